@@ -1,0 +1,222 @@
+"""Paired modalities beside the sBNN paper's figures: `python -m benchmarks.sbnn`.
+
+Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data). Writes sbnn_runs.csv (every fold of every run),
+sbnn.csv (means and standard deviations beside the published figures), sbnn.png and sbnn_latent.png beside this script.
+Parts can be run one at a time (`--only`); rows of other parts are kept. Folds are the paper's; scores are those of the
+last epoch on held-out cells; scaling, clusters and genes are learned on the training cells. CPU seconds are those of
+the process: on a shared machine compare `plain` and `ours`, which run side by side.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).parent
+PAPER = {"srrr-2": (0.35, 0.02), "srrr-16": (0.40, 0.02), "sbnn-2": (0.40, 0.02), "sbnn-64": (0.41, 0.01)}
+Rows = list[dict[str, Any]]
+
+
+def load_m1() -> Any:
+    """Return the paper's 1213 neurons, normalised as in the paper."""
+    import mudata
+
+    from scdash.pp._paired import normalize_paired
+
+    folder = Path(os.environ.get("SCDASH_REFERENCE_DATA", HERE.parents[1] / "shared" / "data"))
+    mdata = mudata.read_h5mu(folder / "patchseq_m1" / "m1_patchseq.h5mu")
+    normalize_paired(mdata)
+    return mdata
+
+
+def row(part: str, method: str, metric: str, value: float, **keys: Any) -> dict[str, Any]:
+    """Return one row of the table of runs."""
+    empty = {"setting": "", "seed": -1, "fold": "", "feature": ""}
+    return {"part": part, "method": method, **{**empty, **keys}, "metric": metric, "value": float(value)}
+
+
+def linear() -> Rows:
+    """Return R2 of sRRR at the published lambdas, every fold, with the two ways to standardise."""
+    from scdash.bottleneck import make_folds, multivariate_r2
+    from scdash.tl._srrr import fit_linear
+
+    mdata, rows = load_m1(), []
+    x, y = mdata["rna"].X, mdata["ephys"].X
+    for rank, lam in ((2, 0.4), (16, 0.5)):
+        for standardize in ("train", "all"):
+            began = time.process_time()
+            for fold in make_folds(mdata.n_obs, mdata.obs["cv_fold"].to_numpy()):
+                options: dict[str, Any] = {"rank": rank, "lam": lam, "n_features": 25, "standardize": standardize}
+                fit, (x_scale, y_scale) = fit_linear(x, y, fold, **options)
+                said = fit.predict(x_scale.apply(x[fold.test].toarray()))
+                keys = {"setting": f"standardize={standardize}", "fold": fold.name}
+                score = multivariate_r2(y_scale.apply(y[fold.test]), said)
+                rows.append(row("linear", f"srrr-{rank}", "r2", score, **keys))
+                rows.append(row("linear", f"srrr-{rank}", "genes", len(fit.selected), **keys))
+            seconds = time.process_time() - began
+            keys = {"setting": f"standardize={standardize}"}
+            rows.append(row("linear", f"srrr-{rank}", "cpu_seconds", seconds, **keys))
+    return rows
+
+
+def large() -> Rows:
+    """Return the time of ten folds of sRRR at 6,855 cells x 4,000 genes x 14 proteins."""
+    import scipy.sparse as sp
+
+    from scdash.bottleneck import make_folds
+    from scdash.tl._srrr import fit_linear
+
+    rng = np.random.default_rng(0)
+    n, p, q = 6855, 4000, 14
+    latent = rng.normal(size=(n, 6))
+    x = latent @ (rng.normal(size=(6, p)) * (rng.random((6, p)) < 0.1)) + rng.normal(size=(n, p))
+    y = np.tanh(latent @ rng.normal(size=(6, q))) + 0.7 * rng.normal(size=(n, q))
+    matrix = sp.csr_matrix(np.maximum(x - 0.5, 0).astype(np.float32))
+    rows = []
+    for name, data in (("CSR", matrix), ("dense", matrix.toarray())):
+        clock, wall = time.process_time(), time.perf_counter()
+        genes = []
+        for fold in make_folds(n, 10):
+            fit, _ = fit_linear(data, y, fold, rank=2, lam=0.3, n_features=25)
+            genes.append(len(fit.selected))
+        rows.append(row("large", "srrr-2", "cpu_seconds", time.process_time() - clock, setting=name))
+        rows.append(row("large", "srrr-2", "wall_seconds", time.perf_counter() - wall, setting=name))
+        rows.append(row("large", "srrr-2", "genes", np.mean(genes), setting=name))
+    return rows
+
+
+def network(n_latent: int, seed: int, setting: str, **schedule: Any) -> Rows:
+    """Return R2 of every fold of one cross-validation on the paper's folds."""
+    from scdash.tl._cross_validate_sbnn import cross_validate_sbnn
+
+    mdata = load_m1()
+    clock, wall = time.process_time(), time.perf_counter()
+    baselines = ("srrr", "ridge") if seed == 0 and n_latent == 2 and setting == "paper" else ()
+    options: dict[str, Any] = {"folds": "cv_fold", "n_latent": n_latent, "rng": seed, "baselines": baselines}
+    table = cross_validate_sbnn(mdata, **options, **schedule)
+    part = f"network {n_latent} {setting} {seed}"
+    keys = {"setting": setting, "seed": seed}
+    rows = [
+        row(part, r.method, "r2", r.r2, fold=r.fold, feature="" if r.feature == "all" else r.feature, **keys)
+        for r in table.itertuples()
+    ]
+    rows.append(row(part, f"sbnn-{n_latent}", "cpu_seconds", time.process_time() - clock, **keys))
+    rows.append(row(part, f"sbnn-{n_latent}", "wall_seconds", time.perf_counter() - wall, **keys))
+    history = mdata.uns["sbnn_cv"]["history"]
+    curve = history.groupby("epoch")[["train_r2", "test_r2"]].mean().dropna()
+    for name in ("train_r2", "test_r2"):
+        rows += [row(part, f"sbnn-{n_latent}", f"curve_{name}", v, fold=str(e), **keys) for e, v in curve[name].items()]
+    return rows
+
+
+def paired() -> Rows:
+    """Return what is found in simulated modalities, and what in shuffled ones."""
+    from scdash.pp._paired import normalize_paired
+    from scdash.simulate._paired import paired as simulate
+    from scdash.tl._cross_validate_sbnn import cross_validate_sbnn
+    from scdash.tl._sbnn_stability import stability_mudata
+
+    rows = []
+    for seed in (0, 1, 2):
+        for shuffled in (False, True):
+            mdata = simulate(rng=seed, shuffled=shuffled)
+            normalize_paired(mdata)
+            name = "shuffled" if shuffled else "informative"
+            table = cross_validate_sbnn(mdata, n_features=10, folds=5, rng=seed)
+            for method, group in table[table["feature"] == "all"].groupby("method", sort=False):
+                rows.append(row("paired", str(method), "r2", group["r2"].mean(), setting=name, seed=seed))
+            learned = mdata.uns["sbnn_cv"]["metrics"]["learned"]
+            rows.append(row("paired", "sbnn-2", "learned", learned, setting=name, seed=seed))
+            if shuffled:
+                continue
+            informative = set(mdata["rna"].var_names[mdata["rna"].var["informative"]])
+            stability_mudata(mdata, n_features=10, n_repeats=5, rng=seed)
+            entry = mdata.uns["sbnn_stability"]
+            recall = [len(informative & set(run)) / len(informative) for run in entry["selected"]]
+            rows.append(row("paired", "sbnn-2", "recall_mean", np.mean(recall), setting=name, seed=seed))
+            rows.append(row("paired", "sbnn-2", "recall_min", np.min(recall), setting=name, seed=seed))
+            rows.append(row("paired", "sbnn-2", "shared_of_10", entry["metrics"]["shared"], setting=name, seed=seed))
+    return rows
+
+
+def stability() -> Rows:
+    """Return how many genes runs on all cells share (the paper: 13 of 25 at two latent units)."""
+    from scdash.tl._sbnn_stability import stability_mudata
+
+    rows = []
+    for n_latent in (2, 64):
+        mdata = load_m1()
+        stability_mudata(mdata, n_latent=n_latent, n_repeats=10)
+        for name, value in mdata.uns["sbnn_stability"]["metrics"].items():
+            rows.append(row("stability", f"sbnn-{n_latent}", name, value))
+    return rows
+
+
+def parts(seeds: int) -> dict[str, Callable[[], Rows]]:
+    """Return every part by name."""
+    from benchmarks._sbnn_timing import timing
+
+    found: dict[str, Callable[[], Rows]] = {"linear": linear, "large": large, "timing": timing}
+    settings: dict[str, dict[str, Any]] = {"paper": {}}
+    for setting, schedule in settings.items():
+        for n_latent in (2, 64):
+            for seed in range(seeds):
+                found[f"network {n_latent} {setting} {seed}"] = lambda n=n_latent, s=seed, name=setting, c=schedule: (
+                    network(n, s, name, **c)
+                )
+    return found | {"paired": paired, "stability": stability}
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return means over folds and seeds, with the paper's figures."""
+    whole = runs[(runs["feature"] == "") & ~runs["metric"].str.startswith("curve")].copy()
+    whole["part"] = whole["part"].str.split().str[0]
+    keys = ["part", "method", "setting", "metric"]
+    # the spread is over folds within a seed, as published; between seeds it is the column sd_of_seeds
+    seeds = whole.groupby([*keys, "seed"], sort=False)["value"].agg(["mean", lambda v: v.std(ddof=0)]).reset_index()
+    seeds.columns = [*keys, "seed", "mean", "sd"]
+    groups = seeds.groupby(keys, sort=False)
+    table = groups.agg(mean=("mean", "mean"), sd_of_folds=("sd", "mean"), runs=("seed", "size")).reset_index()
+    table["sd_of_seeds"] = groups["mean"].std(ddof=0).to_numpy()
+    published = [PAPER.get(m, (np.nan, np.nan)) if k == "r2" and p != "paired" else (np.nan, np.nan)
+                 for p, m, k in zip(table["part"], table["method"], table["metric"], strict=True)]  # fmt: skip
+    table["paper"], table["paper_sd"] = zip(*published, strict=True)
+    return table
+
+
+def main() -> None:
+    """Run the parts asked for, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="run only parts whose name starts with this, e.g. 'network 2'")
+    parser.add_argument("--draw", action="store_true", help="only draw, from what is stored")
+    args = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
+    import scdash
+
+    scdash.settings.verbosity = 1
+    path = HERE / "sbnn_runs.csv"
+    runs = pd.read_csv(path, keep_default_na=False, dtype={"fold": str}) if path.exists() else pd.DataFrame()
+    for name, function in {} if args.draw else parts(args.seeds).items():
+        if not name.startswith(args.only):
+            continue
+        print(name, flush=True)
+        found = pd.DataFrame(function())
+        runs = pd.concat([runs[runs["part"] != name] if len(runs) else runs, found], ignore_index=True)
+        runs.to_csv(path, index=False, float_format="%.6g")
+    table = summarise(runs)
+    table.to_csv(HERE / "sbnn.csv", index=False, float_format="%.5g")
+    print(table.round(4).to_string(index=False))
+    if not args.only:
+        from benchmarks._sbnn_figures import draw
+
+        draw(runs, load_m1, HERE)
+
+
+if __name__ == "__main__":
+    main()

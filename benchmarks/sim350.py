@@ -1,0 +1,186 @@
+"""SIM350, Table 1 of the DASH paper and beyond: `python -m benchmarks.sim350`.
+
+Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data). Writes sim350.csv (mean and SD over seeds),
+sim350_runs.csv (every run) and sim350.png beside this script. Seeds are noise seeds; nothing is chosen with the truth.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).parent
+# Table 1 and appendix tables of the paper, and the figures of the issue: (sparsity %, balanced accuracy %, MSE 1e-3)
+PAPER = {
+    ("none", 0.05): (9.9, 58.6, 2.5),
+    ("posthoc", 0.05): (87.0, 82.4, 2.3),
+    ("imp", 0.05): (96.0, 70.9, 3.6),
+    ("bio", 0.05): (83.5, 87.3, 2.6),
+    ("dash", 0.05): (94.6, 90.7, 2.4),
+    ("dash", 0.0): (None, 91.1, 1.9),
+    ("dash", 0.1): (None, 85.4, 5.8),
+}
+
+
+def default_fit(noise: float, moved: float | None, seed: int, options: dict[str, Any], label: str) -> dict[str, Any]:
+    """Run `fit_dynamics` and judge its network and predictions."""
+    import scdash
+
+    scdash.settings.verbosity = 0
+    adata = scdash.datasets.sim350(noise, 0.05 if moved is None else moved, rng=seed)
+    prior = None if moved is None else adata.uns["prior"]
+    began = time.process_time()
+    scdash.tl.fit_dynamics(
+        adata,
+        prior=prior,
+        time_key="time",
+        trajectory_key="trajectory",
+        split_key="split",
+        rng=seed,
+        progress=False,
+        **options,
+    )
+    seconds = time.process_time() - began
+    grn = scdash.get.grn(adata)
+    report = scdash.metrics.grn_report(grn, adata.uns["truth"], prior, genes=adata.var_names)
+    frequency = grn.assign(weight=grn["stability"].fillna(0))[["source", "target", "weight"]]
+    stability = scdash.metrics.auprc(frequency, adata.uns["truth"], genes=adata.var_names)
+    metrics = adata.uns["dynamics"]["metrics"]
+    return {
+        "strategy": label,
+        "noise": noise,
+        "moved": moved,
+        "seed": seed,
+        "sparsity": metrics["sparsity"],
+        "balanced_accuracy": report["balanced_accuracy"],
+        "density": metrics["network_density"],
+        "auprc": report["auprc"],
+        "auprc_stability": float(stability),
+        "auprc_posterior": report["auprc_score"],
+        "auprc_prior": report["auprc_prior"],
+        "evidence_auc": metrics["evidence_auc"],
+        "test_mse": metrics["test_mse"],
+        "clean_mse": clean_error(adata),
+        "rollout_mse": metrics["rollout_mse"],
+        "constant_mse": metrics["constant_mse"],
+        "no_change_mse": metrics["no_change_mse"],
+        "no_network_mse": metrics["no_network_mse"],
+        "epochs": metrics["epochs"],
+        "kept": adata.uns["dynamics"]["params"]["kept"],
+        "cpu_seconds": seconds,
+    }
+
+
+def clean_error(adata: Any) -> float:
+    """Return the error of noise-free next states predicted from noise-free starts, test trajectories."""
+    import torch
+
+    import scdash
+    from scdash.networks import rollout
+
+    test = adata[adata.obs["split"] == "test"]
+    states = np.asarray(test.layers["clean"]).reshape(-1, 5, adata.n_vars)
+    times = test.obs["time"].to_numpy().reshape(-1, 5)[0]
+    model = scdash.get.model(adata)
+    errors = []
+    for k in range(4):
+        start = torch.as_tensor(states[:, k], dtype=torch.float32)
+        predicted = rollout(model, start, torch.as_tensor(times[k : k + 2]))[-1].numpy()
+        errors.append(((predicted - states[:, k + 1]) ** 2).mean())
+    return float(np.mean(errors))
+
+
+def paper_stack(
+    noise: float, moved: float, strategies: tuple[str, ...], seeds: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """Train the paper's model under several strategies and seeds as one stack."""
+    from benchmarks._sim350_paper import run_paper, run_posthoc
+
+    began = time.process_time()
+    table = (
+        pd.concat([run_posthoc(noise, moved, seed) for seed in seeds])
+        if strategies == ("posthoc",)
+        else run_paper(noise, moved, strategies, seeds)
+    )
+    table["strategy"] = "paper: " + table["strategy"]
+    return table.assign(noise=noise, moved=moved, cpu_seconds=(time.process_time() - began) / len(table)).to_dict(
+        "records"
+    )
+
+
+def jobs(seeds: int, *, quick: bool) -> list[Any]:
+    """Return all runs as joblib calls, the longest first."""
+    three, many = tuple(range(3)), range(1 if quick else seeds)
+    pruned = ("dash", "imp", "bio")
+    calls: list[Any] = [joblib.delayed(paper_stack)(0.05, 0.05, ("posthoc",), (0,) if quick else three)]
+    for noise in (0.05,) if quick else (0.05, 0.0, 0.1):
+        calls.append(joblib.delayed(paper_stack)(noise, 0.05, pruned, three))
+        calls.append(joblib.delayed(paper_stack)(noise, 0.05, ("none",), three))
+    for moved in () if quick else (0.0, 0.1, 0.2):
+        calls.append(joblib.delayed(paper_stack)(0.05, moved, ("dash",), three))
+    settings = [(0.05, m) for m in (0.05, None, 0.0, 0.1, 0.2)] + [(n, m) for n in (0.0, 0.1) for m in (0.05, None)]
+    for noise, moved in settings:
+        few = many if noise == 0.05 else list(many)[:3]
+        for seed in few:
+            calls.append(joblib.delayed(default_fit)(noise, moved, seed, {}, "default"))
+    for seed in list(many)[:3]:
+        calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"max_epochs": 0}, "matching alone"))
+        calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"start": "random"}, "gene-wise DASH, random start"))
+    return calls
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and SD over seeds, with the paper's figures beside."""
+    figures = [
+        c for c in runs.columns if c not in ("strategy", "noise", "moved", "seed", "kept") and runs[c].dtype.kind == "f"
+    ]
+    runs = runs.assign(moved=runs["moved"].map(lambda m: "no prior" if pd.isna(m) else f"{m:.0%}"))
+    groups = runs.groupby(["noise", "strategy", "moved"], sort=False)
+    table = groups[figures].agg(["mean", "std"])
+    table.columns = [f"{name}_{what}" for name, what in table.columns]
+    table.insert(0, "seeds", groups.size())
+    table = table.reset_index()
+    key = table["strategy"].str.removeprefix("paper: ")
+    published = [PAPER.get((k, n), (None,) * 3) for k, n in zip(key, table["noise"], strict=True)]
+    for i, name in enumerate(("paper_sparsity", "paper_balanced_accuracy", "paper_mse_1e3")):
+        table[name] = [row[i] for row in published]
+    return table
+
+
+def main() -> None:
+    """Run, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one noise level, one seed of the default")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--only", default="", help="run only jobs whose label holds this text, e.g. 'default'")
+    args = parser.parse_args()
+    os.environ.setdefault("SCDASH_REFERENCE_DATA", str(HERE.parents[1] / "shared" / "data"))
+    os.environ["OMP_NUM_THREADS"] = "1"
+    began = time.perf_counter()
+    calls = [c for c in jobs(args.seeds, quick=args.quick) if args.only in str(c[1:])]
+    found = joblib.Parallel(n_jobs=args.workers, verbose=1)(calls)
+    runs = pd.DataFrame([row for part in found for row in (part if isinstance(part, list) else [part])])
+    table = summarise(runs)
+    if not args.quick and not args.only:
+        runs.to_csv(HERE / "sim350_runs.csv", index=False, float_format="%.6g")
+        table.to_csv(HERE / "sim350.csv", index=False, float_format="%.6g")
+    show = table.copy()
+    for name in [c.removesuffix("_mean") for c in table.columns if c.endswith("_mean")]:
+        scale = 1e3 if name.endswith("_mse") else 1
+        mean, sd = show.pop(f"{name}_mean") * scale, show.pop(f"{name}_std") * scale
+        show[name + (" 1e-3" if scale > 1 else "")] = [
+            f"{m:.3f}" + ("" if np.isnan(s) else f" ±{s:.3f}") if np.isfinite(m) else "-"
+            for m, s in zip(mean, sd, strict=True)
+        ]
+    print(show.to_string(index=False))
+    print(f"whole table in {time.perf_counter() - began:.0f} s on {args.workers} workers")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Value objects read from AnnData and the array kernels behind them; no torch here."""
+
+from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
+from scdash._data._cells import CellSeries, cells_to_series
+from scdash._data._checks import (
+    check_adata,
+    check_time,
+    check_unique,
+    gene_indices,
+    gene_mask,
+    group_codes,
+    group_column,
+    obs_column,
+    time_column,
+)
+from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression
+from scdash._data._prior import AlignedPrior, align_prior, prior_from
+from scdash._data._sanitise import sanitise
+from scdash._data._series import SPLITS, TimeSeries
+from scdash._data._split import default_split, split_codes
+from scdash._data._states import series_from_states
+
+__all__ = [
+    "SPLITS",
+    "AlignedPrior",
+    "CellSeries",
+    "Expression",
+    "TimeSeries",
+    "align_prior",
+    "as_expression",
+    "bin_grid",
+    "cells_to_series",
+    "check_adata",
+    "check_counts",
+    "check_log",
+    "check_time",
+    "check_unique",
+    "default_split",
+    "effective_cells",
+    "expression",
+    "gene_indices",
+    "gene_mask",
+    "group_codes",
+    "group_column",
+    "kernel_bins",
+    "obs_column",
+    "prior_from",
+    "range_align",
+    "rank_align",
+    "sanitise",
+    "series_from_states",
+    "split_codes",
+    "time_column",
+]

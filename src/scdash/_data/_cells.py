@@ -1,0 +1,301 @@
+"""Cells along pseudotime to trajectories of smoothed bins: the single-cell recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._data._bins import Kernels, binned_means, fit_kernels, range_align, rank_align
+from scdash._data._checks import check_time, group_codes
+from scdash._data._expression import Expression, as_expression
+from scdash._data._series import SPLITS, TimeSeries
+from scdash._data._split import default_split, split_codes
+from scdash._errors import unknown
+from scdash._logging import logger
+from scdash._random import RNG, as_generator
+
+Align = Literal["rank", "range", "none"]
+
+
+class CellSeries(NamedTuple):
+    """Trajectories of bins, in scaled units, with what is needed to go back to log units."""
+
+    series: TimeSeries  # states (x - minimum) / range
+    bins: pd.DataFrame  # one row per state: time, trajectory, lineage, batch, bootstrap, n_cells, split, cell_time
+    minimum: NDArray[np.float64]  # (genes,), log units
+    range: NDArray[np.float64]  # (genes,), log units, at least the floor
+
+    @property
+    def log_means(self) -> NDArray[np.float64]:
+        """Bin means in log units, (rows, genes)."""
+        return self.series.states * self.range + self.minimum
+
+
+def cells_to_series(
+    X: Any,
+    genes: Any,
+    time: Any,
+    *,
+    lineage: Any = None,
+    batch: Any = None,
+    n_bins: int = 20,
+    bandwidth: float = 2.0,
+    min_cells: float = 5,
+    align: Align = "rank",
+    horizon: float = 10.0,
+    n_bootstrap: int = 0,
+    split: Any = None,
+    scale_by: Sequence[str] | None = None,
+    range_floor: float = 0.5,
+    rng: RNG = 0,
+    disjoint: bool = False,
+) -> CellSeries:
+    r"""Smooth cells into one trajectory per lineage and batch.
+
+    Bin b of a trajectory is the kernel mean of its cells' log expression, :math:`s = (\bar x - \min) / \max(range,
+    floor)`, at time :math:`horizon (b + 1/2) / n_{bins}`.
+
+    Parameters
+    ----------
+    X
+        Log expression, (cells, genes), any array type; never densified whole.
+    genes
+        Names of the columns.
+    time
+        Pseudotime or time of each cell.
+    lineage, batch
+        Labels of each cell; a cell without a lineage (or batch) takes no part.
+    n_bins, bandwidth, min_cells
+        Bins per trajectory, kernel width in bins, and the effective cells each bin must have (`kernel_bins`).
+    align
+        "rank": place of a cell is its rank within lineage and batch; "range": time rescaled to [0, 1] there; "none":
+        one scale for all, each trajectory covering only the bins between its own first and last cell.
+    horizon
+        Length of the time axis that models see; rates are per horizon / n_bins a bin.
+    n_bootstrap
+        Further trajectories of re-drawn cells per trajectory (Bayesian bootstrap: exponential cell weights, which
+        unlike counts never leave a bin empty), named "<trajectory>#<k>"; they show a model how uncertain a bin is.
+    split
+        train/validation/test of each cell, the same for all cells of a trajectory; None holds out whole trajectories,
+        or stretches of bins (`default_split`); the bins of a held-out stretch are made of its own cells alone, and the
+        bins around it of the others.
+    scale_by
+        Names of the trajectories that give minimum and range of each gene; None: the training bins.
+    range_floor
+        Smallest range of a gene, in log units: keeps noise of flat genes from being blown up.
+    rng
+        Seed or Generator, for bootstraps and split.
+    disjoint
+        Bins that share no cell, instead of kernels; those with fewer than `min_cells` cells are left out.
+
+    Returns
+    -------
+    CellSeries
+        (series, bins, minimum, range).
+    """
+    values = as_expression(X, genes)
+    rng = as_generator(rng)
+    groups = _groups(values.shape[0], lineage, batch)
+    position, seconds = _positions(time, groups.code, align)
+    options = {"n_bins": n_bins, "bandwidth": bandwidth, "min_cells": min_cells, "disjoint": disjoint}
+    sides = _sides(groups, n_bins, split, rng)
+    kernels = _kernels(position, groups, sides, options)
+    draws = np.ones((1 + n_bootstrap, len(position)))
+    draws[1:] = rng.exponential(size=(n_bootstrap, len(position)))
+    means, behind = binned_means(values, groups.code, position, kernels, draws)
+    keep = _kept(behind, position, groups, kernels, min_cells, align, disjoint=disjoint)
+    bins = _bin_table(groups, kernels, behind, keep, position, seconds, horizon)
+    bins["split"] = pd.Categorical.from_codes(
+        np.broadcast_to(sides[:, None], keep.shape)[keep], categories=list(SPLITS)
+    )
+    states = means[keep]
+    minimum, width = _scale(states, bins, scale_by, range_floor)
+    series = _series((states - minimum) / width, bins, values)
+    return CellSeries(series, bins, minimum, width)
+
+
+@dataclass(frozen=True)
+class _Groups:
+    code: NDArray[np.int64]  # (cells,), -1: takes no part
+    names: tuple[str, ...]
+    lineage: tuple[str, ...]
+    batch: tuple[str, ...]
+
+
+def _groups(cells: int, lineage: Any, batch: Any) -> _Groups:
+    """One group per lineage and batch that occur together."""
+    parts: list[tuple[NDArray[np.int64], tuple[str, ...]]] = []
+    for labels, name in ((lineage, "lineage"), (batch, "batch")):
+        if labels is None:
+            parts.append((np.zeros(cells, np.int64), ("all",)))
+        else:
+            parts.append(group_codes(labels, name, missing=True))
+    (lineage_code, lineages), (batch_code, batches) = parts
+    if not len(lineage_code) == len(batch_code) == cells:
+        raise ValueError(f"X has {cells} cells, lineage {len(lineage_code)}, batch {len(batch_code)}: not the same.")
+    inside = (lineage_code >= 0) & (batch_code >= 0)
+    if not inside.all():
+        logger.info("    %d of %d cells have no lineage or batch and take no part", int((~inside).sum()), cells)
+    both = np.where(inside, lineage_code * len(batches) + batch_code, -1)
+    present = np.unique(both[inside])
+    code = np.where(inside, np.searchsorted(present, both), -1).astype(np.int64)
+    of_lineage = tuple(lineages[k // len(batches)] for k in present)
+    of_batch = tuple(batches[k % len(batches)] for k in present)
+    shown = [labels for labels, given in ((of_lineage, lineage), (of_batch, batch)) if given is not None]
+    names = tuple(":".join(label) for label in zip(*shown, strict=True)) if shown else ("all",)
+    return _Groups(code, names, of_lineage, of_batch)
+
+
+def _positions(time: Any, code: NDArray[np.int64], align: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the place of each cell in [0, 1] and its time; both 0 for cells that take no part."""
+    if align not in ("rank", "range", "none"):
+        raise unknown("align", align, ("rank", "range", "none"))
+    inside = code >= 0
+    seconds = np.zeros(len(code))
+    seconds[inside] = check_time(np.asarray(time)[inside], "time")
+    position = np.zeros(len(code))
+    if align == "rank":
+        position[inside] = rank_align(seconds[inside], code[inside])
+    else:
+        position[inside] = range_align(seconds[inside], code[inside] if align == "range" else None)
+    return position, seconds
+
+
+def _kernels(
+    position: NDArray[np.float64], groups: _Groups, sides: NDArray[np.int8], options: dict[str, Any]
+) -> list[Kernels]:
+    found = []
+    for g, name in enumerate(groups.names):
+        own = position[groups.code == g]
+        if len(own) < max(options["n_bins"], options["min_cells"]):
+            raise ValueError(
+                f"Trajectory {name!r} has {len(own)} cells, too few for n_bins={options['n_bins']} and "
+                f"min_cells={options['min_cells']:g}. Lower them, or leave these cells out (no lineage or batch label)."
+            )
+        if own.min() == own.max():
+            raise ValueError(f"Time is constant within trajectory {name!r} ({len(own)} cells).")
+        mixed = len(np.unique(sides[g])) > 1  # held-out stretches and their surroundings share no cell
+        found.append(fit_kernels(own, side=sides[g] if mixed else None, **options))
+    return found
+
+
+def _kept(
+    behind: NDArray[np.float64],
+    position: NDArray[np.float64],
+    groups: _Groups,
+    kernels: list[Kernels],
+    min_cells: float,
+    align: str,
+    *,
+    disjoint: bool,
+) -> NDArray[np.bool_]:
+    """Which (group, draw, bin) stand on cells: judged on all cells, the same for every bootstrap."""
+    enough = np.ones(behind.shape, dtype=bool)
+    for g in range(len(groups.names)):
+        own = position[groups.code == g]
+        half = 0.5 / len(kernels[g].centres)
+        if align == "none":  # no extrapolation of a trajectory beyond its own cells
+            covered = (kernels[g].centres > own.min() - half) & (kernels[g].centres < own.max() + half)
+            enough[g] &= covered[None]
+        if disjoint:
+            enough[g] &= behind[g, :1] >= min_cells
+    short = [groups.names[g] for g in range(len(groups.names)) if enough[g, 0].sum() < 2]
+    if short:
+        raise ValueError(f"Fewer than two bins are left of {short}; lower n_bins or min_cells, or use align='rank'.")
+    dropped = int((~enough[:, 0]).sum())
+    if dropped:
+        logger.info("    %d of %d bins have too few cells and are left out", dropped, enough[:, 0].size)
+    return enough
+
+
+def _bin_table(
+    groups: _Groups,
+    kernels: list[Kernels],
+    behind: NDArray[np.float64],
+    keep: NDArray[np.bool_],
+    position: NDArray[np.float64],
+    seconds: NDArray[np.float64],
+    horizon: float,
+) -> pd.DataFrame:
+    """One row per kept state, sorted by group, draw and bin."""
+    cell_time, zero, one = np.full(behind.shape, np.nan), np.zeros_like(groups.code), np.ones((1, len(position)))
+    for g, kernel in enumerate(kernels):
+        own = groups.code == g
+        means, _ = binned_means(as_expression(seconds[own][:, None]), zero[own], position[own], [kernel], one[:, own])
+        cell_time[g] = means[0, 0, :, 0]
+    group, draw, place = np.nonzero(keep)
+    names = np.array(groups.names, dtype=object)[group]
+    trajectory = np.where(draw == 0, names, names + "#" + draw.astype(str))
+    table = pd.DataFrame(
+        {
+            "time": kernels[0].centres[place] * horizon,
+            "trajectory": pd.Categorical(trajectory, categories=pd.unique(trajectory)),
+            "lineage": pd.Categorical(np.array(groups.lineage, dtype=object)[group]),
+            "batch": pd.Categorical(np.array(groups.batch, dtype=object)[group]),
+            "bootstrap": draw,
+            "n_cells": behind[keep],
+            "cell_time": cell_time[keep],
+        },
+        index=pd.Index([f"{t}_bin{b:02d}" for t, b in zip(trajectory, place, strict=True)]),
+    )
+    return table
+
+
+def _sides(groups: _Groups, n_bins: int, split: Any, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Return the split of every bin, (groups, bins): whole groups, or stretches of bins where there are too few."""
+    if split is not None:
+        of_group = _group_split(split, groups)
+        return np.repeat(np.array([of_group[name] for name in groups.names], np.int8)[:, None], n_bins, axis=1)
+    rows = np.repeat(np.arange(len(groups.names)), n_bins)
+    kind = pd.factorize(np.array(groups.lineage, dtype=object))[0][rows]
+    return default_split(rows, stratum=kind, rng=rng).reshape(-1, n_bins)
+
+
+def _group_split(split: Any, groups: _Groups) -> dict[str, int]:
+    """Split of each group, from the labels of its cells."""
+    codes = np.full(len(groups.code), -1)
+    inside = groups.code >= 0
+    codes[inside] = split_codes(np.asarray(split)[inside])
+    of_group = {}
+    for g, name in enumerate(groups.names):
+        found = np.unique(codes[groups.code == g])
+        if len(found) > 1:
+            raise ValueError(
+                f"The cells of trajectory {name!r} have {len(found)} different splits; bins smooth over cells, so a "
+                "trajectory (lineage and batch) is held out whole. Label whole trajectories, or give no split."
+            )
+        of_group[name] = int(found[0])
+    return of_group
+
+
+def _scale(
+    states: NDArray[np.float64], bins: pd.DataFrame, scale_by: Sequence[str] | None, floor: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if not floor > 0:
+        raise ValueError(f"range_floor must be positive, found {floor}.")
+    rows = (bins["bootstrap"] == 0).to_numpy()
+    if scale_by is None:
+        rows = rows & (bins["split"] == "train").to_numpy()
+    else:
+        known = bins["trajectory"].cat.categories
+        for name in [scale_by] if isinstance(scale_by, str) else scale_by:
+            if name not in known:
+                raise unknown("trajectory in scale_by", name, known)
+        rows = rows & bins["trajectory"].isin([scale_by] if isinstance(scale_by, str) else list(scale_by)).to_numpy()
+    low, high = states[rows].min(0), states[rows].max(0)
+    return low, np.maximum(high - low, floor)
+
+
+def _series(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
+    return TimeSeries(
+        states=scaled,
+        times=bins["time"].to_numpy(dtype=np.float64),
+        trajectory=bins["trajectory"].cat.codes.to_numpy(dtype=np.int64),
+        names=tuple(bins["trajectory"].cat.categories),
+        split=bins["split"].cat.codes.to_numpy(dtype=np.int8),
+        genes=values.genes,
+        weights=bins["n_cells"].to_numpy(dtype=np.float64),
+    )

@@ -1,0 +1,214 @@
+"""Checked reading of X or a layer, whatever array type it is, in blocks of rows: the matrix is never densified whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._data._checks import check_adata, gene_indices, gene_mask
+from scdash._errors import suggest
+
+ROWS = 4096  # rows read at once: 4096 x 3000 genes are 50 MB in float32
+LARGEST_LOG = 30.0  # log1p(1e13): no count in any assay, and no sum of them, gets there
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Cells by genes as stored (dense, CSR, dask or on disk), with the columns of interest and what was seen in them."""
+
+    matrix: Any
+    columns: NDArray[np.int64] | None  # None: every column
+    genes: pd.Index
+    name: str  # for messages, e.g. "adata.layers['counts']"
+    minimum: float = np.nan
+    maximum: float = np.nan
+    integers: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells, genes."""
+        return int(self.matrix.shape[0]), len(self.genes)
+
+    def blocks(self, rows: int = ROWS) -> Iterator[tuple[slice, Any]]:
+        """Yield (rows, block), blocks being float arrays or CSR of the chosen genes."""
+        for part in _row_slices(self.matrix, rows):
+            yield part, _select(self.matrix[part], self.columns)
+
+    def left_multiply(self, weights: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return `weights @ X` for dense weights (k, cells), block by block; (k, genes)."""
+        total = np.zeros((len(weights), len(self.genes)))
+        for part, block in self.blocks():
+            total += np.asarray(weights[:, part] @ block)
+        return total
+
+    def dense_rows(self, rows: NDArray[Any]) -> NDArray[np.floating[Any]]:
+        """Return some rows as a dense array: minibatches and small tables only."""
+        taken = _select(self.matrix[rows], self.columns)
+        return np.asarray(taken.toarray() if sp.issparse(taken) else taken)
+
+    def dense(self) -> NDArray[np.floating[Any]]:
+        """Return everything as a dense array, for tables of a few thousand states."""
+        parts = [block.toarray() if sp.issparse(block) else block for _, block in self.blocks()]
+        return np.concatenate(parts) if parts else np.zeros(self.shape)
+
+
+def expression(
+    adata: Any, *, layer: str | None = None, mask_var: Any = None, genes: Any = None, min_cells: int = 2
+) -> Expression:
+    """Return the checked expression of some genes, read lazily.
+
+    Parameters
+    ----------
+    adata
+        Cells by genes; X may be dense, sparse, dask, on disk (backed), a view or read-only.
+    layer
+        Layer to read instead of X.
+    mask_var
+        Boolean array or var column of the genes; None: `highly_variable` if present, else all. Ignored with `genes`.
+    genes
+        Names of the genes, in the order wanted.
+    min_cells
+        Fewest cells accepted.
+
+    Returns
+    -------
+    Expression
+        One pass has checked that every value is finite.
+    """
+    check_adata(adata, min_cells=min_cells)
+    if genes is not None:
+        columns = gene_indices(adata, genes)
+    else:
+        columns = np.flatnonzero(gene_mask(adata, mask_var))
+    name, matrix = _matrix(adata, layer)
+    whole = len(columns) == adata.n_vars and np.array_equal(columns, np.arange(adata.n_vars))
+    return as_expression(matrix, adata.var_names[columns], name=name, columns=None if whole else columns)
+
+
+def as_expression(
+    X: Any, genes: Any = None, *, name: str = "X", columns: NDArray[np.int64] | None = None
+) -> Expression:
+    """Return any matrix-like X as a checked `Expression`; an `Expression` is passed through."""
+    if isinstance(X, Expression):
+        return X
+    matrix = _row_sliceable(X, name)
+    width = matrix.shape[1] if columns is None else len(columns)
+    index = pd.RangeIndex(width) if genes is None else pd.Index(genes)
+    if len(index) != width:
+        raise ValueError(f"{name} has {width} columns but {len(index)} genes were named.")
+    return _survey(Expression(matrix, columns, index, name))
+
+
+def check_log(values: Expression, argument: str = "layer", *, allow: bool = False) -> None:
+    """Raise when values look like counts (all integers) or linear (too large for logarithms), unless allowed."""
+    if allow:
+        return
+    remedy = (
+        "Dynamics are learned on log values: run scdash.pp.normalize(adata) first, or pass the layer that holds "
+        f"log-normalised values as {argument}."
+    )
+    if values.integers and values.minimum >= 0 and values.maximum > 1:
+        raise ValueError(f"{values.name} looks like raw counts (integers up to {values.maximum:g}). {remedy}")
+    if values.maximum > LARGEST_LOG:
+        raise ValueError(f"{values.name} has values up to {values.maximum:g}, too large for logarithms. {remedy}")
+
+
+def check_counts(values: Expression, argument: str = "layer") -> None:
+    """Raise unless values could be counts or other linear abundances: nothing negative, not logged already."""
+    if values.minimum < 0:
+        raise ValueError(
+            f"{values.name} has negative values (down to {values.minimum:g}): it is scaled or logged already. Pass the "
+            f"layer that holds counts as {argument}."
+        )
+    if not values.integers and values.maximum <= LARGEST_LOG:
+        raise ValueError(
+            f"{values.name} is not integer and at most {values.maximum:.3g}: it looks logged already. Pass the layer "
+            f"that holds counts as {argument}, or skip normalisation."
+        )
+
+
+def _matrix(adata: Any, layer: str | None) -> tuple[str, Any]:
+    if layer is None:
+        if adata.X is None:
+            held = [key for key in adata.layers if key is not None]  # anndata 0.13 files X under None
+            raise ValueError(f"adata.X is empty (None); pass one of the layers {held}.")
+        return "adata.X", adata.X
+    if layer not in adata.layers:
+        held = [key for key in adata.layers if key is not None]
+        raise KeyError(f"layer={layer!r} is not in adata.layers.{suggest(layer, held)}")
+    return f"adata.layers[{layer!r}]", adata.layers[layer]
+
+
+def _row_sliceable(X: Any, name: str) -> Any:
+    """Return X such that X[rows] is cheap, without ever densifying."""
+    if isinstance(X, pd.DataFrame):
+        X = X.to_numpy()
+    if sp.issparse(X):
+        return X if X.format == "csr" else X.tocsr()
+    if getattr(X, "format", None) == "csc" and hasattr(X, "to_memory"):  # on disk by columns: rows would be scattered
+        return X.to_memory().tocsr()
+    if not hasattr(X, "shape") or not hasattr(X, "__getitem__"):
+        X = np.asarray(X)
+    if len(X.shape) != 2:
+        raise ValueError(f"{name} must be two-dimensional, found shape {tuple(X.shape)}.")
+    dtype = getattr(X, "dtype", None)
+    if dtype is not None and np.dtype(dtype).kind not in "fiub":
+        raise TypeError(f"{name} must hold numbers, found dtype {dtype}.")
+    return X
+
+
+def _row_slices(matrix: Any, rows: int) -> Iterator[slice]:
+    n = int(matrix.shape[0])
+    chunks = getattr(matrix, "chunks", None)
+    if hasattr(matrix, "compute") and chunks is not None:  # dask: its own chunks, cut where they are large
+        stops = np.cumsum((0, *chunks[0]))
+    else:
+        stops = np.array([0, n])
+    for start, stop in zip(stops[:-1], stops[1:], strict=True):
+        for first in range(int(start), int(stop), rows):
+            yield slice(first, min(first + rows, int(stop)))
+
+
+def _select(block: Any, columns: NDArray[np.int64] | None) -> Any:
+    if hasattr(block, "compute"):
+        block = block.compute()
+    if sp.issparse(block):
+        block = block.tocsr()
+        block = block if columns is None else block[:, columns]
+    else:
+        block = np.asarray(block)
+        block = block if columns is None else block[:, columns]
+    return block if block.dtype.kind == "f" else block.astype(np.float64)
+
+
+def _survey(values: Expression) -> Expression:
+    """One pass: everything finite, range, integers or not."""
+    low, high, integers = np.inf, -np.inf, True
+    for part, block in values.blocks():
+        data = block.data if sp.issparse(block) else block
+        if not np.isfinite(data).all():
+            _raise_not_finite(values, part, block)
+        implicit_zero = sp.issparse(block) and block.nnz < block.shape[0] * block.shape[1]
+        if data.size:
+            low, high = min(low, float(data.min())), max(high, float(data.max()))
+            integers = integers and bool(np.array_equal(data, np.rint(data)))
+        if implicit_zero:
+            low, high = min(low, 0.0), max(high, 0.0)
+    return Expression(values.matrix, values.columns, values.genes, values.name, low, high, integers)
+
+
+def _raise_not_finite(values: Expression, part: slice, block: Any) -> None:
+    if sp.issparse(block):
+        entries = block.tocoo()
+        bad = ~np.isfinite(entries.data)
+        cells, genes = entries.row[bad], entries.col[bad]
+    else:
+        cells, genes = np.nonzero(~np.isfinite(block))
+    raise ValueError(
+        f"{values.name} is NaN or infinite, first at cell {part.start + int(cells[0])}, gene "
+        f"{values.genes[int(genes[0])]!r}. Dynamics can not be learned from missing values; fill or drop them."
+    )

@@ -1,0 +1,78 @@
+"""Rows that are states already (samples of a time course, simulated or pseudobulk) to a TimeSeries."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._data._checks import check_time, group_codes
+from scdash._data._expression import as_expression
+from scdash._data._series import TimeSeries
+from scdash._data._split import default_split, split_codes
+from scdash._random import RNG
+
+
+def series_from_states(
+    X: Any,
+    genes: Any,
+    time: Any,
+    trajectory: Any = None,
+    split: Any = None,
+    *,
+    weights: Any = None,
+    fraction: float = 0.1,
+    rng: RNG = 0,
+) -> TimeSeries:
+    """Return the series of rows that are states, sorted by trajectory and time; values are kept as they are.
+
+    Parameters
+    ----------
+    X
+        States, (rows, genes), any array type.
+    genes
+        Names of the columns.
+    time
+        Time of each row; twice the same time within a trajectory is an error.
+    trajectory
+        Label of each row's trajectory; None: one trajectory. Unused categories are ignored.
+    split
+        train/validation/test of each row; None: `default_split`, about `fraction` of the trajectories each.
+    weights
+        Effective cells behind each row.
+    rng
+        Seed or Generator of the default split.
+    """
+    values = as_expression(X, genes)
+    rows = values.shape[0]
+    times = check_time(np.asarray(time) if not isinstance(time, pd.Series) else time, "time")
+    code, names = (np.zeros(rows, np.int64), ("all",)) if trajectory is None else group_codes(trajectory, "trajectory")
+    for name, given in (("time", times), ("trajectory", code), ("split", split), ("weights", weights)):
+        if given is not None and len(given) != rows:
+            raise ValueError(f"{name} has {len(given)} entries for {rows} states.")
+    order = np.lexsort((times, code))
+    times, code = times[order], code[order]
+    _check_steps(times, code, names)
+    codes = default_split(code, fraction=fraction, rng=rng) if split is None else split_codes(split)[order]
+    return TimeSeries(
+        states=values.dense()[order],
+        times=times,
+        trajectory=code,
+        names=names,
+        split=codes,
+        genes=values.genes,
+        weights=None if weights is None else np.asarray(weights, dtype=np.float64)[order],
+    )
+
+
+def _check_steps(times: NDArray[np.float64], code: NDArray[np.int64], names: tuple[str, ...]) -> None:
+    same = code[1:] == code[:-1]
+    if not same.any():
+        raise ValueError(f"Each of the {len(names)} trajectories has one state only: there is no step to learn from.")
+    repeated = np.flatnonzero(same & (np.diff(times) == 0))
+    if len(repeated):
+        at = repeated[0]
+        raise ValueError(
+            f"Trajectory {names[code[at]]!r} has two states at time {times[at]:g} ({len(repeated)} such pairs in all). "
+            "Replicates need their own trajectory label each; single cells go through scdash.pp.trajectories first."
+        )

@@ -1,0 +1,30 @@
+"""Error helpers: every message names the argument, what was found and what to do about it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class NotFittedError(KeyError):
+    """A result was asked for under a key that holds none."""
+
+    def __str__(self) -> str:  # KeyError shows its repr, which makes a sentence unreadable
+        return str(self.args[0])
+
+
+class NonFiniteError(FloatingPointError):
+    """A computation left the finite numbers; the message says where and what to change."""
+
+
+def suggest(name: str, available: Iterable[str], *, shown: int = 8) -> str:
+    """Return " Did you mean ...? Available: ..." for an unknown name, with near matches first."""
+    options = [str(option) for option in available]
+    lowered = {option.lower(): option for option in options}
+    near = difflib.get_close_matches(str(name).lower(), list(lowered), n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(repr(lowered[n]) for n in near)}?" if near else ""
+    listed = ", ".join(options[:shown]) + (f", ... ({len(options)} in all)" if len(options) > shown else "")
+    return f"{hint} Available: [{listed}]."
+
+
+def unknown(argument: str, name: object, available: Iterable[str]) -> ValueError:
+    """Return the error for a value of `argument` that is not among the `available` ones."""
+    return ValueError(f"Unknown {argument} {name!r}.{suggest(str(name), available)}")

@@ -1,0 +1,37 @@
+"""Where results live in AnnData: the one place that knows the names of the slots."""
+
+from dataclasses import dataclass
+
+from scdash._errors import NotFittedError
+
+
+@dataclass(frozen=True)
+class DynamicsKeys:
+    """Slots of one fit, all derived from `key_added`."""
+
+    key: str = "dynamics"
+
+    @property
+    def grn(self) -> str:
+        """`varp` key of the network, row regulates column."""
+        return f"{self.key}_grn"
+
+    @property
+    def velocity(self) -> str:
+        """`layers` key of dx/dt."""
+        return f"{self.key}_velocity"
+
+    @property
+    def genes(self) -> str:
+        """`var` key of the mask of modelled genes."""
+        return f"{self.key}_genes"
+
+
+def require_fit(uns: object, key: str) -> dict[str, object]:
+    """Return `uns[key]`, or say what to run when no fit is stored there."""
+    entry = uns.get(key) if hasattr(uns, "get") else None
+    if not isinstance(entry, dict) or "params" not in entry:
+        raise NotFittedError(
+            f"No model under adata.uns[{key!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."
+        )
+    return entry

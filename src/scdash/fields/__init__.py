@@ -1,0 +1,21 @@
+"""Vector fields dx/dt = f(x): pure torch, no AnnData."""
+
+from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
+from scdash.fields._mlp import Mlp
+from scdash.fields._perturbode import PerturbODE
+from scdash.fields._phoenix import Phoenix
+from scdash.fields._sonode import Sonode
+
+__all__ = [
+    "FIELDS",
+    "Layer",
+    "Mlp",
+    "Params",
+    "PerturbODE",
+    "Phoenix",
+    "RegulatoryPath",
+    "Sonode",
+    "VectorField",
+    "Velocity",
+    "zero_share",
+]

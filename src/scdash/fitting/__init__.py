@@ -1,0 +1,17 @@
+"""Whole fits on arrays: start, training, choice, network and controls. The AnnData functions above only read and write."""
+
+from scdash.fitting._fit import DynamicsFit, fit_series
+from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
+from scdash.fitting._options import FitOptions, Recipe, recipe
+from scdash.fitting._problem import FitProblem
+
+__all__ = [
+    "DynamicsFit",
+    "FitOptions",
+    "FitProblem",
+    "Recipe",
+    "choose_lambdas",
+    "cross_validate_lambdas",
+    "fit_series",
+    "recipe",
+]

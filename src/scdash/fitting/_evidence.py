@@ -1,0 +1,96 @@
+"""What a fit says about edges: effects, shares, how stable they are, and their standing against the prior."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from scdash.fields import Params, Phoenix, VectorField
+from scdash.fitting._match import hidden_evidence
+from scdash.fitting._options import FitOptions
+from scdash.fitting._problem import FitProblem
+from scdash.matching import TransitionFit
+from scdash.networks import HiddenEvidence, posterior_score, sparse_effects, sparse_relative_contribution
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Edges of the main model and their standing; matrices are (target, regulator)."""
+
+    effects: sp.csr_matrix  # relu(v) D, signed: the effect on the derivative
+    edges: pd.DataFrame
+    report: dict[str, Any]
+    figures: dict[str, float]
+
+
+def gather_evidence(
+    problem: FitProblem,
+    options: FitOptions,
+    field: VectorField,
+    params: Params,
+    priors: Sequence[sp.csr_matrix | None],
+    matched: Sequence[TransitionFit],
+) -> Evidence:
+    """Rank the edges of the first model of a stack; the others were fitted with parts of the prior hidden."""
+    shares = [_shares(field, params, model) for model in range(len(next(iter(params.values()))))]
+    effects, contribution = shares[0]
+    frequency = matched[0].frequency if matched else _frequency([share for _, share in shares])
+    hidden = [
+        HiddenEvidence(problem.prior - prior, share)
+        for prior, (_, share) in zip(priors[1:], shares[1:], strict=True)
+        if prior is not None and problem.prior is not None
+    ]
+    if matched and isinstance(field, Phoenix) and field.encoder == "genes":
+        # The network stays that of the convex fit: products and training improve predictions, not edges (SIM350).
+        effects = sp.csr_matrix(sp.diags(matched[0].rates) @ matched[0].linear)
+        contribution = sp.csr_matrix(matched[0].contribution)
+    if matched and not hidden:
+        hidden = hidden_evidence(problem, options, matched[0])
+    edges, report = posterior_score(
+        contribution,
+        problem.prior,
+        weight=effects,
+        frequency=frequency,
+        stability=matched[0].stability if matched and matched[0].settings.half_samples else None,
+        hidden=hidden,
+        constant=matched[0].constant if matched else None,
+        genes=problem.series.genes,
+    )
+    without = int((np.diff(effects.indptr) == 0).sum())
+    return Evidence(
+        effects=effects,
+        edges=edges,
+        report=report,
+        figures={
+            "edges": float(effects.nnz),
+            "network_density": effects.nnz / problem.n_genes**2,
+            "out_degree": effects.nnz / max(1, len(np.unique(effects.indices))),
+            "genes": float(problem.n_genes),
+            "genes_without_inputs": float(without),
+            "evidence_auc": float(report.get("evidence_auc", np.nan)),
+        },
+    )
+
+
+def _shares(field: VectorField, params: Params, model: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Return relu(v) D and |D~| of one model."""
+    one = {name: value[model : model + 1] for name, value in params.items()}
+    effect = sparse_effects(field, one)[0]
+    rates = field.rates(one)
+    v = None if rates is None else rates[0].detach().cpu().numpy()
+    share = abs(sparse_relative_contribution(effect, v))
+    scaled = effect if v is None else sp.diags(v) @ effect
+    found = sp.csr_matrix(scaled)
+    found.eliminate_zeros()
+    return found, sp.csr_matrix(share)
+
+
+def _frequency(shares: Sequence[sp.csr_matrix]) -> sp.csr_matrix | None:
+    """Return the share of models that have an edge; None for a single model."""
+    if len(shares) == 1:
+        return None
+    total = sum((share != 0).astype(np.float64) for share in shares)
+    return sp.csr_matrix(total / len(shares))

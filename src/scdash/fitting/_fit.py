@@ -1,0 +1,254 @@
+"""One whole fit on arrays: start, training, what is kept, its network, and what it has to be compared with."""
+
+import dataclasses
+from dataclasses import asdict, dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from scdash.fields import Params, Phoenix, VectorField, zero_share
+from scdash.fitting._evidence import gather_evidence
+from scdash.fitting._match import match, model_priors, transition_settings
+from scdash.fitting._options import FitOptions, Recipe, recipe
+from scdash.fitting._posthoc import fit_posthoc
+from scdash.fitting._predictors import (
+    Floats,
+    Predictor,
+    constant,
+    control_table,
+    field_predictor,
+    fitted_states,
+    no_change,
+    pair_errors,
+    rollout_errors,
+    stretch,
+)
+from scdash.fitting._problem import FitProblem
+from scdash.fitting._report import report_text
+from scdash.fitting._start import make_field, matched_start, random_start
+from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
+from scdash.fitting._train import Trained, train_models
+from scdash.matching import TransitionFit, fit_no_network
+from scdash.solve import step_error
+from scdash.sparsity import Sparsity
+
+
+@dataclass(frozen=True)
+class DynamicsFit:
+    """The result of a fit on arrays; matrices are (target, regulator), weights have a leading axis of one model."""
+
+    field: VectorField
+    params: Params
+    masks: Params
+    replicates: list[Params]
+    effects: sp.csr_matrix  # relu(v) D, signed
+    edges: pd.DataFrame
+    prior: dict[str, Any]
+    history: pd.DataFrame
+    metrics: dict[str, float]
+    controls: pd.DataFrame
+    fitted: Floats  # (rows, genes), scaled units: every state predicted from the start of its trajectory
+    report: str
+    slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
+    """Fit the model that `options` ask for; see `scdash.tl.fit_dynamics`."""
+    began = perf_counter()
+    plan = recipe(options)
+    sparsity = build_sparsity(options, plan)
+    first = returnable_from(sparsity, options, plan)
+    _check_prior(problem, sparsity, plan)
+    priors = model_priors(problem, options)
+    matched = match(problem, options) if options.start == "matching" else []
+    field = sparsity.adapt(make_field(problem, options, matched))
+    slope = matched[0].slope if matched else 1.0
+    run = replace(problem, series=replace(problem.series, states=stretch(problem.series.states, slope)))
+    started = [fit.in_units_of_slope_one() for fit in matched]
+    params, masks = _start(problem, field, options, started, sparsity.repeats if sparsity.levels else 1)
+    levels = None
+    if sparsity.levels:
+        trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
+    else:
+        prior = build_prior(problem, options, priors)
+        trained = train_models(run, options, plan, field, params, masks, sparsity, prior, first)
+    for loss in ("train_loss", "validation_loss"):
+        trained.history[loss] /= slope**2  # back to the units of the series
+    models = Models(field, slope, Trained(params, field.start_masks(params) | masks, trained.history), trained)
+    return _assemble(problem, options, plan, models, matched, priors, levels, began)
+
+
+def _check_prior(problem: FitProblem, sparsity: Sparsity, plan: Recipe) -> None:
+    """Raise for what needs a prior, before anything is computed."""
+    if problem.prior is not None:
+        return
+    if sparsity.name == "bio":
+        raise ValueError("sparsity='bio' prunes by the prior alone: pass `prior`, or use sparsity='imp'.")
+    if plan.config.tau < 1:
+        raise ValueError(
+            f"tau={plan.config.tau} weighs a prior loss, but there is no prior. Give one, or leave tau at 1."
+        )
+
+
+def _start(
+    problem: FitProblem, field: VectorField, options: FitOptions, matched: list[TransitionFit], repeats: int
+) -> tuple[Params, Params]:
+    """Return weights and masks of the stack before training."""
+    if matched:
+        if repeats > 1:
+            raise ValueError("sparsity='posthoc' prunes a model that was trained dense; it needs start='random'.")
+        params, masks = matched_start(field, options, matched)
+    else:
+        params, masks = random_start(field, replace(options, n_models=max(options.n_models, repeats))), {}
+    if problem.regulators is not None:
+        masks = _restrict(field, params, masks, problem.regulators)
+    return params, masks
+
+
+def _restrict(field: VectorField, params: Params, masks: Params, regulators: NDArray[np.int64]) -> Params:
+    """Mask the inputs of genes that can not regulate, in the first layer of every path."""
+    found = field.start_masks(params) | masks
+    allowed = torch.zeros(field.n_genes, dtype=torch.bool)
+    allowed[torch.as_tensor(regulators)] = True
+    for path in field.paths():
+        layer = path.layers[0]
+        inputs = allowed if path.inputs is None else torch.tensor([all(allowed[list(i)]) for i in path.inputs])
+        mask = layer.collapse(found[layer.parameter])
+        columns = inputs.repeat(mask.shape[-1] // len(inputs))  # second-order fields: positions, then velocities
+        found[layer.parameter] = layer.expand(mask & columns)
+    return found
+
+
+@dataclass(frozen=True)
+class Models:
+    """The stack before and after training."""
+
+    field: VectorField
+    slope: float
+    start: Trained
+    trained: Trained
+
+    def predictor(self, models: Trained, steps: int = 4) -> Predictor:
+        """Return the first model of a stack as a predictor in the units of the series."""
+        return field_predictor(self.field, _model(models.params, 0), steps=steps, slope=self.slope)
+
+
+def _gain(problem: FitProblem, options: FitOptions, models: Models) -> float:
+    """Return by how much training lowered the validation error, less two standard errors of that difference.
+
+    Paired over next-step pairs, or over whole held-out trajectories of cells, where next-step errors choose models
+    that diverge later. Negative: what looks like a gain may be noise (the epoch was chosen on the same states), and the
+    start is kept.
+    """
+    if models.trained.epochs == 0:
+        return -np.inf
+    whole = options.cells and len(problem.series.rollouts("validation")) > 1
+    errors = rollout_errors if whole else pair_errors
+    before, after = (
+        errors(problem.series, models.predictor(stack), "validation") for stack in (models.start, models.trained)
+    )
+    gain = before - after
+    noise = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
+    return float(gain.mean() - 2 * noise)
+
+
+def _assemble(
+    problem: FitProblem,
+    options: FitOptions,
+    plan: Recipe,
+    models: Models,
+    matched: list[TransitionFit],
+    priors: list[sp.csr_matrix | None],
+    levels: pd.DataFrame | None,
+    began: float,
+) -> DynamicsFit:
+    """Choose the model that is kept, and judge it beside everything it has to be compared with."""
+    field, trained = models.field, models.trained
+    polished = _gain(problem, options, models) > 0 if matched else None
+    kept = models.start if polished is False else trained
+    main = _model(kept.params, 0)
+    evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
+    predict = models.predictor(kept, plan.config.steps)
+    others = _others(problem, options, models, polished=polished)
+    controls = control_table(problem.series, {field.name: predict} | others)
+    metrics = evidence.figures | _errors(controls)
+    metrics["sparsity"] = float(zero_share(field, main)[0])
+    metrics["epochs"] = float(trained.epochs)
+    metrics["best_epoch"] = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
+    metrics["solver_error"] = _solver_error(problem, models, main, plan)
+    metrics["seconds"] = perf_counter() - began
+    settings: dict[str, Any] = {
+        "kept": "matching" if polished is False else "trained",
+        "training": asdict(plan.config),
+        "schedule": asdict(plan.schedule),
+        "lambdas": [] if options.lambdas is None else np.atleast_1d(options.lambdas).tolist(),
+    }
+    if levels is not None:
+        settings["levels"] = levels
+    if matched:
+        settings["matching"] = matched[0].table
+    return DynamicsFit(
+        field=field,
+        params=main,
+        masks=_model(kept.masks, 0),
+        replicates=[_model(kept.params, model) for model in range(1, options.n_models)],
+        effects=evidence.effects,
+        edges=evidence.edges,
+        prior=evidence.report,
+        history=trained.history,
+        metrics=metrics,
+        controls=controls,
+        fitted=fitted_states(problem.series, predict),
+        report=report_text(controls, metrics, evidence.report, polished=polished),
+        slope=models.slope,
+        settings=settings,
+    )
+
+
+def _others(problem: FitProblem, options: FitOptions, models: Models, *, polished: bool | None) -> dict[str, Predictor]:
+    """Return the predictors that the kept model is printed beside."""
+    series = problem.series
+    found: dict[str, Predictor] = {}
+    if polished:
+        found["matching alone"] = models.predictor(models.start)
+    elif polished is False and models.trained.epochs:
+        found["trained further (not kept)"] = models.predictor(models.trained)
+    relaxing = fit_no_network(series, settings=transition_settings(options))
+    none = {
+        "U_sums": torch.zeros(1, problem.n_genes, problem.n_genes),
+        "bias": torch.as_tensor(relaxing.bias, dtype=torch.float32)[None],
+        "v": torch.as_tensor(relaxing.rates, dtype=torch.float32)[None],
+    }
+    found["no network"] = field_predictor(Phoenix(problem.n_genes), none)
+    return found | {"constant": constant(series), "no change": no_change}
+
+
+def _errors(controls: pd.DataFrame) -> dict[str, float]:
+    """Return the main model's errors and those of the trivial predictors, on the held-out split there is."""
+    table = controls.set_index("predictor")
+    ours = table.iloc[0]
+    held = "test_mse" if np.isfinite(ours["test_mse"]) else "validation_mse"
+    names = {"constant_mse": "constant", "no_change_mse": "no change", "no_network_mse": "no network"}
+    figures = {name: float(ours[name]) for name in ("train_mse", "validation_mse", "test_mse", "rollout_mse")}
+    return figures | {key: float(table.loc[name, held]) for key, name in names.items()}
+
+
+def _solver_error(problem: FitProblem, models: Models, params: Params, plan: Recipe) -> float:
+    """Compare rk4 with the steps of training to a tight dopri5, on a few pairs: root mean square, relative to change."""
+    pairs = problem.series.pairs()
+    rows = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), 16)).astype(int)]
+    states = stretch(problem.series.states[rows[:, 0]], models.slope)
+    x = torch.as_tensor(states, dtype=torch.float32)[None]
+    times = torch.as_tensor(problem.series.times[rows])[None]
+    field = models.field
+    return step_error(field.bind(params), field.lift(params, x), times, steps=plan.config.steps).relative
+
+
+def _model(params: Params, model: int) -> Params:
+    return {name: value[model : model + 1] for name, value in params.items()}

@@ -1,0 +1,111 @@
+"""What a fit of dynamics can be asked for, and the recipe that fits each kind of start and data."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from scdash._errors import unknown
+from scdash.fields import FIELDS
+from scdash.sparsity import SPARSITIES, GeometricSchedule, Sparsity
+from scdash.training import Plateau, TrainConfig
+
+Start = Literal["matching", "random"]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Settings of one fit on arrays; see `scdash.tl.fit_dynamics` for their meaning."""
+
+    model: str = "phoenix"
+    sparsity: str | Sparsity = "dash"
+    encoder: Literal["genes", "modules"] = "genes"
+    start: Start = "matching"
+    lambdas: float | tuple[float, float] | None = None
+    scale: Literal["matched", "paper"] = "matched"
+    missing: Literal["mean", "zero"] = "mean"
+    schedule: GeometricSchedule | None = None
+    n_hidden: int = 40
+    n_models: int = 1
+    seed: int = 0
+    device: str = "auto"
+    cells: bool = False
+    sparsity_options: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)  # fields of TrainConfig that differ from the recipe
+    checkpoint: Path | None = None
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("model", self.model, FIELDS),
+            ("encoder", self.encoder, ("genes", "modules")),
+            ("start", self.start, ("matching", "random")),
+            ("scale", self.scale, ("matched", "paper")),
+            ("missing", self.missing, ("mean", "zero")),
+            *((("sparsity", self.sparsity, SPARSITIES),) if isinstance(self.sparsity, str) else ()),
+            *(("training setting", setting, TrainConfig.__dataclass_fields__) for setting in self.training),
+        ):
+            if value not in known:
+                raise unknown(name, value, known)
+        resolve_device(self.device)
+        if self.n_models != int(self.n_models) or self.n_models < 1:
+            raise ValueError(f"n_models must be a positive whole number, found {self.n_models!r}.")
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device; "auto" is CUDA where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name!r} is no torch device; use 'auto', 'cpu' or 'cuda'.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={name!r} was asked for, but torch finds no CUDA device; use 'auto' or 'cpu'.")
+    return device
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a kind of fit is trained and when it is pruned, before the user's own settings."""
+
+    config: TrainConfig
+    schedule: GeometricSchedule
+
+
+# The paper's released settings for simulated time courses.
+PAPER = Recipe(TrainConfig(), GeometricSchedule(first=0.7, first_epoch=3, then=0.1, every=10))
+# One weight per pair of genes trains faster than two layers, so it is pruned faster too.
+GENES = Recipe(
+    TrainConfig(max_epochs=140, learning_rate=2e-3, patience=40),
+    GeometricSchedule(first=0.7, first_epoch=4, then=0.1, every=4),
+)
+# A matched start is sparse already: short training, gentle pruning, and the start itself is what has to be beaten.
+POLISH = Recipe(
+    TrainConfig(max_epochs=15, patience=5),
+    GeometricSchedule(first=0.05, first_epoch=5, then=0.05, every=5),
+)
+# Smoothed bins of cells: neighbouring bins share cells, so errors count over several bins; see specs in the docs.
+CELLS = Recipe(
+    TrainConfig(
+        max_epochs=60, batch_size=16, window=5, learning_rate=2e-3, decay=0.98, plateau=None, patience=60, steps=1
+    ),
+    GeometricSchedule(first=0.7, first_epoch=10, then=0.1, every=2, until=0.95),
+)
+POLISH_CELLS = Recipe(replace(CELLS.config, max_epochs=15, learning_rate=1e-3, patience=5), POLISH.schedule)
+
+
+def recipe(options: FitOptions) -> Recipe:
+    """Return the recipe of `options`, with the user's own settings on top."""
+    matched = options.start == "matching"
+    if options.cells:
+        base = POLISH_CELLS if matched else CELLS
+    elif matched:
+        base = POLISH
+    else:
+        base = GENES if options.encoder == "genes" and options.model == "phoenix" else PAPER
+    settings = dict(options.training)
+    if isinstance(settings.get("plateau"), dict):
+        settings["plateau"] = Plateau(**settings["plateau"])
+    return Recipe(replace(base.config, **settings), options.schedule or base.schedule)

@@ -1,0 +1,117 @@
+"""Predictors that can be compared on held-out states: fitted fields and the trivial ones they have to beat."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scdash._data import TimeSeries
+from scdash.fields import VectorField
+from scdash.solve import integrate
+
+Floats: TypeAlias = NDArray[np.floating[Any]]
+Predictor: TypeAlias = Callable[[Floats, Floats], Floats]  # start (b, genes), times (b, k + 1) -> (k, b, genes)
+
+TOLERANCE = 1e-4  # accepted RMS change of a prediction when its steps are halved
+
+
+def constant(series: TimeSeries) -> Predictor:
+    """Predict the mean training state of every gene, whatever the start."""
+    mean = series.states[series.rows_of("train")].mean(0)
+    return lambda start, times: np.broadcast_to(mean, (times.shape[1] - 1, *start.shape))
+
+
+def no_change(start: Floats, times: Floats) -> Floats:
+    """Predict the start state for ever."""
+    return np.broadcast_to(start, (times.shape[1] - 1, *start.shape))
+
+
+def stretch(states: Floats, slope: float) -> Floats:
+    """Return states in the units 1/2 + slope (x - 1/2), in which the activation found by matching is PHOENIX's own."""
+    return states if slope == 1 else 0.5 + slope * (states - 0.5)
+
+
+def field_predictor(
+    field: VectorField, params: Mapping[str, Tensor], *, steps: int = 4, slope: float = 1.0
+) -> Predictor:
+    """Integrate ONE model (leading axis 1), halving rk4's step until it no longer matters.
+
+    The field runs in units stretched by `slope`; states are given and returned in those of the series.
+    """
+    dtype = next(iter(params.values())).dtype
+    cpu = {name: value.detach().cpu() for name, value in params.items()}
+
+    def once(start: Floats, times: Floats, n: int) -> Tensor:
+        x = torch.as_tensor(np.ascontiguousarray(stretch(start, slope)), dtype=dtype)[None]
+        with torch.no_grad():
+            path = integrate(field.bind(cpu), field.lift(cpu, x), torch.as_tensor(times)[None], solver="rk4", steps=n)
+            return field.observe(cpu, path)[1:, 0]
+
+    def predict(start: Floats, times: Floats) -> Floats:
+        n, found = steps, once(start, times, steps)
+        for _ in range(5):
+            n *= 2
+            finer = once(start, times, n)
+            settled = bool((finer - found).square().mean().sqrt() < TOLERANCE)
+            found = finer
+            if settled:
+                break
+        return stretch(found.numpy(), 1 / slope)
+
+    return predict
+
+
+def pair_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
+    """Return the mean squared error of every next-step prediction of a split, (pairs,)."""
+    rows = series.pairs(split)
+    if not len(rows):
+        return np.empty(0)
+    predicted = predict(series.states[rows[:, 0]], series.times[rows])[0]
+    return np.asarray(((predicted - series.states[rows[:, 1]]) ** 2).mean(1))
+
+
+def rollout_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
+    """Return the mean squared error of every held-out stretch predicted whole from its start, (stretches,)."""
+    runs = series.rollouts(split)
+    errors = np.empty(len(runs))
+    for length in {len(run) for run in runs}:
+        same = [i for i, run in enumerate(runs) if len(run) == length]
+        rows = np.stack([runs[i] for i in same])
+        predicted = predict(series.states[rows[:, 0]], series.times[rows])
+        observed = series.states[rows[:, 1:]].transpose(1, 0, 2)
+        errors[same] = ((predicted - observed) ** 2).mean((0, 2))
+    return errors
+
+
+def control_table(series: TimeSeries, predictors: Mapping[str, Predictor]) -> pd.DataFrame:
+    """Return one row per predictor: next-step errors by split, and the error of whole held-out stretches.
+
+    `rollout_mse` is over the test split where there is one, else over validation. Errors are NaN for absent splits.
+    """
+    held = "test" if len(series.pairs("test")) else "validation"
+    rows = []
+    for name, predict in predictors.items():
+        row: dict[str, object] = {"predictor": name}
+        for split in ("train", "validation", "test"):
+            row[f"{split}_mse"] = _mean(pair_errors(series, predict, split))
+        row["rollout_mse"] = _mean(rollout_errors(series, predict, held))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def fitted_states(series: TimeSeries, predict: Predictor) -> Floats:
+    """Return every state as predicted from the first state of its trajectory, (rows, genes)."""
+    fitted = np.array(series.states, dtype=np.float32)
+    runs: Sequence[NDArray[np.int64]] = series.rollouts()
+    for length in {len(run) for run in runs}:
+        rows = np.stack([run for run in runs if len(run) == length])
+        fitted[rows[:, 1:].T] = predict(series.states[rows[:, 0]], series.times[rows])
+    return fitted
+
+
+def _mean(errors: Floats) -> float:
+    return float(errors.mean()) if len(errors) else float("nan")

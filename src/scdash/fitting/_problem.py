@@ -1,0 +1,24 @@
+"""What is known before a fit, on arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._data import TimeSeries
+
+
+@dataclass(frozen=True)
+class FitProblem:
+    """Trajectories and what is believed about the network; matrices are (target, regulator), like D in the papers."""
+
+    series: TimeSeries
+    prior: sp.csr_matrix | None = None  # signed
+    coregulation: sp.csr_matrix | None = None  # (regulator, regulator), symmetric, non-negative
+    regulators: NDArray[np.int64] | None = None  # genes that may regulate; None: all
+
+    @property
+    def n_genes(self) -> int:
+        """Number of modelled genes."""
+        return int(self.series.states.shape[1])

@@ -1,0 +1,91 @@
+"""The report in words: every error beside its trivial baselines, and a verdict that does not flatter."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+TRIVIAL = ("constant", "no change")
+
+
+def report_text(
+    controls: pd.DataFrame, metrics: Mapping[str, float], prior: Mapping[str, Any], *, polished: bool | None
+) -> str:
+    """Put a fit into words.
+
+    Parameters
+    ----------
+    controls
+        One row per predictor; the fitted model is the first.
+    metrics
+        Figures of the fit.
+    prior
+        What became of the prior: `kept`, `doubted`, `added`, `evidence_auc`.
+    polished
+        Whether training as an ODE was kept over the matched start; None if there was no matched start.
+    """
+    errors = controls.set_index("predictor")
+    held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
+    lines = [_errors_line(errors, held), *_verdicts(errors, held)]
+    lines.append(
+        f"Sparsity {metrics['sparsity']:.1%}; {int(metrics['edges'])} edges; {int(metrics['genes_without_inputs'])} of "
+        f"{int(metrics['genes'])} genes have no input."
+    )
+    if polished is not None and metrics["epochs"] > 0:
+        kept = (
+            "kept: held-out error fell by more than its noise" if polished else "not kept: no clear gain over matching"
+        )
+        lines.append(f"Training as a neural ODE was {kept}.")
+    lines += _prior_lines(prior)
+    if metrics.get("solver_error", 0) > 0.01:
+        lines.append(
+            f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "
+            "training={'steps': ...}."
+        )
+    return "\n".join(lines)
+
+
+def _errors_line(errors: pd.DataFrame, held: str) -> str:
+    name = held.removesuffix("_mse")
+    shown = ", ".join(f"{predictor} {value:.3g}" for predictor, value in errors[held].items())
+    whole = ", ".join(f"{predictor} {value:.3g}" for predictor, value in errors["rollout_mse"].items())
+    return f"Next-step error on held-out states ({name} MSE): {shown}.\nWhole held-out stretches from their start: {whole}."
+
+
+def _verdicts(errors: pd.DataFrame, held: str) -> list[str]:
+    ours = errors.iloc[0]
+    lines = []
+    for baseline in (*TRIVIAL, "no network"):
+        if baseline not in errors.index:
+            continue
+        worse = [
+            what
+            for column, what in ((held, "the next step"), ("rollout_mse", "whole stretches"))
+            if np.isfinite(ours[column]) and ours[column] >= errors.loc[baseline, column]
+        ]
+        if worse and baseline == "no network":
+            lines.append(
+                f"No better than genes relaxing without any network on {' and '.join(worse)}: these trajectories give no "
+                "evidence for these edges; read them as ranked hypotheses."
+            )
+        elif worse:
+            lines.append(f"WARNING: no better than {baseline!r} on {' and '.join(worse)}.")
+    return lines
+
+
+def _prior_lines(prior: Mapping[str, Any]) -> list[str]:
+    if not prior.get("used"):
+        return ["No prior: edges are ranked by the data alone."]
+    lines = [
+        f"Prior: {prior['used']} edges, {prior['kept']} kept, {prior['doubted']} doubted, {prior['added']} edges added to it."
+    ]
+    auc = prior.get("evidence_auc", float("nan"))
+    if np.isfinite(auc):
+        meaning = (
+            "the data say nothing about which edges are real, so the score is the prior's own order"
+            if prior.get("fell_back")
+            else "hidden prior edges found again; .5 is chance"
+        )
+        lines.append(f"Evidence AUC {auc:.2f} ({meaning}).")
+    return lines

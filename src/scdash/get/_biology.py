@@ -1,0 +1,253 @@
+"""Tables of what a fitted model says about genes and pathways."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+
+from scdash._errors import NotFittedError, suggest
+from scdash._keys import DynamicsKeys, require_fit
+from scdash.networks._statistics import reachable
+
+
+def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
+    """Return the influence of every gene, strongest first.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.gene_influence` has written to.
+    key
+        The `key_added` of the fit.
+    by_time
+        Return a row per gene and time instead.
+
+    Returns
+    -------
+    Table with `gene`, `absolute`, `signed`, `standard_error`, `spread`, `shift`, `rank` and, where there is a network,
+    `out_degree` and `in_degree`; or `gene`, `time`, `absolute`, `signed`. `table.attrs["agreement"]` holds how far the
+    models of an ensemble agree.
+
+    Raises
+    ------
+    NotFittedError
+        If no influences are stored.
+    """
+    slot = f"{key}_influence"
+    if slot not in adata.varm or slot not in adata.uns:
+        raise NotFittedError(
+            f"No influences under adata.varm[{slot!r}]. Run `scdash.tl.gene_influence(adata, key={key!r})` first."
+        )
+    entry = adata.uns[slot]
+    if by_time:
+        genes, times = np.asarray(entry["genes"]).astype(str), np.asarray(entry["times"])[1:]
+        table = pd.DataFrame(
+            {
+                "gene": np.repeat(genes, len(times)),
+                "time": np.tile(times, len(genes)),
+                "absolute": np.asarray(entry["absolute"]).ravel(),
+                "signed": np.asarray(entry["signed"]).ravel(),
+            }
+        )
+    else:
+        table = pd.DataFrame(adata.varm[slot]).rename_axis("gene")
+        network = DynamicsKeys(key).grn
+        if network in adata.varp:
+            pattern = adata.varp[network] != 0
+            table = table.assign(
+                out_degree=np.asarray(pattern.sum(1)).ravel().astype(int),
+                in_degree=np.asarray(pattern.sum(0)).ravel().astype(int),
+            )
+        table = table.dropna(subset=["absolute"]).reset_index()
+        table = table.sort_values("absolute", ascending=False, kind="stable").reset_index(drop=True)
+    table["gene"] = table["gene"].astype(str)
+    table.attrs["agreement"] = dict(entry["agreement"])
+    return table
+
+
+def pathways(
+    adata: Any, *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
+) -> pd.DataFrame:
+    """Return the table of tested gene sets, by fit, smallest p first.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.pathways` has written to.
+    key
+        The `key_added` of that call.
+    significant
+        Keep sets at most `alpha` after Bonferroni's correction.
+    alpha
+        See `significant`.
+    fit
+        One fit or control; None: all.
+
+    Returns
+    -------
+    The table described in `scdash.tl.pathways`; `table.attrs["report"]` holds the finding in words.
+
+    Raises
+    ------
+    NotFittedError
+        If no table is stored.
+    """
+    entry = adata.uns.get(key)
+    if not isinstance(entry, dict) or "table" not in entry:
+        raise NotFittedError(
+            f"No pathways under adata.uns[{key!r}]. Run `scdash.tl.pathways(adata, ..., key_added={key!r})` first."
+        )
+    table = entry["table"].copy()
+    for name in ("fit", "pathway", "leading_genes"):
+        table[name] = table[name].astype(str)
+    for name in ("control", "in_control"):
+        table[name] = table[name].astype(bool)
+    if fit is not None:
+        if fit not in set(table["fit"]):
+            raise KeyError(f"fit: {fit!r} is not in the table.{suggest(fit, pd.unique(table['fit']))}")
+        table = table[table["fit"] == fit]
+    if significant:
+        table = table[table["bonferroni"] <= alpha]
+    table = table.reset_index(drop=True)
+    table.attrs["report"] = str(entry["report"])
+    return table
+
+
+def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+    """Return the genes that `scdash.tl.perturb` can change, those with most targets first.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_dynamics` has written to.
+    key
+        The `key_added` of the fit.
+
+    Returns
+    -------
+    Table with `gene`, `n_targets` (edges out of the gene in the fitted network; 0: a knock-out changes nothing but the
+    gene itself), `n_reached` (genes downstream, over any number of steps), `low`, `high` (range in the fitted states).
+
+    Raises
+    ------
+    NotFittedError
+        If no fit is stored under `key`.
+    """
+    entry: Any = require_fit(adata.uns, key)
+    genes = np.asarray(entry["genes"]).astype(str)
+    edges = entry["edges"]
+    used = edges[np.asarray(edges["weight"]) != 0]
+    used = used[used["source"].astype(str).to_numpy() != used["target"].astype(str).to_numpy()]
+    place = pd.Series(np.arange(len(genes)), index=genes)
+    source = place[used["source"].astype(str)].to_numpy()
+    target = place[used["target"].astype(str)].to_numpy()
+    states = np.asarray(entry["series"]["states"])
+    table = pd.DataFrame(
+        {
+            "gene": genes,
+            "n_targets": np.bincount(source, minlength=len(genes)),
+            "n_reached": _descendants(source, target, len(genes)),
+            "low": states.min(0),
+            "high": states.max(0),
+        }
+    )
+    return table.sort_values(["n_targets", "gene"], ascending=[False, True]).reset_index(drop=True)
+
+
+def _descendants(source: Any, target: Any, n: int) -> Any:
+    """Return how many other genes each gene reaches."""
+    network = csr_array((np.ones(len(source)), (source, target)), shape=(n, n))
+    regulators = np.unique(source)
+    found = np.zeros(n, dtype=int)
+    for gene in regulators:
+        found[gene] = int((reachable(network, np.array([gene]), depth=n) > 0).sum())
+    return found
+
+
+def subnetwork(
+    adata: Any,
+    genes: str | Iterable[str],
+    *,
+    key: str = "dynamics",
+    depth: int = 1,
+    upstream: bool = False,
+    min_contribution: float = 0.0,
+) -> pd.DataFrame:
+    """Return the part of the fitted network below (or above) some genes, e.g. a transcription factor and its targets.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_dynamics` has written to.
+    genes
+        Where to start.
+    key
+        The `key_added` of the fit.
+    depth
+        Steps along the edges.
+    upstream
+        Follow edges backwards, to the regulators.
+    min_contribution
+        Smallest share of its target's summed absolute effects that an edge must have.
+
+    Returns
+    -------
+    Table of edges as from `scdash.get.grn`, with `step`, the number of steps from `genes` (1: the edge touches them).
+
+    Raises
+    ------
+    KeyError
+        If a gene is not in the model; near matches are named.
+    """
+    entry: Any = require_fit(adata.uns, key)
+    names = np.asarray(entry["genes"]).astype(str)
+    place = pd.Series(np.arange(len(names)), index=names)
+    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+    for gene in wanted:
+        if gene not in place.index:
+            raise KeyError(f"{gene} is not in the model.{suggest(gene, names)}")
+    edges = entry["edges"].copy()
+    for name in ("source", "target"):
+        edges[name] = edges[name].astype(str)
+    edges = edges[(edges["weight"] != 0) & (edges["contribution"].abs() >= min_contribution)]
+    source, target = place[edges["source"]].to_numpy(), place[edges["target"]].to_numpy()
+    network = csr_array((np.ones(len(edges)), (source, target)), shape=(len(names), len(names)))
+    distance = reachable(network, place[wanted].to_numpy(), depth=depth, upstream=upstream)
+    near = distance[target if upstream else source]
+    edges = edges.assign(step=near + 1)[(near >= 0) & (near < depth)]
+    order = ["step", "contribution"]
+    return edges.sort_values(order, ascending=[True, False], kind="stable").reset_index(drop=True)
+
+
+def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+    """Return how far holding each gene moves a lineage along its path, those that hold it back first.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.perturbation_scores` has written to.
+    key
+        The `key_added` of the fit.
+
+    Returns
+    -------
+    The table described there; `table.attrs["report"]` says what the model's error and spread allow to conclude.
+
+    Raises
+    ------
+    NotFittedError
+        If no scores are stored.
+    """
+    entry = adata.uns.get(f"{key}_perturbation_scores")
+    if not isinstance(entry, dict) or "table" not in entry:
+        raise NotFittedError(
+            f"No scores under adata.uns[{f'{key}_perturbation_scores'!r}]. Run "
+            f"`scdash.tl.perturbation_scores(adata, key={key!r})` first."
+        )
+    table: pd.DataFrame = entry["table"].reset_index(drop=True)
+    for name in ("gene", "trajectory"):
+        table[name] = table[name].astype(str)
+    table.attrs["report"] = str(entry["report"])
+    return table

@@ -1,0 +1,93 @@
+"""Tables of a fit of dynamics."""
+
+from typing import Any
+
+import pandas as pd
+
+from scdash._keys import require_fit
+
+
+def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.DataFrame:
+    """Return the network as a table of edges, strongest evidence first.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_dynamics` has written to.
+    key
+        The `key_added` of that fit.
+    only_network
+        Leave out edges of the prior that the fitted network does not use (weight 0).
+
+    Returns
+    -------
+    Table with `source`, `target` (gene names), `weight` (signed effect of the fitted network, 0 where only the prior
+    has the edge), `contribution` (share of the target's summed absolute effects), `in_prior`, `selection_frequency`
+    (share of half-samples that select the edge, NaN where none were drawn), `stability` (its contribution, averaged over
+    half-samples) and `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), sorted by `score`.
+
+    Raises
+    ------
+    NotFittedError
+        If no fit is stored under `key`.
+    """
+    edges: pd.DataFrame = require_fit(adata.uns, key)["edges"].copy()  # type: ignore[attr-defined]
+    if only_network:
+        edges = edges[edges["weight"] != 0]
+    for name in ("source", "target"):
+        edges[name] = edges[name].astype(str)
+    edges["in_prior"] = edges["in_prior"].astype(bool)
+    return edges.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+    """Return the course of training: one row per epoch and model.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_dynamics` has written to.
+    key
+        The `key_added` of that fit.
+
+    Returns
+    -------
+    Table with `epoch`, `model`, `train_loss`, `validation_loss` (mean squared errors in units of the genes' ranges),
+    `sparsity`, `learning_rate` and `pruned`; empty if the fit needed no training (matching alone).
+
+    Raises
+    ------
+    NotFittedError
+        If no fit is stored under `key`.
+    """
+    table: pd.DataFrame = require_fit(adata.uns, key)["history"].copy()  # type: ignore[attr-defined]
+    if "pruned" in table:
+        table["pruned"] = table["pruned"].astype(bool)
+    return table
+
+
+def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+    """Return errors of the fitted model beside its trivial baselines.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_dynamics` has written to.
+    key
+        The `key_added` of that fit.
+
+    Returns
+    -------
+    Table with one row per predictor (the fitted model first, then matching alone, no network, constant, no change, ...)
+    and mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from
+    their start), in units of the genes' ranges. `table.attrs["summary"]` holds the report in words.
+
+    Raises
+    ------
+    NotFittedError
+        If no fit is stored under `key`.
+    """
+    entry = require_fit(adata.uns, key)
+    table: pd.DataFrame = entry["controls"].copy()  # type: ignore[attr-defined]
+    table.attrs["summary"] = str(entry["report"])
+    return table

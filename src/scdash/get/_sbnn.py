@@ -1,0 +1,75 @@
+"""Results of paired modalities as a torch module and as tables: MuData in, nothing written."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from scdash._errors import NotFittedError
+
+if TYPE_CHECKING:
+    from scdash.bottleneck import SparseBottleneck
+
+
+def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
+    """Rebuild the network that `scdash.tl.sbnn` (or the linear one of `scdash.tl.srrr`) has fitted.
+
+    Parameters
+    ----------
+    mdata
+        MuData with the fit; also after writing, reading and subsetting.
+    key
+        The `key_added` of the fit.
+
+    Returns
+    -------
+    SparseBottleneck
+        `model(x)` returns features for log expression x (cells, genes), with `model.gene_names` in the columns.
+
+    Raises
+    ------
+    NotFittedError
+        If no fit is stored under `key`.
+
+    Examples
+    --------
+    >>> model = scdash.get.model(mdata, key="sbnn")  # doctest: +SKIP
+    """
+    from scdash.bottleneck import module_from_entry
+
+    entry = _entry(mdata, key, "sbnn")
+    if "weights" not in entry:
+        raise NotFittedError(f"mdata.uns[{key!r}] holds no network; name the key_added of scdash.tl.sbnn.")
+    return module_from_entry(entry)
+
+
+def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
+    """Return the selected genes: columns `gene` and `norm` (first-layer norm before pruning), largest first."""
+    entry = _entry(mdata, key, "sbnn")
+    norms = pd.Series(entry["norms"], index=list(entry["masks"]["genes"]))
+    names = [str(name) for name in entry["genes"]]
+    return pd.DataFrame({"gene": names, "norm": norms.loc[names].to_numpy()})
+
+
+def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
+    """Return cross-validated R2: columns `method`, `feature` ("all": multivariate), `mean`, `sd`, `n_genes`."""
+    entry = _entry(mdata, key, "cross_validate_sbnn")
+    table = pd.DataFrame(entry["summary"]).copy()
+    table.attrs["report"] = str(entry["report"])
+    return table
+
+
+def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
+    """Return how often each gene was selected: columns `gene`, `frequency`, `count`, `norm`, most frequent first."""
+    entry = _entry(mdata, key, "stability")
+    table = pd.DataFrame(entry["selection"]).copy()
+    table.attrs["report"] = str(entry["report"])
+    return table
+
+
+def _entry(mdata: Any, key: str, function: str) -> Any:
+    entry = mdata.uns.get(key) if hasattr(mdata, "uns") else None
+    if not isinstance(entry, dict) or "params" not in entry:
+        raise NotFittedError(
+            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first."
+        )
+    return entry

@@ -1,0 +1,40 @@
+"""Weighted second moments: all that the regressions need to know of the data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scdash.matching._activeset import Floats
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Centred, scaled second moments of features x (m, p) and targets y (m, n) under row weights."""
+
+    gram: Floats  # (p, p)
+    cross: Floats  # (p, n)
+    centre: Floats  # (p,)
+    scale: Floats  # (p,)
+    target_centre: Floats  # (n,)
+    target_scale: Floats  # (n,)
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats, weights: Floats, *, standardize: bool = True) -> "Moments":
+        """Return the moments; without `standardize` features share one scale, and so do targets (roots of mean squares)."""
+        share = weights / weights.sum()
+        centre, target_centre = share @ x, share @ y
+        root = np.sqrt(share)[:, None]
+        features, targets = (x - centre) * root, (y - target_centre) * root
+        scale, target_scale = np.sqrt((features**2).sum(axis=0)), np.sqrt((targets**2).sum(axis=0))
+        if not standardize:
+            scale = np.full_like(scale, np.sqrt((scale**2).mean()))
+            target_scale = np.full_like(target_scale, np.sqrt((target_scale**2).mean()))
+        scale, target_scale = np.maximum(scale, 1e-9), np.maximum(target_scale, 1e-12)
+        features, targets = features / scale, targets / target_scale
+        return cls(features.T @ features, features.T @ targets, centre, scale, target_centre, target_scale)
+
+    def unscale(self, coefficients: Floats, at: slice) -> tuple[Floats, Floats]:
+        """Return coefficients (..., p, targets) in units of the data and the intercepts (..., targets) of some targets."""
+        raw = coefficients * self.target_scale[at] / self.scale[:, None]
+        intercept = self.target_centre[at] - np.einsum("p,...pt->...t", self.centre, raw)
+        return raw, intercept

@@ -1,0 +1,122 @@
+"""Steady states of a matched network under interventions, and how predictions of unseen regimes are scored."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash.matching._regimes import Floats, RegimeStatistics, sigmoid_feature
+
+PERFECT = ("overexpression", "knockout")  # kinds that replace a gene's own equation
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """y = constant + weights' f(y) for free genes; what an intervention does to a target is in `effect`.
+
+    All states are relative to the control mean. For perfect interventions `effect` is the value a target takes, for
+    imperfect ones what is added to its equation.
+    """
+
+    weights: Floats  # (regulator, target), in units of the states
+    constant: Floats  # (genes,)
+    effect: Floats  # (genes,), NaN where the gene was in no training regime
+    slope: float | None = 1.0  # None: linear
+
+
+def intervention_effects(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Floats:
+    """Return what interventions did to each gene, averaged over the `used` regimes; NaN for genes never targeted."""
+    own = constant + stats.f @ weights
+    perfect = np.isin(stats.screen.kinds, PERFECT)[:, None]
+    seen = stats.screen.targets & used[:, None]
+    observed = np.where(seen, np.where(perfect, stats.y, stats.y - own), 0.0).sum(axis=0)
+    times = seen.sum(axis=0)
+    effect: Floats = np.where(times > 0, observed / np.maximum(times, 1), np.nan)
+    return effect
+
+
+def fill_unseen(effect: Floats, kind: str, centre: Floats) -> Floats:
+    """Return effects with genes never targeted set to the median of the others, or to zero expression if knocked out."""
+    if kind == "knockout":
+        return np.where(np.isnan(effect), -centre, effect)
+    known = effect[~np.isnan(effect)]
+    return np.where(np.isnan(effect), np.median(known) if len(known) else 0.0, effect)
+
+
+def steady_states(
+    model: Equilibrium, targets: NDArray[np.bool_], perfect: NDArray[np.bool_], effect: Floats, *, most: int = 500
+) -> Floats:
+    """Return the fixed points (regimes, genes) under interventions, by damped iteration from the control.
+
+    `targets` (regimes, genes) and `perfect` (regimes,) say what is done where, `effect` (regimes, genes) how much.
+    The features are bounded, so the iteration is too; a network that oscillates returns its last, damped state.
+    """
+    held = targets & perfect[:, None]
+    added = np.where(targets & ~perfect[:, None], effect, 0.0)
+    y = np.where(held, effect, 0.0)
+    damping = 1.0
+    before = np.inf
+    for _ in range(most):
+        new = np.where(held, effect, model.constant + sigmoid_feature(y, model.slope) @ model.weights + added)
+        change = float(np.abs(new - y).max(initial=0.0))
+        if change < 1e-8:
+            return new
+        if change > 0.9 * before:  # slow or oscillating
+            damping = max(0.7 * damping, 0.1)
+        before = change
+        y = y + damping * (new - y)
+    return y
+
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """Predicted against observed changes from control of regimes that were not trained on, untargeted genes only.
+
+    `pearson` is the mean over regimes; `wr2` is 1 - sum (error / s)^2 / sum (error of the mean of the other
+    perturbations / s)^2 with s the within-regime SD of each gene, so that 0 is what that mean reaches.
+    """
+
+    pearson: float
+    wr2: float
+    rmse: float  # in within-regime SDs
+
+
+def score_changes(
+    predicted: Floats, observed: Floats, reference: Floats, free: NDArray[np.bool_], sd: Floats
+) -> HeldOutScores:
+    """Score (regimes, genes) of changes from control against `reference`, the mean of the other perturbations."""
+    usable = free & (sd > 0)
+    safe = np.where(sd > 0, sd, 1.0)
+    error = np.where(usable, (predicted - observed) / safe, 0.0)
+    base = np.where(usable, (reference - observed) / safe, 0.0)
+    r = [_pearson(p[u], o[u]) for p, o, u in zip(predicted, observed, usable, strict=True)]
+    wr2 = 1 - float((error**2).sum() / max((base**2).sum(), 1e-300))
+    return HeldOutScores(float(np.nanmean(r)), wr2, float(np.sqrt((error**2).sum() / usable.sum())))
+
+
+def mean_of_others(stats: RegimeStatistics, used: NDArray[np.bool_]) -> Floats:
+    """Return (genes,), the mean change over the perturbed `used` regimes that leave the gene alone."""
+    rows = used.copy()
+    rows[0] = False
+    count = (stats.free & rows[:, None]).sum(axis=0)
+    mean: Floats = np.where(stats.free & rows[:, None], stats.y, 0.0).sum(axis=0) / np.maximum(count, 1)
+    return mean
+
+
+def _pearson(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm > 0 else 0.0
+
+
+def predict_changes(model: Equilibrium, centre: Floats, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+    """Return the steady-state change from the control mean (regimes, genes) under unseen interventions.
+
+    Effects of genes never targeted in training are filled by `fill_unseen`.
+    """
+    effect = np.zeros(targets.shape)
+    for kind in set(kinds):
+        rows = np.asarray(kinds) == kind
+        effect[rows] = fill_unseen(model.effect, kind, centre)
+    return steady_states(model, targets, np.isin(kinds, PERFECT), effect)

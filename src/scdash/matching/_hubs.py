@@ -1,0 +1,19 @@
+"""Regulators of many genes are penalised less."""
+
+import numpy as np
+
+from scdash.matching._activeset import Floats
+
+
+def relative_contribution(effects: Floats) -> Floats:
+    """Return |S_ij| / sum_j |S_ij| of effects (target, regulator); rows of zeros stay zero (the paper's D~)."""
+    size = np.abs(effects)
+    result: Floats = size / np.maximum(size.sum(axis=1, keepdims=True), 1e-300)
+    return result
+
+
+def hub_factors(contribution: Floats, exponent: float) -> Floats:
+    """Return ((mean h + .05) / (h + .05)) ** exponent within [.1, 10], h (p,) the summed relative contributions."""
+    weight = contribution.sum(axis=0)
+    result: Floats = np.clip(((weight.mean() + 0.05) / (weight + 0.05)) ** exponent, 0.1, 10.0)
+    return result

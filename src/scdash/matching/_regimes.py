@@ -1,0 +1,135 @@
+"""Sufficient statistics of a screen: regime means and within-regime second moments, in one pass over the cells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from scdash._data._screen import Screen
+from scdash._errors import NonFiniteError
+
+Floats = NDArray[np.floating[Any]]
+CHUNK = 8_000_000  # numbers of a dense chunk of cells
+
+
+@dataclass(frozen=True)
+class RegimeStatistics:
+    """All that equilibrium matching needs to know of the cells; its size does not depend on their number.
+
+    y are the states x minus the mean control state; f = sigmoid(slope * y) - 1/2 are their Hill features (in log
+    space a sigmoid is a Hill function), so both are zero for a cell at the control mean.
+    """
+
+    screen: Screen
+    slope: float | None  # None: linear features f = y
+    centre: Floats  # (genes,), mean control state
+    y: Floats  # (regimes, genes), regime means
+    f: Floats  # (regimes, genes), regime means
+    fold: NDArray[np.int64]  # (regimes,), group of regimes held out together; -1 for the control, never held out
+    yy: Floats  # (folds, genes), within-regime sums of squares over the regimes that leave the gene alone
+    ff: Floats  # (folds, genes, genes), within-regime sums of products
+    fy: Floats  # (folds, genes, genes), (feature, target); only over regimes that leave the target gene alone
+    untouched: Floats  # (folds, genes), cells behind `yy` and `fy`
+    counts: NDArray[np.int64]  # (regimes,)
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """(regimes, genes), whether the gene obeys its own equation there, i.e. is no target."""
+        return ~self.screen.targets
+
+    @property
+    def within_sd(self) -> Floats:
+        """(genes,), SD of cells around their regime's mean where the gene is no target."""
+        variance = self.yy.sum(axis=0) / np.maximum(self.untouched.sum(axis=0), 1)
+        sd: Floats = np.sqrt(variance)
+        return sd
+
+    def activation(self, y: Floats) -> Floats:
+        """Return f of states y (..., genes), both relative to the control mean."""
+        return sigmoid_feature(y, self.slope)
+
+
+def sigmoid_feature(y: Floats, slope: float | None = 1.0) -> Floats:
+    """Return sigmoid(slope * y) - 1/2, written as tanh so that nothing overflows; y itself if `slope` is None."""
+    if slope is None:
+        return y
+    feature: Floats = 0.5 * np.tanh(0.5 * slope * y)
+    return feature
+
+
+def assign_folds(n_regimes: int, n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a fold for every regime, sizes as equal as can be; -1 for the control."""
+    fold = np.full(n_regimes, -1)
+    fold[1:] = rng.permutation(np.arange(n_regimes - 1) % n_folds)
+    return fold
+
+
+def regime_statistics(
+    x: Any, screen: Screen, fold: NDArray[np.int64], *, slope: float | None = 1.0
+) -> RegimeStatistics:
+    """Stream over cells x (cells, genes), dense, sparse or backed, and return the statistics of the screen.
+
+    The control's cells are read once more at the start, for the centre of the features.
+    """
+    d, n_folds = len(screen.genes), max(int(fold.max(initial=0)) + 1, 1)
+    group = np.where(fold < 0, n_folds, fold)  # the control has a group of its own: never held out
+    centre = _control_mean(x, screen)
+    sums_y, sums_f = np.zeros((screen.n_regimes, d)), np.zeros((screen.n_regimes, d))
+    yy, untouched = np.zeros((n_folds + 1, d)), np.zeros((n_folds + 1, d))
+    ff, fy = np.zeros((n_folds + 1, d, d)), np.zeros((n_folds + 1, d, d))
+    for rows, block in _chunks(x, screen, d):
+        regime = screen.cells[rows]
+        y = block - centre.astype(block.dtype)
+        f = sigmoid_feature(y, slope)
+        member = sparse.csr_matrix(
+            (np.ones(len(rows), block.dtype), (regime, np.arange(len(rows)))), shape=(screen.n_regimes, len(rows))
+        )
+        sums_y += member @ y
+        sums_f += member @ f
+        y = np.where(
+            screen.targets[regime], y.dtype.type(0), y
+        )  # a target's own equation is cut: it must not enter products
+        for g in np.unique(group[regime]):
+            at = group[regime] == g
+            ff[g] += f[at].T @ f[at]
+            fy[g] += f[at].T @ y[at]
+            yy[g] += (y[at] ** 2).sum(axis=0)
+    counts = screen.counts
+    mean_y, mean_f = (s / np.maximum(counts, 1)[:, None] for s in (sums_y, sums_f))
+    kept = np.where(screen.targets, 0, mean_y)
+    for g in range(n_folds + 1):
+        of = group == g
+        n = counts[of, None]
+        ff[g] -= (n * mean_f[of]).T @ mean_f[of]
+        fy[g] -= (n * mean_f[of]).T @ kept[of]
+        yy[g] -= (n * kept[of] ** 2).sum(axis=0)
+        untouched[g] = (n * ~screen.targets[of]).sum(axis=0)
+    return RegimeStatistics(screen, slope, centre, mean_y, mean_f, fold, np.maximum(yy, 0), ff, fy, untouched, counts)
+
+
+def _control_mean(x: Any, screen: Screen) -> NDArray[np.float64]:
+    rows = np.flatnonzero(screen.cells == 0)
+    step = max(1, CHUNK // len(screen.genes))
+    total = np.zeros(len(screen.genes))
+    for first in range(0, len(rows), step):
+        total += np.asarray(x[rows[first : first + step]].sum(axis=0), dtype=np.float64).ravel()
+    return total / max(len(rows), 1)
+
+
+def _chunks(x: Any, screen: Screen, d: int) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    step = max(1, CHUNK // d)
+    for first in range(0, len(screen.cells), step):
+        rows = np.arange(first, min(first + step, len(screen.cells)))
+        block = x[first : first + len(rows)]
+        block = block.toarray() if sparse.issparse(block) else np.asarray(block)
+        used = screen.cells[rows] >= 0
+        if not used.all():
+            rows, block = rows[used], block[used]
+        block = block.astype(block.dtype if block.dtype in (np.float32, np.float64) else np.float32, copy=False)
+        if not np.isfinite(block).all():
+            gene = screen.genes[int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])]
+            raise NonFiniteError(f"Expression of {gene!r} is not finite in some cells; remove or impute them first.")
+        yield rows, block

@@ -1,0 +1,131 @@
+"""What a user would run on a screen instead: ridge, lasso, differential expression, correlation, forest.
+
+Every function returns scores (regulator, target) in standardised units, with a zero diagonal; larger means a more
+believable edge, and the sign, where there is one, is that of the effect.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash._data._screen import Screen
+from scdash._random import RNG, as_generator
+from scdash.matching._equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.matching._held_out import Equilibrium, intervention_effects
+from scdash.matching._regimes import Floats, RegimeStatistics
+
+
+def masked_ridge(x: NDArray[Any], screen: Screen, *, alpha: float = 10.0) -> tuple[Floats, Equilibrium]:
+    """Ridge regression of every gene on all others, over the cells of all regimes that do not perturb it.
+
+    x (cells, genes) is dense. Returns the coefficients in SDs of the target per SD of the regulator, and the same
+    model as linear equations y = c + W' y relative to the control mean, for predictions. It takes seconds: the bar.
+    """
+    used = screen.cells >= 0
+    values, regime = np.asarray(x[used], dtype=np.float64), screen.cells[used]
+    centre = values[regime == 0].mean(axis=0)
+    values = values - centre
+    d, total, sums = values.shape[1], values.T @ values, values.sum(axis=0)
+    scores, weights, constant = np.zeros((d, d)), np.zeros((d, d)), np.zeros(d)
+    sd = values.std(axis=0)
+    for t in range(d):
+        left_out = values[np.isin(regime, np.flatnonzero(screen.targets[:, t]))]
+        n = len(values) - len(left_out)
+        if n < 3:
+            continue
+        mean = (sums - left_out.sum(axis=0)) / n
+        gram = total - left_out.T @ left_out - n * np.outer(mean, mean)
+        others = np.delete(np.arange(d), t)
+        solved = np.linalg.solve(gram[np.ix_(others, others)] + alpha * np.eye(d - 1), gram[others, t])
+        weights[others, t] = solved
+        constant[t] = mean[t] - mean[others] @ solved
+        spread = np.sqrt(max(gram[t, t] / n, 1e-300))
+        scores[others, t] = solved * sd[others] / spread
+    return scores, _linear(x, screen, weights, constant, centre)
+
+
+def _linear(x: NDArray[Any], screen: Screen, weights: Floats, constant: Floats, centre: Floats) -> Equilibrium:
+    means = np.zeros((screen.n_regimes, len(centre)))
+    for r in range(screen.n_regimes):
+        rows = screen.cells == r
+        means[r] = x[rows].mean(axis=0) - centre if rows.any() else 0
+    effect = _mean_where(means, screen.targets)
+    return Equilibrium(weights, constant, effect, None)
+
+
+def _mean_where(values: Floats, where: NDArray[np.bool_]) -> Floats:
+    times = where.sum(axis=0)
+    total = np.where(where, values, 0).sum(axis=0)
+    mean: Floats = np.where(times > 0, total / np.maximum(times, 1), np.nan)
+    return mean
+
+
+def masked_lasso(stats: RegimeStatistics, *, trust: float = 0.1, nonnegative: bool = True) -> EquilibriumFit:
+    """Equilibrium matching with LINEAR features (`regime_statistics(slope=None)`), lambda by held-out regimes."""
+    if stats.slope is not None:
+        raise ValueError("masked_lasso: the statistics must have linear features, regime_statistics(..., slope=None).")
+    return fit_equilibrium(stats, trusts=(trust,), signs=(nonnegative,), refine=False)
+
+
+def differential_expression(stats: RegimeStatistics) -> Floats:
+    """Return the mean |z| of a gene's change from control over the regimes that target the regulator."""
+    variance = (stats.within_sd**2)[None, :] * (1 / np.maximum(stats.counts, 1) + 1 / max(stats.counts[0], 1))[:, None]
+    z = np.where(stats.free & (variance > 0), np.abs(stats.y) / np.sqrt(np.maximum(variance, 1e-300)), 0.0)
+    targeted = stats.screen.targets.astype(float)
+    seen = targeted.T @ stats.free
+    return _no_self(np.where(seen > 0, (targeted.T @ z) / np.maximum(seen, 1), 0.0))
+
+
+def correlation(x: NDArray[Any], screen: Screen) -> Floats:
+    """Return Pearson's correlation over all cells of the screen; genes without variance get zero."""
+    values = np.asarray(x[screen.cells >= 0], dtype=np.float64)
+    values = values - values.mean(axis=0)
+    gram = values.T @ values
+    sd = np.sqrt(np.diag(gram))
+    return _no_self(np.where(np.outer(sd, sd) > 0, gram / np.maximum(np.outer(sd, sd), 1e-300), 0.0))
+
+
+def forest(
+    x: NDArray[Any],
+    screen: Screen,
+    *,
+    n_trees: int = 50,
+    max_cells: int = 1000,
+    rng: RNG = 0,
+    n_jobs: int | None = None,
+) -> Floats:
+    """Importances of a random forest per gene (as GENIE3: sqrt of the regulators at a split), masked like the ridge.
+
+    At most `max_cells` random cells are used for a gene. Scores have no sign.
+    """
+    from sklearn.ensemble import RandomForestRegressor
+
+    generator = as_generator(rng)
+    d = len(screen.genes)
+    scores = np.zeros((d, d))
+    for t in range(d):
+        usable = np.flatnonzero((screen.cells >= 0) & ~screen.targets[screen.cells, t])
+        rows = generator.permutation(usable)[:max_cells]
+        y = np.asarray(x[rows, t], dtype=np.float64)
+        if len(rows) < 3 or y.std() == 0:
+            continue
+        others = np.delete(np.arange(d), t)
+        model = RandomForestRegressor(
+            n_trees, max_features="sqrt", random_state=int(generator.integers(2**31)), n_jobs=n_jobs
+        )
+        model.fit(np.asarray(x[rows])[:, others], (y - y.mean()) / y.std())
+        scores[others, t] = model.feature_importances_
+    return scores
+
+
+def linear_effects(stats: RegimeStatistics, weights: Floats) -> Equilibrium:
+    """Return linear equations y = c + W' y with the constants and intervention effects that fit the screen best."""
+    residual = stats.y - stats.y @ weights
+    constant = np.nan_to_num(_mean_where(residual, stats.free))
+    return Equilibrium(weights, constant, intervention_effects(stats, stats.counts > 0, weights, constant), None)
+
+
+def _no_self(scores: Floats) -> Floats:
+    np.fill_diagonal(scores, 0.0)
+    return scores

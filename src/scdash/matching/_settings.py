@@ -1,0 +1,107 @@
+"""Settings of transition matching, with one preset for time courses and one for single cells."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+
+
+def _grid(high: float, low: float, number: int) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.geomspace(high, low, number))
+
+
+@dataclass(frozen=True)
+class TransitionSettings:
+    """What `fit_transitions` does; the defaults suit replicated time courses in units of about [0, 1]."""
+
+    # regression
+    lambdas: tuple[float, ...] = field(default_factory=lambda: _grid(0.6, 0.02, 16))
+    """Decreasing penalties; 1 is the largest possible correlation where features are standardised."""
+    prior_weights: tuple[float, ...] = (1.0, 5.0, 20.0)
+    """Edges of the prior pay lambda / weight; which weight is chosen by held-out error."""
+    standardize: bool = True
+    """Penalise effects per SD of every regulator and target; False: one common scale (cells, where batches differ)."""
+    max_active: int | None = 50
+    """Regulators of a gene beyond which its path stops."""
+    # dynamics
+    slopes: tuple[float, ...] = (1.0, 0.3)
+    """Steepness s of the activation softsign(s (x - 1/2)) / s, chosen by held-out error; 1 is PHOENIX's in these units.
+
+    Another slope is PHOENIX in other units: states 1/2 + s (x - 1/2) obey a field with slope 1 and the same effects.
+    """
+    driver: Literal["exponential", "trapezoid"] = "exponential"
+    """Mean of phi over an interval: weighted by its influence on the end, or plain over the observations within."""
+    lags: tuple[int, ...] = (1,)
+    """Transitions between states this many observations apart (choose="cv" uses the first)."""
+    rates: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    """Grid of the rate shared by all genes, in units of 1 / (median time between observations)."""
+    gene_rates: tuple[float, ...] = (0.5, 0.75, 1.0, 1.33, 2.0)
+    """Factors of the shared rate offered to every gene; (1.0,) keeps it shared."""
+    # noise
+    detect_constants: bool = True
+    """Find genes that do not change; their rate is 0 and they are averaged over time."""
+    rounds: int = 3
+    """Fits in all: after each but the last, states are denoised by the fitted dynamics."""
+    # ranking and prediction
+    hub_exponent: float = 0.15
+    """Regulators of many genes are penalised less; 0 is off."""
+    mcp: float | None = None
+    """Concavity of the penalty of the last fit; None: lasso."""
+    half_samples: int = 24
+    """Half-samples of trajectories behind the selection frequencies; 0 is off."""
+    stability_lambdas: int = 4
+    """Penalties, up to the chosen one, over which frequencies are averaged."""
+    products: int = 4
+    """Strongest regulators of a gene whose squares and products are offered to its prediction; 0 is off."""
+    # choice
+    folds: int = 5
+    sharing: float = 1.0
+    """Weight of all genes' mean error curve beside a gene's own when its penalty is chosen; 0: own alone."""
+    choose: Literal["cv", "rollout"] = "cv"
+    """Penalties by cross-validated error of the next state, or one for all genes by error of held-out trajectories."""
+    tolerance: float = 0.1
+    """choose="rollout": the sparsest network within this share of the smallest error is taken."""
+    splits: tuple[str, ...] = ("train",)
+    """Parts of the series that are fitted."""
+
+    def __post_init__(self) -> None:
+        if not self.lambdas or any(b >= a for a, b in zip(self.lambdas, self.lambdas[1:], strict=False)):
+            raise ValueError("TransitionSettings.lambdas must decrease.")
+        if self.folds < 2:
+            raise ValueError(f"TransitionSettings.folds must be at least 2, found {self.folds}.")
+        if not self.prior_weights or min(self.prior_weights) < 1:
+            raise ValueError(f"TransitionSettings.prior_weights must be at least 1, found {self.prior_weights}.")
+        if not self.rates or not self.gene_rates or min(*self.rates, *self.gene_rates, *self.slopes, 1) < 0:
+            raise ValueError("TransitionSettings: rates, gene_rates and slopes must be positive and not empty.")
+        if self.rounds < 1 or not self.lags or min(self.lags) < 1:
+            raise ValueError("TransitionSettings: rounds and lags must be at least 1.")
+        if self.driver not in ("exponential", "trapezoid") or self.choose not in ("cv", "rollout"):
+            raise ValueError(f"TransitionSettings: unknown driver {self.driver!r} or choose {self.choose!r}.")
+
+    @classmethod
+    def for_time_courses(cls, **changes: Any) -> Self:
+        """Return the settings for replicated time courses (the default)."""
+        return replace(cls(), **changes)
+
+    @classmethod
+    def for_cells(cls, **changes: Any) -> Self:
+        """Return the settings for smoothed pseudotime bins of single cells.
+
+        Neighbouring bins share cells and batches differ in scale, so nothing is standardised or denoised, and one
+        rate, lag, prior weight and penalty for all genes are chosen by the error of whole held-out trajectories.
+        """
+        settings = cls(
+            lambdas=_grid(0.6, 0.1, 8),
+            standardize=False,
+            slopes=(1.0,),
+            driver="trapezoid",
+            lags=(1, 3),
+            rates=(0.03, 0.06, 0.12, 0.25, 0.5, 1.0),
+            gene_rates=(1.0,),
+            detect_constants=False,
+            rounds=1,
+            hub_exponent=0.0,
+            products=0,
+            choose="rollout",
+        )
+        return replace(settings, **changes)

@@ -1,0 +1,154 @@
+"""Figures of which edges and weights are exactly zero."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scdash._keys import require_fit
+from scdash.metrics._edges import GRN, align, is_anndata
+
+
+class Confusion(NamedTuple):
+    """Counts of pairs by network (exactly zero or not) and truth."""
+
+    true_positive: int
+    false_positive: int
+    false_negative: int
+    true_negative: int
+
+
+def confusion(
+    grn: GRN,
+    truth: GRN,
+    *,
+    exclude_self: bool = False,
+    genes: Iterable[str] | None = None,
+    key: str = "dynamics",
+) -> Confusion:
+    """Count pairs of genes by whether the network's entry is exactly zero and whether the edge is true.
+
+    Parameters
+    ----------
+    grn
+        The network: a matrix (row regulates column), a table (source, target[, weight]), or an AnnData with a fit.
+    truth
+        The true edges in any of these forms, or for an AnnData the name of a table in `uns` or a matrix in `varp`.
+    exclude_self
+        Leave pairs of a gene with itself out.
+    genes
+        Genes whose pairs are counted, see :func:`scdash.metrics.auprc`.
+    key
+        Name of the fit in the AnnData, or of a matrix in its `varp`.
+    """
+    found, true = (network.nonzero() for network in align(grn, truth, genes=genes, key=key))
+    pairs = found.n**2
+    if exclude_self:
+        found, true, pairs = found.without_self(), true.without_self(), pairs - found.n
+    both = int(true.holds(found.key).sum())
+    return Confusion(both, len(found) - both, len(true) - both, pairs - len(found) - len(true) + both)
+
+
+def balanced_accuracy(
+    grn: GRN,
+    truth: GRN,
+    *,
+    exclude_self: bool = False,
+    genes: Iterable[str] | None = None,
+    key: str = "dynamics",
+) -> float:
+    r"""Mean of the true positive and the true negative rate over all :math:`n^2` entries (DASH paper, B.5).
+
+    An entry counts as an edge unless it is exactly zero, so that a dense network scores .5 however good its large
+    weights are. Parameters as in :func:`confusion`.
+    """
+    tp, fp, fn, tn = confusion(grn, truth, exclude_self=exclude_self, genes=genes, key=key)
+    if tp + fn == 0 or tn + fp == 0:
+        raise ValueError(f"truth holds {tp + fn} edges of {tp + fp + fn + tn} pairs: both kinds are needed.")
+    return (tp / (tp + fn) + tn / (tn + fp)) / 2
+
+
+def f1(
+    grn: GRN,
+    truth: GRN,
+    *,
+    exclude_self: bool = True,
+    genes: Iterable[str] | None = None,
+    key: str = "dynamics",
+) -> float:
+    r"""Harmonic mean of precision and recall, :math:`2 TP / (2 TP + FP + FN)`; parameters as in :func:`confusion`.
+
+    The "F1" printed in the PerturbODE paper is their arithmetic mean, which is never smaller.
+    """
+    tp, fp, fn, _ = confusion(grn, truth, exclude_self=exclude_self, genes=genes, key=key)
+    return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else float("nan")
+
+
+def hypergeometric_p(
+    grn: GRN,
+    truth: GRN,
+    *,
+    exclude_self: bool = True,
+    genes: Iterable[str] | None = None,
+    key: str = "dynamics",
+) -> float:
+    """Chance that a random network with as many edges holds at least as many true ones (exact upper tail).
+
+    What Monte Carlo over Erdos-Renyi graphs of the same number of edges estimates; parameters as in :func:`confusion`.
+    """
+    from scipy.stats import hypergeom
+
+    tp, fp, fn, tn = confusion(grn, truth, exclude_self=exclude_self, genes=genes, key=key)
+    return float(hypergeom.sf(tp - 1, tp + fp + fn + tn, tp + fn, tp + fp))
+
+
+def density(
+    grn: GRN, *, exclude_self: bool = False, genes: Iterable[str] | None = None, key: str = "dynamics"
+) -> float:
+    """Share of pairs whose entry is not exactly zero; parameters as in :func:`confusion`."""
+    (found,) = align(grn, genes=genes, key=key)
+    found, pairs = found.nonzero(), found.n**2
+    if exclude_self:
+        found, pairs = found.without_self(), pairs - found.n
+    return len(found) / pairs
+
+
+def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dynamics") -> pd.Series:
+    """Number of targets of every gene, genes without targets included; its mean is the papers' average out-degree.
+
+    Parameters as in :func:`confusion`; the index holds the names of the genes, or their numbers for a bare matrix.
+    """
+    (found,) = align(grn, genes=genes, key=key)
+    index = pd.RangeIndex(found.n) if found.genes is None else found.genes
+    return pd.Series(np.bincount(found.nonzero().source, minlength=found.n), index=index, name="out_degree")
+
+
+def sparsity(weights: Any, *, key: str = "dynamics") -> float:
+    """Share of exact zeros among the prunable weight matrices of a model.
+
+    For PHOENIX these are W_sums, W_prods, relu(v) U_sums and relu(v) U_prods together: the weights into a gene whose
+    rate v is not positive count as zero. Biases and rates are no matrices and are left out.
+
+    Parameters
+    ----------
+    weights
+        Matrices by name, sparse or dense, as in ``uns["dynamics"]["weights"]``; or the AnnData.
+    key
+        Name of the fit in the AnnData.
+    """
+    named: Any = require_fit(weights.uns, key)["weights"] if is_anndata(weights) else weights
+    rate = named.get("v")
+    zeros = entries = 0
+    for name, matrix in named.items():
+        if len(getattr(matrix, "shape", ())) != 2:
+            continue
+        matrix = sparse.csr_array(matrix)
+        if rate is not None and name.startswith("U"):
+            matrix = sparse.diags_array(np.maximum(np.asarray(rate, dtype=np.float64), 0.0)) @ matrix
+        entries += matrix.shape[0] * matrix.shape[1]
+        zeros += matrix.shape[0] * matrix.shape[1] - int(matrix.count_nonzero())
+    if not entries:
+        raise ValueError(f"weights holds no matrix; found {list(named)}.")
+    return zeros / entries

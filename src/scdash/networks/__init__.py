@@ -1,0 +1,36 @@
+"""What a fitted model says: its effects, its edges against the prior, and its predictions."""
+
+from scdash.networks._effects import (
+    dependencies,
+    effects,
+    feature_sparsity,
+    model_sparsity,
+    relative_contribution,
+    sparse_effects,
+    sparse_relative_contribution,
+    spurious_sparsity,
+    weight_sparsity,
+)
+from scdash.networks._module import DynamicsModel, module_from_entry, pack, unpack
+from scdash.networks._posterior import HiddenEvidence, evidence_auc, posterior_score
+from scdash.networks._rollout import rollout
+
+__all__ = [
+    "DynamicsModel",
+    "HiddenEvidence",
+    "dependencies",
+    "effects",
+    "feature_sparsity",
+    "evidence_auc",
+    "model_sparsity",
+    "module_from_entry",
+    "pack",
+    "relative_contribution",
+    "posterior_score",
+    "rollout",
+    "sparse_effects",
+    "sparse_relative_contribution",
+    "spurious_sparsity",
+    "unpack",
+    "weight_sparsity",
+]

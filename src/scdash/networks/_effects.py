@@ -1,0 +1,160 @@
+"""From weights to networks: effects of regulators on targets, and how sparse they are.
+
+Everything here is (target, regulator) inside a model: row = target, column = regulator.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from torch import Tensor
+
+from scdash.fields import RegulatoryPath, VectorField, zero_share
+
+TOLERANCE = 1e-5  # below this a path counts as absent (Aliee et al. 2022, section 3.3)
+
+
+def effects(field: VectorField, params: Mapping[str, Tensor], *, by_gene: bool = False) -> Tensor:
+    """Return the effects matrix D, row = target, column = input, (models, genes, inputs); dense, for few genes.
+
+    The sum over linear paths of the product of their layers, without the targets' rates: D = U_S W_S + U_P W_P for
+    PHOENIX (DASH C.2), U_S for a gene-wise one. `inputs` are the genes, or positions and velocities of second-order
+    fields; `by_gene` folds those into one column a gene: absolute values add up, the larger one gives the sign.
+    """
+    found: Tensor | None = None
+    for path in field.paths():
+        if path.linear:
+            product = path.layers[0].effect(params)
+            for layer in path.layers[1:]:
+                product = layer.effect(params) @ product
+            if path.skip is not None:
+                product = product + path.skip.effect(params)
+            if by_gene and path.inputs is not None:
+                product = _fold(product, path, field.n_genes)
+            found = product if found is None else found + product
+    if found is None:
+        raise ValueError(f"The vector field {field.name!r} has no linear path, hence no effects matrix.")
+    return found
+
+
+def sparse_effects(
+    field: VectorField, params: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None
+) -> list[csr_array]:
+    """Return D of every model as CSR (target, input), by sparse products: no dense genes x genes array is built.
+
+    `masks` name weights to leave out where `params` still hold them.
+    """
+    models = len(next(iter(params.values())))
+    kept = {name: p * masks[name] if masks and name in masks else p for name, p in params.items()}
+    found = []
+    for model in range(models):
+        one = {name: p[model : model + 1] for name, p in kept.items()}
+        total = None
+        for path in field.paths():
+            if path.linear:
+                product = _csr(path.layers[0].effect(one))
+                for layer in path.layers[1:]:
+                    product = _csr(layer.effect(one)) @ product
+                if path.skip is not None:
+                    product = product + _csr(path.skip.effect(one))
+                total = product if total is None else total + product
+        if total is None:
+            raise ValueError(f"The vector field {field.name!r} has no linear path, hence no effects matrix.")
+        total.eliminate_zeros()
+        found.append(total)
+    return found
+
+
+def relative_contribution(effect: Tensor, v: Tensor | None = None) -> Tensor:
+    r"""Return D~ (..., target, regulator), each target's effects as shares: relu(v_i) D_ij / sum_j |relu(v_i) D_ij|.
+
+    Rows of zeros stay zero. `v` (..., target) holds the targets' rates; None where the field has none (DASH C.2).
+    """
+    scaled = effect if v is None else effect * v.relu()[..., None]
+    total = scaled.abs().sum(-1, keepdim=True)
+    return torch.where(total > 0, scaled / torch.where(total > 0, total, 1), 0)
+
+
+def sparse_relative_contribution(effect: csr_array, v: NDArray[np.floating] | None = None) -> csr_array:
+    """Return what `relative_contribution` does for one model's CSR effects (target, regulator)."""
+    scaled = effect if v is None else diags_array(np.maximum(np.asarray(v), 0).astype(effect.dtype)) @ effect
+    total = np.asarray(abs(scaled).sum(axis=1)).ravel()
+    share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+    found = csr_array(diags_array(share.astype(effect.dtype)) @ scaled)
+    found.eliminate_zeros()
+    return found
+
+
+def model_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
+    """Return the share of exact zeros among all path weights as they reach the derivative, (models,)."""
+    return zero_share(field, params)
+
+
+def dependencies(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
+    """Return upper bounds on how much each target depends on each input, (models, target, input), non-negative.
+
+    |W^L| ... |W^1| summed over paths (Aliee et al. 2022, section 3.3; apply gates first), with the norm of each
+    input's first-layer weights for every target where there is a skip connection (LassoNet). Both genes of a product
+    count as inputs.
+    """
+    found: Tensor | None = None
+    for path in field.paths():
+        matrix = path.layers[0].effect(params).abs()
+        if path.skip is not None:
+            matrix = matrix.norm(dim=1, keepdim=True).expand(-1, field.n_genes, -1)
+        else:
+            for layer in path.layers[1:]:
+                matrix = layer.effect(params).abs() @ matrix
+        if not path.linear and path.inputs is not None:
+            matrix = matrix @ _incidence(path, field.n_genes, matrix)
+        found = matrix if found is None else found + matrix
+    if found is None:
+        raise ValueError(f"The vector field {field.name!r} has no regulatory path.")
+    return found
+
+
+def feature_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
+    """Return the share of (target, input) pairs without dependence, (models,)."""
+    return (dependencies(field, params) < tolerance).flatten(1).float().mean(1)
+
+
+def weight_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
+    """Return the share of path weights (after gates) below `tolerance` in absolute value, (models,)."""
+    weights = [params[layer.parameter].abs().flatten(1) for path in field.paths() for layer in path.layers]
+    return (torch.cat(weights, 1) < tolerance).float().mean(1)
+
+
+def spurious_sparsity(
+    field: VectorField, params: Mapping[str, Tensor], regulators: NDArray[np.bool_], *, tolerance: float = TOLERANCE
+) -> Tensor:
+    """Return the share of zeros in the columns of genes that can not regulate, (models,); higher is better.
+
+    `regulators` flags the genes that can, e.g. transcription factors; NaN if all do.
+    """
+    flags = np.asarray(regulators, bool)
+    if flags.shape != (field.n_genes,):
+        raise ValueError(f"regulators must flag each of the {field.n_genes} genes, found shape {flags.shape}.")
+    matrix = dependencies(field, params)
+    spurious = torch.as_tensor(~flags).repeat(matrix.shape[2] // field.n_genes)
+    return (matrix[:, :, spurious.to(matrix.device)] < tolerance).flatten(1).float().mean(1)
+
+
+def _fold(product: Tensor, path: RegulatoryPath, n_genes: int) -> Tensor:
+    spread = _incidence(path, n_genes, product)
+    size, signed = product.abs() @ spread, (product * product.abs()) @ spread
+    return torch.where(signed < 0, -size, size)
+
+
+def _incidence(path: RegulatoryPath, n_genes: int, like: Tensor) -> Tensor:
+    """Return (inputs, genes), 1 where an input stands for a gene."""
+    inputs = path.inputs or ()
+    spread = torch.zeros(len(inputs), n_genes, dtype=like.dtype, device=like.device)
+    for position, genes in enumerate(inputs):
+        spread[position, list(genes)] = 1
+    return spread
+
+
+def _csr(matrix: Tensor) -> csr_array:
+    return csr_array(matrix[0].detach().cpu().numpy())

@@ -1,0 +1,279 @@
+"""Influence of genes: how far the trajectories of all other genes move when one gene starts from another value.
+
+For K start states x_k, a copy of each in which gene j alone is changed, and times t > 0 (Hossain et al. 2024, B.8)::
+
+    influence_j = mean over k, t > 0 and i != j of |x_i(t) - x_i^j(t)|          in units of the genes' ranges
+
+The signed influence averages sign(change of j) * (x_i^j(t) - x_i(t)): positive where raising j raises the others.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scdash._errors import NonFiniteError
+from scdash.networks._influence_store import BlockStore, fingerprint
+from scdash.networks._module import DynamicsModel
+from scdash.solve import integrate
+
+STEP = 0.25  # largest step in units of the fastest rate; the training step can blow up once genes are perturbed
+ACCURACY = 0.01  # accepted relative change of the pilot's influences when the step is halved
+HALVINGS = 6
+ARRAYS = 10  # arrays of the size of the states that a Runge-Kutta step holds at once
+ROWS = 1024  # states integrated together: about what stays in a core's cache
+TASK = 16  # chunks to a task, the unit of parallel work and of checkpoints
+
+
+@dataclass(frozen=True)
+class Perturbations:
+    """What is compared: start states, the value that each gene takes instead, and when to look."""
+
+    starts: NDArray[np.floating[Any]]  # (K, genes), in the user's units
+    values: NDArray[np.floating[Any]]  # (K, genes): gene j of start k becomes values[k, j]
+    times: NDArray[np.floating[Any]]  # (T,), increasing; the first is the time of the starts
+
+    def __post_init__(self) -> None:
+        if self.starts.ndim != 2 or self.starts.shape != self.values.shape or not len(self.starts):
+            raise ValueError(f"starts and values must be (K, genes), found {self.starts.shape}, {self.values.shape}.")
+        if not (np.isfinite(self.starts).all() and np.isfinite(self.values).all()):
+            raise ValueError("starts and values must be finite. Drop cells with missing expression first.")
+        if self.times.ndim != 1 or len(self.times) < 2 or not (np.diff(self.times) > 0).all():
+            raise ValueError(f"times must be at least two increasing numbers, found {self.times}.")
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Influences of `genes` (columns of the model); rows of genes that reach no other are exactly zero."""
+
+    genes: NDArray[np.int64]  # (J,)
+    absolute: NDArray[np.float64]  # (J, T - 1), per time after the first
+    signed: NDArray[np.float64]  # (J, T - 1)
+    standard_error: NDArray[np.float64]  # (J,), of the absolute influence averaged over time, from the K starts
+    shift: NDArray[np.float64]  # (J,), mean absolute change of the gene itself, in units of its range
+    steps: int  # rk4 steps between two times
+
+
+def gene_influence(
+    model: DynamicsModel,
+    perturbations: Perturbations,
+    *,
+    genes: NDArray[np.int64] | None = None,
+    unit: NDArray[Any] | None = None,
+    max_memory: float = 512e6,
+    n_jobs: int | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Influence:
+    """Return the influence of genes, by one batched solve per block of perturbed states.
+
+    The step is at most a quarter of the fastest relaxation time, and halved until halving it changes the influences
+    of a sample by less than 1 %. Genes without any outgoing weight are not integrated.
+
+    Parameters
+    ----------
+    model
+        A fitted model; on whatever device it is, the states go there too.
+    perturbations
+        Start states, changed values and times.
+    genes
+        Columns of the genes to perturb; all by default.
+    unit
+        What counts as 1 in a gene, (genes,), in the user's units; the model's own `range` by default.
+    max_memory
+        Bytes that one block of states may take.
+    n_jobs
+        Processes, as in joblib; None obeys `joblib.parallel_config` and is serial otherwise.
+    checkpoint
+        File that keeps finished blocks; a run with equal arguments takes them from there.
+    progress
+        Called with the number of genes finished.
+    """
+    genes = np.arange(len(model.genes)) if genes is None else np.asarray(genes, dtype=np.int64)
+    own = model.range.double().cpu().numpy()
+    unit = own if unit is None else np.asarray(unit, dtype=np.float64)
+    if perturbations.starts.shape[1] != len(model.genes):
+        raise ValueError(f"starts have {perturbations.starts.shape[1]} genes, the model {len(model.genes)}.")
+    active = genes[outgoing(model, perturbations.starts)[genes]]
+    with torch.inference_mode():
+        steps = _checked_steps(model, perturbations, active)
+        ratio = torch.as_tensor(own / unit, dtype=model.minimum.dtype, device=model.minimum.device)
+        baseline = torch.stack(list(_path(model, _tensor(model, perturbations.starts), perturbations.times, steps)))
+    tasks = _tasks(active, len(perturbations.starts), len(model.genes), max_memory)
+    store = (
+        None if checkpoint is None else BlockStore(checkpoint, fingerprint(model, perturbations, active, unit, steps))
+    )
+    done = {} if store is None else store.blocks
+    if progress is not None:
+        progress(len(genes) - len(active) + sum(len(task) for number, task in enumerate(tasks) if number in done))
+    open_tasks = [number for number in range(len(tasks)) if number not in done]
+    run = delayed(_run_task)
+    calls = (run(model, perturbations, baseline, tasks[number], ratio, steps, max_memory) for number in open_tasks)
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(calls)
+    for number, sums in zip(open_tasks, results, strict=True):
+        done[number] = sums
+        if store is not None:
+            store.save(number, sums)
+        if progress is not None:
+            progress(len(tasks[number]))
+    found = np.concatenate([done[number] for number in range(len(tasks))]) if tasks else None
+    return _collect(model, perturbations, genes, active, unit, found, steps)
+
+
+def _collect(
+    model: DynamicsModel,
+    perturbations: Perturbations,
+    genes: NDArray[np.int64],
+    active: NDArray[np.int64],
+    unit: NDArray[np.float64],
+    found: NDArray[np.float64] | None,
+    steps: int,
+) -> Influence:
+    """Put the rows of the active genes, (active, [absolute T-1, signed T-1, error]), among the silent ones."""
+    later = len(perturbations.times) - 1
+    table = np.zeros((len(genes), 2 * later + 1))
+    if found is not None:
+        bad = ~np.isfinite(found).all(1)
+        if bad.any():
+            raise NonFiniteError(
+                f"Trajectories after a change of {model.genes[active[bad][0]]} are not finite ({bad.sum()} of "
+                f"{len(active)} genes). Ask for shorter `times` or start states from the data, or fit a sparser model: "
+                "dense ones can diverge outside the range of their data."
+            )
+        table[np.isin(genes, active)] = found
+    change = np.abs(perturbations.values - perturbations.starts)[:, genes] / unit[genes]
+    absolute, signed, error = table[:, :later], table[:, later:-1], table[:, -1]
+    return Influence(genes, absolute, signed, error, change.mean(0), steps)
+
+
+def _tensor(model: DynamicsModel, values: NDArray[Any]) -> Tensor:
+    """Return values in the user's units as states of the field, (rows, genes)."""
+    scaled = torch.as_tensor(np.array(values), dtype=model.minimum.dtype, device=model.minimum.device)
+    return (scaled - model.minimum) / model.range
+
+
+def _path(model: DynamicsModel, z: Tensor, times: NDArray[Any], steps: int) -> Iterator[Tensor]:
+    """Yield the states (rows, genes) of the field at each time after the first, holding one at a time."""
+    params = dict(model.weights)
+    velocity = model.field.bind(params)
+    state = model.field.lift(params, z[None])
+    for pair in np.lib.stride_tricks.sliding_window_view(np.asarray(times, dtype=np.float64), 2):
+        state = integrate(velocity, state, torch.as_tensor(pair.copy()), solver="rk4", steps=steps)[-1]
+        yield model.field.observe(params, state)[0]
+
+
+def outgoing(model: DynamicsModel, starts: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which genes have an outgoing weight, (genes,); all, if the others turn out to matter all the same."""
+    params, n = dict(model.weights), len(model.genes)
+    reaching = torch.zeros(n, dtype=torch.bool, device=model.minimum.device)
+    with torch.inference_mode():
+        for path in model.field.paths():
+            for layer in (path.layers[0], *([path.skip] if path.skip is not None else [])):
+                used = (layer.effect(params)[0] != 0).any(0)
+                inputs = path.inputs if layer is path.layers[0] else None
+                for column in used.nonzero().flatten().tolist():
+                    reaching[list((column,) if inputs is None else inputs[column])] = True
+        sample = starts[:4]
+        moved = np.where(reaching.cpu().numpy(), sample, sample + np.asarray(model.range.cpu()))
+        rates = [
+            model(0.0, torch.as_tensor(x, dtype=model.minimum.dtype, device=reaching.device)) for x in (sample, moved)
+        ]
+        if not torch.equal(rates[0][:, reaching], rates[1][:, reaching]):
+            reaching[:] = True
+    return reaching.cpu().numpy()
+
+
+def _checked_steps(model: DynamicsModel, perturbations: Perturbations, active: NDArray[np.int64]) -> int:
+    """Return rk4 steps per interval: h * rate <= 1/4, then doubled until the pilot's influences stand still."""
+    rates = model.field.rates(dict(model.weights))
+    fastest = 1.0 if rates is None else float(rates.detach().max())
+    steps = max(1, int(np.ceil(np.diff(perturbations.times).max() * fastest / STEP)))
+    if not len(active):
+        return steps
+    chosen = active[np.linspace(0, len(active) - 1, min(len(active), 16)).astype(int)]
+    few = Perturbations(perturbations.starts[:8], perturbations.values[:8], perturbations.times)
+    coarse = _pilot(model, few, chosen, steps)
+    for _ in range(HALVINGS):
+        fine = _pilot(model, few, chosen, 2 * steps)
+        # finite in both, and as a whole within 1 %: a few large influences must not hide behind many small ones
+        if np.isfinite(fine).all() and np.abs(fine - coarse).sum() <= ACCURACY * fine.sum():
+            return steps
+        steps, coarse = 2 * steps, fine
+    if np.isfinite(coarse).all():
+        raise ValueError(
+            f"The influences still change by more than 1 % at {steps} steps per interval. Use shorter `times`."
+        )
+    return steps  # diverges however small the step: the full run names the gene
+
+
+def _pilot(model: DynamicsModel, few: Perturbations, genes: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
+    baseline = torch.stack(list(_path(model, _tensor(model, few.starts), few.times, steps)))
+    sums = _chunk(model, few, baseline, genes, torch.ones_like(model.range), slice(None), steps)
+    return np.asarray(sums[0].mean((0, 1)))
+
+
+def _tasks(active: NDArray[np.int64], starts: int, n: int, max_memory: float) -> list[NDArray[np.int64]]:
+    per_chunk = max(1, _rows(n, max_memory) // starts)
+    return [active[i : i + TASK * per_chunk] for i in range(0, len(active), TASK * per_chunk)]
+
+
+def _rows(n: int, max_memory: float) -> int:
+    return int(np.clip(max_memory / (4 * ARRAYS * n), 1, ROWS))
+
+
+def _run_task(
+    model: DynamicsModel,
+    perturbations: Perturbations,
+    baseline: Tensor,
+    genes: NDArray[np.int64],
+    ratio: Tensor,
+    steps: int,
+    max_memory: float,
+) -> NDArray[np.float64]:
+    """Return per gene the absolute influence at each time, the signed one, and the standard error."""
+    n_starts, rows = len(perturbations.starts), _rows(len(model.genes), max_memory)
+    per_chunk, results = max(1, rows // n_starts), []
+    for first in range(0, len(genes), per_chunk):
+        chosen = genes[first : first + per_chunk]
+        pieces = [
+            _chunk(model, perturbations, baseline, chosen, ratio, slice(k, k + rows), steps)
+            for k in range(0, n_starts, rows)
+        ]
+        absolute, signed = np.concatenate(pieces, axis=2)  # (times, starts, genes)
+        with np.errstate(invalid="ignore"):  # diverged genes are named once, in the end
+            spread = absolute.mean(0).std(0, ddof=min(1, n_starts - 1))
+        error = spread / np.sqrt(n_starts) if n_starts > 1 else np.full(len(chosen), np.inf)
+        results.append(np.concatenate([absolute.mean(1).T, signed.mean(1).T, error[:, None]], axis=1))
+    return np.concatenate(results)
+
+
+def _chunk(
+    model: DynamicsModel,
+    perturbations: Perturbations,
+    baseline: Tensor,
+    genes: NDArray[np.int64],
+    ratio: Tensor,
+    which: slice,
+    steps: int,
+) -> NDArray[np.float64]:
+    """Integrate some genes' changes from some starts; return (absolute or signed, times, starts, genes)."""
+    with torch.inference_mode():
+        starts, values = (_tensor(model, array[which]) for array in (perturbations.starts, perturbations.values))
+        k, n = starts.shape
+        column = torch.as_tensor(genes, device=starts.device)
+        states = starts[:, None].repeat(1, len(genes), 1)
+        states.scatter_(2, column[None, :, None].expand(k, -1, 1), values[:, column, None])
+        sign = (values - starts)[:, column].sign()
+        found = []
+        for t, path in enumerate(_path(model, states.reshape(-1, n), perturbations.times, steps)):
+            difference = path.reshape(k, -1, n) - baseline[t, which, None]
+            difference.scatter_(2, column[None, :, None].expand(k, -1, 1), 0.0)  # the gene itself does not count
+            difference *= ratio
+            found.append(torch.stack([difference.abs().sum(2), difference.sum(2) * sign]) / max(n - 1, 1))
+        return torch.stack(found, dim=1).double().cpu().numpy()

@@ -1,0 +1,96 @@
+"""A fitted model as a torch module in the user's units, rebuilt from plain arrays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from scdash.fields import FIELDS, VectorField
+
+
+class DynamicsModel(nn.Module):
+    """dx/dt of a fitted model: `model(t, x)` for x (cells, genes) in the units of the data it was fitted on.
+
+    Internally a gene runs in units of its own range, z = (x - minimum) / range, so dx/dt = range * f(z).
+
+    Attributes
+    ----------
+    genes
+        Names of the genes, in the order of the columns of x.
+    field
+        The vector field; its weights are the module's parameters, with a leading axis of length 1.
+    minimum, range
+        Offset and unit of every gene, (genes,); 0 and 1 where the model was fitted on the data as they were.
+    """
+
+    minimum: Tensor
+    range: Tensor
+
+    def __init__(
+        self,
+        field: VectorField,
+        params: Mapping[str, Tensor],
+        *,
+        genes: NDArray[Any],
+        minimum: NDArray[Any] | None = None,
+        scale: NDArray[Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.field = field
+        self.genes = np.asarray(genes, dtype=str)
+        self.weights = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in params.items()})
+        example = next(iter(params.values()))
+        lower = np.zeros(len(genes)) if minimum is None else minimum
+        unit = np.ones(len(genes)) if scale is None else scale
+        self.register_buffer("minimum", torch.as_tensor(lower, dtype=example.dtype))
+        self.register_buffer("range", torch.as_tensor(unit, dtype=example.dtype))
+
+    def forward(self, t: Tensor | float, x: Tensor) -> Tensor:
+        """Return dx/dt, (cells, genes) or (genes,); `t` is not used, the dynamics are autonomous."""
+        z = ((x - self.minimum) / self.range).reshape(1, -1, x.shape[-1])
+        params = dict(self.weights)
+        rate = self.field.velocity(params, self.field.lift(params, z))[..., : x.shape[-1]]
+        return rate.reshape(x.shape) * self.range
+
+
+def pack(params: Mapping[str, Tensor], *, sparse_below: float = 0.5) -> dict[str, Any]:
+    """Turn the weights of ONE model (leading axis 1) into arrays; matrices of low density become CSR.
+
+    Matrices keep float precision; anything but matrices stays dense, because h5ad holds no sparse vectors.
+    """
+    packed: dict[str, Any] = {}
+    for name, value in params.items():
+        array = value[0].detach().cpu().numpy()
+        thin = array.ndim == 2 and array.size and np.count_nonzero(array) < sparse_below * array.size
+        packed[name] = sp.csr_matrix(array) if thin else array
+    return packed
+
+
+def unpack(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Undo `pack`."""
+    dense = {name: value.toarray() if sp.issparse(value) else np.asarray(value) for name, value in weights.items()}
+    return {name: torch.as_tensor(np.ascontiguousarray(value))[None] for name, value in dense.items()}
+
+
+def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> DynamicsModel:
+    """Rebuild the module from an `uns` entry written by `tl.fit_dynamics`; `weights` default to the main model's."""
+    params = entry["params"]
+    field = FIELDS[str(params["field"])].from_config(_plain(params["field_config"]))
+    return DynamicsModel(
+        field,
+        unpack(entry["weights"] if weights is None else weights),
+        genes=np.array([str(gene) for gene in entry["genes"]]),  # zarr returns a dtype that numpy can not cast
+        minimum=np.asarray(entry["minimum"]),
+        scale=np.asarray(entry["range"]),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Turn what h5ad and zarr return (arrays, numpy scalars) back into lists and Python numbers."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

@@ -1,0 +1,53 @@
+"""Figures from what the other modules wrote: an AnnData or a table goes in, Axes come out.
+
+Nothing is fitted here and torch is never imported. Every function takes `ax`, `show` and `return_fig` as scanpy's do:
+with ``show=None`` the figure is shown in interactive sessions and returned otherwise.
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_benchmark": ["benchmark"],
+        "_coregulation": ["coregulation"],
+        "_effects": ["effects"],
+        "_embedding": ["embedding"],
+        "_history": ["history"],
+        "_influence": ["influence"],
+        "_knockouts": ["knockout_trends", "networks", "perturbation_scores", "perturbation_shift"],
+        "_lambdas": ["lambdas", "sparsity_path"],
+        "_masks": ["masks"],
+        "_modules": ["modules"],
+        "_network": ["network"],
+        "_pathways": ["pathways"],
+        "_perturbation": ["perturbation"],
+        "_projection": ["project_velocity"],
+        "_sbnn": ["sbnn"],
+        "_sbnn_scores": ["feature_scores", "gene_selection", "training"],
+        "_trends": ["trends"],
+        "_velocity": ["velocity"],
+    },
+)
+
+if TYPE_CHECKING:
+    from ._benchmark import benchmark
+    from ._coregulation import coregulation
+    from ._effects import effects
+    from ._embedding import embedding
+    from ._history import history
+    from ._influence import influence
+    from ._knockouts import knockout_trends, networks, perturbation_scores, perturbation_shift
+    from ._lambdas import lambdas, sparsity_path
+    from ._masks import masks
+    from ._modules import modules
+    from ._network import network
+    from ._pathways import pathways
+    from ._perturbation import perturbation
+    from ._projection import project_velocity
+    from ._sbnn import sbnn
+    from ._sbnn_scores import feature_scores, gene_selection, training
+    from ._trends import trends
+    from ._velocity import velocity

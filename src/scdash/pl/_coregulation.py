@@ -1,0 +1,97 @@
+"""Which regulators act alike: the correlation between their effects."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from numpy.typing import NDArray
+from scipy import sparse
+
+from scdash.pl._order import cluster_order, strengths, strongest
+from scdash.pl._read import networks, positions
+from scdash.pl._style import FAINT, SIGNED, Drawn, finish, house, panels, signed_norm
+
+_MAX_LABELS = 60
+
+
+def coregulation(
+    data: Any,
+    *,
+    key: str = "dynamics",
+    truth: Any = None,
+    prior: Any = None,
+    genes: Sequence[str] | None = None,
+    regulators: Sequence[str] | None = None,
+    n_top: int | None = 100,
+    cmap: str | Colormap = SIGNED,
+    vmin: float = -1.0,
+    vmax: float = 1.0,
+    vcenter: float = 0.0,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the correlation between regulators' effects on all targets (Figure 2 of the DASH paper).
+
+    Red pairs drive the same targets in the same direction, blue pairs in opposite directions. The truth or the prior
+    stands beside it with the same regulators in the same order, which comes from clustering all panels together.
+
+    Parameters
+    ----------
+    data, key, truth, prior, genes
+        As in :func:`scdash.pl.effects`.
+    regulators
+        Regulators to compare; default the `n_top` with the largest summed effects.
+    n_top
+        How many regulators to draw at most; None for all (up to 2,000).
+    cmap, vmin, vmax, vcenter
+        Colours.
+    ax, show, return_fig
+        See :mod:`scdash.pl`.
+    """
+    beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
+    names, matrices = networks(data, *beside.values(), key=key, genes=genes)
+    if regulators is not None:
+        chosen = positions(regulators, names, argument="regulators")
+    else:
+        chosen = strongest(strengths(matrices, 1), min(n_top or 2000, 2000))
+    if len(chosen) < 2:
+        raise ValueError(f"{len(chosen)} regulator with an effect found: two are needed to compare their effects.")
+    related = [effect_correlation(matrix[chosen]) for matrix in matrices]
+    order = cluster_order(np.hstack([np.nan_to_num(matrix) for matrix in related]))
+    labels = names[chosen[order]]
+    with house():
+        inches = float(np.clip(1.4 + 0.15 * len(chosen), 3.6, 8.0)) if len(chosen) <= _MAX_LABELS else 4.6
+        figure, axes = panels(len(related), ax, size=(inches, inches * 0.92))
+        norm = signed_norm(related[0], vmin=vmin, vmax=vmax, vcenter=vcenter)
+        for i, (panel, title, matrix) in enumerate(zip(axes, ["model", *beside], related, strict=True)):
+            image = panel.imshow(matrix[np.ix_(order, order)], cmap=cmap, norm=norm, aspect="auto")
+            panel.set_facecolor(FAINT)
+            silent = int(np.isnan(np.diag(matrix)).sum())
+            panel.set_title(f"{title}{f' ({silent} without an effect, grey)' if silent else ''}", loc="left")
+            panel.set_xlabel("regulator" if len(chosen) <= _MAX_LABELS else f"{len(chosen):,} regulators")
+            panel.spines[:].set_visible(True)
+            named = len(labels) <= _MAX_LABELS
+            named = labels if len(labels) <= _MAX_LABELS else labels[:0]
+            panel.set_xticks(range(len(named)), named, rotation=90, fontsize=7)
+            panel.set_yticks(range(len(named)), named if i == 0 else [""] * len(named), fontsize=7)
+            panel.tick_params(length=0)
+        axes[0].set_ylabel(axes[0].get_xlabel())
+        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02)
+        bar.outline.set_visible(False)
+        bar.set_label("correlation between effects")
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+
+
+def effect_correlation(effects: sparse.csr_array) -> NDArray[np.float64]:
+    """Return Pearson's correlation between the rows of a sparse matrix without making it dense; NaN for zero rows."""
+    n = effects.shape[1]
+    mean = np.asarray(effects.sum(axis=1)).ravel() / n
+    covariance = (effects @ effects.T).toarray() / n - np.outer(mean, mean)
+    spread = np.sqrt(np.clip(np.diag(covariance), 0, None))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = covariance / np.outer(spread, spread)
+    found[(spread == 0)[:, None] | (spread == 0)[None]] = np.nan
+    return np.asarray(np.clip(found, -1, 1))

@@ -1,0 +1,186 @@
+"""The effects matrix: who acts on whom, beside the truth or the prior in the same order."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from numpy.typing import NDArray
+from scipy import sparse
+
+from scdash._errors import unknown
+from scdash.pl._order import (
+    MOST_CLUSTERED,
+    cluster_order,
+    staircase_order,
+    strengths,
+    strongest,
+    strongest_in_blocks,
+)
+from scdash.pl._read import networks, positions
+from scdash.pl._style import SIGNED, Drawn, finish, house, panels, signed_norm
+
+_MAX_CELLS = 200  # rows or columns of an image
+_MAX_LABELS = 60  # genes a side that are named
+
+
+def effects(
+    data: Any,
+    *,
+    key: str = "dynamics",
+    truth: Any = None,
+    prior: Any = None,
+    values: Literal["weight", "contribution"] = "weight",
+    genes: Sequence[str] | None = None,
+    regulators: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    n_top: int | None = None,
+    order: Literal["staircase", "cluster", "given"] = "staircase",
+    regulators_on: Literal["rows", "columns"] = "rows",
+    cmap: str | Colormap = SIGNED,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    vcenter: float | None = 0.0,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
+
+    The truth and the prior stand beside it with the same genes in the same order (Figures 4 and 5 of the DASH paper,
+    which have the regulators on the columns). Genes without any effect in any panel are left out. Where more than 200
+    regulators or targets remain, every cell shows the strongest effect of a block of genes.
+
+    Parameters
+    ----------
+    data
+        AnnData with a fit, the table of ``scdash.get.grn``, or a matrix (row regulates column) with `genes`.
+    key
+        Name of the fit.
+    truth, prior
+        Networks to draw beside it: tables (source, target[, weight]), matrices, or names of slots of the AnnData.
+    values
+        ``"weight"``, or ``"contribution"``: the relative contribution with the sign of the weight.
+    genes
+        Genes to compare over; default the modelled ones. Names of the rows of a bare matrix.
+    regulators, targets
+        Genes to draw, in this order if ``order="given"``; default all with an effect.
+    n_top
+        Draw only the regulators and the targets with the largest summed effects, as many of each.
+    order
+        ``"staircase"`` puts hubs first and every target behind its main regulator, ``"cluster"`` clusters both sides,
+        ``"given"`` keeps the order. Orders are found on all panels together.
+    regulators_on
+        ``"rows"`` or ``"columns"`` (for few transcription factors and many targets, or as the paper does).
+    cmap, vmin, vmax, vcenter
+        Colours; by default the scale is symmetric about zero and ends at the 95 % quantile of the effects.
+    ax, show, return_fig
+        See :mod:`scdash.pl`.
+
+    Examples
+    --------
+    >>> scdash.pl.effects(adata, truth="truth", n_top=40)
+    """
+    if order not in ("staircase", "cluster", "given"):
+        raise unknown("order", order, ["staircase", "cluster", "given"])
+    if regulators_on not in ("rows", "columns"):
+        raise unknown("regulators_on", regulators_on, ["rows", "columns"])
+    beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
+    names, matrices = networks(data, *beside.values(), key=key, genes=genes, values=values)
+    if not any(matrix.nnz for matrix in matrices):
+        raise ValueError("The network has no edge: there is nothing to draw.")
+    rows, columns = _choose(names, matrices, regulators, targets, n_top)
+    dense = [matrix[rows][:, columns].toarray() for matrix in matrices]
+    by_row, by_column = _orders(dense, order)
+    dense = [matrix[np.ix_(by_row, by_column)] for matrix in dense]
+    labels = (names[rows[by_row]], names[columns[by_column]])
+    if regulators_on == "columns":
+        dense, labels = [matrix.T for matrix in dense], labels[::-1]
+    with house():
+        figure, axes = panels(len(dense), ax, size=_size(dense[0].shape, len(dense)))
+        sides = ("regulator", "target") if regulators_on == "rows" else ("target", "regulator")
+        for i, (panel, title, matrix) in enumerate(zip(axes, ["model", *beside], dense, strict=True)):
+            limits = {"vmin": vmin, "vmax": vmax, "vcenter": vcenter} if i == 0 else {}
+            image, block = _draw(panel, matrix, cmap, limits)
+            _name(panel, labels, sides, first=i == 0)
+            if max(block) > 1:
+                note = f"(a cell shows the strongest of {block[0]} x {block[1]} effects)"
+                panel.set_xlabel(f"{panel.get_xlabel()}\n{note}")
+            panel.set_title(f"{title}: {np.count_nonzero(matrix):,} edges", loc="left")
+            if i == 0 or not _only_signs(matrix):
+                _scale(panel, image, values if i == 0 else "weight")
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+
+
+def _choose(
+    names: pd.Index,
+    matrices: list[sparse.csr_array],
+    regulators: Sequence[str] | None,
+    targets: Sequence[str] | None,
+    n_top: int | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns to draw: those asked for, else those with an effect, at most the strongest."""
+    if n_top is not None and n_top < 1:
+        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    rows = None if regulators is None else positions(regulators, names, argument="regulators")
+    columns = None if targets is None else positions(targets, names, argument="targets")
+    most = n_top or MOST_CLUSTERED
+    if rows is None:
+        within = matrices if columns is None else [matrix[:, columns] for matrix in matrices]
+        rows = strongest(strengths(within, 1), most)
+    if columns is None:
+        columns = strongest(strengths([matrix[rows] for matrix in matrices], 0), most)
+    if not len(rows) or not len(columns):
+        raise ValueError("None of the genes asked for has an effect in the network: choose other genes.")
+    return rows, columns
+
+
+def _orders(dense: list[NDArray[Any]], order: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    # each panel weighs the same, whatever the units of its weights
+    together = np.sum([matrix / (np.abs(matrix).max(initial=0.0) or 1.0) for matrix in dense], axis=0)
+    if order == "given":
+        return np.arange(together.shape[0]), np.arange(together.shape[1])
+    if order == "cluster":
+        return cluster_order(together), cluster_order(together.T)
+    return staircase_order(together)
+
+
+def _size(shape: tuple[int, int], count: int) -> tuple[float, float]:
+    """Return inches a panel: room for names where there are few genes, an image where there are many."""
+    height, width = (float(np.clip(1.4 + 0.16 * n, 3.2, 9.5)) if n <= _MAX_LABELS else 4.6 for n in shape)
+    return max(width, 3.6) + 0.6, height
+
+
+def _draw(ax: Axes, matrix: NDArray[Any], cmap: str | Colormap, limits: dict[str, Any]) -> tuple[Any, tuple[int, int]]:
+    shown, block = strongest_in_blocks(matrix, _MAX_CELLS)
+    # edges that are only signs are drawn a little inside the ends of the scale, where red and blue are bright
+    norm = signed_norm(1.3 * matrix if _only_signs(matrix) else matrix, **limits)
+    extent = (0, shown.shape[1] * block[1], shown.shape[0] * block[0], 0)
+    image = ax.imshow(shown, cmap=cmap, norm=norm, aspect="auto", interpolation="nearest", extent=extent)
+    ax.set(xlim=(0, matrix.shape[1]), ylim=(matrix.shape[0], 0))
+    ax.spines[:].set_visible(True)
+    return image, block
+
+
+def _name(ax: Axes, labels: tuple[pd.Index, pd.Index], sides: tuple[str, str], *, first: bool) -> None:
+    """Name few genes one by one, and say how many there are of many."""
+    for axis, names, side in ((ax.yaxis, labels[0], sides[0]), (ax.xaxis, labels[1], sides[1])):
+        named = names if len(names) <= _MAX_LABELS else names[:0]
+        shown = first or axis is ax.xaxis
+        axis.set_ticks(np.arange(len(named)) + 0.5, named if shown else [""] * len(named))
+        axis.set_tick_params(length=0, labelsize=8 if len(named) <= 40 else 7)
+        if shown:
+            axis.set_label_text(side if len(named) else f"{len(names):,} {side}s")
+    ax.tick_params(axis="x", labelrotation=90)
+
+
+def _only_signs(matrix: NDArray[Any]) -> bool:
+    return bool(np.isin(matrix, (-1.0, 0.0, 1.0)).all())
+
+
+def _scale(ax: Axes, image: Any, values: str) -> None:
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6, aspect=25, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.set_label("effect (weight)" if values == "weight" else "relative contribution")

@@ -1,0 +1,140 @@
+"""Training over epochs: loss, sparsity, and when weights were pruned."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from scdash.metrics._edges import is_anndata
+from scdash.pl._read import columns, slot
+from scdash.pl._style import INK, MUTED, Drawn, category_colors, despine, finish, house, panels
+
+_LOSSES = {"train_loss": "training", "validation_loss": "validation"}
+_BASELINES = {"constant_mse": "constant", "no_change_mse": "no change"}
+
+
+def history(
+    data: Any,
+    *,
+    key: str = "dynamics",
+    model: int | Sequence[int] | None = None,
+    baselines: bool | Mapping[str, float] = True,
+    palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the loss of every epoch on a logarithmic axis, the sparsity below it, and the prunings as marks.
+
+    Parameters
+    ----------
+    data
+        AnnData with a fit, or the table of ``scdash.get.history``.
+    key
+        Name of the fit.
+    model
+        Which of the models trained together to draw; default all, each as a thin line, with their median.
+    baselines
+        Dashed lines at the errors of a constant and of no change, from the fit's metrics; or a mapping label: error.
+    palette
+        Colours of ``training``, ``validation`` and ``sparsity``.
+    ax
+        Draw here; the sparsity then has an axis of its own on the right.
+    show, return_fig
+        Show the figure; return the Figure. See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    ``[loss, sparsity]`` Axes unless shown.
+
+    Examples
+    --------
+    >>> scdash.pl.history(adata)
+    """
+    table = slot(data, key, "history") if is_anndata(data) else data
+    if isinstance(table, pd.DataFrame) and table.empty:
+        raise ValueError("The history is empty: the fit needed no training (matching alone), there is nothing to draw.")
+    table = columns(table, ["epoch", "train_loss"], argument="history")
+    table = _choose(table, model)
+    levels = _levels(data, key, baselines=baselines)
+    colors = category_colors(["training", "validation", "sparsity"], palette)
+    with house():
+        figure: Any
+        if ax is None:
+            figure, (loss, share) = panels(2, None, n_cols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
+        else:
+            figure, loss = ax.figure, ax
+            share = ax.twinx()
+        _draw_losses(loss, table, colors)
+        _draw_levels(loss, levels)
+        _draw_sparsity(share, table, colors["sparsity"], twin=ax is not None)
+        _mark_prunings(loss, table)
+        loss.set(yscale="log", ylabel="mean squared error")
+        (share if ax is None else loss).set_xlabel("epoch")
+        loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
+        if ax is None:
+            figure.align_ylabels()
+    return finish(figure, [loss, share], ax=ax, show=show, return_fig=return_fig)
+
+
+def _choose(table: pd.DataFrame, model: int | Sequence[int] | None) -> pd.DataFrame:
+    if "model" not in table:
+        table = table.assign(model=0)
+    if model is None:
+        return table
+    wanted = [model] if isinstance(model, int | np.integer) else list(model)
+    chosen = table[table["model"].isin(wanted)]
+    if chosen.empty:
+        raise ValueError(f"model {model!r} is not in the history; it holds {sorted(set(table['model']))}.")
+    return chosen
+
+
+def _levels(data: Any, key: str, *, baselines: bool | Mapping[str, float]) -> dict[str, float]:
+    if isinstance(baselines, Mapping):
+        return {str(label): float(value) for label, value in baselines.items()}
+    stored = slot(data, key, "metrics") if baselines and is_anndata(data) else {}
+    found = {label: float(stored[name]) for name, label in _BASELINES.items() if name in stored}
+    return {label: value for label, value in found.items() if np.isfinite(value) and value > 0}
+
+
+def _draw_losses(ax: Axes, table: pd.DataFrame, colors: Mapping[str, str]) -> None:
+    for column, label in _LOSSES.items():
+        if column not in table or not table[column].notna().any():
+            continue
+        wide = table.pivot_table(index="epoch", columns="model", values=column, dropna=False)
+        several = wide.shape[1] > 1
+        if several:
+            ax.plot(wide.index, wide.to_numpy(), color=colors[label], lw=0.7, alpha=0.3)
+        ax.plot(wide.index, wide.median(axis=1), color=colors[label], label=f"{label} (median)" if several else label)
+
+
+def _draw_levels(ax: Axes, levels: Mapping[str, float]) -> None:
+    for (label, value), style in zip(levels.items(), ["--", ":", "-.", (0, (1, 3))] * len(levels), strict=False):
+        ax.axhline(value, color=MUTED, lw=1.1, ls=style, label=label, zorder=1)
+
+
+def _draw_sparsity(ax: Axes, table: pd.DataFrame, color: str, *, twin: bool) -> None:
+    if "sparsity" in table:
+        for _, one in table.groupby("model"):
+            ax.plot(one["epoch"], 100 * one["sparsity"], color=color, drawstyle="steps-post", lw=1.4, alpha=0.8)
+    ax.set(ylim=(0, 103), ylabel="sparsity (%)")
+    if twin:
+        ax.spines["right"].set_visible(True)
+        ax.spines["top"].set_visible(False)
+        ax.yaxis.label.set_color(color)
+    else:
+        despine(ax)
+
+
+def _mark_prunings(ax: Axes, table: pd.DataFrame) -> None:
+    """Mark the epochs at which weights were removed by small triangles along the upper edge."""
+    if "pruned" not in table:
+        return
+    epochs = np.unique(table.loc[table["pruned"].astype(bool), "epoch"].to_numpy())
+    if len(epochs):
+        ax.plot(
+            epochs, np.full(len(epochs), 1.0), ls="", marker="v", ms=5, color=INK, clip_on=False, label="pruning",
+            transform=ax.get_xaxis_transform(), zorder=5,
+        )  # fmt: skip

@@ -1,0 +1,104 @@
+"""Whose start value matters for everybody else."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from scdash._errors import NotFittedError
+from scdash.metrics._edges import is_anndata
+from scdash.pl._read import columns
+from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+
+
+def influence(
+    data: Any,
+    *,
+    key: str = "dynamics",
+    n_top: int = 20,
+    by_time: bool = False,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the most influential genes, with the spread over the models of an ensemble, or their influence over time.
+
+    Red genes raise the others on balance, blue ones lower them. Bars of overlapping spread mean that the order is
+    not settled.
+
+    Parameters
+    ----------
+    data
+        AnnData after `scdash.tl.gene_influence`, or the table of `scdash.get.influence` (`by_time` as here).
+    key
+        Name of the fit.
+    n_top
+        Genes to draw.
+    by_time
+        Draw curves over time instead, at most eight.
+    ax, show, return_fig
+        See :mod:`scdash.pl`.
+    """
+    if n_top < 1:
+        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    table = _table(data, key, by_time=by_time)
+    with house():
+        if by_time:
+            figure, (panel,) = panels(1, ax, size=(4.4, 3.2))
+            _curves(panel, table, min(n_top, 8))
+        else:
+            best = table.sort_values("absolute", ascending=False, kind="stable").head(n_top)
+            table = best[best["absolute"] > 0] if (best["absolute"] > 0).any() else best
+            figure, (panel,) = panels(1, ax, size=(4.2, 1.1 + 0.2 * len(table)))
+            _ranking(panel, table)
+    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+
+
+def _table(data: Any, key: str, *, by_time: bool) -> pd.DataFrame:
+    if is_anndata(data):
+        slot = f"{key}_influence"
+        if slot not in data.varm or slot not in data.uns:
+            raise NotFittedError(
+                f"No influences under adata.varm[{slot!r}]. Run `scdash.tl.gene_influence(adata, key={key!r})` first."
+            )
+        if by_time:
+            entry = data.uns[slot]
+            genes, times = np.asarray(entry["genes"]).astype(str), np.asarray(entry["times"])[1:]
+            data = pd.DataFrame({"gene": np.repeat(genes, len(times)), "time": np.tile(times, len(genes)),
+                                 "absolute": np.ravel(entry["absolute"]), "signed": np.ravel(entry["signed"])})  # fmt: skip
+        else:
+            data = pd.DataFrame(data.varm[slot]).rename_axis("gene").reset_index().dropna(subset=["absolute"])
+    return columns(data, ["gene", "absolute", "signed", *(["time"] if by_time else [])], argument="data")
+
+
+def _ranking(ax: Axes, table: pd.DataFrame) -> None:
+    size, place = table["absolute"].to_numpy(), np.arange(len(table))
+    color = np.where(table["signed"] >= 0, ACTIVATION, REPRESSION)
+    ax.hlines(place, 0, size, color=color, lw=1.0, alpha=0.45)
+    spread = table["spread"] if "spread" in table and table["spread"].notna().any() else table.get("standard_error")
+    if spread is not None and spread.notna().any():
+        ax.errorbar(size, place, xerr=np.minimum(spread, size), fmt="none", ecolor=MUTED, elinewidth=1.2, capsize=2)
+    ax.scatter(size, place, c=list(color), s=30, zorder=3)
+    ax.set_yticks(place, table["gene"].astype(str))
+    ax.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, None), xlabel="influence (mean change of the other genes, ranges)")
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.tick_params(axis="y", length=0)
+    dots = [Line2D([], [], ls="", marker="o", ms=5, color=c, label=t)
+            for c, t in ((ACTIVATION, "raises the others"), (REPRESSION, "lowers them"))]  # fmt: skip
+    if spread is not None and spread.notna().any():
+        over = "models" if "spread" in table and table["spread"].notna().any() else "drawn starts"
+        dots.append(Line2D([], [], color=MUTED, lw=1.2, label=f"spread over {over}"))
+    ax.legend(handles=dots, loc="lower right")
+
+
+def _curves(ax: Axes, table: pd.DataFrame, n_top: int) -> None:
+    mean = table.groupby("gene", observed=True)["absolute"].mean().sort_values(ascending=False)
+    mean = mean[mean > 0] if (mean > 0).any() else mean
+    wide = table.pivot(index="time", columns="gene", values="absolute")[mean.index[:n_top]]
+    for gene, color in zip(wide, PALETTE, strict=False):
+        ax.plot(wide.index, wide[gene], color=color, marker="o", ms=3, label=str(gene))
+    ax.set(xlabel="time after the change", ylabel="influence", ylim=(0, None))
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=INK)

@@ -1,0 +1,154 @@
+"""What a choice of lambda costs and gains."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LogNorm, Normalize
+
+from scdash.pl._read import columns
+from scdash.pl._style import FAINT, INK, PALETTE, Drawn, finish, house, panels
+
+_LOSSES = {"train_loss": ("training", PALETTE[0]), "validation_loss": ("validation", PALETTE[1])}
+_SHARES = {"weight_sparsity": ("weights", PALETTE[2]), "feature_sparsity": ("features", PALETTE[3])}
+
+
+def sparsity_path(
+    table: pd.DataFrame,
+    *,
+    chosen: float | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw loss (above) and sparsity (below) against lambda.
+
+    Parameters
+    ----------
+    table
+        Columns ``lambda``, ``train_loss``, ``validation_loss``, ``weight_sparsity``, ``feature_sparsity`` (shares);
+        lambda is required, and a loss or a sparsity. Several rows of one lambda become their mean, with a band of one
+        standard deviation.
+    chosen
+        The lambda that was chosen, marked by a line.
+    ax, show, return_fig
+        See :mod:`scdash.pl`.
+    """
+    table = columns(table, ["lambda"])
+    if not any(name in table for name in (*_LOSSES, *_SHARES)):
+        raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES]}.")
+    with house():
+        figure, (loss, share) = panels(2, ax, n_cols=1, size=(5.2, 2.3), sharex=True)
+        _draw_curves(loss, table, _LOSSES, 1.0)
+        _draw_curves(share, table, _SHARES, 100.0)
+        _log_axis(loss, share, table["lambda"].to_numpy(dtype=float))
+        loss.set(yscale="log", ylabel="loss")
+        share.set(ylim=(-3, 103), ylabel="exactly zero (%)", xlabel=r"$\lambda$")
+        for panel in (loss, share):
+            if chosen is not None:
+                panel.axvline(chosen, color=INK, lw=1, ls=":", label="chosen" if panel is loss else None, zorder=1)
+            if panel.get_legend_handles_labels()[0]:
+                panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+        if ax is None:
+            figure.align_ylabels()
+    return finish(figure, [loss, share], ax=ax, show=show, return_fig=return_fig)
+
+
+def _draw_curves(ax: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, str]], factor: float) -> None:
+    for column, (label, color) in curves.items():
+        if column not in table or not table[column].notna().any():
+            continue
+        by = table.groupby("lambda")[column]
+        mean, spread = factor * by.mean(), factor * by.std(ddof=1).fillna(0.0)
+        ax.plot(mean.index, mean, color=color, marker="o", ms=4, label=label)
+        if (spread > 0).any():
+            low = (mean - spread).clip(lower=mean.min() * 0.1 if factor == 1 else 0.0)
+            ax.fill_between(mean.index, low, mean + spread, color=color, alpha=0.18, lw=0)
+
+
+def _log_axis(first: Axes, second: Axes, values: np.ndarray[Any, Any]) -> None:
+    """Set a logarithmic axis, with a place for zero, where lambda spans more than one decade."""
+    positive = values[values > 0]
+    if len(positive) and positive.max() / positive.min() > 10:
+        for ax in (first, second):
+            if (values == 0).any():
+                ax.set_xscale("symlog", linthresh=positive.min(), linscale=0.5)
+            else:
+                ax.set_xscale("log")
+
+
+def lambdas(
+    table: pd.DataFrame,
+    *,
+    cmap: str | Colormap = "viridis_r",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the cross-validated loss over a grid of lambda1 and lambda2; the chosen pair is framed.
+
+    Parameters
+    ----------
+    table
+        Table of ``scdash.tl.cross_validate``: columns ``l1``, ``l2``, ``mean`` and, where present, ``se`` and
+        ``chosen``.
+    cmap, vmin, vmax
+        Colours of the mean loss (bright is low).
+    ax, show, return_fig
+        See :mod:`scdash.pl`.
+    """
+    table = columns(table, ["l1", "l2", "mean"])
+    mean = table.pivot_table(index="l2", columns="l1", values="mean").sort_index(ascending=False)
+    spread = table.pivot_table(index="l2", columns="l1", values="se").reindex_like(mean) if "se" in table else None
+    values = mean.to_numpy()
+    power = _power(values)  # 1.9 in units of 1e-3 is easier to read than 0.0019
+    values, spread = values / 10.0**power, None if spread is None else spread / 10.0**power
+    low, high = (None if limit is None else limit / 10.0**power for limit in (vmin, vmax))
+    span = np.nanmax(values) / np.nanmin(values) if np.nanmin(values) > 0 else 1.0
+    norm: Normalize = LogNorm(low, high) if span > 10 else Normalize(low, high)
+    with house():
+        size = (1.9 + 0.72 * mean.shape[1], 1.3 + 0.5 * mean.shape[0])
+        figure, (panel,) = panels(1, ax, size=size)
+        image = panel.imshow(np.ma.masked_invalid(values), cmap=cmap, aspect="auto", norm=norm)
+        panel.set_facecolor(FAINT)
+        panel.set_xticks(range(mean.shape[1]), [f"{value:g}" for value in mean.columns])
+        panel.set_yticks(range(mean.shape[0]), [f"{value:g}" for value in mean.index])
+        panel.set(xlabel=r"$\lambda_1$ (first layer)", ylabel=r"$\lambda_2$ (second layer)")
+        panel.tick_params(length=0)
+        _write_cells(panel, image, values, None if spread is None else spread.to_numpy())
+        if "chosen" in table:
+            for row in table[table["chosen"].astype(bool)].itertuples():
+                at = (mean.columns.get_loc(row.l1) - 0.5, mean.index.get_loc(row.l2) - 0.5)
+                panel.add_patch(_frame(at))
+        bar = figure.colorbar(image, ax=panel, shrink=0.8, aspect=20, pad=0.03)
+        bar.outline.set_visible(False)
+        bar.set_label("validation loss" + (rf" ($10^{{{power}}}$)" if power else ""))
+    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+
+
+def _power(values: np.ndarray[Any, Any]) -> int:
+    """Return the power of ten to take out of all values, 0 where they read well as they are."""
+    typical = float(np.nanmedian(np.abs(values)))
+    power = int(np.floor(np.log10(typical))) if typical > 0 else 0
+    return power if abs(power) > 1 else 0
+
+
+def _frame(corner: tuple[float, float]) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(corner, 1, 1, fill=False, ec=PALETTE[5], lw=2.5, zorder=3, gid="chosen")
+
+
+def _write_cells(ax: Axes, image: Any, values: Any, spread: Any) -> None:
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isfinite(value):
+            continue
+        red, green, blue, _ = image.cmap(image.norm(value))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+        text = f"{value:.3g}" if spread is None or not np.isfinite(spread[row, column]) else (
+            f"{value:.3g}\n± {spread[row, column]:.1g}"
+        )  # fmt: skip
+        ax.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else INK)

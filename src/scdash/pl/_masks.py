@@ -1,0 +1,109 @@
+"""Which weights are left in every matrix of a model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from numpy.typing import NDArray
+from scipy import sparse
+
+from scdash._errors import unknown
+from scdash.pl._read import slot
+from scdash.pl._style import Drawn, finish, house, panels
+
+_ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
+_MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
+
+
+def masks(
+    adata: Any,
+    *,
+    key: str = "dynamics",
+    names: str | Sequence[str] | None = None,
+    cmap: str | Colormap = "Greys",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the sparsity pattern of every weight matrix: dark where a weight is left, its share in the title.
+
+    Matrices that join genes and hidden units are drawn with the genes along the horizontal axis, so that the columns
+    of the first layer (what a gene sends) and of the second (what it receives) stand above each other. Matrices larger
+    than the image show the share of weights left in blocks.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit; its stored masks are used, and non-zero weights where there is no mask.
+    key
+        Name of the fit.
+    names
+        Matrices to draw (``W_sums``, ``U_sums``, ...); default all.
+    cmap
+        Colours from no weight to weight.
+    ax, show, return_fig
+        See :mod:`scdash.pl`.
+    """
+    weights = slot(adata, key, "weights")
+    stored = adata.uns[key].get("masks") or {}
+    # h5ad sorts the names of a dictionary, so the order is ours: first layers first, then the rest by name
+    known = sorted(weights, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    matrices = {name: stored.get(name, weights[name]) for name in known if len(np.shape(weights[name])) == 2}
+    wanted = list(matrices) if names is None else [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in matrices:
+            raise unknown("weight matrix", name, matrices)
+    if not wanted:
+        raise ValueError(f"No weight matrix to draw; adata.uns[{key!r}]['weights'] holds {list(weights)}.")
+    n_genes = len(adata.uns[key].get("genes", ()))
+    with house():
+        square = all(np.shape(matrices[name])[0] == np.shape(matrices[name])[1] for name in wanted)
+        size = (4.4, 4.2) if square else (6.4, 1.7)
+        figure, axes = panels(len(wanted), ax, n_cols=len(wanted) if square else 1, size=size)
+        for panel, name in zip(axes, wanted, strict=True):
+            _draw(panel, name, sparse.csr_array(matrices[name]) != 0, n_genes, cmap)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+
+
+def _draw(ax: Axes, name: str, kept: Any, n_genes: int, cmap: str | Colormap) -> None:
+    rows, columns = kept.shape
+    density = kept.count_nonzero() / (rows * columns)
+    if rows == columns:
+        labels = ("regulator", "target")
+    elif rows == n_genes:  # genes x hidden units: lay it down
+        kept, labels = kept.T, ("target gene", "hidden unit")
+    else:
+        labels = ("regulator gene", "hidden unit")
+    image, block = block_density(sparse.csr_array(kept), _MAX_CELLS)
+    binary = max(block) == 1
+    if not binary:  # coarser blocks, and the root of their density: a single weight among many must be seen
+        image, block = block_density(sparse.csr_array(kept), _MAX_CELLS // 3)
+        labels = (f"{labels[0]}\n(shade: weights left in blocks of {block[0]} x {block[1]})", labels[1])
+    extent = (0, image.shape[1] * block[1], image.shape[0] * block[0], 0)
+    ax.imshow(np.sqrt(image), cmap=cmap, vmin=0, vmax=max(float(np.sqrt(image).max()), 1e-12), aspect="auto",
+              extent=extent, interpolation="nearest")  # fmt: skip
+    ax.set(xlim=(0, kept.shape[1]), ylim=(kept.shape[0], 0), xlabel=labels[0], ylabel=labels[1])
+    ax.set_title(f"{name}: {percent(density)} of {rows:,} x {columns:,} left", loc="left")
+    ax.spines[:].set_visible(True)
+
+
+def block_density(pattern: sparse.csr_array, most: int) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return the share of entries present in blocks, at most `most` blocks a side, and the size of a block."""
+    block = (-(-pattern.shape[0] // most), -(-pattern.shape[1] // most))
+    entries = pattern.tocoo()
+    shape = (-(-pattern.shape[0] // block[0]), -(-pattern.shape[1] // block[1]))
+    counts = np.zeros(shape)
+    np.add.at(counts, (entries.row // block[0], entries.col // block[1]), entries.data != 0)
+    inside = [
+        np.minimum(np.arange(1, count + 1) * step, total) - np.arange(count) * step
+        for count, step, total in zip(shape, block, pattern.shape, strict=True)
+    ]
+    return counts / np.outer(*inside), block
+
+
+def percent(share: float) -> str:
+    """Return a share as text with two significant figures: 0.49 %, 5.0 %, 100 %."""
+    value = 100 * share
+    return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %" if value >= 0.995 else f"{value:.2g} %"

@@ -1,0 +1,70 @@
+"""The regulators and targets of modules as a heat map."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+
+from scdash._errors import NotFittedError, unknown
+from scdash.pl._style import SIGNED, Drawn, finish, house, panels
+
+
+def modules(
+    adata: Any,
+    *,
+    role: str = "target",
+    n_genes: int = 60,
+    key: str = "dynamics",
+    cmap: str | Colormap = SIGNED,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the weights of modules (rows) on their genes (columns), both clustered.
+
+    Parameters
+    ----------
+    adata
+        AnnData on which `scdash.tl.modules` has run.
+    role
+        "target" (A) or "regulator" (B).
+    n_genes
+        Genes drawn, those with the largest weights.
+    key
+        The `key_added` of the fit.
+    cmap, ax, show, return_fig
+        See :mod:`scdash.pl`.
+    """
+    if role not in ("target", "regulator"):
+        raise unknown("role", role, ("target", "regulator"))
+    slot = f"{key}_modules"
+    if slot not in adata.uns:
+        raise NotFittedError(
+            f"No modules under adata.uns[{slot!r}]. Run `scdash.tl.modules(adata, key={key!r})` first."
+        )
+    members = adata.uns[slot]["members"]
+    table = members[members["role"] == role].pivot_table(
+        index="module", columns="gene", values="weight", fill_value=0.0
+    )
+    if table.empty:
+        raise ValueError(f"role={role!r}: no module has such genes; lower n_sd in scdash.tl.modules.")
+    top = table.abs().max().sort_values(ascending=False, kind="stable").index[:n_genes]
+    table = table[top]
+    table = table.iloc[_order(table.to_numpy()), _order(table.to_numpy().T)]
+    with house():
+        figure, axes = panels(1, ax, size=(max(4.0, 0.14 * table.shape[1]), max(2.5, 0.16 * len(table))))
+        limit = float(np.abs(table.to_numpy()).max())
+        image = axes[0].imshow(table, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
+        axes[0].set_xticks(range(table.shape[1]), [str(g) for g in table.columns], rotation=90, fontsize=6)
+        axes[0].set_yticks(range(len(table)), [f"module {m}" for m in table.index], fontsize=6)
+        figure.colorbar(image, ax=axes[0], label=f"weight on {role}s")
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+
+
+def _order(matrix: np.ndarray[Any, Any]) -> Any:
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    if len(matrix) < 3:
+        return np.arange(len(matrix))
+    return leaves_list(linkage(matrix, "average", optimal_ordering=len(matrix) < 200))

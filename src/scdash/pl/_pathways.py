@@ -1,0 +1,175 @@
+"""Which gene sets stand out, by fit and control (Figures 3 and 7 of the DASH paper)."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+
+from scdash._errors import NotFittedError, unknown
+from scdash.metrics._edges import is_anndata
+from scdash.pl._read import columns
+from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
+
+CORRECTIONS = ("bonferroni", "fdr_bh", "fwer", "p_value")
+STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+_PREFIX = re.compile(r"^(HALLMARK|REACTOME|GOBP|GOMF|GOCC|GO|KEGG|WP|BIOCARTA|PID)_")
+_SUFFIX = re.compile(r"\s*\((GO:\d+|R-[A-Z]{3}-[\d.]+)\)$")
+_SHORT = re.compile(
+    r"\b(?:DNA|RNA|mRNA|TP53|RUNX[123]|FOXO|E2F|MYC|TNFA|NFKB|IL\d+|MTORC1|G2M|UV|KRAS|WNT|TGF|P53|ATP|GTP)\b", re.I
+)
+
+
+def pathways(
+    data: Any,
+    *,
+    key: str = "pathways",
+    fits: Sequence[str] | None = None,
+    n_top: int = 10,
+    correction: str = "bonferroni",
+    alpha: float = 0.05,
+    max_chars: int = 48,
+    cmap: str | Colormap = SIGNED,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    vcenter: float = 0.0,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw how far gene sets stand out, z by fit and control, with stars where the corrected p is small.
+
+    Controls (the prior's out-degrees) stand apart on the right: a set that stands out there too is no finding of the
+    model. Colours without a star are chance.
+
+    Parameters
+    ----------
+    data
+        AnnData after `scdash.tl.pathways`, or the table of `scdash.get.pathways`.
+    key
+        Name of the result.
+    fits
+        Fits and controls to draw, in this order; None: all.
+    n_top
+        Sets with the smallest p of every fit that is no control.
+    correction
+        Column of p-values for the stars: "bonferroni", "fdr_bh", "fwer" or "p_value".
+    alpha
+        Largest p that gets a star: one up to `alpha`, two up to .01, three up to .001.
+    max_chars
+        Longer names are cut in the middle.
+    cmap, vmin, vmax, vcenter
+        Colours of z.
+    ax, show, return_fig
+        See :mod:`scdash.pl`.
+    """
+    table = _table(data, key)
+    if correction not in CORRECTIONS:
+        raise unknown("correction", correction, CORRECTIONS)
+    value, label = ("z", "z (sum of influences against random sets)") if "z" in table else ("strength", "-log10 p")
+    columns(table, ["fit", "pathway", "p_value", correction], argument="table")
+    drawn = _fits(table, fits)
+    chosen = _chosen(table, drawn, n_top)
+    wide = table.pivot(index="pathway", columns="fit", values=value).loc[chosen, drawn]
+    p = table.pivot(index="pathway", columns="fit", values=correction).loc[chosen, drawn]
+    control = [
+        bool(table.loc[table["fit"] == fit, "control"].iloc[0]) if "control" in table else False for fit in drawn
+    ]
+    place = np.arange(len(drawn)) + 0.35 * np.cumsum(
+        [i > 0 and control[i] != control[i - 1] for i in range(len(drawn))]
+    )
+    with house():
+        size = (3.1 + 0.62 * len(drawn) + 0.045 * max_chars, 1.5 + 0.24 * len(chosen))
+        figure, (panel,) = panels(1, ax, size=size)
+        norm = signed_norm(wide.to_numpy(), vmin=vmin, vmax=vmax, vcenter=vcenter)
+        for x, fit in zip(place, drawn, strict=True):
+            image = panel.pcolormesh(
+                [x - 0.5, x + 0.5], np.arange(len(chosen) + 1) - 0.5, wide[[fit]].to_numpy(), cmap=cmap, norm=norm,
+                edgecolors="white", linewidth=1.2,
+            )  # fmt: skip
+            for y, (number, shade) in enumerate(zip(p[fit], wide[fit], strict=True)):
+                panel.text(x, y + 0.08, _stars(number, alpha), ha="center", va="center", fontsize=9, fontweight="bold",
+                           color="white" if abs(norm(shade) - 0.5) > 0.33 else INK)  # fmt: skip
+        panel.set_facecolor(FAINT)  # of sets that a fit did not test
+        for left, right in zip(place[:-1], place[1:], strict=True):
+            panel.axvspan(left + 0.5, right - 0.5, color="white", lw=0)
+        panel.set(xlim=(place[0] - 0.5, place[-1] + 0.5), ylim=(len(chosen) - 0.5, -0.5))
+        panel.set_yticks(range(len(chosen)), [readable(name, max_chars) for name in chosen])
+        panel.set_xticks(place, [_wrapped(fit) for fit in drawn], rotation=35, ha="right", rotation_mode="anchor")
+        for tick, apart in zip(panel.get_xticklabels(), control, strict=True):
+            tick.set_color(MUTED if apart else INK)
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
+        bar = figure.colorbar(image, ax=panel, shrink=min(1.0, 5 / max(len(chosen), 5)), aspect=14, pad=0.03)
+        bar.outline.set_visible(False)
+        bar.set_label(label)
+        panel.set_title(f"* {_NAMES[correction]} ≤ {alpha:g}", loc="left", fontsize=8, color=MUTED)
+    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+
+
+_NAMES = {"bonferroni": "p after Bonferroni", "fdr_bh": "false discovery rate", "fwer": "family-wise p (joint)", "p_value": "p, not corrected"}  # fmt: skip
+
+
+def readable(name: str, width: int = 48) -> str:
+    """Turn the name of a set into words: no prefix, no underscores, no shouting, cut in the middle where too long.
+
+    >>> readable("HALLMARK_E2F_TARGETS"), readable("REACTOME_HEME_SIGNALING")
+    ('E2F targets', 'Heme signaling')
+    """
+    text = _SUFFIX.sub("", str(name))
+    bare = _PREFIX.sub("", text).replace("_", " ")
+    if text.upper() == text and len(bare) > 4:
+        bare = _SHORT.sub(lambda found: found.group(0).upper(), bare.lower())
+    bare = bare.strip()
+    bare = bare[:1].upper() + bare[1:] if bare[:2].islower() else bare
+    if len(bare) <= width:
+        return bare
+    head = max(width * 2 // 3, 1)
+    return f"{bare[:head].rstrip()}…{bare[len(bare) - (width - head - 1) :].lstrip()}"
+
+
+def _wrapped(fit: str) -> str:
+    return fit if len(fit) <= 24 else fit[:23] + "…"
+
+
+def _stars(p: float, alpha: float) -> str:
+    if not p <= alpha:  # also NaN
+        return ""
+    return next((stars for level, stars in STARS if p <= level), "*")
+
+
+def _table(data: Any, key: str) -> pd.DataFrame:
+    if is_anndata(data):
+        entry = data.uns.get(key)
+        if not isinstance(entry, dict) or "table" not in entry:
+            raise NotFittedError(
+                f"No pathways under adata.uns[{key!r}]. Run `scdash.tl.pathways(adata, ..., key_added={key!r})` first."
+            )
+        data = entry["table"]
+    table = columns(data, ["fit", "pathway", "p_value"], argument="data").copy()
+    table["fit"], table["pathway"] = table["fit"].astype(str), table["pathway"].astype(str)
+    table["strength"] = -np.log10(table["p_value"].clip(lower=1e-300))
+    return table
+
+
+def _fits(table: pd.DataFrame, fits: Sequence[str] | None) -> list[str]:
+    available = list(pd.unique(table["fit"]))
+    for fit in fits or []:
+        if fit not in available:
+            raise unknown("fit", fit, available)
+    return available if fits is None else list(fits)
+
+
+def _chosen(table: pd.DataFrame, drawn: Sequence[str], n_top: int) -> list[str]:
+    """Return the best sets of each drawn fit, in the order of the fits."""
+    if n_top < 1:
+        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    own = [fit for fit in drawn if "control" not in table or not table.loc[table["fit"] == fit, "control"].iloc[0]]
+    found: list[str] = []
+    for fit in own or drawn:
+        part = table[table["fit"] == fit].sort_values("p_value", kind="stable")
+        found += [name for name in part["pathway"].head(n_top) if name not in found]
+    return found

@@ -1,0 +1,124 @@
+"""Velocities in gene space, shown on an embedding: pure NumPy."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+_BLOCK = 2e7  # entries of a (cells, neighbours, genes) block, 160 MB
+
+
+def project_velocity(
+    states: Array,
+    velocity: Array,
+    embedding: Array,
+    *,
+    n_neighbors: int = 30,
+    scale: float = 10.0,
+    space: Array | None = None,
+) -> Array:
+    r"""Project velocities onto an embedding through the neighbours they point at.
+
+    An embedding has no Jacobian, so a cell moves towards those of its neighbours whose displacement from it agrees with
+    its velocity (La Manno et al. 2018, Nature 560:494; Bergen et al. 2020, Nat Biotechnol 38:1408):
+
+    .. math:: P_{ij} = \frac{e^{s \cos(x_j - x_i, v_i)}}{\sum_{k \in N(i)} e^{s \cos(x_k - x_i, v_i)}}, \qquad
+        \tilde v_i = \sum_{j \in N(i)} \Big(P_{ij} - \frac{1}{|N(i)|}\Big) \frac{e_j - e_i}{\|e_j - e_i\|}
+
+    The subtraction removes the pull of the density of cells: a velocity that favours no neighbour gives no arrow, and
+    the length of an arrow says how clearly the velocity points anywhere, not how fast the cell is.
+
+    Parameters
+    ----------
+    states, velocity
+        (cells, genes), in the same units of expression.
+    embedding
+        (cells, dimensions).
+    n_neighbors
+        Neighbours of each cell that it may move to.
+    scale
+        Sharpness s: the larger, the more only the best neighbours count.
+    space
+        (cells, any) coordinates in which neighbours are sought, such as principal components; default `states`.
+
+    Returns
+    -------
+    (cells, dimensions), arrows on the embedding; zero for cells without velocity.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    if states.shape != velocity.shape or len(embedding) != len(states):
+        raise ValueError(
+            f"states {states.shape}, velocity {velocity.shape} and embedding {embedding.shape} do not fit together."
+        )
+    if not np.isfinite(velocity).all():
+        raise ValueError(f"velocity holds {int((~np.isfinite(velocity)).sum())} values that are not finite.")
+    cells = len(states)
+    if cells < 3:
+        raise ValueError(f"{cells} cells: at least three are needed to see a direction.")
+    count = min(n_neighbors, cells - 1)
+    where = states if space is None else space
+    near = NearestNeighbors(n_neighbors=count + 1).fit(where).kneighbors(where, return_distance=False)
+    near = _without_self(near)
+    arrows = np.zeros_like(embedding, dtype=np.float64)
+    step = max(1, int(_BLOCK / (count * states.shape[1])))
+    for start in range(0, cells, step):
+        rows = slice(start, start + step)
+        cosine = _cosine(states[near[rows]] - states[rows, None], velocity[rows])
+        weight = np.exp(scale * (cosine - cosine.max(axis=1, keepdims=True)))
+        weight /= weight.sum(axis=1, keepdims=True)
+        direction = embedding[near[rows]] - embedding[rows, None]
+        length = np.linalg.norm(direction, axis=2, keepdims=True)
+        direction = np.divide(direction, length, out=np.zeros_like(direction, dtype=np.float64), where=length > 0)
+        arrows[rows] = np.einsum("ck,ckd->cd", weight - 1 / count, direction)
+    return arrows
+
+
+def _without_self(near: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Drop each cell from its own neighbours; among duplicates it need not be the nearest, or present at all."""
+    own = near == np.arange(len(near))[:, None]
+    own[~own.any(axis=1), -1] = True
+    return np.asarray(near[~own].reshape(len(near), -1))
+
+
+def _cosine(displacement: Array, velocity: Array) -> Array:
+    dot = np.einsum("ckg,cg->ck", displacement, velocity)
+    size = np.linalg.norm(displacement, axis=2) * np.linalg.norm(velocity, axis=1)[:, None]
+    return np.asarray(np.divide(dot, size, out=np.zeros_like(dot), where=size > 0))
+
+
+def on_grid(
+    points: Array, arrows: Array, *, n_grid: int = 40, smooth: float = 0.8, min_mass: float = 0.05
+) -> tuple[Array, Array, Array, Array]:
+    """Average arrows on a regular grid with a Gaussian kernel, masked (NaN) where there are hardly any cells.
+
+    Parameters
+    ----------
+    points, arrows
+        (cells, 2).
+    n_grid
+        Grid points along each axis.
+    smooth
+        Standard deviation of the kernel in grid spacings.
+    min_mass
+        Grid points with less than this share of the densest ones' kernel mass (its 95 % quantile) are masked.
+
+    Returns
+    -------
+    The grid's x (n_grid,) and y (n_grid,), and the arrows' components (n_grid, n_grid), rows along y.
+    """
+    from scipy.spatial import cKDTree
+
+    low, high = points.min(axis=0), points.max(axis=0)
+    pad = 0.02 * np.where(high > low, high - low, 1.0)
+    x, y = (np.linspace(low[i] - pad[i], high[i] + pad[i], n_grid) for i in (0, 1))
+    spacing = np.array([x[1] - x[0], y[1] - y[0]])
+    nodes = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2) / spacing
+    tree = cKDTree(points / spacing)
+    near = min(len(points), max(20, len(points) // 50))
+    distance, index = tree.query(nodes, k=near)
+    weight = np.exp(-0.5 * (distance / smooth) ** 2).reshape(len(nodes), -1)
+    mass = weight.sum(axis=1)
+    mean = np.einsum("gk,gkd->gd", weight, arrows[index.reshape(len(nodes), -1)]) / np.maximum(mass, 1e-300)[:, None]
+    mean[mass < min_mass * np.quantile(mass[mass > 0], 0.95)] = np.nan
+    u, v = mean.reshape(n_grid, n_grid, 2).transpose(2, 0, 1)
+    return x, y, u, v

@@ -1,0 +1,201 @@
+"""The paper's Figure 5: the latent space, the genes that make it on its left, the features it predicts on its right."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.tri import Triangulation
+from numpy.typing import NDArray
+
+from scdash.pl._embedding import scatter
+from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, pick, predictions, stored_colors
+from scdash.pl._style import INK, Drawn, bare, category_colors, finish, house
+
+LEVELS = 21
+
+
+def sbnn(
+    mdata: Any,
+    color: str | None = None,
+    *,
+    key: str = "sbnn",
+    genes: int | Sequence[str] = 9,
+    features: int | Sequence[str] = 9,
+    basis: str | None = None,
+    max_edge: float = 0.12,
+    size: float | None = None,
+    palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    cmap: str | Colormap = "viridis",
+    vmin: float = -1.0,
+    vmax: float = 1.0,
+    legend: bool | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
+
+    In the middle the cells; on the left, filled contours of gene expression as the autoencoder head draws it; on the
+    right, of the features. Both are standardised predictions on the triangulation of the cells, with triangles that
+    bridge gaps left out, so that nothing is claimed where no cell is.
+
+    Parameters
+    ----------
+    mdata
+        MuData that `scdash.tl.sbnn` or `scdash.tl.srrr` has written to.
+    color
+        Column of `obs` that colours the cells, such as the cell type.
+    key
+        The `key_added` of the fit.
+    genes, features
+        Names, or how many of them: genes by falling weight, features in their order; 0 leaves a side out.
+    basis
+        Two-dimensional entry of `mdata.obsm`; None: the latent space itself if it has two dimensions, else its t-SNE
+        (`scdash.tl.latent_tsne`).
+    max_edge
+        Longest edge of a triangle drawn, as a share of the extent of the cells.
+    size
+        Area of a point in square points.
+    palette
+        Colours of categories; default `uns["<color>_colors"]`, else a colour-blind safe set.
+    cmap, vmin, vmax
+        Colour scale of the predictions, in training standard deviations from the mean.
+    legend
+        Show the categories' names; None: up to 20 of them.
+    ax, show, return_fig
+        See :mod:`scdash.pl`; `ax` gets the scatter alone.
+
+    Returns
+    -------
+    List of Axes: the scatter first, then genes, then features, unless shown.
+
+    Examples
+    --------
+    >>> scdash.pl.sbnn(mdata, color="cell_type")  # doctest: +SKIP
+    """
+    entry = entry_of(mdata, key, "sbnn")
+    x = str(entry["params"]["x"])
+    name, points = latent_of(mdata, key, basis)
+    groups = groups_of(mdata, color, x)
+    tables = {head: predictions(mdata, entry, key, head) for head in ("genes", "features")}
+    drawn = {"genes": pick(genes, tables["genes"].columns, "genes")}
+    drawn["features"] = pick(features, tables["features"].columns, "features")
+    known = np.asarray(np.isfinite(points).all(axis=1))
+    colors = _palette(groups, palette, stored_colors(mdata, color, x))
+    with house():
+        if ax is not None:
+            _scatter(ax, points[known], groups, known, colors, name, size, legend=legend)
+            owner: Any = ax.figure
+            return finish(owner, [ax], ax=ax, show=show, return_fig=return_fig)
+        figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]))
+        _scatter(middle, points[known], groups, known, colors, name, size, legend=legend)
+        mesh = masked_triangulation(points[known], max_edge)
+        scale = Normalize(vmin, vmax)
+        axes = [middle]
+        for head, panels in sides.items():
+            for panel, column in zip(panels, drawn[head], strict=True):
+                contours(panel, mesh, tables[head][column].to_numpy()[known], cmap, scale)
+                panel.set_title(column, fontsize=8, pad=2, style="italic" if head == "genes" else "normal")
+            axes += panels
+        if len(axes) > 1:
+            _colorbar(figure, axes[1:], cmap, scale)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+
+
+def masked_triangulation(points: NDArray[np.float64], max_edge: float) -> Triangulation:
+    """Return the Delaunay triangulation with triangles masked whose longest edge exceeds a share of the extent.
+
+    Each axis is measured by the range between its 1 % and 99 % quantiles, so that one far cell does not hide a gap.
+    """
+    low, high = np.quantile(points, [0.01, 0.99], axis=0)
+    unit = points / np.maximum(high - low, 1e-12)
+    mesh = Triangulation(points[:, 0], points[:, 1])
+    corners = unit[mesh.triangles]
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    masked = edges > max_edge
+    if not masked.all():
+        mesh.set_mask(masked)
+    return mesh
+
+
+def contours(
+    ax: Axes, mesh: Triangulation, values: NDArray[np.float64], cmap: str | Colormap, scale: Normalize
+) -> None:
+    """Fill contours of `values` on the mesh, beyond the ends of the scale too."""
+    levels = np.linspace(float(scale.vmin or 0), float(scale.vmax or 1), LEVELS)
+    ax.tricontourf(mesh, values, levels=levels, cmap=cmap, norm=scale, extend="both")
+    bare(ax)
+
+
+def _layout(n_genes: int, n_features: int) -> tuple[Figure, Axes, dict[str, list[Axes]]]:
+    """Return the figure, the axes of the scatter, and a grid of small axes on either side."""
+    columns = {side: _columns(count) for side, count in (("genes", n_genes), ("features", n_features))}
+    widths = [columns["genes"] * 1.05, 3.6, columns["features"] * 1.05]
+    figure = plt.figure(figsize=(sum(widths) + 1.0, 3.7), layout="constrained")
+    left, centre, right = figure.subfigures(1, 3, width_ratios=[max(width, 0.05) for width in widths])
+    middle = centre.subplots()
+    sides: dict[str, list[Axes]] = {}
+    for side, part, count in (("genes", left, n_genes), ("features", right, n_features)):
+        if not count:
+            sides[side] = []
+            continue
+        grid = part.subplots(-(-count // columns[side]), columns[side], squeeze=False).ravel()
+        for spare in grid[count:]:
+            spare.remove()
+        sides[side] = list(grid[:count])
+        part.suptitle("genes, predicted" if side == "genes" else "features, predicted", fontsize=9, color=INK)
+    return figure, middle, sides
+
+
+def _columns(count: int) -> int:
+    return 0 if not count else int(np.ceil(np.sqrt(count)))
+
+
+def _palette(groups: pd.Series | None, palette: Any, stored: list[str] | None) -> dict[str, str] | None:
+    if groups is None or pd.api.types.is_numeric_dtype(groups):
+        return None
+    names = [str(value) for value in groups.astype("category").cat.categories]
+    return category_colors(names, palette, stored)
+
+
+def _scatter(
+    ax: Axes,
+    points: NDArray[np.float64],
+    groups: pd.Series | None,
+    known: NDArray[np.bool_],
+    colors: dict[str, str] | None,
+    name: str,
+    size: float | None,
+    *,
+    legend: bool | None,
+) -> None:
+    values = None if groups is None else groups[known]
+    if values is not None and colors is not None:
+        values = values.astype("category").cat.remove_unused_categories()
+        values = values.cat.rename_categories([str(category) for category in values.cat.categories])
+    area = size if size is not None else float(np.clip(9_000 / max(len(points), 1), 1.5, 18))
+    scatter(ax, points, values, name, size=area, palette=colors)
+    shown = len(colors or ()) <= 20 if legend is None else legend
+    box = ax.get_legend()
+    if box is not None:
+        handles, labels = ax.get_legend_handles_labels()
+        box.remove()
+        if shown:
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "ncols": min(4, len(labels))}
+            ax.legend(handles, labels, handletextpad=0.2, columnspacing=0.8, **below)
+    bare(ax)
+    title = "latent space" if not name.endswith("tsne") else "t-SNE of the latent space"
+    ax.set_title(title, fontsize=9)
+
+
+def _colorbar(figure: Figure, axes: Sequence[Axes], cmap: str | Colormap, scale: Normalize) -> None:
+    mappable = plt.cm.ScalarMappable(scale, cmap)
+    bar = axes[-1].figure.colorbar(mappable, ax=[a for a in axes if a.figure is axes[-1].figure], shrink=0.5, aspect=25)
+    bar.set_label("standard deviations", fontsize=8)
+    bar.outline.set_visible(False)
+    bar.set_ticks([float(scale.vmin or 0), 0.0, float(scale.vmax or 0)])

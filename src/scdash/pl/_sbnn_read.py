@@ -1,0 +1,98 @@
+"""What the figures of paired modalities read from MuData."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._errors import NotFittedError, suggest
+
+
+def entry_of(mdata: Any, key: str, function: str) -> Any:
+    """Return `mdata.uns[key]`, or say what to run."""
+    if not hasattr(mdata, "mod"):
+        raise TypeError(f"mdata must be a MuData, found {type(mdata).__name__}.")
+    entry = mdata.uns.get(key)
+    if not isinstance(entry, dict) or "params" not in entry:
+        raise NotFittedError(
+            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first."
+        )
+    return entry
+
+
+def table_of(data: Any, key: str, name: str, function: str, needed: Sequence[str]) -> pd.DataFrame:
+    """Return a table given as such, or stored by `function` in a MuData."""
+    table = data if isinstance(data, pd.DataFrame) else pd.DataFrame(entry_of(data, key, function)[name])
+    for column in needed:
+        if column not in table:
+            raise ValueError(f"the table has no column {column!r}.{suggest(column, table.columns.astype(str))}")
+    if table.empty:
+        raise ValueError("the table has no rows: there is nothing to draw.")
+    return table
+
+
+def latent_of(mdata: Any, key: str, basis: str | None) -> tuple[str, NDArray[np.float64]]:
+    """Return the name and two coordinates of every cell: the latent space, or a named embedding."""
+    options = [f"X_{key}", f"X_{key}_tsne"] if basis is None else [basis, f"X_{basis}"]
+    for name in options:
+        if name in mdata.obsm:
+            points = np.asarray(mdata.obsm[name], dtype=np.float64)
+            if points.ndim == 2 and points.shape[1] == 2:
+                return name.removeprefix("X_"), points
+    held = [name for name in mdata.obsm if name not in mdata.mod]
+    if basis is not None:
+        raise KeyError(f"basis={basis!r} names nothing with two columns in mdata.obsm.{suggest(basis, held)}")
+    if f"X_{key}" not in mdata.obsm:
+        raise NotFittedError(f"No mdata.obsm['X_{key}']. Run `scdash.tl.sbnn(mdata, key_added={key!r})` first.")
+    columns = np.asarray(mdata.obsm[f"X_{key}"]).shape[1]
+    raise ValueError(
+        f"mdata.obsm['X_{key}'] has {columns} columns, two can be drawn: run `scdash.tl.latent_tsne(mdata, key={key!r})` "
+        "first (or pass basis=, a two-dimensional entry of mdata.obsm)."
+    )
+
+
+def predictions(mdata: Any, entry: Any, key: str, head: str) -> pd.DataFrame:
+    """Return one head's predictions for every cell of `mdata` (NaN for cells without genes), standardised."""
+    adata = mdata.mod[str(entry["params"]["x"])]
+    name = f"{key}_{head}"
+    if name not in adata.obsm:
+        return pd.DataFrame(index=mdata.obs_names)
+    table = adata.obsm[name]
+    columns = np.asarray(entry[head]).astype(str)
+    frame = pd.DataFrame(np.asarray(table), index=adata.obs_names, columns=columns)
+    return frame.reindex(mdata.obs_names)
+
+
+def pick(wanted: Sequence[str] | int, available: Sequence[str], argument: str) -> list[str]:
+    """Return the named columns, or the first few."""
+    names = [str(name) for name in available]
+    if isinstance(wanted, int | np.integer):
+        return names[: max(int(wanted), 0)]
+    listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
+    for name in listed:
+        if name not in names:
+            raise ValueError(f"{argument}: {name!r} is not in the model.{suggest(name, names)}")
+    return listed
+
+
+def groups_of(mdata: Any, color: str | None, x: str) -> pd.Series | None:
+    """Return a column of the MuData's obs, or of the modality x, for every cell."""
+    if color is None:
+        return None
+    if color in mdata.obs:
+        return mdata.obs[color]
+    adata = mdata.mod[x]
+    if color in adata.obs:
+        return adata.obs[color].reindex(mdata.obs_names)
+    raise KeyError(f"color={color!r} is not a column of mdata.obs.{suggest(color, mdata.obs.columns)}")
+
+
+def stored_colors(mdata: Any, color: str | None, x: str) -> list[str] | None:
+    """Return the colours kept in `uns["<color>_colors"]` of the MuData or of the modality x."""
+    for uns in (mdata.uns, mdata.mod[x].uns):
+        found = uns.get(f"{color}_colors")
+        if found is not None:
+            return [str(value) for value in np.asarray(found)]
+    return None

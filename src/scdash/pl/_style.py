@@ -1,0 +1,175 @@
+"""One look for all figures, kept out of the user's rcParams, and what every function does first and last."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.registry import BackendFilter, backend_registry
+from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, to_hex
+from matplotlib.figure import Figure
+
+#: what a function returns: its Axes (a list if it drew several panels), the Figure, or None once it has been shown
+Drawn: TypeAlias = "Axes | list[Axes] | Figure | None"
+
+# Okabe and Ito (2008), safe for the common forms of colour blindness, then Tol's muted scheme
+PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
+    "#332288", "#999933", "#882255", "#44AA99", "#DDCC77", "#AA4499", "#117733", "#88CCEE",
+)  # fmt: skip
+SIGNED = "RdBu_r"  # red activates, blue represses, white is no effect
+ACTIVATION, REPRESSION = "#B2182B", "#2166AC"  # the ends of RdBu_r
+INK, MUTED, FAINT = "#262626", "#7F7F7F", "#D9D9D9"
+
+_RC = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 1.6,
+    "axes.grid": False,
+    "image.interpolation": "nearest",
+    "axes.facecolor": "white",
+    "figure.facecolor": "white",
+}
+
+
+@contextmanager
+def house() -> Iterator[None]:
+    """Draw in the package's style and leave the user's rcParams as they were."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def panels(
+    count: int,
+    ax: Axes | None,
+    *,
+    n_cols: int | None = None,
+    size: tuple[float, float] = (4.0, 3.2),
+    widths: Sequence[float] | None = None,
+    heights: Sequence[float] | None = None,
+    sharex: bool = False,
+) -> tuple[Any, list[Axes]]:
+    """Return the figure and `count` axes: a new figure (`size` inches a panel), or the given `ax`, divided if need be."""
+    columns = min(count, n_cols or count)
+    rows = -(-count // columns)
+    if ax is None:
+        total = (size[0] * columns, size[1] * rows)
+        figure, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=total,
+            squeeze=False,
+            layout="constrained",
+            sharex=sharex,
+            gridspec_kw={"width_ratios": widths, "height_ratios": heights},
+        )
+        axes = list(grid.ravel())
+        for spare in axes[count:]:
+            spare.remove()
+        return figure, axes[:count]
+    if count == 1:
+        return ax.figure, [ax]
+    ax.set_axis_off()
+    gap = 0.12
+    width, height = 1 / (columns + gap * (columns - 1)), 1 / (rows + gap * (rows - 1))
+    corners = [(i % columns * width * (1 + gap), 1 - height - i // columns * height * (1 + gap)) for i in range(count)]
+    return ax.figure, [ax.inset_axes((x, y, width, height)) for x, y in corners]
+
+
+def finish(
+    figure: Figure, axes: Sequence[Axes], *, ax: Axes | None, show: bool | None, return_fig: bool
+) -> "Axes | list[Axes] | Figure | None":
+    """Show the figure or return what was drawn; a figure drawn into the caller's `ax` is never shown unasked."""
+    if return_fig:
+        return figure
+    if show is None:
+        show = ax is None and is_interactive()
+    if show:
+        plt.show()
+        return None
+    return axes[0] if len(axes) == 1 else list(axes)
+
+
+def is_interactive() -> bool:
+    """Say whether the backend puts figures on a screen (a window, a notebook) rather than into files."""
+    backend = str(mpl.get_backend()).lower()
+    windows = {name.lower() for name in backend_registry.list_builtin(BackendFilter.INTERACTIVE)}
+    return backend in windows or any(part in backend for part in ("inline", "ipympl", "widget"))
+
+
+def despine(ax: Axes) -> None:
+    """Remove the frame's upper and right side (for axes that were not made in :func:`house`)."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def bare(ax: Axes) -> None:
+    """Remove frame and ticks, as for an embedding, whose axes mean nothing."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+
+
+def signed_norm(
+    values: np.ndarray[Any, Any],
+    *,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    vcenter: float | None = 0.0,
+    quantile: float = 0.95,
+) -> Normalize:
+    """Return a colour scale centred at `vcenter`; its ends come from a quantile, so that a few giants hide nothing."""
+    finite = np.abs(values[np.isfinite(values) & (values != 0)] - (vcenter or 0.0))
+    reach = float(np.quantile(finite, quantile)) if finite.size else 1.0
+    reach = reach or 1.0
+    if vcenter is None:
+        low, high = (float(np.nanmin(values)), float(np.nanmax(values))) if values.size else (0.0, 1.0)
+        return Normalize(low if vmin is None else vmin, high if vmax is None else vmax)
+    if vmin is None and vmax is not None:
+        vmin = 2 * vcenter - vmax
+    elif vmax is None and vmin is not None:
+        vmax = 2 * vcenter - vmin
+    low, high = vcenter - reach if vmin is None else vmin, vcenter + reach if vmax is None else vmax
+    if not low < vcenter < high:
+        raise ValueError(f"vmin < vcenter < vmax is needed, found {low:g}, {vcenter:g}, {high:g}.")
+    return TwoSlopeNorm(vcenter, low, high)
+
+
+def category_colors(
+    categories: Sequence[str],
+    palette: str | Sequence[str] | Mapping[str, str] | Colormap | None = None,
+    stored: Sequence[str] | None = None,
+) -> dict[str, str]:
+    """Return a colour for each category: from `palette`, else as stored in `uns`, else colour-blind safe."""
+    names = [str(category) for category in categories]
+    if isinstance(palette, Mapping):
+        missing = [name for name in names if name not in palette]
+        if missing:
+            raise ValueError(f"palette has no colour for {', '.join(map(repr, missing[:5]))}.")
+        return {name: to_hex(palette[name]) for name in names}
+    if palette is None and stored is not None and len(stored) >= len(names):
+        return {name: to_hex(color) for name, color in zip(names, stored, strict=False)}
+    if isinstance(palette, str | Colormap):
+        scale = mpl.colormaps[palette] if isinstance(palette, str) else palette
+        if scale.N <= 32:  # a qualitative map is a list of colours
+            return {name: to_hex(scale(i % scale.N)) for i, name in enumerate(names)}
+        return {name: to_hex(scale(i / max(len(names) - 1, 1))) for i, name in enumerate(names)}
+    colors = list(palette) if palette is not None else list(PALETTE)
+    if len(names) > len(colors) and palette is None:
+        return category_colors(names, "turbo")
+    return {name: to_hex(colors[i % len(colors)]) for i, name in enumerate(names)}

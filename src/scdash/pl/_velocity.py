@@ -1,0 +1,135 @@
+"""The fitted velocity field on an embedding."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from numpy.typing import NDArray
+
+from scdash._errors import suggest, unknown
+from scdash._keys import DynamicsKeys, require_fit
+from scdash.metrics._edges import is_anndata
+from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
+from scdash.pl._projection import on_grid, project_velocity
+from scdash.pl._read import embedding_of, expression
+from scdash.pl._style import INK, Drawn, finish, house, panels
+
+
+def velocity(
+    adata: Any,
+    color: str | None = None,
+    *,
+    key: str = "dynamics",
+    basis: str = "umap",
+    kind: Literal["stream", "grid", "cells"] = "stream",
+    layer: str | None = None,
+    n_neighbors: int = 30,
+    density: float = 1.0,
+    smooth: float = 1.0,
+    size: float | None = None,
+    palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    cmap: str | Colormap = "viridis",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    vcenter: float | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw where the fitted dynamics take the cells, on an embedding.
+
+    The velocity of the modelled genes is projected as in the RNA-velocity literature
+    (:func:`scdash.pl.project_velocity`): arrows show directions between neighbouring cells, not speeds. The embedding
+    may distort them; judge a fit by its predictions.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit and an embedding.
+    color
+        Column of `obs` or gene to colour the cells by.
+    key
+        Name of the fit, whose velocity is ``layers["<key>_velocity"]``.
+    basis
+        Key of `obsm`; ``"umap"`` finds ``X_umap`` and ``umap``.
+    kind
+        ``"stream"`` lines, arrows on a ``"grid"``, or an arrow for each of the ``"cells"``.
+    layer
+        Layer of expression that the velocity belongs to; default the one that was fitted.
+    n_neighbors
+        Neighbours a cell may move to.
+    density, smooth
+        Density of streamlines or arrows; width of the smoothing kernel.
+    size, palette, cmap, vmin, vmax, vcenter
+        Look of the cells, see :func:`scdash.pl.embedding`.
+    ax, show, return_fig
+        See :mod:`scdash.pl`.
+    """
+    if kind not in ("stream", "grid", "cells"):
+        raise unknown("kind", kind, ["stream", "grid", "cells"])
+    name, points = embedding_of(adata, basis)
+    values = None if color is None else _values(adata, color, layer)
+    arrows = _arrows(adata, key, layer, points, n_neighbors)
+    with house():
+        figure, (panel,) = panels(1, ax, size=(5.4, 4.4))
+        look = _scale(values, cmap, vmin, vmax, vcenter)
+        scatter(panel, points, values, color, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
+                stored=_stored(adata, color), alpha=0.45, **look)  # fmt: skip
+        if kind == "stream":
+            _stream(panel, points, arrows, density, smooth)
+        elif kind == "grid":
+            _quiver(panel, *_grid_arrows(points, arrows, density, smooth))
+        else:
+            _quiver(panel, points, arrows)
+        if color is not None:
+            panel.set_title(color, loc="left", fontweight="bold")
+        frame(panel, name)
+    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+
+
+def _arrows(
+    adata: Any, key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
+) -> NDArray[np.float64]:
+    if not is_anndata(adata):
+        raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
+    fit, slots = require_fit(adata.uns, key), DynamicsKeys(key)
+    if slots.velocity not in adata.layers:
+        layers = [str(name) for name in adata.layers if name is not None]
+        raise KeyError(f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)}")
+    modelled = adata.var[slots.genes].to_numpy(bool) if slots.genes in adata.var else np.ones(adata.n_vars, bool)
+    genes = list(adata.var_names[modelled])
+    params = fit["params"]
+    fitted = params.get("layer") if isinstance(params, Mapping) else None
+    states = expression(adata, genes, fitted if layer is None else layer)
+    found = expression(adata, genes, slots.velocity)
+    components = next((adata.obsm[name] for name in ("X_pca", "pca") if name in adata.obsm), None)
+    space = None if components is None else np.asarray(components, dtype=np.float64)
+    return project_velocity(states, found, points, n_neighbors=n_neighbors, space=space)
+
+
+def _stream(ax: Axes, points: NDArray[Any], arrows: NDArray[Any], density: float, smooth: float) -> None:
+    x, y, u, v = on_grid(points, arrows, smooth=smooth)
+    speed = np.hypot(u, v)
+    if not np.nanmax(np.nan_to_num(speed)) > 0:
+        raise ValueError("The velocity points nowhere: it is zero, or favours no neighbour, in every cell.")
+    width = 0.4 + 1.0 * np.nan_to_num(speed / np.nanmax(speed))
+    drawn = ax.streamplot(x, y, np.ma.masked_invalid(u), np.ma.masked_invalid(v), density=1.25 * density, linewidth=width,
+                          color=INK, arrowsize=1.1, arrowstyle="-|>", zorder=3)  # fmt: skip
+    drawn.lines.set_capstyle("round")
+
+
+def _grid_arrows(
+    points: NDArray[Any], arrows: NDArray[Any], density: float, smooth: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    x, y, u, v = on_grid(points, arrows, n_grid=max(int(22 * density), 4), smooth=smooth)
+    kept = np.isfinite(u)
+    grid_x, grid_y = np.meshgrid(x, y)
+    return np.column_stack([grid_x[kept], grid_y[kept]]), np.column_stack([u[kept], v[kept]])
+
+
+def _quiver(ax: Axes, points: NDArray[Any], arrows: NDArray[Any]) -> None:
+    longest = np.quantile(np.hypot(*arrows.T), 0.95) or 1.0
+    ax.quiver(*points.T, *arrows.T, color=INK, angles="xy", scale=28 * longest, width=0.0032, headwidth=4,
+              headlength=4.5, headaxislength=4, zorder=3)  # fmt: skip

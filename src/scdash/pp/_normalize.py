@@ -1,0 +1,100 @@
+"""Counts to log-normalised expression, over scanpy."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from scdash._data import check_counts, expression, gene_indices
+from scdash._logging import step
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def normalize(
+    adata: "AnnData",
+    *,
+    target_sum: float | None = 1e4,
+    n_top_genes: int | None = None,
+    keep: Sequence[str] = (),
+    batch_key: str | None = None,
+    layer: str | None = None,
+    copy: bool = False,
+) -> "AnnData | None":
+    r"""Scale every cell to the same total and take logarithms, :math:`x = \log(1 + s\, c / \sum c)`.
+
+    Runs :func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p` and, with `n_top_genes`,
+    :func:`scanpy.pp.highly_variable_genes`; what it adds are checks, since values logged twice ruin dynamics silently.
+
+    Parameters
+    ----------
+    adata
+        Cells by genes, counts (or other linear abundances such as FPKM) in X or in `layer`.
+    target_sum
+        Total of a cell after scaling; None: the median total.
+    n_top_genes
+        Mark that many highly variable genes, the default choice of every model.
+    keep
+        Names of genes to mark besides (regulators of interest, say); needs `n_top_genes`.
+    batch_key
+        Column of obs: genes variable within batches, not between them.
+    layer
+        Layer that holds the counts, if X does not.
+    copy
+        Return a changed copy instead of changing `adata`.
+
+    Returns
+    -------
+    None, or the copy. Written:
+
+    `adata.X` : float, (cells, genes), natural logarithms
+    `adata.uns["log1p"]` : as scanpy writes it
+    `adata.var["highly_variable"]` : bool, with `n_top_genes`; with scanpy's columns beside it
+
+    Examples
+    --------
+    >>> import numpy as np, anndata as ad, scdash
+    >>> adata = ad.AnnData(np.random.default_rng(0).poisson(2.0, (50, 30)))
+    >>> scdash.pp.normalize(adata)
+    >>> bool(adata.X.max() < np.log1p(1e4))
+    True
+    """
+    import scanpy as sc
+    from anndata import AnnData
+
+    if adata.isbacked:
+        raise ValueError("adata is backed: its X can not be rewritten in place. Use adata.to_memory() first.")
+    counts = expression(adata, layer=layer, mask_var=np.ones(adata.n_vars, bool), min_cells=1)
+    check_counts(counts)
+    kept = gene_indices(adata, keep, "keep") if len(keep) else np.zeros(0, np.int64)
+    if len(kept) and n_top_genes is None:
+        raise ValueError("keep marks genes beside the highly variable ones: pass n_top_genes too.")
+    adata = adata.copy() if copy else adata
+    with step("normalising to log(1 + x)") as added:
+        work = AnnData(_writable(counts.matrix), obs=adata.obs.copy(), var=adata.var[[]].copy())
+        sc.pp.normalize_total(work, target_sum=target_sum)
+        sc.pp.log1p(work)
+        added.append("adata.X, natural logarithms")
+        if n_top_genes is not None:
+            sc.pp.highly_variable_genes(work, n_top_genes=min(n_top_genes, work.n_vars), batch_key=batch_key)
+            chosen = work.var["highly_variable"].to_numpy(dtype=bool, copy=True)
+            chosen[kept] = True
+            work.var["highly_variable"] = chosen
+            added.append(f"adata.var['highly_variable'], {int(chosen.sum())} genes")
+        adata.X = work.X
+        adata.uns["log1p"] = {"base": None}
+        for column in work.var:
+            adata.var[column] = work.var[column]
+    return adata if copy else None
+
+
+def _writable(matrix: Any) -> Any:
+    """Return a float32 copy, which scanpy may change in place."""
+    if hasattr(matrix, "compute"):  # dask is lazy, nothing is changed in place
+        return matrix if matrix.dtype.kind == "f" else matrix.astype(np.float32)
+    if isinstance(matrix, sp.sparray):  # `*` means another thing for sparse arrays, which scanpy 1.11 does not expect
+        matrix = sp.csr_matrix(matrix)
+    dtype = matrix.dtype if matrix.dtype.kind == "f" else np.dtype(np.float32)
+    return matrix.astype(dtype, copy=True)

@@ -1,0 +1,230 @@
+"""Preprocessing of paired modalities: depth-normalised log2 counts, genes chosen by their dropout rate."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._data import Expression, as_expression, check_counts, check_unique, gene_mask
+from scdash._errors import suggest
+from scdash._logging import step
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def normalize_paired(
+    mdata: "MuData | AnnData",
+    *,
+    x: str = "rna",
+    target_sum: float | None = None,
+    mask_var: Any = None,
+    layer: str | None = None,
+    counts_layer: str | None = "counts",
+    copy: bool = False,
+) -> "MuData | AnnData | None":
+    r"""Normalise the counts of one modality, :math:`\log_2(1 + s\, c / \sum c)`, as Bernaerts, Berens & Kobak do.
+
+    The sum of a cell runs over the genes of `mask_var` (all by default), s is the median sum. Standardisation is left
+    to the models, which learn it on their training cells.
+
+    Parameters
+    ----------
+    mdata
+        MuData, or the AnnData of the genes alone.
+    x
+        Modality of the genes.
+    target_sum
+        s; None: the median sum. To normalise NEW cells for a fitted model pass the s of the training cells, which is
+        kept in `uns["normalize_paired"]["target_sum"]`.
+    mask_var
+        Genes whose counts are summed: boolean array or var column; None: all genes of the modality.
+    layer
+        Layer that holds the counts, if X does not.
+    counts_layer
+        Layer to keep the counts in; None: do not keep them.
+    copy
+        Return a changed copy instead of changing `mdata`.
+
+    Returns
+    -------
+    None, or the copy. Written to the modality:
+
+    `.X` : float32, dense or CSR as it was, log2
+    `.layers["counts"]` : the counts as they were
+    `.uns["normalize_paired"]` : dict with `target_sum`
+
+    Raises
+    ------
+    ValueError
+        If the values are logged already, or a cell has no counts.
+
+    Examples
+    --------
+    >>> mdata = scdash.simulate.paired()  # doctest: +SKIP
+    >>> scdash.pp.normalize_paired(mdata)  # doctest: +SKIP
+    """
+    target = mdata.copy() if copy else mdata
+    adata = _modality(target, x)
+    mask = np.ones(adata.n_vars, dtype=bool) if mask_var is None else gene_mask(adata, mask_var)
+    counts = _counts(adata, layer, x)
+    with step("normalising to log2(1 + x)") as added:
+        sums = np.concatenate([np.asarray(block[:, mask].sum(axis=1)).ravel() for _, block in counts.blocks()])
+        if not (sums > 0).all():
+            empty = adata.obs_names[int(np.argmin(sums))]
+            raise ValueError(
+                f"{int((sums <= 0).sum())} cell(s) have no counts over the genes summed, first {empty!r}. Filter them "
+                "out, or widen mask_var."
+            )
+        goal = float(np.median(sums)) if target_sum is None else float(target_sum)
+        if not goal > 0:
+            raise ValueError(f"target_sum must be positive, found {target_sum}.")
+        blocks = [_log2(block, goal / sums[part]) for part, block in counts.blocks()]
+        values = sp.vstack(blocks, format="csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
+        if counts_layer is not None:
+            adata.layers[counts_layer] = adata.X.copy() if layer is None else adata.layers[layer].copy()
+            added.append(f"added .layers[{counts_layer!r}], the counts")
+        adata.X = values
+        adata.uns["normalize_paired"] = {"target_sum": goal}
+        added.append(f"changed .X of {x!r} (cells of {goal:.0f} counts)")
+    return target if copy else None
+
+
+def select_by_dropout(
+    mdata: "MuData | AnnData",
+    *,
+    x: str = "rna",
+    n_top_genes: int = 1000,
+    threshold: float = 0.0,
+    min_cells: int = 10,
+    decay: float = 1.5,
+    offset: float = 0.02,
+    layer: str | None = None,
+    key_added: str = "highly_variable",
+    copy: bool = False,
+) -> "MuData | AnnData | None":
+    r"""Mark genes that are missing from more cells than their level where present would suggest.
+
+    A gene is kept where its share of zeros exceeds :math:`e^{-a(\mu - x_0)} + b`, :math:`\mu` being its mean log2 count
+    over the cells that have it; :math:`x_0` is bisected to keep `n_top_genes` (Kobak & Berens 2019; the rule behind
+    the genes of the sBNN paper). scanpy's highly variable genes do as well.
+
+    Parameters
+    ----------
+    mdata
+        MuData, or the AnnData of the genes alone, with counts.
+    x
+        Modality of the genes.
+    n_top_genes
+        Genes to keep.
+    threshold
+        Counts up to this one count as zero (the paper used 30 for reads; 0 suits UMIs).
+    min_cells
+        Genes above the threshold in fewer cells are never kept.
+    decay, offset
+        a and b.
+    layer
+        Layer that holds the counts, if X does not.
+    key_added
+        Column of var to write.
+    copy
+        Return a changed copy instead of changing `mdata`.
+
+    Returns
+    -------
+    None, or the copy. Written to the modality's var: `highly_variable` (bool), `dropout_rate` (share of zeros) and
+    `mean_log2` (mean log2 count where present; NaN for genes below `min_cells`).
+
+    Examples
+    --------
+    >>> scdash.pp.select_by_dropout(mdata, n_top_genes=1000, threshold=30)  # doctest: +SKIP
+    """
+    target = mdata.copy() if copy else mdata
+    adata = _modality(target, x)
+    counts = _counts(adata, layer, x)
+    with step("selecting genes by dropout rate") as added:
+        rate, level = dropout_statistics(counts, threshold, min_cells)
+        usable = np.isfinite(level)
+        if not 1 <= n_top_genes <= usable.sum():
+            raise ValueError(
+                f"n_top_genes={n_top_genes}, but {int(usable.sum())} genes are above the threshold {threshold:g} in at "
+                f"least {min_cells} cells. Lower n_top_genes, threshold or min_cells."
+            )
+        chosen, shift = select_above_curve(rate, level, n_top_genes, decay=decay, offset=offset)
+        adata.var[key_added] = chosen
+        adata.var["dropout_rate"] = rate
+        adata.var["mean_log2"] = level
+        added.append(f"added .var[{key_added!r}] of {x!r}, {int(chosen.sum())} genes (x0 = {shift:.2f})")
+    return target if copy else None
+
+
+def dropout_statistics(
+    counts: Expression, threshold: float, min_cells: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each gene's share of values <= threshold, and the mean log2 of the others (NaN below `min_cells`)."""
+    genes = len(counts.genes)
+    above, total = np.zeros(genes), np.zeros(genes)
+    for _, block in counts.blocks():
+        found = sp.csr_matrix(block)
+        found.data = np.where(found.data > threshold, found.data, 0)
+        found.eliminate_zeros()
+        above += np.bincount(found.indices, minlength=genes)
+        total += np.bincount(found.indices, weights=np.log2(found.data), minlength=genes)
+    level = np.where(above >= max(min_cells, 1), total / np.maximum(above, 1), np.nan)
+    return 1 - above / counts.shape[0], level
+
+
+def select_above_curve(
+    rate: NDArray[np.float64], level: NDArray[np.float64], number: int, *, decay: float = 1.5, offset: float = 0.02
+) -> tuple[NDArray[np.bool_], float]:
+    """Return the genes above exp(-decay (level - x0)) + offset, and the x0 that keeps `number` of them.
+
+    A gene is above the curve for every x0 below x0_i = level + log(rate - offset) / decay, so x0 is a quantile of the
+    x0_i: what bisection converges to. Genes with rate <= offset are never above it, ties are broken by order.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        margin = level + np.log(rate - offset) / decay
+    margin = np.where(np.isfinite(margin), margin, -np.inf)
+    order = np.argsort(-margin, kind="stable")
+    kept = order[:number]
+    kept = kept[np.isfinite(margin[kept])]
+    chosen = np.zeros(len(rate), dtype=bool)
+    chosen[kept] = True
+    return chosen, float(margin[kept[-1]]) if len(kept) else float("nan")
+
+
+def _modality(mdata: Any, x: str) -> Any:
+    if isinstance(getattr(mdata, "mod", None), Mapping):
+        if x not in mdata.mod:
+            raise KeyError(f"x={x!r} is not a modality of mdata.{suggest(x, mdata.mod)}")
+        mdata = mdata.mod[x]
+    elif not (hasattr(mdata, "layers") and hasattr(mdata, "var_names")):
+        raise TypeError(f"mdata must be a MuData or an AnnData, found {type(mdata).__name__}.")
+    if mdata.n_obs == 0 or mdata.n_vars == 0:
+        raise ValueError(f"{x!r} is empty ({mdata.n_obs} cells x {mdata.n_vars} genes).")
+    check_unique(mdata.var_names, f"{x}.var_names")
+    return mdata
+
+
+def _counts(adata: Any, layer: str | None, x: str) -> Expression:
+    if layer is not None and layer not in adata.layers:
+        held = [key for key in adata.layers if key is not None]
+        raise KeyError(f"layer={layer!r} is not a layer of {x!r}.{suggest(layer, held)}")
+    matrix = adata.X if layer is None else adata.layers[layer]
+    if matrix is None:
+        raise ValueError(f"{x!r} has no X (None); pass the layer that holds counts.")
+    name = f"{x}.X" if layer is None else f"{x}.layers[{layer!r}]"
+    counts = as_expression(matrix, adata.var_names, name=name)
+    check_counts(counts)
+    return counts
+
+
+def _log2(block: Any, factors: NDArray[np.float64]) -> Any:
+    if sp.issparse(block):
+        scaled = sp.diags(factors) @ block
+        scaled.data = np.log2(1 + scaled.data)
+        return scaled.tocsr().astype(np.float32)
+    return np.log2(1 + np.asarray(block) * factors[:, None]).astype(np.float32)

@@ -1,0 +1,135 @@
+"""Which perturbations of a screen worked: a table of what was kept and why, and the cells that remain."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._data import expression, obs_column
+from scdash._data._screen import Screen, parse_screen
+from scdash._logging import step
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+UP = ("overexpression", "shift")
+
+
+def filter_perturbations(
+    adata: "AnnData",
+    *,
+    perturbation_key: str = "perturbation",
+    control: str | Sequence[str] = "control",
+    separator: str = "+",
+    kind: str | Mapping[str, str] = "overexpression",
+    max_p: float = 0.1,
+    min_cells: int = 10,
+    require: Literal["all", "any"] = "all",
+    unknown_targets: Literal["error", "drop"] = "error",
+    layer: str | None = None,
+    key_added: str = "perturbations",
+    copy: bool = False,
+) -> "AnnData | None":
+    """Keep the regimes whose targets changed as intended, against control, and that have enough cells.
+
+    One-sided Mann-Whitney test of every target gene (up for over-expression, down for knock-out and knock-down); a
+    regime is kept if `p < max_p` for all (or any) of its targets (Lin et al., appendix A.1).
+
+    Parameters
+    ----------
+    adata
+        Cells by genes, log-normalised.
+    perturbation_key, control, separator, kind, unknown_targets
+        As in `scdash.tl.fit_dynamics` for screens. With `unknown_targets="drop"` cells of such regimes go.
+    max_p
+        Largest p value.
+    min_cells
+        Fewest cells of a regime.
+    require
+        Whether all targets of a combination must have changed.
+    layer
+        Layer to test instead of X.
+    key_added
+        Name of the table in `uns`.
+    copy
+        Return the filtered copy instead of filtering `adata`.
+
+    Returns
+    -------
+    None, or the copy. Cells of regimes that were not kept, and unlabelled ones, are removed.
+
+    `uns[key_added]` : DataFrame, one row a regime: `regime`, `cells`, `worst_p`, `log_change` (mean over targets, in
+    the units of the data), `kept`, `reason`.
+
+    Examples
+    --------
+    >>> adata = scdash.simulate.sergio(genes=20, n_regimes=6, n_targets=1)
+    >>> scdash.pp.filter_perturbations(adata)
+    >>> adata.uns["perturbations"].head()
+    """
+    if require not in ("all", "any"):
+        raise ValueError(f"require must be 'all' or 'any', found {require!r}.")
+    if not 0 < max_p <= 1 or min_cells < 1:
+        raise ValueError(f"max_p must lie in (0, 1] and min_cells be positive, found {max_p!r} and {min_cells!r}.")
+    adata = adata.copy() if copy else adata
+    with step("filtering perturbations") as added:
+        screen = parse_screen(
+            obs_column(adata, perturbation_key, "perturbation_key"),
+            adata.var_names,
+            control=control,
+            separator=separator,
+            kind=kind,
+            missing=unknown_targets,
+        )
+        targeted = np.flatnonzero(screen.targets.any(axis=0))
+        if not len(targeted):
+            raise ValueError(f"perturbation_key={perturbation_key!r}: no cell is perturbed.")
+        values = expression(adata, layer=layer, genes=adata.var_names[targeted])
+        table = _table(values, screen, targeted, max_p=max_p, min_cells=min_cells, require=require)
+        kept = np.append(True, table["kept"].to_numpy())
+        cells = (screen.cells >= 0) & kept[screen.cells]
+        if not table["kept"].any():
+            raise ValueError(
+                f"No regime passes max_p={max_p} and min_cells={min_cells}; the reasons: "
+                f"{table['reason'].value_counts().to_dict()}. Check kind={kind!r} and that X is not scaled."
+            )
+        adata._inplace_subset_obs(cells)
+        adata.uns[key_added] = table
+        added.append(f"kept {int(table['kept'].sum())} of {len(table)} regimes, {int(cells.sum())} cells")
+        added.append(f"added uns[{key_added!r}], what was kept and why")
+    return adata if copy else None
+
+
+def _table(
+    values: Any, screen: Screen, targeted: NDArray[np.int64], *, max_p: float, min_cells: int, require: str
+) -> pd.DataFrame:
+    from scipy.stats import mannwhitneyu
+
+    control = _dense(values, screen.cells == 0)
+    if len(control) < 2:
+        raise ValueError(f"control: only {len(control)} control cell(s), at least 2 are needed.")
+    rows = []
+    for r in range(1, screen.n_regimes):
+        here = np.flatnonzero(screen.targets[r, targeted])
+        cells = _dense(values, screen.cells == r)
+        up = screen.kinds[r] in UP
+        n = len(cells)
+        p = [
+            float(mannwhitneyu(cells[:, j], control[:, j], alternative="greater" if up else "less").pvalue)
+            if n
+            else 1.0
+            for j in here
+        ]
+        worst = max(p) if require == "all" else min(p)
+        change = float((cells[:, here].mean(axis=0) - control[:, here].mean(axis=0)).mean()) if n else np.nan
+        reason = "too few cells" if n < min_cells else "" if worst < max_p else "target not changed"
+        rows.append((screen.names[r], n, worst, change, reason == "", reason or "kept"))
+    return pd.DataFrame(rows, columns=["regime", "cells", "worst_p", "log_change", "kept", "reason"])
+
+
+def _dense(values: Any, rows: NDArray[np.bool_]) -> NDArray[Any]:
+    found = values.dense_rows(np.flatnonzero(rows))
+    return np.asarray(found.toarray() if sp.issparse(found) else found)

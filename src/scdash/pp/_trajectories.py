@@ -1,0 +1,160 @@
+"""Cells to trajectories of smoothed time bins."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from scdash._data import CellSeries, cells_to_series, check_log, expression, obs_column, sanitise
+from scdash._data import time_column as read_time
+from scdash._logging import step
+from scdash._random import RNG
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def trajectories(
+    adata: "AnnData",
+    *,
+    time_key: str = "dpt_pseudotime",
+    lineage_key: str | None = None,
+    batch_key: str | None = None,
+    split_key: str | None = None,
+    layer: str | None = None,
+    mask_var: Any = None,
+    n_bins: int = 20,
+    bandwidth: float = 2.0,
+    min_cells: float = 5,
+    align: Literal["rank", "range", "none"] = "rank",
+    horizon: float = 10.0,
+    n_bootstrap: int = 0,
+    scale_by: Sequence[str] | None = None,
+    range_floor: float = 0.5,
+    disjoint: bool = False,
+    allow_counts: bool = False,
+    rng: RNG = 0,
+) -> "AnnData":
+    r"""Smooth cells into one trajectory of time bins per lineage and batch.
+
+    Bin b at place :math:`p_b = (b + 1/2) / n_{bins}` is
+    :math:`\bar x_b = \sum_c w_{bc} x_c / \sum_c w_{bc}`, :math:`w_{bc} = \exp(-(p_c - p_b)^2 / 2 h_b^2)`, with
+    :math:`h_b` = `bandwidth` / `n_bins`, wider where fewer than `min_cells` effective cells
+    :math:`(\sum w)^2 / \sum w^2` stand behind a bin. Sparse X is multiplied by the weights, never densified.
+
+    Parameters
+    ----------
+    adata
+        Cells by genes, log values; X may be sparse, dense, dask or backed.
+    time_key
+        Column of obs with pseudotime or time.
+    lineage_key, batch_key
+        Columns of obs; each lineage in each batch is a trajectory of its own. Cells without a label take no part.
+    split_key
+        Column of obs with train/validation/test, the same for all cells of a trajectory. None: whole trajectories are
+        held out where there are three or more to choose from, else two inner stretches of bins, whose bins are made
+        of their own cells alone (nothing leaks through the smoothing).
+    layer
+        Layer to read instead of X.
+    mask_var
+        Boolean array or column of var; None: `highly_variable` if present, else all genes.
+    n_bins, bandwidth, min_cells
+        Bins per trajectory, kernel width in bins, effective cells each bin must have.
+    align
+        "rank": place of a cell = rank within lineage and batch, since pseudotime values are not comparable between
+        batches and their order is; "range": time rescaled to [0, 1] there; "none": one scale for all.
+    horizon
+        Length of the time axis of the result.
+    n_bootstrap
+        Further trajectories per trajectory, of re-drawn cells.
+    scale_by
+        Trajectories that give minimum and range of each gene; None: the training bins.
+    range_floor
+        Smallest range of a gene, in log units.
+    disjoint
+        Bins that share no cell, for judging next-bin errors; bins with fewer than `min_cells` cells are left out.
+    allow_counts
+        Accept values that look like counts or are not logged.
+    rng
+        Seed or Generator.
+
+    Returns
+    -------
+    A new AnnData, (bins, genes):
+
+    `.X` : float32, bin means in log units
+    `.layers["scaled"]` : float32, (X - minimum) / range, what models are trained on
+    `.obs` : `time`, `trajectory`, `lineage`, `batch`, `bootstrap` (0: all cells), `n_cells` (effective), `split`,
+    `cell_time` (mean time of the cells behind a bin)
+    `.var["minimum"]`, `.var["range"]` : float, log units; besides the columns of `adata.var`
+    `.varp` : as in `adata`, for the genes kept
+    `.uns["trajectories"]` : dict, the parameters
+
+    Examples
+    --------
+    >>> import scdash
+    >>> adata = scdash.datasets.hsmm()
+    >>> bins = scdash.pp.trajectories(adata, time_key="pseudotime", n_bins=20)
+    >>> bins.shape
+    (20, 822)
+    """
+    values = expression(adata, layer=layer, mask_var=mask_var)
+    check_log(values, allow=allow_counts)
+    labels = {
+        name: None if key is None else obs_column(adata, key, f"{name}_key")
+        for name, key in (("lineage", lineage_key), ("batch", batch_key), ("split", split_key))
+    }
+    with step(f"smoothing {adata.n_obs} cells into trajectories of {n_bins} bins") as added:
+        result = cells_to_series(
+            values,
+            values.genes,
+            read_time(adata, time_key, finite=lineage_key is None and batch_key is None),
+            **labels,
+            n_bins=n_bins,
+            bandwidth=bandwidth,
+            min_cells=min_cells,
+            align=align,
+            horizon=horizon,
+            n_bootstrap=n_bootstrap,
+            scale_by=scale_by,
+            range_floor=range_floor,
+            rng=rng,
+            disjoint=disjoint,
+        )
+        params = {
+            "time_key": time_key,
+            "lineage_key": lineage_key,
+            "batch_key": batch_key,
+            "layer": layer,
+            "n_bins": n_bins,
+            "bandwidth": bandwidth,
+            "min_cells": min_cells,
+            "align": align,
+            "horizon": horizon,
+            "n_bootstrap": n_bootstrap,
+            "range_floor": range_floor,
+            "disjoint": disjoint,
+        }
+        bins = _as_anndata(adata, result, params)
+        own = result.bins["bootstrap"] == 0
+        added.append(
+            f"{int(own.sum())} bins of {result.bins.loc[own, 'trajectory'].nunique()} trajectories, "
+            f"{result.bins['n_cells'][own].min():.0f} to {result.bins['n_cells'][own].max():.0f} effective cells each"
+        )
+    return bins
+
+
+def _as_anndata(adata: "AnnData", result: CellSeries, params: dict[str, Any]) -> "AnnData":
+    from anndata import AnnData
+
+    at = adata.var_names.get_indexer(result.series.genes)
+    var: pd.DataFrame = adata.var.iloc[at].copy()
+    var["minimum"], var["range"] = result.minimum, result.range
+    bins = AnnData(result.log_means.astype(np.float32), obs=result.bins, var=var)
+    bins.layers["scaled"] = np.asarray(result.series.states, dtype=np.float32)
+    for key, pairs in adata.varp.items():
+        bins.varp[key] = sp.csr_matrix(pairs)[at][:, at] if sp.issparse(pairs) else np.asarray(pairs)[np.ix_(at, at)]
+    bins.uns["trajectories"] = sanitise(params)
+    return bins

@@ -1,0 +1,41 @@
+"""Sparsity methods: one small file each, records of parts that the training loop calls without knowing their names."""
+
+from scdash.sparsity._base import SPARSITIES, Score, Sparsity, as_sparsity, from_config
+from scdash.sparsity._choose import choose_one_standard_error
+from scdash.sparsity._cnode import cnode
+from scdash.sparsity._dash import DashScore, bio, dash, imp, none, posthoc
+from scdash.sparsity._group_lasso import group_lasso, group_soft_threshold
+from scdash.sparsity._l0 import l0
+from scdash.sparsity._lassonet import hierarchical_prox, lassonet
+from scdash.sparsity._pathreg import pathreg
+from scdash.sparsity._prior import Prior
+from scdash.sparsity._remove import prune_to, remove_lowest
+from scdash.sparsity._schedule import BREAST_CANCER, NEVER, GeometricSchedule
+
+__all__ = [
+    "BREAST_CANCER",
+    "NEVER",
+    "SPARSITIES",
+    "DashScore",
+    "GeometricSchedule",
+    "Prior",
+    "Score",
+    "Sparsity",
+    "as_sparsity",
+    "bio",
+    "choose_one_standard_error",
+    "cnode",
+    "dash",
+    "from_config",
+    "group_lasso",
+    "group_soft_threshold",
+    "hierarchical_prox",
+    "imp",
+    "l0",
+    "lassonet",
+    "none",
+    "pathreg",
+    "posthoc",
+    "prune_to",
+    "remove_lowest",
+]

@@ -1,0 +1,221 @@
+"""What a sparsity method is to the training loop: a record of parts, each of which does nothing by default."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from scdash._registry import Registry
+from scdash.fields import Params, VectorField
+from scdash.sparsity._prior import Prior
+from scdash.sparsity._remove import remove_lowest, share_of_remaining
+from scdash.sparsity._schedule import NEVER, GeometricSchedule
+
+Lambda: TypeAlias = "float | Tensor"  # one for all models, or (models,)
+
+
+class Score(ABC):
+    """Ranks the weights of a field for pruning; what it has to remember between prunings is passed in and out."""
+
+    def start(self, field: VectorField, params: Params, generator: torch.Generator) -> Params:
+        """Return the memory before the first pruning."""
+        return {}
+
+    @abstractmethod
+    def __call__(
+        self, field: VectorField, params: Params, masks: Params, memory: Params, prior: Prior | None
+    ) -> tuple[Params, Params]:
+        """Return a score (models, out, in) for every prunable parameter, low goes first, and the new memory."""
+
+
+def _no_parameters(field: VectorField, n_models: int, generator: torch.Generator) -> Params:
+    return {}
+
+
+def _no_gate(field: VectorField, params: Params, generator: torch.Generator | None) -> Params:
+    return params
+
+
+def _no_penalty(field: VectorField, params: Params) -> Tensor | None:
+    return None
+
+
+def _no_prox(field: VectorField, params: Params, lr: Tensor | float) -> None:
+    return None
+
+
+def _masked(field: VectorField, params: Params, masks: Params) -> tuple[Params, Params]:
+    return {name: p * masks[name] if name in masks else p for name, p in params.items()}, dict(masks)
+
+
+def _never(field: VectorField) -> str | None:
+    return None
+
+
+def _no_rates(field: VectorField) -> dict[str, float]:
+    return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Sparsity:
+    """A sparsity method; build one with a function of this module or by name, `SPARSITIES["dash"](scale="paper")`.
+
+    Parameters
+    ----------
+    name, options
+        What `config` records: the registered name and the keyword options of its factory.
+    extra_parameters
+        (field, n_models, generator) -> parameters trained beside the field's own, e.g. gates.
+    gate
+        (field, params, generator) -> effective weights of the field alone. With a generator one random draw, to be
+        used for a whole ODE solve; with None the gates of evaluation.
+    penalty
+        (field, params) -> (models,) to add to the loss, or None.
+    prox
+        (field, params, lr) -> None; changes `params` in place after an optimiser step of learning rate `lr`.
+    score, schedule
+        Which weights to prune, and when.
+    finalise
+        (field, params, masks) -> (params, masks): plain weights of the field with exact zeros, gates removed.
+    learning_rates
+        field -> factors on the learning rates of the extra parameters.
+    refuse
+        field -> why the method makes no sense on this field, or None.
+    needs
+        Options that the field must be built with; `adapt` sets them.
+    levels, repeats
+        Post-hoc pruning: sparsities to try after dense training, each fine-tuned, and how often to repeat it all.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    extra_parameters: Callable[[VectorField, int, torch.Generator], Params] = _no_parameters
+    gate: Callable[[VectorField, Params, torch.Generator | None], Params] = _no_gate
+    penalty: Callable[[VectorField, Params], Tensor | None] = _no_penalty
+    prox: Callable[[VectorField, Params, Tensor | float], None] = _no_prox
+    score: Score | None = None
+    schedule: GeometricSchedule = NEVER
+    finalise: Callable[[VectorField, Params, Params], tuple[Params, Params]] = _masked
+    learning_rates: Callable[[VectorField], dict[str, float]] = _no_rates
+    refuse: Callable[[VectorField], str | None] = _never
+    needs: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[float, ...] = ()
+    repeats: int = 1
+
+    def amount(self, epoch: int) -> float:
+        """Return the share of the remaining weights to prune before training `epoch`; 0 is none."""
+        return 0.0 if self.score is None else self.schedule.amount(epoch)
+
+    def last_pruning_epoch(self, max_epochs: int) -> int:
+        """Return the last epoch before `max_epochs` that begins with a pruning, 0 if there is none."""
+        return 0 if self.score is None else self.schedule.last_pruning_epoch(max_epochs)
+
+    def start(self, field: VectorField, params: Params, generator: torch.Generator) -> Params:
+        """Return what `prune` has to remember, before the first pruning."""
+        return {} if self.score is None else self.score.start(field, params, generator)
+
+    def prune(
+        self,
+        field: VectorField,
+        params: Params,
+        masks: Params,
+        memory: Params,
+        amount: float | Tensor,
+        prior: Prior | None = None,
+    ) -> tuple[Params, Params]:
+        """Return new masks and memory after removing round(amount * remaining) weights of every prunable matrix.
+
+        Masks are cumulative; nothing given is changed.
+        """
+        if self.score is None:
+            return dict(masks), dict(memory)
+        with torch.no_grad():
+            scores, memory = self.score(field, params, masks, memory, prior)
+            found = dict(masks)
+            for path in field.paths():
+                for layer in path.layers:
+                    mask = layer.collapse(masks[layer.parameter])
+                    count = share_of_remaining(mask, amount)
+                    tie = layer.importance(params)  # scores tie where only the prior counts
+                    found[layer.parameter] = layer.expand(remove_lowest(scores[layer.parameter], mask, count, tie=tie))
+        return found, memory
+
+    def adapt(self, field: VectorField) -> VectorField:
+        """Return the field, with the options this method needs; raise ValueError if they make no sense together."""
+        reason = self.refuse(field)
+        if reason is not None and is_dataclass(field) and set(self.needs) <= {f.name for f in fields(field)}:
+            field = replace(field, **self.needs) if self.needs else field
+            reason = self.refuse(field)
+        if reason is not None:
+            raise ValueError(f"sparsity={self.name!r} does not fit the vector field {field.name!r}: {reason}")
+        return field
+
+    def with_options(self, **changes: Any) -> "Sparsity":
+        """Return the method with other options, e.g. a stronger `lambdas` for the next step of a path."""
+        return SPARSITIES[self.name](**{**self.options, **changes})
+
+    def config(self) -> dict[str, Any]:
+        """Return JSON-like settings for `from_config`."""
+        return {"name": self.name, **{name: _plain(value) for name, value in self.options.items()}}
+
+
+SPARSITIES: Registry[Callable[..., Sparsity]] = Registry("sparsity")
+
+
+def from_config(config: Mapping[str, Any]) -> Sparsity:
+    """Rebuild a method from `Sparsity.config()`."""
+    options = dict(config)
+    return SPARSITIES[options.pop("name")](**options)
+
+
+def as_sparsity(method: "str | Sparsity", **options: Any) -> Sparsity:
+    """Return a method given by name and options, or as it is."""
+    if not isinstance(method, Sparsity):
+        return SPARSITIES[method](**options)
+    if options:
+        raise TypeError(f"Options {sorted(options)} go with a method's name; sparsity is an object, so set them there.")
+    return method
+
+
+def as_lambdas(value: Any, name: str = "lambdas") -> tuple[Lambda, ...]:
+    """Return strengths as a tuple whose entries are numbers or (models,) tensors.
+
+    A number or a tensor (models,) is one strength; a list or tuple holds several, each of them a number, a list or a
+    tensor.
+    """
+    entries = value if isinstance(value, list | tuple) else [value]
+    found: list[Lambda] = []
+    for entry in entries:
+        tensor = torch.as_tensor(entry, dtype=torch.float64)
+        if tensor.ndim > 1 or not bool(torch.isfinite(tensor).all()) or bool((tensor < 0).any()):
+            raise ValueError(f"{name} must be non-negative numbers or one per model (models,), found {entry!r}.")
+        found.append(float(tensor) if tensor.ndim == 0 else tensor)
+    return tuple(found)
+
+
+def one_lambda(value: Any) -> Lambda:
+    """Return the one strength of a method that has a single one."""
+    found = as_lambdas(value)
+    if len(found) != 1:
+        raise ValueError(
+            f"lambdas is one strength here, a number or a tensor (models,); found {len(found)}. Strengths of stacked "
+            "models go into one tensor."
+        )
+    return found[0]
+
+
+def per_model(lam: Lambda, like: Tensor, dims: int = 1) -> Tensor:
+    """Return a strength on the device and in the precision of `like`, with `dims` axes, models first."""
+    tensor = torch.as_tensor(lam, dtype=like.dtype, device=like.device)
+    return tensor.reshape(tensor.shape + (1,) * (dims - 1)) if tensor.ndim else tensor
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.tolist()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in fields(value)}
+    return [_plain(v) for v in value] if isinstance(value, tuple | list) else value

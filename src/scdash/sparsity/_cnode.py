@@ -1,0 +1,31 @@
+"""C-NODE: an L1 penalty on paths from inputs to outputs (Aliee et al. 2021)."""
+
+from typing import Any
+
+from torch import Tensor
+
+from scdash.fields import Params, VectorField
+from scdash.sparsity._base import SPARSITIES, Sparsity, one_lambda, per_model
+from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
+
+
+@SPARSITIES.register("cnode")
+def cnode(*, lambdas: Any = 0.01, reduction: Reduction = "mean") -> Sparsity:
+    """Penalise lambda * || |W_L| ... |W_1| ||_{1,1}; nothing becomes exactly zero.
+
+    Parameters
+    ----------
+    lambdas
+        Strength, one for all models or one each (models,).
+    reduction
+        "sum" as in the paper, or "mean" over inputs x outputs, as in the released notebook.
+    """
+    check_reduction(reduction)
+    strength = one_lambda(lambdas)
+
+    def penalty(field: VectorField, params: Params) -> Tensor:
+        norm = total_path_norm(field, lambda layer: layer.effect(params).abs(), reduction)
+        return per_model(strength, norm) * norm
+
+    options = {"lambdas": (strength,), "reduction": reduction}
+    return Sparsity("cnode", options, penalty=penalty, refuse=refuse_groups_and_skips)

@@ -1,0 +1,55 @@
+"""L0 regularisation of neural ODEs (Louizos et al. 2018; Aliee et al. 2022, Eqs. 4-5)."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from scdash.fields import Params, VectorField
+from scdash.sparsity._base import SPARSITIES, Sparsity, one_lambda, per_model
+from scdash.sparsity._hard_concrete import Gates, layers, open_matrix
+from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips
+
+
+@SPARSITIES.register("l0")
+def l0(
+    *,
+    lambdas: Any = 0.01,
+    reduction: Reduction = "mean",
+    granularity: Literal["weight", "input"] = "weight",
+    gate_rate: float = 1.0,
+) -> Sparsity:
+    """Penalise the expected number of weights: lambda * sum P(z != 0), biases not counted.
+
+    Parameters
+    ----------
+    lambdas
+        Strength, one for all models or one each (models,).
+    reduction
+        "sum", or "mean" over all gated weights, which carries over between sizes.
+    granularity
+        One gate per "weight", or one per "input" unit of a layer, as in the released code.
+    gate_rate
+        Factor on the learning rate of the gates.
+    """
+    check_reduction(reduction)
+    strength = one_lambda(lambdas)
+    gates = Gates(granularity, gate_rate)
+
+    def penalty(field: VectorField, params: Params) -> Tensor:
+        opened = [open_matrix(layer, params).flatten(1) for layer in layers(field)]
+        count = torch.stack([o.sum(1) for o in opened]).sum(0)
+        total = count if reduction == "sum" else count / sum(o.shape[1] for o in opened)
+        return per_model(strength, total) * total
+
+    options = {"lambdas": (strength,), "reduction": reduction, "granularity": granularity, "gate_rate": gate_rate}
+    return Sparsity(
+        "l0",
+        options,
+        extra_parameters=gates.parameters,
+        gate=gates.apply,
+        penalty=penalty,
+        finalise=gates.finalise,
+        learning_rates=gates.learning_rates,
+        refuse=refuse_groups_and_skips,
+    )

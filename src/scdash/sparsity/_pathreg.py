@@ -1,0 +1,57 @@
+"""PathReg: gates and weights penalised along whole paths (Aliee et al. 2022, Eqs. 9-12)."""
+
+from typing import Any, Literal
+
+from torch import Tensor
+
+from scdash.fields import Params, VectorField
+from scdash.sparsity._base import SPARSITIES, Sparsity, as_lambdas, per_model
+from scdash.sparsity._hard_concrete import Gates, open_matrix
+from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
+
+
+@SPARSITIES.register("pathreg")
+def pathreg(
+    *,
+    lambdas: Any = (0.001, 0.01),
+    reduction: Reduction = "mean",
+    granularity: Literal["weight", "input"] = "weight",
+    gate_rate: float = 1.0,
+) -> Sparsity:
+    """Penalise lambda0 * || G_L ... G_1 ||_{1,1} + lambda1 * || |W_L| ... |W_1| ||_{1,1} with G = P(z != 0).
+
+    Parameters
+    ----------
+    lambdas
+        (lambda0 of the gates, lambda1 of the weights), each for all models or one each (models,). The defaults are
+        the released notebook's.
+    reduction
+        "sum" as in the paper, or "mean" over inputs x outputs, as in the released notebook.
+    granularity
+        One gate per "weight" (Eq. 11), or one per "input" unit of a layer as in the released code, which can only
+        switch whole inputs off.
+    gate_rate
+        Factor on the learning rate of the gates.
+    """
+    check_reduction(reduction)
+    strengths = as_lambdas(lambdas)
+    if len(strengths) != 2:
+        raise ValueError(f"lambdas of PathReg are two, (gates, weights), found {len(strengths)}.")
+    gates = Gates(granularity, gate_rate)
+
+    def penalty(field: VectorField, params: Params) -> Tensor:
+        opened = total_path_norm(field, lambda layer: open_matrix(layer, params), reduction)
+        weights = total_path_norm(field, lambda layer: layer.effect(params).abs(), reduction)
+        return per_model(strengths[0], opened) * opened + per_model(strengths[1], weights) * weights
+
+    options = {"lambdas": strengths, "reduction": reduction, "granularity": granularity, "gate_rate": gate_rate}
+    return Sparsity(
+        "pathreg",
+        options,
+        extra_parameters=gates.parameters,
+        gate=gates.apply,
+        penalty=penalty,
+        finalise=gates.finalise,
+        learning_rates=gates.learning_rates,
+        refuse=refuse_groups_and_skips,
+    )

@@ -1,0 +1,59 @@
+"""Removing the lowest-scored weights of stacked matrices."""
+
+import torch
+from torch import Tensor
+
+from scdash.fields import Params, VectorField
+
+
+def remove_lowest(score: Tensor, mask: Tensor, count: Tensor, *, tie: Tensor | None = None) -> Tensor:
+    """Return `mask` (models, out, in) without the `count` (models,) lowest-scored remaining weights of each model.
+
+    Equal scores are ordered by `tie` (lower goes first), then by place: the result does not depend on the device.
+    """
+    models = len(score)
+    keys = torch.where(mask, score, torch.inf).reshape(models, -1)
+    if tie is None:
+        order = keys.argsort(dim=1, stable=True)
+    else:
+        by_tie = torch.where(mask, tie.to(score.dtype), torch.inf).reshape(models, -1).argsort(dim=1, stable=True)
+        order = by_tie.gather(1, keys.gather(1, by_tie).argsort(dim=1, stable=True))
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(keys.shape[1], device=order.device).expand_as(order))
+    return mask & (rank >= count.to(rank.device)[:, None]).reshape(mask.shape)
+
+
+def share_of_remaining(mask: Tensor, amount: float | Tensor) -> Tensor:
+    """Return round(amount * remaining) for every model, (models,)."""
+    return (torch.as_tensor(amount, dtype=torch.float64, device=mask.device) * mask.flatten(1).sum(1)).round().long()
+
+
+def prune_to(
+    field: VectorField, params: Params, sparsity: float | Tensor, masks: Params | None = None
+) -> tuple[Params, Params]:
+    """Prune every matrix by magnitude until the share `sparsity` of its entries is zero (post-hoc pruning).
+
+    Parameters
+    ----------
+    sparsity
+        Share in [0, 1), one for all models or one each (models,). A matrix that is sparser already stays as it is.
+    masks
+        Masks to start from; the field's own if None.
+
+    Returns
+    -------
+    Pruned copies of the weights, and the masks.
+    """
+    level = torch.as_tensor(sparsity, dtype=torch.float64)
+    if bool(((level < 0) | (level >= 1)).any()):
+        raise ValueError(f"sparsity must lie in [0, 1), found {sparsity}.")
+    params, found = dict(params), dict(masks or field.start_masks(params))
+    for path in field.paths():
+        for layer in path.layers:
+            mask = layer.collapse(found[layer.parameter])
+            total = mask[0].numel()
+            zeros = total - mask.flatten(1).sum(1)
+            count = ((level.to(mask.device) * total).round().long() - zeros).clamp_min(0)
+            with torch.no_grad():
+                mask = remove_lowest(layer.importance(params).double(), mask, count)
+                found[layer.parameter] = layer.expand(mask)
+    return {name: p * found[name] if name in found else p for name, p in params.items()}, found

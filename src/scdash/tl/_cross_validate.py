@@ -1,0 +1,120 @@
+"""`cross_validate`: how far to trust the prior, chosen by held-out error."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+from scdash._logging import step
+from scdash.fitting import FitOptions, cross_validate_lambdas
+from scdash.sparsity import GeometricSchedule
+from scdash.tl._inputs import Observations, read_inputs
+from scdash.tl._seed import seed_of
+
+
+def cross_validate(
+    adata: Any,
+    *,
+    prior: Any,
+    grid: Sequence[tuple[float, float]] | Sequence[float] | None = None,
+    n_folds: int = 5,
+    model: Literal["phoenix", "mlp", "sonode"] = "phoenix",
+    encoder: Literal["genes", "modules"] = "genes",
+    start: Literal["matching", "random"] = "matching",
+    coregulation: Any = None,
+    scale: Literal["matched", "paper"] = "matched",
+    missing: Literal["mean", "zero"] = "mean",
+    schedule: GeometricSchedule | None = None,
+    regulators: Any = None,
+    n_hidden: int = 40,
+    time_key: str = "dpt_pseudotime",
+    trajectory_key: str | None = None,
+    batch_key: str | None = None,
+    split_key: str | None = None,
+    observations: Observations = "auto",
+    n_bins: int = 20,
+    layer: str | None = None,
+    mask_var: Any = None,
+    max_epochs: int | None = None,
+    training: dict[str, Any] | None = None,
+    rng: Any = 0,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
+
+    All settings and folds train as one stack. Folds are whole trajectories, where there are at least `n_folds`, else
+    stretches of time; states labelled "test" take no part. Of smoothed bins of cells neighbouring ones share cells, so
+    that errors of stretches are too small, alike for all settings.
+
+    Parameters
+    ----------
+    adata
+        As for `scdash.tl.fit_dynamics`.
+    prior
+        As for `scdash.tl.fit_dynamics`.
+    grid
+        Settings (lambda1, lambda2), or single numbers for both; None: a 5 x 5 grid, or 5 numbers for a gene-wise
+        network, which has one layer.
+    n_folds
+        Number of folds.
+    model, encoder, start, coregulation, scale, missing, schedule, regulators, n_hidden
+        As for `scdash.tl.fit_dynamics`.
+    time_key, trajectory_key, batch_key, split_key, observations, n_bins, layer, mask_var
+        As for `scdash.tl.fit_dynamics`.
+    max_epochs, training, rng, device, progress
+        As for `scdash.tl.fit_dynamics`.
+
+    Returns
+    -------
+    Table with one row per setting: `l1`, `l2`, `mean` and `se` (standard error over folds) of the validation error,
+    `chosen` (the lowest mean), `fold0`, `fold1`, ... Nothing is written to `adata`.
+
+    Raises
+    ------
+    ValueError
+        Without a prior, or if an argument does not fit the data.
+
+    Examples
+    --------
+    >>> table = scdash.tl.cross_validate(adata, prior=prior, n_folds=5)  # doctest: +SKIP
+    >>> scdash.pl.lambdas(table)  # doctest: +SKIP
+    """
+    seed = seed_of(rng)
+    train = dict(training or {})
+    if max_epochs is not None:
+        train["max_epochs"] = max_epochs
+    with step("cross-validating lambdas") as added:
+        inputs = read_inputs(
+            adata,
+            layer=layer,
+            mask_var=mask_var,
+            time_key=time_key,
+            trajectory_key=trajectory_key,
+            batch_key=batch_key,
+            split_key=split_key,
+            observations=observations,
+            prior=prior,
+            coregulation=coregulation,
+            regulators=regulators,
+            n_bins=n_bins,
+            seed=seed,
+        )
+        options = FitOptions(
+            model=model,
+            encoder=encoder,
+            start=start,
+            scale=scale,
+            missing=missing,
+            schedule=schedule,
+            n_hidden=n_hidden,
+            seed=seed,
+            device=device,
+            cells=inputs.cells,
+            training=train,
+            progress=progress,
+        )
+        pairs = None if grid is None else [g if isinstance(g, (tuple, list)) else (g, g) for g in grid]
+        table = cross_validate_lambdas(inputs.problem, options, grid=pairs, n_folds=n_folds)
+        added.append(f"a table of {len(table)} settings")
+    return table

@@ -1,0 +1,246 @@
+"""`fit_dynamics`: reads AnnData, fits, writes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from scdash._logging import logger, step
+from scdash.fitting import FitOptions, choose_lambdas, fit_series
+from scdash.sparsity import GeometricSchedule, Sparsity
+from scdash.tl._inputs import Observations, read_inputs
+from scdash.tl._perturbode import fit_perturbode
+from scdash.tl._seed import seed_of
+from scdash.tl._store import check_key, store
+
+
+def fit_dynamics(
+    adata: Any,
+    model: Literal["phoenix", "mlp", "sonode", "perturbode"] = "phoenix",
+    *,
+    sparsity: str | Sparsity = "dash",
+    encoder: Literal["genes", "modules"] = "genes",
+    start: Literal["matching", "random"] = "matching",
+    prior: Any = None,
+    coregulation: Any = None,
+    lambdas: float | tuple[float, float] | Literal["cv"] | None = None,
+    scale: Literal["matched", "paper"] = "matched",
+    missing: Literal["mean", "zero"] = "mean",
+    schedule: GeometricSchedule | None = None,
+    regulators: Any = None,
+    n_hidden: int = 40,
+    n_models: int = 1,
+    time_key: str = "dpt_pseudotime",
+    trajectory_key: str | None = None,
+    batch_key: str | None = None,
+    split_key: str | None = None,
+    perturbation_key: str | None = None,
+    control: str | Sequence[str] = "control",
+    observations: Observations = "auto",
+    n_bins: int = 20,
+    layer: str | None = None,
+    mask_var: Any = None,
+    key_added: str = "dynamics",
+    max_epochs: int | None = None,
+    tau: float = 1.0,
+    solver: str = "rk4",
+    training: dict[str, Any] | None = None,
+    sparsity_options: dict[str, Any] | None = None,
+    rng: Any = 0,
+    device: str = "auto",
+    checkpoint: str | Path | None = None,
+    progress: bool | None = None,
+    copy: bool = False,
+) -> Any:
+    r"""Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+
+    By default a gene-wise PHOENIX: every gene relaxes at its own rate towards a production that is a sparse function
+    of its regulators,
+
+    .. math:: dx_i/dt = \mathrm{relu}(v_i)\,\bigl(b_i + \textstyle\sum_j U_{ij}\,\varphi_\Sigma(x_j) - x_i\bigr),
+
+    fitted first by convex regression between consecutive states (`start="matching"`, seconds), then trained on as a
+    neural ODE and pruned by DASH (Hossain, Fischer et al. 2024), which is kept only if it predicts held-out states
+    better. `encoder="modules", start="random", scale="paper", missing="zero"` is the paper's model and training.
+
+    Parameters
+    ----------
+    adata
+        Cells that have been through `scdash.pp`, bins from `scdash.pp.trajectories`, or samples of a time course.
+    model
+        "phoenix", "mlp" (a plain neural ODE), "sonode" (second order), or "perturbode" for a perturbation screen: the
+        equilibrium fit of `scdash.tl.fit_perturbode` with its defaults, which takes `perturbation_key`, `control`,
+        `prior`, `layer`, `mask_var`, `key_added`, `rng` and `copy` from here and has no use for the other arguments.
+    sparsity
+        "dash" (prior and weights), "imp" (weights), "bio" (prior), "posthoc" (train dense, prune, fine-tune; the level
+        by the one-standard-error rule), "none", a penalty ("l0", "cnode", "pathreg", "lassonet", "group_lasso") or a
+        `scdash.sparsity.Sparsity`. "dash" without a prior has nothing to add and prunes by magnitude.
+    encoder
+        "genes": every gene is its own unit, U is the network. "modules": the paper's `n_hidden` units.
+    start
+        "matching" (convex, see above) or "random" weights.
+    prior
+        Edges believed before seeing the data: DataFrame(source, target[, weight]), or the name of a `varp` entry in
+        which row regulates column. Unsigned weights count as +1. What can not be used is reported.
+    coregulation
+        DataFrame(source, target[, weight]) of gene pairs that act together (symmetric); None: the regulators that
+        share targets in the prior, :math:`|A||A|^\top`. Used by DASH's first layer (`encoder="modules"`) only.
+    lambdas
+        Weight of the prior in DASH's scores, one number or (first layer, second layer); "cv" runs
+        `scdash.tl.cross_validate` first. None: .5 and .95 (`scale="matched"`), .05 and .01 (`scale="paper"`).
+    scale
+        "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
+    missing
+        "mean" gives targets without any edge in the prior the mean of the others, so that a sparse prior does not
+        take all their inputs; "zero" is the paper.
+    schedule
+        When how much is pruned (`scdash.sparsity.GeometricSchedule`); None: what suits encoder, start and data.
+    regulators
+        Genes that may regulate: a boolean `var` column or a list of names; None: all.
+    n_hidden
+        Hidden units of "modules", "mlp" and "sonode".
+    n_models
+        Further models are trained in one stack, each with another part of the prior hidden: they show how stable each
+        edge is (`selection_frequency`) and how much evidence the data hold (`evidence_auc`).
+    time_key
+        `obs` column with pseudotime or time.
+    trajectory_key
+        `obs` column: the lineage of each cell, or the trajectory (time course) of each sample.
+    batch_key
+        `obs` column with the batch of each cell: each batch is a trajectory of its own, aligned by rank.
+    split_key
+        `obs` column with "train", "validation", "test". None: whole trajectories are held out, or stretches of bins
+        where there are fewer than three.
+    perturbation_key, control
+        For "perturbode": `obs` column of labels (`GENE`, `GENE1+GENE2`) and the label(s) of unperturbed cells.
+    observations
+        "cells": rows are cells, smoothed into `n_bins` bins per trajectory. "states": every row is one state. "auto":
+        cells if trajectories have more than 50 rows, most with a time of their own.
+    n_bins
+        Bins per trajectory of cells.
+    layer
+        Layer to use instead of X; log-normalised expression.
+    mask_var
+        Boolean array or `var` column of the genes to model; None: `var["highly_variable"]` if present, else all.
+    key_added
+        Name of the result.
+    max_epochs
+        Bound on training; 0 keeps the matched start as it is. None: what suits the fit.
+    tau
+        Weight of the data against PHOENIX's prior loss; 1 is off.
+    solver
+        "rk4" (fixed steps, checked against a tight dopri5 and reported) or any solver of torchdiffeq.
+    training
+        Further settings of training, e.g. `{"learning_rate": 1e-3, "batch_size": 28, "window": 1, "patience": 40,
+        "steps": 4, "adjoint": False, "checkpoint_every": 10}`.
+    sparsity_options
+        Further settings of the sparsity method, e.g. `{"lam": 1e-3}`.
+    rng
+        Seed or numpy Generator; results are reproducible bit for bit on a CPU.
+    device
+        "auto" (CUDA if there is one), "cpu", "cuda", ...
+    checkpoint
+        File to write the state of training to now and then, and to continue from if it exists. A file of another run
+        is refused.
+    progress
+        Show progress bars; None: if `scdash.settings.verbosity` is at least 2 and it takes over two seconds.
+    copy
+        Return a copy with the result instead of writing to `adata`.
+
+    Returns
+    -------
+    None, or the copy. Written:
+
+    `varp[f"{key_added}_grn"]` : CSR float32 (n_vars, n_vars)
+        Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
+    `uns[key_added]`
+        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `edges`, `prior`,
+        `series`, `report`; read by `scdash.get`.
+    `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
+        dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled.
+    `var[f"{key_added}_genes"]` : bool
+        Genes that were modelled.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If an argument does not fit the data; the message names it and what to do. `adata` is unchanged then.
+    NonFiniteError
+        If training leaves the finite numbers.
+
+    Examples
+    --------
+    >>> import scdash
+    >>> adata = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=20, rng=0)
+    >>> scdash.tl.fit_dynamics(
+    ...     adata, prior=adata.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split"
+    ... )
+    >>> scdash.get.grn(adata).head()  # doctest: +SKIP
+    """
+    check_key(key_added)
+    if model == "perturbode":
+        return fit_perturbode(
+            adata,
+            perturbation_key=perturbation_key or "perturbation",
+            control=control,
+            prior=prior,
+            layer=layer,
+            mask_var=mask_var,
+            key_added=key_added,
+            rng=rng,
+            copy=copy,
+        )
+    if perturbation_key is not None:
+        raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
+    seed = seed_of(rng)
+    train = dict(training or {}) | {"tau": tau, "solver": solver}
+    if max_epochs is not None:
+        train["max_epochs"] = max_epochs
+    with step(f"fitting dynamics ({model}, sparsity {_name(sparsity)}, start {start})") as added:
+        inputs = read_inputs(
+            adata,
+            layer=layer,
+            mask_var=mask_var,
+            time_key=time_key,
+            trajectory_key=trajectory_key,
+            batch_key=batch_key,
+            split_key=split_key,
+            observations=observations,
+            prior=prior,
+            coregulation=coregulation,
+            regulators=regulators,
+            n_bins=n_bins,
+            seed=seed,
+        )
+        options = FitOptions(
+            model=model,
+            sparsity=sparsity,
+            encoder=encoder,
+            start=start,
+            lambdas=None if lambdas == "cv" else lambdas,
+            scale=scale,
+            missing=missing,
+            schedule=schedule,
+            n_hidden=n_hidden,
+            n_models=n_models,
+            seed=seed,
+            device=device,
+            cells=inputs.cells,
+            training=train,
+            sparsity_options=dict(sparsity_options or {}),
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            progress=progress,
+        )
+        if lambdas == "cv":
+            options = choose_lambdas(inputs.problem, options)
+        fit = fit_series(inputs.problem, options)
+        if key_added in adata.uns:
+            logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
+        target = adata.copy() if copy else adata
+        keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key, "layer": layer}
+        added += store(target, fit, inputs, options, key_added, keys)
+    logger.info(fit.report)
+    return target if copy else None
+
+
+def _name(sparsity: str | Sparsity) -> str:
+    return sparsity if isinstance(sparsity, str) else sparsity.name

@@ -1,0 +1,106 @@
+"""Modules of a fit: who drives them, whom they drive, and which gene sets they are enriched in."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._data import sanitise
+from scdash._keys import require_fit
+
+
+def modules(
+    adata: Any,
+    *,
+    gene_sets: Mapping[str, Iterable[str]] | None = None,
+    n_sd: float = 2.0,
+    n_modules: int = 20,
+    key: str = "dynamics",
+    copy: bool = False,
+) -> Any:
+    """Name the regulators and targets of every module, and test them for gene sets.
+
+    Modules are the hidden units of the model (regulators: ``|B|`` above `n_sd` SDs of all of B; targets: ``|A|`` likewise;
+    Lin et al., appendix A.14). A gene-wise model has none: its network is then factorised, `A B` of rank `n_modules`
+    by truncated singular values, which keeps what regulators share.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit of PerturbODE.
+    gene_sets
+        Name -> genes. Hypergeometric test against the modelled genes; Benjamini-Hochberg over ALL sets, modules and
+        roles tested, also those without a hit.
+    n_sd
+        Threshold in standard deviations.
+    n_modules
+        Rank for gene-wise models.
+    key
+        The `key_added` of the fit.
+    copy
+        Return a copy instead of writing to `adata`.
+
+    Returns
+    -------
+    None, or the copy. `uns[f"{key}_modules"]`: `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
+    `weight`) and `enrichment` (DataFrame `module`, `role`, `term`, `overlap`, `size`, `p`, `fdr`).
+
+    Examples
+    --------
+    >>> scdash.tl.modules(adata, gene_sets={"cycle": ["CDK1", "CCNB1"]})  # doctest: +SKIP
+    """
+    if n_sd <= 0 or n_modules < 1:
+        raise ValueError(f"n_sd and n_modules must be positive, found {n_sd!r} and {n_modules!r}.")
+    entry: Any = require_fit(adata.uns, key)
+    genes = np.asarray([str(g) for g in entry["genes"]])
+    encode, decode = _factors(entry, n_modules)
+    members = module_members(encode, decode, genes, n_sd)
+    tests = enrichment(members, genes, {} if gene_sets is None else gene_sets)
+    adata = adata.copy() if copy else adata
+    adata.uns[f"{key}_modules"] = sanitise({"members": members, "enrichment": tests})
+    return adata if copy else None
+
+
+def _factors(entry: Any, n_modules: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return B (modules, genes) and A (genes, modules)."""
+    weights = {k: w.toarray() if sp.issparse(w) else np.asarray(w) for k, w in entry["weights"].items()}
+    if "A" not in weights:
+        raise ValueError(f"modules are for PerturbODE; this fit is {entry['params']['model']!r}.")
+    if "B" in weights:
+        return weights["B"], weights["A"]
+    u, s, vt = np.linalg.svd(weights["A"], full_matrices=False)
+    rank = min(n_modules, int((s > 1e-8 * max(s[0], 1e-300)).sum()))
+    root = np.sqrt(s[:rank])
+    return root[:, None] * vt[:rank], u[:, :rank] * root
+
+
+def module_members(encode: NDArray[Any], decode: NDArray[Any], genes: NDArray[Any], n_sd: float) -> pd.DataFrame:
+    """Return the genes of each module by role; `encode` B (modules, genes), `decode` A (genes, modules)."""
+    parts = []
+    for role, matrix in (("regulator", encode), ("target", decode.T)):
+        module, gene = np.nonzero(np.abs(matrix) > n_sd * matrix.std())
+        parts.append(
+            pd.DataFrame({"module": module, "gene": genes[gene], "role": role, "weight": matrix[module, gene]})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def enrichment(members: pd.DataFrame, genes: NDArray[Any], gene_sets: Mapping[str, Iterable[str]]) -> pd.DataFrame:
+    """Return hypergeometric tests of every (module, role) against every set, corrected over all of them."""
+    from scipy.stats import false_discovery_control, hypergeom
+
+    universe = set(genes)
+    measured = {name: set(map(str, found)) & universe for name, found in gene_sets.items()}
+    rows = []
+    for (module, role), group in members.groupby(["module", "role"]):
+        chosen = set(group["gene"])
+        for term, found in measured.items():
+            hits = len(chosen & found)
+            p = float(hypergeom.sf(hits - 1, len(universe), len(found), len(chosen)))
+            rows.append((int(module), str(role), str(term), hits, len(found), p))
+    table = pd.DataFrame(rows, columns=["module", "role", "term", "overlap", "size", "p"])
+    table["fdr"] = false_discovery_control(table["p"]) if len(table) else np.array([], dtype=float)
+    return table.sort_values("p", kind="stable", ignore_index=True)

@@ -1,0 +1,267 @@
+"""`pathways`: what kind of genes a model (or a control) finds influential."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from scdash._data import sanitise
+from scdash._errors import NotFittedError, unknown
+from scdash._logging import step
+from scdash._random import RNG
+from scdash.networks._enrichment import over_representation, prerank
+from scdash.networks._gene_sets import Membership, membership, read_gmt
+from scdash.networks._pathways import pathway_table
+from scdash.networks._permutation import Alternative, null_moments
+from scdash.tl._seed import seed_of
+
+Method = Literal["sum", "over_representation", "prerank"]
+METHODS = ("sum", "over_representation", "prerank")
+SHIPPED = ("go_bp", "go_mf")
+ALPHA = 0.05
+PRIOR = "prior out-degree"
+
+
+def pathways(
+    adata: Any,
+    gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],
+    *,
+    keys: str | Sequence[str] = "dynamics",
+    scores: str | Sequence[str] | pd.DataFrame | Mapping[str, Any] | None = None,
+    score: Literal["absolute", "signed"] = "absolute",
+    method: Method = "sum",
+    alternative: Alternative = "greater",
+    controls: bool = True,
+    n_top: int = 50,
+    min_size: int = 10,
+    max_size: int = 500,
+    annotated_only: bool = True,
+    n_permutations: int = 1000,
+    max_permutations: int | None = None,
+    key_added: str = "pathways",
+    rng: RNG = 0,
+    copy: bool = False,
+) -> Any:
+    r"""Test which gene sets gather influential genes, several fits and controls side by side.
+
+    "sum" (Hossain, Fischer et al. 2024, B.8): the score of a set is the sum :math:`S` of the influences of its m genes.
+    Under random sets drawn without replacement from N genes it has mean :math:`m\mu` and variance
+    :math:`m s^2 (N - m) / (N - 1)`, which give z; p comes from permutations, the same for all sets,
+    :math:`p = (1 + \#\{S^0 \geq S\}) / (K + 1)`, with more of them where p is small. z of few, skewed scores is far
+    from normal: judge by p. Corrections run over all tested sets.
+
+    Where controls find the same sets, the finding is not the model's: genes with many targets in the prior are well
+    studied, and well-studied genes fill pathways.
+
+    Parameters
+    ----------
+    adata
+        AnnData with influences from `scdash.tl.gene_influence`.
+    gene_sets
+        "go_bp" or "go_mf" (human, shipped, cut to the genes of `scdash.datasets.hsmm`), a GMT file (gzip or not), or
+        a mapping from name to genes. Nothing is fetched from the network.
+    keys
+        One fit or several (strategies, seeds), each with its influences; an empty list tests `scores` alone.
+    scores
+        Further gene scores to test beside the fits: `var` columns, a table (genes by scores), or name -> series.
+    score
+        Column of the influences.
+    method
+        "sum", or by gseapy "over_representation" of the `n_top` best genes among all modelled ones, or "prerank".
+    alternative
+        Whether sets with large sums stand out, small ones, or both ("two-sided", for signed scores). "sum" only.
+    controls
+        Also test how many targets each gene has in the prior of each fit (the same for fits that share a prior).
+    n_top
+        See `method`.
+    min_size, max_size
+        Limits on the number of a set's genes that were modelled.
+    annotated_only
+        Draw random sets from genes that occur in any set only.
+    n_permutations, max_permutations
+        Permutations for every set, and at most; None: so many that the smallest p can pass Bonferroni at 5 %.
+    key_added
+        Name of the result.
+    rng
+        Seed or numpy Generator of the permutations.
+    copy
+        Return a copy with the result instead of writing to `adata`.
+
+    Returns
+    -------
+    None, or the copy. Written:
+
+    `uns[key_added]` : dict
+        `table`: a row per fit and set with `fit`, `control` (whether the fit is one), `pathway`, `size`, `score`, `z`,
+        `z_spread` (standard deviation of z over the models of an ensemble), `p_value`, `n_permutations`, `bonferroni`,
+        `fdr_bh`, `fwer` (joint permutations), `in_control` (significant in a control too), `leading_genes` (other
+        methods: their own columns). `params`; `report`, the finding in words.
+
+    Raises
+    ------
+    NotFittedError
+        If influences are missing; the message says what to run.
+
+    Examples
+    --------
+    >>> scdash.tl.pathways(adata, "go_bp")  # doctest: +SKIP
+    >>> scdash.get.pathways(adata, significant=True)  # doctest: +SKIP
+    """
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    listed = [keys] if isinstance(keys, str) else list(keys)
+    given, ensembles = _collect(adata, listed, scores, score)
+    extra = _prior_degrees(adata, listed, given) if controls else {}
+    if not given:
+        raise ValueError("keys and scores are empty: name a fit or a score to test.")
+    named = resolve_gene_sets(gene_sets)
+    seed = seed_of(rng)
+    with step(f"pathways of {', '.join(given)} ({len(named)} gene sets)") as added:
+        parts = []
+        for name, values in (given | extra).items():
+            values = values[np.isfinite(values)]
+            sets = membership(named, values.index, min_size=min_size, max_size=max_size, annotated_only=annotated_only)
+            universe = values.loc[sets.genes].to_numpy()
+            if method == "sum":
+                part = pathway_table(
+                    universe,
+                    sets,
+                    alternative=alternative,
+                    n_permutations=n_permutations,
+                    max_permutations=max_permutations,
+                    rng=seed,
+                )
+                part.insert(part.columns.get_loc("z") + 1, "z_spread", _z_spread(ensembles.get(name), sets, part))
+            elif method == "prerank":
+                part = prerank(universe, sets, n_permutations=n_permutations, rng=seed)
+            else:
+                part = over_representation(
+                    values.sort_values(ascending=False).index[:n_top], _background(named, values, min_size, max_size)
+                )
+            part.insert(0, "control", name in extra)
+            part.insert(0, "fit", name)
+            parts.append(part)
+        table = pd.concat(parts, ignore_index=True)
+        table.insert(len(table.columns) - 1, "in_control", _in_control(table))
+        report = _report(table, list(given), list(extra))
+        params = {"keys": listed, "score": score, "method": method, "alternative": alternative, "min_size": min_size,
+                  "max_size": max_size, "rng": seed, "gene_sets": gene_sets if isinstance(gene_sets, str | PathLike) else "dict"}  # fmt: skip
+        target = adata.copy() if copy else adata
+        target.uns[key_added] = sanitise({"table": table, "params": params, "report": report})
+        added.append(f"added uns[{key_added!r}] (see scdash.get.pathways)")
+        added += report.splitlines()
+    return target if copy else None
+
+
+def resolve_gene_sets(gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]]) -> Mapping[str, Iterable[str]]:
+    """Return name -> genes of a shipped collection, a GMT file or a mapping."""
+    if isinstance(gene_sets, Mapping):
+        if not gene_sets:
+            raise ValueError("gene_sets is empty.")
+        return gene_sets
+    if not isinstance(gene_sets, str | PathLike):
+        raise TypeError(f"gene_sets must be 'go_bp', 'go_mf', a path or a dict, found {type(gene_sets).__name__}.")
+    if str(gene_sets) in SHIPPED:
+        return read_gmt(str(files("scdash.datasets").joinpath("data", f"{gene_sets}.gmt.gz")))
+    return read_gmt(gene_sets)
+
+
+def _collect(
+    adata: Any, keys: Sequence[str], scores: Any, score: str
+) -> tuple[dict[str, pd.Series], dict[str, pd.DataFrame]]:
+    """Return the scores by name, and those of every model where a fit has several."""
+    if score not in ("absolute", "signed"):
+        raise unknown("score", score, ("absolute", "signed"))
+    given, ensembles = {}, {}
+    for key in keys:
+        slot = f"{key}_influence"
+        if slot not in adata.varm:
+            raise NotFittedError(
+                f"No influences under adata.varm[{slot!r}]. Run `scdash.tl.gene_influence(adata, key={key!r})` first."
+            )
+        given[key] = pd.Series(np.asarray(adata.varm[slot][score]), index=adata.var_names.astype(str))
+        entry = adata.uns.get(slot, {})
+        by_model = np.asarray(entry.get("by_model", np.empty((0, 1))))
+        if score == "absolute" and by_model.shape[1] > 1:
+            ensembles[key] = pd.DataFrame(by_model, index=np.asarray(entry["genes"]).astype(str))
+    for name, values in _named_scores(adata, scores).items():
+        if name in given:
+            raise ValueError(f"scores: the name {name!r} is taken by a fit. Rename it.")
+        given[name] = values
+    return given, ensembles
+
+
+def _named_scores(adata: Any, scores: Any) -> dict[str, pd.Series]:
+    if scores is None:
+        return {}
+    if isinstance(scores, str) or not isinstance(scores, Mapping | pd.DataFrame):
+        listed = [scores] if isinstance(scores, str) else list(scores)
+        absent = [name for name in listed if name not in adata.var]
+        if absent:
+            raise unknown("column of var in scores", absent[0], adata.var.columns)
+        scores = adata.var[listed].set_axis(adata.var_names)
+    found = {}
+    for name in scores:
+        values = scores[name]
+        if not isinstance(values, pd.Series):
+            raise TypeError(f"scores[{name!r}] must be a pandas Series indexed by gene, found {type(values).__name__}.")
+        found[str(name)] = values.astype(float).set_axis(values.index.astype(str))
+    return found
+
+
+def _prior_degrees(adata: Any, keys: Sequence[str], given: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
+    """Return each gene's number of targets in the prior of each fit, once where fits share it."""
+    found: dict[str, pd.Series] = {}
+    for key in keys:
+        edges = adata.uns.get(key, {}).get("edges")
+        if edges is None or not np.asarray(edges["in_prior"], dtype=bool).any():
+            continue
+        known = edges[np.asarray(edges["in_prior"], dtype=bool)]
+        genes = given[key].index[np.isfinite(given[key])]
+        degree = known["source"].astype(str).value_counts().reindex(genes, fill_value=0).astype(float)
+        if not any(degree.equals(other) for other in found.values()):
+            found[PRIOR if not found else f"{PRIOR} ({key})"] = degree
+    return found
+
+
+def _z_spread(models: pd.DataFrame | None, sets: Membership, table: pd.DataFrame) -> Any:
+    """Return the standard deviation over models of the closed-form z of every set, in the order of the table."""
+    if models is None:
+        return np.nan
+    z = []
+    for name in models:
+        scores = models[name].loc[sets.genes].to_numpy()
+        mean, variance = null_moments(scores, sets.sizes)
+        excess = sets.matrix @ scores - mean
+        z.append(np.divide(excess, np.sqrt(variance), out=np.zeros_like(excess), where=variance > 0))
+    return pd.Series(np.std(z, axis=0, ddof=1), index=sets.names).loc[table["pathway"]].to_numpy()
+
+
+def _background(named: Any, values: pd.Series, min_size: int, max_size: int) -> Membership:
+    """Over-representation counts every modelled gene as background, annotated or not."""
+    return membership(named, values.index, min_size=min_size, max_size=max_size, annotated_only=False)
+
+
+def _in_control(table: pd.DataFrame) -> pd.Series:
+    significant = table["bonferroni"] <= ALPHA
+    return table["pathway"].isin(set(table.loc[significant & table["control"], "pathway"]))
+
+
+def _report(table: pd.DataFrame, fits: Sequence[str], extra: Sequence[str]) -> str:
+    """Say for every fit how many sets stand out, and how many of them a control finds too."""
+    lines = []
+    for name in (*fits, *extra):
+        part = table[table["fit"] == name]
+        strong = part[part["bonferroni"] <= ALPHA]
+        line = f"{name}: {len(strong)} of {len(part)} sets at 5 % (Bonferroni), {(part['fdr_bh'] <= ALPHA).sum()} at 5 % FDR"
+        if len(strong) and name in fits and extra:
+            line += f"; {int(strong['in_control'].sum())} of the {len(strong)} also by {' or '.join(extra)}"
+        lines.append(line)
+    if not (table.loc[~table["control"], "bonferroni"] <= ALPHA).any():
+        lines.append("No set stands out beyond chance: do not read the order of the table as a finding.")
+    elif extra and table.loc[~table["control"] & (table["bonferroni"] <= ALPHA), "in_control"].all():
+        lines.append("Every set found is found from the prior alone: prior knowledge, not a discovery of the model.")
+    return "\n".join(lines)

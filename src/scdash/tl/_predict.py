@@ -1,0 +1,150 @@
+"""`predict`: trajectories of a fitted model from any start."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from scdash._data import expression
+from scdash._errors import suggest
+from scdash._keys import require_fit
+from scdash.networks import DynamicsModel, module_from_entry, rollout
+
+
+def predict(
+    adata: Any,
+    start: Any = None,
+    *,
+    times: Any = None,
+    key: str | None = None,
+    layer: str | None = None,
+    missing_genes: Literal["raise", "mean"] = "raise",
+) -> AnnData:
+    """Predict expression over time with a fitted model of dynamics, or features of cells with a bottleneck network.
+
+    Integrates dx/dt with steps of at most a quarter of the fastest relaxation time, halved until it no longer matters.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_dynamics` has written to; or a MuData that `scdash.tl.sbnn` or `scdash.tl.srrr` has
+        written to: `start` are then the cells whose features are predicted, an AnnData of log expression.
+    start
+        Where to start: None (the first state of every trajectory the model was fitted on), names of observations, a
+        boolean `obs` mask, an AnnData, a DataFrame (rows by genes) or an array (rows, modelled genes), in the units of
+        the data.
+    times
+        Increasing times from the start, in the model's units of time; None: the times of the fitted trajectories.
+    key
+        The `key_added` of the fit; None: "dynamics", or "sbnn" for MuData.
+    layer
+        Layer of `adata` (or of `start`, if that is an AnnData) to take start states from.
+    missing_genes
+        For MuData: "raise", or "mean" to fill genes that `start` lacks with their training mean.
+
+    Returns
+    -------
+    AnnData of shape (starts * times, modelled genes): `X` predicted expression, `obs["trajectory"]` the start's name,
+    `obs["time"]`.
+
+    Raises
+    ------
+    NotFittedError
+        If no fit is stored under `key`.
+    KeyError
+        If the start lacks genes of the model.
+    NonFiniteError
+        If the trajectory leaves the finite numbers.
+
+    Examples
+    --------
+    >>> future = scdash.tl.predict(adata, times=[0, 1, 2, 5])  # doctest: +SKIP
+    """
+    if hasattr(adata, "mod"):
+        from scdash.tl._sbnn_predict import predict_mudata
+
+        return predict_mudata(adata, start, key=key or "sbnn", layer=layer, missing_genes=missing_genes)
+    entry = require_fit(adata.uns, key or "dynamics")
+    model = module_from_entry(entry)
+    names, states = start_states(adata, entry, model, start, layer)
+    grid = time_grid(entry, times)
+    path = rollout(model, torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid)).numpy()
+    return paths_to_adata(path, names, grid, model.genes)
+
+
+def paths_to_adata(path: NDArray[Any], names: list[str], grid: NDArray[np.float64], genes: NDArray[Any]) -> AnnData:
+    """Turn states (times, starts, genes) into an AnnData with one row per start and time."""
+    obs = pd.DataFrame(
+        {
+            "trajectory": pd.Categorical(np.repeat(names, len(grid)), categories=list(dict.fromkeys(names))),
+            "time": np.tile(grid, len(names)),
+        },
+        index=pd.Index([f"{name}_t{k}" for name in names for k in range(len(grid))]),
+    )
+    flat = path.transpose(1, 0, 2).reshape(-1, path.shape[2]).astype(np.float32)
+    return AnnData(X=flat, obs=obs, var=pd.DataFrame(index=pd.Index(genes)))
+
+
+def time_grid(entry: Any, times: Any) -> NDArray[np.float64]:
+    """Return increasing times from 0 on: the user's, or those of the fitted trajectories."""
+    if times is None:
+        seen = np.unique(np.asarray(entry["series"]["time"], dtype=np.float64))
+        return np.asarray(seen - seen[0], dtype=np.float64)
+    grid = np.asarray(times, dtype=np.float64)
+    if grid.ndim != 1 or len(grid) < 2 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
+        raise ValueError(f"times must be at least two finite, increasing numbers, found {np.asarray(times).tolist()}.")
+    return grid
+
+
+def start_states(
+    adata: Any, entry: Any, model: DynamicsModel, start: Any, layer: str | None
+) -> tuple[list[str], NDArray[np.floating[Any]]]:
+    """Return names and states (starts, modelled genes) in the units of the data."""
+    if start is None:
+        series = entry["series"]
+        labels = np.array([str(label) for label in series["trajectory"]])
+        _, first = np.unique(labels, return_index=True)
+        first = np.array([i for i in np.sort(first) if "#" not in labels[i]] or [0])  # bootstraps are no new starts
+        return labels[first].tolist(), np.asarray(series["states"])[first]
+    if isinstance(start, AnnData):
+        return list(start.obs_names), _rows(start, model, layer)
+    if isinstance(start, pd.DataFrame):
+        absent = [g for g in model.genes if g not in start.columns]
+        if absent:
+            raise _missing_genes(absent, start.columns)
+        return start.index.astype(str).tolist(), start[list(model.genes)].to_numpy(dtype=np.float64)
+    found = np.asarray(start)
+    if found.dtype.kind == "f" or (found.dtype.kind in "iu" and found.ndim == 2):
+        states = np.atleast_2d(found).astype(np.float64)
+        if states.shape[1] != len(model.genes) or not np.isfinite(states).all():
+            raise ValueError(
+                f"start: an array must be finite with one column per modelled gene ({len(model.genes)}, in the order of "
+                f"get.model(adata).genes), found shape {found.shape}."
+            )
+        return [f"start{i}" for i in range(len(states))], states
+    names = [start] if isinstance(start, str) else start
+    if found.dtype != bool:
+        unknown = [str(n) for n in names if n not in adata.obs_names]
+        if unknown:
+            raise KeyError(f"start: {unknown[0]!r} is not in adata.obs_names.{suggest(unknown[0], adata.obs_names)}")
+    chosen = adata[names]
+    if chosen.n_obs == 0:
+        raise ValueError("start selects no observation.")
+    return list(chosen.obs_names), _rows(chosen, model, layer)
+
+
+def _rows(adata: Any, model: DynamicsModel, layer: str | None) -> NDArray[np.floating[Any]]:
+    absent = [g for g in model.genes if g not in adata.var_names]
+    if absent:
+        raise _missing_genes(absent, adata.var_names)
+    return expression(adata, layer=layer, genes=model.genes, min_cells=1).dense()
+
+
+def _missing_genes(absent: list[str], available: Any) -> KeyError:
+    return KeyError(
+        f"start: {len(absent)} genes of the model are missing, first {absent[0]!r}.{suggest(absent[0], available)} A model "
+        "needs the state of every gene it was fitted on."
+    )

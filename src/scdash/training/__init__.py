@@ -1,0 +1,24 @@
+"""Training stacks of models: one loop that knows no method by name, and a state that is a value."""
+
+from scdash.training._config import Plateau, TrainConfig
+from scdash.training._examples import Examples, examples_from
+from scdash.training._fingerprint import fingerprint
+from scdash.training._loop import Problem, TrainResult, run_epoch, start_state, train
+from scdash.training._loss import evaluate, predict
+from scdash.training._state import TrainState
+
+__all__ = [
+    "Examples",
+    "Plateau",
+    "Problem",
+    "TrainConfig",
+    "TrainResult",
+    "TrainState",
+    "evaluate",
+    "examples_from",
+    "fingerprint",
+    "predict",
+    "run_epoch",
+    "start_state",
+    "train",
+]

@@ -1,0 +1,238 @@
+"""One loop for every vector field and every sparsity method; it knows none of them by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from scdash._errors import NonFiniteError
+from scdash._logging import logger, progress_bar
+from scdash.fields import VectorField, zero_share
+from scdash.sparsity import Prior, Sparsity
+from scdash.training._adam import adam_step
+from scdash.training._checkpoint import read_checkpoint, write_checkpoint
+from scdash.training._config import TrainConfig
+from scdash.training._examples import Examples, epoch_batches
+from scdash.training._loss import data_loss, evaluate, predict, prior_loss
+from scdash.training._state import TrainState
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is trained on what: the fixed part of a run."""
+
+    field: VectorField
+    sparsity: Sparsity
+    train: Examples
+    validation: Examples
+    config: TrainConfig
+    prior: Prior | None = None
+    adjacency: Tensor | None = None  # signed prior (target, regulator) for the prior loss, only if tau < 1
+    seed: int = 0
+    returnable_from: int = 0  # first epoch whose model may be returned: never one from before the sparsity was reached
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Best models of a stack, with evaluation gates applied; leading axis: models."""
+
+    params: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    best_epoch: list[int]
+    validation_loss: list[float]
+    epochs: int
+    history: pd.DataFrame
+    interrupted: bool = False
+
+
+def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> TrainState:
+    """Return the state before the first epoch; masks default to the field's own and are applied to `params`."""
+    models = len(next(iter(params.values())))
+    generator = torch.Generator().manual_seed(problem.seed)
+    device = next(iter(params.values())).device
+    extra = problem.sparsity.extra_parameters(problem.field, models, generator)
+    params = {k: v.detach().clone() for k, v in (params | {k: v.to(device) for k, v in extra.items()}).items()}
+    full = problem.field.start_masks(params)
+    full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
+    memory = {k: v.to(device) for k, v in problem.sparsity.start(problem.field, params, generator).items()}
+    _apply(params, full)
+    return TrainState.start(params, full, memory, problem.config.learning_rate)
+
+
+def train(
+    problem: Problem,
+    state: TrainState,
+    *,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+    progress: bool | None = None,
+    description: str = "fit_dynamics",
+) -> TrainResult:
+    """Train until `max_epochs` or until every model has stopped improving.
+
+    A run found at `checkpoint` with the same `fingerprint` is continued, bit for bit on a CPU. Interrupting from the
+    keyboard ends the run early with the best models so far.
+    """
+    device = state.rate.device
+    if checkpoint is not None and (found := read_checkpoint(checkpoint, fingerprint, device)) is not None:
+        logger.info("    continuing at epoch %d from %s", found.epoch, checkpoint)
+        state = found
+    interrupted = False
+    try:
+        with progress_bar(problem.config.max_epochs, description, progress=progress) as bar:
+            bar.update(state.epoch)
+            while state.epoch < problem.config.max_epochs and bool(_active(problem, state).any()):
+                run_epoch(problem, state)
+                bar.update()
+                bar.set_postfix_str(_postfix(state), refresh=False)
+                if checkpoint is not None and state.epoch % problem.config.checkpoint_every == 0:
+                    write_checkpoint(checkpoint, state, fingerprint)
+    except KeyboardInterrupt:
+        if state.best_epoch.min() < 0:
+            raise
+        interrupted = True
+        logger.warning("    interrupted at epoch %d: the best model so far is kept", state.epoch)
+    return _result(problem, state, interrupted=interrupted)
+
+
+def run_epoch(problem: Problem, state: TrainState) -> None:
+    """Advance `state` by one epoch: prune if it is time, train over all batches, validate, keep the best."""
+    config, epoch = problem.config, state.epoch
+    amount = problem.sparsity.amount(epoch)
+    if amount > 0:
+        _prune(problem, state, amount)
+    active = _active(problem, state)
+    generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
+    losses = []
+    for rows, weight in epoch_batches(problem.train, len(state.rate), config.batch_size, problem.seed, epoch):
+        losses.append(_train_batch(problem, state, rows, weight, active, generator))
+    trained = torch.stack(losses).mean(0)
+    gated = problem.sparsity.gate(problem.field, state.params, None)
+    loss = evaluate(problem.field, gated, problem.validation, config)
+    _check_finite(problem, state, loss)
+    _observe(problem, state, loss, active)
+    sparsity = zero_share(problem.field, gated)
+    for model in range(len(state.rate)):
+        if active[model]:
+            row = {
+                "epoch": epoch,
+                "model": model,
+                "train_loss": float(trained[model]),
+                "validation_loss": float(loss[model]),
+                "sparsity": float(sparsity[model]),
+                "learning_rate": float(state.rate[model]),
+                "pruned": amount > 0,
+            }
+            state.history.append(row)
+    state.epoch += 1
+
+
+def _train_batch(
+    problem: Problem, state: TrainState, rows: Tensor, weight: Tensor, active: Tensor, generator: torch.Generator
+) -> Tensor:
+    config, device = problem.config, state.rate.device
+    leaves = {name: p.detach().requires_grad_() for name, p in state.params.items()}
+    gated = problem.sparsity.gate(problem.field, leaves, generator)
+    start, times, targets = problem.train.batch(rows.to(device))
+    loss = data_loss(predict(problem.field, gated, start, times, config), targets, weight.to(device))
+    objective = loss
+    if config.tau < 1 and problem.adjacency is not None:
+        objective = config.tau * loss + (1 - config.tau) * prior_loss(problem.field, gated, start, problem.adjacency)
+    penalty = problem.sparsity.penalty(problem.field, leaves)
+    if penalty is not None:
+        objective = objective + penalty
+    gradients = torch.autograd.grad(objective.sum(), list(leaves.values()), allow_unused=True)
+    used = {name: g for (name, g) in zip(leaves, gradients, strict=True) if g is not None}
+    for name, mask in state.masks.items():
+        if name in used:
+            used[name] = used[name] * mask
+    state.step += 1
+    factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
+    rates = {name: state.rate * factors.get(name, 1.0) * active for name in used}
+    before = {name: state.params[name].clone() for name in used} if not bool(active.all()) else None
+    adam_step(state.params, used, state.moments, state.step, rates)
+    problem.sparsity.prox(problem.field, state.params, state.rate)
+    if before is not None:  # a proximal step would go on shrinking models that have stopped
+        for name, old in before.items():
+            state.params[name][~active] = old[~active]
+    _apply(state.params, state.masks)
+    return loss.detach()
+
+
+def _prune(problem: Problem, state: TrainState, amount: float) -> None:
+    masks, memory = problem.sparsity.prune(
+        problem.field, state.params, state.masks, state.memory, amount, problem.prior
+    )
+    state.masks, state.memory = dict(masks), dict(memory)
+    _apply(state.params, state.masks)
+    state.rate = torch.full_like(state.rate, problem.config.learning_rate)
+    state.plateau_best, state.plateau_bad = torch.full_like(state.plateau_best, torch.inf), state.plateau_bad * 0
+
+
+def _observe(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) -> None:
+    """Keep the best models and lower learning rates on plateaus, each model for itself."""
+    config = problem.config
+    if state.epoch >= problem.returnable_from:
+        better = active & (loss < state.best_loss)
+        state.best_loss = torch.where(better, loss, state.best_loss)
+        state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
+        for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
+            for name, value in current.items():
+                kept[name][better] = value[better]
+    if (plateau := config.plateau) is not None:
+        gained = loss < state.plateau_best - plateau.threshold
+        state.plateau_best = torch.where(gained, loss, state.plateau_best)
+        state.plateau_bad = torch.where(gained, 0, state.plateau_bad + 1)
+        lower = state.plateau_bad > plateau.patience
+        state.rate = torch.where(lower, (state.rate * plateau.factor).clamp_min(plateau.minimum), state.rate)
+        state.plateau_bad = torch.where(lower, 0, state.plateau_bad)
+    if config.decay != 1:
+        state.rate = state.rate * config.decay
+
+
+def _active(problem: Problem, state: TrainState) -> Tensor:
+    """Return which models still train: those that improved within `patience` epochs, counted once they may be kept."""
+    since = state.best_epoch.clamp_min(problem.returnable_from)
+    return state.epoch - since <= problem.config.patience
+
+
+def _check_finite(problem: Problem, state: TrainState, loss: Tensor) -> None:
+    if bool(torch.isfinite(loss).all()):
+        return
+    model = int((~torch.isfinite(loss)).nonzero()[0])
+    first = problem.validation.start[:1].expand(len(loss), -1, -1)
+    velocity = problem.field.velocity(state.params, problem.field.lift(state.params, first))[model, 0]
+    bad = (~torch.isfinite(velocity)).nonzero()
+    gene = int(bad[0]) if len(bad) else int(velocity.abs().argmax())
+    raise NonFiniteError(
+        f"The validation loss of model {model} is not finite at epoch {state.epoch}; the fastest-growing gene is number "
+        f"{gene}. Lower `learning_rate` (now {problem.config.learning_rate:g}), raise `steps` (now "
+        f"{problem.config.steps}) or rescale the data. No weights were stored."
+    )
+
+
+def _apply(params: dict[str, Tensor], masks: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, mask in masks.items():
+            params[name].mul_(mask)
+
+
+def _postfix(state: TrainState) -> str:
+    last = state.history[-1]
+    return f"loss {last['validation_loss']:.3g}, sparsity {last['sparsity']:.1%}, {int(len(state.rate))} model(s)"
+
+
+def _result(problem: Problem, state: TrainState, *, interrupted: bool) -> TrainResult:
+    params, masks = problem.sparsity.finalise(problem.field, state.best_params, state.best_masks)
+    return TrainResult(
+        params={k: v.detach() for k, v in params.items()},
+        masks=dict(masks),
+        best_epoch=state.best_epoch.tolist(),
+        validation_loss=state.best_loss.tolist(),
+        epochs=state.epoch,
+        history=pd.DataFrame(state.history),
+        interrupted=interrupted,
+    )

@@ -1,0 +1,179 @@
+"""What the pictures of this part show: marks, labels and stars follow the tables they were drawn from."""
+
+import inspect
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scdash._errors import NotFittedError
+from scdash.pl._influence import influence
+from scdash.pl._knockouts import knockout_trends, networks, perturbation_scores
+from scdash.pl._knockouts import perturbation_shift as perturbation
+from scdash.pl._pathways import pathways, readable
+from scdash.tl._influence import gene_influence
+from scdash.tl._pathways import pathways as test_pathways
+from scdash.tl._perturb import perturb
+from scdash.tl._perturbation_scores import perturbation_scores as score
+from scdash.tl._perturbation_shift import perturbation_shift
+
+test_pathways.__test__ = False
+SETS = {"HALLMARK_DRIVER_GENES": ["G3", "G10", "G6"], "GOBP_DNA_REPAIR": [f"G{i}" for i in range(11, 17)],
+        "a very long name of a gene set that nobody can read in a figure (GO:0000001)": ["G0", "G1", "G2", "G7"]}  # fmt: skip
+
+
+@pytest.fixture
+def everything(fitted, make_fit):
+    fitted.obsm["X_umap"] = np.column_stack([np.arange(40.0), np.sin(np.arange(40) / 5)])
+    make_fit("other", fitted, seed=3)
+    gene_influence(fitted, n_starts=5)
+    test_pathways(fitted, SETS, min_size=3)
+    score(fitted)
+    perturbation_shift(fitted, "G3")
+    yield fitted
+    plt.close("all")
+
+
+def draw(name, adata, **arguments):
+    calls = {
+        "pathways": lambda: pathways(adata, **arguments),
+        "influence": lambda: influence(adata, **arguments),
+        "perturbation_shift": lambda: perturbation(adata, "dpt_pseudotime", **arguments),
+        "perturbation_scores": lambda: perturbation_scores(adata, **arguments),
+        "knockout_trends": lambda: knockout_trends(perturb(adata, "G3"), **arguments),
+        "networks": lambda: networks(adata, ["dynamics", "other"], **arguments),
+    }
+    return calls[name]()
+
+
+FUNCTIONS = {f.__name__: f for f in (pathways, influence, perturbation, perturbation_scores, knockout_trends, networks)}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_conventions(name, everything):
+    before = dict(mpl.rcParams)
+    found = draw(name, everything, show=False)
+    assert isinstance(found, Axes) or all(isinstance(one, Axes) for one in found)
+    assert isinstance(draw(name, everything, return_fig=True), Figure)
+    _, ax = plt.subplots(figsize=(9, 7))
+    draw(name, everything, ax=ax)
+    assert ax.has_data() or ax.child_axes
+    assert dict(mpl.rcParams) == before
+    parameters = inspect.signature(FUNCTIONS[name]).parameters
+    assert {"ax", "show", "return_fig"} <= set(parameters)
+    assert "save" not in parameters
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_labels_lie_inside_the_figure(name, everything):
+    figure = draw(name, everything, return_fig=True)
+    figure.canvas.draw()
+    canvas, renderer = figure.bbox, figure.canvas.get_renderer()
+    for ax in figure.axes:
+        ticks = [
+            tick.label1
+            for axis in (ax.xaxis, ax.yaxis)
+            for tick in axis.get_major_ticks()
+            if axis.get_view_interval().min() <= tick.get_loc() <= axis.get_view_interval().max()  # others: not drawn
+        ]
+        for text in [*ticks, ax.title, ax.xaxis.label, ax.yaxis.label]:
+            if text.get_visible() and text.get_text():
+                box = text.get_window_extent(renderer)
+                assert canvas.x0 - 2 <= box.x0, (text.get_text(), box)
+                assert box.x1 <= canvas.x1 + 2, (text.get_text(), box)
+
+
+def test_pathway_colours_and_stars_follow_the_table(everything):
+    table = everything.uns["pathways"]["table"]
+    table["bonferroni"] = np.where((table["fit"] == "dynamics") & (table["pathway"] == "GOBP_DNA_REPAIR"), 0.004, 0.9)
+    ax = pathways(everything, show=False)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["dynamics", "prior out-degree"]
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert "DNA repair" in labels
+    assert "Driver genes" in labels
+    stars = {
+        (round(t.get_position()[0], 2), round(t.get_position()[1])): t.get_text() for t in ax.texts if t.get_text()
+    }
+    assert stars == {(0.0, labels.index("DNA repair")): "**"}
+    drawn = ax.collections[0].get_array().ravel()
+    z = table[table["fit"] == "dynamics"].set_index("pathway")["z"]
+    assert drawn[labels.index("DNA repair")] == pytest.approx(z["GOBP_DNA_REPAIR"])
+    assert ax.get_xticks()[1] > 1  # controls stand apart
+
+
+def test_pathways_of_other_methods_show_minus_log_p(everything):
+    test_pathways(everything, SETS, min_size=3, method="over_representation", n_top=3)
+    ax = pathways(everything, show=False, correction="fdr_bh")
+    assert (ax.collections[0].get_array() >= 0).all()
+
+
+def test_readable_names():
+    assert readable("HALLMARK_E2F_TARGETS") == "E2F targets"
+    assert readable("REACTOME_RUNX1_REGULATES_DIFFERENTIATION") == "RUNX1 regulates differentiation"
+    assert readable("muscle contraction (GO:0006936)") == "Muscle contraction"
+    assert readable("mRNA splicing") == "mRNA splicing"
+    short = readable("x" * 100, 30)
+    assert len(short) == 30
+    assert "…" in short
+
+
+def test_influence_ranks_and_colours_by_sign(everything):
+    everything.varm["dynamics_influence"].loc["G6", "signed"] = -1.0
+    ax = influence(everything, n_top=3, show=False)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["G3", "G10", "G6"]
+    dots = ax.collections[-1]
+    np.testing.assert_allclose(
+        dots.get_offsets()[:, 0], everything.varm["dynamics_influence"].loc[["G3", "G10", "G6"], "absolute"]
+    )
+    assert not np.array_equal(dots.get_facecolors()[0], dots.get_facecolors()[2])
+    curves = influence(everything, by_time=True, n_top=2, show=False)
+    assert len(curves.lines) == 2
+    np.testing.assert_allclose(curves.lines[0].get_ydata(), everything.uns["dynamics_influence"]["absolute"][3])
+
+
+def test_perturbation_scores_show_both_ends(everything):
+    ax = perturbation_scores(everything, trajectory="a", n_top=1, show=False)
+    table = everything.uns["dynamics_perturbation_scores"]["table"]
+    part = table[table["trajectory"] == "a"].sort_values("score")
+    assert [t.get_text() for t in ax.get_yticklabels()] == [part["gene"].iloc[0], part["gene"].iloc[-1]]
+
+
+def test_knockout_trends_draw_both_conditions(everything):
+    perturbed = perturb(everything, "G3")
+    ax = knockout_trends(perturbed, "G12", show=False)
+    assert len(ax.lines) == 4  # two trajectories, two conditions
+    rows = (perturbed.obs["trajectory"] == "a") & (perturbed.obs["condition"] == "perturbed")
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), np.asarray(perturbed[rows, "G12"].X).ravel(), rtol=1e-6)
+    assert "G3" not in [p.get_title(loc="left") for p in knockout_trends(perturbed, show=False)]
+
+
+def test_missing_results_say_what_to_run(fitted):
+    with pytest.raises(NotFittedError, match="tl.pathways"):
+        pathways(fitted)
+    with pytest.raises(NotFittedError, match="gene_influence"):
+        influence(fitted)
+    with pytest.raises(NotFittedError, match="perturbation_scores"):
+        perturbation_scores(fitted)
+    fitted.obsm["X_umap"] = np.zeros((40, 2))
+    with pytest.raises(NotFittedError, match="perturbation_shift"):
+        perturbation(fitted)
+    with pytest.raises(ValueError, match="scdash.tl.perturb returns"):
+        knockout_trends(fitted)
+    with pytest.raises(ValueError, match="keys"):
+        networks(fitted, "dynamics")
+
+
+def test_bad_choices_are_named(everything):
+    with pytest.raises(ValueError, match="correction"):
+        pathways(everything, correction="holm")
+    with pytest.raises(ValueError, match="fit 'dynamic'"):
+        pathways(everything, fits=["dynamic"])
+    with pytest.raises(ValueError, match="no column"):
+        pathways(pd.DataFrame({"fit": ["a"]}))

@@ -1,0 +1,85 @@
+"""Each bad column gets an error that names it, what was found, and the remedy."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from scdash._data import check_time, gene_indices, gene_mask, group_codes, group_column, time_column
+
+
+@pytest.fixture
+def adata():
+    obs = pd.DataFrame({"dpt_pseudotime": [0.0, 0.5, 1.0], "day": ["d0", "d1", "d2"]}, index=list("abc"))
+    obs["batch"] = pd.Categorical(["x", "y", "x"], categories=["z", "y", "x"])
+    return ad.AnnData(np.ones((3, 2)), obs, pd.DataFrame(index=["HBB", "MYOD1"]))
+
+
+def test_missing_time_says_what_to_run(adata):
+    with pytest.raises(KeyError, match="Did you mean 'dpt_pseudotime'"):
+        time_column(adata, "pseudotime")
+    del adata.obs["dpt_pseudotime"]
+    with pytest.raises(KeyError, match="order_cells"):
+        time_column(adata, "dpt_pseudotime")
+
+
+def test_time_of_text_booleans_and_categories(adata):
+    with pytest.raises(TypeError, match="day.*'d0'"):
+        time_column(adata, "day")
+    with pytest.raises(TypeError, match="bool"):
+        check_time([True, False], "t")
+    with pytest.raises(TypeError, match="category"):
+        check_time(pd.Series([1, 2, 3]).astype("category"), "t")
+
+
+@pytest.mark.parametrize("values", [[1.0, np.nan, 2.0], [1.0, np.inf, 2.0]])
+def test_time_not_finite_counts_the_cells(adata, values):
+    adata.obs["t"] = values
+    with pytest.raises(ValueError, match="1 of 3 observations"):
+        time_column(adata, "t")
+    assert np.isnan(time_column(adata, "t", finite=False)[1]) or np.isinf(time_column(adata, "t", finite=False)[1])
+
+
+@pytest.mark.parametrize("values", [[2.0, 2.0, 2.0], []])
+def test_constant_time(values):
+    with pytest.raises(ValueError, match="constant"):
+        check_time(np.array(values), "t")
+
+
+def test_time_accepts_integers_and_nullable_numbers():
+    for column in (
+        pd.Series([0, 24, 48]),
+        pd.array([0, 24, 48], dtype="Int64"),
+        pd.Series([0, 24, 48], dtype="float32"),
+    ):
+        values = check_time(pd.Series(column), "t")
+        assert values.dtype == np.float64 and values.tolist() == [0.0, 24.0, 48.0]
+
+
+def test_groups_leave_out_levels_without_cells(adata):
+    codes, names = group_column(adata, "batch", "batch_key")
+    assert names == ("y", "x") and codes.tolist() == [1, 0, 1]
+    assert group_column(adata, None, "batch_key") is None
+
+
+def test_groups_with_gaps():
+    labels = np.array(["b", None, "a"], dtype=object)
+    with pytest.raises(ValueError, match="no value for 1 of 3"):
+        group_codes(labels, "obs['l']")
+    codes, names = group_codes(labels, "obs['l']", missing=True)
+    assert names == ("a", "b") and codes.tolist() == [1, -1, 0]
+    with pytest.raises(ValueError, match="no value for any"):
+        group_codes(np.array([None, None], dtype=object), "l", missing=True)
+
+
+def test_genes_by_name(adata):
+    assert gene_indices(adata, ["MYOD1", "HBB"]).tolist() == [1, 0]
+    with pytest.raises(KeyError, match="Did you mean 'HBB'"):
+        gene_indices(adata, ["HBZ"])
+
+
+def test_too_many_genes_says_how_to_choose():
+    adata = ad.AnnData(np.ones((2, 5)))
+    assert gene_mask(adata, limit=5).all()
+    with pytest.raises(ValueError, match="5 genes and no var.*n_top_genes"):
+        gene_mask(adata, limit=4)

@@ -1,0 +1,230 @@
+"""Equilibrium matching: statistics against loops, the criterion against its formula, known systems, held-out choices."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scdash._data._screen import parse_screen
+from scdash._errors import NonFiniteError
+from scdash.matching._equilibria import build_problem, solve_problem
+from scdash.matching._equilibrium_fit import (
+    Settings,
+    fit_equilibrium,
+    hub_penalty,
+    solve,
+    subsample_frequencies,
+    to_equations,
+)
+from scdash.matching._held_out import (
+    Equilibrium,
+    fill_unseen,
+    mean_of_others,
+    predict_changes,
+    score_changes,
+    steady_states,
+)
+from scdash.matching._regimes import assign_folds, regime_statistics, sigmoid_feature
+
+
+def make(n_genes=6, n_regimes=8, cells=15, seed=0, slope=1.0):
+    rng = np.random.default_rng(seed)
+    genes = pd.Index([f"g{i}" for i in range(n_genes)])
+    names = ["control"] + ["+".join(genes[rng.choice(n_genes, 1 + i % 2, replace=False)]) for i in range(n_regimes)]
+    labels = rng.permutation(np.repeat(names, cells))
+    screen = parse_screen(labels, genes)
+    x = rng.gamma(2.0, 1.0, (len(labels), n_genes)) + screen.targets[screen.cells] * 2.0
+    fold = assign_folds(screen.n_regimes, 3, np.random.default_rng(1))
+    return x, screen, regime_statistics(x, screen, fold, slope=slope)
+
+
+def test_statistics_are_those_of_a_loop_over_regimes():
+    x, screen, stats = make()
+    f, y = sigmoid_feature(x - stats.centre), x - stats.centre
+    last = len(stats.ff) - 1
+    ff, fy, yy = np.zeros_like(stats.ff), np.zeros_like(stats.fy), np.zeros_like(stats.yy)
+    for r in range(screen.n_regimes):
+        rows = screen.cells == r
+        np.testing.assert_allclose(stats.f[r], f[rows].mean(0))
+        group = last if r == 0 else stats.fold[r]
+        free = ~screen.targets[r]
+        df, dy = f[rows] - f[rows].mean(0), (y[rows] - y[rows].mean(0)) * free
+        ff[group] += df.T @ df
+        fy[group] += df.T @ dy
+        yy[group] += (dy**2).sum(0)
+    np.testing.assert_allclose(stats.ff, ff, atol=1e-10)
+    np.testing.assert_allclose(stats.fy, fy, atol=1e-10)
+    np.testing.assert_allclose(stats.yy, yy, atol=1e-10)
+
+
+def test_sparse_cells_and_cells_left_out():
+    x, screen, stats = make()
+    again = regime_statistics(sp.csr_matrix(x), screen, stats.fold)
+    np.testing.assert_allclose(again.ff, stats.ff)
+    drop = screen.keep(np.arange(screen.n_regimes) != 2)
+    fewer = regime_statistics(x, drop, np.delete(stats.fold, 2))
+    np.testing.assert_allclose(fewer.y, np.delete(stats.y, 2, axis=0))
+    x[4, 3] = np.inf
+    with pytest.raises(NonFiniteError, match="g3"):
+        regime_statistics(x, screen, stats.fold)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), trust=st.sampled_from([0.03, 1.0]))
+def test_gram_form_is_the_weighted_least_squares_of_the_docstring(seed, trust):
+    """Between-regime part: residuals with the best free constant, over the regimes that leave the target alone."""
+    _, screen, stats = make(seed=seed)
+    rng = np.random.default_rng(seed)
+    used = np.ones(screen.n_regimes, bool)
+    problem = build_problem(stats, used, trust)
+    bare = build_problem(stats, used, 0.0)
+    s = rng.normal(size=len(stats.centre))
+    weight = stats.counts / (stats.counts + np.median(stats.counts))
+    weight = weight / weight.sum()
+    for t in range(len(s)):
+        if not np.isfinite(problem.scale_y[t]):
+            continue
+        quadratic = 0.5 * s @ (bare.gram - bare.downdate[t] @ bare.downdate[t].T) @ s - bare.cross[:, t] @ s
+        f, y = stats.f / bare.scale_f, stats.y[:, t] / bare.scale_y[t]
+        w = weight * stats.free[:, t]
+        residual = y - f @ s
+        constant = (w * residual).sum() / w.sum()
+        alone = y - (w * y).sum() / w.sum()
+        loss = 0.5 * (w * (residual - constant) ** 2).sum() - 0.5 * (w * alone**2).sum()
+        assert quadratic == pytest.approx(loss, abs=1e-9)
+    within = stats.ff.sum(0) / stats.counts.sum() / np.outer(bare.scale_f, bare.scale_f)
+    np.testing.assert_allclose(problem.gram - bare.gram, trust * within, atol=1e-10)
+
+
+def test_relabelling_genes_relabels_the_network():
+    x, screen, stats = make(n_regimes=12)
+    order = np.random.default_rng(3).permutation(6)
+    moved = parse_screen([screen.names[c] for c in screen.cells], screen.genes[order])
+    other = regime_statistics(x[:, order], moved, np.zeros(moved.n_regimes, int) - 1)
+    here = solve(stats, stats.counts > 0, Settings(0.1))[1]
+    there = solve(other, other.counts > 0, Settings(0.1))[1]
+    np.testing.assert_allclose(there, here[:, order][:, :, order], atol=1e-4)
+
+
+TRUE = np.zeros((8, 8))
+TRUE[0, 1], TRUE[1, 2], TRUE[3, 4], TRUE[4, 5], TRUE[6, 7], TRUE[0, 7] = 3.0, -2.5, 2.0, 3.0, -2.0, 2.5
+
+
+def exact_screen(n=40, cells=20, noise=0.02, seed=0):
+    """Cells at the steady states of a known network, every regime fixing two genes."""
+    rng = np.random.default_rng(seed)
+    model = Equilibrium(TRUE, np.zeros(8), np.full(8, np.nan))
+    targets = np.zeros((n + 1, 8), bool)
+    for r in range(1, n + 1):
+        targets[r, rng.choice(8, 2, replace=False)] = True
+    value = np.where(targets, rng.uniform(0.8, 1.6, targets.shape), 0)
+    means = steady_states(model, targets, np.ones(n + 1, bool), value)
+    genes = pd.Index([f"g{i}" for i in range(8)])
+    labels = ["control"] + ["+".join(genes[t]) for t in targets[1:]]
+    x = 3 + np.repeat(means, cells, axis=0)
+    x = x + noise * rng.normal(size=x.shape)
+    screen = parse_screen(np.repeat(labels, cells), genes)
+    fold = assign_folds(screen.n_regimes, 5, np.random.default_rng(0))
+    return regime_statistics(x, screen, fold)
+
+
+def test_a_known_network_is_recovered_with_signs():
+    fit = fit_equilibrium(exact_screen())
+    strongest = np.argsort(-np.abs(fit.score), axis=None)[:6]
+    assert set(strongest) == set(np.flatnonzero(TRUE))
+    assert (np.sign(fit.score) == np.sign(TRUE))[TRUE != 0].all()
+    np.testing.assert_allclose(fit.model.weights[TRUE != 0], TRUE[TRUE != 0], rtol=0.15)
+    assert fit.cv["held_out_r2"].max() > 0.95
+    assert not fit.settings.nonnegative  # two edges repress: held-out regimes must see that
+
+
+def test_subsamples_select_the_true_edges():
+    stats = exact_screen()
+    frequency, _ = subsample_frequencies(stats, fit_equilibrium(stats), 4, np.random.default_rng(0))
+    assert frequency[TRUE != 0].min() >= 0.5  # a half-sample may lack the regimes that separate two regulators
+    assert frequency[TRUE == 0].mean() < 0.05
+
+
+def test_targets_of_a_regime_do_not_teach_their_own_equation():
+    """A gene that is fixed by interventions wherever its regulator moves must not seem regulated the other way."""
+    stats = exact_screen()
+    changed = stats.y.copy()
+    changed[stats.screen.targets] += 5.0
+    from dataclasses import replace
+
+    other = replace(stats, y=changed)
+    used = stats.counts > 0
+    np.testing.assert_allclose(
+        solve_problem(build_problem(stats, used, 0.1), [0.05]),
+        solve_problem(build_problem(other, used, 0.1), [0.05]),
+        atol=1e-6,
+    )
+
+
+def test_equations_in_units_of_the_states_give_the_standardised_fit():
+    stats = exact_screen()
+    problem, path = solve(stats, stats.counts > 0, Settings(0.1))
+    weights, constant = to_equations(path[-1], problem)
+    weight = np.full(len(stats.counts), 1.0) * stats.counts / (stats.counts + np.median(stats.counts))
+    residual = stats.y - constant - stats.f @ weights
+    np.testing.assert_allclose((weight[:, None] * stats.free * residual).sum(0), 0, atol=1e-9)  # the free constant
+
+
+def test_hub_penalty_favours_regulators_with_many_targets():
+    score = np.zeros((10, 10))
+    score[0, 1:9] = 1
+    score[1, 9] = 1
+    factor = hub_penalty(score)
+    assert factor[0, 0] < factor[1, 0] < factor[2, 0]
+    even = np.zeros((10, 10))
+    even[np.arange(10), (np.arange(10) + 1) % 10] = 1
+    np.testing.assert_allclose(hub_penalty(even), hub_penalty(even)[0, 0])
+
+
+def test_steady_states_solve_the_equations_also_with_feedback():
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(5, 5)) * (1 - np.eye(5))
+    model = Equilibrium(w, rng.normal(size=5), np.zeros(5))
+    targets = np.eye(5, dtype=bool)
+    perfect = np.array([True, False, True, False, True])
+    effect = np.full((5, 5), 0.7)
+    y = steady_states(model, targets, perfect, effect)
+    expected = model.constant + sigmoid_feature(y) @ w + np.where(targets & ~perfect[:, None], 0.7, 0)
+    expected[targets & perfect[:, None]] = 0.7
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+
+
+def test_held_out_scores_have_their_closed_forms():
+    rng = np.random.default_rng(0)
+    observed, reference, sd = rng.normal(size=(4, 6)), np.broadcast_to(rng.normal(size=6), (4, 6)), np.full(6, 0.5)
+    free = np.ones((4, 6), bool)
+    perfect = score_changes(observed, observed, reference, free, sd)
+    assert perfect.wr2 == 1 and perfect.pearson == pytest.approx(1) and perfect.rmse == 0
+    assert score_changes(reference, observed, reference, free, sd).wr2 == 0
+    wrong = observed.copy()
+    wrong[0, 0] += 100
+    free[0, 0] = False
+    assert score_changes(wrong, observed, reference, free, sd).wr2 == 1  # targets do not count
+
+
+def test_unseen_targets_take_the_median_strength_and_knockouts_zero_expression():
+    effect = np.array([1.0, np.nan, 3.0, 2.0])
+    np.testing.assert_allclose(fill_unseen(effect, "overexpression", np.ones(4)), [1, 2, 3, 2])
+    np.testing.assert_allclose(fill_unseen(effect, "knockout", np.full(4, 4.0)), [1, -4, 3, 2])
+
+
+def test_combinations_are_predicted_from_the_network():
+    stats = exact_screen()
+    model = fit_equilibrium(stats).model
+    targets = np.zeros((1, 8), bool)
+    targets[0, [0, 6]] = True
+    truth = Equilibrium(TRUE, np.zeros(8), model.effect)
+    kinds = ("overexpression",)
+    np.testing.assert_allclose(
+        predict_changes(model, stats.centre, targets, kinds),
+        predict_changes(truth, stats.centre, targets, kinds),
+        atol=0.12,
+    )
+    assert mean_of_others(stats, stats.counts > 0).shape == (8,)

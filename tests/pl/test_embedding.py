@@ -1,0 +1,212 @@
+"""Embeddings and the projection of velocities, against closed forms and the formula written out."""
+
+import anndata as ad
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
+from matplotlib.quiver import Quiver
+
+from scdash import pl
+from scdash.pl import _projection
+from scdash.pl._projection import on_grid, project_velocity
+from scdash.pl._style import PALETTE, category_colors
+
+
+def colors_of(ax) -> set[str]:
+    return {to_hex(color) for color in ax.collections[0].get_facecolors()}
+
+
+# embedding
+
+
+def test_categories_take_stored_colours_then_safe_ones_then_the_palette(adata) -> None:
+    assert colors_of(pl.embedding(adata, "stage")) == {"#112233", "#aabbcc"}
+    assert colors_of(pl.embedding(adata, "batch")) == {color.lower() for color in PALETTE[:3]}
+    assert colors_of(pl.embedding(adata, "stage", palette={"early": "red", "late": "blue"})) == {"#ff0000", "#0000ff"}
+    labels = [text.get_text() for text in pl.embedding(adata, "stage").get_legend().get_texts()]
+    assert labels == ["early", "late"]
+
+
+def test_points_keep_their_category_whatever_the_order_of_drawing(adata) -> None:
+    ax = pl.embedding(adata, "stage")
+    points, colors = ax.collections[0].get_offsets(), ax.collections[0].get_facecolors()
+    at = {tuple(point): stage for point, stage in zip(adata.obsm["X_umap"], adata.obs["stage"], strict=True)}
+    for point, color in zip(points, colors, strict=True):
+        assert to_hex(color) == {"early": "#112233", "late": "#aabbcc"}[at[tuple(point)]]
+
+
+def test_numbers_have_a_colour_bar_and_the_largest_on_top(adata) -> None:
+    ax = pl.embedding(adata, "GENE3", vmax=2.5)
+    values = ax.collections[0].get_array()
+    assert (np.diff(values) >= 0).all() and ax.collections[0].norm.vmax == 2.5
+    np.testing.assert_allclose(np.sort(adata[:, "GENE3"].X.toarray()[:, 0]), values)
+    assert len(ax.figure.axes) == 2
+    centred = pl.embedding(adata, "GENE3", vcenter=2.0, cmap="RdBu_r").collections[0].norm
+    assert centred.vcenter == 2 and centred.vmax - 2 == pytest.approx(2 - centred.vmin)
+
+
+def test_missing_values_are_grey(adata) -> None:
+    adata.obs["score"] = np.where(np.arange(adata.n_obs) < 10, np.nan, 1.0)
+    adata.obs["label"] = pd.Series(["x", None] * 40, index=adata.obs_names)
+    for column, count in (("score", 10), ("label", 40)):
+        grey, colored = pl.embedding(adata, column).collections[:2]
+        assert len(grey.get_offsets()) == count and len(colored.get_offsets()) == adata.n_obs - count
+
+
+@pytest.mark.parametrize("key", ["X_umap", "umap"])
+def test_both_names_of_a_basis_are_found(adata, key: str) -> None:
+    points = adata.obsm.pop("X_umap")
+    adata.obsm[key] = points
+    for basis in ("umap", "X_umap"):
+        ax = pl.embedding(adata, basis=basis)
+        np.testing.assert_array_equal(ax.collections[0].get_offsets(), points)
+        assert ax.get_xlabel() == ax.xaxis.label.get_text() == "UMAP 1"
+
+
+def test_embedding_errors(adata) -> None:
+    with pytest.raises(KeyError, match="No embedding 'tsne' in adata.obsm"):
+        pl.embedding(adata, basis="tsne")
+    with pytest.raises(ValueError, match="'gene3' is neither a column of adata.obs nor a gene. Did you mean 'GENE3'"):
+        pl.embedding(adata, "gene3")
+    with pytest.raises(ValueError, match="color is empty"):
+        pl.embedding(adata, [])
+    adata.obsm["flat"] = np.zeros((adata.n_obs, 1))
+    with pytest.raises(ValueError, match="two columns are needed"):
+        pl.embedding(adata, basis="flat")
+    assert not plt.get_fignums()
+
+
+def test_many_categories_have_distinct_colours() -> None:
+    assert len(set(category_colors([str(i) for i in range(40)]).values())) == 40
+    assert list(category_colors(["a", "b"], "tab10").values()) == ["#1f77b4", "#ff7f0e"]
+
+
+@pytest.mark.parametrize("form", ["dense", "backed", "dask"])
+def test_any_kind_of_matrix_is_read(adata, tmp_path, form: str) -> None:
+    expected = pl.embedding(adata, "GENE3").collections[0].get_array()
+    if form == "dense":
+        adata.X = adata.X.toarray()
+    elif form == "dask":
+        adata.X = pytest.importorskip("dask.array").from_array(adata.X.toarray(), chunks=(30, 24))
+    else:
+        adata.write_h5ad(tmp_path / "backed.h5ad")
+        adata = ad.read_h5ad(tmp_path / "backed.h5ad", backed="r")
+    np.testing.assert_allclose(pl.embedding(adata, "GENE3").collections[0].get_array(), expected)
+
+
+# projection
+
+
+def cloud(cells: int = 300, genes: int = 6, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(cells, genes))
+
+
+def test_projection_is_the_published_formula() -> None:
+    states, velocity, points = cloud(40), cloud(40, seed=1), cloud(40, 2, seed=2)
+    found = project_velocity(states, velocity, points, n_neighbors=7, scale=4.0)
+    for i in range(40):
+        near = np.argsort(np.linalg.norm(states - states[i], axis=1))[1:8]
+        moves = states[near] - states[i]
+        cosine = moves @ velocity[i] / (np.linalg.norm(moves, axis=1) * np.linalg.norm(velocity[i]))
+        chance = np.exp(4.0 * cosine) / np.exp(4.0 * cosine).sum()
+        steps = points[near] - points[i]
+        steps /= np.linalg.norm(steps, axis=1, keepdims=True)
+        np.testing.assert_allclose(found[i], (chance - 1 / 7) @ steps, atol=1e-12)
+
+
+def test_a_velocity_along_an_axis_points_along_it() -> None:
+    states = np.random.default_rng(0).uniform(size=(500, 2))
+    arrows = project_velocity(states, np.tile([1.0, 0.0], (500, 1)), states)
+    inner = ((states > 0.15) & (states < 0.85)).all(axis=1)
+    assert (arrows[inner, 0] > 0).all()
+    assert np.abs(arrows[inner, 1]).mean() < 0.25 * arrows[inner, 0].mean()
+
+
+def test_rotating_the_embedding_rotates_the_arrows_and_scaling_velocity_changes_nothing() -> None:
+    states, velocity, points = cloud(), cloud(seed=1), cloud(genes=2, seed=2)
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    arrows = project_velocity(states, velocity, points)
+    np.testing.assert_allclose(project_velocity(states, velocity, points @ turn.T), arrows @ turn.T, atol=1e-12)
+    np.testing.assert_allclose(project_velocity(states, 7 * velocity, points), arrows, atol=1e-12)
+
+
+def test_no_velocity_no_arrow_also_among_duplicates() -> None:
+    states = np.repeat(cloud(20), 3, axis=0)  # every cell three times
+    velocity = cloud(60, seed=1)
+    velocity[5] = 0
+    arrows = project_velocity(states, velocity, states[:, :2], n_neighbors=10)
+    np.testing.assert_array_equal(arrows[5], 0)
+    assert np.isfinite(arrows).all()
+
+
+def test_blocks_of_cells_give_what_one_block_gives(monkeypatch) -> None:
+    states, velocity = cloud(200, 50), cloud(200, 50, seed=1)
+    whole = project_velocity(states, velocity, states[:, :2])
+    monkeypatch.setattr(_projection, "_BLOCK", 30 * 50 * 7)  # seven cells a block
+    np.testing.assert_allclose(project_velocity(states, velocity, states[:, :2]), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("states", "velocity", "points", "message"),
+    [
+        (np.ones((5, 2)), np.ones((5, 3)), np.ones((5, 2)), "do not fit together"),
+        (np.ones((5, 2)), np.full((5, 2), np.nan), np.ones((5, 2)), "velocity holds 10 values that are not finite"),
+        (np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)), "at least three"),
+    ],
+)
+def test_projection_errors(states, velocity, points, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        project_velocity(states, velocity, points)
+
+
+def test_a_grid_averages_equal_arrows_to_themselves_and_masks_empty_places() -> None:
+    rng = np.random.default_rng(0)
+    points = np.vstack([rng.normal(0, 0.3, (200, 2)), rng.normal(5, 0.3, (200, 2))])
+    x, y, u, v = on_grid(points, np.tile([2.0, -1.0], (400, 1)), n_grid=25)
+    kept = np.isfinite(u)
+    np.testing.assert_allclose(u[kept], 2)
+    np.testing.assert_allclose(v[kept], -1)
+    assert not kept[12, 12] and kept[np.abs(y).argmin(), np.abs(x).argmin()]  # between the clouds, in a cloud
+
+
+# velocity
+
+
+@pytest.mark.parametrize(("kind", "artist"), [("stream", LineCollection), ("grid", Quiver), ("cells", Quiver)])
+def test_kinds_of_arrows(adata, kind: str, artist: type) -> None:
+    ax = pl.velocity(adata, "stage", kind=kind)
+    found = [collection for collection in ax.collections if isinstance(collection, artist)]
+    assert len(found) == 1
+    if kind == "cells":
+        assert len(found[0].U) == adata.n_obs
+    assert len(ax.get_legend().get_texts()) == 2
+
+
+def test_arrows_follow_the_velocity_and_turn_with_it(adata) -> None:
+    """Cells move along position, the first axis of the embedding; with the opposite velocity they move back."""
+    forward = next(c for c in pl.velocity(adata, kind="cells").collections if isinstance(c, Quiver))
+    adata.layers["dynamics_velocity"] *= -1
+    backward = next(c for c in pl.velocity(adata, kind="cells").collections if isinstance(c, Quiver))
+    assert np.mean(forward.U > 0) > 0.9 and np.mean(backward.U < 0) > 0.9
+
+
+def test_only_modelled_genes_count(adata) -> None:
+    before = next(c for c in pl.velocity(adata, kind="cells").collections if isinstance(c, Quiver))
+    adata.var["dynamics_genes"] = np.arange(adata.n_vars) < 20
+    adata.layers["dynamics_velocity"][:, 20:] = np.nan  # genes that were not modelled
+    after = next(c for c in pl.velocity(adata, kind="cells").collections if isinstance(c, Quiver))
+    assert np.isfinite(after.U).all() and np.corrcoef(before.U, after.U)[0, 1] > 0.8
+
+
+def test_velocity_errors(adata) -> None:
+    with pytest.raises(ValueError, match="Unknown kind 'streams'. Did you mean 'stream'"):
+        pl.velocity(adata, kind="streams")
+    adata.layers["dynamics_velocity"][:] = 0
+    with pytest.raises(ValueError, match="points nowhere"):
+        pl.velocity(adata)
+    del adata.layers["dynamics_velocity"]
+    with pytest.raises(KeyError, match="No layer 'dynamics_velocity'"):
+        pl.velocity(adata)

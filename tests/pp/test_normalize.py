@@ -1,0 +1,101 @@
+"""Counts to logs: the formula, every array type, and refusal of what is logged already."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import scipy.sparse as sp
+
+import scdash
+
+COUNTS = np.random.default_rng(0).poisson(2.0, (40, 30)) + (np.arange(30) == 0)
+
+
+def of(X):
+    return ad.AnnData(
+        X, pd.DataFrame(index=[f"c{i}" for i in range(len(COUNTS))]), pd.DataFrame(index=[f"g{j}" for j in range(30)])
+    )
+
+
+def read_only(x):
+    x = x.astype(np.float32)
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        np.asarray,
+        np.float32,
+        np.float64,
+        read_only,
+        sp.csr_matrix,
+        sp.csc_matrix,
+        lambda x: sp.csr_array(x.astype(float)),
+    ],
+)
+def test_the_formula_for_every_array_type(to):
+    adata = of(to(COUNTS))
+    before = COUNTS.copy()
+    scdash.pp.normalize(adata, target_sum=1000)
+    got = adata.X.toarray() if sp.issparse(adata.X) else adata.X
+    np.testing.assert_allclose(got, np.log1p(COUNTS / COUNTS.sum(1, keepdims=True) * 1000), rtol=1e-5)
+    assert sp.issparse(adata.X) == sp.issparse(to(COUNTS))
+    np.testing.assert_array_equal(COUNTS, before)
+    assert adata.uns["log1p"] == {"base": None}
+
+
+def test_dask_stays_lazy():
+    da = pytest.importorskip("dask.array")
+    adata = of(da.from_array(COUNTS.astype(np.float32), chunks=(13, 30)))
+    scdash.pp.normalize(adata, target_sum=1000)
+    assert hasattr(adata.X, "compute")
+    np.testing.assert_allclose(adata.X.compute(), np.log1p(COUNTS / COUNTS.sum(1, keepdims=True) * 1000), rtol=1e-5)
+
+
+def test_variable_genes_and_those_to_keep():
+    adata = of(COUNTS)
+    scdash.pp.normalize(adata, n_top_genes=5, keep=["g7", "g9"])
+    other = of(COUNTS.astype(np.float32))
+    sc.pp.normalize_total(other, target_sum=1e4)
+    sc.pp.log1p(other)
+    sc.pp.highly_variable_genes(other, n_top_genes=5)
+    wanted = set(other.var_names[other.var["highly_variable"]]) | {"g7", "g9"}
+    assert set(adata.var_names[adata.var["highly_variable"]]) == wanted
+    with pytest.raises(ValueError, match="n_top_genes"):
+        scdash.pp.normalize(of(COUNTS), keep=["g7"])
+    with pytest.raises(KeyError, match="keep.*'G7'.*Did you mean 'g7'"):
+        scdash.pp.normalize(of(COUNTS), n_top_genes=5, keep=["G7"])
+
+
+def test_layer_copy_and_view():
+    adata = of(np.zeros_like(COUNTS))
+    adata.layers["counts"] = COUNTS
+    copied = scdash.pp.normalize(adata, layer="counts", copy=True)
+    assert copied.X.max() > 1 and not adata.X.any()
+    np.testing.assert_array_equal(copied.layers["counts"], COUNTS)
+    with pytest.warns(Warning, match="view"):
+        view = of(COUNTS)[:20]
+        scdash.pp.normalize(view)
+    assert view.n_obs == 20 and view.X.max() < np.log1p(1e4)
+
+
+def test_what_is_logged_or_negative_is_refused_and_left_alone():
+    adata = of(COUNTS)
+    scdash.pp.normalize(adata)
+    before = adata.X.copy()
+    with pytest.raises(ValueError, match="logged already"):
+        scdash.pp.normalize(adata)
+    np.testing.assert_array_equal(adata.X, before)
+    with pytest.raises(ValueError, match="negative"):
+        scdash.pp.normalize(of(COUNTS - 5.0))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        scdash.pp.normalize(of(np.where(COUNTS == 0, np.nan, COUNTS)))
+
+
+def test_backed_says_what_to_do(tmp_path):
+    of(COUNTS).write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(ValueError, match="to_memory"):
+        scdash.pp.normalize(ad.read_h5ad(tmp_path / "a.h5ad", backed="r"))

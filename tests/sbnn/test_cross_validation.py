@@ -1,0 +1,111 @@
+"""Cross-validation and stability: tidy tables, figures recomputed by hand, no leakage, and nothing learned from noise."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scdash.bottleneck import Penalty, Regression, Scale, learned_something, multivariate_r2
+
+
+def whole(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["feature"] == "all"]
+
+
+def test_table_is_complete(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:
+    table = api.cross_validate(mdata, n_features=4, folds=3, **short)
+    assert table.columns.tolist() == ["method", "fold", "feature", "r2", "n_genes"]
+    assert set(table["method"]) == {"sbnn-2", "srrr-2", "srrr-5", "ridge"}
+    assert len(table) == 4 * 3 * 6
+    assert np.isfinite(table["r2"]).all()
+    assert (table.loc[table["method"] == "ridge", "n_genes"] == 30).all()
+    assert table.attrs["report"] == mdata.uns["sbnn_cv"]["report"]
+    summary = api.feature_scores(mdata)
+    first = table[(table["method"] == "sbnn-2") & (table["feature"] == "feature1")]["r2"]
+    row = summary[(summary["method"] == "sbnn-2") & (summary["feature"] == "feature1")].iloc[0]
+    assert row["mean"] == pytest.approx(first.mean())
+    assert row["sd"] == pytest.approx(first.std(ddof=0))
+    for name in whole(table)["method"].unique():
+        assert f"{name} {mdata.uns['sbnn_cv']['metrics'][f'{name}_r2']:.3f}" in table.attrs["report"]
+
+
+def test_score_is_the_last_epochs(fitted: Any) -> None:
+    entry = fitted.uns["sbnn_cv"]
+    last = entry["history"].groupby("model")["test_r2"].last()
+    scores = whole(entry["scores"])
+    own = scores[scores["method"] == "sbnn-2"].set_index("fold")["r2"]
+    np.testing.assert_allclose(own.loc[last.index], last, atol=1e-4)
+
+
+def test_srrr_beside_it_is_srrr(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:
+    """One fold by hand: scaling of the training cells, lambda for four genes, R2 of Eq. 3."""
+    labels = np.repeat([0, 1, -1], [40, 40, 40])
+    table = api.cross_validate(mdata, n_features=4, folds=labels, baselines=["srrr"], **short)
+    x, y = mdata["rna"].X.toarray().astype(float), mdata["ephys"].X.astype(float)
+    train, test = labels != 0, labels == 0
+    z, t = (x - x[train].mean(0)) / x[train].std(0), (y - y[train].mean(0)) / y[train].std(0)
+    plain = Scale(np.zeros(30), np.ones(30))
+    fit = Regression(z[train], t[train], plain).fit_to_size(2, 4)
+    again = Regression(z[train], t[train], plain).fit(2, Penalty(fit.penalty.lam))
+    found = whole(table).query("method == 'srrr-2' and fold == '0'")["r2"].iloc[0]
+    assert found == pytest.approx(multivariate_r2(t[test], again.predict(z[test])), abs=1e-4)
+
+
+def test_folds_by_column_and_minus_one(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:
+    mdata.obs["donor"] = pd.Categorical(["a", "b", "c"] * 40)
+    table = api.cross_validate(mdata, n_features=4, folds="donor", baselines=(), **short)
+    assert sorted(table["fold"].unique()) == ["a", "b", "c"]
+    assert set(table["method"]) == {"sbnn-2"}
+
+
+def test_held_out_genes_and_features_leave_no_trace(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:
+    """Spoiling the cells of one fold changes nothing in that fold's selection of genes."""
+    labels = np.repeat([0, 1, 2], 40)
+    api.cross_validate(mdata, n_features=4, folds=labels, baselines=(), **short)
+    clean = mdata.uns["sbnn_cv"]["history"].query("model == '0' and stage == 'tuning'")["train_loss"].to_numpy()
+    spoilt = mdata.copy()
+    spoilt["ephys"].X[labels == 0] *= -40
+    x = spoilt["rna"].X.toarray()
+    x[labels == 0] = x[labels == 0][:, ::-1] * 0.5
+    spoilt["rna"].X = x
+    api.cross_validate(spoilt, n_features=4, folds=labels, baselines=(), **short)
+    other = spoilt.uns["sbnn_cv"]["history"].query("model == '0' and stage == 'tuning'")["train_loss"].to_numpy()
+    np.testing.assert_allclose(clean, other, rtol=1e-5)
+
+
+def test_shuffled_features_teach_nothing(api: SimpleNamespace, simulated: Any, short: dict[str, Any]) -> None:
+    mdata = simulated(n_cells=200, shuffled=True)
+    table = api.cross_validate(mdata, n_features=4, folds=4, **short)
+    for _, group in whole(table).groupby("method"):
+        assert group["r2"].mean() < 0.03
+        assert not learned_something(group["r2"].to_numpy())
+    assert "Nothing was learned" in table.attrs["report"]
+    assert mdata.uns["sbnn_cv"]["metrics"]["learned"] == 0
+
+
+def test_a_signal_is_seen(api: SimpleNamespace, simulated: Any, short: dict[str, Any]) -> None:
+    mdata = simulated(n_cells=200)
+    table = api.cross_validate(mdata, n_features=4, folds=4, baselines=(), **short)
+    assert mdata.uns["sbnn_cv"]["metrics"]["learned"] == 1
+    assert "Nothing" not in table.attrs["report"]
+
+
+def test_selection_frequencies_are_counts(fitted: Any, api: SimpleNamespace) -> None:
+    table, entry = api.gene_selection(fitted), fitted.uns["sbnn_stability"]
+    assert table["count"].sum() == 3 * 4
+    for gene, count in table.set_index("gene")["count"].items():
+        assert count == sum(gene in set(run) for run in entry["selected"])
+    runs = [set(run) for run in entry["selected"]]
+    shared = np.mean([len(runs[i] & runs[j]) for i, j in [(0, 1), (0, 2), (1, 2)]])
+    assert entry["metrics"]["shared"] == pytest.approx(shared)
+    assert entry["metrics"]["always"] == len(set.intersection(*runs))
+    assert entry["metrics"]["once"] == (table["count"] == 1).sum()
+    assert table["count"].is_monotonic_decreasing
+
+
+def test_stability_on_parts_of_the_cells(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:
+    table = api.stability(mdata, n_features=4, n_repeats=2, subsample=0.5, **short)
+    assert table["count"].sum() == 8
+    assert "two of 2 runs share" in table.attrs["report"]

@@ -1,0 +1,74 @@
+"""The loader's parser on small files of the published layout, and what it says offline."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scdash.datasets import _patchseq
+
+CELLS = ["20180918sample1", "20180918sample2", "20180917sample4"]
+COUNTS = pd.DataFrame([[3, 0, 12], [0, 5, 700]], index=pd.Index(["Gad1", "Pvalb"], name="gene"), columns=CELLS)
+EPHYS = pd.DataFrame([[75.5, -1.27], [86.7, -1.43], [60.2, -1.33]], index=CELLS[::-1], columns=["AP amp", "AP amp CV"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    COUNTS.to_csv(tmp_path / "gene_counts.csv")
+    EPHYS.to_csv(tmp_path / "ephys_values.csv")
+    (tmp_path / "m1_patchseq_meta_data.csv").write_text(
+        "Number\tCell\tMouse\tCre\tRNA family\tRNA type\tRNA type confidence\tSoma depth (µm)\n"
+        "1\t20180918_sample_1\tmouse_A\tVIP+\tVip\tVip Mybpc1_3\t0.95\t244.2\n"
+        "2\t20180918_sample_2\tmouse_A\tVIP+\tVip\tVip Gpc3\t0.81\t120.0\n"
+        "3\t20991231_sample_9\tmouse_B\tPV-\tPvalb\tPvalb Il1rapl2\t1.00\t300.1\n",
+        encoding="utf-8",
+    )
+    return tmp_path
+
+
+def test_parser(folder: Path, api: SimpleNamespace) -> None:
+    mdata = api.patchseq(folder=folder, check=False)
+    assert mdata.obs_names.tolist() == EPHYS.index.tolist()
+    np.testing.assert_array_equal(mdata["rna"].X.toarray(), COUNTS.T.loc[EPHYS.index].to_numpy())
+    np.testing.assert_array_equal(mdata["ephys"].X, EPHYS.to_numpy())
+    assert mdata["rna"].var_names.tolist() == ["Gad1", "Pvalb"]
+    assert mdata["ephys"].var.loc["AP amp CV", "transform"] == "ln"
+    assert mdata.obs.loc["20180918sample1", "rna_type"] == "Vip Mybpc1_3"
+    assert pd.isna(mdata.obs.loc["20180917sample4", "rna_family"])
+    assert mdata.obs["rna_type_confidence"].dtype == float
+
+
+def test_other_tables_are_noticed(folder: Path, api: SimpleNamespace) -> None:
+    with pytest.raises(ValueError, match=r"not the published ones \(counts differ"):
+        api.patchseq(folder=folder)
+
+
+def test_a_missing_file_is_named_with_its_address(folder: Path, api: SimpleNamespace) -> None:
+    (folder / "ephys_values.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no file 'ephys_values.csv'; download it from https://raw"):
+        api.patchseq(folder=folder)
+
+
+def test_offline_says_what_to_download(api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    pooch = pytest.importorskip("pooch")
+
+    def no_network(*args: object, **options: object) -> str:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(pooch, "retrieve", no_network)
+    with pytest.raises(FileNotFoundError, match=r"download https://.*gene_counts.csv, .* into one folder"):
+        api.patchseq()
+
+
+@pytest.mark.reference
+def test_published_tables_pass_and_folds_are_the_papers(reference: Path) -> None:
+    """The reference copy was made from the published files: the checks accept it, and the folds agree."""
+    import mudata
+
+    stored = mudata.read_h5mu(reference / "patchseq_m1" / "m1_patchseq.h5mu")
+    rna, ephys = stored["rna"], stored["ephys"]
+    counts = pd.DataFrame(rna.X.toarray().astype(np.int64), index=rna.obs_names, columns=rna.var_names)
+    _patchseq.check_published(counts, pd.DataFrame(ephys.X, index=ephys.obs_names, columns=ephys.var_names))
+    np.testing.assert_array_equal(_patchseq.published_folds(1213), stored.obs["cv_fold"])

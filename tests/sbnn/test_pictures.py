@@ -1,0 +1,150 @@
+"""The figures: what stands where, from MuData or from tables, and what they refuse."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from scdash._errors import NotFittedError
+from scdash.pl._sbnn import masked_triangulation
+
+
+def test_figure_five(fitted: Any, api: SimpleNamespace) -> None:
+    axes = api.pl.sbnn(fitted, "cell_type", genes=3, features=["feature2", "feature0"], show=False)
+    titles = [ax.get_title() for ax in axes]
+    genes = [str(name) for name in fitted.uns["sbnn"]["genes"]]
+    assert titles[1:] == [*genes[:3], "feature2", "feature0"]
+    shown = np.concatenate([c.get_offsets() for c in axes[0].collections if len(c.get_offsets())])
+    np.testing.assert_allclose(np.unique(shown, axis=0), np.unique(fitted.obsm["X_sbnn"].astype(float), axis=0))
+    labels = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert labels == [f"type{k}" for k in range(6)]
+    # contours are clipped to the scale but drawn beyond it
+    assert all(c.norm.vmin == -1 and c.norm.vmax == 1 for ax in axes[1:] for c in ax.collections)
+
+
+def test_contours_show_the_stored_predictions(
+    fitted: Any, api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr("scdash.pl._sbnn.contours", lambda ax, mesh, values, cmap, scale: drawn.append(values))
+    api.pl.sbnn(fitted, genes=1, features=1, show=False)
+    rna = fitted["rna"]
+    np.testing.assert_array_equal(drawn[0], rna.obsm["sbnn_genes"].iloc[:, 0])
+    np.testing.assert_array_equal(drawn[1], rna.obsm["sbnn_features"].iloc[:, 0])
+
+
+def test_into_an_axis_and_as_a_figure(fitted: Any, api: SimpleNamespace) -> None:
+    _, ax = plt.subplots()
+    assert api.pl.sbnn(fitted, ax=ax) is ax
+    assert isinstance(api.pl.sbnn(fitted, genes=0, return_fig=True), Figure)
+    assert len(api.pl.sbnn(fitted, genes=0, features=2, show=False)) == 3
+
+
+def test_linear_fit_has_no_genes_to_draw(fitted: Any, api: SimpleNamespace) -> None:
+    axes = api.pl.sbnn(fitted, key="srrr", show=False)
+    assert [ax.get_title() for ax in axes[1:]] == fitted["ephys"].var_names.tolist()
+
+
+def test_cells_without_a_latent_position_are_left_out(fitted: Any, api: SimpleNamespace) -> None:
+    fitted.obsm["X_sbnn"][:5] = np.nan
+    api.pl.sbnn(fitted, "cell_type", show=False)
+
+
+def test_long_edges_are_masked() -> None:
+    """Two clouds far apart: no triangle bridges them, and nearly none inside is lost."""
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(0, 0.1, (200, 2)), rng.normal(0, 0.1, (200, 2)) + 5])
+    mesh = masked_triangulation(points, 0.12)
+    kept = mesh.get_masked_triangles()
+    clouds = kept >= 200
+    assert (clouds.all(axis=1) | ~clouds.any(axis=1)).all()
+    assert len(kept) > 600
+
+
+def test_many_latent_units_need_an_embedding(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:
+    pytest.importorskip("openTSNE")
+    api.sbnn(mdata, n_latent=6, n_features=4, **short)
+    with pytest.raises(ValueError, match=r"6 columns, two can be drawn: run `scdash.tl.latent_tsne"):
+        api.pl.sbnn(mdata)
+    api.tsne(mdata)
+    assert mdata.obsm["X_sbnn_tsne"].shape == (120, 2)
+    axes = api.pl.sbnn(mdata, "cell_type", show=False)
+    assert axes[0].get_title() == "t-SNE of the latent space"
+    mdata.obsm["X_mine"] = mdata.obsm["X_sbnn_tsne"][:, ::-1].copy()
+    api.pl.sbnn(mdata, basis="mine", show=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"key": "none"}, NotFittedError, "Run `scdash.tl.sbnn"),
+        ({"color": "celltype"}, KeyError, "Did you mean 'cell_type'"),
+        ({"genes": ["Gad1"]}, ValueError, "genes: 'Gad1' is not in the model"),
+        ({"features": ["feature9"]}, ValueError, "features: 'feature9' is not in the model"),
+        ({"basis": "umap"}, KeyError, "basis='umap' names nothing"),
+    ],
+)
+def test_figure_five_refuses(
+    fitted: Any, api: SimpleNamespace, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        api.pl.sbnn(fitted, **options)
+
+
+def test_training_curves(fitted: Any, api: SimpleNamespace) -> None:
+    before, curves = api.pl.training(fitted, key="sbnn_cv", show=False)
+    assert before.get_ylabel() == "cross-entropy"
+    held_out = next(line for line in curves.lines if line.get_label() == "held-out")
+    history = fitted.uns["sbnn_cv"]["history"]
+    expected = history.dropna(subset="test_r2").groupby("epoch")["test_r2"].mean()
+    np.testing.assert_allclose(held_out.get_ydata(), expected)
+    labels = {line.get_label() for line in curves.lines}
+    assert {"srrr-2", "srrr-5", "ridge"} <= labels
+    texts = [text.get_text() for text in curves.texts]
+    assert texts == ["frozen", "lasso", "pruned"]
+
+
+def test_training_of_one_fit_and_of_a_table(fitted: Any, api: SimpleNamespace) -> None:
+    assert len(api.pl.training(fitted, show=False)) == 2
+    _, ax = plt.subplots()
+    assert api.pl.training(fitted.uns["sbnn_cv"]["history"], baselines={"linear": 0.3}, ax=ax) is ax
+    assert "linear" in [line.get_label() for line in ax.lines]
+
+
+def test_feature_bars_are_means_with_spread(fitted: Any, api: SimpleNamespace) -> None:
+    ax = api.pl.feature_scores(fitted, methods=["sbnn-2", "ridge"], show=False)
+    table = api.feature_scores(fitted)
+    own = table[(table["method"] == "sbnn-2") & (table["feature"] != "all")].sort_values("mean", ascending=False)
+    bars = ax.containers[1] if hasattr(ax.containers[1], "patches") else ax.containers[0]
+    np.testing.assert_allclose([bar.get_height() for bar in bars], own["mean"])
+    assert [label.get_text() for label in ax.get_xticklabels()] == own["feature"].tolist()
+    with pytest.raises(ValueError, match="methods: 'lasso' is not in the table"):
+        api.pl.feature_scores(fitted, methods=["lasso"])
+
+
+def test_selection_bars_and_histogram(fitted: Any, api: SimpleNamespace) -> None:
+    genes, histogram = api.pl.gene_selection(fitted, show=False)
+    table = api.gene_selection(fitted)
+    ever = table[table["count"] > 0]
+    assert [label.get_text() for label in genes.get_xticklabels()] == ever["gene"].tolist()
+    np.testing.assert_allclose([bar.get_height() for bar in genes.patches], ever["frequency"])
+    assert sum(bar.get_height() for bar in histogram.patches) == len(ever)
+    few = api.pl.gene_selection(table, n_genes=2, show=False)
+    assert f"{len(ever) - 2} more were selected" in few[0].get_title()
+    with pytest.raises(ValueError, match="n_genes must be at least 1"):
+        api.pl.gene_selection(fitted, n_genes=0)
+
+
+def test_nothing_to_draw_is_named(mdata: Any, api: SimpleNamespace) -> None:
+    for function, name in (
+        (api.pl.training, "sbnn"),
+        (api.pl.feature_scores, "cross_validate_sbnn"),
+        (api.pl.gene_selection, "stability"),
+    ):
+        with pytest.raises(NotFittedError, match=f"scdash.tl.{name}"):
+            function(mdata)
+    with pytest.raises(TypeError, match="mdata must be a MuData, found AnnData"):
+        api.pl.training(mdata["rna"])

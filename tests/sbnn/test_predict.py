@@ -1,0 +1,90 @@
+"""The stored network applied to cells: its own, new ones, with genes missing."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from scdash._errors import NotFittedError
+from scdash.simulate._paired import make_mudata
+
+
+@pytest.mark.parametrize("key", ["sbnn", "srrr"])
+def test_own_cells_give_what_is_stored(fitted: Any, api: SimpleNamespace, key: str) -> None:
+    predicted = api.predict(fitted, key=key)
+    np.testing.assert_allclose(predicted.X, fitted["ephys"].layers[key], atol=1e-5)
+    np.testing.assert_allclose(predicted.obsm[f"X_{key}"], fitted.obsm[f"X_{key}"], atol=1e-6)
+    assert predicted.var_names.tolist() == fitted["ephys"].var_names.tolist()
+
+
+def test_model_is_the_same_network(fitted: Any, api: SimpleNamespace) -> None:
+    model = api.model(fitted)
+    x = fitted["rna"][:, model.gene_names.tolist()].X.toarray()
+    with torch.no_grad():
+        said = model(torch.as_tensor(x, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(said, fitted["ephys"].layers["sbnn"], atol=1e-5)
+
+
+def test_new_cells_in_any_form_and_order(fitted: Any, api: SimpleNamespace) -> None:
+    """The genes are found by name: columns in another order, others between them, other cells."""
+    rna = fitted["rna"]
+    new = rna[["cell7", "cell3", "cell99"], rna.var_names[::-1]].copy()
+    expected = fitted["ephys"].layers["sbnn"][[7, 3, 99]]
+    frame = pd.DataFrame(new.X.toarray(), index=new.obs_names, columns=new.var_names)
+    whole = make_mudata({"rna": new.copy()})
+    for cells in (new, frame, whole):
+        predicted = api.predict(fitted, cells)
+        np.testing.assert_allclose(predicted.X, expected, atol=1e-5)
+        assert predicted.obs_names.tolist() == new.obs_names.tolist()
+
+
+def test_missing_genes_raise_or_take_the_training_mean(
+    fitted: Any, api: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    genes = [str(name) for name in fitted.uns["sbnn"]["genes"]]
+    new = fitted["rna"][:10, ~fitted["rna"].var_names.isin(genes[:2])].copy()
+    with pytest.raises(KeyError, match=f"2 of the model's 4 genes are not in the new cells: {genes[0]}, {genes[1]}"):
+        api.predict(fitted, new)
+    with caplog.at_level(logging.WARNING, logger="scdash"):
+        predicted = api.predict(fitted, new, missing_genes="mean")
+    assert f"2 of the model's 4 genes are not in the cells and take their training mean: {genes[0]}" in caplog.text
+    filled = fitted["rna"][:10, genes].X.toarray()
+    filled[:, :2] = fitted.uns["sbnn"]["scales"]["gene_mean"][:2]
+    same = api.predict(fitted, pd.DataFrame(filled, columns=genes))
+    np.testing.assert_allclose(predicted.X, same.X, atol=1e-5)
+
+
+def test_subset_of_genes_and_cells_keeps_the_model(fitted: Any, api: SimpleNamespace) -> None:
+    part = fitted[:30].copy()
+    np.testing.assert_allclose(api.predict(part).X, fitted["ephys"].layers["sbnn"][:30], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        ({"key": "nothing"}, NotFittedError, r"Run `scdash.tl.sbnn\(mdata, key_added='nothing'\)` first"),
+        ({"missing_genes": "zero"}, ValueError, "Unknown missing_genes 'zero'"),
+        ({"start": np.zeros((2, 4))}, TypeError, "start must be an AnnData, a MuData or a DataFrame"),
+    ],
+)
+def test_bad_requests_are_named(
+    fitted: Any, api: SimpleNamespace, call: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        api.predict(fitted, call.pop("start", None), **call)
+
+
+def test_new_mudata_without_the_modality(fitted: Any, api: SimpleNamespace) -> None:
+    other = make_mudata({"atac": ad.AnnData(np.zeros((2, 2), np.float32))})
+    with pytest.raises(KeyError, match="no modality 'rna'"):
+        api.predict(fitted, other)
+
+
+def test_cross_validation_holds_no_network(fitted: Any, api: SimpleNamespace) -> None:
+    with pytest.raises(NotFittedError, match="holds no network"):
+        api.model(fitted, key="sbnn_cv")
