@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from scdash._denormals import flushed_denormals
 from scdash._errors import NonFiniteError
 from scdash._logging import logger, progress_bar
 from scdash.fields import VectorField, zero_share
@@ -82,7 +83,10 @@ def train(
         state = found
     interrupted = False
     try:
-        with progress_bar(problem.config.max_epochs, description, progress=progress) as bar:
+        with (
+            flushed_denormals(),
+            progress_bar(problem.config.max_epochs, description, progress=progress) as bar,
+        ):
             bar.update(state.epoch)
             while state.epoch < problem.config.max_epochs and bool(_active(problem, state).any()):
                 run_epoch(problem, state)
@@ -169,6 +173,9 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
     )
     state.masks, state.memory, state.pruned_at = dict(masks), dict(memory), state.epoch
     _apply(state.params, state.masks)
+    for name, mask in state.masks.items():  # changes no result, and keeps decaying moments from becoming denormal
+        for moment in state.moments.get(name, ()):
+            moment.mul_(mask)
     state.rate = torch.full_like(state.rate, problem.config.learning_rate)
     state.plateau_best, state.plateau_bad = torch.full_like(state.plateau_best, torch.inf), state.plateau_bad * 0
 
