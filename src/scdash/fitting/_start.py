@@ -20,8 +20,12 @@ def make_field(problem: FitProblem, options: FitOptions, matched: Sequence[Trans
         pairs = {(int(a), int(b)) for fit in matched if fit.products is not None for a, b in fit.products}
         return Phoenix(n, encoder="genes", pairs=tuple(sorted(pairs)))
     if options.model == "phoenix":
+        if not isinstance(options.n_hidden, int):
+            raise ValueError(
+                f"model='phoenix' has one layer of hidden units: n_hidden is a number, found {options.n_hidden}."
+            )
         return Phoenix(n, encoder=options.encoder, n_hidden=options.n_hidden)
-    return FIELDS[options.model](n, n_hidden=options.n_hidden)  # type: ignore[call-arg]
+    return FIELDS[options.model].sized(n, options.n_hidden)
 
 
 def random_start(field: VectorField, options: FitOptions) -> Params:
