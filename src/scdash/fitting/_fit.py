@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 
 from scdash.fields import Params, Phoenix, VectorField, zero_share
 from scdash.fitting._evidence import gather_evidence
@@ -30,7 +29,7 @@ from scdash.fitting._predictors import (
 )
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._report import report_text
-from scdash.fitting._start import make_field, matched_start, random_start
+from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
 from scdash.fitting._train import Trained, train_models
 from scdash.matching import TransitionFit, fit_no_network
@@ -112,20 +111,8 @@ def _start(
     else:
         params, masks = random_start(field, replace(options, n_models=max(options.n_models, repeats))), {}
     if problem.regulators is not None:
-        masks = _restrict(field, params, masks, problem.regulators)
+        masks = restrict(field, params, masks, problem.regulators)
     return params, masks
-
-
-def _restrict(field: VectorField, params: Params, masks: Params, regulators: NDArray[np.int64]) -> Params:
-    """Mask the inputs of genes that can not regulate, in the first layer of every path and in its skip connection."""
-    found = field.start_masks(params) | masks
-    allowed = torch.zeros(field.n_genes, dtype=torch.bool)
-    allowed[torch.as_tensor(regulators)] = True
-    for path in field.paths():
-        inputs = allowed if path.inputs is None else torch.tensor([all(allowed[list(i)]) for i in path.inputs])
-        for layer in (path.layers[0], *(() if path.skip is None else (path.skip,))):
-            found[layer.parameter] = layer.expand(layer.collapse(found[layer.parameter]) & inputs)
-    return found
 
 
 @dataclass(frozen=True)
