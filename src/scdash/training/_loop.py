@@ -50,12 +50,16 @@ class TrainResult:
 
 
 def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> TrainState:
-    """Return the state before the first epoch; masks default to the field's own and are applied to `params`."""
+    """Return the state before the first epoch; masks default to the field's own and are applied to `params`.
+
+    `params` may hold the method's own parameters (gates), as in a state that was trained before.
+    """
     models = len(next(iter(params.values())))
     generator = torch.Generator().manual_seed(problem.seed)
     device = next(iter(params.values())).device
     extra = problem.sparsity.extra_parameters(problem.field, models, generator)
-    params = {k: v.detach().clone() for k, v in (params | {k: v.to(device) for k, v in extra.items()}).items()}
+    drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
+    params = {k: v.detach().clone() for k, v in (params | drawn).items()}
     full = problem.field.start_masks(params)
     full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
     memory = {k: v.to(device) for k, v in problem.sparsity.start(problem.field, params, generator).items()}
