@@ -30,6 +30,7 @@ class TrainState:
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    compact: Any = field(default=None, repr=False, compare=False)  # follows from the masks; not part of the value
 
     @classmethod
     def start(
