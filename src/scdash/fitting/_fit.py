@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from scdash.fields import Params, Phoenix, VectorField, zero_share
+from scdash.fields import Params, VectorField, zero_share
 from scdash.fitting._evidence import gather_evidence
 from scdash.fitting._match import match, model_priors, transition_settings
 from scdash.fitting._options import FitOptions, Recipe, recipe
@@ -24,6 +24,7 @@ from scdash.fitting._predictors import (
     fitted_states,
     no_change,
     pair_errors,
+    relaxation,
     rollout_errors,
     stretch,
 )
@@ -212,12 +213,7 @@ def _others(problem: FitProblem, options: FitOptions, models: Models, *, polishe
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
     relaxing = fit_no_network(series, settings=transition_settings(options))
-    none = {
-        "U_sums": torch.zeros(1, problem.n_genes, problem.n_genes),
-        "bias": torch.as_tensor(relaxing.bias, dtype=torch.float32)[None],
-        "v": torch.as_tensor(relaxing.rates, dtype=torch.float32)[None],
-    }
-    found["no network"] = field_predictor(Phoenix(problem.n_genes), none)
+    found["no network"] = relaxation(relaxing.bias, relaxing.rates)
     return found | {"constant": constant(series), "no change": no_change}
 
 
