@@ -31,6 +31,7 @@ class FitOptions:
     seed: int = 0
     device: str = "auto"
     cells: bool = False
+    controls: bool | Literal["full"] = True  # cells only
     sparsity_options: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)  # fields of TrainConfig that differ from the recipe
     checkpoint: Path | None = None
@@ -48,6 +49,8 @@ class FitOptions:
         ):
             if value not in known:
                 raise unknown(name, value, known)
+        if not isinstance(self.controls, bool) and self.controls != "full":
+            raise unknown("controls", self.controls, (True, False, "full"))
         resolve_device(self.device)
         if self.n_models != int(self.n_models) or self.n_models < 1:
             raise ValueError(f"n_models must be a positive whole number, found {self.n_models!r}.")
