@@ -37,6 +37,7 @@ def fit_dynamics(
     control: str | Sequence[str] = "control",
     observations: Observations = "auto",
     n_bins: int = 20,
+    controls: bool | Literal["full"] = True,
     layer: str | None = None,
     mask_var: Any = None,
     key_added: str = "dynamics",
@@ -122,6 +123,11 @@ def fit_dynamics(
         cells if trajectories have more than 50 rows, most with a time of their own.
     n_bins
         Bins per trajectory of cells.
+    controls
+        Cells only: compare the network with forecasts that have none (templates, analogues, relaxation), with random sets
+        of regulators, shuffled priors and shuffled time, and give a verdict (`scdash.get.report`). Matching alone, with
+        the fit's own lag and rate: seconds. "full" chooses those anew for each (about ten times longer); False leaves the
+        verdict out.
     layer
         Layer to use instead of X; log-normalised expression.
     mask_var
@@ -158,8 +164,8 @@ def fit_dynamics(
     `varp[f"{key_added}_grn"]` : CSR float32 (n_vars, n_vars)
         Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
     `uns[key_added]`
-        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `edges`, `prior`,
-        `series`, `report`; read by `scdash.get`.
+        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` (cells),
+        `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
         dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled.
     `var[f"{key_added}_genes"]` : bool
@@ -220,6 +226,7 @@ def fit_dynamics(
             regulators=regulators,
             n_bins=n_bins,
             seed=seed,
+            controls=bool(controls),
         )
         options = FitOptions(
             model=model,
@@ -235,6 +242,7 @@ def fit_dynamics(
             seed=seed,
             device=device,
             cells=inputs.cells,
+            controls=controls,
             training=train,
             sparsity_options=dict(sparsity_options or {}),
             checkpoint=None if checkpoint is None else Path(checkpoint),
