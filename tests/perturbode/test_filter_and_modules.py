@@ -11,7 +11,8 @@ from scdash.pl._perturbation import perturbation as plot_perturbation
 from scdash.pp._perturbations import filter_perturbations
 from scdash.simulate._sergio import sergio
 from scdash.tl._modules import enrichment, modules
-from scdash.tl._perturbode import fit_perturbode, predict_perturbations
+from scdash.tl._perturbode import fit_perturbode
+from scdash.tl._predict_perturbations import predict_perturbations
 
 mpl.use("Agg")
 

@@ -17,7 +17,8 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_perturb": ["perturb"],
         "_perturbation_scores": ["perturbation_scores"],
         "_perturbation_shift": ["perturbation_shift"],
-        "_perturbode": ["fit_perturbode", "predict_perturbations"],
+        "_perturbode": ["fit_perturbode"],
+        "_predict_perturbations": ["predict_perturbations"],
         "_predict": ["predict"],
         "_sbnn": ["sbnn"],
         "_sbnn_tsne": ["latent_tsne"],
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     from scdash.tl._perturb import perturb
     from scdash.tl._perturbation_scores import perturbation_scores
     from scdash.tl._perturbation_shift import perturbation_shift
-    from scdash.tl._perturbode import fit_perturbode, predict_perturbations
+    from scdash.tl._perturbode import fit_perturbode
     from scdash.tl._predict import predict
+    from scdash.tl._predict_perturbations import predict_perturbations
     from scdash.tl._sbnn import sbnn
     from scdash.tl._sbnn_tsne import latent_tsne
     from scdash.tl._srrr import srrr

@@ -135,7 +135,7 @@ def read_inputs(
         columns=columns,
         cells=cells or binned,
         prior=aligned,
-        regulators=_regulators(adata, regulators, values.genes),
+        regulators=read_regulators(adata, regulators, values.genes),
         coregulation=together,
         cell_position=position,
     )
@@ -178,7 +178,7 @@ def _scaled_states(series: TimeSeries) -> tuple[TimeSeries, NDArray[np.float64],
     return replace(series, states=(series.states - low) / width), low, width
 
 
-def _regulators(adata: Any, regulators: Any, genes: pd.Index) -> NDArray[np.int64] | None:
+def read_regulators(adata: Any, regulators: Any, genes: pd.Index) -> NDArray[np.int64] | None:
     """Return the positions of regulators among the modelled genes, from a var column or a list of names."""
     if regulators is None:
         return None
