@@ -142,7 +142,8 @@ def test_a_known_network_is_recovered_with_signs():
 
 def test_subsamples_select_the_true_edges():
     stats = exact_screen()
-    found = regime_selections(stats, fit_equilibrium(stats), 4, np.random.default_rng(0))
+    fit = fit_equilibrium(stats)
+    found = regime_selections(stats, fit.settings, fit.lam, 4, np.random.default_rng(0))
     frequency = frequencies(found)[0]
     assert frequency[TRUE != 0].min() >= 0.5  # a half-sample may lack the regimes that separate two regulators
     assert frequency[TRUE == 0].mean() < 0.05

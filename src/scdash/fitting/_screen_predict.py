@@ -124,6 +124,8 @@ def predictor_of(entry: Mapping[str, Any]) -> Predictor:
     screen, params = entry["screen"], entry["params"]
     centre = np.asarray(screen["centre"], dtype=float)
     way = str(params["fit"])
+    if way == "score":
+        raise ValueError(f"{str(params['model'])!r} ranks edges and predicts nothing; use another fit or baseline.")
     if way == "transport":
         config = {name: int(value) for name, value in params["field_config"].items()}
         flow = Flow(float(params["duration"]), int(params["ode_steps"]), str(params.get("solver", EXPONENTIAL)))

@@ -39,6 +39,7 @@ class ScreenSparsity:
             lambdas=self.lambdas,
             scale=self.scale,
             missing=self.missing,
+            schedule=self.schedule,
             sparsity_options=dict(self.options),
         )
         method = build_sparsity(known, Recipe(TrainConfig(), self.schedule or default))

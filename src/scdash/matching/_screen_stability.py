@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from scdash._data._screen import Screen
-from scdash.matching._equilibrium_fit import EquilibriumFit, solve
+from scdash.matching._equilibrium_fit import Settings, solve
 from scdash.matching._regimes import Floats, RegimeStatistics, regime_statistics
 
 
@@ -44,11 +44,11 @@ class Resampled:
 
 
 def select(
-    stats: RegimeStatistics, used: NDArray[np.bool_], fit: EquilibriumFit, penalties: Penalties = Penalties()
+    stats: RegimeStatistics, used: NDArray[np.bool_], settings: Settings, lam: float, penalties: Penalties = Penalties()
 ) -> Selection:
-    """Refit on the `used` regimes at the setting that `fit` has chosen."""
-    at = fit.settings.lambdas.index(fit.lam)
-    _, path = solve(stats, used, fit.settings, penalty=penalties.factor, allowed=penalties.allowed)
+    """Refit on the `used` regimes at settings and a lambda that were chosen before."""
+    at = int(np.argmin(np.abs(np.log(np.asarray(settings.lambdas) / lam))))
+    _, path = solve(stats, used, settings, penalty=penalties.factor, allowed=penalties.allowed)
     return Selection(path[at] != 0, path.sum(axis=0))
 
 
@@ -72,7 +72,8 @@ def bootstrap_rows(screen: Screen, rng: np.random.Generator) -> NDArray[np.int64
 
 def regime_selections(
     stats: RegimeStatistics,
-    fit: EquilibriumFit,
+    settings: Settings,
+    lam: float,
     n: int,
     rng: np.random.Generator,
     penalties: Penalties = Penalties(),
@@ -81,7 +82,7 @@ def regime_selections(
 ) -> list[Selection]:
     """Refit on `n` random halves of the regimes."""
     halves = [half_of_regimes(stats.screen.n_regimes, rng) for _ in range(n)]
-    jobs = (delayed(select)(stats, used, fit, penalties) for used in halves)
+    jobs = (delayed(select)(stats, used, settings, lam, penalties) for used in halves)
     found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
     return found
 
@@ -89,7 +90,8 @@ def regime_selections(
 def cell_selections(
     cells: Any,
     stats: RegimeStatistics,
-    fit: EquilibriumFit,
+    settings: Settings,
+    lam: float,
     n: int,
     rng: np.random.Generator,
     penalties: Penalties = Penalties(),
@@ -97,16 +99,24 @@ def cell_selections(
     n_jobs: int | None = None,
 ) -> list[Selection]:
     """Refit on `n` bootstraps of the cells within regimes (Lin et al., appendix A.13)."""
-    jobs = (delayed(_bootstrapped)(cells, stats, fit, penalties, bootstrap_rows(stats.screen, rng)) for _ in range(n))
+    jobs = (
+        delayed(_bootstrapped)(cells, stats, settings, lam, penalties, bootstrap_rows(stats.screen, rng))
+        for _ in range(n)
+    )
     found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
     return found
 
 
 def _bootstrapped(
-    cells: Any, stats: RegimeStatistics, fit: EquilibriumFit, penalties: Penalties, rows: NDArray[np.int64]
+    cells: Any,
+    stats: RegimeStatistics,
+    settings: Settings,
+    lam: float,
+    penalties: Penalties,
+    rows: NDArray[np.int64],
 ) -> Selection:
     again = regime_statistics(Resampled(cells, rows), stats.screen, stats.fold, slope=stats.slope)
-    return select(again, np.ones(stats.screen.n_regimes, bool), fit, penalties)
+    return select(again, np.ones(stats.screen.n_regimes, bool), settings, lam, penalties)
 
 
 def frequencies(found: Sequence[Selection]) -> tuple[Floats, Floats, Floats]:

@@ -22,6 +22,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_predict": ["predict"],
         "_sbnn": ["sbnn"],
         "_sbnn_tsne": ["latent_tsne"],
+        "_screen_baseline": ["screen_baseline"],
         "_srrr": ["srrr"],
         "_stability": ["stability"],
     },
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from scdash.tl._predict_perturbations import predict_perturbations
     from scdash.tl._sbnn import sbnn
     from scdash.tl._sbnn_tsne import latent_tsne
+    from scdash.tl._screen_baseline import screen_baseline
     from scdash.tl._srrr import srrr
     from scdash.tl._stability import stability
 
@@ -63,6 +65,7 @@ __all__ = [
     "predict",
     "predict_perturbations",
     "sbnn",
+    "screen_baseline",
     "srrr",
     "stability",
 ]

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from scdash._logging import logger, step
 from scdash.fitting import FitOptions, choose_lambdas, fit_series
 from scdash.sparsity import GeometricSchedule, Sparsity
 from scdash.tl._inputs import Observations, read_inputs
-from scdash.tl._perturbode import fit_perturbode
+from scdash.tl._perturbode import ScreenArguments, fit_screen, refuse_screen_arguments
 from scdash.tl._seed import seed_of
 from scdash.tl._store import check_key, store
 
@@ -50,6 +50,7 @@ def fit_dynamics(
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
     copy: bool = False,
+    **screen: Unpack[ScreenArguments],
 ) -> Any:
     r"""Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
 
@@ -67,9 +68,9 @@ def fit_dynamics(
     adata
         Cells that have been through `scdash.pp`, bins from `scdash.pp.trajectories`, or samples of a time course.
     model
-        "phoenix", "mlp" (a plain neural ODE), "sonode" (second order), or "perturbode" for a perturbation screen: the
-        equilibrium fit of `scdash.tl.fit_perturbode` with its defaults, which takes `perturbation_key`, `control`,
-        `prior`, `layer`, `mask_var`, `key_added`, `rng` and `copy` from here and has no use for the other arguments.
+        "phoenix", "mlp" (a plain neural ODE), "sonode" (second order), or "perturbode" for a perturbation screen, which
+        is `scdash.tl.fit_perturbode`: it takes all of that function's arguments here (those it shares with the other
+        models, and `**screen`), and refuses what would go unused.
     sparsity
         "dash" (prior and weights), "imp" (weights), "bio" (prior), "posthoc" (train dense, prune, fine-tune; the level
         by the one-standard-error rule), "none", a penalty ("l0", "cnode", "pathreg", "lassonet", "group_lasso") or a
@@ -145,6 +146,9 @@ def fit_dynamics(
         Show progress bars; None: if `scdash.settings.verbosity` is at least 2 and it takes over two seconds.
     copy
         Return a copy with the result instead of writing to `adata`.
+    **screen
+        For "perturbode" alone: `fit`, `kind`, `separator`, `prior_weight`, `fine_tune`, `n_folds`, `n_subsamples`,
+        `hold_out`, `min_cells`, `unknown_targets`; see `scdash.tl.fit_perturbode`.
 
     Returns
     -------
@@ -176,19 +180,10 @@ def fit_dynamics(
     ... )
     >>> scdash.get.grn(adata).head()  # doctest: +SKIP
     """
-    check_key(key_added)
     if model == "perturbode":
-        return fit_perturbode(
-            adata,
-            perturbation_key=perturbation_key or "perturbation",
-            control=control,
-            prior=prior,
-            layer=layer,
-            mask_var=mask_var,
-            key_added=key_added,
-            rng=rng,
-            copy=copy,
-        )
+        return fit_screen(fit_dynamics, dict(locals()))
+    check_key(key_added)
+    refuse_screen_arguments(model, screen)
     if perturbation_key is not None:
         raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
     seed = seed_of(rng)

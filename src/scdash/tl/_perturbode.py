@@ -1,7 +1,8 @@
 """PerturbODE on AnnData: reads a screen, fits, writes."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
+
+
+class ScreenArguments(TypedDict, total=False):
+    """Arguments of `fit_perturbode` that models of time do not have."""
+
+    separator: str
+    kind: str | Mapping[str, str]
+    fit: Literal["equilibrium", "transport"]
+    prior_weight: float
+    fine_tune: int
+    n_folds: int
+    n_subsamples: int
+    hold_out: Sequence[str]
+    min_cells: int
+    unknown_targets: Literal["error", "drop"]
 
 
 def fit_perturbode(
@@ -134,6 +150,8 @@ def fit_perturbode(
     >>> sc.pp.log1p(adata)
     >>> scdash.tl.fit_dynamics(adata, model="perturbode", perturbation_key="perturbation")
     """
+    if isinstance(lambdas, str):
+        raise ValueError(f"lambdas={lambdas!r}: give numbers; lambdas='cv' is for models of time.")
     request = ScreenRequest(
         perturbation_key, control, separator, kind, layer, mask_var, prior, regulators, min_cells, unknown_targets,
         hold_out,
@@ -192,3 +210,32 @@ def screen_statistics(inputs: ScreenInputs, n_folds: int, rng: np.random.Generat
         shown = ", ".join(str(g) for g in pd.Index(inputs.values.genes)[flat][:5])
         logger.warning("%d gene(s) never vary and get no edges: %s", flat.sum(), shown)
     return stats
+
+
+def fit_screen(caller: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """Fit a screen with the arguments `given` to `caller` (fit_dynamics); what would go unused is refused."""
+    adata, screen = given.pop("adata"), given.pop("screen")
+    del given["model"]
+    known, defaults = signature(fit_perturbode).parameters, signature(caller).parameters
+    unused = [name for name, value in given.items() if name not in known and not _same(value, defaults[name].default)]
+    if unused:
+        raise ValueError(
+            f"{', '.join(unused)}: not for model='perturbode'. Settings of its training go into training=, e.g. "
+            "training={'steps': 4000, 'n_modules': 50, 'solver': 'dopri5'}; see scdash.tl.fit_perturbode."
+        )
+    shared = {name: value for name, value in given.items() if name in known}
+    if shared["perturbation_key"] is None:
+        shared["perturbation_key"] = known["perturbation_key"].default
+    return fit_perturbode(adata, **shared, **screen)
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, str | int | float) and bool(value == default))
+
+
+def refuse_screen_arguments(model: str, screen: Mapping[str, Any]) -> None:
+    """Raise where arguments of a screen, or unknown ones, were given to a model of time."""
+    for name in screen:
+        if name not in ScreenArguments.__annotations__:
+            raise TypeError(f"fit_dynamics() got an unexpected keyword argument {name!r}.")
+        raise TypeError(f"{name} is for model='perturbode'; model={model!r} learns from time.")

@@ -21,7 +21,7 @@ from scdash.tl._screen_inputs import ScreenInputs
 from scdash.tl._screen_tables import controls, report_text
 from scdash.training._fine_tune import TuneConfig
 from scdash.training._transport import fit_transport
-from scdash.training._transport_config import TransportConfig
+from scdash.training._transport_config import TransportConfig, TransportFit
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def equilibrium_fit(
     fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed)
     frequency = np.full_like(fit.score, np.nan)
     if options.n_subsamples:
-        frequency, _, _ = frequencies(regime_selections(stats, fit, options.n_subsamples, rng, given))
+        frequency, _, _ = frequencies(regime_selections(stats, fit.settings, fit.lam, options.n_subsamples, rng, given))
     held_out = float(fit.cv["held_out_r2"].max()) if len(fit.cv) else float("nan")
     report, extra, kept = report_text(held_out, fit), {}, "matching"
     compared = controls(stats, fit)
@@ -131,19 +131,9 @@ def transport_fit(
 ) -> ScreenFit:
     """Carry control cells through the ODE onto the regimes' cells, as the paper trains."""
     config = transport_config(options.training)
-    method, prior = options.sparsity.build(inputs.prior, TRANSPORT)
-    trained = fit_transport(
-        dense32(inputs.values),
-        inputs.screen,
-        config,
-        rng=rng,
-        sparsity=method,
-        prior=prior,
-        regulators=inputs.regulators,
-        progress=options.progress,
-    )
+    trained = train_transport(dense32(inputs.values), inputs, options, rng)
+    weights = transport_network(trained)
     with torch.no_grad():
-        weights = trained.field.network(trained.params)[0].numpy().T.astype(float)
         shift, rho = trained.strengths.shift.numpy(), trained.strengths.rho.numpy()
     last = trained.history.iloc[-1]
     return ScreenFit(
@@ -161,6 +151,28 @@ def transport_fit(
         report=f"Trained by transport (loss {config.loss!r}); edges scored by G in SD units. Hold out regimes by name "
         "(hold_out=) to see what it predicts.",
     )
+
+
+def train_transport(x: Floats, inputs: ScreenInputs, options: ScreenOptions, rng: np.random.Generator) -> TransportFit:
+    """Train on cells x (cells, genes) of the screen."""
+    method, prior = options.sparsity.build(inputs.prior, TRANSPORT)
+    return fit_transport(
+        x,
+        inputs.screen,
+        transport_config(options.training),
+        rng=rng,
+        sparsity=method,
+        prior=prior,
+        regulators=inputs.regulators,
+        progress=options.progress,
+    )
+
+
+def transport_network(trained: TransportFit) -> Floats:
+    """Return G (regulator, target)."""
+    with torch.no_grad():
+        network: Floats = trained.field.network(trained.params)[0].numpy().T.astype(float)
+    return network
 
 
 def in_sd_units(weights: Floats, stats: RegimeStatistics) -> Floats:

@@ -13,7 +13,7 @@ from scdash._data import Expression, check_log, expression, gene_mask, obs_colum
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
 from scdash._logging import logger
-from scdash.tl._inputs import read_regulators
+from scdash.tl._inputs import flag_genes
 
 LARGEST = 3000  # genes taken without being asked which
 
@@ -61,7 +61,9 @@ class ScreenRequest:
     @classmethod
     def of_fit(cls, adata: Any, entry: Any) -> Self:
         """Return the request behind a stored fit, to read the same screen again."""
-        params = entry["params"]
+        params, edges = entry["params"], entry["edges"]
+        prior = edges.loc[np.asarray(edges["in_prior"], dtype=bool), ["source", "target"]].astype(str)
+        regulators = params.get("regulators")
         return cls(
             perturbation_key=str(params["perturbation_key"]),
             control=[str(c) for c in params["control"]],
@@ -69,6 +71,8 @@ class ScreenRequest:
             kind=stored_kind(params["kind"]),
             layer=None if params["layer"] is None else str(params["layer"]),
             mask_var=np.asarray(adata.var_names.isin([str(g) for g in entry["genes"]])),
+            prior=prior if len(prior) else None,
+            regulators=None if regulators is None else [str(g) for g in regulators],
             min_cells=int(params["min_cells"]),
             unknown_targets="drop" if str(params["unknown_targets"]) == "drop" else "error",
             hold_out=[str(name) for name in params["hold_out"]],
@@ -144,7 +148,9 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
             f"{request.min_cells} cells or more; lower min_cells."
         )
     aligned = None if request.prior is None else prior_from(adata, request.prior, genes=values.genes).signs
-    regulators = read_regulators(adata, request.regulators, values.genes)
+    regulators = None
+    if request.regulators is not None:
+        regulators = flag_genes(adata, request.regulators, values.genes, "regulators")
     logger.info(
         "    %d regimes and the control, %d genes, %d cells", screen.n_regimes - 1, len(columns), screen.counts.sum()
     )

@@ -27,8 +27,9 @@ def store_screen(
     """Write a fit of a screen to the slots of `DynamicsKeys`; return a line for each, for the log."""
     keys, d = DynamicsKeys(key), len(inputs.columns)
     entry = _entry(inputs, stats, fit, asked)
-    predictor = predictor_of(entry)
-    direct, total = _sensitivity(entry, fit, stats), _total_effects(predictor, stats)
+    predictor = None if entry["params"]["fit"] == "score" else predictor_of(entry)
+    direct = _sensitivity(fit, stats)
+    total = np.zeros_like(direct) if predictor is None else _total_effects(predictor, stats)
     entry["edges"] = add_effects(edge_table(fit.weights, fit.score, fit.frequency, inputs), inputs, direct, total)
     _score_held_out(entry, inputs, stats, predictor)
     entry = sanitise(entry)
@@ -59,10 +60,11 @@ def store_screen(
 def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked: dict[str, Any]) -> dict[str, Any]:
     d, screen = len(inputs.columns), inputs.screen
     names = np.asarray(screen.names, dtype=str)
+    regulators = None if inputs.regulators is None else np.asarray(inputs.values.genes, dtype=str)[inputs.regulators]
     versions = {name: version(name) for name in ("scdash", "torch", "anndata", "numpy")}
     metrics = fit.metrics | {"edges": float((fit.weights != 0).sum()), "sparsity": float((fit.weights == 0).mean())}
     return {
-        "params": {"model": "perturbode", "field": "perturbode", "field_config": fit.config}
+        "params": {"model": "perturbode", "field": "perturbode", "field_config": fit.config, "regulators": regulators}
         | asked
         | fit.chosen
         | {"versions": versions},
@@ -99,7 +101,7 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
     }
 
 
-def _sensitivity(entry: dict[str, Any], fit: ScreenFit, stats: RegimeStatistics) -> Floats:
+def _sensitivity(fit: ScreenFit, stats: RegimeStatistics) -> Floats:
     """Return d steady state / d regulator at the control mean (regulator, target); a linear model's are its weights."""
     if "raw_w" not in fit.params:
         return fit.weights
@@ -117,10 +119,12 @@ def _total_effects(predictor: Predictor, stats: RegimeStatistics) -> Floats:
     return np.where(alone | (np.abs(change) < FELT * stats.within_sd), 0.0, change)
 
 
-def _score_held_out(entry: dict[str, Any], inputs: ScreenInputs, stats: RegimeStatistics, predictor: Predictor) -> None:
+def _score_held_out(
+    entry: dict[str, Any], inputs: ScreenInputs, stats: RegimeStatistics, predictor: Predictor | None
+) -> None:
     """Add what the fit says of regimes that were held out by name."""
     held = held_regimes(inputs)
-    if not len(held):
+    if predictor is None or not len(held):
         return
     kinds = tuple(inputs.whole.kinds[r] for r in held)
     predicted = predictor.changes(inputs.whole.targets[held], kinds)
