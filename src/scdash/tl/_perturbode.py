@@ -74,7 +74,7 @@ def fit_perturbode(
         from label or gene to one of these.
     fit
         See above.
-    prior
+    prior, prior_weight
         Edges to penalise less (DataFrame with `source`, `target`, or a `varp` key), by the factor `prior_weight`.
         Only for `fit="equilibrium"`.
     n_folds
