@@ -74,8 +74,12 @@ class Recipe:
     schedule: GeometricSchedule
 
 
-# The paper's released settings for simulated time courses.
-PAPER = Recipe(TrainConfig(), GeometricSchedule(first=0.7, first_epoch=3, then=0.1, every=10))
+# The paper's released settings for simulated time courses. Batches of a few pairs (the released code solves pairs one by
+# one) reach validation losses that stay flat until 95 % of the weights are gone; with 28 pairs the best model is denser.
+# Among models that flat the sparsest is meant: hence one standard error.
+PAPER = Recipe(
+    TrainConfig(batch_size=4, tolerance=1.0), GeometricSchedule(first=0.7, first_epoch=3, then=0.1, every=10)
+)
 # One weight per pair of genes trains faster than two layers, so it is pruned faster too.
 GENES = Recipe(
     TrainConfig(max_epochs=140, learning_rate=2e-3, patience=40),

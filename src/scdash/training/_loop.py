@@ -16,7 +16,7 @@ from scdash.training._adam import adam_step
 from scdash.training._checkpoint import read_checkpoint, write_checkpoint
 from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples, epoch_batches
-from scdash.training._loss import data_loss, evaluate, predict, prior_loss
+from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
 from scdash.training._state import TrainState
 
 
@@ -111,9 +111,10 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
         losses.append(_train_batch(problem, state, rows, weight, active, generator))
     trained = torch.stack(losses).mean(0)
     gated = problem.sparsity.gate(problem.field, state.params, None)
-    loss = evaluate(problem.field, gated, problem.validation, config)
+    loss, error = evaluate_with_error(problem.field, gated, problem.validation, config)
     _check_finite(problem, state, loss)
-    _observe(problem, state, loss, active)
+    _keep_best(problem, state, loss, error, active)
+    _lower_rates(config, state, loss)
     sparsity = zero_share(problem.field, gated)
     for model in range(len(state.rate)):
         if active[model]:
@@ -166,22 +167,36 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
     masks, memory = problem.sparsity.prune(
         problem.field, state.params, state.masks, state.memory, amount, problem.prior
     )
-    state.masks, state.memory = dict(masks), dict(memory)
+    state.masks, state.memory, state.pruned_at = dict(masks), dict(memory), state.epoch
     _apply(state.params, state.masks)
     state.rate = torch.full_like(state.rate, problem.config.learning_rate)
     state.plateau_best, state.plateau_bad = torch.full_like(state.plateau_best, torch.inf), state.plateau_bad * 0
 
 
-def _observe(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) -> None:
-    """Keep the best models and lower learning rates on plateaus, each model for itself."""
-    config = problem.config
-    if state.epoch >= problem.returnable_from:
-        better = active & (loss < state.best_loss)
-        state.best_loss = torch.where(better, loss, state.best_loss)
-        state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
-        for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
-            for name, value in current.items():
-                kept[name][better] = value[better]
+def _keep_best(problem: Problem, state: TrainState, loss: Tensor, error: Tensor, active: Tensor) -> None:
+    """Keep the best model since the last harmless pruning, each model of the stack for itself.
+
+    With a tolerance of 0 that is the lowest validation loss of all; with 1 it is the rule of one standard error by which
+    the paper chooses the sparsity of post-hoc pruning (Hastie et al.), applied along the schedule.
+    """
+    if state.epoch < problem.returnable_from:
+        return
+    allowed = state.lowest + problem.config.tolerance * state.lowest_error
+    sparser = state.best_epoch < state.pruned_at
+    better = active & (loss < torch.where(sparser, allowed, state.best_loss))
+    state.best_loss = torch.where(better, loss, state.best_loss)
+    state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
+    for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
+        for name, value in current.items():
+            kept[name][better] = value[better]
+    lower = active & (loss < state.lowest)
+    state.lowest = torch.where(lower, loss, state.lowest)
+    state.lowest_error = torch.where(lower, error, state.lowest_error)
+    state.lowest_epoch = torch.where(lower, state.epoch, state.lowest_epoch)
+
+
+def _lower_rates(config: TrainConfig, state: TrainState, loss: Tensor) -> None:
+    """Lower learning rates on plateaus, each model for itself."""
     if (plateau := config.plateau) is not None:
         gained = loss < state.plateau_best - plateau.threshold
         state.plateau_best = torch.where(gained, loss, state.plateau_best)
@@ -195,7 +210,7 @@ def _observe(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) 
 
 def _active(problem: Problem, state: TrainState) -> Tensor:
     """Return which models still train: those that improved within `patience` epochs, counted once they may be kept."""
-    since = state.best_epoch.clamp_min(problem.returnable_from)
+    since = state.lowest_epoch.clamp_min(problem.returnable_from)
     return state.epoch - since <= problem.config.patience
 
 
