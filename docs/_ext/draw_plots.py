@@ -74,7 +74,9 @@ def benchmark() -> pd.DataFrame:
             rows.append((row.predictor, "test MSE", row.test_mse, "ours" if ours else "baseline"))
             rows.append((row.predictor, "rollout MSE", row.rollout_mse, "ours" if ours else "baseline"))
     table = pd.DataFrame(rows, columns=["method", "metric", "value", "source"])
-    return table.groupby(["method", "metric", "source"], sort=False)["value"].agg(value="mean", spread="std").reset_index()
+    return (
+        table.groupby(["method", "metric", "source"], sort=False)["value"].agg(value="mean", spread="std").reset_index()
+    )
 
 
 def lambda_grid(adata: Any) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Whether two AnnData, MuData, tables or nested values hold the same."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def difference(a: Any, b: Any, where: str = "") -> str | None:
         if list(map(str, a.columns)) != list(map(str, b.columns)) or list(map(str, a.index)) != list(map(str, b.index)):
             return f"{where}: {list(a.columns)} / {len(a)} rows against {list(b.columns)} / {len(b)} rows"
         return next(filter(None, (difference(a[c], b[c], f"{where}[{c}]") for c in a.columns)), None)
-    if hasattr(a, "items"):
+    if isinstance(a, Mapping):
         names, others = {k for k in a if k is not None}, {k for k in b if k is not None}
         if names != others:
             return f"{where}: keys {sorted(names ^ others)} on one side only"

@@ -205,7 +205,7 @@ def _assemble(
         metrics=metrics,
         controls=controls,
         fitted=fitted_states(problem.series, predict),
-        report=report_text(controls, metrics, evidence.report, polished=polished),
+        report=report_text(controls, metrics, evidence.report, polished=polished, interrupted=trained.interrupted),
         slope=models.slope,
         settings=settings,
     )

@@ -10,7 +10,12 @@ TRIVIAL = ("constant", "no change")
 
 
 def report_text(
-    controls: pd.DataFrame, metrics: Mapping[str, float], prior: Mapping[str, Any], *, polished: bool | None
+    controls: pd.DataFrame,
+    metrics: Mapping[str, float],
+    prior: Mapping[str, Any],
+    *,
+    polished: bool | None,
+    interrupted: bool = False,
 ) -> str:
     """Put a fit into words.
 
@@ -24,6 +29,8 @@ def report_text(
         What became of the prior: `kept`, `doubted`, `added`, `evidence_auc`.
     polished
         Whether training as an ODE was kept over the matched start; None if there was no matched start.
+    interrupted
+        Whether training was ended from the keyboard.
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
@@ -32,6 +39,8 @@ def report_text(
         f"Sparsity {metrics['sparsity']:.1%}; {int(metrics['edges'])} edges; {int(metrics['genes_without_inputs'])} of "
         f"{int(metrics['genes'])} genes have no input."
     )
+    if interrupted:
+        lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
     if polished is not None and metrics["epochs"] > 0:
         kept = (
             "kept: held-out error fell by more than its noise" if polished else "not kept: no clear gain over matching"
