@@ -78,7 +78,7 @@ def gather_evidence(
 def _shares(field: VectorField, params: Params, model: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return relu(v) D and |D~| of one model."""
     one = {name: value[model : model + 1] for name, value in params.items()}
-    effect = sparse_effects(field, one)[0]
+    effect = sparse_effects(field, one, by_gene=True)[0]
     rates = field.rates(one)
     v = None if rates is None else rates[0].detach().cpu().numpy()
     share = abs(sparse_relative_contribution(effect, v))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from scdash.fields import RegulatoryPath, VectorField, zero_share
 
+BLOCK = 1024  # targets whose dependencies are computed at once: no dense genes x genes array is built
 TOLERANCE = 1e-5  # below this a path counts as absent (Aliee et al. 2022, section 3.3)
 
 
@@ -40,11 +41,15 @@ def effects(field: VectorField, params: Mapping[str, Tensor], *, by_gene: bool =
 
 
 def sparse_effects(
-    field: VectorField, params: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None
+    field: VectorField,
+    params: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor] | None = None,
+    *,
+    by_gene: bool = False,
 ) -> list[csr_array]:
     """Return D of every model as CSR (target, input), by sparse products: no dense genes x genes array is built.
 
-    `masks` name weights to leave out where `params` still hold them.
+    `masks` name weights to leave out where `params` still hold them; `by_gene` as in `effects`.
     """
     models = len(next(iter(params.values())))
     kept = {name: p * masks[name] if masks and name in masks else p for name, p in params.items()}
@@ -59,6 +64,8 @@ def sparse_effects(
                     product = _csr(layer.effect(one)) @ product
                 if path.skip is not None:
                     product = product + _csr(path.skip.effect(one))
+                if by_gene and path.inputs is not None:
+                    product = _sparse_fold(product, csr_array(_incidence(path, field.n_genes, torch.empty(0)).numpy()))
                 total = product if total is None else total + product
         if total is None:
             raise ValueError(f"The vector field {field.name!r} has no linear path, hence no effects matrix.")
@@ -92,7 +99,7 @@ def model_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
     return zero_share(field, params)
 
 
-def dependencies(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
+def dependencies(field: VectorField, params: Mapping[str, Tensor], *, targets: slice = slice(None)) -> Tensor:
     """Return upper bounds on how much each target depends on each input, (models, target, input), non-negative.
 
     |W^L| ... |W^1| summed over paths (Aliee et al. 2022, section 3.3; apply gates first), with the norm of each
@@ -101,12 +108,14 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
     """
     found: Tensor | None = None
     for path in field.paths():
-        matrix = path.layers[0].effect(params).abs()
+        layers = [layer.effect(params).abs() for layer in path.layers]
         if path.skip is not None:
-            matrix = matrix.norm(dim=1, keepdim=True).expand(-1, field.n_genes, -1)
+            matrix = layers[0].norm(dim=1, keepdim=True).expand(-1, field.n_genes, -1)[:, targets]
         else:
-            for layer in path.layers[1:]:
-                matrix = layer.effect(params).abs() @ matrix
+            layers[-1] = layers[-1][:, targets]
+            matrix = layers[0]
+            for layer in layers[1:]:
+                matrix = layer @ matrix
         if not path.linear and path.inputs is not None:
             matrix = matrix @ _incidence(path, field.n_genes, matrix)
         found = matrix if found is None else found + matrix
@@ -117,7 +126,9 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
 
 def feature_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
     """Return the share of (target, input) pairs without dependence, (models,)."""
-    return (dependencies(field, params) < tolerance).flatten(1).float().mean(1)
+    starts = range(0, field.n_genes, BLOCK)
+    blocks = (dependencies(field, params, targets=slice(start, start + BLOCK)) for start in starts)
+    return torch.cat([(block < tolerance).float().mean(2) for block in blocks], dim=1).mean(1)
 
 
 def weight_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
@@ -145,6 +156,12 @@ def _fold(product: Tensor, path: RegulatoryPath, n_genes: int) -> Tensor:
     spread = _incidence(path, n_genes, product)
     size, signed = product.abs() @ spread, (product * product.abs()) @ spread
     return torch.where(signed < 0, -size, size)
+
+
+def _sparse_fold(product: csr_array, spread: csr_array) -> csr_array:
+    """Do what `_fold` does for one model's CSR effects."""
+    size, signed = abs(product) @ spread, (product * abs(product)) @ spread
+    return csr_array(size - 2 * size.multiply(signed < 0))
 
 
 def _incidence(path: RegulatoryPath, n_genes: int, like: Tensor) -> Tensor:

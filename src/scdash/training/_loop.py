@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from scdash._denormals import flushed_denormals
 from scdash._errors import NonFiniteError, memory_hint
 from scdash._files import check_writable
 from scdash._logging import logger, progress_bar
@@ -52,12 +53,16 @@ class TrainResult:
 
 
 def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> TrainState:
-    """Return the state before the first epoch; masks default to the field's own and are applied to `params`."""
+    """Return the state before the first epoch; masks default to the field's own and are applied to `params`.
+
+    `params` may hold the method's own parameters (gates), as in a state that was trained before.
+    """
     models = len(next(iter(params.values())))
     generator = torch.Generator().manual_seed(problem.seed)
     device = next(iter(params.values())).device
     extra = problem.sparsity.extra_parameters(problem.field, models, generator)
-    params = {k: v.detach().clone() for k, v in (params | {k: v.to(device) for k, v in extra.items()}).items()}
+    drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
+    params = {k: v.detach().clone() for k, v in (params | drawn).items()}
     full = problem.field.start_masks(params)
     full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
     memory = {k: v.to(device) for k, v in problem.sparsity.start(problem.field, params, generator).items()}
@@ -91,6 +96,7 @@ def train(
     try:
         with (
             memory_hint(f"Lower training={{'batch_size': ...}} (now {problem.config.batch_size}), {REMEDIES}"),
+            flushed_denormals(),
             progress_bar(problem.config.max_epochs, description, progress=progress) as bar,
         ):
             bar.update(state.epoch)
@@ -180,6 +186,9 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
     )
     state.masks, state.memory, state.pruned_at = dict(masks), dict(memory), state.epoch
     _apply(state.params, state.masks)
+    for name, mask in state.masks.items():  # changes no result, and keeps decaying moments from becoming denormal
+        for moment in state.moments.get(name, ()):
+            moment.mul_(mask)
     state.rate = torch.full_like(state.rate, problem.config.learning_rate)
     state.plateau_best, state.plateau_bad = torch.full_like(state.plateau_best, torch.inf), state.plateau_bad * 0
 
@@ -227,7 +236,7 @@ def _keep_unfinished(problem: Problem, state: TrainState) -> None:
         return
     logger.warning("    interrupted before the sparsity asked for was reached: denser models are kept")
     gated = problem.sparsity.gate(problem.field, state.params, None)
-    loss = evaluate(problem.field, gated, problem.validation, problem.config)
+    loss, _ = evaluate_with_error(problem.field, gated, problem.validation, problem.config)
     for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
         for name, value in current.items():
             kept[name][unfinished] = value[unfinished]

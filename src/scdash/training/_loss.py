@@ -52,6 +52,20 @@ def prior_loss(field: VectorField, params: Mapping[str, Tensor], start: Tensor, 
     )
 
 
+def example_errors(
+    field: VectorField, params: Mapping[str, Tensor], examples: Examples, config: TrainConfig, *, size: int = 512
+) -> Tensor:
+    """Return the mean squared error of every model on every example, (models, examples)."""
+    models, device = len(next(iter(params.values()))), examples.start.device
+    found = []
+    with torch.no_grad():
+        for first in range(0, len(examples), size):
+            rows = torch.arange(first, min(first + size, len(examples)), device=device).expand(models, -1)
+            start, times, targets = examples.batch(rows)
+            found.append((predict(field, params, start, times, config) - targets).square().mean((0, 3)))
+    return torch.cat(found, dim=1)
+
+
 def evaluate(
     field: VectorField, params: Mapping[str, Tensor], examples: Examples, config: TrainConfig, *, size: int = 512
 ) -> Tensor:
