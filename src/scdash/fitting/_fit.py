@@ -201,7 +201,9 @@ def _assemble(
         metrics=metrics,
         controls=controls,
         fitted=fitted_states(problem.series, predict),
-        report=report_text(controls, metrics, evidence.report, polished=polished, verdict=verdict),
+        report=report_text(
+            controls, metrics, evidence.report, polished=polished, verdict=verdict, interrupted=trained.interrupted
+        ),
         verdict={} if verdict is None else verdict.as_dict(),
         slope=models.slope,
         settings=settings,

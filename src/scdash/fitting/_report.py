@@ -19,6 +19,7 @@ def report_text(
     *,
     polished: bool | None,
     verdict: Verdict | None = None,
+    interrupted: bool = False,
 ) -> str:
     """Put a fit into words.
 
@@ -34,6 +35,8 @@ def report_text(
         Whether training as an ODE was kept over the matched start; None if there was no matched start.
     verdict
         What the controls say about the network (cells).
+    interrupted
+        Whether training was ended from the keyboard.
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
@@ -47,6 +50,8 @@ def report_text(
             f"The network is too dense to be listed whole: the strongest regulators of every target are, which carry "
             f"{metrics['effects_listed']:.0%} of the effects."
         )
+    if interrupted:
+        lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
     if polished is not None and metrics["epochs"] > 0:
         kept = (
             "kept: held-out error fell by more than its noise" if polished else "not kept: no clear gain over matching"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from scdash._denormals import flushed_denormals
-from scdash._errors import NonFiniteError
+from scdash._errors import NonFiniteError, memory_hint
+from scdash._files import check_writable
 from scdash._logging import logger, progress_bar
 from scdash.fields import VectorField, zero_share
 from scdash.sparsity import Prior, Sparsity
@@ -20,6 +21,8 @@ from scdash.training._examples import Examples, epoch_batches
 from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
 from scdash.training._state import TrainState
 from scdash.training._workspace import Workspace
+
+REMEDIES = "`n_models`, `n_bins`, or the number of genes (mask_var); training={'adjoint': True} needs least."
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,20 @@ def train(
     """Train until `max_epochs` or until every model has stopped improving.
 
     A run found at `checkpoint` with the same `fingerprint` is continued, bit for bit on a CPU. Interrupting from the
-    keyboard ends the run early with the best models so far.
+    keyboard ends the run early with the best models so far. A checkpoint that can not be written any more is a warning,
+    a path that never could be an error before the first epoch.
     """
     device = state.rate.device
+    if checkpoint is not None:
+        check_writable(checkpoint)
     if checkpoint is not None and (found := read_checkpoint(checkpoint, fingerprint, device)) is not None:
         logger.info("    continuing at epoch %d from %s", found.epoch, checkpoint)
         state = found
     interrupted = False
+    writing = checkpoint is not None
     try:
         with (
+            memory_hint(f"Lower training={{'batch_size': ...}} (now {problem.config.batch_size}), {REMEDIES}"),
             flushed_denormals(),
             progress_bar(problem.config.max_epochs, description, progress=progress) as bar,
         ):
@@ -98,13 +106,14 @@ def train(
                 run_epoch(problem, state)
                 bar.update()
                 bar.set_postfix_str(_postfix(state), refresh=False)
-                if checkpoint is not None and state.epoch % problem.config.checkpoint_every == 0:
-                    write_checkpoint(checkpoint, state, fingerprint)
+                if writing and checkpoint is not None and state.epoch % problem.config.checkpoint_every == 0:
+                    writing = write_checkpoint(checkpoint, state, fingerprint)
     except KeyboardInterrupt:
-        if state.best_epoch.min() < 0:
+        if state.epoch == 0:  # nothing has been learned yet
             raise
         interrupted = True
-        logger.warning("    interrupted at epoch %d: the best model so far is kept", state.epoch)
+        _keep_unfinished(problem, state)
+        logger.warning("    interrupted at epoch %d: the best models so far are kept", state.epoch)
     return _result(problem, state, interrupted=interrupted)
 
 
@@ -229,6 +238,22 @@ def _lower_rates(config: TrainConfig, state: TrainState, loss: Tensor) -> None:
         state.plateau_bad = torch.where(lower, 0, state.plateau_bad)
     if config.decay != 1:
         state.rate = state.rate * config.decay
+
+
+def _keep_unfinished(problem: Problem, state: TrainState) -> None:
+    """Keep the current weights of models that an interrupt found before their last pruning: none of theirs was kept."""
+    _apply(state.params, state.masks)  # the interrupt may have come between a step and its masks
+    unfinished = state.best_epoch < 0
+    if not bool(unfinished.any()):
+        return
+    logger.warning("    interrupted before the sparsity asked for was reached: denser models are kept")
+    gated = problem.sparsity.gate(problem.field, state.params, None)
+    loss, _ = evaluate_with_error(problem.field, gated, problem.validation, problem.config)
+    for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
+        for name, value in current.items():
+            kept[name][unfinished] = value[unfinished]
+    state.best_loss = torch.where(unfinished, loss, state.best_loss)
+    state.best_epoch = torch.where(unfinished, state.epoch - 1, state.best_epoch)
 
 
 def _active(problem: Problem, state: TrainState) -> Tensor:
