@@ -122,7 +122,7 @@ WRITING: dict[str, Case] = {
     "tl.fit_perturbode": Case(screen),
     "tl.coregulation": Case(fitted),
     "tl.network_stats": Case(fitted, arguments={"n_random": 3}),
-    "tl.gene_influence": Case(fitted, arguments={"n_starts": 3, "progress": False}),
+    "tl.gene_influence": Case(fitted, arguments={"n_starts": 4, "progress": False}),
     "tl.pathways": Case(fitted, (SETS,), {"min_size": 2, "n_permutations": 20}),
     "tl.perturbation_scores": Case(fitted, arguments={"genes": [str(prior["source"].iloc[0])]}),
     "tl.perturbation_shift": Case(fitted, (str(prior["source"].iloc[0]),)),

@@ -4,16 +4,20 @@ Everything here is (target, regulator) inside a model: row = target, column = re
 """
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import add, matmul
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array, diags_array, vstack
 from torch import Tensor
 
 from scdash.fields import RegulatoryPath, VectorField, zero_share
 
 BLOCK = 1024  # targets whose dependencies are computed at once: no dense genes x genes array is built
+PER_TARGET = 100  # regulators kept for every target where not all pairs can be listed
+ENTRIES = 20_000_000  # pairs that are listed all, and bound on what is dense at once
 TOLERANCE = 1e-5  # below this a path counts as absent (Aliee et al. 2022, section 3.3)
 
 
@@ -74,6 +78,51 @@ def sparse_effects(
     return found
 
 
+def strongest_effects(
+    field: VectorField,
+    params: Mapping[str, Tensor],
+    *,
+    by_gene: bool = False,
+    per_target: int = PER_TARGET,
+    limit: int = ENTRIES,
+) -> tuple[csr_array, NDArray[np.floating]]:
+    """Return D of ONE model as CSR (target, input), and sum_j |D_ij| over ALL inputs of every target, (targets,).
+
+    Products of thin layers can be dense: at 11,165 genes and 300 units, 5 % of the weights make half of all pairs. Where
+    more than `limit` entries are possible, D is computed in blocks of targets and only the `per_target` largest effects
+    on every target are kept; else all are. `by_gene` as in `effects`; fields with inputs of their own, or with skip
+    connections, are listed whole.
+    """
+    stacks = [[_csr(layer.effect(params)) for layer in path.layers] for path in field.paths() if path.linear]
+    plain = all(path.skip is None and path.inputs is None for path in field.paths() if path.linear)
+    if len(stacks) == 0 or not plain or _possible(stacks) <= limit:
+        exact = sparse_effects(field, params, by_gene=by_gene)[0]
+        return exact, np.asarray(abs(exact).sum(axis=1)).ravel()
+    rows, found, totals = max(1, ENTRIES // stacks[0][0].shape[1] // 8), [], []
+    for first in range(0, stacks[0][-1].shape[0], rows):
+        parts = (reduce(matmul, [layers[-1][first : first + rows], *layers[-2::-1]]) for layers in stacks)
+        dense = reduce(add, parts).toarray()
+        size = np.abs(dense)
+        strongest = np.argpartition(-size, per_target, axis=1)[:, :per_target]
+        row = np.repeat(np.arange(len(dense)), per_target)
+        part = csr_array((dense[row, strongest.ravel()], (row, strongest.ravel())), shape=dense.shape)
+        part.eliminate_zeros()
+        found.append(part)
+        totals.append(size.sum(axis=1))
+    return csr_array(vstack(found)), np.concatenate(totals)
+
+
+def _possible(stacks: list[list[csr_array]]) -> int:
+    """Return an upper bound on the entries of the sum of products: multiplications of the last product of each."""
+    most = 0
+    for layers in stacks:
+        through = np.diff(layers[0].indptr)  # entries of each row of the product so far
+        for layer in layers[1:]:
+            through = np.minimum(layer.astype(bool) @ through, layers[0].shape[1])
+        most += int(through.sum())
+    return most
+
+
 def relative_contribution(effect: Tensor, v: Tensor | None = None) -> Tensor:
     r"""Return D~ (..., target, regulator), each target's effects as shares: relu(v_i) D_ij / sum_j |relu(v_i) D_ij|.
 
@@ -84,10 +133,16 @@ def relative_contribution(effect: Tensor, v: Tensor | None = None) -> Tensor:
     return torch.where(total > 0, scaled / torch.where(total > 0, total, 1), 0)
 
 
-def sparse_relative_contribution(effect: csr_array, v: NDArray[np.floating] | None = None) -> csr_array:
-    """Return what `relative_contribution` does for one model's CSR effects (target, regulator)."""
-    scaled = effect if v is None else diags_array(np.maximum(np.asarray(v), 0).astype(effect.dtype)) @ effect
-    total = np.asarray(abs(scaled).sum(axis=1)).ravel()
+def sparse_relative_contribution(
+    effect: csr_array, v: NDArray[np.floating] | None = None, totals: NDArray[np.floating] | None = None
+) -> csr_array:
+    """Return what `relative_contribution` does for one model's CSR effects (target, regulator).
+
+    `totals` are sum_j |D_ij| where `effect` does not list all of them.
+    """
+    rate = None if v is None else np.maximum(np.asarray(v), 0).astype(effect.dtype)
+    scaled = effect if rate is None else diags_array(rate) @ effect
+    total = np.asarray(abs(scaled).sum(axis=1)).ravel() if totals is None else totals * (1 if rate is None else rate)
     share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
     found = csr_array(diags_array(share.astype(effect.dtype)) @ scaled)
     found.eliminate_zeros()

@@ -95,9 +95,9 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, str
 
 
 def _log_axis(first: Axes, second: Axes, values: np.ndarray[Any, Any]) -> None:
-    """Set a logarithmic axis, with a place for zero, where lambda spans more than one decade."""
+    """Set a logarithmic axis, with a place for zero, where lambda spans a decade or more."""
     positive = values[values > 0]
-    if len(positive) and positive.max() / positive.min() > 10:
+    if len(positive) and positive.max() > 9.99 * positive.min():
         for ax in (first, second):
             if (values == 0).any():
                 ax.set_xscale("symlog", linthresh=positive.min(), linscale=0.5)

@@ -119,6 +119,11 @@ class Sparsity:
         """Return the share of the remaining weights to prune before training `epoch`; 0 is none."""
         return 0.0 if self.score is None else self.schedule.amount(epoch)
 
+    @property
+    def plain(self) -> bool:
+        """Whether weights are trained as they are: no gate, penalty or proximal step that looks at whole matrices."""
+        return (self.gate, self.penalty, self.prox) == (_no_gate, _no_penalty, _no_prox)
+
     def last_pruning_epoch(self, max_epochs: int) -> int:
         """Return the last epoch before `max_epochs` that begins with a pruning, 0 if there is none."""
         return 0 if self.score is None else self.schedule.last_pruning_epoch(max_epochs)

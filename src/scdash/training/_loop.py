@@ -20,6 +20,7 @@ from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples, epoch_batches
 from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
 from scdash.training._state import TrainState
+from scdash.training._workspace import Workspace
 
 REMEDIES = "`n_models`, `n_bins`, or the number of genes (mask_var); training={'adjoint': True} needs least."
 
@@ -62,7 +63,8 @@ def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str,
     device = next(iter(params.values())).device
     extra = problem.sparsity.extra_parameters(problem.field, models, generator)
     drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
-    params = {k: v.detach().clone() for k, v in (params | drawn).items()}
+    every = params | drawn
+    params = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in every.items()}
     full = problem.field.start_masks(params)
     full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
     memory = {k: v.to(device) for k, v in problem.sparsity.start(problem.field, params, generator).items()}
@@ -124,11 +126,14 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     active = _active(problem, state)
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
+    work = Workspace.of(problem.field, problem.sparsity, state)
     for rows, weight in epoch_batches(problem.train, len(state.rate), config.batch_size, problem.seed, epoch):
-        losses.append(_train_batch(problem, state, rows, weight, active, generator))
+        losses.append(_train_batch(problem, state, work, rows, weight, active, generator))
     trained = torch.stack(losses).mean(0)
+    evaluated = problem.sparsity.gate(work.field, work.params, None)
+    loss, error = evaluate_with_error(work.field, evaluated, problem.validation, config)
+    work.write_back(state)
     gated = problem.sparsity.gate(problem.field, state.params, None)
-    loss, error = evaluate_with_error(problem.field, gated, problem.validation, config)
     _check_finite(problem, state, loss)
     _keep_best(problem, state, loss, error, active)
     _lower_rates(config, state, loss)
@@ -149,34 +154,40 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
 
 
 def _train_batch(
-    problem: Problem, state: TrainState, rows: Tensor, weight: Tensor, active: Tensor, generator: torch.Generator
+    problem: Problem,
+    state: TrainState,
+    work: Workspace,
+    rows: Tensor,
+    weight: Tensor,
+    active: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
-    config, device = problem.config, state.rate.device
-    leaves = {name: p.detach().requires_grad_() for name, p in state.params.items()}
-    gated = problem.sparsity.gate(problem.field, leaves, generator)
+    config, device, field = problem.config, state.rate.device, work.field
+    leaves = {name: p.detach().requires_grad_() for name, p in work.params.items()}
+    gated = problem.sparsity.gate(field, leaves, generator)
     start, times, targets = problem.train.batch(rows.to(device))
-    loss = data_loss(predict(problem.field, gated, start, times, config), targets, weight.to(device))
+    loss = data_loss(predict(field, gated, start, times, config), targets, weight.to(device))
     objective = loss
     if config.tau < 1 and problem.adjacency is not None:
-        objective = config.tau * loss + (1 - config.tau) * prior_loss(problem.field, gated, start, problem.adjacency)
-    penalty = problem.sparsity.penalty(problem.field, leaves)
+        objective = config.tau * loss + (1 - config.tau) * prior_loss(field, gated, start, problem.adjacency)
+    penalty = problem.sparsity.penalty(field, leaves)
     if penalty is not None:
         objective = objective + penalty
     gradients = torch.autograd.grad(objective.sum(), list(leaves.values()), allow_unused=True)
     used = {name: g for (name, g) in zip(leaves, gradients, strict=True) if g is not None}
-    for name, mask in state.masks.items():
+    for name, mask in work.masks.items():
         if name in used:
             used[name] = used[name] * mask
     state.step += 1
     factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
     rates = {name: state.rate * factors.get(name, 1.0) * active for name in used}
-    before = {name: state.params[name].clone() for name in used} if not bool(active.all()) else None
-    adam_step(state.params, used, state.moments, state.step, rates)
-    problem.sparsity.prox(problem.field, state.params, state.rate)
+    before = {name: work.params[name].clone() for name in used} if not bool(active.all()) else None
+    adam_step(work.params, used, work.moments, state.step, rates)
+    problem.sparsity.prox(field, work.params, state.rate)
     if before is not None:  # a proximal step would go on shrinking models that have stopped
         for name, old in before.items():
-            state.params[name][~active] = old[~active]
-    _apply(state.params, state.masks)
+            work.params[name][~active] = old[~active]
+    _apply(work.params, work.masks)
     return loss.detach()
 
 
@@ -184,7 +195,8 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
     masks, memory = problem.sparsity.prune(
         problem.field, state.params, state.masks, state.memory, amount, problem.prior
     )
-    state.masks, state.memory, state.pruned_at = dict(masks), dict(memory), state.epoch
+    state.masks, state.memory = dict(masks), dict(memory)
+    state.pruned_at, state.compact = state.epoch, None
     _apply(state.params, state.masks)
     for name, mask in state.masks.items():  # changes no result, and keeps decaying moments from becoming denormal
         for moment in state.moments.get(name, ()):

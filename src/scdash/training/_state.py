@@ -35,6 +35,7 @@ class TrainState:
     step: int = 0
     pruned_at: int = -1  # epoch of the last pruning
     history: list[dict[str, float]] = field(default_factory=list)
+    compact: Any = field(default=None, repr=False, compare=False)  # follows from the masks; not part of the value
 
     @classmethod
     def start(
