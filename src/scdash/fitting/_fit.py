@@ -202,7 +202,12 @@ def _assemble(
         controls=controls,
         fitted=fitted_states(problem.series, predict),
         report=report_text(
-            controls, metrics, evidence.report, polished=polished, verdict=verdict, interrupted=trained.interrupted
+            controls,
+            metrics,
+            evidence.report,
+            polished=polished,
+            interrupted=trained.interrupted,
+            verdict=verdict,
         ),
         verdict={} if verdict is None else verdict.as_dict(),
         slope=models.slope,
