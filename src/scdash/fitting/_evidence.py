@@ -12,8 +12,8 @@ from scdash.fields import Params, Phoenix, VectorField
 from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
-from scdash.matching import TransitionFit
-from scdash.networks import HiddenEvidence, posterior_score, sparse_effects, sparse_relative_contribution
+from scdash.matching import LaggedScores, TransitionFit, lagged_scores
+from scdash.networks import HiddenEvidence, posterior_score, sparse_relative_contribution, strongest_effects
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Evidence:
     edges: pd.DataFrame
     report: dict[str, Any]
     figures: dict[str, float]
+    lagged: LaggedScores | None = None  # cells: scores from disjoint halves of the cells
 
 
 def gather_evidence(
@@ -49,18 +50,25 @@ def gather_evidence(
         contribution = sp.csr_matrix(matched[0].contribution)
     if matched and not hidden:
         hidden = hidden_evidence(problem, options, matched[0])
+    stability = matched[0].stability if matched and matched[0].settings.half_samples else None
+    lagged = None if problem.halves is None else lagged_scores(problem.halves, problem.regulators)
+    if lagged is not None:
+        # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
+        frequency, stability = lagged.frequency, lagged.frequency
     edges, report = posterior_score(
         contribution,
         problem.prior,
         weight=effects,
         frequency=frequency,
-        stability=matched[0].stability if matched and matched[0].settings.half_samples else None,
+        stability=stability,
         hidden=hidden,
         constant=matched[0].constant if matched else None,
         genes=problem.series.genes,
     )
     without = int((np.diff(effects.indptr) == 0).sum())
+    listed = float(contribution.sum() / max(1, (np.diff(contribution.indptr) > 0).sum()))
     return Evidence(
+        lagged=lagged,
         effects=effects,
         edges=edges,
         report=report,
@@ -68,6 +76,7 @@ def gather_evidence(
             "edges": float(effects.nnz),
             "network_density": effects.nnz / problem.n_genes**2,
             "out_degree": effects.nnz / max(1, len(np.unique(effects.indices))),
+            "effects_listed": listed,
             "genes": float(problem.n_genes),
             "genes_without_inputs": float(without),
             "evidence_auc": float(report.get("evidence_auc", np.nan)),
@@ -78,10 +87,10 @@ def gather_evidence(
 def _shares(field: VectorField, params: Params, model: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return relu(v) D and |D~| of one model."""
     one = {name: value[model : model + 1] for name, value in params.items()}
-    effect = sparse_effects(field, one)[0]
+    effect, totals = strongest_effects(field, one, by_gene=True)
     rates = field.rates(one)
     v = None if rates is None else rates[0].detach().cpu().numpy()
-    share = abs(sparse_relative_contribution(effect, v))
+    share = abs(sparse_relative_contribution(effect, v, totals))
     scaled = effect if v is None else sp.diags(v) @ effect
     found = sp.csr_matrix(scaled)
     found.eliminate_zeros()

@@ -22,6 +22,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_predict": ["predict"],
         "_sbnn": ["sbnn"],
         "_sbnn_tsne": ["latent_tsne"],
+        "_sparsity_path": ["sparsity_path"],
         "_screen_baseline": ["screen_baseline"],
         "_srrr": ["srrr"],
         "_stability": ["stability"],
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from scdash.tl._sbnn import sbnn
     from scdash.tl._sbnn_tsne import latent_tsne
     from scdash.tl._screen_baseline import screen_baseline
+    from scdash.tl._sparsity_path import sparsity_path
     from scdash.tl._srrr import srrr
     from scdash.tl._stability import stability
 
@@ -65,6 +67,7 @@ __all__ = [
     "predict",
     "predict_perturbations",
     "sbnn",
+    "sparsity_path",
     "screen_baseline",
     "srrr",
     "stability",
