@@ -84,10 +84,9 @@ def tuning_rows(name: str, x: np.ndarray, screen: Screen, truth: np.ndarray, see
 
 
 def transport_rows(
-    name: str, x: np.ndarray, screen: Screen, truth: np.ndarray, seeds: int, *, steps: int | None = None
+    name: str, x: np.ndarray, screen: Screen, truth: np.ndarray, seeds: int, chosen: list[str] | None = None
 ) -> Iterator[Row]:
     """Yield the paper's way of training at its objective and ours, and under DASH with a prior."""
-    more = {} if steps is None else {"steps": steps}
     ways = {
         "transport, mean loss": ({}, False),
         "transport, W2": ({"loss": "w2", "steps": 1500}, False),
@@ -98,10 +97,12 @@ def transport_rows(
     for seed in range(seeds):
         prior = sp.csr_matrix(noisy_prior(truth, 0.2, seed))
         for label, (settings, dash) in ways.items():
+            if chosen is not None and label not in chosen:
+                continue
 
             def run(settings=settings, dash=dash, prior=prior, seed=seed) -> tuple[np.ndarray, str]:
                 method, p = ScreenSparsity().build(prior if dash else None, TRANSPORT)
-                config = TransportConfig(**{**settings, **more})
+                config = TransportConfig(**settings)
                 fit = fit_transport(x, screen, config, rng=np.random.default_rng(seed), sparsity=method, prior=p)
                 with torch.no_grad():
                     network = fit.field.network(fit.params)[0].numpy().T.astype(float)

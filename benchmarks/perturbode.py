@@ -1,7 +1,7 @@
 """Perturbation screens: edges and held-out regimes of PerturbODE beside what a user would run instead.
 
 `python -m benchmarks.perturbode [--only dag mid yeast fresh combos memory] [--parts matching tuning transport baselines
-held_out] [--folds 0 1 2 3 4] [--seeds 3] [--out DIR]` reads the reference screens from SCDASH_REFERENCE_DATA and writes
+held_out] [--ways ...] [--folds 0 1 2 3 4] [--seeds 3] [--out DIR]` reads the reference screens from SCDASH_REFERENCE_DATA and writes
 networks.csv, held_out.csv, combinations.csv, memory.csv, goals.csv and perturbode.png. A row replaces the older row of
 the same data, method and seed (or fold), so that parts may be run one at a time. Every run is a row; nothing is chosen
 with the truth. CPU seconds are those of this process.
@@ -81,7 +81,7 @@ def _screen(name: str, options: argparse.Namespace) -> None:
     if "tuning" in options.parts:
         collect(networks, tuning_rows(name, x, screen, truth, seeds if small else 1), keys)
     if "transport" in options.parts:
-        collect(networks, transport_rows(name, x, screen, truth, seeds if small else 1), keys)
+        collect(networks, transport_rows(name, x, screen, truth, seeds if small else 1, options.ways), keys)
     if "baselines" in options.parts:
         collect(networks, baseline_rows(name, x, screen, truth, seeds, slow=small), keys)
     if "held_out" in options.parts:
@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=["dag", "mid", "yeast", "fresh", "combos", "memory"])
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
     parser.add_argument("--folds", nargs="*", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--ways", nargs="*", help="which rows of the transport part; default all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks") / "results" / "perturbode")
     options = parser.parse_args()

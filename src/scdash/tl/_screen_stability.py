@@ -14,7 +14,7 @@ from scdash._keys import require_fit
 from scdash._logging import logger, step
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_sparsity import ScreenSparsity
-from scdash.matching._equilibrium_fit import Settings
+from scdash.matching._equilibrium_path import Settings
 from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.matching._screen_stability import (
     Selection,
