@@ -1,6 +1,7 @@
 """Vector fields dx/dt = f(x): pure torch, no AnnData."""
 
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
+from scdash.fields._compact import Compact
 from scdash.fields._mlp import Mlp
 from scdash.fields._perturbode import PerturbODE
 from scdash.fields._phoenix import Phoenix
@@ -8,6 +9,7 @@ from scdash.fields._sonode import Sonode
 
 __all__ = [
     "FIELDS",
+    "Compact",
     "Layer",
     "Mlp",
     "Params",

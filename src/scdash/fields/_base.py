@@ -8,12 +8,15 @@ its regulatory paths.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self, TypeAlias, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
 
 import torch
 from torch import Tensor
 
 from scdash._registry import Registry
+
+if TYPE_CHECKING:
+    from scdash.fields._compact import Compact
 
 Params: TypeAlias = dict[str, Tensor]
 Velocity: TypeAlias = Callable[[Tensor], Tensor]
@@ -97,6 +100,11 @@ class VectorField(ABC):
         """Rebuild a field from `config()`."""
         return cls(**config)
 
+    @classmethod
+    def sized(cls, n_genes: int, n_hidden: int | tuple[int, ...]) -> Self:
+        """Return a field for `n_genes` genes with hidden layers of the size asked for, where it has any."""
+        return cls(n_genes)  # type: ignore[call-arg]
+
     def structure(self) -> Params:
         """Return, by parameter, boolean masks (broadcastable, leading axis 1) of weights that may differ from zero.
 
@@ -130,6 +138,10 @@ class VectorField(ABC):
     def lift(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Turn gene states (models, batch, genes) into ODE states; second-order fields append a velocity."""
         return x
+
+    def compact(self, masks: Mapping[str, Tensor]) -> "Compact | None":
+        """Return the field on the weights that masks leave, if computing with these alone is faster; else None."""
+        return None
 
     def observe(self, params: Mapping[str, Tensor], state: Tensor) -> Tensor:
         """Return what is observed of ODE states (..., models, batch, state): (..., models, batch, genes)."""

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from scdash._errors import unknown
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
+from scdash.fields._compact import Compact, worth_it
+from scdash.fields._compact_modules import compact_modules
 
 ENCODERS = ("genes", "modules")
 
@@ -117,6 +119,11 @@ class Phoenix(VectorField):
         if self.encoder == "modules":
             return {}
         return {"U_sums": ~torch.eye(self.n_genes, dtype=torch.bool)[None]}
+
+    def compact(self, masks: Mapping[str, Tensor]) -> Compact | None:
+        """Return the field with hidden units on the weights left, where these are few enough of many."""
+        density = worth_it(masks) if self.encoder == "modules" else None
+        return None if density is None else compact_modules(self.n_genes, masks, density)
 
     def learning_rates(self) -> dict[str, float]:
         """Return the factor 5 of the gene multipliers v (released code)."""

@@ -4,10 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from scdash.fields import Phoenix
 from scdash.fitting._match import transition_settings
 from scdash.fitting._options import FitOptions
 from scdash.fitting._predictors import (
@@ -15,9 +13,9 @@ from scdash.fitting._predictors import (
     Floats,
     Predictor,
     constant,
-    field_predictor,
     held_out,
     no_change,
+    relaxation,
 )
 from scdash.fitting._problem import FitProblem
 from scdash.matching import (
@@ -58,12 +56,7 @@ WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the analogue forecast
 def trivial(problem: FitProblem, options: FitOptions) -> dict[str, Predictor]:
     """Return the predictors without any network that every fit is printed beside."""
     relaxing = fit_no_network(problem.series, settings=transition_settings(options))
-    none = {
-        "U_sums": torch.zeros(1, problem.n_genes, problem.n_genes),
-        "bias": torch.as_tensor(relaxing.bias, dtype=torch.float32)[None],
-        "v": torch.as_tensor(relaxing.rates, dtype=torch.float32)[None],
-    }
-    found = {"no network": field_predictor(Phoenix(problem.n_genes), none)}
+    found = {"no network": relaxation(relaxing.bias, relaxing.rates)}
     return found | {"constant": constant(problem.series), "no change": no_change}
 
 

@@ -13,7 +13,7 @@ from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
 from scdash.matching import LaggedScores, TransitionFit, lagged_scores
-from scdash.networks import HiddenEvidence, posterior_score, sparse_effects, sparse_relative_contribution
+from scdash.networks import HiddenEvidence, posterior_score, sparse_relative_contribution, strongest_effects
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def gather_evidence(
         genes=problem.series.genes,
     )
     without = int((np.diff(effects.indptr) == 0).sum())
+    listed = float(contribution.sum() / max(1, (np.diff(contribution.indptr) > 0).sum()))
     return Evidence(
         lagged=lagged,
         effects=effects,
@@ -75,6 +76,7 @@ def gather_evidence(
             "edges": float(effects.nnz),
             "network_density": effects.nnz / problem.n_genes**2,
             "out_degree": effects.nnz / max(1, len(np.unique(effects.indices))),
+            "effects_listed": listed,
             "genes": float(problem.n_genes),
             "genes_without_inputs": float(without),
             "evidence_auc": float(report.get("evidence_auc", np.nan)),
@@ -85,10 +87,10 @@ def gather_evidence(
 def _shares(field: VectorField, params: Params, model: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return relu(v) D and |D~| of one model."""
     one = {name: value[model : model + 1] for name, value in params.items()}
-    effect = sparse_effects(field, one)[0]
+    effect, totals = strongest_effects(field, one, by_gene=True)
     rates = field.rates(one)
     v = None if rates is None else rates[0].detach().cpu().numpy()
-    share = abs(sparse_relative_contribution(effect, v))
+    share = abs(sparse_relative_contribution(effect, v, totals))
     scaled = effect if v is None else sp.diags(v) @ effect
     found = sp.csr_matrix(scaled)
     found.eliminate_zeros()

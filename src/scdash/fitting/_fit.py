@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 
 from scdash.fields import Params, VectorField, zero_share
 from scdash.fitting._controls import data_figures, forecasts, refits, trivial
@@ -26,14 +25,16 @@ from scdash.fitting._predictors import (
     pair_errors,
     rollout_errors,
     stretch,
+    trajectory_table,
 )
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._report import report_text
-from scdash.fitting._start import make_field, matched_start, random_start
+from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
 from scdash.fitting._train import Trained, train_models
 from scdash.fitting._verdict import judge
 from scdash.matching import TransitionFit
+from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
 from scdash.sparsity import Sparsity
 
@@ -55,6 +56,7 @@ class DynamicsFit:
     fitted: Floats  # (rows, genes), scaled units: every state predicted from the start of its trajectory
     report: str
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # cells only
+    held_out: pd.DataFrame | None = None  # cells only: errors of every held-out trajectory
     slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -64,6 +66,10 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     began = perf_counter()
     plan = recipe(options)
     sparsity = build_sparsity(options, plan)
+    if sparsity.levels and options.n_models > 1:
+        raise ValueError(
+            f"n_models={options.n_models}: sparsity='posthoc' trains repeats of one model. Leave n_models at 1."
+        )
     first = returnable_from(sparsity, options, plan)
     _check_prior(problem, sparsity, plan)
     priors = model_priors(problem, options)
@@ -108,22 +114,8 @@ def _start(
     else:
         params, masks = random_start(field, replace(options, n_models=max(options.n_models, repeats))), {}
     if problem.regulators is not None:
-        masks = _restrict(field, params, masks, problem.regulators)
+        masks = restrict(field, params, masks, problem.regulators)
     return params, masks
-
-
-def _restrict(field: VectorField, params: Params, masks: Params, regulators: NDArray[np.int64]) -> Params:
-    """Mask the inputs of genes that can not regulate, in the first layer of every path."""
-    found = field.start_masks(params) | masks
-    allowed = torch.zeros(field.n_genes, dtype=torch.bool)
-    allowed[torch.as_tensor(regulators)] = True
-    for path in field.paths():
-        layer = path.layers[0]
-        inputs = allowed if path.inputs is None else torch.tensor([all(allowed[list(i)]) for i in path.inputs])
-        mask = layer.collapse(found[layer.parameter])
-        columns = inputs.repeat(mask.shape[-1] // len(inputs))  # second-order fields: positions, then velocities
-        found[layer.parameter] = layer.expand(mask & columns)
-    return found
 
 
 @dataclass(frozen=True)
@@ -178,11 +170,14 @@ def _assemble(
     predict = models.predictor(kept, plan.config.steps)
     others = _others(problem, options, models, matched, polished=polished)
     # re-drawn cells are for learning: errors are those of the trajectories as observed
-    controls = control_table(problem.series.originals(), {field.name: predict} | others, ahead=options.cells)
+    series, everyone = problem.series.originals(), {field.name: predict} | others
+    controls = control_table(series, everyone, ahead=options.cells)
     judged = options.cells and options.controls
     verdict = judge(controls, data_figures(problem, evidence.lagged)) if judged else None
     metrics = evidence.figures | _errors(controls)
     metrics["sparsity"] = float(zero_share(field, main)[0])
+    metrics["weight_sparsity"] = float(weight_sparsity(field, main)[0])
+    metrics["feature_sparsity"] = float(feature_sparsity(field, main)[0])
     metrics["epochs"] = float(trained.epochs)
     metrics["best_epoch"] = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
     metrics["solver_error"] = _solver_error(problem, models, main, plan)
@@ -191,7 +186,7 @@ def _assemble(
         "kept": "matching" if polished is False else "trained",
         "training": asdict(plan.config),
         "schedule": asdict(plan.schedule),
-        "lambdas": [] if options.lambdas is None else np.atleast_1d(options.lambdas).tolist(),
+        "sparsity_options": build_sparsity(options, plan).config(),
     }
     if levels is not None:
         settings["levels"] = levels
@@ -211,6 +206,7 @@ def _assemble(
         fitted=fitted_states(problem.series, predict),
         report=report_text(controls, metrics, evidence.report, polished=polished, verdict=verdict),
         verdict={} if verdict is None else verdict.as_dict(),
+        held_out=trajectory_table(series, everyone) if judged else None,
         slope=models.slope,
         settings=settings,
     )

@@ -28,6 +28,16 @@ def constant(series: TimeSeries) -> Predictor:
     return lambda start, times, code: np.broadcast_to(mean, (times.shape[1] - 1, *start.shape))
 
 
+def relaxation(bias: Floats, rates: Floats) -> Predictor:
+    """Predict dx/dt = rates * (bias - x), genes without any network, by its closed form."""
+
+    def predict(start: Floats, times: Floats, code: Codes) -> Floats:
+        gone = (times[:, 1:] - times[:, :1]).T[..., None]  # (k, b, 1)
+        return bias + (start - bias) * np.exp(-rates * gone)
+
+    return predict
+
+
 def no_change(start: Floats, times: Floats, code: Codes) -> Floats:
     """Predict the start state for ever."""
     return np.broadcast_to(start, (times.shape[1] - 1, *start.shape))
@@ -124,6 +134,20 @@ def control_table(series: TimeSeries, predictors: Mapping[str, Predictor], *, ah
         if ahead:
             row["five_ahead_mse"] = _mean(ahead_errors(series, predict, held))
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def trajectory_table(series: TimeSeries, predictors: Mapping[str, Predictor]) -> pd.DataFrame:
+    """Return the errors of every held-out trajectory: `predictor`, `trajectory`, `rollout_mse`, `five_ahead_mse`."""
+    held, rows = held_out(series), []
+    for code in np.unique(series.trajectory[series.rows_of(held)]):
+        own = series.select(series.trajectory == code)
+        for name, predict in predictors.items():
+            errors = {
+                "rollout_mse": _mean(rollout_errors(own, predict, held)),
+                "five_ahead_mse": _mean(ahead_errors(own, predict, held)),
+            }
+            rows.append({"predictor": name, "trajectory": series.names[code]} | errors)
     return pd.DataFrame(rows)
 
 

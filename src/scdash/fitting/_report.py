@@ -42,6 +42,11 @@ def report_text(
         f"Sparsity {metrics['sparsity']:.1%}; {int(metrics['edges'])} edges; {int(metrics['genes_without_inputs'])} of "
         f"{int(metrics['genes'])} genes have no input."
     )
+    if metrics.get("effects_listed", 1.0) < 0.999:
+        lines.append(
+            f"The network is too dense to be listed whole: the strongest regulators of every target are, which carry "
+            f"{metrics['effects_listed']:.0%} of the effects."
+        )
     if polished is not None and metrics["epochs"] > 0:
         kept = (
             "kept: held-out error fell by more than its noise" if polished else "not kept: no clear gain over matching"

@@ -9,6 +9,7 @@ from scdash.networks._effects import (
     sparse_effects,
     sparse_relative_contribution,
     spurious_sparsity,
+    strongest_effects,
     weight_sparsity,
 )
 from scdash.networks._module import DynamicsModel, module_from_entry, pack, unpack
@@ -31,6 +32,7 @@ __all__ = [
     "sparse_effects",
     "sparse_relative_contribution",
     "spurious_sparsity",
+    "strongest_effects",
     "unpack",
     "weight_sparsity",
 ]

@@ -53,7 +53,8 @@ class DynamicsModel(nn.Module):
         """Return dx/dt, (cells, genes) or (genes,); `t` is not used, the dynamics are autonomous."""
         z = ((x - self.minimum) / self.range).reshape(1, -1, x.shape[-1])
         params = dict(self.weights)
-        rate = self.field.velocity(params, self.field.lift(params, z))[..., : x.shape[-1]]
+        # what is observed is linear in the state in every field, so that its derivative is observed the same way
+        rate = self.field.observe(params, self.field.velocity(params, self.field.lift(params, z)))
         return rate.reshape(x.shape) * self.range
 
 

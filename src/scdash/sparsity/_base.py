@@ -105,9 +105,24 @@ class Sparsity:
     levels: tuple[float, ...] = ()
     repeats: int = 1
 
+    @property
+    def has_strength(self) -> bool:
+        """Whether a penalty or a proximal step grows with `lambdas`, so that a path over lambda makes sense."""
+        return self.penalty is not _no_penalty or self.prox is not _no_prox
+
+    @property
+    def zeros_from_training(self) -> bool:
+        """Whether training itself, or pruning after it, makes the zeros, so that it begins with a dense network."""
+        return self.has_strength or bool(self.levels)
+
     def amount(self, epoch: int) -> float:
         """Return the share of the remaining weights to prune before training `epoch`; 0 is none."""
         return 0.0 if self.score is None else self.schedule.amount(epoch)
+
+    @property
+    def plain(self) -> bool:
+        """Whether weights are trained as they are: no gate, penalty or proximal step that looks at whole matrices."""
+        return (self.gate, self.penalty, self.prox) == (_no_gate, _no_penalty, _no_prox)
 
     def last_pruning_epoch(self, max_epochs: int) -> int:
         """Return the last epoch before `max_epochs` that begins with a pruning, 0 if there is none."""

@@ -11,15 +11,24 @@ def remove_lowest(score: Tensor, mask: Tensor, count: Tensor, *, tie: Tensor | N
 
     Equal scores are ordered by `tie` (lower goes first), then by place: the result does not depend on the device.
     """
-    models = len(score)
-    keys = torch.where(mask, score, torch.inf).reshape(models, -1)
-    if tie is None:
-        order = keys.argsort(dim=1, stable=True)
-    else:
-        by_tie = torch.where(mask, tie.to(score.dtype), torch.inf).reshape(models, -1).argsort(dim=1, stable=True)
-        order = by_tie.gather(1, keys.gather(1, by_tie).argsort(dim=1, stable=True))
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(keys.shape[1], device=order.device).expand_as(order))
-    return mask & (rank >= count.to(rank.device)[:, None]).reshape(mask.shape)
+    kept = mask.clone(memory_format=torch.contiguous_format)
+    for model, number in enumerate(count.tolist()):
+        if number > 0:
+            flat, left = kept[model].view(-1), mask[model].reshape(-1).nonzero().squeeze(1)
+            ties = None if tie is None else tie[model].reshape(-1)[left].to(score.dtype)
+            flat[left[_lowest(score[model].reshape(-1)[left], ties, number)]] = False
+    return kept
+
+
+def _lowest(score: Tensor, tie: Tensor | None, number: int) -> Tensor:
+    """Return the places of the `number` lowest scores; only those that equal the last of them are sorted further."""
+    if number >= len(score):
+        return torch.arange(len(score), device=score.device)
+    last = score.kthvalue(number).values
+    below, equal = (score < last).nonzero().squeeze(1), (score == last).nonzero().squeeze(1)
+    if tie is not None:
+        equal = equal[tie[equal].argsort(stable=True)]
+    return torch.cat([below, equal[: number - len(below)]])
 
 
 def share_of_remaining(mask: Tensor, amount: float | Tensor) -> Tensor:

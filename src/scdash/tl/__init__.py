@@ -21,6 +21,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_predict": ["predict"],
         "_sbnn": ["sbnn"],
         "_sbnn_tsne": ["latent_tsne"],
+        "_sparsity_path": ["sparsity_path"],
         "_srrr": ["srrr"],
         "_stability": ["stability"],
     },
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from scdash.tl._predict import predict
     from scdash.tl._sbnn import sbnn
     from scdash.tl._sbnn_tsne import latent_tsne
+    from scdash.tl._sparsity_path import sparsity_path
     from scdash.tl._srrr import srrr
     from scdash.tl._stability import stability
 
@@ -61,6 +63,7 @@ __all__ = [
     "predict",
     "predict_perturbations",
     "sbnn",
+    "sparsity_path",
     "srrr",
     "stability",
 ]

@@ -15,19 +15,19 @@ from scdash.tl._store import check_key, store
 
 def fit_dynamics(
     adata: Any,
-    model: Literal["phoenix", "mlp", "sonode", "perturbode"] = "phoenix",
+    model: str = "phoenix",
     *,
     sparsity: str | Sparsity = "dash",
     encoder: Literal["genes", "modules"] = "genes",
-    start: Literal["matching", "random"] = "matching",
+    start: Literal["auto", "matching", "random"] = "auto",
     prior: Any = None,
     coregulation: Any = None,
-    lambdas: float | tuple[float, float] | Literal["cv"] | None = None,
+    lambdas: float | tuple[float, ...] | Literal["cv"] | None = None,
     scale: Literal["matched", "paper"] = "matched",
     missing: Literal["mean", "zero"] = "mean",
     schedule: GeometricSchedule | None = None,
     regulators: Any = None,
-    n_hidden: int = 40,
+    n_hidden: int | tuple[int, ...] = 40,
     n_models: int = 1,
     time_key: str = "dpt_pseudotime",
     trajectory_key: str | None = None,
@@ -68,17 +68,20 @@ def fit_dynamics(
     adata
         Cells that have been through `scdash.pp`, bins from `scdash.pp.trajectories`, or samples of a time course.
     model
-        "phoenix", "mlp" (a plain neural ODE), "sonode" (second order), or "perturbode" for a perturbation screen: the
-        equilibrium fit of `scdash.tl.fit_perturbode` with its defaults, which takes `perturbation_key`, `control`,
-        `prior`, `layer`, `mask_var`, `key_added`, `rng` and `copy` from here and has no use for the other arguments.
+        "phoenix", "mlp" (a plain neural ODE), "sonode" (second order), a field registered with
+        `scdash.fields.FIELDS`, or "perturbode" for a perturbation screen: the equilibrium fit of
+        `scdash.tl.fit_perturbode` with its defaults, which takes `perturbation_key`, `control`, `prior`, `layer`,
+        `mask_var`, `key_added`, `rng` and `copy` from here, refuses `sparsity` and has no use for the other arguments.
     sparsity
         "dash" (prior and weights), "imp" (weights), "bio" (prior), "posthoc" (train dense, prune, fine-tune; the level
-        by the one-standard-error rule), "none", a penalty ("l0", "cnode", "pathreg", "lassonet", "group_lasso") or a
+        by the one-standard-error rule), "none", a penalty ("l0", "cnode", "pathreg"; "lassonet" and "group_lasso" on
+        "mlp" and "sonode" alone), a method registered with `scdash.sparsity.SPARSITIES` or a
         `scdash.sparsity.Sparsity`. "dash" without a prior has nothing to add and prunes by magnitude.
     encoder
         "genes": every gene is its own unit, U is the network. "modules": the paper's `n_hidden` units.
     start
-        "matching" (convex, see above) or "random" weights.
+        "matching" (convex, see above) or "random" weights. "auto": matching for PHOENIX, except with methods that make
+        their zeros in training and so begin dense (penalties, "posthoc"); random for other models.
     prior
         Edges believed before seeing the data: DataFrame(source, target[, weight]), or the name of a `varp` entry in
         which row regulates column. Unsigned weights count as +1. What can not be used is reported.
@@ -86,8 +89,10 @@ def fit_dynamics(
         DataFrame(source, target[, weight]) of gene pairs that act together (symmetric); None: the regulators that
         share targets in the prior, :math:`|A||A|^\top`. Used by DASH's first layer (`encoder="modules"`) only.
     lambdas
-        Weight of the prior in DASH's scores, one number or (first layer, second layer); "cv" runs
-        `scdash.tl.cross_validate` first. None: .5 and .95 (`scale="matched"`), .05 and .01 (`scale="paper"`).
+        DASH: weight of the prior in the scores, one number or (first layer, second layer); "cv" runs
+        `scdash.tl.cross_validate` first. None: .5 and .95 (`scale="matched"`), .05 and .01 (`scale="paper"`). Penalties:
+        their strength, one number, or (gates, weights) for "pathreg"; `scdash.tl.sparsity_path` tries many. None: the
+        method's default.
     scale
         "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
     missing
@@ -98,7 +103,7 @@ def fit_dynamics(
     regulators
         Genes that may regulate: a boolean `var` column or a list of names; None: all.
     n_hidden
-        Hidden units of "modules", "mlp" and "sonode".
+        Hidden units of "modules"; for "mlp" and "sonode" the sizes of the hidden layers, one number for two of them.
     n_models
         Further models are trained in one stack, each with another part of the prior hidden: they show how stable each
         edge is (`selection_frequency`) and how much evidence the data hold (`evidence_auc`).
@@ -139,7 +144,7 @@ def fit_dynamics(
         Further settings of training, e.g. `{"learning_rate": 1e-3, "batch_size": 28, "window": 1, "patience": 40,
         "steps": 4, "adjoint": False, "checkpoint_every": 10}`.
     sparsity_options
-        Further settings of the sparsity method, e.g. `{"lam": 1e-3}`.
+        Further settings of the sparsity method, e.g. `{"reduction": "sum"}` for "pathreg".
     rng
         Seed or numpy Generator; results are reproducible bit for bit on a CPU.
     device
@@ -184,6 +189,11 @@ def fit_dynamics(
     """
     check_key(key_added)
     if model == "perturbode":
+        if sparsity != "dash":
+            raise ValueError(
+                f"sparsity={_name(sparsity)!r} does not apply to model='perturbode': its network comes from a lasso on "
+                "steady states, with a strength chosen on held-out perturbations. Leave sparsity out."
+            )
         return fit_perturbode(
             adata,
             perturbation_key=perturbation_key or "perturbation",
@@ -201,7 +211,7 @@ def fit_dynamics(
     train = dict(training or {}) | {"tau": tau, "solver": solver}
     if max_epochs is not None:
         train["max_epochs"] = max_epochs
-    with step(f"fitting dynamics ({model}, sparsity {_name(sparsity)}, start {start})") as added:
+    with step(f"fitting dynamics ({model}, sparsity {_name(sparsity)})") as added:
         inputs = read_inputs(
             adata,
             layer=layer,

@@ -153,7 +153,7 @@ def read_inputs(
         columns=columns,
         cells=cells or binned,
         prior=aligned,
-        regulators=_regulators(adata, regulators, values.genes),
+        regulators=None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators"),
         coregulation=together,
         cell_position=position,
         lineage=lineage,
@@ -236,19 +236,15 @@ def _scaled_states(series: TimeSeries) -> tuple[TimeSeries, NDArray[np.float64],
     return replace(series, states=(series.states - low) / width), low, width
 
 
-def _regulators(adata: Any, regulators: Any, genes: pd.Index) -> NDArray[np.int64] | None:
-    """Return the positions of regulators among the modelled genes, from a var column or a list of names."""
-    if regulators is None:
-        return None
-    if isinstance(regulators, str):
-        if regulators not in adata.var:
-            raise KeyError(
-                f"regulators={regulators!r} is not a column of adata.var.{suggest(regulators, adata.var.columns)}"
-            )
-        chosen = adata.var_names[adata.var[regulators].astype(bool).to_numpy()]
+def flag_genes(adata: Any, chosen: Any, genes: pd.Index, argument: str) -> NDArray[np.int64]:
+    """Return the positions of chosen genes among the modelled ones, from a boolean var column or a list of names."""
+    if isinstance(chosen, str):
+        if chosen not in adata.var:
+            raise KeyError(f"{argument}={chosen!r} is not a column of adata.var.{suggest(chosen, adata.var.columns)}")
+        names = adata.var_names[adata.var[chosen].astype(bool).to_numpy()]
     else:
-        chosen = adata.var_names[gene_indices(adata, list(regulators), "regulators")]
-    found = np.flatnonzero(genes.isin(chosen))
+        names = adata.var_names[gene_indices(adata, list(chosen), argument)]
+    found = np.flatnonzero(genes.isin(names))
     if not len(found):
-        raise ValueError(f"regulators: none of the {len(chosen)} regulators is among the {len(genes)} modelled genes.")
+        raise ValueError(f"{argument}: none of the {len(names)} is among the {len(genes)} modelled genes.")
     return found

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from scdash._denormals import flushed_denormals
 from scdash._errors import NonFiniteError
 from scdash._logging import logger, progress_bar
 from scdash.fields import VectorField, zero_share
@@ -16,8 +17,9 @@ from scdash.training._adam import adam_step
 from scdash.training._checkpoint import read_checkpoint, write_checkpoint
 from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples, epoch_batches
-from scdash.training._loss import data_loss, evaluate, predict, prior_loss
+from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
 from scdash.training._state import TrainState
+from scdash.training._workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,17 @@ class TrainResult:
 
 
 def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> TrainState:
-    """Return the state before the first epoch; masks default to the field's own and are applied to `params`."""
+    """Return the state before the first epoch; masks default to the field's own and are applied to `params`.
+
+    `params` may hold the method's own parameters (gates), as in a state that was trained before.
+    """
     models = len(next(iter(params.values())))
     generator = torch.Generator().manual_seed(problem.seed)
     device = next(iter(params.values())).device
     extra = problem.sparsity.extra_parameters(problem.field, models, generator)
-    params = {k: v.detach().clone() for k, v in (params | {k: v.to(device) for k, v in extra.items()}).items()}
+    drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
+    every = params | drawn
+    params = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in every.items()}
     full = problem.field.start_masks(params)
     full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
     memory = {k: v.to(device) for k, v in problem.sparsity.start(problem.field, params, generator).items()}
@@ -82,7 +89,10 @@ def train(
         state = found
     interrupted = False
     try:
-        with progress_bar(problem.config.max_epochs, description, progress=progress) as bar:
+        with (
+            flushed_denormals(),
+            progress_bar(problem.config.max_epochs, description, progress=progress) as bar,
+        ):
             bar.update(state.epoch)
             while state.epoch < problem.config.max_epochs and bool(_active(problem, state).any()):
                 run_epoch(problem, state)
@@ -107,13 +117,17 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     active = _active(problem, state)
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
+    work = Workspace.of(problem.field, problem.sparsity, state)
     for rows, weight in epoch_batches(problem.train, len(state.rate), config.batch_size, problem.seed, epoch):
-        losses.append(_train_batch(problem, state, rows, weight, active, generator))
+        losses.append(_train_batch(problem, state, work, rows, weight, active, generator))
     trained = torch.stack(losses).mean(0)
+    evaluated = problem.sparsity.gate(work.field, work.params, None)
+    loss, error = evaluate_with_error(work.field, evaluated, problem.validation, config)
+    work.write_back(state)
     gated = problem.sparsity.gate(problem.field, state.params, None)
-    loss = evaluate(problem.field, gated, problem.validation, config)
     _check_finite(problem, state, loss)
-    _observe(problem, state, loss, active)
+    _keep_best(problem, state, loss, error, active)
+    _lower_rates(config, state, loss)
     sparsity = zero_share(problem.field, gated)
     for model in range(len(state.rate)):
         if active[model]:
@@ -131,34 +145,40 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
 
 
 def _train_batch(
-    problem: Problem, state: TrainState, rows: Tensor, weight: Tensor, active: Tensor, generator: torch.Generator
+    problem: Problem,
+    state: TrainState,
+    work: Workspace,
+    rows: Tensor,
+    weight: Tensor,
+    active: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
-    config, device = problem.config, state.rate.device
-    leaves = {name: p.detach().requires_grad_() for name, p in state.params.items()}
-    gated = problem.sparsity.gate(problem.field, leaves, generator)
+    config, device, field = problem.config, state.rate.device, work.field
+    leaves = {name: p.detach().requires_grad_() for name, p in work.params.items()}
+    gated = problem.sparsity.gate(field, leaves, generator)
     start, times, targets = problem.train.batch(rows.to(device))
-    loss = data_loss(predict(problem.field, gated, start, times, config), targets, weight.to(device))
+    loss = data_loss(predict(field, gated, start, times, config), targets, weight.to(device))
     objective = loss
     if config.tau < 1 and problem.adjacency is not None:
-        objective = config.tau * loss + (1 - config.tau) * prior_loss(problem.field, gated, start, problem.adjacency)
-    penalty = problem.sparsity.penalty(problem.field, leaves)
+        objective = config.tau * loss + (1 - config.tau) * prior_loss(field, gated, start, problem.adjacency)
+    penalty = problem.sparsity.penalty(field, leaves)
     if penalty is not None:
         objective = objective + penalty
     gradients = torch.autograd.grad(objective.sum(), list(leaves.values()), allow_unused=True)
     used = {name: g for (name, g) in zip(leaves, gradients, strict=True) if g is not None}
-    for name, mask in state.masks.items():
+    for name, mask in work.masks.items():
         if name in used:
             used[name] = used[name] * mask
     state.step += 1
     factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
     rates = {name: state.rate * factors.get(name, 1.0) * active for name in used}
-    before = {name: state.params[name].clone() for name in used} if not bool(active.all()) else None
-    adam_step(state.params, used, state.moments, state.step, rates)
-    problem.sparsity.prox(problem.field, state.params, state.rate)
+    before = {name: work.params[name].clone() for name in used} if not bool(active.all()) else None
+    adam_step(work.params, used, work.moments, state.step, rates)
+    problem.sparsity.prox(field, work.params, state.rate)
     if before is not None:  # a proximal step would go on shrinking models that have stopped
         for name, old in before.items():
-            state.params[name][~active] = old[~active]
-    _apply(state.params, state.masks)
+            work.params[name][~active] = old[~active]
+    _apply(work.params, work.masks)
     return loss.detach()
 
 
@@ -167,21 +187,39 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
         problem.field, state.params, state.masks, state.memory, amount, problem.prior
     )
     state.masks, state.memory = dict(masks), dict(memory)
+    state.pruned_at, state.compact = state.epoch, None
     _apply(state.params, state.masks)
+    for name, mask in state.masks.items():  # changes no result, and keeps decaying moments from becoming denormal
+        for moment in state.moments.get(name, ()):
+            moment.mul_(mask)
     state.rate = torch.full_like(state.rate, problem.config.learning_rate)
     state.plateau_best, state.plateau_bad = torch.full_like(state.plateau_best, torch.inf), state.plateau_bad * 0
 
 
-def _observe(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) -> None:
-    """Keep the best models and lower learning rates on plateaus, each model for itself."""
-    config = problem.config
-    if state.epoch >= problem.returnable_from:
-        better = active & (loss < state.best_loss)
-        state.best_loss = torch.where(better, loss, state.best_loss)
-        state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
-        for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
-            for name, value in current.items():
-                kept[name][better] = value[better]
+def _keep_best(problem: Problem, state: TrainState, loss: Tensor, error: Tensor, active: Tensor) -> None:
+    """Keep the best model since the last harmless pruning, each model of the stack for itself.
+
+    With a tolerance of 0 that is the lowest validation loss of all; with 1 it is the rule of one standard error by which
+    the paper chooses the sparsity of post-hoc pruning (Hastie et al.), applied along the schedule.
+    """
+    if state.epoch < problem.returnable_from:
+        return
+    allowed = state.lowest + problem.config.tolerance * state.lowest_error
+    sparser = state.best_epoch < state.pruned_at
+    better = active & (loss < torch.where(sparser, allowed, state.best_loss))
+    state.best_loss = torch.where(better, loss, state.best_loss)
+    state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
+    for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
+        for name, value in current.items():
+            kept[name][better] = value[better]
+    lower = active & (loss < state.lowest)
+    state.lowest = torch.where(lower, loss, state.lowest)
+    state.lowest_error = torch.where(lower, error, state.lowest_error)
+    state.lowest_epoch = torch.where(lower, state.epoch, state.lowest_epoch)
+
+
+def _lower_rates(config: TrainConfig, state: TrainState, loss: Tensor) -> None:
+    """Lower learning rates on plateaus, each model for itself."""
     if (plateau := config.plateau) is not None:
         gained = loss < state.plateau_best - plateau.threshold
         state.plateau_best = torch.where(gained, loss, state.plateau_best)
@@ -195,7 +233,7 @@ def _observe(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) 
 
 def _active(problem: Problem, state: TrainState) -> Tensor:
     """Return which models still train: those that improved within `patience` epochs, counted once they may be kept."""
-    since = state.best_epoch.clamp_min(problem.returnable_from)
+    since = state.lowest_epoch.clamp_min(problem.returnable_from)
     return state.epoch - since <= problem.config.patience
 
 

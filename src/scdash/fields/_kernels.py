@@ -1,0 +1,68 @@
+"""Loops that no library has: compiled on first use by numba, which scanpy brings along. All arrays are C-contiguous."""
+
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+
+def _times(start: Any, index: Any, values: Any, x: Any, out: Any) -> None:
+    """Set out = M x for CSR M: a row of x is a vector of states, so the inner loop is one vector operation."""
+    width = x.shape[1]
+    for row in range(len(start) - 1):
+        for b in range(width):
+            out[row, b] = 0
+        for place in range(start[row], start[row + 1]):
+            weight, column = values[place], index[place]
+            for b in range(width):
+                out[row, b] += weight * x[column, b]
+
+
+def _sampled(start: Any, index: Any, left: Any, right: Any, out: Any) -> None:
+    """Set out to the entries of left right^T at the places of M: the gradient of its values."""
+    width = left.shape[1]
+    for row in range(len(start) - 1):
+        for place in range(start[row], start[row + 1]):
+            column, total = index[place], left.dtype.type(0)
+            for b in range(width):
+                total += left[row, b] * right[column, b]
+            out[place] = total
+
+
+def _hill(x: Any, genes: Any, out: Any) -> None:
+    """Set out to phi_S of some genes (rows of x)."""
+    width, half, one = x.shape[1], x.dtype.type(0.5), x.dtype.type(1)
+    for row in range(len(genes)):
+        gene = genes[row]
+        for b in range(width):
+            centred = x[gene, b] - half
+            out[row, b] = centred / (abs(centred) + one)
+
+
+def _add_hill_gradient(phi: Any, sums: Any, prods: Any, genes: Any, out: Any) -> None:
+    """Add the derivative by x: phi_S' = (1 - |phi_S|)^2, phi_P' = phi_S' / (1 + phi_S)."""
+    width, one = phi.shape[1], phi.dtype.type(1)
+    for row in range(len(genes)):
+        gene = genes[row]
+        for b in range(width):
+            value = phi[row, b]
+            slope = one - abs(value)
+            out[gene, b] += slope * slope * (sums[row, b] + prods[row, b] / (one + value))
+
+
+@cache
+def kernels() -> SimpleNamespace:
+    """Return the compiled loops `times`, `sampled`, `hill`, `add_hill_gradient`."""
+    from numba import njit
+
+    # sums may be reordered, which vectorises them; NaN and infinity must stay what they are: training checks for them
+    fast = {"reassoc", "contract", "nsz", "arcp"}
+    names = {"times": _times, "sampled": _sampled, "hill": _hill, "add_hill_gradient": _add_hill_gradient}
+
+    def compiled(*, cache: bool) -> SimpleNamespace:
+        wrap = njit(nogil=True, cache=cache, fastmath=fast, error_model="numpy")
+        return SimpleNamespace(**{name: wrap(function) for name, function in names.items()})
+
+    try:
+        return compiled(cache=True)
+    except RuntimeError:  # neither the package's folder nor a home to keep compiled code in
+        return compiled(cache=False)

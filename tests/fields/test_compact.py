@@ -1,0 +1,91 @@
+"""The field on the weights left by pruning computes what the whole field does, gradients included."""
+
+import pytest
+import torch
+
+from scdash.fields import Phoenix, VectorField, _compact, _support
+from scdash.sparsity import prune_to
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_compact, "LARGE", 0)
+    monkeypatch.setattr(_compact, "DENSE", 1.0)
+
+
+@pytest.fixture(params=["mkl", "own"])
+def product(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "own":
+        monkeypatch.setattr(_support.torch.backends.mkl, "is_available", lambda: False)
+
+
+def pruned(models: int = 2, n: int = 9, m: int = 5) -> tuple[VectorField, dict, dict]:
+    field = Phoenix(n, encoder="modules", n_hidden=m)
+    generator = torch.Generator().manual_seed(3)
+    params = field.init(models, generator, torch.float64)
+    params = {name: torch.randn(p.shape, generator=generator, dtype=p.dtype) for name, p in params.items()}
+    # models differ in how much is left
+    params, masks = prune_to(field, params, torch.linspace(0.5, 0.8, models))
+    # a unit that reaches no gene, a gene that nothing reads, a gene without inputs
+    for name, cut in (
+        ("U_sums", (..., slice(None), 0)),
+        ("W_sums", (..., 4)),
+        ("W_prods", (..., 4)),
+        ("U_prods", (..., 2, slice(None))),
+    ):
+        masks[name][cut] = False
+    return field, {name: p * masks[name] if name in masks else p for name, p in params.items()}, masks
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_velocity_and_gradients_are_those_of_the_whole_field(models: int, product: None) -> None:
+    field, params, masks = pruned(models)
+    compact = field.compact(masks)
+    x = torch.rand(models, 4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for one, weights in ((field, params), (compact.field, compact.gather(params))):
+        leaves = {name: p.detach().clone().requires_grad_() for name, p in weights.items()}
+        start = x.clone().requires_grad_()
+        velocity = one.velocity(leaves, one.lift(leaves, start))
+        again = one.velocity(leaves, one.lift(leaves, start + 0.1 * velocity))  # through two evaluations
+        gradients = torch.autograd.grad((again**2).sum(), [start, *leaves.values()])
+        found.append((again, gradients[0], dict(zip(leaves, gradients[1:], strict=True))))
+    (whole, by_x, by_weights), (small, small_x, small_weights) = found
+    torch.testing.assert_close(small, whole)
+    torch.testing.assert_close(small_x, by_x)
+    spread = {name: torch.zeros_like(p) for name, p in params.items()}
+    compact.scatter(small_weights, spread)
+    for name, gradient in by_weights.items():
+        torch.testing.assert_close(spread[name], gradient * masks[name] if name in masks else gradient)
+
+
+def test_gathered_weights_go_back_where_they_were() -> None:
+    field, params, masks = pruned()
+    compact = field.compact(masks)
+    empty = {name: torch.zeros_like(p) for name, p in params.items()}
+    compact.scatter(compact.gather(params), empty)
+    assert all(torch.equal(empty[name], params[name]) for name in params)
+
+
+def test_genes_that_no_unit_reads_and_units_that_reach_no_gene_are_not_computed() -> None:
+    field, _, masks = pruned(1)
+    (layout,) = field.compact(masks).field.layouts
+    assert 4 not in layout.genes
+    assert 0 not in layout.encoders[0].support.forward.index
+
+
+def test_small_or_dense_networks_stay_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    field, _, masks = pruned(1)
+    monkeypatch.setattr(_compact, "DENSE", 0.1)
+    assert field.compact(masks) is None
+    monkeypatch.setattr(_compact, "DENSE", 1.0)
+    monkeypatch.setattr(_compact, "LARGE", 1000)
+    assert field.compact(masks) is None
+    assert Phoenix(4).compact({}) is None
+
+
+def test_not_a_number_is_passed_on(product: None) -> None:
+    field, params, masks = pruned(1)
+    compact = field.compact(masks)
+    x = torch.full((1, 2, 9), torch.nan, dtype=torch.float64)
+    assert bool(torch.isnan(compact.field.velocity(compact.gather(params), x)).all())
