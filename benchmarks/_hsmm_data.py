@@ -83,7 +83,10 @@ def predictions(bins: Any) -> dict[str, NDArray[np.float64]]:
         times = torch.tensor([0.0, (last - first) * HORIZON / BINS])
         return np.asarray(rollout(model, start, times)[-1, 0].numpy())
 
-    return {"next": np.stack([predict(b - 1, b) for b in HELD_OUT]), "from 0": np.stack([predict(0, b) for b in HELD_OUT])}
+    return {
+        "next": np.stack([predict(b - 1, b) for b in HELD_OUT]),
+        "from 0": np.stack([predict(0, b) for b in HELD_OUT]),
+    }
 
 
 def error(guess: NDArray[np.float64], means: NDArray[np.float64]) -> float:

@@ -114,7 +114,8 @@ def verdict(table: pd.DataFrame) -> str:
     by = {str(fit): set(part["pathway"]) for fit, part in known.groupby("fit", sort=False)}
     fake = set().union(*(found for fit, found in by.items() if "shuffled" in fit or "out-degree" in fit))
     lines = [
-        f"{fit}: {', '.join(sorted(found))}" + ("" if found - fake else " (a shuffled prior or the out-degree does so too)")
+        f"{fit}: {', '.join(sorted(found))}"
+        + ("" if found - fake else " (a shuffled prior or the out-degree does so too)")
         for fit, found in by.items()
         if not fit.startswith(CONTROL) and "shuffled" not in fit
     ]

@@ -58,7 +58,9 @@ def tell(errors: pd.DataFrame, known: pd.DataFrame, knocked: pd.DataFrame) -> No
     single = errors[errors["seed"].str.isdigit()]
     print("\nMean and spread over seeds")
     print(single.groupby("model", sort=False)[["next", "from 0", "cpu_seconds"]].agg(["mean", "std"]).to_string(**show))
-    print("\nGene sets: corrected p (Bonferroni) of known biology, sets at 5 %, agreement of seeds (top 20; chance 0.5)")
+    print(
+        "\nGene sets: corrected p (Bonferroni) of known biology, sets at 5 %, agreement of seeds (top 20; chance 0.5)"
+    )
     print(known.to_string(index=False, **show))
     print("\nKnock-outs: mean change of muscle genes at the end of the path, in ranges; rank among all regulators")
     print(knocked.to_string(index=False, **show))
