@@ -13,6 +13,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 HERE = Path(__file__).parent
 # Table 1 and appendix tables of the paper, and the figures of the issue: (sparsity %, balanced accuracy %, MSE 1e-3)
@@ -115,9 +116,10 @@ def jobs(seeds: int, *, quick: bool) -> list[Any]:
     """Return all runs as joblib calls, the longest first."""
     three, many = tuple(range(3)), range(1 if quick else seeds)
     noises = (0.05,) if quick else (0.05, 0.0, 0.1)
-    calls: list[Any] = [
-        joblib.delayed(paper_stack)(((noise, 0.05),), ("dash", "imp", "bio"), three) for noise in noises
-    ]
+    calls: list[Any] = []
+    for noise in noises:
+        calls.append(joblib.delayed(paper_stack)(((noise, 0.05),), ("imp", "bio"), three))
+        calls.append(joblib.delayed(paper_stack)(((noise, 0.05),), ("dash",), tuple(many) if noise == 0.05 else three))
     if not quick:
         calls.append(joblib.delayed(paper_stack)(((0.05, 0.0), (0.05, 0.1), (0.05, 0.2)), ("dash",), three))
     calls.append(joblib.delayed(paper_stack)(((0.05, 0.05),), ("posthoc",), (0,) if quick else three))
@@ -151,23 +153,39 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def keep(runs: pd.DataFrame) -> pd.DataFrame:
+    """Write finished runs at once, in place of older ones of the same kind, and return all."""
+    path = HERE / "sim350_runs.csv"
+    key = ["strategy", "noise", "moved", "seed"]
+    known = pd.concat([pd.read_csv(path), runs], ignore_index=True) if path.exists() else runs
+    known = known.drop_duplicates(key, keep="last").sort_values(key).reset_index(drop=True)
+    known.to_csv(path, index=False, float_format="%.6g")
+    return known
+
+
 def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one noise level, one seed of the default")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument("--only", default="", help="run only jobs whose label holds this text, e.g. 'default'")
+    parser.add_argument(
+        "--only", default="", help="run only jobs whose arguments hold this text, e.g. 'posthoc'; other rows stay"
+    )
     args = parser.parse_args()
     os.environ.setdefault("SCDASH_REFERENCE_DATA", str(HERE.parents[1] / "shared" / "data"))
     os.environ["OMP_NUM_THREADS"] = "1"
     began = time.perf_counter()
     calls = [c for c in jobs(args.seeds, quick=args.quick) if args.only in str(c[1:])]
-    found = joblib.Parallel(n_jobs=args.workers, verbose=1)(calls)
-    runs = pd.DataFrame([row for part in found for row in (part if isinstance(part, list) else [part])])
+    finished = joblib.Parallel(n_jobs=args.workers, return_as="generator_unordered")(calls)
+    runs = pd.DataFrame()
+    for part in tqdm(finished, total=len(calls)):
+        runs = pd.concat([runs, pd.DataFrame(part if isinstance(part, list) else [part])], ignore_index=True)
+        if not args.quick:
+            keep(runs)
+    runs = runs if args.quick else keep(runs)
     table = summarise(runs)
-    if not args.quick and not args.only:
-        runs.to_csv(HERE / "sim350_runs.csv", index=False, float_format="%.6g")
+    if not args.quick:
         table.to_csv(HERE / "sim350.csv", index=False, float_format="%.6g")
     show = table.copy()
     for name in [c.removesuffix("_mean") for c in table.columns if c.endswith("_mean")]:
@@ -178,7 +196,8 @@ def main() -> None:
             for m, s in zip(mean, sd, strict=True)
         ]
     print(show.to_string(index=False))
-    print(f"whole table in {time.perf_counter() - began:.0f} s on {args.workers} workers")
+    print(f"{len(calls)} jobs in {time.perf_counter() - began:.0f} s on {args.workers} workers")
+    print(f"all rows of the table: {runs['cpu_seconds'].sum():.0f} CPU seconds")
 
 
 if __name__ == "__main__":

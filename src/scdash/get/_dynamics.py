@@ -86,6 +86,7 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, for cells, a dict: `supports_network`
     (whether the model beats the best model without a network AND every set of random regulators on whole held-out
     stretches), `text`, `best_without_network` (its name) and `figures`. It is empty where there were no controls.
+    `uns[key]["held_out"]` has the errors of every held-out trajectory.
 
     Raises
     ------
