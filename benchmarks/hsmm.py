@@ -28,11 +28,15 @@ BEST = 10  # sets kept by score and collection
 
 def main(seeds: int, n_starts: int, n_jobs: int, *, out: Path, cache: Path | None) -> None:
     """Run everything, write the tables, print them."""
-    import scdash
-
     call = joblib.delayed(kept_fit)
     runs = product(range(seeds), STRATEGIES)
-    results = joblib.Parallel(n_jobs=n_jobs, verbose=5)(call(name, seed, n_starts, cache) for seed, name in runs)
+    report(joblib.Parallel(n_jobs=n_jobs, verbose=5)(call(name, seed, n_starts, cache) for seed, name in runs), out)
+
+
+def report(results: tables.Results, out: Path) -> None:
+    """Write and print the tables of finished fits."""
+    import scdash
+
     scdash.settings.verbosity = 0
     adata = cells()
     errors = tables.error_table(results, training_bins(adata), plain_means(adata))
