@@ -206,7 +206,7 @@ def _assemble(
         fitted=fitted_states(problem.series, predict),
         report=report_text(controls, metrics, evidence.report, polished=polished, verdict=verdict),
         verdict={} if verdict is None else verdict.as_dict(),
-        held_out=trajectory_table(series, everyone) if judged else None,
+        held_out=trajectory_table(series, everyone) if options.cells else None,
         slope=models.slope,
         settings=settings,
     )
