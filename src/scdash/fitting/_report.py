@@ -18,6 +18,7 @@ def report_text(
     prior: Mapping[str, Any],
     *,
     polished: bool | None,
+    interrupted: bool = False,
     verdict: Verdict | None = None,
 ) -> str:
     """Put a fit into words.
@@ -32,6 +33,8 @@ def report_text(
         What became of the prior: `kept`, `doubted`, `added`, `evidence_auc`.
     polished
         Whether training as an ODE was kept over the matched start; None if there was no matched start.
+    interrupted
+        Whether training was ended from the keyboard.
     verdict
         What the controls say about the network (cells).
     """
@@ -42,6 +45,8 @@ def report_text(
         f"Sparsity {metrics['sparsity']:.1%}; {int(metrics['edges'])} edges; {int(metrics['genes_without_inputs'])} of "
         f"{int(metrics['genes'])} genes have no input."
     )
+    if interrupted:
+        lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
     if metrics.get("effects_listed", 1.0) < 0.999:
         lines.append(
             f"The network is too dense to be listed whole: the strongest regulators of every target are, which carry "
