@@ -39,7 +39,7 @@ def run_gates(noise: float, moved: float, method: str, seeds: Sequence[int], *, 
         start="random",
         progress=False,
         device="cpu",
-        training={"max_epochs": max_epochs},
+        training={"max_epochs": max_epochs, "batch_size": 28},
     )
     plan = recipe(options)
     each = np.repeat(np.array(grid, dtype=float), len(seeds), axis=0)

@@ -83,7 +83,7 @@ def picture(table: pd.DataFrame, path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--starts", type=int, default=50, help="start states K; the paper uses 200")
+    parser.add_argument("--starts", type=int, default=10, help="start states K of the paper's influence (there 200)")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="folder that keeps finished fits, so that a run can go on")
     parser.add_argument("--out", type=Path, default=HERE)

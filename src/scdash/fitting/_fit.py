@@ -11,29 +11,29 @@ import scipy.sparse as sp
 import torch
 
 from scdash.fields import Params, VectorField, zero_share
+from scdash.fitting._controls import data_figures, forecasts, refits, trivial
 from scdash.fitting._evidence import gather_evidence
-from scdash.fitting._match import match, model_priors, transition_settings
+from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._posthoc import fit_posthoc
 from scdash.fitting._predictors import (
     Floats,
     Predictor,
-    constant,
     control_table,
     field_predictor,
     fitted_states,
-    no_change,
     pair_errors,
-    relaxation,
     rollout_errors,
     stretch,
+    trajectory_table,
 )
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._report import report_text
 from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
 from scdash.fitting._train import Trained, train_models
-from scdash.matching import TransitionFit, fit_no_network
+from scdash.fitting._verdict import judge
+from scdash.matching import TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
 from scdash.sparsity import Sparsity
@@ -55,6 +55,8 @@ class DynamicsFit:
     controls: pd.DataFrame
     fitted: Floats  # (rows, genes), scaled units: every state predicted from the start of its trajectory
     report: str
+    verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # cells only
+    held_out: pd.DataFrame | None = None  # cells only: errors of every held-out trajectory
     slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -166,8 +168,12 @@ def _assemble(
     main = _model(kept.params, 0)
     evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
     predict = models.predictor(kept, plan.config.steps)
-    others = _others(problem, options, models, polished=polished)
-    controls = control_table(problem.series, {field.name: predict} | others)
+    others = _others(problem, options, models, matched, polished=polished)
+    # re-drawn cells are for learning: errors are those of the trajectories as observed
+    series, everyone = problem.series.originals(), {field.name: predict} | others
+    controls = control_table(series, everyone, ahead=options.cells)
+    judged = options.cells and options.controls
+    verdict = judge(controls, data_figures(problem, evidence.lagged)) if judged else None
     metrics = evidence.figures | _errors(controls)
     metrics["sparsity"] = float(zero_share(field, main)[0])
     metrics["weight_sparsity"] = float(weight_sparsity(field, main)[0])
@@ -198,23 +204,34 @@ def _assemble(
         metrics=metrics,
         controls=controls,
         fitted=fitted_states(problem.series, predict),
-        report=report_text(controls, metrics, evidence.report, polished=polished),
+        report=report_text(
+            controls,
+            metrics,
+            evidence.report,
+            polished=polished,
+            interrupted=trained.interrupted,
+            verdict=verdict,
+        ),
+        verdict={} if verdict is None else verdict.as_dict(),
+        held_out=trajectory_table(series, everyone) if judged else None,
         slope=models.slope,
         settings=settings,
     )
 
 
-def _others(problem: FitProblem, options: FitOptions, models: Models, *, polished: bool | None) -> dict[str, Predictor]:
+def _others(
+    problem: FitProblem, options: FitOptions, models: Models, matched: list[TransitionFit], *, polished: bool | None
+) -> dict[str, Predictor]:
     """Return the predictors that the kept model is printed beside."""
-    series = problem.series
     found: dict[str, Predictor] = {}
     if polished:
         found["matching alone"] = models.predictor(models.start)
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
-    relaxing = fit_no_network(series, settings=transition_settings(options))
-    found["no network"] = relaxation(relaxing.bias, relaxing.rates)
-    return found | {"constant": constant(series), "no change": no_change}
+    found |= trivial(problem, options)
+    if options.cells and options.controls:
+        found |= forecasts(problem) | refits(problem, options, matched[0] if matched else None)
+    return found
 
 
 def _errors(controls: pd.DataFrame) -> dict[str, float]:

@@ -27,6 +27,8 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
     what is hidden from them alone. Selection frequencies come from the first fit.
     """
     settings = transition_settings(options)
+    if problem.halves is not None:  # edges are then ranked by halves of the cells instead
+        settings = replace(settings, half_samples=0)
     found: list[TransitionFit] = []
     for prior in model_priors(problem, options):
         used = settings if not found else like(found[0], half_samples=0)

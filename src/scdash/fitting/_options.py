@@ -32,6 +32,7 @@ class FitOptions:
     seed: int = 0
     device: str = "auto"
     cells: bool = False
+    controls: bool | Literal["full"] = True  # cells only
     sparsity_options: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)  # fields of TrainConfig that differ from the recipe
     checkpoint: Path | None = None
@@ -49,6 +50,8 @@ class FitOptions:
         ):
             if value not in known:
                 raise unknown(name, value, known)
+        if not isinstance(self.controls, bool) and self.controls != "full":
+            raise unknown("controls", self.controls, (True, False, "full"))
         resolve_device(self.device)
         if self.start == "auto":
             # Matching hands its network to PHOENIX alone, and to methods whose zeros come out of training it would leave

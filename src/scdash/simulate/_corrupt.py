@@ -96,7 +96,9 @@ def shuffle_prior(prior: pd.DataFrame, *, genes: Sequence[str] | pd.Index | None
 def _example(prior: pd.DataFrame, names: pd.Index) -> str:
     if prior.empty or not len(names):
         return ""
-    return f" The prior names {prior['source'].iloc[0]!r}, the data {names[0]!r}: align them with scdash.pp.align_prior."
+    return (
+        f" The prior names {prior['source'].iloc[0]!r}, the data {names[0]!r}: align them with scdash.pp.align_prior."
+    )
 
 
 def _free_pairs(taken: NDArray[np.int64], n: int, number: int, rng: np.random.Generator) -> NDArray[np.int64]:

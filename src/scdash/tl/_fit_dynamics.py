@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from scdash._logging import logger, step
 from scdash.fitting import FitOptions, choose_lambdas, fit_series
 from scdash.sparsity import GeometricSchedule, Sparsity
 from scdash.tl._inputs import Observations, read_inputs
-from scdash.tl._perturbode import fit_perturbode
+from scdash.tl._perturbode import ScreenArguments, fit_screen, refuse_screen_arguments
 from scdash.tl._seed import seed_of
 from scdash.tl._store import check_key, store
 
@@ -37,6 +37,7 @@ def fit_dynamics(
     control: str | Sequence[str] = "control",
     observations: Observations = "auto",
     n_bins: int = 20,
+    controls: bool | Literal["full"] = True,
     layer: str | None = None,
     mask_var: Any = None,
     key_added: str = "dynamics",
@@ -50,6 +51,7 @@ def fit_dynamics(
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
     copy: bool = False,
+    **screen: Unpack[ScreenArguments],
 ) -> Any:
     r"""Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
 
@@ -68,9 +70,9 @@ def fit_dynamics(
         Cells that have been through `scdash.pp`, bins from `scdash.pp.trajectories`, or samples of a time course.
     model
         "phoenix", "mlp" (a plain neural ODE), "sonode" (second order), a field registered with
-        `scdash.fields.FIELDS`, or "perturbode" for a perturbation screen: the equilibrium fit of
-        `scdash.tl.fit_perturbode` with its defaults, which takes `perturbation_key`, `control`, `prior`, `layer`,
-        `mask_var`, `key_added`, `rng` and `copy` from here, refuses `sparsity` and has no use for the other arguments.
+        `scdash.fields.FIELDS`, or "perturbode" for a perturbation screen, which is `scdash.tl.fit_perturbode`: it takes
+        all of that function's arguments here (those it shares with the other models, and `**screen`), and refuses what
+        would go unused.
     sparsity
         "dash" (prior and weights), "imp" (weights), "bio" (prior), "posthoc" (train dense, prune, fine-tune; the level
         by the one-standard-error rule), "none", a penalty ("l0", "cnode", "pathreg"; "lassonet" and "group_lasso" on
@@ -122,6 +124,11 @@ def fit_dynamics(
         cells if trajectories have more than 50 rows, most with a time of their own.
     n_bins
         Bins per trajectory of cells.
+    controls
+        Cells only: compare the network with forecasts that have none (templates, analogues, relaxation), with random sets
+        of regulators, shuffled priors and shuffled time, and give a verdict (`scdash.get.report`). Matching alone, with
+        the fit's own lag and rate: seconds. "full" chooses those anew for each (about ten times longer); False leaves the
+        verdict out.
     layer
         Layer to use instead of X; log-normalised expression.
     mask_var
@@ -150,6 +157,9 @@ def fit_dynamics(
         Show progress bars; None: if `scdash.settings.verbosity` is at least 2 and it takes over two seconds.
     copy
         Return a copy with the result instead of writing to `adata`.
+    **screen
+        For "perturbode" alone: `fit`, `kind`, `separator`, `prior_weight`, `fine_tune`, `n_folds`, `n_subsamples`,
+        `hold_out`, `min_cells`, `unknown_targets`; see `scdash.tl.fit_perturbode`.
 
     Returns
     -------
@@ -158,8 +168,8 @@ def fit_dynamics(
     `varp[f"{key_added}_grn"]` : CSR float32 (n_vars, n_vars)
         Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
     `uns[key_added]`
-        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `edges`, `prior`,
-        `series`, `report`; read by `scdash.get`.
+        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` (cells),
+        `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
         dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled.
     `var[f"{key_added}_genes"]` : bool
@@ -181,24 +191,10 @@ def fit_dynamics(
     ... )
     >>> scdash.get.grn(adata).head()  # doctest: +SKIP
     """
-    check_key(key_added)
     if model == "perturbode":
-        if sparsity != "dash":
-            raise ValueError(
-                f"sparsity={_name(sparsity)!r} does not apply to model='perturbode': its network comes from a lasso on "
-                "steady states, with a strength chosen on held-out perturbations. Leave sparsity out."
-            )
-        return fit_perturbode(
-            adata,
-            perturbation_key=perturbation_key or "perturbation",
-            control=control,
-            prior=prior,
-            layer=layer,
-            mask_var=mask_var,
-            key_added=key_added,
-            rng=rng,
-            copy=copy,
-        )
+        return fit_screen(fit_dynamics, dict(locals()))
+    check_key(key_added)
+    refuse_screen_arguments(model, screen)
     if perturbation_key is not None:
         raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
     seed = seed_of(rng)
@@ -220,6 +216,7 @@ def fit_dynamics(
             regulators=regulators,
             n_bins=n_bins,
             seed=seed,
+            controls=bool(controls),
         )
         options = FitOptions(
             model=model,
@@ -235,6 +232,7 @@ def fit_dynamics(
             seed=seed,
             device=device,
             cells=inputs.cells,
+            controls=controls,
             training=train,
             sparsity_options=dict(sparsity_options or {}),
             checkpoint=None if checkpoint is None else Path(checkpoint),

@@ -63,9 +63,7 @@ def _time_correlation(adata: Any, entry: Any, genes: pd.Index) -> pd.Series | No
     return None if found is None else pd.Series(found, index=genes)
 
 
-def _mean_correlation(
-    values: Any, time: NDArray[np.float64], group: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
+def _mean_correlation(values: Any, time: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64] | None:
     """Return Pearson's correlation of every column with the rank of time, averaged over groups (-1: in none)."""
     groups = [g for g in np.unique(group[group >= 0]) if len(np.unique(time[group == g])) >= FEWEST]
     if not groups:

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from scdash._denormals import flushed_denormals
-from scdash._errors import NonFiniteError
+from scdash._errors import NonFiniteError, memory_hint
+from scdash._files import check_writable
 from scdash._logging import logger, progress_bar
 from scdash.fields import VectorField, zero_share
 from scdash.sparsity import Prior, Sparsity
@@ -20,6 +22,8 @@ from scdash.training._examples import Examples, epoch_batches
 from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
 from scdash.training._state import TrainState
 from scdash.training._workspace import Workspace
+
+REMEDIES = "`n_models`, `n_bins`, or the number of genes (mask_var); training={'adjoint': True} needs least."
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Problem:
     prior: Prior | None = None
     adjacency: Tensor | None = None  # signed prior (target, regulator) for the prior loss, only if tau < 1
     seed: int = 0
+    first_model: int = 0  # number of this stack's first model in the whole of which it is a part
     returnable_from: int = 0  # first epoch whose model may be returned: never one from before the sparsity was reached
 
 
@@ -56,17 +61,32 @@ def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str,
     `params` may hold the method's own parameters (gates), as in a state that was trained before.
     """
     models = len(next(iter(params.values())))
-    generator = torch.Generator().manual_seed(problem.seed)
     device = next(iter(params.values())).device
-    extra = problem.sparsity.extra_parameters(problem.field, models, generator)
+    streams = [_stream(problem, model) for model in range(models)]
+    extra = _stacked([problem.sparsity.extra_parameters(problem.field, 1, stream) for stream in streams])
     drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
     every = params | drawn
     params = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in every.items()}
     full = problem.field.start_masks(params)
     full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
-    memory = {k: v.to(device) for k, v in problem.sparsity.start(problem.field, params, generator).items()}
+    memories = [
+        problem.sparsity.start(problem.field, {k: v[model : model + 1] for k, v in params.items()}, stream)
+        for model, stream in enumerate(streams)
+    ]
+    memory = {k: v.to(device) for k, v in _stacked(memories).items()}
     _apply(params, full)
     return TrainState.start(params, full, memory, problem.config.learning_rate)
+
+
+def _stream(problem: Problem, model: int) -> torch.Generator:
+    """Return a model's own random stream, so that parts of a stack start as the whole does."""
+    number = problem.first_model + model
+    seed = problem.seed if number == 0 else int(np.random.SeedSequence([problem.seed, number]).generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)
+
+
+def _stacked(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def train(
@@ -81,15 +101,20 @@ def train(
     """Train until `max_epochs` or until every model has stopped improving.
 
     A run found at `checkpoint` with the same `fingerprint` is continued, bit for bit on a CPU. Interrupting from the
-    keyboard ends the run early with the best models so far.
+    keyboard ends the run early with the best models so far. A checkpoint that can not be written any more is a warning,
+    a path that never could be an error before the first epoch.
     """
     device = state.rate.device
+    if checkpoint is not None:
+        check_writable(checkpoint)
     if checkpoint is not None and (found := read_checkpoint(checkpoint, fingerprint, device)) is not None:
         logger.info("    continuing at epoch %d from %s", found.epoch, checkpoint)
         state = found
     interrupted = False
+    writing = checkpoint is not None
     try:
         with (
+            memory_hint(f"Lower training={{'batch_size': ...}} (now {problem.config.batch_size}), {REMEDIES}"),
             flushed_denormals(),
             progress_bar(problem.config.max_epochs, description, progress=progress) as bar,
         ):
@@ -98,13 +123,14 @@ def train(
                 run_epoch(problem, state)
                 bar.update()
                 bar.set_postfix_str(_postfix(state), refresh=False)
-                if checkpoint is not None and state.epoch % problem.config.checkpoint_every == 0:
-                    write_checkpoint(checkpoint, state, fingerprint)
+                if writing and checkpoint is not None and state.epoch % problem.config.checkpoint_every == 0:
+                    writing = write_checkpoint(checkpoint, state, fingerprint)
     except KeyboardInterrupt:
-        if state.best_epoch.min() < 0:
+        if state.epoch == 0:  # nothing has been learned yet
             raise
         interrupted = True
-        logger.warning("    interrupted at epoch %d: the best model so far is kept", state.epoch)
+        _keep_unfinished(problem, state)
+        logger.warning("    interrupted at epoch %d: the best models so far are kept", state.epoch)
     return _result(problem, state, interrupted=interrupted)
 
 
@@ -117,15 +143,19 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     active = _active(problem, state)
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
-    work = Workspace.of(problem.field, problem.sparsity, state)
+    work = Workspace.of(problem.field, problem.sparsity, state, active)
     for rows, weight in epoch_batches(problem.train, len(state.rate), config.batch_size, problem.seed, epoch):
-        losses.append(_train_batch(problem, state, work, rows, weight, active, generator))
-    trained = torch.stack(losses).mean(0)
+        losses.append(
+            _train_batch(problem, state, work, rows[work.models.cpu()], weight[work.models.cpu()], active, generator)
+        )
     evaluated = problem.sparsity.gate(work.field, work.params, None)
-    loss, error = evaluate_with_error(work.field, evaluated, problem.validation, config)
+    figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
+    trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
+    for found, value in zip((trained, loss, error), (torch.stack(losses).mean(0), *figures), strict=True):
+        found[work.models] = value
     work.write_back(state)
     gated = problem.sparsity.gate(problem.field, state.params, None)
-    _check_finite(problem, state, loss)
+    _check_finite(problem, state, loss, active)
     _keep_best(problem, state, loss, error, active)
     _lower_rates(config, state, loss)
     sparsity = zero_share(problem.field, gated)
@@ -154,6 +184,7 @@ def _train_batch(
     generator: torch.Generator,
 ) -> Tensor:
     config, device, field = problem.config, state.rate.device, work.field
+    rate, active = state.rate[work.models], active[work.models]
     leaves = {name: p.detach().requires_grad_() for name, p in work.params.items()}
     gated = problem.sparsity.gate(field, leaves, generator)
     start, times, targets = problem.train.batch(rows.to(device))
@@ -171,10 +202,10 @@ def _train_batch(
             used[name] = used[name] * mask
     state.step += 1
     factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
-    rates = {name: state.rate * factors.get(name, 1.0) * active for name in used}
+    rates = {name: rate * factors.get(name, 1.0) * active for name in used}
     before = {name: work.params[name].clone() for name in used} if not bool(active.all()) else None
     adam_step(work.params, used, work.moments, state.step, rates)
-    problem.sparsity.prox(field, work.params, state.rate)
+    problem.sparsity.prox(field, work.params, rate)
     if before is not None:  # a proximal step would go on shrinking models that have stopped
         for name, old in before.items():
             work.params[name][~active] = old[~active]
@@ -231,16 +262,33 @@ def _lower_rates(config: TrainConfig, state: TrainState, loss: Tensor) -> None:
         state.rate = state.rate * config.decay
 
 
+def _keep_unfinished(problem: Problem, state: TrainState) -> None:
+    """Keep the current weights of models that an interrupt found before their last pruning: none of theirs was kept."""
+    _apply(state.params, state.masks)  # the interrupt may have come between a step and its masks
+    unfinished = state.best_epoch < 0
+    if not bool(unfinished.any()):
+        return
+    logger.warning("    interrupted before the sparsity asked for was reached: denser models are kept")
+    gated = problem.sparsity.gate(problem.field, state.params, None)
+    loss, _ = evaluate_with_error(problem.field, gated, problem.validation, problem.config)
+    for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
+        for name, value in current.items():
+            kept[name][unfinished] = value[unfinished]
+    state.best_loss = torch.where(unfinished, loss, state.best_loss)
+    state.best_epoch = torch.where(unfinished, state.epoch - 1, state.best_epoch)
+
+
 def _active(problem: Problem, state: TrainState) -> Tensor:
     """Return which models still train: those that improved within `patience` epochs, counted once they may be kept."""
     since = state.lowest_epoch.clamp_min(problem.returnable_from)
     return state.epoch - since <= problem.config.patience
 
 
-def _check_finite(problem: Problem, state: TrainState, loss: Tensor) -> None:
-    if bool(torch.isfinite(loss).all()):
+def _check_finite(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) -> None:
+    failed = active & ~torch.isfinite(loss)
+    if not bool(failed.any()):
         return
-    model = int((~torch.isfinite(loss)).nonzero()[0])
+    model = int(failed.nonzero()[0])
     first = problem.validation.start[:1].expand(len(loss), -1, -1)
     velocity = problem.field.velocity(state.params, problem.field.lift(state.params, first))[model, 0]
     bad = (~torch.isfinite(velocity)).nonzero()
