@@ -22,6 +22,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"encoder": "genes", "pairs": ((0, 1), (4, 2))},
         {"encoder": "modules", "n_hidden": 4},
     ],
+    "phoenix_sparse": [{"targets": (0, 0, 1, 3, 4, 5), "regulators": (1, 2, 4, 0, 3, 1)}],
     "mlp": [{"hidden": (7, 5)}, {"hidden": (5,), "per_target": True}, {"hidden": (5,), "skip": "outer"}],
     "sonode": [{"hidden": (7, 5)}, {"hidden": (5,), "per_target": True}, {"hidden": (5,), "skip": "inner"}],
 }

@@ -5,6 +5,7 @@ from scdash.fields._compact import Compact
 from scdash.fields._mlp import Mlp
 from scdash.fields._perturbode import PerturbODE
 from scdash.fields._phoenix import Phoenix
+from scdash.fields._phoenix_sparse import SparsePhoenix
 from scdash.fields._sonode import Sonode
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Phoenix",
     "RegulatoryPath",
     "Sonode",
+    "SparsePhoenix",
     "VectorField",
     "Velocity",
     "zero_share",

@@ -104,7 +104,7 @@ class CompactModules(VectorField):
 
         def velocity(x: Tensor) -> Tensor:
             found = [
-                _Modules.apply(state.mT.contiguous(), *weights, bound).mT
+                _Modules.apply(state.mT.contiguous(), *weights, bound).mT  # type: ignore[no-untyped-call]
                 for state, (weights, bound) in zip(x, models, strict=True)
             ]
             return found[0][None] if len(found) == 1 else torch.stack(found)

@@ -30,7 +30,7 @@ class Places:
     def bind(self, values: Tensor) -> "Product":
         """Return x -> M x for these values, (entries,)."""
         values = values.detach().contiguous()
-        if not (torch.backends.mkl.is_available() and len(self.index)):
+        if not (torch.backends.mkl.is_available() and len(self.index)):  # type: ignore[no-untyped-call]
             return Product(self, values, None)
         with warnings.catch_warnings():  # torch calls its CSR tensors a beta; the tests compare them with dense ones
             warnings.filterwarnings("ignore", message=".*CSR.*")

@@ -31,9 +31,10 @@ from scdash.fitting._predictors import (
 )
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._report import report_text
+from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
-from scdash.fitting._train import Trained, train_models
+from scdash.fitting._train import Trained
 from scdash.matching import TransitionFit, fit_no_network
 from scdash.solve import step_error
 from scdash.sparsity import Sparsity
@@ -78,7 +79,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
     else:
         prior = build_prior(problem, options, priors)
-        trained = train_models(run, options, plan, field, params, masks, sparsity, prior, first)
+        trained = train_stack(run, options, plan, field, params, masks, sparsity, prior, first)
     for loss in ("train_loss", "validation_loss"):
         trained.history[loss] /= slope**2  # back to the units of the series
     models = Models(field, slope, Trained(params, field.start_masks(params) | masks, trained.history), trained)
@@ -119,6 +120,9 @@ def _restrict(field: VectorField, params: Params, masks: Params, regulators: NDA
     allowed[torch.as_tensor(regulators)] = True
     for path in field.paths():
         layer = path.layers[0]
+        if path.entries is not None:
+            found[layer.parameter] = found[layer.parameter] & allowed[path.entries[1]]
+            continue
         inputs = allowed if path.inputs is None else torch.tensor([all(allowed[list(i)]) for i in path.inputs])
         mask = layer.collapse(found[layer.parameter])
         columns = inputs.repeat(mask.shape[-1] // len(inputs))  # second-order fields: positions, then velocities
@@ -220,7 +224,7 @@ def _others(problem: FitProblem, options: FitOptions, models: Models, *, polishe
         found["matching alone"] = models.predictor(models.start)
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
-    relaxing = fit_no_network(series, settings=transition_settings(options))
+    relaxing = fit_no_network(series, settings=transition_settings(options, problem.n_genes))
     found["no network"] = relaxation(relaxing.bias, relaxing.rates)
     return found | {"constant": constant(series), "no change": no_change}
 

@@ -4,6 +4,7 @@ Everything here is (target, regulator) inside a model: row = target, column = re
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ def effects(field: VectorField, params: Mapping[str, Tensor], *, by_gene: bool =
     for path in field.paths():
         if path.linear:
             product = path.layers[0].effect(params)
+            if path.entries is not None:
+                product = _spread(product, path, field.n_genes)
             for layer in path.layers[1:]:
                 product = layer.effect(params) @ product
             if path.skip is not None:
@@ -57,6 +60,9 @@ def sparse_effects(
         for path in field.paths():
             if path.linear:
                 product = _csr(path.layers[0].effect(one))
+                if path.entries is not None:
+                    at = tuple(index.numpy() for index in path.entries)
+                    product = csr_array((product.toarray()[0], at), shape=(field.n_genes, field.n_genes))
                 for layer in path.layers[1:]:
                     product = _csr(layer.effect(one)) @ product
                 if path.skip is not None:
@@ -78,13 +84,14 @@ def strongest_effects(
     more than `limit` entries are possible, D is computed in blocks of targets and only the `per_target` largest effects
     on every target are kept; else all are.
     """
-    stacks = [[_csr(layer.effect(params)) for layer in path.layers] for path in field.paths() if path.linear]
-    if len(stacks) == 0 or any(path.skip is not None for path in field.paths()) or _possible(stacks) <= limit:
+    plain = all(path.skip is None and path.entries is None for path in field.paths())
+    stacks = [[_csr(layer.effect(params)) for layer in path.layers] for path in field.paths() if path.linear and plain]
+    if _possible(stacks) <= limit:
         exact = sparse_effects(field, params)[0]
         return exact, np.asarray(abs(exact).sum(axis=1)).ravel()
     rows, found, totals = max(1, ENTRIES // stacks[0][0].shape[1] // 8), [], []
     for first in range(0, stacks[0][-1].shape[0], rows):
-        block = 0
+        block: Any = 0
         for layers in stacks:
             product = layers[-1][first : first + rows]
             for layer in layers[-2::-1]:
@@ -153,6 +160,8 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
     found: Tensor | None = None
     for path in field.paths():
         matrix = path.layers[0].effect(params).abs()
+        if path.entries is not None:
+            matrix = _spread(matrix, path, field.n_genes)
         if path.skip is not None:
             matrix = matrix.norm(dim=1, keepdim=True).expand(-1, field.n_genes, -1)
         else:
@@ -205,6 +214,15 @@ def _incidence(path: RegulatoryPath, n_genes: int, like: Tensor) -> Tensor:
     for position, genes in enumerate(inputs):
         spread[position, list(genes)] = 1
     return spread
+
+
+def _spread(values: Tensor, path: RegulatoryPath, n_genes: int) -> Tensor:
+    """Return a list of edges (models, 1, edges) as a matrix (models, target, input)."""
+    assert path.entries is not None
+    target, regulator = (index.to(values.device) for index in path.entries)
+    found = values.new_zeros(len(values), n_genes, n_genes)
+    found[:, target, regulator] = values[:, 0]
+    return found
 
 
 def _csr(matrix: Tensor) -> csr_array:

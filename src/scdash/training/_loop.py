@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ class Problem:
     prior: Prior | None = None
     adjacency: Tensor | None = None  # signed prior (target, regulator) for the prior loss, only if tau < 1
     seed: int = 0
+    first_model: int = 0  # number of this stack's first model in the whole of which it is a part
     returnable_from: int = 0  # first epoch whose model may be returned: never one from before the sparsity was reached
 
 
@@ -52,16 +54,31 @@ class TrainResult:
 def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> TrainState:
     """Return the state before the first epoch; masks default to the field's own and are applied to `params`."""
     models = len(next(iter(params.values())))
-    generator = torch.Generator().manual_seed(problem.seed)
     device = next(iter(params.values())).device
-    extra = problem.sparsity.extra_parameters(problem.field, models, generator)
+    streams = [_stream(problem, model) for model in range(models)]
+    extra = _stacked([problem.sparsity.extra_parameters(problem.field, 1, stream) for stream in streams])
     every = params | {k: v.to(device) for k, v in extra.items()}
     params = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in every.items()}
     full = problem.field.start_masks(params)
     full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
-    memory = {k: v.to(device) for k, v in problem.sparsity.start(problem.field, params, generator).items()}
+    drawn = [
+        problem.sparsity.start(problem.field, {k: v[model : model + 1] for k, v in params.items()}, stream)
+        for model, stream in enumerate(streams)
+    ]
+    memory = {k: v.to(device) for k, v in _stacked(drawn).items()}
     _apply(params, full)
     return TrainState.start(params, full, memory, problem.config.learning_rate)
+
+
+def _stream(problem: Problem, model: int) -> torch.Generator:
+    """Return a model's own random stream, so that parts of a stack start as the whole does."""
+    number = problem.first_model + model
+    seed = problem.seed if number == 0 else int(np.random.SeedSequence([problem.seed, number]).generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)
+
+
+def _stacked(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def train(
@@ -110,7 +127,10 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
     work = Workspace.of(problem.field, problem.sparsity, state)
-    for rows, weight in epoch_batches(problem.train, len(state.rate), config.batch_size, problem.seed, epoch):
+    batches = epoch_batches(
+        problem.train, len(state.rate), config.batch_size, problem.seed, epoch, first_model=problem.first_model
+    )
+    for rows, weight in batches:
         losses.append(_train_batch(problem, state, work, rows, weight, active, generator))
     trained = torch.stack(losses).mean(0)
     loss = evaluate(work.field, problem.sparsity.gate(work.field, work.params, None), problem.validation, config)
