@@ -25,6 +25,7 @@ $(VENV)/.test: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev --group doc
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps --group doc-cellrank
 	touch $@
 
 lint: $(VENV)/.dev

@@ -34,57 +34,62 @@ def load(noise: float, moved: float, seed: int) -> tuple[TimeSeries, sp.csr_matr
     return series, prior, sp.csr_matrix(adata.varp["truth"].T)
 
 
-def stacked_examples(series: Sequence[TimeSeries], split: str, strategies: int) -> Examples:
-    """Return the pairs of all noise seeds; model (strategy, seed) sees those of its seed."""
+def stacked_examples(series: Sequence[TimeSeries], split: str) -> Examples:
+    """Return the pairs of all series; model i sees those of series i."""
     parts = [examples_from(s, s.pairs(split)) for s in series]
     owner = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
-    member = owner[None, :] == np.tile(np.arange(len(parts)), strategies)[:, None]
     return Examples(
         torch.cat([p.start for p in parts]),
         torch.cat([p.times for p in parts]),
         torch.cat([p.targets for p in parts], dim=1),
-        member,
+        owner[None, :] == np.arange(len(parts))[:, None],
     )
 
 
-def run_paper(noise: float, moved: float, strategies: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """Train `strategies` (of none, imp, bio, dash) for all noise seeds as one stack and return a row per model."""
-    loaded = [load(noise, moved, seed) for seed in seeds]
-    series, (_, prior, truth) = [s for s, _, _ in loaded], loaded[0]
+def run_paper(
+    conditions: Sequence[tuple[float, float]], strategies: Sequence[str], seeds: Sequence[int]
+) -> pd.DataFrame:
+    """Train `strategies` (of imp, bio, dash; or none alone) for all (noise, moved) and seeds as one stack."""
+    runs = pd.DataFrame(
+        [(s, n, m, seed) for s in strategies for n, m in conditions for seed in seeds],
+        columns=["strategy", "noise", "moved", "seed"],
+    )
+    loaded = {key: load(*key) for key in runs[["noise", "moved", "seed"]].itertuples(index=False, name=None)}
+    mine = [loaded[key] for key in runs[["noise", "moved", "seed"]].itertuples(index=False, name=None)]
+    series, priors, truth = [s for s, _, _ in mine], [p for _, p, _ in mine], mine[0][2]
     options = FitOptions(encoder="modules", start="random", scale="paper", missing="zero", progress=False, device="cpu")
-    plan, field = recipe(options), Phoenix(350, encoder="modules")
-    lambdas = torch.tensor([LAMBDAS.get(s, (0, 0)) for s in strategies], dtype=torch.float64)
-    each = lambdas.repeat_interleave(len(seeds), dim=0)
-    if list(strategies) == ["none"]:
+    if list(strategies) == ["none"]:  # nothing is chosen along a schedule: larger batches are as good and cheaper
+        options = replace(options, training={"batch_size": 28})
         method = as_sparsity("none")
-    else:
+    plan, field = recipe(options), Phoenix(350, encoder="modules")
+    if list(strategies) != ["none"]:
+        each = torch.tensor([LAMBDAS[s] for s in runs["strategy"]], dtype=torch.float64)
         method = as_sparsity("dash", lambdas=[each[:, 0], each[:, 1]], scale="paper", schedule=plan.schedule)
     start = random_start(field, replace(options, n_models=len(seeds)))
-    problem = FitProblem(series[0], prior)
+    repeats = len(runs) // len(seeds)
+    problem = FitProblem(series[0], priors[0])
     trained = train_models(
         problem,
         options,
         plan,
         field,
-        {name: value.repeat(len(strategies), *[1] * (value.ndim - 1)) for name, value in start.items()},
+        {name: value.repeat(repeats, *[1] * (value.ndim - 1)) for name, value in start.items()},
         {},
         method,
-        build_prior(problem, options, [prior]),
+        build_prior(problem, options, priors),
         returnable_from(method, options, plan),
-        train_examples=stacked_examples(series, "train", len(strategies)),
-        held_examples=stacked_examples(series, "validation", len(strategies)),
+        train_examples=stacked_examples(series, "train"),
+        held_examples=stacked_examples(series, "validation"),
     )
-    test = stacked_examples(series, "test", len(strategies))
-    rows = judge(field, trained, truth, test, plan.config)
-    rows.insert(0, "strategy", np.repeat(list(strategies), len(seeds)))
-    rows.insert(1, "seed", np.tile(list(seeds), len(strategies)))
-    return rows
+    return pd.concat([runs, judge(field, trained, truth, stacked_examples(series, "test"), plan.config)], axis=1)
 
 
 def run_posthoc(noise: float, moved: float, seed: int, repeats: int = 3) -> pd.DataFrame:
     """Train dense, prune and fine-tune 9 levels x `repeats` as one stack; return the row of the chosen model."""
     series, prior, truth = load(noise, moved, seed)
-    options = FitOptions(encoder="modules", start="random", sparsity="posthoc", progress=False, device="cpu")
+    options = FitOptions(
+        encoder="modules", start="random", sparsity="posthoc", progress=False, device="cpu", training={"batch_size": 28}
+    )
     plan, field = recipe(options), Phoenix(350, encoder="modules")
     method: Sparsity = as_sparsity("posthoc", repeats=repeats)
     start = random_start(field, replace(options, n_models=repeats))
@@ -92,9 +97,7 @@ def run_posthoc(noise: float, moved: float, seed: int, repeats: int = 3) -> pd.D
     test = examples_from(series, series.pairs("test"))
     rows = judge(field, chosen, truth, test, plan.config)
     rows["epochs"] = chosen.epochs + float(table["epochs"].sum())  # every fine-tuned level has to be paid for
-    rows.insert(0, "strategy", "posthoc")
-    rows.insert(1, "seed", seed)
-    return rows
+    return rows.assign(strategy="posthoc", noise=noise, moved=moved, seed=seed)
 
 
 def judge(field: Phoenix, trained: Trained, truth: sp.csr_matrix, test: Examples, config: object) -> pd.DataFrame:

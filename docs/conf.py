@@ -1,6 +1,13 @@
-"""Sphinx configuration."""
+"""Sphinx configuration; `make docs` builds with warnings as errors and without a network."""
 
+import hashlib
+import os
+import sys
 from importlib.metadata import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
 
 info = metadata("scdash")
 project = info["Name"]
@@ -18,6 +25,8 @@ extensions = [
     "sphinx_autodoc_typehints",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinxcontrib.bibtex",
+    "plot_figures",
 ]
 autosummary_generate = True
 autodoc_member_order = "groupwise"
@@ -29,10 +38,57 @@ napoleon_numpy_docstring = True
 napoleon_use_rtype = False
 napoleon_use_param = True
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
-nb_execution_mode = "off"
-intersphinx_mapping: dict[str, tuple[str, None]] = {}
-templates_path = ["_templates"]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+myst_heading_anchors = 3
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "alpha"
+
+
+def _source_hash() -> str:
+    """Return a hash of the package: outputs of a notebook are valid for the code that made them only."""
+    package, digest = HERE.parent / "src" / "scdash", hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+# Tutorials run at build time, one process each; what did not change comes from the cache.
+nb_execution_mode = os.environ.get("SCDASH_DOCS_EXECUTE", "cache")
+nb_execution_cache_path = str(HERE / "_build" / "notebooks" / _source_hash())
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+nb_execution_excludepatterns = ["_build/*"]
+nb_merge_streams = True
+nb_mime_priority_overrides = [("html", "text/html", 0)]
+
+# Links into other projects need their inventories from the network: switched on where the site is published.
+intersphinx_mapping = (
+    {
+        "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+        "matplotlib": ("https://matplotlib.org/stable/", None),
+        "mudata": ("https://mudata.readthedocs.io/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "pandas": ("https://pandas.pydata.org/docs/", None),
+        "python": ("https://docs.python.org/3/", None),
+        "scanpy": ("https://scanpy.readthedocs.io/en/stable/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+    }
+    if os.environ.get("SCDASH_DOCS_INTERSPHINX")
+    else {}
+)
+
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "_ext"]
 html_theme = "sphinx_book_theme"
 html_title = project
-suppress_warnings = ["sphinx_autodoc_typehints.forward_reference", "sphinx_autodoc_typehints.guarded_import"]
+html_static_path = ["_static"]
+html_css_files = ["scdash.css"]
+html_theme_options = {
+    "repository_url": "https://github.com/scdash/scdash",
+    "use_repository_button": True,
+    "show_toc_level": 2,
+    "path_to_docs": "docs",
+}
+suppress_warnings = [
+    "sphinx_autodoc_typehints.forward_reference",
+    "sphinx_autodoc_typehints.guarded_import",
+    "mystnb.unknown_mime_type",  # scanpy prints a rich table whose type the HTML writer does not need
+]

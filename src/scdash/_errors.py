@@ -1,7 +1,8 @@
 """Error helpers: every message names the argument, what was found and what to do about it."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class NotFittedError(KeyError):
@@ -13,6 +14,19 @@ class NotFittedError(KeyError):
 
 class NonFiniteError(FloatingPointError):
     """A computation left the finite numbers; the message says where and what to change."""
+
+
+@contextmanager
+def memory_hint(remedy: str) -> Iterator[None]:
+    """Turn running out of memory, on the device or the host, into an error that names what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # by name: torch is not to be imported here, and its CPU allocator raises a plain RuntimeError
+        known = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
+        if not known and "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(f"Out of memory: {str(error).splitlines()[0] if str(error) else 'host'} {remedy}") from error
 
 
 def suggest(name: str, available: Iterable[str], *, shown: int = 8) -> str:

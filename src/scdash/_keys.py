@@ -17,6 +17,16 @@ class DynamicsKeys:
         return f"{self.key}_grn"
 
     @property
+    def sensitivity(self) -> str:
+        """`varp` key of the direct sensitivities at the control's state (screens), row regulates column."""
+        return f"{self.key}_sensitivity"
+
+    @property
+    def total_effect(self) -> str:
+        """`varp` key of the simulated total effects of perturbing the row on the column (screens)."""
+        return f"{self.key}_total_effect"
+
+    @property
     def velocity(self) -> str:
         """`layers` key of dx/dt."""
         return f"{self.key}_velocity"

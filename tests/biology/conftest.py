@@ -51,7 +51,7 @@ def a_fit(key: str = "dynamics", adata: ad.AnnData | None = None, seed: int = 0)
     states = rng.random((10, N_MODELLED)) * 3
     adata.uns[key] = sanitise(
         {
-            "params": {"field": "phoenix", "field_config": Phoenix(N_MODELLED, encoder="genes").config(), "layer": None, "slope": 2.0},
+            "params": {"field": "phoenix", "field_config": Phoenix(N_MODELLED, encoder="genes").config(), "layer": None, "slope": 2.0, "time_key": "dpt_pseudotime"},
             "genes": genes,
             "weights": pack(main),
             "replicates": {str(i): pack(hub_params(seed + i)) for i in (1, 2)},

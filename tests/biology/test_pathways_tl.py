@@ -4,15 +4,19 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
+from scipy.stats import rankdata
 
 from scdash._errors import NotFittedError
 from scdash.get._biology import pathways as get_pathways
 from scdash.networks._permutation import null_moments
 from scdash.tl._influence import gene_influence
+from scdash.tl._pathway_controls import built_in_controls
 from scdash.tl._pathways import pathways
 
 SETS = {"driver": ["G3", "G10", "G6"], "targets": [f"G{i}" for i in range(11, 17)], "mixed": ["G0", "G1", "G2", "G7"],
         "rest": [f"G{i}" for i in range(8, 24)]}  # fmt: skip
+CONTROLS = ("prior out-degree", "correlation with time")
 
 
 def only_modelled(values):
@@ -29,8 +33,8 @@ def test_fits_controls_and_scores_side_by_side(scored):
     scored.var["variance"] = scored.X.var(0)
     pathways(scored, SETS, scores="variance", min_size=3)
     table = get_pathways(scored)
-    assert set(table["fit"]) == {"dynamics", "variance", "prior out-degree"}
-    assert set(table.loc[table["control"], "fit"]) == {"prior out-degree"}
+    assert set(table["fit"]) == {"dynamics", "variance", *CONTROLS}
+    assert set(table.loc[table["control"], "fit"]) == set(CONTROLS)
     assert (table.groupby("fit").size() == 4).all()
     row = get_pathways(scored, fit="dynamics").set_index("pathway").loc["driver"]
     assert row["p_value"] < 0.02
@@ -60,8 +64,8 @@ def test_report_says_when_the_prior_alone_finds_the_same(scored):
     )  # nothing but the hub of the prior
     pathways(scored, sets, min_size=2, annotated_only=False, n_permutations=20_000)
     # one gene of 24 in a pair: p is 2 / 24, whatever the number of permutations
-    assert get_pathways(scored).groupby("fit")["p_value"].min().between(0.07, 0.1).all()
-    assert "No set stands out" in scored.uns["pathways"]["report"]
+    assert get_pathways(scored).query("fit == 'dynamics'")["p_value"].min() == pytest.approx(2 / 24, abs=0.01)
+    assert "No fit finds a set beyond chance" in scored.uns["pathways"]["report"]
     big = {"hub": ["G3", "G10", "G6"], "rest": [f"G{i}" for i in range(11, 24)]}
     strong = np.isin(np.arange(30), [3, 10, 6]) * 1.0
     scored.varm["dynamics_influence"]["absolute"] = only_modelled(strong)
@@ -73,7 +77,79 @@ def test_report_says_when_the_prior_alone_finds_the_same(scored):
     assert table["in_control"].all()
     assert "not a discovery of the model" in get_pathways(scored).attrs["report"]
     pathways(scored, big, min_size=2, annotated_only=False, controls=False)
-    assert "prior" not in get_pathways(scored).attrs["report"]
+    assert "prior out-degree" not in get_pathways(scored).attrs["report"]
+    assert "No control was tested" in get_pathways(scored).attrs["report"]
+
+
+def rising(scored, genes):
+    """Let some genes rise with time, in all cells; the others are noise."""
+    x = np.random.default_rng(1).random(scored.shape).astype(np.float32)
+    x[:, genes] += 3 * scored.obs["dpt_pseudotime"].to_numpy(dtype=np.float32)[:, None]
+    scored.X = x
+
+
+def test_correlation_with_time_is_pearsons_with_the_rank_within_trajectories(scored):
+    rising(scored, [0, 5])
+    scored.obs["line"] = np.tile(["a", "b"], 20)
+    scored.obs.loc[scored.obs["line"] == "b", "dpt_pseudotime"] *= -1.0  # what rises in one falls in the other
+    scored.uns["dynamics"]["params"]["trajectory_key"] = "line"
+    scored.X = sp.csr_matrix(np.where(scored.X < 0.3, 0, scored.X))
+    genes = scored.var_names[:24]
+    given = {"dynamics": pd.Series(0.0, index=genes)}
+    found = built_in_controls(scored, ["dynamics"], given, signed=True)["correlation with time"]
+    expected = []
+    for line in "ab":
+        rows = (scored.obs["line"] == line).to_numpy()
+        rank = rankdata(scored.obs["dpt_pseudotime"][rows])
+        expected.append([np.corrcoef(rank, column)[0, 1] for column in scored.X.toarray()[rows, :24].T])
+    np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=1e-6)
+    absolute = built_in_controls(scored, ["dynamics"], given, signed=False)["correlation with time"]
+    np.testing.assert_allclose(absolute, found.abs())
+    del scored.obs["dpt_pseudotime"]
+    assert set(built_in_controls(scored, ["dynamics"], given, signed=True)) == {"prior out-degree"}
+
+
+def test_report_points_to_time_where_influence_is_silent(scored):
+    rising(scored, np.arange(11, 17))  # the set "targets"
+    scored.varm["dynamics_influence"]["absolute"] = only_modelled(np.random.default_rng(0).random(30))
+    pathways(scored, SETS, min_size=3, annotated_only=False, n_permutations=5000)
+    report = get_pathways(scored).attrs["report"]
+    assert "No fit finds a set beyond chance" in report
+    assert "Correlation with time alone finds targets:" in report
+
+
+def test_report_names_what_is_beyond_the_controls_and_how_stable_it_is(scored):
+    rising(scored, np.arange(18, 24))
+    strong = np.isin(np.arange(30), [0, 1, 2, 7]) + 0.1 * np.random.default_rng(0).random(30)
+    scored.varm["dynamics_influence"]["absolute"] = only_modelled(strong)
+    noise = np.random.default_rng(2).random((24, 2))
+    scored.uns["dynamics_influence"]["by_model"] = np.column_stack([strong[:24], noise])  # one of three knows the set
+    pathways(scored, SETS, min_size=3, annotated_only=False, n_permutations=5000)
+    report = get_pathways(scored).attrs["report"]
+    assert "dynamics, beyond the controls: mixed (not in every model)." in report
+    assert "two of its 3 models agree" in report
+    scored.uns["dynamics_influence"]["by_model"] = np.repeat(strong[:24, None], 3, axis=1)
+    pathways(scored, SETS, min_size=3, annotated_only=False, n_permutations=5000)
+    assert "dynamics, beyond the controls: mixed." in get_pathways(scored).attrs["report"]
+
+
+def test_a_fit_with_a_shuffled_prior_is_a_control(scored, make_fit):
+    make_fit("shuffled", scored, seed=5)
+    gene_influence(scored, key="shuffled", n_starts=5)
+    strong = only_modelled(np.isin(np.arange(30), [3, 10, 6]) * 1.0)
+    for key in ("dynamics", "shuffled"):
+        scored.varm[f"{key}_influence"]["absolute"] = strong
+    big = {"hub": ["G3", "G10", "G6"], "rest": [f"G{i}" for i in range(11, 24)]}
+    options = {"keys": ["dynamics", "shuffled"], "min_size": 2, "annotated_only": False}
+    pathways(scored, big, controls=["shuffled"], **options)
+    table = get_pathways(scored)
+    assert set(table.loc[table["control"], "fit"]) == {"shuffled", *CONTROLS}
+    assert len(table) == 2 * 4  # the shuffled fit has one place
+    report = table.attrs["report"]
+    assert "1 of them also by shuffled" in report
+    assert "not a discovery of the model" in report
+    with pytest.raises(ValueError, match="'shufled'"):
+        pathways(scored, big, controls=["shufled"], **options)
 
 
 @pytest.mark.parametrize("method", ["over_representation", "prerank"])
@@ -101,7 +177,7 @@ def test_several_fits_in_one_table(scored, make_fit):
     pathways(scored, SETS, keys=["dynamics", "other"], min_size=3)
     table = get_pathways(scored)
     # both fits share a prior: its control appears once
-    assert list(pd.unique(table["fit"])) == ["dynamics", "other", "prior out-degree"]
+    assert list(pd.unique(table["fit"])) == ["dynamics", "other", *CONTROLS]
 
 
 def test_signed_influence_and_two_sided(scored):

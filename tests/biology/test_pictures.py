@@ -94,7 +94,11 @@ def test_pathway_colours_and_stars_follow_the_table(everything):
     table = everything.uns["pathways"]["table"]
     table["bonferroni"] = np.where((table["fit"] == "dynamics") & (table["pathway"] == "GOBP_DNA_REPAIR"), 0.004, 0.9)
     ax = pathways(everything, show=False)
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["dynamics", "prior out-degree"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == [
+        "dynamics",
+        "prior out-degree",
+        "correlation with time",
+    ]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert "DNA repair" in labels
     assert "Driver genes" in labels

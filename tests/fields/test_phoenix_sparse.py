@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdash.fields import FIELDS, Phoenix, SparsePhoenix, zero_share
+from scdash.fields import FIELDS, Phoenix, SparsePhoenix, field_class, zero_share
 from scdash.networks import DynamicsModel, effects, pack, sparse_effects, strongest_effects, unpack
 from scdash.sparsity import Prior, as_sparsity
 
@@ -77,7 +77,8 @@ def test_stored_as_a_matrix_and_rebuilt(pair) -> None:
     assert stored["U_sums"].shape == (6, 6)
     again = unpack(stored, small)
     assert all(torch.equal(again[name], value) for name, value in one.items())
-    assert FIELDS["phoenix_sparse"].from_config(small.config()) == small
+    assert field_class("phoenix_sparse").from_config(small.config()) == small
+    assert "phoenix_sparse" not in FIELDS  # users ask for "phoenix"
     model = DynamicsModel(small, one, genes=np.arange(6))
     assert model(0.0, torch.rand(3, 6)).shape == (3, 6)
 

@@ -98,3 +98,13 @@ def test_errors_of_a_piece_are_raised() -> None:
         list(spread(lambda k: 1 / k, [(0,)]))
     assert dict(spread(lambda k: k + 1, [(1,), (5,)])) == {0: 2, 1: 6}
     assert np.all(spread_all(_square, [], "nothing") == [])
+
+
+def test_a_dask_cluster_changes_nothing(problem) -> None:
+    distributed = pytest.importorskip("distributed")
+    serial = cross_validate_lambdas(problem, OPTIONS, grid=GRID, n_folds=2)
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
+    with cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
+        assert spread_all(_square, [(k,) for k in range(5)], "squares", progress=False) == [0, 1, 4, 9, 16]
+        parallel = cross_validate_lambdas(problem, OPTIONS, grid=GRID, n_folds=2)
+    pd.testing.assert_frame_equal(parallel, serial, check_exact=True)

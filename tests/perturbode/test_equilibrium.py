@@ -15,7 +15,6 @@ from scdash.matching._equilibrium_fit import (
     fit_equilibrium,
     hub_penalty,
     solve,
-    subsample_frequencies,
     to_equations,
 )
 from scdash.matching._held_out import (
@@ -27,6 +26,7 @@ from scdash.matching._held_out import (
     steady_states,
 )
 from scdash.matching._regimes import assign_folds, regime_statistics, sigmoid_feature
+from scdash.matching._screen_stability import frequencies, regime_selections
 
 
 def make(n_genes=6, n_regimes=8, cells=15, seed=0, slope=1.0):
@@ -142,7 +142,9 @@ def test_a_known_network_is_recovered_with_signs():
 
 def test_subsamples_select_the_true_edges():
     stats = exact_screen()
-    frequency, _ = subsample_frequencies(stats, fit_equilibrium(stats), 4, np.random.default_rng(0))
+    fit = fit_equilibrium(stats)
+    found = regime_selections(stats, fit.settings, fit.lam, 4, np.random.default_rng(0))
+    frequency = frequencies(found)[0]
     assert frequency[TRUE != 0].min() >= 0.5  # a half-sample may lack the regimes that separate two regulators
     assert frequency[TRUE == 0].mean() < 0.05
 

@@ -8,7 +8,9 @@ import torch
 from scdash._data._screen import parse_screen
 from scdash.fields._perturbode import PerturbODE
 from scdash.solve._exponential import exponential_euler
-from scdash.training._transport import TransportConfig, fit_transport, interventions, start_strengths
+from scdash.training._interventions import Strengths, interventions, start_knockdowns, start_strengths
+from scdash.training._transport import fit_transport
+from scdash.training._transport_config import TransportConfig
 
 
 def params_of(modules, seed=0, n=5, dtype=torch.float64):
@@ -67,15 +69,24 @@ def test_interventions_mask_and_shift():
     screen = parse_screen(
         ["control", "a", "b+c", "d"], pd.Index(list("abcde")), kind={"a": "knockout", "b+c": "shift", "d": "knockdown"}
     )
-    m, added = interventions(screen, rho=0.6)
-    np.testing.assert_allclose(m, [[1] * 5, [0, 1, 1, 1, 1], [1] * 5, [1, 1, 1, 0.4, 1]])
-    assert added.sum() == 2 and added[2, 1] and added[2, 2]
+    parts = [torch.as_tensor(part) for part in interventions(screen)]
+    strengths = Strengths.from_values(np.arange(1.0, 6), np.full(5, 0.6))
+    m, u = strengths.apply(*parts)
+    np.testing.assert_allclose(m, [[1] * 5, [0, 1, 1, 1, 1], [1] * 5, [1, 1, 1, 0.4, 1]], atol=1e-6)
+    np.testing.assert_allclose(u, [[0] * 5, [0] * 5, [0, 2, 3, 0, 0], [0] * 5], atol=1e-6)
 
 
 def test_strengths_start_from_the_data():
     screen = parse_screen(["control", "a", "b"], pd.Index(list("abc")))
     means = np.array([[1.0, 2, 4], [3, 2, 4], [1, 6, 4]])
     np.testing.assert_allclose(start_strengths(means, means[0], screen, 0.5), [1.5, 3.0, 6.0])  # c: median ratio 1.5
+
+
+def test_knockdowns_start_from_the_data():
+    screen = parse_screen(["control", "a", "b", "c"], pd.Index(list("abcd")), kind={"a": "knockdown", "b": "knockdown", "c": "knockout"})  # fmt: skip
+    means = np.array([[1.0, 2, 4, 1], [0.4, 2, 4, 1], [1, 0.4, 4, 1], [1, 2, 0, 1]])
+    rho = start_knockdowns(means, means[0], screen)
+    np.testing.assert_allclose(rho, [0.6, 0.8, 0.7, 0.7], atol=1e-6)  # never knocked down: the median
 
 
 def test_exponential_euler_is_exact_for_constant_production_and_first_order_else():

@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 from scipy.stats import hypergeom, mannwhitneyu
 
+from scdash.networks._gene_sets import membership
 from scdash.pl._modules import modules as plot_modules
 from scdash.pl._perturbation import perturbation as plot_perturbation
 from scdash.pp._perturbations import filter_perturbations
 from scdash.simulate._sergio import sergio
 from scdash.tl._modules import enrichment, modules
-from scdash.tl._perturbode import fit_perturbode, predict_perturbations
+from scdash.tl._perturbode import fit_perturbode
+from scdash.tl._predict_perturbations import predict_perturbations
 
 mpl.use("Agg")
 
@@ -47,10 +49,10 @@ def test_filter_is_the_one_sided_mann_whitney_test(screen):
 
 def test_modules_of_a_fit_and_plots(screen):
     adata = fit_perturbode(screen, copy=True)
-    modules(adata, gene_sets={"some": ["G001", "G002"], "absent": ["XYZ"]}, n_modules=4)
+    modules(adata, gene_sets={"some": ["G001", "G002"], "one": ["G003", "XYZ"], "absent": ["XYZ"]}, n_modules=4)
     found = adata.uns["dynamics_modules"]
     assert set(found["members"]["role"]) <= {"regulator", "target"}
-    assert {"some", "absent"} == set(found["enrichment"]["term"])
+    assert {"some", "one"} == set(found["enrichment"]["term"])  # a set without a measured gene can not be tested
     labels = [p for p in adata.obs["perturbation"].cat.categories if p != "control"][:2]
     figure = plot_perturbation(adata, predict_perturbations(adata, labels), return_fig=True)
     assert len(figure.axes) == 2 and labels[0] in figure.axes[0].get_title()
@@ -63,10 +65,16 @@ def test_modules_of_a_fit_and_plots(screen):
 
 def test_enrichment_is_hypergeometric_and_corrected_over_all_sets():
     genes = np.array([f"g{i}" for i in range(50)])
-    members = pd.DataFrame({"module": 0, "gene": genes[:5], "role": "target", "weight": 1.0})
-    sets = {"hit": genes[:8], "miss": genes[20:30], "outside": ["nothing"]}
-    table = enrichment(members, genes, sets).set_index("term")
+    members = pd.DataFrame(
+        {"module": [0] * 5 + [1] * 2, "gene": [*genes[:5], "g40", "g41"], "role": "target", "weight": 1.0}
+    )
+    sets = {"hit": genes[:8], "miss": genes[20:30], "part": ["g40", "nothing"]}
+    table = enrichment(members, membership(sets, genes, min_size=1, max_size=50, annotated_only=False))
+    assert len(table) == 6  # every module against every set, also those without a hit
+    first = table.set_index(["module", "term"])
     p = hypergeom.sf(4, 50, 8, 5)
-    assert table.loc["hit", "p"] == pytest.approx(p)
-    assert table.loc["hit", "fdr"] == pytest.approx(3 * p)  # three tests, also those without a hit
-    assert table.loc["miss", "p"] == 1 and table.loc["outside", "p"] == 1
+    assert first.loc[(0, "hit"), "p"] == pytest.approx(p)
+    assert first.loc[(0, "hit"), "fdr"] == pytest.approx(6 * p)
+    assert first.loc[(0, "miss"), "p"] == 1
+    assert first.loc[(1, "part"), "p"] == pytest.approx(hypergeom.sf(0, 50, 1, 2))
+    assert first.loc[(1, "part"), "genes"] == "g40"

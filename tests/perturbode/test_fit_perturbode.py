@@ -8,7 +8,8 @@ import pytest
 import scipy.sparse as sp
 
 from scdash.simulate._sergio import sergio
-from scdash.tl._perturbode import fit_perturbode, predict_perturbations
+from scdash.tl._perturbode import fit_perturbode
+from scdash.tl._predict_perturbations import predict_perturbations
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +139,8 @@ def test_two_regimes_fit_without_validation(screen):
 
 
 def test_transport_writes_the_same_slots(screen):
-    adata = fit_perturbode(screen, fit="transport", transport={"steps": 20, "n_modules": 6}, copy=True)
+    adata = fit_perturbode(screen, fit="transport", training={"steps": 20, "n_modules": 6}, copy=True)
     assert adata.uns["dynamics"]["params"]["field_config"]["n_modules"] == 6
     assert set(pd.DataFrame(adata.uns["dynamics"]["history"]).columns) >= {"epoch", "train_loss", "validation_loss"}
-    with pytest.raises(ValueError, match="transport setting"):
-        fit_perturbode(screen, fit="transport", transport={"epochs": 2}, copy=True)
+    with pytest.raises(ValueError, match="training setting"):
+        fit_perturbode(screen, fit="transport", training={"epochs": 2}, copy=True)

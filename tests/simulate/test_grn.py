@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scdash
-from scdash.simulate import corrupt_prior, grn_dynamics
+from scdash.simulate import corrupt_prior, grn_dynamics, shuffle_prior
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +195,26 @@ def test_no_room_for_moved_edges():
 def test_genome_scale():
     adata = grn_dynamics(11165, 36, n_test=1, rng=0)
     assert adata.shape == (185, 11165) and adata.varp["truth"].nnz == round(550 / 350 * 11165)
+
+
+def test_a_shuffled_prior_keeps_its_shape_and_forgets_its_genes():
+    genes = [f"g{i}" for i in range(200)]
+    rng = np.random.default_rng(0)
+    pairs = pd.DataFrame({"source": rng.choice(genes[:30], 400), "target": rng.choice(genes[20:], 400)})
+    prior = pairs.drop_duplicates(ignore_index=True).assign(weight=lambda t: np.arange(len(t)) % 2 * 2.0 - 1)
+    shuffled = shuffle_prior(prior, genes=[*genes, "alone"], rng=1)
+    for column in ("source", "target"):
+        degrees = [table[column].value_counts().sort_values().to_numpy() for table in (prior, shuffled)]
+        np.testing.assert_array_equal(*degrees)
+    assert set(shuffled["source"]) == set(prior["source"])  # regulators stay regulators, with other targets
+    np.testing.assert_array_equal(shuffled["weight"], prior["weight"])
+    # one renaming for the whole network: edges of one gene stay together
+    assert (shuffled["source"].groupby(prior["source"]).nunique() == 1).all()
+    assert (shuffled["target"].groupby(prior["target"]).nunique() == 1).all()
+    same = prior.merge(shuffled, on=["source", "target"])
+    assert len(same) < 0.2 * len(prior)
+    pd.testing.assert_frame_equal(shuffled, shuffle_prior(prior, genes=[*genes, "alone"], rng=1))
+    few = shuffle_prior(prior, genes=genes[:40], rng=0)
+    assert len(few) == (prior["source"].isin(genes[:40]) & prior["target"].isin(genes[:40])).sum()
+    with pytest.raises(ValueError, match="align_prior"):
+        shuffle_prior(prior, genes=["G1", "G2"])

@@ -38,7 +38,7 @@ def slots(adata):
         ({"training": {"learning_rate": -1}}, ValueError, "learning_rate must be positive"),
         ({"tau": 0.5, "start": "random", "max_epochs": 5}, ValueError, "there is no prior"),
         ({"sparsity": "bio"}, ValueError, "pass `prior`"),
-        ({"sparsity": "imp", "lambdas": 0.5}, ValueError, "lambdas weigh prior"),
+        ({"sparsity": "imp", "lambdas": 0.5}, ValueError, "'imp' has none"),
         ({"start": "random", "max_epochs": 2}, ValueError, "ends before the schedule prunes"),
         ({"regulators": ["nobody"]}, KeyError, "regulators"),
         ({"prior": np.eye(16)}, TypeError, "does not say which axis"),

@@ -150,9 +150,9 @@ def test_replicates_hide_parts_of_the_prior_and_show_stability(modules):
 @pytest.mark.parametrize("sparsity", ["imp", "bio", "none", "dash"])
 def test_pruning_strategies_reach_the_schedule(course, sparsity):
     adata = course.copy()
-    schedule = GeometricSchedule(first=0.5, first_epoch=1, then=0)
+    plan = {} if sparsity == "none" else {"schedule": GeometricSchedule(first=0.5, first_epoch=1, then=0)}
     scdash.tl.fit_dynamics(
-        adata, prior=adata.uns["prior"], sparsity=sparsity, start="random", schedule=schedule, max_epochs=3, **HOW
+        adata, prior=adata.uns["prior"], sparsity=sparsity, start="random", max_epochs=3, **plan, **HOW
     )
     kept = adata.uns["dynamics"]["masks"]["U_sums"]
     expected = 16 * 15 if sparsity == "none" else 16 * 15 - round(0.5 * 16 * 15)

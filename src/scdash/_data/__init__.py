@@ -14,6 +14,7 @@ from scdash._data._checks import (
     time_column,
 )
 from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression
+from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
 from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
@@ -23,6 +24,7 @@ from scdash._data._states import series_from_states
 __all__ = [
     "SPLITS",
     "AlignedPrior",
+    "CellHalves",
     "CellSeries",
     "Expression",
     "TimeSeries",
@@ -42,6 +44,7 @@ __all__ = [
     "gene_mask",
     "group_codes",
     "group_column",
+    "halve_cells",
     "kernel_bins",
     "obs_column",
     "prior_from",

@@ -41,6 +41,18 @@ class TimeSeries:
     def __len__(self) -> int:
         return len(self.times)
 
+    @property
+    def parent(self) -> NDArray[np.int64]:
+        """Code of the trajectory that each name is a re-drawing of ("name#k" of "name"), or its own, (names,)."""
+        known = {name: code for code, name in enumerate(self.names)}
+        origin = [name.rpartition("#")[0] for name in self.names]
+        return np.array([known.get(of, code) for code, of in enumerate(origin)], dtype=np.int64)
+
+    def originals(self) -> Self:
+        """Return the series without re-drawn trajectories."""
+        own = self.parent == np.arange(len(self.names))
+        return self if own.all() else self.select(own[self.trajectory])
+
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Return the rows of one split."""
         return np.flatnonzero(self.split == SPLITS.index(split))

@@ -21,5 +21,11 @@ __all__ = [
     "SparsePhoenix",
     "VectorField",
     "Velocity",
+    "field_class",
     "zero_share",
 ]
+
+
+def field_class(name: str) -> type[VectorField]:
+    """Return the field stored under a name: one that can be asked for, or the form in which a large one is kept."""
+    return SparsePhoenix if name == SparsePhoenix.name else FIELDS[name]

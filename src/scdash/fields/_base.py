@@ -102,6 +102,11 @@ class VectorField(ABC):
         """Rebuild a field from `config()`."""
         return cls(**config)
 
+    @classmethod
+    def sized(cls, n_genes: int, n_hidden: int | tuple[int, ...]) -> Self:
+        """Return a field for `n_genes` genes with hidden layers of the size asked for, where it has any."""
+        return cls(n_genes)  # type: ignore[call-arg]
+
     def structure(self) -> Params:
         """Return, by parameter, boolean masks (broadcastable, leading axis 1) of weights that may differ from zero.
 

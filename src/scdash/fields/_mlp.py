@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, Self, final
 
 import torch
 from torch import Tensor
@@ -41,6 +41,11 @@ class Mlp(VectorField):
     def __post_init__(self) -> None:
         sizes = networks.check_options(self.n_genes, self.hidden, self.skip, per_target=self.per_target)
         object.__setattr__(self, "hidden", sizes)  # a list after a JSON round trip
+
+    @classmethod
+    def sized(cls, n_genes: int, n_hidden: int | tuple[int, ...]) -> Self:
+        """Return a field with hidden layers of these sizes; one number is the size of two, as in the paper."""
+        return cls(n_genes, hidden=(n_hidden,) * 2 if isinstance(n_hidden, int) else n_hidden)
 
     def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
         """Draw weights as torch's linear layers do."""

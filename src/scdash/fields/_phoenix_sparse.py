@@ -11,14 +11,13 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
+from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
 from scdash.fields._compact import batch_last
 from scdash.fields._kernels import kernels
 from scdash.fields._phoenix import hill_sums
 from scdash.fields._support import Support
 
 
-@FIELDS.register("phoenix_sparse")
 @final
 @dataclass(frozen=True)
 class SparsePhoenix(VectorField):
@@ -139,7 +138,7 @@ class _Genes(torch.autograd.Function):
         x = x.detach()
         phi = x.new_empty(len(genes), x.shape[1])
         kernels().hill(x.numpy(), genes, phi.numpy())
-        net = forward(phi).add_(bias).sub_(x)
+        net: Tensor = forward(phi).add_(bias).sub_(x)
         ctx.save_for_backward(phi, net, rate)
         ctx.bound = bound
         return net * rate

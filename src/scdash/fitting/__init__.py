@@ -3,6 +3,7 @@
 from scdash.fitting._fit import DynamicsFit, fit_series
 from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
+from scdash.fitting._path import Regime, fit_path
 from scdash.fitting._problem import FitProblem
 
 __all__ = [
@@ -10,8 +11,10 @@ __all__ = [
     "FitOptions",
     "FitProblem",
     "Recipe",
+    "Regime",
     "choose_lambdas",
     "cross_validate_lambdas",
+    "fit_path",
     "fit_series",
     "recipe",
 ]

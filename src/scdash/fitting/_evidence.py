@@ -13,7 +13,7 @@ from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._start import gene_wise
-from scdash.matching import TransitionFit
+from scdash.matching import LaggedScores, TransitionFit, lagged_scores
 from scdash.networks import HiddenEvidence, posterior_score, sparse_relative_contribution, strongest_effects
 
 
@@ -25,6 +25,7 @@ class Evidence:
     edges: pd.DataFrame
     report: dict[str, Any]
     figures: dict[str, float]
+    lagged: LaggedScores | None = None  # cells: scores from disjoint halves of the cells
 
 
 def gather_evidence(
@@ -50,12 +51,17 @@ def gather_evidence(
         contribution = sp.csr_matrix(matched[0].contribution)
     if matched and not hidden:
         hidden = hidden_evidence(problem, options, matched[0])
+    stability = matched[0].stability if matched and matched[0].settings.half_samples else None
+    lagged = None if problem.halves is None else lagged_scores(problem.halves, problem.regulators)
+    if lagged is not None:
+        # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
+        frequency, stability = lagged.frequency, lagged.frequency
     edges, report = posterior_score(
         contribution,
         problem.prior,
         weight=effects,
         frequency=frequency,
-        stability=matched[0].stability if matched and matched[0].settings.half_samples else None,
+        stability=stability,
         hidden=hidden,
         constant=matched[0].constant if matched else None,
         genes=problem.series.genes,
@@ -63,6 +69,7 @@ def gather_evidence(
     without = int((np.diff(effects.indptr) == 0).sum())
     listed = float(contribution.sum() / max(1, (np.diff(contribution.indptr) > 0).sum()))
     return Evidence(
+        lagged=lagged,
         effects=effects,
         edges=edges,
         report=report,
@@ -81,7 +88,7 @@ def gather_evidence(
 def _shares(field: VectorField, params: Params, model: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return relu(v) D and |D~| of one model."""
     one = {name: value[model : model + 1] for name, value in params.items()}
-    effect, totals = strongest_effects(field, one)
+    effect, totals = strongest_effects(field, one, by_gene=True)
     rates = field.rates(one)
     v = None if rates is None else rates[0].detach().cpu().numpy()
     share = abs(sparse_relative_contribution(effect, v, totals))

@@ -9,33 +9,32 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 
 from scdash.fields import Params, VectorField, zero_share
+from scdash.fitting._controls import data_figures, forecasts, refits, trivial
 from scdash.fitting._evidence import gather_evidence
-from scdash.fitting._match import match, model_priors, transition_settings
+from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._posthoc import fit_posthoc
 from scdash.fitting._predictors import (
     Floats,
     Predictor,
-    constant,
     control_table,
     field_predictor,
     fitted_states,
-    no_change,
     pair_errors,
-    relaxation,
     rollout_errors,
     stretch,
 )
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._report import report_text
 from scdash.fitting._stack import train_stack
-from scdash.fitting._start import make_field, matched_start, random_start
+from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
 from scdash.fitting._train import Trained
-from scdash.matching import TransitionFit, fit_no_network
+from scdash.fitting._verdict import judge
+from scdash.matching import TransitionFit
+from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
 from scdash.sparsity import Sparsity
 
@@ -56,6 +55,7 @@ class DynamicsFit:
     controls: pd.DataFrame
     fitted: Floats  # (rows, genes), scaled units: every state predicted from the start of its trajectory
     report: str
+    verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # cells only
     slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -65,6 +65,10 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     began = perf_counter()
     plan = recipe(options)
     sparsity = build_sparsity(options, plan)
+    if sparsity.levels and options.n_models > 1:
+        raise ValueError(
+            f"n_models={options.n_models}: sparsity='posthoc' trains repeats of one model. Leave n_models at 1."
+        )
     first = returnable_from(sparsity, options, plan)
     _check_prior(problem, sparsity, plan)
     priors = model_priors(problem, options)
@@ -109,25 +113,8 @@ def _start(
     else:
         params, masks = random_start(field, replace(options, n_models=max(options.n_models, repeats))), {}
     if problem.regulators is not None:
-        masks = _restrict(field, params, masks, problem.regulators)
+        masks = restrict(field, params, masks, problem.regulators)
     return params, masks
-
-
-def _restrict(field: VectorField, params: Params, masks: Params, regulators: NDArray[np.int64]) -> Params:
-    """Mask the inputs of genes that can not regulate, in the first layer of every path."""
-    found = field.start_masks(params) | masks
-    allowed = torch.zeros(field.n_genes, dtype=torch.bool)
-    allowed[torch.as_tensor(regulators)] = True
-    for path in field.paths():
-        layer = path.layers[0]
-        if path.entries is not None:
-            found[layer.parameter] = found[layer.parameter] & allowed[path.entries[1]]
-            continue
-        inputs = allowed if path.inputs is None else torch.tensor([all(allowed[list(i)]) for i in path.inputs])
-        mask = layer.collapse(found[layer.parameter])
-        columns = inputs.repeat(mask.shape[-1] // len(inputs))  # second-order fields: positions, then velocities
-        found[layer.parameter] = layer.expand(mask & columns)
-    return found
 
 
 @dataclass(frozen=True)
@@ -180,10 +167,15 @@ def _assemble(
     main = _model(kept.params, 0)
     evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
     predict = models.predictor(kept, plan.config.steps)
-    others = _others(problem, options, models, polished=polished)
-    controls = control_table(problem.series, {field.name: predict} | others)
+    others = _others(problem, options, models, matched, polished=polished)
+    # re-drawn cells are for learning: errors are those of the trajectories as observed
+    controls = control_table(problem.series.originals(), {field.name: predict} | others, ahead=options.cells)
+    judged = options.cells and options.controls
+    verdict = judge(controls, data_figures(problem, evidence.lagged)) if judged else None
     metrics = evidence.figures | _errors(controls)
     metrics["sparsity"] = float(zero_share(field, main)[0])
+    metrics["weight_sparsity"] = float(weight_sparsity(field, main)[0])
+    metrics["feature_sparsity"] = float(feature_sparsity(field, main)[0])
     metrics["epochs"] = float(trained.epochs)
     metrics["best_epoch"] = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
     metrics["solver_error"] = _solver_error(problem, models, main, plan)
@@ -192,7 +184,7 @@ def _assemble(
         "kept": "matching" if polished is False else "trained",
         "training": asdict(plan.config),
         "schedule": asdict(plan.schedule),
-        "lambdas": [] if options.lambdas is None else np.atleast_1d(options.lambdas).tolist(),
+        "sparsity_options": build_sparsity(options, plan).config(),
     }
     if levels is not None:
         settings["levels"] = levels
@@ -210,23 +202,28 @@ def _assemble(
         metrics=metrics,
         controls=controls,
         fitted=fitted_states(problem.series, predict),
-        report=report_text(controls, metrics, evidence.report, polished=polished),
+        report=report_text(
+            controls, metrics, evidence.report, polished=polished, verdict=verdict, interrupted=trained.interrupted
+        ),
+        verdict={} if verdict is None else verdict.as_dict(),
         slope=models.slope,
         settings=settings,
     )
 
 
-def _others(problem: FitProblem, options: FitOptions, models: Models, *, polished: bool | None) -> dict[str, Predictor]:
+def _others(
+    problem: FitProblem, options: FitOptions, models: Models, matched: list[TransitionFit], *, polished: bool | None
+) -> dict[str, Predictor]:
     """Return the predictors that the kept model is printed beside."""
-    series = problem.series
     found: dict[str, Predictor] = {}
     if polished:
         found["matching alone"] = models.predictor(models.start)
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
-    relaxing = fit_no_network(series, settings=transition_settings(options, problem.n_genes))
-    found["no network"] = relaxation(relaxing.bias, relaxing.rates)
-    return found | {"constant": constant(series), "no change": no_change}
+    found |= trivial(problem, options)
+    if options.cells and options.controls:
+        found |= forecasts(problem) | refits(problem, options, matched[0] if matched else None)
+    return found
 
 
 def _errors(controls: pd.DataFrame) -> dict[str, float]:

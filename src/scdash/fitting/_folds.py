@@ -21,10 +21,7 @@ def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
     if n_folds < 2:
         raise ValueError(f"n_folds must be at least 2, found {n_folds}.")
     usable = series.split != TEST
-    parent = np.array(
-        [series.names.index(name.split("#")[0]) if "#" in name else i for i, name in enumerate(series.names)]
-    )
-    of_row = parent[series.trajectory]
+    of_row = series.parent[series.trajectory]
     originals = np.unique(of_row[usable])
     if len(originals) >= n_folds:
         shuffled = np.random.default_rng([seed, 2]).permutation(originals)

@@ -43,7 +43,10 @@ def cross_validate_lambdas(
     if problem.prior is None:
         raise ValueError("lambdas weigh the prior against the weights: there is nothing to choose without a prior.")
     if options.sparsity != "dash":
-        raise ValueError(f"lambdas belong to sparsity='dash', found sparsity={options.sparsity!r}.")
+        raise ValueError(
+            f"cross_validate chooses DASH's weight of the prior, found sparsity={options.sparsity!r}. The strength of a "
+            "penalty is chosen with `scdash.tl.sparsity_path`."
+        )
     settings = [(float(a), float(b)) for a, b in (grid if grid is not None else default_grid(options))]
     if not settings:
         raise ValueError("grid holds no setting; give pairs (l1, l2).")

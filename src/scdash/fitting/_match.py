@@ -39,7 +39,10 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
 
     priors = model_priors(problem, options)
     _check_size(problem)
-    first = fit(priors[0], transition_settings(options, problem.n_genes))
+    settings = transition_settings(options, problem.n_genes)
+    if problem.halves is not None:  # edges are then ranked by halves of the cells instead
+        settings = replace(settings, half_samples=0)
+    first = fit(priors[0], settings)
     pieces = [(prior, like(first, half_samples=0)) for prior in priors[1:]]
     return [first, *spread_all(fit, pieces, "matching replicates", progress=options.progress)]
 

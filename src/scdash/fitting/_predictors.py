@@ -9,33 +9,36 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash._data import TimeSeries
+from scdash._data import SPLITS, TimeSeries
 from scdash.fields import VectorField
 from scdash.solve import integrate
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
-Predictor: TypeAlias = Callable[[Floats, Floats], Floats]  # start (b, genes), times (b, k + 1) -> (k, b, genes)
+Codes: TypeAlias = NDArray[np.integer[Any]]
+# start (b, genes), times (b, k + 1), codes (b,) of the trajectories they are from -> (k, b, genes)
+Predictor: TypeAlias = Callable[[Floats, Floats, Codes], Floats]
 
+AHEAD = 5  # states between start and target of the longer forecasts of cells
 TOLERANCE = 1e-4  # accepted RMS change of a prediction when its steps are halved
 
 
 def constant(series: TimeSeries) -> Predictor:
     """Predict the mean training state of every gene, whatever the start."""
     mean = series.states[series.rows_of("train")].mean(0)
-    return lambda start, times: np.broadcast_to(mean, (times.shape[1] - 1, *start.shape))
+    return lambda start, times, code: np.broadcast_to(mean, (times.shape[1] - 1, *start.shape))
 
 
 def relaxation(bias: Floats, rates: Floats) -> Predictor:
     """Predict dx/dt = rates * (bias - x), genes without any network, by its closed form."""
 
-    def predict(start: Floats, times: Floats) -> Floats:
+    def predict(start: Floats, times: Floats, code: Codes) -> Floats:
         gone = (times[:, 1:] - times[:, :1]).T[..., None]  # (k, b, 1)
         return bias + (start - bias) * np.exp(-rates * gone)
 
     return predict
 
 
-def no_change(start: Floats, times: Floats) -> Floats:
+def no_change(start: Floats, times: Floats, code: Codes) -> Floats:
     """Predict the start state for ever."""
     return np.broadcast_to(start, (times.shape[1] - 1, *start.shape))
 
@@ -61,7 +64,7 @@ def field_predictor(
             path = integrate(field.bind(cpu), field.lift(cpu, x), torch.as_tensor(times)[None], solver="rk4", steps=n)
             return field.observe(cpu, path)[1:, 0]
 
-    def predict(start: Floats, times: Floats) -> Floats:
+    def predict(start: Floats, times: Floats, code: Codes) -> Floats:
         n, found = steps, once(start, times, steps)
         for _ in range(5):
             n *= 2
@@ -80,7 +83,7 @@ def pair_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
     rows = series.pairs(split)
     if not len(rows):
         return np.empty(0)
-    predicted = predict(series.states[rows[:, 0]], series.times[rows])[0]
+    predicted = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])[0]
     return np.asarray(((predicted - series.states[rows[:, 1]]) ** 2).mean(1))
 
 
@@ -91,24 +94,45 @@ def rollout_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats
     for length in {len(run) for run in runs}:
         same = [i for i, run in enumerate(runs) if len(run) == length]
         rows = np.stack([runs[i] for i in same])
-        predicted = predict(series.states[rows[:, 0]], series.times[rows])
+        predicted = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])
         observed = series.states[rows[:, 1:]].transpose(1, 0, 2)
         errors[same] = ((predicted - observed) ** 2).mean((0, 2))
     return errors
 
 
-def control_table(series: TimeSeries, predictors: Mapping[str, Predictor]) -> pd.DataFrame:
+def ahead_errors(series: TimeSeries, predict: Predictor, split: str, steps: int = AHEAD) -> Floats:
+    """Return the mean squared error of every state of a split predicted from `steps` states before it, (states,)."""
+    rows = [
+        np.column_stack([mine[:-steps], mine[steps:]]) for mine in series.each() if len(mine) > steps
+    ]  # runs of a trajectory, whatever the split of the states between
+    found = np.concatenate(rows) if rows else np.empty((0, 2), np.int64)
+    found = found[series.split[found[:, 1]] == SPLITS.index(split)]
+    if not len(found):
+        return np.empty(0)
+    predicted = predict(series.states[found[:, 0]], series.times[found], series.trajectory[found[:, 0]])[0]
+    return np.asarray(((predicted - series.states[found[:, 1]]) ** 2).mean(1))
+
+
+def held_out(series: TimeSeries) -> str:
+    """Return the split that judges a fit: test where there is one."""
+    return "test" if len(series.pairs("test")) else "validation"
+
+
+def control_table(series: TimeSeries, predictors: Mapping[str, Predictor], *, ahead: bool = False) -> pd.DataFrame:
     """Return one row per predictor: next-step errors by split, and the error of whole held-out stretches.
 
-    `rollout_mse` is over the test split where there is one, else over validation. Errors are NaN for absent splits.
+    `rollout_mse` (and, with `ahead`, `five_ahead_mse`) is over the test split where there is one, else over validation.
+    Errors are NaN for absent splits.
     """
-    held = "test" if len(series.pairs("test")) else "validation"
+    held = held_out(series)
     rows = []
     for name, predict in predictors.items():
         row: dict[str, object] = {"predictor": name}
         for split in ("train", "validation", "test"):
             row[f"{split}_mse"] = _mean(pair_errors(series, predict, split))
         row["rollout_mse"] = _mean(rollout_errors(series, predict, held))
+        if ahead:
+            row["five_ahead_mse"] = _mean(ahead_errors(series, predict, held))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -119,7 +143,7 @@ def fitted_states(series: TimeSeries, predict: Predictor) -> Floats:
     runs: Sequence[NDArray[np.int64]] = series.rollouts()
     for length in {len(run) for run in runs}:
         rows = np.stack([run for run in runs if len(run) == length])
-        fitted[rows[:, 1:].T] = predict(series.states[rows[:, 0]], series.times[rows])
+        fitted[rows[:, 1:].T] = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])
     return fitted
 
 

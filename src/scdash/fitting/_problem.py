@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import TimeSeries
+from scdash._data import CellHalves, TimeSeries
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,9 @@ class FitProblem:
     prior: sp.csr_matrix | None = None  # signed
     coregulation: sp.csr_matrix | None = None  # (regulator, regulator), symmetric, non-negative
     regulators: NDArray[np.int64] | None = None  # genes that may regulate; None: all
+    lineage: NDArray[np.intp] | None = None  # (names,), code of the lineage of every trajectory; None: one for all
+    halves: CellHalves | None = None  # cells only: bins of disjoint halves
+    shuffled_halves: CellHalves | None = None  # the same with times shuffled within trajectories
 
     @property
     def n_genes(self) -> int:

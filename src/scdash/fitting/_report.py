@@ -6,11 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scdash.fitting._controls import RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME
+from scdash.fitting._verdict import Verdict
+
 TRIVIAL = ("constant", "no change")
 
 
 def report_text(
-    controls: pd.DataFrame, metrics: Mapping[str, float], prior: Mapping[str, Any], *, polished: bool | None
+    controls: pd.DataFrame,
+    metrics: Mapping[str, float],
+    prior: Mapping[str, Any],
+    *,
+    polished: bool | None,
+    verdict: Verdict | None = None,
+    interrupted: bool = False,
 ) -> str:
     """Put a fit into words.
 
@@ -24,10 +33,14 @@ def report_text(
         What became of the prior: `kept`, `doubted`, `added`, `evidence_auc`.
     polished
         Whether training as an ODE was kept over the matched start; None if there was no matched start.
+    verdict
+        What the controls say about the network (cells).
+    interrupted
+        Whether training was ended from the keyboard.
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
-    lines = [_errors_line(errors, held), *_verdicts(errors, held)]
+    lines = [_errors_line(errors, held), *_verdicts(errors, held, judged=verdict is not None)]
     lines.append(
         f"Sparsity {metrics['sparsity']:.1%}; {int(metrics['edges'])} edges; {int(metrics['genes_without_inputs'])} of "
         f"{int(metrics['genes'])} genes have no input."
@@ -37,12 +50,16 @@ def report_text(
             f"The network is too dense to be listed whole: the strongest regulators of every target are, which carry "
             f"{metrics['effects_listed']:.0%} of the effects."
         )
+    if interrupted:
+        lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
     if polished is not None and metrics["epochs"] > 0:
         kept = (
             "kept: held-out error fell by more than its noise" if polished else "not kept: no clear gain over matching"
         )
         lines.append(f"Training as a neural ODE was {kept}.")
     lines += _prior_lines(prior)
+    if verdict is not None:
+        lines.append(verdict.text)
     if metrics.get("solver_error", 0) > 0.01:
         lines.append(
             f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "
@@ -53,12 +70,13 @@ def report_text(
 
 def _errors_line(errors: pd.DataFrame, held: str) -> str:
     name = held.removesuffix("_mse")
+    errors = errors[~errors.index.str.startswith((RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME))]  # in the verdict
     shown = ", ".join(f"{predictor} {value:.3g}" for predictor, value in errors[held].items())
     whole = ", ".join(f"{predictor} {value:.3g}" for predictor, value in errors["rollout_mse"].items())
     return f"Next-step error on held-out states ({name} MSE): {shown}.\nWhole held-out stretches from their start: {whole}."
 
 
-def _verdicts(errors: pd.DataFrame, held: str) -> list[str]:
+def _verdicts(errors: pd.DataFrame, held: str, *, judged: bool) -> list[str]:
     ours = errors.iloc[0]
     lines = []
     for baseline in (*TRIVIAL, "no network"):
@@ -69,6 +87,8 @@ def _verdicts(errors: pd.DataFrame, held: str) -> list[str]:
             for column, what in ((held, "the next step"), ("rollout_mse", "whole stretches"))
             if np.isfinite(ours[column]) and ours[column] >= errors.loc[baseline, column]
         ]
+        if worse and baseline == "no network" and judged:
+            continue  # the verdict says so, and more
         if worse and baseline == "no network":
             lines.append(
                 f"No better than genes relaxing without any network on {' and '.join(worse)}: these trajectories give no "

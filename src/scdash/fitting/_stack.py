@@ -57,17 +57,10 @@ def train_stack(
             checkpoint=None if path is None else path.with_name(f"{path.stem}.{number}{path.suffix}"),
             progress=False if processes > 1 else options.progress,
         )
-        arguments = (
-            problem,
-            mine,
-            plan,
-            field,
-            _cut(params, part),
-            _cut(masks, part),
-            sparsity.of_models(part, models),
-        )
+        own = (_cut(params, part), _cut(masks, part), sparsity.of_models(part, models))
+        known = None if prior is None else prior.of_models(part)
         rest |= {"description": f"{description}, part {number + 1}", "first_model": part.start}
-        pieces.append((arguments, None if prior is None else prior.of_models(part), returnable_from, rest))
+        pieces.append((problem, mine, plan, field, *own, known, returnable_from, rest))
     progress = options.progress if processes > 1 else False
     return _merged(spread_all(_train_part, pieces, description, progress=progress))
 
@@ -87,8 +80,19 @@ def bytes_per_model(field: VectorField, params: Mapping[str, Tensor], plan: Reci
     return weights + 4 * EVALUATION * evaluations * config.batch_size * field.n_genes
 
 
-def _train_part(arguments: tuple[Any, ...], prior: Prior | None, returnable_from: int, rest: dict[str, Any]) -> Trained:
-    found = train_models(*arguments, prior, returnable_from, **rest)
+def _train_part(
+    problem: FitProblem,
+    options: FitOptions,
+    plan: Recipe,
+    field: VectorField,
+    params: Params,
+    masks: Params,
+    sparsity: Sparsity,
+    prior: Prior | None,
+    returnable_from: int,
+    rest: dict[str, Any],
+) -> Trained:
+    found = train_models(problem, options, plan, field, params, masks, sparsity, prior, returnable_from, **rest)
     if found.interrupted:
         raise KeyboardInterrupt("interrupted while a part of the models was training; the others have not begun")
     return found

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash.fields import FIELDS, Params, Phoenix, SparsePhoenix, VectorField
@@ -39,8 +40,12 @@ def make_field(problem: FitProblem, options: FitOptions, matched: Sequence[Trans
         pairs = {(int(a), int(b)) for fit in matched if fit.products is not None for a, b in fit.products}
         return Phoenix(n, encoder="genes", pairs=tuple(sorted(pairs)))
     if options.model == "phoenix":
+        if not isinstance(options.n_hidden, int):
+            raise ValueError(
+                f"model='phoenix' has one layer of hidden units: n_hidden is a number, found {options.n_hidden}."
+            )
         return Phoenix(n, encoder=options.encoder, n_hidden=options.n_hidden)
-    return FIELDS[options.model](n, n_hidden=options.n_hidden)  # type: ignore[call-arg]
+    return FIELDS[options.model].sized(n, options.n_hidden)
 
 
 def random_start(field: VectorField, options: FitOptions) -> Params:
@@ -103,6 +108,22 @@ def _modules(field: Phoenix, fit: TransitionFit, options: FitOptions, model: int
     weights["b_sums"] = np.linalg.lstsq(weights["U_sums"], fit.bias, rcond=None)[0].astype(np.float32)
     weights["v"] = fit.rates.astype(np.float32)
     return weights
+
+
+def restrict(field: VectorField, params: Params, masks: Params, regulators: NDArray[np.int64]) -> Params:
+    """Mask the inputs of genes that can not regulate, in the first layer of every path and in its skip connection."""
+    found = field.start_masks(params) | masks
+    allowed = torch.zeros(field.n_genes, dtype=torch.bool)
+    allowed[torch.as_tensor(regulators)] = True
+    for path in field.paths():
+        if path.entries is not None:
+            name = path.layers[0].parameter
+            found[name] = found[name] & allowed[path.entries[1]]
+            continue
+        inputs = allowed if path.inputs is None else torch.tensor([all(allowed[list(i)]) for i in path.inputs])
+        for layer in (path.layers[0], *(() if path.skip is None else (path.skip,))):
+            found[layer.parameter] = layer.expand(layer.collapse(found[layer.parameter]) & inputs)
+    return found
 
 
 def options_of_one(options: FitOptions, model: int) -> FitOptions:

@@ -1,33 +1,39 @@
 """The sparsity method of a fit, with its prior, and from which epoch on a model may be returned."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from inspect import signature
 
 import scipy.sparse as sp
 
 from scdash._logging import logger
-from scdash.fitting._options import FitOptions, Recipe
+from scdash.fitting._options import FitOptions, Recipe, method_of
 from scdash.fitting._problem import FitProblem
-from scdash.sparsity import Prior, Sparsity, as_sparsity
+from scdash.sparsity import SPARSITIES, Prior, Sparsity
 
-WITH_SCHEDULE = ("dash", "imp", "bio")
+# arguments of a fit that are options of those methods alone that know them, and what they are there
+SHARED = {
+    "lambdas": "the strength of a penalty, or of the prior in DASH",
+    "schedule": "when a method prunes while it trains",
+}
 
 
 def build_sparsity(options: FitOptions, plan: Recipe) -> Sparsity:
-    """Return the method, with the schedule of the recipe and the user's options."""
+    """Return the method, with the schedule of the recipe and the user's options; nothing given goes unused."""
+    asked = {name: value for name in SHARED if (value := getattr(options, name)) is not None}
     if isinstance(options.sparsity, Sparsity):
-        return as_sparsity(options.sparsity, **options.sparsity_options)
-    given: dict[str, Any] = {}
-    if options.sparsity in WITH_SCHEDULE:
-        given["schedule"] = plan.schedule
-    if options.sparsity == "dash":
-        given |= {"lambdas": options.lambdas, "scale": options.scale}
-    elif options.lambdas is not None:
-        raise ValueError(
-            f"lambdas weigh prior against weights in DASH; sparsity={options.sparsity!r} has none. Its own settings go "
-            "into sparsity_options."
-        )
-    return as_sparsity(options.sparsity, **given, **options.sparsity_options)
+        return method_of(replace(options, sparsity_options=options.sparsity_options | asked))
+    known = signature(SPARSITIES[options.sparsity]).parameters
+    for name in asked:
+        if name not in known:
+            others = [other for other in SPARSITIES if name in signature(SPARSITIES[other]).parameters]
+            raise ValueError(
+                f"{name} is {SHARED[name]}; sparsity={options.sparsity!r} has none. Leave it out, or use one of {others}."
+            )
+        if name in options.sparsity_options:
+            raise ValueError(f"{name} is given twice, as an argument and in sparsity_options; give it once.")
+    given = {"schedule": plan.schedule, "scale": options.scale} | asked
+    return method_of(options, **{name: value for name, value in given.items() if name in known})
 
 
 def build_prior(problem: FitProblem, options: FitOptions, priors: Sequence[sp.csr_matrix | None]) -> Prior | None:

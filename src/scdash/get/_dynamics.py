@@ -80,7 +80,10 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     -------
     Table with one row per predictor (the fitted model first, then matching alone, no network, constant, no change, ...)
     and mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from
-    their start), in units of the genes' ranges. `table.attrs["summary"]` holds the report in words.
+    their start), for cells also `five_ahead_mse` (five bins ahead), in units of the genes' ranges.
+    `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, for cells, a dict: `supports_network`
+    (whether the model beats the best model without a network AND every set of random regulators on whole held-out
+    stretches), `text`, `best_without_network` (its name) and `figures`. It is empty where there were no controls.
 
     Raises
     ------
@@ -90,4 +93,9 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     entry = require_fit(adata.uns, key)
     table: pd.DataFrame = entry["controls"].copy()  # type: ignore[attr-defined]
     table.attrs["summary"] = str(entry["report"])
+    verdict: dict[str, Any] = {**(entry.get("verdict") or {})}  # type: ignore[dict-item]
+    if verdict:
+        verdict["supports_network"] = bool(verdict["supports_network"])
+        verdict["figures"] = {name: float(value) for name, value in verdict["figures"].items()}
+    table.attrs["verdict"] = verdict
     return table

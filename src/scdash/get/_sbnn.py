@@ -43,7 +43,24 @@ def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
 
 
 def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
-    """Return the selected genes: columns `gene` and `norm` (first-layer norm before pruning), largest first."""
+    """Return the selected genes, those with the largest weights first.
+
+    Parameters
+    ----------
+    mdata
+        MuData with a fit of `scdash.tl.sbnn` or `scdash.tl.srrr`.
+    key
+        The `key_added` of the fit.
+
+    Returns
+    -------
+    Table with columns `gene` and `norm` (of its first-layer weights, before pruning).
+
+    Raises
+    ------
+    NotFittedError
+        If no fit is stored under `key`.
+    """
     entry = _entry(mdata, key, "sbnn")
     norms = pd.Series(entry["norms"], index=list(entry["masks"]["genes"]))
     names = [str(name) for name in entry["genes"]]
@@ -51,7 +68,24 @@ def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
 
 
 def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
-    """Return cross-validated R2: columns `method`, `feature` ("all": multivariate), `mean`, `sd`, `n_genes`."""
+    """Return the cross-validated R2 of every method and feature.
+
+    Parameters
+    ----------
+    mdata
+        MuData that `scdash.tl.cross_validate_sbnn` has written to.
+    key
+        Its `key_added`.
+
+    Returns
+    -------
+    Table with columns `method`, `feature` ("all": multivariate), `mean`, `sd`, `n_genes`; `attrs["report"]` in words.
+
+    Raises
+    ------
+    NotFittedError
+        If no cross-validation is stored under `key`.
+    """
     entry = _entry(mdata, key, "cross_validate_sbnn")
     table = pd.DataFrame(entry["summary"]).copy()
     table.attrs["report"] = str(entry["report"])
@@ -59,7 +93,24 @@ def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
 
 
 def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
-    """Return how often each gene was selected: columns `gene`, `frequency`, `count`, `norm`, most frequent first."""
+    """Return how often each gene was selected, the most frequent first.
+
+    Parameters
+    ----------
+    mdata
+        MuData that `scdash.tl.stability` has written to.
+    key
+        Its `key_added`.
+
+    Returns
+    -------
+    Table with columns `gene`, `frequency`, `count`, `norm`; `attrs["report"]` in words.
+
+    Raises
+    ------
+    NotFittedError
+        If no repeats are stored under `key`.
+    """
     entry = _entry(mdata, key, "stability")
     table = pd.DataFrame(entry["selection"]).copy()
     table.attrs["report"] = str(entry["report"])

@@ -1,21 +1,47 @@
 """The convex start: dynamics as one sparse regression per gene, all genes at once from Gram matrices."""
 
+from scdash.matching._courses import (
+    Courses,
+    Forecast,
+    aligned_template,
+    analogue,
+    choose_template_rates,
+    choose_width,
+    template,
+)
 from scdash.matching._fit import TransitionFit, next_step_error, rollout_error, simulate
 from scdash.matching._hubs import relative_contribution
 from scdash.matching._l1 import l1_path
+from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlation
 from scdash.matching._no_network import NoNetwork, fit_no_network
 from scdash.matching._settings import TransitionSettings
+from scdash.matching._shuffled import noise_floor, random_regulators, settings_of, shuffle_labels, shuffle_times
 from scdash.matching._transitions import fit_transitions
 
 __all__ = [
+    "Courses",
+    "Forecast",
+    "LaggedScores",
     "NoNetwork",
     "TransitionFit",
     "TransitionSettings",
+    "aligned_template",
+    "analogue",
+    "choose_template_rates",
+    "choose_width",
     "fit_no_network",
     "fit_transitions",
     "l1_path",
+    "lagged_scores",
     "next_step_error",
+    "noise_floor",
+    "random_regulators",
+    "rank_correlation",
     "relative_contribution",
     "rollout_error",
+    "settings_of",
+    "shuffle_labels",
+    "shuffle_times",
     "simulate",
+    "template",
 ]

@@ -266,18 +266,17 @@ def _table(tried: dict[Settings, Floats], reference: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def subsample_frequencies(
-    stats: RegimeStatistics, fit: EquilibriumFit, n: int, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Refit on `n` random halves of the regimes; return selection frequency at `lam` and mean path score."""
-    frequency, score = np.zeros_like(fit.score), np.zeros_like(fit.score)
+def refit(
+    stats: RegimeStatistics,
+    used: NDArray[np.bool_],
+    fit: EquilibriumFit,
+    *,
+    penalty: Floats | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+) -> Equilibrium:
+    """Return the equations of the `used` regimes at the setting and lambda that `fit` has chosen."""
     at = fit.settings.lambdas.index(fit.lam)
-    for _ in range(n):
-        used = np.zeros(stats.screen.n_regimes, bool)
-        used[0] = True
-        others = rng.permutation(np.arange(1, len(used)))
-        used[others[: max(1, len(others) // 2)]] = True
-        _, path = solve(stats, used, fit.settings)
-        frequency += path[at] != 0
-        score += path.sum(axis=0)
-    return frequency / n, score / n
+    ending = replace(fit.settings, lambdas=fit.settings.lambdas[: at + 1])
+    problem, path = solve(stats, used, ending, penalty=penalty, allowed=allowed)
+    weights, constant = to_equations(path[-1], problem)
+    return Equilibrium(weights, constant, intervention_effects(stats, used, weights, constant), stats.slope)

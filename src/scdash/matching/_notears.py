@@ -18,13 +18,23 @@ def acyclicity(weights: Floats) -> tuple[float, Floats]:
     return float(np.trace(e) - len(weights)), e.T * weights * 2
 
 
+def standardised_sd(stats: RegimeStatistics) -> Floats:
+    """Return the SD of every gene over all cells of a screen with linear features: the unit of `screen_moments`."""
+    if stats.slope is not None:
+        raise ValueError("NO-TEARS needs linear statistics, regime_statistics(..., slope=None).")
+    n = stats.counts[:, None]
+    y = stats.y - (n * stats.y).sum(axis=0) / n.sum()
+    variance = np.diagonal(stats.ff.sum(axis=0)) + (n * y**2).sum(axis=0)
+    sd: Floats = np.sqrt(np.maximum(variance / float(n.sum()), 1e-12))
+    return sd
+
+
 def screen_moments(stats: RegimeStatistics) -> tuple[Floats, Floats]:
     """Return the correlation-like second moments (p, p) of y and (p, targets) without the regimes that cut a target.
 
     Needs linear features. Cells count equally, within and between regimes.
     """
-    if stats.slope is not None:
-        raise ValueError("NO-TEARS needs linear statistics, regime_statistics(..., slope=None).")
+    sd = standardised_sd(stats)
     n = stats.counts[:, None]
     mean = (n * stats.y).sum(axis=0) / n.sum()
     y = stats.y - mean
@@ -34,7 +44,6 @@ def screen_moments(stats: RegimeStatistics) -> tuple[Floats, Floats]:
     own = np.where(stats.free, y - centre, 0)
     cross = stats.fy.sum(axis=0) + (n * y).T @ own
     cells = float(n.sum())
-    sd = np.sqrt(np.maximum(np.diag(total) / cells, 1e-12))
     gram = total / cells / np.outer(sd, sd)
     return gram, cross / np.maximum(stats.untouched.sum(axis=0), 1) / np.outer(sd, sd)
 

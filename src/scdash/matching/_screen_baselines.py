@@ -126,6 +126,16 @@ def linear_effects(stats: RegimeStatistics, weights: Floats) -> Equilibrium:
     return Equilibrium(weights, constant, intervention_effects(stats, stats.counts > 0, weights, constant), None)
 
 
+def noise_sd(stats: RegimeStatistics, weights: Floats) -> Floats:
+    """Return the SD of what linear equations leave of a gene within regimes, (genes,); needs linear features."""
+    untouched = np.maximum(stats.untouched.sum(axis=0), 1)
+    ff = stats.ff.sum(axis=0) / stats.counts.sum()
+    fy, yy = stats.fy.sum(axis=0) / untouched, stats.yy.sum(axis=0) / untouched
+    variance = yy - 2 * (weights * fy).sum(axis=0) + (weights * (ff @ weights)).sum(axis=0)
+    sd: Floats = np.sqrt(np.maximum(variance, 0))
+    return sd
+
+
 def _no_self(scores: Floats) -> Floats:
     np.fill_diagonal(scores, 0.0)
     return scores

@@ -4,7 +4,8 @@ Everything here is (target, regulator) inside a model: row = target, column = re
 """
 
 from collections.abc import Mapping
-from typing import Any
+from functools import reduce
+from operator import add, matmul
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from scdash.fields import RegulatoryPath, VectorField, zero_share
 
+BLOCK = 1024  # targets whose dependencies are computed at once: no dense genes x genes array is built
 PER_TARGET = 100  # regulators kept for every target where not all pairs can be listed
 ENTRIES = 20_000_000  # pairs that are listed all, and bound on what is dense at once
 TOLERANCE = 1e-5  # below this a path counts as absent (Aliee et al. 2022, section 3.3)
@@ -45,11 +47,15 @@ def effects(field: VectorField, params: Mapping[str, Tensor], *, by_gene: bool =
 
 
 def sparse_effects(
-    field: VectorField, params: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None
+    field: VectorField,
+    params: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor] | None = None,
+    *,
+    by_gene: bool = False,
 ) -> list[csr_array]:
     """Return D of every model as CSR (target, input), by sparse products: no dense genes x genes array is built.
 
-    `masks` name weights to leave out where `params` still hold them.
+    `masks` name weights to leave out where `params` still hold them; `by_gene` as in `effects`.
     """
     models = len(next(iter(params.values())))
     kept = {name: p * masks[name] if masks and name in masks else p for name, p in params.items()}
@@ -61,12 +67,14 @@ def sparse_effects(
             if path.linear:
                 product = _csr(path.layers[0].effect(one))
                 if path.entries is not None:
-                    at = tuple(index.numpy() for index in path.entries)
+                    at = tuple(index.numpy().copy() for index in path.entries)
                     product = csr_array((product.toarray()[0], at), shape=(field.n_genes, field.n_genes))
                 for layer in path.layers[1:]:
                     product = _csr(layer.effect(one)) @ product
                 if path.skip is not None:
                     product = product + _csr(path.skip.effect(one))
+                if by_gene and path.inputs is not None:
+                    product = _sparse_fold(product, csr_array(_incidence(path, field.n_genes, torch.empty(0)).numpy()))
                 total = product if total is None else total + product
         if total is None:
             raise ValueError(f"The vector field {field.name!r} has no linear path, hence no effects matrix.")
@@ -76,28 +84,30 @@ def sparse_effects(
 
 
 def strongest_effects(
-    field: VectorField, params: Mapping[str, Tensor], *, per_target: int = PER_TARGET, limit: int = ENTRIES
+    field: VectorField,
+    params: Mapping[str, Tensor],
+    *,
+    by_gene: bool = False,
+    per_target: int = PER_TARGET,
+    limit: int = ENTRIES,
 ) -> tuple[csr_array, NDArray[np.floating]]:
     """Return D of ONE model as CSR (target, input), and sum_j |D_ij| over ALL inputs of every target, (targets,).
 
     Products of thin layers can be dense: at 11,165 genes and 300 units, 5 % of the weights make half of all pairs. Where
     more than `limit` entries are possible, D is computed in blocks of targets and only the `per_target` largest effects
-    on every target are kept; else all are.
+    on every target are kept; else all are. `by_gene` as in `effects`; fields with inputs of their own, or with skip
+    connections, are listed whole.
     """
-    plain = all(path.skip is None and path.entries is None for path in field.paths())
-    stacks = [[_csr(layer.effect(params)) for layer in path.layers] for path in field.paths() if path.linear and plain]
+    linear = [path for path in field.paths() if path.linear]
+    plain = all(path.skip is None and path.inputs is None and path.entries is None for path in linear)
+    stacks = [[_csr(layer.effect(params)) for layer in path.layers] for path in linear if plain]
     if _possible(stacks) <= limit:
-        exact = sparse_effects(field, params)[0]
+        exact = sparse_effects(field, params, by_gene=by_gene)[0]
         return exact, np.asarray(abs(exact).sum(axis=1)).ravel()
     rows, found, totals = max(1, ENTRIES // stacks[0][0].shape[1] // 8), [], []
     for first in range(0, stacks[0][-1].shape[0], rows):
-        block: Any = 0
-        for layers in stacks:
-            product = layers[-1][first : first + rows]
-            for layer in layers[-2::-1]:
-                product = product @ layer
-            block = block + product
-        dense = block.toarray()
+        parts = (reduce(matmul, [layers[-1][first : first + rows], *layers[-2::-1]]) for layers in stacks)
+        dense = reduce(add, parts).toarray()
         size = np.abs(dense)
         strongest = np.argpartition(-size, per_target, axis=1)[:, :per_target]
         row = np.repeat(np.arange(len(dense)), per_target)
@@ -150,7 +160,7 @@ def model_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
     return zero_share(field, params)
 
 
-def dependencies(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
+def dependencies(field: VectorField, params: Mapping[str, Tensor], *, targets: slice = slice(None)) -> Tensor:
     """Return upper bounds on how much each target depends on each input, (models, target, input), non-negative.
 
     |W^L| ... |W^1| summed over paths (Aliee et al. 2022, section 3.3; apply gates first), with the norm of each
@@ -159,14 +169,16 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
     """
     found: Tensor | None = None
     for path in field.paths():
-        matrix = path.layers[0].effect(params).abs()
+        layers = [layer.effect(params).abs() for layer in path.layers]
         if path.entries is not None:
-            matrix = _spread(matrix, path, field.n_genes)
-        if path.skip is not None:
-            matrix = matrix.norm(dim=1, keepdim=True).expand(-1, field.n_genes, -1)
+            matrix = _spread(layers[0], path, field.n_genes, targets)
+        elif path.skip is not None:
+            matrix = layers[0].norm(dim=1, keepdim=True).expand(-1, field.n_genes, -1)[:, targets]
         else:
-            for layer in path.layers[1:]:
-                matrix = layer.effect(params).abs() @ matrix
+            layers[-1] = layers[-1][:, targets]
+            matrix = layers[0]
+            for layer in layers[1:]:
+                matrix = layer @ matrix
         if not path.linear and path.inputs is not None:
             matrix = matrix @ _incidence(path, field.n_genes, matrix)
         found = matrix if found is None else found + matrix
@@ -177,13 +189,21 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
 
 def feature_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
     """Return the share of (target, input) pairs without dependence, (models,)."""
-    return (dependencies(field, params) < tolerance).flatten(1).float().mean(1)
+    starts = range(0, field.n_genes, BLOCK)
+    blocks = (dependencies(field, params, targets=slice(start, start + BLOCK)) for start in starts)
+    return torch.cat([(block < tolerance).float().mean(2) for block in blocks], dim=1).mean(1)
 
 
 def weight_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
     """Return the share of path weights (after gates) below `tolerance` in absolute value, (models,)."""
-    weights = [params[layer.parameter].abs().flatten(1) for path in field.paths() for layer in path.layers]
-    return (torch.cat(weights, 1) < tolerance).float().mean(1)
+    small, total = torch.zeros(()), 0
+    for path in field.paths():
+        for layer in path.layers:
+            weights = params[layer.parameter].flatten(1)
+            size = weights.shape[1] if path.entries is None else field.n_genes**2  # edges that are not listed are zero
+            small = small.to(weights.device) + (weights.abs() < tolerance).sum(1) + (size - weights.shape[1])
+            total += size
+    return small / total
 
 
 def spurious_sparsity(
@@ -207,6 +227,12 @@ def _fold(product: Tensor, path: RegulatoryPath, n_genes: int) -> Tensor:
     return torch.where(signed < 0, -size, size)
 
 
+def _sparse_fold(product: csr_array, spread: csr_array) -> csr_array:
+    """Do what `_fold` does for one model's CSR effects."""
+    size, signed = abs(product) @ spread, (product * abs(product)) @ spread
+    return csr_array(size - 2 * size.multiply(signed < 0))
+
+
 def _incidence(path: RegulatoryPath, n_genes: int, like: Tensor) -> Tensor:
     """Return (inputs, genes), 1 where an input stands for a gene."""
     inputs = path.inputs or ()
@@ -216,12 +242,14 @@ def _incidence(path: RegulatoryPath, n_genes: int, like: Tensor) -> Tensor:
     return spread
 
 
-def _spread(values: Tensor, path: RegulatoryPath, n_genes: int) -> Tensor:
-    """Return a list of edges (models, 1, edges) as a matrix (models, target, input)."""
+def _spread(values: Tensor, path: RegulatoryPath, n_genes: int, targets: slice = slice(None)) -> Tensor:
+    """Return a list of edges (models, 1, edges) as rows of a matrix (models, target, input)."""
     assert path.entries is not None
+    first, last, _ = targets.indices(n_genes)
     target, regulator = (index.to(values.device) for index in path.entries)
-    found = values.new_zeros(len(values), n_genes, n_genes)
-    found[:, target, regulator] = values[:, 0]
+    inside = (target >= first) & (target < last)
+    found = values.new_zeros(len(values), last - first, n_genes)
+    found[:, target[inside] - first, regulator[inside]] = values[:, 0, inside]
     return found
 
 

@@ -1,14 +1,14 @@
 """A file of finished blocks, so that a long computation goes on where it stopped."""
 
 import hashlib
-import os
-import tempfile
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from scdash._files import read_arrays, write_arrays
 
 
 def fingerprint(model: Any, perturbations: Any, genes: NDArray[Any], unit: NDArray[Any], steps: int) -> str:
@@ -30,29 +30,14 @@ class BlockStore:
         self.blocks: dict[int, NDArray[np.float64]] = {}
         if not self.path.exists():
             return
-        try:
-            with np.load(self.path, allow_pickle=False) as content:
-                found = str(content["key"])
-                self.blocks = {int(name): content[name] for name in content.files if name != "key"}
-        except (OSError, KeyError, ValueError) as error:
-            raise ValueError(
-                f"checkpoint {str(self.path)!r} is no checkpoint of scdash: {error}. Delete it."
-            ) from error
-        if found != key:
+        content = read_arrays(self.path)
+        if str(content.pop("key", "")) != key:
             raise ValueError(
                 f"checkpoint {str(self.path)!r} belongs to another model or other settings. Delete it or name another."
             )
+        self.blocks = {int(name): block for name, block in content.items()}
 
     def save(self, number: int, block: NDArray[np.float64]) -> None:
         """Add a block and write the file."""
         self.blocks[number] = block
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                arrays: dict[str, Any] = {str(key): value for key, value in self.blocks.items()}
-                np.savez(file, key=np.array(self.key), **arrays)
-            os.replace(name, self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_arrays(self.path, {"key": np.array(self.key)} | {str(at): kept for at, kept in self.blocks.items()})

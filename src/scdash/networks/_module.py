@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scdash.fields import FIELDS, SparsePhoenix, VectorField
+from scdash.fields import SparsePhoenix, VectorField, field_class
 
 
 class DynamicsModel(nn.Module):
@@ -53,7 +53,8 @@ class DynamicsModel(nn.Module):
         """Return dx/dt, (cells, genes) or (genes,); `t` is not used, the dynamics are autonomous."""
         z = ((x - self.minimum) / self.range).reshape(1, -1, x.shape[-1])
         params = dict(self.weights)
-        rate = self.field.velocity(params, self.field.lift(params, z))[..., : x.shape[-1]]
+        # what is observed is linear in the state in every field, so that its derivative is observed the same way
+        rate = self.field.observe(params, self.field.velocity(params, self.field.lift(params, z)))
         return rate.reshape(x.shape) * self.range
 
 
@@ -88,7 +89,7 @@ def unpack(weights: Mapping[str, Any], field: VectorField | None = None) -> dict
 def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> DynamicsModel:
     """Rebuild the module from an `uns` entry written by `tl.fit_dynamics`; `weights` default to the main model's."""
     params = entry["params"]
-    field = FIELDS[str(params["field"])].from_config(_plain(params["field_config"]))
+    field = field_class(str(params["field"])).from_config(_plain(params["field_config"]))
     return DynamicsModel(
         field,
         unpack(entry["weights"] if weights is None else weights, field),

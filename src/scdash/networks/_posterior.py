@@ -144,4 +144,6 @@ def posterior_score(
 
 def _at(matrix: sp.csr_matrix, row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
     """Return entries of a sparse matrix, zeros where nothing is stored."""
+    if not len(row):  # SciPy refuses empty index arrays
+        return np.zeros(0)
     return np.asarray(sp.csr_matrix(matrix)[row, col], dtype=np.float64).ravel()

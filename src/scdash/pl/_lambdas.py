@@ -7,16 +7,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 
+from scdash._errors import NotFittedError
+from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, PALETTE, Drawn, finish, house, panels
 
 _LOSSES = {"train_loss": ("training", PALETTE[0]), "validation_loss": ("validation", PALETTE[1])}
-_SHARES = {"weight_sparsity": ("weights", PALETTE[2]), "feature_sparsity": ("features", PALETTE[3])}
+_SHARES = {
+    "weight_sparsity": ("weights", PALETTE[2]),
+    "feature_sparsity": ("features", PALETTE[3]),
+    "spurious_sparsity": ("spurious features", PALETTE[4]),
+}
 
 
 def sparsity_path(
-    table: pd.DataFrame,
+    data: Any,
     *,
+    key: str = "sparsity_path",
     chosen: float | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
@@ -26,16 +33,26 @@ def sparsity_path(
 
     Parameters
     ----------
-    table
-        Columns ``lambda``, ``train_loss``, ``validation_loss``, ``weight_sparsity``, ``feature_sparsity`` (shares);
-        lambda is required, and a loss or a sparsity. Several rows of one lambda become their mean, with a band of one
-        standard deviation.
+    data
+        AnnData that ``scdash.tl.sparsity_path`` has written to, or its table: columns ``lambda``, ``train_loss``,
+        ``validation_loss``, ``weight_sparsity``, ``feature_sparsity``, ``spurious_sparsity`` (shares); lambda is
+        required, and a loss or a sparsity. Several rows of one lambda become their mean, with a band of one standard
+        deviation.
+    key
+        The ``key_added`` of that path.
     chosen
-        The lambda that was chosen, marked by a line.
+        The lambda that was chosen, marked by a line; default the one that the column ``chosen`` flags.
     ax, show, return_fig
         See :mod:`scdash.pl`.
+
+    Examples
+    --------
+    >>> scdash.tl.sparsity_path(adata, "mlp", sparsity="pathreg")
+    >>> scdash.pl.sparsity_path(adata)
     """
-    table = columns(table, ["lambda"])
+    table = columns(_path_of(data, key), ["lambda"])
+    if chosen is None and "chosen" in table and table["chosen"].astype(bool).any():
+        chosen = float(table.loc[table["chosen"].astype(bool), "lambda"].iloc[0])
     if not any(name in table for name in (*_LOSSES, *_SHARES)):
         raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES]}.")
     with house():
@@ -55,6 +72,16 @@ def sparsity_path(
     return finish(figure, [loss, share], ax=ax, show=show, return_fig=return_fig)
 
 
+def _path_of(data: Any, key: str) -> Any:
+    if not is_anndata(data):
+        return data
+    if not isinstance(data.uns.get(key), pd.DataFrame):
+        raise NotFittedError(
+            f"No path under adata.uns[{key!r}]. Run `scdash.tl.sparsity_path(adata, key_added={key!r})` first."
+        )
+    return data.uns[key]
+
+
 def _draw_curves(ax: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, str]], factor: float) -> None:
     for column, (label, color) in curves.items():
         if column not in table or not table[column].notna().any():
@@ -68,9 +95,9 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, str
 
 
 def _log_axis(first: Axes, second: Axes, values: np.ndarray[Any, Any]) -> None:
-    """Set a logarithmic axis, with a place for zero, where lambda spans more than one decade."""
+    """Set a logarithmic axis, with a place for zero, where lambda spans a decade or more."""
     positive = values[values > 0]
-    if len(positive) and positive.max() / positive.min() > 10:
+    if len(positive) and positive.max() > 9.99 * positive.min():
         for ax in (first, second):
             if (values == 0).any():
                 ax.set_xscale("symlog", linthresh=positive.min(), linscale=0.5)

@@ -59,7 +59,7 @@ def filter_perturbations(
 
     Returns
     -------
-    None, or the copy. Cells of regimes that were not kept, and unlabelled ones, are removed.
+    None, or the copy. Cells of regimes that were not kept, and unlabelled ones, are removed. Written:
 
     `uns[key_added]` : DataFrame, one row a regime: `regime`, `cells`, `worst_p`, `log_change` (mean over targets, in
     the units of the data), `kept`, `reason`.

@@ -13,6 +13,19 @@ def hill(x: NDArray[Any], ec50: Any, n: Any) -> NDArray[Any]:
 
     :math:`f(x) = B x^n / (B - 1 + x^n)`, :math:`B = (E^n - 1) / (2 E^n - 1)` (Bhuva et al. 2019), written without its
     removable singularity at :math:`E^n = 1/2`: :math:`(1 - E^n) x^n / (E^n + (1 - 2 E^n) x^n)`.
+
+    Parameters
+    ----------
+    x
+        Concentration; below 0 counts as 0.
+    ec50
+        E, the concentration of half activation.
+    n
+        Exponent, the steepness.
+
+    Returns
+    -------
+    The activation, of the broadcast shape.
     """
     powered, half = np.maximum(x, 0.0) ** n, np.asarray(ec50) ** np.asarray(n)
     return np.asarray((1 - half) * powered / (half + (1 - 2 * half) * powered))

@@ -53,6 +53,54 @@ def corrupt_prior(
     return prior
 
 
+def shuffle_prior(prior: pd.DataFrame, *, genes: Sequence[str] | pd.Index | None = None, rng: RNG = 0) -> pd.DataFrame:
+    """Permute the names of the genes of a network: the control that knows its shape and nothing of its biology.
+
+    Regulators (any `source`) change names with each other and all other genes among themselves, so that the number of
+    edges out of a regulator, the number into a target and who shares targets stay, but belong to other genes.
+
+    Parameters
+    ----------
+    prior
+        Edges: `source`, `target` and any other columns, which stay with their edge.
+    genes
+        Genes of the data: edges between others are left out, and targets may get the names of those that had no
+        edge. None: the genes of `prior`.
+    rng
+        Seed or Generator.
+
+    Returns
+    -------
+    The edges with permuted `source` and `target`.
+
+    Examples
+    --------
+    >>> import pandas as pd, scdash
+    >>> prior = pd.DataFrame({"source": ["a", "b", "b"], "target": ["x", "y", "x"]})
+    >>> shuffled = scdash.simulate.shuffle_prior(prior, rng=0)
+    >>> sorted(shuffled["source"].value_counts()), sorted(shuffled["target"].value_counts())
+    ([1, 2], [1, 2])
+    """
+    rng = as_generator(rng)
+    names = pd.Index(pd.unique(prior[["source", "target"]].to_numpy().ravel())) if genes is None else pd.Index(genes)
+    kept = prior[prior["source"].isin(names) & prior["target"].isin(names)].reset_index(drop=True)
+    if kept.empty:
+        raise ValueError(f"No edge of the prior lies among the {len(names)} genes.{_example(prior, names)}")
+    regulates = names.isin(kept["source"])
+    renamed = pd.Series(names.to_numpy(dtype=object), index=names)
+    for group in (regulates, ~regulates):
+        renamed[names[group]] = rng.permutation(names[group].to_numpy(dtype=object))
+    return kept.assign(source=renamed[kept["source"]].to_numpy(), target=renamed[kept["target"]].to_numpy())
+
+
+def _example(prior: pd.DataFrame, names: pd.Index) -> str:
+    if prior.empty or not len(names):
+        return ""
+    return (
+        f" The prior names {prior['source'].iloc[0]!r}, the data {names[0]!r}: align them with scdash.pp.align_prior."
+    )
+
+
 def _free_pairs(taken: NDArray[np.int64], n: int, number: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return distinct pairs source * n + target, none a self edge, none taken; drawn without an n x n array."""
     if n * (n - 1) - len(taken) < number:

@@ -60,7 +60,7 @@ def sergio(
         Edges of the random network; by default five a gene, at most half of the possible ones.
     repressors
         Fraction of edges made repressing where `weight` is not given.
-    perturbations
+    perturbations, n_regimes, n_targets
         Labels such as `"G001"` or `"G001+G004"`; None draws `n_regimes` sets of `n_targets` genes. Cells without an
         intervention (`"control"`) are always added.
     kind

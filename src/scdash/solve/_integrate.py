@@ -12,6 +12,7 @@ from scdash.solve._rk4 import rk4_interval, rk4_interval_timed
 # names of torchdiffeq's solvers with an error estimate (tolerances) and without (fixed steps)
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
 FIXED = ("euler", "midpoint", "heun3", "explicit_adams", "implicit_adams")
+SOLVERS = ("rk4", *ADAPTIVE, *FIXED)
 
 
 def integrate(
@@ -57,8 +58,8 @@ def integrate(
             x = rk4_interval_timed(velocity, x, t, dt, steps) if takes_time else rk4_interval(velocity, x, dt, steps)
             path.append(x)
         return torch.stack(path)
-    if solver not in ("rk4", *ADAPTIVE, *FIXED):
-        raise unknown("solver", solver, ("rk4", *ADAPTIVE, *FIXED))
+    if solver not in SOLVERS:
+        raise unknown("solver", solver, SOLVERS)
     options: dict[str, Any] = {"method": solver, "rtol": rtol, "atol": atol}
     if solver not in ADAPTIVE:
         options["options"] = {"step_size": 1 / steps}

@@ -105,6 +105,16 @@ class Sparsity:
     levels: tuple[float, ...] = ()
     repeats: int = 1
 
+    @property
+    def has_strength(self) -> bool:
+        """Whether a penalty or a proximal step grows with `lambdas`, so that a path over lambda makes sense."""
+        return self.penalty is not _no_penalty or self.prox is not _no_prox
+
+    @property
+    def zeros_from_training(self) -> bool:
+        """Whether training itself, or pruning after it, makes the zeros, so that it begins with a dense network."""
+        return self.has_strength or bool(self.levels)
+
     def amount(self, epoch: int) -> float:
         """Return the share of the remaining weights to prune before training `epoch`; 0 is none."""
         return 0.0 if self.score is None else self.schedule.amount(epoch)

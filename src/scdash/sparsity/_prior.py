@@ -122,7 +122,7 @@ class Prior:
         """Return the entries of `dense` at some edges, (models or 1, 1, edges)."""
         found = []
         for p, (empty, mean) in zip(self.P, self._fills(), strict=True):
-            entries = _scipy(p)[targets.cpu().numpy(), regulators.cpu().numpy()]
+            entries = _scipy(p).tocsr()[targets.cpu().numpy().copy(), regulators.cpu().numpy().copy()]
             entries = torch.as_tensor(np.asarray(entries, np.float64), device=p.device)
             if self.missing == "mean":
                 entries = torch.where(empty[targets.to(p.device)], mean[regulators.to(p.device)], entries)

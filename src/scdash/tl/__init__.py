@@ -17,10 +17,13 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_perturb": ["perturb"],
         "_perturbation_scores": ["perturbation_scores"],
         "_perturbation_shift": ["perturbation_shift"],
-        "_perturbode": ["fit_perturbode", "predict_perturbations"],
+        "_perturbode": ["fit_perturbode"],
+        "_predict_perturbations": ["predict_perturbations"],
         "_predict": ["predict"],
         "_sbnn": ["sbnn"],
         "_sbnn_tsne": ["latent_tsne"],
+        "_sparsity_path": ["sparsity_path"],
+        "_screen_baseline": ["screen_baseline"],
         "_srrr": ["srrr"],
         "_stability": ["stability"],
     },
@@ -37,10 +40,13 @@ if TYPE_CHECKING:
     from scdash.tl._perturb import perturb
     from scdash.tl._perturbation_scores import perturbation_scores
     from scdash.tl._perturbation_shift import perturbation_shift
-    from scdash.tl._perturbode import fit_perturbode, predict_perturbations
+    from scdash.tl._perturbode import fit_perturbode
     from scdash.tl._predict import predict
+    from scdash.tl._predict_perturbations import predict_perturbations
     from scdash.tl._sbnn import sbnn
     from scdash.tl._sbnn_tsne import latent_tsne
+    from scdash.tl._screen_baseline import screen_baseline
+    from scdash.tl._sparsity_path import sparsity_path
     from scdash.tl._srrr import srrr
     from scdash.tl._stability import stability
 
@@ -61,6 +67,8 @@ __all__ = [
     "predict",
     "predict_perturbations",
     "sbnn",
+    "sparsity_path",
+    "screen_baseline",
     "srrr",
     "stability",
 ]

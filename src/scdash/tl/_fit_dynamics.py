@@ -2,32 +2,32 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from scdash._logging import logger, step
 from scdash.fitting import FitOptions, choose_lambdas, fit_series
 from scdash.sparsity import GeometricSchedule, Sparsity
 from scdash.tl._inputs import Observations, read_inputs
-from scdash.tl._perturbode import fit_perturbode
+from scdash.tl._perturbode import ScreenArguments, fit_screen, refuse_screen_arguments
 from scdash.tl._seed import seed_of
 from scdash.tl._store import check_key, store
 
 
 def fit_dynamics(
     adata: Any,
-    model: Literal["phoenix", "mlp", "sonode", "perturbode"] = "phoenix",
+    model: str = "phoenix",
     *,
     sparsity: str | Sparsity = "dash",
     encoder: Literal["genes", "modules"] = "genes",
-    start: Literal["matching", "random"] = "matching",
+    start: Literal["auto", "matching", "random"] = "auto",
     prior: Any = None,
     coregulation: Any = None,
-    lambdas: float | tuple[float, float] | Literal["cv"] | None = None,
+    lambdas: float | tuple[float, ...] | Literal["cv"] | None = None,
     scale: Literal["matched", "paper"] = "matched",
     missing: Literal["mean", "zero"] = "mean",
     schedule: GeometricSchedule | None = None,
     regulators: Any = None,
-    n_hidden: int = 40,
+    n_hidden: int | tuple[int, ...] = 40,
     n_models: int = 1,
     time_key: str = "dpt_pseudotime",
     trajectory_key: str | None = None,
@@ -37,6 +37,7 @@ def fit_dynamics(
     control: str | Sequence[str] = "control",
     observations: Observations = "auto",
     n_bins: int = 20,
+    controls: bool | Literal["full"] = True,
     layer: str | None = None,
     mask_var: Any = None,
     key_added: str = "dynamics",
@@ -50,6 +51,7 @@ def fit_dynamics(
     checkpoint: str | Path | None = None,
     progress: bool | None = None,
     copy: bool = False,
+    **screen: Unpack[ScreenArguments],
 ) -> Any:
     r"""Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
 
@@ -67,17 +69,20 @@ def fit_dynamics(
     adata
         Cells that have been through `scdash.pp`, bins from `scdash.pp.trajectories`, or samples of a time course.
     model
-        "phoenix", "mlp" (a plain neural ODE), "sonode" (second order), or "perturbode" for a perturbation screen: the
-        equilibrium fit of `scdash.tl.fit_perturbode` with its defaults, which takes `perturbation_key`, `control`,
-        `prior`, `layer`, `mask_var`, `key_added`, `rng` and `copy` from here and has no use for the other arguments.
+        "phoenix", "mlp" (a plain neural ODE), "sonode" (second order), a field registered with
+        `scdash.fields.FIELDS`, or "perturbode" for a perturbation screen, which is `scdash.tl.fit_perturbode`: it takes
+        all of that function's arguments here (those it shares with the other models, and `**screen`), and refuses what
+        would go unused.
     sparsity
         "dash" (prior and weights), "imp" (weights), "bio" (prior), "posthoc" (train dense, prune, fine-tune; the level
-        by the one-standard-error rule), "none", a penalty ("l0", "cnode", "pathreg", "lassonet", "group_lasso") or a
+        by the one-standard-error rule), "none", a penalty ("l0", "cnode", "pathreg"; "lassonet" and "group_lasso" on
+        "mlp" and "sonode" alone), a method registered with `scdash.sparsity.SPARSITIES` or a
         `scdash.sparsity.Sparsity`. "dash" without a prior has nothing to add and prunes by magnitude.
     encoder
         "genes": every gene is its own unit, U is the network. "modules": the paper's `n_hidden` units.
     start
-        "matching" (convex, see above) or "random" weights.
+        "matching" (convex, see above) or "random" weights. "auto": matching for PHOENIX, except with methods that make
+        their zeros in training and so begin dense (penalties, "posthoc"); random for other models.
     prior
         Edges believed before seeing the data: DataFrame(source, target[, weight]), or the name of a `varp` entry in
         which row regulates column. Unsigned weights count as +1. What can not be used is reported.
@@ -85,8 +90,10 @@ def fit_dynamics(
         DataFrame(source, target[, weight]) of gene pairs that act together (symmetric); None: the regulators that
         share targets in the prior, :math:`|A||A|^\top`. Used by DASH's first layer (`encoder="modules"`) only.
     lambdas
-        Weight of the prior in DASH's scores, one number or (first layer, second layer); "cv" runs
-        `scdash.tl.cross_validate` first. None: .5 and .95 (`scale="matched"`), .05 and .01 (`scale="paper"`).
+        DASH: weight of the prior in the scores, one number or (first layer, second layer); "cv" runs
+        `scdash.tl.cross_validate` first. None: .5 and .95 (`scale="matched"`), .05 and .01 (`scale="paper"`). Penalties:
+        their strength, one number, or (gates, weights) for "pathreg"; `scdash.tl.sparsity_path` tries many. None: the
+        method's default.
     scale
         "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
     missing
@@ -97,7 +104,7 @@ def fit_dynamics(
     regulators
         Genes that may regulate: a boolean `var` column or a list of names; None: all.
     n_hidden
-        Hidden units of "modules", "mlp" and "sonode".
+        Hidden units of "modules"; for "mlp" and "sonode" the sizes of the hidden layers, one number for two of them.
     n_models
         Further models are trained in one stack, each with another part of the prior hidden: they show how stable each
         edge is (`selection_frequency`) and how much evidence the data hold (`evidence_auc`).
@@ -117,6 +124,11 @@ def fit_dynamics(
         cells if trajectories have more than 50 rows, most with a time of their own.
     n_bins
         Bins per trajectory of cells.
+    controls
+        Cells only: compare the network with forecasts that have none (templates, analogues, relaxation), with random sets
+        of regulators, shuffled priors and shuffled time, and give a verdict (`scdash.get.report`). Matching alone, with
+        the fit's own lag and rate: seconds. "full" chooses those anew for each (about ten times longer); False leaves the
+        verdict out.
     layer
         Layer to use instead of X; log-normalised expression.
     mask_var
@@ -133,7 +145,7 @@ def fit_dynamics(
         Further settings of training, e.g. `{"learning_rate": 1e-3, "batch_size": 28, "window": 1, "patience": 40,
         "steps": 4, "adjoint": False, "checkpoint_every": 10}`.
     sparsity_options
-        Further settings of the sparsity method, e.g. `{"lam": 1e-3}`.
+        Further settings of the sparsity method, e.g. `{"reduction": "sum"}` for "pathreg".
     rng
         Seed or numpy Generator; results are reproducible bit for bit on a CPU.
     device
@@ -145,6 +157,9 @@ def fit_dynamics(
         Show progress bars; None: if `scdash.settings.verbosity` is at least 2 and it takes over two seconds.
     copy
         Return a copy with the result instead of writing to `adata`.
+    **screen
+        For "perturbode" alone: `fit`, `kind`, `separator`, `prior_weight`, `fine_tune`, `n_folds`, `n_subsamples`,
+        `hold_out`, `min_cells`, `unknown_targets`; see `scdash.tl.fit_perturbode`.
 
     Returns
     -------
@@ -153,8 +168,8 @@ def fit_dynamics(
     `varp[f"{key_added}_grn"]` : CSR float32 (n_vars, n_vars)
         Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
     `uns[key_added]`
-        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `edges`, `prior`,
-        `series`, `report`; read by `scdash.get`.
+        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` (cells),
+        `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
         dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled.
     `var[f"{key_added}_genes"]` : bool
@@ -176,26 +191,17 @@ def fit_dynamics(
     ... )
     >>> scdash.get.grn(adata).head()  # doctest: +SKIP
     """
-    check_key(key_added)
     if model == "perturbode":
-        return fit_perturbode(
-            adata,
-            perturbation_key=perturbation_key or "perturbation",
-            control=control,
-            prior=prior,
-            layer=layer,
-            mask_var=mask_var,
-            key_added=key_added,
-            rng=rng,
-            copy=copy,
-        )
+        return fit_screen(fit_dynamics, dict(locals()))
+    check_key(key_added)
+    refuse_screen_arguments(model, screen)
     if perturbation_key is not None:
         raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
     seed = seed_of(rng)
     train = dict(training or {}) | {"tau": tau, "solver": solver}
     if max_epochs is not None:
         train["max_epochs"] = max_epochs
-    with step(f"fitting dynamics ({model}, sparsity {_name(sparsity)}, start {start})") as added:
+    with step(f"fitting dynamics ({model}, sparsity {_name(sparsity)})") as added:
         inputs = read_inputs(
             adata,
             layer=layer,
@@ -210,6 +216,7 @@ def fit_dynamics(
             regulators=regulators,
             n_bins=n_bins,
             seed=seed,
+            controls=bool(controls),
         )
         options = FitOptions(
             model=model,
@@ -225,6 +232,7 @@ def fit_dynamics(
             seed=seed,
             device=device,
             cells=inputs.cells,
+            controls=controls,
             training=train,
             sparsity_options=dict(sparsity_options or {}),
             checkpoint=None if checkpoint is None else Path(checkpoint),

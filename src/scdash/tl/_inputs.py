@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from scdash._data import (
     AlignedPrior,
+    CellHalves,
+    Expression,
     TimeSeries,
     cells_to_series,
     check_log,
     expression,
     gene_indices,
     gene_mask,
+    halve_cells,
     obs_column,
     prior_from,
     rank_align,
@@ -45,6 +48,9 @@ class DynamicsInputs:
     regulators: NDArray[np.int64] | None  # positions among the modelled genes; None: every gene may regulate
     coregulation: AlignedPrior | None = None
     cell_position: NDArray[np.float64] | None = None  # place of every cell on the time axis of the bins
+    lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
+    halves: CellHalves | None = None
+    shuffled_halves: CellHalves | None = None
 
     @property
     def problem(self) -> FitProblem:
@@ -54,6 +60,9 @@ class DynamicsInputs:
             prior=None if self.prior is None else self.prior.signs.T.tocsr(),
             coregulation=None if self.coregulation is None else _symmetric(self.coregulation.matrix),
             regulators=self.regulators,
+            lineage=self.lineage,
+            halves=self.halves,
+            shuffled_halves=self.shuffled_halves,
         )
 
 
@@ -72,6 +81,7 @@ def read_inputs(
     regulators: Any,
     n_bins: int,
     seed: int,
+    controls: bool = False,
 ) -> DynamicsInputs:
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy."""
     if observations not in ("auto", "cells", "states"):
@@ -87,7 +97,7 @@ def read_inputs(
     time = time_column(adata, time_key or "dpt_pseudotime")
     group = None if trajectory_key is None else obs_column(adata, trajectory_key, "trajectory_key")
     split = None if split_key is None else obs_column(adata, split_key, "split_key")
-    position = None
+    position = lineage = halves = shuffled = None
     cells = not binned and (observations == "cells" or (observations == "auto" and _looks_like_cells(time, group)))
     if cells:
         check_log(values)
@@ -105,6 +115,10 @@ def read_inputs(
             rng=seed,
         )
         series, minimum, width = made.series, made.minimum, made.range
+        lineage = _lineages(made.bins["lineage"], series)
+        halves = _halves(values, time, group, batch, split, n_bins, seed)
+        if controls:
+            shuffled = _halves(values, time, group, batch, split, n_bins, seed, shuffled=True)
         labels = [column.astype(str) for column in (group, batch) if column is not None]
         position = HORIZON * rank_align(
             time, None if not labels else ["|".join(row) for row in zip(*labels, strict=True)]
@@ -114,6 +128,10 @@ def read_inputs(
             raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
         series = series_from_states(values, values.genes, time, group, split, rng=seed)
         series, minimum, width = _scaled_bins(adata, columns, series) if binned else _scaled_states(series)
+        if binned and "lineage" in adata.obs:
+            lineage = _lineages_of_bins(
+                adata.obs["lineage"], obs_column(adata, trajectory_key or "", "trajectory_key"), series
+            )
     logger.info(
         "    %d genes, %d %s of %d trajectories",
         len(columns),
@@ -135,9 +153,49 @@ def read_inputs(
         columns=columns,
         cells=cells or binned,
         prior=aligned,
-        regulators=_regulators(adata, regulators, values.genes),
+        regulators=None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators"),
         coregulation=together,
         cell_position=position,
+        lineage=lineage,
+        halves=halves,
+        shuffled_halves=shuffled,
+    )
+
+
+def _lineages(labels: Any, series: TimeSeries) -> NDArray[np.intp]:
+    """Return the code of the lineage of every trajectory, from the label of every row."""
+    code = np.zeros(len(series.names), np.intp)
+    code[series.trajectory] = pd.factorize(np.asarray(labels).astype(str))[0]
+    return code
+
+
+def _lineages_of_bins(labels: pd.Series, trajectories: pd.Series, series: TimeSeries) -> NDArray[np.intp]:
+    """Return the same for bins in any order."""
+    of = dict(zip(trajectories.astype(str), labels.astype(str), strict=True))
+    return np.asarray(pd.factorize(np.array([of[name] for name in series.names]))[0], dtype=np.intp)
+
+
+def _halves(
+    values: Expression,
+    time: NDArray[np.float64],
+    lineage: Any,
+    batch: Any,
+    split: Any,
+    n_bins: int,
+    seed: int,
+    *,
+    shuffled: bool = False,
+) -> CellHalves:
+    """Return bins of disjoint halves of the cells; cells of test trajectories take no part."""
+    return halve_cells(
+        values,
+        time,
+        lineage=lineage,
+        batch=batch,
+        n_bins=n_bins,
+        shuffled=shuffled,
+        leave_out=None if split is None else np.asarray(split).astype(str) == "test",
+        rng=np.random.default_rng([seed, 4 + shuffled]),
     )
 
 
@@ -178,19 +236,15 @@ def _scaled_states(series: TimeSeries) -> tuple[TimeSeries, NDArray[np.float64],
     return replace(series, states=(series.states - low) / width), low, width
 
 
-def _regulators(adata: Any, regulators: Any, genes: pd.Index) -> NDArray[np.int64] | None:
-    """Return the positions of regulators among the modelled genes, from a var column or a list of names."""
-    if regulators is None:
-        return None
-    if isinstance(regulators, str):
-        if regulators not in adata.var:
-            raise KeyError(
-                f"regulators={regulators!r} is not a column of adata.var.{suggest(regulators, adata.var.columns)}"
-            )
-        chosen = adata.var_names[adata.var[regulators].astype(bool).to_numpy()]
+def flag_genes(adata: Any, chosen: Any, genes: pd.Index, argument: str) -> NDArray[np.int64]:
+    """Return the positions of chosen genes among the modelled ones, from a boolean var column or a list of names."""
+    if isinstance(chosen, str):
+        if chosen not in adata.var:
+            raise KeyError(f"{argument}={chosen!r} is not a column of adata.var.{suggest(chosen, adata.var.columns)}")
+        names = adata.var_names[adata.var[chosen].astype(bool).to_numpy()]
     else:
-        chosen = adata.var_names[gene_indices(adata, list(regulators), "regulators")]
-    found = np.flatnonzero(genes.isin(chosen))
+        names = adata.var_names[gene_indices(adata, list(chosen), argument)]
+    found = np.flatnonzero(genes.isin(names))
     if not len(found):
-        raise ValueError(f"regulators: none of the {len(chosen)} regulators is among the {len(genes)} modelled genes.")
+        raise ValueError(f"{argument}: none of the {len(names)} is among the {len(genes)} modelled genes.")
     return found

@@ -1,6 +1,7 @@
 """Modules of a fit: who drives them, whom they drive, and which gene sets they are enriched in."""
 
 from collections.abc import Iterable, Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,20 @@ from numpy.typing import NDArray
 
 from scdash._data import sanitise
 from scdash._keys import require_fit
+from scdash.networks._enrichment import over_representation
+from scdash.networks._gene_sets import Membership, membership
+from scdash.networks._permutation import benjamini_hochberg
+from scdash.tl._pathways import resolve_gene_sets
+
+COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
 
 def modules(
     adata: Any,
     *,
-    gene_sets: Mapping[str, Iterable[str]] | None = None,
+    gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]] | None = None,
+    min_size: int = 1,
+    max_size: int | None = None,
     n_sd: float = 2.0,
     n_modules: int = 20,
     key: str = "dynamics",
@@ -32,8 +41,10 @@ def modules(
     adata
         AnnData with a fit of PerturbODE.
     gene_sets
-        Name -> genes. Hypergeometric test against the modelled genes; Benjamini-Hochberg over ALL sets, modules and
-        roles tested, also those without a hit.
+        Name -> genes, a GMT file, or "go_bp", "go_mf" (see `scdash.tl.pathways`). Hypergeometric test (gseapy) against
+        the modelled genes; Benjamini-Hochberg over ALL sets, modules and roles tested, also those without a hit.
+    min_size, max_size
+        Limits on the number of modelled genes of a set.
     n_sd
         Threshold in standard deviations.
     n_modules
@@ -45,8 +56,16 @@ def modules(
 
     Returns
     -------
-    None, or the copy. `uns[f"{key}_modules"]`: `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
-    `weight`) and `enrichment` (DataFrame `module`, `role`, `term`, `overlap`, `size`, `p`, `fdr`).
+    None, or the copy. Written: `uns[f"{key}_modules"]`: `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
+    `weight`) and `enrichment` (DataFrame `module`, `role`, `term`, `overlap`, `size`, `p`, `genes`, `fdr`; empty without
+    `gene_sets`).
+
+    Raises
+    ------
+    NotFittedError
+        If no fit is stored under `key`.
+    ValueError
+        If the fit has no modules to name, or the gene sets hold none of the modelled genes.
 
     Examples
     --------
@@ -58,7 +77,16 @@ def modules(
     genes = np.asarray([str(g) for g in entry["genes"]])
     encode, decode = _factors(entry, n_modules)
     members = module_members(encode, decode, genes, n_sd)
-    tests = enrichment(members, genes, {} if gene_sets is None else gene_sets)
+    tests = pd.DataFrame(columns=list(COLUMNS))
+    if gene_sets is not None:
+        sets = membership(
+            resolve_gene_sets(gene_sets),
+            genes,
+            min_size=min_size,
+            max_size=max_size or len(genes),
+            annotated_only=False,
+        )
+        tests = enrichment(members, sets)
     adata = adata.copy() if copy else adata
     adata.uns[f"{key}_modules"] = sanitise({"members": members, "enrichment": tests})
     return adata if copy else None
@@ -88,19 +116,25 @@ def module_members(encode: NDArray[Any], decode: NDArray[Any], genes: NDArray[An
     return pd.concat(parts, ignore_index=True)
 
 
-def enrichment(members: pd.DataFrame, genes: NDArray[Any], gene_sets: Mapping[str, Iterable[str]]) -> pd.DataFrame:
-    """Return hypergeometric tests of every (module, role) against every set, corrected over all of them."""
-    from scipy.stats import false_discovery_control, hypergeom
+def enrichment(members: pd.DataFrame, sets: Membership) -> pd.DataFrame:
+    """Return hypergeometric tests (gseapy) of every (module, role) against every set, corrected over ALL of them.
 
-    universe = set(genes)
-    measured = {name: set(map(str, found)) & universe for name, found in gene_sets.items()}
-    rows = []
-    for (module, role), group in members.groupby(["module", "role"]):
-        chosen = set(group["gene"])
-        for term, found in measured.items():
-            hits = len(chosen & found)
-            p = float(hypergeom.sf(hits - 1, len(universe), len(found), len(chosen)))
-            rows.append((int(module), str(role), str(term), hits, len(found), p))
-    table = pd.DataFrame(rows, columns=["module", "role", "term", "overlap", "size", "p"])
-    table["fdr"] = false_discovery_control(table["p"]) if len(table) else np.array([], dtype=float)
-    return table.sort_values("p", kind="stable", ignore_index=True)
+    gseapy drops sets without a hit; they come back here with p 1, so that the correction counts them.
+    """
+    parts = [
+        _tests(group["gene"], sets).assign(module=int(module), role=str(role))
+        for (module, role), group in members.groupby(["module", "role"])
+    ]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS[:-1])
+    table["fdr"] = benjamini_hochberg(table["p"].to_numpy(dtype=float)) if len(table) else np.array([], dtype=float)
+    return table[list(COLUMNS)].sort_values("p", kind="stable", ignore_index=True)
+
+
+def _tests(genes: pd.Series, sets: Membership) -> pd.DataFrame:
+    chosen = set(genes) & set(sets.genes)
+    if not chosen or len(chosen) == len(sets.genes):  # nothing to test: no set can stand out
+        overlap = [len(chosen & set(sets.genes[sets.members(row)])) for row in range(len(sets.names))]
+        return pd.DataFrame({"term": sets.names, "overlap": overlap, "size": sets.sizes, "p": 1.0, "genes": ""})
+    found = over_representation(sorted(chosen), sets)
+    names = {"pathway": "term", "p_value": "p", "leading_genes": "genes"}
+    return found.rename(columns=names)[["term", "overlap", "size", "p", "genes"]]

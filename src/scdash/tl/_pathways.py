@@ -16,13 +16,13 @@ from scdash.networks._enrichment import over_representation, prerank
 from scdash.networks._gene_sets import Membership, membership, read_gmt
 from scdash.networks._pathways import pathway_table
 from scdash.networks._permutation import Alternative, null_moments
+from scdash.tl._pathway_controls import built_in_controls
+from scdash.tl._pathway_report import in_control, pathway_report
 from scdash.tl._seed import seed_of
 
 Method = Literal["sum", "over_representation", "prerank"]
 METHODS = ("sum", "over_representation", "prerank")
 SHIPPED = ("go_bp", "go_mf")
-ALPHA = 0.05
-PRIOR = "prior out-degree"
 
 
 def pathways(
@@ -34,7 +34,7 @@ def pathways(
     score: Literal["absolute", "signed"] = "absolute",
     method: Method = "sum",
     alternative: Alternative = "greater",
-    controls: bool = True,
+    controls: bool | Sequence[str] = True,
     n_top: int = 50,
     min_size: int = 10,
     max_size: int = 500,
@@ -53,8 +53,9 @@ def pathways(
     :math:`p = (1 + \#\{S^0 \geq S\}) / (K + 1)`, with more of them where p is small. z of few, skewed scores is far
     from normal: judge by p. Corrections run over all tested sets.
 
-    Where controls find the same sets, the finding is not the model's: genes with many targets in the prior are well
-    studied, and well-studied genes fill pathways.
+    Controls know no dynamics and are tested beside: how many targets each gene has in the prior (genes with many are
+    well studied, and well-studied genes fill pathways), and how far its expression correlates with time. Where they
+    find the same sets, the finding is not the model's; the report says so.
 
     Parameters
     ----------
@@ -74,7 +75,9 @@ def pathways(
     alternative
         Whether sets with large sums stand out, small ones, or both ("two-sided", for signed scores). "sum" only.
     controls
-        Also test how many targets each gene has in the prior of each fit (the same for fits that share a prior).
+        Test the prior's out-degrees and the correlations with (the rank of) time too, once for fits that share them.
+        Names of `keys` or `scores` that are controls as well, such as a fit with a shuffled prior
+        (`scdash.simulate.shuffle_prior`), or False for none.
     n_top
         See `method`.
     min_size, max_size
@@ -98,7 +101,8 @@ def pathways(
         `table`: a row per fit and set with `fit`, `control` (whether the fit is one), `pathway`, `size`, `score`, `z`,
         `z_spread` (standard deviation of z over the models of an ensemble), `p_value`, `n_permutations`, `bonferroni`,
         `fdr_bh`, `fwer` (joint permutations), `in_control` (significant in a control too), `leading_genes` (other
-        methods: their own columns). `params`; `report`, the finding in words.
+        methods: their own columns). `params`; `report`, which also goes to the log: what was found beyond chance and
+        beyond the controls, and how far the models of an ensemble agree.
 
     Raises
     ------
@@ -114,14 +118,14 @@ def pathways(
         raise unknown("method", method, METHODS)
     listed = [keys] if isinstance(keys, str) else list(keys)
     given, ensembles = _collect(adata, listed, scores, score)
-    extra = _prior_degrees(adata, listed, given) if controls else {}
     if not given:
         raise ValueError("keys and scores are empty: name a fit or a score to test.")
+    extra = _controls(adata, listed, given, controls, signed=score == "signed")
     named = resolve_gene_sets(gene_sets)
     seed = seed_of(rng)
     with step(f"pathways of {', '.join(given)} ({len(named)} gene sets)") as added:
         parts = []
-        for name, values in (given | extra).items():
+        for name, values in ({k: v for k, v in given.items() if k not in extra} | extra).items():
             values = values[np.isfinite(values)]
             sets = membership(named, values.index, min_size=min_size, max_size=max_size, annotated_only=annotated_only)
             universe = values.loc[sets.genes].to_numpy()
@@ -145,8 +149,9 @@ def pathways(
             part.insert(0, "fit", name)
             parts.append(part)
         table = pd.concat(parts, ignore_index=True)
-        table.insert(len(table.columns) - 1, "in_control", _in_control(table))
-        report = _report(table, list(given), list(extra))
+        table.insert(len(table.columns) - 1, "in_control", in_control(table))
+        models = {name: adata.uns[f"{name}_influence"]["agreement"] for name in listed if name not in extra}
+        report = pathway_report(table, [name for name in given if name not in extra], list(extra), models)
         params = {"keys": listed, "score": score, "method": method, "alternative": alternative, "min_size": min_size,
                   "max_size": max_size, "rng": seed, "gene_sets": gene_sets if isinstance(gene_sets, str | PathLike) else "dict"}  # fmt: skip
         target = adata.copy() if copy else adata
@@ -194,6 +199,20 @@ def _collect(
     return given, ensembles
 
 
+def _controls(
+    adata: Any, keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
+) -> dict[str, pd.Series]:
+    """Return the built-in controls, and those of the given scores that the user calls controls."""
+    if controls is False:
+        return {}
+    named = [] if controls is True else [controls] if isinstance(controls, str) else [str(name) for name in controls]
+    for name in named:
+        if name not in given:
+            raise unknown("fit or score in controls", name, given)
+    fits = [key for key in keys if key not in named]
+    return {name: given[name] for name in named} | built_in_controls(adata, fits, given, signed=signed)
+
+
 def _named_scores(adata: Any, scores: Any) -> dict[str, pd.Series]:
     if scores is None:
         return {}
@@ -209,21 +228,6 @@ def _named_scores(adata: Any, scores: Any) -> dict[str, pd.Series]:
         if not isinstance(values, pd.Series):
             raise TypeError(f"scores[{name!r}] must be a pandas Series indexed by gene, found {type(values).__name__}.")
         found[str(name)] = values.astype(float).set_axis(values.index.astype(str))
-    return found
-
-
-def _prior_degrees(adata: Any, keys: Sequence[str], given: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
-    """Return each gene's number of targets in the prior of each fit, once where fits share it."""
-    found: dict[str, pd.Series] = {}
-    for key in keys:
-        edges = adata.uns.get(key, {}).get("edges")
-        if edges is None or not np.asarray(edges["in_prior"], dtype=bool).any():
-            continue
-        known = edges[np.asarray(edges["in_prior"], dtype=bool)]
-        genes = given[key].index[np.isfinite(given[key])]
-        degree = known["source"].astype(str).value_counts().reindex(genes, fill_value=0).astype(float)
-        if not any(degree.equals(other) for other in found.values()):
-            found[PRIOR if not found else f"{PRIOR} ({key})"] = degree
     return found
 
 
@@ -243,25 +247,3 @@ def _z_spread(models: pd.DataFrame | None, sets: Membership, table: pd.DataFrame
 def _background(named: Any, values: pd.Series, min_size: int, max_size: int) -> Membership:
     """Over-representation counts every modelled gene as background, annotated or not."""
     return membership(named, values.index, min_size=min_size, max_size=max_size, annotated_only=False)
-
-
-def _in_control(table: pd.DataFrame) -> pd.Series:
-    significant = table["bonferroni"] <= ALPHA
-    return table["pathway"].isin(set(table.loc[significant & table["control"], "pathway"]))
-
-
-def _report(table: pd.DataFrame, fits: Sequence[str], extra: Sequence[str]) -> str:
-    """Say for every fit how many sets stand out, and how many of them a control finds too."""
-    lines = []
-    for name in (*fits, *extra):
-        part = table[table["fit"] == name]
-        strong = part[part["bonferroni"] <= ALPHA]
-        line = f"{name}: {len(strong)} of {len(part)} sets at 5 % (Bonferroni), {(part['fdr_bh'] <= ALPHA).sum()} at 5 % FDR"
-        if len(strong) and name in fits and extra:
-            line += f"; {int(strong['in_control'].sum())} of the {len(strong)} also by {' or '.join(extra)}"
-        lines.append(line)
-    if not (table.loc[~table["control"], "bonferroni"] <= ALPHA).any():
-        lines.append("No set stands out beyond chance: do not read the order of the table as a finding.")
-    elif extra and table.loc[~table["control"] & (table["bonferroni"] <= ALPHA), "in_control"].all():
-        lines.append("Every set found is found from the prior alone: prior knowledge, not a discovery of the model.")
-    return "\n".join(lines)

@@ -13,6 +13,8 @@ from scdash._errors import suggest
 from scdash._keys import require_fit
 from scdash.networks import DynamicsModel, module_from_entry, rollout
 
+SETTLED = 10.0  # times until a screen's model is at rest, whose fastest decay is near 1
+
 
 def predict(
     adata: Any,
@@ -33,11 +35,12 @@ def predict(
         AnnData that `scdash.tl.fit_dynamics` has written to; or a MuData that `scdash.tl.sbnn` or `scdash.tl.srrr` has
         written to: `start` are then the cells whose features are predicted, an AnnData of log expression.
     start
-        Where to start: None (the first state of every trajectory the model was fitted on), names of observations, a
+        Where to start: None (the first state of every trajectory the model was fitted on; the control of a screen), names of observations, a
         boolean `obs` mask, an AnnData, a DataFrame (rows by genes) or an array (rows, modelled genes), in the units of
         the data.
     times
-        Increasing times from the start, in the model's units of time; None: the times of the fitted trajectories.
+        Increasing times from the start, in the model's units of time; None: the times of the fitted trajectories, or
+        long enough to come to rest for a screen.
     key
         The `key_added` of the fit; None: "dynamics", or "sbnn" for MuData.
     layer
@@ -90,6 +93,8 @@ def paths_to_adata(path: NDArray[Any], names: list[str], grid: NDArray[np.float6
 
 def time_grid(entry: Any, times: Any) -> NDArray[np.float64]:
     """Return increasing times from 0 on: the user's, or those of the fitted trajectories."""
+    if times is None and "screen" in entry:
+        return np.linspace(0, SETTLED, 21)
     if times is None:
         seen = np.unique(np.asarray(entry["series"]["time"], dtype=np.float64))
         return np.asarray(seen - seen[0], dtype=np.float64)
@@ -105,6 +110,8 @@ def start_states(
     """Return names and states (starts, modelled genes) in the units of the data."""
     if start is None:
         series = entry["series"]
+        if "screen" in entry:  # the regimes of a screen are no trajectories: start unperturbed
+            return [str(series["trajectory"][0])], np.asarray(series["states"])[:1]
         labels = np.array([str(label) for label in series["trajectory"]])
         _, first = np.unique(labels, return_index=True)
         first = np.array([i for i in np.sort(first) if "#" not in labels[i]] or [0])  # bootstraps are no new starts

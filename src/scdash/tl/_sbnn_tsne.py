@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-def latent_tsne(mdata: "MuData", *, key: str = "sbnn", perplexity: float = 30.0, rng: Any = 0, n_jobs: int = 1) -> None:
+def latent_tsne(
+    mdata: "MuData",
+    *,
+    key: str = "sbnn",
+    perplexity: float = 30.0,
+    rng: Any = 0,
+    n_jobs: int = 1,
+    copy: bool = False,
+) -> "MuData | None":
     """Embed the latent space of a fit in two dimensions by t-SNE, for `scdash.pl.sbnn`.
 
     openTSNE with its defaults, as in the paper's Figure 5b; needs the extra `tsne`.
@@ -29,10 +37,12 @@ def latent_tsne(mdata: "MuData", *, key: str = "sbnn", perplexity: float = 30.0,
         Seed or Generator.
     n_jobs
         Threads of openTSNE.
+    copy
+        Return a copy with the result instead of writing to `mdata`.
 
     Returns
     -------
-    None. Written: `mdata.obsm["X_sbnn_tsne"]`, float32, (cells, 2), NaN for cells without a latent position.
+    None, or the copy. Written: `mdata.obsm["X_sbnn_tsne"]`, float32, (cells, 2), NaN for cells without a latent position.
 
     Examples
     --------
@@ -54,5 +64,7 @@ def latent_tsne(mdata: "MuData", *, key: str = "sbnn", perplexity: float = 30.0,
         perplexity = min(perplexity, (int(known.sum()) - 1) / 3)
         points = np.full((len(latent), 2), np.nan, dtype=np.float32)
         points[known] = TSNE(perplexity=perplexity, random_state=seed_of(rng), n_jobs=n_jobs).fit(latent[known])
+        mdata = mdata.copy() if copy else mdata
         mdata.obsm[f"X_{key}_tsne"] = points
         added.append(f"added obsm['X_{key}_tsne']")
+    return mdata if copy else None

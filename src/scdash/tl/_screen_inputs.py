@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,77 @@ from numpy.typing import NDArray
 
 from scdash._data import Expression, check_log, expression, gene_mask, obs_column, prior_from
 from scdash._data._screen import Screen, parse_screen, split_label
+from scdash._errors import unknown
 from scdash._logging import logger
+from scdash.tl._inputs import flag_genes
 
 LARGEST = 3000  # genes taken without being asked which
+
+
+@dataclass(frozen=True)
+class ScreenRequest:
+    """Where a screen lies in AnnData and what of it is read; see `scdash.tl.fit_perturbode`."""
+
+    perturbation_key: str = "perturbation"
+    control: str | Sequence[str] = "control"
+    separator: str = "+"
+    kind: str | Mapping[str, str] = "overexpression"
+    layer: str | None = None
+    mask_var: Any = None
+    prior: Any = None
+    regulators: Any = None
+    min_cells: int = 10
+    unknown_targets: Literal["error", "drop"] = "error"
+    hold_out: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.unknown_targets not in ("error", "drop"):
+            raise unknown("unknown_targets", self.unknown_targets, ("error", "drop"))
+        if self.min_cells < 1:
+            raise ValueError(f"min_cells must be at least 1, found {self.min_cells!r}.")
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Labels of unperturbed cells."""
+        return (self.control,) if isinstance(self.control, str) else tuple(self.control)
+
+    def params(self) -> dict[str, Any]:
+        """Return what is stored with a fit; genes, prior and regulators are stored as such."""
+        return {
+            "perturbation_key": self.perturbation_key,
+            "control": list(self.controls),
+            "separator": self.separator,
+            "kind": self.kind if isinstance(self.kind, str) else dict(self.kind),
+            "layer": self.layer,
+            "min_cells": self.min_cells,
+            "unknown_targets": self.unknown_targets,
+            "hold_out": [self.hold_out] if isinstance(self.hold_out, str) else list(self.hold_out),
+        }
+
+    @classmethod
+    def of_fit(cls, adata: Any, entry: Any) -> Self:
+        """Return the request behind a stored fit, to read the same screen again."""
+        params, edges = entry["params"], entry["edges"]
+        prior = edges.loc[np.asarray(edges["in_prior"], dtype=bool), ["source", "target"]].astype(str)
+        regulators = params.get("regulators")
+        return cls(
+            perturbation_key=str(params["perturbation_key"]),
+            control=[str(c) for c in params["control"]],
+            separator=str(params["separator"]),
+            kind=stored_kind(params["kind"]),
+            layer=None if params["layer"] is None else str(params["layer"]),
+            mask_var=np.asarray(adata.var_names.isin([str(g) for g in entry["genes"]])),
+            prior=prior if len(prior) else None,
+            regulators=None if regulators is None else [str(g) for g in regulators],
+            min_cells=int(params["min_cells"]),
+            unknown_targets="drop" if str(params["unknown_targets"]) == "drop" else "error",
+            hold_out=[str(name) for name in params["hold_out"]],
+        )
+
+
+def stored_kind(stored: Any) -> str | dict[str, str]:
+    """Return the kind(s) of intervention as they were given, from what h5ad returns."""
+    return {str(k): str(v) for k, v in stored.items()} if isinstance(stored, Mapping) else str(stored)
 
 
 @dataclass(frozen=True)
@@ -21,15 +89,25 @@ class ScreenInputs:
     """Everything a fit of a screen reads from AnnData."""
 
     values: Expression
-    screen: Screen
+    screen: Screen  # what is fitted: cells of regimes held out are left out
+    whole: Screen  # with the regimes held out
     columns: NDArray[np.int64]  # of the modelled genes in adata.var
     prior: sp.csr_matrix | None  # signs, row regulates column
+    regulators: NDArray[np.int64] | None  # positions among the modelled genes; None: all
     dropped: pd.DataFrame  # regimes left out, and why
 
     @property
     def cells(self) -> "Cells":
         """The cells, read in blocks."""
         return Cells(self.values)
+
+    @property
+    def allowed(self) -> NDArray[np.bool_] | None:
+        """(regulator, target), edges that may exist; None: all."""
+        if self.regulators is None:
+            return None
+        rows = np.isin(np.arange(len(self.columns)), self.regulators)
+        return np.repeat(rows[:, None], len(self.columns), axis=1)
 
 
 @dataclass(frozen=True)
@@ -42,44 +120,52 @@ class Cells:
         return self.values.dense_rows(rows)
 
 
-def read_screen(
-    adata: Any,
-    *,
-    perturbation_key: str,
-    control: str | Sequence[str],
-    separator: str,
-    kind: str | Mapping[str, str],
-    layer: str | None,
-    mask_var: Any,
-    prior: Any,
-    min_cells: int,
-    unknown_targets: str,
-) -> ScreenInputs:
+def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     """Check and read a screen; errors name the argument and the remedy. Genes: the mask UNION the targets."""
-    labels = obs_column(adata, perturbation_key, "perturbation_key")
-    controls = (control,) if isinstance(control, str) else tuple(control)
+    labels = obs_column(adata, request.perturbation_key, "perturbation_key")
     named = {
         g
         for label in pd.unique(labels.dropna())
-        for g in split_label(str(label), control=controls, separator=separator)
+        for g in split_label(str(label), control=request.controls, separator=request.separator)
     }
-    mask = gene_mask(adata, mask_var, limit=LARGEST) | adata.var_names.isin(named)
+    mask = gene_mask(adata, request.mask_var, limit=LARGEST) | adata.var_names.isin(named)
     columns = np.flatnonzero(mask)
-    values = expression(adata, layer=layer, genes=adata.var_names[columns])
+    values = expression(adata, layer=request.layer, genes=adata.var_names[columns])
     check_log(values)
     screen = parse_screen(
-        labels, values.genes, control=control, separator=separator, kind=kind, missing=unknown_targets
+        labels,
+        values.genes,
+        control=request.control,
+        separator=request.separator,
+        kind=request.kind,
+        missing=request.unknown_targets,
     )
-    screen, dropped = _enough_cells(screen, min_cells)
+    whole, dropped = _enough_cells(screen, request.min_cells)
+    screen = _without(whole, request.hold_out)
     if screen.n_regimes < 2:
         raise ValueError(
-            f"perturbation_key={perturbation_key!r}: no perturbed regime has {min_cells} cells or more; lower min_cells."
+            f"perturbation_key={request.perturbation_key!r}: no perturbed regime that is not held out has "
+            f"{request.min_cells} cells or more; lower min_cells."
         )
-    aligned = None if prior is None else prior_from(adata, prior, genes=values.genes).signs
+    aligned = None if request.prior is None else prior_from(adata, request.prior, genes=values.genes).signs
+    regulators = None
+    if request.regulators is not None:
+        regulators = flag_genes(adata, request.regulators, values.genes, "regulators")
     logger.info(
         "    %d regimes and the control, %d genes, %d cells", screen.n_regimes - 1, len(columns), screen.counts.sum()
     )
-    return ScreenInputs(values, screen, columns, aligned, dropped)
+    return ScreenInputs(values, screen, whole, columns, aligned, regulators, dropped)
+
+
+def _without(screen: Screen, names: Sequence[str]) -> Screen:
+    """Return the screen without some regimes, by name."""
+    held = np.zeros(screen.n_regimes, bool)
+    for name in (names,) if isinstance(names, str) else names:
+        at = screen.index(str(name))
+        if at == 0:
+            raise ValueError(f"hold_out: {name!r} is the control, which every fit needs.")
+        held[at] = True
+    return screen.keep(~held) if held.any() else screen
 
 
 def _enough_cells(screen: Screen, min_cells: int) -> tuple[Screen, pd.DataFrame]:

@@ -6,36 +6,56 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def stability(mdata: Any, **options: Any) -> "pd.DataFrame":
-    """Repeat the gene selection of a sparse bottleneck network and count how often each gene is chosen.
+def stability(data: Any, **options: Any) -> "pd.DataFrame":
+    """Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
 
-    For dynamics, the selection frequency of every edge is part of the fit: `scdash.get.grn(adata)`, and
-    `scdash.tl.fit_dynamics(adata, n_models=...)` for whole models with parts of the prior hidden.
+    Refits are spread by joblib: `with joblib.parallel_config("loky" | "dask" | "ray"): scdash.tl.stability(...)`, or
+    `n_jobs=`.
 
     Parameters
     ----------
-    mdata
-        MuData with two paired modalities.
+    data
+        MuData with two paired modalities: gene selection of a sparse bottleneck network. AnnData with a fit of a
+        perturbation screen under `key` ("dynamics"): edges over bootstraps of cells, or halves of regimes. Any other
+        AnnData: edges of dynamics over random halves of trajectories or cells.
     options
-        `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `rng`, ...: those of
+        MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `rng`, ...: those of
         `scdash.tl.sbnn`, with `n_repeats` (10) trainings on a share `subsample` (1) of the cells.
+        Screens: `n_repeats` (100), `resample` ("cells" or "regimes"), `key`, `n_jobs`, `rng`.
+        Dynamics: `n_repeats` (10), `share` (.5), `key_added`, `n_jobs`, `rng`, and the arguments of
+        `scdash.tl.fit_dynamics` as they were for the fit in question.
 
     Returns
     -------
-    Table with one row per gene, most frequent first: `gene`, `frequency`, `count`, `norm`. Written:
-    `mdata.uns[key_added]` (default "sbnn_stability"), read by `scdash.get.gene_selection`.
+    Table, most frequent first: `gene`, `frequency`, `count`, `norm` (MuData, written to `uns["sbnn_stability"]`), or
+    `source`, `target`, `frequency`, and mean and SD of the score (screens; also written as `selection_frequency` of
+    the fit's edges) or the mean weight (dynamics), written to `uns["dynamics_stability"]`. `table.attrs["report"]`
+    says it in words.
 
     Raises
     ------
     TypeError
-        If `mdata` is no MuData.
-    """
-    if not hasattr(mdata, "mod"):
-        raise TypeError(
-            f"mdata must be a MuData, found {type(mdata).__name__}. Two paired modalities are needed: "
-            "mudata.MuData({'rna': adata, 'ephys': features}). The stability of the edges of a dynamical model is the "
-            "column selection_frequency of scdash.get.grn(adata)."
-        )
-    from scdash.tl._sbnn_stability import stability_mudata
+        If `data` is neither MuData nor AnnData.
 
-    return stability_mudata(mdata, **options)
+    Examples
+    --------
+    >>> scdash.tl.fit_perturbode(adata)  # doctest: +SKIP
+    >>> scdash.tl.stability(adata, n_repeats=100, n_jobs=4).head()  # doctest: +SKIP
+    """
+    if hasattr(data, "mod"):
+        from scdash.tl._sbnn_stability import stability_mudata
+
+        return stability_mudata(data, **options)
+    if not hasattr(data, "obs") or not hasattr(data, "var_names"):
+        raise TypeError(
+            f"data must be a MuData (two paired modalities) or an AnnData, found {type(data).__name__}. For example "
+            "mudata.MuData({'rna': adata, 'ephys': features})."
+        )
+    entry = data.uns.get(options.get("key", "dynamics"))
+    if isinstance(entry, dict) and "screen" in entry:
+        from scdash.tl._screen_stability import stability_screen
+
+        return stability_screen(data, **options)
+    from scdash.tl._dynamics_stability import stability_dynamics
+
+    return stability_dynamics(data, **options)

@@ -77,6 +77,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "history": fit.history,
         "metrics": fit.metrics,
         "controls": fit.controls,
+        "verdict": fit.verdict,
         "edges": fit.edges,
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {

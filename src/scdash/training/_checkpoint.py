@@ -1,32 +1,23 @@
-"""Checkpoints: plain arrays in one npz, replaced atomically, refused when they belong to another run."""
+"""Checkpoints of training: refused when they belong to another run."""
 
-import os
-import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from scdash._files import REMEDY, read_arrays, write_arrays
+from scdash._logging import logger
 from scdash.training._state import TrainState
 
 
-def write_checkpoint(path: Path, state: TrainState, fingerprint: str) -> None:
-    """Write `state` beside `path`, then move it there: a reader never meets half a file.
-
-    The temporary name is unique, so that two processes with one path do not write into each other's file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+def write_checkpoint(path: Path, state: TrainState, fingerprint: str) -> bool:
+    """Write `state` to `path`; where that fails, say so and return False: hours of training outweigh a full disk."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, fingerprint=np.array(fingerprint), **state.to_arrays())  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        write_arrays(path, {"fingerprint": np.array(fingerprint), **state.to_arrays()})
+    except OSError as error:
+        logger.warning("    checkpoint=%r could not be written (%s); training goes on without it", str(path), error)
+        return False
+    return True
 
 
 def read_checkpoint(path: Path, fingerprint: str, device: torch.device) -> TrainState | None:
@@ -39,15 +30,15 @@ def read_checkpoint(path: Path, fingerprint: str, device: torch.device) -> Train
     """
     if not path.exists():
         return None
-    remedy = "Delete the file or give another `checkpoint` path."
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        found = str(arrays.pop("fingerprint"))
-        if found == fingerprint:
+    arrays = read_arrays(path)
+    found = str(arrays.pop("fingerprint", ""))
+    if found == fingerprint:
+        try:
             return TrainState.from_arrays(arrays, device)
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"checkpoint={str(path)!r} is no readable scdash checkpoint ({error}). {remedy}") from error
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"checkpoint={str(path)!r} is no readable scdash checkpoint (incomplete: {error}). {REMEDY}"
+            ) from error
     raise ValueError(
-        f"checkpoint={str(path)!r} belongs to a run with other data, settings or seed, so it can not be resumed. {remedy}"
+        f"checkpoint={str(path)!r} belongs to a run with other data, settings or seed, so it can not be resumed. {REMEDY}"
     )

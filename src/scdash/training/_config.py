@@ -19,6 +19,8 @@ class TrainConfig:
 
     `window` is the number of steps rolled out from each start state (1 = consecutive pairs, as in the paper; cells
     need more, because neighbouring smoothed bins share cells). `tau` weighs data against the prior loss; 1 is off.
+    A pruning counts as harmless if the validation loss comes back to within `tolerance` standard errors of the lowest;
+    the model returned is the best one after the last harmless pruning. 0 returns the lowest validation loss of all.
     """
 
     max_epochs: int = 500
@@ -27,7 +29,8 @@ class TrainConfig:
     learning_rate: float = 1e-3
     decay: float = 1.0  # factor on the learning rate after every epoch, beside the plateau rule
     plateau: Plateau | None = Plateau()
-    patience: int = 40  # epochs without a new best validation loss
+    patience: int = 40  # epochs without a new lowest validation loss
+    tolerance: float = 0.0
     solver: str = "rk4"
     steps: int = 4  # rk4 steps per interval
     adjoint: bool = False
@@ -44,5 +47,7 @@ class TrainConfig:
             raise ValueError(f"max_memory must be positive (bytes), found {self.max_memory!r}.")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, found {self.learning_rate!r}.")
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance must not be negative (standard errors), found {self.tolerance!r}.")
         if not 0 <= self.tau <= 1:
             raise ValueError(f"tau must lie in [0, 1] (1: no prior loss), found {self.tau!r}.")

@@ -9,7 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from scdash._errors import NonFiniteError
+from scdash._denormals import flushed_denormals
+from scdash._errors import NonFiniteError, memory_hint
+from scdash._files import check_writable
 from scdash._logging import logger, progress_bar
 from scdash.fields import VectorField, zero_share
 from scdash.sparsity import Prior, Sparsity
@@ -17,9 +19,11 @@ from scdash.training._adam import adam_step
 from scdash.training._checkpoint import read_checkpoint, write_checkpoint
 from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples, epoch_batches
-from scdash.training._loss import data_loss, evaluate, predict, prior_loss
+from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
 from scdash.training._state import TrainState
 from scdash.training._workspace import Workspace
+
+REMEDIES = "`n_models`, `n_bins`, or the number of genes (mask_var); training={'adjoint': True} needs least."
 
 
 @dataclass(frozen=True)
@@ -52,20 +56,24 @@ class TrainResult:
 
 
 def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> TrainState:
-    """Return the state before the first epoch; masks default to the field's own and are applied to `params`."""
+    """Return the state before the first epoch; masks default to the field's own and are applied to `params`.
+
+    `params` may hold the method's own parameters (gates), as in a state that was trained before.
+    """
     models = len(next(iter(params.values())))
     device = next(iter(params.values())).device
     streams = [_stream(problem, model) for model in range(models)]
     extra = _stacked([problem.sparsity.extra_parameters(problem.field, 1, stream) for stream in streams])
-    every = params | {k: v.to(device) for k, v in extra.items()}
+    drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
+    every = params | drawn
     params = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in every.items()}
     full = problem.field.start_masks(params)
     full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
-    drawn = [
+    remembered = [
         problem.sparsity.start(problem.field, {k: v[model : model + 1] for k, v in params.items()}, stream)
         for model, stream in enumerate(streams)
     ]
-    memory = {k: v.to(device) for k, v in _stacked(drawn).items()}
+    memory = {k: v.to(device) for k, v in _stacked(remembered).items()}
     _apply(params, full)
     return TrainState.start(params, full, memory, problem.config.learning_rate)
 
@@ -93,27 +101,36 @@ def train(
     """Train until `max_epochs` or until every model has stopped improving.
 
     A run found at `checkpoint` with the same `fingerprint` is continued, bit for bit on a CPU. Interrupting from the
-    keyboard ends the run early with the best models so far.
+    keyboard ends the run early with the best models so far. A checkpoint that can not be written any more is a warning,
+    a path that never could be an error before the first epoch.
     """
     device = state.rate.device
+    if checkpoint is not None:
+        check_writable(checkpoint)
     if checkpoint is not None and (found := read_checkpoint(checkpoint, fingerprint, device)) is not None:
         logger.info("    continuing at epoch %d from %s", found.epoch, checkpoint)
         state = found
     interrupted = False
+    writing = checkpoint is not None
     try:
-        with progress_bar(problem.config.max_epochs, description, progress=progress) as bar:
+        with (
+            memory_hint(f"Lower training={{'batch_size': ...}} (now {problem.config.batch_size}), {REMEDIES}"),
+            flushed_denormals(),
+            progress_bar(problem.config.max_epochs, description, progress=progress) as bar,
+        ):
             bar.update(state.epoch)
             while state.epoch < problem.config.max_epochs and bool(_active(problem, state).any()):
                 run_epoch(problem, state)
                 bar.update()
                 bar.set_postfix_str(_postfix(state), refresh=False)
-                if checkpoint is not None and state.epoch % problem.config.checkpoint_every == 0:
-                    write_checkpoint(checkpoint, state, fingerprint)
+                if writing and checkpoint is not None and state.epoch % problem.config.checkpoint_every == 0:
+                    writing = write_checkpoint(checkpoint, state, fingerprint)
     except KeyboardInterrupt:
-        if state.best_epoch.min() < 0:
+        if state.epoch == 0:  # nothing has been learned yet
             raise
         interrupted = True
-        logger.warning("    interrupted at epoch %d: the best model so far is kept", state.epoch)
+        _keep_unfinished(problem, state)
+        logger.warning("    interrupted at epoch %d: the best models so far are kept", state.epoch)
     return _result(problem, state, interrupted=interrupted)
 
 
@@ -126,18 +143,24 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     active = _active(problem, state)
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
-    work = Workspace.of(problem.field, problem.sparsity, state)
+    work = Workspace.of(problem.field, problem.sparsity, state, active)
     batches = epoch_batches(
         problem.train, len(state.rate), config.batch_size, problem.seed, epoch, first_model=problem.first_model
     )
     for rows, weight in batches:
-        losses.append(_train_batch(problem, state, work, rows, weight, active, generator))
-    trained = torch.stack(losses).mean(0)
-    loss = evaluate(work.field, problem.sparsity.gate(work.field, work.params, None), problem.validation, config)
+        losses.append(
+            _train_batch(problem, state, work, rows[work.models.cpu()], weight[work.models.cpu()], active, generator)
+        )
+    evaluated = problem.sparsity.gate(work.field, work.params, None)
+    figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
+    trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
+    for found, value in zip((trained, loss, error), (torch.stack(losses).mean(0), *figures), strict=True):
+        found[work.models] = value
     work.write_back(state)
     gated = problem.sparsity.gate(problem.field, state.params, None)
-    _check_finite(problem, state, loss)
-    _observe(problem, state, loss, active)
+    _check_finite(problem, state, loss, active)
+    _keep_best(problem, state, loss, error, active)
+    _lower_rates(config, state, loss)
     sparsity = zero_share(problem.field, gated)
     for model in range(len(state.rate)):
         if active[model]:
@@ -164,6 +187,7 @@ def _train_batch(
     generator: torch.Generator,
 ) -> Tensor:
     config, device, field = problem.config, state.rate.device, work.field
+    rate, active = state.rate[work.models], active[work.models]
     leaves = {name: p.detach().requires_grad_() for name, p in work.params.items()}
     gated = problem.sparsity.gate(field, leaves, generator)
     start, times, targets = problem.train.batch(rows.to(device))
@@ -181,10 +205,10 @@ def _train_batch(
             used[name] = used[name] * mask
     state.step += 1
     factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
-    rates = {name: state.rate * factors.get(name, 1.0) * active for name in used}
+    rates = {name: rate * factors.get(name, 1.0) * active for name in used}
     before = {name: work.params[name].clone() for name in used} if not bool(active.all()) else None
     adam_step(work.params, used, work.moments, state.step, rates)
-    problem.sparsity.prox(field, work.params, state.rate)
+    problem.sparsity.prox(field, work.params, rate)
     if before is not None:  # a proximal step would go on shrinking models that have stopped
         for name, old in before.items():
             work.params[name][~active] = old[~active]
@@ -196,22 +220,40 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
     masks, memory = problem.sparsity.prune(
         problem.field, state.params, state.masks, state.memory, amount, problem.prior
     )
-    state.masks, state.memory, state.compact = dict(masks), dict(memory), None
+    state.masks, state.memory = dict(masks), dict(memory)
+    state.pruned_at, state.compact = state.epoch, None
     _apply(state.params, state.masks)
+    for name, mask in state.masks.items():  # changes no result, and keeps decaying moments from becoming denormal
+        for moment in state.moments.get(name, ()):
+            moment.mul_(mask)
     state.rate = torch.full_like(state.rate, problem.config.learning_rate)
     state.plateau_best, state.plateau_bad = torch.full_like(state.plateau_best, torch.inf), state.plateau_bad * 0
 
 
-def _observe(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) -> None:
-    """Keep the best models and lower learning rates on plateaus, each model for itself."""
-    config = problem.config
-    if state.epoch >= problem.returnable_from:
-        better = active & (loss < state.best_loss)
-        state.best_loss = torch.where(better, loss, state.best_loss)
-        state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
-        for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
-            for name, value in current.items():
-                kept[name][better] = value[better]
+def _keep_best(problem: Problem, state: TrainState, loss: Tensor, error: Tensor, active: Tensor) -> None:
+    """Keep the best model since the last harmless pruning, each model of the stack for itself.
+
+    With a tolerance of 0 that is the lowest validation loss of all; with 1 it is the rule of one standard error by which
+    the paper chooses the sparsity of post-hoc pruning (Hastie et al.), applied along the schedule.
+    """
+    if state.epoch < problem.returnable_from:
+        return
+    allowed = state.lowest + problem.config.tolerance * state.lowest_error
+    sparser = state.best_epoch < state.pruned_at
+    better = active & (loss < torch.where(sparser, allowed, state.best_loss))
+    state.best_loss = torch.where(better, loss, state.best_loss)
+    state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
+    for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
+        for name, value in current.items():
+            kept[name][better] = value[better]
+    lower = active & (loss < state.lowest)
+    state.lowest = torch.where(lower, loss, state.lowest)
+    state.lowest_error = torch.where(lower, error, state.lowest_error)
+    state.lowest_epoch = torch.where(lower, state.epoch, state.lowest_epoch)
+
+
+def _lower_rates(config: TrainConfig, state: TrainState, loss: Tensor) -> None:
+    """Lower learning rates on plateaus, each model for itself."""
     if (plateau := config.plateau) is not None:
         gained = loss < state.plateau_best - plateau.threshold
         state.plateau_best = torch.where(gained, loss, state.plateau_best)
@@ -223,16 +265,33 @@ def _observe(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) 
         state.rate = state.rate * config.decay
 
 
+def _keep_unfinished(problem: Problem, state: TrainState) -> None:
+    """Keep the current weights of models that an interrupt found before their last pruning: none of theirs was kept."""
+    _apply(state.params, state.masks)  # the interrupt may have come between a step and its masks
+    unfinished = state.best_epoch < 0
+    if not bool(unfinished.any()):
+        return
+    logger.warning("    interrupted before the sparsity asked for was reached: denser models are kept")
+    gated = problem.sparsity.gate(problem.field, state.params, None)
+    loss, _ = evaluate_with_error(problem.field, gated, problem.validation, problem.config)
+    for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
+        for name, value in current.items():
+            kept[name][unfinished] = value[unfinished]
+    state.best_loss = torch.where(unfinished, loss, state.best_loss)
+    state.best_epoch = torch.where(unfinished, state.epoch - 1, state.best_epoch)
+
+
 def _active(problem: Problem, state: TrainState) -> Tensor:
     """Return which models still train: those that improved within `patience` epochs, counted once they may be kept."""
-    since = state.best_epoch.clamp_min(problem.returnable_from)
+    since = state.lowest_epoch.clamp_min(problem.returnable_from)
     return state.epoch - since <= problem.config.patience
 
 
-def _check_finite(problem: Problem, state: TrainState, loss: Tensor) -> None:
-    if bool(torch.isfinite(loss).all()):
+def _check_finite(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) -> None:
+    failed = active & ~torch.isfinite(loss)
+    if not bool(failed.any()):
         return
-    model = int((~torch.isfinite(loss)).nonzero()[0])
+    model = int(failed.nonzero()[0])
     first = problem.validation.start[:1].expand(len(loss), -1, -1)
     velocity = problem.field.velocity(state.params, problem.field.lift(state.params, first))[model, 0]
     bad = (~torch.isfinite(velocity)).nonzero()

@@ -33,8 +33,11 @@ def data_loss(predicted: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
     `predicted` and `targets` are (steps, models, batch, genes), `weight` is (models, batch).
     """
-    squared = (predicted - targets).square().mean(dim=(0, 3))
-    return (squared * weight).sum(1) / weight.sum(1).clamp_min(1)
+    return (_squared(predicted, targets) * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def _squared(predicted: Tensor, targets: Tensor) -> Tensor:
+    return (predicted - targets).square().mean(dim=(0, 3))
 
 
 def prior_loss(field: VectorField, params: Mapping[str, Tensor], start: Tensor, adjacency: Tensor) -> Tensor:
@@ -49,23 +52,46 @@ def prior_loss(field: VectorField, params: Mapping[str, Tensor], start: Tensor, 
     )
 
 
+def example_errors(
+    field: VectorField, params: Mapping[str, Tensor], examples: Examples, config: TrainConfig, *, size: int = 512
+) -> Tensor:
+    """Return the mean squared error of every model on every example, (models, examples)."""
+    models, device = len(next(iter(params.values()))), examples.start.device
+    found = []
+    with torch.no_grad():
+        for first in range(0, len(examples), size):
+            rows = torch.arange(first, min(first + size, len(examples)), device=device).expand(models, -1)
+            start, times, targets = examples.batch(rows)
+            found.append((predict(field, params, start, times, config) - targets).square().mean((0, 3)))
+    return torch.cat(found, dim=1)
+
+
 def evaluate(
     field: VectorField, params: Mapping[str, Tensor], examples: Examples, config: TrainConfig, *, size: int = 512
 ) -> Tensor:
-    """Return the mean squared error of every model over its own examples, (models,); NaN where it has none.
+    """Return the mean squared error of every model over its own examples, (models,); NaN where it has none."""
+    return evaluate_with_error(field, params, examples, config, size=size)[0]
 
-    Batches of `size` examples bound the memory.
+
+def evaluate_with_error(
+    field: VectorField, params: Mapping[str, Tensor], examples: Examples, config: TrainConfig, *, size: int = 512
+) -> tuple[Tensor, Tensor]:
+    """Return the mean squared error of every model over its own examples, and its standard error, each (models,).
+
+    NaN where a model has no example; the standard error is 0 where it has one. Batches of `size` bound the memory.
     """
     models = len(next(iter(params.values())))
     device = examples.start.device
-    total, count = torch.zeros(models, device=device), torch.zeros(models, device=device)
+    total, squares, count = torch.zeros(3, models, dtype=torch.float64, device=device)
     member = None if examples.member is None else torch.as_tensor(examples.member, device=device)
     with torch.no_grad():
         for first in range(0, len(examples), size):
             rows = torch.arange(first, min(first + size, len(examples)), device=device).expand(models, -1)
             start, times, targets = examples.batch(rows)
-            weight = torch.ones(rows.shape, device=device) if member is None else member[:, rows[0]].float()
-            loss = data_loss(predict(field, params, start, times, config), targets, weight)
-            total += torch.where(weight.sum(1) > 0, loss * weight.sum(1), 0)
-            count += weight.sum(1)
-    return total / count
+            mine = torch.ones(rows.shape, dtype=torch.bool, device=device) if member is None else member[:, rows[0]]
+            # not a product with the mask: a model may diverge on examples that are not its own
+            error = torch.where(mine, _squared(predict(field, params, start, times, config), targets).double(), 0)
+            total, squares, count = total + error.sum(1), squares + error.square().sum(1), count + mine.sum(1)
+    mean = total / count
+    spread = (squares / count - mean.square()).clamp_min(0) / (count - 1).clamp_min(1)
+    return mean.float(), spread.sqrt().float()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Arrays = dict[str, NDArray[Any]]
+PER_MODEL = ("rate", "plateau_best", "plateau_bad", "lowest", "lowest_error", "lowest_epoch", "best_loss", "best_epoch")
 
 
 @dataclass
@@ -23,12 +24,16 @@ class TrainState:
     rate: Tensor  # (models,) current learning rate
     plateau_best: Tensor
     plateau_bad: Tensor
-    best_loss: Tensor  # lowest validation loss among the epochs that may be returned
+    lowest: Tensor  # lowest validation loss among the epochs that may be returned, its standard error, and its epoch
+    lowest_error: Tensor
+    lowest_epoch: Tensor
+    best_loss: Tensor  # of the model that is kept: within the tolerance of the lowest
     best_epoch: Tensor
     best_params: dict[str, Tensor]
     best_masks: dict[str, Tensor]
     epoch: int = 0
     step: int = 0
+    pruned_at: int = -1  # epoch of the last pruning
     history: list[dict[str, float]] = field(default_factory=list)
     compact: Any = field(default=None, repr=False, compare=False)  # follows from the masks; not part of the value
 
@@ -49,6 +54,9 @@ class TrainState:
             rate=torch.full((models,), rate, device=device),
             plateau_best=infinite.clone(),
             plateau_bad=none.clone(),
+            lowest=infinite.clone(),
+            lowest_error=torch.zeros(models, device=device),
+            lowest_epoch=none - 1,
             best_loss=infinite.clone(),
             best_epoch=none - 1,
             best_params={k: p.clone() for k, p in params.items()},
@@ -62,9 +70,9 @@ class TrainState:
             arrays |= {f"{group}|{k}": v.cpu().numpy() for k, v in getattr(self, group).items()}
         for k, (first, second) in self.moments.items():
             arrays |= {f"first|{k}": first.cpu().numpy(), f"second|{k}": second.cpu().numpy()}
-        for name in ("rate", "plateau_best", "plateau_bad", "best_loss", "best_epoch"):
+        for name in PER_MODEL:
             arrays[name] = getattr(self, name).cpu().numpy()
-        arrays["counters"] = np.array([self.epoch, self.step])
+        arrays["counters"] = np.array([self.epoch, self.step, self.pruned_at])
         arrays["history"] = np.array(json.dumps(self.history))
         return arrays
 
@@ -78,23 +86,17 @@ class TrainState:
 
         first, second = group("first"), group("second")
 
-        def single(name: str) -> Tensor:
-            return torch.tensor(arrays[name], device=device)
-
-        epoch, step = (int(c) for c in arrays["counters"])
+        epoch, step, pruned_at = (int(c) for c in arrays["counters"])
         return cls(
             params=group("params"),
             masks=group("masks"),
             memory=group("memory"),
             best_params=group("best_params"),
             best_masks=group("best_masks"),
-            rate=single("rate"),
-            plateau_best=single("plateau_best"),
-            plateau_bad=single("plateau_bad"),
-            best_loss=single("best_loss"),
-            best_epoch=single("best_epoch"),
             moments={k: (first[k], second[k]) for k in first},
+            **{name: torch.tensor(arrays[name], device=device) for name in PER_MODEL},
             epoch=epoch,
             step=step,
+            pruned_at=pruned_at,
             history=json.loads(str(arrays["history"])),
         )

@@ -1,0 +1,154 @@
+"""Draw one figure for every function of `scdash.pl`, from small fits; run by `plot_figures` at build time."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import scanpy as sc
+
+import scdash
+from scdash import pl
+
+QUICK = {
+    "hidden": (32, 16), "n_clusters": 6, "pretrain_epochs": 10, "frozen_epochs": 10, "unfrozen_epochs": 20,
+    "tuning_epochs": 20, "autoencoder_epochs": 10, "pretrain_rate": 1e-3, "frozen_rate": 1e-3, "unfrozen_rate": 2e-3,
+    "tuning_rate": 1e-3, "autoencoder_rate": 1e-3,
+}  # fmt: skip
+
+
+def cells() -> Any:
+    """Return myoblasts with every result that plots of dynamics read."""
+    adata = scdash.datasets.hsmm()
+    prior = scdash.datasets.myogenic_prior()
+    keep = adata.var["is_tf"] | adata.var_names.isin([*prior["source"], *prior["target"]])
+    keep |= np.arange(adata.n_vars) % 8 == 0  # a small model: every eighth of the other genes
+    adata = adata[:, keep].copy()
+    scdash.pp.order_cells(adata, root=("hours", 0))
+    sc.pp.pca(adata)
+    sc.pp.neighbors(adata)
+    sc.tl.umap(adata)
+    scdash.tl.fit_dynamics(adata, prior=prior, regulators="is_tf", n_models=3, progress=False)
+    scdash.tl.fit_dynamics(adata, regulators="is_tf", max_epochs=0, key_added="no_prior", progress=False)
+    scdash.tl.gene_influence(adata, n_starts=20, progress=False)
+    scdash.tl.pathways(adata, scdash.datasets.gene_sets("go_bp"))
+    scdash.tl.perturbation_scores(adata)
+    scdash.tl.perturbation_shift(adata, "MYOG")
+    return adata
+
+
+def paired() -> Any:
+    """Return paired modalities with every result that their plots read."""
+    mdata = scdash.simulate.paired(n_cells=300, n_genes=60, n_features=6, n_informative=6, rng=1)
+    scdash.pp.normalize_paired(mdata)
+    scdash.tl.sbnn(mdata, n_features=6, progress=False, **QUICK)
+    scdash.tl.cross_validate_sbnn(mdata, n_features=6, folds=3, progress=False, **QUICK)
+    scdash.tl.stability(mdata, n_features=6, n_repeats=4, progress=False, **QUICK)
+    return mdata
+
+
+def screen() -> Any:
+    """Return a simulated screen with a fit and its modules."""
+    genes = [f"G{i:03d}" for i in range(30)]
+    adata = scdash.simulate.sergio(genes=30, perturbations=genes[:12], cells_per_regime=60, rng=1)
+    sc.pp.log1p(adata)
+    scdash.tl.fit_perturbode(adata, mask_var=None)
+    scdash.tl.modules(adata, n_modules=6)
+    return adata
+
+
+def benchmark() -> pd.DataFrame:
+    """Return errors of the predictors that a report names, as a table of a benchmark."""
+    course = scdash.simulate.grn_dynamics(n_genes=40, n_trajectories=40, rng=0)
+    rows = []
+    for seed in range(3):
+        scdash.tl.fit_dynamics(
+            course, prior=course.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split",
+            max_epochs=0, rng=seed, progress=False,
+        )  # fmt: skip
+        for row in scdash.get.report(course).itertuples():
+            ours = row.Index == 0
+            rows.append((row.predictor, "test MSE", row.test_mse, "ours" if ours else "baseline"))
+            rows.append((row.predictor, "rollout MSE", row.rollout_mse, "ours" if ours else "baseline"))
+    table = pd.DataFrame(rows, columns=["method", "metric", "value", "source"])
+    return (
+        table.groupby(["method", "metric", "source"], sort=False)["value"].agg(value="mean", spread="std").reset_index()
+    )
+
+
+def lambda_grid(adata: Any) -> pd.DataFrame:
+    """Return a cross-validated grid of prior weights."""
+    course = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=40, rng=0)
+    return scdash.tl.cross_validate(
+        course, prior=course.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split",
+        encoder="modules", n_hidden=8, start="random", max_epochs=20, n_folds=3,
+        grid=[(a, b) for a in (0.05, 0.5) for b in (0.05, 0.5, 0.95)], progress=False,
+    )  # fmt: skip
+
+
+def sparsity_path() -> pd.DataFrame:
+    """Return held-out loss and sparsity along a path of penalties."""
+    course = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=40, rng=0)
+    rows = []
+    for lam in (0.001, 0.01, 0.1, 1.0):
+        scdash.tl.fit_dynamics(
+            course, "mlp", sparsity="group_lasso", lambdas=lam, start="random", max_epochs=25,
+            time_key="time", trajectory_key="trajectory", split_key="split", progress=False,
+        )  # fmt: skip
+        last = scdash.get.history(course).iloc[-1]
+        rows.append((lam, last["train_loss"], last["validation_loss"], last["sparsity"]))
+    return pd.DataFrame(rows, columns=["lambda", "train_loss", "validation_loss", "weight_sparsity"])
+
+
+def main(folder: Path) -> None:
+    """Draw into `folder`, one PNG a function."""
+    scdash.settings.verbosity = 0
+    drawn = figures()
+    missing = set(pl.__all__) - set(drawn) - {"project_velocity"}
+    if missing:
+        raise SystemExit(f"draw_plots.py draws nothing for {sorted(missing)}")
+    for name, make in drawn.items():
+        figure = make()
+        figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
+        plt.close(figure)
+
+
+def figures() -> dict[str, Callable[[], Any]]:
+    """Return what draws each figure."""
+    fit, pair, knock = cells(), paired(), screen()
+    muscle = ["MYOG", "MEF2C", "MYH3", "CDK1"]
+    held = {"show": False, "return_fig": True}
+    regimes = [str(label) for label in knock.uns["dynamics"]["screen"]["regimes"] if str(label) != "control"][:6]
+    table = lambda_grid(fit)
+    return {
+        "benchmark": lambda: pl.benchmark(benchmark(), **held),
+        "coregulation": lambda: pl.coregulation(fit, n_top=40, **held),
+        "effects": lambda: pl.effects(fit, n_top=40, **held),
+        "embedding": lambda: pl.embedding(fit, ["dpt_pseudotime", "hours"], **held),
+        "feature_scores": lambda: pl.feature_scores(pair, **held),
+        "gene_selection": lambda: pl.gene_selection(pair, **held),
+        "history": lambda: pl.history(fit, **held),
+        "influence": lambda: pl.influence(fit, **held),
+        "knockout_trends": lambda: pl.knockout_trends(scdash.tl.perturb(fit, "MYOG"), **held),
+        "lambdas": lambda: pl.lambdas(table, **held),
+        "masks": lambda: pl.masks(fit, **held),
+        "modules": lambda: pl.modules(knock, **held),
+        "network": lambda: pl.network(fit, **held),
+        "networks": lambda: pl.networks(fit, ["dynamics", "no_prior"], **held),
+        "pathways": lambda: pl.pathways(fit, **held),
+        "perturbation": lambda: pl.perturbation(knock, scdash.tl.predict_perturbations(knock, regimes), **held),
+        "perturbation_scores": lambda: pl.perturbation_scores(fit, **held),
+        "perturbation_shift": lambda: pl.perturbation_shift(fit, "dpt_pseudotime", **held),
+        "sbnn": lambda: pl.sbnn(pair, "cell_type", genes=4, features=4, **held),
+        "sparsity_path": lambda: pl.sparsity_path(sparsity_path(), **held),
+        "training": lambda: pl.training(pair, **held),
+        "trends": lambda: pl.trends(fit, muscle, **held),
+        "velocity": lambda: pl.velocity(fit, color="dpt_pseudotime", **held),
+    }
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

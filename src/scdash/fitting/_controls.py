@@ -1,0 +1,152 @@
+"""Every predictor that a fit is printed beside; for cells also what decides whether there is a network in them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash.fitting._match import transition_settings
+from scdash.fitting._options import FitOptions
+from scdash.fitting._predictors import (
+    Codes,
+    Floats,
+    Predictor,
+    constant,
+    held_out,
+    no_change,
+    relaxation,
+)
+from scdash.fitting._problem import FitProblem
+from scdash.matching import (
+    Courses,
+    Forecast,
+    TransitionFit,
+    aligned_template,
+    analogue,
+    choose_template_rates,
+    choose_width,
+    fit_no_network,
+    fit_transitions,
+    lagged_scores,
+    noise_floor,
+    random_regulators,
+    rank_correlation,
+    settings_of,
+    shuffle_labels,
+    shuffle_times,
+    simulate,
+    template,
+)
+
+NO_NETWORK = (
+    "no network",
+    "template",
+    "template + start offset",
+    "aligned template",
+    "analogue",
+    "constant",
+    "no change",
+)
+RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME = "random regulators", "shuffled prior", "shuffled time"
+RANDOM_SETS, SHUFFLED_PRIORS = 4, 5
+WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the analogue forecast
+
+
+def trivial(problem: FitProblem, options: FitOptions) -> dict[str, Predictor]:
+    """Return the predictors without any network that every fit is printed beside."""
+    relaxing = fit_no_network(problem.series, settings=transition_settings(options, problem.n_genes))
+    found = {"no network": relaxation(relaxing.bias, relaxing.rates)}
+    return found | {"constant": constant(problem.series), "no change": no_change}
+
+
+def forecasts(problem: FitProblem) -> dict[str, Predictor]:
+    """Return the forecasts that follow training trajectories of the same lineage."""
+    series = problem.series
+    lineage = np.zeros(len(series.names), np.intp) if problem.lineage is None else problem.lineage
+    mean = Courses.of(series.originals(), lineage)
+    every = Courses.of(series, lineage)
+    span = float(np.ptp(series.times))
+    grid = np.concatenate([[0.0], np.geomspace(0.25, 64, 9) / span, [np.inf]])
+    rates = choose_template_rates(mean, series, lineage, grid)
+    found: dict[str, Forecast] = {
+        "template": template(mean),
+        "template + start offset": template(mean, rates),
+        "aligned template": aligned_template(mean),
+        "analogue": analogue(every, choose_width(every, series, lineage, WIDTHS)),
+    }
+    return {name: _of_lineage(forecast, lineage) for name, forecast in found.items()}
+
+
+def _of_lineage(forecast: Forecast, lineage: NDArray[np.intp]) -> Predictor:
+    return lambda start, times, code: forecast(start, times, lineage[code])
+
+
+def matched_predictor(fit: TransitionFit) -> Predictor:
+    """Return the predictions of a fit by matching."""
+
+    def predict(start: Floats, times: Floats, code: Codes) -> Floats:
+        return simulate(fit, start, times - times[:, :1])[:, 1:].transpose(1, 0, 2)
+
+    return predict
+
+
+def refits(problem: FitProblem, options: FitOptions, fit: TransitionFit | None) -> dict[str, Predictor]:
+    """Return matching alone with random regulators, priors with shuffled labels, and shuffled time.
+
+    Lag, rate and trust in the prior are those of `fit`, penalties are chosen anew by the validation states;
+    `controls="full"` chooses everything anew. Without a matched start (`fit` None) matching is run once, and shown.
+    """
+    rng = np.random.default_rng([options.seed, 3])
+    found: dict[str, Predictor] = {}
+    everything = replace(transition_settings(options, problem.n_genes), half_samples=0)
+    if fit is None:
+        fit = _match(problem, everything, options.seed)
+        found["matching"] = matched_predictor(fit)
+    settings = everything if options.controls == "full" else settings_of(fit, problem.series)
+
+    def again(name: str, changed: FitProblem) -> None:
+        found[name] = matched_predictor(_match(changed, settings, options.seed))
+
+    sets = (
+        []
+        if problem.regulators is None
+        else random_regulators(problem.regulators, problem.n_genes, rng, number=RANDOM_SETS)
+    )
+    for k, genes in enumerate(sets):
+        again(f"{RANDOM} {k + 1}", replace(problem, prior=None, regulators=genes))
+    if problem.prior is not None:
+        for k in range(SHUFFLED_PRIORS):
+            prior = shuffle_labels(problem.prior, problem.regulators, rng)
+            again(f"{SHUFFLED_PRIOR} {k + 1}", replace(problem, prior=prior))
+    again(SHUFFLED_TIME, replace(problem, series=shuffle_times(problem.series, rng)))
+    return found
+
+
+def _match(problem: FitProblem, settings: Any, seed: int) -> TransitionFit:
+    return fit_transitions(
+        problem.series, prior=problem.prior, regulators=problem.regulators, settings=settings, rng=seed
+    )
+
+
+def data_figures(problem: FitProblem, frequency: Any) -> dict[str, float]:
+    """Return what the verdict says about the data: noise, cells, and real against shuffled time.
+
+    `frequency`: scores of edges from disjoint halves of the cells in real time, with the share of variance explained.
+    """
+    series = problem.series
+    split = held_out(series)
+    judged = series.originals().rollouts(split)
+    figures = {
+        "noise_floor": noise_floor(series, split),
+        "held_out_stretches": float(len(judged)),
+        "cells_per_bin": float("nan") if series.weights is None else float(series.originals().weights.min()),  # type: ignore[union-attr]
+    }
+    if frequency is not None and problem.shuffled_halves is not None:
+        shuffled = lagged_scores(problem.shuffled_halves, problem.regulators)
+        figures["explained_by_real_time"] = frequency.explained
+        figures["explained_by_shuffled_time"] = shuffled.explained
+        figures["edges_like_shuffled_time"] = rank_correlation(
+            frequency.frequency, shuffled.frequency, problem.regulators
+        )
+    return figures

@@ -1,0 +1,143 @@
+"""Predictions of fitted screens: at rest, carried through the ODE, or drawn from a linear causal model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from scdash.fields._perturbode import PerturbODE
+from scdash.matching._held_out import PERFECT, Equilibrium, fill_unseen, predict_changes
+from scdash.matching._notears import sample_linear_scm
+from scdash.matching._regimes import Floats
+from scdash.networks import unpack
+from scdash.training._flow import EXPONENTIAL, Flow
+from scdash.training._interventions import ADDED, Strengths
+
+
+class Predictor(ABC):
+    """What a fit says of perturbations it may never have seen; states are relative to the control mean `centre`."""
+
+    centre: Floats
+
+    @abstractmethod
+    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+        """Return the mean change from control (regimes, genes)."""
+
+    def cells(self, control: Floats, targets: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> Floats:
+        """Return control cells (cells, genes) under one perturbation: moved by the mean change, never below zero."""
+        moved: Floats = np.maximum(control + self.changes(targets[None], (kind,)), 0)
+        return moved
+
+
+@final
+@dataclass(frozen=True)
+class AtRest(Predictor):
+    """Steady states of matched equations."""
+
+    model: Equilibrium
+    centre: Floats
+
+    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+        """Return the fixed points."""
+        return predict_changes(self.model, self.centre, targets, kinds)
+
+
+@final
+@dataclass(frozen=True)
+class Carried(Predictor):
+    """The control carried through a trained ODE."""
+
+    field: PerturbODE
+    params: dict[str, torch.Tensor]
+    strengths: Strengths
+    flow: Flow
+    centre: Floats
+
+    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+        """Return where the control mean goes, less where it goes unperturbed."""
+        both = np.concatenate([np.zeros((1, targets.shape[1]), bool), targets])
+        starts = np.repeat(self.centre[None], len(both), axis=0)
+        reached = self._carry(starts, both, ("shift", *kinds))
+        change: Floats = reached[1:] - reached[0]
+        return change
+
+    def cells(self, control: Floats, targets: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> Floats:
+        """Return control cells carried; decay maps them nearly to one point."""
+        return self._carry(control, np.repeat(targets[None], len(control), axis=0), (kind,) * len(control))
+
+    def _carry(self, starts: Floats, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+        kind = np.asarray(kinds)[:, None]
+        mask = torch.as_tensor(np.where(targets & np.isin(kind, PERFECT), 0, 1), dtype=torch.float32)
+        added, weak = (torch.as_tensor(targets & found) for found in (np.isin(kind, ADDED), kind == "knockdown"))
+        with torch.no_grad():
+            m, u = self.strengths.apply(mask, added, weak)
+            x = torch.as_tensor(starts, dtype=torch.float32)[None]
+            reached: Floats = self.flow.carry(self.field, self.params, x, m[None], u[None])[0].double().numpy()
+        return reached
+
+
+@final
+@dataclass(frozen=True)
+class LinearScm(Predictor):
+    """An acyclic linear causal model; cells are sampled from it (Lin et al., appendix A.4)."""
+
+    model: Equilibrium
+    noise_sd: Floats
+    centre: Floats
+
+    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+        """Return the model's mean."""
+        return predict_changes(self.model, self.centre, targets, kinds)
+
+    def cells(self, control: Floats, targets: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> Floats:
+        """Return samples: the model's mean under the perturbation plus noise passed on along its edges."""
+        mean = self.centre + self.changes(targets[None], (kind,))[0]
+        perfect = kind in PERFECT
+        weights = np.where(targets[None, :], 0.0, self.model.weights) if perfect else self.model.weights
+        none = np.zeros(len(mean), bool)
+        return sample_linear_scm(weights, mean, self.noise_sd, none, np.zeros(len(mean)), len(control), rng=rng)
+
+
+@final
+@dataclass(frozen=True)
+class Constant(Predictor):
+    """The same change whatever is perturbed; targets take the strengths seen in training."""
+
+    change: Floats
+    effect: Floats
+    centre: Floats
+
+    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+        """Return the stored change beside the targets' own."""
+        effect = np.stack([fill_unseen(self.effect, kind, self.centre) for kind in kinds])
+        held = np.where(np.isin(kinds, PERFECT)[:, None], effect, self.change + effect)
+        return np.where(targets, held, self.change)
+
+
+def predictor_of(entry: Mapping[str, Any]) -> Predictor:
+    """Rebuild the predictor of a stored fit of a screen."""
+    screen, params = entry["screen"], entry["params"]
+    centre = np.asarray(screen["centre"], dtype=float)
+    way = str(params["fit"])
+    if way == "score":
+        raise ValueError(f"{str(params['model'])!r} ranks edges and predicts nothing; use another fit or baseline.")
+    if way == "transport":
+        config = {name: int(value) for name, value in params["field_config"].items()}
+        flow = Flow(float(params["duration"]), int(params["ode_steps"]), str(params.get("solver", EXPONENTIAL)))
+        strengths = Strengths.from_values(np.asarray(screen["shift"]), np.asarray(screen["rho"]))
+        return Carried(PerturbODE(**config), unpack(entry["weights"]), strengths, flow, centre)
+    effect, constant = np.asarray(screen["effect"], dtype=float), np.asarray(screen["constant"], dtype=float)
+    if way == "constant":
+        return Constant(constant, effect, centre)
+    slope = screen.get("slope")
+    stored = entry["weights"]["A"]
+    a = stored.toarray() if sp.issparse(stored) else np.asarray(stored)
+    model = Equilibrium(a.T.astype(float), constant, effect, None if way == "linear" else float(slope))
+    if way == "linear" and "noise_sd" in screen:
+        return LinearScm(model, np.asarray(screen["noise_sd"], dtype=float), centre)
+    return AtRest(model, centre)

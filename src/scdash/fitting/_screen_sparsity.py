@@ -1,0 +1,57 @@
+"""What prunes a network that is trained on a screen, from the same arguments as for dynamics over time."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import scipy.sparse as sp
+
+from scdash._logging import logger
+from scdash.fitting._options import FitOptions, Recipe
+from scdash.fitting._strategy import build_sparsity
+from scdash.sparsity import GeometricSchedule, Prior, Sparsity, as_sparsity
+from scdash.training import TrainConfig
+
+# in rounds of 100 steps: the network has formed after ten, and ends near a density of .04 per matrix after 40
+TRANSPORT = GeometricSchedule(first=0.5, first_epoch=10, then=0.2, every=3)
+# in rounds of 25 steps: a matched network is sparse already
+TUNING = GeometricSchedule(first=0.05, first_epoch=2, then=0.05, every=2)
+
+
+@dataclass(frozen=True)
+class ScreenSparsity:
+    """Arguments of `fit_dynamics` about sparsity, for a screen."""
+
+    sparsity: str | Sparsity = "dash"
+    lambdas: Any = None
+    scale: Literal["matched", "paper"] = "matched"
+    missing: Literal["mean", "zero"] = "mean"
+    schedule: GeometricSchedule | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, prior: sp.csr_matrix | None, default: GeometricSchedule) -> tuple[Sparsity, Prior | None]:
+        """Return the method and the prior (given as signs, row regulates column) as the method takes it."""
+        if prior is None and self.sparsity == "dash":
+            logger.info("    no prior: nothing for DASH to add, the L1 penalty alone keeps the network sparse")
+            return as_sparsity("none"), None
+        known = FitOptions(
+            model="perturbode",
+            sparsity=self.sparsity,
+            lambdas=self.lambdas,
+            scale=self.scale,
+            missing=self.missing,
+            schedule=self.schedule,
+            sparsity_options=dict(self.options),
+        )
+        method = build_sparsity(known, Recipe(TrainConfig(), self.schedule or default))
+        if method.levels:
+            raise ValueError(
+                f"sparsity={method.name!r} retrains whole models and is not for screens; use 'dash' or 'imp'."
+            )
+        if prior is None and method.name == "bio":
+            raise ValueError("sparsity='bio' prunes by the prior alone: pass `prior`, or use sparsity='imp'.")
+        return method, None if prior is None else Prior(abs(prior).T.tocsr(), missing=self.missing)
+
+    @property
+    def name(self) -> str:
+        """The name of the method."""
+        return self.sparsity if isinstance(self.sparsity, str) else self.sparsity.name

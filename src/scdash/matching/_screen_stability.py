@@ -1,0 +1,125 @@
+"""How often a screen's edges are selected again: on halves of its regimes, and on resampled cells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from scdash._data._screen import Screen
+from scdash.matching._equilibrium_fit import Settings, solve
+from scdash.matching._regimes import Floats, RegimeStatistics, regime_statistics
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """What a prior and the choice of regulators do to a fit: factors of lambda, and edges that may exist."""
+
+    factor: Floats | None = None  # (regulator, target)
+    allowed: NDArray[np.bool_] | None = None  # (regulator, target)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Edges of one refit (regulator, target): selected or not, and the path score."""
+
+    selected: NDArray[np.bool_]
+    score: Floats
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Cells drawn with replacement within their regimes: row i of the data is row `rows[i]` of `cells`."""
+
+    cells: Any
+    rows: NDArray[np.int64]
+
+    def __getitem__(self, at: Any) -> NDArray[Any]:
+        # sorted, unique rows: data on disk are read in order, and no cell twice
+        wanted, inverse = np.unique(self.rows[at], return_inverse=True)
+        block: NDArray[Any] = self.cells[wanted]
+        return block[inverse]
+
+
+def select(
+    stats: RegimeStatistics, used: NDArray[np.bool_], settings: Settings, lam: float, penalties: Penalties = Penalties()
+) -> Selection:
+    """Refit on the `used` regimes at settings and a lambda that were chosen before."""
+    at = int(np.argmin(np.abs(np.log(np.asarray(settings.lambdas) / lam))))
+    _, path = solve(stats, used, settings, penalty=penalties.factor, allowed=penalties.allowed)
+    return Selection(path[at] != 0, path.sum(axis=0))
+
+
+def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return a random half of the regimes (mask), the control always."""
+    used = np.zeros(n_regimes, bool)
+    used[0] = True
+    others = rng.permutation(np.arange(1, n_regimes))
+    used[others[: max(1, len(others) // 2)]] = True
+    return used
+
+
+def bootstrap_rows(screen: Screen, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return for every cell a random cell of its own regime (with replacement); cells left out stay."""
+    rows = np.arange(len(screen.cells))
+    for r in range(screen.n_regimes):
+        of = np.flatnonzero(screen.cells == r)
+        rows[of] = rng.choice(of, len(of))
+    return rows
+
+
+def regime_selections(
+    stats: RegimeStatistics,
+    settings: Settings,
+    lam: float,
+    n: int,
+    rng: np.random.Generator,
+    penalties: Penalties = Penalties(),
+    *,
+    n_jobs: int | None = None,
+) -> list[Selection]:
+    """Refit on `n` random halves of the regimes."""
+    halves = [half_of_regimes(stats.screen.n_regimes, rng) for _ in range(n)]
+    jobs = (delayed(select)(stats, used, settings, lam, penalties) for used in halves)
+    found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
+    return found
+
+
+def cell_selections(
+    cells: Any,
+    stats: RegimeStatistics,
+    settings: Settings,
+    lam: float,
+    n: int,
+    rng: np.random.Generator,
+    penalties: Penalties = Penalties(),
+    *,
+    n_jobs: int | None = None,
+) -> list[Selection]:
+    """Refit on `n` bootstraps of the cells within regimes (Lin et al., appendix A.13)."""
+    jobs = (
+        delayed(_bootstrapped)(cells, stats, settings, lam, penalties, bootstrap_rows(stats.screen, rng))
+        for _ in range(n)
+    )
+    found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
+    return found
+
+
+def _bootstrapped(
+    cells: Any,
+    stats: RegimeStatistics,
+    settings: Settings,
+    lam: float,
+    penalties: Penalties,
+    rows: NDArray[np.int64],
+) -> Selection:
+    again = regime_statistics(Resampled(cells, rows), stats.screen, stats.fold, slope=stats.slope)
+    return select(again, np.ones(stats.screen.n_regimes, bool), settings, lam, penalties)
+
+
+def frequencies(found: Sequence[Selection]) -> tuple[Floats, Floats, Floats]:
+    """Return selection frequency, mean and SD of the path score over refits, each (regulator, target)."""
+    scores = np.stack([one.score for one in found])
+    return np.mean([one.selected for one in found], axis=0), scores.mean(axis=0), scores.std(axis=0)

@@ -1,0 +1,94 @@
+"""What a network is compared with: the same fit with other regulators, another prior, or another order of time."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._data import TimeSeries
+from scdash.matching._activeset import Floats, Index
+from scdash.matching._fit import TransitionFit
+from scdash.matching._settings import TransitionSettings
+
+
+def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *, number: int = 4) -> list[Index]:
+    """Return sets of as many genes as there are regulators, none of them a regulator where enough others exist.
+
+    Where they do not, sets are drawn from all genes; where every gene is a regulator there is nothing to draw.
+    """
+    known = np.unique(np.asarray(regulators, dtype=np.intp))
+    if not 0 < len(known) < genes:
+        return []
+    others = np.setdiff1d(np.arange(genes), known)
+    pool = others if len(others) >= len(known) else np.arange(genes)
+    return [np.sort(rng.choice(pool, len(known), replace=False)) for _ in range(number)]
+
+
+def shuffle_labels(prior: Any, regulators: Index | None, rng: np.random.Generator) -> sp.csr_matrix:
+    """Permute the names of the genes of a prior (target, regulator), regulators among regulators.
+
+    Numbers of targets and of regulators, and all structure, are kept; only whose they are is not. `regulators` None:
+    the genes that regulate in the prior.
+    """
+    entries = sp.coo_matrix(prior)
+    known = np.unique(entries.col if regulators is None else np.asarray(regulators))
+    name = np.arange(entries.shape[0])
+    for group in (known, np.setdiff1d(name, known)):
+        name[group] = rng.permutation(group)
+    return sp.csr_matrix((entries.data, (name[entries.row], name[entries.col])), shape=entries.shape)
+
+
+def shuffle_times(series: TimeSeries, rng: np.random.Generator) -> TimeSeries:
+    """Permute the training states within each trajectory, their times staying where they are."""
+    order = np.arange(len(series))
+    for rows in series.each():
+        mine = rows[series.split[rows] == 0]
+        order[mine] = rng.permutation(mine)
+    weights = None if series.weights is None else series.weights[order]
+    return replace(series, states=series.states[order], weights=weights)
+
+
+def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
+    """Return settings that repeat a fit of cells: its lag, rate and trust in the prior; penalties are chosen anew."""
+    chosen = fit.table[fit.table["chosen"].astype(bool)].iloc[0]
+    steps = np.diff(series.times)[np.diff(series.trajectory) == 0]
+    rate = float(fit.rates[0]) * float(np.median(steps))  # in units of 1 / interval
+    return replace(
+        fit.settings,
+        lags=(int(chosen["lag"]),),
+        rates=(rate,),
+        slopes=(fit.slope,),
+        prior_weights=(fit.prior_weight,),
+        half_samples=0,
+    )
+
+
+def noise_floor(series: TimeSeries, split: str) -> float:
+    """Return the mean squared deviation of re-drawn from original states of a split: what no forecast can explain.
+
+    NaN without re-drawn trajectories.
+    """
+    parent, total, count = series.parent, 0.0, 0
+    rows_of = {int(series.trajectory[rows[0]]): rows for rows in series.each()}
+    for code, rows in rows_of.items():
+        if parent[code] == code or int(parent[code]) not in rows_of:
+            continue
+        origin = rows_of[int(parent[code])]
+        wanted = _predicted(series, split, origin)
+        mine, theirs = series.times[rows], series.times[origin[wanted]]
+        common: NDArray[np.bool_] = np.isin(mine, theirs)
+        both = origin[wanted][np.isin(theirs, mine)]
+        difference: Floats = series.states[rows[common]] - series.states[both]
+        total, count = total + float((difference**2).sum()), count + difference.size
+    return total / count if count else float("nan")
+
+
+def _predicted(series: TimeSeries, split: str, rows: Index) -> NDArray[np.bool_]:
+    """Return which rows of one trajectory are predicted in rollouts: those of the split, but not the first row."""
+    from scdash._data import SPLITS
+
+    wanted = series.split[rows] == SPLITS.index(split)
+    wanted[0] = False
+    return np.asarray(wanted)

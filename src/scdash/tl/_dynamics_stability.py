@@ -1,0 +1,104 @@
+"""How often the edges of a network of dynamics are found when half of the data is drawn again."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from scdash._data import obs_column, sanitise
+from scdash._errors import suggest
+from scdash._logging import logger, step
+from scdash._random import RNG, as_generator
+from scdash.tl._fit_dynamics import fit_dynamics
+
+ALWAYS = 0.75
+
+
+def stability_dynamics(
+    adata: Any,
+    *,
+    n_repeats: int = 10,
+    share: float = 0.5,
+    key_added: str = "dynamics_stability",
+    n_jobs: int | None = None,
+    rng: RNG = 0,
+    **fit: Any,
+) -> pd.DataFrame:
+    """Fit dynamics again on random parts of the data and count how often each edge has a weight.
+
+    Parts are whole trajectories where rows are states of several trajectories (`trajectory_key` and either
+    `observations="states"` or at most 50 rows each), else cells, within their trajectory.
+
+    Parameters
+    ----------
+    adata
+        As for `scdash.tl.fit_dynamics`.
+    n_repeats
+        Refits.
+    share
+        Share of the trajectories or cells in each.
+    key_added
+        Name of the result.
+    n_jobs
+        Processes of joblib; None: one, or what `joblib.parallel_config` says (loky, dask, ray).
+    rng
+        Seed or numpy Generator.
+    **fit
+        Arguments of `scdash.tl.fit_dynamics`, as they were for the fit in question (prior, time_key, ...).
+
+    Returns
+    -------
+    Table of edges, most frequent first: `source`, `target`, `frequency`, `mean_weight`. Written: `uns[key_added]`
+    (`edges`, `params`, `report`).
+    """
+    if n_repeats < 2 or not 0 < share < 1:
+        raise ValueError(f"n_repeats must be at least 2 and share in (0, 1), found {n_repeats!r} and {share!r}.")
+    for name in ("copy", "checkpoint", "key_added"):
+        if name in fit:
+            raise ValueError(f"{name} is not for stability: refits are not kept.")
+    generator = as_generator(rng)
+    with step(f"fitting dynamics {n_repeats} times on {share:.0%} of the data") as added:
+        parts = [_part(adata, share, fit, generator) for _ in range(n_repeats)]
+        seeds = generator.integers(2**31 - 1, size=n_repeats)
+        jobs = (delayed(_edges)(adata, rows, int(seed), fit) for rows, seed in zip(parts, seeds, strict=True))
+        found = pd.concat(Parallel(n_jobs=n_jobs)(jobs))
+        grouped = found.groupby(["source", "target"])["weight"]
+        table = pd.DataFrame({"frequency": grouped.count() / n_repeats, "mean_weight": grouped.sum() / n_repeats})
+        order = table.assign(size=table["mean_weight"].abs()).sort_values(["frequency", "size"], ascending=False)
+        table = table.loc[order.index].reset_index()
+        often = int((table["frequency"] >= ALWAYS).sum())
+        report = f"{often} of {len(table)} edges ever found were found in at least {ALWAYS:.0%} of {n_repeats} refits."
+        params = {"n_repeats": n_repeats, "share": share}
+        adata.uns[key_added] = sanitise({"edges": table, "params": params, "report": report})
+        logger.info("    %s", report)
+        added.append(f"added uns[{key_added!r}], how often each edge was found")
+    table.attrs["report"] = report
+    return table
+
+
+def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows of a random part: whole trajectories of states, or cells of every trajectory."""
+    key = fit.get("trajectory_key")
+    labels = np.zeros(adata.n_obs) if key is None else obs_column(adata, key, "trajectory_key").astype(str).to_numpy()
+    names, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    whole = fit.get("observations") == "states" or (fit.get("observations", "auto") == "auto" and sizes.max() <= 50)
+    if whole:
+        if len(names) < 4:
+            hint = "" if key is not None else suggest("trajectory", adata.obs.columns)
+            raise ValueError(
+                f"trajectory_key={key!r}: only {len(names)} trajectories to draw from, 4 are needed.{hint}"
+            )
+        chosen = rng.permutation(len(names))[: max(2, round(share * len(names)))]
+        return np.flatnonzero(np.isin(group, chosen))
+    rows = [np.flatnonzero(group == g) for g in range(len(names))]
+    return np.sort(np.concatenate([rng.choice(of, max(2, round(share * len(of))), replace=False) for of in rows]))
+
+
+def _edges(adata: Any, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
+    part = adata[rows].copy()
+    fit_dynamics(part, **{"progress": False, "rng": seed, **fit})
+    edges = part.uns["dynamics"]["edges"]
+    kept: pd.DataFrame = edges.loc[edges["weight"] != 0, ["source", "target", "weight"]]
+    return kept.astype({"source": str, "target": str})

@@ -1,0 +1,141 @@
+"""Predictions of unseen single and combined perturbations from a fit of a screen."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scdash._data._screen import Screen, parse_screen
+from scdash._keys import require_fit
+from scdash._random import RNG, as_generator
+from scdash.fitting._screen_predict import Predictor, predictor_of
+from scdash.tl._screen_inputs import ScreenRequest, read_screen, stored_kind
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def predict_perturbations(
+    adata: "AnnData",
+    perturbations: Iterable[str],
+    *,
+    kind: str | Mapping[str, str] | None = None,
+    separator: str | None = None,
+    n_cells: int = 0,
+    key: str = "dynamics",
+    rng: RNG = 0,
+) -> "AnnData":
+    """Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
+
+    Targets take the strengths they had in training; genes never perturbed take the median strength. An equilibrium
+    fit gives steady states, a transport fit where the control is carried to.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_perturbode` or `scdash.tl.screen_baseline` has written to.
+    perturbations
+        Labels such as `"A"` or `"A+B"`.
+    kind
+        As in the fit; None: the fit's.
+    separator
+        None: the fit's.
+    n_cells
+        0: one row per perturbation, its mean. Otherwise this many predicted cells per perturbation, beside as many
+        observed ones where the screen has the perturbation, and of the control, with a UMAP of all of them.
+    key
+        The `key_added` of the fit.
+    rng
+        Seed or numpy Generator of the cells drawn.
+
+    Returns
+    -------
+    AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
+    `obs["perturbation"]`, `layers["target"]` bool. With `n_cells`: AnnData (cells, modelled genes) with
+    `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
+
+    Raises
+    ------
+    NotFittedError
+        If no fit of a screen is stored under `key`.
+    ValueError
+        If a label names a gene that was not modelled.
+
+    Examples
+    --------
+    >>> predicted = scdash.tl.predict_perturbations(adata, ["G001+G002"])  # doctest: +SKIP
+    """
+    from anndata import AnnData
+
+    entry: Any = require_fit(adata.uns, key)
+    if "screen" not in entry:
+        raise ValueError(f"uns[{key!r}] is no fit of a screen; use scdash.tl.predict or scdash.tl.perturb.")
+    labels = [perturbations] if isinstance(perturbations, str) else list(perturbations)
+    genes = pd.Index([str(g) for g in entry["genes"]])
+    parsed = _parse(labels, genes, entry, kind, separator)
+    predictor = predictor_of(entry)
+    rows = parsed.cells[1:]
+    if n_cells:
+        return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))
+    change = predictor.changes(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    obs = pd.DataFrame({"perturbation": labels}, index=[str(label) for label in labels])
+    result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
+    result.layers["change"] = change.astype(np.float32)
+    result.layers["target"] = parsed.targets[rows]
+    return result
+
+
+def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator: str | None) -> Screen:
+    params = entry["params"]
+    return parse_screen(
+        ["control", *labels],
+        genes,
+        control="control",
+        separator=str(params["separator"]) if separator is None else separator,
+        kind=stored_kind(params["kind"]) if kind is None else kind,
+    )
+
+
+def _with_cells(
+    adata: Any,
+    entry: Any,
+    predictor: Predictor,
+    labels: list[str],
+    parsed: Screen,
+    n: int,
+    rng: np.random.Generator,
+) -> "AnnData":
+    """Return control, observed and predicted cells with one embedding of all."""
+    import scanpy as sc
+    from anndata import AnnData
+
+    inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
+    whole, cells = inputs.whole, inputs.cells
+
+    def some(regime: int) -> Any:
+        of = np.flatnonzero(whole.cells == regime)
+        return cells[np.sort(rng.choice(of, min(n, len(of)), replace=False))]
+
+    parts, names, sources = [some(0)], ["control"], ["control"]
+    known = {(tuple(np.flatnonzero(t)), k): r for r, (t, k) in enumerate(zip(whole.targets, whole.kinds, strict=True))}
+    for label, r in zip(labels, parsed.cells[1:], strict=True):
+        targets, kind = parsed.targets[r], parsed.kinds[r]
+        start = cells[rng.choice(np.flatnonzero(whole.cells == 0), n)]
+        parts.append(predictor.cells(start.astype(float), targets, kind, rng))
+        names.append(label)
+        sources.append("predicted")
+        seen = known.get((tuple(np.flatnonzero(targets)), kind))
+        if seen is not None:
+            parts.append(some(seen))
+            names.append(label)
+            sources.append("observed")
+    sizes = [len(part) for part in parts]
+    obs = pd.DataFrame({"perturbation": np.repeat(names, sizes), "source": np.repeat(sources, sizes)}, dtype="category")
+    obs.index = pd.Index([f"cell{i}" for i in range(len(obs))])
+    result = AnnData(np.concatenate(parts).astype(np.float32), obs=obs, var=pd.DataFrame(index=parsed.genes))
+    seed = int(rng.integers(2**31 - 1))
+    sc.pp.pca(result, n_comps=min(30, min(result.shape) - 1), random_state=seed)
+    sc.pp.neighbors(result, n_neighbors=min(15, len(result) - 1), random_state=seed)
+    sc.tl.umap(result, random_state=seed)
+    return result

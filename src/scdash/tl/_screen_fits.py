@@ -1,0 +1,191 @@
+"""The two ways to fit a screen."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scdash._data import Expression
+from scdash._errors import unknown
+from scdash.fields._perturbode import PerturbODE
+from scdash.fitting._screen_sparsity import TRANSPORT, TUNING, ScreenSparsity
+from scdash.fitting._screen_tune import TunedScreen, stacked, tune_equilibrium
+from scdash.matching._equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.matching._screen_stability import Penalties, frequencies, regime_selections
+from scdash.networks import pack
+from scdash.tl._screen_inputs import ScreenInputs
+from scdash.tl._screen_tables import controls, report_text
+from scdash.training._fine_tune import TuneConfig
+from scdash.training._transport import fit_transport
+from scdash.training._transport_config import TransportConfig, TransportFit
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """How a screen is fitted; see `scdash.tl.fit_perturbode`."""
+
+    sparsity: ScreenSparsity = field(default_factory=ScreenSparsity)
+    prior_weight: float = 5.0
+    fine_tune: int = 0
+    n_subsamples: int = 0
+    training: Mapping[str, Any] = field(default_factory=dict)
+    progress: bool | None = None
+
+
+@dataclass(frozen=True)
+class ScreenFit:
+    """A fitted screen, whichever way; matrices are (regulator, target)."""
+
+    config: dict[str, Any]  # of the field
+    params: dict[str, Any]  # packed weights
+    chosen: dict[str, Any]  # settings
+    weights: Floats
+    score: Floats
+    frequency: Floats  # NaN where nothing was drawn
+    history: pd.DataFrame
+    metrics: dict[str, float]
+    controls: pd.DataFrame
+    model: dict[str, Any]  # what predictions need beside the weights
+    report: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def penalties(inputs: ScreenInputs, prior_weight: float) -> Penalties:
+    """Return the factors of lambda: smaller for edges of the prior."""
+    factor = None if inputs.prior is None else np.where(inputs.prior.toarray() != 0, 1 / prior_weight, 1.0)
+    return Penalties(factor, inputs.allowed)
+
+
+def equilibrium_fit(
+    inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
+) -> ScreenFit:
+    """Match the steady states; fine-tune as an ODE if asked, kept only where held-out regimes are predicted better."""
+    given = penalties(inputs, options.prior_weight)
+    fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed)
+    frequency = np.full_like(fit.score, np.nan)
+    if options.n_subsamples:
+        frequency, _, _ = frequencies(regime_selections(stats, fit.settings, fit.lam, options.n_subsamples, rng, given))
+    held_out = float(fit.cv["held_out_r2"].max()) if len(fit.cv) else float("nan")
+    report, extra, kept = report_text(held_out, fit), {}, "matching"
+    compared = controls(stats, fit)
+    if options.fine_tune:
+        tuned = _tuned(inputs, stats, fit, options, given, rng)
+        fit, report, extra = tuned.fit, f"{report} {tuned.report}", {"fine_tuning": tuned.table}
+        kept = "tuned" if tuned.kept else kept
+    slope = 1.0 if fit.model.slope is None else fit.model.slope
+    weights = fit.model.weights * slope
+    s = fit.settings
+    return ScreenFit(
+        config=PerturbODE(len(weights)).config(),
+        params=pack(stacked([fit.model], stats.centre)),
+        chosen={"trust": s.trust, "activating": s.nonnegative, "hubs": s.hubs, "mcp": s.mcp, "lam": fit.lam}
+        | {"lambdas": list(s.lambdas), "prior_weight": options.prior_weight, "kept": kept},
+        weights=weights,
+        score=fit.score,
+        frequency=frequency,
+        history=fit.cv,
+        metrics={"held_out_r2": held_out},
+        controls=compared,
+        model={"constant": fit.model.constant, "effect": fit.model.effect, "slope": slope},
+        report=report,
+        extra=extra,
+    )
+
+
+def _tuned(
+    inputs: ScreenInputs,
+    stats: RegimeStatistics,
+    fit: EquilibriumFit,
+    options: ScreenOptions,
+    given: Penalties,
+    rng: np.random.Generator,
+) -> TunedScreen:
+    method, prior = options.sparsity.build(inputs.prior, TUNING)
+    return tune_equilibrium(
+        stats,
+        fit,
+        TuneConfig(steps=options.fine_tune),
+        penalty=given.factor,
+        allowed=given.allowed,
+        sparsity=method,
+        prior=prior,
+        rng=rng,
+        progress=options.progress,
+    )
+
+
+def transport_config(settings: Mapping[str, Any]) -> TransportConfig:
+    """Return the settings of transport; unknown names are errors that list the known ones."""
+    for name in settings:
+        if name not in TransportConfig.__dataclass_fields__:
+            raise unknown("training setting", name, TransportConfig.__dataclass_fields__)
+    return TransportConfig(**settings)
+
+
+def transport_fit(
+    inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
+) -> ScreenFit:
+    """Carry control cells through the ODE onto the regimes' cells, as the paper trains."""
+    config = transport_config(options.training)
+    trained = train_transport(dense32(inputs.values), inputs, options, rng)
+    weights = transport_network(trained)
+    with torch.no_grad():
+        shift, rho = trained.strengths.shift.numpy(), trained.strengths.rho.numpy()
+    last = trained.history.iloc[-1]
+    return ScreenFit(
+        config=trained.field.config(),
+        params=pack(trained.params),
+        chosen=asdict(config),
+        weights=weights,
+        score=in_sd_units(weights, stats),
+        frequency=np.full_like(weights, np.nan),
+        history=trained.history,
+        metrics={"validation_loss": float(last["validation_loss"]), "epochs": float(last["epoch"])}
+        | {"seconds_per_epoch": trained.seconds_per_epoch},
+        controls=pd.DataFrame({"predictor": np.array([], dtype=str), "held_out_r2": np.array([], dtype=float)}),
+        model={"shift": shift, "rho": rho},
+        report=f"Trained by transport (loss {config.loss!r}); edges scored by G in SD units. Hold out regimes by name "
+        "(hold_out=) to see what it predicts.",
+    )
+
+
+def train_transport(x: Floats, inputs: ScreenInputs, options: ScreenOptions, rng: np.random.Generator) -> TransportFit:
+    """Train on cells x (cells, genes) of the screen."""
+    method, prior = options.sparsity.build(inputs.prior, TRANSPORT)
+    return fit_transport(
+        x,
+        inputs.screen,
+        transport_config(options.training),
+        rng=rng,
+        sparsity=method,
+        prior=prior,
+        regulators=inputs.regulators,
+        progress=options.progress,
+    )
+
+
+def transport_network(trained: TransportFit) -> Floats:
+    """Return G (regulator, target)."""
+    with torch.no_grad():
+        network: Floats = trained.field.network(trained.params)[0].numpy().T.astype(float)
+    return network
+
+
+def in_sd_units(weights: Floats, stats: RegimeStatistics) -> Floats:
+    """Return weights (regulator, target) times SD of regulator over SD of target, without self edges."""
+    sd = np.sqrt(stats.within_sd**2 + stats.y.var(axis=0))
+    score: Floats = weights * sd[:, None] / np.where(sd > 0, sd, np.inf)[None, :]
+    np.fill_diagonal(score, 0)
+    return score
+
+
+def dense32(values: Expression) -> Floats:
+    """Return all cells as float32, filled block by block so that no second copy exists."""
+    out = np.empty(values.shape, np.float32)
+    for rows, block in values.blocks():
+        out[rows] = block.toarray() if hasattr(block, "toarray") else block
+    return out

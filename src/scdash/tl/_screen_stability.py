@@ -1,0 +1,198 @@
+"""How often the edges of a fitted screen are selected when its cells or regimes are drawn again."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from scdash._data import sanitise
+from scdash._errors import unknown
+from scdash._keys import require_fit
+from scdash._logging import logger, step
+from scdash._random import RNG, as_generator
+from scdash.matching._equilibrium_fit import Settings
+from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.matching._screen_stability import (
+    Selection,
+    bootstrap_rows,
+    cell_selections,
+    frequencies,
+    half_of_regimes,
+    regime_selections,
+)
+from scdash.tl._perturbode import screen_statistics
+from scdash.tl._screen_fits import (
+    ScreenOptions,
+    dense32,
+    in_sd_units,
+    penalties,
+    train_transport,
+    transport_network,
+)
+from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
+from scdash.training._transport_config import TransportConfig
+
+OFTEN = 0.75  # of the refits: what the paper calls highly consistent
+EDGES_A_GENE = 5  # counted as selected where a network has no zeros
+
+
+def stability_screen(
+    adata: Any,
+    *,
+    n_repeats: int = 100,
+    resample: Literal["cells", "regimes"] = "cells",
+    key: str = "dynamics",
+    n_jobs: int | None = None,
+    rng: RNG = 0,
+) -> pd.DataFrame:
+    """Refit a screen on resampled data, at the settings the fit has chosen, and count how often each edge comes back.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_perturbode` has written to, with the cells it was fitted on.
+    n_repeats
+        Refits. An equilibrium fit takes well under a second each for a hundred genes; training by transport is
+        repeated whole.
+    resample
+        "cells": bootstraps of the cells within every regime (Lin et al., appendix A.13). "regimes": random halves of
+        the perturbed regimes; control always takes part.
+    key
+        The `key_added` of the fit.
+    n_jobs
+        Processes of joblib; None: one, or what `joblib.parallel_config` says (loky, dask, ray).
+    rng
+        Seed or numpy Generator.
+
+    Returns
+    -------
+    Table of edges, most frequent first: `source`, `target`, `frequency`, `mean_score`, `sd_score` (signed path scores;
+    G in SD units for transport, of which the strongest five edges a gene count as selected). Written:
+    `uns[f"{key}_stability"]` (`edges`, `params`, `report`), and `selection_frequency` in the edges of the fit.
+    """
+    if resample not in ("cells", "regimes"):
+        raise unknown("resample", resample, ("cells", "regimes"))
+    if n_repeats < 2:
+        raise ValueError(f"n_repeats must be at least 2, found {n_repeats!r}.")
+    entry: Any = require_fit(adata.uns, key)
+    way = str(entry["params"]["fit"])
+    if way not in ("equilibrium", "transport"):
+        raise ValueError(f"uns[{key!r}] is the baseline {entry['params']['model']!r}; stability is for fit_perturbode.")
+    generator = as_generator(rng)
+    with step(f"refitting a screen {n_repeats} times (resampled {resample})") as added:
+        inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
+        stats = screen_statistics(inputs, int(entry["params"]["n_folds"]), generator)
+        refits = _equilibrium if way == "equilibrium" else _transport
+        found = refits(entry, inputs, stats, n_repeats, resample, generator, n_jobs)
+        frequency, mean, sd = frequencies(found)
+        table = _table(inputs, frequency, mean, sd)
+        edges = entry["edges"].copy()
+        place = pd.Index([str(g) for g in inputs.values.genes])
+        at = place.get_indexer(edges["source"].astype(str)), place.get_indexer(edges["target"].astype(str))
+        edges["selection_frequency"] = frequency[at]
+        report = _report(edges, table, n_repeats)
+        params = {"n_repeats": n_repeats, "resample": resample, "key": key}
+        adata.uns[f"{key}_stability"] = sanitise({"edges": table, "params": params, "report": report})
+        entry["edges"] = edges
+        logger.info("    %s", report)
+        added.append(f"added uns[{f'{key}_stability'!r}], and selection_frequency to the edges of uns[{key!r}]")
+    table.attrs["report"] = report
+    return table
+
+
+def _equilibrium(
+    entry: Any,
+    inputs: ScreenInputs,
+    stats: RegimeStatistics,
+    n: int,
+    resample: str,
+    rng: np.random.Generator,
+    n_jobs: int | None,
+) -> list[Selection]:
+    params = entry["params"]
+    settings = Settings(
+        trust=float(params["trust"]),
+        nonnegative=bool(params["activating"]),
+        hubs=bool(params["hubs"]),
+        mcp=None if params["mcp"] is None else float(params["mcp"]),
+        lambdas=tuple(float(v) for v in params["lambdas"]),
+    )
+    given, lam = penalties(inputs, float(params["prior_weight"])), float(params["lam"])
+    if resample == "regimes":
+        return regime_selections(stats, settings, lam, n, rng, given, n_jobs=n_jobs)
+    return cell_selections(inputs.cells, stats, settings, lam, n, rng, given, n_jobs=n_jobs)
+
+
+def _transport(
+    entry: Any,
+    inputs: ScreenInputs,
+    stats: RegimeStatistics,
+    n: int,
+    resample: str,
+    rng: np.random.Generator,
+    n_jobs: int | None,
+) -> list[Selection]:
+    """Train again on resampled cells, or on half the regimes, each time from other random weights."""
+    params = entry["params"]
+    names = TransportConfig.__dataclass_fields__
+    training = {name: _plain(params[name]) for name in names if name in params}
+    options = ScreenOptions(training=training, progress=False)
+    if str(params["sparsity"]) not in ("dash", "none"):
+        raise ValueError(
+            f"sparsity={params['sparsity']!r}: refits of transport know 'dash' and 'none' alone; fit again with one of them."
+        )
+    x = dense32(inputs.values)
+    draws = []
+    for seed in rng.spawn(n):
+        screen, rows = inputs.screen, np.arange(len(x))
+        if resample == "cells":
+            rows = bootstrap_rows(screen, seed)
+        else:
+            screen = screen.keep(half_of_regimes(screen.n_regimes, seed))
+        draws.append((screen, rows, seed))
+    jobs = (delayed(_train_again)(x, rows, inputs, screen, options, stats, seed) for screen, rows, seed in draws)
+    found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
+    return found
+
+
+def _train_again(
+    x: Floats,
+    rows: NDArray[np.int64],
+    inputs: ScreenInputs,
+    screen: Any,
+    options: ScreenOptions,
+    stats: RegimeStatistics,
+    rng: np.random.Generator,
+) -> Selection:
+    from dataclasses import replace
+
+    weights = transport_network(train_transport(x[rows], replace(inputs, screen=screen), options, rng))
+    score = in_sd_units(weights, stats)
+    strongest = np.sort(np.abs(score[score != 0]))[-EDGES_A_GENE * len(score) :]
+    return Selection((np.abs(score) >= strongest[0]) & (score != 0) if len(strongest) else score != 0, score)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _table(inputs: ScreenInputs, frequency: Floats, mean: Floats, sd: Floats) -> pd.DataFrame:
+    names = np.asarray(inputs.values.genes, dtype=str)
+    source, target = np.nonzero(frequency)
+    table = pd.DataFrame({"source": names[source], "target": names[target], "frequency": frequency[source, target]})
+    table["mean_score"], table["sd_score"] = mean[source, target], sd[source, target]
+    order = table.assign(size=table["mean_score"].abs()).sort_values(
+        ["frequency", "size"], ascending=False, kind="stable"
+    )
+    return table.loc[order.index].reset_index(drop=True)
+
+
+def _report(edges: pd.DataFrame, table: pd.DataFrame, n: int) -> str:
+    own = edges.loc[edges["weight"] != 0, "selection_frequency"]
+    return (
+        f"{int((table['frequency'] >= OFTEN).sum())} edges were selected in at least {OFTEN:.0%} of {n} refits; of the "
+        f"network's own {len(own)} edges {float((own >= OFTEN).mean()) if len(own) else 0:.0%} were, their median "
+        f"frequency is {float(own.median()) if len(own) else 0:.2f}."
+    )

@@ -1,0 +1,158 @@
+"""Writing a fit of a screen to AnnData: everything is prepared first, the slots are set last."""
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from scdash._data import sanitise
+from scdash._keys import DynamicsKeys
+from scdash._logging import logger
+from scdash.fields._perturbode import PerturbODE
+from scdash.fitting._screen_predict import Predictor, predictor_of
+from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.networks import module_from_entry, unpack
+from scdash.tl._screen_fits import ScreenFit
+from scdash.tl._screen_inputs import ScreenInputs
+from scdash.tl._screen_tables import add_effects, edge_table, held_out_table, held_regimes
+
+ROWS = 4096
+MOST_VELOCITIES = 200_000_000  # cells x genes above which no velocity layer is written: it is dense, 4 bytes each
+FELT = 0.01  # of a gene's within-regime SD: smaller total effects are not stored
+
+
+def store_screen(
+    adata: Any, inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked: dict[str, Any], key: str
+) -> list[str]:
+    """Write a fit of a screen to the slots of `DynamicsKeys`; return a line for each, for the log."""
+    keys, d = DynamicsKeys(key), len(inputs.columns)
+    entry = _entry(inputs, stats, fit, asked)
+    predictor = None if entry["params"]["fit"] == "score" else predictor_of(entry)
+    direct = _sensitivity(fit, stats)
+    total = np.zeros_like(direct) if predictor is None else _total_effects(predictor, stats)
+    entry["edges"] = add_effects(edge_table(fit.weights, fit.score, fit.frequency, inputs), inputs, direct, total)
+    _score_held_out(entry, inputs, stats, predictor)
+    entry = sanitise(entry)
+    off = ~np.eye(d, dtype=bool)
+    networks = {
+        keys.grn: _among_all(fit.weights * off, inputs, adata.n_vars),
+        keys.sensitivity: _among_all(direct * off, inputs, adata.n_vars),
+        keys.total_effect: _among_all(total, inputs, adata.n_vars),
+    }
+    wanted = fit.params.get("raw_w") is not None
+    if wanted and adata.n_obs * adata.n_vars > MOST_VELOCITIES:
+        logger.info("    no velocity layer: %d cells x %d genes would be dense", *adata.shape)
+        wanted = False
+    velocity = _velocity(adata.shape, inputs, entry) if wanted else None
+    genes = np.zeros(adata.n_vars, bool)
+    genes[inputs.columns] = True
+
+    adata.uns[key] = entry
+    for name, network in networks.items():
+        adata.varp[name] = network
+    if velocity is not None:
+        adata.layers[keys.velocity] = velocity
+    adata.var[keys.genes] = genes
+    return [
+        f"added varp[{keys.grn!r}], network, row regulates column ({networks[keys.grn].nnz} edges)",
+        f"added varp[{keys.sensitivity!r}], varp[{keys.total_effect!r}], direct and total effects of the row",
+        f"added {'' if velocity is None else f'layers[{keys.velocity!r}], '}var[{keys.genes!r}], uns[{key!r}]",
+        str(entry["report"]),
+    ]
+
+
+def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked: dict[str, Any]) -> dict[str, Any]:
+    d, screen = len(inputs.columns), inputs.screen
+    names = np.asarray(screen.names, dtype=str)
+    regulators = None if inputs.regulators is None else np.asarray(inputs.values.genes, dtype=str)[inputs.regulators]
+    versions = {name: version(name) for name in ("scdash", "torch", "anndata", "numpy")}
+    metrics = fit.metrics | {"edges": float((fit.weights != 0).sum()), "sparsity": float((fit.weights == 0).mean())}
+    return {
+        "params": {"model": "perturbode", "field": "perturbode", "field_config": fit.config, "regulators": regulators}
+        | asked
+        | fit.chosen
+        | {"versions": versions},
+        "genes": np.asarray(inputs.values.genes, dtype=str),
+        "weights": fit.params,
+        "masks": {},
+        "replicates": {},
+        "minimum": np.zeros(d),
+        "range": np.ones(d),
+        "history": fit.history,
+        "metrics": metrics,
+        "controls": fit.controls,
+        "prior": {"used": 0 if inputs.prior is None else int(inputs.prior.nnz)},
+        "screen": {
+            "regimes": names,
+            "kinds": np.asarray(screen.kinds, dtype=str),
+            "cells": stats.counts,
+            "targets": sp.csr_matrix(screen.targets.astype(np.int8)),
+            "change": stats.y,
+            "within_sd": stats.within_sd,
+            "centre": stats.centre,
+            "dropped": inputs.dropped,
+            **fit.model,
+        },
+        "series": {
+            "time": np.zeros(len(names)),
+            "trajectory": names,
+            "split": np.full(len(names), "train"),
+            "n_cells": stats.counts.astype(float),
+            "states": (stats.y + stats.centre).astype(np.float32),
+        },
+        "report": fit.report,
+        **fit.extra,
+    }
+
+
+def _sensitivity(fit: ScreenFit, stats: RegimeStatistics) -> Floats:
+    """Return d steady state / d regulator at the control mean (regulator, target); a linear model's are its weights."""
+    if "raw_w" not in fit.params:
+        return fit.weights
+    field = PerturbODE(**fit.config)
+    with torch.no_grad():
+        found = field.sensitivity(unpack(fit.params), torch.as_tensor(stats.centre, dtype=torch.float32))
+    return found[0].numpy().T.astype(float)
+
+
+def _total_effects(predictor: Predictor, stats: RegimeStatistics) -> Floats:
+    """Return the change of the column when the row is perturbed alone, as in the last regime of the screen."""
+    d = len(stats.centre)
+    alone = np.eye(d, dtype=bool)
+    change = predictor.changes(alone, (stats.screen.kinds[-1],) * d)
+    return np.where(alone | (np.abs(change) < FELT * stats.within_sd), 0.0, change)
+
+
+def _score_held_out(
+    entry: dict[str, Any], inputs: ScreenInputs, stats: RegimeStatistics, predictor: Predictor | None
+) -> None:
+    """Add what the fit says of regimes that were held out by name."""
+    held = held_regimes(inputs)
+    if predictor is None or not len(held):
+        return
+    kinds = tuple(inputs.whole.kinds[r] for r in held)
+    predicted = predictor.changes(inputs.whole.targets[held], kinds)
+    entry["held_out"], scores = held_out_table(inputs, stats, predicted, held)
+    entry["metrics"] |= {"named_wr2": scores.wr2, "named_pearson_of_changes": scores.pearson}
+    entry["report"] = (
+        f"{entry['report']} {len(held)} regime(s) held out by name: R2 over the mean of the other perturbations "
+        f"{scores.wr2:.3f}, Pearson of changes {scores.pearson:.3f}."
+    )
+
+
+def _among_all(matrix: Floats, inputs: ScreenInputs, n_vars: int) -> sp.csr_matrix:
+    found, at = sp.coo_matrix(matrix), inputs.columns
+    return sp.csr_matrix((found.data.astype(np.float32), (at[found.row], at[found.col])), shape=(n_vars, n_vars))
+
+
+def _velocity(shape: tuple[int, int], inputs: ScreenInputs, entry: dict[str, Any]) -> Floats:
+    """Return dx/dt of every cell without an intervention, block by block; NaN for genes without a model."""
+    model = module_from_entry(entry)
+    velocity = np.full(shape, np.nan, np.float32)
+    with torch.no_grad():
+        for rows, block in inputs.values.blocks(ROWS):
+            dense = block.toarray() if sp.issparse(block) else np.ascontiguousarray(block)
+            velocity[rows, inputs.columns] = model(0.0, torch.as_tensor(dense).to(model.minimum.dtype)).numpy()
+    return velocity

@@ -1,0 +1,91 @@
+"""Forecasts without a network against their closed forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scdash._data import TimeSeries
+from scdash.matching import Courses, aligned_template, analogue, choose_template_rates, choose_width, template
+
+
+def series_of(curves, times, split, names=None):
+    """Return trajectories (B, T, n) as a series; `split` has a code per trajectory or per state."""
+    curves = np.asarray(curves, float)
+    count, length, genes = curves.shape
+    split = np.asarray(split)
+    split = np.repeat(split, length) if split.ndim == 1 else split.ravel()
+    return TimeSeries(
+        curves.reshape(-1, genes),
+        np.tile(np.asarray(times, float), count),
+        np.repeat(np.arange(count), length),
+        tuple(names or [f"t{k}" for k in range(count)]),
+        split.astype(np.int8),
+        pd.Index([f"g{i}" for i in range(genes)]),
+    )
+
+
+TIMES = np.arange(9.0)
+CURVES = np.stack([np.column_stack([np.sin(TIMES / 3), TIMES / 9]) + shift for shift in (0.0, 0.2)])
+
+
+def test_template_is_the_mean_curve_plus_a_decaying_offset():
+    courses = Courses.of(series_of(CURVES, TIMES, [0, 0]))
+    mean, start, rate = CURVES.mean(0), np.array([[0.7, -0.3]]), np.array([0.5, 2.0])
+    at = TIMES[None, 2:6]
+    zero = np.zeros(1, int)
+    offset = start[0] - mean[2]
+    passed = (at[0, 1:] - at[0, 0])[:, None]
+    np.testing.assert_allclose(template(courses)(start, at, zero)[:, 0], mean[3:6])
+    np.testing.assert_allclose(template(courses, 0.0)(start, at, zero)[:, 0], mean[3:6] + offset)
+    np.testing.assert_allclose(
+        template(courses, rate)(start, at, zero)[:, 0], mean[3:6] + offset * np.exp(-rate * passed)
+    )
+
+
+def test_held_out_stretches_are_bridged_by_straight_lines():
+    split = np.zeros((1, 9), int)
+    split[0, 3:5] = 1
+    courses = Courses.of(series_of(CURVES[:1], TIMES, split))
+    expected = CURVES[0, 2] + (CURVES[0, 5] - CURVES[0, 2]) / 3
+    np.testing.assert_allclose(courses.states[0, 3], expected)
+
+
+def test_aligned_template_starts_at_its_place_and_rests_at_the_end():
+    courses = Courses.of(series_of(CURVES[:1], TIMES, [0]))
+    found = aligned_template(courses)(CURVES[0, [5]], TIMES[None, :6], np.zeros(1, int))[:, 0]  # the clock says 0
+    np.testing.assert_allclose(found, CURVES[0, [6, 7, 8, 8, 8]])
+
+
+def test_analogue_follows_the_training_trajectory_it_starts_on():
+    courses = Courses.of(series_of(CURVES, TIMES, [0, 0]))
+    found = analogue(courses, 0.1)(CURVES[1, [3]], TIMES[None, 3:7], np.zeros(1, int))[:, 0]
+    np.testing.assert_allclose(found, CURVES[1, 4:7], atol=1e-10)
+    wide = analogue(courses, 1e9)(CURVES[1, [3]], TIMES[None, 3:5], np.zeros(1, int))[0, 0]
+    ahead = np.minimum(np.arange(9) + 1, 8)
+    np.testing.assert_allclose(wide, CURVES[:, ahead].mean((0, 1)), atol=1e-6)
+
+
+def test_forecasts_keep_to_the_lineage_of_the_start():
+    lineage = np.array([0, 1, 1])
+    curves = np.concatenate([CURVES, CURVES[1:] + 0.02])
+    courses = Courses.of(series_of(curves, TIMES, [0, 0, 1]), lineage)
+    start, at = curves[2, [2]], TIMES[None, 2:5]
+    for forecast in (template(courses), analogue(courses)):
+        np.testing.assert_allclose(forecast(start, at, np.array([1]))[:, 0], CURVES[1, 3:5], atol=1e-9)
+    unseen = template(courses)(start, at, np.array([7]))[:, 0]
+    np.testing.assert_allclose(unseen, CURVES.mean(0)[3:5])
+
+
+def test_the_rate_of_the_offset_is_found_from_validation_stretches():
+    mean, rate = CURVES[0], np.array([0.2, 1.5])
+    offset = np.array([0.6, -0.4]) * np.exp(-rate * TIMES[:, None])
+    series = series_of(np.stack([mean, mean + offset]), TIMES, [0, 1])
+    courses, lineage = Courses.of(series), np.zeros(2, int)
+    grid = np.array([0.0, 0.2, 1.5, np.inf])
+    assert choose_template_rates(courses, series, lineage, grid).tolist() == rate.tolist()
+    assert choose_width(courses, series, lineage, np.array([0.5, 1.0])) in (0.5, 1.0)
+
+
+def test_courses_without_training_states_are_refused():
+    with pytest.raises(ValueError, match="no state in split 'train'"):
+        Courses.of(series_of(CURVES, TIMES, [1, 2]))
