@@ -1,6 +1,7 @@
 """Many networks: folds or repeats, cut into stacks that fit in memory, spread over whatever joblib is set up with."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from scdash._logging import progress_bar
+from scdash._parallel import spread_all, workers
 from scdash._random import RNG, as_generator
 from scdash.bottleneck._fit import Networks, Trainer
 from scdash.bottleneck._folds import Fold
@@ -64,12 +66,10 @@ def fit_networks(
     description
         Text before the bar.
     """
-    import joblib
-
     schedule = schedule or Schedule()
     streams = np.random.default_rng(int(as_generator(rng).integers(2**63 - 1))).spawn(len(folds))
-    workers = joblib.effective_n_jobs(None)
-    size = _stack_size(matrix, y, len(folds), schedule, workers)
+    processes = workers()
+    size = _stack_size(matrix, y, len(folds), schedule, processes)
     starts = range(0, len(folds), size)
     epochs = schedule.total_epochs - (0 if autoencoder else schedule.autoencoder_epochs)
     options: dict[str, Any] = {
@@ -79,11 +79,10 @@ def fit_networks(
         "standardize": standardize,
     }
     options |= {"autoencoder": autoencoder, "device": choose_device(device)}
-    if workers > 1 and len(starts) > 1:
-        jobs = [
-            joblib.delayed(_fit_stack)(matrix, y, folds[i : i + size], streams[i : i + size], **options) for i in starts
-        ]
-        return [fit for stack in joblib.Parallel()(jobs) for fit in stack]
+    if processes > 1 and len(starts) > 1:
+        jobs = [(matrix, y, folds[i : i + size], streams[i : i + size]) for i in starts]
+        stacks = spread_all(partial(_fit_stack, **options), jobs, description, progress=progress)
+        return [fit for stack in stacks for fit in stack]
     with progress_bar(epochs * len(starts), description, progress=progress) as bar:
         return [
             fit

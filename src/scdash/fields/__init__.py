@@ -5,6 +5,7 @@ from scdash.fields._compact import Compact
 from scdash.fields._mlp import Mlp
 from scdash.fields._perturbode import PerturbODE
 from scdash.fields._phoenix import Phoenix
+from scdash.fields._phoenix_sparse import SparsePhoenix
 from scdash.fields._sonode import Sonode
 
 __all__ = [
@@ -17,7 +18,14 @@ __all__ = [
     "Phoenix",
     "RegulatoryPath",
     "Sonode",
+    "SparsePhoenix",
     "VectorField",
     "Velocity",
+    "field_class",
     "zero_share",
 ]
+
+
+def field_class(name: str) -> type[VectorField]:
+    """Return the field stored under a name: one that can be asked for, or the form in which a large one is kept."""
+    return SparsePhoenix if name == SparsePhoenix.name else FIELDS[name]

@@ -52,7 +52,8 @@ class RegulatoryPath:
 
     The product of the effects is part of D where `linear`. `inputs` names the genes behind each input of the first
     layer (None: input j is gene j), e.g. both genes of a pair; `skip` is the direct connection from inputs to targets
-    that LassoNet needs.
+    that LassoNet needs. `entries` are the (targets, inputs) of a single layer that lists edges, (models, 1, edges),
+    instead of a matrix.
     """
 
     name: str
@@ -60,6 +61,7 @@ class RegulatoryPath:
     inputs: tuple[tuple[int, ...], ...] | None = None
     linear: bool = True
     skip: Layer | None = None
+    entries: tuple[Tensor, Tensor] | None = None
 
 
 class VectorField(ABC):
@@ -167,7 +169,9 @@ def zero_share(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
         for position, layer in enumerate(path.layers):
             zero = layer.effect(params) == 0
             if position == len(path.layers) - 1 and rates is not None:
-                zero = zero | (rates == 0)[:, :, None]
-            zeros = zeros.to(zero.device) + zero.flatten(1).sum(1)
-            total += zero[0].numel()
+                dead = (rates == 0)[:, :, None]
+                zero = zero | (dead if path.entries is None else dead[:, path.entries[0].to(dead.device)].mT)
+            size = zero[0].numel() if path.entries is None else field.n_genes**2
+            zeros = zeros.to(zero.device) + zero.flatten(1).sum(1) + (size - zero[0].numel())
+            total += size
     return zeros / total

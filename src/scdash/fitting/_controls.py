@@ -55,7 +55,7 @@ WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the analogue forecast
 
 def trivial(problem: FitProblem, options: FitOptions) -> dict[str, Predictor]:
     """Return the predictors without any network that every fit is printed beside."""
-    relaxing = fit_no_network(problem.series, settings=transition_settings(options))
+    relaxing = fit_no_network(problem.series, settings=transition_settings(options, problem.n_genes))
     found = {"no network": relaxation(relaxing.bias, relaxing.rates)}
     return found | {"constant": constant(problem.series), "no change": no_change}
 
@@ -99,7 +99,7 @@ def refits(problem: FitProblem, options: FitOptions, fit: TransitionFit | None) 
     """
     rng = np.random.default_rng([options.seed, 3])
     found: dict[str, Predictor] = {}
-    everything = replace(transition_settings(options), half_samples=0)
+    everything = replace(transition_settings(options, problem.n_genes), half_samples=0)
     if fit is None:
         fit = _match(problem, everything, options.seed)
         found["matching"] = matched_predictor(fit)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scdash.fields import Params, Phoenix, VectorField
+from scdash.fields import Params, VectorField
 from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
+from scdash.fitting._start import gene_wise
 from scdash.matching import LaggedScores, TransitionFit, lagged_scores
 from scdash.networks import HiddenEvidence, posterior_score, sparse_relative_contribution, strongest_effects
 
@@ -44,7 +45,7 @@ def gather_evidence(
         for prior, (_, share) in zip(priors[1:], shares[1:], strict=True)
         if prior is not None and problem.prior is not None
     ]
-    if matched and isinstance(field, Phoenix) and field.encoder == "genes":
+    if matched and gene_wise(field):
         # The network stays that of the convex fit: products and training improve predictions, not edges (SIM350).
         effects = sp.csr_matrix(sp.diags(matched[0].rates) @ matched[0].linear)
         contribution = sp.csr_matrix(matched[0].contribution)
@@ -52,7 +53,7 @@ def gather_evidence(
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
     lagged = None if problem.halves is None else lagged_scores(problem.halves, problem.regulators)
-    if lagged is not None and matched and isinstance(field, Phoenix) and field.encoder == "genes":
+    if lagged is not None and matched and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency, stability = lagged.frequency, lagged.frequency
     edges, report = posterior_score(

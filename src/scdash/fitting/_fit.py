@@ -29,9 +29,10 @@ from scdash.fitting._predictors import (
 )
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._report import report_text
+from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
-from scdash.fitting._train import Trained, train_models
+from scdash.fitting._train import Trained
 from scdash.fitting._verdict import judge
 from scdash.matching import TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
@@ -84,7 +85,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
     else:
         prior = build_prior(problem, options, priors)
-        trained = train_models(run, options, plan, field, params, masks, sparsity, prior, first)
+        trained = train_stack(run, options, plan, field, params, masks, sparsity, prior, first)
     for loss in ("train_loss", "validation_loss"):
         trained.history[loss] /= slope**2  # back to the units of the series
     models = Models(field, slope, Trained(params, field.start_masks(params) | masks, trained.history), trained)

@@ -9,15 +9,17 @@ import torch
 
 from scdash._data import TimeSeries
 from scdash._logging import logger
+from scdash._parallel import spread_all
 from scdash.fitting._folds import make_folds, stack_examples
 from scdash.fitting._match import like, transition_settings
 from scdash.fitting._options import FitOptions, recipe
 from scdash.fitting._predictors import stretch
 from scdash.fitting._problem import FitProblem
+from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
-from scdash.fitting._train import train_models, training_rows, validation_rows
-from scdash.matching import TransitionFit, fit_transitions
+from scdash.fitting._train import training_rows, validation_rows
+from scdash.matching import TransitionFit, TransitionSettings, fit_transitions
 
 # The paper's scale needs small numbers, because its two summands differ by orders of magnitude.
 GRIDS = {"matched": (0.0, 0.25, 0.5, 0.75, 0.95), "paper": (0.0, 0.01, 0.05, 0.25, 0.95)}
@@ -60,7 +62,7 @@ def cross_validate_lambdas(
     params, masks = matched_start(field, stacked, matched) if matched else (random_start(field, stacked), {})
     lambdas = torch.tensor(settings, dtype=torch.float64).repeat_interleave(len(folds), dim=0)
     sparsity = build_sparsity(replace(one, lambdas=tuple(lambdas.T.unbind())), plan)  # type: ignore[arg-type]
-    trained = train_models(
+    trained = train_stack(
         problem,
         one,
         plan,
@@ -84,15 +86,13 @@ def cross_validate_lambdas(
 
 def _match_folds(problem: FitProblem, options: FitOptions, folds: Sequence[TimeSeries]) -> list[TransitionFit]:
     """Fit the start of every fold without its held-out part; all share the slope of the first, to share one field."""
-    found: list[TransitionFit] = []
-    for fold in folds:
-        settings = like(found[0]) if found else transition_settings(options)
-        found.append(
-            fit_transitions(
-                fold, prior=problem.prior, regulators=problem.regulators, settings=replace(settings, half_samples=0)
-            )
-        )
-    return found
+
+    def fit(fold: TimeSeries, settings: TransitionSettings) -> TransitionFit:
+        return fit_transitions(fold, prior=problem.prior, regulators=problem.regulators, settings=settings)
+
+    first = fit(folds[0], replace(transition_settings(options, problem.n_genes), half_samples=0))
+    pieces = [(fold, like(first, half_samples=0)) for fold in folds[1:]]
+    return [first, *spread_all(fit, pieces, "matching folds", progress=options.progress)]
 
 
 def choose_lambdas(problem: FitProblem, options: FitOptions) -> FitOptions:

@@ -6,18 +6,23 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._parallel import spread_all
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
 from scdash.matching import TransitionFit, TransitionSettings, fit_transitions
 from scdash.networks import HiddenEvidence
 
 PARTS = 8  # a replicate hides one eighth of the prior's edges
+LISTED = 4_000_000  # pairs of genes above which a network is stored as a list of edges, without products of regulators
+MOST_REGULATORS = 4000
 HIDDEN_FITS = 1  # quick fits that measure how well hidden prior edges are found again
 
 
-def transition_settings(options: FitOptions) -> TransitionSettings:
-    """Return the settings of matching for cells or for time courses."""
-    return TransitionSettings.for_cells() if options.cells else TransitionSettings.for_time_courses()
+def transition_settings(options: FitOptions, n_genes: int) -> TransitionSettings:
+    """Return the settings of matching for cells, or for time courses of hundreds or of thousands of genes."""
+    if options.cells:
+        return TransitionSettings.for_cells()
+    return TransitionSettings.for_genomes() if n_genes**2 > LISTED else TransitionSettings.for_time_courses()
 
 
 def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
@@ -26,16 +31,31 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
     Replicates share the activation's slope and the trust in the prior with the first fit: they are to differ by
     what is hidden from them alone. Selection frequencies come from the first fit.
     """
-    settings = transition_settings(options)
+
+    def fit(prior: sp.csr_matrix | None, settings: TransitionSettings) -> TransitionFit:
+        return fit_transitions(
+            problem.series, prior=prior, regulators=problem.regulators, settings=settings, rng=options.seed
+        )
+
+    priors = model_priors(problem, options)
+    _check_size(problem)
+    settings = transition_settings(options, problem.n_genes)
     if problem.halves is not None:  # edges are then ranked by halves of the cells instead
         settings = replace(settings, half_samples=0)
-    found: list[TransitionFit] = []
-    for prior in model_priors(problem, options):
-        used = settings if not found else like(found[0], half_samples=0)
-        found.append(
-            fit_transitions(problem.series, prior=prior, regulators=problem.regulators, settings=used, rng=options.seed)
+    first = fit(priors[0], settings)
+    pieces = [(prior, like(first, half_samples=0)) for prior in priors[1:]]
+    return [first, *spread_all(fit, pieces, "matching replicates", progress=options.progress)]
+
+
+def _check_size(problem: FitProblem) -> None:
+    """Raise where second moments of all genes with each other would not fit in memory."""
+    count = problem.n_genes if problem.regulators is None else len(problem.regulators)
+    if count > MOST_REGULATORS:
+        raise ValueError(
+            f"start='matching' needs second moments of all {count} regulators with each other, several times over. Name "
+            "the genes that may regulate, e.g. regulators=<var column of transcription factors>, or choose genes by "
+            "mask_var."
         )
-    return found
 
 
 def like(fit: TransitionFit, **changes: Any) -> TransitionSettings:

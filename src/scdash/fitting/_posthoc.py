@@ -8,7 +8,8 @@ import torch
 from scdash.fields import Params, VectorField
 from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._problem import FitProblem
-from scdash.fitting._train import Trained, train_models
+from scdash.fitting._stack import train_stack
+from scdash.fitting._train import Trained
 from scdash.sparsity import Sparsity, as_sparsity, choose_one_standard_error, prune_to
 
 
@@ -22,12 +23,12 @@ def fit_posthoc(
     """
     none = as_sparsity("none")
     whole = replace(options, checkpoint=None)
-    dense = train_models(problem, whole, plan, field, params, {}, none, None, 0, description="training dense")
+    dense = train_stack(problem, whole, plan, field, params, {}, none, None, 0, description="training dense")
     repeats = len(dense.validation_loss)
     levels = torch.tensor(method.levels, dtype=torch.float64).repeat_interleave(repeats)
     stacked = {name: value.repeat(len(method.levels), *[1] * (value.ndim - 1)) for name, value in dense.params.items()}
     pruned, masks = prune_to(field, stacked, levels)
-    tuned = train_models(problem, whole, plan, field, pruned, masks, none, None, 0, description="fine-tuning")
+    tuned = train_stack(problem, whole, plan, field, pruned, masks, none, None, 0, description="fine-tuning")
     table = pd.DataFrame(
         {
             "level": levels.numpy(),

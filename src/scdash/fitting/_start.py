@@ -8,16 +8,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.fields import FIELDS, Params, Phoenix, VectorField
+from scdash.fields import FIELDS, Params, Phoenix, SparsePhoenix, VectorField
+from scdash.fitting._match import LISTED
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
 from scdash.matching import TransitionFit
+
+MOST = 64_000_000  # pairs of genes above which a gene-wise network can not start from random weights
+
+
+def gene_wise(field: VectorField) -> bool:
+    """Return whether the field's weights are the network itself."""
+    return isinstance(field, SparsePhoenix) or (isinstance(field, Phoenix) and field.encoder == "genes")
 
 
 def make_field(problem: FitProblem, options: FitOptions, matched: Sequence[TransitionFit]) -> VectorField:
     """Return the vector field; products found by matching become pairs of the gene-wise PHOENIX."""
     n = problem.n_genes
     if options.model == "phoenix" and options.encoder == "genes":
+        if n * n > LISTED and matched:
+            if any(fit.products is not None for fit in matched):
+                raise ValueError(f"Products of regulators are for at most {int(LISTED**0.5)} genes, found {n}.")
+            support = sp.csr_matrix(sum(abs(fit.effects) for fit in matched)).tocoo()
+            edges = np.sort(np.unique(support.row.astype(np.int64) * n + support.col))
+            return SparsePhoenix(n, tuple((edges // n).tolist()), tuple((edges % n).tolist()))
+        if n * n > MOST:
+            raise ValueError(
+                f"A gene-wise network of {n} genes with random weights would take {n * n * 4e-9:.1f} GB several times "
+                "over. Use start='matching' with `regulators`, or encoder='modules'."
+            )
         pairs = {(int(a), int(b)) for fit in matched if fit.products is not None for a, b in fit.products}
         return Phoenix(n, encoder="genes", pairs=tuple(sorted(pairs)))
     if options.model == "phoenix":
@@ -38,6 +57,9 @@ def random_start(field: VectorField, options: FitOptions) -> Params:
 
 def matched_start(field: VectorField, options: FitOptions, matched: Sequence[TransitionFit]) -> tuple[Params, Params]:
     """Return weights and masks of the networks found by matching; masks are their supports."""
+    if isinstance(field, SparsePhoenix):
+        params = _stack([_edges(field, fit) for fit in matched])
+        return params, {"U_sums": params["U_sums"] != 0}
     if not isinstance(field, Phoenix):
         raise ValueError(
             f"start='matching' gives a PHOENIX its weights; model={field.name!r} has none to take. Use start='random'."
@@ -50,6 +72,11 @@ def matched_start(field: VectorField, options: FitOptions, matched: Sequence[Tra
 
 def _stack(parts: list[dict[str, np.ndarray]]) -> Params:
     return {name: torch.as_tensor(np.stack([p[name] for p in parts]), dtype=torch.float32) for name in parts[0]}
+
+
+def _edges(field: SparsePhoenix, fit: TransitionFit) -> dict[str, np.ndarray]:
+    values = np.asarray(sp.csr_array(fit.effects)[field.targets, field.regulators]).reshape(1, -1)
+    return {"U_sums": values, "bias": fit.bias, "v": fit.rates}
 
 
 def _genes(field: Phoenix, fit: TransitionFit) -> dict[str, np.ndarray]:
@@ -89,6 +116,10 @@ def restrict(field: VectorField, params: Params, masks: Params, regulators: NDAr
     allowed = torch.zeros(field.n_genes, dtype=torch.bool)
     allowed[torch.as_tensor(regulators)] = True
     for path in field.paths():
+        if path.entries is not None:
+            name = path.layers[0].parameter
+            found[name] = found[name] & allowed[path.entries[1]]
+            continue
         inputs = allowed if path.inputs is None else torch.tensor([all(allowed[list(i)]) for i in path.inputs])
         for layer in (path.layers[0], *(() if path.skip is None else (path.skip,))):
             found[layer.parameter] = layer.expand(layer.collapse(found[layer.parameter]) & inputs)

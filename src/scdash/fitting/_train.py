@@ -71,8 +71,12 @@ def train_models(
     description: str = "training",
     train_examples: Examples | None = None,
     held_examples: Examples | None = None,
+    first_model: int = 0,
 ) -> Trained:
-    """Train a stack from `params` under `masks`, and return its best models on the CPU."""
+    """Train a stack from `params` under `masks`, and return its best models on the CPU.
+
+    `first_model` is the number of its first model in a larger stack of which it is a part (see `train_stack`).
+    """
     device, config, series = resolve_device(options.device), plan.config, problem.series
     if train_examples is None:
         train_examples = examples_from(series, training_rows(series, config.window))
@@ -87,6 +91,7 @@ def train_models(
         prior=prior,
         adjacency=adjacency(problem.prior, device) if config.tau < 1 and problem.prior is not None else None,
         seed=options.seed,
+        first_model=first_model,
         returnable_from=returnable_from,
     )
     state = start_state(run, {name: value.to(device) for name, value in params.items()}, masks)

@@ -33,6 +33,7 @@ class Columns:
     mcp: float | None = None
     ridge: float = 0.0
     tol: float = 1e-6
+    factor: Floats | None = None  # (problems, m, p) F with G = F'F: cheaper where features outnumber rows
 
     def path(self, lambdas: Floats, start: Floats | None, max_active: int | None) -> Iterator[Floats]:
         """Yield the coefficients (columns, p) of every lambda (n_lambda, columns); the array is reused."""
@@ -54,7 +55,11 @@ class Columns:
         current = values[rows]
         result = self.cross[rows] - self.ridge * current
         numbers, first = np.unique(self.number[rows], return_index=True)
-        if len(numbers) == len(rows):  # every column has its own Gram matrix
+        if self.factor is not None:
+            for number, part in zip(numbers, np.split(np.arange(len(rows)), first[1:]), strict=True):
+                used, factor = np.flatnonzero(current[part].any(axis=0)), self.factor[number]
+                result[part] -= (current[np.ix_(part, used)] @ factor[:, used].T) @ factor
+        elif len(numbers) == len(rows):  # every column has its own Gram matrix
             result -= (self.gram[self.number[rows]] @ current[..., None])[..., 0]
         else:
             for number, part in zip(numbers, np.split(np.arange(len(rows)), first[1:]), strict=True):

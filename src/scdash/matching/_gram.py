@@ -11,8 +11,8 @@ from scdash.matching._activeset import Floats
 class Moments:
     """Centred, scaled second moments of features x (m, p) and targets y (m, n) under row weights."""
 
-    gram: Floats  # (p, p)
-    cross: Floats  # (p, n)
+    features: Floats  # (m, p), centred and scaled
+    targets: Floats  # (m, n)
     centre: Floats  # (p,)
     scale: Floats  # (p,)
     target_centre: Floats  # (n,)
@@ -31,7 +31,16 @@ class Moments:
             target_scale = np.full_like(target_scale, np.sqrt((target_scale**2).mean()))
         scale, target_scale = np.maximum(scale, 1e-9), np.maximum(target_scale, 1e-12)
         features, targets = features / scale, targets / target_scale
-        return cls(features.T @ features, features.T @ targets, centre, scale, target_centre, target_scale)
+        return cls(features, targets, centre, scale, target_centre, target_scale)
+
+    @property
+    def gram(self) -> Floats:
+        """Second moments of the features, (p, p)."""
+        return self.features.T @ self.features
+
+    def cross(self, at: slice = slice(None)) -> Floats:
+        """Return second moments of the features with some targets, (p, targets)."""
+        return self.features.T @ self.targets[:, at]
 
     def unscale(self, coefficients: Floats, at: slice) -> tuple[Floats, Floats]:
         """Return coefficients (..., p, targets) in units of the data and the intercepts (..., targets) of some targets."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from scdash.matching._activeset import Columns, Floats, Index
 
+SINGLE = 2_000_000  # entries of `cross` from which single precision does: work arrays, not products, take the time
 COLUMNS_AT_ONCE = 2048  # regressions whose (columns, features) work arrays are alive together
 
 
@@ -24,6 +25,7 @@ def l1_path(
     downdate: Floats | None = None,
     max_active: int | None = None,
     tol: float = 1e-6,
+    factor: Floats | None = None,
 ) -> Floats:
     r"""Solve an L1-penalised regression for every target and problem along a path of penalties.
 
@@ -64,15 +66,23 @@ def l1_path(
         A target with more coefficients than this keeps them for the rest of its path, which bounds time and memory.
     tol
         Largest violation of the optimality conditions, in units of `cross`.
+    factor
+        F, (m, p) or (problems, m, p), with G = F'F: with fewer rows than features gradients are cheaper by F.
 
     Returns
     -------
     Coefficients, (n_lambda, p, targets), with a leading axis of problems if `gram` or `cross` have one.
     """
     gram, cross, lambdas = np.asarray(gram), np.asarray(cross), np.asarray(lambdas)
+    if cross.size > SINGLE:
+        gram, cross, tol = gram.astype(np.float32), cross.astype(np.float32), max(tol, 1e-5)
+        factor = None if factor is None else np.asarray(factor, dtype=np.float32)
     stacked = gram.ndim == 3 or cross.ndim == 3
     gram = gram if gram.ndim == 3 else gram[None]
     cross = cross if cross.ndim == 3 else cross[None]
+    if factor is not None:
+        factor = factor if factor.ndim == 3 else factor[None]
+        factor = factor if factor.shape[1] < factor.shape[2] // 2 else None
     problems, (features, targets) = max(len(gram), len(cross)), cross.shape[1:]
     _check(gram, cross, lambdas, problems, mcp)
     levels = np.broadcast_to(
@@ -100,6 +110,7 @@ def l1_path(
             mcp=mcp,
             ridge=ridge,
             tol=tol,
+            factor=factor,
         )
         path = problem.path(levels[:, which, at], columns(start), max_active)
         for step, solution in enumerate(path):

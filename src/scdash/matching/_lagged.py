@@ -71,7 +71,7 @@ def _rows(first: Floats, second: Floats, sources: Index) -> tuple[Floats, Floats
 def _path(moments: Moments, allowed: NDArray[np.bool_]) -> Floats:
     """Return coefficients (penalties, p, n); genes that do not vary have no edge."""
     usable = allowed & (moments.target_scale > FLAT) & (moments.scale > FLAT)[:, None]
-    return l1_path(moments.gram, moments.cross, LAMBDAS, allowed=usable, max_active=MAX_ACTIVE)
+    return l1_path(moments.gram, moments.cross(), LAMBDAS, allowed=usable, max_active=MAX_ACTIVE)
 
 
 def _explained(quarters: Floats, sources: Index, allowed: NDArray[np.bool_]) -> float:

@@ -126,7 +126,7 @@ def _on_support(
         moments = [regression.moments(some, standardize=setup.settings.standardize) for regression in regressions]
         solved = l1_path(
             np.stack([m.gram for m in moments]),
-            np.stack([m.cross for m in moments]),
+            np.stack([m.cross() for m in moments]),
             level[None, part],
             penalty=np.stack([problem.penalty[:, some] for problem in problems]),
             allowed=(effects[part] != 0).toarray().T,

@@ -65,7 +65,7 @@ def fit_paths(
         End the path when the held-out errors have clearly risen.
     """
     moments = [problem.moments(targets, standardize=standardize) for problem in problems]
-    gram, cross = np.stack([m.gram for m in moments]), np.stack([m.cross for m in moments])
+    gram, factor = np.stack([m.gram for m in moments]), _stacked([m.features for m in moments])
     features = gram.shape[1]
     size = max(1, ENTRIES_AT_ONCE // (len(problems) * TOGETHER * features))
     blocks = [slice(first, first + size) for first in range(0, len(targets), size)]
@@ -84,13 +84,14 @@ def fit_paths(
                 start = np.stack(before)
             path = l1_path(
                 gram,
-                cross[:, :, block],
+                np.stack([m.cross(block) for m in moments]),
                 some,
                 penalty=np.stack([p[:, targets[block]] for p in penalties]),
                 allowed=allowed[:, targets[block]],
                 mcp=mcp,
                 start=start,
                 max_active=max_active,
+                factor=factor,
             )
             for number, (problem, m) in enumerate(zip(problems, moments, strict=True)):
                 for at in range(len(some)):
@@ -107,6 +108,12 @@ def fit_paths(
             break
     paths.lambdas = lambdas[: len(paths.coefficients)]
     return paths
+
+
+def _stacked(factors: list[Floats]) -> Floats:
+    """Return factors (problems, m, p), padded with rows of zeros to one length."""
+    longest = max(map(len, factors))
+    return np.stack([np.pad(f, ((0, longest - len(f)), (0, 0))) for f in factors])
 
 
 def _scaled(coefficients: Any, moments: Moments, block: slice) -> Floats:

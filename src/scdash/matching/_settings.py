@@ -84,6 +84,24 @@ class TransitionSettings:
         return replace(cls(), **changes)
 
     @classmethod
+    def for_genomes(cls, **changes: Any) -> Self:
+        """Return the settings for time courses of thousands of genes: fewer folds, rounds and half-samples, no products."""
+        settings = cls(
+            lambdas=_grid(0.6, 0.06, 8),
+            prior_weights=(1.0, 20.0),
+            max_active=30,
+            slopes=(1.0,),
+            rates=(0.5, 1.0, 2.0),
+            gene_rates=(0.67, 1.0, 1.5),
+            rounds=2,
+            half_samples=12,
+            stability_lambdas=2,
+            products=0,
+            folds=3,
+        )
+        return replace(settings, **changes)
+
+    @classmethod
     def for_cells(cls, **changes: Any) -> Self:
         """Return the settings for smoothed pseudotime bins of single cells.
 

@@ -61,11 +61,12 @@ def half_sample_fits(
                 first_guess = start[part].toarray().T * moments.scale[:, None] / moments.target_scale
             path = l1_path(
                 moments.gram,
-                moments.cross,
+                moments.cross(),
                 lambdas[:, part],
                 penalty=penalty[:, some],
                 allowed=allowed[:, some],
                 start=first_guess,
+                factor=moments.features,
             )
             used += (path != 0).sum(axis=0)
             for solution in path:

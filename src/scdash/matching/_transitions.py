@@ -16,6 +16,7 @@ from scdash.matching._cells import fit_by_rollouts
 from scdash.matching._fit import TransitionFit
 from scdash.matching._hubs import hub_factors, relative_contribution
 from scdash.matching._intervals import Trajectories, Transitions, units
+from scdash.matching._l1 import SINGLE
 from scdash.matching._linear import Linear, refine_rates, spread
 from scdash.matching._problems import Problem, Regression, Setup, folds_of, half_of, make_problems
 from scdash.matching._products import add_products
@@ -170,7 +171,8 @@ class _Engine:
             field = linear.field(number, setup, self.slope)
             problem.correct(field)
             problem.look_ahead(setup, field)
-            self.hubs[number] = hub_factors(relative_contribution(effects), self.settings.hub_exponent)[:, None]
+            hub = hub_factors(relative_contribution(effects), self.settings.hub_exponent)[:, None]
+            self.hubs[number] = hub if effects.size < SINGLE else hub.astype(np.float32)
         self._note("denoise", began)
 
     def _half_samples(self, regression: Regression, linear: Linear, level: Floats) -> tuple[Any, Any]:

@@ -32,6 +32,8 @@ def effects(field: VectorField, params: Mapping[str, Tensor], *, by_gene: bool =
     for path in field.paths():
         if path.linear:
             product = path.layers[0].effect(params)
+            if path.entries is not None:
+                product = _spread(product, path, field.n_genes)
             for layer in path.layers[1:]:
                 product = layer.effect(params) @ product
             if path.skip is not None:
@@ -64,6 +66,9 @@ def sparse_effects(
         for path in field.paths():
             if path.linear:
                 product = _csr(path.layers[0].effect(one))
+                if path.entries is not None:
+                    at = tuple(index.numpy().copy() for index in path.entries)
+                    product = csr_array((product.toarray()[0], at), shape=(field.n_genes, field.n_genes))
                 for layer in path.layers[1:]:
                     product = _csr(layer.effect(one)) @ product
                 if path.skip is not None:
@@ -93,9 +98,10 @@ def strongest_effects(
     on every target are kept; else all are. `by_gene` as in `effects`; fields with inputs of their own, or with skip
     connections, are listed whole.
     """
-    stacks = [[_csr(layer.effect(params)) for layer in path.layers] for path in field.paths() if path.linear]
-    plain = all(path.skip is None and path.inputs is None for path in field.paths() if path.linear)
-    if len(stacks) == 0 or not plain or _possible(stacks) <= limit:
+    linear = [path for path in field.paths() if path.linear]
+    plain = all(path.skip is None and path.inputs is None and path.entries is None for path in linear)
+    stacks = [[_csr(layer.effect(params)) for layer in path.layers] for path in linear if plain]
+    if _possible(stacks) <= limit:
         exact = sparse_effects(field, params, by_gene=by_gene)[0]
         return exact, np.asarray(abs(exact).sum(axis=1)).ravel()
     rows, found, totals = max(1, ENTRIES // stacks[0][0].shape[1] // 8), [], []
@@ -164,7 +170,9 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor], *, targets: s
     found: Tensor | None = None
     for path in field.paths():
         layers = [layer.effect(params).abs() for layer in path.layers]
-        if path.skip is not None:
+        if path.entries is not None:
+            matrix = _spread(layers[0], path, field.n_genes, targets)
+        elif path.skip is not None:
             matrix = layers[0].norm(dim=1, keepdim=True).expand(-1, field.n_genes, -1)[:, targets]
         else:
             layers[-1] = layers[-1][:, targets]
@@ -188,8 +196,14 @@ def feature_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolera
 
 def weight_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
     """Return the share of path weights (after gates) below `tolerance` in absolute value, (models,)."""
-    weights = [params[layer.parameter].abs().flatten(1) for path in field.paths() for layer in path.layers]
-    return (torch.cat(weights, 1) < tolerance).float().mean(1)
+    small, total = torch.zeros(()), 0
+    for path in field.paths():
+        for layer in path.layers:
+            weights = params[layer.parameter].flatten(1)
+            size = weights.shape[1] if path.entries is None else field.n_genes**2  # edges that are not listed are zero
+            small = small.to(weights.device) + (weights.abs() < tolerance).sum(1) + (size - weights.shape[1])
+            total += size
+    return small / total
 
 
 def spurious_sparsity(
@@ -226,6 +240,17 @@ def _incidence(path: RegulatoryPath, n_genes: int, like: Tensor) -> Tensor:
     for position, genes in enumerate(inputs):
         spread[position, list(genes)] = 1
     return spread
+
+
+def _spread(values: Tensor, path: RegulatoryPath, n_genes: int, targets: slice = slice(None)) -> Tensor:
+    """Return a list of edges (models, 1, edges) as rows of a matrix (models, target, input)."""
+    assert path.entries is not None
+    first, last, _ = targets.indices(n_genes)
+    target, regulator = (index.to(values.device) for index in path.entries)
+    inside = (target >= first) & (target < last)
+    found = values.new_zeros(len(values), last - first, n_genes)
+    found[:, target[inside] - first, regulator[inside]] = values[:, 0, inside]
+    return found
 
 
 def _csr(matrix: Tensor) -> csr_array:

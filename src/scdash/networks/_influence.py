@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash._errors import NonFiniteError
+from scdash._parallel import spread
 from scdash.fields import VectorField
 from scdash.networks._influence_store import BlockStore, fingerprint
 from scdash.networks._module import DynamicsModel
@@ -114,10 +114,9 @@ def gene_influence(
     if progress is not None:
         progress(len(genes) - len(active) + sum(len(task) for number, task in enumerate(tasks) if number in done))
     open_tasks = [number for number in range(len(tasks)) if number not in done]
-    run = delayed(_run_task)
-    calls = (run(model, perturbations, baseline, tasks[number], ratio, steps, max_memory) for number in open_tasks)
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(calls)
-    for number, sums in zip(open_tasks, results, strict=True):
+    pieces = [(model, perturbations, baseline, tasks[number], ratio, steps, max_memory) for number in open_tasks]
+    for place, sums in spread(_run_task, pieces, n_jobs=n_jobs):
+        number = open_tasks[place]
         done[number] = sums
         if store is not None:
             store.save(number, sums)
@@ -186,6 +185,9 @@ def outgoing(model: DynamicsModel, starts: NDArray[Any]) -> NDArray[np.bool_]:
             for layer in (path.layers[0], *([path.skip] if path.skip is not None else [])):
                 used = (layer.effect(params)[0] != 0).any(0)
                 inputs = path.inputs if layer is path.layers[0] else None
+                if path.entries is not None:
+                    reaching[path.entries[1][used.cpu()]] = True
+                    continue
                 for column in used.nonzero().flatten().tolist():
                     reaching[list((column,) if inputs is None else inputs[column])] = True
         sample = starts[:4]

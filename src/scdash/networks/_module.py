@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scdash.fields import FIELDS, VectorField
+from scdash.fields import SparsePhoenix, VectorField, field_class
 
 
 class DynamicsModel(nn.Module):
@@ -58,21 +58,30 @@ class DynamicsModel(nn.Module):
         return rate.reshape(x.shape) * self.range
 
 
-def pack(params: Mapping[str, Tensor], *, sparse_below: float = 0.5) -> dict[str, Any]:
+def pack(
+    params: Mapping[str, Tensor], field: VectorField | None = None, *, sparse_below: float = 0.5
+) -> dict[str, Any]:
     """Turn the weights of ONE model (leading axis 1) into arrays; matrices of low density become CSR.
 
     Matrices keep float precision; anything but matrices stays dense, because h5ad holds no sparse vectors.
     """
     packed: dict[str, Any] = {}
-    for name, value in params.items():
-        array = value[0].detach().cpu().numpy()
+    arrays = {name: value[0].detach().cpu().numpy() for name, value in params.items()}
+    if isinstance(field, SparsePhoenix):
+        arrays = field.to_matrices(arrays)
+    for name, array in arrays.items():
+        if sp.issparse(array):
+            packed[name] = sp.csr_matrix(array)
+            continue
         thin = array.ndim == 2 and array.size and np.count_nonzero(array) < sparse_below * array.size
         packed[name] = sp.csr_matrix(array) if thin else array
     return packed
 
 
-def unpack(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+def unpack(weights: Mapping[str, Any], field: VectorField | None = None) -> dict[str, Tensor]:
     """Undo `pack`."""
+    if isinstance(field, SparsePhoenix):
+        weights = field.from_matrices(weights)
     dense = {name: value.toarray() if sp.issparse(value) else np.asarray(value) for name, value in weights.items()}
     return {name: torch.as_tensor(np.ascontiguousarray(value))[None] for name, value in dense.items()}
 
@@ -80,10 +89,10 @@ def unpack(weights: Mapping[str, Any]) -> dict[str, Tensor]:
 def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> DynamicsModel:
     """Rebuild the module from an `uns` entry written by `tl.fit_dynamics`; `weights` default to the main model's."""
     params = entry["params"]
-    field = FIELDS[str(params["field"])].from_config(plain(params["field_config"]))
+    field = field_class(str(params["field"])).from_config(plain(params["field_config"]))
     return DynamicsModel(
         field,
-        unpack(entry["weights"] if weights is None else weights),
+        unpack(entry["weights"] if weights is None else weights, field),
         genes=np.array([str(gene) for gene in entry["genes"]]),  # zarr returns a dtype that numpy can not cast
         minimum=np.asarray(entry["minimum"]),
         scale=np.asarray(entry["range"]),

@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import expression, obs_column
+from scdash._data import Expression, expression, obs_column
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
 
@@ -74,7 +74,11 @@ def filter_perturbations(
         raise ValueError(f"require must be 'all' or 'any', found {require!r}.")
     if not 0 < max_p <= 1 or min_cells < 1:
         raise ValueError(f"max_p must lie in (0, 1] and min_cells be positive, found {max_p!r} and {min_cells!r}.")
-    adata = adata.copy() if copy else adata
+    if adata.isbacked and not copy:
+        raise ValueError(
+            "adata is backed: its cells can not be removed on disk. copy=True returns the cells kept, in memory."
+        )
+    adata = adata if adata.isbacked or not copy else adata.copy()
     with step("filtering perturbations") as added:
         screen = parse_screen(
             obs_column(adata, perturbation_key, "perturbation_key"),
@@ -96,7 +100,10 @@ def filter_perturbations(
                 f"No regime passes max_p={max_p} and min_cells={min_cells}; the reasons: "
                 f"{table['reason'].value_counts().to_dict()}. Check kind={kind!r} and that X is not scaled."
             )
-        adata._inplace_subset_obs(cells)
+        if adata.isbacked:
+            adata = adata[cells].to_memory()
+        else:
+            adata._inplace_subset_obs(cells)
         adata.uns[key_added] = table
         added.append(f"kept {int(table['kept'].sum())} of {len(table)} regimes, {int(cells.sum())} cells")
         added.append(f"added uns[{key_added!r}], what was kept and why")
@@ -104,32 +111,41 @@ def filter_perturbations(
 
 
 def _table(
-    values: Any, screen: Screen, targeted: NDArray[np.int64], *, max_p: float, min_cells: int, require: str
+    values: Expression, screen: Screen, targeted: NDArray[np.int64], *, max_p: float, min_cells: int, require: str
 ) -> pd.DataFrame:
     from scipy.stats import mannwhitneyu
 
-    control = _dense(values, screen.cells == 0)
-    if len(control) < 2:
-        raise ValueError(f"control: only {len(control)} control cell(s), at least 2 are needed.")
+    control, perturbed = _gather(values, screen, targeted)
+    if control.shape[0] < 2:
+        raise ValueError(f"control: only {control.shape[0]} control cell(s), at least 2 are needed.")
     rows = []
     for r in range(1, screen.n_regimes):
         here = np.flatnonzero(screen.targets[r, targeted])
-        cells = _dense(values, screen.cells == r)
+        cells = perturbed[r]
         up = screen.kinds[r] in UP
         n = len(cells)
+        own = control[:, here].toarray() if sp.issparse(control) else control[:, here]
         p = [
-            float(mannwhitneyu(cells[:, j], control[:, j], alternative="greater" if up else "less").pvalue)
-            if n
-            else 1.0
-            for j in here
+            float(mannwhitneyu(cells[:, k], own[:, k], alternative="greater" if up else "less").pvalue) if n else 1.0
+            for k in range(len(here))
         ]
         worst = max(p) if require == "all" else min(p)
-        change = float((cells[:, here].mean(axis=0) - control[:, here].mean(axis=0)).mean()) if n else np.nan
+        change = float((cells.mean(axis=0) - own.mean(axis=0)).mean()) if n else np.nan
         reason = "too few cells" if n < min_cells else "" if worst < max_p else "target not changed"
         rows.append((screen.names[r], n, worst, change, reason == "", reason or "kept"))
     return pd.DataFrame(rows, columns=["regime", "cells", "worst_p", "log_change", "kept", "reason"])
 
 
-def _dense(values: Any, rows: NDArray[np.bool_]) -> NDArray[Any]:
-    found = values.dense_rows(np.flatnonzero(rows))
-    return np.asarray(found.toarray() if sp.issparse(found) else found)
+def _gather(values: Expression, screen: Screen, targeted: NDArray[np.int64]) -> tuple[Any, list[NDArray[Any]]]:
+    """Return the control cells (sparse if the data are), and every regime's cells x its own targets, from one pass."""
+    control: list[Any] = []
+    parts: list[list[NDArray[Any]]] = [[] for _ in range(screen.n_regimes)]
+    own = [np.flatnonzero(targets) for targets in screen.targets[:, targeted]]
+    for rows, block in values.blocks():
+        regime = screen.cells[rows]
+        control.append(block[regime == 0])
+        for r in np.unique(regime[regime > 0]):
+            found = block[regime == r][:, own[r]]
+            parts[r].append(found.toarray() if sp.issparse(found) else np.asarray(found))
+    together = sp.vstack(control, format="csc") if sp.issparse(control[0]) else np.concatenate(control)
+    return together, [np.concatenate(part) if part else np.zeros((0, len(own[r]))) for r, part in enumerate(parts)]

@@ -172,6 +172,12 @@ class Sparsity:
         """Return the method with other options, e.g. a stronger `lambdas` for the next step of a path."""
         return SPARSITIES[self.name](**{**self.options, **changes})
 
+    def of_models(self, part: slice, models: int) -> "Sparsity":
+        """Return the method for some models of a stack of `models`: their own strengths where each has one."""
+        changes = {name: _part(value, part, models) for name, value in self.options.items()}
+        same = all(changes[name] is value for name, value in self.options.items())
+        return self if same else self.with_options(**changes)
+
     def config(self) -> dict[str, Any]:
         """Return JSON-like settings for `from_config`."""
         return {"name": self.name, **{name: _plain(value) for name, value in self.options.items()}}
@@ -226,6 +232,16 @@ def per_model(lam: Lambda, like: Tensor, dims: int = 1) -> Tensor:
     """Return a strength on the device and in the precision of `like`, with `dims` axes, models first."""
     tensor = torch.as_tensor(lam, dtype=like.dtype, device=like.device)
     return tensor.reshape(tensor.shape + (1,) * (dims - 1)) if tensor.ndim else tensor
+
+
+def _part(value: Any, part: slice, models: int) -> Any:
+    """Return a value with its tensors (models,) cut, or itself if it has none."""
+    if isinstance(value, Tensor) and value.ndim == 1 and len(value) == models:
+        return value[part].clone()
+    if isinstance(value, tuple | list):
+        cut = [_part(v, part, models) for v in value]
+        return value if all(a is b for a, b in zip(cut, value, strict=True)) else type(value)(cut)
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -55,7 +55,8 @@ class DashScore(Score):
         for path in field.paths():
             known = prior
             if prior is not None:
-                known = prior.to(params[path.layers[0].parameter].device).of_inputs(path.inputs)
+                known = prior.to(params[path.layers[0].parameter].device)
+                known = known if path.entries is not None else known.of_inputs(path.inputs)
             found |= self._path_scores(path, params, masks, memory, known)
         return found, {name: found[name] for name in memory}
 
@@ -78,7 +79,8 @@ class DashScore(Score):
         if use is None:
             return {name: scored(position, None) for position, name in enumerate(names)}
         if depth == 1:
-            return {names[0]: scored(0, use.dense().to(params[names[0]].device))}
+            edges = use.dense() if path.entries is None else use.at(*path.entries)
+            return {names[0]: scored(0, edges.to(params[names[0]].device))}
         if depth == 2:
             first = scored(0, scores.coregulation_part(current[names[0]], use))
             return {names[0]: first, names[1]: scored(1, scores.last_part(first, use))}

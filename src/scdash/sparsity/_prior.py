@@ -55,6 +55,13 @@ class Prior:
         """Number of models this prior holds matrices for; 1 means shared."""
         return len(self.P)
 
+    def of_models(self, part: slice) -> "Prior":
+        """Return the prior of some models of a stack; itself if all share one."""
+        if self.n_models == 1:
+            return self
+        together = self.C if self.C is None or len(self.C) == 1 else self.C[part]
+        return Prior(self.P[part], together, self.missing)
+
     def to(self, device: torch.device | str) -> "Prior":
         """Return the prior on a device."""
         if self.P[0].device == torch.device(device):
@@ -110,6 +117,17 @@ class Prior:
             for model, (empty, mean) in enumerate(self._fills()):
                 found[model, empty] = mean
         return found
+
+    def at(self, targets: Tensor, regulators: Tensor) -> Tensor:
+        """Return the entries of `dense` at some edges, (models or 1, 1, edges)."""
+        found = []
+        for p, (empty, mean) in zip(self.P, self._fills(), strict=True):
+            entries = _scipy(p).tocsr()[targets.cpu().numpy().copy(), regulators.cpu().numpy().copy()]
+            entries = torch.as_tensor(np.asarray(entries, np.float64), device=p.device)
+            if self.missing == "mean":
+                entries = torch.where(empty[targets.to(p.device)], mean[regulators.to(p.device)], entries)
+            found.append(entries[None])
+        return torch.stack(found)
 
     def _fills(self) -> list[tuple[Tensor, Tensor]]:
         """Return for every matrix which targets have no edge, and the mean row of the others."""

@@ -9,6 +9,7 @@ import torch
 
 from scdash._data import sanitise
 from scdash._keys import DynamicsKeys
+from scdash._logging import logger
 from scdash.fields._perturbode import PerturbODE
 from scdash.fitting._screen_predict import Predictor, predictor_of
 from scdash.matching._regimes import Floats, RegimeStatistics
@@ -18,6 +19,7 @@ from scdash.tl._screen_inputs import ScreenInputs
 from scdash.tl._screen_tables import add_effects, edge_table, held_out_table, held_regimes
 
 ROWS = 4096
+MOST_VELOCITIES = 200_000_000  # cells x genes above which no velocity layer is written: it is dense, 4 bytes each
 FELT = 0.01  # of a gene's within-regime SD: smaller total effects are not stored
 
 
@@ -39,7 +41,11 @@ def store_screen(
         keys.sensitivity: _among_all(direct * off, inputs, adata.n_vars),
         keys.total_effect: _among_all(total, inputs, adata.n_vars),
     }
-    velocity = _velocity(adata.shape, inputs, entry) if fit.params.get("raw_w") is not None else None
+    wanted = fit.params.get("raw_w") is not None
+    if wanted and adata.n_obs * adata.n_vars > MOST_VELOCITIES:
+        logger.info("    no velocity layer: %d cells x %d genes would be dense", *adata.shape)
+        wanted = False
+    velocity = _velocity(adata.shape, inputs, entry) if wanted else None
     genes = np.zeros(adata.n_vars, bool)
     genes[inputs.columns] = True
 

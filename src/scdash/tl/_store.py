@@ -68,9 +68,9 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
     return {
         "params": params,
         "genes": np.asarray(series.genes, dtype=str),
-        "weights": pack(fit.params),
-        "masks": pack(fit.masks),
-        "replicates": {str(i + 1): pack(params) for i, params in enumerate(fit.replicates)},
+        "weights": pack(fit.params, fit.field),
+        "masks": pack(fit.masks, fit.field),
+        "replicates": {str(i + 1): pack(params, fit.field) for i, params in enumerate(fit.replicates)},
         # the field's own units, 1/2 + slope (x - 1/2) of the series' units, as an offset and a unit of the data
         "minimum": inputs.minimum + inputs.range * (0.5 - 0.5 / fit.slope),
         "range": inputs.range / fit.slope,

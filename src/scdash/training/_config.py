@@ -36,12 +36,15 @@ class TrainConfig:
     adjoint: bool = False
     tau: float = 1.0
     checkpoint_every: int = 10
+    max_memory: float = 2e9  # bytes that models of a stack may take together; larger stacks are trained in parts
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "window", "steps", "patience", "checkpoint_every"):
             value = getattr(self, name)
             if value != int(value) or value < (0 if name == "max_epochs" else 1):
                 raise ValueError(f"{name} must be a positive whole number, found {value!r}.")
+        if not self.max_memory > 0:
+            raise ValueError(f"max_memory must be positive (bytes), found {self.max_memory!r}.")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, found {self.learning_rate!r}.")
         if not self.tolerance >= 0:

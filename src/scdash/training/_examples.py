@@ -58,10 +58,12 @@ def examples_from(series: TimeSeries, rows: NDArray[np.int64], *, member: NDArra
     )
 
 
-def epoch_batches(examples: Examples, n_models: int, size: int, seed: int, epoch: int) -> list[tuple[Tensor, Tensor]]:
+def epoch_batches(
+    examples: Examples, n_models: int, size: int, seed: int, epoch: int, *, first_model: int = 0
+) -> list[tuple[Tensor, Tensor]]:
     """Return the shuffled batches of one epoch as (rows, weight), both (models, batch).
 
-    Every model has its own stream that depends on (seed, model, epoch) alone, so that nothing random is left to
+    Every model has its own stream that depends on (seed, its number from `first_model`, epoch) alone, so that nothing random is left to
     store in a checkpoint, and splitting a stack changes no result. Models that see fewer examples are padded with
     weight 0.
     """
@@ -71,7 +73,7 @@ def epoch_batches(examples: Examples, n_models: int, size: int, seed: int, epoch
     longest = int(members.sum(1).max())
     rows, weight = np.zeros((n_models, longest), np.int64), np.zeros((n_models, longest), np.float32)
     for model in range(n_models):
-        mine = np.random.default_rng([seed, model, epoch]).permutation(np.flatnonzero(members[model]))
+        mine = np.random.default_rng([seed, first_model + model, epoch]).permutation(np.flatnonzero(members[model]))
         rows[model, : len(mine)], weight[model, : len(mine)] = mine, 1
     cuts = range(0, longest, size)
     return [(torch.as_tensor(rows[:, c : c + size]), torch.as_tensor(weight[:, c : c + size])) for c in cuts]

@@ -9,7 +9,9 @@ from scdash.training._state import TrainState
 def fingerprint(problem: Problem, state: TrainState) -> str:
     """Return a digest of data, model, method, settings, seed and start; `max_epochs` may differ (to train on)."""
     digest = hashlib.sha256()
-    config = {k: v for k, v in vars(problem.config).items() if k not in ("max_epochs", "checkpoint_every")}
+    config = {
+        k: v for k, v in vars(problem.config).items() if k not in ("max_epochs", "checkpoint_every", "max_memory")
+    }
     described = (problem.field.name, problem.field.config(), repr(problem.sparsity), config, problem.seed)
     digest.update(repr((*described, problem.returnable_from)).encode())
     for examples in (problem.train, problem.validation):

@@ -144,7 +144,10 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
     work = Workspace.of(problem.field, problem.sparsity, state, active)
-    for rows, weight in epoch_batches(problem.train, len(state.rate), config.batch_size, problem.seed, epoch):
+    batches = epoch_batches(
+        problem.train, len(state.rate), config.batch_size, problem.seed, epoch, first_model=problem.first_model
+    )
+    for rows, weight in batches:
         losses.append(
             _train_batch(problem, state, work, rows[work.models.cpu()], weight[work.models.cpu()], active, generator)
         )

@@ -1,0 +1,133 @@
+"""Hot paths: epochs of training, pruning, matching, networks and streaming reads.
+
+`python -m benchmarks.asv.suite.hot_paths` runs each once without asv and writes `../hot_paths.csv`.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from scdash.fields import Params, Phoenix, _compact
+from scdash.matching import l1_path
+from scdash.networks import strongest_effects
+from scdash.sparsity import Prior, as_sparsity, prune_to
+from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
+
+
+def _field(n: int, units: int, density: float) -> tuple[Phoenix, Params, Params]:
+    generator = torch.Generator().manual_seed(0)
+    field = Phoenix(n, encoder="modules", n_hidden=units)
+    params = field.init(1, generator)
+    for name in ("W_sums", "W_prods"):
+        params[name] += 0.01 * torch.randn(params[name].shape, generator=generator)
+    return field, *prune_to(field, params, 1 - density)
+
+
+class Epoch:
+    """One epoch of 5 batches of 28 pairs, dense and with what pruning leaves."""
+
+    params = ([(350, 40), (2000, 100), (11165, 300)], ["dense", "5 % left, dense", "5 % left"])
+    param_names = ("genes, units", "way")
+    timeout = 300
+
+    def setup(self, size: tuple[int, int], way: str) -> None:
+        """Make the state before an epoch."""
+        field, params, masks = _field(*size, 0.999 if way == "dense" else 0.05)
+        start, end = torch.rand(2, 140, size[0], generator=torch.Generator().manual_seed(1))
+        examples = Examples(start, torch.tensor([[0.0, 1.0]]).repeat(140, 1), end[None])
+        self.problem = Problem(field, as_sparsity("none"), examples, examples.of_models(slice(None)), TrainConfig())
+        self.large = _compact.LARGE
+        if way.endswith("dense"):
+            _compact.LARGE = 10**15
+        self.state = start_state(self.problem, params, masks)
+        run_epoch(self.problem, self.state)
+
+    def teardown(self, size: tuple[int, int], way: str) -> None:
+        """Put the rule back."""
+        _compact.LARGE = self.large
+
+    def time_epoch(self, size: tuple[int, int], way: str) -> None:
+        """Time an epoch."""
+        run_epoch(self.problem, self.state)
+
+
+class Prune:
+    """DASH's scores and masks."""
+
+    params = [(350, 40), (11165, 300)]
+    param_names = ("genes, units",)
+
+    def setup(self, size: tuple[int, int]) -> None:
+        """Make weights, masks and a sparse prior."""
+        self.field, self.weights, self.masks = _field(*size, 0.1)
+        rng = np.random.default_rng(0)
+        prior = sp.random(size[0], size[0], 1.5 / size[0], rng=rng)
+        self.prior, self.method = Prior(prior), as_sparsity("dash")
+        self.memory = self.method.start(self.field, self.weights, torch.Generator().manual_seed(0))
+
+    def time_prune(self, size: tuple[int, int]) -> None:
+        """Time one pruning."""
+        self.method.prune(self.field, self.weights, self.masks, self.memory, 0.1, self.prior)
+
+
+class Network:
+    """The network of a model whose pairs can not all be listed."""
+
+    def setup(self) -> None:
+        """Make a pruned model of 11,165 genes."""
+        self.field, self.weights, _ = _field(11165, 300, 0.05)
+
+    def time_strongest(self) -> None:
+        """Time the extraction."""
+        strongest_effects(self.field, self.weights)
+
+    def peakmem_strongest(self) -> None:
+        """Measure its memory."""
+        strongest_effects(self.field, self.weights)
+
+
+class Path_:
+    """Paths of sparse regressions."""
+
+    params = [(350, 350), (400, 2500)]
+    param_names = ("regulators, targets",)
+
+    def setup(self, size: tuple[int, int]) -> None:
+        """Make standardised features of 150 rows."""
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((150, size[0])) / np.sqrt(150)
+        y = x[:, rng.integers(size[0], size=size[1])] + 0.05 * rng.standard_normal((150, size[1]))
+        self.problem: dict[str, Any] = {"gram": x.T @ x, "cross": x.T @ y, "factor": x}
+
+    def time_path(self, size: tuple[int, int]) -> None:
+        """Time eight penalties."""
+        l1_path(lambdas=np.geomspace(0.6, 0.1, 8), max_active=30, **self.problem)
+
+
+def main() -> None:
+    """Run everything once and write CPU seconds."""
+    rows = ["benchmark,parameters,cpu_s"]
+    import itertools
+
+    for suite in (Epoch, Prune, Network, Path_):
+        grid = getattr(suite, "params", [])
+        axes = grid if grid and isinstance(grid[0], list) else [grid] if grid else []
+        for values in itertools.product(*axes):
+            bench: Any = suite()
+            bench.setup(*values)
+            for name in [name for name in dir(bench) if name.startswith("time_")]:
+                began = time.process_time()
+                getattr(bench, name)(*values)
+                label = " ".join(map(str, values)).replace(",", "")
+                rows.append(f"{suite.__name__}.{name},{label},{time.process_time() - began:.4g}")
+                print(rows[-1], flush=True)
+            getattr(bench, "teardown", lambda *_: None)(*values)
+    (Path(__file__).parent.parent / "hot_paths.csv").write_text("\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What an epoch of training costs and how that grows: `python -m benchmarks.speed`.
+
+One table in one run: (a) the authors' way (one pair at a time, adjoint, dopri5 at 1e-7/1e-9, extrapolated from a few
+pairs), (b) torchdiffeq's dopri5 in batches (from one batch), ours dense and at 95 % sparsity, (c) the bound of the dense
+matrix products; then stacks of lambdas, and (with --fit) whole fits with their peak memory. CPU seconds of one thread
+unless OMP_NUM_THREADS says otherwise. Needs no data; writes speed.csv and speed.png beside this script.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks._speed_ways import authors, batched, bound, make, ours
+from benchmarks._speed_ways import cpu as cpu_seconds
+
+HERE = Path(__file__).parent
+# genes: (units of the paper's models, pairs an epoch); SIM350 has 140 training trajectories of 4 pairs
+SIZES = {350: (40, 560), 690: (50, 560), 2000: (100, 180), 11165: (300, 150)}
+TRIED = {350: 3, 690: 3, 2000: 1, 11165: 0}  # pairs of the authors' way; at 11,165 genes one takes minutes
+STACK = 25
+
+FIT = """
+import json, resource, sys, time
+import numpy as np, scanpy, scdash
+scdash.settings.verbosity = 1
+n, way = int(sys.argv[1]), sys.argv[2]
+adata = scdash.simulate.grn_dynamics(n_genes=n, n_trajectories=28, n_test=3, times=(0, 1, 2, 3, 4, 5), rng=0)
+options = dict(prior=adata.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split")
+options |= dict(mask_var=np.ones(n, bool), progress=False)
+if way == "modules":
+    schedule = scdash.sparsity.GeometricSchedule(0.9, 10, 0.1, 20)
+    options |= dict(encoder="modules", start="random", n_hidden=int(sys.argv[3]), schedule=schedule)
+    options |= dict(max_epochs=300, training={"patience": 300, "steps": 2, "learning_rate": 1e-4})
+else:
+    degree = np.asarray((adata.varp["truth"] != 0).sum(1)).ravel()
+    adata.var["tf"] = np.isin(np.arange(n), np.argsort(-degree, kind="stable")[: int(sys.argv[3])])
+    options |= dict(regulators="tf")
+wall, cpu = time.perf_counter(), time.process_time()
+scdash.tl.fit_dynamics(adata, **options)
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print(json.dumps({"wall_s": wall, "cpu_s": cpu, "peak_gb": peak}))
+"""
+
+
+def epochs() -> pd.DataFrame:
+    """Return CPU seconds an epoch of every way, one row a size."""
+    rows = []
+    for n, (units, pairs) in SIZES.items():
+        row: dict[str, float] = {"genes": n, "units": units, "pairs": pairs}
+        row["authors (a)"] = authors(n, units, pairs, tried=TRIED[n]) if TRIED[n] else float("nan")
+        row["batched dopri5 (b)"] = batched(n, units, pairs)
+        row["ours, dense"] = ours(n, units, pairs)
+        row["ours, 5 % left"] = ours(n, units, pairs, 0.05)
+        row["ours, 5 % left, dense products"] = ours(n, units, pairs, 0.05, sparse=False)
+        row["products (c)"] = bound(n, units, pairs)
+        row["a / ours"] = row["authors (a)"] / row["ours, dense"]
+        row["ours / c"] = row["ours, dense"] / row["products (c)"]
+        row["sparse gain"] = row["ours, 5 % left, dense products"] / row["ours, 5 % left"]
+        rows.append(row)
+        print(pd.DataFrame(rows).to_string(index=False, float_format=lambda x: f"{x:.3g}"), flush=True)
+    return pd.DataFrame(rows)
+
+
+def stacks() -> pd.DataFrame:
+    """Return CPU seconds an epoch of stacked models on SIM350's size, relative to one."""
+    from scdash.sparsity import as_sparsity
+    from scdash.training import Problem, TrainConfig, run_epoch, start_state
+
+    rows = []
+    for models in (1, 4, 8, STACK):
+        seconds = 0.0
+        for size in [min(8, models - first) for first in range(0, models, 8)]:  # parts, as fits are trained
+            field, params, _, examples = make(350, 40, 560)
+            held = examples.of_models(slice(None))
+            problem = Problem(field, as_sparsity("none"), examples, held, TrainConfig(learning_rate=1e-5))
+            state = start_state(
+                problem, {name: value.repeat(size, *[1] * (value.ndim - 1)) for name, value in params.items()}
+            )
+            seconds += cpu_seconds(lambda p=problem, s=state: run_epoch(p, s), 2)  # type: ignore[misc]
+        rows.append({"models": models, "cpu_s": seconds})
+    table = pd.DataFrame(rows)
+    table["relative to one"] = table["cpu_s"] / table["cpu_s"].iloc[0]
+    return table
+
+
+def fit(n: int, way: str, size: int) -> dict[str, float]:
+    """Run a whole fit in a process of its own and return wall and CPU seconds and peak memory."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIT, str(n), way, str(size)], capture_output=True, text=True, check=True
+    )
+    return {"genes": n, "way": way, "size": size} | json.loads(done.stdout.splitlines()[-1])  # type: ignore[return-value]
+
+
+def draw(table: pd.DataFrame) -> None:
+    """Draw how cost grows with the number of genes, per pair."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
+    for way in ("authors (a)", "batched dopri5 (b)", "ours, dense", "ours, 5 % left", "products (c)"):
+        axis.plot(table["genes"], 1e3 * table[way] / table["pairs"], "o-", label=way, markersize=4)
+    axis.set(xscale="log", yscale="log", xlabel="genes", ylabel="CPU milliseconds a pair and epoch")
+    axis.legend(frameon=False, fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(HERE / "speed.png", dpi=150)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fit", action="store_true", help="whole fits at 2,000 and 11,165 genes too (minutes)")
+    asked = parser.parse_args()
+    table = epochs()
+    table.to_csv(HERE / "speed.csv", index=False, float_format="%.4g")
+    draw(table)
+    stacked = stacks()
+    print(stacked.to_string(index=False, float_format=lambda x: f"{x:.3g}"))
+    stacked.to_csv(HERE / "speed_stacks.csv", index=False, float_format="%.4g")
+    if asked.fit:
+        jobs = ((2000, "modules", 100), (2000, "matching", 400), (11165, "modules", 300), (11165, "matching", 1600))
+        fits = pd.DataFrame([fit(*job) for job in jobs])
+        print(fits.to_string(index=False, float_format=lambda x: f"{x:.3g}"))
+        fits.to_csv(HERE / "speed_fits.csv", index=False, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Independent pieces of work through joblib: serial, processes or a cluster, as `joblib.parallel_config` says."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from typing import Any, TypeVar
+
+import joblib
+
+from scdash._logging import logger, progress_bar
+
+T = TypeVar("T")
+ATTEMPTS = 3  # a piece that takes its worker down every time must not be tried for ever
+
+
+def spread(
+    function: Callable[..., T], pieces: Sequence[tuple[Any, ...]], *, n_jobs: int | None = None
+) -> Iterator[tuple[int, T]]:
+    """Yield (number, function(*piece)) as pieces finish; in their order where there is one process.
+
+    joblib gives a whole call up when one of its workers is killed (loky's TerminatedWorkerError, a BrokenExecutor). Here
+    what has arrived is kept and the rest is run again, at most `ATTEMPTS` times in all. dask moves the pieces of a lost
+    worker by itself. Errors of a piece are raised.
+    """
+    left = dict(enumerate(pieces))
+    for attempt in range(1, ATTEMPTS + 1):
+        calls = [joblib.delayed(_numbered)(function, number, piece) for number, piece in left.items()]
+        # one piece a batch: a lost worker then loses no other
+        run = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+        try:
+            for number, result in run(calls):
+                del left[number]
+                yield number, result
+            return
+        except BrokenExecutor:
+            if attempt == ATTEMPTS:
+                raise
+            logger.warning("    a worker was lost; %d of %d pieces of work are run again", len(left), len(pieces))
+
+
+def spread_all(
+    function: Callable[..., T], pieces: Sequence[tuple[Any, ...]], description: str, *, progress: bool | None = None
+) -> list[T]:
+    """Return the results of all pieces in order, with a progress bar over pieces."""
+    found: dict[int, T] = {}
+    with progress_bar(len(pieces), description, progress=progress) as bar:
+        for number, result in spread(function, pieces):
+            found[number] = result
+            bar.update()
+    return [found[number] for number in range(len(pieces))]
+
+
+def workers() -> int:
+    """Return the number of processes that joblib is set up with; 1 unless `joblib.parallel_config` says otherwise."""
+    return int(joblib.effective_n_jobs(None))
+
+
+def _numbered(function: Callable[..., T], number: int, piece: tuple[Any, ...]) -> tuple[int, T]:
+    return number, function(*piece)

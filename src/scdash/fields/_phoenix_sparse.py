@@ -1,0 +1,160 @@
+"""The gene-wise PHOENIX stored and computed on its support alone, for thousands of genes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, final
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
+from scdash.fields._compact import batch_last
+from scdash.fields._kernels import kernels
+from scdash.fields._phoenix import hill_sums
+from scdash.fields._support import Support
+
+
+@final
+@dataclass(frozen=True)
+class SparsePhoenix(VectorField):
+    r"""`Phoenix(encoder="genes")` for networks of which only the listed edges may differ from zero.
+
+        dx/dt = relu(v) * (U phi_S(x) + bias - x)
+
+    `U_sums` is (models, 1, edges): one row, so that sparsity methods rank edges as they rank a matrix. Edge e acts
+    from gene `regulators[e]` on gene `targets[e]`; edges are sorted by target. States are (models, batch, genes) in
+    arbitrary units near [0, 1].
+    """
+
+    name: ClassVar[str] = "phoenix_sparse"
+    n_genes: int
+    targets: tuple[int, ...]
+    regulators: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("targets", "regulators"):
+            object.__setattr__(self, name, tuple(int(gene) for gene in getattr(self, name)))
+        target, regulator = np.asarray(self.targets, np.int64), np.asarray(self.regulators, np.int64)
+        if target.shape != regulator.shape or np.any(np.diff(target * self.n_genes + regulator) <= 0):
+            raise ValueError("targets and regulators must list every edge once, sorted by target, then regulator.")
+        both = np.concatenate([target, regulator])
+        if len(both) and (both.min() < 0 or both.max() >= self.n_genes):
+            raise ValueError(f"targets and regulators must be gene indices from 0 to {self.n_genes - 1}.")
+
+    def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
+        """Draw small uniform effects, the middle of the data's range as bias, uniform rates."""
+        shape, n = (n_models, 1, len(self.targets)), self.n_genes
+        drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
+        params = {"U_sums": (2 * drawn - 1) / n, "bias": torch.full((n_models, n), 0.5, dtype=torch.float64)}
+        params["v"] = torch.rand(n_models, n, generator=generator, dtype=torch.float64)
+        return {name: value.to(dtype) for name, value in params.items()}
+
+    @cached_property
+    def _layout(self) -> tuple[np.ndarray, Support]:
+        """Return the genes that regulate, and the support over all genes and these."""
+        genes, place = np.unique(np.asarray(self.regulators, np.int64), return_inverse=True)
+        target = np.asarray(self.targets, np.int64)
+        return genes.astype(np.int32), Support.of(target, place, (self.n_genes, len(genes)))
+
+    @cached_property
+    def _index(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(self.targets, dtype=torch.long), torch.tensor(self.regulators, dtype=torch.long)
+
+    def bind(self, params: Mapping[str, Tensor]) -> Velocity:
+        """Return x -> dx/dt, (models, batch, genes)."""
+        rate = params["v"].relu()
+        if rate.device.type != "cpu":
+            return self._bind_anywhere(params, rate)
+        genes, support = self._layout
+        models = []
+        for model in range(len(rate)):
+            values = params["U_sums"][model, 0]
+            forward, back = support.bind(values)
+            offset, own = params["bias"][model][:, None], rate[model][:, None]
+            models.append((values, offset, own, (genes, support, forward, back)))
+
+        def velocity(x: Tensor) -> Tensor:
+            found = [
+                _Genes.apply(state.mT.contiguous(), *one).mT  # type: ignore[no-untyped-call]
+                for state, one in zip(x, models, strict=True)
+            ]
+            return found[0][None] if len(found) == 1 else torch.stack(found)
+
+        return velocity
+
+    def _bind_anywhere(self, params: Mapping[str, Tensor], rate: Tensor) -> Velocity:
+        target, regulator = (index.to(rate.device) for index in self._index)
+
+        def velocity(x: Tensor) -> Tensor:
+            part = hill_sums(x)[..., regulator] * params["U_sums"]
+            production = (params["bias"][:, None] - x).index_add(2, target, part)
+            return rate[:, None] * production
+
+        return velocity
+
+    def paths(self) -> tuple[RegulatoryPath, ...]:
+        """Return the additive effects, edge by edge."""
+
+        def importance(p: Mapping[str, Tensor]) -> Tensor:
+            return p["U_sums"].abs() * p["v"].relu()[:, None, self._index[0].to(p["v"].device)]
+
+        layer = Layer("U_sums", importance, lambda p: p["U_sums"])
+        return (RegulatoryPath("sums", (layer,), entries=self._index),)
+
+    def learning_rates(self) -> dict[str, float]:
+        """Return the factor 5 of the gene multipliers v, as `Phoenix` has it."""
+        return {"v": 5.0}
+
+    def rates(self, params: Mapping[str, Tensor]) -> Tensor:
+        """Return relu(v), (models, genes)."""
+        return params["v"].relu()
+
+    def lift(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Lay states out gene by gene."""
+        return batch_last(x)
+
+    def to_matrices(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ONE model's arrays (no leading axis) with U as CSR (target, regulator), for storage."""
+        values = np.asarray(params["U_sums"])[0]
+        matrix = csr_array((values, (self.targets, self.regulators)), shape=(self.n_genes, self.n_genes))
+        return {**params, "U_sums": matrix}
+
+    def from_matrices(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Undo `to_matrices`."""
+        values = np.asarray(csr_array(params["U_sums"])[self.targets, self.regulators])
+        return {**params, "U_sums": values.reshape(1, -1)}
+
+
+class _Genes(torch.autograd.Function):
+    """dx/dt = rate * (bias + U phi_S(x) - x), states as (genes, batch)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor, rate: Tensor, bound: Any) -> Tensor:
+        genes, _, forward, _ = bound
+        x = x.detach()
+        phi = x.new_empty(len(genes), x.shape[1])
+        kernels().hill(x.numpy(), genes, phi.numpy())
+        net: Tensor = forward(phi).add_(bias).sub_(x)
+        ctx.save_for_backward(phi, net, rate)
+        ctx.bound = bound
+        return net * rate
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        phi, net, rate = ctx.saved_tensors
+        genes, support, _, back = ctx.bound
+        gradient = gradient.contiguous()
+        scaled = gradient * rate
+        of_rate = (gradient * net).sum(1, keepdim=True)
+        of_values = support.forward.sampled(scaled, phi)
+        through = back(scaled)
+        of_bias = scaled.sum(1, keepdim=True)
+        of_x = scaled.neg_()
+        none = torch.zeros_like(phi)
+        kernels().add_hill_gradient(phi.numpy(), through.numpy(), none.numpy(), genes, of_x.numpy())
+        return of_x, of_values, of_bias, of_rate, None
