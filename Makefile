@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint types layers docs check benchmarks clean
+.PHONY: demo test test-matrix reliability lint types layers docs check package audit coverage clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py --out demo
@@ -42,6 +42,30 @@ docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 check: test lint types layers docs
+
+# Both generations of the ecosystem with our own warnings as errors. The newest torch is several GB: not part of .ci/run.
+test-matrix: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow and not gpu" tests
+	bash .ci/matrix
+
+# Faults, hostile files and hypothesis at length; docs/reliability.md keeps what it prints.
+reliability: $(VENV)/.test
+	SCDASH_EXAMPLES=200 $(BIN)/python -m pytest -q -rA -s tests/public/test_variants.py tests/reliability
+
+coverage: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term-missing:skip-covered tests
+
+package: $(VENV)/.package
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+
+audit: $(VENV)/.package
+	$(BIN)/python -m pip_audit --skip-editable
+
+$(VENV)/.package: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group package
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo docs/_build .mypy_cache .ruff_cache .pytest_cache

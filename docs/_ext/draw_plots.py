@@ -79,28 +79,23 @@ def benchmark() -> pd.DataFrame:
     )
 
 
-def lambda_grid(adata: Any) -> pd.DataFrame:
+def lambda_grid() -> pd.DataFrame:
     """Return a cross-validated grid of prior weights."""
     course = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=40, rng=0)
     return scdash.tl.cross_validate(
         course, prior=course.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split",
-        encoder="modules", n_hidden=8, start="random", max_epochs=20, n_folds=3,
+        encoder="modules", n_hidden=8, start="random", max_epochs=12, n_folds=3,
         grid=[(a, b) for a in (0.05, 0.5) for b in (0.05, 0.5, 0.95)], progress=False,
     )  # fmt: skip
 
 
 def sparsity_path() -> pd.DataFrame:
     """Return held-out loss and sparsity along a path of penalties."""
-    course = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=40, rng=0)
-    rows = []
-    for lam in (0.001, 0.01, 0.1, 1.0):
-        scdash.tl.fit_dynamics(
-            course, "mlp", sparsity="group_lasso", lambdas=lam, start="random", max_epochs=25,
-            time_key="time", trajectory_key="trajectory", split_key="split", progress=False,
-        )  # fmt: skip
-        last = scdash.get.history(course).iloc[-1]
-        rows.append((lam, last["train_loss"], last["validation_loss"], last["sparsity"]))
-    return pd.DataFrame(rows, columns=["lambda", "train_loss", "validation_loss", "weight_sparsity"])
+    course = scdash.simulate.grn_dynamics(n_genes=24, n_trajectories=30, rng=0)
+    return scdash.tl.sparsity_path(
+        course, sparsity="l0", lambdas=[1e-4, 1e-3, 1e-2, 1e-1], max_epochs=25,
+        time_key="time", trajectory_key="trajectory", split_key="split", progress=False,
+    )  # fmt: skip
 
 
 def main(folder: Path) -> None:
@@ -122,7 +117,7 @@ def figures() -> dict[str, Callable[[], Any]]:
     muscle = ["MYOG", "MEF2C", "MYH3", "CDK1"]
     held = {"show": False, "return_fig": True}
     regimes = [str(label) for label in knock.uns["dynamics"]["screen"]["regimes"] if str(label) != "control"][:6]
-    table = lambda_grid(fit)
+    table = lambda_grid()
     return {
         "benchmark": lambda: pl.benchmark(benchmark(), **held),
         "coregulation": lambda: pl.coregulation(fit, n_top=40, **held),

@@ -60,7 +60,7 @@ def test_the_prior_is_signed_cited_and_usable():
     assert 60 <= len(prior) <= 150
     assert list(prior)[:3] == ["source", "target", "weight"] and set(prior["weight"]) == {-1.0, 1.0}
     assert not prior.duplicated(["source", "target"]).any() and (prior["source"] != prior["target"]).all()
-    assert prior["reference"].str.contains(r"(?:19|20)\d\d .+\d+:e?\d+").all()  # year, journal, volume:page
+    assert prior["reference"].str.fullmatch(r"[A-Z].+ (?:19|20)\d\d [A-Z][A-Za-z ]+(?: \(.+ site\))?").all()
     assert set(prior["source"]) | set(prior["target"]) <= set(adata.var_names)
     scdash.pp.align_prior(adata, prior)
     assert adata.varp["prior"].nnz == len(prior)

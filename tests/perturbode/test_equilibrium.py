@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 from scdash._data._screen import parse_screen
 from scdash._errors import NonFiniteError
 from scdash.matching._equilibria import build_problem, solve_problem
-from scdash.matching._equilibrium_fit import (
-    Settings,
-    fit_equilibrium,
-    hub_penalty,
-    solve,
-    to_equations,
-)
+from scdash.matching._equilibrium_fit import fit_equilibrium
+from scdash.matching._equilibrium_path import Settings, hub_penalty, solve, to_equations
 from scdash.matching._held_out import (
     Equilibrium,
     fill_unseen,

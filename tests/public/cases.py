@@ -120,9 +120,10 @@ WRITING: dict[str, Case] = {
     "pp.select_by_dropout": Case(raw_pairs, arguments={"n_top_genes": 5}),
     "tl.fit_dynamics": Case(course, arguments=COURSE | {"prior": prior, "max_epochs": 0}),
     "tl.fit_perturbode": Case(screen),
+    "tl.screen_baseline": Case(screen),
     "tl.coregulation": Case(fitted),
     "tl.network_stats": Case(fitted, arguments={"n_random": 3}),
-    "tl.gene_influence": Case(fitted, arguments={"n_starts": 3, "progress": False}),
+    "tl.gene_influence": Case(fitted, arguments={"n_starts": 4, "progress": False}),
     "tl.pathways": Case(fitted, (SETS,), {"min_size": 2, "n_permutations": 20}),
     "tl.perturbation_scores": Case(fitted, arguments={"genes": [str(prior["source"].iloc[0])]}),
     "tl.perturbation_shift": Case(fitted, (str(prior["source"].iloc[0]),)),
@@ -140,6 +141,7 @@ RETURNING: dict[str, Case] = {
         arguments={name: COURSE[name] for name in ("time_key", "trajectory_key", "split_key", "progress")}
         | {"prior": prior, "n_folds": 2, "grid": [0.1, 0.9], "max_epochs": 6, "start": "random"},
     ),
+    "tl.sparsity_path": Case(course, arguments=COURSE | {"sparsity": "l0", "lambdas": [1e-3, 1e-2], "max_epochs": 4}),
     "tl.cross_validate_sbnn": Case(paired, arguments=SHORT | {"n_features": 4, "folds": 2}),
     "tl.stability": Case(paired, arguments=SHORT | {"n_features": 4, "n_repeats": 2}),
     "tl.predict": Case(fitted),
@@ -157,6 +159,7 @@ RETURNING: dict[str, Case] = {
     "get.selected_genes": Case(sbnn),
 }
 # Read what `cross_validate_sbnn` and `stability` keep: their tables are those of the round trips of these two.
+KEEPING = {"tl.sparsity_path", "tl.cross_validate_sbnn", "tl.stability"}
 AFTER = {"get.feature_scores": "tl.cross_validate_sbnn", "get.gene_selection": "tl.stability"}
 
 

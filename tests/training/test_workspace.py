@@ -8,7 +8,7 @@ import torch
 
 from scdash.fields import Phoenix, _compact
 from scdash.sparsity import GeometricSchedule, as_sparsity
-from scdash.training import Examples, Problem, TrainConfig, fingerprint, start_state, train
+from scdash.training import Examples, Problem, TrainConfig, _loop, fingerprint, run_epoch, start_state, train
 
 SCHEDULE = GeometricSchedule(first=0.7, first_epoch=2, then=0.2, every=3)
 
@@ -64,3 +64,34 @@ def test_methods_that_see_whole_matrices_stay_dense(
     with caplog.at_level(logging.INFO, "scdash"):
         run(problem, 0, monkeypatch)
     assert "sparse products" not in caplog.text
+
+
+def test_models_that_have_stopped_are_left_out_and_the_others_train_on_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = make_problem()
+    sizes = []
+    product = torch.baddbmm
+    monkeypatch.setattr(torch, "baddbmm", lambda base, x, w, **how: sizes.append(len(x)) or product(base, x, w, **how))
+    params = problem.field.init(3, torch.Generator().manual_seed(1))
+    plain = train(problem, start_state(problem, params), progress=False)
+    assert set(sizes) == {3}
+    stopped = start_state(problem, params)
+    for _ in range(4):
+        run_epoch(problem, stopped)
+    monkeypatch.setattr(_loop, "_active", lambda problem, state: torch.tensor([True, False, True]))
+    before = {name: value[1].clone() for name, value in stopped.params.items()}
+    sizes.clear()
+    for _ in range(4, 9):
+        run_epoch(problem, stopped)
+    assert set(sizes) == {2}
+    last = stopped.history[-1]
+    assert last["epoch"] == 8 and last["model"] == 2
+    assert not any(row["epoch"] > 3 and row["model"] == 1 for row in stopped.history)
+    for name, value in stopped.params.items():
+        expected = before[name] * stopped.masks[name][1] if name in stopped.masks else before[name]
+        assert torch.equal(value[1], expected)
+    for model in (0, 2):
+        assert stopped.best_epoch[model] == plain.best_epoch[model]
+        for name, value in plain.params.items():
+            torch.testing.assert_close((stopped.best_params[name])[model], value[model])

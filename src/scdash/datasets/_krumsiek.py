@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -164,14 +164,24 @@ def integrate(
 def _cube(target: str) -> Cube:
     """Return the genes of a rule, its truth table (2,) * genes, and the half-activation of each."""
     rule = RULES[target]
-    genes = list(dict.fromkeys(node.id for node in ast.walk(ast.parse(rule)) if isinstance(node, ast.Name)))
+    tree = ast.parse(rule, mode="eval").body
+    genes = list(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)))
     table = np.zeros((2,) * len(genes))
-    code = compile(rule, "<rule>", "eval")
     for corner in np.ndindex(*table.shape):
-        values: dict[str, Any] = {gene: bool(bit) for gene, bit in zip(genes, corner, strict=True)}
-        table[corner] = float(eval(code, {"__builtins__": {}}, values))  # our own rules, above
+        table[corner] = float(_holds(tree, {gene: bool(bit) for gene, bit in zip(genes, corner, strict=True)}))
     half = np.array([0.1 / _STRENGTH.get((gene, target), 1.0) for gene in genes])
     return [list(RULES).index(gene) for gene in genes], table, half
+
+
+def _holds(node: ast.expr, values: dict[str, bool]) -> bool:
+    """Return whether a Boolean rule holds: names, `not`, `and`, `or`."""
+    if isinstance(node, ast.Name):
+        return values[node.id]
+    if isinstance(node, ast.UnaryOp):
+        return not _holds(node.operand, values)
+    assert isinstance(node, ast.BoolOp)
+    combine = all if isinstance(node.op, ast.And) else any
+    return combine(_holds(part, values) for part in node.values)
 
 
 def _production(x: NDArray[np.float64], cubes: list[Cube]) -> NDArray[np.float64]:

@@ -58,7 +58,7 @@ def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "st
         raise ValueError(f"noise must not be negative, found {noise}.")
     path = _folder(folder)
     rng = as_generator(rng)
-    stored = np.load(path / "trajectories.npz")
+    stored = np.load(path / "trajectories.npz", allow_pickle=False)
     states = np.concatenate([stored["x_train"].astype(np.float64), stored["x_test"]])
     split = np.zeros(len(states), np.int8)
     split[list(_VALIDATION)] = 1

@@ -52,7 +52,7 @@ def gather_evidence(
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
     lagged = None if problem.halves is None else lagged_scores(problem.halves, problem.regulators)
-    if lagged is not None:
+    if lagged is not None and matched and isinstance(field, Phoenix) and field.encoder == "genes":
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency, stability = lagged.frequency, lagged.frequency
     edges, report = posterior_score(

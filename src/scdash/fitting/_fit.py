@@ -25,6 +25,7 @@ from scdash.fitting._predictors import (
     pair_errors,
     rollout_errors,
     stretch,
+    trajectory_table,
 )
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._report import report_text
@@ -55,6 +56,7 @@ class DynamicsFit:
     fitted: Floats  # (rows, genes), scaled units: every state predicted from the start of its trajectory
     report: str
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # cells only
+    held_out: pd.DataFrame | None = None  # cells only: errors of every held-out trajectory
     slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -168,7 +170,8 @@ def _assemble(
     predict = models.predictor(kept, plan.config.steps)
     others = _others(problem, options, models, matched, polished=polished)
     # re-drawn cells are for learning: errors are those of the trajectories as observed
-    controls = control_table(problem.series.originals(), {field.name: predict} | others, ahead=options.cells)
+    series, everyone = problem.series.originals(), {field.name: predict} | others
+    controls = control_table(series, everyone, ahead=options.cells)
     judged = options.cells and options.controls
     verdict = judge(controls, data_figures(problem, evidence.lagged)) if judged else None
     metrics = evidence.figures | _errors(controls)
@@ -202,9 +205,15 @@ def _assemble(
         controls=controls,
         fitted=fitted_states(problem.series, predict),
         report=report_text(
-            controls, metrics, evidence.report, polished=polished, verdict=verdict, interrupted=trained.interrupted
+            controls,
+            metrics,
+            evidence.report,
+            polished=polished,
+            interrupted=trained.interrupted,
+            verdict=verdict,
         ),
         verdict={} if verdict is None else verdict.as_dict(),
+        held_out=trajectory_table(series, everyone) if options.cells else None,
         slope=models.slope,
         settings=settings,
     )

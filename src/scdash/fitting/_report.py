@@ -18,8 +18,8 @@ def report_text(
     prior: Mapping[str, Any],
     *,
     polished: bool | None,
-    verdict: Verdict | None = None,
     interrupted: bool = False,
+    verdict: Verdict | None = None,
 ) -> str:
     """Put a fit into words.
 
@@ -33,10 +33,10 @@ def report_text(
         What became of the prior: `kept`, `doubted`, `added`, `evidence_auc`.
     polished
         Whether training as an ODE was kept over the matched start; None if there was no matched start.
-    verdict
-        What the controls say about the network (cells).
     interrupted
         Whether training was ended from the keyboard.
+    verdict
+        What the controls say about the network (cells).
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
@@ -45,13 +45,13 @@ def report_text(
         f"Sparsity {metrics['sparsity']:.1%}; {int(metrics['edges'])} edges; {int(metrics['genes_without_inputs'])} of "
         f"{int(metrics['genes'])} genes have no input."
     )
+    if interrupted:
+        lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
     if metrics.get("effects_listed", 1.0) < 0.999:
         lines.append(
             f"The network is too dense to be listed whole: the strongest regulators of every target are, which carry "
             f"{metrics['effects_listed']:.0%} of the effects."
         )
-    if interrupted:
-        lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
     if polished is not None and metrics["epochs"] > 0:
         kept = (
             "kept: held-out error fell by more than its noise" if polished else "not kept: no clear gain over matching"

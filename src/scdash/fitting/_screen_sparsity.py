@@ -1,13 +1,16 @@
 """What prunes a network that is trained on a screen, from the same arguments as for dynamics over time."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
+import numpy as np
 import scipy.sparse as sp
 
 from scdash._logging import logger
 from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._strategy import build_sparsity
+from scdash.networks import plain
 from scdash.sparsity import GeometricSchedule, Prior, Sparsity, as_sparsity
 from scdash.training import TrainConfig
 
@@ -50,6 +53,32 @@ class ScreenSparsity:
         if prior is None and method.name == "bio":
             raise ValueError("sparsity='bio' prunes by the prior alone: pass `prior`, or use sparsity='imp'.")
         return method, None if prior is None else Prior(abs(prior).T.tocsr(), missing=self.missing)
+
+    def config(self) -> dict[str, Any]:
+        """Return JSON-like settings for `from_config`; a `Sparsity` object is known by its name and options alone."""
+        own = {} if isinstance(self.sparsity, str) else {k: v for k, v in self.sparsity.config().items() if k != "name"}
+        return {
+            "sparsity": self.name,
+            "lambdas": self.lambdas if self.lambdas is None else [float(v) for v in np.atleast_1d(self.lambdas)],
+            "scale": self.scale,
+            "missing": self.missing,
+            "schedule": None if self.schedule is None else asdict(self.schedule),
+            "options": dict(self.options) | own,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Rebuild from `config()`, also after h5ad."""
+        found = plain(config)
+        lambdas, schedule = found["lambdas"], found["schedule"]
+        return cls(
+            found["sparsity"],
+            None if lambdas is None else tuple(lambdas),
+            found["scale"],
+            found["missing"],
+            None if schedule is None else GeometricSchedule(**schedule),
+            found["options"],
+        )
 
     @property
     def name(self) -> str:

@@ -24,7 +24,9 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     Table with `source`, `target` (gene names), `weight` (signed effect of the fitted network, 0 where only the prior
     has the edge), `contribution` (share of the target's summed absolute effects), `in_prior`, `selection_frequency`
     (share of half-samples that select the edge, NaN where none were drawn), `stability` (its contribution, averaged over
-    half-samples) and `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), sorted by `score`.
+    half-samples) and `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), sorted by `score` Of
+    screens: also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
+    (simulated change of the target when the source alone is perturbed).
 
     Raises
     ------
@@ -84,6 +86,7 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, for cells, a dict: `supports_network`
     (whether the model beats the best model without a network AND every set of random regulators on whole held-out
     stretches), `text`, `best_without_network` (its name) and `figures`. It is empty where there were no controls.
+    `uns[key]["held_out"]` has the errors of every held-out trajectory.
 
     Raises
     ------

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash.networks import module_from_entry
@@ -35,6 +37,8 @@ def model(adata: Any, *, key: str | None = None, replicate: int | None = None) -
     ------
     NotFittedError
         If no fit is stored under `key`.
+    ValueError
+        If what is stored there is no readable fit.
 
     Examples
     --------
@@ -45,10 +49,25 @@ def model(adata: Any, *, key: str | None = None, replicate: int | None = None) -
         from scdash.get._sbnn import model_from_mudata
 
         return model_from_mudata(adata, key=key or "sbnn")
-    entry = require_fit(adata.uns, key or "dynamics")
+    key = key or "dynamics"
+    entry = require_fit(adata.uns, key)
     if replicate is None:
-        return module_from_entry(entry)
+        return _rebuilt(entry, None, key)
     replicates: dict[str, Any] = entry.get("replicates") or {}  # type: ignore[assignment]
     if str(replicate) not in replicates:
         raise unknown("replicate", str(replicate), replicates)
-    return module_from_entry(entry, replicates[str(replicate)])
+    return _rebuilt(entry, replicates[str(replicate)], key)
+
+
+def _rebuilt(entry: Any, weights: Any, key: str) -> "DynamicsModel":
+    """Return the module after one evaluation, so that a file that was damaged or changed is named here, not later."""
+    try:
+        module = module_from_entry(entry, weights)
+        with torch.no_grad():
+            module(0.0, torch.zeros(1, len(module.genes), dtype=module.minimum.dtype))
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"adata.uns[{key!r}] holds no readable fit: it was changed or damaged ({type(error).__name__}: {error}). "
+            f"Read the file again, or fit again with key_added={key!r}."
+        ) from error
+    return module

@@ -7,23 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash.matching._equilibria import TRUSTS, Problem, build_problem, solve_problem
+from scdash._logging import progress_bar
+from scdash.matching._equilibria import TRUSTS, build_problem, solve_problem
+from scdash.matching._equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
 from scdash.matching._held_out import Equilibrium, intervention_effects, mean_of_others
 from scdash.matching._regimes import Floats, RegimeStatistics
-
-LAMBDAS: tuple[float, ...] = tuple(float(v) for v in np.geomspace(0.3, 0.005, 12))
-MCP = 6.0  # concavity gamma; 3 and 6 did not differ on held-out regimes
-
-
-@dataclass(frozen=True)
-class Settings:
-    """One way to fit: trust in within-regime covariation, sign constraint, hub-aware penalty, concavity of the MCP."""
-
-    trust: float = 0.1
-    nonnegative: bool = False
-    hubs: bool = False
-    mcp: float | None = None
-    lambdas: tuple[float, ...] = LAMBDAS
 
 
 @dataclass(frozen=True)
@@ -37,67 +25,6 @@ class EquilibriumFit:
     standardised: Floats  # (regulator, target), coefficients at `lam` in SDs of target per SD of regulator feature
     frequency: Floats  # (regulator, target), fraction of the path on which the edge is present
     cv: pd.DataFrame = field(repr=False)  # held-out error of every setting and lambda
-
-
-def to_equations(standardised: Floats, problem: Problem) -> tuple[Floats, Floats]:
-    """Return weights (regulator, target) in the units of the states, and the constants of all genes."""
-    finite = np.isfinite(problem.scale_f)[:, None] & np.isfinite(problem.scale_y)
-    ratio = np.where(np.isfinite(problem.scale_y), problem.scale_y, 0)[None, :] / problem.scale_f[:, None]
-    weights: Floats = np.where(finite, standardised * ratio, 0.0)
-    constant: Floats = problem.mean_y - np.einsum("tp,pt->t", problem.mean_f, weights)
-    return weights, constant
-
-
-def hub_penalty(score: Floats) -> Floats:
-    """Return factors of lambda (p, targets) from how many targets each regulator has: log-odds of an edge.
-
-    A penalty on an edge is minus its prior log-odds. With pi_j the rate at which regulator j has targets, shrunken
-    towards the overall rate pi_0 by one pseudo-target, the factor is log((1 - pi_j)/pi_j) / log((1 - pi_0)/pi_0).
-    The number of regulators of a target is counted as the participation number of its scores.
-    """
-    size = np.abs(score)
-    total = size.sum(axis=0)
-    share = size / np.maximum(total, 1e-300)
-    number = np.where(total > 0, 1 / np.maximum((share**2).sum(axis=0), 1e-300), 0.0)
-    degree = (share * number).sum(axis=1)
-    p = len(degree)
-    overall = min(max(degree.sum() / (p * max(p - 1, 1)), 1 / (p * p)), 0.4)
-    rate = np.minimum((degree + 1) / (p - 1 + 1 / overall), 0.45)
-    factor = np.log((1 - rate) / rate) / np.log((1 - overall) / overall)
-    return np.repeat(factor[:, None], size.shape[1], axis=1)
-
-
-def hub_factors(
-    problem: Problem, settings: Settings, penalty: Floats | None, allowed: NDArray[np.bool_] | None
-) -> Floats | None:
-    """Return the factors of lambda: the given ones, times those of hubs found by a first path without them."""
-    if not settings.hubs:
-        return penalty
-    coarse = settings.lambdas[::2]
-    first = solve_problem(problem, coarse, nonnegative=settings.nonnegative, penalty=penalty, allowed=allowed)
-    return hub_penalty(first.sum(axis=0)) * (1 if penalty is None else penalty)
-
-
-def solve(
-    stats: RegimeStatistics,
-    used: NDArray[np.bool_],
-    settings: Settings,
-    *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-) -> tuple[Problem, Floats]:
-    """Return the Gram form over the `used` regimes and the standardised path (lambdas, regulator, target)."""
-    problem = build_problem(stats, used, settings.trust)
-    factors = hub_factors(problem, settings, penalty, allowed)
-    path = solve_problem(
-        problem,
-        settings.lambdas,
-        nonnegative=settings.nonnegative,
-        penalty=factors,
-        allowed=allowed,
-        mcp=settings.mcp,
-    )
-    return problem, path
 
 
 def held_out_errors(
@@ -163,6 +90,7 @@ def fit_equilibrium(
     refine: bool = True,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    progress: bool | None = None,
 ) -> EquilibriumFit:
     """Fit the network of a screen; every choice minimises the error of held-out regimes.
 
@@ -186,6 +114,8 @@ def fit_equilibrium(
         Factor of lambda for every edge (regulator, target), e.g. 1/20 for edges of a trusted prior.
     allowed
         Edges that may exist (regulator, target).
+    progress
+        Show a bar of the settings tried; None: if it takes over two seconds.
     """
     levels = tuple(float(v) for v in lambdas)
     if stats.fold.max() < 1:  # too few regimes to hold any out: the default that held up elsewhere
@@ -198,18 +128,20 @@ def fit_equilibrium(
     def error(settings: Settings) -> float:
         if settings not in tried:
             tried[settings], reference[0] = held_out_errors(stats, settings, penalty=penalty, allowed=allowed)
+            bar.update()
         return float(tried[settings].min())
 
-    nonnegative = signs[0]
-    trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
-    nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))
-    if refine:
-        lasso = Settings(trust, nonnegative, lambdas=levels)
-        error(replace(lasso, hubs=True))
-        # What the MCP does not shrink needs no small lambda: its best one is never below the lasso's.
-        shorter = levels[: int(tried[lasso].argmin()) + 1]
-        for hubs in (False, True):
-            error(replace(lasso, hubs=hubs, mcp=MCP, lambdas=shorter))
+    with progress_bar(len(trusts) + len(signs) + 2 * refine, "matching", progress=progress) as bar:
+        nonnegative = signs[0]
+        trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
+        nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))
+        if refine:
+            lasso = Settings(trust, nonnegative, lambdas=levels)
+            error(replace(lasso, hubs=True))
+            # What the MCP does not shrink needs no small lambda: its best one is never below the lasso's.
+            shorter = levels[: int(tried[lasso].argmin()) + 1]
+            for hubs in (False, True):
+                error(replace(lasso, hubs=hubs, mcp=MCP, lambdas=shorter))
     chosen = min(tried, key=error)
     ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
     at = int(tried[chosen].argmin())

@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from scdash._data._screen import Screen
-from scdash.matching._equilibrium_fit import Settings, solve
+from scdash.matching._equilibrium_path import Settings, solve
 from scdash.matching._regimes import Floats, RegimeStatistics, regime_statistics
 
 

@@ -12,7 +12,7 @@ from scdash.networks._effects import (
     strongest_effects,
     weight_sparsity,
 )
-from scdash.networks._module import DynamicsModel, module_from_entry, pack, unpack
+from scdash.networks._module import DynamicsModel, module_from_entry, pack, plain, unpack
 from scdash.networks._posterior import HiddenEvidence, evidence_auc, posterior_score
 from scdash.networks._rollout import rollout
 
@@ -26,6 +26,7 @@ __all__ = [
     "model_sparsity",
     "module_from_entry",
     "pack",
+    "plain",
     "relative_contribution",
     "posterior_score",
     "rollout",

@@ -80,7 +80,7 @@ def unpack(weights: Mapping[str, Any]) -> dict[str, Tensor]:
 def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> DynamicsModel:
     """Rebuild the module from an `uns` entry written by `tl.fit_dynamics`; `weights` default to the main model's."""
     params = entry["params"]
-    field = FIELDS[str(params["field"])].from_config(_plain(params["field_config"]))
+    field = FIELDS[str(params["field"])].from_config(plain(params["field_config"]))
     return DynamicsModel(
         field,
         unpack(entry["weights"] if weights is None else weights),
@@ -90,8 +90,8 @@ def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | Non
     )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn what h5ad and zarr return (arrays, numpy scalars) back into lists and Python numbers."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

@@ -56,7 +56,7 @@ def modules(
 
     Returns
     -------
-    None, or the copy. Written: `uns[f"{key}_modules"]`: `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
+    None, or the copy. Written: `uns[f"{key}_modules"]`, `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
     `weight`) and `enrichment` (DataFrame `module`, `role`, `term`, `overlap`, `size`, `p`, `genes`, `fdr`; empty without
     `gene_sets`).
 

@@ -167,7 +167,13 @@ def fit_perturbode(
         generator = np.random.default_rng(seed)
         stats = screen_statistics(inputs, n_folds, generator)
         found = WAYS[fit](inputs, stats, options, generator)
-        asked = request.params() | {"fit": fit, "sparsity": pruning.name, "n_folds": n_folds, "rng": seed}
+        asked = request.params() | {
+            "fit": fit,
+            "sparsity": pruning.name,
+            "pruning": pruning.config(),
+            "n_folds": n_folds,
+            "rng": seed,
+        }
         added += store_screen(adata, inputs, stats, found, asked, key_added)
     return adata if copy else None
 

@@ -1,5 +1,6 @@
 """How often the edges of a fitted screen are selected when its cells or regimes are drawn again."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash._logging import logger, step
 from scdash._random import RNG, as_generator
-from scdash.matching._equilibrium_fit import Settings
+from scdash.fitting._screen_sparsity import ScreenSparsity
+from scdash.matching._equilibrium_path import Settings
 from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.matching._screen_stability import (
     Selection,
@@ -22,6 +24,7 @@ from scdash.matching._screen_stability import (
     half_of_regimes,
     regime_selections,
 )
+from scdash.networks import plain
 from scdash.tl._perturbode import screen_statistics
 from scdash.tl._screen_fits import (
     ScreenOptions,
@@ -137,12 +140,8 @@ def _transport(
     """Train again on resampled cells, or on half the regimes, each time from other random weights."""
     params = entry["params"]
     names = TransportConfig.__dataclass_fields__
-    training = {name: _plain(params[name]) for name in names if name in params}
-    options = ScreenOptions(training=training, progress=False)
-    if str(params["sparsity"]) not in ("dash", "none"):
-        raise ValueError(
-            f"sparsity={params['sparsity']!r}: refits of transport know 'dash' and 'none' alone; fit again with one of them."
-        )
+    training = {name: plain(params[name]) for name in names if name in params}
+    options = ScreenOptions(ScreenSparsity.from_config(params["pruning"]), training=training, progress=False)
     x = dense32(inputs.values)
     draws = []
     for seed in rng.spawn(n):
@@ -166,16 +165,10 @@ def _train_again(
     stats: RegimeStatistics,
     rng: np.random.Generator,
 ) -> Selection:
-    from dataclasses import replace
-
     weights = transport_network(train_transport(x[rows], replace(inputs, screen=screen), options, rng))
     score = in_sd_units(weights, stats)
     strongest = np.sort(np.abs(score[score != 0]))[-EDGES_A_GENE * len(score) :]
     return Selection((np.abs(score) >= strongest[0]) & (score != 0) if len(strongest) else score != 0, score)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _table(inputs: ScreenInputs, frequency: Floats, mean: Floats, sd: Floats) -> pd.DataFrame:
@@ -190,9 +183,10 @@ def _table(inputs: ScreenInputs, frequency: Floats, mean: Floats, sd: Floats) ->
 
 
 def _report(edges: pd.DataFrame, table: pd.DataFrame, n: int) -> str:
-    own = edges.loc[edges["weight"] != 0, "selection_frequency"]
+    genes = len(set(edges["target"]))
+    own = edges.loc[edges["weight"] != 0, "selection_frequency"].iloc[: EDGES_A_GENE * genes]  # strongest first
     return (
         f"{int((table['frequency'] >= OFTEN).sum())} edges were selected in at least {OFTEN:.0%} of {n} refits; of the "
-        f"network's own {len(own)} edges {float((own >= OFTEN).mean()) if len(own) else 0:.0%} were, their median "
+        f"network's own {len(own)} strongest edges {float((own >= OFTEN).mean()) if len(own) else 0:.0%} were, their median "
         f"frequency is {float(own.median()) if len(own) else 0:.2f}."
     )

@@ -112,10 +112,10 @@ def _sensitivity(fit: ScreenFit, stats: RegimeStatistics) -> Floats:
 
 
 def _total_effects(predictor: Predictor, stats: RegimeStatistics) -> Floats:
-    """Return the change of the column when the row is perturbed alone, as in the last regime of the screen."""
-    d = len(stats.centre)
+    """Return the change of the column when the row is perturbed alone, by the most frequent kind of the screen."""
+    d, kinds = len(stats.centre), stats.screen.kinds[1:]
     alone = np.eye(d, dtype=bool)
-    change = predictor.changes(alone, (stats.screen.kinds[-1],) * d)
+    change = predictor.changes(alone, (max(sorted(set(kinds)), key=kinds.count),) * d)
     return np.where(alone | (np.abs(change) < FELT * stats.within_sd), 0.0, change)
 
 

@@ -1,5 +1,6 @@
 """`stability`: how far a selection can be trusted."""
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,5 +66,13 @@ def stability(data: Any, **options: Any) -> "pd.DataFrame":
 
         return stability_screen(data, **options)
     from scdash.tl._dynamics_stability import stability_dynamics
+    from scdash.tl._fit_dynamics import fit_dynamics
 
+    known = [name for function in (stability_dynamics, fit_dynamics) for name in signature(function).parameters]
+    foreign = [name for name in options if name not in known]
+    if foreign:
+        raise TypeError(
+            f"mdata must be a MuData, found AnnData. {', '.join(foreign)} belong to paired modalities, e.g. "
+            "mudata.MuData({'rna': adata, 'ephys': features}); edges of dynamics take the arguments of fit_dynamics."
+        )
     return stability_dynamics(data, **options)

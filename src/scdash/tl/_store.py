@@ -78,6 +78,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "metrics": fit.metrics,
         "controls": fit.controls,
         "verdict": fit.verdict,
+        **({} if fit.held_out is None else {"held_out": fit.held_out}),
         "edges": fit.edges,
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {

@@ -35,6 +35,13 @@ class Examples:
         start, times, targets = (part.to(device, dtype) for part in (self.start, self.times, self.targets))
         return Examples(start, times, targets, self.member)
 
+    def of_models(self, models: slice | Tensor) -> "Examples":
+        """Return the examples as some models of a stack see them."""
+        if self.member is None:
+            return self
+        part = models.cpu().numpy() if isinstance(models, Tensor) else models
+        return Examples(self.start, self.times, self.targets, self.member[part])
+
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return start (models, batch, genes), times (models, batch, steps + 1), targets (steps, models, batch, genes).
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ class Problem:
     prior: Prior | None = None
     adjacency: Tensor | None = None  # signed prior (target, regulator) for the prior loss, only if tau < 1
     seed: int = 0
+    first_model: int = 0  # number of this stack's first model in the whole of which it is a part
     returnable_from: int = 0  # first epoch whose model may be returned: never one from before the sparsity was reached
 
 
@@ -59,17 +61,32 @@ def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str,
     `params` may hold the method's own parameters (gates), as in a state that was trained before.
     """
     models = len(next(iter(params.values())))
-    generator = torch.Generator().manual_seed(problem.seed)
     device = next(iter(params.values())).device
-    extra = problem.sparsity.extra_parameters(problem.field, models, generator)
+    streams = [_stream(problem, model) for model in range(models)]
+    extra = _stacked([problem.sparsity.extra_parameters(problem.field, 1, stream) for stream in streams])
     drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
     every = params | drawn
     params = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in every.items()}
     full = problem.field.start_masks(params)
     full |= {name: full[name] & mask.to(device) for name, mask in (masks or {}).items()}
-    memory = {k: v.to(device) for k, v in problem.sparsity.start(problem.field, params, generator).items()}
+    memories = [
+        problem.sparsity.start(problem.field, {k: v[model : model + 1] for k, v in params.items()}, stream)
+        for model, stream in enumerate(streams)
+    ]
+    memory = {k: v.to(device) for k, v in _stacked(memories).items()}
     _apply(params, full)
     return TrainState.start(params, full, memory, problem.config.learning_rate)
+
+
+def _stream(problem: Problem, model: int) -> torch.Generator:
+    """Return a model's own random stream, so that parts of a stack start as the whole does."""
+    number = problem.first_model + model
+    seed = problem.seed if number == 0 else int(np.random.SeedSequence([problem.seed, number]).generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)
+
+
+def _stacked(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def train(
@@ -126,15 +143,19 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     active = _active(problem, state)
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
-    work = Workspace.of(problem.field, problem.sparsity, state)
+    work = Workspace.of(problem.field, problem.sparsity, state, active)
     for rows, weight in epoch_batches(problem.train, len(state.rate), config.batch_size, problem.seed, epoch):
-        losses.append(_train_batch(problem, state, work, rows, weight, active, generator))
-    trained = torch.stack(losses).mean(0)
+        losses.append(
+            _train_batch(problem, state, work, rows[work.models.cpu()], weight[work.models.cpu()], active, generator)
+        )
     evaluated = problem.sparsity.gate(work.field, work.params, None)
-    loss, error = evaluate_with_error(work.field, evaluated, problem.validation, config)
+    figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
+    trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
+    for found, value in zip((trained, loss, error), (torch.stack(losses).mean(0), *figures), strict=True):
+        found[work.models] = value
     work.write_back(state)
     gated = problem.sparsity.gate(problem.field, state.params, None)
-    _check_finite(problem, state, loss)
+    _check_finite(problem, state, loss, active)
     _keep_best(problem, state, loss, error, active)
     _lower_rates(config, state, loss)
     sparsity = zero_share(problem.field, gated)
@@ -163,6 +184,7 @@ def _train_batch(
     generator: torch.Generator,
 ) -> Tensor:
     config, device, field = problem.config, state.rate.device, work.field
+    rate, active = state.rate[work.models], active[work.models]
     leaves = {name: p.detach().requires_grad_() for name, p in work.params.items()}
     gated = problem.sparsity.gate(field, leaves, generator)
     start, times, targets = problem.train.batch(rows.to(device))
@@ -180,10 +202,10 @@ def _train_batch(
             used[name] = used[name] * mask
     state.step += 1
     factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
-    rates = {name: state.rate * factors.get(name, 1.0) * active for name in used}
+    rates = {name: rate * factors.get(name, 1.0) * active for name in used}
     before = {name: work.params[name].clone() for name in used} if not bool(active.all()) else None
     adam_step(work.params, used, work.moments, state.step, rates)
-    problem.sparsity.prox(field, work.params, state.rate)
+    problem.sparsity.prox(field, work.params, rate)
     if before is not None:  # a proximal step would go on shrinking models that have stopped
         for name, old in before.items():
             work.params[name][~active] = old[~active]
@@ -262,10 +284,11 @@ def _active(problem: Problem, state: TrainState) -> Tensor:
     return state.epoch - since <= problem.config.patience
 
 
-def _check_finite(problem: Problem, state: TrainState, loss: Tensor) -> None:
-    if bool(torch.isfinite(loss).all()):
+def _check_finite(problem: Problem, state: TrainState, loss: Tensor, active: Tensor) -> None:
+    failed = active & ~torch.isfinite(loss)
+    if not bool(failed.any()):
         return
-    model = int((~torch.isfinite(loss)).nonzero()[0])
+    model = int(failed.nonzero()[0])
     first = problem.validation.start[:1].expand(len(loss), -1, -1)
     velocity = problem.field.velocity(state.params, problem.field.lift(state.params, first))[model, 0]
     bad = (~torch.isfinite(velocity)).nonzero()

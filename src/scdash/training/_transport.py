@@ -223,7 +223,14 @@ def _copy(state: _State) -> tuple[Params, Params, Strengths]:
 
 def _finish(task: _Task, state: _State, screen: Screen, seconds: float, steps: int) -> TransportFit:
     epoch = seconds * max(1.0, (screen.n_regimes - 1) / task.config.regimes)
-    logger.info("    %d steps, %.3f s each; %.2f s an epoch of all %d regimes", steps, seconds, epoch, screen.n_regimes)
+    logger.info(
+        "    %d steps, %.3f s each; %.2f s an epoch of all %d perturbed regimes",
+        steps,
+        seconds,
+        epoch,
+        screen.n_regimes - 1,
+    )
+    # the mean loss goes on teaching the network after validation has settled; W2 overfits its few cells
     last = task.config.loss == "mean" or state.kept is None
     params, masks, strengths = _copy(state) if last or state.kept is None else state.kept
     params, masks = task.sparsity.finalise(task.field, params, masks)

@@ -1,7 +1,11 @@
-"""What an epoch works on: the whole parameters, or the weights that pruning has left where that is faster."""
+"""What an epoch works on: the whole parameters, or less of them where that is faster.
+
+Models that have stopped are left out, and weights that pruning has removed where sparse products win.
+"""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from scdash._logging import logger
@@ -14,20 +18,26 @@ DENSE = "dense"  # found to be no faster otherwise, until the masks change
 
 @dataclass(frozen=True)
 class Workspace:
-    """A field with its parameters, masks and moments; changed in place, then written back to the state."""
+    """A field with its parameters, masks and moments; changed in place, then written back to the state.
+
+    `models` are the numbers of the models in it, `whole` whether the tensors are the state's own.
+    """
 
     field: VectorField
     params: Params
     masks: Params
     moments: dict[str, tuple[Tensor, Tensor]]
-    compact: Compact | None
+    models: Tensor
+    compact: Compact | None = None
+    whole: bool = True
 
     @classmethod
-    def of(cls, field: VectorField, sparsity: Sparsity, state: TrainState) -> "Workspace":
-        """Return the state's own tensors, or copies of what the masks leave of them.
+    def of(cls, field: VectorField, sparsity: Sparsity, state: TrainState, active: Tensor) -> "Workspace":
+        """Return the state's own tensors, or copies of the active models or of what the masks leave.
 
-        Methods with gates, penalties or proximal steps look at whole matrices, so they stay dense.
+        Methods with gates, penalties or proximal steps may look at whole matrices and stacks, so they stay as they are.
         """
+        every = torch.arange(len(active), device=active.device)
         if state.compact is None:
             found = field.compact(state.masks) if sparsity.plain else None
             if found is not None:
@@ -36,19 +46,33 @@ class Workspace:
                 )
             state.compact = found or DENSE
         if state.compact == DENSE:
-            return cls(field, state.params, state.masks, state.moments, None)
+            if bool(active.all()) or not sparsity.plain:
+                return cls(field, state.params, state.masks, state.moments, every)
+            models = every[active]
+            pairs = {name: (first[models], second[models]) for name, (first, second) in state.moments.items()}
+            return cls(field, _part(state.params, models), _part(state.masks, models), pairs, models, whole=False)
         small: Compact = state.compact
         halves = [small.gather({k: m[i] for k, m in state.moments.items()}) for i in range(2)]
         moments = {name: (halves[0][name], halves[1][name]) for name in state.moments}
         masks = {name: mask for name, mask in state.masks.items() if name not in small.places}
-        return cls(small.field, small.gather(state.params), masks, moments, small)
+        return cls(small.field, small.gather(state.params), masks, moments, every, small, whole=False)
 
     def write_back(self, state: TrainState) -> None:
         """Put copies back; nothing to do where the state's own tensors were changed."""
+        if self.whole:
+            return
         if self.compact is None:
+            for name, value in self.params.items():
+                state.params[name][self.models] = value
+                for kept, moment in zip(state.moments[name], self.moments[name], strict=True):
+                    kept[self.models] = moment
             return
         self.compact.scatter(self.params, state.params)
         for i in range(2):
             self.compact.scatter(
                 {k: m[i] for k, m in self.moments.items()}, {k: m[i] for k, m in state.moments.items()}
             )
+
+
+def _part(stack: Params, models: Tensor) -> Params:
+    return {name: value[models] for name, value in stack.items()}

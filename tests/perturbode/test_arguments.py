@@ -1,0 +1,109 @@
+"""Every argument of fit_perturbode is reachable through fit_dynamics, and bad input is named before anything is written."""
+
+import inspect
+import logging
+
+import numpy as np
+import pytest
+
+import scdash
+from scdash.tl._perturbode import ScreenArguments
+
+
+def test_fit_dynamics_takes_every_argument_of_fit_perturbode():
+    ours = set(inspect.signature(scdash.tl.fit_perturbode).parameters)
+    theirs = set(inspect.signature(scdash.tl.fit_dynamics).parameters) - {"screen", "model"}
+    assert ours - theirs == set(ScreenArguments.__annotations__)
+    assert set(ScreenArguments.__annotations__) <= ours
+
+
+def test_fit_dynamics_is_fit_perturbode(small, matched):
+    again = scdash.tl.fit_dynamics(small, model="perturbode", perturbation_key="perturbation", copy=True)
+    assert (again.varp["dynamics_grn"] != matched.varp["dynamics_grn"]).nnz == 0
+    assert list(again.uns["dynamics"]) == list(matched.uns["dynamics"])
+
+
+def test_arguments_of_screens_reach_the_fit(small):
+    training = {"steps": 20, "n_modules": 4, "check_every": 10}
+    fit = scdash.tl.fit_dynamics(
+        small, model="perturbode", fit="transport", training=training, hold_out=["G003"], sparsity="none", copy=True
+    )
+    params = fit.uns["dynamics"]["params"]
+    assert params["fit"] == "transport" and params["field_config"]["n_modules"] == 4 and params["sparsity"] == "none"
+    assert "G003" not in fit.uns["dynamics"]["screen"]["regimes"]
+    assert set(fit.uns["dynamics"]["held_out"]["regime"]) == {"G003"}
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "error", "message"),
+    [
+        ("perturbode", {"n_hidden": 7}, ValueError, "n_hidden.*training="),
+        ("perturbode", {"time_key": "hours", "solver": "dopri5"}, ValueError, "time_key, solver"),
+        ("perturbode", {"lambdas": "cv"}, ValueError, "lambdas"),
+        ("perturbode", {"sparsity": "imp"}, ValueError, "fine_tune"),
+        ("perturbode", {"training": {"steps": 5}}, ValueError, "transport"),
+        ("perturbode", {"fit": "transport", "fine_tune": 10}, ValueError, "fine_tune"),
+        ("perturbode", {"fit": "transport", "sparsity": "bio"}, ValueError, "prior"),
+        ("perturbode", {"fit": "transport", "sparsity": "posthoc"}, ValueError, "posthoc"),
+        ("perturbode", {"fit": "transport", "training": {"solver": "dopri"}}, ValueError, "dopri5"),
+        ("perturbode", {"n_folds": 1}, ValueError, "n_folds"),
+        ("perturbode", {"hold_out": ["G999"]}, ValueError, "G999"),
+        ("perturbode", {"hold_out": ["control"]}, ValueError, "control"),
+        ("perturbode", {"regulators": ["G001", "nope"]}, KeyError, "nope"),
+        ("perturbode", {"folds": 3}, TypeError, "folds"),
+        ("phoenix", {"n_folds": 3}, TypeError, "perturbode"),
+        ("phoenix", {"folds": 3}, TypeError, "unexpected keyword"),
+    ],
+)
+def test_what_would_go_unused_is_refused(small, model, arguments, error, message):
+    before = set(small.uns)
+    with pytest.raises(error, match=message):
+        scdash.tl.fit_dynamics(small, model=model, **arguments)
+    assert set(small.uns) == before and not small.layers
+
+
+# the bad input that the issue names, through the one entry point
+
+
+def test_unknown_genes_are_named(small):
+    adata = small.copy()
+    adata.obs["perturbation"] = adata.obs["perturbation"].astype(str).replace({"G001": "MYC", "G002": "G0022"})
+    with pytest.raises(
+        ValueError, match="2 perturbation target.*G0022, MYC.*Did you mean.*unknown_targets|2 perturb.*MYC"
+    ):
+        scdash.tl.fit_dynamics(adata, model="perturbode")
+    assert "dynamics" not in adata.uns
+    scdash.tl.fit_dynamics(adata, model="perturbode", unknown_targets="drop")
+    assert "MYC" not in adata.uns["dynamics"]["screen"]["regimes"]
+
+
+def test_an_absent_control_suggests_labels(small):
+    with pytest.raises(ValueError, match="control='ctrl': no cell carries this label.*'control'"):
+        scdash.tl.fit_dynamics(small, model="perturbode", control="ctrl")
+
+
+def test_regimes_with_too_few_cells_are_left_out_with_a_warning(small, caplog):
+    labels = small.obs["perturbation"].astype(str)
+    few = small[(labels != "G002") | (np.arange(small.n_obs) % 6 == 0)].copy()
+    with caplog.at_level(logging.WARNING, logger="scdash"):
+        scdash.tl.fit_dynamics(few, model="perturbode")
+    assert "1 regime(s) with fewer than 10 cells are left out: G002" in caplog.text
+    with pytest.raises(ValueError, match="min_cells"):
+        scdash.tl.fit_dynamics(few, model="perturbode", min_cells=31)
+
+
+def test_all_zero_genes_are_named_and_get_no_edges(small, caplog):
+    adata = small.copy()
+    adata.X[:, [7, 9]] = 0
+    with caplog.at_level(logging.WARNING, logger="scdash"):
+        scdash.tl.fit_dynamics(adata, model="perturbode")
+    assert "2 gene(s) never vary and get no edges: G007, G009" in caplog.text
+    grn = adata.varp["dynamics_grn"]
+    assert grn[[7, 9]].nnz == 0 and grn[:, [7, 9]].nnz == 0
+
+
+def test_counts_are_refused_with_the_remedy(small):
+    adata = small.copy()
+    adata.X = np.round(np.expm1(adata.X))
+    with pytest.raises(ValueError, match=r"raw counts.*scdash\.pp\.normalize"):
+        scdash.tl.fit_dynamics(adata, model="perturbode")

@@ -1,0 +1,80 @@
+"""Predictions of fitted screens: effects in AnnData, cells, pictures, and tl.perturb from the control."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import scdash
+
+mpl.use("Agg")
+
+
+def test_direct_and_total_effects_are_those_of_the_equations(matched):
+    entry, grn = matched.uns["dynamics"], matched.varp["dynamics_grn"].toarray()
+    np.testing.assert_allclose(matched.varp["dynamics_sensitivity"].toarray(), grn / 4, atol=1e-5)  # slope of a sigmoid
+    total = matched.varp["dynamics_total_effect"].toarray()
+    one = scdash.tl.predict_perturbations(matched, ["G001"])
+    felt = np.abs(one.layers["change"][0]) >= 0.01 * np.asarray(entry["screen"]["within_sd"])
+    felt[1] = False
+    np.testing.assert_allclose(total[1], np.where(felt, one.layers["change"][0], 0), atol=1e-5)
+    edges = scdash.get.grn(matched)
+    row = edges[edges["weight"] != 0].iloc[0]
+    i, j = matched.var_names.get_indexer([row["source"], row["target"]])
+    assert row["total_effect"] == pytest.approx(total[i, j], abs=0.05)
+    assert row["sensitivity"] == pytest.approx(grn[i, j] / 4, abs=1e-5)
+
+
+def test_predicted_and_observed_cells_share_an_embedding(matched):
+    cells = scdash.tl.predict_perturbations(matched, ["G001", "G001+G002"], n_cells=15)
+    count = cells.obs.groupby(["perturbation", "source"], observed=True).size()
+    assert count.to_dict() == {
+        ("control", "control"): 15, ("G001", "predicted"): 15, ("G001", "observed"): 15, ("G001+G002", "predicted"): 15,
+    }  # fmt: skip
+    assert cells.obsm["X_umap"].shape == (60, 2) and (np.asarray(cells.X) >= 0).all()
+    mean = scdash.tl.predict_perturbations(matched, ["G001"])
+    moved = cells[(cells.obs["perturbation"] == "G001") & (cells.obs["source"] == "predicted")].X
+    assert np.corrcoef(np.asarray(moved).mean(0), mean.X[0])[0, 1] > 0.95
+    figure = scdash.pl.perturbation(matched, cells, return_fig=True)
+    assert [a.get_title() for a in figure.axes] == ["G001", "G001+G002 (not observed)"]
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["control", "observed", "predicted"]
+    offsets = {c.get_label(): len(c.get_offsets()) for c in figure.axes[0].collections}
+    assert offsets["predicted"] == offsets["observed"] == offsets["control"] == 15
+    with pytest.raises(ValueError, match="change"):
+        scdash.pl.perturbation(matched, cells, kind="change")
+    with pytest.raises(ValueError, match="n_cells"):
+        scdash.pl.perturbation(matched, mean, kind="cells")
+    with pytest.raises(ValueError, match="kind"):
+        scdash.pl.perturbation(matched, mean, kind="umap")
+
+
+def test_perturb_starts_from_the_control_and_comes_to_rest(matched):
+    found = scdash.tl.perturb(matched, {"G001": 3.0, "G002": 3.0})
+    assert list(found.obs["trajectory"].unique()) == ["control"]
+    end = found[found.obs["condition"] == "perturbed"].X[-1]
+    np.testing.assert_allclose(end[[1, 2]], 3.0)
+    model = scdash.get.model(matched)
+    import torch
+
+    with torch.no_grad():
+        rate = model(0.0, torch.as_tensor(end))
+    free = ~np.isin(np.arange(20), [1, 2])
+    assert np.abs(rate.numpy()[free]).max() < 0.02
+    path = scdash.tl.predict(matched)
+    assert path.n_obs == 21
+
+
+def test_named_regimes_held_out_are_scored_by_the_formula(small):
+    adata = scdash.tl.fit_perturbode(small, hold_out=["G001", "G005"], copy=True)
+    entry = adata.uns["dynamics"]
+    table = entry["held_out"]
+    assert set(table["predictor"]) == {"fit", "mean of the other perturbations", "no change"} and len(table) == 6
+    predicted = scdash.tl.predict_perturbations(adata, ["G001"]).layers["change"][0]
+    labels = small.obs["perturbation"].astype(str).to_numpy()
+    x = np.asarray(small.X)
+    observed = x[labels == "G001"].mean(0) - x[labels == "control"].mean(0)
+    free = np.arange(20) != 1
+    expected = np.corrcoef(predicted[free], observed[free])[0, 1]
+    ours = table[(table["regime"] == "G001") & (table["predictor"] == "fit")]["pearson_of_changes"].item()
+    assert ours == pytest.approx(expected, abs=0.02)
+    assert "2 regime(s) held out by name" in entry["report"]
