@@ -20,7 +20,7 @@ def epoch_batches(
     steps = max(-(-len(own) // batch_size) for own in cells)
     shuffled = [stream.permutation(own) for own, stream in zip(cells, streams, strict=True)]
     if len({len(own) for own in cells}) == 1:
-        for index in torch.from_numpy(np.stack(shuffled)).split(batch_size, dim=1):
+        for index in torch.split(torch.from_numpy(np.stack(shuffled)), batch_size, dim=1):
             yield index, None
         return
     stops = [_stops(len(own), batch_size, steps) for own in cells]
