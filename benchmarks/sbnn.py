@@ -3,9 +3,9 @@
 Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data). Writes sbnn_runs.csv (every fold of every run),
 sbnn.csv (means and standard deviations beside the published figures), sbnn.png and sbnn_latent.png beside this script.
 Parts can be run one at a time (`--only`; `--missing --minutes 10` goes on where it stopped); rows of other parts are
-kept. Folds are the paper's; scores are those of the
-last epoch on held-out cells; scaling, clusters and genes are learned on the training cells. CPU seconds are those of
-the process: on a shared machine compare `plain` and `ours`, which run side by side.
+kept. Folds are the paper's, two to a part; scores are those of the last epoch on held-out cells; scaling, clusters and
+genes are learned on the training cells. CPU seconds are those of the process: on a shared machine compare `plain` and
+`ours`, which run side by side.
 """
 
 import argparse

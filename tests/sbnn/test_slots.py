@@ -84,8 +84,8 @@ def _same(a: Any, b: Any, where: str = "uns") -> None:
 
 
 def test_everything_survives_h5mu(fitted: Any, tmp_path: Path, api: SimpleNamespace) -> None:
-    fitted.write(tmp_path / "x.h5mu")
     with without_pulling():
+        fitted.write(tmp_path / "x.h5mu")
         back = mudata.read_h5mu(tmp_path / "x.h5mu")
     for key in ("sbnn", "srrr", "sbnn_cv", "sbnn_stability"):
         _same(dict(fitted.uns[key]), dict(back.uns[key]), key)

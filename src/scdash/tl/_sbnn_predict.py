@@ -101,7 +101,11 @@ def new_cells(start: Any, name: str) -> Any:
             raise KeyError(f"start: the MuData has no modality {name!r}, found {list(start.mod)}.")
         return start.mod[name]
     if isinstance(start, pd.DataFrame):
-        return AnnData(start.astype(np.float32))
+        names = {
+            axis: pd.DataFrame(index=labels.astype(str))
+            for axis, labels in zip(("obs", "var"), start.axes, strict=True)
+        }
+        return AnnData(start.to_numpy(dtype=np.float32), **names)
     if isinstance(start, AnnData):
         return start
     raise TypeError(f"start must be an AnnData, a MuData or a DataFrame of cells, found {type(start).__name__}.")
