@@ -40,6 +40,7 @@ def report(results: tables.Results, out: Path) -> None:
     scdash.settings.verbosity = 0
     adata = cells()
     errors = tables.error_table(results, training_bins(adata), plain_means(adata))
+    errors = errors.assign(**{f"{name} 1e-3": errors.pop(name) * 1e3 for name in ("next", "from 0")})
     scores = tables.averaged(results, adata.var_names).join(tables.controls(adata))
     sets = tables.set_tables(scores, adata)
     known = tables.known_table(sets, tables.stability(results))
@@ -56,12 +57,15 @@ def report(results: tables.Results, out: Path) -> None:
 def tell(errors: pd.DataFrame, known: pd.DataFrame, knocked: pd.DataFrame) -> None:
     """Print the tables."""
     show = {"float_format": lambda x: f"{x:.3g}", "na_rep": ""}
-    errors = errors.assign(**{name: errors[name] * 1e3 for name in ("next", "from 0")})
     print(f"\nErrors on held-out bins (1e-3, units of the genes' ranges squared); {WANTED}")
     print(errors.to_string(index=False, **show))
     single = errors[errors["seed"].str.isdigit()]
     print("\nMean and spread over seeds")
-    print(single.groupby("model", sort=False)[["next", "from 0", "cpu_seconds"]].agg(["mean", "std"]).to_string(**show))
+    print(
+        single.groupby("model", sort=False)[["next 1e-3", "from 0 1e-3", "cpu_seconds"]]
+        .agg(["mean", "std"])
+        .to_string(**show)
+    )
     print(
         "\nGene sets: corrected p (Bonferroni) of known biology, sets at 5 %, agreement of seeds (top 20; chance 0.5)"
     )

@@ -19,7 +19,8 @@ STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 _PREFIX = re.compile(r"^(HALLMARK|REACTOME|GOBP|GOMF|GOCC|GO|KEGG|WP|BIOCARTA|PID)_")
 _SUFFIX = re.compile(r"\s*\((GO:\d+|R-[A-Z]{3}-[\d.]+)\)$")
 _SHORT = re.compile(
-    r"\b(?:DNA|RNA|mRNA|TP53|RUNX[123]|FOXO|E2F|MYC|TNFA|NFKB|IL\d+|MTORC1|G2M|UV|KRAS|WNT|TGF|P53|ATP|GTP)\b", re.I
+    r"\b(?:DNA|RNA|mRNA|TP53|RUNX[123]|FOXO|E2F|MYC|TNFA|NFKB|IL\d+|MTORC1|G2M|UV|KRAS|PI3K|AKT|MTOR|WNT|TGF|P53|ATP|GTP)\b",
+    re.I,
 )
 
 
