@@ -18,10 +18,14 @@ COLLECTIONS = {
 Results = list[dict[str, Any]]
 
 
+def _done(results: Results) -> list[str]:
+    return [name for name in STRATEGIES if any(r["strategy"] == name for r in results)]
+
+
 def error_table(results: Results, bins: Any, means: np.ndarray[Any, Any]) -> pd.DataFrame:
     """Return a row per fit, one for the mean prediction of each strategy's seeds, and the trivial predictors."""
     rows = []
-    for strategy in STRATEGIES:
+    for strategy in _done(results):
         mine = [r for r in results if r["strategy"] == strategy]
         for r in mine:
             errors = {name: error(guess, means) for name, guess in r["predictions"].items()}
@@ -36,7 +40,7 @@ def error_table(results: Results, bins: Any, means: np.ndarray[Any, Any]) -> pd.
 def averaged(results: Results, genes: pd.Index) -> pd.DataFrame:
     """Return the influences of each strategy and variant, averaged over seeds: the ensemble."""
     found = {}
-    for strategy, variant in product(STRATEGIES, results[0]["influences"]):
+    for strategy, variant in product(_done(results), results[0]["influences"]):
         scores = np.mean([r["influences"][variant] for r in results if r["strategy"] == strategy], axis=0)
         if np.ptp(scores) > 0:
             found[f"{strategy} | {variant}"] = scores
@@ -77,7 +81,7 @@ def stability(results: Results) -> pd.DataFrame:
     from scdash.networks._agreement import agreement
 
     rows = []
-    for strategy, variant in product(STRATEGIES, results[0]["influences"]):
+    for strategy, variant in product(_done(results), results[0]["influences"]):
         mine = [r["influences"][variant] for r in results if r["strategy"] == strategy]
         rows.append({"strategy": strategy, "influence": variant, **agreement(np.column_stack(mine))})
     return pd.DataFrame(rows)

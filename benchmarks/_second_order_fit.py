@@ -33,22 +33,30 @@ def trajectory() -> NDArray[np.float64]:
 class Schedule:
     """Epochs, learning rates and strengths of the two stages.
 
-    In the first, rate and strength stay as they are for the share `held` of the epochs and then fall exponentially: a
-    penalty strong enough to find the zeros shrinks the coefficients, and a network that is nearly there needs it no more.
-    The second begins with what is left of both.
+    In the first, rate and strength stay as they are for a while (`held`) and then fall exponentially: a penalty strong
+    enough to find the zeros shrinks the coefficients, and a network that is nearly there needs it no more. Then (`pruned`)
+    paths below the tolerance are cut, and what remains is trained on at a rate that falls once more, with another cut on
+    the way (`again`). The second stage begins with what is left of rate and strength.
     """
 
     match_epochs: int = 8000
     match_rate: float = 3e-2
+    refit_rate: float = 3e-3
     solve_epochs: int = 150
-    solve_rate: float = 1e-4
+    solve_rate: float = 1e-5
     last_rate: float = 1e-6
-    held: float = 0.3
-    relaxed: float = 1e-3  # share of the strength that is left at the end of the first stage
+    held: float = 0.25  # shares of the epochs of the first stage
+    pruned: float = 0.65
+    again: float = 0.9
+    relaxed: float = 1e-3  # share of the strength that is left when paths are cut
 
     def at(self, step: int) -> tuple[float, float]:
         """Return the learning rate of the first stage, and the share of the strength."""
-        fallen = max(0.0, step / self.match_epochs - self.held) / (1 - self.held)
+        done = step / self.match_epochs
+        if done > self.pruned:
+            fallen = (done - self.pruned) / (1 - self.pruned)
+            return self.refit_rate * (self.last_rate / self.refit_rate) ** fallen, self.relaxed
+        fallen = max(0.0, done - self.held) / (self.pruned - self.held)
         return self.match_rate * (self.last_rate / self.match_rate) ** fallen, self.relaxed**fallen
 
 
@@ -60,35 +68,37 @@ class Fitted:
     params: Params
 
 
-def match(method: Sparsity, hidden: tuple[int, ...], seeds: Sequence[int], steps: int, schedule: Schedule) -> Params:
-    """Train one model for every seed and strength on the first `steps` steps, as a regression of accelerations.
+def match(
+    method: Sparsity, hidden: tuple[int, ...], seeds: Sequence[int], tolerances: Tensor, steps: int, schedule: Schedule
+) -> tuple[Params, Params]:
+    """Train a stack on the first `steps` steps as a regression of accelerations.
 
-    `method` has one strength a model of that stack, seeds within strengths. Returns the weights with the method's gates.
+    There is one model for every entry of `tolerances`, seeds running fastest; `method` has a strength for each. Returns
+    weights with the method's gates, and masks.
     """
-    field, models = method.adapt(Sonode(3, hidden=hidden)), len(seeds)
+    field, models = method.adapt(Sonode(3, hidden=hidden)), len(tolerances)
     drawn = [field.init(1, torch.Generator().manual_seed(seed), torch.float64) for seed in seeds]
-    if strengths := method.options.get("lambdas"):
-        models = len(strengths[0])
     params = {name: torch.cat([p[name] for p in drawn]) for name in drawn[0]}
     params = {name: p.repeat(models // len(seeds), *[1] * (p.ndim - 1)) for name, p in params.items()}
     gates = method.extra_parameters(field, models, torch.Generator().manual_seed(0))
     params |= {name: value.double() for name, value in gates.items()}
-    return _match(field, method, params, trajectory()[: steps + 1], schedule)
+    return _match(field, method, params, tolerances, trajectory()[: steps + 1], schedule)
 
 
-def evaluated(
-    method: Sparsity, hidden: tuple[int, ...], params: Params, tolerance: float = 0.0
-) -> tuple[Fitted, Params]:
-    """Return the models with their gates of evaluation, without paths below `tolerance`, and their masks."""
+def evaluated(method: Sparsity, hidden: tuple[int, ...], params: Params, masks: Params) -> Fitted:
+    """Return the models with their gates of evaluation."""
     field = method.adapt(Sonode(3, hidden=hidden))
-    final, masks = method.finalise(field, params, field.start_masks(params))
-    final, masks = prune_paths(field, final, tolerance, masks)
-    return Fitted(field, final), masks
+    return Fitted(field, method.finalise(field, params, masks)[0])
 
 
 def _match(
-    field: VectorField, method: Sparsity, params: Params, positions: NDArray[np.float64], schedule: Schedule
-) -> Params:
+    field: VectorField,
+    method: Sparsity,
+    params: Params,
+    tolerances: Tensor,
+    positions: NDArray[np.float64],
+    schedule: Schedule,
+) -> tuple[Params, Params]:
     """Fit f([x; v]) to accelerations, and the network of the initial velocity to v(0), both of a spline."""
     spline = make_interp_spline(np.arange(len(positions)) * STEP, positions, k=7)
     at = np.arange(len(positions)) * STEP
@@ -98,7 +108,7 @@ def _match(
     state, start = state.expand(models, -1, -1), state[:1, :3].expand(models, 1, 3)
     moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in params.items()}
     generator = torch.Generator().manual_seed(0)
-    factors = method.learning_rates(field)
+    factors, masks = method.learning_rates(field), field.start_masks(params)
     for step in range(1, schedule.match_epochs + 1):
         rate, share = schedule.at(step)
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
@@ -108,11 +118,16 @@ def _match(
         penalty = method.penalty(field, leaves)
         total = loss if penalty is None else loss + share * penalty
         gradients = torch.autograd.grad(total.sum(), list(leaves.values()), allow_unused=True)
-        used = {name: g for name, g in zip(leaves, gradients, strict=True) if g is not None}
+        used = {n: g * masks[n] if n in masks else g for n, g in zip(leaves, gradients, strict=True) if g is not None}
         rates = {name: torch.full((models,), rate * factors.get(name, 1.0), dtype=torch.float64) for name in used}
         adam_step(params, used, moments, step, rates)
         method.prox(field, params, rate * share)
-    return params
+        if step in (round(part * schedule.match_epochs) for part in (schedule.pruned, schedule.again)):
+            final, masks = method.finalise(field, params, masks)
+            _, masks = prune_paths(field, final, tolerances, masks)
+        for name, mask in masks.items():
+            params[name].mul_(mask)
+    return params, masks
 
 
 def solve(

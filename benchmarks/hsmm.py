@@ -28,11 +28,15 @@ BEST = 10  # sets kept by score and collection
 
 def main(seeds: int, n_starts: int, n_jobs: int, *, out: Path, cache: Path | None) -> None:
     """Run everything, write the tables, print them."""
-    import scdash
-
     call = joblib.delayed(kept_fit)
     runs = product(range(seeds), STRATEGIES)
-    results = joblib.Parallel(n_jobs=n_jobs, verbose=5)(call(name, seed, n_starts, cache) for seed, name in runs)
+    report(joblib.Parallel(n_jobs=n_jobs, verbose=5)(call(name, seed, n_starts, cache) for seed, name in runs), out)
+
+
+def report(results: tables.Results, out: Path) -> None:
+    """Write and print the tables of finished fits."""
+    import scdash
+
     scdash.settings.verbosity = 0
     adata = cells()
     errors = tables.error_table(results, training_bins(adata), plain_means(adata))
@@ -83,7 +87,7 @@ def picture(table: pd.DataFrame, path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--starts", type=int, default=50, help="start states K; the paper uses 200")
+    parser.add_argument("--starts", type=int, default=10, help="start states K of the paper's influence (there 200)")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="folder that keeps finished fits, so that a run can go on")
     parser.add_argument("--out", type=Path, default=HERE)

@@ -20,6 +20,9 @@ HERE = Path(__file__).parent
 PAPER = {
     ("none", 0.05): (9.9, 58.6, 2.5),
     ("posthoc", 0.05): (87.0, 82.4, 2.3),
+    ("l0", 0.05): (33.8, 55.0, 8.5),
+    ("cnode", 0.05): (6.2, 55.9, 2.8),
+    ("pathreg", 0.05): (56.5, 61.9, 8.0),
     ("imp", 0.05): (96.0, 70.9, 3.6),
     ("bio", 0.05): (83.5, 87.3, 2.6),
     ("dash", 0.05): (94.6, 90.7, 2.4),
@@ -112,24 +115,41 @@ def paper_stack(
     return table.assign(cpu_seconds=(time.process_time() - began) / len(table)).to_dict("records")
 
 
-def jobs(seeds: int, *, quick: bool) -> list[Any]:
-    """Return all runs as joblib calls, the longest first."""
-    three, many = tuple(range(3)), range(1 if quick else seeds)
-    noises = (0.05,) if quick else (0.05, 0.0, 0.1)
-    calls: list[Any] = []
-    for noise in noises:
-        calls.append(joblib.delayed(paper_stack)(((noise, 0.05),), ("imp", "bio"), three))
-        calls.append(joblib.delayed(paper_stack)(((noise, 0.05),), ("dash",), tuple(many) if noise == 0.05 else three))
+def gate_stack(method: str, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Train L0, C-NODE or PathReg on the paper's encoder: a row per strength and seed, chosen by validation or not."""
+    from benchmarks._sim350_gates import run_gates
+
+    began = time.process_time()
+    table = run_gates(0.05, 0.05, method, seeds)
+    label = [f"paper: {method}" + ("" if row.chosen else f", strength {row.strength}") for row in table.itertuples()]
+    table = table.assign(noise=0.05, moved=0.05, strategy=label).drop(columns=["chosen", "strength"])
+    return table.assign(cpu_seconds=(time.process_time() - began) / len(table)).to_dict("records")
+
+
+def jobs(seeds: int, *, quick: bool = False, full: bool = False) -> list[Any]:
+    """Return all runs as joblib calls, the longest first; `full` adds the other strategies at other noise levels."""
+    three, many = tuple(range(3)), tuple(range(1 if quick else seeds))
+    main = ((0.05, 0.05),)
+    calls: list[Any] = [
+        joblib.delayed(paper_stack)(main, ("dash",), many),
+        joblib.delayed(paper_stack)(main, ("imp", "bio"), three),
+        joblib.delayed(paper_stack)(main, ("posthoc",), many[:1] if quick else three),
+        joblib.delayed(paper_stack)(main, ("none",), three),
+    ]
     if not quick:
-        calls.append(joblib.delayed(paper_stack)(((0.05, 0.0), (0.05, 0.1), (0.05, 0.2)), ("dash",), three))
-    calls.append(joblib.delayed(paper_stack)(((0.05, 0.05),), ("posthoc",), (0,) if quick else three))
-    calls.append(joblib.delayed(paper_stack)(tuple((noise, 0.05) for noise in noises), ("none",), three))
+        for others in (((0.0, 0.05), (0.1, 0.05)), ((0.05, 0.0), (0.05, 0.1), (0.05, 0.2))):
+            calls.insert(2, joblib.delayed(paper_stack)(others, ("dash",), three))
+        calls += [joblib.delayed(gate_stack)(method, three) for method in ("l0", "cnode", "pathreg")]
+    if full:
+        for condition in (((0.0, 0.05),), ((0.1, 0.05),)):
+            for strategies in (("imp", "bio"), ("posthoc",), ("none",)):
+                calls.append(joblib.delayed(paper_stack)(condition, strategies, three))
     settings = [(0.05, m) for m in (0.05, None, 0.0, 0.1, 0.2)] + [(n, m) for n in (0.0, 0.1) for m in (0.05, None)]
     for noise, moved in settings[:1] if quick else settings:
-        few = many if noise == 0.05 and moved != 0.0 else list(many)[:3]
+        few = many if noise == 0.05 and moved != 0.0 else many[:3]
         for seed in few:
             calls.append(joblib.delayed(default_fit)(noise, moved, seed, {}, "default"))
-    for seed in list(many)[:3]:
+    for seed in many[:3]:
         calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"max_epochs": 0}, "matching alone"))
         calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"start": "random"}, "gene-wise DASH, random start"))
     return calls
@@ -172,11 +192,12 @@ def main() -> None:
     parser.add_argument(
         "--only", default="", help="run only jobs whose arguments hold this text, e.g. 'posthoc'; other rows stay"
     )
+    parser.add_argument("--full", action="store_true", help="also none, post hoc, imp and bio at 0 and 10 %% noise")
     args = parser.parse_args()
     os.environ.setdefault("SCDASH_REFERENCE_DATA", str(HERE.parents[1] / "shared" / "data"))
     os.environ["OMP_NUM_THREADS"] = "1"
     began = time.perf_counter()
-    calls = [c for c in jobs(args.seeds, quick=args.quick) if args.only in str(c[1:])]
+    calls = [c for c in jobs(args.seeds, quick=args.quick, full=args.full) if args.only in str(c[1:])]
     finished = joblib.Parallel(n_jobs=args.workers, return_as="generator_unordered")(calls)
     runs = pd.DataFrame()
     for part in tqdm(finished, total=len(calls)):

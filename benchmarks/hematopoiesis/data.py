@@ -42,8 +42,6 @@ def bins(lineage: str, *, validation: list[str], test: list[str], seed: int) -> 
     adata = cells(lineage)
     batch = adata.obs["batch"].astype(str)
     adata.obs["split"] = np.select([batch.isin(validation), batch.isin(test)], ["validation", "test"], "train")
-    if validation == [VALIDATION]:  # protocol (a): one training batch
-        adata.obs.loc[~batch.isin([TRAIN, VALIDATION]), "split"] = "test"
     return scdash.pp.trajectories(
         adata,
         time_key="pseudotime",
@@ -54,6 +52,17 @@ def bins(lineage: str, *, validation: list[str], test: list[str], seed: int) -> 
         n_bootstrap=BOOTSTRAPS,
         rng=seed,
     )
+
+
+def protocol_a(lineage: str) -> dict[str, list[str]]:
+    """Return the split of the paper: train on s1d2, choose on s1d1, test on the rest."""
+    return {"validation": [VALIDATION], "test": [b for b in batches(lineage) if b not in (TRAIN, VALIDATION)]}
+
+
+def protocol_b(lineage: str, batch: str, seed: int) -> dict[str, list[str]]:
+    """Return a split that tests on one batch; another one, by turns of the seed, chooses, and the rest is learned from."""
+    inner = [b for b in batches(lineage) if b != batch]
+    return {"validation": [inner[seed % len(inner)]], "test": [batch]}
 
 
 def collectri(genes: pd.Index) -> pd.DataFrame:

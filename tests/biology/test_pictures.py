@@ -14,9 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scdash._errors import NotFittedError
+from scdash.pl._coregulation import coregulation
 from scdash.pl._influence import influence
 from scdash.pl._knockouts import knockout_trends, networks, perturbation_scores
 from scdash.pl._knockouts import perturbation_shift as perturbation
+from scdash.pl._network import network
 from scdash.pl._pathways import pathways, readable
 from scdash.tl._influence import gene_influence
 from scdash.tl._pathways import pathways as test_pathways
@@ -48,6 +50,8 @@ def draw(name, adata, **arguments):
         "perturbation_shift": lambda: perturbation(adata, "dpt_pseudotime", **arguments),
         "perturbation_scores": lambda: perturbation_scores(adata, **arguments),
         "knockout_trends": lambda: knockout_trends(perturb(adata, "G3"), **arguments),
+        "network": lambda: network(adata, **arguments),
+        "coregulation": lambda: coregulation(adata, **arguments),
         "networks": lambda: networks(adata, ["dynamics", "other"], **arguments),
     }
     return calls[name]()
@@ -88,6 +92,34 @@ def test_labels_lie_inside_the_figure(name, everything):
                 box = text.get_window_extent(renderer)
                 assert canvas.x0 - 2 <= box.x0, (text.get_text(), box)
                 assert box.x1 <= canvas.x1 + 2, (text.get_text(), box)
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "network", "coregulation"])
+def test_every_word_of_a_figure_is_inside_it_and_large_enough_to_read(name, everything):
+    figure = draw(name, everything, return_fig=True)
+    figure.canvas.draw()
+    renderer, canvas = figure.canvas.get_renderer(), figure.bbox
+    words = legends_and_titles(figure)
+    assert words
+    for text in words:
+        box = text.get_window_extent(renderer)
+        assert text.get_fontsize() >= 6, text.get_text()
+        assert canvas.x0 - 2 <= box.x0 and box.x1 <= canvas.x1 + 2, (text.get_text(), box)
+        assert canvas.y0 - 2 <= box.y0 and box.y1 <= canvas.y1 + 2, (text.get_text(), box)
+
+
+def legends_and_titles(figure):
+    """Every text that is drawn wherever the axis limits lie: titles, axis labels, those of legends."""
+    found = [
+        text
+        for legend in [*figure.legends, *(a.get_legend() for a in figure.axes)]
+        if legend
+        for text in legend.get_texts()
+    ]
+    for ax in figure.axes:
+        titles = [ax.title, ax._left_title, ax._right_title, ax.xaxis.label, ax.yaxis.label]
+        found += [text for text in titles if text.get_visible() and text.get_text()]
+    return found
 
 
 def test_pathway_colours_and_stars_follow_the_table(everything):

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import scdash
+from scdash._data import copy_paired
 
 # a few seconds instead of minutes; rates are raised as epochs are cut
 SHORT = {
@@ -52,7 +53,7 @@ def _fitted() -> Any:
 @pytest.fixture
 def fitted(_fitted: Any) -> Any:
     """A copy of a MuData with every result in it."""
-    return _fitted.copy()
+    return copy_paired(_fitted)
 
 
 @pytest.fixture

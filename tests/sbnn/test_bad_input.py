@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scdash.simulate._paired import make_mudata
+from scdash._data import make_mudata
 
 FUNCTIONS = ["sbnn", "srrr", "cross_validate", "stability"]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scdash._data import copy_paired
 from scdash.bottleneck import Penalty, Regression, Scale, learned_something, multivariate_r2
 
 
@@ -65,7 +66,7 @@ def test_held_out_genes_and_features_leave_no_trace(mdata: Any, api: SimpleNames
     labels = np.repeat([0, 1, 2], 40)
     api.cross_validate(mdata, n_features=4, folds=labels, baselines=(), **short)
     clean = mdata.uns["sbnn_cv"]["history"].query("model == '0' and stage == 'tuning'")["train_loss"].to_numpy()
-    spoilt = mdata.copy()
+    spoilt = copy_paired(mdata)
     spoilt["ephys"].X[labels == 0] *= -40
     x = spoilt["rna"].X.toarray()
     x[labels == 0] = x[labels == 0][:, ::-1] * 0.5

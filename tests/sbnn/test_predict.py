@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from scdash._data import copy_paired, make_mudata
 from scdash._errors import NotFittedError
-from scdash.simulate._paired import make_mudata
 
 
 @pytest.mark.parametrize("key", ["sbnn", "srrr"])
@@ -60,7 +60,7 @@ def test_missing_genes_raise_or_take_the_training_mean(
 
 
 def test_subset_of_genes_and_cells_keeps_the_model(fitted: Any, api: SimpleNamespace) -> None:
-    part = fitted[:30].copy()
+    part = copy_paired(fitted[:30])
     np.testing.assert_allclose(api.predict(part).X, fitted["ephys"].layers["sbnn"][:30], atol=1e-5)
 
 

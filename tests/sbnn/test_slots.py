@@ -1,5 +1,6 @@
 """What lands in MuData, that it survives the disk, and that nothing is written when something fails."""
 
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from scdash._data import make_mudata, without_pulling
 from scdash.bottleneck import feature_r2, multivariate_r2
-from scdash.simulate._paired import make_mudata
 
 KEYS = {"sbnn": 24, "srrr": 2}
 
@@ -84,7 +85,8 @@ def _same(a: Any, b: Any, where: str = "uns") -> None:
 
 def test_everything_survives_h5mu(fitted: Any, tmp_path: Path, api: SimpleNamespace) -> None:
     fitted.write(tmp_path / "x.h5mu")
-    back = mudata.read_h5mu(tmp_path / "x.h5mu")
+    with without_pulling():
+        back = mudata.read_h5mu(tmp_path / "x.h5mu")
     for key in ("sbnn", "srrr", "sbnn_cv", "sbnn_stability"):
         _same(dict(fitted.uns[key]), dict(back.uns[key]), key)
     for key in KEYS:
@@ -100,10 +102,7 @@ def test_everything_survives_h5mu(fitted: Any, tmp_path: Path, api: SimpleNamesp
 def test_update_of_mudata_loses_nothing(fitted: Any) -> None:
     """mudata 0.4 no longer pulls columns on update; 0.3 does: either way results stay where they are."""
     latent, split = fitted.obsm["X_sbnn"].copy(), fitted.obs["sbnn_split"].tolist()
-    if hasattr(mudata, "set_options"):  # mudata 0.3: as 0.4 does
-        with mudata.set_options(pull_on_update=False):
-            fitted.update()
-    else:
+    with without_pulling():
         fitted.update()
     np.testing.assert_array_equal(fitted.obsm["X_sbnn"], latent)
     assert fitted.obs["sbnn_split"].tolist() == split
@@ -197,3 +196,17 @@ def test_no_cells_held_out(mdata: Any, api: SimpleNamespace, short: dict[str, An
     assert np.isnan(mdata.uns["sbnn"]["metrics"]["test_r2"])
     assert "no cells were held out" in mdata.uns["sbnn"]["report"]
     assert (mdata.obs["sbnn_split"] == "train").all()
+
+
+def test_we_do_not_set_off_mudatas_warnings(mdata: Any, api: SimpleNamespace) -> None:
+    """mudata 0.3 warns of what 0.4 changes; the user's option stands as it was afterwards."""
+    with mudata.set_options() as options:
+        before = dict(options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        simulated = api.paired(n_cells=40, n_genes=8, n_informative=2)
+        api.normalize(simulated, copy=True)
+        copied = api.srrr(mdata, rank=1, n_features=3, copy=True)
+    assert list(copied.obs) == ["cell_type", "srrr_split"]
+    with mudata.set_options() as options:
+        assert dict(options) == before

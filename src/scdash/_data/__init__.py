@@ -15,6 +15,7 @@ from scdash._data._checks import (
 )
 from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression
 from scdash._data._halves import CellHalves, halve_cells
+from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
 from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
@@ -37,6 +38,7 @@ __all__ = [
     "check_log",
     "check_time",
     "check_unique",
+    "copy_paired",
     "default_split",
     "effective_cells",
     "expression",
@@ -46,6 +48,7 @@ __all__ = [
     "group_column",
     "halve_cells",
     "kernel_bins",
+    "make_mudata",
     "obs_column",
     "prior_from",
     "range_align",
@@ -54,4 +57,5 @@ __all__ = [
     "series_from_states",
     "split_codes",
     "time_column",
+    "without_pulling",
 ]

@@ -19,6 +19,10 @@ def epoch_batches(
     """
     steps = max(-(-len(own) // batch_size) for own in cells)
     shuffled = [stream.permutation(own) for own, stream in zip(cells, streams, strict=True)]
+    if len({len(own) for own in cells}) == 1:
+        for index in torch.from_numpy(np.stack(shuffled)).split(batch_size, dim=1):
+            yield index, None
+        return
     stops = [_stops(len(own), batch_size, steps) for own in cells]
     for k in range(steps):
         parts = [own[stop[k] : stop[k + 1]] for own, stop in zip(shuffled, stops, strict=True)]

@@ -111,8 +111,7 @@ class Trainer:
             lowest[better] = found[better]
             if self.schedule.start_from == "best":
                 for saved, layer in zip(best, kept, strict=True):
-                    for old, new in zip(saved.parameters, layer.parameters, strict=True):
-                        old[better] = new[better]
+                    saved.take(layer, better)
             self._record("pretrain", losses, validation_loss=found)
 
         rate, lasso = self.schedule.pretrain_rate, self.schedule.lasso

@@ -10,8 +10,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._data import make_mudata
 from scdash._logging import logger, step
-from scdash.simulate._paired import make_mudata
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -213,7 +213,7 @@ def _assemble(
             verdict=verdict,
         ),
         verdict={} if verdict is None else verdict.as_dict(),
-        held_out=trajectory_table(series, everyone) if judged else None,
+        held_out=trajectory_table(series, everyone) if options.cells else None,
         slope=models.slope,
         settings=settings,
     )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._logging import progress_bar
 from scdash.matching._equilibria import TRUSTS, build_problem, solve_problem
 from scdash.matching._equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
 from scdash.matching._held_out import Equilibrium, intervention_effects, mean_of_others
@@ -89,6 +90,7 @@ def fit_equilibrium(
     refine: bool = True,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    progress: bool | None = None,
 ) -> EquilibriumFit:
     """Fit the network of a screen; every choice minimises the error of held-out regimes.
 
@@ -112,6 +114,8 @@ def fit_equilibrium(
         Factor of lambda for every edge (regulator, target), e.g. 1/20 for edges of a trusted prior.
     allowed
         Edges that may exist (regulator, target).
+    progress
+        Show a bar of the settings tried; None: if it takes over two seconds.
     """
     levels = tuple(float(v) for v in lambdas)
     if stats.fold.max() < 1:  # too few regimes to hold any out: the default that held up elsewhere
@@ -124,18 +128,20 @@ def fit_equilibrium(
     def error(settings: Settings) -> float:
         if settings not in tried:
             tried[settings], reference[0] = held_out_errors(stats, settings, penalty=penalty, allowed=allowed)
+            bar.update()
         return float(tried[settings].min())
 
-    nonnegative = signs[0]
-    trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
-    nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))
-    if refine:
-        lasso = Settings(trust, nonnegative, lambdas=levels)
-        error(replace(lasso, hubs=True))
-        # What the MCP does not shrink needs no small lambda: its best one is never below the lasso's.
-        shorter = levels[: int(tried[lasso].argmin()) + 1]
-        for hubs in (False, True):
-            error(replace(lasso, hubs=hubs, mcp=MCP, lambdas=shorter))
+    with progress_bar(len(trusts) + len(signs) + 2 * refine, "matching", progress=progress) as bar:
+        nonnegative = signs[0]
+        trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
+        nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))
+        if refine:
+            lasso = Settings(trust, nonnegative, lambdas=levels)
+            error(replace(lasso, hubs=True))
+            # What the MCP does not shrink needs no small lambda: its best one is never below the lasso's.
+            shorter = levels[: int(tried[lasso].argmin()) + 1]
+            for hubs in (False, True):
+                error(replace(lasso, hubs=hubs, mcp=MCP, lambdas=shorter))
     chosen = min(tried, key=error)
     ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
     at = int(tried[chosen].argmin())

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash._errors import NonFiniteError
+from scdash.fields import VectorField
 from scdash.networks._influence_store import BlockStore, fingerprint
 from scdash.networks._module import DynamicsModel
 from scdash.solve import integrate
@@ -160,12 +161,20 @@ def _tensor(model: DynamicsModel, values: NDArray[Any]) -> Tensor:
 
 def _path(model: DynamicsModel, z: Tensor, times: NDArray[Any], steps: int) -> Iterator[Tensor]:
     """Yield the states (rows, genes) of the field at each time after the first, holding one at a time."""
-    params = dict(model.weights)
-    velocity = model.field.bind(params)
-    state = model.field.lift(params, z[None])
+    field, params = _lean(model)
+    velocity = field.bind(params)
+    state = field.lift(params, z[None])
     for pair in np.lib.stride_tricks.sliding_window_view(np.asarray(times, dtype=np.float64), 2):
         state = integrate(velocity, state, torch.as_tensor(pair.copy()), solver="rk4", steps=steps)[-1]
-        yield model.field.observe(params, state)[0]
+        yield field.observe(params, state)[0]
+
+
+def _lean(model: DynamicsModel) -> tuple[VectorField, dict[str, Tensor]]:
+    """Return field and weights, on the weights left where the model is large and sparse: several times faster."""
+    weights = {name: value.detach() for name, value in model.weights.items()}
+    masks = {name: weights[name] != 0 for name in model.field.start_masks(weights)}
+    compact = model.field.compact(masks)
+    return (model.field, weights) if compact is None else (compact.field, compact.gather(weights))
 
 
 def outgoing(model: DynamicsModel, starts: NDArray[Any]) -> NDArray[np.bool_]:

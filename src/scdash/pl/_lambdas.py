@@ -61,7 +61,7 @@ def sparsity_path(
         _draw_curves(share, table, _SHARES, 100.0)
         _log_axis(loss, share, table["lambda"].to_numpy(dtype=float))
         loss.set(yscale="log", ylabel="loss")
-        share.set(ylim=(-3, 103), ylabel="exactly zero (%)", xlabel=r"$\lambda$")
+        share.set(ylim=(-3, 103), ylabel="zero (%)", xlabel=r"$\lambda$")
         for panel in (loss, share):
             if chosen is not None:
                 panel.axvline(chosen, color=INK, lw=1, ls=":", label="chosen" if panel is loss else None, zorder=1)

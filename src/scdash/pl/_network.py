@@ -70,7 +70,7 @@ def network(
     with house():
         if ax is None:
             sheet = _lay_out(names, degree, pairs)
-            figure, panel = _page(sheet.area)
+            figure, panel = _page(sheet.area, legend=92.0 * len(_entries(edges)))
         else:
             figure, panel = ax.figure, ax
             sheet = _fit(names, degree, pairs, _points(ax))
@@ -164,10 +164,10 @@ def _points(ax: Axes) -> tuple[float, float]:
     return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
 
 
-def _page(area: tuple[float, float]) -> tuple[Any, Axes]:
-    """Return a figure whose axis measures `area` points, with a strip for the legend below."""
+def _page(area: tuple[float, float], legend: float) -> tuple[Any, Axes]:
+    """Return a figure whose axis measures `area` points, with a strip for a legend of this width below."""
     margin, strip = 6.0, 26.0
-    width, height = max(area[0] + 2 * margin, 300.0), area[1] + 2 * margin + strip
+    width, height = max(area[0] + 2 * margin, legend), area[1] + 2 * margin + strip
     figure = plt.figure(figsize=(width / 72, height / 72))
     left = (width - area[0]) / 2
     return figure, figure.add_axes((left / width, (margin + strip) / height, area[0] / width, area[1] / height))
@@ -219,17 +219,19 @@ def _head(points: NDArray[Any], *, active: bool, size: float) -> tuple[NDArray[A
     return points, np.array([points[-1] + 0.75 * size * across, points[-1] - 0.75 * size * across])
 
 
-def _legend(ax: Axes, edges: pd.DataFrame) -> None:
+def _entries(edges: pd.DataFrame) -> list[Line2D]:
     entries = [
-        Line2D([], [], color=ACTIVATION, lw=1.8, marker=">", ms=6, markevery=[1], label="activates"),
-        Line2D([], [], color=REPRESSION, lw=1.8, marker="|", ms=9, mew=2, markevery=[1], label="represses"),
+        Line2D([0, 1], [0, 0], color=ACTIVATION, lw=1.8, marker=">", ms=6, markevery=[1], label="activates"),
+        Line2D([0, 1], [0, 0], color=REPRESSION, lw=1.8, marker="|", ms=9, mew=2, markevery=[1], label="represses"),
     ]
     shown = [entry for entry, sign in zip(entries, (1, -1), strict=True) if (np.sign(edges["weight"]) == sign).any()]
-    for entry in shown:
-        entry.set_data([0, 1], [0, 0])
     if "in_prior" in edges and not edges["in_prior"].astype(bool).all():
         shown += [
             Line2D([], [], color=MUTED, lw=1.6, label="in the prior"),
             Line2D([], [], color=MUTED, lw=1.6, ls=_DASHES, label="not in the prior"),
         ]
-    ax.legend(handles=shown, loc="upper center", ncols=4, bbox_to_anchor=(0.5, 0.0), columnspacing=1.4)
+    return shown
+
+
+def _legend(ax: Axes, edges: pd.DataFrame) -> None:
+    ax.legend(handles=_entries(edges), loc="upper center", ncols=4, bbox_to_anchor=(0.5, 0.0), columnspacing=1.4)

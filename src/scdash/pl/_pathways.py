@@ -42,8 +42,9 @@ def pathways(
 ) -> Drawn:
     """Draw how far gene sets stand out, z by fit and control, with stars where the corrected p is small.
 
-    Controls (the prior's out-degrees) stand apart on the right: a set that stands out there too is no finding of the
-    model. Colours without a star are chance.
+    z is the sum of a set's influences against random sets of its size. Controls (the prior's out-degrees, correlation
+    with time, shuffled priors) stand apart on the right: a set that stands out there too is no finding of the model.
+    Colours without a star are chance.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def pathways(
     table = _table(data, key)
     if correction not in CORRECTIONS:
         raise unknown("correction", correction, CORRECTIONS)
-    value, label = ("z", "z (sum of influences against random sets)") if "z" in table else ("strength", "-log10 p")
+    value, label = ("z", "z") if "z" in table else ("strength", "-log10 p")
     columns(table, ["fit", "pathway", "p_value", correction], argument="table")
     drawn = _fits(table, fits)
     chosen = _chosen(table, drawn, n_top)
@@ -105,7 +106,7 @@ def pathways(
         panel.spines[:].set_visible(False)
         bar = figure.colorbar(image, ax=panel, shrink=min(1.0, 5 / max(len(chosen), 5)), aspect=14, pad=0.03)
         bar.outline.set_visible(False)
-        bar.set_label(label)
+        bar.ax.set_title(label, fontsize=8, loc="left")  # beside the bar it would not fit beside few sets
         panel.set_title(f"* {_NAMES[correction]} ≤ {alpha:g}", loc="left", fontsize=8, color=MUTED)
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, as_expression, check_counts, check_unique, gene_mask
+from scdash._data import Expression, as_expression, check_counts, check_unique, copy_paired, gene_mask
 from scdash._errors import suggest
 from scdash._logging import step
 
@@ -67,7 +67,7 @@ def normalize_paired(
     >>> mdata = scdash.simulate.paired()  # doctest: +SKIP
     >>> scdash.pp.normalize_paired(mdata)  # doctest: +SKIP
     """
-    target = mdata.copy() if copy else mdata
+    target = copy_paired(mdata) if copy else mdata
     adata = _modality(target, x)
     mask = np.ones(adata.n_vars, dtype=bool) if mask_var is None else gene_mask(adata, mask_var)
     counts = _counts(adata, layer, x)
@@ -142,7 +142,7 @@ def select_by_dropout(
     --------
     >>> scdash.pp.select_by_dropout(mdata, n_top_genes=1000, threshold=30)  # doctest: +SKIP
     """
-    target = mdata.copy() if copy else mdata
+    target = copy_paired(mdata) if copy else mdata
     adata = _modality(target, x)
     counts = _counts(adata, layer, x)
     with step("selecting genes by dropout rate") as added:

@@ -7,12 +7,11 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import sanitise
+from scdash._data import make_mudata, sanitise
 from scdash._logging import step
 from scdash._random import RNG, as_generator
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from mudata import MuData
 
 
@@ -108,16 +107,6 @@ def paired(
         settings = {"noise": noise, "signal": signal, "depth": depth, "shuffled": shuffled, "best_r2": best}
         mdata.uns["simulation"] = sanitise(settings)
     return mdata
-
-
-def make_mudata(modalities: "dict[str, AnnData]") -> "MuData":
-    """Join modalities without pulling their columns into obs and var: mudata 0.4's behaviour, without 0.3's warning."""
-    import mudata
-
-    if not hasattr(mudata, "set_options"):
-        return mudata.MuData(modalities)
-    with mudata.set_options(pull_on_update=False):
-        return mudata.MuData(modalities)
 
 
 def _latent(

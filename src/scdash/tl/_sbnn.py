@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Any, Unpack
 
+from scdash._data import copy_paired
 from scdash._logging import logger, step
 from scdash.bottleneck import ScheduleOptions, Standardize, choose_device, fit_networks, make_schedule
 from scdash.tl._sbnn_evaluate import check_sizes, evaluate_fit, held_out
@@ -135,7 +136,7 @@ def sbnn(
         )[0]
         found = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %s", found.report)
-        target = mdata.copy() if copy else mdata
+        target = copy_paired(mdata) if copy else mdata
         params: dict[str, Any] = {
             "model": "sbnn",
             "x": x,

@@ -1,5 +1,6 @@
 """Which genes a network selects again when it is trained again."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -8,10 +9,10 @@ import pandas as pd
 
 from scdash._data import sanitise
 from scdash._logging import logger, step
-from scdash.bottleneck import Fold, ScheduleOptions, Standardize, fit_networks, make_schedule
-from scdash.tl._cross_validate_sbnn import selection_table
+from scdash.bottleneck import BottleneckFit, Fold, ScheduleOptions, Standardize, fit_networks, make_schedule
 from scdash.tl._sbnn_evaluate import check_sizes
-from scdash.tl._sbnn_read import Missing, read_paired
+from scdash.tl._sbnn_read import Missing, Paired, read_paired
+from scdash.tl._sbnn_scores import selection_table
 from scdash.tl._sbnn_store import check_slots, versions
 from scdash.tl._seed import seed_of
 
@@ -73,20 +74,14 @@ def stability_mudata(
     """
     constants = make_schedule({**schedule, "tuning_epochs": 1})
     check_slots(mdata, x, y, key_added)
-    if n_repeats < 2:
-        raise ValueError(f"n_repeats must be at least 2, found {n_repeats}.")
-    if not 0 < subsample <= 1:
-        raise ValueError(f"subsample must lie above 0 and at most at 1, found {subsample}.")
+    check_repeats(n_repeats, subsample)
     seed = seed_of(rng)
     with step(f"selecting genes {n_repeats} times ({x} to {y}, {n_latent} latent)") as added:
         data = read_paired(
             mdata, x, y, layer=layer, y_layer=y_layer, mask_var=mask_var, missing=missing, allow_counts=allow_counts
         )
-        size = round(subsample * len(data.cells))
-        check_sizes(data, n_latent, n_features, constants.n_clusters, size, standardize)
-        draws = np.random.default_rng([seed, 3])
-        none = np.zeros(0, dtype=np.intp)
-        repeats = [Fold(str(k), np.sort(draws.permutation(len(data.cells))[:size]), none) for k in range(n_repeats)]
+        repeats = draw_repeats(len(data.cells), n_repeats, subsample, seed)
+        check_sizes(data, n_latent, n_features, constants.n_clusters, len(repeats[0].train), standardize)
         fits = fit_networks(
             data.matrix,
             data.features_matrix,
@@ -101,27 +96,48 @@ def stability_mudata(
             progress=progress,
             description=f"sBNN, {n_repeats} repeats",
         )
-        table = selection_table([fit.selected for fit in fits], [fit.norms for fit in fits], data.genes)
-        shared = [len(np.intersect1d(a.selected, b.selected)) for a, b in combinations(fits, 2)]
-        count = table["count"].to_numpy()
-        metrics = {"shared": float(np.mean(shared)), "always": int((count == n_repeats).sum())}
-        metrics |= {"once": int((count == 1).sum()), "ever": int((count > 0).sum())}
-        report = (
-            f"two of {n_repeats} runs share {metrics['shared']:.1f} of {n_features} genes on average; "
-            f"{metrics['always']} genes were selected every time, {metrics['once']} only once."
-        )
-        logger.info("    %s", report)
-        params = {"model": "sbnn_stability", "x": x, "y": y, "n_repeats": n_repeats, "subsample": subsample}
-        params |= {"n_latent": n_latent, "n_features": n_features, "rng": seed, "schedule": constants.config()}
-        names = np.asarray(data.genes, dtype=str)
-        entry = {
-            "params": {**params, "versions": versions()},
-            "selection": table,
-            "selected": np.stack([names[fit.selected] for fit in fits]),
-            "metrics": metrics,
-            "report": report,
-        }
+        params: dict[str, Any] = {"model": "sbnn_stability", "x": x, "y": y, "n_repeats": n_repeats}
+        params |= {"subsample": subsample, "n_latent": n_latent, "n_features": n_features, "rng": seed}
+        params |= {"schedule": constants.config()}
+        entry = stability_entry(data, fits, params)
+        logger.info("    %s", entry["report"])
+        table = entry["selection"]
         mdata.uns[key_added] = sanitise(entry)
         added.append(f"added uns[{key_added!r}], how often each gene was selected")
-    table.attrs["report"] = report
+    table.attrs["report"] = entry["report"]
     return table
+
+
+def check_repeats(n_repeats: int, subsample: float) -> None:
+    """Raise unless there is something to compare."""
+    if n_repeats < 2:
+        raise ValueError(f"n_repeats must be at least 2, found {n_repeats}.")
+    if not 0 < subsample <= 1:
+        raise ValueError(f"subsample must lie above 0 and at most at 1, found {subsample}.")
+
+
+def draw_repeats(cells: int, n_repeats: int, subsample: float, seed: int) -> list[Fold]:
+    """Return the training cells of every repeat; none is tested."""
+    draws, none = np.random.default_rng([seed, 3]), np.zeros(0, dtype=np.intp)
+    size = round(subsample * cells)
+    return [Fold(str(k), np.sort(draws.permutation(cells)[:size]), none) for k in range(n_repeats)]
+
+
+def stability_entry(data: Paired, fits: Sequence[BottleneckFit], params: dict[str, Any]) -> dict[str, Any]:
+    """Count how often each gene was selected and how many genes two repeats share, and put it into words."""
+    table = selection_table([fit.selected for fit in fits], [fit.norms for fit in fits], data.genes)
+    shared = [len(np.intersect1d(a.selected, b.selected)) for a, b in combinations(fits, 2)]
+    count = table["count"].to_numpy()
+    metrics = {"shared": float(np.mean(shared)), "always": int((count == len(fits)).sum())}
+    metrics |= {"once": int((count == 1).sum()), "ever": int((count > 0).sum())}
+    names = np.asarray(data.genes, dtype=str)
+    return {
+        "params": {**params, "versions": versions()},
+        "selection": table,
+        "selected": np.stack([names[fit.selected] for fit in fits]),
+        "metrics": metrics,
+        "report": (
+            f"two of {len(fits)} runs share {metrics['shared']:.1f} of {params['n_features']} genes on average; "
+            f"{metrics['always']} genes were selected every time, {metrics['once']} only once."
+        ),
+    }

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdash._data import copy_paired
 from scdash._errors import NotFittedError
 from scdash._logging import step
 from scdash.tl._seed import seed_of
@@ -64,7 +65,7 @@ def latent_tsne(
         perplexity = min(perplexity, (int(known.sum()) - 1) / 3)
         points = np.full((len(latent), 2), np.nan, dtype=np.float32)
         points[known] = TSNE(perplexity=perplexity, random_state=seed_of(rng), n_jobs=n_jobs).fit(latent[known])
-        mdata = mdata.copy() if copy else mdata
+        mdata = copy_paired(mdata) if copy else mdata
         mdata.obsm[f"X_{key}_tsne"] = points
         added.append(f"added obsm['X_{key}_tsne']")
     return mdata if copy else None

@@ -65,7 +65,7 @@ def equilibrium_fit(
 ) -> ScreenFit:
     """Match the steady states; fine-tune as an ODE if asked, kept only where held-out regimes are predicted better."""
     given = penalties(inputs, options.prior_weight)
-    fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed)
+    fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed, progress=options.progress)
     frequency = np.full_like(fit.score, np.nan)
     if options.n_subsamples:
         frequency, _, _ = frequencies(regime_selections(stats, fit.settings, fit.lam, options.n_subsamples, rng, given))

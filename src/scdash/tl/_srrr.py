@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._data import copy_paired
 from scdash._logging import logger, step
 from scdash.bottleneck import BottleneckFit, Fold, Penalty, ReducedRank, Regression, Scale, Standardize, learn_scale
 from scdash.tl._sbnn_evaluate import check_sizes, evaluate_fit, held_out
@@ -105,7 +106,7 @@ def srrr(
         fit = as_network(found, fold, *scales)
         result = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %d genes at lambda %.4g; %s", len(fit.selected), found.penalty.lam, result.report)
-        target = mdata.copy() if copy else mdata
+        target = copy_paired(mdata) if copy else mdata
         params: dict[str, Any] = {
             "model": "srrr",
             "x": x,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+PAIRED = {"x", "y", "y_layer", "n_latent", "n_features", "subsample"}  # arguments that only a MuData has a use for
+
 
 def stability(data: Any, **options: Any) -> "pd.DataFrame":
     """Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
@@ -51,6 +53,12 @@ def stability(data: Any, **options: Any) -> "pd.DataFrame":
         raise TypeError(
             f"data must be a MuData (two paired modalities) or an AnnData, found {type(data).__name__}. For example "
             "mudata.MuData({'rna': adata, 'ephys': features})."
+        )
+    paired = sorted(PAIRED & set(options))
+    if paired:
+        raise TypeError(
+            f"mdata must be a MuData, found {type(data).__name__}. {', '.join(paired)}: arguments for two paired "
+            "modalities, mudata.MuData({'rna': adata, 'ephys': features})."
         )
     entry = data.uns.get(options.get("key", "dynamics"))
     if isinstance(entry, dict) and "screen" in entry:

@@ -230,6 +230,7 @@ def _finish(task: _Task, state: _State, screen: Screen, seconds: float, steps: i
         epoch,
         screen.n_regimes - 1,
     )
+    # the mean loss goes on teaching the network after validation has settled; W2 overfits its few cells
     last = task.config.loss == "mean" or state.kept is None
     params, masks, strengths = _copy(state) if last or state.kept is None else state.kept
     params, masks = task.sparsity.finalise(task.field, params, masks)
