@@ -7,7 +7,11 @@ import pytest
 from .cases import AFTER, KEEPING, RETURNING, WRITING, public
 from .same import difference
 
-GRN = "dynamics_grn"
+SLOW = {"tl.cross_validate", "tl.cross_validate_sbnn", "tl.latent_tsne", "tl.sbnn", "tl.sparsity_path", "tl.stability"}
+
+
+def cases(names):
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in sorted(names)]
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +44,7 @@ def round_trip(data, folder, kind):
     return ad.read_zarr(folder / "data.zarr")
 
 
-@pytest.mark.parametrize("name", sorted(WRITING))
+@pytest.mark.parametrize("name", cases(WRITING))
 def test_in_place_and_copy_agree_and_survive_files(name, tmp_path):
     skip_without(name)
     case, function = WRITING[name], public(name)
@@ -57,7 +61,7 @@ def test_in_place_and_copy_agree_and_survive_files(name, tmp_path):
         assert difference(data, round_trip(data, tmp_path / kind, kind)) is None
 
 
-@pytest.mark.parametrize("name", sorted(RETURNING))
+@pytest.mark.parametrize("name", cases(RETURNING))
 def test_results_are_tables_or_data_that_survive_files(name, tmp_path):
     case, function = RETURNING[name], public(name)
     data, before = case.data(), case.data()
@@ -81,6 +85,7 @@ def round_trip_of(data, folder, key):
     return difference(data.uns[key], round_trip(data, folder, "h5ad").uns[key])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", sorted(AFTER))
 def test_what_was_kept_is_read_again(reader):
     case = RETURNING[AFTER[reader]]
