@@ -173,11 +173,11 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def keep(runs: pd.DataFrame) -> pd.DataFrame:
+def keep(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Write finished runs at once, in place of older ones of the same kind, and return all."""
     path = HERE / "sim350_runs.csv"
     key = ["strategy", "noise", "moved", "seed"]
-    known = pd.concat([pd.read_csv(path), runs], ignore_index=True) if path.exists() else runs
+    known = pd.DataFrame((pd.read_csv(path).to_dict("records") if path.exists() else []) + rows)
     known = known.drop_duplicates(key, keep="last").sort_values(key).reset_index(drop=True)
     known.to_csv(path, index=False, float_format="%.6g")
     return known
@@ -199,12 +199,12 @@ def main() -> None:
     began = time.perf_counter()
     calls = [c for c in jobs(args.seeds, quick=args.quick, full=args.full) if args.only in str(c[1:])]
     finished = joblib.Parallel(n_jobs=args.workers, return_as="generator_unordered")(calls)
-    runs = pd.DataFrame()
+    rows: list[dict[str, Any]] = []
     for part in tqdm(finished, total=len(calls)):
-        runs = pd.concat([runs, pd.DataFrame(part if isinstance(part, list) else [part])], ignore_index=True)
+        rows += part if isinstance(part, list) else [part]
         if not args.quick:
-            keep(runs)
-    runs = runs if args.quick else keep(runs)
+            keep(rows)
+    runs = pd.DataFrame(rows) if args.quick else keep(rows)
     table = summarise(runs)
     if not args.quick:
         table.to_csv(HERE / "sim350.csv", index=False, float_format="%.6g")
