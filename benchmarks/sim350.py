@@ -158,7 +158,9 @@ def jobs(seeds: int, *, quick: bool = False, full: bool = False) -> list[Any]:
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     """Return mean and SD over seeds, with the paper's figures beside."""
     figures = [
-        c for c in runs.columns if c not in ("strategy", "noise", "moved", "seed", "kept") and runs[c].dtype.kind == "f"
+        c
+        for c in runs.columns
+        if c not in ("strategy", "noise", "moved", "seed", "kept") and runs[c].dtype.kind in "fi"
     ]
     runs = runs.assign(moved=runs["moved"].map(lambda m: "no prior" if pd.isna(m) else f"{m:.0%}"))
     groups = runs.groupby(["noise", "strategy", "moved"], sort=False)
