@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-matrix reliability lint types layers docs check package audit coverage clean
+.PHONY: demo test slow test-matrix reliability lint types layers docs check package audit coverage clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py --out demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow and not gpu" tests
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m "slow and not gpu" tests
 
 # The stamp files make the set-up run once, and again only when what is to be installed has changed.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -63,19 +63,28 @@ def test_parts_keep_within_the_memory_asked_for(problem) -> None:
     assert one > 4 * 4 * 2 * field.n_genes * field.n_hidden  # weights and their copies
 
 
-def _square(number: int, folder: str | None = None) -> int:
-    """Take the worker down the first time piece 3 is run."""
-    if folder is not None:
-        with open(os.path.join(folder, f"{number}"), "a") as file:
-            file.write("x")
-        if number == 3 and os.path.getsize(os.path.join(folder, "3")) == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
+def pieces():
+    """Return functions defined inside a function: they travel by value, workers can not import a test module."""
+
+    def square(number: int, folder: str | None = None) -> int:
+        """Take the worker down the first time piece 3 is run."""
+        if folder is not None:
+            with open(os.path.join(folder, f"{number}"), "a") as file:
+                file.write("x")
+            if number == 3 and os.path.getsize(os.path.join(folder, "3")) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return number**2
+
+    def die(number: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    return square, die
 
 
 def test_a_killed_worker_loses_its_piece_only(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
     with joblib.parallel_config("loky", n_jobs=2):
-        found = spread_all(_square, [(k, str(tmp_path)) for k in range(6)], "squares", progress=False)
+        found = spread_all(pieces()[0], [(k, str(tmp_path)) for k in range(6)], "squares", progress=False)
     assert found == [k**2 for k in range(6)]
     assert "a worker was lost" in caplog.text
     runs = {k: (tmp_path / str(k)).stat().st_size for k in range(6)}
@@ -83,21 +92,16 @@ def test_a_killed_worker_loses_its_piece_only(tmp_path, caplog: pytest.LogCaptur
     assert runs[0] == 1  # finished long before
 
 
-def _die(number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
 def test_a_piece_that_always_kills_is_given_up() -> None:
     with joblib.parallel_config("loky", n_jobs=2), pytest.raises(RuntimeError, match="terminated"):
-        spread_all(_die, [(0,), (1,)], "deadly", progress=False)
+        spread_all(pieces()[1], [(0,), (1,)], "deadly", progress=False)
 
 
 def test_errors_of_a_piece_are_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         list(spread(lambda k: 1 / k, [(0,)]))
     assert dict(spread(lambda k: k + 1, [(1,), (5,)])) == {0: 2, 1: 6}
-    assert np.all(spread_all(_square, [], "nothing") == [])
+    assert np.all(spread_all(pieces()[0], [], "nothing") == [])
 
 
 def test_a_dask_cluster_changes_nothing(problem) -> None:
@@ -105,6 +109,6 @@ def test_a_dask_cluster_changes_nothing(problem) -> None:
     serial = cross_validate_lambdas(problem, OPTIONS, grid=GRID, n_folds=2)
     cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
     with cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
-        assert spread_all(_square, [(k,) for k in range(5)], "squares", progress=False) == [0, 1, 4, 9, 16]
+        assert spread_all(pieces()[0], [(k,) for k in range(5)], "squares", progress=False) == [0, 1, 4, 9, 16]
         parallel = cross_validate_lambdas(problem, OPTIONS, grid=GRID, n_folds=2)
     pd.testing.assert_frame_equal(parallel, serial, check_exact=True)

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -97,29 +98,34 @@ def test_other_errors_pass_through_the_memory_hint():
         raise RuntimeError("shapes")
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may grow beyond 4 KB, as on a full disk; a real error of the operating system."""
+    """No file may grow beyond 4 KB, as on a full disk; a real error of the operating system.
+
+    Only around the call: pytest's own output may go to a file that is longer.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_costs_the_checkpoint_not_the_fit(course, tmp_path, caplog, full_disk):
+def test_a_full_disk_costs_the_checkpoint_not_the_fit(course, tmp_path, caplog):
     path = tmp_path / "run.npz"
     settings = {"checkpoint_every": 2}
-    with caplog.at_level("WARNING", logger="scdash"):
+    with caplog.at_level("WARNING", logger="scdash"), full_disk():
         scdash.tl.fit_dynamics(course, **HOW, **LONG, training=settings, checkpoint=path)
     assert caplog.text.count("could not be written") == 1  # said once, not at every epoch
     assert list(tmp_path.iterdir()) == []  # nothing half-written
     assert "dynamics" in course.uns
 
 
-def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, full_disk):
+def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path):
     path = tmp_path / "run.npz"
     write_arrays(path, {"a": np.arange(3)})
-    with pytest.raises(OSError, match="File too large"):
+    with pytest.raises(OSError, match="File too large"), full_disk():
         write_arrays(path, {"a": np.zeros(10_000)})
     assert read_arrays(path)["a"].tolist() == [0, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == ["run.npz"]
