@@ -60,6 +60,7 @@ def test_trajectories_stream_the_same_bins(screen: ad.AnnData, stored: ad.AnnDat
 
 
 def test_screens_train_on_streamed_cells(screen: ad.AnnData, stored: ad.AnnData) -> None:
+    pytest.importorskip("torch")
     expected, found = screen.copy(), stored
     for adata in (expected, found):
         scdash.tl.fit_perturbode(adata)
