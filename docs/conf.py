@@ -56,8 +56,7 @@ nb_execution_mode = os.environ.get("SCDASH_DOCS_EXECUTE", "cache")
 nb_execution_cache_path = str(HERE / "_build" / "notebooks" / _source_hash())
 nb_execution_timeout = 600
 nb_execution_raise_on_error = False  # a warning, and warnings are errors: one build then names every failing notebook
-# CellRank 2.0 asks for columns that the tutorial does not have yet: shown without outputs until that is mended
-nb_execution_excludepatterns = ["_build/*", "tutorials/cellrank.md"]
+nb_execution_excludepatterns = ["_build/*"]
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "text/html", 0)]
 
