@@ -40,6 +40,10 @@ def mean_step(transitions, time):
 
 def test_cellrank_takes_the_layer(flowing):
     kernels = pytest.importorskip("cellrank.kernels")
+    try:
+        np.testing.assert_array_equal(x=1, y=1)  # as CellRank 2.0 calls it, which NumPy 2.3 ended
+    except TypeError:
+        pytest.skip(f"this CellRank does not run on NumPy {np.__version__}: install scdash[velocity]")
     kernel = kernels.VelocityKernel(flowing, attr="layers", xkey="X", vkey="dynamics_velocity")
     kernel.compute_transition_matrix(show_progress_bar=False)
     time = flowing.obs["time"].to_numpy()
