@@ -107,7 +107,7 @@ def paper_stack(
 
     began = time.process_time()
     table = (
-        pd.concat([run_posthoc(*conditions[0], seed) for seed in seeds])
+        run_posthoc(*conditions[0], seeds)
         if strategies == ("posthoc",)
         else run_paper(conditions, strategies, seeds)
     )
