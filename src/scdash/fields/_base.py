@@ -81,6 +81,10 @@ class VectorField(ABC):
         x and the result are (models, batch, state), in arbitrary units (per unit of time).
         """
 
+    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
+        """Return the same as `bind` for first derivatives alone; fields may have a faster way to these."""
+        return self.bind(params)
+
     @abstractmethod
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the paths by which regulators act on targets."""

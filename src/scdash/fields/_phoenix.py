@@ -12,6 +12,8 @@ from scdash._errors import unknown
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 from scdash.fields._compact import Compact, worth_it
 from scdash.fields._compact_modules import compact_modules
+from scdash.fields._deferred import deferred
+from scdash.fields._phoenix_training import Genes, Modules
 
 ENCODERS = ("genes", "modules")
 
@@ -99,6 +101,10 @@ class Phoenix(VectorField):
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return x -> dx/dt; see the class."""
         return _bind_modules(params) if self.encoder == "modules" else _bind_genes(params, self.pairs)
+
+    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
+        """Return x -> dx/dt whose weights get their gradients at once, for one solve."""
+        return deferred(Modules(params) if self.encoder == "modules" else Genes(params, self.pairs), params)
 
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the additive and the multiplicative branch."""
