@@ -107,9 +107,7 @@ def paper_stack(
 
     began = time.process_time()
     table = (
-        run_posthoc(*conditions[0], seeds)
-        if strategies == ("posthoc",)
-        else run_paper(conditions, strategies, seeds)
+        run_posthoc(*conditions[0], seeds) if strategies == ("posthoc",) else run_paper(conditions, strategies, seeds)
     )
     table["strategy"] = "paper: " + table["strategy"]
     return table.assign(cpu_seconds=(time.process_time() - began) / len(table)).to_dict("records")
