@@ -88,7 +88,8 @@ def both_branches(adata: Any) -> Any:
 def fates(x: np.ndarray[Any, Any], when: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a lineage for every cell: k-means of the last fifth (k by silhouette), handed back in time by neighbours.
 
-    A cell takes the mean fate of its 15 nearest neighbours among the cells of the following tenth of the time axis.
+    A cell takes the mean fate of its 15 nearest neighbours among the cells of the following tenth of the time axis. Fates
+    of fewer than 5 % of the cells are too few to be binned along time: their cells have no lineage, as the package advises.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
@@ -105,7 +106,9 @@ def fates(x: np.ndarray[Any, Any], when: np.ndarray[Any, Any]) -> np.ndarray[Any
         next_ = order[(when[order] > when[cell]) & (when[order] <= when[cell] + span)]
         near = next_[np.argsort(((x[next_] - x[cell]) ** 2).sum(1))[:15]]
         share[cell] = share[near].mean(0)
-    return share.argmax(1).astype(str)
+    fate = share.argmax(1)
+    rare = np.bincount(fate, minlength=k) < 0.05 * len(x)
+    return np.where(rare[fate], None, fate.astype(str).astype(object))
 
 
 def sample(adata: Any, seed: int) -> Any:
@@ -137,11 +140,17 @@ def values(adata: Any) -> np.ndarray[Any, Any]:
     return np.asarray(adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X, dtype=np.float64)
 
 
+def placed(adata: Any) -> Any:
+    """Return the cells that have a lineage: what knows no time sees the others, too."""
+    return adata[adata.obs["lineage"].notna().to_numpy()].copy()
+
+
 def dynamics(adata: Any, seed: int, column: str, **options: Any) -> np.ndarray[Any, Any]:
     """Return a column of the edges of `fit_dynamics`, (source, target)."""
     import scdash
 
     scdash.settings.verbosity = 0
+    adata = placed(adata)
     scdash.tl.fit_dynamics(
         adata, time_key="time", trajectory_key="lineage", observations="cells", rng=seed, progress=False, **options
     )
@@ -157,6 +166,7 @@ def path_scores(adata: Any, seed: int, **options: Any) -> Any:
     from scdash._data import as_expression, halve_cells
     from scdash.matching import cell_scores
 
+    adata = placed(adata)
     time, lineage = adata.obs["time"].to_numpy(float), adata.obs["lineage"].astype(str).to_numpy()
     return cell_scores(halve_cells(as_expression(adata.X), time, lineage=lineage, rng=seed, **options))
 
@@ -164,7 +174,7 @@ def path_scores(adata: Any, seed: int, **options: Any) -> Any:
 def shuffled(adata: Any, seed: int) -> Any:
     """Return the cells with their times permuted within each lineage."""
     rng, found = np.random.default_rng(1000 + seed), adata.copy()
-    for lineage in adata.obs["lineage"].unique():
+    for lineage in adata.obs["lineage"].dropna().unique():
         own = np.flatnonzero(adata.obs["lineage"] == lineage)
         when = found.obs["time"].to_numpy().copy()
         when[own] = rng.permutation(when[own])
