@@ -52,11 +52,13 @@ def paired() -> Any:
 
 def screen() -> Any:
     """Return a simulated screen with a fit and its modules."""
-    genes = [f"G{i:03d}" for i in range(30)]
-    adata = scdash.simulate.sergio(genes=30, perturbations=genes[:12], cells_per_regime=60, rng=1)
+    single = [f"G{i:03d}" for i in range(30)]
+    adata = scdash.simulate.sergio(
+        genes=40, n_edges=80, perturbations=single, cells_per_regime=60, half_response="mid", rng=0
+    )
     sc.pp.log1p(adata)
     scdash.tl.fit_perturbode(adata, mask_var=None)
-    scdash.tl.modules(adata, n_modules=6)
+    scdash.tl.modules(adata, n_modules=8)
     return adata
 
 

@@ -81,7 +81,7 @@ def perturbation(
                 _draw_change(panel, screen, predicted, name, n_labels, size)
             else:
                 _draw_cells(panel, predicted, name, size)
-        axes[0].legend()
+        axes[0].legend(fontsize=6, loc="upper left")
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
@@ -99,12 +99,19 @@ def _draw_change(ax: Axes, screen: Any, predicted: Any, name: str, n_labels: int
     x = np.asarray(screen["change"])[[str(r) for r in screen["regimes"]].index(name)]
     y = np.asarray(predicted.layers["change"])[row]
     target = np.asarray(predicted.layers["target"])[row].astype(bool)
-    ends = [min(x.min(), y.min(), 0), max(x.max(), y.max(), 0)]
-    ax.plot(ends, ends, color=MUTED, linewidth=0.8, zorder=0)
+    others = np.concatenate([x[~target], y[~target], [0.0]])
+    margin = 0.15 * max(np.ptp(others), 1e-6)
+    low, high = others.min() - margin, others.max() + margin
+    ax.plot([low, high], [low, high], color=MUTED, linewidth=0.8, zorder=0)
     ax.scatter(x[~target], y[~target], s=size, color=PALETTE[0], label="other genes")
-    ax.scatter(x[target], y[target], s=2.5 * size, color=PALETTE[5], marker="D", label="targets")
+    # targets are set from outside and move most: the frame is that of the others, and they wait at its edge
+    ax.scatter(*np.clip([x[target], y[target]], low, high), s=2.5 * size, color=PALETTE[5], marker="D", clip_on=False,
+               label="targets (at the edge: beyond)")  # fmt: skip
     for i in np.argsort(-np.abs(np.where(target, 0, x)))[:n_labels]:
-        ax.annotate(str(predicted.var_names[i]), (x[i], y[i]), fontsize=6, color=INK)
+        ax.annotate(
+            str(predicted.var_names[i]), (x[i], y[i]), (3, 3), textcoords="offset points", fontsize=6, color=INK
+        )
+    ax.set(xlim=(low, high), ylim=(low, high))
     r = np.corrcoef(x[~target], y[~target])[0, 1] if x[~target].std() * y[~target].std() > 0 else np.nan
     ax.set(title=f"{name}  r = {r:.2f}", xlabel="observed change", ylabel="predicted change")
 
