@@ -42,10 +42,12 @@ def fit_by_rollouts(
     groups: NDArray[Any] | None,
     rng: np.random.Generator,
 ) -> TransitionFit:
-    """Try lags, rates and penalties, then trust in the prior; take the sparsest within `tolerance` of the best error.
+    """Try lags, rates and penalties, then trust in the prior; on the best path take the sparsest within `tolerance`.
 
     Errors are of whole validation stretches predicted from the state before them: next-step errors of smoothed bins
-    pick models that diverge later.
+    pick models that diverge later. Lag, rate and trust in the prior are those of the smallest error: at one penalty
+    they hardly change the number of edges, which would choose among them by chance. The penalty is then the largest
+    whose error is within `tolerance`.
     """
     began = time.perf_counter()
     unit = 1 / float(np.median(np.diff(data.times, axis=1)[data.real[:, 1:]]))
@@ -61,14 +63,20 @@ def fit_by_rollouts(
     best = min(found, key=lambda candidate: candidate.row["rollout_error"])
     for weight in weights:
         found += _path(series, best.setup, best.regression, settings, best.row["rate"], weight)
-    errors = np.array([c.row["rollout_error"] for c in found])
-    edges = np.array([c.row["edges"] for c in found])
-    near = np.flatnonzero(errors <= (1 + settings.tolerance) * errors.min())
-    chosen = found[near[np.lexsort((errors[near], edges[near]))[0]]]
+    chosen = _sparsest(found, settings.tolerance)
     table = pd.DataFrame([c.row for c in found])
     table["chosen"] = [c is chosen for c in found]
     table["seconds"] = time.perf_counter() - began
     return _result(data, chosen, settings, table, groups, rng)
+
+
+def _sparsest(found: list[Candidate], tolerance: float) -> Candidate:
+    """Return the candidate with the fewest edges on the path of the smallest error, within `tolerance` of it."""
+    best = min(found, key=lambda candidate: candidate.row["rollout_error"])
+    shared = ("lag", "rate", "prior_weight")
+    path = [c for c in found if all(c.row[name] == best.row[name] for name in shared)]
+    near = [c for c in path if c.row["rollout_error"] <= (1 + tolerance) * best.row["rollout_error"]]
+    return min(near or [best], key=lambda c: (c.row["edges"], c.row["rollout_error"]))
 
 
 def _path(

@@ -155,7 +155,7 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
     trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
     for found, value in zip((trained, loss, error), (torch.stack(losses).mean(0), *figures), strict=True):
-        found[work.models] = value
+        found[work.models] = value.to(found.dtype)  # models may train in double precision
     work.write_back(state)
     gated = problem.sparsity.gate(problem.field, state.params, None)
     _check_finite(problem, state, loss, active)
