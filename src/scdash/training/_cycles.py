@@ -18,7 +18,7 @@ class Cycles:
     @classmethod
     def doubling(cls, first: int, steps: int) -> Self:
         """Return cycles of `first`, 2 `first`, ... steps; the last takes what is left of `steps`."""
-        lengths = []
+        lengths: list[int] = []
         while sum(lengths) < steps:
             lengths.append(min(first * 2 ** len(lengths), steps - sum(lengths)))
         return cls(tuple(accumulate(lengths)))
