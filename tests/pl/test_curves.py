@@ -94,7 +94,7 @@ def test_one_lambda_is_a_line_with_its_errors() -> None:
     np.testing.assert_allclose(line.get_ydata(), [4, 2, 3])  # in units of 1e-3, as the label says
     assert "10^{-3}" in ax.get_ylabel()
     (mark,) = [part for part in ax.collections if part.get_gid() == "chosen"]
-    np.testing.assert_allclose(mark.get_offsets(), [[0.5, 2]])
+    np.testing.assert_allclose(np.asarray(mark.get_offsets(), dtype=float), [[0.5, 2]])
 
 
 def test_lambdas_frames_the_chosen_pair_and_writes_the_means(grid_table) -> None:

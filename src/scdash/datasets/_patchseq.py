@@ -145,7 +145,7 @@ def read_counts(path: "str | Path") -> pd.DataFrame:
 
 def read_ephys(path: "str | Path") -> pd.DataFrame:
     """Read ephys_values.csv (cells in rows)."""
-    table = pd.read_csv(path, index_col=0, float_precision="round_trip")
+    table = pd.read_csv(path, index_col=0, dtype=str)  # pandas 2 rounds the last digit, float() does not
     table.index = table.index.astype(str)
     return table.astype(np.float64)
 
