@@ -148,7 +148,9 @@ def test_cells_are_fitted_by_the_error_of_held_out_trajectories(system, truth):
     chosen = fit.table.loc[fit.table["chosen"], "rollout_error"].item()
     assert chosen <= 1.1 * errors.min()
     assert chosen == pytest.approx(rollout_error(fit, series, "validation"))
-    best, taken = (fit.table.loc[row, ["lag", "rate"]].tolist() for row in (errors.idxmin(), fit.table["chosen"].idxmax()))
+    best, taken = (
+        fit.table.loc[row, ["lag", "rate"]].tolist() for row in (errors.idxmin(), fit.table["chosen"].idxmax())
+    )
     assert taken == best  # edge counts choose the penalty, not the rate
     path = fit.table[(fit.table["lag"] == best[0]) & (fit.table["rate"] == best[1])]
     near = path[path["rollout_error"] <= 1.1 * errors.min()]
