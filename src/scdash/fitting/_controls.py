@@ -69,12 +69,12 @@ def forecasts(problem: FitProblem) -> dict[str, Predictor]:
     every = Courses.of(series, lineage)
     span = float(np.ptp(series.times))
     grid = np.concatenate([[0.0], np.geomspace(0.25, 64, 9) / span, [np.inf]])
-    rates = choose_template_rates(mean, series, lineage, grid)
+    rates = choose_template_rates(series, lineage, grid)
     found: dict[str, Forecast] = {
         "template": template(mean),
         "template + start offset": template(mean, rates),
         "aligned template": aligned_template(mean),
-        "analogue": analogue(every, choose_width(every, series, lineage, WIDTHS)),
+        "analogue": analogue(every, choose_width(series, lineage, WIDTHS)),
     }
     return {name: _of_lineage(forecast, lineage) for name, forecast in found.items()}
 

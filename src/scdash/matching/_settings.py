@@ -60,7 +60,7 @@ class TransitionSettings:
     choose: Literal["cv", "rollout"] = "cv"
     """Penalties by cross-validated error of the next state, or one for all genes by error of held-out trajectories."""
     tolerance: float = 0.1
-    """choose="rollout": the sparsest network, on the path of the smallest error, within this share of it is taken."""
+    """choose="rollout": the sparsest network within this share of the smallest error is taken."""
     splits: tuple[str, ...] = ("train",)
     """Parts of the series that are fitted."""
 
