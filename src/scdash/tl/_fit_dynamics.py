@@ -97,8 +97,8 @@ def fit_dynamics(
     scale
         "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
     missing
-        "mean" gives targets without any edge in the prior the mean of the others, so that a sparse prior does not
-        take all their inputs; "zero" is the paper.
+        "mean" gives targets without any edge in the prior what the others get on average, so that a sparse prior does
+        not take all their inputs (with modules their own weights say which are kept); "zero" is the paper.
     schedule
         When how much is pruned (`scdash.sparsity.GeometricSchedule`); None: what suits encoder, start and data.
     regulators
