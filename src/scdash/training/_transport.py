@@ -22,7 +22,7 @@ from scdash.training._interventions import Strengths, first_strengths, intervent
 from scdash.training._transport_cells import Distance, Looks, TransportCells, distance
 from scdash.training._transport_config import TransportConfig, TransportFit
 
-MOST_STEPS, PRUNED_STEPS = 15_000, 4000
+MOST_STEPS, PRUNED_STEPS = 15_000, 5000
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class _Task:
     distance: Distance
     looks: Looks
     cycles: Cycles
+    prunes_until: int  # step
     rng: np.random.Generator
     generator: torch.Generator
 
@@ -84,7 +85,8 @@ def fit_transport(
     The learning rate falls in cosine cycles of doubling length. Training ends with the first cycle that does not lower
     the validation loss by more than two standard errors over regimes, and the best end of a cycle is kept: ends are
     compared, where the rate is zero, because in between the loss is as noisy as the steps are long. A schedule of
-    pruning sets its own pace, so such a fit is one cycle.
+    pruning sets its own pace: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
+    weights that are left settle.
     """
     task, state = _begin(
         x, screen, config, rng, as_sparsity("none") if sparsity is None else sparsity, prior, regulators
@@ -102,7 +104,7 @@ def fit_transport(
     began, step, steps = time.perf_counter(), 0, task.cycles.ends[-1]
     with progress_bar(steps, "transport", progress=progress) as bar:
         for step in range(steps):
-            if step % config.check_every == 0:
+            if step % config.check_every == 0 and step < task.prunes_until:
                 _prune(task, state, step // config.check_every)
             fit = _train_step(task, state, learned, optimiser, step)
             schedule.step()
@@ -146,6 +148,7 @@ def _begin(
     rounds = (config.steps or PRUNED_STEPS) // config.check_every
     paced = any(sparsity.amount(epoch) > 0 for epoch in range(rounds + 1))
     steps = config.steps or (PRUNED_STEPS if paced else MOST_STEPS)
+    cycles = Cycles.settling(steps) if paced else Cycles.doubling(config.cycle, steps)
     task = _Task(
         model,
         config,
@@ -155,7 +158,8 @@ def _begin(
         regimes,
         distance(config.loss, data.sd),
         data.looks(config.loss, 4 * config.regimes, config.cells_a_regime, rng),
-        Cycles.doubling(steps if paced else config.cycle, steps),
+        cycles,
+        cycles.ends[0] if paced else steps,
         rng,
         generator,
     )
