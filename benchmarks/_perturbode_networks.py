@@ -22,7 +22,7 @@ from scdash.training._transport_config import TransportConfig
 Score = Callable[[], tuple[np.ndarray, Row]]  # (regulator, target), and other columns of the row
 TRANSPORTS = {  # settings, and whether DASH prunes with the prior
     "transport, mean loss": ({}, False),
-    "transport, W2": ({"loss": "w2", "steps": 3000}, False),
+    "transport, W2": ({"loss": "w2", "steps": 1500, "cycle": 1500}, False),
     "transport, gene-wise": ({"n_modules": 0}, False),
     "transport, DASH, prior 20 % moved": ({}, True),
     "transport, gene-wise, DASH, prior 20 % moved": ({"n_modules": 0}, True),

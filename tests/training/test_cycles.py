@@ -12,6 +12,12 @@ def test_cycles_double_until_the_steps_are_used():
     assert Cycles.doubling(1000, 60).ends == (60,)
 
 
+def test_the_last_fifth_settles():
+    assert Cycles.settling(5000).ends == (4000, 5000)
+    assert Cycles.settling(4).ends == (4,)
+    assert Cycles.settling(5000).factor(4000) == 1.0
+
+
 @pytest.mark.parametrize("start, end", [(0, 10), (10, 30), (30, 50)])
 def test_the_rate_falls_as_a_cosine_within_a_cycle_and_starts_anew(start, end):
     cycles = Cycles.doubling(10, 50)

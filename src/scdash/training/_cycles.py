@@ -23,6 +23,12 @@ class Cycles:
             lengths.append(min(first * 2 ** len(lengths), steps - sum(lengths)))
         return cls(tuple(accumulate(lengths)))
 
+    @classmethod
+    def settling(cls, steps: int) -> Self:
+        """Return a long cycle and one of a fifth of all `steps` in which weights settle after the last pruning."""
+        first = steps - steps // 5
+        return cls((first, steps) if first < steps else (steps,))
+
     def factor(self, step: int) -> float:
         """Return the share of the learning rate at `step`: 1 where a cycle begins, falling to 0 as a cosine."""
         start, end = 0, self.ends[0]

@@ -1,7 +1,6 @@
 """PerturbODE as its paper trains it: control cells are carried through the ODE onto each regime's cells."""
 
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,55 +12,15 @@ from torch import Tensor
 from scdash._data._screen import Screen
 from scdash._errors import NonFiniteError
 from scdash._logging import logger, progress_bar
-from scdash.fields._base import Params
 from scdash.fields._perturbode import PerturbODE
 from scdash.sparsity import Prior, Sparsity, as_sparsity
 from scdash.training._cycles import Cycles, gained
-from scdash.training._flow import Flow
-from scdash.training._interventions import Strengths, first_strengths, interventions
-from scdash.training._transport_cells import Distance, Looks, TransportCells, distance
+from scdash.training._interventions import first_strengths, interventions
+from scdash.training._transport_cells import TransportCells, distance
 from scdash.training._transport_config import TransportConfig, TransportFit
+from scdash.training._transport_state import State, Task
 
-MOST_STEPS, PRUNED_STEPS = 15_000, 4000
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What is trained on what: everything that training does not change."""
-
-    field: PerturbODE
-    config: TransportConfig
-    sparsity: Sparsity
-    prior: Prior | None
-    data: TransportCells
-    regimes: tuple[Tensor, Tensor, Tensor]  # M, added, weak of every regime (regimes, genes)
-    distance: Distance
-    looks: Looks
-    cycles: Cycles
-    rng: np.random.Generator
-    generator: torch.Generator
-
-    def carry(self, params: Params, strengths: Strengths, start: Tensor, regimes: NDArray[Any], flow: Flow) -> Tensor:
-        """Return start cells (regimes * n, genes) under their regimes' interventions, (regimes, n, genes)."""
-        n = start.shape[0] // len(regimes)
-        pick = torch.as_tensor(np.repeat(regimes, n))
-        mask, added, weak = (part[pick] for part in self.regimes)
-        m, u = strengths.apply(mask, added, weak)
-        return flow.carry(self.field, params, start[None], m[None], u[None])[0].reshape(len(regimes), n, -1)
-
-
-@dataclass
-class _State:
-    """What training changes."""
-
-    params: Params
-    masks: Params
-    strengths: Strengths
-    memory: Params
-    best: NDArray[Any] | None = None  # errors of the validation regimes where a cycle ended best
-    kept: tuple[Params, Params, Strengths] | None = None
-    before: Tensor | None = None  # network at the last round
-    history: list[dict[str, float]] = field(default_factory=list)
+MOST_STEPS, PRUNED_STEPS = 15_000, 5000
 
 
 def fit_transport(
@@ -84,7 +43,8 @@ def fit_transport(
     The learning rate falls in cosine cycles of doubling length. Training ends with the first cycle that does not lower
     the validation loss by more than two standard errors over regimes, and the best end of a cycle is kept: ends are
     compared, where the rate is zero, because in between the loss is as noisy as the steps are long. A schedule of
-    pruning sets its own pace, so such a fit is one cycle.
+    pruning sets its own pace: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
+    weights that are left settle.
     """
     task, state = _begin(
         x, screen, config, rng, as_sparsity("none") if sparsity is None else sparsity, prior, regulators
@@ -102,7 +62,7 @@ def fit_transport(
     began, step, steps = time.perf_counter(), 0, task.cycles.ends[-1]
     with progress_bar(steps, "transport", progress=progress) as bar:
         for step in range(steps):
-            if step % config.check_every == 0:
+            if step % config.check_every == 0 and step < task.prunes_until:
                 _prune(task, state, step // config.check_every)
             fit = _train_step(task, state, learned, optimiser, step)
             schedule.step()
@@ -125,7 +85,7 @@ def _begin(
     sparsity: Sparsity,
     prior: Prior | None,
     regulators: NDArray[np.int64] | None,
-) -> tuple[_Task, _State]:
+) -> tuple[Task, State]:
     data = TransportCells.split(x, screen, rng)
     d = len(screen.genes)
     modules = min(d, 100) if config.n_modules is None else config.n_modules
@@ -146,7 +106,8 @@ def _begin(
     rounds = (config.steps or PRUNED_STEPS) // config.check_every
     paced = any(sparsity.amount(epoch) > 0 for epoch in range(rounds + 1))
     steps = config.steps or (PRUNED_STEPS if paced else MOST_STEPS)
-    task = _Task(
+    cycles = Cycles.settling(steps) if paced else Cycles.doubling(config.cycle, steps)
+    task = Task(
         model,
         config,
         sparsity,
@@ -155,16 +116,17 @@ def _begin(
         regimes,
         distance(config.loss, data.sd),
         data.looks(config.loss, 4 * config.regimes, config.cells_a_regime, rng),
-        Cycles.doubling(steps if paced else config.cycle, steps),
+        cycles,
+        cycles.ends[0] if paced else steps,
         rng,
         generator,
     )
-    state = _State(params, masks, strengths, sparsity.start(model, params, generator))
+    state = State(params, masks, strengths, sparsity.start(model, params, generator))
     _apply(state)
     return task, state
 
 
-def _prune(task: _Task, state: _State, epoch: int) -> None:
+def _prune(task: Task, state: State, epoch: int) -> None:
     amount = task.sparsity.amount(epoch)
     if amount <= 0:
         return
@@ -173,7 +135,7 @@ def _prune(task: _Task, state: _State, epoch: int) -> None:
     _apply(state)
 
 
-def _train_step(task: _Task, state: _State, learned: list[Tensor], optimiser: torch.optim.Adam, step: int) -> Tensor:
+def _train_step(task: Task, state: State, learned: list[Tensor], optimiser: torch.optim.Adam, step: int) -> Tensor:
     config, data, rng = task.config, task.data, task.rng
     n = config.cells_a_regime
     perturbed = np.arange(1, len(data.train))
@@ -204,13 +166,13 @@ def _train_step(task: _Task, state: _State, learned: list[Tensor], optimiser: to
     return fit.detach()
 
 
-def _apply(state: _State) -> None:
+def _apply(state: State) -> None:
     with torch.no_grad():
         for name, mask in state.masks.items():
             state.params[name].mul_(mask)
 
 
-def _check(task: _Task, state: _State, step: int, fit: Tensor) -> NDArray[Any]:
+def _check(task: Task, state: State, step: int, fit: Tensor) -> NDArray[Any]:
     """Return the errors of the validation regimes; remember them and how far the network has moved."""
     regimes, start, aim = task.looks
     with torch.no_grad():
@@ -226,20 +188,15 @@ def _check(task: _Task, state: _State, step: int, fit: Tensor) -> NDArray[Any]:
     return errors
 
 
-def _better(state: _State, errors: NDArray[Any]) -> bool:
+def _better(state: State, errors: NDArray[Any]) -> bool:
     """Keep the weights at the end of a cycle if they validate best; say whether another cycle is worth its time."""
     before = state.best
     if before is None or errors.mean() < before.mean():
-        state.best, state.kept = errors, _copy(state)
+        state.best, state.kept = errors, state.copy()
     return before is None or gained(before, errors)
 
 
-def _copy(state: _State) -> tuple[Params, Params, Strengths]:
-    params = {name: p.detach().clone() for name, p in state.params.items()}
-    return params, dict(state.masks), state.strengths.copy()
-
-
-def _finish(task: _Task, state: _State, screen: Screen, seconds: float, steps: int) -> TransportFit:
+def _finish(task: Task, state: State, screen: Screen, seconds: float, steps: int) -> TransportFit:
     epoch = seconds * max(1.0, (screen.n_regimes - 1) / task.config.regimes)
     logger.info(
         "    %d steps, %.3f s each; %.2f s an epoch of all %d perturbed regimes",
@@ -248,7 +205,7 @@ def _finish(task: _Task, state: _State, screen: Screen, seconds: float, steps: i
         epoch,
         screen.n_regimes - 1,
     )
-    params, masks, strengths = _copy(state) if state.kept is None else state.kept
+    params, masks, strengths = state.copy() if state.kept is None else state.kept
     params, masks = task.sparsity.finalise(task.field, params, masks)
     own = {name: params[name] for name in task.field.init(1, torch.Generator())}
     return TransportFit(task.field, own, masks, strengths, pd.DataFrame(state.history), epoch)

@@ -19,7 +19,7 @@ class TransportConfig:
     loss: Literal["w2", "mean"] = "mean"  # "w2" needs geomloss; its number is the debiased W2^2 / 2
     n_modules: int | None = None  # None: as many as genes, at most 100; 0: gene-wise
     l1: float = 1e-3  # lambda of sum |B| (sum |A| if gene-wise), beside a sum over genes and a mean over regimes
-    steps: int | None = None  # at most; None: 15,000, or 4,000 in one cycle where `sparsity` prunes by a schedule
+    steps: int | None = None  # at most; None: 15,000, or 5,000 where `sparsity` prunes by a schedule
     cycle: int = 1000  # steps of the first cosine cycle of the learning rate; each later one is twice as long
     learning_rate: float = 5e-3
     regimes: int = 20  # in one batched solve
