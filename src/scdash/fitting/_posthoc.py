@@ -11,6 +11,7 @@ from scdash.fitting._problem import FitProblem
 from scdash.fitting._stack import train_stack
 from scdash.fitting._train import Trained
 from scdash.sparsity import Sparsity, as_sparsity, choose_one_standard_error, prune_to
+from scdash.training import Examples
 
 
 def fit_posthoc(
@@ -21,23 +22,8 @@ def fit_posthoc(
     Repeats differ in their starting weights (`params` has one model per repeat) and shuffling; with levels they are
     one stack of levels * repeats models. The model returned is the best repeat of the chosen level.
     """
-    none = as_sparsity("none")
-    whole = replace(options, checkpoint=None)
-    dense = train_stack(problem, whole, plan, field, params, {}, none, None, 0, description="training dense")
-    repeats = len(dense.validation_loss)
-    levels = torch.tensor(method.levels, dtype=torch.float64).repeat_interleave(repeats)
-    stacked = {name: value.repeat(len(method.levels), *[1] * (value.ndim - 1)) for name, value in dense.params.items()}
-    pruned, masks = prune_to(field, stacked, levels)
-    tuned = train_stack(problem, whole, plan, field, pruned, masks, none, None, 0, description="fine-tuning")
-    table = pd.DataFrame(
-        {
-            "level": levels.numpy(),
-            "repeat": [i % repeats for i in range(len(levels))],
-            "validation_mse": tuned.validation_loss,
-            "epochs": [e + 1 for e in tuned.best_epoch],
-        }
-    )
-    level = choose_one_standard_error(table)
+    dense, tuned, table = tune_levels(problem, options, plan, field, params, method)
+    repeats, level = len(dense.validation_loss), choose_one_standard_error(table)
     at = int(table["validation_mse"].where(table["level"] == level).idxmin())
     history = pd.concat(
         [
@@ -55,3 +41,39 @@ def fit_posthoc(
         validation_loss=(tuned.validation_loss[at],),
     )
     return chosen, table
+
+
+def tune_levels(
+    problem: FitProblem,
+    options: FitOptions,
+    plan: Recipe,
+    field: VectorField,
+    params: Params,
+    method: Sparsity,
+    **examples: Examples,
+) -> tuple[Trained, Trained, pd.DataFrame]:
+    """Return the dense models, the fine-tuned ones (level by level, all repeats of a level together) and their table.
+
+    `train_examples` and `held_examples` say what every repeat sees; without them all see the series of `problem`.
+    """
+    none = as_sparsity("none")
+    whole = replace(options, checkpoint=None)
+    dense = train_stack(
+        problem, whole, plan, field, params, {}, none, None, 0, description="training dense", **examples
+    )
+    repeats = len(dense.validation_loss)
+    levels = torch.tensor(method.levels, dtype=torch.float64).repeat_interleave(repeats)
+    repeat = torch.arange(repeats).repeat(len(method.levels))
+    pruned, masks = prune_to(field, {name: value[repeat] for name, value in dense.params.items()}, levels)
+    own = {name: value.of_models(repeat) for name, value in examples.items()}
+    few = replace(plan, config=replace(plan.config, max_epochs=min(plan.config.max_epochs, method.tuning_epochs)))
+    tuned = train_stack(problem, whole, few, field, pruned, masks, none, None, 0, description="fine-tuning", **own)
+    table = pd.DataFrame(
+        {
+            "level": levels.numpy(),
+            "repeat": repeat.numpy(),
+            "validation_mse": tuned.validation_loss,
+            "epochs": [e + 1 for e in tuned.best_epoch],
+        }
+    )
+    return dense, tuned, table

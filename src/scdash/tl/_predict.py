@@ -183,6 +183,6 @@ def _rows(adata: Any, model: DynamicsModel, layer: str | None) -> NDArray[np.flo
 
 def _missing_genes(absent: list[str], available: Any) -> KeyError:
     return KeyError(
-        f"start: {len(absent)} genes of the model are missing, first {absent[0]!r}.{suggest(absent[0], available)} A model "
+        f"start: {len(absent)} genes of the model are missing, first {str(absent[0])!r}.{suggest(absent[0], available)} A model "
         "needs the state of every gene it was fitted on."
     )
