@@ -81,6 +81,10 @@ class VectorField(ABC):
         x and the result are (models, batch, state), in arbitrary units (per unit of time).
         """
 
+    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
+        """Return the same as `bind` for first derivatives alone; fields may have a faster way to these."""
+        return self.bind(params)
+
     @abstractmethod
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the paths by which regulators act on targets."""
@@ -141,8 +145,11 @@ class VectorField(ABC):
         """Turn gene states (models, batch, genes) into ODE states; second-order fields append a velocity."""
         return x
 
-    def compact(self, masks: Mapping[str, Tensor]) -> "Compact | None":
-        """Return the field on the weights that masks leave, if computing with these alone is faster; else None."""
+    def compact(self, masks: Mapping[str, Tensor], *, wide: bool = False) -> "Compact | None":
+        """Return the field on the weights that masks leave, if computing with these alone is faster; else None.
+
+        `wide`: for hundreds of states at once and no gradients, where much smaller matrices are worth it.
+        """
         return None
 
     def observe(self, params: Mapping[str, Tensor], state: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from scdash._errors import unknown
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 from scdash.fields._compact import Compact, worth_it
 from scdash.fields._compact_modules import compact_modules
+from scdash.fields._deferred import deferred
+from scdash.fields._phoenix_training import Genes, Modules
 
 ENCODERS = ("genes", "modules")
 
@@ -100,6 +102,10 @@ class Phoenix(VectorField):
         """Return x -> dx/dt; see the class."""
         return _bind_modules(params) if self.encoder == "modules" else _bind_genes(params, self.pairs)
 
+    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
+        """Return x -> dx/dt whose weights get their gradients at once, for one solve."""
+        return deferred(Modules(params) if self.encoder == "modules" else Genes(params, self.pairs), params)
+
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the additive and the multiplicative branch."""
         if self.encoder == "genes":
@@ -120,10 +126,18 @@ class Phoenix(VectorField):
             return {}
         return {"U_sums": ~torch.eye(self.n_genes, dtype=torch.bool)[None]}
 
-    def compact(self, masks: Mapping[str, Tensor]) -> Compact | None:
-        """Return the field with hidden units on the weights left, where these are few enough of many."""
-        density = worth_it(masks) if self.encoder == "modules" else None
-        return None if density is None else compact_modules(self.n_genes, masks, density)
+    def compact(self, masks: Mapping[str, Tensor], *, wide: bool = False) -> Compact | None:
+        """Return the field on the weights left, where these are few enough of many; gene-wise only if `wide`."""
+        if self.encoder == "genes" and (self.pairs or not wide or len(masks["U_sums"]) > 1):
+            return None
+        density = worth_it(masks, wide=wide)
+        if density is None:
+            return None
+        if self.encoder == "modules":
+            return compact_modules(self.n_genes, masks, density)
+        from scdash.fields._phoenix_sparse import compact_genes  # which builds on this file
+
+        return compact_genes(self.n_genes, masks["U_sums"], density)
 
     def learning_rates(self) -> dict[str, float]:
         """Return the factor 5 of the gene multipliers v (released code)."""

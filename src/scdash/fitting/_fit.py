@@ -174,7 +174,7 @@ def _assemble(
     series, everyone = problem.series.originals(), {field.name: predict} | others
     controls = control_table(series, everyone, ahead=options.cells)
     judged = options.cells and options.controls
-    verdict = judge(controls, data_figures(problem, evidence.lagged)) if judged else None
+    verdict = judge(controls, data_figures(problem, evidence.scores)) if judged else None
     metrics = evidence.figures | _errors(controls)
     metrics["sparsity"] = float(zero_share(field, main)[0])
     metrics["weight_sparsity"] = float(weight_sparsity(field, main)[0])

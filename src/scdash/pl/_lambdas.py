@@ -168,11 +168,11 @@ def _draw_line(ax: Axes, table: pd.DataFrame, vmin: float | None, vmax: float | 
     lam, mean = (table[name].to_numpy(dtype=float) for name in ("l1", "mean"))
     mean = mean / 10.0**power
     error = table["se"].to_numpy() / 10.0**power if "se" in table else None
-    look = {"color": PALETTE[0], "marker": "o", "markersize": 4, "capsize": 2, "elinewidth": 1}
+    look: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "markersize": 4, "capsize": 2, "elinewidth": 1}
     ax.errorbar(lam, mean, yerr=error, **look)
     if "chosen" in table and table["chosen"].astype(bool).any():
         at = table["chosen"].astype(bool).to_numpy()
-        style = {"s": 90, "facecolors": "none", "edgecolors": PALETTE[5], "linewidths": 2, "zorder": 3}
+        style: dict[str, Any] = {"s": 90, "facecolors": "none", "edgecolors": PALETTE[5], "linewidths": 2, "zorder": 3}
         ax.scatter(lam[at], mean[at], label="chosen", gid="chosen", **style)
         ax.legend()
     low, high = (None if limit is None else limit / 10.0**power for limit in (vmin, vmax))

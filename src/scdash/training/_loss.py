@@ -16,8 +16,9 @@ def predict(
 ) -> Tensor:
     """Return predicted states (steps, models, batch, genes) at `times` (models, batch, steps + 1) from `start`."""
     lifted = field.lift(params, start)
+    fast = config.solver == "rk4" and torch.is_grad_enabled()  # other solvers may differentiate evaluations one by one
     path = integrate(
-        field.bind(params),
+        field.bind_training(params) if fast else field.bind(params),
         lifted,
         times,
         solver=config.solver,

@@ -1,0 +1,95 @@
+"""PHOENIX with its derivative written out, as training uses it; `Phoenix.bind` is the same function for autograd."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from scdash.fields._base import Params
+from scdash.fields._deferred import Evaluator, Record
+
+
+class Modules(Evaluator):
+    """relu(v) (U_S c_S + U_P c_P - x), c_S = W_S phi_S + b_S, c_P = exp(W_P log(1 + phi_S) + b_P).
+
+    d phi_S / dx = (1 - |phi_S|)^2, since 1 - |phi_S| = 1 / (1 + |x - 1/2|).
+    """
+
+    def __init__(self, params: Mapping[str, Tensor]) -> None:
+        p = {name: value.detach() for name, value in params.items()}
+        self.w_sums, self.w_prods = p["W_sums"], p["W_prods"]
+        self.b_sums, self.b_prods = p["b_sums"][:, None], p["b_prods"][:, None]
+        self.u = torch.cat([p["U_sums"], p["U_prods"]], dim=2)  # one wide product is faster than two
+        self.alive, self.rate = p["v"] > 0, p["v"].relu()[:, None]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Record]:
+        phi = x - 0.5
+        phi /= phi.abs() + 1
+        log = phi.log1p()
+        sums = torch.baddbmm(self.b_sums, phi, self.w_sums.mT)
+        prods = torch.baddbmm(self.b_prods, log, self.w_prods.mT).exp_()
+        hidden = torch.cat([sums, prods], dim=2)
+        production = torch.baddbmm(x, hidden, self.u.mT, beta=-1)
+        return self.rate * production, (phi, log, hidden, production)
+
+    def backward(self, saved: Record, gradient: Tensor, *, wanted: bool) -> tuple[Tensor | None, Record]:
+        phi, log, hidden, production = saved
+        of_production = gradient * self.rate
+        of_sums, of_prods = torch.bmm(of_production, self.u).chunk(2, dim=2)
+        of_prods = of_prods * hidden.chunk(2, dim=2)[1]  # the derivative of exp is exp
+        factors = (phi, log, hidden, of_sums, of_prods, of_production, gradient * production)
+        if not wanted:
+            return None, factors
+        of_phi = torch.bmm(of_prods, self.w_prods).div_(phi + 1).baddbmm_(of_sums, self.w_sums)
+        return of_phi.mul_((1 - phi.abs()).square_()).sub_(of_production), factors
+
+    def collect(self, factors: Record) -> Params:
+        phi, log, hidden, of_sums, of_prods, of_production, of_rate = factors
+        u_sums, u_prods = torch.bmm(of_production.mT, hidden).chunk(2, dim=2)
+        return {
+            "W_sums": torch.bmm(of_sums.mT, phi),
+            "W_prods": torch.bmm(of_prods.mT, log),
+            "b_sums": of_sums.sum(1),
+            "b_prods": of_prods.sum(1),
+            "U_sums": u_sums,
+            "U_prods": u_prods,
+            "v": of_rate.sum(1) * self.alive,
+        }
+
+
+class Genes(Evaluator):
+    """relu(v) (U_S phi + U_P [phi_a phi_b] + bias - x), U_P only with pairs (a, b)."""
+
+    def __init__(self, params: Mapping[str, Tensor], pairs: tuple[tuple[int, int], ...]) -> None:
+        p = {name: value.detach() for name, value in params.items()}
+        self.u_sums, self.u_prods, self.bias = p["U_sums"], p.get("U_prods"), p["bias"][:, None]
+        self.alive, self.rate = p["v"] > 0, p["v"].relu()[:, None]
+        self.first, self.second = torch.tensor(pairs, device=self.bias.device).reshape(-1, 2).T
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Record]:
+        phi = x - 0.5
+        phi /= phi.abs() + 1
+        production = torch.baddbmm(self.bias - x, phi, self.u_sums.mT)
+        if self.u_prods is not None:
+            production.baddbmm_(phi[..., self.first] * phi[..., self.second], self.u_prods.mT)
+        return self.rate * production, (phi, production)
+
+    def backward(self, saved: Record, gradient: Tensor, *, wanted: bool) -> tuple[Tensor | None, Record]:
+        phi, production = saved
+        of_production = gradient * self.rate
+        factors = (phi, of_production, gradient * production)
+        if not wanted:
+            return None, factors
+        of_phi = torch.bmm(of_production, self.u_sums)
+        if self.u_prods is not None:
+            of_pairs = torch.bmm(of_production, self.u_prods)
+            of_phi.index_add_(2, self.first, of_pairs * phi[..., self.second])
+            of_phi.index_add_(2, self.second, of_pairs * phi[..., self.first])
+        return of_phi.mul_((1 - phi.abs()).square_()).sub_(of_production), factors
+
+    def collect(self, factors: Record) -> Params:
+        phi, of_production, of_rate = factors
+        found = {"U_sums": torch.bmm(of_production.mT, phi)}
+        if self.u_prods is not None:
+            found["U_prods"] = torch.bmm(of_production.mT, phi[..., self.first] * phi[..., self.second])
+        return found | {"bias": of_production.sum(1), "v": of_rate.sum(1) * self.alive}
