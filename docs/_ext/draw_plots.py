@@ -95,8 +95,9 @@ def sparsity_path() -> pd.DataFrame:
     """Return held-out loss and sparsity along a path of penalties."""
     course = scdash.simulate.grn_dynamics(n_genes=16, n_trajectories=20, rng=0)
     return scdash.tl.sparsity_path(
-        course, sparsity="l0", lambdas=[1e-4, 1e-3, 1e-2, 1e-1], max_epochs=20,
-        time_key="time", trajectory_key="trajectory", split_key="split", progress=False,
+        course, "mlp", sparsity="group_lasso", lambdas=[0.03, 0.1, 0.3, 1.0, 3.0], n_hidden=(8,), max_epochs=25,
+        training={"learning_rate": 0.01}, time_key="time", trajectory_key="trajectory", split_key="split",
+        progress=False,
     )  # fmt: skip
 
 
