@@ -2,12 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from scdash._data._screen import Screen, parse_screen
 
@@ -38,6 +38,10 @@ def sign_aware(score: np.ndarray, truth: np.ndarray) -> float:
     return float((precision * hit).sum() / np.count_nonzero(t))
 
 
+Source = Callable[[], tuple[np.ndarray, Screen, np.ndarray]]  # log1p expression, the screen, the truth
+
+
+@cache
 def load(name: str) -> tuple[np.ndarray, Screen, np.ndarray]:
     """Return log1p expression, the screen and the truth (regulator, target)."""
     import anndata
@@ -47,6 +51,7 @@ def load(name: str) -> tuple[np.ndarray, Screen, np.ndarray]:
     return np.log1p(np.asarray(adata.X)), screen, adata.varp["grn"].toarray()
 
 
+@cache
 def simulate(seed: int, half_response: str) -> tuple[np.ndarray, Screen, np.ndarray]:
     """Return a freshly simulated screen like dag100."""
     from scdash.simulate._sergio import sergio
@@ -76,17 +81,3 @@ def timed(run: Callable[[], Any]) -> tuple[Any, float, float]:
     cpu, wall = time.process_time(), time.perf_counter()
     found = run()
     return found, time.process_time() - cpu, time.perf_counter() - wall
-
-
-def collect(path: Path, rows: Iterable[Row], keys: tuple[str, ...]) -> None:
-    """Print rows as they come and write them, in place of older rows of the same keys."""
-    for row in rows:
-        print(" ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()), flush=True)
-        table = pd.DataFrame([row])
-        if path.exists():
-            old = pd.read_csv(path)
-            same = np.ones(len(old), bool)
-            for key in keys:
-                same &= (old[key].astype(str) == str(row[key])).to_numpy()
-            table = pd.concat([old[~same], table], ignore_index=True)
-        table.to_csv(path, index=False, float_format="%.4g")

@@ -1,14 +1,17 @@
 """Regimes that took no part in fitting nor in choosing settings, and pairs predicted from single perturbations."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 
-from benchmarks._perturbode_data import Row
+from benchmarks._perturbode_data import Row, Source
+from benchmarks._perturbode_jobs import Job
 from scdash._data._screen import Screen, parse_screen
 from scdash.fitting._screen_predict import AtRest, Carried, LinearScm, Predictor
 from scdash.fitting._screen_tune import tune_equilibrium
-from scdash.matching._equilibrium_fit import fit_equilibrium
+from scdash.matching._equilibrium_fit import EquilibriumFit, fit_equilibrium
 from scdash.matching._held_out import mean_of_others, score_changes
 from scdash.matching._notears import notears, screen_moments, standardised_sd, to_acyclic
 from scdash.matching._regimes import RegimeStatistics, assign_folds, regime_statistics
@@ -19,6 +22,7 @@ from scdash.training._transport import fit_transport
 from scdash.training._transport_config import TransportConfig
 
 MATCHING = "equilibrium matching"
+REFERENCES = ("mean of the other perturbations", "no change")
 
 
 def exact_w2(predicted: np.ndarray, observed: np.ndarray) -> float:
@@ -31,108 +35,164 @@ def exact_w2(predicted: np.ndarray, observed: np.ndarray) -> float:
     return float(np.sqrt(max(ot.emd2([], [], cost), 0)))
 
 
-def held_out_rows(
-    name: str, x: np.ndarray, screen: Screen, folds: list[int], *, slow: bool, seed: int = 0
-) -> Iterator[Row]:
-    """Yield scores of 5 outer folds of regimes (5 inner ones choose settings)."""
-    fold = assign_folds(screen.n_regimes, 5, np.random.default_rng(seed))
-    full = regime_statistics(x, screen, fold)
-    for k in folds:
-        inner = screen.keep(fold != k)
-        inner_fold = assign_folds(inner.n_regimes, 5, np.random.default_rng(k))
-        out = np.flatnonzero(fold == k)
-        yield from _scores(name, k, x, screen, full, fold != k, out, _models(x, inner, inner_fold, slow=slow))
+@dataclass(frozen=True)
+class Split:
+    """A screen of which some regimes are held out; `seed` deals the others into folds that choose settings."""
 
+    x: np.ndarray
+    screen: Screen
+    used: np.ndarray  # (regimes,), the control among them
+    seed: int
 
-def _models(x: np.ndarray, screen: Screen, fold: np.ndarray, *, slow: bool) -> dict[str, Predictor]:
-    stats, linear = regime_statistics(x, screen, fold), regime_statistics(x, screen, fold, slope=None)
-    fit = fit_equilibrium(stats)
-    models: dict[str, Predictor] = {
-        MATCHING: AtRest(fit.model, stats.centre),
-        "masked lasso": AtRest(masked_lasso(linear).model, stats.centre),
-        "masked ridge": AtRest(masked_ridge(x, screen)[1], stats.centre),
-    }
-    if slow:
-        none, rng = as_sparsity("none"), np.random.default_rng(0)
-        tuned = tune_equilibrium(stats, fit, TuneConfig(), sparsity=none, prior=None, rng=rng)
-        models["matching, then ODE if inner folds gain"] = AtRest(tuned.fit.model, stats.centre)
-        config = TransportConfig()
-        trained = fit_transport(x, screen, config, rng=np.random.default_rng(0))
-        models["transport, mean loss"] = Carried(
-            trained.field, trained.params, trained.strengths, config.flow, stats.centre
-        )
-        sd = standardised_sd(linear)
-        raw = to_acyclic(notears(*screen_moments(linear))) * sd[None, :] / sd[:, None]
-        models["NO-TEARS, linear SCM samples"] = LinearScm(
-            linear_effects(linear, raw), noise_sd(linear, raw), stats.centre
-        )
-    return models
+    @cached_property
+    def full(self) -> RegimeStatistics:
+        """Statistics of all regimes, for scores."""
+        return regime_statistics(self.x, self.screen, np.where(self.used, -1, 0))
 
+    @cached_property
+    def inner(self) -> Screen:
+        """The screen that methods see."""
+        return self.screen.keep(self.used)
 
-def _scores(
-    name: str,
-    k: int,
-    x: np.ndarray,
-    screen: Screen,
-    full: RegimeStatistics,
-    used: np.ndarray,
-    out: np.ndarray,
-    models: dict[str, Predictor],
-) -> Iterator[Row]:
-    kinds = tuple(screen.kinds[r] for r in out)
-    targets, control, rng = screen.targets[out], x[screen.cells == 0], np.random.default_rng(k)
-    reference = np.broadcast_to(mean_of_others(full, used), (len(out), x.shape[1]))
-    changes = {m: model.changes(targets, kinds) for m, model in models.items()}
-    told = changes[MATCHING]  # targets: the strengths seen in training, for the references too
-    changes["mean of the other perturbations"] = np.where(targets, told, reference)
-    changes["no change"] = np.where(targets, told, 0.0)
-    for method, change in changes.items():
-        scores = score_changes(change, full.y[out], reference, full.free[out], full.within_sd)
-        distances = []
-        for i, r in enumerate(out):
-            if method in models:
-                cells = models[method].cells(control.astype(float), targets[i], kinds[i], rng)
-            else:
+    def statistics(self, slope: float | None = 1.0) -> RegimeStatistics:
+        """Return what the matching methods fit."""
+        fold = assign_folds(self.inner.n_regimes, 5, np.random.default_rng(self.seed))
+        return regime_statistics(self.x, self.inner, fold, slope=slope)
+
+    @cached_property
+    def matched(self) -> tuple[RegimeStatistics, EquilibriumFit]:
+        """The matched network, which also tells the references how strong the interventions are."""
+        stats = self.statistics()
+        return stats, fit_equilibrium(stats)
+
+    def predictor(self, method: str) -> Predictor:
+        """Fit one of `METHODS`."""
+        return METHODS[method](self)
+
+    @property
+    def out(self) -> np.ndarray:
+        """Numbers of the held-out regimes."""
+        return np.flatnonzero(~self.used)
+
+    def changes(self, model: Predictor) -> np.ndarray:
+        """Return predicted changes from control of the held-out regimes."""
+        return model.changes(self.screen.targets[self.out], tuple(self.screen.kinds[r] for r in self.out))
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """The mean of the other perturbations."""
+        return np.broadcast_to(mean_of_others(self.full, self.used), (len(self.out), self.x.shape[1]))
+
+    def row(self, method: str) -> Row:
+        """Return the scores of a method or reference."""
+        targets, control = self.screen.targets[self.out], self.x[self.screen.cells == 0].astype(float)
+        model = None if method in REFERENCES else self.predictor(method)
+        if model is not None:
+            change = self.changes(model)
+        else:  # targets: the strengths seen in training, for the references too
+            told = self.changes(self.predictor(MATCHING))
+            change = np.where(targets, told, self.reference if method == REFERENCES[0] else 0.0)
+        rng, distances = np.random.default_rng(self.seed), []
+        for i, r in enumerate(self.out):
+            if model is None:
                 cells = np.maximum(control + change[i], 0)
-            distances.append(exact_w2(cells, x[screen.cells == r]))
-        yield {
-            "data": name,
-            "fold": k,
-            "method": method,
-            "wr2": scores.wr2,
-            "pearson_of_changes": scores.pearson,
-            "rmse_sd": scores.rmse,
-            "w2": float(np.mean(distances)),
-        }
+            else:
+                cells = model.cells(control, targets[i], self.screen.kinds[r], rng)
+            distances.append(exact_w2(cells, self.x[self.screen.cells == r]))
+        return self.scored(change) | {"w2": float(np.mean(distances))}
+
+    def scored(self, change: np.ndarray) -> Row:
+        """Return wR2 and its like for predicted changes."""
+        full = self.full
+        scores = score_changes(change, full.y[self.out], self.reference, full.free[self.out], full.within_sd)
+        return {"wr2": scores.wr2, "pearson_of_changes": scores.pearson, "rmse_sd": scores.rmse}
 
 
-def combination_rows(seeds: int) -> Iterator[Row]:
+def _matching(split: Split) -> Predictor:
+    stats, fit = split.matched
+    return AtRest(fit.model, stats.centre)
+
+
+def _tuned(split: Split) -> Predictor:
+    stats, fit = split.matched
+    none, rng = as_sparsity("none"), np.random.default_rng(0)
+    return AtRest(
+        tune_equilibrium(stats, fit, TuneConfig(), sparsity=none, prior=None, rng=rng).fit.model, stats.centre
+    )
+
+
+def _carried(split: Split) -> Predictor:
+    config = TransportConfig()
+    fit = fit_transport(split.x, split.inner, config, rng=np.random.default_rng(0), progress=False)
+    return Carried(fit.field, fit.params, fit.strengths, config.flow, split.full.centre)
+
+
+def _lasso(split: Split) -> Predictor:
+    return AtRest(masked_lasso(split.statistics(None)).model, split.full.centre)
+
+
+def _ridge(split: Split) -> Predictor:
+    return AtRest(masked_ridge(split.x, split.inner)[1], split.full.centre)
+
+
+def _linear_scm(split: Split) -> Predictor:
+    linear = split.statistics(None)
+    sd = standardised_sd(linear)
+    raw = to_acyclic(notears(*screen_moments(linear))) * sd[None, :] / sd[:, None]
+    return LinearScm(linear_effects(linear, raw), noise_sd(linear, raw), split.full.centre)
+
+
+SLOW = {
+    "matching, then ODE if inner folds gain": _tuned,
+    "transport, mean loss": _carried,
+    "NO-TEARS, linear SCM samples": _linear_scm,
+}
+METHODS: dict[str, Callable[[Split], Predictor]] = {
+    MATCHING: _matching,
+    "masked lasso": _lasso,
+    "masked ridge": _ridge,
+} | SLOW
+
+
+def held_out_jobs(name: str, source: Source, folds: list[int], *, slow: bool, seed: int = 0) -> Iterator[Job]:
+    """Yield scores of 5 outer folds of regimes (5 inner ones choose settings)."""
+
+    @cache
+    def split(k: int) -> Split:
+        x, screen, _ = source()
+        return Split(x, screen, assign_folds(screen.n_regimes, 5, np.random.default_rng(seed)) != k, k)
+
+    for k in folds:
+        for method in (*(m for m in METHODS if slow or m not in SLOW), *REFERENCES):
+            run = lambda k=k, method=method: split(k).row(method)
+            yield Job("held_out", {"data": name, "fold": k, "method": method}, run)
+
+
+def combination_jobs(seeds: int) -> Iterator[Job]:
     """Yield scores of pairs of genes predicted from a simulated screen of single genes."""
+    for seed in range(seeds):
+        split = cache(lambda seed=seed: _pairs(seed))
+        rows: dict[str, Callable[[], Row]] = {
+            method: lambda method=method, split=split: split().row(method)
+            for method in (*(m for m in METHODS if m not in SLOW), *REFERENCES)
+        }
+        rows["sum of the single effects"] = lambda split=split: _sum_of_singles(split())
+        for method, run in rows.items():
+            yield Job("combinations", {"data": "pairs of single genes, mid", "fold": seed, "method": method}, run)
+
+
+def _pairs(seed: int) -> Split:
     from scdash.simulate._sergio import sergio
 
-    for seed in range(seeds):
-        rng = np.random.default_rng(seed)
-        single = [f"G{i:03d}" for i in rng.permutation(100)[:60]]
-        pairs = ["+".join(rng.choice(single, 2, replace=False)) for _ in range(30)]
-        adata = sergio(half_response="mid", perturbations=single + pairs, rng=seed)
-        x, screen = np.log1p(np.asarray(adata.X)), parse_screen(adata.obs["perturbation"], adata.var_names)
-        used = screen.targets.sum(axis=1) < 2
-        full = regime_statistics(x, screen, np.where(used, -1, 0))
-        inner = screen.keep(used)
-        models = _models(x, inner, assign_folds(inner.n_regimes, 5, rng), slow=False)
-        out = np.flatnonzero(~used)
-        name = "pairs of single genes, mid"
-        yield from _scores(name, seed, x, screen, full, used, out, models)
-        alone = {int(np.flatnonzero(t)[0]): full.y[r] for r, t in enumerate(screen.targets) if t.sum() == 1}
-        added = np.stack([sum(alone[int(g)] for g in np.flatnonzero(screen.targets[r])) for r in out])
-        reference = np.broadcast_to(mean_of_others(full, used), added.shape)
-        scores = score_changes(added, full.y[out], reference, full.free[out], full.within_sd)
-        yield {
-            "data": name,
-            "fold": seed,
-            "method": "sum of the single effects",
-            "wr2": scores.wr2,
-            "pearson_of_changes": scores.pearson,
-            "rmse_sd": scores.rmse,
-            "w2": float("nan"),
-        }
+    rng = np.random.default_rng(seed)
+    single = [f"G{i:03d}" for i in rng.permutation(100)[:60]]
+    pairs = ["+".join(rng.choice(single, 2, replace=False)) for _ in range(30)]
+    adata = sergio(half_response="mid", perturbations=single + pairs, rng=seed)
+    x, screen = np.log1p(np.asarray(adata.X)), parse_screen(adata.obs["perturbation"], adata.var_names)
+    return Split(x, screen, screen.targets.sum(axis=1) < 2, seed)
+
+
+def _sum_of_singles(split: Split) -> Row:
+    y, targets = split.full.y, split.screen.targets
+    alone = {int(np.flatnonzero(t)[0]): y[r] for r, t in enumerate(targets) if t.sum() == 1}
+    return split.scored(np.stack([sum(alone[int(g)] for g in np.flatnonzero(targets[r])) for r in split.out]))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._perturbode_data import Row
+from benchmarks._perturbode_jobs import Job
 
 SIZE = (1000, 100, 800)
 
@@ -49,10 +50,6 @@ def measure(way: str, regimes: int, cells: int, genes: int) -> Row:
     training = {"steps": 200} if way == "transport" else None
     scdash.tl.fit_perturbode(adata, fit=way, training=training)
     return {
-        "fit": way,
-        "regimes": regimes,
-        "cells": cells,
-        "genes": genes,
         "cpu_s": time.process_time() - began,
         "wall_s": time.perf_counter() - wall,
         "seconds_per_epoch": float(adata.uns["dynamics"]["metrics"].get("seconds_per_epoch", float("nan"))),
@@ -61,13 +58,19 @@ def measure(way: str, regimes: int, cells: int, genes: int) -> Row:
     }
 
 
-def memory_rows(ways: tuple[str, ...] = ("transport", "equilibrium"), size: tuple[int, ...] = SIZE) -> Iterator[Row]:
+def memory_jobs(ways: tuple[str, ...] = ("transport", "equilibrium"), size: tuple[int, ...] = SIZE) -> Iterator[Job]:
     """Yield one row a way of fitting, measured in a new process."""
     for way in ways:
-        command = [sys.executable, "-m", "benchmarks._perturbode_memory", way, *map(str, size)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        print(done.stderr.strip().splitlines()[-8:], flush=True)
-        yield json.loads(done.stdout.strip().splitlines()[-1])
+        key = {"data": " x ".join(map(str, size)), "method": way}
+        yield Job("memory", key, lambda way=way: _in_a_process(way, size))
+
+
+def _in_a_process(way: str, size: tuple[int, ...]) -> Row:
+    command = [sys.executable, "-m", "benchmarks._perturbode_memory", way, *map(str, size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    print(done.stderr.strip().splitlines()[-8:], flush=True)
+    row: Row = json.loads(done.stdout.strip().splitlines()[-1])
+    return row
 
 
 if __name__ == "__main__":

@@ -1,144 +1,153 @@
 """Edges: equilibrium matching, transport and the baselines, by method and seed."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
-from benchmarks._perturbode_data import Row, average_precision, noisy_prior, sign_aware, timed
-from scdash._data._screen import Screen
+from benchmarks._perturbode_data import Row, Source, average_precision, noisy_prior, sign_aware, timed
+from benchmarks._perturbode_jobs import Job
 from scdash.fitting._screen_sparsity import TRANSPORT, TUNING, ScreenSparsity
 from scdash.fitting._screen_tune import tune_equilibrium
 from scdash.matching._equilibrium_fit import fit_equilibrium
 from scdash.matching._notears import notears, notears_low_rank, screen_moments
-from scdash.matching._regimes import assign_folds, regime_statistics
+from scdash.matching._regimes import RegimeStatistics, assign_folds, regime_statistics
 from scdash.matching._screen_baselines import correlation, differential_expression, forest, masked_lasso, masked_ridge
 from scdash.training._fine_tune import TuneConfig
 from scdash.training._transport import fit_transport
 from scdash.training._transport_config import TransportConfig
 
-Score = Callable[[], tuple[np.ndarray, str]]
+Score = Callable[[], tuple[np.ndarray, Row]]  # (regulator, target), and other columns of the row
+TRANSPORTS = {  # settings, and whether DASH prunes with the prior
+    "transport, mean loss": ({}, False),
+    "transport, W2": ({"loss": "w2", "steps": 1500, "cycle": 1500}, False),
+    "transport, gene-wise": ({"n_modules": 0}, False),
+    "transport, DASH, prior 20 % moved": ({}, True),
+    "transport, gene-wise, DASH, prior 20 % moved": ({"n_modules": 0}, True),
+}
 
 
-def _row(name: str, truth: np.ndarray, method: str, seed: int, run: Score) -> Row:
-    (score, note), cpu, wall = timed(run)
-    return {
-        "data": name,
-        "method": method,
-        "seed": seed,
-        "auprc_signed": average_precision(score, truth),
-        "auprc_absolute": average_precision(np.abs(score), truth),
-        "auprc_sign_aware": sign_aware(score, truth),
-        "prevalence": float((truth != 0).sum() / (truth.size - len(truth))),
-        "cpu_s": cpu,
-        "wall_s": wall,
-        "note": note,
-    }
+def _job(name: str, source: Source, method: str, seed: int, score: Score) -> Job:
+    def run() -> Row:
+        truth = source()[2]  # reading is not timed
+        (found, more), cpu, wall = timed(score)
+        return {
+            "auprc_signed": average_precision(found, truth),
+            "auprc_absolute": average_precision(np.abs(found), truth),
+            "auprc_sign_aware": sign_aware(found, truth),
+            "prevalence": float((truth != 0).sum() / (truth.size - len(truth))),
+            "cpu_s": cpu,
+            "wall_s": wall,
+            "note": "",
+        } | more
+
+    return Job("networks", {"data": name, "method": method, "seed": seed}, run)
 
 
-def matching_rows(name: str, x: np.ndarray, screen: Screen, truth: np.ndarray, seeds: int) -> Iterator[Row]:
+def _statistics(source: Source, seed: int, slope: float | None = 1.0) -> RegimeStatistics:
+    x, screen, _ = source()
+    return regime_statistics(x, screen, assign_folds(screen.n_regimes, 5, np.random.default_rng(seed)), slope=slope)
+
+
+def matching_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
     """Yield equilibrium matching with other folds for every seed, with and without what refines it."""
     for seed in range(seeds):
-        fold = assign_folds(screen.n_regimes, 5, np.random.default_rng(seed))
         for refine in (True, False):
 
-            def run(*, refine: bool = refine, fold: np.ndarray = fold) -> tuple[np.ndarray, str]:
-                fit = fit_equilibrium(regime_statistics(x, screen, fold), refine=refine)
+            def score(*, refine: bool = refine, seed: int = seed) -> tuple[np.ndarray, Row]:
+                fit = fit_equilibrium(_statistics(source, seed), refine=refine)
                 s = fit.settings
-                return (
-                    fit.score,
-                    f"trust {s.trust} activating {s.nonnegative} hubs {s.hubs} mcp {s.mcp} lambda {fit.lam:.3f}",
-                )
+                note = f"trust {s.trust} activating {s.nonnegative} hubs {s.hubs} mcp {s.mcp} lambda {fit.lam:.3f}"
+                return fit.score, {"note": note}
 
-            yield _row(name, truth, "equilibrium matching" + ("" if refine else ", plain lasso"), seed, run)
+            yield _job(name, source, "equilibrium matching" + ("" if refine else ", plain lasso"), seed, score)
 
 
-def tuning_rows(name: str, x: np.ndarray, screen: Screen, truth: np.ndarray, seeds: int) -> Iterator[Row]:
+def tuning_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
     """Yield the weights before and after ODE fine-tuning, with and without DASH on a prior with 20 % moved edges."""
     for seed in range(seeds):
-        stats = regime_statistics(x, screen, assign_folds(screen.n_regimes, 5, np.random.default_rng(seed)))
-        prior = noisy_prior(truth, 0.2, seed)
-        penalty = np.where(prior != 0, 1 / 5, 1.0)
-        plain, helped = fit_equilibrium(stats), fit_equilibrium(stats, penalty=penalty)
-        yield _row(name, truth, "prior, 20 % moved", seed, lambda prior=prior: (prior, ""))
-        yield _row(name, truth, "matching with that prior", seed, lambda fit=helped: (fit.score, "path score"))
-        for label, fit, given in (("", plain, None), (" with DASH and that prior", helped, prior)):
-            yield _row(name, truth, f"matched weights{label and ' with that prior'}", seed, lambda fit=fit: (fit.model.weights, ""))  # fmt: skip
+        prior = cache(lambda seed=seed: noisy_prior(source()[2], 0.2, seed))
 
-            def run(fit=fit, given=given, stats=stats, seed=seed, penalty=penalty) -> tuple[np.ndarray, str]:
-                known = None if given is None else sp.csr_matrix(given)
-                method, p = ScreenSparsity().build(known, TUNING)
-                tuned = tune_equilibrium(
-                    stats,
-                    fit,
-                    TuneConfig(),
-                    penalty=None if given is None else penalty,
-                    sparsity=method,
-                    prior=p,
-                    rng=np.random.default_rng(seed),
-                )
-                return tuned.fit.model.weights, tuned.report
+        @cache
+        def fitted(*, helped: bool, seed: int = seed, prior=prior):
+            penalty = np.where(prior() != 0, 1 / 5, 1.0) if helped else None
+            stats = _statistics(source, seed)
+            return stats, fit_equilibrium(stats, penalty=penalty), penalty
 
-            yield _row(name, truth, f"weights fine-tuned as an ODE{label}", seed, run)
+        def tuned(*, helped: bool, seed: int = seed, prior=prior, fitted=fitted) -> tuple[np.ndarray, Row]:
+            stats, fit, penalty = fitted(helped=helped)
+            method, p = ScreenSparsity().build(sp.csr_matrix(prior()) if helped else None, TUNING)
+            rng = np.random.default_rng(seed)
+            found = tune_equilibrium(stats, fit, TuneConfig(), penalty=penalty, sparsity=method, prior=p, rng=rng)
+            return found.fit.model.weights, {"note": found.report}
+
+        scores: dict[str, Score] = {
+            "prior, 20 % moved": lambda prior=prior: (prior(), {}),
+            "matching with that prior": lambda fitted=fitted: (fitted(helped=True)[1].score, {"note": "path score"}),
+            "matched weights": lambda fitted=fitted: (fitted(helped=False)[1].model.weights, {}),
+            "weights fine-tuned as an ODE": lambda tuned=tuned: tuned(helped=False),
+            "matched weights with that prior": lambda fitted=fitted: (fitted(helped=True)[1].model.weights, {}),
+            "weights fine-tuned as an ODE with DASH and that prior": lambda tuned=tuned: tuned(helped=True),
+        }
+        for method, score in scores.items():
+            yield _job(name, source, method, seed, score)
 
 
-def transport_rows(
-    name: str, x: np.ndarray, screen: Screen, truth: np.ndarray, seeds: int, chosen: list[str] | None = None
-) -> Iterator[Row]:
+def transport_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
     """Yield the paper's way of training at its objective and ours, and under DASH with a prior."""
-    ways = {
-        "transport, mean loss": ({}, False),
-        "transport, W2": ({"loss": "w2", "steps": 1500}, False),
-        "transport, gene-wise": ({"n_modules": 0}, False),
-        "transport, DASH, prior 20 % moved": ({}, True),
-        "transport, gene-wise, DASH, prior 20 % moved": ({"n_modules": 0}, True),
-    }
     for seed in range(seeds):
-        prior = sp.csr_matrix(noisy_prior(truth, 0.2, seed))
-        for label, (settings, dash) in ways.items():
-            if chosen is not None and label not in chosen:
-                continue
+        for method, (settings, dash) in TRANSPORTS.items():
 
-            def run(settings=settings, dash=dash, prior=prior, seed=seed) -> tuple[np.ndarray, str]:
-                method, p = ScreenSparsity().build(prior if dash else None, TRANSPORT)
-                config = TransportConfig(**settings)
-                fit = fit_transport(x, screen, config, rng=np.random.default_rng(seed), sparsity=method, prior=p)
+            def score(*, settings=settings, dash: bool = dash, seed: int = seed) -> tuple[np.ndarray, Row]:
+                x, screen, truth = source()
+                known = sp.csr_matrix(noisy_prior(truth, 0.2, seed)) if dash else None
+                pruning, p = ScreenSparsity().build(known, TRANSPORT)
+                config, rng = TransportConfig(**settings), np.random.default_rng(seed)
+                fit = fit_transport(x, screen, config, rng=rng, sparsity=pruning, prior=p, progress=False)
                 with torch.no_grad():
                     network = fit.field.network(fit.params)[0].numpy().T.astype(float)
                 sd = x.std(axis=0)
-                score = network * sd[:, None] / np.where(sd > 0, sd, np.inf)
-                np.fill_diagonal(score, 0)
-                h = fit.history
-                return score, (
-                    f"steps {int(h['epoch'].iloc[-1])}; validation loss {h['validation_loss'].iloc[0]:.3g} to "
-                    f"{h['validation_loss'].iloc[-1]:.3g}; density {(network != 0).mean():.2f}"
+                found = network * sd[:, None] / np.where(sd > 0, sd, np.inf)
+                np.fill_diagonal(found, 0)
+                loss = fit.history["validation_loss"]
+                note = (
+                    f"steps {int(fit.history['epoch'].iloc[-1])}; validation loss {loss.iloc[0]:.3g} to "
+                    f"{loss.iloc[-1]:.3g}; density {(network != 0).mean():.2f}"
                 )
+                return found, {"note": note, "loss_ratio": float(loss.iloc[-1] / loss.iloc[0])}
 
-            yield _row(name, truth, label, seed, run)
+            yield _job(name, source, method, seed, score)
 
 
-def baseline_rows(
-    name: str, x: np.ndarray, screen: Screen, truth: np.ndarray, seeds: int, *, slow: bool
-) -> Iterator[Row]:
+def baseline_jobs(name: str, source: Source, seeds: int, *, slow: bool) -> Iterator[Job]:
     """Yield what a user would run instead."""
-    linear = regime_statistics(x, screen, assign_folds(screen.n_regimes, 5, np.random.default_rng(0)), slope=None)
-    row = lambda method, seed, run, note="": _row(name, truth, method, seed, lambda: (run(), note))
-    yield row("masked ridge", 0, lambda: masked_ridge(x, screen)[0])
-    yield row("masked lasso", 0, lambda: masked_lasso(linear).score, "linear features, trust .1, activating")
-    yield row("differential expression", 0, lambda: differential_expression(linear))
-    yield row("absolute correlation", 0, lambda: np.abs(correlation(x, screen)))
-    if slow:
-        gram, cross = screen_moments(linear)
-        for lam in (0.01, 0.05, 0.1):
-            yield row(f"NO-TEARS, lambda {lam}", 0, lambda lam=lam: notears(gram, cross, lam=lam))
-        for seed in range(seeds):
-            rng = np.random.default_rng(seed)
-            yield row("NO-TEARS-LR", seed, lambda rng=rng: notears_low_rank(gram, cross, rng=rng), "rank 10")
-        for seed in range(seeds):
-            yield row(
-                "forest",
-                seed,
-                lambda seed=seed: forest(x, screen, n_trees=30, max_cells=600, rng=seed),
-                "30 trees, 600 cells a gene, no sign",
-            )
+
+    def job(method: str, run: Callable[[], np.ndarray], seed: int = 0, note: str = "") -> Job:
+        return _job(name, source, method, seed, lambda: (run(), {"note": note}))
+
+    linear = cache(lambda: _statistics(source, 0, None))
+    moments = cache(lambda: screen_moments(linear()))
+    yield job("masked ridge", lambda: masked_ridge(*source()[:2])[0])
+    yield job("masked lasso", lambda: masked_lasso(linear()).score, note="linear features, trust .1, activating")
+    yield job("differential expression", lambda: differential_expression(linear()))
+    yield job("absolute correlation", lambda: np.abs(correlation(*source()[:2])))
+    if not slow:
+        return
+    for lam in (0.01, 0.05, 0.1):
+        yield job(f"NO-TEARS, lambda {lam}", lambda lam=lam: notears(*moments(), lam=lam))
+    for seed in range(seeds):
+        yield job(
+            "NO-TEARS-LR",
+            lambda seed=seed: notears_low_rank(*moments(), rng=np.random.default_rng(seed)),
+            seed,
+            "rank 10",
+        )
+    for seed in range(seeds):
+        yield job(
+            "forest",
+            lambda seed=seed: forest(*source()[:2], n_trees=30, max_cells=600, rng=seed),
+            seed,
+            "30 trees, 600 cells a gene, no sign",
+        )

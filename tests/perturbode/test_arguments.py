@@ -80,6 +80,10 @@ def test_unknown_genes_are_named(small):
 def test_an_absent_control_suggests_labels(small):
     with pytest.raises(ValueError, match="control='ctrl': no cell carries this label.*'control'"):
         scdash.tl.fit_dynamics(small, model="perturbode", control="ctrl")
+    guides = small.copy()
+    guides.obs["perturbation"] = guides.obs["perturbation"].astype(str).replace("control", "non-targeting")
+    with pytest.raises(ValueError, match="Labels that name no gene: 'non-targeting'"):
+        scdash.tl.fit_dynamics(guides, model="perturbode")
 
 
 def test_regimes_with_too_few_cells_are_left_out_with_a_warning(small, caplog):

@@ -24,6 +24,26 @@ def test_direct_and_total_effects_are_those_of_the_equations(matched):
     assert row["sensitivity"] == pytest.approx(grn[i, j] / 4, abs=1e-5)
 
 
+def test_observed_changes_come_with_predictions_whatever_the_labels(small):
+    adata = small.copy()
+    labels = adata.obs["perturbation"].astype(str)
+    adata.obs["guide"] = labels.where(labels != "control", "NT").where(labels == "control", labels + "+ctrl")
+    scdash.tl.fit_perturbode(adata, perturbation_key="guide", control=["NT", "ctrl"], hold_out=["G003+ctrl"])
+    found = scdash.tl.predict_perturbations(adata, ["G001", "G001+ctrl", "G003", "G001+G002"])
+    assert list(found.obs["status"]) == ["fitted", "fitted", "held out", "not observed"]
+    x = np.asarray(adata.X)
+    for row, gene in ((0, "G001"), (1, "G001"), (2, "G003")):
+        change = x[labels == gene].mean(0) - x[labels == "control"].mean(0)
+        np.testing.assert_allclose(found.layers["observed_change"][row], change, atol=1e-5)
+    assert np.isnan(found.layers["observed_change"][3]).all()
+    figure = scdash.pl.perturbation(adata, found, return_fig=True)
+    assert [a.get_title().split("  ")[0] for a in figure.axes] == ["G001", "G001+ctrl", "G003 (held out)"]
+    with pytest.raises(ValueError, match="Unknown gene 'G0001'. Did you mean 'G001'"):
+        scdash.tl.predict_perturbations(adata, ["G0001"])
+    with pytest.raises(ValueError, match="nothing to compare"):
+        scdash.pl.perturbation(adata, scdash.tl.predict_perturbations(adata, ["G001+G002"]))
+
+
 def test_predicted_and_observed_cells_share_an_embedding(matched):
     cells = scdash.tl.predict_perturbations(matched, ["G001", "G001+G002"], n_cells=15)
     count = cells.obs.groupby(["perturbation", "source"], observed=True).size()

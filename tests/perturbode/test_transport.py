@@ -50,6 +50,28 @@ def test_the_loss_falls_with_a_solver_of_torchdiffeq():
     assert losses.iloc[-1] < losses.iloc[0]
 
 
+def test_training_ends_with_the_cycle_that_brings_nothing_and_keeps_the_best():
+    """Held-out cells decide: with a rate too small to move anything the second cycle is the last one."""
+    x, screen = cells()
+    settings = {"check_every": 20, "regimes": 6, "n_modules": 4, "cycle": 20}
+    still = fit_transport(x, screen, TransportConfig(**settings, learning_rate=1e-12), rng=np.random.default_rng(0))
+    assert list(still.history["epoch"]) == [20, 40, 60]  # cycles of 20 and 40 steps
+    learns = fit_transport(
+        x, screen, TransportConfig(**settings, learning_rate=0.02, steps=140), rng=np.random.default_rng(0)
+    )
+    ends = learns.history.set_index("epoch")["validation_loss"]
+    assert ends.index.max() >= 60 and ends[60] < 0.5 * ends[20]
+
+
+def test_a_pruning_schedule_sets_the_pace_and_leaves_the_last_fifth_to_settle():
+    x, screen = cells()
+    schedule = GeometricSchedule(first=0.5, first_epoch=1, then=0.1, every=1)
+    config = TransportConfig(**FAST | {"steps": 100, "check_every": 10, "cycle": 20}, n_modules=4)
+    fit = fit_transport(x, screen, config, rng=np.random.default_rng(0), sparsity=as_sparsity("imp", schedule=schedule))
+    assert fit.history["epoch"].iloc[-1] == 100  # cycles of 20 would have been compared across densities
+    assert fit.masks["A"].float().mean() == pytest.approx(0.5 * 0.9**6, abs=0.05)  # rounds 1 to 7 of 10
+
+
 @pytest.mark.parametrize("modules", [0, 6])
 def test_dash_prunes_every_matrix_and_keeps_the_prior(modules):
     x, screen = cells()

@@ -114,11 +114,13 @@ def test_legend_names_only_what_is_drawn() -> None:
         return [text.get_text() for text in ax.get_legend().get_texts()]
 
     assert labels(pl.network(table)) == ["activates"]
-    assert labels(pl.network(table.assign(weight=-1.0, in_prior=False))) == [
-        "represses",
-        "in the prior",
-        "not in the prior",
-    ]
+    # without a prior dashes would tell nothing apart
+    assert labels(pl.network(table.assign(weight=-1.0, in_prior=False))) == ["represses"]
+    both = pd.DataFrame({"source": ["a", "b"], "target": ["b", "c"], "weight": -1.0, "in_prior": [True, False]})
+    ax = pl.network(both)
+    assert labels(ax) == ["represses", "in the prior", "not in the prior"]
+    styles = {line.get_gid(): line.get_linestyle() for line in ax.lines if str(line.get_gid()).startswith("edge")}
+    assert styles["edge:a:b"] == "-" and styles["edge:b:c"] != "-"
 
 
 def test_errors(adata) -> None:

@@ -94,19 +94,16 @@ def parse_screen(
     codes, uniques = pd.factorize(values.where(values.notna(), None), use_na_sentinel=True)
     texts = [str(u) for u in uniques]
     parsed = [split_label(t, control=controls, separator=separator) for t in texts]
-    if () not in parsed:
-        raise ValueError(
-            f"control={control!r}: no cell carries this label.{suggest(controls[0], sorted(texts))} Pass the label of "
-            f"the unperturbed cells as `control=` (several are allowed)."
-        )
     position = {str(gene): i for i, gene in enumerate(genes)}
+    if () not in parsed:
+        raise _no_control(control, controls[0], texts, parsed, set(position))
     absent = sorted({g for targets in parsed for g in targets if g not in position})
     if absent and missing == "error":
         hint = suggest(absent[0], [str(g) for g in genes])
         raise ValueError(
             f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent[:5])}"
             f"{', ...' if len(absent) > 5 else ''}.{hint} Check `separator={separator!r}` and `control={control!r}`, "
-            f"add the genes, or drop these cells with missing='drop'."
+            f"add the genes, or drop these cells with unknown_targets='drop'."
         )
     order: dict[tuple[tuple[int, ...], str], int] = {((), KINDS[0]): 0}
     names: list[str] = [next(t for t, p in zip(texts, parsed, strict=True) if not p)]
@@ -125,6 +122,18 @@ def parse_screen(
         targets[row, list(found)] = True
     cells = np.where(codes >= 0, regime_of[codes], -1).astype(np.int64)
     return Screen(tuple(names), targets, tuple(k for _, k in order), cells, pd.Index(genes))
+
+
+def _no_control(
+    control: object, first: str, texts: Sequence[str], parsed: Sequence[tuple[str, ...]], genes: set[str]
+) -> ValueError:
+    """Return the error for a screen without control cells; labels without a gene are likely those of the control."""
+    bare = sorted({t for t, targets in zip(texts, parsed, strict=True) if not genes.intersection(targets)})
+    hint = f" Labels that name no gene: {', '.join(map(repr, bare[:5]))}." if bare else ""
+    return ValueError(
+        f"control={control!r}: no cell carries this label.{suggest(first, sorted(texts))}{hint} Pass the label of the "
+        f"unperturbed cells as `control=` (several are allowed)."
+    )
 
 
 def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]) -> str:

@@ -64,10 +64,14 @@ def over_representation(genes: Iterable[str], sets: Membership) -> pd.DataFrame:
 
 
 def _enrich(chosen: list[str], members: dict[str, list[str]], background: NDArray[Any]) -> pd.DataFrame:
+    columns = ["Term", "P-value", "Odds Ratio"]
+    hit = {name: genes for name, genes in members.items() if not set(chosen).isdisjoint(genes)}
+    if not hit:  # gseapy logs this as an error
+        return pd.DataFrame(columns=columns)
     import gseapy
 
-    result = gseapy.enrich(gene_list=chosen, gene_sets=members, background=background.tolist(), outdir=None)
-    return pd.DataFrame(result.results, columns=["Term", "P-value", "Odds Ratio"]).drop_duplicates("Term")
+    result = gseapy.enrich(gene_list=chosen, gene_sets=hit, background=background.tolist(), outdir=None)
+    return pd.DataFrame(result.results, columns=columns).drop_duplicates("Term")
 
 
 def _without_ties(scores: NDArray[np.float64], rng: int) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns, slot
+from scdash.pl._screen_settings import draw_settings
 from scdash.pl._style import INK, MUTED, Drawn, category_colors, despine, finish, house, panels
 
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
@@ -27,6 +28,9 @@ def history(
     return_fig: bool = False,
 ) -> Drawn:
     """Draw the loss of every epoch on a logarithmic axis, the sparsity below it, and the prunings as marks.
+
+    A screen that was matched was not trained: what is drawn then is how well every setting tried predicts held-out
+    regimes, along the penalty, with the chosen one marked.
 
     Parameters
     ----------
@@ -47,7 +51,7 @@ def history(
 
     Returns
     -------
-    ``[loss, sparsity]`` Axes unless shown.
+    ``[loss, sparsity]`` Axes unless shown; one Axes for a matched screen.
 
     Examples
     --------
@@ -56,6 +60,8 @@ def history(
     table = slot(data, key, "history") if is_anndata(data) else data
     if isinstance(table, pd.DataFrame) and table.empty:
         raise ValueError("The history is empty: the fit needed no training (matching alone), there is nothing to draw.")
+    if {"lam", "held_out_r2", "trust"} <= set(table):
+        return draw_settings(table, ax=ax, show=show, return_fig=return_fig)
     table = columns(table, ["epoch", "train_loss"], argument="history")
     table = _choose(table, model)
     levels = _levels(data, key, baselines=baselines)

@@ -39,8 +39,9 @@ def network(
 ) -> Drawn:
     """Draw the strongest edges of the network.
 
-    Red arrows activate, blue bars repress; a dashed edge was not in the prior; the width of an edge grows with its
-    relative contribution, the size of a name with the number of its targets in the drawing. Names never overlap.
+    Red arrows activate, blue bars repress; a dashed edge was not in the prior, if there was one; the width of an edge
+    grows with its relative contribution, the size of a name with the number of its targets in the drawing. Names never
+    overlap.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ def _draw_nodes(ax: Axes, names: Sequence[str], degree: NDArray[Any], sheet: She
 def _draw_edges(ax: Axes, edges: pd.DataFrame, names: Sequence[str], sheet: Sheet) -> None:
     size = (edges["contribution"] if "contribution" in edges else edges["weight"]).abs().to_numpy()
     width = 0.8 + 1.6 * np.sqrt(size / (size.max() or 1.0))
-    known = edges["in_prior"].astype(bool).to_numpy() if "in_prior" in edges else np.ones(len(edges), bool)
+    known = edges["in_prior"].astype(bool).to_numpy() if _with_prior(edges) else np.ones(len(edges), bool)
     place = {name: i for i, name in enumerate(names)}
     scale = float(sheet.fonts.min()) / _SMALLEST
     for row, line, prior in zip(edges.itertuples(), width * scale, known, strict=True):
@@ -219,13 +220,18 @@ def _head(points: NDArray[Any], *, active: bool, size: float) -> tuple[NDArray[A
     return points, np.array([points[-1] + 0.75 * size * across, points[-1] - 0.75 * size * across])
 
 
+def _with_prior(edges: pd.DataFrame) -> bool:
+    """Whether dashes would tell edges apart: without a prior all of them would be dashed."""
+    return "in_prior" in edges and bool(edges["in_prior"].astype(bool).any())
+
+
 def _entries(edges: pd.DataFrame) -> list[Line2D]:
     entries = [
         Line2D([0, 1], [0, 0], color=ACTIVATION, lw=1.8, marker=">", ms=6, markevery=[1], label="activates"),
         Line2D([0, 1], [0, 0], color=REPRESSION, lw=1.8, marker="|", ms=9, mew=2, markevery=[1], label="represses"),
     ]
     shown = [entry for entry, sign in zip(entries, (1, -1), strict=True) if (np.sign(edges["weight"]) == sign).any()]
-    if "in_prior" in edges and not edges["in_prior"].astype(bool).all():
+    if _with_prior(edges) and not edges["in_prior"].astype(bool).all():
         shown += [
             Line2D([], [], color=MUTED, lw=1.6, label="in the prior"),
             Line2D([], [], color=MUTED, lw=1.6, ls=_DASHES, label="not in the prior"),

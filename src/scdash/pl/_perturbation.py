@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
 MOST = 9  # panels drawn unasked
+MOST_FAR = 4  # targets off the axes whose changes are written
 
 
 def perturbation(
@@ -30,13 +32,14 @@ def perturbation(
     """Draw predicted against observed regimes, one panel each.
 
     "change": predicted against observed mean change from control, one dot a gene. Targets of the intervention are
-    drawn apart and left out of the correlation, which they would flatter. "cells": predicted, observed and control
+    left out of the correlation, which they would flatter, and of the axes, which they would stretch: one that lies
+    beyond is a hollow mark on the frame, with its observed and predicted change in the corner. "cells": predicted, observed and control
     cells on their common UMAP.
 
     Parameters
     ----------
     adata
-        AnnData with a fit of a screen: holds the observed changes.
+        AnnData with the fit of a screen.
     predicted
         AnnData of `scdash.tl.predict_perturbations`; with `n_cells=` for "cells".
     kind
@@ -59,15 +62,14 @@ def perturbation(
     >>> cells = scdash.tl.predict_perturbations(adata, ["G001", "G001+G002"], n_cells=50)  # doctest: +SKIP
     >>> scdash.pl.perturbation(adata, cells)  # doctest: +SKIP
     """
-    screen: Any = require_fit(adata.uns, key).get("screen")
-    if screen is None:
+    if "screen" not in require_fit(adata.uns, key):
         raise ValueError(f"uns[{key!r}] is no fit of a screen; pl.perturbation compares regimes of one.")
     found = "cells" if "source" in predicted.obs else "change"
     if kind not in (None, "change", "cells"):
         raise unknown("kind", kind, ("change", "cells"))
     if kind not in (None, found):
         raise ValueError(f"kind={kind!r} needs predict_perturbations(adata, ...{', n_cells=50' * (kind == 'cells')}).")
-    known = _known(screen, predicted, found)
+    known = _known(predicted, found)
     chosen = known[:MOST] if regimes is None else list(regimes)
     for name in chosen:
         if name not in known:
@@ -78,35 +80,67 @@ def perturbation(
         figure, axes = panels(len(chosen), ax, n_cols=n_cols, size=(2.8, 2.8))
         for panel, name in zip(axes, chosen, strict=True):
             if found == "change":
-                _draw_change(panel, screen, predicted, name, n_labels, size)
+                _draw_change(panel, predicted, name, n_labels, size)
             else:
                 _draw_cells(panel, predicted, name, size)
-        axes[0].legend()
+        axes[0].legend(fontsize=6, loc="upper left")
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
-def _known(screen: Any, predicted: Any, kind: str) -> list[str]:
+def _known(predicted: Any, kind: str) -> list[str]:
     """Return the perturbations that can be drawn, in the order of the prediction."""
     labels = predicted.obs["perturbation"].astype(str)
     if kind == "cells":
         return list(dict.fromkeys(labels[predicted.obs["source"] == "predicted"]))
-    observed = {str(name) for name in screen["regimes"]}
-    return [label for label in dict.fromkeys(labels) if label in observed]
+    return list(dict.fromkeys(labels[predicted.obs["status"] != "not observed"]))
 
 
-def _draw_change(ax: Axes, screen: Any, predicted: Any, name: str, n_labels: int, size: float) -> None:
+def _draw_change(ax: Axes, predicted: Any, name: str, n_labels: int, size: float) -> None:
     row = list(predicted.obs["perturbation"].astype(str)).index(name)
-    x = np.asarray(screen["change"])[[str(r) for r in screen["regimes"]].index(name)]
+    x = np.asarray(predicted.layers["observed_change"])[row]
     y = np.asarray(predicted.layers["change"])[row]
     target = np.asarray(predicted.layers["target"])[row].astype(bool)
-    ends = [min(x.min(), y.min(), 0), max(x.max(), y.max(), 0)]
-    ax.plot(ends, ends, color=MUTED, linewidth=0.8, zorder=0)
+    low, high = _ends(x[~target], y[~target])
+    ax.plot([low, high], [low, high], color=MUTED, linewidth=0.8, zorder=0)
     ax.scatter(x[~target], y[~target], s=size, color=PALETTE[0], label="other genes")
-    ax.scatter(x[target], y[target], s=2.5 * size, color=PALETTE[5], marker="D", label="targets")
-    for i in np.argsort(-np.abs(np.where(target, 0, x)))[:n_labels]:
-        ax.annotate(str(predicted.var_names[i]), (x[i], y[i]), fontsize=6, color=INK)
+    beyond = target & ((np.minimum(x, y) < low) | (np.maximum(x, y) > high))
+    for some, face, label in ((target & ~beyond, PALETTE[5], "targets"), (beyond, "none", "targets, off the axes")):
+        if some.any():
+            at = np.clip(x[some], low, high), np.clip(y[some], low, high)
+            ax.scatter(*at, s=2.5 * size, fc=face, ec=PALETTE[5], marker="D", label=label, clip_on=False, zorder=3)
+    if beyond.any():
+        far = [f"{predicted.var_names[i]}: {x[i]:.2g}, {y[i]:.2g}" for i in np.flatnonzero(beyond)[:MOST_FAR]]
+        far += ["..."] * (int(beyond.sum()) > MOST_FAR)
+        ax.text(0.98, 0.03, "\n".join(far), transform=ax.transAxes, ha="right", fontsize=6, color=PALETTE[5])
+    ax.set(xlim=(low, high), ylim=(low, high))
+    _name_genes(ax, x, y, np.asarray(predicted.var_names, dtype=str), np.where(target, 0, np.abs(x)), n_labels)
     r = np.corrcoef(x[~target], y[~target])[0, 1] if x[~target].std() * y[~target].std() > 0 else np.nan
-    ax.set(title=f"{name}  r = {r:.2f}", xlabel="observed change", ylabel="predicted change")
+    held = " (held out)" if predicted.obs["status"].iloc[row] == "held out" else ""
+    ax.set(title=f"{name}{held}  r = {r:.2f}", xlabel="observed change", ylabel="predicted change")
+
+
+def _ends(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
+    """Return the ends of both axes: all of x and y, zero, and a margin."""
+    both = np.concatenate([x, y, [0.0]])
+    margin = 0.08 * max(float(np.ptp(both)), 1e-6)
+    return float(both.min()) - margin, float(both.max()) + margin
+
+
+def _name_genes(
+    ax: Axes, x: NDArray[Any], y: NDArray[Any], names: NDArray[Any], rank: NDArray[Any], count: int
+) -> None:
+    """Name the genes of highest rank whose names do not fall on one another."""
+    span, taken = float(np.ptp(ax.get_xlim())), list[tuple[float, float]]()
+    for i in np.argsort(-rank, kind="stable")[: 4 * count]:
+        clear = all(abs(x[i] - a) > 0.2 * span or abs(y[i] - b) > 0.05 * span for a, b in taken)
+        if len(taken) == count or rank[i] <= 0 or not clear:
+            continue
+        left = x[i] > ax.get_xlim()[0] + 0.75 * span  # there is no room to the right
+        ax.annotate(
+            names[i], (x[i], y[i]), xytext=(-3 if left else 3, 0), textcoords="offset points", fontsize=6, color=INK,
+            va="center", ha="right" if left else "left",
+        )  # fmt: skip
+        taken.append((float(x[i]), float(y[i])))
 
 
 def _draw_cells(ax: Axes, predicted: Any, name: str, size: float) -> None:

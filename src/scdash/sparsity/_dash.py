@@ -168,13 +168,19 @@ def bio(*, schedule: GeometricSchedule | dict[str, Any] | None = None) -> Sparsi
 
 
 @SPARSITIES.register("posthoc")
-def posthoc(*, levels: tuple[float, ...] = LEVELS, repeats: int = 3) -> Sparsity:
-    """Train dense, prune to each of `levels` by `prune_to`, fine-tune; `choose_one_standard_error` picks (paper B.9.2)."""
+def posthoc(*, levels: tuple[float, ...] = LEVELS, repeats: int = 3, tuning_epochs: int = 100) -> Sparsity:
+    """Train dense, prune to each of `levels` by `prune_to`, fine-tune; `choose_one_standard_error` picks (paper B.9.2).
+
+    Fine-tuning is a few epochs, at most `tuning_epochs`, for each of levels * repeats models (as the paper describes it).
+    """
+    if tuning_epochs < 1:
+        raise ValueError(f"tuning_epochs must be at least 1, found {tuning_epochs}.")
     return Sparsity(
         "posthoc",
-        {"levels": tuple(levels), "repeats": repeats},
+        {"levels": tuple(levels), "repeats": repeats, "tuning_epochs": tuning_epochs},
         levels=tuple(levels),
         repeats=repeats,
+        tuning_epochs=tuning_epochs,
         refuse=refuse_skips,
     )
 

@@ -198,7 +198,10 @@ def fit_dynamics(
     if perturbation_key is not None:
         raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
     seed = seed_of(rng)
-    train = dict(training or {}) | {"tau": tau, "solver": solver}
+    train = dict(training or {})
+    for name in {"tau", "solver"} & set(train):
+        raise ValueError(f"training: {name!r} is an argument of its own, fit_dynamics(..., {name}={train[name]!r}).")
+    train |= {"tau": tau, "solver": solver}
     if max_epochs is not None:
         train["max_epochs"] = max_epochs
     with step(f"fitting dynamics ({model}, sparsity {_name(sparsity)})") as added:

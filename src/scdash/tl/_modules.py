@@ -101,8 +101,10 @@ def _factors(entry: Any, n_modules: int) -> tuple[NDArray[Any], NDArray[Any]]:
         return weights["B"], weights["A"]
     u, s, vt = np.linalg.svd(weights["A"], full_matrices=False)
     rank = min(n_modules, int((s > 1e-8 * max(s[0], 1e-300)).sum()))
-    root = np.sqrt(s[:rank])
-    return root[:, None] * vt[:rank], u[:, :rank] * root
+    # singular vectors have no sign of their own: a module is what its strongest regulator switches on
+    strongest = vt[np.arange(rank), np.abs(vt[:rank]).argmax(axis=1)]
+    root, sign = np.sqrt(s[:rank]), np.where(strongest < 0, -1.0, 1.0)
+    return (root * sign)[:, None] * vt[:rank], u[:, :rank] * (root * sign)
 
 
 def module_members(encode: NDArray[Any], decode: NDArray[Any], genes: NDArray[Any], n_sd: float) -> pd.DataFrame:

@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
-from scdash._data._screen import Screen, parse_screen
+from scdash._data._screen import Screen, parse_screen, split_label
+from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_predict import Predictor, predictor_of
+from scdash.matching._regimes import Floats
 from scdash.tl._screen_inputs import ScreenRequest, read_screen, stored_kind
 
 if TYPE_CHECKING:
@@ -28,8 +32,10 @@ def predict_perturbations(
 ) -> "AnnData":
     """Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
 
-    Targets take the strengths they had in training; genes never perturbed take the median strength. An equilibrium
-    fit gives steady states, a transport fit where the control is carried to.
+    Targets take the strengths they had in training; genes never perturbed take the median strength. What such genes do
+    to others was only seen in how cells co-vary: an equilibrium fit shrinks it by the share that predicted regimes held
+    out in the fit best (`uns[key]["screen"]["untried"]`). An equilibrium fit gives steady states, a transport fit where
+    the control is carried to.
 
     Parameters
     ----------
@@ -52,7 +58,8 @@ def predict_perturbations(
     Returns
     -------
     AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
-    `obs["perturbation"]`, `layers["target"]` bool. With `n_cells`: AnnData (cells, modelled genes) with
+    `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
+    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"). With `n_cells`: AnnData (cells, modelled genes) with
     `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
 
     Raises
@@ -79,22 +86,44 @@ def predict_perturbations(
     if n_cells:
         return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))
     change = predictor.changes(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
-    obs = pd.DataFrame({"perturbation": labels}, index=[str(label) for label in labels])
+    observed, status = _observed(entry["screen"], parsed, rows)
+    obs = pd.DataFrame({"perturbation": labels, "status": pd.Categorical(status)}, index=[str(n) for n in labels])
     result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
     result.layers["change"] = change.astype(np.float32)
+    result.layers["observed_change"] = observed.astype(np.float32)
     result.layers["target"] = parsed.targets[rows]
     return result
 
 
 def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator: str | None) -> Screen:
     params = entry["params"]
+    control = ["control", *(str(label) for label in params["control"])]
+    sign = str(params["separator"]) if separator is None else separator
+    for label in labels:
+        for gene in split_label(str(label), control=control, separator=sign):
+            if gene not in genes:
+                raise unknown("gene", gene, genes)
     return parse_screen(
         ["control", *labels],
         genes,
-        control="control",
-        separator=str(params["separator"]) if separator is None else separator,
+        control=control,
+        separator=sign,
         kind=stored_kind(params["kind"]) if kind is None else kind,
     )
+
+
+def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Floats, list[str]]:
+    """Return the observed changes of regimes that do the same to the same genes, whatever their labels, and their status."""
+    known: dict[tuple[tuple[int, ...], str], tuple[Floats, str]] = {}
+    for table, status in ((screen.get("held_out"), "held out"), (screen, "fitted")):
+        if table is None:
+            continue
+        targets = sp.csr_matrix(table["targets"]).toarray() != 0
+        for at, kind, change in zip(targets, table["kinds"], np.asarray(table["change"]), strict=True):
+            known[tuple(np.flatnonzero(at)), str(kind)] = change, status
+    nothing = np.full(parsed.targets.shape[1], np.nan), "not observed"
+    found = [known.get((tuple(np.flatnonzero(parsed.targets[r])), parsed.kinds[r]), nothing) for r in rows]
+    return np.stack([change for change, _ in found]), [status for _, status in found]
 
 
 def _with_cells(

@@ -16,7 +16,7 @@ from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.networks import module_from_entry, unpack
 from scdash.tl._screen_fits import ScreenFit
 from scdash.tl._screen_inputs import ScreenInputs
-from scdash.tl._screen_tables import add_effects, edge_table, held_out_table, held_regimes
+from scdash.tl._screen_tables import add_effects, edge_table, held_out_changes, held_out_table, held_regimes
 
 ROWS = 4096
 MOST_VELOCITIES = 200_000_000  # cells x genes above which no velocity layer is written: it is dense, 4 bytes each
@@ -132,9 +132,15 @@ def _score_held_out(
     held = held_regimes(inputs)
     if predictor is None or not len(held):
         return
-    kinds = tuple(inputs.whole.kinds[r] for r in held)
-    predicted = predictor.changes(inputs.whole.targets[held], kinds)
-    entry["held_out"], scores = held_out_table(inputs, stats, predicted, held)
+    kinds, targets = tuple(inputs.whole.kinds[r] for r in held), inputs.whole.targets[held]
+    observed = held_out_changes(inputs, stats, held)
+    entry["screen"]["held_out"] = {
+        "regimes": np.asarray(inputs.whole.names, dtype=str)[held],
+        "kinds": np.asarray(kinds, dtype=str),
+        "targets": sp.csr_matrix(targets.astype(np.int8)),
+        "change": observed,
+    }
+    entry["held_out"], scores = held_out_table(inputs, stats, predictor.changes(targets, kinds), observed, held)
     entry["metrics"] |= {"named_wr2": scores.wr2, "named_pearson_of_changes": scores.pearson}
     entry["report"] = (
         f"{entry['report']} {len(held)} regime(s) held out by name: R2 over the mean of the other perturbations "

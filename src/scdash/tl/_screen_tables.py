@@ -75,11 +75,10 @@ def report_text(held_out: float, fit: EquilibriumFit) -> str:
 
 
 def held_out_table(
-    inputs: ScreenInputs, stats: RegimeStatistics, predicted: Floats, held: NDArray[np.int64]
+    inputs: ScreenInputs, stats: RegimeStatistics, predicted: Floats, observed: Floats, held: NDArray[np.int64]
 ) -> tuple[pd.DataFrame, HeldOutScores]:
     """Score predicted changes (held, genes) of the regimes `held` of the whole screen, beside the trivial references."""
-    whole, cells = inputs.whole, inputs.cells
-    observed = np.stack([cells[np.flatnonzero(whole.cells == r)].mean(axis=0) for r in held]) - stats.centre
+    whole = inputs.whole
     used = np.ones(stats.screen.n_regimes, bool)
     mean = np.broadcast_to(mean_of_others(stats, used), observed.shape)
     free = ~whole.targets[held]
@@ -92,6 +91,14 @@ def held_out_table(
             rows.append((whole.names[r], name, score.pearson, score.wr2, score.rmse))
     table = pd.DataFrame(rows, columns=["regime", "predictor", "pearson_of_changes", "wr2", "rmse_sd"])
     return table, score_changes(predicted, observed, mean, free, stats.within_sd)
+
+
+def held_out_changes(inputs: ScreenInputs, stats: RegimeStatistics, held: NDArray[np.int64]) -> Floats:
+    """Return observed mean changes from control (held, genes) of regimes that were not fitted."""
+    whole, cells = inputs.whole, inputs.cells
+    means = [cells[np.flatnonzero(whole.cells == r)].mean(axis=0) for r in held]
+    observed: Floats = np.stack(means) - stats.centre
+    return observed
 
 
 def held_regimes(inputs: ScreenInputs) -> NDArray[np.int64]:

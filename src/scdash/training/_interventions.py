@@ -84,3 +84,14 @@ class Strengths:
     def copy(self) -> "Strengths":
         """Return detached copies."""
         return Strengths(self.raw_shift.detach().clone(), self.raw_rho.detach().clone())
+
+
+def first_strengths(means: NDArray[Any], screen: Screen, w: float, knockdown: float | None) -> Strengths:
+    """Return strengths before training, from regime means (regimes, genes), the control first, and the decay w.
+
+    `knockdown` is rho where it is known instead of read from the data.
+    """
+    rho = start_knockdowns(means, means[0], screen)
+    if knockdown is not None:
+        rho = np.full_like(rho, knockdown)
+    return Strengths.from_values(start_strengths(means, means[0], screen, w), rho)

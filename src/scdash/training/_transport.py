@@ -1,7 +1,6 @@
 """PerturbODE as its paper trains it: control cells are carried through the ODE onto each regime's cells."""
 
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,51 +12,15 @@ from torch import Tensor
 from scdash._data._screen import Screen
 from scdash._errors import NonFiniteError
 from scdash._logging import logger, progress_bar
-from scdash.fields._base import Params
 from scdash.fields._perturbode import PerturbODE
 from scdash.sparsity import Prior, Sparsity, as_sparsity
-from scdash.training._flow import Flow
-from scdash.training._interventions import Strengths, interventions, start_knockdowns, start_strengths
-from scdash.training._transport_cells import Distance, TransportCells, distance
+from scdash.training._cycles import Cycles, gained
+from scdash.training._interventions import first_strengths, interventions
+from scdash.training._transport_cells import TransportCells, distance
 from scdash.training._transport_config import TransportConfig, TransportFit
+from scdash.training._transport_state import State, Task
 
-
-@dataclass(frozen=True)
-class _Task:
-    """What is trained on what: everything that training does not change."""
-
-    field: PerturbODE
-    config: TransportConfig
-    sparsity: Sparsity
-    prior: Prior | None
-    data: TransportCells
-    regimes: tuple[Tensor, Tensor, Tensor]  # M, added, weak of every regime (regimes, genes)
-    distance: Distance
-    rng: np.random.Generator
-    generator: torch.Generator
-
-    def carry(self, params: Params, strengths: Strengths, start: Tensor, regimes: NDArray[Any], flow: Flow) -> Tensor:
-        """Return start cells (regimes * n, genes) under their regimes' interventions, (regimes, n, genes)."""
-        n = start.shape[0] // len(regimes)
-        pick = torch.as_tensor(np.repeat(regimes, n))
-        mask, added, weak = (part[pick] for part in self.regimes)
-        m, u = strengths.apply(mask, added, weak)
-        return flow.carry(self.field, params, start[None], m[None], u[None])[0].reshape(len(regimes), n, -1)
-
-
-@dataclass
-class _State:
-    """What training changes."""
-
-    params: Params
-    masks: Params
-    strengths: Strengths
-    memory: Params
-    best: float = float("inf")
-    kept: tuple[Params, Params, Strengths] | None = None
-    before: Tensor | None = None  # network at the last round
-    stale: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+MOST_STEPS, PRUNED_STEPS = 15_000, 5000
 
 
 def fit_transport(
@@ -76,6 +39,12 @@ def fit_transport(
     Residuals are divided by the control SD of each gene; states never are (scaled states saturate every module).
     `sparsity` prunes, penalises or gates A and B beside the L1 penalty (an epoch of its schedule is a round of
     `config.check_every` steps); `prior` is what DASH prunes by; `regulators` restricts the inputs.
+
+    The learning rate falls in cosine cycles of doubling length. Training ends with the first cycle that does not lower
+    the validation loss by more than two standard errors over regimes, and the best end of a cycle is kept: ends are
+    compared, where the rate is zero, because in between the loss is as noisy as the steps are long. A schedule of
+    pruning sets its own pace: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
+    weights that are left settle.
     """
     task, state = _begin(
         x, screen, config, rng, as_sparsity("none") if sparsity is None else sparsity, prior, regulators
@@ -89,20 +58,21 @@ def fit_transport(
     groups = [{"params": [p], "lr": config.learning_rate * factors.get(n, 1.0)} for n, p in state.params.items()]
     groups += [{"params": [p]} for p in learned[len(state.params) :]]
     optimiser = torch.optim.Adam(groups, lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
-    began, step = time.perf_counter(), 0
-    with progress_bar(config.steps, "transport", progress=progress) as bar:
-        for step in range(config.steps):
-            if step % config.check_every == 0:
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, task.cycles.factor)
+    began, step, steps = time.perf_counter(), 0, task.cycles.ends[-1]
+    with progress_bar(steps, "transport", progress=progress) as bar:
+        for step in range(steps):
+            if step % config.check_every == 0 and step < task.prunes_until:
                 _prune(task, state, step // config.check_every)
             fit = _train_step(task, state, learned, optimiser, step)
             schedule.step()
             bar.update()
-            if (step + 1) % config.check_every and step + 1 < config.steps:
+            ends = step + 1 in task.cycles.ends
+            if (step + 1) % config.check_every and not ends:
                 continue
-            _check(task, state, step, fit)
+            errors = _check(task, state, step, fit)
             bar.set_postfix_str(f"loss {state.history[-1]['validation_loss']:.3g}", refresh=False)
-            if state.stale >= config.patience:
+            if ends and not _better(state, errors):
                 break
     return _finish(task, state, screen, (time.perf_counter() - began) / (step + 1), step + 1)
 
@@ -115,7 +85,7 @@ def _begin(
     sparsity: Sparsity,
     prior: Prior | None,
     regulators: NDArray[np.int64] | None,
-) -> tuple[_Task, _State]:
+) -> tuple[Task, State]:
     data = TransportCells.split(x, screen, rng)
     d = len(screen.genes)
     modules = min(d, 100) if config.n_modules is None else config.n_modules
@@ -130,30 +100,42 @@ def _begin(
         inputs[torch.as_tensor(regulators)] = True
         first = model.paths()[0].layers[0].parameter
         masks[first] = masks[first] & inputs
-    means = data.means.numpy()
-    rho = start_knockdowns(means, means[0], screen)
-    if config.knockdown is not None:
-        rho = np.full_like(rho, config.knockdown)
-    strengths = Strengths.from_values(start_strengths(means, means[0], screen, 0.5), rho)
+    strengths = first_strengths(data.means.numpy(), screen, 0.5, config.knockdown)
     parts = interventions(screen)
     regimes = (torch.as_tensor(parts[0]), torch.as_tensor(parts[1]), torch.as_tensor(parts[2]))
-    task = _Task(model, config, sparsity, prior, data, regimes, distance(config.loss, data.sd), rng, generator)
-    state = _State(params, masks, strengths, sparsity.start(model, params, generator))
+    rounds = (config.steps or PRUNED_STEPS) // config.check_every
+    paced = any(sparsity.amount(epoch) > 0 for epoch in range(rounds + 1))
+    steps = config.steps or (PRUNED_STEPS if paced else MOST_STEPS)
+    cycles = Cycles.settling(steps) if paced else Cycles.doubling(config.cycle, steps)
+    task = Task(
+        model,
+        config,
+        sparsity,
+        prior,
+        data,
+        regimes,
+        distance(config.loss, data.sd),
+        data.looks(config.loss, 4 * config.regimes, config.cells_a_regime, rng),
+        cycles,
+        cycles.ends[0] if paced else steps,
+        rng,
+        generator,
+    )
+    state = State(params, masks, strengths, sparsity.start(model, params, generator))
     _apply(state)
     return task, state
 
 
-def _prune(task: _Task, state: _State, epoch: int) -> None:
+def _prune(task: Task, state: State, epoch: int) -> None:
     amount = task.sparsity.amount(epoch)
     if amount <= 0:
         return
     masks, memory = task.sparsity.prune(task.field, state.params, state.masks, state.memory, amount, task.prior)
     state.masks, state.memory = dict(masks), dict(memory)
-    state.best, state.stale = float("inf"), 0  # a denser model must not be kept for its better loss
     _apply(state)
 
 
-def _train_step(task: _Task, state: _State, learned: list[Tensor], optimiser: torch.optim.Adam, step: int) -> Tensor:
+def _train_step(task: Task, state: State, learned: list[Tensor], optimiser: torch.optim.Adam, step: int) -> Tensor:
     config, data, rng = task.config, task.data, task.rng
     n = config.cells_a_regime
     perturbed = np.arange(1, len(data.train))
@@ -168,7 +150,7 @@ def _train_step(task: _Task, state: _State, learned: list[Tensor], optimiser: to
         start = data.draw(data.train, np.zeros(len(regimes), int), n, rng)
         predicted = task.carry(gated, state.strengths, start, regimes, config.flow)
     target = data.means[torch.as_tensor(regimes)][:, None] if config.loss == "mean" else observed
-    fit = task.distance(predicted, target)
+    fit = task.distance(predicted, target).mean()
     loss = fit + config.l1 * gated["B" if task.field.n_modules else "A"].abs().sum()
     penalty = task.sparsity.penalty(task.field, state.params)
     loss = loss if penalty is None else loss + penalty.sum()
@@ -184,44 +166,37 @@ def _train_step(task: _Task, state: _State, learned: list[Tensor], optimiser: to
     return fit.detach()
 
 
-def _apply(state: _State) -> None:
+def _apply(state: State) -> None:
     with torch.no_grad():
         for name, mask in state.masks.items():
             state.params[name].mul_(mask)
 
 
-def _check(task: _Task, state: _State, step: int, fit: Tensor) -> None:
-    """Validate, remember the best weights, and count the rounds in which nothing moves."""
-    config, data, rng = task.config, task.data, task.rng
-    n = config.cells_a_regime
+def _check(task: Task, state: State, step: int, fit: Tensor) -> NDArray[Any]:
+    """Return the errors of the validation regimes; remember them and how far the network has moved."""
+    regimes, start, aim = task.looks
     with torch.no_grad():
-        perturbed = np.arange(1, len(data.train))
-        sample = rng.choice(perturbed, min(4 * config.regimes, len(perturbed)), replace=False)
-        if config.loss == "mean":
-            aim = data.held_means[torch.as_tensor(sample)][:, None]
-        else:
-            aim = data.draw(data.validation, sample, n, rng).reshape(len(sample), n, -1)
-        start = data.draw(data.validation, np.zeros(len(sample), int), n, rng)
         gated = task.sparsity.gate(task.field, state.params, None)
-        error = float(task.distance(task.carry(gated, state.strengths, start, sample, config.flow), aim))
+        predicted = task.carry(gated, state.strengths, start, regimes, task.config.flow)
+        errors: NDArray[Any] = task.distance(predicted, aim).detach().double().numpy()
         network = task.field.network(gated).detach()  # geomloss turns gradients on again
         before = torch.zeros_like(network) if state.before is None else state.before
         moved = float((network - before).norm() / network.norm().clamp_min(1e-12))
-    row = {"epoch": step + 1, "train_loss": float(fit), "validation_loss": error, "moved": moved}
+    row = {"epoch": step + 1, "train_loss": float(fit), "validation_loss": float(errors.mean()), "moved": moved}
     state.history.append(row | {"sparsity": float((network == 0).float().mean())})
     state.before = network.clone()
-    if error < state.best:
-        state.best, state.kept = error, _copy(state)
-    # the validation loss stops falling long before the network is learned: both must have settled
-    state.stale = state.stale + 1 if error >= state.best and moved < config.still else 0
+    return errors
 
 
-def _copy(state: _State) -> tuple[Params, Params, Strengths]:
-    params = {name: p.detach().clone() for name, p in state.params.items()}
-    return params, dict(state.masks), state.strengths.copy()
+def _better(state: State, errors: NDArray[Any]) -> bool:
+    """Keep the weights at the end of a cycle if they validate best; say whether another cycle is worth its time."""
+    before = state.best
+    if before is None or errors.mean() < before.mean():
+        state.best, state.kept = errors, state.copy()
+    return before is None or gained(before, errors)
 
 
-def _finish(task: _Task, state: _State, screen: Screen, seconds: float, steps: int) -> TransportFit:
+def _finish(task: Task, state: State, screen: Screen, seconds: float, steps: int) -> TransportFit:
     epoch = seconds * max(1.0, (screen.n_regimes - 1) / task.config.regimes)
     logger.info(
         "    %d steps, %.3f s each; %.2f s an epoch of all %d perturbed regimes",
@@ -230,9 +205,7 @@ def _finish(task: _Task, state: _State, screen: Screen, seconds: float, steps: i
         epoch,
         screen.n_regimes - 1,
     )
-    # the mean loss goes on teaching the network after validation has settled; W2 overfits its few cells
-    last = task.config.loss == "mean" or state.kept is None
-    params, masks, strengths = _copy(state) if last or state.kept is None else state.kept
+    params, masks, strengths = state.copy() if state.kept is None else state.kept
     params, masks = task.sparsity.finalise(task.field, params, masks)
     own = {name: params[name] for name in task.field.init(1, torch.Generator())}
     return TransportFit(task.field, own, masks, strengths, pd.DataFrame(state.history), epoch)

@@ -12,6 +12,7 @@ from torch import Tensor
 from scdash._data._screen import Screen
 
 Rows: TypeAlias = list[NDArray[np.int64]]
+Looks: TypeAlias = tuple[NDArray[np.int64], Tensor, Tensor]  # regimes, control cells, what these should reach
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 LEAST_SD = 0.05  # of a gene among control cells: residuals are divided by it
 
@@ -47,14 +48,23 @@ class TransportCells:
         """Return `n` random cells of each of `regimes`, (len(regimes) * n, genes)."""
         return self.cells[torch.as_tensor(np.concatenate([rng.choice(rows[r], n) for r in regimes]))]
 
+    def looks(self, loss: str, most: int, n: int, rng: np.random.Generator) -> Looks:
+        """Draw validation cells of at most `most` regimes once, so that looks at them differ by the network alone."""
+        perturbed = np.arange(1, len(self.train))
+        regimes = np.sort(rng.choice(perturbed, min(most, len(perturbed)), replace=False))
+        start = self.draw(self.validation, np.zeros(len(regimes), int), n, rng)
+        if loss == "mean":
+            return regimes, start, self.held_means[torch.as_tensor(regimes)][:, None]
+        return regimes, start, self.draw(self.validation, regimes, n, rng).reshape(len(regimes), n, -1)
+
 
 def distance(loss: str, sd: Tensor) -> Distance:
-    """Return the mean over regimes of a distance between clouds (regimes, cells, genes), in units of `sd`.
+    """Return distances (regimes,) between clouds (regimes, cells, genes), in units of `sd`.
 
     "mean" is the squared distance of the clouds' means, "w2" half the squared, debiased Sinkhorn W2.
     """
     if loss == "mean":
-        return lambda predicted, target: (((predicted.mean(1) - target.mean(1)) / sd) ** 2).sum(-1).mean()
+        return lambda predicted, target: (((predicted.mean(1) - target.mean(1)) / sd) ** 2).sum(-1)
     try:
         from geomloss import SamplesLoss
     except ImportError as error:
@@ -62,7 +72,7 @@ def distance(loss: str, sd: Tensor) -> Distance:
     sinkhorn = SamplesLoss("sinkhorn", p=2, blur=0.05, backend="tensorized")
 
     def half_squared(predicted: Tensor, target: Tensor) -> Tensor:
-        value: Tensor = sinkhorn((predicted / sd).contiguous(), (target / sd).contiguous()).mean()
+        value: Tensor = sinkhorn((predicted / sd).contiguous(), (target / sd).contiguous())
         return value
 
     return half_squared

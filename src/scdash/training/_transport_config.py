@@ -19,7 +19,8 @@ class TransportConfig:
     loss: Literal["w2", "mean"] = "mean"  # "w2" needs geomloss; its number is the debiased W2^2 / 2
     n_modules: int | None = None  # None: as many as genes, at most 100; 0: gene-wise
     l1: float = 1e-3  # lambda of sum |B| (sum |A| if gene-wise), beside a sum over genes and a mean over regimes
-    steps: int = 4000
+    steps: int | None = None  # at most; None: 15,000, or 5,000 where `sparsity` prunes by a schedule
+    cycle: int = 1000  # steps of the first cosine cycle of the learning rate; each later one is twice as long
     learning_rate: float = 5e-3
     regimes: int = 20  # in one batched solve
     cells: int | None = None  # control cells a regime; None: 16 for "w2", 2 for "mean", whose cells meet at one point
@@ -32,15 +33,13 @@ class TransportConfig:
     diffuse: float = 0.0  # noise of diffused targets in gene SDs; 0: off
     diffuse_duration: float = 0.5
     check_every: int = 100  # steps between validations; such a round is an epoch to a pruning schedule
-    patience: int = 10  # rounds without a better validation loss AND with a network that hardly moves
-    still: float = 0.01  # relative change of G between rounds that counts as hardly
 
     def __post_init__(self) -> None:
         for name, value, known in (("loss", self.loss, ("mean", "w2")), ("solver", self.solver, FLOW_SOLVERS)):
             if value not in known:
                 raise unknown(name, value, known)
-        for name in ("steps", "learning_rate", "regimes", "duration", "ode_steps", "clip", "check_every"):
-            if not getattr(self, name) > 0:
+        for name in ("steps", "cycle", "learning_rate", "regimes", "duration", "ode_steps", "clip", "check_every"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)!r}.")
         if self.knockdown is not None and not 0 < self.knockdown <= 1:
             raise ValueError(f"knockdown must be a share in (0, 1], found {self.knockdown!r}.")
