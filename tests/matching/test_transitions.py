@@ -160,17 +160,17 @@ def test_cells_are_fitted_by_the_error_of_held_out_trajectories(system, truth):
 
 
 def test_who_judges_cells(system, truth):
-    series = system.observe(truth, 4, split=np.repeat([0, 1, 2], [1, 1, 2]))
-    series = replace(series, names=("a", "b", "c", "a#1"))
+    series = system.observe(truth, 5, split=np.array([0, 1, 2, 2, 0]))
+    series = replace(series, names=("a", "b", "c", "a#1", "d"))
     folds = judging_folds(series)
     held = [{series.names[k] for k in np.unique(f.trajectory[f.split == 1])} for f in folds]
-    assert held == [{"a"}, {"b"}]  # a trajectory for test judges nothing
+    assert held == [{"a"}, {"b"}, {"d"}]  # a trajectory for test judges nothing
     assert all((f.split[series.split == 2] == 2).all() for f in folds)
     drawn = replace(series, split=np.where(series.trajectory == 3, 0, series.split).astype(np.int8))
     assert {drawn.names[k] for k in np.unique(drawn.trajectory[judging_folds(drawn)[0].split == 1])} == {"a", "a#1"}
     stretch = series.split.copy()
     stretch[1] = 1
-    for alone in (replace(series, split=stretch), series.select(series.trajectory == 0)):
+    for alone in (replace(series, split=stretch), series.select(series.trajectory < 3)):
         assert judging_folds(alone) == [alone]
 
 

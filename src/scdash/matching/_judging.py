@@ -22,7 +22,8 @@ def judging_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
 
     One validation batch is a noisy judge: settings that differ little on it can differ twofold on other batches. So all
     trajectories but those of the test split judge in turn, learned from the others; re-drawn ones go with their origin.
-    Where trajectories are held out in part (stretches), or there is but one, the series' own validation states judge.
+    Where trajectories are held out in part (stretches), or there are fewer than three (the second of two would judge what
+    is not learned from in the end), the series' own validation states judge.
     """
     split = np.full(len(series.names), -1)
     for rows in series.each():
@@ -32,7 +33,7 @@ def judging_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
         split[series.trajectory[rows[0]]] = kinds[0]
     origin = np.asarray(series.parent)
     known = np.unique(origin[(split == TRAIN) | (split == VALIDATION)])
-    if len(known) < 2:
+    if len(known) < 3:
         return [series]
     group = np.full(len(series.names), -1)
     group[known] = np.arange(len(known)) % most
