@@ -187,6 +187,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     np.testing.assert_array_equal(resumed.absolute, whole.absolute)
     with pytest.raises(ValueError, match="another model or other settings"):
         gene_influence(model, a_design(seed=2), max_memory=1, checkpoint=path)
+    with pytest.raises(ValueError, match="another model or other settings"):  # blocks of another length
+        gene_influence(model, design, max_memory=4 * 10 * 12 * 6 * 4, checkpoint=path)
     path.write_text("nonsense")
     with pytest.raises(ValueError, match="checkpoint"):
         gene_influence(model, design, max_memory=1, checkpoint=path)

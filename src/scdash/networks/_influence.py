@@ -28,8 +28,9 @@ ACCURACY = 5e-4  # accepted relative change of the pilot's influences when the s
 STRONGEST = 0.01  # the same for the strongest gene of a task
 HALVINGS = 7
 ARRAYS = 10  # arrays of the size of the states that a Runge-Kutta step holds at once
-ROWS = 400  # states integrated together: about what stays in a core's cache
-TASK = 16  # chunks to a task, the unit of parallel work and of checkpoints
+# states integrated together, and entries of them: about what stays in a core's cache; sparse products want 64 states
+ROWS, FEW, ENTRIES = 400, 64, 2**20
+TASK = 32  # chunks to a task, the unit of parallel work and of checkpoints
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,12 @@ def gene_influence(
         ratio = torch.as_tensor(own / unit, dtype=model.minimum.dtype, device=model.minimum.device)
         baseline = torch.stack(list(Solver.of(model).path(perturbations.starts, perturbations.times, steps)))
     tasks = _tasks(active, len(perturbations.starts), len(model.genes), max_memory)
-    store = (
-        None if checkpoint is None else BlockStore(checkpoint, fingerprint(model, perturbations, active, unit, steps))
+    key = (
+        ""
+        if checkpoint is None
+        else fingerprint(model, perturbations, active, unit, steps, max(map(len, tasks), default=0))
     )
+    store = None if checkpoint is None else BlockStore(checkpoint, key)
     done = {} if store is None else store.blocks
     if progress is not None:
         progress(len(genes) - len(active) + sum(len(task) for number, task in enumerate(tasks) if number in done))
@@ -189,7 +193,7 @@ def _tasks(active: NDArray[np.int64], starts: int, n: int, max_memory: float) ->
 
 
 def _rows(n: int, max_memory: float) -> int:
-    return int(np.clip(max_memory / (4 * ARRAYS * n), 1, ROWS))
+    return int(np.clip(max_memory / (4 * ARRAYS * n), 1, min(ROWS, max(FEW, ENTRIES // n))))
 
 
 def _run_task(

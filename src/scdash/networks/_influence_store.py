@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scdash._files import read_arrays, write_arrays
 
 
-def fingerprint(model: Any, perturbations: Any, genes: NDArray[Any], unit: NDArray[Any], steps: int) -> str:
-    """Return a hash of everything the results depend on."""
-    digest = hashlib.sha256(f"{model.field!r} {steps}".encode())
+def fingerprint(model: Any, perturbations: Any, genes: NDArray[Any], unit: NDArray[Any], steps: int, block: int) -> str:
+    """Return a hash of everything the results depend on, and of the number of genes in a block."""
+    digest = hashlib.sha256(f"{model.field!r} {steps} {block}".encode())
     arrays = [perturbations.starts, perturbations.values, perturbations.times, genes, unit]
     arrays += [value.detach().cpu().numpy() for _, value in sorted(model.state_dict().items())]
     for array in arrays:

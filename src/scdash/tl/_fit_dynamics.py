@@ -98,7 +98,9 @@ def fit_dynamics(
         "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
     missing
         "mean" gives targets without any edge in the prior what the others get on average, so that a sparse prior does
-        not take all their inputs (with modules their own weights say which are kept); "zero" is the paper.
+        not take all their inputs (with modules their own weights say which are kept). "zero" is the paper, and right
+        where a target without edges is known to have no regulator, as in simulations: on SIM350 "mean" cost 2.5 points
+        of balanced accuracy with modules.
     schedule
         When how much is pruned (`scdash.sparsity.GeometricSchedule`); None: what suits encoder, start and data.
     regulators
