@@ -12,6 +12,7 @@ mean of both smoothed neighbours 55, where the trial had 70 and 55. No model was
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def collectri(adata: Any) -> pd.DataFrame:
     return table[among].reset_index(drop=True)
 
 
-def predictions(bins: Any) -> dict[str, NDArray[np.float64]]:
+def predictions(bins: Any, held: Sequence[int] = HELD_OUT) -> dict[str, NDArray[np.float64]]:
     """Return the model's states at the held-out bins, (held-out bins, genes), from the bin before and from bin 0."""
     import torch
 
@@ -84,15 +85,21 @@ def predictions(bins: Any) -> dict[str, NDArray[np.float64]]:
         return np.asarray(rollout(model, start, times)[-1, 0].numpy())
 
     return {
-        "next": np.stack([predict(b - 1, b) for b in HELD_OUT]),
-        "from 0": np.stack([predict(0, b) for b in HELD_OUT]),
+        "next": np.stack([predict(b - 1, b) for b in held]),
+        "from 0": np.stack([predict(0, b) for b in held]),
     }
 
 
-def error(guess: NDArray[np.float64], means: NDArray[np.float64]) -> float:
-    """Return the mean squared error of states at the held-out bins, in units of the genes' ranges."""
-    width = np.maximum(np.ptp(means[list(KEPT)], axis=0), 0.5)
-    return float((((guess - means[list(HELD_OUT)]) / width) ** 2).mean())
+def error(
+    guess: NDArray[np.float64],
+    means: NDArray[np.float64],
+    *,
+    held: Sequence[int] = HELD_OUT,
+    kept: Sequence[int] = KEPT,
+) -> float:
+    """Return the mean squared error of states at the held-out bins, in units of the genes' ranges over those kept."""
+    width = np.maximum(np.ptp(means[list(kept)], axis=0), 0.5)
+    return float((((guess - means[list(held)]) / width) ** 2).mean())
 
 
 def trivial_errors(bins: Any, means: NDArray[np.float64]) -> dict[str, float]:

@@ -37,8 +37,11 @@ def _scores(ax: Any, runs: pd.DataFrame) -> None:
 
     found = runs[(runs["metric"] == "r2") & (runs["feature"] == "") & (runs["part"] != "paired")]
     found = found[~((found["part"] != "linear") & found["method"].str.startswith("srrr"))]
-    found = found[found["setting"].isin(["paper", "standardize=train"])]
-    order = [m for m in ("srrr-2", "srrr-16", "ridge", "sbnn-2", "sbnn-64") if m in set(found["method"])]
+    longer = found["setting"].str.endswith("tuning epochs")
+    found = found[found["setting"].isin(["paper", "standardize=train"]) | longer]
+    found = found.assign(method=found["method"].where(~longer, found["method"] + "\nlonger"))
+    names = ("srrr-2", "srrr-16", "ridge", "sbnn-2", "sbnn-2\nlonger", "sbnn-64", "sbnn-64\nlonger")
+    order = [m for m in names if m in set(found["method"])]
     for k, method in enumerate(order):
         own = found[found["method"] == method]
         folds = own.groupby(["seed", "fold"])["value"].mean()
@@ -51,7 +54,8 @@ def _scores(ax: Any, runs: pd.DataFrame) -> None:
     ax.scatter([], [], s=9, color="#56B4E9", label="fold of one seed")
     ax.set_xticks(range(len(order)), order)
     ax.set(ylabel="cross-validated $R^2$", title="M1, 25 genes (ridge: all 1000)")
-    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    ax.tick_params(axis="x", labelsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="upper left")
     ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -1,4 +1,4 @@
-"""L0, C-NODE and PathReg on the paper's PHOENIX for SIM350: all noise seeds of a method as one stack. Never run to its end yet."""
+"""L0, C-NODE and PathReg on the paper's PHOENIX for SIM350: all noise seeds of a method as one stack."""
 
 from collections.abc import Sequence
 from dataclasses import replace

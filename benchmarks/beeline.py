@@ -1,7 +1,7 @@
 """Four small cell data sets with known networks and no prior: `python -m benchmarks.beeline`.
 
-Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data). Writes beeline.csv (mean and SD over
-subsamples), beeline_runs.csv (every run) and beeline.png beside this script.
+Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data). Writes beeline_runs.csv (every run, after each
+subsample, joined with those of earlier runs), beeline.csv (mean and SD over subsamples) and beeline.png beside this script.
 
 AUPRC over all ordered pairs of different genes, divided by the share of edges (1 is chance; networks this small reach 1.3
 by luck). Every method sees the same 80 % of the cells; nothing is chosen with the truth, which is read last.
@@ -32,6 +32,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "SONODE, C-NODE": {"model": "sonode", "sparsity": "cnode", "start": "random"},
 }
 DEFAULT, SHUFFLED, FOREST = "default (fit_dynamics)", "default, time shuffled", "random forest (GENIE3-like)"
+LAGGED, WITHIN = "path score over time alone", "path score within time alone"
 
 
 def reference() -> Path:
@@ -87,7 +88,8 @@ def both_branches(adata: Any) -> Any:
 def fates(x: np.ndarray[Any, Any], when: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a lineage for every cell: k-means of the last fifth (k by silhouette), handed back in time by neighbours.
 
-    A cell takes the mean fate of its 15 nearest neighbours among the cells of the following tenth of the time axis.
+    A cell takes the mean fate of its 15 nearest neighbours among the cells of the following tenth of the time axis. Fates
+    of fewer than 5 % of the cells are too few to be binned along time: their cells have no lineage, as the package advises.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
@@ -104,7 +106,9 @@ def fates(x: np.ndarray[Any, Any], when: np.ndarray[Any, Any]) -> np.ndarray[Any
         next_ = order[(when[order] > when[cell]) & (when[order] <= when[cell] + span)]
         near = next_[np.argsort(((x[next_] - x[cell]) ** 2).sum(1))[:15]]
         share[cell] = share[near].mean(0)
-    return share.argmax(1).astype(str)
+    fate = share.argmax(1)
+    rare = np.bincount(fate, minlength=k) < 0.05 * len(x)
+    return np.where(rare[fate], None, fate.astype(str).astype(object))
 
 
 def sample(adata: Any, seed: int) -> Any:
@@ -136,11 +140,17 @@ def values(adata: Any) -> np.ndarray[Any, Any]:
     return np.asarray(adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X, dtype=np.float64)
 
 
+def placed(adata: Any) -> Any:
+    """Return the cells that have a lineage: what knows no time sees the others, too."""
+    return adata[adata.obs["lineage"].notna().to_numpy()].copy()
+
+
 def dynamics(adata: Any, seed: int, column: str, **options: Any) -> np.ndarray[Any, Any]:
     """Return a column of the edges of `fit_dynamics`, (source, target)."""
     import scdash
 
     scdash.settings.verbosity = 0
+    adata = placed(adata)
     scdash.tl.fit_dynamics(
         adata, time_key="time", trajectory_key="lineage", observations="cells", rng=seed, progress=False, **options
     )
@@ -151,10 +161,20 @@ def dynamics(adata: Any, seed: int, column: str, **options: Any) -> np.ndarray[A
     return score
 
 
+def path_scores(adata: Any, seed: int, **options: Any) -> Any:
+    """Return the two parts of the default's score, (target, regulator)."""
+    from scdash._data import as_expression, halve_cells
+    from scdash.matching import cell_scores
+
+    adata = placed(adata)
+    time, lineage = adata.obs["time"].to_numpy(float), adata.obs["lineage"].astype(str).to_numpy()
+    return cell_scores(halve_cells(as_expression(adata.X), time, lineage=lineage, rng=seed, **options))
+
+
 def shuffled(adata: Any, seed: int) -> Any:
     """Return the cells with their times permuted within each lineage."""
     rng, found = np.random.default_rng(1000 + seed), adata.copy()
-    for lineage in adata.obs["lineage"].unique():
+    for lineage in adata.obs["lineage"].dropna().unique():
         own = np.flatnonzero(adata.obs["lineage"] == lineage)
         when = found.obs["time"].to_numpy().copy()
         when[own] = rng.permutation(when[own])
@@ -169,6 +189,9 @@ def scores(adata: Any, seed: int) -> dict[str, Any]:
         DEFAULT: lambda: dynamics(adata, seed, "score", **quick),
         SHUFFLED: lambda: dynamics(shuffled(adata, seed), seed, "score", **quick),
         "matching, relative contribution": lambda: dynamics(adata, seed, "contribution", max_epochs=0, **quick),
+        LAGGED: lambda: path_scores(adata, seed).lagged.toarray().T,
+        f"{LAGGED}, time shuffled": lambda: path_scores(adata, seed, shuffled=True).lagged.toarray().T,
+        WITHIN: lambda: path_scores(adata, seed).within.toarray().T,
         FOREST: lambda: forest(adata, seed),
         "absolute correlation": lambda: np.abs(np.corrcoef(values(adata).T)),
     }
@@ -187,11 +210,12 @@ def ratio(score: np.ndarray[Any, Any], edges: pd.DataFrame, genes: pd.Index) -> 
     return float(average_precision_score(truth[pairs], score[pairs]) / truth[pairs].mean())
 
 
-def run(name: str, seed: int) -> list[dict[str, Any]]:
+def run(name: str, seed: int, methods: list[str] | None = None) -> list[dict[str, Any]]:
     """Return the ratio of every method on one subsample."""
     adata, edges = load(name)
     part, rows = sample(adata, seed), []
-    for method, score in scores(part, seed).items():
+    wanted = {method: score for method, score in scores(part, seed).items() if methods is None or method in methods}
+    for method, score in wanted.items():
         began = time.process_time()
         found = score()
         seconds = time.process_time() - began
@@ -202,7 +226,11 @@ def run(name: str, seed: int) -> list[dict[str, Any]]:
 
 def tell(runs: pd.DataFrame) -> pd.DataFrame:
     """Print the table and whether the default passes; return means and spreads."""
-    table = runs.pivot_table(index="method", columns="data", values="ratio", aggfunc=["mean", "std"], sort=False)
+    figures = {
+        what: runs.pivot_table(index="method", columns="data", values="ratio", aggfunc=what, sort=False, dropna=False)
+        for what in ("mean", "std")  # apart: pandas drops the SDs of single subsamples
+    }
+    table = pd.concat(figures, axis=1)
     mean = table["mean"][[name for name in DATA if name in table["mean"]]]
     print("AUPRC / chance, mean over subsamples (chance itself reaches 1.3 to 1.5 on networks this small)")
     print(mean.round(2).to_string())
@@ -234,17 +262,28 @@ def picture(runs: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def main(data: list[str], seeds: int, n_jobs: int, out: Path) -> None:
-    """Run everything and write the tables."""
-    call = joblib.delayed(run)
-    found = joblib.Parallel(n_jobs=n_jobs, verbose=5)(call(name, seed) for name in data for seed in range(seeds))
-    runs = pd.DataFrame([row for rows in found for row in rows])
+def keep(rows: list[dict[str, Any]], path: Path) -> None:
+    """Join new runs with those of earlier calls, which they replace."""
+    new = pd.DataFrame(rows)
+    if path.exists():
+        new = pd.concat([pd.read_csv(path), new]).drop_duplicates(["data", "method", "seed"], keep="last")
+    new.to_csv(path, index=False, float_format="%.4g")
+
+
+def main(data: list[str], seeds: list[int], methods: list[str] | None, n_jobs: int, out: Path) -> None:
+    """Run what is asked for, writing as results come, and print the table of all runs so far."""
     out.mkdir(parents=True, exist_ok=True)
-    runs.to_csv(out / "beeline_runs.csv", index=False, float_format="%.4g")
+    call = joblib.delayed(run)
+    jobs = (call(name, seed, methods) for name in data for seed in seeds)
+    for rows in joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs):
+        keep(rows, out / "beeline_runs.csv")
+    runs = pd.read_csv(out / "beeline_runs.csv")
+    order = {name: place for place, name in enumerate([*DATA, *scores(None, 0)])}
+    runs = runs.sort_values(["data", "method", "seed"], key=lambda column: column.map(order).fillna(column))
     table = tell(runs)
     table.columns = [f"{name}_{figure}" for figure, name in table.columns]
     table.to_csv(out / "beeline.csv", float_format="%.3g")
-    if set(data) == set(DATA):
+    if set(runs["data"]) == set(DATA):
         picture(runs, out / "beeline.png")
 
 
@@ -252,7 +291,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--seeds", type=int, default=4, help="subsamples")
+    parser.add_argument("--only-seeds", type=int, nargs="*", help="these subsamples alone (none: only print)")
+    parser.add_argument("--methods", nargs="+", choices=list(scores(None, 0)))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=HERE)
     given = parser.parse_args()
-    main(given.data, given.seeds, given.jobs, given.out)
+    chosen = range(given.seeds) if given.only_seeds is None else given.only_seeds
+    main(given.data, list(chosen), given.methods, given.jobs, given.out)

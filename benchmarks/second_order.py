@@ -205,7 +205,8 @@ def main() -> None:
     stored = [name for name in GRIDS if (HERE / f"{name}.csv").exists()]
     table = summarise(pd.concat([pd.read_csv(HERE / f"{name}.csv") for name in stored], ignore_index=True))
     table.to_csv(HERE / "summary.csv", index=False, float_format="%.6g")
-    draw({name: dict(np.load(HERE / f"{name}.npz")) for name in stored}, HERE / "figure.png")
+    drawn = {name: HERE / f"{name}.npz" for name in stored if (HERE / f"{name}.npz").exists()}  # not in the repository
+    draw({name: dict(np.load(path)) for name, path in drawn.items()}, HERE / "figure.png")
     for name, (_, found) in zip(args.only, done, strict=True):
         print(f"{name}, validation:\n{found['choice'].to_string(index=False)}\n")
     print(table.to_string(index=False, float_format=lambda v: f"{v:.3g}"))

@@ -52,17 +52,19 @@ def paired() -> Any:
 
 def screen() -> Any:
     """Return a simulated screen with a fit and its modules."""
-    genes = [f"G{i:03d}" for i in range(30)]
-    adata = scdash.simulate.sergio(genes=30, perturbations=genes[:12], cells_per_regime=60, rng=1)
+    single = [f"G{i:03d}" for i in range(30)]
+    adata = scdash.simulate.sergio(
+        genes=40, n_edges=80, perturbations=single, cells_per_regime=60, half_response="mid", rng=0
+    )
     sc.pp.log1p(adata)
     scdash.tl.fit_perturbode(adata, mask_var=None)
-    scdash.tl.modules(adata, n_modules=6)
+    scdash.tl.modules(adata, n_modules=8)
     return adata
 
 
 def benchmark() -> pd.DataFrame:
     """Return errors of the predictors that a report names, as a table of a benchmark."""
-    course = scdash.simulate.grn_dynamics(n_genes=40, n_trajectories=40, rng=0)
+    course = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=30, rng=0)
     rows = []
     for seed in range(3):
         scdash.tl.fit_dynamics(
@@ -81,20 +83,21 @@ def benchmark() -> pd.DataFrame:
 
 def lambda_grid() -> pd.DataFrame:
     """Return a cross-validated grid of prior weights."""
-    course = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=40, rng=0)
+    course = scdash.simulate.grn_dynamics(n_genes=20, n_trajectories=24, rng=0)
     return scdash.tl.cross_validate(
         course, prior=course.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split",
-        encoder="modules", n_hidden=8, start="random", max_epochs=12, n_folds=3,
+        encoder="modules", n_hidden=8, start="random", max_epochs=8, n_folds=3,
         grid=[(a, b) for a in (0.05, 0.5) for b in (0.05, 0.5, 0.95)], progress=False,
     )  # fmt: skip
 
 
 def sparsity_path() -> pd.DataFrame:
     """Return held-out loss and sparsity along a path of penalties."""
-    course = scdash.simulate.grn_dynamics(n_genes=24, n_trajectories=30, rng=0)
+    course = scdash.simulate.grn_dynamics(n_genes=16, n_trajectories=20, rng=0)
     return scdash.tl.sparsity_path(
-        course, sparsity="l0", lambdas=[1e-4, 1e-3, 1e-2, 1e-1], max_epochs=25,
-        time_key="time", trajectory_key="trajectory", split_key="split", progress=False,
+        course, "mlp", sparsity="group_lasso", lambdas=[0.03, 0.1, 0.3, 1.0, 3.0], n_hidden=(8,), max_epochs=25,
+        training={"learning_rate": 0.01}, time_key="time", trajectory_key="trajectory", split_key="split",
+        progress=False,
     )  # fmt: skip
 
 

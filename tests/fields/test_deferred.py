@@ -43,7 +43,7 @@ def test_gradients_of_a_solve_equal_those_of_autograd(field: Phoenix) -> None:
 @pytest.mark.parametrize("field", FIELDS)
 def test_weights_used_elsewhere_too_get_the_sum(field: Phoenix) -> None:
     params, x, _ = _drawn(field)
-    penalty = lambda: sum(p.square().sum() for p in params.values())  # noqa: E731
+    penalty = lambda: sum(p.square().sum() for p in params.values())
     both = torch.autograd.grad(field.bind_training(params)(x).sum() + penalty(), list(params.values()))
     single = torch.autograd.grad(field.bind(params)(x).sum(), list(params.values()))
     for p, a, b in zip(params.values(), both, single, strict=True):

@@ -1,12 +1,14 @@
 """Matching finds a known network, its rates and its constants, and is honest about priors."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from scdash.matching import TransitionSettings, fit_transitions, next_step_error, rollout_error, simulate
+from scdash.matching._judging import held_error, judging_folds, pooled
 from scdash.matching._transitions import check_prior
 
 QUICK = TransitionSettings.for_time_courses(rounds=2, half_samples=6, gene_rates=(1.0,))
@@ -144,10 +146,38 @@ def test_cells_are_fitted_by_the_error_of_held_out_trajectories(system, truth):
     series = system.observe(truth, 8, times=np.arange(0, 5, 0.5), split=split)
     fit = fit_transitions(series, settings=TransitionSettings.for_cells(half_samples=4))
     assert len(np.unique(fit.rates)) == 1
-    errors = fit.table["rollout_error"]
-    chosen = fit.table.loc[fit.table["chosen"], "rollout_error"].item()
-    assert chosen <= 1.1 * errors.min()
-    assert chosen == pytest.approx(rollout_error(fit, series, "validation"))
+    errors, chosen = fit.table["rollout_error"], fit.table[fit.table["chosen"]].iloc[0]
+    near = fit.table[errors <= 1.1 * errors.min()]
+    assert chosen["edges"] == near["edges"].min()
+    folds = judging_folds(series)
+    assert sorted(tuple(np.unique(f.trajectory[f.split == 1])) for f in folds) == [(0, 5), (1, 6), (2, 7), (3,), (4,)]
+    one = TransitionSettings.for_cells(
+        half_samples=0, lags=(int(chosen["lag"]),), rates=(0.5 * chosen["rate"],), lambdas=(chosen["lambda"],)
+    )
+    alone = [rollout_error(fit_transitions(f, settings=one), f, "validation") for f in folds]
+    flat = [held_error(f, lambda x, t: np.zeros((len(x), t.shape[1] - 1, x.shape[1])))[1] for f in folds]
+    np.testing.assert_allclose(pooled(np.array(alone)[:, None], np.array(flat)), chosen["rollout_error"], rtol=1e-6)
+
+
+def test_who_judges_cells(system, truth):
+    series = system.observe(truth, 4, split=np.repeat([0, 1, 2], [1, 1, 2]))
+    series = replace(series, names=("a", "b", "c", "a#1"))
+    folds = judging_folds(series)
+    held = [{series.names[k] for k in np.unique(f.trajectory[f.split == 1])} for f in folds]
+    assert held == [{"a"}, {"b"}]  # a trajectory for test judges nothing
+    assert all((f.split[series.split == 2] == 2).all() for f in folds)
+    drawn = replace(series, split=np.where(series.trajectory == 3, 0, series.split).astype(np.int8))
+    assert {drawn.names[k] for k in np.unique(drawn.trajectory[judging_folds(drawn)[0].split == 1])} == {"a", "a#1"}
+    stretch = series.split.copy()
+    stretch[1] = 1
+    for alone in (replace(series, split=stretch), series.select(series.trajectory == 0)):
+        assert judging_folds(alone) == [alone]
+
+
+def test_noisy_batches_do_not_outvote_others():
+    errors, flat = np.array([[1.0, 2.0], [60.0, 50.0]]), np.array([2.0, 100.0])
+    assert pooled(errors, flat).argmin() == 0  # .5 + .6 < 1 + .5, though 61 > 52
+    np.testing.assert_allclose(pooled(errors[:1], flat[:1]), errors[0])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
@@ -83,6 +84,17 @@ def test_sparsity_path_without_zero_is_logarithmic_and_needs_some_column(lambda_
         pl.sparsity_path(lambda_table[["lambda"]])
     with pytest.raises(ValueError, match="no column 'lambda'. Did you mean 'Lambda'"):
         pl.sparsity_path(lambda_table.rename(columns={"lambda": "Lambda"}))
+
+
+def test_one_lambda_is_a_line_with_its_errors() -> None:
+    table = pd.DataFrame({"l1": [0.5, 0.0, 0.95], "l2": [0.5, 0.0, 0.95], "mean": [2e-3, 4e-3, 3e-3], "se": 1e-4})
+    ax = pl.lambdas(table.assign(chosen=[True, False, False]))
+    line = ax.lines[0]
+    np.testing.assert_allclose(line.get_xdata(), [0, 0.5, 0.95])
+    np.testing.assert_allclose(line.get_ydata(), [4, 2, 3])  # in units of 1e-3, as the label says
+    assert "10^{-3}" in ax.get_ylabel()
+    (mark,) = [part for part in ax.collections if part.get_gid() == "chosen"]
+    np.testing.assert_allclose(np.asarray(mark.get_offsets(), dtype=float), [[0.5, 2]])
 
 
 def test_lambdas_frames_the_chosen_pair_and_writes_the_means(grid_table) -> None:

@@ -228,6 +228,7 @@ def test_a_truncated_h5ad_does_not_open_as_a_fit(fitted, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="asks Linux for the CPU time of a process")
 def test_kills_and_races(tmp_path):
     """SIGKILL at 20 random moments, then resume to the same bits; two processes with one checkpoint path."""
     driver = Path(__file__).parent / "kill_driver.py"
@@ -238,6 +239,6 @@ def test_kills_and_races(tmp_path):
     assert ran.returncode == 0, ran.stderr[-2000:]
     told = json.loads(ran.stdout.splitlines()[-1])
     print("\n", told)
-    assert told["kills"] == 20 and told["checkpoints read"] > 0
+    assert told["kills"] == 20 and told["of them written by the fit killed"] >= 10
     assert told["equal to a run never killed"] == 1
     assert told["right"] + told["refused"] == told["races"] and told["right"] >= 3

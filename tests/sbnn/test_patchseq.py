@@ -1,6 +1,11 @@
 """The loader's parser on small files of the published layout, and what it says offline."""
 
+from collections.abc import Iterator
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,6 +57,41 @@ def test_a_missing_file_is_named_with_its_address(folder: Path, api: SimpleNames
         api.patchseq(folder=folder)
 
 
+def test_without_hashes_it_says_what_to_download_and_uses_no_network(
+    api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *arguments: pytest.fail("the network was used"))
+    with pytest.raises(FileNotFoundError, match=r"Download https://.*gene_counts.csv, .* into one folder"):
+        api.patchseq()
+    with pytest.raises(ValueError, match=r"sha256 must hold the hashes of .*, found \['gene_counts.csv'\]"):
+        api.patchseq(sha256={"gene_counts.csv": "0" * 64})
+
+
+@pytest.fixture
+def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Serve the files on this machine; return their hashes."""
+    pooch = pytest.importorskip("pooch")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *arguments: None)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: folder / "cache")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        Thread(target=http.serve_forever, daemon=True).start()
+        monkeypatch.setattr(_patchseq, "URLS", {n: f"http://127.0.0.1:{http.server_port}/{n}" for n in _patchseq.URLS})
+        yield {name: sha256((folder / name).read_bytes()).hexdigest() for name in _patchseq.URLS}
+        http.shutdown()
+
+
+def test_given_hashes_decide_what_is_downloaded(folder: Path, api: SimpleNamespace, server: dict[str, str]) -> None:
+    assert api.patchseq(sha256=server, check=False).n_obs == 3
+    with (folder / "ephys_values.csv").open("a") as file:
+        file.write("20180917sample5,1,1\n")
+    assert api.patchseq(sha256=server, check=False).n_obs == 3  # the cache holds what the hash names
+    (folder / "cache" / "patchseq_m1" / "ephys_values.csv").unlink()
+    with pytest.raises(ValueError, match=r"ephys_values.csv is not the file of sha256=.*nothing was read"):
+        api.patchseq(sha256=server, check=False)
+    assert not (folder / "cache" / "patchseq_m1" / "ephys_values.csv").exists()
+
+
 def test_offline_says_what_to_download(api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     pooch = pytest.importorskip("pooch")
 
@@ -59,8 +99,8 @@ def test_offline_says_what_to_download(api: SimpleNamespace, monkeypatch: pytest
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(pooch, "retrieve", no_network)
-    with pytest.raises(FileNotFoundError, match=r"download https://.*gene_counts.csv, .* into one folder"):
-        api.patchseq()
+    with pytest.raises(FileNotFoundError, match=r"ConnectionError.*Download https://.*gene_counts.csv"):
+        api.patchseq(sha256=dict.fromkeys(_patchseq.URLS, "0" * 64))
 
 
 @pytest.mark.reference

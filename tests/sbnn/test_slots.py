@@ -96,7 +96,8 @@ def test_everything_survives_h5mu(fitted: Any, tmp_path: Path, api: SimpleNamesp
         pd.testing.assert_frame_equal(fitted["rna"].obsm[f"{key}_features"], back["rna"].obsm[f"{key}_features"])
         assert fitted.obs[f"{key}_split"].tolist() == back.obs[f"{key}_split"].tolist()
         np.testing.assert_array_equal(api.predict(fitted, key=key).X, api.predict(back, key=key).X)
-    assert api.feature_scores(back).equals(api.feature_scores(fitted))
+    # pandas 3 reads text as its own str, where it was object before
+    pd.testing.assert_frame_equal(api.feature_scores(back), api.feature_scores(fitted), check_dtype=False)
 
 
 def test_update_of_mudata_loses_nothing(fitted: Any) -> None:
@@ -198,15 +199,20 @@ def test_no_cells_held_out(mdata: Any, api: SimpleNamespace, short: dict[str, An
     assert (mdata.obs["sbnn_split"] == "train").all()
 
 
-def test_we_do_not_set_off_mudatas_warnings(mdata: Any, api: SimpleNamespace) -> None:
-    """mudata 0.3 warns of what 0.4 changes; the user's option stands as it was afterwards."""
+def options_of_mudata() -> dict[str, Any] | None:
+    if not hasattr(mudata, "set_options"):
+        return None
     with mudata.set_options() as options:
-        before = dict(options)
+        return dict(options)
+
+
+def test_we_do_not_set_off_mudatas_warnings(mdata: Any, api: SimpleNamespace) -> None:
+    """mudata 0.3 warns of what 0.4 changes; the user's option, which 0.4 has no more, stands as it was afterwards."""
+    before = options_of_mudata()
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         simulated = api.paired(n_cells=40, n_genes=8, n_informative=2)
         api.normalize(simulated, copy=True)
         copied = api.srrr(mdata, rank=1, n_features=3, copy=True)
     assert list(copied.obs) == ["cell_type", "srrr_split"]
-    with mudata.set_options() as options:
-        assert dict(options) == before
+    assert options_of_mudata() == before

@@ -196,6 +196,37 @@ def test_targets_without_a_prior_edge_are_treated_as_the_mean_target() -> None:
     torch.testing.assert_close(prior.coregulation_times(x), (p.T @ p / (p.T @ p).sum()) @ x)  # real edges only
 
 
+def test_targets_the_prior_lacks_get_the_typical_row_by_rank_of_their_weights() -> None:
+    part = torch.tensor([[[4.0, 0.0, 1.0], [9.0, 9.0, 9.0], [0.0, 3.0, 2.0]]]).double()
+    weights = torch.tensor([[[1.0, 1.0, 1.0], [0.2, 0.9, 0.5], [1.0, 1.0, 1.0]]]).double()
+    mask = torch.ones(1, 3, 3, dtype=torch.bool)
+    known = torch.tensor([[True, False, True]])
+    filled = scores.fill_unknown(part, weights, mask, known)
+    expected = part.clone()
+    expected[0, 1] = torch.tensor([0.0, 3.5, 1.5])  # means of (4, 3), (1, 2) and (0, 0): largest weight first
+    torch.testing.assert_close(filled, expected)
+    mask[0, 1, 1] = False  # what is pruned comes last, and does not count among the known
+    mask[0, 0, 0] = False
+    expected[0, 1] = torch.tensor([1.0, 0.0, 2.0])  # means of (1, 3), (0, 2), (0, 0)
+    torch.testing.assert_close(scores.fill_unknown(part, weights, mask, known), expected)
+    torch.testing.assert_close(scores.fill_unknown(part, weights, mask, torch.ones_like(known)), part)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_targets_the_prior_lacks_keep_as_many_inputs_as_others(seed: int) -> None:
+    """One row for all of them let the seed decide between nearly all inputs and none."""
+    field, n = Phoenix(100, encoder="modules", n_hidden=20), 100
+    params = field.init(1, torch.Generator().manual_seed(seed), torch.float64)
+    p = (_random(n, n, seed=seed) < 0.05).double()
+    p[50:] = 0
+    method, masks = dash(), field.start_masks(params)
+    memory = method.start(field, params, torch.Generator().manual_seed(seed))
+    masks, _ = method.prune(field, params, masks, memory, 0.9, Prior(p))
+    inputs = masks["U_sums"][0].sum(1).double()
+    assert 0.6 < inputs[50:].mean() / inputs[:50].mean() < 1.6
+    assert (inputs[50:] > 0).double().mean() > 0.6
+
+
 def test_priors_of_each_model_equal_single_ones() -> None:
     field = Phoenix(8, encoder="modules", n_hidden=3)
     params = field.init(2, torch.Generator().manual_seed(0), torch.float64)

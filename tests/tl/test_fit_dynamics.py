@@ -197,3 +197,15 @@ def test_cross_validation_chooses_the_lowest_mean(course):
     assert table["mean"].idxmin() == table.index[table["chosen"]][0]
     with pytest.raises(ValueError, match="nothing to choose without a prior"):
         scdash.tl.cross_validate(course, prior=None, start="random", **HOW)
+
+
+def test_of_many_forecasts_the_report_names_the_best():
+    import pandas as pd
+
+    from scdash.fitting._report import _listed
+
+    errors = pd.Series(
+        {"phoenix": 0.1, "no change": 0.3, "template": 0.25, "analogue": 0.2, "aligned template": np.nan}
+    )
+    assert _listed(errors) == "phoenix 0.1, no change 0.3, the best of 2 forecasts without a network (analogue) 0.2"
+    assert _listed(errors[:2]) == "phoenix 0.1, no change 0.3"

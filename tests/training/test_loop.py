@@ -172,3 +172,15 @@ def test_state_survives_as_arrays(series):
     assert again.epoch == 1 and again.history == state.history
     for name, value in state.params.items():
         assert torch.equal(again.params[name], value) and torch.equal(again.moments[name][1], state.moments[name][1])
+
+
+def test_models_in_double_precision_train_like_those_in_single(series):
+    single = make_problem(series, max_epochs=3)
+    kept = torch.device("cpu"), torch.float64
+    double = replace(single, train=single.train.to(*kept), validation=single.validation.to(*kept))
+    found = []
+    for problem, dtype in ((single, torch.float32), (double, torch.float64)):
+        params = {name: value.to(dtype) for name, value in weights().items()}
+        found.append(train(problem, start_state(problem, params), progress=False))
+        assert all(value.dtype == dtype for value in found[-1].params.values())
+    assert found[1].validation_loss[0] == pytest.approx(float(found[0].validation_loss[0]), rel=1e-3)

@@ -21,6 +21,7 @@ from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
 from scdash._data._states import series_from_states
+from scdash._data._within import WithinMoments, within_moments
 
 __all__ = [
     "SPLITS",
@@ -29,6 +30,7 @@ __all__ = [
     "CellSeries",
     "Expression",
     "TimeSeries",
+    "WithinMoments",
     "align_prior",
     "as_expression",
     "bin_grid",
@@ -57,5 +59,6 @@ __all__ = [
     "series_from_states",
     "split_codes",
     "time_column",
+    "within_moments",
     "without_pulling",
 ]

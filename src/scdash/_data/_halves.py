@@ -1,4 +1,4 @@
-"""Bin means of two disjoint halves of the cells: what links them over time is not the noise of shared cells."""
+"""Bin means of disjoint halves of the cells, whose link over time is not the noise of shared cells; and what is left."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,17 +6,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._data._bins import binned_means, fit_kernels
+from scdash._data._bins import binned_means, fit_kernels, own_bin
 from scdash._data._cells import _groups, _positions
 from scdash._data._expression import Expression
+from scdash._data._within import MOST_CELLS, WithinMoments, within_moments
 from scdash._random import RNG, as_generator
 
 
 @dataclass(frozen=True)
 class CellHalves:
-    """Smoothed bins of four disjoint quarters of the cells of every trajectory, for several random ways to deal them."""
+    """Smoothed bins of four disjoint quarters of the cells of every trajectory, for several random ways to deal them.
+
+    `within`: how cells of the same bin differ from its mean, for the quarters of the first way to deal them.
+    """
 
     quarters: NDArray[np.float64]  # (4, draws, trajectories, bins, genes)
+    within: WithinMoments
 
     @property
     def halves(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -37,6 +42,7 @@ def halve_cells(
     n_draws: int = 8,
     shuffled: bool = False,
     leave_out: NDArray[np.bool_] | None = None,
+    sources: NDArray[np.integer[Any]] | None = None,
     rng: RNG = 0,
 ) -> CellHalves:
     """Return bins of disjoint parts of each trajectory's cells.
@@ -46,7 +52,7 @@ def halve_cells(
     Parameters
     ----------
     values
-        Log expression, (cells, genes); read in blocks, once.
+        Log expression, (cells, genes); read in blocks, twice.
     time, lineage, batch
         As for `cells_to_series`.
     n_bins, bandwidth, min_cells
@@ -57,6 +63,8 @@ def halve_cells(
         Permute the cells' times within each trajectory first: everything but the order in time is kept.
     leave_out
         Cells that take no part, whole trajectories.
+    sources
+        Genes that may regulate, for `within`; None: all.
     rng
         Seed or Generator.
     """
@@ -83,4 +91,17 @@ def halve_cells(
     dealt = np.concatenate([side == part for part in range(4)]).astype(np.float64)  # (4 draws, cells)
     means, _ = binned_means(values, code, position, kernels, dealt)
     filled = np.where(np.isnan(means), np.nanmean(means, axis=2, keepdims=True), means).swapaxes(0, 1)
-    return CellHalves(filled.reshape(4, n_draws, *filled.shape[1:]))
+    place = np.where(code >= 0, code * n_bins + own_bin(position, n_bins), -1)
+    within = within_moments(values, place, _some(side[0], generator), sources=sources)
+    return CellHalves(filled.reshape(4, n_draws, *filled.shape[1:]), within)
+
+
+def _some(side: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the quarters of as many cells as second moments need, -1 for the others."""
+    inside = np.flatnonzero(side >= 0)
+    if len(inside) <= MOST_CELLS:
+        return side
+    found = np.full_like(side, -1)
+    kept = rng.choice(inside, MOST_CELLS, replace=False)
+    found[kept] = side[kept]
+    return found

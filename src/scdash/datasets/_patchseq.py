@@ -48,17 +48,26 @@ DESCRIPTIONS = {
 }
 
 
-def patchseq_m1(*, folder: "str | Path | None" = None, check: bool = True) -> "MuData":
-    """Fetch 1213 neurons of mouse motor cortex: expression of 1000 genes and 16 electrophysiological features.
+def patchseq_m1(
+    *, folder: "str | Path | None" = None, sha256: Mapping[str, str] | None = None, check: bool = True
+) -> "MuData":
+    """Read 1213 neurons of mouse motor cortex: expression of 1000 genes and 16 electrophysiological features.
 
     The tables are those the authors published with the sBNN paper (github.com/berenslab/sBNN, at a pinned commit), the
-    cell types those of the original publication (github.com/berenslab/mini-atlas). They are downloaded once with pooch
-    (extra `datasets`). Cite Scala et al. 2020 (doi:10.1038/s41586-020-2907-3) and Bernaerts, Berens & Kobak.
+    cell types those of the original publication (github.com/berenslab/mini-atlas). Cite Scala et al. 2020
+    (doi:10.1038/s41586-020-2907-3) and Bernaerts, Berens & Kobak.
+
+    Nothing is downloaded without a hash, and the authors published none. So download the three files once (called
+    without arguments, the function says from where) and pass their folder; or pass the hashes of files that you
+    trust, and every machine after the first fetches exactly these.
 
     Parameters
     ----------
     folder
-        Folder that holds the files already; None: pooch's cache.
+        Folder that holds the files.
+    sha256
+        Hash of each of the three files, `{"gene_counts.csv": "...", ...}`: they are downloaded once with pooch (extra
+        `datasets`) into its cache, and refused if they differ.
     check
         Compare what was read with what was published, and raise if it differs.
 
@@ -75,16 +84,16 @@ def patchseq_m1(*, folder: "str | Path | None" = None, check: bool = True) -> "M
     Raises
     ------
     FileNotFoundError
-        Offline, with the files to download and where to put them.
+        Without `folder` and `sha256`, and offline, with the files to download and where to put them.
     ValueError
-        If the files are not the published ones.
+        If the files are not the published ones, or not those of `sha256`.
 
     Examples
     --------
-    >>> mdata = scdash.datasets.patchseq_m1()  # doctest: +SKIP
+    >>> mdata = scdash.datasets.patchseq_m1(folder="downloads")  # doctest: +SKIP
     >>> scdash.pp.normalize_paired(mdata)  # doctest: +SKIP
     """
-    paths = {name: _locate(name, folder) for name in URLS}
+    paths = _download(sha256) if folder is None else _find(Path(folder))
     with step("reading Patch-seq of mouse motor cortex") as added:
         counts, ephys = read_counts(paths["gene_counts.csv"]), read_ephys(paths["ephys_values.csv"])
         if check:
@@ -94,28 +103,37 @@ def patchseq_m1(*, folder: "str | Path | None" = None, check: bool = True) -> "M
     return mdata
 
 
-def _locate(name: str, folder: "str | Path | None") -> Path:
-    if folder is not None:
-        path = Path(folder) / name
-        if not path.is_file():
-            raise FileNotFoundError(f"folder={str(folder)!r} has no file {name!r}; download it from {URLS[name]}.")
-        return path
+def _find(folder: Path) -> dict[str, Path]:
+    for name, url in URLS.items():
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"folder={str(folder)!r} has no file {name!r}; download it from {url}.")
+    return {name: folder / name for name in URLS}
+
+
+def _download(sha256: Mapping[str, str] | None) -> dict[str, Path]:
+    """Fetch the files by their hashes: what a server sends is not read before it is known to be what was meant."""
+    by_hand = f"Download {', '.join(URLS.values())} into one folder and call patchseq_m1(folder=...)."
+    if sha256 is None:
+        raise FileNotFoundError(
+            f"patchseq_m1 downloads only files whose sha256 is given, and their authors published none. {by_hand}"
+        )
+    if set(sha256) != set(URLS):
+        raise ValueError(f"sha256 must hold the hashes of {sorted(URLS)}, found {sorted(sha256)}.")
     try:
         import pooch
     except ImportError as error:
-        raise ImportError(
-            "patchseq_m1 downloads with pooch: pip install 'scdash[datasets]', or pass folder= with the files "
-            f"{list(URLS)}."
-        ) from error
+        raise ImportError(f"sha256= downloads with pooch: pip install 'scdash[datasets]'. Or: {by_hand}") from error
     cache = pooch.os_cache("scdash") / "patchseq_m1"
-    try:
-        # no hash of the file: the content is compared with what was published after parsing (`check_published`)
-        return Path(pooch.retrieve(URLS[name], known_hash=None, fname=name, path=cache, progressbar=False))
-    except Exception as error:
-        raise FileNotFoundError(
-            f"{name} could not be downloaded ({type(error).__name__}). Where there is a network, download "
-            f"{', '.join(URLS.values())} into one folder and call patchseq_m1(folder=...)."
-        ) from error
+    paths = {}
+    for name, url in URLS.items():
+        try:
+            known = f"sha256:{sha256[name]}"
+            paths[name] = Path(pooch.retrieve(url, known_hash=known, fname=name, path=cache, progressbar=False))
+        except ValueError as error:  # pooch has deleted the file
+            raise ValueError(f"{url} is not the file of sha256={sha256[name]!r}: nothing was read.") from error
+        except Exception as error:
+            raise FileNotFoundError(f"{name} could not be downloaded ({type(error).__name__}). {by_hand}") from error
+    return paths
 
 
 def read_counts(path: "str | Path") -> pd.DataFrame:
@@ -127,7 +145,7 @@ def read_counts(path: "str | Path") -> pd.DataFrame:
 
 def read_ephys(path: "str | Path") -> pd.DataFrame:
     """Read ephys_values.csv (cells in rows)."""
-    table = pd.read_csv(path, index_col=0, float_precision="round_trip")
+    table = pd.read_csv(path, index_col=0, dtype=str)  # pandas 2 rounds the last digit, float() does not
     table.index = table.index.astype(str)
     return table.astype(np.float64)
 

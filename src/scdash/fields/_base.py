@@ -145,8 +145,11 @@ class VectorField(ABC):
         """Turn gene states (models, batch, genes) into ODE states; second-order fields append a velocity."""
         return x
 
-    def compact(self, masks: Mapping[str, Tensor]) -> "Compact | None":
-        """Return the field on the weights that masks leave, if computing with these alone is faster; else None."""
+    def compact(self, masks: Mapping[str, Tensor], *, wide: bool = False) -> "Compact | None":
+        """Return the field on the weights that masks leave, if computing with these alone is faster; else None.
+
+        `wide`: for hundreds of states at once and no gradients, where much smaller matrices are worth it.
+        """
         return None
 
     def observe(self, params: Mapping[str, Tensor], state: Tensor) -> Tensor:

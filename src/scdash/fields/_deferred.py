@@ -37,15 +37,17 @@ class Evaluator(ABC):
 def deferred(evaluator: Evaluator, params: Mapping[str, Tensor]) -> Velocity:
     """Return the velocity; gradients reach `params` when those of all its evaluations have been taken."""
     names, records = tuple(params), []  # type: ignore[var-annotated]
-    handle = _Weights.apply(evaluator, names, records, *params.values())
-    return lambda x: _Evaluation.apply(x, handle, evaluator, records)
+    handle = _Weights.apply(evaluator, names, records, *params.values())  # type: ignore[no-untyped-call]
+    return lambda x: _Evaluation.apply(x, handle, evaluator, records)  # type: ignore[no-untyped-call]
 
 
 class _Weights(torch.autograd.Function):
     """Stands for all weights in the graph: its backward runs after that of every evaluation that used it."""
 
     @staticmethod
-    def forward(ctx: Any, evaluator: Evaluator, names: tuple[str, ...], records: list[Record], *values: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, evaluator: Evaluator, names: tuple[str, ...], records: list[Record], *values: Tensor
+    ) -> Tensor:
         ctx.evaluator, ctx.names, ctx.records = evaluator, names, records
         return values[0].new_zeros(())
 

@@ -126,10 +126,18 @@ class Phoenix(VectorField):
             return {}
         return {"U_sums": ~torch.eye(self.n_genes, dtype=torch.bool)[None]}
 
-    def compact(self, masks: Mapping[str, Tensor]) -> Compact | None:
-        """Return the field with hidden units on the weights left, where these are few enough of many."""
-        density = worth_it(masks) if self.encoder == "modules" else None
-        return None if density is None else compact_modules(self.n_genes, masks, density)
+    def compact(self, masks: Mapping[str, Tensor], *, wide: bool = False) -> Compact | None:
+        """Return the field on the weights left, where these are few enough of many; gene-wise only if `wide`."""
+        if self.encoder == "genes" and (self.pairs or not wide or len(masks["U_sums"]) > 1):
+            return None
+        density = worth_it(masks, wide=wide)
+        if density is None:
+            return None
+        if self.encoder == "modules":
+            return compact_modules(self.n_genes, masks, density)
+        from scdash.fields._phoenix_sparse import compact_genes  # which builds on this file
+
+        return compact_genes(self.n_genes, masks["U_sums"], density)
 
     def learning_rates(self) -> dict[str, float]:
         """Return the factor 5 of the gene multipliers v (released code)."""

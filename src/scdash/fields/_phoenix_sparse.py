@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
-from scdash.fields._compact import batch_last
+from scdash.fields._compact import Compact, batch_last
 from scdash.fields._kernels import kernels
 from scdash.fields._phoenix import hill_sums
 from scdash.fields._support import Support
@@ -70,9 +70,9 @@ class SparsePhoenix(VectorField):
         if rate.device.type != "cpu":
             return self._bind_anywhere(params, rate)
         genes, support = self._layout
-        models = []
+        models, edges = [], params["U_sums"].flatten(1)  # (models, edges) where `Compact` gathered them
         for model in range(len(rate)):
-            values = params["U_sums"][model, 0]
+            values = edges[model]
             forward, back = support.bind(values)
             offset, own = params["bias"][model][:, None], rate[model][:, None]
             models.append((values, offset, own, (genes, support, forward, back)))
@@ -158,3 +158,10 @@ class _Genes(torch.autograd.Function):
         none = torch.zeros_like(phi)
         kernels().add_hill_gradient(phi.numpy(), through.numpy(), none.numpy(), genes, of_x.numpy())
         return of_x, of_values, of_bias, of_rate, None
+
+
+def compact_genes(n_genes: int, mask: Tensor, density: float) -> Compact:
+    """Return ONE model's gene-wise PHOENIX on what its mask (1, target, regulator) leaves, and where that lies."""
+    targets, regulators = mask[0].nonzero(as_tuple=True)
+    field = SparsePhoenix(n_genes, tuple(targets.tolist()), tuple(regulators.tolist()))
+    return Compact(field, {"U_sums": [targets * n_genes + regulators]}, density)

@@ -1,6 +1,7 @@
 """Whole fits on arrays: start, training, choice, network and controls. The AnnData functions above only read and write."""
 
 from scdash.fitting._fit import DynamicsFit, fit_series
+from scdash.fitting._forecasters import forecasters, nearest_training, validation_errors
 from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
@@ -16,5 +17,8 @@ __all__ = [
     "cross_validate_lambdas",
     "fit_path",
     "fit_series",
+    "forecasters",
+    "nearest_training",
     "recipe",
+    "validation_errors",
 ]

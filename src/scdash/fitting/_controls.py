@@ -19,16 +19,17 @@ from scdash.fitting._predictors import (
 )
 from scdash.fitting._problem import FitProblem
 from scdash.matching import (
+    CellScores,
     Courses,
     Forecast,
     TransitionFit,
     aligned_template,
     analogue,
+    cell_scores,
     choose_template_rates,
     choose_width,
     fit_no_network,
     fit_transitions,
-    lagged_scores,
     noise_floor,
     random_regulators,
     rank_correlation,
@@ -68,12 +69,12 @@ def forecasts(problem: FitProblem) -> dict[str, Predictor]:
     every = Courses.of(series, lineage)
     span = float(np.ptp(series.times))
     grid = np.concatenate([[0.0], np.geomspace(0.25, 64, 9) / span, [np.inf]])
-    rates = choose_template_rates(mean, series, lineage, grid)
+    rates = choose_template_rates(series, lineage, grid)
     found: dict[str, Forecast] = {
         "template": template(mean),
         "template + start offset": template(mean, rates),
         "aligned template": aligned_template(mean),
-        "analogue": analogue(every, choose_width(every, series, lineage, WIDTHS)),
+        "analogue": analogue(every, choose_width(series, lineage, WIDTHS)),
     }
     return {name: _of_lineage(forecast, lineage) for name, forecast in found.items()}
 
@@ -129,10 +130,10 @@ def _match(problem: FitProblem, settings: Any, seed: int) -> TransitionFit:
     )
 
 
-def data_figures(problem: FitProblem, frequency: Any) -> dict[str, float]:
+def data_figures(problem: FitProblem, scores: CellScores | None) -> dict[str, float]:
     """Return what the verdict says about the data: noise, cells, and real against shuffled time.
 
-    `frequency`: scores of edges from disjoint halves of the cells in real time, with the share of variance explained.
+    `scores`: those of the edges in real time; the same are computed with times shuffled within trajectories.
     """
     series = problem.series
     split = held_out(series)
@@ -142,11 +143,9 @@ def data_figures(problem: FitProblem, frequency: Any) -> dict[str, float]:
         "held_out_stretches": float(len(judged)),
         "cells_per_bin": float("nan") if series.weights is None else float(series.originals().weights.min()),  # type: ignore[union-attr]
     }
-    if frequency is not None and problem.shuffled_halves is not None:
-        shuffled = lagged_scores(problem.shuffled_halves, problem.regulators)
-        figures["explained_by_real_time"] = frequency.explained
+    if scores is not None and problem.shuffled_halves is not None:
+        shuffled = cell_scores(problem.shuffled_halves, problem.regulators)
+        figures["explained_by_real_time"] = scores.explained
         figures["explained_by_shuffled_time"] = shuffled.explained
-        figures["edges_like_shuffled_time"] = rank_correlation(
-            frequency.frequency, shuffled.frequency, problem.regulators
-        )
+        figures["edges_like_shuffled_time"] = rank_correlation(scores.frequency, shuffled.frequency, problem.regulators)
     return figures

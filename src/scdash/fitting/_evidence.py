@@ -13,7 +13,7 @@ from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._start import gene_wise
-from scdash.matching import LaggedScores, TransitionFit, lagged_scores
+from scdash.matching import CellScores, TransitionFit, cell_scores
 from scdash.networks import HiddenEvidence, posterior_score, sparse_relative_contribution, strongest_effects
 
 
@@ -25,7 +25,7 @@ class Evidence:
     edges: pd.DataFrame
     report: dict[str, Any]
     figures: dict[str, float]
-    lagged: LaggedScores | None = None  # cells: scores from disjoint halves of the cells
+    scores: CellScores | None = None  # cells: scores of edges from the cells themselves
 
 
 def gather_evidence(
@@ -52,10 +52,10 @@ def gather_evidence(
     if matched and not hidden:
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
-    lagged = None if problem.halves is None else lagged_scores(problem.halves, problem.regulators)
-    if lagged is not None and matched and gene_wise(field):
+    scores = None if problem.halves is None else cell_scores(problem.halves, problem.regulators)
+    if scores is not None and matched and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
-        frequency, stability = lagged.frequency, lagged.frequency
+        frequency = stability = scores.frequency
     edges, report = posterior_score(
         contribution,
         problem.prior,
@@ -69,7 +69,7 @@ def gather_evidence(
     without = int((np.diff(effects.indptr) == 0).sum())
     listed = float(contribution.sum() / max(1, (np.diff(contribution.indptr) > 0).sum()))
     return Evidence(
-        lagged=lagged,
+        scores=scores,
         effects=effects,
         edges=edges,
         report=report,

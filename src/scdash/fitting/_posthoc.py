@@ -66,7 +66,8 @@ def tune_levels(
     repeat = torch.arange(repeats).repeat(len(method.levels))
     pruned, masks = prune_to(field, {name: value[repeat] for name, value in dense.params.items()}, levels)
     own = {name: value.of_models(repeat) for name, value in examples.items()}
-    tuned = train_stack(problem, whole, plan, field, pruned, masks, none, None, 0, description="fine-tuning", **own)
+    few = replace(plan, config=replace(plan.config, max_epochs=min(plan.config.max_epochs, method.tuning_epochs)))
+    tuned = train_stack(problem, whole, few, field, pruned, masks, none, None, 0, description="fine-tuning", **own)
     table = pd.DataFrame(
         {
             "level": levels.numpy(),

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scdash.fitting._controls import RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME
+from scdash.fitting._controls import NO_NETWORK, RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME
 from scdash.fitting._verdict import Verdict
 
 TRIVIAL = ("constant", "no change")
+FORECASTS = set(NO_NETWORK) - {"no network", *TRIVIAL}
 
 
 def report_text(
@@ -71,9 +72,20 @@ def report_text(
 def _errors_line(errors: pd.DataFrame, held: str) -> str:
     name = held.removesuffix("_mse")
     errors = errors[~errors.index.str.startswith((RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME))]  # in the verdict
-    shown = ", ".join(f"{predictor} {value:.3g}" for predictor, value in errors[held].items())
-    whole = ", ".join(f"{predictor} {value:.3g}" for predictor, value in errors["rollout_mse"].items())
-    return f"Next-step error on held-out states ({name} MSE): {shown}.\nWhole held-out stretches from their start: {whole}."
+    return (
+        f"Next-step error on held-out states ({name} MSE): {_listed(errors[held])}.\n"
+        f"Whole held-out stretches from their start: {_listed(errors['rollout_mse'])}."
+    )
+
+
+def _listed(errors: pd.Series) -> str:
+    """Name every error but those of the forecasts of cells, of which the best stands for all; the table has each."""
+    others = errors.index.isin(FORECASTS)
+    shown = [f"{predictor} {value:.3g}" for predictor, value in errors[~others].items()]
+    known = errors[others].dropna()
+    if len(known):
+        shown.append(f"the best of {len(known)} forecasts without a network ({known.idxmin()}) {known.min():.3g}")
+    return ", ".join(shown)
 
 
 def _verdicts(errors: pd.DataFrame, held: str, *, judged: bool) -> list[str]:

@@ -54,7 +54,7 @@ def validation_rows(series: TimeSeries, window: int) -> NDArray[np.int64]:
 def adjacency(prior: sp.csr_matrix, device: torch.device) -> Tensor:
     """Return the signed prior as a torch CSR tensor (target, regulator)."""
     index = (torch.as_tensor(prior.indptr), torch.as_tensor(prior.indices), torch.as_tensor(prior.data))
-    return torch.sparse_csr_tensor(*index, size=prior.shape, dtype=torch.float32, device=device)
+    return torch.sparse_csr_tensor(*index, size=prior.shape, dtype=torch.float32, device=device, check_invariants=False)
 
 
 def train_models(

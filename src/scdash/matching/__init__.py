@@ -1,5 +1,6 @@
 """The convex start: dynamics as one sparse regression per gene, all genes at once from Gram matrices."""
 
+from scdash.matching._cell_scores import CellScores, cell_scores
 from scdash.matching._courses import (
     Courses,
     Forecast,
@@ -17,8 +18,10 @@ from scdash.matching._no_network import NoNetwork, fit_no_network
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._shuffled import noise_floor, random_regulators, settings_of, shuffle_labels, shuffle_times
 from scdash.matching._transitions import fit_transitions
+from scdash.matching._within import within_scores
 
 __all__ = [
+    "CellScores",
     "Courses",
     "Forecast",
     "LaggedScores",
@@ -27,6 +30,7 @@ __all__ = [
     "TransitionSettings",
     "aligned_template",
     "analogue",
+    "cell_scores",
     "choose_template_rates",
     "choose_width",
     "fit_no_network",
@@ -44,4 +48,5 @@ __all__ = [
     "shuffle_times",
     "simulate",
     "template",
+    "within_scores",
 ]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scdash._data import SPLITS, TimeSeries
 from scdash.matching._activeset import Floats, Index
+from scdash.matching._judging import judging_folds
 
 Forecast: TypeAlias = Callable[[Floats, Floats, Index], Floats]
 
@@ -137,32 +138,52 @@ def analogue(courses: Courses, width: float = 1.0) -> Forecast:
     return predict
 
 
-def choose_template_rates(courses: Courses, series: TimeSeries, lineage: Index, grid: Floats) -> Floats:
-    """Return the decay of the start's offset for every gene, by the error of whole validation stretches.
+def choose_template_rates(series: TimeSeries, lineage: Index, grid: Floats) -> Floats:
+    """Return the decay of the start's offset for every gene, by the error of whole held-out stretches.
 
     A gene's own curve of errors is noisy, so the mean curve of all genes counts as much (as for penalties).
     """
     from scdash.matching._select import choose
 
-    found = [_gene_errors(template(courses, rate), series, lineage) for rate in grid]
-    best = choose(np.stack(found)[None], sharing=1.0)
+    def of(fold: TimeSeries) -> list[Forecast]:
+        courses = Courses.of(fold.originals(), lineage)
+        return [template(courses, rate) for rate in grid]
+
+    best = choose(_gene_errors(series, lineage, of), sharing=1.0)
     return np.asarray(grid, dtype=np.float64)[best]
 
 
-def choose_width(courses: Courses, series: TimeSeries, lineage: Index, grid: Floats) -> float:
-    """Return the width of the analogue forecast with the smallest error of whole validation stretches."""
-    errors = [_gene_errors(analogue(courses, width), series, lineage).mean() for width in grid]
+def choose_width(series: TimeSeries, lineage: Index, grid: Floats) -> float:
+    """Return the width of the analogue forecast with the smallest error of whole held-out stretches."""
+
+    def of(fold: TimeSeries) -> list[Forecast]:
+        courses = Courses.of(fold, lineage)
+        return [analogue(courses, width) for width in grid]
+
+    errors = _gene_errors(series, lineage, of).mean(axis=(0, 2))
     return float(grid[int(np.argmin(errors))])
 
 
-def _gene_errors(forecast: Forecast, series: TimeSeries, lineage: Index) -> Floats:
-    """Return every gene's mean squared error over whole validation stretches, (n,)."""
-    total: Any = np.zeros(series.states.shape[1])
-    count = 0
-    for rows in series.rollouts("validation"):
-        kind = lineage[series.trajectory[rows[:1]]]
-        predicted = forecast(series.states[rows[:1]], series.times[None, rows], kind)[:, 0]
-        total += ((predicted - series.states[rows[1:]]) ** 2).sum(axis=0)
-        count += len(rows) - 1
-    result: Floats = total / max(count, 1)
+def _gene_errors(series: TimeSeries, lineage: Index, of: Callable[[TimeSeries], list[Forecast]]) -> Floats:
+    """Return every gene's error over held-out stretches, relative to the fold's training mean, (folds, settings, n).
+
+    `of` makes the forecasts to choose among from a fold's training states; all trajectories that may judge are left out
+    in turn (`judging_folds`).
+    """
+    found = []
+    for fold in judging_folds(series):
+        own = fold.originals()
+        mean = own.states[own.rows_of("train")].mean(axis=0)
+        flat, errors = 1e-300, []
+        runs = own.rollouts("validation")
+        for forecast in of(fold):
+            total: Any = np.zeros(own.states.shape[1])
+            for rows in runs:
+                kind = lineage[own.trajectory[rows[:1]]]
+                predicted = forecast(own.states[rows[:1]], own.times[None, rows], kind)[:, 0]
+                total += ((predicted - own.states[rows[1:]]) ** 2).sum(axis=0)
+            errors.append(total)
+        flat += sum(float(((mean - own.states[rows[1:]]) ** 2).mean(axis=1).sum()) for rows in runs)
+        found.append(np.stack(errors) / flat)
+    result: Floats = np.stack(found)
     return result

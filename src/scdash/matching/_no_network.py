@@ -8,6 +8,7 @@ from scdash._data import TimeSeries
 from scdash.matching._activeset import Floats
 from scdash.matching._drivers import productions
 from scdash.matching._intervals import Trajectories, Transitions
+from scdash.matching._judging import Rollout, held_error, judging_folds, pooled
 from scdash.matching._settings import TransitionSettings
 
 RATES = 40  # points of the grid, evenly spaced in the logarithm over the range of the settings' rates
@@ -28,6 +29,22 @@ def fit_no_network(series: TimeSeries, *, settings: TransitionSettings) -> NoNet
     the error of whole held-out stretches, as it is for the network: next-step errors of smoothed bins prefer rates
     that lead nowhere.
     """
+    bias, error, rates = _fits(series, settings)
+    genes = np.arange(bias.shape[1])
+    if settings.choose == "cv" or not series.rollouts("validation"):
+        best = error.argmin(axis=0)
+        return NoNetwork(bias[best, genes], rates[best])
+    folds = judging_folds(series)
+    errors, flat = np.empty((len(folds), RATES)), np.empty(len(folds))
+    for k, fold in enumerate(folds):
+        for at, b in enumerate(_fits(fold, settings)[0]):
+            errors[k, at], flat[k] = held_error(fold, _relaxing(b, rates[at]))
+    at = int(np.argmin(pooled(errors, flat)))
+    return NoNetwork(bias[at], np.full(len(genes), rates[at]))
+
+
+def _fits(series: TimeSeries, settings: TransitionSettings) -> tuple[Floats, Floats, Floats]:
+    """Return b of every gene at every rate of the grid, its squared error, (rates, n) each, and the rates."""
     data = Trajectories.from_series(series, ("train",))
     steps = Transitions.of(data, settings.lags[0])
     unit = 1 / float(np.median(np.diff(data.times, axis=1)[data.real[:, 1:]]))
@@ -38,21 +55,15 @@ def fit_no_network(series: TimeSeries, *, settings: TransitionSettings) -> NoNet
         bias[k] = precision @ y / precision.sum()
         gain = -np.expm1(-rate * (steps.at(data.times, steps.lag) - steps.at(data.times, 0)))
         error[k] = (gain**2) @ (y - bias[k]) ** 2  # in units of the states, so that rates can be compared
-    genes = np.arange(bias.shape[1])
-    if settings.choose == "cv" or not series.rollouts("validation"):
-        best = error.argmin(axis=0)
-        return NoNetwork(bias[best, genes], rates[best])
-    whole = [_rollout_error(series, b, rate) for b, rate in zip(bias, rates, strict=True)]
-    k = int(np.argmin(whole))
-    return NoNetwork(bias[k], np.full(len(genes), rates[k]))
+    return bias, error, rates
 
 
-def _rollout_error(series: TimeSeries, bias: Floats, rate: float) -> float:
-    """Return the error of whole validation stretches; the solution is bias + (x(0) - bias) exp(-rate t)."""
-    total, count = 0.0, 0
-    for rows in series.rollouts("validation"):
-        start = series.states[rows[0]]
-        decay = np.exp(-rate * (series.times[rows[1:]] - series.times[rows[0]]))[:, None]
-        total += float(((bias + (start - bias) * decay - series.states[rows[1:]]) ** 2).sum())
-        count += (len(rows) - 1) * len(bias)
-    return total / count
+def _relaxing(bias: Floats, rate: float) -> Rollout:
+    """Return the solution bias + (x(0) - bias) exp(-rate t)."""
+
+    def predict(start: Floats, times: Floats) -> Floats:
+        left = np.exp(-rate * (times[:, 1:] - times[:, :1]))[:, :, None]
+        result: Floats = bias + (start - bias)[:, None] * left
+        return result
+
+    return predict

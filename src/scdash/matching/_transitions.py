@@ -64,10 +64,12 @@ def fit_transitions(
     if settings.choose == "rollout":
         if not series.rollouts("validation"):
             raise ValueError("choose='rollout' needs validation states in the series, found none.")
-        moving = np.zeros(data.states.shape[2], dtype=bool)
-        lags = [lag for lag in settings.lags if lag < data.length.max()]
-        setups = [make_setup(data, prior, regulators, settings, lag, moving) for lag in lags]
-        return fit_by_rollouts(data, series, setups, settings, groups, generator)
+
+        def make(part: Trajectories, lag: int) -> Setup:
+            moving = np.zeros(part.states.shape[2], dtype=bool)
+            return make_setup(part, prior, regulators, settings, lag, moving)
+
+        return fit_by_rollouts(series, make, settings, groups, generator)
     return _Engine(data, prior, regulators, settings, groups, generator).run()
 
 

@@ -23,10 +23,11 @@ from torch.utils.checkpoint import checkpoint
 
 from scdash._errors import NonFiniteError
 from scdash._random import RNG, as_generator
-from scdash.networks._influence import STEP, outgoing
+from scdash.networks._influence_solve import outgoing
 from scdash.networks._module import DynamicsModel
 from scdash.solve import integrate
 
+STEP = 0.25  # largest step in units of the fastest rate
 TENSORS = 40  # of the size of the states, held per step of one recomputed interval
 
 

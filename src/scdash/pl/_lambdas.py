@@ -117,17 +117,24 @@ def lambdas(
 ) -> Drawn:
     """Draw the cross-validated loss over a grid of lambda1 and lambda2; the chosen pair is framed.
 
+    A gene-wise network has one layer, hence one lambda: means with their standard errors are drawn along it.
+
     Parameters
     ----------
     table
         Table of ``scdash.tl.cross_validate``: columns ``l1``, ``l2``, ``mean`` and, where present, ``se`` and
         ``chosen``.
     cmap, vmin, vmax
-        Colours of the mean loss (bright is low).
+        Colours of the mean loss (bright is low); of one lambda, limits of the loss.
     ax, show, return_fig
         See :mod:`scdash.pl`.
     """
     table = columns(table, ["l1", "l2", "mean"])
+    if len(table) > 1 and (table["l1"] == table["l2"]).all():
+        with house():
+            figure, (panel,) = panels(1, ax, size=(4.4, 2.8))
+            _draw_line(panel, table.sort_values("l1"), vmin, vmax)
+        return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
     mean = table.pivot_table(index="l2", columns="l1", values="mean").sort_index(ascending=False)
     spread = table.pivot_table(index="l2", columns="l1", values="se").reindex_like(mean) if "se" in table else None
     values = mean.to_numpy()
@@ -154,6 +161,23 @@ def lambdas(
         bar.outline.set_visible(False)
         bar.set_label("validation loss" + (rf" ($10^{{{power}}}$)" if power else ""))
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+
+
+def _draw_line(ax: Axes, table: pd.DataFrame, vmin: float | None, vmax: float | None) -> None:
+    power = _power(table["mean"].to_numpy())
+    lam, mean = (table[name].to_numpy(dtype=float) for name in ("l1", "mean"))
+    mean = mean / 10.0**power
+    error = table["se"].to_numpy() / 10.0**power if "se" in table else None
+    look: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "markersize": 4, "capsize": 2, "elinewidth": 1}
+    ax.errorbar(lam, mean, yerr=error, **look)
+    if "chosen" in table and table["chosen"].astype(bool).any():
+        at = table["chosen"].astype(bool).to_numpy()
+        style: dict[str, Any] = {"s": 90, "facecolors": "none", "edgecolors": PALETTE[5], "linewidths": 2, "zorder": 3}
+        ax.scatter(lam[at], mean[at], label="chosen", gid="chosen", **style)
+        ax.legend()
+    low, high = (None if limit is None else limit / 10.0**power for limit in (vmin, vmax))
+    ax.set(xlabel=r"$\lambda$ (0: weights alone, 1: prior alone)", ylim=(low, high))
+    ax.set_ylabel("validation loss" + (rf" ($10^{{{power}}}$)" if power else ""))
 
 
 def _power(values: np.ndarray[Any, Any]) -> int:

@@ -83,7 +83,7 @@ def perturbation(
                 _draw_change(panel, predicted, name, n_labels, size)
             else:
                 _draw_cells(panel, predicted, name, size)
-        axes[0].legend(loc="upper left")
+        axes[0].legend(fontsize=6, loc="upper left")
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 

@@ -76,6 +76,8 @@ def positions(wanted: Iterable[str] | str, names: pd.Index, *, argument: str = "
 
 def embedding_of(adata: Any, basis: str) -> tuple[str, NDArray[np.float64]]:
     """Return the name and the first two columns of an embedding, under `basis` or `X_basis`."""
+    if not is_anndata(adata):
+        raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
     options = (basis, f"X_{basis}", basis.removeprefix("X_"))
     name = next((option for option in options if option in adata.obsm), None)
     if name is None:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from scdash._errors import suggest, unknown
 from scdash._keys import DynamicsKeys, require_fit
-from scdash.metrics._edges import is_anndata
 from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
 from scdash.pl._projection import on_grid, project_velocity
 from scdash.pl._read import embedding_of, expression
@@ -92,8 +91,6 @@ def velocity(
 def _arrows(
     adata: Any, key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
 ) -> NDArray[np.float64]:
-    if not is_anndata(adata):
-        raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
     fit, slots = require_fit(adata.uns, key), DynamicsKeys(key)
     if slots.velocity not in adata.layers:
         layers = [str(name) for name in adata.layers if name is not None]

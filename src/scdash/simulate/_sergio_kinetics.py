@@ -67,17 +67,22 @@ def read_network(
             )
         of_edges = pd.unique(pd.concat([network["source"], network["target"]]).astype(str))
         names = sorted(of_edges) if isinstance(genes, int) else [str(g) for g in genes]
+        _check_unique(names)
         index = pd.Index(names)
         source, target = (index.get_indexer(network[c].astype(str)) for c in ("source", "target"))
         if (source < 0).any() or (target < 0).any():
             missing = next(g for g in of_edges if g not in index)
             raise ValueError(f"network: {missing!r} is not among `genes`.{suggest(missing, names)}")
         weight = network["weight"].to_numpy(float) if "weight" in network else None
-    if len(set(names)) < len(names):
-        raise ValueError("genes: names must be unique.")
+    _check_unique(names)
     if weight is None:
         weight = rng.uniform(0, 5, len(source)) * np.where(rng.random(len(source)) < repressors, -1, 1)
     return names, sparse.csr_matrix((weight, (target, source)), shape=(len(names), len(names)))
+
+
+def _check_unique(names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError("genes: names must be unique.")
 
 
 def _random_dag(n: int, n_edges: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -86,7 +86,7 @@ class Sparsity:
         field -> why the method makes no sense on this field, or None.
     needs
         Options that the field must be built with; `adapt` sets them.
-    levels, repeats
+    levels, repeats, tuning_epochs
         Post-hoc pruning: sparsities to try after dense training, each fine-tuned, and how often to repeat it all.
     """
 
@@ -104,6 +104,7 @@ class Sparsity:
     needs: Mapping[str, Any] = field(default_factory=dict)
     levels: tuple[float, ...] = ()
     repeats: int = 1
+    tuning_epochs: int = 0
 
     @property
     def has_strength(self) -> bool:

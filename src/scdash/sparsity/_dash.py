@@ -76,6 +76,15 @@ class DashScore(Score):
             mask = layer.collapse(masks[layer.parameter])
             return scores.mix(importance, part, lam, mask, scores.SCALES[self.scale])
 
+        def last(below: Tensor) -> Tensor:
+            """Score the layer into the targets."""
+            assert use is not None
+            layer, part = path.layers[-1], scores.last_part(below, use)
+            if use.missing == "mean":
+                mask = layer.collapse(masks[layer.parameter])
+                part = scores.fill_unknown(part, layer.importance(params).double(), mask, use.known())
+            return scored(depth - 1, part)
+
         if use is None:
             return {name: scored(position, None) for position, name in enumerate(names)}
         if depth == 1:
@@ -83,13 +92,12 @@ class DashScore(Score):
             return {names[0]: scored(0, edges.to(params[names[0]].device))}
         if depth == 2:
             first = scored(0, scores.coregulation_part(current[names[0]], use))
-            return {names[0]: first, names[1]: scored(1, scores.last_part(first, use))}
-        for position in (depth - 1, *range(1, depth - 1), 0):
+            return {names[0]: first, names[1]: last(first)}
+        current[names[-1]] = last(scores.chain([current[name] for name in names[:-1]]))
+        for position in (*range(1, depth - 1), 0):
             above = [current[name] for name in names[position + 1 :]]
             below = [current[name] for name in names[:position]]
-            if not above:
-                part = scores.last_part(scores.chain(below), use)
-            elif not below:
+            if not below:
                 part = scores.first_part(scores.chain(above), use)
             else:
                 part = scores.middle_part(scores.chain(above), scores.chain(below), use)
@@ -160,13 +168,19 @@ def bio(*, schedule: GeometricSchedule | dict[str, Any] | None = None) -> Sparsi
 
 
 @SPARSITIES.register("posthoc")
-def posthoc(*, levels: tuple[float, ...] = LEVELS, repeats: int = 3) -> Sparsity:
-    """Train dense, prune to each of `levels` by `prune_to`, fine-tune; `choose_one_standard_error` picks (paper B.9.2)."""
+def posthoc(*, levels: tuple[float, ...] = LEVELS, repeats: int = 3, tuning_epochs: int = 100) -> Sparsity:
+    """Train dense, prune to each of `levels` by `prune_to`, fine-tune; `choose_one_standard_error` picks (paper B.9.2).
+
+    Fine-tuning is a few epochs, at most `tuning_epochs`, for each of levels * repeats models (as the paper describes it).
+    """
+    if tuning_epochs < 1:
+        raise ValueError(f"tuning_epochs must be at least 1, found {tuning_epochs}.")
     return Sparsity(
         "posthoc",
-        {"levels": tuple(levels), "repeats": repeats},
+        {"levels": tuple(levels), "repeats": repeats, "tuning_epochs": tuning_epochs},
         levels=tuple(levels),
         repeats=repeats,
+        tuning_epochs=tuning_epochs,
         refuse=refuse_skips,
     )
 

@@ -25,8 +25,9 @@ class Prior:
         Symmetric (regulator, regulator) coregulation, likewise; None means |A||A|^T = P^T P, which is applied as two
         products. C is scaled to sum 1 either way.
     missing
-        What targets without any prior edge get: "mean", the mean row of the others, or "zero", as in the paper, by
-        which such targets lose all their inputs under a sparse prior.
+        What targets without any prior edge get: "mean", what the others get on average (the mean row, and with hidden
+        units the typical row of scores, see `_scores.fill_unknown`), or "zero", as in the paper, by which such targets
+        lose all their inputs under a sparse prior.
     """
 
     P: Any
@@ -54,6 +55,10 @@ class Prior:
     def n_models(self) -> int:
         """Number of models this prior holds matrices for; 1 means shared."""
         return len(self.P)
+
+    def known(self) -> Tensor:
+        """Return which targets have any edge, (models or 1, targets)."""
+        return torch.stack([torch.sparse.sum(p, 1).to_dense() > 0 for p in self.P])
 
     def of_models(self, part: slice) -> "Prior":
         """Return the prior of some models of a stack; itself if all share one."""

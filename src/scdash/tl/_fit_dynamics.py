@@ -97,8 +97,8 @@ def fit_dynamics(
     scale
         "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
     missing
-        "mean" gives targets without any edge in the prior the mean of the others, so that a sparse prior does not
-        take all their inputs; "zero" is the paper.
+        "mean" gives targets without any edge in the prior what the others get on average, so that a sparse prior does
+        not take all their inputs (with modules their own weights say which are kept); "zero" is the paper.
     schedule
         When how much is pruned (`scdash.sparsity.GeometricSchedule`); None: what suits encoder, start and data.
     regulators
@@ -198,7 +198,10 @@ def fit_dynamics(
     if perturbation_key is not None:
         raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
     seed = seed_of(rng)
-    train = dict(training or {}) | {"tau": tau, "solver": solver}
+    train = dict(training or {})
+    for name in {"tau", "solver"} & set(train):
+        raise ValueError(f"training: {name!r} is an argument of its own, fit_dynamics(..., {name}={train[name]!r}).")
+    train |= {"tau": tau, "solver": solver}
     if max_epochs is not None:
         train["max_epochs"] = max_epochs
     with step(f"fitting dynamics ({model}, sparsity {_name(sparsity)})") as added:

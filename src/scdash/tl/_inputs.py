@@ -97,6 +97,7 @@ def read_inputs(
     time = time_column(adata, time_key or "dpt_pseudotime")
     group = None if trajectory_key is None else obs_column(adata, trajectory_key, "trajectory_key")
     split = None if split_key is None else obs_column(adata, split_key, "split_key")
+    flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     position = lineage = halves = shuffled = None
     cells = not binned and (observations == "cells" or (observations == "auto" and _looks_like_cells(time, group)))
     if cells:
@@ -116,9 +117,9 @@ def read_inputs(
         )
         series, minimum, width = made.series, made.minimum, made.range
         lineage = _lineages(made.bins["lineage"], series)
-        halves = _halves(values, time, group, batch, split, n_bins, seed)
+        halves = _halves(values, time, group, batch, split, n_bins, seed, flagged)
         if controls:
-            shuffled = _halves(values, time, group, batch, split, n_bins, seed, shuffled=True)
+            shuffled = _halves(values, time, group, batch, split, n_bins, seed, flagged, shuffled=True)
         labels = [column.astype(str) for column in (group, batch) if column is not None]
         position = HORIZON * rank_align(
             time, None if not labels else ["|".join(row) for row in zip(*labels, strict=True)]
@@ -153,7 +154,7 @@ def read_inputs(
         columns=columns,
         cells=cells or binned,
         prior=aligned,
-        regulators=None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators"),
+        regulators=flagged,
         coregulation=together,
         cell_position=position,
         lineage=lineage,
@@ -183,6 +184,7 @@ def _halves(
     split: Any,
     n_bins: int,
     seed: int,
+    regulators: NDArray[np.int64] | None,
     *,
     shuffled: bool = False,
 ) -> CellHalves:
@@ -195,6 +197,7 @@ def _halves(
         n_bins=n_bins,
         shuffled=shuffled,
         leave_out=None if split is None else np.asarray(split).astype(str) == "test",
+        sources=regulators,
         rng=np.random.default_rng([seed, 4 + shuffled]),
     )
 

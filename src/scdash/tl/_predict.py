@@ -12,7 +12,19 @@ from scdash._data import expression
 from scdash._errors import suggest
 from scdash._keys import require_fit
 from scdash.networks import DynamicsModel, module_from_entry, rollout
+from scdash.tl._forecast import NETWORK, check_forecaster, forecast
 
+Forecaster = Literal[
+    "network",
+    "best",
+    "template",
+    "template + start offset",
+    "aligned template",
+    "analogue",
+    "no network",
+    "constant",
+    "no change",
+]
 SETTLED = 10.0  # times until a screen's model is at rest, whose fastest decay is near 1
 
 
@@ -24,6 +36,7 @@ def predict(
     key: str | None = None,
     layer: str | None = None,
     missing_genes: Literal["raise", "mean"] = "raise",
+    forecaster: Forecaster = "network",
 ) -> AnnData:
     """Predict expression over time with a fitted model of dynamics, or features of cells with a bottleneck network.
 
@@ -48,10 +61,17 @@ def predict(
     missing_genes
         For MuData: "raise", or "mean" to fill genes that `start` lacks with their training mean.
 
+    forecaster
+        For cells: "network", the fitted model; one of the forecasts without a network that the fit's report lists
+        (`scdash.get.report`), which follow the training trajectories; or "best", the one of all these with the smallest
+        error of whole validation stretches, which the log names. A network is often not the best forecast of cells
+        ({doc}`/concepts/evidence`). Starts other than None take their time and lineage from the training state nearest
+        to them; a forecast without a network can not be asked what a change of a gene would do.
+
     Returns
     -------
     AnnData of shape (starts * times, modelled genes): `X` predicted expression, `obs["trajectory"]` the start's name,
-    `obs["time"]`.
+    `obs["time"]`, `uns["forecaster"]` the name of the forecaster (dynamics alone).
 
     Raises
     ------
@@ -59,6 +79,8 @@ def predict(
         If no fit is stored under `key`.
     KeyError
         If the start lacks genes of the model.
+    ValueError
+        If `forecaster` is unknown, or needs cells and the fit is of time courses or a screen.
     NonFiniteError
         If the trajectory leaves the finite numbers.
 
@@ -69,13 +91,22 @@ def predict(
     if hasattr(adata, "mod"):
         from scdash.tl._sbnn_predict import predict_mudata
 
+        if forecaster != NETWORK:
+            raise ValueError(f"forecaster={forecaster!r} is for dynamics; a MuData has no time.")
         return predict_mudata(adata, start, key=key or "sbnn", layer=layer, missing_genes=missing_genes)
     entry = require_fit(adata.uns, key or "dynamics")
+    check_forecaster(forecaster, entry, key or "dynamics")
     model = module_from_entry(entry)
     names, states = start_states(adata, entry, model, start, layer)
     grid = time_grid(entry, times)
-    path = rollout(model, torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid)).numpy()
-    return paths_to_adata(path, names, grid, model.genes)
+    if forecaster == NETWORK:
+        path = rollout(model, torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid)).numpy()
+        used: str = forecaster
+    else:
+        path, used = forecast(entry, model, states, grid, forecaster, first=start is None)
+    found = paths_to_adata(path, names, grid, model.genes)
+    found.uns["forecaster"] = used
+    return found
 
 
 def paths_to_adata(path: NDArray[Any], names: list[str], grid: NDArray[np.float64], genes: NDArray[Any]) -> AnnData:
@@ -152,6 +183,6 @@ def _rows(adata: Any, model: DynamicsModel, layer: str | None) -> NDArray[np.flo
 
 def _missing_genes(absent: list[str], available: Any) -> KeyError:
     return KeyError(
-        f"start: {len(absent)} genes of the model are missing, first {absent[0]!r}.{suggest(absent[0], available)} A model "
+        f"start: {len(absent)} genes of the model are missing, first {str(absent[0])!r}.{suggest(absent[0], available)} A model "
         "needs the state of every gene it was fitted on."
     )

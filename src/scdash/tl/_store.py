@@ -88,6 +88,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
             "n_cells": np.ones(len(series)) if series.weights is None else series.weights,
             "states": states.astype(np.float32),
             "fitted": (fit.fitted * inputs.range + inputs.minimum).astype(np.float32),
+            **({} if inputs.lineage is None else {"lineage": inputs.lineage[series.trajectory]}),
             **({} if inputs.cell_position is None else {"cell_position": inputs.cell_position}),
         },
         "report": fit.report,

@@ -155,7 +155,7 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
     trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
     for found, value in zip((trained, loss, error), (torch.stack(losses).mean(0), *figures), strict=True):
-        found[work.models] = value
+        found[work.models] = value.to(found.dtype)  # models may train in double precision
     work.write_back(state)
     gated = problem.sparsity.gate(problem.field, state.params, None)
     _check_finite(problem, state, loss, active)
@@ -199,10 +199,7 @@ def _train_batch(
     if penalty is not None:
         objective = objective + penalty
     gradients = torch.autograd.grad(objective.sum(), list(leaves.values()), allow_unused=True)
-    used = {name: g for (name, g) in zip(leaves, gradients, strict=True) if g is not None}
-    for name, mask in work.masks.items():
-        if name in used:
-            used[name] = used[name] * mask
+    used = work.of_kept({name: g for (name, g) in zip(leaves, gradients, strict=True) if g is not None})
     state.step += 1
     factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
     rates = {name: rate * factors.get(name, 1.0) * active for name in used}
@@ -212,7 +209,7 @@ def _train_batch(
     if before is not None:  # a proximal step would go on shrinking models that have stopped
         for name, old in before.items():
             work.params[name][~active] = old[~active]
-    _apply(work.params, work.masks)
+    work.clear_pruned()
     return loss.detach()
 
 

@@ -4,6 +4,7 @@ Models that have stopped are left out, and weights that pruning has removed wher
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -30,6 +31,21 @@ class Workspace:
     models: Tensor
     compact: Compact | None = None
     whole: bool = True
+
+    @cached_property
+    def kept(self) -> Params:
+        """Masks as 0 and 1 in the type of the weights: products with booleans take eight times as long."""
+        return {name: mask.to(self.params[name].dtype) for name, mask in self.masks.items()}
+
+    def of_kept(self, gradients: Params) -> Params:
+        """Return the gradients with 0 where weights are pruned; some parameters may have none."""
+        return gradients | {name: gradients[name] * kept for name, kept in self.kept.items() if name in gradients}
+
+    def clear_pruned(self) -> None:
+        """Set pruned weights to 0, in place."""
+        with torch.no_grad():
+            for name, kept in self.kept.items():
+                self.params[name].mul_(kept)
 
     @classmethod
     def of(cls, field: VectorField, sparsity: Sparsity, state: TrainState, active: Tensor) -> "Workspace":

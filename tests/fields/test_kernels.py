@@ -1,0 +1,65 @@
+"""The loops that are compiled, as Python runs them, against dense algebra; compiled ones are tested with the field."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from scdash.fields import _kernels
+
+
+@pytest.fixture
+def matrix():
+    return sp.random_array((7, 5), density=0.4, rng=np.random.default_rng(0), format="csr")
+
+
+def test_times_is_the_product(matrix):
+    x, out = np.random.default_rng(1).random((5, 3)), np.full((7, 3), 9.0)
+    _kernels._times(matrix.indptr, matrix.indices, matrix.data, x, out)
+    np.testing.assert_allclose(out, matrix @ x)
+
+
+def test_sampled_is_the_product_at_the_entries(matrix):
+    rng = np.random.default_rng(2)
+    left, right, out = rng.random((7, 3)), rng.random((5, 3)), np.zeros(matrix.nnz)
+    _kernels._sampled(matrix.indptr, matrix.indices, left, right, out)
+    np.testing.assert_allclose(out, (left @ right.T)[matrix.tocoo().coords])
+
+
+def test_hill_and_its_gradient():
+    """phi_S = (x - 1/2) / (|x - 1/2| + 1); the gradient of s phi_S + p log(1 + phi_S) by central differences."""
+    rng = np.random.default_rng(3)
+    x, genes = rng.uniform(-1, 2, (6, 4)), np.array([4, 1])
+    sums, prods = rng.random((2, 4)), rng.random((2, 4))
+
+    def phi(values):
+        return (values - 0.5) / (abs(values - 0.5) + 1)
+
+    out = np.zeros((2, 4))
+    _kernels._hill(x, genes, out)
+    np.testing.assert_allclose(out, phi(x[genes]))
+    gradient = np.ones_like(x)  # added to what is there
+    _kernels._add_hill_gradient(out, sums, prods, genes, gradient)
+
+    def total(values):
+        return sums * phi(values) + prods * np.log1p(phi(values))
+
+    step = 1e-6
+    expected = (total(x[genes] + step) - total(x[genes] - step)) / (2 * step)
+    np.testing.assert_allclose(gradient[genes] - 1, expected, rtol=1e-5)
+    assert (np.delete(gradient, genes, axis=0) == 1).all()
+
+
+def test_without_a_place_for_compiled_code_the_loops_are_compiled_each_time(monkeypatch):
+    import numba
+
+    asked = []
+
+    def njit(*, cache, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    loops = _kernels.kernels.__wrapped__()
+    assert asked == [True, False] and loops.times is _kernels._times
