@@ -1,6 +1,7 @@
 """Tables and figure of the stored rows: every method, and the acceptance of the issue."""
 
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def figure(out: Path) -> None:
     """Draw signed AUPRC and held-out wR2 of every method; dots are runs, the dashed line is the goal."""
     from matplotlib.figure import Figure
 
-    plots = [("networks", "auprc_signed", "signed AUPRC"), ("held_out", "wr2", "wR2 of held-out regimes (cut at -1)")]
+    plots = [("networks", "auprc_signed", "signed AUPRC"), ("held_out", "wr2", "held-out wR2 (cut at -1)")]
     drawn = Figure(figsize=(14, 9), layout="constrained")
     axes = drawn.subplots(2, 3, squeeze=False, height_ratios=(2, 1))
     for i, (table, column, label) in enumerate(plots):
@@ -84,7 +85,7 @@ def figure(out: Path) -> None:
             for j, method in enumerate(mean.index):
                 values = part.loc[part["method"] == method, column].clip(lower=-1)
                 ax.plot(values, np.full(len(values), j), "o", color="C1" if method == MATCHING else "C0", alpha=0.6)
-            ax.set_yticks(range(len(mean)), mean.index, fontsize=7)
+            ax.set_yticks(range(len(mean)), ["\n".join(wrap(m, 36)) for m in mean.index], fontsize=7)
             ax.invert_yaxis()
             ax.grid(axis="x", alpha=0.3)
             ax.set_title(name)

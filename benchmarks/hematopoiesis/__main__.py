@@ -3,8 +3,10 @@
 Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data). Writes errors.csv (every run), summary.csv,
 verdicts.csv, edges.csv and errors.png into benchmarks/hematopoiesis.
 
-(a) train on s1d2, choose on s1d1, test on the rest. (b) test on every batch in turn; another one chooses (by turns of
-the seed), the rest is learned from. All choices are by validation batches; every run is kept. Parts can be run one by
+(a) train on s1d2, choose on s1d1, test on the rest. (b) test on every batch in turn, learn from the others (but one, by
+turns of the seed, which decides whether polishing is kept). Matching and the forecasts without a network choose their
+settings by every batch but those for test, left out in turn: two in (a), where one judges what the other taught.
+DASH's trust in the prior is chosen by the validation batch. Every run is kept. Parts can be run one by
 one (`--parts`, `--lineages`, `--only-seed`) and are joined in errors.csv.
 """
 

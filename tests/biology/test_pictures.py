@@ -144,6 +144,14 @@ def test_pathway_colours_and_stars_follow_the_table(everything):
     assert ax.get_xticks()[1] > 1  # controls stand apart
 
 
+def test_sets_that_only_a_control_finds_are_drawn_below():
+    rows = [("fit", False, "A", 0.2), ("fit", False, "B", 0.9), ("time", True, "A", 0.9), ("time", True, "B", 0.001)]
+    table = pd.DataFrame(rows, columns=["fit", "control", "pathway", "p_value"]).assign(z=1.0)
+    for p, expected in ((0.01, ["A", "B"]), (0.5, ["A"])):
+        ax = pathways(table.assign(bonferroni=np.where(table["pathway"] == "B", p, 1.0)), n_top=1, show=False)
+        assert [label.get_text() for label in ax.get_yticklabels()] == expected
+
+
 def test_pathways_of_other_methods_show_minus_log_p(everything):
     test_pathways(everything, SETS, min_size=3, method="over_representation", n_top=3)
     ax = pathways(everything, show=False, correction="fdr_bh")

@@ -1,5 +1,7 @@
 """Equilibrium matching: statistics against loops, the criterion against its formula, known systems, held-out choices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from scdash.matching._equilibrium_fit import fit_equilibrium
 from scdash.matching._equilibrium_path import Settings, hub_penalty, solve, to_equations
 from scdash.matching._held_out import (
     Equilibrium,
+    choose_untried,
     fill_unseen,
     mean_of_others,
     predict_changes,
@@ -225,3 +228,34 @@ def test_combinations_are_predicted_from_the_network():
         atol=0.12,
     )
     assert mean_of_others(stats, stats.counts > 0).shape == (8,)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(2.0, 0.5), (4.0, 0.25), (1.0, 1.0)])
+def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_regimes_say(factor, expected):
+    """Networks of refits overstate what genes do that their regimes do not perturb: the share undoes just that."""
+    rng = np.random.default_rng(0)
+    genes = pd.Index([f"g{i}" for i in range(8)])
+    weights = np.zeros((8, 8))
+    weights[[0, 1, 2, 3], [4, 5, 6, 7]] = [1.0, -1.5, 0.7, 2.0]
+    labels = ["control", "g0", "g1", "g2", "g3"]
+    screen = parse_screen(np.repeat(labels, 10), genes)
+    targets = screen.targets[screen.cells]
+    x = 5 + targets + targets @ weights + 1e-3 * rng.normal(size=targets.shape)
+    stats = regime_statistics(x, screen, np.array([-1, 0, 0, 1, 1]), slope=None)
+
+    def refit(used):
+        tried = screen.targets[used].any(axis=0)
+        effect = np.where(tried, 1.0, np.nan)
+        return Equilibrium(np.where(tried[:, None], weights, factor * weights), np.zeros(8), effect, None)
+
+    share = choose_untried(stats, refit)
+    assert share == expected
+    model = replace(refit(np.array([True, True, True, False, False])), untried=share)
+    np.testing.assert_allclose(
+        predict_changes(model, stats.centre, screen.targets[1:], ("overexpression",) * 4), stats.y[1:], atol=5e-3
+    )
+
+
+def test_without_untried_genes_everything_is_believed():
+    stats = exact_screen()
+    assert choose_untried(stats, lambda used: Equilibrium(5 * TRUE, np.zeros(8), np.ones(8))) == 1.0

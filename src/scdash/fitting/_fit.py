@@ -136,17 +136,16 @@ class Models:
 def _gain(problem: FitProblem, options: FitOptions, models: Models) -> float:
     """Return by how much training lowered the validation error, less two standard errors of that difference.
 
-    Paired over next-step pairs, or over whole held-out trajectories of cells, where next-step errors choose models
-    that diverge later. Negative: what looks like a gain may be noise (the epoch was chosen on the same states), and the
-    start is kept.
+    Paired over next-step pairs, or over whole held-out stretches of cells, where next-step errors choose models that
+    diverge later. Re-drawn cells are no further stretches, and a single one shows no gain: on real cells training improved
+    the validation batch and worsened others. Negative: what looks like a gain may be noise (the epoch was chosen on the
+    same states), and the start is kept.
     """
-    if models.trained.epochs == 0:
+    series = problem.series.originals() if options.cells else problem.series
+    if models.trained.epochs == 0 or (options.cells and len(series.rollouts("validation")) < 2):
         return -np.inf
-    whole = options.cells and len(problem.series.rollouts("validation")) > 1
-    errors = rollout_errors if whole else pair_errors
-    before, after = (
-        errors(problem.series, models.predictor(stack), "validation") for stack in (models.start, models.trained)
-    )
+    errors = rollout_errors if options.cells else pair_errors
+    before, after = (errors(series, models.predictor(stack), "validation") for stack in (models.start, models.trained))
     gain = before - after
     noise = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
     return float(gain.mean() - 2 * noise)

@@ -137,7 +137,8 @@ def predictor_of(entry: Mapping[str, Any]) -> Predictor:
     slope = screen.get("slope")
     stored = entry["weights"]["A"]
     a = stored.toarray() if sp.issparse(stored) else np.asarray(stored)
-    model = Equilibrium(a.T.astype(float), constant, effect, None if way == "linear" else float(slope))
+    untried = float(screen.get("untried", 1.0))
+    model = Equilibrium(a.T.astype(float), constant, effect, None if way == "linear" else float(slope), untried)
     if way == "linear" and "noise_sd" in screen:
         return LinearScm(model, np.asarray(screen["noise_sd"], dtype=float), centre)
     return AtRest(model, centre)

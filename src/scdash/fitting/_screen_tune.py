@@ -86,7 +86,7 @@ def _equations(params: Params, before: Equilibrium, stats: RegimeStatistics) -> 
     a = params["A"][-1].double().numpy()
     constant = params["bias"][-1].double().numpy() - stats.centre + 0.5 * a.sum(axis=1)
     effect = intervention_effects(stats, np.ones(len(stats.counts), bool), a.T, constant)
-    return Equilibrium(a.T, constant, effect, before.slope)
+    return Equilibrium(a.T, constant, effect, before.slope, before.untried)
 
 
 def _data(

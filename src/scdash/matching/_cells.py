@@ -67,10 +67,10 @@ def fit_by_rollouts(
     rows: list[dict[str, Any]] = []
     for lag in common:
         for rate in unit * np.asarray(settings.rates):
-            rows += _judge(folds, settings, lag, rate, middle)
+            rows += _judge(whole, folds, settings, lag, rate, middle)
     best = min(rows, key=lambda row: row["rollout_error"])
     for weight in weights:
-        rows += _judge(folds, settings, best["lag"], best["rate"], weight)
+        rows += _judge(whole, folds, settings, best["lag"], best["rate"], weight)
     table = pd.DataFrame(rows)
     chosen = _sparsest(table, settings.tolerance)
     table["chosen"] = table.index == chosen
@@ -87,16 +87,15 @@ def _sparsest(table: pd.DataFrame, tolerance: float) -> Any:
 
 
 def _judge(
-    folds: list[Fold], settings: TransitionSettings, lag: int, rate: float, weight: float
+    whole: Fold, folds: list[Fold], settings: TransitionSettings, lag: int, rate: float, weight: float
 ) -> list[dict[str, Any]]:
-    """Return a row for every penalty of one path, with its error over all folds."""
+    """Return a row for every penalty of one path, with its error over all folds and the edges it leads to."""
     lambdas = np.asarray(settings.lambdas)
-    errors, edges = np.empty((len(folds), len(lambdas))), np.empty((len(folds), len(lambdas)))
-    flat = np.empty(len(folds))
+    errors, flat = np.empty((len(folds), len(lambdas))), np.empty(len(folds))
     for k, fold in enumerate(folds):
         for place, field in enumerate(_path(fold, settings, lag, rate, weight)):
             errors[k, place], flat[k] = held_error(fold.series, rollout_of(field))
-            edges[k, place] = field.effects.nnz
+    edges = [field.effects.nnz for field in _path(whole, settings, lag, rate, weight)]
     found = pooled(errors, flat)
     return [
         {
@@ -106,7 +105,7 @@ def _judge(
             "slope": settings.slopes[0],
             "prior_weight": weight,
             "lambda": float(lambdas[place]),
-            "edges": float(edges[:, place].mean()),
+            "edges": int(edges[place]),
             "rollout_error": float(found[place]),
         }
         for place in range(len(lambdas))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scdash._logging import progress_bar
 from scdash.matching._equilibria import TRUSTS, build_problem, solve_problem
 from scdash.matching._equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
-from scdash.matching._held_out import Equilibrium, intervention_effects, mean_of_others
+from scdash.matching._held_out import Equilibrium, choose_untried, intervention_effects, mean_of_others
 from scdash.matching._regimes import Floats, RegimeStatistics
 
 
@@ -96,7 +96,8 @@ def fit_equilibrium(
 
     One coordinate after the other, always with the whole lambda path: trust (walking from the middle of the grid),
     sign (edges free or all activating), then hub-aware penalties and the concave MCP penalty (`refine`). The path
-    that ranks edges ends where the held-out error has begun to rise.
+    that ranks edges ends where the held-out error has begun to rise. Last, how much to believe of regulators that no
+    regime perturbed (`choose_untried`): this changes predictions, not edges.
 
     Parameters
     ----------
@@ -145,7 +146,9 @@ def fit_equilibrium(
     chosen = min(tried, key=error)
     ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
     at = int(tried[chosen].argmin())
-    return _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, ranking)
+    fit = _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, ranking)
+    untried = choose_untried(stats, lambda used: refit(stats, used, fit, penalty=penalty, allowed=allowed))
+    return replace(fit, model=replace(fit.model, untried=untried))
 
 
 def _descend(values: Sequence[float], error: Callable[[float], float]) -> float:
@@ -211,4 +214,5 @@ def refit(
     ending = replace(fit.settings, lambdas=fit.settings.lambdas[: at + 1])
     problem, path = solve(stats, used, ending, penalty=penalty, allowed=allowed)
     weights, constant = to_equations(path[-1], problem)
-    return Equilibrium(weights, constant, intervention_effects(stats, used, weights, constant), stats.slope)
+    effect = intervention_effects(stats, used, weights, constant)
+    return Equilibrium(weights, constant, effect, stats.slope, fit.model.untried)

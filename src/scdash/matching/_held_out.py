@@ -1,6 +1,7 @@
 """Steady states of a matched network under interventions, and how predictions of unseen regimes are scored."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from scdash.matching._regimes import Floats, RegimeStatistics, sigmoid_feature
 
+UNTRIED = (1.0, 0.75, 0.5, 0.25, 0.0)
 PERFECT = ("overexpression", "knockout")  # kinds that replace a gene's own equation
 
 
@@ -23,6 +25,7 @@ class Equilibrium:
     constant: Floats  # (genes,)
     effect: Floats  # (genes,), NaN where the gene was in no training regime
     slope: float | None = 1.0  # None: linear
+    untried: float = 1.0  # share of a gene's feature that counts where it is perturbed and never was in training
 
 
 def intervention_effects(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Floats:
@@ -54,11 +57,12 @@ def steady_states(
     """
     held = targets & perfect[:, None]
     added = np.where(targets & ~perfect[:, None], effect, 0.0)
+    share = np.where(targets & np.isnan(model.effect), model.untried, 1.0)
     y = np.where(held, effect, 0.0)
     damping = 1.0
     before = np.inf
     for _ in range(most):
-        new = np.where(held, effect, model.constant + sigmoid_feature(y, model.slope) @ model.weights + added)
+        new = np.where(held, effect, model.constant + (share * sigmoid_feature(y, model.slope)) @ model.weights + added)
         change = float(np.abs(new - y).max(initial=0.0))
         if change < 1e-8:
             return new
@@ -108,6 +112,27 @@ def _pearson(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> floa
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 0 else 0.0
+
+
+def choose_untried(stats: RegimeStatistics, refit: Callable[[NDArray[np.bool_]], Equilibrium]) -> float:
+    """Return the share in `UNTRIED` with the least error over held-out regimes, each predicted from its targets alone.
+
+    What a gene that no regime perturbed does to others is read from how cells co-vary by a fraction of an SD; a
+    perturbation moves it by many, and what holds so far away is an extrapolation. Folds hold out genes that the other
+    regimes never perturb, so they show how much of it to believe. 1 where no fold does.
+    """
+    total = np.zeros(len(UNTRIED))
+    sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
+    for fold in range(int(stats.fold.max()) + 1):
+        out = stats.fold == fold
+        model = refit(~out)
+        targets, kinds = stats.screen.targets[out], tuple(np.asarray(stats.screen.kinds)[out])
+        if not (targets & np.isnan(model.effect)).any():
+            continue
+        for i, share in enumerate(UNTRIED):
+            predicted = predict_changes(replace(model, untried=share), stats.centre, targets, kinds)
+            total[i] += float((((predicted - stats.y[out]) / sd * stats.free[out]) ** 2).sum())
+    return UNTRIED[int(total.argmin())]
 
 
 def predict_changes(model: Equilibrium, centre: Floats, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:

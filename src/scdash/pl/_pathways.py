@@ -16,10 +16,11 @@ from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, pa
 
 CORRECTIONS = ("bonferroni", "fdr_bh", "fwer", "p_value")
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+OF_CONTROLS = 3  # sets drawn that a control finds, whether or not a fit does
 _PREFIX = re.compile(r"^(HALLMARK|REACTOME|GOBP|GOMF|GOCC|GO|KEGG|WP|BIOCARTA|PID)_")
 _SUFFIX = re.compile(r"\s*\((GO:\d+|R-[A-Z]{3}-[\d.]+)\)$")
 _SHORT = re.compile(
-    r"\b(?:DNA|RNA|mRNA|TP53|RUNX[123]|FOXO|E2F|MYC|TNFA|NFKB|IL\d+|MTORC1|G2M|UV|KRAS|PI3K|AKT|MTOR|WNT|TGF|P53|ATP|GTP)\b",
+    r"\b(?:DNA|RNA|mRNA|TP53|RUNX[123]|FOXO|E2F|MYC|TNFA|NFKB|IL\d+|STAT\d|MTORC1|G2M|UV|KRAS|PI3K|AKT|MTOR|WNT|TGF|P53|ATP|GTP)\b",
     re.I,
 )
 
@@ -56,7 +57,8 @@ def pathways(
     fits
         Fits and controls to draw, in this order; None: all.
     n_top
-        Sets with the smallest p of every fit that is no control.
+        Sets with the smallest p of every fit that is no control. Below them stand the best sets of each control that
+        have a star (3 at most).
     correction
         Column of p-values for the stars: "bonferroni", "fdr_bh", "fwer" or "p_value".
     alpha
@@ -74,7 +76,7 @@ def pathways(
     value, label = ("z", "z") if "z" in table else ("strength", "-log10 p")
     columns(table, ["fit", "pathway", "p_value", correction], argument="table")
     drawn = _fits(table, fits)
-    chosen = _chosen(table, drawn, n_top)
+    chosen = _chosen(table, drawn, n_top, table[correction] <= alpha)
     wide = table.pivot(index="pathway", columns="fit", values=value).loc[chosen, drawn]
     p = table.pivot(index="pathway", columns="fit", values=correction).loc[chosen, drawn]
     control = [
@@ -165,8 +167,8 @@ def _fits(table: pd.DataFrame, fits: Sequence[str] | None) -> list[str]:
     return available if fits is None else list(fits)
 
 
-def _chosen(table: pd.DataFrame, drawn: Sequence[str], n_top: int) -> list[str]:
-    """Return the best sets of each drawn fit, in the order of the fits."""
+def _chosen(table: pd.DataFrame, drawn: Sequence[str], n_top: int, starred: pd.Series) -> list[str]:
+    """Return the best sets of each drawn fit, in the order of the fits, then what controls find and fits may not."""
     if n_top < 1:
         raise ValueError(f"n_top must be at least 1, found {n_top}.")
     own = [fit for fit in drawn if "control" not in table or not table.loc[table["fit"] == fit, "control"].iloc[0]]
@@ -174,4 +176,7 @@ def _chosen(table: pd.DataFrame, drawn: Sequence[str], n_top: int) -> list[str]:
     for fit in own or drawn:
         part = table[table["fit"] == fit].sort_values("p_value", kind="stable")
         found += [name for name in part["pathway"].head(n_top) if name not in found]
+    for control in [fit for fit in drawn if own and fit not in own]:
+        part = table[(table["fit"] == control) & starred].sort_values("p_value", kind="stable")
+        found += [name for name in part["pathway"].head(min(n_top, OF_CONTROLS)) if name not in found]
     return found

@@ -32,8 +32,10 @@ def predict_perturbations(
 ) -> "AnnData":
     """Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
 
-    Targets take the strengths they had in training; genes never perturbed take the median strength. An equilibrium
-    fit gives steady states, a transport fit where the control is carried to.
+    Targets take the strengths they had in training; genes never perturbed take the median strength. What such genes do
+    to others was only seen in how cells co-vary: an equilibrium fit shrinks it by the share that predicted regimes held
+    out in the fit best (`uns[key]["screen"]["untried"]`). An equilibrium fit gives steady states, a transport fit where
+    the control is carried to.
 
     Parameters
     ----------

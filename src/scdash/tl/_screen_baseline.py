@@ -138,7 +138,8 @@ def _record(
         history=pd.DataFrame(),
         metrics={},
         controls=pd.DataFrame({"predictor": np.array([], dtype=str), "held_out_r2": np.array([], dtype=float)}),
-        model={"constant": equations.constant, "effect": equations.effect, **(extra or {})},
+        model={"constant": equations.constant, "effect": equations.effect, "untried": equations.untried}
+        | dict(extra or {}),
         report=report,
     )
 

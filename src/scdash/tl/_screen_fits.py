@@ -90,7 +90,12 @@ def equilibrium_fit(
         history=fit.cv,
         metrics={"held_out_r2": held_out},
         controls=compared,
-        model={"constant": fit.model.constant, "effect": fit.model.effect, "slope": slope},
+        model={
+            "constant": fit.model.constant,
+            "effect": fit.model.effect,
+            "slope": slope,
+            "untried": fit.model.untried,
+        },
         report=report,
         extra=extra,
     )
