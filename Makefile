@@ -53,7 +53,7 @@ test-matrix: $(VENV)/.test
 
 # Faults, hostile files and hypothesis at length; docs/reliability.md keeps what it prints.
 reliability: $(VENV)/.test
-	SCDASH_EXAMPLES=5 $(BIN)/python -m pytest -q -rA -s tests/public/test_variants.py tests/reliability
+	SCDASH_EXAMPLES=$${SCDASH_EXAMPLES:-5} $(BIN)/python -m pytest -q -rA -s tests/public/test_variants.py tests/reliability
 
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term-missing:skip-covered tests

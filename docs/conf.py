@@ -53,6 +53,7 @@ def _source_hash() -> str:
 
 # Tutorials run at build time, one process each; what did not change comes from the cache.
 nb_execution_mode = os.environ.get("SCDASH_DOCS_EXECUTE", "cache")
+suppress_warnings = ["docutils"] if nb_execution_mode == "off" else []  # cells that never ran have no language
 nb_execution_cache_path = str(HERE / "_build" / "notebooks" / _source_hash())
 nb_execution_timeout = 600
 nb_execution_raise_on_error = False  # a warning, and warnings are errors: one build then names every failing notebook
@@ -87,7 +88,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "path_to_docs": "docs",
 }
-suppress_warnings = [
+suppress_warnings += [
     "sphinx_autodoc_typehints.forward_reference",
     "sphinx_autodoc_typehints.guarded_import",
     "mystnb.unknown_mime_type",  # scanpy prints a rich table whose type the HTML writer does not need

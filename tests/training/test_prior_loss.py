@@ -41,5 +41,5 @@ def test_tau_pulls_the_velocity_towards_the_prior():
         )
         model = scdash.get.model(fit)
         states = torch.as_tensor(course.X[:40], dtype=torch.float32)[None]
-        losses[tau] = float(prior_loss(model.field, dict(model.weights), states, signed).sum())
+        losses[tau] = float(prior_loss(model.field, dict(model.weights), states, signed).detach().sum())
     assert losses[0.0] < losses[0.5] < losses[1.0]
