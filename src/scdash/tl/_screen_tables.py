@@ -68,9 +68,16 @@ def report_text(held_out: float, fit: EquilibriumFit) -> str:
         if held_out > 0
         else "The network predicts held-out perturbations no better than the mean of the others: edges are hypotheses."
     )
+    chosen = [
+        f"weight of covariation within regimes {s.trust:g}",
+        "activating edges only" if s.nonnegative else "edges of both signs",
+        *(["cheaper edges from regulators that have many"] if s.hubs else []),
+        "lasso" if s.mcp is None else f"minimax concave penalty ({s.mcp:g})",
+        f"lambda {fit.lam:.3g}",
+    ]
     return (
-        f"{verdict} R2 over it {held_out:.3f} (genes that are no targets; their regulators observed). Chosen: trust "
-        f"{s.trust:g}, {'activating only' if s.nonnegative else 'both signs'}, hubs {s.hubs}, mcp {s.mcp}, lambda {fit.lam:.3g}."
+        f"{verdict} R2 over it {held_out:.3f} (genes that are no targets; their regulators observed). Chosen: "
+        f"{', '.join(chosen)}."
     )
 
 
