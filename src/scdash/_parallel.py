@@ -41,6 +41,8 @@ def spread_all(
     function: Callable[..., T], pieces: Sequence[tuple[Any, ...]], description: str, *, progress: bool | None = None
 ) -> list[T]:
     """Return the results of all pieces in order, with a progress bar over pieces."""
+    if not pieces:  # no bar for no work
+        return []
     found: dict[int, T] = {}
     with progress_bar(len(pieces), description, progress=progress) as bar:
         for number, result in spread(function, pieces):

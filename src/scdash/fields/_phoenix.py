@@ -13,20 +13,11 @@ from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorFie
 from scdash.fields._compact import Compact, worth_it
 from scdash.fields._compact_modules import compact_modules
 from scdash.fields._deferred import deferred
+from scdash.fields._hill import hill_sums
+from scdash.fields._phoenix_sparse import compact_genes
 from scdash.fields._phoenix_training import Genes, Modules
 
 ENCODERS = ("genes", "modules")
-
-
-def hill_sums(x: Tensor) -> Tensor:
-    """Return phi_S(x) = (x - 1/2) / (1 + |x - 1/2|), in (-1, 1)."""
-    centred = x - 0.5
-    return centred / (centred.abs() + 1)
-
-
-def hill_prods(x: Tensor) -> Tensor:
-    """Return phi_P(x) = log(1 + phi_S(x)); finite for every finite x since phi_S > -1."""
-    return torch.log1p(hill_sums(x))
 
 
 @FIELDS.register("phoenix")
@@ -135,8 +126,6 @@ class Phoenix(VectorField):
             return None
         if self.encoder == "modules":
             return compact_modules(self.n_genes, masks, density)
-        from scdash.fields._phoenix_sparse import compact_genes  # which builds on this file
-
         return compact_genes(self.n_genes, masks["U_sums"], density)
 
     def learning_rates(self) -> dict[str, float]:

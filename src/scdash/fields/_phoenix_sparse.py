@@ -13,8 +13,8 @@ from torch.autograd.function import once_differentiable
 
 from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
 from scdash.fields._compact import Compact, batch_last
+from scdash.fields._hill import hill_sums
 from scdash.fields._kernels import kernels
-from scdash.fields._phoenix import hill_sums
 from scdash.fields._support import Support
 
 

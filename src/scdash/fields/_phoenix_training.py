@@ -7,13 +7,11 @@ from torch import Tensor
 
 from scdash.fields._base import Params
 from scdash.fields._deferred import Evaluator, Record
+from scdash.fields._hill import hill_slope, hill_sums
 
 
 class Modules(Evaluator):
-    """relu(v) (U_S c_S + U_P c_P - x), c_S = W_S phi_S + b_S, c_P = exp(W_P log(1 + phi_S) + b_P).
-
-    d phi_S / dx = (1 - |phi_S|)^2, since 1 - |phi_S| = 1 / (1 + |x - 1/2|).
-    """
+    """relu(v) (U_S c_S + U_P c_P - x), c_S = W_S phi_S + b_S, c_P = exp(W_P log(1 + phi_S) + b_P)."""
 
     def __init__(self, params: Mapping[str, Tensor]) -> None:
         p = {name: value.detach() for name, value in params.items()}
@@ -23,8 +21,7 @@ class Modules(Evaluator):
         self.alive, self.rate = p["v"] > 0, p["v"].relu()[:, None]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Record]:
-        phi = x - 0.5
-        phi /= phi.abs() + 1
+        phi = hill_sums(x)
         log = phi.log1p()
         sums = torch.baddbmm(self.b_sums, phi, self.w_sums.mT)
         prods = torch.baddbmm(self.b_prods, log, self.w_prods.mT).exp_()
@@ -41,7 +38,7 @@ class Modules(Evaluator):
         if not wanted:
             return None, factors
         of_phi = torch.bmm(of_prods, self.w_prods).div_(phi + 1).baddbmm_(of_sums, self.w_sums)
-        return of_phi.mul_((1 - phi.abs()).square_()).sub_(of_production), factors
+        return of_phi.mul_(hill_slope(phi)).sub_(of_production), factors
 
     def collect(self, factors: Record) -> Params:
         phi, log, hidden, of_sums, of_prods, of_production, of_rate = factors
@@ -67,8 +64,7 @@ class Genes(Evaluator):
         self.first, self.second = torch.tensor(pairs, device=self.bias.device).reshape(-1, 2).T
 
     def forward(self, x: Tensor) -> tuple[Tensor, Record]:
-        phi = x - 0.5
-        phi /= phi.abs() + 1
+        phi = hill_sums(x)
         production = torch.baddbmm(self.bias - x, phi, self.u_sums.mT)
         if self.u_prods is not None:
             production.baddbmm_(phi[..., self.first] * phi[..., self.second], self.u_prods.mT)
@@ -85,7 +81,7 @@ class Genes(Evaluator):
             of_pairs = torch.bmm(of_production, self.u_prods)
             of_phi.index_add_(2, self.first, of_pairs * phi[..., self.second])
             of_phi.index_add_(2, self.second, of_pairs * phi[..., self.first])
-        return of_phi.mul_((1 - phi.abs()).square_()).sub_(of_production), factors
+        return of_phi.mul_(hill_slope(phi)).sub_(of_production), factors
 
     def collect(self, factors: Record) -> Params:
         phi, of_production, of_rate = factors

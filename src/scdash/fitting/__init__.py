@@ -5,6 +5,7 @@ from scdash.fitting._forecasters import forecasters, nearest_training, validatio
 from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
+from scdash.fitting._predictors import field_predictor
 from scdash.fitting._problem import FitProblem
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Regime",
     "choose_lambdas",
     "cross_validate_lambdas",
+    "field_predictor",
     "fit_path",
     "fit_series",
     "forecasters",

@@ -6,20 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
-from scdash.fitting._controls import forecasts
-from scdash.fitting._predictors import Floats, Predictor, constant, no_change, relaxation, rollout_errors
+from scdash.fitting._controls import forecasts, trivial
+from scdash.fitting._options import FitOptions
+from scdash.fitting._predictors import Floats, Predictor, rollout_errors
 from scdash.fitting._problem import FitProblem
-from scdash.matching import TransitionSettings, fit_no_network
 
 
 def forecasters(series: TimeSeries, lineage: NDArray[np.intp] | None) -> dict[str, Predictor]:
     """Return every forecast of cells without a network, its own settings chosen by validation states."""
-    relaxing = fit_no_network(series, settings=TransitionSettings.for_cells())
-    return forecasts(FitProblem(series, lineage=lineage)) | {
-        "no network": relaxation(relaxing.bias, relaxing.rates),
-        "constant": constant(series),
-        "no change": no_change,
-    }
+    problem = FitProblem(series, lineage=lineage)
+    return forecasts(problem) | trivial(problem, FitOptions(cells=True))
 
 
 def validation_errors(series: TimeSeries, predictors: Mapping[str, Predictor]) -> dict[str, float]:

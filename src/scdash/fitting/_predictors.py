@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scdash._data import SPLITS, TimeSeries
 from scdash.fields import VectorField
+from scdash.matching import relaxing
 from scdash.solve import integrate
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
@@ -30,12 +31,8 @@ def constant(series: TimeSeries) -> Predictor:
 
 def relaxation(bias: Floats, rates: Floats) -> Predictor:
     """Predict dx/dt = rates * (bias - x), genes without any network, by its closed form."""
-
-    def predict(start: Floats, times: Floats, code: Codes) -> Floats:
-        gone = (times[:, 1:] - times[:, :1]).T[..., None]  # (k, b, 1)
-        return bias + (start - bias) * np.exp(-rates * gone)
-
-    return predict
+    rollout = relaxing(bias, rates)
+    return lambda start, times, code: rollout(start, times).transpose(1, 0, 2)
 
 
 def no_change(start: Floats, times: Floats, code: Codes) -> Floats:

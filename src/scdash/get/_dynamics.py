@@ -26,7 +26,7 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     (share of half-samples that select the edge, NaN where none were drawn; of cells in pseudotime the mean of two path
     scores, of a regression of later cells on other, earlier ones and of cells of one time on each other, see
     {doc}`/concepts/evidence`), `stability` (its contribution, averaged over half-samples; of cells the same as
-    `selection_frequency`) and `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), sorted by `score` Of
+    `selection_frequency`) and `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), sorted by `score`. Of
     screens: also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
     (simulated change of the target when the source alone is perturbed).
 

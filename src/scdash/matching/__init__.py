@@ -14,7 +14,7 @@ from scdash.matching._fit import TransitionFit, next_step_error, rollout_error, 
 from scdash.matching._hubs import relative_contribution
 from scdash.matching._l1 import l1_path
 from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlation
-from scdash.matching._no_network import NoNetwork, fit_no_network
+from scdash.matching._no_network import NoNetwork, fit_no_network, relaxing
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._shuffled import noise_floor, random_regulators, settings_of, shuffle_labels, shuffle_times
 from scdash.matching._transitions import fit_transitions
@@ -41,6 +41,7 @@ __all__ = [
     "noise_floor",
     "random_regulators",
     "rank_correlation",
+    "relaxing",
     "relative_contribution",
     "rollout_error",
     "settings_of",

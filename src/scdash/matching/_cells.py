@@ -58,7 +58,7 @@ def fit_by_rollouts(
     """
     began = time.perf_counter()
     whole = Fold.of(series, make, settings)
-    folds = [Fold.of(part, make, settings) for part in judging_folds(series)]
+    folds = [whole if part is series else Fold.of(part, make, settings) for part in judging_folds(series)]
     data = whole.problem.data
     unit = 1 / float(np.median(np.diff(data.times, axis=1)[data.real[:, 1:]]))
     weights = list(settings.prior_weights) if next(iter(whole.setups.values())).in_prior is not None else [1.0]
@@ -92,10 +92,11 @@ def _judge(
     """Return a row for every penalty of one path, with its error over all folds and the edges it leads to."""
     lambdas = np.asarray(settings.lambdas)
     errors, flat = np.empty((len(folds), len(lambdas))), np.empty(len(folds))
+    fields = _path(whole, settings, lag, rate, weight)
     for k, fold in enumerate(folds):
-        for place, field in enumerate(_path(fold, settings, lag, rate, weight)):
+        own = fields if fold is whole else _path(fold, settings, lag, rate, weight)
+        for place, field in enumerate(own):
             errors[k, place], flat[k] = held_error(fold.series, rollout_of(field))
-    edges = [field.effects.nnz for field in _path(whole, settings, lag, rate, weight)]
     found = pooled(errors, flat)
     return [
         {
@@ -105,7 +106,7 @@ def _judge(
             "slope": settings.slopes[0],
             "prior_weight": weight,
             "lambda": float(lambdas[place]),
-            "edges": int(edges[place]),
+            "edges": int(fields[place].effects.nnz),
             "rollout_error": float(found[place]),
         }
         for place in range(len(lambdas))

@@ -174,8 +174,8 @@ def _gene_errors(series: TimeSeries, lineage: Index, of: Callable[[TimeSeries], 
     for fold in judging_folds(series):
         own = fold.originals()
         mean = own.states[own.rows_of("train")].mean(axis=0)
-        flat, errors = 1e-300, []
-        runs = own.rollouts("validation")
+        runs, errors = own.rollouts("validation"), []
+        flat = sum(float(((mean - own.states[rows[1:]]) ** 2).mean(axis=1).sum()) for rows in runs)
         for forecast in of(fold):
             total: Any = np.zeros(own.states.shape[1])
             for rows in runs:
@@ -183,7 +183,6 @@ def _gene_errors(series: TimeSeries, lineage: Index, of: Callable[[TimeSeries], 
                 predicted = forecast(own.states[rows[:1]], own.times[None, rows], kind)[:, 0]
                 total += ((predicted - own.states[rows[1:]]) ** 2).sum(axis=0)
             errors.append(total)
-        flat += sum(float(((mean - own.states[rows[1:]]) ** 2).mean(axis=1).sum()) for rows in runs)
-        found.append(np.stack(errors) / flat)
+        found.append(np.stack(errors) / max(flat, 1e-300))
     result: Floats = np.stack(found)
     return result

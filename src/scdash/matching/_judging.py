@@ -5,13 +5,12 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scdash._data import SPLITS, TimeSeries
 from scdash.matching._activeset import Floats
 
 # starts (b, genes) and times (b, k) -> states (b, k - 1, genes)
-Rollout: TypeAlias = Callable[[Floats, NDArray[np.float64]], Floats]
+Rollout: TypeAlias = Callable[[Floats, Floats], Floats]
 
 TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
 MOST = 5  # folds; more trajectories than this are left out in groups

@@ -37,8 +37,8 @@ def fit_no_network(series: TimeSeries, *, settings: TransitionSettings) -> NoNet
     folds = judging_folds(series)
     errors, flat = np.empty((len(folds), RATES)), np.empty(len(folds))
     for k, fold in enumerate(folds):
-        for at, b in enumerate(_fits(fold, settings)[0]):
-            errors[k, at], flat[k] = held_error(fold, _relaxing(b, rates[at]))
+        for at, b in enumerate(bias if fold is series else _fits(fold, settings)[0]):
+            errors[k, at], flat[k] = held_error(fold, relaxing(b, rates[at]))
     at = int(np.argmin(pooled(errors, flat)))
     return NoNetwork(bias[at], np.full(len(genes), rates[at]))
 
@@ -58,11 +58,11 @@ def _fits(series: TimeSeries, settings: TransitionSettings) -> tuple[Floats, Flo
     return bias, error, rates
 
 
-def _relaxing(bias: Floats, rate: float) -> Rollout:
-    """Return the solution bias + (x(0) - bias) exp(-rate t)."""
+def relaxing(bias: Floats, rate: float | Floats) -> Rollout:
+    """Return the solution bias + (x(0) - bias) exp(-rate t), with one rate or one for every gene."""
 
     def predict(start: Floats, times: Floats) -> Floats:
-        left = np.exp(-rate * (times[:, 1:] - times[:, :1]))[:, :, None]
+        left = np.exp(-rate * (times[:, 1:] - times[:, :1])[:, :, None])
         result: Floats = bias + (start - bias)[:, None] * left
         return result
 

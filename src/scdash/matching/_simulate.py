@@ -38,7 +38,7 @@ class Field:
         return result
 
 
-def integrate(field: Field, start: Floats, times: NDArray[np.float64], *, largest: float = STEP) -> Floats:
+def integrate(field: Field, start: Floats, times: Floats, *, largest: float = STEP) -> Floats:
     """Return states (B, T, n) from start states (B, n) at times (T,) or (B, T), the first being the start's.
 
     A second-order exponential integrator (ETD2RK, Cox and Matthews 2002) with steps of rate * h <= `largest`: without

@@ -109,12 +109,10 @@ def gene_influence(
         ratio = torch.as_tensor(own / unit, dtype=model.minimum.dtype, device=model.minimum.device)
         baseline = torch.stack(list(Solver.of(model).path(perturbations.starts, perturbations.times, steps)))
     tasks = _tasks(active, len(perturbations.starts), len(model.genes), max_memory)
-    key = (
-        ""
-        if checkpoint is None
-        else fingerprint(model, perturbations, active, unit, steps, max(map(len, tasks), default=0))
-    )
-    store = None if checkpoint is None else BlockStore(checkpoint, key)
+    store = None
+    if checkpoint is not None:
+        block = max(map(len, tasks), default=0)
+        store = BlockStore(checkpoint, fingerprint(model, perturbations, active, unit, steps, block))
     done = {} if store is None else store.blocks
     if progress is not None:
         progress(len(genes) - len(active) + sum(len(task) for number, task in enumerate(tasks) if number in done))
@@ -158,7 +156,7 @@ def _collect(
 
 
 def _checked_steps(model: DynamicsModel, perturbations: Perturbations, active: NDArray[np.int64]) -> int:
-    """Return rk4 steps per interval: h * rate <= 1/4, then doubled until the pilot's influences stand still."""
+    """Return rk4 steps per interval: h * rate <= `STEP`, then doubled until the pilot's influences stand still."""
     rates = model.field.rates(dict(model.weights))
     fastest = 1.0 if rates is None else float(rates.detach().max())
     steps = max(1, int(np.ceil(np.diff(perturbations.times).max() * fastest / STEP)))

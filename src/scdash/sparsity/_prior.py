@@ -137,10 +137,9 @@ class Prior:
     def _fills(self) -> list[tuple[Tensor, Tensor]]:
         """Return for every matrix which targets have no edge, and the mean row of the others."""
         fills = []
-        for p in self.P:
-            empty = torch.sparse.sum(p, 1).to_dense() == 0
+        for p, known in zip(self.P, self.known(), strict=True):
             total = torch.sparse.sum(p, 0).to_dense()
-            fills.append((empty, total / (~empty).sum().clamp_min(1)))
+            fills.append((~known, total / known.sum().clamp_min(1)))
         return fills
 
 

@@ -1,6 +1,6 @@
 """Forecasts of cells from what a stored fit was learned from; the network is one forecaster among others."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 
 from scdash._data import SPLITS, TimeSeries
-from scdash._errors import NonFiniteError, unknown
+from scdash._errors import unknown
 from scdash._logging import logger
-from scdash.fitting import forecasters, nearest_training, validation_errors
+from scdash.fitting import field_predictor, forecasters, nearest_training, validation_errors
 from scdash.networks import DynamicsModel, rollout
 
-NETWORK, BEST = "network", "best"
-NAMES = (
+Forecaster = Literal[
+    "network",
+    "best",
     "template",
     "template + start offset",
     "aligned template",
@@ -22,14 +23,14 @@ NAMES = (
     "no network",
     "constant",
     "no change",
-)
+]
+NETWORK, BEST = "network", "best"
 
 
 def check_forecaster(name: Any, entry: Any, key: str) -> None:
     """Raise unless `forecaster` is known and the fit is one of cells, whose training states the forecasts follow."""
-    known = (NETWORK, BEST, *NAMES)
-    if not isinstance(name, str) or name not in known:
-        raise unknown("forecaster", name, known)
+    if not isinstance(name, str) or name not in get_args(Forecaster):
+        raise unknown("forecaster", name, get_args(Forecaster))
     if name == NETWORK:
         return
     if "screen" in entry or not entry["params"].get("cells", False):
@@ -51,7 +52,8 @@ def forecast(
     series, lineage = stored_series(entry, model)
     known = forecasters(series, lineage)
     if name == BEST:
-        errors = validation_errors(series, {NETWORK: _network(model)} | known)
+        network = field_predictor(model.field, dict(model.weights))
+        errors = validation_errors(series, {NETWORK: network} | known)
         name = next(iter(errors))
         listed = ", ".join(f"{other} {error:.3g}" for other, error in errors.items())
         logger.info("    forecaster: %s (errors of whole validation stretches: %s)", name, listed)
@@ -87,26 +89,9 @@ def stored_series(entry: Any, model: DynamicsModel) -> tuple[TimeSeries, NDArray
 
 
 def _first_states(series: TimeSeries) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    rows = np.array([run[0] for run in series.originals().each()])
     own = series.originals()
+    rows = np.array([run[0] for run in own.each()])
     return own.times[rows], own.trajectory[rows]
-
-
-def _network(model: DynamicsModel) -> Any:
-    """Return the model as a predictor in its own units."""
-
-    def predict(start: NDArray[Any], times: NDArray[Any], code: NDArray[Any]) -> NDArray[Any]:
-        found = []
-        for x, when in zip(_unscale(start, model), times, strict=True):
-            one = torch.as_tensor(x[None], dtype=model.minimum.dtype)
-            try:
-                path = _scale(rollout(model, one, torch.as_tensor(when - when[0])).numpy()[1:, 0], model)
-            except NonFiniteError:  # a network that diverges is not the best forecast
-                path = np.full((len(when) - 1, start.shape[1]), np.inf)
-            found.append(path)
-        return np.stack(found, axis=1)
-
-    return predict
 
 
 def _scale(states: NDArray[Any], model: DynamicsModel) -> NDArray[np.float64]:

@@ -56,8 +56,8 @@ def gene_influence(
 
     in units of the genes' ranges. The signed influence averages the difference itself, times the sign of the change of
     gene j: positive where raising j raises the others. (The paper divides by n and by the number of times including
-    the start, which is the same up to a factor.) Steps are halved until that changes
-    the influences of a sample by less than 0.05 %.
+    the start, which is the same up to a factor.) Steps are
+    halved until that changes the influences of a sample by less than 0.05 %.
 
     Parameters
     ----------

@@ -12,19 +12,8 @@ from scdash._data import expression
 from scdash._errors import suggest
 from scdash._keys import require_fit
 from scdash.networks import DynamicsModel, module_from_entry, rollout
-from scdash.tl._forecast import NETWORK, check_forecaster, forecast
+from scdash.tl._forecast import NETWORK, Forecaster, check_forecaster, forecast
 
-Forecaster = Literal[
-    "network",
-    "best",
-    "template",
-    "template + start offset",
-    "aligned template",
-    "analogue",
-    "no network",
-    "constant",
-    "no change",
-]
 SETTLED = 10.0  # times until a screen's model is at rest, whose fastest decay is near 1
 
 
@@ -60,7 +49,6 @@ def predict(
         Layer of `adata` (or of `start`, if that is an AnnData) to take start states from.
     missing_genes
         For MuData: "raise", or "mean" to fill genes that `start` lacks with their training mean.
-
     forecaster
         For cells: "network", the fitted model; one of the forecasts without a network that the fit's report lists
         (`scdash.get.report`), which follow the training trajectories; or "best", the one of all these with the smallest

@@ -63,9 +63,9 @@ def epoch_batches(
 ) -> list[tuple[Tensor, Tensor]]:
     """Return the shuffled batches of one epoch as (rows, weight), both (models, batch).
 
-    Every model has its own stream that depends on (seed, its number from `first_model`, epoch) alone, so that nothing random is left to
-    store in a checkpoint, and splitting a stack changes no result. Models that see fewer examples are padded with
-    weight 0.
+    Every model has its own stream that depends on (seed, its number from `first_model`, epoch) alone, so that nothing
+    random is left to store in a checkpoint, and splitting a stack changes no result. Models that see fewer examples are
+    padded with weight 0.
     """
     if len(examples) == 0:
         return []
