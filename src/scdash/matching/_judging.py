@@ -45,9 +45,13 @@ def judging_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
 
 
 def held_error(series: TimeSeries, rollout: Rollout) -> tuple[float, float]:
-    """Return the mean squared error of whole validation stretches, and that of the training mean on them."""
+    """Return the mean squared error of whole validation stretches, and that of the training mean on them.
+
+    Re-drawn trajectories judge nothing: they are the same batch once more.
+    """
     mean = series.states[series.rows_of("train")].mean(axis=0)
-    runs = series.rollouts("validation")
+    own = series.parent == np.arange(len(series.names))
+    runs = [rows for rows in series.rollouts("validation") if own[series.trajectory[rows[0]]]]
     total, flat, count = 0.0, 0.0, 0
     for length in {len(rows) for rows in runs}:
         rows = np.stack([one for one in runs if len(one) == length])

@@ -50,15 +50,25 @@ def shuffle_times(series: TimeSeries, rng: np.random.Generator) -> TimeSeries:
     return replace(series, states=series.states[order], weights=weights)
 
 
+MINOR = 0.05  # lags and rates that count less in the mean of a fit are not tried again
+
+
 def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
-    """Return settings that repeat a fit of cells: its lag, rate and trust in the prior; penalties are chosen anew."""
-    chosen = fit.table[fit.table["chosen"].astype(bool)].iloc[0]
+    """Return settings that repeat a fit of cells: its trust in the prior, the lags and rates that count in its mean.
+
+    What they weigh, penalties and pace are found anew.
+    """
+    tried = fit.table[fit.table["stage"] == "rollout"]
     steps = np.diff(series.times)[np.diff(series.trajectory) == 0]
-    rate = float(fit.rates[0]) * float(np.median(steps))  # in units of 1 / interval
+
+    def counting(name: str) -> tuple[float, ...]:
+        weight = tried.groupby(name)["weight"].sum()
+        return tuple(float(value) for value in weight.index[weight >= min(MINOR, weight.max())])
+
     return replace(
         fit.settings,
-        lags=(int(chosen["lag"]),),
-        rates=(rate,),
+        lags=tuple(int(lag) for lag in counting("lag")),
+        rates=tuple(rate * float(np.median(steps)) for rate in counting("rate")),  # in units of 1 / interval
         slopes=(fit.slope,),
         prior_weights=(fit.prior_weight,),
         half_samples=0,
