@@ -56,7 +56,8 @@ def prune(field: Field, states: Floats, smallest: float) -> Field:
     faint = np.abs(effects.data) < smallest * total[target]
     phi = softsign(states, field.slope).mean(axis=0)
     lost = np.bincount(target[faint], (effects.data * phi[effects.indices])[faint], minlength=effects.shape[0])
-    kept = sp.csr_array((np.where(faint, 0, effects.data), effects.indices, effects.indptr), shape=effects.shape)
+    kept = effects.copy()
+    kept.data = np.where(faint, 0, effects.data)
     kept.eliminate_zeros()
     return Field(kept, field.bias + lost, field.rates, field.slope)
 

@@ -16,7 +16,7 @@ from scdash.matching._averaging import at_pace, average, credences, prune, shrun
 from scdash.matching._fit import TransitionFit
 from scdash.matching._hubs import relative_contribution
 from scdash.matching._intervals import Trajectories, units
-from scdash.matching._judging import Rollout, held_error, judging_folds, pooled
+from scdash.matching._judging import Judge, Rollout, judging_folds, pooled
 from scdash.matching._linear import spread
 from scdash.matching._problems import Problem, Setup, half_of
 from scdash.matching._select import fit_paths
@@ -31,18 +31,18 @@ MakeSetup: TypeAlias = Callable[[Trajectories, int], Setup]
 class Fold:
     """What is learned from and what judges in one choice: the problem, and the setups (one for every lag)."""
 
-    series: TimeSeries
+    judge: Judge
     problem: Problem
     setups: dict[int, Setup]
 
     @classmethod
-    def of(cls, series: TimeSeries, make: MakeSetup, settings: TransitionSettings) -> Self:
+    def of(cls, series: TimeSeries, make: MakeSetup, settings: TransitionSettings, *, alone: bool) -> Self:
         """Return the fold of a series, whose training states are fitted and whose validation stretches judge."""
         data = Trajectories.from_series(series, ("train",))
         lags = [lag for lag in settings.lags if lag < data.length.max()]
         still = np.zeros(data.states.shape[2], bool)
         problem = Problem(data, data.real[:, 1:], None, still, data.states, np.ones((1, 1)))
-        return cls(series, problem, {lag: make(data, lag) for lag in lags})
+        return cls(Judge.of(series, alone=alone), problem, {lag: make(data, lag) for lag in lags})
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ def fit_by_rollouts(
     the average was better than the best choice on batches that were made from two real ones.
     """
     began = time.perf_counter()
-    whole = Fold.of(series, make, settings)
-    folds = [whole if part is series else Fold.of(part, make, settings) for part in judging_folds(series)]
+    parts = judging_folds(series)
+    whole = Fold.of(series, make, settings, alone=len(parts) == 1)
+    folds = [whole if part is series else Fold.of(part, make, settings, alone=False) for part in parts]
     data = whole.problem.data
     unit = 1 / float(np.median(np.diff(data.times, axis=1)[data.real[:, 1:]]))
     weights = list(settings.prior_weights) if next(iter(whole.setups.values())).in_prior is not None else [1.0]
@@ -124,7 +125,7 @@ def _mean_field(
     for k, fold in enumerate(folds):
         field = own if fold is whole else mean(fold, k + 1)
         for place, pace in enumerate(settings.paces):
-            errors[k, place], flat[k] = held_error(fold.series, rollout_of(at_pace(field, pace)))
+            errors[k, place], flat[k] = fold.judge.error(rollout_of(at_pace(field, pace)))
     found = pooled(errors, flat)
     place = int(found.argmin())
     pace = shrunk(settings.paces[place], len(folds))
@@ -143,7 +144,7 @@ def _judge(
         if fold is not whole:
             paths.append(own)
         for place, field in enumerate(own):
-            errors[k, place], flat[k] = held_error(fold.series, rollout_of(field))
+            errors[k, place], flat[k] = fold.judge.error(rollout_of(field))
     found = pooled(errors, flat)
     return [
         Trial(

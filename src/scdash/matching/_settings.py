@@ -124,7 +124,7 @@ class TransitionSettings:
             slopes=(1.0,),
             driver="trapezoid",
             lags=(1, 3),
-            rates=(0.12, 0.25, 0.5, 1.0),
+            rates=(0.06, 0.12, 0.25, 0.5, 1.0),
             gene_rates=(1.0,),
             detect_constants=False,
             rounds=1,
