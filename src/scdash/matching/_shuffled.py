@@ -50,25 +50,21 @@ def shuffle_times(series: TimeSeries, rng: np.random.Generator) -> TimeSeries:
     return replace(series, states=series.states[order], weights=weights)
 
 
-MINOR = 0.05  # lags and rates that count less in the mean of a fit are not tried again
+MINOR = 0.05  # rates that count less in the mean of a fit are not tried again
 
 
 def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
-    """Return settings that repeat a fit of cells: its trust in the prior, the lags and rates that count in its mean.
+    """Return settings that repeat a fit of cells: its trust in the prior, the lag that counts most, the rates that count.
 
-    What they weigh, penalties and pace are found anew.
+    What these weigh, penalties and pace are found anew. A mean over fewer rates would be worse for that alone.
     """
     tried = fit.table[fit.table["stage"] == "rollout"]
-    steps = np.diff(series.times)[np.diff(series.trajectory) == 0]
-
-    def counting(name: str) -> tuple[float, ...]:
-        weight = tried.groupby(name)["weight"].sum()
-        return tuple(float(value) for value in weight.index[weight >= min(MINOR, weight.max())])
-
+    lags, rates = (tried.groupby(name)["weight"].sum() for name in ("lag", "rate"))
+    step = float(np.median(np.diff(series.times)[np.diff(series.trajectory) == 0]))
     return replace(
         fit.settings,
-        lags=tuple(int(lag) for lag in counting("lag")),
-        rates=tuple(rate * float(np.median(steps)) for rate in counting("rate")),  # in units of 1 / interval
+        lags=(int(lags.idxmax()),),
+        rates=tuple(float(rate) * step for rate in rates.index[rates >= MINOR]),  # in units of 1 / interval
         slopes=(fit.slope,),
         prior_weights=(fit.prior_weight,),
         half_samples=0,
