@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdash.fields import Phoenix, VectorField, _compact, _support
+from scdash.fields import Phoenix, VectorField, _columns, _compact, _support
 from scdash.sparsity import prune_to
 
 
@@ -37,8 +37,13 @@ def pruned(models: int = 2, n: int = 9, m: int = 5) -> tuple[VectorField, dict, 
     return field, {name: p * masks[name] if name in masks else p for name, p in params.items()}, masks
 
 
+@pytest.mark.parametrize("bind", ["bind", "bind_training"])
 @pytest.mark.parametrize("models", [1, 2])
-def test_velocity_and_gradients_are_those_of_the_whole_field(models: int, product: None) -> None:
+@pytest.mark.parametrize("width", [4, 256])  # gradients of weights from one or all evaluations at a time
+def test_velocity_and_gradients_are_those_of_the_whole_field(
+    models: int, bind: str, width: int, product: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_columns, "WIDTH", width)
     field, params, masks = pruned(models)
     compact = field.compact(masks)
     x = torch.rand(models, 4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -46,8 +51,8 @@ def test_velocity_and_gradients_are_those_of_the_whole_field(models: int, produc
     for one, weights in ((field, params), (compact.field, compact.gather(params))):
         leaves = {name: p.detach().clone().requires_grad_() for name, p in weights.items()}
         start = x.clone().requires_grad_()
-        velocity = one.velocity(leaves, one.lift(leaves, start))
-        again = one.velocity(leaves, one.lift(leaves, start + 0.1 * velocity))  # through two evaluations
+        velocity = getattr(one, bind)(leaves)
+        again = velocity(start + 0.1 * velocity(one.lift(leaves, start)))  # through two evaluations
         gradients = torch.autograd.grad((again**2).sum(), [start, *leaves.values()])
         found.append((again, gradients[0], dict(zip(leaves, gradients[1:], strict=True))))
     (whole, by_x, by_weights), (small, small_x, small_weights) = found

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from scdash.fields import Params, Phoenix, VectorField
+from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
 from scdash.solve import integrate
 
 FIELDS = [
     Phoenix(6, encoder="modules", n_hidden=3),
     Phoenix(6),
     Phoenix(6, pairs=((0, 1), (3, 2), (4, 4), (0, 1))),
+    SparsePhoenix(6, (0, 0, 2, 3, 5), (1, 4, 0, 4, 1)),
 ]
 
 
@@ -25,7 +26,7 @@ def _drawn(field: VectorField) -> tuple[Params, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_gradients_of_a_solve_equal_those_of_autograd(field: Phoenix) -> None:
+def test_gradients_of_a_solve_equal_those_of_autograd(field: VectorField) -> None:
     params, x, times = _drawn(field)
     assert bool((params["v"] < 0).any())  # genes that stand still
     assert bool((params["v"] > 0).any())
@@ -41,7 +42,7 @@ def test_gradients_of_a_solve_equal_those_of_autograd(field: Phoenix) -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_weights_used_elsewhere_too_get_the_sum(field: Phoenix) -> None:
+def test_weights_used_elsewhere_too_get_the_sum(field: VectorField) -> None:
     params, x, _ = _drawn(field)
     penalty = lambda: sum(p.square().sum() for p in params.values())
     both = torch.autograd.grad(field.bind_training(params)(x).sum() + penalty(), list(params.values()))

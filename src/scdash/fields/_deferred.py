@@ -6,8 +6,8 @@ gradient each time. With small batches that is most of the work. Here every eval
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,29 +16,40 @@ from torch.autograd.function import once_differentiable
 from scdash.fields._base import Params, Velocity
 
 Record = tuple[Tensor, ...]
+Kept = TypeVar("Kept")
 
 
-class Evaluator(ABC):
-    """A velocity with its derivative written out, for one solve."""
+class Evaluator(ABC, Generic[Kept]):
+    """A velocity with its derivative written out, for one solve; `Kept` is what it notes of an evaluation."""
 
     @abstractmethod
-    def forward(self, x: Tensor) -> tuple[Tensor, Record]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
         """Return the velocity at x (models, batch, genes), and what `backward` needs."""
 
     @abstractmethod
-    def backward(self, saved: Record, gradient: Tensor, *, wanted: bool) -> tuple[Tensor | None, Record]:
-        """Return the gradient of x (None unless wanted) and the factors, (models, batch, .), of those of the weights."""
+    def backward(self, saved: Kept, gradient: Tensor, *, wanted: bool) -> tuple[Tensor | None, Kept]:
+        """Return the gradient of x (None unless wanted) and the factors of those of the weights."""
 
     @abstractmethod
-    def collect(self, factors: Record) -> Params:
-        """Return the gradients of the weights from the factors of all evaluations, joined along the batch."""
+    def collect(self, factors: list[Kept]) -> Params:
+        """Return the gradients of the weights from the factors of all evaluations."""
 
 
-def deferred(evaluator: Evaluator, params: Mapping[str, Tensor]) -> Velocity:
+def joined(records: Iterable[Record], dim: int) -> Record:
+    """Return the factors of several evaluations as one, joined along the batch."""
+    return tuple(torch.cat(parts, dim=dim) for parts in zip(*records, strict=True))
+
+
+def deferred(evaluator: Evaluator[Any], params: Mapping[str, Tensor]) -> Velocity:
     """Return the velocity; gradients reach `params` when those of all its evaluations have been taken."""
     names, records = tuple(params), []  # type: ignore[var-annotated]
     handle = _Weights.apply(evaluator, names, records, *params.values())  # type: ignore[no-untyped-call]
     return lambda x: _Evaluation.apply(x, handle, evaluator, records)  # type: ignore[no-untyped-call]
+
+
+def at_once(evaluator: Evaluator[Any], params: Mapping[str, Tensor]) -> Velocity:
+    """Return the velocity for any use of autograd: gradients reach `params` from every evaluation by itself."""
+    return lambda x: deferred(evaluator, params)(x)
 
 
 class _Weights(torch.autograd.Function):
@@ -46,7 +57,7 @@ class _Weights(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, evaluator: Evaluator, names: tuple[str, ...], records: list[Record], *values: Tensor
+        ctx: Any, evaluator: Evaluator[Any], names: tuple[str, ...], records: list[Any], *values: Tensor
     ) -> Tensor:
         ctx.evaluator, ctx.names, ctx.records = evaluator, names, records
         return values[0].new_zeros(())
@@ -54,15 +65,14 @@ class _Weights(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _: Tensor) -> tuple[Any, ...]:
-        factors = tuple(torch.cat(parts, dim=1) for parts in zip(*ctx.records, strict=True))
+        found = ctx.evaluator.collect(ctx.records)
         ctx.records.clear()
-        found = ctx.evaluator.collect(factors)
         return None, None, None, *(found[name] for name in ctx.names)
 
 
 class _Evaluation(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, handle: Tensor, evaluator: Evaluator, records: list[Record]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, handle: Tensor, evaluator: Evaluator[Any], records: list[Any]) -> Tensor:
         velocity, ctx.kept = evaluator.forward(x)
         ctx.evaluator, ctx.records, ctx.zero = evaluator, records, torch.zeros_like(handle)
         return velocity
