@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scdash.fields._base import Params
-from scdash.fields._deferred import Evaluator, Record, joined
+from scdash.fields._evaluator import Evaluator, Record, joined
 
 # Examples taken together for gradients at the places of sparse weights: long rows fill vector registers (28 examples
 # fill less than half of what is loaded), while those of 600 units and 256 examples still fit in the cache.

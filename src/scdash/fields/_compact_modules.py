@@ -12,7 +12,7 @@ from torch import Tensor
 from scdash.fields._base import Params, RegulatoryPath, VectorField, Velocity
 from scdash.fields._columns import Columns, OneByOne
 from scdash.fields._compact import Compact, batch_last, entries
-from scdash.fields._deferred import Record, at_once, deferred
+from scdash.fields._evaluator import Record, at_once
 from scdash.fields._kernels import kernels
 from scdash.fields._support import Support
 
@@ -90,13 +90,10 @@ class CompactModules(VectorField):
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return x -> dx/dt, (models, batch, genes)."""
-        return at_once(self._evaluator(params), params)
+        return at_once(self.evaluator(params), params)
 
-    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
-        """Return the same with the gradients of weights taken once for all evaluations."""
-        return deferred(self._evaluator(params), params)
-
-    def _evaluator(self, params: Mapping[str, Tensor]) -> OneByOne:
+    def evaluator(self, params: Mapping[str, Tensor]) -> OneByOne:
+        """Return the same with its derivative written out."""
         parts = enumerate(self.layouts)
         return OneByOne([_Modules(layout, {name: p[k].detach() for name, p in params.items()}) for k, layout in parts])
 

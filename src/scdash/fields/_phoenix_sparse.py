@@ -14,7 +14,7 @@ from torch import Tensor
 from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
 from scdash.fields._columns import Columns, OneByOne
 from scdash.fields._compact import Compact, batch_last
-from scdash.fields._deferred import Record, at_once, deferred
+from scdash.fields._evaluator import Record, at_once
 from scdash.fields._hill import hill_sums
 from scdash.fields._kernels import kernels
 from scdash.fields._support import Support
@@ -68,17 +68,13 @@ class SparsePhoenix(VectorField):
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return x -> dx/dt, (models, batch, genes)."""
-        rate = params["v"].relu()
-        if rate.device.type != "cpu":
-            return self._bind_anywhere(params, rate)
-        return at_once(self._evaluator(params), params)
+        evaluator = self.evaluator(params)
+        return self._bind_anywhere(params, params["v"].relu()) if evaluator is None else at_once(evaluator, params)
 
-    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
-        """Return the same with the gradients of weights taken once for all evaluations."""
-        on_cpu = params["v"].device.type == "cpu"
-        return deferred(self._evaluator(params), params) if on_cpu else self.bind(params)
-
-    def _evaluator(self, params: Mapping[str, Tensor]) -> OneByOne:
+    def evaluator(self, params: Mapping[str, Tensor]) -> OneByOne | None:
+        """Return the same with its derivative written out, on a CPU."""
+        if params["v"].device.type != "cpu":
+            return None
         genes, support = self._layout
         stacks = {name: p.detach() for name, p in params.items()}
         shape = params["U_sums"].shape[1:]  # (1, edges), or (edges,) where `Compact` gathered them

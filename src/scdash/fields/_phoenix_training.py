@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scdash.fields._base import Params
-from scdash.fields._deferred import Evaluator, Record, joined
+from scdash.fields._evaluator import Evaluator, Record, joined
 from scdash.fields._hill import hill_slope, hill_sums
 
 
