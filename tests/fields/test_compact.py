@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from scdash.fields import Phoenix, VectorField, _compact, _support
+from scdash.fields import Phoenix, VectorField, _columns, _compact, _support
+from scdash.solve import rk4_path
 from scdash.sparsity import prune_to
 
 
@@ -56,6 +57,28 @@ def test_velocity_and_gradients_are_those_of_the_whole_field(models: int, produc
     spread = {name: torch.zeros_like(p) for name, p in params.items()}
     compact.scatter(small_weights, spread)
     for name, gradient in by_weights.items():
+        torch.testing.assert_close(spread[name], gradient * masks[name] if name in masks else gradient)
+
+
+@pytest.mark.parametrize("width", [4, 10, 256])  # gradients of weights from one, two and all evaluations at a time
+def test_a_solve_is_that_of_the_whole_field(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_columns, "WIDTH", width)
+    field, params, masks = pruned()
+    compact = field.compact(masks)
+    x = torch.rand(2, 4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    times = torch.rand(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).cumsum(2)
+    found = []
+    for one, weights in ((field, params), (compact.field, compact.gather(params))):
+        leaves = {name: p.detach().clone().requires_grad_() for name, p in weights.items()}
+        path = rk4_path(one.evaluator(leaves), leaves, one.lift(leaves, x), times, 2)
+        weight = torch.linspace(-1, 1, path.numel(), dtype=torch.float64).reshape(path.shape)
+        gradients = torch.autograd.grad((path * weight).sum(), list(leaves.values()))
+        found.append((path, dict(zip(leaves, gradients, strict=True))))
+    (whole, expected), (small, gradients) = found
+    torch.testing.assert_close(small, whole)
+    spread = {name: torch.zeros_like(p) for name, p in params.items()}
+    compact.scatter(gradients, spread)
+    for name, gradient in expected.items():
         torch.testing.assert_close(spread[name], gradient * masks[name] if name in masks else gradient)
 
 

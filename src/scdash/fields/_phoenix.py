@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from scdash._errors import unknown
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 from scdash.fields._compact import Compact, worth_it
 from scdash.fields._compact_modules import compact_modules
-from scdash.fields._deferred import deferred
+from scdash.fields._evaluator import Evaluator
 from scdash.fields._hill import hill_sums
 from scdash.fields._phoenix_sparse import compact_genes
 from scdash.fields._phoenix_training import Genes, Modules
@@ -93,9 +93,9 @@ class Phoenix(VectorField):
         """Return x -> dx/dt; see the class."""
         return _bind_modules(params) if self.encoder == "modules" else _bind_genes(params, self.pairs)
 
-    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
-        """Return x -> dx/dt whose weights get their gradients at once, for one solve."""
-        return deferred(Modules(params) if self.encoder == "modules" else Genes(params, self.pairs), params)
+    def evaluator(self, params: Mapping[str, Tensor]) -> Evaluator[Any]:
+        """Return the same with its derivative written out."""
+        return Modules(params) if self.encoder == "modules" else Genes(params, self.pairs)
 
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the additive and the multiplicative branch."""

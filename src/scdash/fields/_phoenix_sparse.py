@@ -7,12 +7,14 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
+from scdash.fields._columns import Columns, OneByOne
 from scdash.fields._compact import Compact, batch_last
+from scdash.fields._evaluator import Record, at_once
 from scdash.fields._hill import hill_sums
 from scdash.fields._kernels import kernels
 from scdash.fields._support import Support
@@ -66,25 +68,22 @@ class SparsePhoenix(VectorField):
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return x -> dx/dt, (models, batch, genes)."""
-        rate = params["v"].relu()
-        if rate.device.type != "cpu":
-            return self._bind_anywhere(params, rate)
+        evaluator = self.evaluator(params)
+        return self._bind_anywhere(params, params["v"].relu()) if evaluator is None else at_once(evaluator, params)
+
+    def evaluator(self, params: Mapping[str, Tensor]) -> OneByOne | None:
+        """Return the same with its derivative written out, on a CPU."""
+        if params["v"].device.type != "cpu":
+            return None
         genes, support = self._layout
-        models, edges = [], params["U_sums"].flatten(1)  # (models, edges) where `Compact` gathered them
-        for model in range(len(rate)):
-            values = edges[model]
-            forward, back = support.bind(values)
-            offset, own = params["bias"][model][:, None], rate[model][:, None]
-            models.append((values, offset, own, (genes, support, forward, back)))
-
-        def velocity(x: Tensor) -> Tensor:
-            found = [
-                _Genes.apply(state.mT.contiguous(), *one).mT  # type: ignore[no-untyped-call]
-                for state, one in zip(x, models, strict=True)
+        stacks = {name: p.detach() for name, p in params.items()}
+        shape = params["U_sums"].shape[1:]  # (1, edges), or (edges,) where `Compact` gathered them
+        return OneByOne(
+            [
+                _Genes(genes, support, *one, shape)
+                for one in zip(stacks["U_sums"].flatten(1), stacks["bias"], stacks["v"], strict=True)
             ]
-            return found[0][None] if len(found) == 1 else torch.stack(found)
-
-        return velocity
+        )
 
     def _bind_anywhere(self, params: Mapping[str, Tensor], rate: Tensor) -> Velocity:
         target, regulator = (index.to(rate.device) for index in self._index)
@@ -129,35 +128,34 @@ class SparsePhoenix(VectorField):
         return {**params, "U_sums": values.reshape(1, -1)}
 
 
-class _Genes(torch.autograd.Function):
+class _Genes(Columns):
     """dx/dt = rate * (bias + U phi_S(x) - x), states as (genes, batch)."""
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor, rate: Tensor, bound: Any) -> Tensor:
-        genes, _, forward, _ = bound
-        x = x.detach()
-        phi = x.new_empty(len(genes), x.shape[1])
-        kernels().hill(x.numpy(), genes, phi.numpy())
-        net: Tensor = forward(phi).add_(bias).sub_(x)
-        ctx.save_for_backward(phi, net, rate)
-        ctx.bound = bound
-        return net * rate
+    def __init__(
+        self, genes: NDArray[np.int32], support: Support, edges: Tensor, bias: Tensor, v: Tensor, shape: torch.Size
+    ) -> None:
+        self.genes, self.support, self.shape = genes, support, shape
+        self.decode, self.decode_back = support.bind(edges)
+        self.bias, self.rate, self.alive = bias[:, None], v.relu()[:, None], v > 0
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        phi, net, rate = ctx.saved_tensors
-        genes, support, _, back = ctx.bound
-        gradient = gradient.contiguous()
-        scaled = gradient * rate
-        of_rate = (gradient * net).sum(1, keepdim=True)
-        of_values = support.forward.sampled(scaled, phi)
-        through = back(scaled)
-        of_bias = scaled.sum(1, keepdim=True)
-        of_x = scaled.neg_()
-        none = torch.zeros_like(phi)
-        kernels().add_hill_gradient(phi.numpy(), through.numpy(), none.numpy(), genes, of_x.numpy())
-        return of_x, of_values, of_bias, of_rate, None
+    def forward(self, x: Tensor) -> tuple[Tensor, Record]:
+        phi = x.new_empty(len(self.genes), x.shape[1])
+        kernels().hill(x.numpy(), self.genes, phi.numpy())
+        net = self.decode(phi).add_(self.bias).sub_(x)
+        return net * self.rate, (phi, net)
+
+    def backward(self, saved: Record, gradient: Tensor) -> tuple[Tensor, Record]:
+        phi, net = saved
+        scaled = gradient * self.rate
+        through, none = self.decode_back(scaled), torch.zeros_like(phi)
+        of_x = scaled.neg()
+        kernels().add_hill_gradient(phi.numpy(), through.numpy(), none.numpy(), self.genes, of_x.numpy())
+        return of_x, (phi, scaled, gradient * net)
+
+    def collect(self, factors: Record) -> Params:
+        phi, scaled, of_rate = factors
+        edges = self.support.forward.sampled(scaled, phi).reshape(self.shape)
+        return {"U_sums": edges, "bias": scaled.sum(1), "v": of_rate.sum(1) * self.alive}
 
 
 def compact_genes(n_genes: int, mask: Tensor, density: float) -> Compact:
