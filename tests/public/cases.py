@@ -113,6 +113,13 @@ def _drawn() -> Any:
 
 
 @cache
+def _trained() -> Any:
+    adata = _course().copy()
+    scdash.tl.fit_dynamics(adata, sparsity="imp", start="random", max_epochs=4, **COURSE)
+    return adata
+
+
+@cache
 def _knocked_out() -> Any:
     return scdash.tl.perturb(_fitted(), str(prior["source"].iloc[0]))
 
@@ -209,7 +216,7 @@ KEPT = {name: Case(judged) for name in AFTER}
 
 # Functions that draw; `DRAWN_FROM_TABLES` take no AnnData.
 DRAWING: dict[str, Case] = {
-    "pl.history": Case(drawn),
+    "pl.history": Case(fresh(_trained)),
     "pl.embedding": Case(drawn, ("trajectory",)),
     "pl.velocity": Case(drawn, (), {"kind": "grid"}),
     "pl.effects": Case(drawn),
