@@ -50,8 +50,9 @@ def project_velocity(
         raise ValueError(
             f"states {states.shape}, velocity {velocity.shape} and embedding {embedding.shape} do not fit together."
         )
-    if not np.isfinite(velocity).all():
-        raise ValueError(f"velocity holds {int((~np.isfinite(velocity)).sum())} values that are not finite.")
+    for values, named in ((states, "expression"), (velocity, "velocity")):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{named} holds {int((~np.isfinite(values)).sum())} values that are not finite.")
     cells = len(states)
     if cells < 3:
         raise ValueError(f"{cells} cells: at least three are needed to see a direction.")

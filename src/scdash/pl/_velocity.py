@@ -91,7 +91,7 @@ def velocity(
 def _arrows(
     adata: Any, key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
 ) -> NDArray[np.float64]:
-    fit, slots = require_fit(adata.uns, key), DynamicsKeys(key)
+    fit, slots = require_fit(adata, key), DynamicsKeys(key)
     if slots.velocity not in adata.layers:
         layers = [str(name) for name in adata.layers if name is not None]
         raise KeyError(f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)}")
