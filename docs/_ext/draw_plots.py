@@ -46,7 +46,7 @@ def paired() -> Any:
     scdash.pp.normalize_paired(mdata)
     scdash.tl.sbnn(mdata, n_features=6, progress=False, **QUICK)
     scdash.tl.cross_validate_sbnn(mdata, n_features=6, folds=3, progress=False, **QUICK)
-    scdash.tl.stability(mdata, n_features=6, n_repeats=4, progress=False, **QUICK)
+    scdash.tl.stability(mdata, n_features=10, n_repeats=6, progress=False, **QUICK)  # more than are informative
     return mdata
 
 
