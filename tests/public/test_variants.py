@@ -31,7 +31,7 @@ EXAMPLES = int(os.environ.get("SCDASH_EXAMPLES", "5"))
 SOURCE = Path(scdash.__file__).parent
 CASES = WRITING | RETURNING | KEPT | DRAWING | MEASURING
 # What is tried at every `make test`; the rest with `-m slow`.
-QUICK = {"pp.normalize", "pp.align_prior", "pp.trajectories", "get.grn", "tl.predict", "pl.network", "metrics.density"}
+QUICK = {"pp.normalize", "pp.align_prior", "pp.trajectories", "get.grn", "tl.predict", "pl.trends", "metrics.density"}
 REWRITING = {
     "pp.normalize",
     "pp.normalize_paired",
