@@ -54,7 +54,7 @@ class Compact:
 def worth_it(masks: Mapping[str, Tensor], *, wide: bool = False) -> float | None:
     """Return the density of the masks if products with what they leave are faster than dense ones, else None.
 
-    Only on a CPU. The rule is measured: see `LARGE`, `WIDE` (for hundreds of states at once) and `DENSE`.
+    Only on a CPU. The rule is measured: see `LARGE`, `WIDE` (hundreds of states at once, or edges of genes) and `DENSE`.
     """
     if not masks or any(mask.device.type != "cpu" for mask in masks.values()):
         return None

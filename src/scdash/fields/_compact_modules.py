@@ -130,7 +130,7 @@ class _Modules(Columns):
         of_sums, of_prods = of_hidden[: self.units], of_hidden[self.units :]
         through_sums, through_prods = self.encode_back[0](of_sums), self.encode_back[1](of_prods)
         of_x = scaled.neg()
-        kernels().add_hill_gradient(
+        kernels().add_hills_gradient(
             phi.numpy(), through_sums.numpy(), through_prods.numpy(), self.layout.genes, of_x.numpy()
         )
         return of_x, (phi, log, hidden, scaled, of_hidden, gradient * net)

@@ -7,17 +7,14 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
 from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
-from scdash.fields._columns import Columns, OneByOne
-from scdash.fields._compact import Compact, batch_last
-from scdash.fields._evaluator import Record, at_once
+from scdash.fields._compact import batch_last
+from scdash.fields._edges import EdgeLayout, EdgeWise
+from scdash.fields._evaluator import at_once
 from scdash.fields._hill import hill_sums
-from scdash.fields._kernels import kernels
-from scdash.fields._support import Support
 
 
 @final
@@ -56,11 +53,15 @@ class SparsePhoenix(VectorField):
         return {name: value.to(dtype) for name, value in params.items()}
 
     @cached_property
-    def _layout(self) -> tuple[np.ndarray, Support]:
-        """Return the genes that regulate, and the support over all genes and these."""
-        genes, place = np.unique(np.asarray(self.regulators, np.int64), return_inverse=True)
-        target = np.asarray(self.targets, np.int64)
-        return genes.astype(np.int32), Support.of(target, place, (self.n_genes, len(genes)))
+    def _layouts(self) -> dict[int, EdgeLayout]:
+        """Return the layouts of stacks made so far, by their number of models."""
+        return {}
+
+    def _layout(self, models: int) -> EdgeLayout:
+        if models not in self._layouts:
+            edges = np.asarray(self.targets, np.int64), np.asarray(self.regulators, np.int64)
+            self._layouts[models] = EdgeLayout.of(self.n_genes, [edges] * models)
+        return self._layouts[models]
 
     @cached_property
     def _index(self) -> tuple[Tensor, Tensor]:
@@ -71,19 +72,11 @@ class SparsePhoenix(VectorField):
         evaluator = self.evaluator(params)
         return self._bind_anywhere(params, params["v"].relu()) if evaluator is None else at_once(evaluator, params)
 
-    def evaluator(self, params: Mapping[str, Tensor]) -> OneByOne | None:
+    def evaluator(self, params: Mapping[str, Tensor]) -> EdgeWise | None:
         """Return the same with its derivative written out, on a CPU."""
         if params["v"].device.type != "cpu":
             return None
-        genes, support = self._layout
-        stacks = {name: p.detach() for name, p in params.items()}
-        shape = params["U_sums"].shape[1:]  # (1, edges), or (edges,) where `Compact` gathered them
-        return OneByOne(
-            [
-                _Genes(genes, support, *one, shape)
-                for one in zip(stacks["U_sums"].flatten(1), stacks["bias"], stacks["v"], strict=True)
-            ]
-        )
+        return EdgeWise(self._layout(len(params["v"])), params)
 
     def _bind_anywhere(self, params: Mapping[str, Tensor], rate: Tensor) -> Velocity:
         target, regulator = (index.to(rate.device) for index in self._index)
@@ -126,40 +119,3 @@ class SparsePhoenix(VectorField):
         """Undo `to_matrices`."""
         values = np.asarray(csr_array(params["U_sums"])[self.targets, self.regulators])
         return {**params, "U_sums": values.reshape(1, -1)}
-
-
-class _Genes(Columns):
-    """dx/dt = rate * (bias + U phi_S(x) - x), states as (genes, batch)."""
-
-    def __init__(
-        self, genes: NDArray[np.int32], support: Support, edges: Tensor, bias: Tensor, v: Tensor, shape: torch.Size
-    ) -> None:
-        self.genes, self.support, self.shape = genes, support, shape
-        self.decode, self.decode_back = support.bind(edges)
-        self.bias, self.rate, self.alive = bias[:, None], v.relu()[:, None], v > 0
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Record]:
-        phi = x.new_empty(len(self.genes), x.shape[1])
-        kernels().hill(x.numpy(), self.genes, phi.numpy())
-        net = self.decode(phi).add_(self.bias).sub_(x)
-        return net * self.rate, (phi, net)
-
-    def backward(self, saved: Record, gradient: Tensor) -> tuple[Tensor, Record]:
-        phi, net = saved
-        scaled = gradient * self.rate
-        through, none = self.decode_back(scaled), torch.zeros_like(phi)
-        of_x = scaled.neg()
-        kernels().add_hill_gradient(phi.numpy(), through.numpy(), none.numpy(), self.genes, of_x.numpy())
-        return of_x, (phi, scaled, gradient * net)
-
-    def collect(self, factors: Record) -> Params:
-        phi, scaled, of_rate = factors
-        edges = self.support.forward.sampled(scaled, phi).reshape(self.shape)
-        return {"U_sums": edges, "bias": scaled.sum(1), "v": of_rate.sum(1) * self.alive}
-
-
-def compact_genes(n_genes: int, mask: Tensor, density: float) -> Compact:
-    """Return ONE model's gene-wise PHOENIX on what its mask (1, target, regulator) leaves, and where that lies."""
-    targets, regulators = mask[0].nonzero(as_tuple=True)
-    field = SparsePhoenix(n_genes, tuple(targets.tolist()), tuple(regulators.tolist()))
-    return Compact(field, {"U_sums": [targets * n_genes + regulators]}, density)
