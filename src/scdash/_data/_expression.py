@@ -47,6 +47,11 @@ class Expression:
 
     def dense_rows(self, rows: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Return some rows as a dense array: minibatches and small tables only."""
+        if not isinstance(rows, slice) and not isinstance(self.matrix, np.ndarray) and not sp.issparse(self.matrix):
+            # on disk: rows are read in order, and none twice
+            wanted, inverse = np.unique(np.asarray(rows), return_inverse=True)
+            if len(wanted) < len(inverse) or not np.array_equal(wanted, rows):
+                return self.dense_rows(wanted)[inverse]
         taken = _select(self.matrix[rows], self.columns)
         return np.asarray(taken.toarray() if sp.issparse(taken) else taken)
 

@@ -102,7 +102,8 @@ def _directions(embedding: Array, near: NDArray[np.int64], rows: slice) -> Array
     """Return unit vectors from cells to their neighbours, (cells, neighbours, dimensions); 0 between duplicates."""
     direction = embedding[near[rows]] - embedding[rows, None]
     length = np.linalg.norm(direction, axis=2, keepdims=True)
-    return np.divide(direction, length, out=np.zeros_like(direction, dtype=np.float64), where=length > 0)
+    unit = np.divide(direction, length, out=np.zeros_like(direction, dtype=np.float64), where=length > 0)
+    return np.asarray(unit)
 
 
 def _without_self(near: NDArray[np.int64]) -> NDArray[np.int64]:
