@@ -68,6 +68,20 @@ def test_screens_train_on_streamed_cells(screen: ad.AnnData, stored: ad.AnnData)
     np.testing.assert_allclose(b.reindex(a.index), a, rtol=1e-3, atol=1e-4)
 
 
+def test_transport_trains_on_streamed_cells(
+    screen: ad.AnnData, stored: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few cells are made dense at once and many are not (here: none): the numbers are the same."""
+    pytest.importorskip("torch")
+    expected, found = screen.copy(), stored
+    how = {"fit": "transport", "training": {"steps": 20, "n_modules": 4, "regimes": 5}, "rng": 3}
+    scdash.tl.fit_perturbode(expected, **how)
+    monkeypatch.setattr(scdash._data._rows, "DENSE", 0.0)
+    scdash.tl.fit_perturbode(found, **how)
+    a, b = (adata.uns["dynamics"]["edges"].set_index(["source", "target"])["weight"] for adata in (expected, found))
+    np.testing.assert_allclose(b.reindex(a.index), a, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.slow
 def test_a_million_cells_stay_within_four_gigabytes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.streaming", "--cells", "1000000", "--folder", str(tmp_path)]

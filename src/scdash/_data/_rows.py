@@ -22,12 +22,13 @@ class Cells:
         return self.values.dense_rows(rows)
 
 
-def loaded(values: Expression, *, most: float = DENSE) -> Any:
+def loaded(values: Expression, *, most: float | None = None) -> Any:
     """Return x such that x[rows] is as quick as memory allows, for a training that draws cells again and again.
 
-    A float32 array of at most `most` bytes; beyond that float32 CSR where the data are sparse (a million cells with 5 % of
+    A float32 array of at most `most` bytes (`DENSE`); beyond that float32 CSR where the data are sparse (a million cells with 5 % of
     2,000 genes take 0.8 GB), and otherwise the data where they lie: dense rows are then read as they are drawn.
     """
+    most = DENSE if most is None else most
     matrix, float32 = values.matrix, np.dtype(np.float32)
     if values.columns is None and matrix.dtype == float32 and (isinstance(matrix, np.ndarray) or sp.issparse(matrix)):
         return matrix if isinstance(matrix, np.ndarray) or 4 * np.prod(values.shape) > most else matrix.toarray()
