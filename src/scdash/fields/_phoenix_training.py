@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from scdash.fields._base import Params
-from scdash.fields._deferred import Evaluator, Record
+from scdash.fields._evaluator import Evaluator, Record, joined
 from scdash.fields._hill import hill_slope, hill_sums
 
 
-class Modules(Evaluator):
+class Modules(Evaluator[Record]):
     """relu(v) (U_S c_S + U_P c_P - x), c_S = W_S phi_S + b_S, c_P = exp(W_P log(1 + phi_S) + b_P)."""
 
     def __init__(self, params: Mapping[str, Tensor]) -> None:
@@ -40,8 +40,8 @@ class Modules(Evaluator):
         of_phi = torch.bmm(of_prods, self.w_prods).div_(phi + 1).baddbmm_(of_sums, self.w_sums)
         return of_phi.mul_(hill_slope(phi)).sub_(of_production), factors
 
-    def collect(self, factors: Record) -> Params:
-        phi, log, hidden, of_sums, of_prods, of_production, of_rate = factors
+    def collect(self, factors: list[Record]) -> Params:
+        phi, log, hidden, of_sums, of_prods, of_production, of_rate = joined(factors, 1)
         u_sums, u_prods = torch.bmm(of_production.mT, hidden).chunk(2, dim=2)
         return {
             "W_sums": torch.bmm(of_sums.mT, phi),
@@ -54,7 +54,7 @@ class Modules(Evaluator):
         }
 
 
-class Genes(Evaluator):
+class Genes(Evaluator[Record]):
     """relu(v) (U_S phi + U_P [phi_a phi_b] + bias - x), U_P only with pairs (a, b)."""
 
     def __init__(self, params: Mapping[str, Tensor], pairs: tuple[tuple[int, int], ...]) -> None:
@@ -83,8 +83,8 @@ class Genes(Evaluator):
             of_phi.index_add_(2, self.second, of_pairs * phi[..., self.first])
         return of_phi.mul_(hill_slope(phi)).sub_(of_production), factors
 
-    def collect(self, factors: Record) -> Params:
-        phi, of_production, of_rate = factors
+    def collect(self, factors: list[Record]) -> Params:
+        phi, of_production, of_rate = joined(factors, 1)
         found = {"U_sums": torch.bmm(of_production.mT, phi)}
         if self.u_prods is not None:
             found["U_prods"] = torch.bmm(of_production.mT, phi[..., self.first] * phi[..., self.second])
