@@ -86,7 +86,8 @@ def stability_screen(
     generator = as_generator(rng)
     with step(f"refitting a screen {n_repeats} times (resampled {resample})") as added:
         inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
-        stats = screen_statistics(inputs, int(entry["params"]["n_folds"]), generator)
+        folds = int(entry["params"]["n_folds"])
+        stats = screen_statistics(inputs, folds, generator, products=way == "equilibrium")
         refits = _equilibrium if way == "equilibrium" else _transport
         found = refits(entry, inputs, stats, n_repeats, resample, generator, n_jobs)
         frequency, mean, sd = frequencies(found)
