@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdash.fields import Phoenix, VectorField, _columns, _compact, _support
+from scdash.fields import Phoenix, VectorField, _compact, _evaluator, _support
 from scdash.solve import rk4_path
 from scdash.sparsity import prune_to
 
@@ -73,7 +73,7 @@ def test_velocity_and_gradients_are_those_of_the_whole_field(models: int, kind: 
 @pytest.mark.parametrize("kind", FIELDS)
 @pytest.mark.parametrize("width", [4, 10, 256])  # gradients of weights from one, two and all evaluations at a time
 def test_a_solve_is_that_of_the_whole_field(width: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_columns, "WIDTH", width)
+    monkeypatch.setattr(_evaluator, "WIDTH", width)
     field, params, masks = pruned(2, kind)
     compact = field.compact(masks)
     x = torch.rand(2, 4, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

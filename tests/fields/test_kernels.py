@@ -81,6 +81,34 @@ def test_relaxation_and_its_gradient(matrix):
     np.testing.assert_allclose(of_rate, (gradient * net).sum(1, keepdims=True))
 
 
+def test_whole_activations_and_their_gradient():
+    """phi_S, and the gradient of s phi_S + p log(1 + phi_S) - t x by central differences."""
+    rng = np.random.default_rng(6)
+    x, sums, prods, taken = rng.uniform(-1, 2, 12), *rng.random((3, 12))
+
+    def phi(values):
+        return (values - 0.5) / (abs(values - 0.5) + 1)
+
+    out, gradient = np.zeros((2, 12))
+    _kernels._hill_all(x, out)
+    np.testing.assert_allclose(out, phi(x))
+    _kernels._hills_back(out, sums, prods, taken, gradient)
+
+    def total(values):
+        return sums * phi(values) + prods * np.log1p(phi(values)) - taken * values
+
+    np.testing.assert_allclose(gradient, (total(x + 1e-6) - total(x - 1e-6)) / 2e-6, rtol=1e-5, atol=1e-8)
+
+
+def test_gradient_through_rates():
+    rng = np.random.default_rng(7)
+    (gradient, net), rate = rng.random((2, 2, 3, 4)), rng.random((2, 1, 4))
+    scaled, of_rate = np.zeros((2, 3, 4)), np.full((2, 1, 4), 9.0)
+    _kernels._rate_back(gradient, rate, net, scaled, of_rate)
+    np.testing.assert_allclose(scaled, rate * gradient)
+    np.testing.assert_allclose(of_rate, (gradient * net).sum(1, keepdims=True))
+
+
 def test_without_a_place_for_compiled_code_the_loops_are_compiled_each_time(monkeypatch):
     import numba
 

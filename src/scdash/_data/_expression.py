@@ -201,6 +201,8 @@ def _select(block: Any, columns: NDArray[np.int64] | None) -> Any:
     else:
         block = np.asarray(block)
         block = block if columns is None else block[:, columns]
+    if block.dtype == np.float16:  # SciPy knows no such matrices, and sums of counts overflow at 65,504
+        return block.astype(np.float32)
     return block if block.dtype.kind == "f" else block.astype(np.float64)
 
 

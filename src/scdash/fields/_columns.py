@@ -4,18 +4,13 @@ A row of such a state is a gene's value in all examples: products with sparse ma
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from scdash.fields._base import Params
-from scdash.fields._evaluator import Evaluator, Record, joined
-
-# Examples taken together for gradients at the places of sparse weights: long rows fill vector registers (28 examples
-# fill less than half of what is loaded), while those of 600 units and 256 examples still fit in the cache.
-WIDTH = 256
+from scdash.fields._evaluator import Evaluator, Record, summed
 
 
 class Columns(ABC):
@@ -51,8 +46,7 @@ class OneByOne(Evaluator[list[Record]]):
 
     def collect(self, factors: list[list[Record]]) -> Params:
         collected = [
-            _summed(one.collect(joined(part, 1)) for part in _parts([record[place] for record in factors]))
-            for place, one in enumerate(self.models)
+            summed(one.collect, [record[place] for record in factors]) for place, one in enumerate(self.models)
         ]
         return {name: torch.stack([found[name] for found in collected]) for name in collected[0]}
 
@@ -61,19 +55,3 @@ def _stacked(columns: list[Tensor]) -> Tensor:
     """Return (models, batch, genes), without a copy for one model."""
     rows = [state.mT for state in columns]
     return rows[0][None] if len(rows) == 1 else torch.stack(rows)
-
-
-def _parts(records: list[Record]) -> Iterator[list[Record]]:
-    """Yield the records of about `WIDTH` examples at a time."""
-    several = max(1, WIDTH // records[0][0].shape[1])
-    rest = iter(records)
-    while part := list(islice(rest, several)):
-        yield part
-
-
-def _summed(found: Iterator[Params]) -> Params:
-    total = next(found)
-    for more in found:
-        for name, value in more.items():
-            total[name] += value
-    return total

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash.fields._base import Params
-from scdash.fields._evaluator import Evaluator, Record, joined
+from scdash.fields._evaluator import Evaluator, Record, summed
 from scdash.fields._kernels import kernels
 from scdash.fields._support import Support
 
@@ -113,7 +113,10 @@ class EdgeWise(Evaluator[Record]):
         return self._states(of_x), factors
 
     def collect(self, factors: list[Record]) -> Params:
-        features, scaled, of_rate = joined(factors, 1)
+        return summed(self._collect, factors)
+
+    def _collect(self, factors: Record) -> Params:
+        features, scaled, of_rate = factors
         values = self.layout.support.forward.sampled(scaled, features)
         flat = values.new_zeros(sum(shape.numel() for shape in self.shapes.values()))
         flat.index_copy_(0, self.layout.order, values)

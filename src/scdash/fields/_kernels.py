@@ -108,6 +108,36 @@ def _relax_back(gradient: Any, rate: Any, net: Any, scaled: Any, of_x: Any, of_r
         of_rate[row, 0] = total
 
 
+def _hill_all(x: Any, out: Any) -> None:
+    """Set out to phi_S of all values; arrays are flat."""
+    half, one = x.dtype.type(0.5), x.dtype.type(1)
+    for place in range(len(x)):
+        centred = x[place] - half
+        out[place] = centred / (abs(centred) + one)
+
+
+def _hills_back(phi: Any, sums: Any, prods: Any, taken: Any, out: Any) -> None:
+    """Set out to phi_S' sums + phi_P' prods - taken; arrays are flat."""
+    one = phi.dtype.type(1)
+    for place in range(len(phi)):
+        value = phi[place]
+        slope = one - abs(value)
+        out[place] = slope * slope * (sums[place] + prods[place] / (one + value)) - taken[place]
+
+
+def _rate_back(gradient: Any, rate: Any, net: Any, scaled: Any, of_rate: Any) -> None:
+    """Set scaled = rate * gradient, and of_rate to the sums over examples of gradient * net; (models, batch, genes)."""
+    models, batch, genes = gradient.shape
+    for model in range(models):
+        for gene in range(genes):
+            of_rate[model, 0, gene] = 0
+        for b in range(batch):
+            for gene in range(genes):
+                value = gradient[model, b, gene]
+                scaled[model, b, gene] = rate[model, 0, gene] * value
+                of_rate[model, 0, gene] += value * net[model, b, gene]
+
+
 LOOPS = {
     "times": _times,
     "sampled": _sampled,
@@ -118,6 +148,9 @@ LOOPS = {
     "add_multiply_gradient": _add_multiply_gradient,
     "relax": _relax,
     "relax_back": _relax_back,
+    "hill_all": _hill_all,
+    "hills_back": _hills_back,
+    "rate_back": _rate_back,
 }
 
 

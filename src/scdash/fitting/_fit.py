@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
+from scdash._logging import logger
 from scdash.fields import Params, VectorField, zero_share
 from scdash.fitting._controls import data_figures, forecasts, no_network, refits, trivial
 from scdash.fitting._course import describe_course, field_velocity
@@ -171,11 +172,10 @@ def _assemble(
     evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
     predict = models.predictor(kept, plan.config.steps)
     alone = no_network(problem, options)
-    others = _others(problem, options, models, matched, alone, polished=polished)
+    others, judged = _others(problem, options, models, matched, alone, polished=polished)
     # re-drawn cells are for learning: errors are those of the trajectories as observed
     series, everyone = problem.series.originals(), {field.name: predict} | others
     controls = control_table(series, everyone, ahead=options.cells)
-    judged = options.cells and options.controls
     verdict = judge(controls, data_figures(problem, evidence.scores)) if judged else None
     metrics = evidence.figures | _errors(controls)
     metrics["sparsity"] = float(zero_share(field, main)[0])
@@ -216,6 +216,7 @@ def _assemble(
             evidence.report,
             polished=polished,
             interrupted=trained.interrupted,
+            unjudged=bool(options.cells and options.controls) and not judged,
             verdict=verdict,
             course=course.lines(),
         ),
@@ -235,17 +236,24 @@ def _others(
     alone: NoNetwork,
     *,
     polished: bool | None,
-) -> dict[str, Predictor]:
-    """Return the predictors that the kept model is printed beside."""
+) -> tuple[dict[str, Predictor], bool]:
+    """Return the predictors that the kept model is printed beside, and whether they allow a verdict.
+
+    An interrupt from the keyboard costs the verdict, not the model that took so much longer.
+    """
     found: dict[str, Predictor] = {}
     if polished:
         found["matching alone"] = models.predictor(models.start)
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
     found |= trivial(problem, alone)
-    if options.cells and options.controls:
-        found |= forecasts(problem) | refits(problem, options, matched[0] if matched else None)
-    return found
+    if not (options.cells and options.controls):
+        return found, False
+    try:
+        return found | forecasts(problem) | refits(problem, options, matched[0] if matched else None), True
+    except KeyboardInterrupt:
+        logger.warning("    interrupted while the model was judged: it is kept, without a verdict")
+        return found, False
 
 
 def _history_levels(

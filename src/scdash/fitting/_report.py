@@ -20,6 +20,7 @@ def report_text(
     *,
     polished: bool | None,
     interrupted: bool = False,
+    unjudged: bool = False,
     verdict: Verdict | None = None,
     course: Sequence[str] = (),
 ) -> str:
@@ -37,6 +38,8 @@ def report_text(
         Whether training as an ODE was kept over the matched start; None if there was no matched start.
     interrupted
         Whether training was ended from the keyboard.
+    unjudged
+        Whether the comparison with controls was, so that there is no verdict.
     verdict
         What the controls say about the network (cells).
     course
@@ -51,6 +54,10 @@ def report_text(
     )
     if interrupted:
         lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
+    if unjudged:
+        lines.append(
+            "WARNING: interrupted while it was compared with its controls: there is no verdict on this network."
+        )
     if metrics.get("effects_listed", 1.0) < 0.999:
         lines.append(
             f"The network is too dense to be listed whole: the strongest regulators of every target are, which carry "

@@ -35,7 +35,7 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     NotFittedError
         If no fit is stored under `key`.
     """
-    edges: pd.DataFrame = require_fit(adata.uns, key)["edges"].copy()  # type: ignore[attr-defined]
+    edges: pd.DataFrame = require_fit(adata, key)["edges"].copy()  # type: ignore[attr-defined]
     if only_network:
         edges = edges[edges["weight"] != 0]
     for name in ("source", "target"):
@@ -64,7 +64,7 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no fit is stored under `key`.
     """
-    table: pd.DataFrame = require_fit(adata.uns, key)["history"].copy()  # type: ignore[attr-defined]
+    table: pd.DataFrame = require_fit(adata, key)["history"].copy()  # type: ignore[attr-defined]
     if "pruned" in table:
         table["pruned"] = table["pruned"].astype(bool)
     return table
@@ -96,7 +96,7 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no fit is stored under `key`.
     """
-    entry = require_fit(adata.uns, key)
+    entry = require_fit(adata, key)
     table: pd.DataFrame = entry["controls"].copy()  # type: ignore[attr-defined]
     table.attrs["summary"] = str(entry["report"])
     verdict: dict[str, Any] = {**(entry.get("verdict") or {})}  # type: ignore[dict-item]

@@ -54,8 +54,9 @@ def check_projection(states: Array, velocity: Array, embedding: Array) -> None:
         raise ValueError(
             f"states {states.shape}, velocity {velocity.shape} and embedding {embedding.shape} do not fit together."
         )
-    if not np.isfinite(velocity).all():
-        raise ValueError(f"velocity holds {int((~np.isfinite(velocity)).sum())} values that are not finite.")
+    for values, named in ((states, "expression"), (velocity, "velocity")):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{named} holds {int((~np.isfinite(values)).sum())} values that are not finite.")
     if len(states) < 3:
         raise ValueError(f"{len(states)} cells: at least three are needed to see a direction.")
 

@@ -103,7 +103,7 @@ def _arrows(
     adata: Any, key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the neighbours of every cell and its arrow."""
-    fit, slots = require_fit(adata.uns, key), DynamicsKeys(key)
+    fit, slots = require_fit(adata, key), DynamicsKeys(key)
     if slots.velocity not in adata.layers:
         layers = [str(name) for name in adata.layers if name is not None]
         raise KeyError(f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)}")
@@ -123,7 +123,7 @@ def _later(
     adata: Any, key: str, points: NDArray[np.float64], near: NDArray[np.int64]
 ) -> tuple[str, NDArray[np.float64] | None]:
     """Return the name of the fit's time and where it increases on the embedding, None where it is not in `obs`."""
-    params = require_fit(adata.uns, key)["params"]
+    params = require_fit(adata, key)["params"]
     name = str(params.get("time_key")) if isinstance(params, Mapping) else ""
     if name not in adata.obs or not pd.api.types.is_numeric_dtype(adata.obs[name]):
         return name, None

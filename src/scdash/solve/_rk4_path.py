@@ -43,6 +43,7 @@ class _Path(torch.autograd.Function):
         *_: Tensor,
     ) -> Tensor:
         ctx.evaluator, ctx.names, ctx.durations, ctx.steps, ctx.kept = evaluator, names, durations, steps, []
+        ctx.like = x0.detach()
         x, path = x0, [x0]
         for duration in durations:
             for lengths in _lengths(duration, steps):
@@ -55,7 +56,7 @@ class _Path(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         factors: list[Any] = []
-        place, of_x = len(ctx.kept), torch.zeros_like(gradient[-1])
+        place, of_x = len(ctx.kept), torch.zeros_like(ctx.like)  # in the memory order of states, which operations keep
         for number in range(len(ctx.durations) - 1, -1, -1):
             of_x = of_x + gradient[number + 1]
             for lengths in _lengths(ctx.durations[number], ctx.steps):

@@ -79,7 +79,7 @@ def stability_screen(
         raise unknown("resample", resample, ("cells", "regimes"))
     if n_repeats < 2:
         raise ValueError(f"n_repeats must be at least 2, found {n_repeats!r}.")
-    entry: Any = require_fit(adata.uns, key)
+    entry: Any = require_fit(adata, key)
     way = str(entry["params"]["fit"])
     if way not in ("equilibrium", "transport"):
         raise ValueError(f"uns[{key!r}] is the baseline {entry['params']['model']!r}; stability is for fit_perturbode.")
