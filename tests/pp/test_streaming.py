@@ -24,12 +24,13 @@ def screen() -> ad.AnnData:
     return adata
 
 
-@pytest.fixture(params=["backed", "dask", "dense"])
+@pytest.fixture(params=["backed", "backed dense", "dask", "dense"])
 def stored(request: pytest.FixtureRequest, screen: ad.AnnData, tmp_path: Path) -> ad.AnnData:
-    if request.param == "backed":
-        screen.write_h5ad(tmp_path / "cells.h5ad")
-        return ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
     adata = screen.copy()
+    if request.param.startswith("backed"):
+        adata.X = adata.X.toarray() if request.param == "backed dense" else adata.X
+        adata.write_h5ad(tmp_path / "cells.h5ad")
+        return ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
     if request.param == "dense":
         adata.X = adata.X.toarray()
         return adata
