@@ -1,6 +1,8 @@
 """Shared fixtures; tests marked `reference` or `gpu` skip with a reason where their data or device is absent."""
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def reference() -> Path:
     """Folder of reference data."""
     return REFERENCE
+
+
+COUNTED: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="session")
+def tally() -> Callable[..., None]:
+    """Count what a suite tried, as `tally("kills survived", 20)`: printed at the end, kept in docs/reliability.md."""
+
+    def add(what: str, number: int = 1) -> None:
+        COUNTED[what] += number
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not COUNTED:
+        return
+    terminalreporter.section("counts")
+    for what in sorted(COUNTED):
+        terminalreporter.line(f"{COUNTED[what]:6d}  {what}")

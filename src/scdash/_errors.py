@@ -29,6 +29,12 @@ def memory_hint(remedy: str) -> Iterator[None]:
         raise MemoryError(f"Out of memory: {str(error).splitlines()[0] if str(error) else 'host'} {remedy}") from error
 
 
+def check_data(data: object, argument: str = "adata") -> None:
+    """Raise unless `data` is an AnnData or MuData, by its slots: their import is slow and not needed here."""
+    if not (hasattr(data, "uns") and hasattr(data, "obs") and hasattr(data, "var_names")):
+        raise TypeError(f"{argument} must be an AnnData, found {type(data).__name__}.")
+
+
 def suggest(name: str, available: Iterable[str], *, shown: int = 8) -> str:
     """Return " Did you mean ...? Available: ..." for an unknown name, with near matches first."""
     options = [str(option) for option in available]

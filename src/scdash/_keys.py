@@ -1,8 +1,9 @@
 """Where results live in AnnData: the one place that knows the names of the slots."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from scdash._errors import NotFittedError
+from scdash._errors import NotFittedError, check_data
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ class DynamicsKeys:
         return f"{self.key}_genes"
 
 
-def require_fit(uns: object, key: str) -> dict[str, object]:
-    """Return `uns[key]`, or say what to run when no fit is stored there."""
-    entry = uns.get(key) if hasattr(uns, "get") else None
+def require_fit(adata: Any, key: str) -> dict[str, object]:
+    """Return `adata.uns[key]`, or say what to run when no fit is stored there."""
+    check_data(adata)
+    entry = adata.uns.get(key)
     if not isinstance(entry, dict) or "params" not in entry:
         raise NotFittedError(
             f"No model under adata.uns[{key!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."

@@ -59,11 +59,19 @@ _set_up()
 
 @contextmanager
 def step(start: str) -> Iterator[list[str]]:
-    """Log `start`, then "finished (0:00:03)" with whatever lines the body appended about what was added."""
+    """Log `start`, then "finished (0:00:03)" with whatever lines the body appended about what was added.
+
+    An interrupt from the keyboard that the body does not handle is told and passed on: results are written last, so there
+    are none.
+    """
     logger.info(start)
     began = time.perf_counter()
     added: list[str] = []
-    yield added
+    try:
+        yield added
+    except KeyboardInterrupt:
+        logger.warning("    interrupted before there was a result: nothing was written")
+        raise
     seconds = int(time.perf_counter() - began)
     text = "".join(f"\n    {line}" for line in added)
     logger.info("    finished (%d:%02d:%02d)%s", seconds // 3600, seconds // 60 % 60, seconds % 60, text)

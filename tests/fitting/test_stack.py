@@ -82,7 +82,7 @@ def pieces():
     return square, die
 
 
-def test_a_killed_worker_loses_its_piece_only(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_killed_worker_loses_its_piece_only(tmp_path, caplog: pytest.LogCaptureFixture, tally) -> None:
     with joblib.parallel_config("loky", n_jobs=2):
         found = spread_all(pieces()[0], [(k, str(tmp_path)) for k in range(6)], "squares", progress=False)
     assert found == [k**2 for k in range(6)]
@@ -90,11 +90,13 @@ def test_a_killed_worker_loses_its_piece_only(tmp_path, caplog: pytest.LogCaptur
     runs = {k: (tmp_path / str(k)).stat().st_size for k in range(6)}
     assert runs[3] == 2
     assert runs[0] == 1  # finished long before
+    tally("workers killed: the piece is run again, or given up by name")
 
 
-def test_a_piece_that_always_kills_is_given_up() -> None:
+def test_a_piece_that_always_kills_is_given_up(tally) -> None:
     with joblib.parallel_config("loky", n_jobs=2), pytest.raises(RuntimeError, match="terminated"):
         spread_all(pieces()[1], [(0,), (1,)], "deadly", progress=False)
+    tally("workers killed: the piece is run again, or given up by name")
 
 
 def test_errors_of_a_piece_are_raised() -> None:

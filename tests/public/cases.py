@@ -27,7 +27,9 @@ class Case:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def call(self, function: Callable[..., Any], data: Any, **more: Any) -> Any:
-        return function(data, *self.positional, **(self.arguments | more))
+        """Call it; positional arguments that are functions are made now."""
+        given = [argument() if callable(argument) else argument for argument in self.positional]
+        return function(data, *given, **(self.arguments | more))
 
 
 @cache
@@ -102,6 +104,53 @@ def _sbnn() -> Any:
     return mdata
 
 
+@cache
+def _drawn() -> Any:
+    adata = _fitted().copy()
+    adata.obsm["X_umap"] = np.random.default_rng(0).normal(size=(adata.n_obs, 2))
+    scdash.tl.perturbation_shift(adata, str(prior["source"].iloc[0]))
+    return adata
+
+
+@cache
+def _trained() -> Any:
+    adata = _course().copy()
+    scdash.tl.fit_dynamics(adata, sparsity="imp", start="random", max_epochs=4, **COURSE)
+    return adata
+
+
+@cache
+def _knocked_out() -> Any:
+    return scdash.tl.perturb(_fitted(), str(prior["source"].iloc[0]))
+
+
+@cache
+def _path() -> Any:
+    adata = _course().copy()
+    RETURNING["tl.sparsity_path"].call(scdash.tl.sparsity_path, adata)
+    return adata
+
+
+@cache
+def _predicted() -> Any:
+    return scdash.tl.predict_perturbations(_screen_fit(), ["G001"])
+
+
+@cache
+def _modules() -> Any:
+    adata = _screen_fit().copy()
+    scdash.tl.modules(adata, n_modules=3)
+    return adata
+
+
+@cache
+def _judged() -> Any:
+    mdata = _sbnn().copy()
+    for name in ("tl.cross_validate_sbnn", "tl.stability"):
+        RETURNING[name].call(public(name), mdata)
+    return mdata
+
+
 def fresh(make: Callable[[], Any]) -> Callable[[], Any]:
     """Return a maker of copies of what `make` makes once."""
     return lambda: make().copy()
@@ -109,6 +158,7 @@ def fresh(make: Callable[[], Any]) -> Callable[[], Any]:
 
 counts, cells, course, fitted = (fresh(make) for make in (_counts, _cells, _course, _fitted))
 screen, screen_fit, paired, raw_pairs, sbnn = (fresh(m) for m in (_screen, _screen_fit, _paired, _raw_pairs, _sbnn))
+drawn, modules, judged = fresh(_drawn), fresh(_modules), fresh(_judged)
 prior = _course().uns["prior"]
 
 WRITING: dict[str, Case] = {
@@ -139,9 +189,9 @@ RETURNING: dict[str, Case] = {
     "tl.cross_validate": Case(
         course,
         arguments={name: COURSE[name] for name in ("time_key", "trajectory_key", "split_key", "progress")}
-        | {"prior": prior, "n_folds": 2, "grid": [0.1, 0.9], "max_epochs": 6, "start": "random"},
+        | {"prior": prior, "n_folds": 2, "grid": [0.1, 0.9], "max_epochs": 5, "start": "random"},
     ),
-    "tl.sparsity_path": Case(course, arguments=COURSE | {"sparsity": "l0", "lambdas": [1e-3, 1e-2], "max_epochs": 4}),
+    "tl.sparsity_path": Case(course, arguments=COURSE | {"sparsity": "l0", "lambdas": [1e-3, 1e-2], "max_epochs": 1}),
     "tl.cross_validate_sbnn": Case(paired, arguments=SHORT | {"n_features": 4, "folds": 2}),
     "tl.stability": Case(paired, arguments=SHORT | {"n_features": 4, "n_repeats": 2}),
     "tl.predict": Case(fitted),
@@ -161,6 +211,52 @@ RETURNING: dict[str, Case] = {
 # Read what `cross_validate_sbnn` and `stability` keep: their tables are those of the round trips of these two.
 KEEPING = {"tl.sparsity_path", "tl.cross_validate_sbnn", "tl.stability"}
 AFTER = {"get.feature_scores": "tl.cross_validate_sbnn", "get.gene_selection": "tl.stability"}
+
+KEPT = {name: Case(judged) for name in AFTER}
+
+# Functions that draw; `DRAWN_FROM_TABLES` take no AnnData.
+DRAWING: dict[str, Case] = {
+    "pl.history": Case(fresh(_trained)),
+    "pl.embedding": Case(drawn, ("trajectory",)),
+    "pl.velocity": Case(drawn, (), {"kind": "grid"}),
+    "pl.effects": Case(drawn),
+    "pl.coregulation": Case(drawn),
+    "pl.masks": Case(drawn),
+    "pl.trends": Case(drawn, ([str(prior["target"].iloc[0])],)),
+    "pl.network": Case(drawn),
+    "pl.influence": Case(drawn),
+    "pl.pathways": Case(drawn),
+    "pl.perturbation_scores": Case(drawn),
+    "pl.perturbation_shift": Case(drawn),
+    "pl.knockout_trends": Case(fresh(_knocked_out)),
+    "pl.networks": Case(drawn, (["dynamics"],)),
+    "pl.perturbation": Case(screen_fit, (_predicted,)),
+    "pl.modules": Case(modules),
+    "pl.sbnn": Case(sbnn, (), {"genes": 2, "features": 2}),
+    "pl.training": Case(sbnn),
+    "pl.feature_scores": Case(judged),
+    "pl.gene_selection": Case(judged),
+    "pl.sparsity_path": Case(fresh(_path)),
+}
+DRAWN_FROM_TABLES = {"pl.benchmark", "pl.lambdas"}
+ON_ARRAYS = {"pl.project_velocity"}  # the projection behind pl.velocity, for those who draw it themselves
+
+# Figures of a network that can be read from AnnData.
+MEASURING: dict[str, Case] = {
+    "metrics.sparsity": Case(fitted),
+    "metrics.density": Case(fitted),
+    "metrics.out_degree": Case(fitted),
+    "metrics.degree_matched_non_edges": Case(fitted),
+    "metrics.auprc": Case(fitted, (prior,)),
+    "metrics.balanced_accuracy": Case(fitted, (prior,)),
+    "metrics.confusion": Case(fitted, (prior,)),
+    "metrics.f1": Case(fitted, (prior,)),
+    "metrics.grn_report": Case(fitted, (prior,)),
+    "metrics.hypergeometric_p": Case(fitted, (prior,)),
+    "metrics.recall_at_density": Case(fitted, (prior, 0.1)),
+    "metrics.top_k_precision": Case(fitted, (prior, 5)),
+    "metrics.evidence_auc": Case(fitted, (prior,)),
+}
 
 
 def public(name: str) -> Callable[..., Any]:

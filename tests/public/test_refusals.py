@@ -122,12 +122,13 @@ WRONG = [
 @pytest.mark.parametrize(
     ("name", "data", "arguments", "error", "match"), WRONG, ids=[f"{row[0]}-{i}" for i, row in enumerate(WRONG)]
 )
-def test_wrong_arguments_are_named_and_nothing_is_changed(name, data, arguments, error, match):
+def test_wrong_arguments_are_named_and_nothing_is_changed(name, data, arguments, error, match, tally):
     given, before = data(), data()
     with pytest.raises(error, match=match) as raised:
         public(name)(given, **arguments)
     assert len(str(raised.value)) > 25
     assert difference(given, before) is None
+    tally("wrong arguments: named, data unchanged")
 
 
 NETWORK = pd.DataFrame({"source": ["A", "B"], "target": ["B", "C"], "weight": [1.0, -1.0]})
@@ -143,9 +144,10 @@ KINETICS = pd.DataFrame({"decay": [1.0]}, index=["A"])
         ({"network": NETWORK, "kinetics": KINETICS}, "kinetics: columns .* are needed"),
     ],
 )
-def test_wrong_networks_are_refused_by_the_simulation(arguments, match):
+def test_wrong_networks_are_refused_by_the_simulation(arguments, match, tally):
     with pytest.raises(ValueError, match=match):
         scdash.simulate.sergio(**arguments)
+    tally("wrong arguments: named, data unchanged")
 
 
 def test_verbosity_is_one_of_four():

@@ -7,7 +7,7 @@ import pytest
 
 import scdash
 
-from .cases import AFTER, RETURNING, WRITING, public
+from .cases import AFTER, DRAWING, DRAWN_FROM_TABLES, ON_ARRAYS, RETURNING, WRITING, public
 
 MODULES = ("pp", "tl", "pl", "get", "datasets", "metrics", "simulate")
 NAMES = [
@@ -17,8 +17,7 @@ NAMES = [
     if inspect.isfunction(getattr(getattr(scdash, module), name))
 ]
 ON_DATA = [name for name in NAMES if name.split(".")[0] in ("pp", "tl", "pl", "get")]
-ON_ARRAYS = {"pl.project_velocity"}  # the projection behind pl.velocity, for those who draw it themselves
-ON_TABLES = {"pl.benchmark", "pl.lambdas", "pl.sparsity_path", "pl.knockout_trends"}
+ON_TABLES = DRAWN_FROM_TABLES | {"pl.sparsity_path", "pl.knockout_trends"}
 
 
 def parameters(name):
@@ -36,9 +35,9 @@ def test_every_function_is_listed_once_in_the_reference():
 
 
 def test_every_function_on_data_has_a_case():
-    told = {*WRITING, *RETURNING, *AFTER}
+    told = {*WRITING, *RETURNING, *AFTER, *DRAWING, *DRAWN_FROM_TABLES, *ON_ARRAYS}
     assert told <= set(NAMES)
-    assert {name for name in ON_DATA if not name.startswith("pl.")} - told == set()
+    assert set(ON_DATA) - told == set()
 
 
 @pytest.mark.parametrize("name", sorted(set(ON_DATA) - ON_ARRAYS))

@@ -1,6 +1,7 @@
 """The forms in which AnnData comes: containers, dtypes, names, columns, sizes; some are fine, some are not."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ import scipy.sparse as sp
 from hypothesis import strategies as st
 
 CONTAINERS = ("dense", "csr", "csc", "coo-like csr", "fortran", "read-only", "dask", "view", "backed")
-DTYPES = ("as is", "float32", "float64", "int32", "int64", "bool")
-OBS_NAMES = ("as is", "unicode", "duplicate", "numbers", "nullable")
-VAR_NAMES = ("as is", "unicode", "duplicate", "numbers")
+DTYPES = ("as is", "float32", "float64", "float16", "int32", "int64", "uint8", "bool")
+OBS_NAMES = ("as is", "unicode", "duplicate", "numbers", "integers", "nullable", "categorical", "str")
+VAR_NAMES = OBS_NAMES
 COLUMNS = ("as is", "unused category", "nullable", "string", "all missing", "object")
-VALUES = ("as is", "nan", "inf", "negative", "constant", "huge")
+VALUES = ("as is", "nan", "inf", "negative", "constant", "zero", "huge")
+PLACES = ("X", "layer")  # where the values are; elsewhere there are zeros then
+SIZES = (None, 0, 1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -28,28 +31,42 @@ class Variant:
     values: str = "as is"
     n_obs: int | None = None
     n_vars: int | None = None
+    place: str = "X"
 
     @property
     def harmless(self) -> bool:
         """Whether the same values are there under the same gene names: results must be the same, too."""
-        kept = ("as is", "float32", "float64")
         same = self.var_names == "as is" and self.values == "as is" and self.n_obs is None and self.n_vars is None
         return (
             same
-            and self.dtype in kept
+            and self.dtype in ("as is", "float32", "float64")
             and self.columns in ("as is", "unused category")
-            and self.obs_names != "duplicate"
+            and self.obs_names not in ("duplicate", "integers")
         )
 
+    @property
+    def told_apart(self) -> bool:
+        """Whether it is seen in `obs` and so in what is written there, though results are the same."""
+        return self.obs_names != "as is" or self.columns != "as is"
 
-def variants() -> st.SearchStrategy[Variant]:
+
+AXES: dict[str, tuple[Any, ...]] = {
+    "container": CONTAINERS, "dtype": DTYPES, "obs_names": OBS_NAMES, "var_names": VAR_NAMES, "columns": COLUMNS,
+    "values": VALUES, "n_obs": SIZES, "n_vars": SIZES, "place": PLACES,
+}  # fmt: skip
+
+
+def alone(*, layer: bool) -> list[Variant]:
+    """Return every oddity by itself; `layer`: also values that are in a layer."""
+    axes = {name: options for name, options in AXES.items() if layer or name != "place"}
+    return list(chain.from_iterable([Variant(**{name: option}) for option in axes[name][1:]] for name in axes))
+
+
+def variants(*, layer: bool) -> st.SearchStrategy[Variant]:
     """Mostly one or two oddities at once, so that each of them is what a function meets."""
     usual = lambda options: st.one_of(st.just(options[0]), st.just(options[0]), st.sampled_from(options))
-    small = st.one_of(st.none(), st.none(), st.sampled_from([0, 1, 2, 3]))
-    return st.builds(
-        Variant, st.sampled_from(CONTAINERS), usual(DTYPES), usual(OBS_NAMES), usual(VAR_NAMES), usual(COLUMNS),
-        usual(VALUES), small, small,
-    )  # fmt: skip
+    axes = {name: usual(options) for name, options in AXES.items() if layer or name != "place"}
+    return st.builds(Variant, **(axes | {"container": st.sampled_from(CONTAINERS)}))
 
 
 def apply(variant: Variant, adata: Any, folder: Any) -> Any:
@@ -59,7 +76,9 @@ def apply(variant: Variant, adata: Any, folder: Any) -> Any:
     adata = adata[rows, columns].copy()
     X = np.array(adata.X.toarray() if sp.issparse(adata.X) else adata.X)
     X = _dtype(_values(X, variant.values), variant.dtype)
-    adata.X = X
+    adata.X = np.zeros_like(X) if variant.place == "layer" else X
+    if variant.place == "layer":
+        adata.layers["given"] = X
     for names, kind in (("obs_names", variant.obs_names), ("var_names", variant.var_names)):
         setattr(adata, names, _names(getattr(adata, names), kind))
     for column in list(adata.obs):
@@ -75,13 +94,15 @@ def _values(X: Any, kind: str) -> Any:
         X = -X - 1.0
     elif kind == "constant":
         X = np.ones_like(X)
+    elif kind == "zero":
+        X = np.zeros_like(X)
     elif kind == "huge":
         X = X.astype(np.float64) * 1e30
     return X
 
 
 def _dtype(X: Any, kind: str) -> Any:
-    if kind == "as is" or (kind in ("int32", "int64", "bool") and not np.isfinite(X).all()):
+    if kind == "as is" or (not kind.startswith("float") and not np.isfinite(X).all()):
         return X
     with np.errstate(all="ignore"):
         return X.astype(kind)
@@ -94,8 +115,14 @@ def _names(names: pd.Index, kind: str) -> pd.Index:
         return pd.Index([names[0], *names[:-1]])
     if kind == "numbers":
         return pd.Index([str(i) for i in range(len(names))])
+    if kind == "integers":
+        return pd.Index(range(len(names)))
     if kind == "nullable":
         return pd.Index(names.astype("string"))
+    if kind == "categorical":
+        return pd.CategoricalIndex(names)
+    if kind == "str":  # pandas 3; in pandas 2 the same as object
+        return pd.Index(names.astype("str"))
     return names
 
 

@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -21,67 +22,11 @@ HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split",
 LONG = {"start": "random", "sparsity": "imp", "max_epochs": 30}
 
 
-@pytest.fixture(scope="module")
-def _course():
-    return scdash.simulate.grn_dynamics(n_genes=16, n_trajectories=16, n_test=3, noise=0.02, rng=3)
-
-
-@pytest.fixture
-def course(_course):
-    return _course.copy()
-
-
-@pytest.fixture
-def interrupt_at(monkeypatch):
-    """Press Ctrl-C in the middle of an epoch."""
-    import scdash.training._loop as loop
-
-    step = loop._train_batch
-
-    def press(epoch):
-        def batch(problem, state, *arguments):
-            if state.epoch == epoch and state.step % 2:
-                raise KeyboardInterrupt
-            return step(problem, state, *arguments)
-
-        monkeypatch.setattr(loop, "_train_batch", batch)
-
-    return press
-
-
-def test_an_interrupted_fit_is_kept_and_usable(course, interrupt_at, tmp_path):
-    interrupt_at(20)
-    scdash.tl.fit_dynamics(course, **HOW, **LONG)
-    assert "interrupted after epoch 20" in scdash.get.report(course).attrs["summary"]
-    assert len(scdash.get.history(course)) == 20
-    assert scdash.tl.perturb(course, course.var_names[0]).n_obs > 0
-    course.write_h5ad(tmp_path / "fit.h5ad")
-
-
-def test_a_fit_interrupted_before_its_sparsity_keeps_the_denser_model(course, interrupt_at, caplog):
-    interrupt_at(3)  # nothing is pruned before epoch 4, and no earlier model would have been returned
-    with caplog.at_level("WARNING", logger="scdash"):
-        scdash.tl.fit_dynamics(course, **HOW, **LONG)
-    assert "denser models are kept" in caplog.text
-    weights = scdash.get.model(course).state_dict().values()
-    assert all(bool(torch.isfinite(value).all()) for value in weights)
-    history = scdash.get.history(course)
-    assert scdash.metrics.sparsity(course) == pytest.approx(history["sparsity"].iloc[-1], abs=0.02)
-
-
-def test_an_interrupt_before_the_first_epoch_leaves_nothing(course, interrupt_at):
-    interrupt_at(0)
-    before = set(course.uns), set(course.layers), set(course.varp)
-    with pytest.raises(KeyboardInterrupt):
-        scdash.tl.fit_dynamics(course, **HOW, **LONG)
-    assert (set(course.uns), set(course.layers), set(course.varp)) == before
-
-
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError(),
               RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1e15 bytes")],
 )  # fmt: skip
-def test_out_of_memory_names_what_to_lower(course, monkeypatch, error):
+def test_out_of_memory_names_what_to_lower(course, monkeypatch, error, tally):
     import scdash.training._loop as loop
 
     def fail(*arguments):
@@ -91,6 +36,7 @@ def test_out_of_memory_names_what_to_lower(course, monkeypatch, error):
     with pytest.raises(MemoryError, match=r"Out of memory.*batch_size.*n_models.*mask_var"):
         scdash.tl.fit_dynamics(course, **HOW, **LONG)
     assert "dynamics" not in course.uns
+    tally("out of memory: the message names what to lower")
 
 
 def test_other_errors_pass_through_the_memory_hint():
@@ -112,7 +58,7 @@ def full_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_costs_the_checkpoint_not_the_fit(course, tmp_path, caplog):
+def test_a_full_disk_costs_the_checkpoint_not_the_fit(course, tmp_path, caplog, tally):
     path = tmp_path / "run.npz"
     settings = {"checkpoint_every": 2}
     with caplog.at_level("WARNING", logger="scdash"), full_disk():
@@ -120,19 +66,36 @@ def test_a_full_disk_costs_the_checkpoint_not_the_fit(course, tmp_path, caplog):
     assert caplog.text.count("could not be written") == 1  # said once, not at every epoch
     assert list(tmp_path.iterdir()) == []  # nothing half-written
     assert "dynamics" in course.uns
+    tally("full disks: nothing lost that was there")
 
 
-def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path):
+def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path, tally):
     path = tmp_path / "run.npz"
     write_arrays(path, {"a": np.arange(3)})
     with pytest.raises(OSError, match="File too large"), full_disk():
         write_arrays(path, {"a": np.zeros(10_000)})
     assert read_arrays(path)["a"].tolist() == [0, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == ["run.npz"]
+    tally("full disks: nothing lost that was there")
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_full_disk_costs_the_file_not_the_figure(fitted, tmp_path, kind, tally):
+    """Figures are saved by matplotlib: its error is the system's, and the figure can be saved elsewhere afterwards."""
+    before, edges = set(fitted.uns), scdash.get.grn(fitted)
+    figure = scdash.pl.network(fitted, return_fig=True, show=False)
+    path = tmp_path / f"figure.{kind}"
+    with pytest.raises(OSError, match="File too large"), full_disk():
+        figure.savefig(path)
+    figure.savefig(tmp_path / f"elsewhere.{kind}")
+    assert (tmp_path / f"elsewhere.{kind}").stat().st_size > 4096
+    assert set(fitted.uns) == before and scdash.get.grn(fitted).equals(edges)
+    plt.close(figure)
+    tally("full disks: nothing lost that was there")
 
 
 @pytest.mark.parametrize("where", ["below a file", "read-only", "a folder"])
-def test_a_checkpoint_that_can_not_be_written_is_an_error_at_once(course, tmp_path, where):
+def test_a_checkpoint_that_can_not_be_written_is_an_error_at_once(course, tmp_path, where, tally):
     if where == "below a file":
         (tmp_path / "file").write_text("")
         path = tmp_path / "file" / "run.npz"
@@ -146,6 +109,7 @@ def test_a_checkpoint_that_can_not_be_written_is_an_error_at_once(course, tmp_pa
     with pytest.raises(OSError, match=r"checkpoint='.*Give a path|checkpoint='.*name a file"):
         scdash.tl.fit_dynamics(course, **HOW, **LONG, checkpoint=path)
     assert "dynamics" not in course.uns
+    tally("checkpoint paths that can not be written: refused before the first epoch")
 
 
 def damage(data, kind, rng):
@@ -157,7 +121,7 @@ def damage(data, kind, rng):
     return bytes(flipped)
 
 
-def test_damaged_checkpoints_are_named_or_harmless(tmp_path):
+def test_damaged_checkpoints_are_named_or_harmless(tmp_path, tally):
     """300 truncated or altered files: the error names the file, or what is read is what was written."""
     path, rng = tmp_path / "run.npz", np.random.default_rng(0)
     arrays = {"a": rng.random(40), "b": np.arange(10), "fingerprint": np.array("abc")}
@@ -173,13 +137,14 @@ def test_damaged_checkpoints_are_named_or_harmless(tmp_path):
             refused += 1
         else:
             assert all(np.array_equal(found[name], arrays[name]) for name in set(found) & set(arrays))
-    print(f"\ndamaged checkpoints: {refused} of 300 refused, none misread")
+    tally("damaged checkpoints: refused by name", refused)
+    tally("damaged checkpoints: read, and rightly", 300 - refused)
     assert refused > 200
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04", b"\x80\x04\x95", b"\x93NUMPY"])
 @pytest.mark.parametrize("reader", ["training", "influence"])
-def test_foreign_checkpoints_are_refused(course, tmp_path, content, reader):
+def test_foreign_checkpoints_are_refused(course, tmp_path, content, reader, tally):
     path = tmp_path / "run.npz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"run\.npz.*no readable scdash checkpoint"):
@@ -188,16 +153,11 @@ def test_foreign_checkpoints_are_refused(course, tmp_path, content, reader):
         else:
             scdash.tl.fit_dynamics(course, **HOW, **LONG, checkpoint=path)
     assert path.read_bytes() == content
+    tally("foreign files as a checkpoint: refused, left as they were")
 
 
-@pytest.fixture(scope="module")
-def fitted(_course):
-    return scdash.tl.fit_dynamics(_course, prior=_course.uns["prior"], max_epochs=0, copy=True, **HOW)
-
-
-def test_an_incomplete_fit_in_a_file_is_named(fitted):
+def test_an_incomplete_fit_in_a_file_is_named(fitted, tally):
     """Every part removed in turn, and each array cut: an error that names the slot, never a traceback from inside."""
-    tried = 0
     for part in ("genes", "weights", "params", "minimum", "range"):
         for way in ("removed", "text", "cut"):
             adata = fitted.copy()
@@ -210,13 +170,12 @@ def test_an_incomplete_fit_in_a_file_is_named(fitted):
                 entry[part] = dict(list(entry[part].items())[:1])
             else:
                 entry[part] = entry[part][:3]
-            tried += 1
             with pytest.raises((KeyError, ValueError, TypeError), match=r"uns\['dynamics'\]|No model"):
                 scdash.get.model(adata)
-    print(f"\ndamaged fits: {tried} of {tried} named")
+            tally("stored fits with parts missing or damaged: named")
 
 
-def test_a_truncated_h5ad_does_not_open_as_a_fit(fitted, tmp_path):
+def test_a_truncated_h5ad_does_not_open_as_a_fit(fitted, tmp_path, tally):
     import anndata
 
     fitted.write_h5ad(tmp_path / "fit.h5ad")
@@ -225,11 +184,12 @@ def test_a_truncated_h5ad_does_not_open_as_a_fit(fitted, tmp_path):
         (tmp_path / "cut.h5ad").write_bytes(data[: int(share * len(data))])
         with pytest.raises((OSError, KeyError, RuntimeError)):  # of h5py: nothing of ours reads such a file
             anndata.read_h5ad(tmp_path / "cut.h5ad")
+        tally("truncated h5ad: refused by anndata")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="asks Linux for the CPU time of a process")
-def test_kills_and_races(tmp_path):
+def test_kills_and_races(tmp_path, tally):
     """SIGKILL at 20 random moments, then resume to the same bits; two processes with one checkpoint path."""
     driver = Path(__file__).parent / "kill_driver.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(scdash.__file__).parents[1])}
@@ -238,7 +198,16 @@ def test_kills_and_races(tmp_path):
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     told = json.loads(ran.stdout.splitlines()[-1])
-    print("\n", told)
+    names = {
+        "kills": "kills survived", "checkpoints read": "kills: checkpoints readable afterwards",
+        "of them written by the fit killed": "kills: checkpoints written by the very fit that was killed",
+        "done before the kill": "kills: fits that were done before the kill",
+        "equal to a run never killed": "kills: last fits equal, bit for bit, to one never killed",
+        "partial files left by kills": "kills: partial files left", "races": "fits racing for one checkpoint",
+        "right": "races: ended as they would alone", "refused": "races: refused by name",
+    }  # fmt: skip
+    for name, what in names.items():
+        tally(what, told[name])
     assert told["kills"] == 20 and told["of them written by the fit killed"] >= 10
     assert told["equal to a run never killed"] == 1
     assert told["right"] + told["refused"] == told["races"] and told["right"] >= 3

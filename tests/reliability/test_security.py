@@ -60,7 +60,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("place", ["fingerprint", "params|v", "alone"])
-def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path, place):
+def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path, place, tally):
     marker, path = tmp_path / "ran", tmp_path / "run.npz"
     bomb = np.array([Bomb(marker)], dtype=object)
     if place == "alone":
@@ -77,15 +77,17 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path, place):
             trajectory_key="trajectory", progress=False,
         )  # fmt: skip
     assert not marker.exists()
+    tally("malicious files and names: refused, nothing ran")
 
 
 @pytest.mark.parametrize("field", ["__import__('os').system('true')", "os.system", "../../etc/passwd", ""])
-def test_names_from_a_file_are_looked_up_not_run(field):
+def test_names_from_a_file_are_looked_up_not_run(field, tally):
     course = scdash.simulate.grn_dynamics(n_genes=10, n_trajectories=8, n_test=2, rng=0)
     scdash.tl.fit_dynamics(course, max_epochs=0, time_key="time", trajectory_key="trajectory", progress=False)
     course.uns["dynamics"]["params"]["field"] = field
     with pytest.raises(ValueError, match=r"uns\['dynamics'\]"):
         scdash.get.model(course)
+    tally("malicious files and names: refused, nothing ran")
 
 
 TABLES = {
@@ -103,7 +105,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_hostile_tables_are_errors_or_tables_of_text(tmp_path, kind):
+def test_hostile_tables_are_errors_or_tables_of_text(tmp_path, kind, tally):
     path = tmp_path / "prior.csv"
     path.write_bytes(TABLES[kind])
     try:
@@ -113,6 +115,7 @@ def test_hostile_tables_are_errors_or_tables_of_text(tmp_path, kind):
     else:
         assert {"source", "target"} <= set(table.columns)
         assert all(isinstance(name, str) for name in [*table["source"], *table["target"]])
+    tally("hostile tables and gene sets: an error or text")
 
 
 GMTS = {
@@ -127,7 +130,7 @@ GMTS = {
 
 
 @pytest.mark.parametrize("kind", GMTS)
-def test_hostile_gene_sets_are_errors_or_sets_of_text(tmp_path, kind):
+def test_hostile_gene_sets_are_errors_or_sets_of_text(tmp_path, kind, tally):
     from scdash.networks._gene_sets import read_gmt
 
     path = tmp_path / ("sets.gmt.gz" if kind == "not gzip" else "sets.gmt")
@@ -138,6 +141,7 @@ def test_hostile_gene_sets_are_errors_or_sets_of_text(tmp_path, kind):
         assert len(str(error)) > 10
     else:
         assert all(isinstance(gene, str) for genes in sets.values() for gene in genes)
+    tally("hostile tables and gene sets: an error or text")
 
 
 OFFLINE = """
@@ -161,10 +165,15 @@ scdash.tl.fit_perturbode(screen)
 pairs = scdash.simulate.paired(n_cells=60, n_genes=12, n_features=3, n_informative=3)
 scdash.pp.normalize_paired(pairs)
 scdash.tl.srrr(pairs, n_features=3)
+epochs = dict.fromkeys(("pretrain", "frozen", "unfrozen", "tuning", "autoencoder"), 1)
+epochs = {f"{name}_epochs": count for name, count in epochs.items()}
+scdash.tl.sbnn(pairs, n_features=3, hidden=(4, 4), n_clusters=3, progress=False, **epochs)
+scdash.tl.fit_perturbode(screen, fit="transport", training={"steps": 2}, key_added="transport")
 print("offline")
 """
 
 
-def test_no_network_at_import_or_in_any_fit():
+def test_no_network_at_import_or_in_any_fit(tally):
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", OFFLINE], capture_output=True, text=True)
     assert ran.stdout.strip().endswith("offline"), ran.stderr[-1500:]
+    tally("import and fits with sockets blocked")

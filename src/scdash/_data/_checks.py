@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._errors import suggest
+from scdash._errors import check_data, suggest
 
 
 def check_adata(adata: Any, *, min_cells: int = 2) -> None:
     """Raise unless `adata` is an AnnData with at least `min_cells` observations and one gene, and unique gene names."""
-    if not (hasattr(adata, "obs") and hasattr(adata, "var_names")):
-        raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
+    check_data(adata)
+    if hasattr(adata, "mod"):
+        raise TypeError(
+            f"adata must be an AnnData, found {type(adata).__name__}. Pass one of its modalities, e.g. mdata.mod['rna']."
+        )
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise ValueError(f"adata is empty ({adata.n_obs} observations x {adata.n_vars} genes).")
     if adata.n_obs < min_cells:
@@ -25,14 +28,17 @@ def check_unique(names: pd.Index, argument: str) -> None:
     if not names.is_unique:
         twice = names[names.duplicated()].unique()
         shown = ", ".join(map(repr, twice[:5]))
+        remedy = f"Run {argument}_make_unique()" if argument.endswith("_names") else "Name each once"
+        remedy += ", or sum the rows of one gene." if "var_names" in argument else "."
         raise ValueError(
             f"{argument} holds {len(twice)} name(s) more than once ({shown}{', ...' if len(twice) > 5 else ''}). "
-            "Run adata.var_names_make_unique(), or sum the rows of one gene."
+            f"{remedy}"
         )
 
 
 def obs_column(adata: Any, key: str, argument: str) -> pd.Series:
     """Return `adata.obs[key]`, or say which columns come near."""
+    check_data(adata)
     if key not in adata.obs:
         raise KeyError(f"{argument}={key!r} is not a column of adata.obs.{suggest(key, adata.obs.columns)}")
     return adata.obs[key]

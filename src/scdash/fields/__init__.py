@@ -2,6 +2,7 @@
 
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
 from scdash.fields._compact import Compact
+from scdash.fields._evaluator import Evaluator
 from scdash.fields._mlp import Mlp
 from scdash.fields._perturbode import PerturbODE
 from scdash.fields._phoenix import Phoenix
@@ -11,6 +12,7 @@ from scdash.fields._sonode import Sonode
 __all__ = [
     "FIELDS",
     "Compact",
+    "Evaluator",
     "Layer",
     "Mlp",
     "Params",

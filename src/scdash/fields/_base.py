@@ -17,6 +17,7 @@ from scdash._registry import Registry
 
 if TYPE_CHECKING:
     from scdash.fields._compact import Compact
+    from scdash.fields._evaluator import Evaluator
 
 Params: TypeAlias = dict[str, Tensor]
 Velocity: TypeAlias = Callable[[Tensor], Tensor]
@@ -81,9 +82,9 @@ class VectorField(ABC):
         x and the result are (models, batch, state), in arbitrary units (per unit of time).
         """
 
-    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
-        """Return the same as `bind` for first derivatives alone; fields may have a faster way to these."""
-        return self.bind(params)
+    def evaluator(self, params: Mapping[str, Tensor]) -> "Evaluator[Any] | None":
+        """Return the velocity with its derivative written out, which training prefers to `bind`; None where it is not."""
+        return None
 
     @abstractmethod
     def paths(self) -> tuple[RegulatoryPath, ...]:

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scdash.fields._base import Params, RegulatoryPath, VectorField, Velocity
+from scdash.fields._columns import Columns, OneByOne
 from scdash.fields._compact import Compact, batch_last, entries
+from scdash.fields._evaluator import Record, at_once
 from scdash.fields._kernels import kernels
-from scdash.fields._support import Product, Support
+from scdash.fields._support import Support
 
 BRANCHES = ("sums", "prods")
 
@@ -62,17 +63,6 @@ class Layout:
         return cls(genes.astype(np.int32), (encoders[0], encoders[1]), decoder, lengths, torch.from_numpy(order))
 
 
-@dataclass(frozen=True, eq=False)
-class Bound:
-    """A layout with the products of one set of weights: forward and back, W_S, W_P and U."""
-
-    layout: Layout
-    encode: tuple[Product, Product]  # units x genes
-    encode_back: tuple[Product, Product]  # genes x units
-    decode: Product  # genes x units
-    decode_back: Product
-
-
 @final
 @dataclass(frozen=True)
 class CompactModules(VectorField):
@@ -100,69 +90,76 @@ class CompactModules(VectorField):
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return x -> dx/dt, (models, batch, genes)."""
-        models = [self._bind(model, params) for model in range(len(self.layouts))]
+        return at_once(self.evaluator(params), params)
 
-        def velocity(x: Tensor) -> Tensor:
-            found = [
-                _Modules.apply(state.mT.contiguous(), *weights, bound).mT  # type: ignore[no-untyped-call]
-                for state, (weights, bound) in zip(x, models, strict=True)
-            ]
-            return found[0][None] if len(found) == 1 else torch.stack(found)
-
-        return velocity
-
-    def _bind(self, model: int, params: Mapping[str, Tensor]) -> tuple[list[Tensor], Bound]:
-        layout = self.layouts[model]
-        encoders = [
-            params[f"W_{branch}"][model][part.used] for branch, part in zip(BRANCHES, layout.encoders, strict=True)
-        ]
-        gathered = [params[f"U_{b}"][model, :k] for b, k in zip(BRANCHES, layout.lengths, strict=True)]
-        decoder = torch.cat(gathered)[layout.order]
-        offsets = torch.cat([params["b_sums"][model], params["b_prods"][model]])
-        back, encode = zip(*(e.support.bind(w) for e, w in zip(layout.encoders, encoders, strict=True)), strict=True)
-        decode, decode_back = layout.decoder.bind(decoder)
-        bound = Bound(layout, (encode[0], encode[1]), (back[0], back[1]), decode, decode_back)
-        return [*encoders, offsets, decoder, params["v"][model].relu()[:, None]], bound
+    def evaluator(self, params: Mapping[str, Tensor]) -> OneByOne:
+        """Return the same with its derivative written out."""
+        parts = enumerate(self.layouts)
+        return OneByOne([_Modules(layout, {name: p[k].detach() for name, p in params.items()}) for k, layout in parts])
 
 
-class _Modules(torch.autograd.Function):
+class _Modules(Columns):
     """dx/dt = rate * (U [W_S phi_S + b_S, exp(W_P phi_P + b_P)] - x), states and units as (rows, batch)."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, w_sums: Tensor, w_prods: Tensor, offsets: Tensor, u: Tensor, rate: Tensor, bound: Bound
-    ) -> Tensor:
-        layout, units, x = bound.layout, len(offsets) // 2, x.detach()
-        phi = x.new_empty(len(layout.genes), x.shape[1])
-        kernels().hill(x.numpy(), layout.genes, phi.numpy())
-        log = phi.log1p()
-        sums = bound.encode[0](phi) + offsets[:units, None]
-        prods = (bound.encode[1](log) + offsets[units:, None]).exp_()
-        hidden = torch.cat([sums, prods])
-        net = bound.decode(hidden).sub_(x)
-        ctx.save_for_backward(phi, log, hidden, net, rate)
-        ctx.bound = bound
-        return net * rate
+    def __init__(self, layout: Layout, params: Params) -> None:
+        self.layout, self.units = layout, len(params["b_sums"])
+        self.padded = {name: len(params[name]) for name in ("W_sums", "W_prods", "U_sums", "U_prods")}
+        used = [_taken(params[f"W_{branch}"], e.used) for branch, e in zip(BRANCHES, layout.encoders, strict=True)]
+        pairs = [part.support.bind(values) for part, values in zip(layout.encoders, used, strict=True)]
+        self.encode_back, self.encode = zip(*pairs, strict=True)  # genes x units, units x genes
+        effects = torch.cat([params[f"U_{b}"][:k] for b, k in zip(BRANCHES, layout.lengths, strict=True)])
+        self.decode, self.decode_back = layout.decoder.bind(effects.index_select(0, layout.order))
+        self.b_sums, self.b_prods = params["b_sums"][:, None], params["b_prods"][:, None]
+        self.rate, self.alive = params["v"].relu()[:, None], params["v"] > 0
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        phi, log, hidden, net, rate = ctx.saved_tensors
-        bound: Bound = ctx.bound
-        layout, units = bound.layout, len(hidden) // 2
-        gradient = gradient.contiguous()
-        scaled = gradient * rate
-        of_rate = (gradient * net).sum(1, keepdim=True)
-        of_u = layout.decoder.forward.sampled(scaled, hidden)
-        of_hidden = bound.decode_back(scaled)
-        of_hidden[units:] *= hidden[units:]
-        sums, prods = of_hidden[:units], of_hidden[units:]
-        of_sums = layout.encoders[0].support.forward.sampled(phi, sums)
-        of_prods = layout.encoders[1].support.forward.sampled(log, prods)
-        of_x = scaled.neg_()
-        through = [back(part) for back, part in zip(bound.encode_back, (sums, prods), strict=True)]
-        kernels().add_hill_gradient(phi.numpy(), through[0].numpy(), through[1].numpy(), layout.genes, of_x.numpy())
-        return of_x, of_sums, of_prods, of_hidden.sum(1), of_u, of_rate, None
+    def forward(self, x: Tensor) -> tuple[Tensor, Record]:
+        phi = x.new_empty(len(self.layout.genes), x.shape[1])
+        kernels().hill(x.numpy(), self.layout.genes, phi.numpy())
+        log = phi.log1p()
+        sums = self.encode[0](phi).add_(self.b_sums)
+        prods = self.encode[1](log).add_(self.b_prods).exp_()
+        hidden = torch.cat([sums, prods])
+        net = self.decode(hidden).sub_(x)
+        return net * self.rate, (phi, log, hidden, net)
+
+    def backward(self, saved: Record, gradient: Tensor) -> tuple[Tensor, Record]:
+        phi, log, hidden, net = saved
+        scaled = gradient * self.rate
+        of_hidden = self.decode_back(scaled)
+        of_hidden[self.units :] *= hidden[self.units :]  # the derivative of exp is exp
+        of_sums, of_prods = of_hidden[: self.units], of_hidden[self.units :]
+        through_sums, through_prods = self.encode_back[0](of_sums), self.encode_back[1](of_prods)
+        of_x = scaled.neg()
+        kernels().add_hills_gradient(
+            phi.numpy(), through_sums.numpy(), through_prods.numpy(), self.layout.genes, of_x.numpy()
+        )
+        return of_x, (phi, log, hidden, scaled, of_hidden, gradient * net)
+
+    def collect(self, factors: Record) -> Params:
+        phi, log, hidden, scaled, of_hidden, of_rate = factors
+        of_sums, of_prods = of_hidden[: self.units], of_hidden[self.units :]
+        sums, prods = self.layout.encoders
+        effects = scaled.new_empty(len(self.layout.order))
+        effects.index_copy_(0, self.layout.order, self.layout.decoder.forward.sampled(scaled, hidden))
+        u_sums, u_prods = torch.split(effects, list(self.layout.lengths))  # type: ignore[no-untyped-call]
+        found = {
+            "W_sums": _spread(sums.support.forward.sampled(phi, of_sums), sums.used, self.padded["W_sums"]),
+            "W_prods": _spread(prods.support.forward.sampled(log, of_prods), prods.used, self.padded["W_prods"]),
+            "U_sums": torch.nn.functional.pad(u_sums, (0, self.padded["U_sums"] - len(u_sums))),
+            "U_prods": torch.nn.functional.pad(u_prods, (0, self.padded["U_prods"] - len(u_prods))),
+        }
+        bias = {"b_sums": of_sums.sum(1), "b_prods": of_prods.sum(1)}
+        return found | bias | {"v": of_rate.sum(1) * self.alive}
+
+
+def _taken(values: Tensor, used: Tensor) -> Tensor:
+    """Return the values used; most often all of them."""
+    return values if len(used) == len(values) else values.index_select(0, used)
+
+
+def _spread(values: Tensor, used: Tensor, length: int) -> Tensor:
+    """Undo `_taken`, with 0 for what was not used."""
+    return values if len(used) == length else values.new_zeros(length).index_copy_(0, used, values)
 
 
 def compact_modules(n_genes: int, masks: Mapping[str, Tensor], density: float) -> Compact:

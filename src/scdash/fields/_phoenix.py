@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ from torch import Tensor
 from scdash._errors import unknown
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 from scdash.fields._compact import Compact, worth_it
+from scdash.fields._compact_genes import compact_genes
 from scdash.fields._compact_modules import compact_modules
-from scdash.fields._deferred import deferred
+from scdash.fields._evaluator import Evaluator
 from scdash.fields._hill import hill_sums
-from scdash.fields._phoenix_sparse import compact_genes
 from scdash.fields._phoenix_training import Genes, Modules
 
 ENCODERS = ("genes", "modules")
@@ -93,9 +93,9 @@ class Phoenix(VectorField):
         """Return x -> dx/dt; see the class."""
         return _bind_modules(params) if self.encoder == "modules" else _bind_genes(params, self.pairs)
 
-    def bind_training(self, params: Mapping[str, Tensor]) -> Velocity:
-        """Return x -> dx/dt whose weights get their gradients at once, for one solve."""
-        return deferred(Modules(params) if self.encoder == "modules" else Genes(params, self.pairs), params)
+    def evaluator(self, params: Mapping[str, Tensor]) -> Evaluator[Any]:
+        """Return the same with its derivative written out."""
+        return Modules(params) if self.encoder == "modules" else Genes(params, self.pairs)
 
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the additive and the multiplicative branch."""
@@ -118,15 +118,14 @@ class Phoenix(VectorField):
         return {"U_sums": ~torch.eye(self.n_genes, dtype=torch.bool)[None]}
 
     def compact(self, masks: Mapping[str, Tensor], *, wide: bool = False) -> Compact | None:
-        """Return the field on the weights left, where these are few enough of many; gene-wise only if `wide`."""
-        if self.encoder == "genes" and (self.pairs or not wide or len(masks["U_sums"]) > 1):
-            return None
-        density = worth_it(masks, wide=wide)
+        """Return the field on the weights left, where these are few enough of many."""
+        genes = self.encoder == "genes"
+        density = worth_it(masks, wide=genes or wide)
         if density is None:
             return None
-        if self.encoder == "modules":
-            return compact_modules(self.n_genes, masks, density)
-        return compact_genes(self.n_genes, masks["U_sums"], density)
+        if genes:
+            return compact_genes(self.n_genes, self.pairs, masks, density)
+        return compact_modules(self.n_genes, masks, density)
 
     def learning_rates(self) -> dict[str, float]:
         """Return the factor 5 of the gene multipliers v (released code)."""

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
-from scdash.fields._compact import Compact, batch_last
+from scdash.fields._compact import batch_last
+from scdash.fields._edges import EdgeLayout, EdgeWise
+from scdash.fields._evaluator import at_once
 from scdash.fields._hill import hill_sums
-from scdash.fields._kernels import kernels
-from scdash.fields._support import Support
 
 
 @final
@@ -54,11 +53,15 @@ class SparsePhoenix(VectorField):
         return {name: value.to(dtype) for name, value in params.items()}
 
     @cached_property
-    def _layout(self) -> tuple[np.ndarray, Support]:
-        """Return the genes that regulate, and the support over all genes and these."""
-        genes, place = np.unique(np.asarray(self.regulators, np.int64), return_inverse=True)
-        target = np.asarray(self.targets, np.int64)
-        return genes.astype(np.int32), Support.of(target, place, (self.n_genes, len(genes)))
+    def _layouts(self) -> dict[int, EdgeLayout]:
+        """Return the layouts of stacks made so far, by their number of models."""
+        return {}
+
+    def _layout(self, models: int) -> EdgeLayout:
+        if models not in self._layouts:
+            edges = np.asarray(self.targets, np.int64), np.asarray(self.regulators, np.int64)
+            self._layouts[models] = EdgeLayout.of(self.n_genes, [edges] * models)
+        return self._layouts[models]
 
     @cached_property
     def _index(self) -> tuple[Tensor, Tensor]:
@@ -66,25 +69,14 @@ class SparsePhoenix(VectorField):
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return x -> dx/dt, (models, batch, genes)."""
-        rate = params["v"].relu()
-        if rate.device.type != "cpu":
-            return self._bind_anywhere(params, rate)
-        genes, support = self._layout
-        models, edges = [], params["U_sums"].flatten(1)  # (models, edges) where `Compact` gathered them
-        for model in range(len(rate)):
-            values = edges[model]
-            forward, back = support.bind(values)
-            offset, own = params["bias"][model][:, None], rate[model][:, None]
-            models.append((values, offset, own, (genes, support, forward, back)))
+        evaluator = self.evaluator(params)
+        return self._bind_anywhere(params, params["v"].relu()) if evaluator is None else at_once(evaluator, params)
 
-        def velocity(x: Tensor) -> Tensor:
-            found = [
-                _Genes.apply(state.mT.contiguous(), *one).mT  # type: ignore[no-untyped-call]
-                for state, one in zip(x, models, strict=True)
-            ]
-            return found[0][None] if len(found) == 1 else torch.stack(found)
-
-        return velocity
+    def evaluator(self, params: Mapping[str, Tensor]) -> EdgeWise | None:
+        """Return the same with its derivative written out, on a CPU."""
+        if params["v"].device.type != "cpu":
+            return None
+        return EdgeWise(self._layout(len(params["v"])), params)
 
     def _bind_anywhere(self, params: Mapping[str, Tensor], rate: Tensor) -> Velocity:
         target, regulator = (index.to(rate.device) for index in self._index)
@@ -127,41 +119,3 @@ class SparsePhoenix(VectorField):
         """Undo `to_matrices`."""
         values = np.asarray(csr_array(params["U_sums"])[self.targets, self.regulators])
         return {**params, "U_sums": values.reshape(1, -1)}
-
-
-class _Genes(torch.autograd.Function):
-    """dx/dt = rate * (bias + U phi_S(x) - x), states as (genes, batch)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor, rate: Tensor, bound: Any) -> Tensor:
-        genes, _, forward, _ = bound
-        x = x.detach()
-        phi = x.new_empty(len(genes), x.shape[1])
-        kernels().hill(x.numpy(), genes, phi.numpy())
-        net: Tensor = forward(phi).add_(bias).sub_(x)
-        ctx.save_for_backward(phi, net, rate)
-        ctx.bound = bound
-        return net * rate
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        phi, net, rate = ctx.saved_tensors
-        genes, support, _, back = ctx.bound
-        gradient = gradient.contiguous()
-        scaled = gradient * rate
-        of_rate = (gradient * net).sum(1, keepdim=True)
-        of_values = support.forward.sampled(scaled, phi)
-        through = back(scaled)
-        of_bias = scaled.sum(1, keepdim=True)
-        of_x = scaled.neg_()
-        none = torch.zeros_like(phi)
-        kernels().add_hill_gradient(phi.numpy(), through.numpy(), none.numpy(), genes, of_x.numpy())
-        return of_x, of_values, of_bias, of_rate, None
-
-
-def compact_genes(n_genes: int, mask: Tensor, density: float) -> Compact:
-    """Return ONE model's gene-wise PHOENIX on what its mask (1, target, regulator) leaves, and where that lies."""
-    targets, regulators = mask[0].nonzero(as_tuple=True)
-    field = SparsePhoenix(n_genes, tuple(targets.tolist()), tuple(regulators.tolist()))
-    return Compact(field, {"U_sums": [targets * n_genes + regulators]}, density)

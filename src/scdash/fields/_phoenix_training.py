@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from scdash.fields._base import Params
-from scdash.fields._deferred import Evaluator, Record
+from scdash.fields._evaluator import Evaluator, Record, summed
+from scdash.fields._fused import activated, through_activations, through_rate
 from scdash.fields._hill import hill_slope, hill_sums
 
 
-class Modules(Evaluator):
+class Modules(Evaluator[Record]):
     """relu(v) (U_S c_S + U_P c_P - x), c_S = W_S phi_S + b_S, c_P = exp(W_P log(1 + phi_S) + b_P)."""
 
     def __init__(self, params: Mapping[str, Tensor]) -> None:
@@ -21,7 +22,7 @@ class Modules(Evaluator):
         self.alive, self.rate = p["v"] > 0, p["v"].relu()[:, None]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Record]:
-        phi = hill_sums(x)
+        phi = activated(x)
         log = phi.log1p()
         sums = torch.baddbmm(self.b_sums, phi, self.w_sums.mT)
         prods = torch.baddbmm(self.b_prods, log, self.w_prods.mT).exp_()
@@ -31,16 +32,19 @@ class Modules(Evaluator):
 
     def backward(self, saved: Record, gradient: Tensor, *, wanted: bool) -> tuple[Tensor | None, Record]:
         phi, log, hidden, production = saved
-        of_production = gradient * self.rate
+        of_production, of_rate = through_rate(gradient, self.rate, production)
         of_sums, of_prods = torch.bmm(of_production, self.u).chunk(2, dim=2)
         of_prods = of_prods * hidden.chunk(2, dim=2)[1]  # the derivative of exp is exp
-        factors = (phi, log, hidden, of_sums, of_prods, of_production, gradient * production)
+        factors = (phi, log, hidden, of_sums, of_prods, of_production, of_rate)
         if not wanted:
             return None, factors
-        of_phi = torch.bmm(of_prods, self.w_prods).div_(phi + 1).baddbmm_(of_sums, self.w_sums)
-        return of_phi.mul_(hill_slope(phi)).sub_(of_production), factors
+        sums, prods = torch.bmm(of_sums, self.w_sums), torch.bmm(of_prods, self.w_prods)
+        return through_activations(phi, sums, prods, of_production), factors
 
-    def collect(self, factors: Record) -> Params:
+    def collect(self, factors: list[Record]) -> Params:
+        return summed(self._collect, factors)
+
+    def _collect(self, factors: Record) -> Params:
         phi, log, hidden, of_sums, of_prods, of_production, of_rate = factors
         u_sums, u_prods = torch.bmm(of_production.mT, hidden).chunk(2, dim=2)
         return {
@@ -54,7 +58,7 @@ class Modules(Evaluator):
         }
 
 
-class Genes(Evaluator):
+class Genes(Evaluator[Record]):
     """relu(v) (U_S phi + U_P [phi_a phi_b] + bias - x), U_P only with pairs (a, b)."""
 
     def __init__(self, params: Mapping[str, Tensor], pairs: tuple[tuple[int, int], ...]) -> None:
@@ -83,7 +87,10 @@ class Genes(Evaluator):
             of_phi.index_add_(2, self.second, of_pairs * phi[..., self.first])
         return of_phi.mul_(hill_slope(phi)).sub_(of_production), factors
 
-    def collect(self, factors: Record) -> Params:
+    def collect(self, factors: list[Record]) -> Params:
+        return summed(self._collect, factors)
+
+    def _collect(self, factors: Record) -> Params:
         phi, of_production, of_rate = factors
         found = {"U_sums": torch.bmm(of_production.mT, phi)}
         if self.u_prods is not None:

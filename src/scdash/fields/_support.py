@@ -81,4 +81,4 @@ class Support:
     def bind(self, values: Tensor) -> tuple[Product, Product]:
         """Return the products M x and M^T y."""
         values = values.detach()
-        return self.forward.bind(values), self.backward.bind(values[self.order])
+        return self.forward.bind(values), self.backward.bind(values.index_select(0, self.order))

@@ -1,6 +1,6 @@
 """The report in words: every error beside its trivial baselines, and a verdict that does not flatter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ def report_text(
     *,
     polished: bool | None,
     interrupted: bool = False,
+    unjudged: bool = False,
     verdict: Verdict | None = None,
+    course: Sequence[str] = (),
 ) -> str:
     """Put a fit into words.
 
@@ -36,8 +38,12 @@ def report_text(
         Whether training as an ODE was kept over the matched start; None if there was no matched start.
     interrupted
         Whether training was ended from the keyboard.
+    unjudged
+        Whether the comparison with controls was, so that there is no verdict.
     verdict
         What the controls say about the network (cells).
+    course
+        Lines on the course of cells (`Course.lines`).
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
@@ -48,6 +54,10 @@ def report_text(
     )
     if interrupted:
         lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
+    if unjudged:
+        lines.append(
+            "WARNING: interrupted while it was compared with its controls: there is no verdict on this network."
+        )
     if metrics.get("effects_listed", 1.0) < 0.999:
         lines.append(
             f"The network is too dense to be listed whole: the strongest regulators of every target are, which carry "
@@ -61,6 +71,7 @@ def report_text(
     lines += _prior_lines(prior)
     if verdict is not None:
         lines.append(verdict.text)
+    lines += course
     if metrics.get("solver_error", 0) > 0.01:
         lines.append(
             f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from scdash._errors import NotFittedError, suggest
+from scdash._errors import NotFittedError, check_data, suggest
 from scdash._keys import DynamicsKeys, require_fit
 from scdash.networks._statistics import reachable
 
@@ -35,6 +35,7 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
     NotFittedError
         If no influences are stored.
     """
+    check_data(adata)
     slot = f"{key}_influence"
     if slot not in adata.varm or slot not in adata.uns:
         raise NotFittedError(
@@ -94,6 +95,7 @@ def pathways(
     NotFittedError
         If no table is stored.
     """
+    check_data(adata)
     entry = adata.uns.get(key)
     if not isinstance(entry, dict) or "table" not in entry:
         raise NotFittedError(
@@ -135,7 +137,7 @@ def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no fit is stored under `key`.
     """
-    entry: Any = require_fit(adata.uns, key)
+    entry: Any = require_fit(adata, key)
     genes = np.asarray(entry["genes"]).astype(str)
     edges = entry["edges"]
     used = edges[np.asarray(edges["weight"]) != 0]
@@ -201,7 +203,7 @@ def subnetwork(
     KeyError
         If a gene is not in the model; near matches are named.
     """
-    entry: Any = require_fit(adata.uns, key)
+    entry: Any = require_fit(adata, key)
     names = np.asarray(entry["genes"]).astype(str)
     place = pd.Series(np.arange(len(names)), index=names)
     wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
@@ -240,6 +242,7 @@ def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no scores are stored.
     """
+    check_data(adata)
     entry = adata.uns.get(f"{key}_perturbation_scores")
     if not isinstance(entry, dict) or "table" not in entry:
         raise NotFittedError(

@@ -50,7 +50,7 @@ def model(adata: Any, *, key: str | None = None, replicate: int | None = None) -
 
         return model_from_mudata(adata, key=key or "sbnn")
     key = key or "dynamics"
-    entry = require_fit(adata.uns, key)
+    entry = require_fit(adata, key)
     if replicate is None:
         return _rebuilt(entry, None, key)
     replicates: dict[str, Any] = entry.get("replicates") or {}  # type: ignore[assignment]

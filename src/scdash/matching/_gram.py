@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scdash.matching._activeset import Floats
+from scdash.matching._types import Floats, Index
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Moments:
     def cross(self, at: slice = slice(None)) -> Floats:
         """Return second moments of the features with some targets, (p, targets)."""
         return self.features.T @ self.targets[:, at]
+
+    def within(self, targets: Index, index: Index) -> tuple[Floats, Floats]:
+        """Return Gram matrices (t, k, k) and cross moments (t, k) of some targets with features of their own, (t, k)."""
+        pull = np.take_along_axis((self.features.T @ self.targets[:, targets]).T, index, axis=1)
+        return self.gram[index[:, :, None], index[:, None, :]], pull
 
     def unscale(self, coefficients: Floats, at: slice) -> tuple[Floats, Floats]:
         """Return coefficients (..., p, targets) in units of the data and the intercepts (..., targets) of some targets."""

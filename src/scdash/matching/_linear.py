@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._l1 import l1_path
 from scdash.matching._problems import Problem, Regression, Setup
 from scdash.matching._select import Paths, choose
 from scdash.matching._simulate import Field
+from scdash.matching._types import Floats, Index
 
-ENTRIES_AT_ONCE = 20_000_000  # bound on the dense coefficients in memory together
+ENTRIES_AT_ONCE = 20_000_000  # bound on the entries of Gram matrices in memory together
 
 
 @dataclass
@@ -116,24 +117,53 @@ def refine_rates(
 def _on_support(
     effects: Any, regressions: list[Regression], setup: Setup, problems: list[Problem], level: Floats
 ) -> Linear:
-    """Fit the regulators of `effects`, CSR (t, p), anew on all problems at the penalties `level` (t,)."""
-    targets, size = setup.targets, max(1, ENTRIES_AT_ONCE // (len(problems) * effects.shape[1]))
-    found: list[list[Any]] = [[] for _ in problems]
+    """Fit the regulators of `effects`, CSR (t, p), anew on all problems at the penalties `level` (t,).
+
+    Every gene is a regression on its own few regulators, with a Gram matrix of that size.
+    """
+    effects = sp.csr_array(effects, copy=True)
+    effects.eliminate_zeros()
+    targets, counts = setup.targets, np.diff(effects.indptr)
+    order = np.argsort(-counts, kind="stable")  # genes with as many regulators together
+    fits = [np.zeros(len(effects.data)) for _ in problems]
     intercepts = np.empty((len(problems), len(targets)))
-    for first in range(0, len(targets), size):
-        part = slice(first, first + size)
-        some = targets[part]
-        moments = [regression.moments(some, standardize=setup.settings.standardize) for regression in regressions]
-        solved = l1_path(
-            np.stack([m.gram for m in moments]),
-            np.stack([m.cross() for m in moments]),
-            level[None, part],
-            penalty=np.stack([problem.penalty[:, some] for problem in problems]),
-            allowed=(effects[part] != 0).toarray().T,
-        )[:, 0]
-        for number, (m, s) in enumerate(zip(moments, solved, strict=True)):
-            raw, intercepts[number, part] = m.unscale(s, slice(None))
-            found[number].append(sp.csr_array(raw.T))
-    return Linear(
-        np.ones(len(targets)), [sp.vstack(parts, format="csr") for parts in found], intercepts, np.zeros((0, 0))
+    moments = [regression.moments(targets, standardize=setup.settings.standardize) for regression in regressions]
+    first = 0
+    while first < len(order):
+        width = max(int(counts[order[first]]), 1)
+        some = order[first : first + max(1, ENTRIES_AT_ONCE // (len(problems) * width**2))]
+        first += len(some)
+        real = np.arange(width) < counts[some, None]
+        place = np.where(real, effects.indptr[some, None] + np.arange(width), 0)
+        # regulators, padded with 0; where no gene has any there is nothing to look up
+        index = np.where(real, effects.indices[place], 0) if len(effects.indices) else place
+        solved = _solve([m.within(some, index) for m in moments], problems, targets[some], index, real, level[some])
+        for number, (m, scaled) in enumerate(zip(moments, solved, strict=True)):
+            raw = np.where(real, scaled * m.target_scale[some, None] / m.scale[index], 0)
+            intercepts[number, some] = m.target_centre[some] - (m.centre[index] * raw).sum(axis=1)
+            fits[number][place[real]] = raw[real]
+    found = [sp.csr_array((values, effects.indices, effects.indptr), shape=effects.shape, copy=True) for values in fits]
+    return Linear(np.ones(len(targets)), found, intercepts, np.zeros((0, 0)))
+
+
+def _solve(
+    moments: list[tuple[Floats, Floats]],
+    problems: list[Problem],
+    targets: Index,
+    index: Index,
+    real: NDArray[np.bool_],
+    level: Floats,
+) -> Floats:
+    """Return the coefficients (problems, targets, k) of regressions that each have a Gram matrix of their own."""
+    grams = np.concatenate([gram for gram, _ in moments])  # (problems * targets, k, k)
+    cross = np.concatenate([pull for _, pull in moments])[..., None]
+    penalty = np.concatenate([problem.penalty[index, targets[:, None]] for problem in problems])[..., None]
+    solved = l1_path(
+        grams,
+        cross,
+        np.tile(level, len(problems))[None, :, None],
+        penalty=penalty,
+        allowed=np.tile(real, (len(problems), 1))[..., None],
     )
+    result: Floats = solved[:, 0, :, 0].reshape(len(problems), *index.shape)
+    return result

@@ -49,7 +49,7 @@ def grn_report(
     """
     columns: dict[str, GRN] = {"weight": grn}
     if is_anndata(grn):
-        table = require_fit(grn.uns, key).get("edges") if key not in grn.varp else None
+        table = require_fit(grn, key).get("edges") if key not in grn.varp else None
     else:
         table = grn
     if isinstance(table, pd.DataFrame):

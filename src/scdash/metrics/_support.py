@@ -1,6 +1,6 @@
 """Figures of which edges and weights are exactly zero."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,6 +112,8 @@ def density(
     found, pairs = found.nonzero(), found.n**2
     if exclude_self:
         found, pairs = found.without_self(), pairs - found.n
+    if pairs == 0:
+        raise ValueError("grn: no pair of genes, of which no share can be taken.")
     return len(found) / pairs
 
 
@@ -138,7 +140,9 @@ def sparsity(weights: Any, *, key: str = "dynamics") -> float:
     key
         Name of the fit in the AnnData.
     """
-    named: Any = require_fit(weights.uns, key)["weights"] if is_anndata(weights) else weights
+    named: Any = require_fit(weights, key)["weights"] if is_anndata(weights) else weights
+    if not isinstance(named, Mapping):
+        raise TypeError(f"weights must be an AnnData or matrices by name, found {type(weights).__name__}.")
     rate = named.get("v")
     zeros = entries = 0
     for name, matrix in named.items():

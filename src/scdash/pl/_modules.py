@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from scdash._errors import NotFittedError, unknown
+from scdash._errors import NotFittedError, check_data, unknown
 from scdash.pl._style import SIGNED, Drawn, finish, house, panels
 
 
@@ -38,6 +38,7 @@ def modules(
     """
     if role not in ("target", "regulator"):
         raise unknown("role", role, ("target", "regulator"))
+    check_data(adata)
     slot = f"{key}_modules"
     if slot not in adata.uns:
         raise NotFittedError(

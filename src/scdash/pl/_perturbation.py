@@ -62,7 +62,7 @@ def perturbation(
     >>> cells = scdash.tl.predict_perturbations(adata, ["G001", "G001+G002"], n_cells=50)  # doctest: +SKIP
     >>> scdash.pl.perturbation(adata, cells)  # doctest: +SKIP
     """
-    if "screen" not in require_fit(adata.uns, key):
+    if "screen" not in require_fit(adata, key):
         raise ValueError(f"uns[{key!r}] is no fit of a screen; pl.perturbation compares regimes of one.")
     found = "cells" if "source" in predicted.obs else "change"
     if kind not in (None, "change", "cells"):

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._data import check_unique
 from scdash._errors import suggest
 from scdash._keys import require_fit
 from scdash.metrics._edges import EdgeList, align, is_anndata
@@ -17,7 +18,7 @@ def slot(adata: Any, key: str, name: str, *, made_by: str = "scdash.tl.fit_dynam
     """Return `adata.uns[key][name]`, or say what to run."""
     if not is_anndata(adata):
         raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
-    entry = require_fit(adata.uns, key)
+    entry = require_fit(adata, key)
     if entry.get(name) is None:
         raise KeyError(f"adata.uns[{key!r}] holds no {name!r}. Run `{made_by}(adata, key_added={key!r})` again.")
     return entry[name]
@@ -44,7 +45,7 @@ def networks(
     the AnnData. `values` other than "weight" is a column of the fit's table of edges.
     """
     if is_anndata(data) and key not in data.varp:
-        require_fit(data.uns, key)
+        require_fit(data, key)
     lists = align(data, *references, genes=genes, key=key, arguments=("data", "truth", "prior"))
     names = lists[0].genes if lists[0].genes is not None else pd.Index([str(i) for i in range(lists[0].n)])
     if values != "weight":
@@ -67,6 +68,7 @@ def positions(wanted: Iterable[str] | str, names: pd.Index, *, argument: str = "
     listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
     if not listed:
         raise ValueError(f"{argument} is empty: name at least one gene, or leave it out.")
+    check_unique(names, "adata.var_names")
     found = names.get_indexer(pd.Index(listed, dtype=object))
     for name, at in zip(listed, found, strict=True):
         if at < 0:

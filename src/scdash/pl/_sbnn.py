@@ -86,6 +86,13 @@ def sbnn(
     drawn = {"genes": pick(genes, tables["genes"].columns, "genes")}
     drawn["features"] = pick(features, tables["features"].columns, "features")
     known = np.asarray(np.isfinite(points).all(axis=1))
+    for table in tables.values():  # cells without genes have no predictions
+        known &= np.isfinite(table.to_numpy(dtype=np.float64)).all(axis=1)
+    if known.sum() < 3:
+        raise ValueError(
+            f"{int(known.sum())} cells of mdata have a latent position and predictions; three are needed. Were cells "
+            "removed from one modality alone?"
+        )
     colors = _palette(groups, palette, stored_colors(mdata, color, x))
     with house():
         if ax is not None:

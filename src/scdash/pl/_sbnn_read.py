@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._data import check_unique
 from scdash._errors import NotFittedError, suggest
 
 
 def entry_of(mdata: Any, key: str, function: str) -> Any:
     """Return `mdata.uns[key]`, or say what to run."""
-    if not hasattr(mdata, "mod"):
+    if not hasattr(mdata, "mod") or not hasattr(mdata, "uns"):
         raise TypeError(f"mdata must be a MuData, found {type(mdata).__name__}.")
     entry = mdata.uns.get(key)
     if not isinstance(entry, dict) or "params" not in entry:
@@ -57,6 +58,7 @@ def predictions(mdata: Any, entry: Any, key: str, head: str) -> pd.DataFrame:
     """Return one head's predictions for every cell of `mdata` (NaN for cells without genes), standardised."""
     adata = mdata.mod[str(entry["params"]["x"])]
     name = f"{key}_{head}"
+    check_unique(adata.obs_names, "mdata.obs_names")
     if name not in adata.obsm:
         return pd.DataFrame(index=mdata.obs_names)
     table = adata.obsm[name]

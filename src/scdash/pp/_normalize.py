@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from scdash._data import check_counts, expression, gene_indices
+from scdash._data import check_adata, check_counts, expression, gene_indices
 from scdash._logging import step
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def normalize(
     import scanpy as sc
     from anndata import AnnData
 
+    check_adata(adata, min_cells=1)
     if adata.isbacked:
         raise ValueError("adata is backed: its X can not be rewritten in place. Use adata.to_memory() first.")
     counts = expression(adata, layer=layer, mask_var=np.ones(adata.n_vars, bool), min_cells=1)

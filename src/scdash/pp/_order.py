@@ -198,6 +198,8 @@ def _order_group(
 
     if len(cells) < 4:
         raise ValueError(f"Group {name!r} has {len(cells)} cells; too few to order.")
+    if not np.ptp(space, axis=0).any():
+        raise ValueError(f"The {len(cells)} cells of {name!r} are all alike: there is nothing to order them by.")
     work = AnnData(obs=adata.obs.iloc[cells][[]].copy(), obsm={"space": space})
     sc.pp.neighbors(
         work,

@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, expression, obs_column
+from scdash._data import Expression, check_adata, expression, obs_column
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
 
@@ -74,6 +74,7 @@ def filter_perturbations(
         raise ValueError(f"require must be 'all' or 'any', found {require!r}.")
     if not 0 < max_p <= 1 or min_cells < 1:
         raise ValueError(f"max_p must lie in (0, 1] and min_cells be positive, found {max_p!r} and {min_cells!r}.")
+    check_adata(adata, min_cells=1)
     if adata.isbacked and not copy:
         raise ValueError(
             "adata is backed: its cells can not be removed on disk. copy=True returns the cells kept, in memory."

@@ -49,7 +49,7 @@ def integrate(
         Compute gradients by solving the adjoint equation backwards (memory does not grow with the number of steps;
         slower and only as exact as the tolerances). `parameters` are then the tensors to differentiate by.
     """
-    start, duration = _intervals(x0, times)
+    start, duration = intervals(x0, times)
     if steps < 1:
         raise ValueError(f"steps must be at least 1, found {steps!r}.")
     if solver == "rk4" and not adjoint:
@@ -83,7 +83,7 @@ def require_finite(states: Tensor, what: str, remedy: str) -> Tensor:
     raise NonFiniteError(f"{what} is not finite, first at {where} of shape {tuple(states.shape)}. {remedy}")
 
 
-def _intervals(x0: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+def intervals(x0: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     """Return start and length of every interval, each (K, models or 1, batch or 1, 1)."""
     if x0.ndim != 3:
         raise ValueError(f"x0 must be (models, batch, state), found shape {tuple(x0.shape)}.")

@@ -123,7 +123,7 @@ def gene_influence(
     >>> scdash.tl.gene_influence(adata, starts="data")  # doctest: +SKIP
     >>> scdash.get.influence(adata).head()  # doctest: +SKIP
     """
-    entry: Any = require_fit(adata.uns, key)
+    entry: Any = require_fit(adata, key)
     _check_options(method, starts, change, n_starts, models)
     names = np.asarray(entry["genes"]).astype(str)
     chosen = _chosen(genes, names)

@@ -14,6 +14,7 @@ from scdash._data import (
     Expression,
     TimeSeries,
     cells_to_series,
+    check_adata,
     check_log,
     expression,
     gene_indices,
@@ -27,7 +28,7 @@ from scdash._data import (
 )
 from scdash._errors import suggest, unknown
 from scdash._logging import logger
-from scdash.fitting import FitProblem
+from scdash.fitting import FitProblem, Units
 
 Observations = Literal["auto", "cells", "states"]
 LARGEST = 3000  # genes taken without being asked which
@@ -63,6 +64,7 @@ class DynamicsInputs:
             lineage=self.lineage,
             halves=self.halves,
             shuffled_halves=self.shuffled_halves,
+            units=Units(self.minimum, self.range),
         )
 
 
@@ -86,6 +88,7 @@ def read_inputs(
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy."""
     if observations not in ("auto", "cells", "states"):
         raise unknown("observations", observations, ("auto", "cells", "states"))
+    check_adata(adata)
     binned = "trajectories" in adata.uns and {"time", "trajectory"} <= set(adata.obs.columns)
     if binned:
         time_key = "time" if time_key in (None, "dpt_pseudotime") else time_key
@@ -133,6 +136,11 @@ def read_inputs(
             lineage = _lineages_of_bins(
                 adata.obs["lineage"], obs_column(adata, trajectory_key or "", "trajectory_key"), series
             )
+    if not np.ptp(series.states, axis=0).any():
+        raise ValueError(
+            f"{values.name}: none of the {len(columns)} genes changes between the {len(series)} states; there are no "
+            "dynamics to learn. Look at the values, or pass another layer."
+        )
     logger.info(
         "    %d genes, %d %s of %d trajectories",
         len(columns),

@@ -73,7 +73,7 @@ def modules(
     """
     if n_sd <= 0 or n_modules < 1:
         raise ValueError(f"n_sd and n_modules must be positive, found {n_sd!r} and {n_modules!r}.")
-    entry: Any = require_fit(adata.uns, key)
+    entry: Any = require_fit(adata, key)
     genes = np.asarray([str(g) for g in entry["genes"]])
     encode, decode = _factors(entry, n_modules)
     members = module_members(encode, decode, genes, n_sd)

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdash._data import sanitise
-from scdash._errors import NotFittedError
+from scdash._errors import NotFittedError, check_data
 from scdash._keys import DynamicsKeys
 from scdash._logging import step
 from scdash._random import RNG
@@ -114,6 +114,7 @@ def coregulation(adata: Any, *, key: str = "dynamics", min_targets: int = 2, cop
 
 
 def _network(adata: Any, key: str) -> sp.csr_matrix:
+    check_data(adata)
     slot = DynamicsKeys(key).grn
     if slot not in adata.varp:
         raise NotFittedError(

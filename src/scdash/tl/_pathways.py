@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._data import sanitise
-from scdash._errors import NotFittedError, unknown
+from scdash._errors import NotFittedError, check_data, unknown
 from scdash._logging import step
 from scdash._random import RNG
 from scdash.networks._enrichment import over_representation, prerank
@@ -180,6 +180,7 @@ def _collect(
     """Return the scores by name, and those of every model where a fit has several."""
     if score not in ("absolute", "signed"):
         raise unknown("score", score, ("absolute", "signed"))
+    check_data(adata)
     given, ensembles = {}, {}
     for key in keys:
         slot = f"{key}_influence"

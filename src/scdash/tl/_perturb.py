@@ -67,7 +67,7 @@ def perturb(
     >>> knocked = scdash.tl.perturb(adata, "MYOD1")  # doctest: +SKIP
     >>> knocked.uns["change"].head()  # doctest: +SKIP
     """
-    entry = require_fit(adata.uns, key)
+    entry = require_fit(adata, key)
     model = module_from_entry(entry)
     names, states = start_states(adata, entry, model, start, layer)
     grid = time_grid(entry, times)

@@ -79,7 +79,7 @@ def perturbation_scores(
     >>> scdash.tl.perturbation_scores(adata)  # doctest: +SKIP
     >>> scdash.get.perturbation_scores(adata).head()  # doctest: +SKIP
     """
-    entry: Any = require_fit(adata.uns, key)
+    entry: Any = require_fit(adata, key)
     if models not in ("all", "main"):
         raise unknown("models", models, ("all", "main"))
     names = np.asarray(entry["genes"]).astype(str)

@@ -66,7 +66,7 @@ def perturbation_shift(
         `params`, and with `groupby` the `table` of mean shifts: `group`, `gene`, `change`, `sd` (over cells), `n_cells`,
         by size within a group, the held genes left out.
     """
-    entry: Any = require_fit(adata.uns, key)
+    entry: Any = require_fit(adata, key)
     name = f"{key}_shift" if key_added is None else key_added
     model = module_from_entry(entry)
     fitted = entry["params"].get("layer") if layer is None else layer

@@ -82,7 +82,7 @@ def predict(
         if forecaster != NETWORK:
             raise ValueError(f"forecaster={forecaster!r} is for dynamics; a MuData has no time.")
         return predict_mudata(adata, start, key=key or "sbnn", layer=layer, missing_genes=missing_genes)
-    entry = require_fit(adata.uns, key or "dynamics")
+    entry = require_fit(adata, key or "dynamics")
     check_forecaster(forecaster, entry, key or "dynamics")
     model = module_from_entry(entry)
     names, states = start_states(adata, entry, model, start, layer)
@@ -141,7 +141,8 @@ def start_states(
         absent = [g for g in model.genes if g not in start.columns]
         if absent:
             raise _missing_genes(absent, start.columns)
-        return start.index.astype(str).tolist(), start[list(model.genes)].to_numpy(dtype=np.float64)
+        # a copy, as pandas 3 hands out read-only views and torch warns of these
+        return start.index.astype(str).tolist(), start[list(model.genes)].to_numpy(dtype=np.float64, copy=True)
     found = np.asarray(start)
     if found.dtype.kind == "f" or (found.dtype.kind in "iu" and found.ndim == 2):
         states = np.atleast_2d(found).astype(np.float64)

@@ -75,7 +75,7 @@ def predict_perturbations(
     """
     from anndata import AnnData
 
-    entry: Any = require_fit(adata.uns, key)
+    entry: Any = require_fit(adata, key)
     if "screen" not in entry:
         raise ValueError(f"uns[{key!r}] is no fit of a screen; use scdash.tl.predict or scdash.tl.perturb.")
     labels = [perturbations] if isinstance(perturbations, str) else list(perturbations)

@@ -79,6 +79,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "controls": fit.controls,
         "verdict": fit.verdict,
         **({} if fit.held_out is None else {"held_out": fit.held_out}),
+        **({} if fit.directions is None else {"directions": fit.directions}),
         "edges": fit.edges,
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
@@ -110,6 +111,6 @@ def _velocity(adata: Any, model: DynamicsModel, inputs: DynamicsInputs, layer: s
     velocity = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
     with torch.no_grad():
         for rows, block in values.blocks(ROWS):
-            x = torch.as_tensor(block.toarray() if sp.issparse(block) else np.ascontiguousarray(block))
+            x = torch.as_tensor(block.toarray() if sp.issparse(block) else np.array(block))
             velocity[rows, inputs.columns] = model(0.0, x.to(model.minimum.dtype)).numpy()
     return velocity

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scdash.fields import VectorField
-from scdash.solve import integrate
+from scdash.solve import integrate, rk4_path
 from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples
 
@@ -16,9 +16,12 @@ def predict(
 ) -> Tensor:
     """Return predicted states (steps, models, batch, genes) at `times` (models, batch, steps + 1) from `start`."""
     lifted = field.lift(params, start)
-    fast = config.solver == "rk4" and torch.is_grad_enabled()  # other solvers may differentiate evaluations one by one
+    plain = config.solver == "rk4" and not config.adjoint and torch.is_grad_enabled()
+    evaluator = field.evaluator(params) if plain else None
+    if evaluator is not None:
+        return field.observe(params, rk4_path(evaluator, params, lifted, times, config.steps)[1:])
     path = integrate(
-        field.bind_training(params) if fast else field.bind(params),
+        field.bind(params),
         lifted,
         times,
         solver=config.solver,

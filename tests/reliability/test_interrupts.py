@@ -1,0 +1,108 @@
+"""Ctrl-C at any moment: what has been learned is kept, and what has not leaves nothing behind."""
+
+import numpy as np
+import pytest
+import torch
+from anndata.tests.helpers import assert_equal
+
+import scdash
+
+HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
+LONG = {"start": "random", "sparsity": "imp", "max_epochs": 30}
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Press Ctrl-C in the middle of an epoch."""
+    import scdash.training._loop as loop
+
+    step = loop._train_batch
+
+    def press(epoch):
+        def batch(problem, state, *arguments):
+            if state.epoch == epoch and state.step % 2:
+                raise KeyboardInterrupt
+            return step(problem, state, *arguments)
+
+        monkeypatch.setattr(loop, "_train_batch", batch)
+
+    return press
+
+
+def test_an_interrupted_fit_is_kept_and_usable(course, interrupt_at, tmp_path, tally):
+    interrupt_at(20)
+    scdash.tl.fit_dynamics(course, **HOW, **LONG)
+    assert "interrupted after epoch 20" in scdash.get.report(course).attrs["summary"]
+    assert len(scdash.get.history(course)) == 20
+    assert scdash.tl.perturb(course, course.var_names[0]).n_obs > 0
+    course.write_h5ad(tmp_path / "fit.h5ad")
+    tally("interrupts: a usable model is kept")
+
+
+def test_a_fit_interrupted_before_its_sparsity_keeps_the_denser_model(course, interrupt_at, caplog, tally):
+    interrupt_at(3)  # nothing is pruned before epoch 4, and no earlier model would have been returned
+    with caplog.at_level("WARNING", logger="scdash"):
+        scdash.tl.fit_dynamics(course, **HOW, **LONG)
+    assert "denser models are kept" in caplog.text
+    weights = scdash.get.model(course).state_dict().values()
+    assert all(bool(torch.isfinite(value).all()) for value in weights)
+    history = scdash.get.history(course)
+    assert scdash.metrics.sparsity(course) == pytest.approx(history["sparsity"].iloc[-1], abs=0.02)
+    tally("interrupts: a usable model is kept")
+
+
+def test_an_interrupt_before_there_is_a_model_says_so_and_changes_nothing(
+    course, interrupt_at, monkeypatch, caplog, tally
+):
+    """Before the first epoch, and while matching."""
+    before = course.copy()
+    interrupt_at(0)
+    for options in (LONG, {}):
+        with pytest.raises(KeyboardInterrupt), caplog.at_level("WARNING", logger="scdash"):
+            scdash.tl.fit_dynamics(course, **HOW, **options)
+        assert "interrupted before there was a result: nothing was written" in caplog.text
+        assert_equal(course, before, exact=True)
+        caplog.clear()
+        tally("interrupts: nothing to keep yet, said so, data unchanged")
+        monkeypatch.setattr("scdash.fitting._match.fit_transitions", interrupted)
+
+
+def interrupted(*arguments, **options):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_of_the_comparison_costs_the_verdict_not_the_model(monkeypatch, caplog, tally):
+    cells = scdash.datasets.hsmm()[:, :40].copy()
+    scdash.pp.order_cells(cells, root=("hours", 0))
+    monkeypatch.setattr("scdash.fitting._controls.fit_transitions", interrupted)
+    with caplog.at_level("WARNING", logger="scdash"):
+        scdash.tl.fit_dynamics(cells, max_epochs=0, progress=False)
+    assert "it is kept, without a verdict" in caplog.text
+    report = scdash.get.report(cells)
+    assert "there is no verdict on this network" in report.attrs["summary"] and report.attrs["verdict"] == {}
+    assert {"constant", "no change", "no network"} <= set(report["predictor"])
+    assert scdash.tl.perturb(cells, cells.var_names[0]).n_obs > 0
+    tally("interrupts: a usable model is kept")
+
+
+def test_an_interrupted_transport_is_kept(monkeypatch, caplog, tally):
+    import scanpy as sc
+
+    import scdash.training._transport as transport
+
+    screen = scdash.simulate.sergio(genes=8, n_edges=8, n_regimes=5, n_targets=1, cells_per_regime=20, rng=0)
+    sc.pp.log1p(screen)
+    step = transport._train_step
+
+    def press(task, state, learned, optimiser, number):
+        if number == 25:
+            raise KeyboardInterrupt
+        return step(task, state, learned, optimiser, number)
+
+    monkeypatch.setattr(transport, "_train_step", press)
+    with caplog.at_level("WARNING", logger="scdash"):
+        scdash.tl.fit_perturbode(screen, fit="transport", training={"steps": 100, "check_every": 10})
+    assert "transport interrupted at step 26: the best model so far is kept" in caplog.text
+    assert scdash.get.history(screen)["epoch"].tolist() == [10, 20]
+    assert np.isfinite(np.asarray(scdash.tl.predict_perturbations(screen, [screen.var_names[0]]).X)).all()
+    tally("interrupts: a usable model is kept")
