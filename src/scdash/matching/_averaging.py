@@ -13,9 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats
 from scdash.matching._drivers import softsign
 from scdash.matching._simulate import Field
+from scdash.matching._types import Floats
 
 
 def credences(errors: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -11,7 +11,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
-from scdash.matching._activeset import Floats
 from scdash.matching._averaging import at_pace, average, credences, prune, shrunk
 from scdash.matching._fit import TransitionFit
 from scdash.matching._hubs import relative_contribution
@@ -23,6 +22,7 @@ from scdash.matching._select import fit_paths
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._simulate import Field, integrate
 from scdash.matching._stability import half_sample_fits
+from scdash.matching._types import Floats
 
 MakeSetup: TypeAlias = Callable[[Trajectories, int], Setup]
 
