@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from benchmarks._speed_ways import authors, batched, bound, make, ours
 from benchmarks._speed_ways import cpu as cpu_seconds
@@ -126,6 +127,8 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help="whole fits at 2,000 and 11,165 genes too (minutes)")
     parser.add_argument("--sizes", type=int, nargs="+", choices=SIZES, default=list(SIZES))
     asked = parser.parse_args()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     table = epochs(asked.sizes)
     if asked.sizes != list(SIZES):
         return
