@@ -1,33 +1,38 @@
 """A perturbation atlas on disk: `python -m benchmarks.streaming --cells 1000000`.
 
 Writes sparse log values of `--cells` cells x 2,000 genes with 100 regimes as h5ad, block by block, then runs
-`pp.trajectories`, `pp.filter_perturbations` and `tl.fit_perturbode` on it backed, each in a process of its own, and
-prints seconds and peak memory of each as JSON. `--csv` writes streaming.csv beside this script.
+`pp.trajectories`, `pp.filter_perturbations` and `tl.fit_perturbode` (by equilibrium matching, and 500 steps of transport; all
+2,000 genes) on it, backed and as dask chunks of the file, each in a process of its own, and prints seconds and peak
+memory of each as JSON. `--csv` keeps them in streaming.csv beside this script; several numbers of cells show how cost
+grows.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-HERE = Path(__file__).parent
+FILE = Path(__file__).with_suffix(".csv")
 GENES, REGIMES, DENSITY, BLOCK = 2000, 100, 0.05, 20_000
-STEPS = ("trajectories", "filter", "perturbode")
+STEPS, WAYS = ("trajectories", "filter", "matching", "transport"), ("backed", "dask")
+TRAINING = 500  # steps of transport: a fixed number, since the noise of this atlas has no network to find
 
 
 def write(path: Path, cells: int) -> None:
     """Write the atlas without ever holding more than a block; regime r raises gene r."""
     import anndata as ad
-    from anndata.io import write_elem
+    from anndata.io import sparse_dataset, write_elem
 
     rng = np.random.default_rng(0)
     regime = rng.integers(0, REGIMES + 1, cells)
@@ -38,76 +43,99 @@ def write(path: Path, cells: int) -> None:
     with h5py.File(path, "r+") as file:
         if "X" in file:
             del file["X"]
-        write_elem(
-            file,
-            "X",
-            sp.csr_matrix((0, GENES), dtype=np.float32),
-            dataset_kwargs={"maxshape": (None,), "chunks": (1 << 20,)},
-        )
-        group, total = file["X"], 0
-        group.attrs["shape"] = (cells, GENES)
-        starts = [np.zeros(1, np.int64)]
         for first in range(0, cells, BLOCK):
-            part = regime[first : first + BLOCK]
-            block = sp.random(len(part), GENES, DENSITY, format="csr", dtype=np.float32, rng=rng)
-            moved = np.flatnonzero(part)
-            block = block + sp.csr_matrix(
-                (np.full(len(moved), 1.5, np.float32), (moved, part[moved] - 1)), shape=block.shape
-            )
-            for name, values in (("data", block.data), ("indices", block.indices.astype(np.int32))):
-                group[name].resize((total + block.nnz,))
-                group[name][total:] = values
-            starts.append(total + block.indptr[1:].astype(np.int64))
-            total += block.nnz
-        del group["indptr"]
-        group.create_dataset("indptr", data=np.concatenate(starts))
+            block = _block(regime[first : first + BLOCK], rng)
+            if first:
+                sparse_dataset(file["X"]).append(block)
+            else:
+                write_elem(file, "X", block)
 
 
-def run(path: Path, step: str) -> dict[str, object]:
-    """Run one step on the backed atlas in this process."""
+def _block(regime: np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
+    """Return noise, with the gene of every perturbed cell raised."""
+    noise = sp.random(len(regime), GENES, DENSITY, format="csr", dtype=np.float32, rng=rng)
+    moved = np.flatnonzero(regime)
+    raised = (np.full(len(moved), 1.5, np.float32), (moved, regime[moved] - 1))
+    return sp.csr_matrix(noise + sp.csr_matrix(raised, shape=noise.shape))
+
+
+def read(path: Path, how: str) -> Any:
+    """Return the atlas as AnnData whose X stays on disk."""
     import anndata as ad
+    from anndata.experimental import read_elem_lazy
 
+    adata = ad.read_h5ad(path, backed="r")
+    if how == "backed":
+        return adata
+    chunks = read_elem_lazy(adata.file["X"], chunks=(BLOCK, GENES))
+    return ad.AnnData(chunks, obs=adata.obs, var=adata.var)
+
+
+def peak_gb() -> float:
+    """Return the peak memory of this program in GiB (getrusage would count that of the process that started it)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**20
+
+
+def run(path: Path, step: str, how: str) -> dict[str, object]:
+    """Run one step on the atlas in this process."""
     import scdash
 
     scdash.settings.verbosity = 1
-    adata = ad.read_h5ad(path, backed="r")
+    adata = read(path, how)
     wall, cpu = time.perf_counter(), time.process_time()
     if step == "trajectories":
         scdash.pp.trajectories(adata, time_key="time", n_bins=20)
     elif step == "filter":
         scdash.pp.filter_perturbations(adata, copy=True)
+    elif step == "matching":
+        scdash.tl.fit_perturbode(adata)
     else:
-        mask = np.arange(adata.n_vars) < 2 * REGIMES
-        scdash.tl.fit_perturbode(adata, mask_var=mask)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        scdash.tl.fit_perturbode(adata, fit="transport", training={"steps": TRAINING})
     spent = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-    return {"step": step, "cells": adata.n_obs, **spent, "peak_gb": peak}
+    return {"step": step, "X": how, "cells": adata.n_obs, **spent, "peak_gb": peak_gb()}
+
+
+def measure(folder: Path, cells: int, steps: Sequence[str], ways: Sequence[str]) -> list[dict[str, object]]:
+    """Write an atlas and run every step on it, each in a process of its own."""
+    write(folder / "atlas.h5ad", cells)
+    rows = []
+    for step, how in product(steps, ways):
+        command = [sys.executable, "-m", "benchmarks.streaming", "--folder", str(folder), "--one", step, how]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def keep(rows: list[dict[str, object]]) -> None:
+    """Replace these rows in streaming.csv."""
+    table, same = pd.DataFrame(rows), ["step", "X", "cells"]
+    if FILE.exists():
+        table = pd.concat([pd.read_csv(FILE), table]).drop_duplicates(same, keep="last")
+    table.sort_values(same).to_csv(FILE, index=False, float_format="%.4g")
 
 
 def main() -> None:
     """Measure every step."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, default=1_000_000)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--step", choices=STEPS)
+    parser.add_argument("--cells", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--folder", type=Path, help="where the atlas is written; default: a temporary folder")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--csv", action="store_true")
+    parser.add_argument("--one", nargs=2, metavar=("STEP", "WAY"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.step is not None:
-        print(json.dumps(run(asked.folder / "atlas.h5ad", asked.step)))
+    if asked.one is not None:
+        print(json.dumps(run(asked.folder / "atlas.h5ad", *asked.one)))
         return
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = asked.folder or Path(temporary)
-        write(folder / "atlas.h5ad", asked.cells)
-        rows = []
-        for step in STEPS:
-            command = [sys.executable, "-m", "benchmarks.streaming", "--folder", str(folder), "--step", step]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(done.stderr)
-            rows.append(json.loads(done.stdout.splitlines()[-1]))
-            print(json.dumps(rows[-1]), flush=True)
-    if asked.csv:
-        pd.DataFrame(rows).to_csv(HERE / "streaming.csv", index=False, float_format="%.4g")
+    for cells in asked.cells:
+        with tempfile.TemporaryDirectory() as temporary:
+            rows = measure(asked.folder or Path(temporary), cells, asked.steps, asked.ways)
+        if asked.csv:
+            keep(rows)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def tell(adata: sc.AnnData, out: Path) -> None:
     print("Top regulators (summed absolute effect, number of targets):")
     for gene, row in top.sort_values("sum", ascending=False).head(8).iterrows():
         print(f"  {gene:10s} {row['sum']:6.2f} {int(row['count']):4d}")
-    print("\n" + report.attrs["summary"])
+    # in words the fit has logged it already: report.attrs["summary"]
     print("\nErrors beside the trivial predictors:")
     print(report.to_string(index=False, float_format=lambda x: f"{x:.4f}"))
     change = scdash.tl.perturb(adata, "MYOG").uns["change"]

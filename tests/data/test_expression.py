@@ -129,3 +129,31 @@ def test_counts_against_logs():
         check_counts(logs)
     with pytest.raises(ValueError, match="negative"):
         check_counts(as_expression(X - 1.0))
+
+
+@pytest.mark.parametrize("kind", [sp.csr_matrix, np.asarray])
+def test_a_dask_chunk_is_made_once_for_all_blocks_of_its_rows(kind):
+    da = pytest.importorskip("dask.array")
+    dense, made = np.random.default_rng(0).random((100, 4)).astype(np.float32), []
+
+    def chunk(block):
+        if len(block):  # not when dask asks for the type
+            made.append(len(block))
+        return kind(block)
+
+    matrix = da.from_array(dense, chunks=(40, -1)).map_blocks(chunk, meta=kind(dense[:0]), dtype=np.float32)
+    values = as_expression(matrix)
+    made.clear()
+    blocks = list(values.blocks(rows=15))
+    assert made == [40, 40, 20]
+    assert [part.start for part, _ in blocks] == [0, 15, 30, 40, 55, 70, 80, 95]
+    found = [block.toarray() if sp.issparse(block) else block for _, block in blocks]
+    np.testing.assert_array_equal(np.concatenate(found), dense)
+
+
+def test_large_dense_dask_chunks_are_read_in_part(monkeypatch):
+    da = pytest.importorskip("dask.array")
+    dense = np.random.default_rng(0).random((100, 4)).astype(np.float32)
+    values = as_expression(da.from_array(dense, chunks=(40, -1)))
+    monkeypatch.setattr(module, "CHUNK_BYTES", 100)
+    np.testing.assert_array_equal(np.concatenate([block for _, block in values.blocks(rows=15)]), dense)

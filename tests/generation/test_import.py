@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import json, sys, time
 import scanpy
@@ -19,3 +21,9 @@ def test_import_adds_little_to_scanpy() -> None:
     seconds, modules = json.loads(out)
     assert seconds < 0.3  # CPU time: wall time would judge the machine's load
     assert not {"torch", "torchdiffeq", "gseapy", "mudata", "geomloss"} & {name.split(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize("name", ["scdash.sparsity.GeometricSchedule", "scdash.fields.FIELDS", "scdash.get.report"])
+def test_names_in_the_documentation_are_there_after_importing_the_package(name: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"import scdash; {name}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

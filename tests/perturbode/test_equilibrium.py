@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scdash._data._screen import parse_screen
 from scdash._errors import NonFiniteError
+from scdash.matching import relative_contribution
 from scdash.matching._equilibria import build_problem, solve_problem
 from scdash.matching._equilibrium_fit import fit_equilibrium
 from scdash.matching._equilibrium_path import Settings, hub_penalty, solve, to_equations
@@ -62,6 +63,10 @@ def test_sparse_cells_and_cells_left_out():
     again = regime_statistics(sp.csr_matrix(x), screen, stats.fold)
     np.testing.assert_allclose(again.ff, stats.ff)
     drop = screen.keep(np.arange(screen.n_regimes) != 2)
+    short = regime_statistics(x, screen, stats.fold, products=False)
+    assert short.ff.shape == short.fy.shape == (len(stats.ff), 0, 0)
+    for name in ("centre", "y", "f", "yy", "untouched", "counts", "within_sd"):
+        np.testing.assert_array_equal(getattr(short, name), getattr(stats, name))
     fewer = regime_statistics(x, drop, np.delete(stats.fold, 2))
     np.testing.assert_allclose(fewer.y, np.delete(stats.y, 2, axis=0))
     x[4, 3] = np.inf
@@ -181,6 +186,17 @@ def test_hub_penalty_favours_regulators_with_many_targets():
     even = np.zeros((10, 10))
     even[np.arange(10), (np.arange(10) + 1) % 10] = 1
     np.testing.assert_allclose(hub_penalty(even), hub_penalty(even)[0, 0])
+
+
+def test_hubs_of_single_precision_paths_are_those_of_double():
+    """Screens of more than 1,400 genes are matched in single precision, and genes without any edge are common there."""
+    score = np.random.default_rng(0).normal(size=(12, 12)) * (np.random.default_rng(1).random((12, 12)) < 0.2)
+    score[:, :3] = 0
+    with np.errstate(all="raise"):
+        np.testing.assert_allclose(hub_penalty(score.astype(np.float32)), hub_penalty(score), rtol=1e-5)
+        shares = relative_contribution(score.T.astype(np.float32))
+    np.testing.assert_allclose(shares.sum(1)[3:][score.any(0)[3:]], 1, rtol=1e-6)
+    np.testing.assert_array_equal(shares[:3], 0)
 
 
 def test_steady_states_solve_the_equations_also_with_feedback():

@@ -28,5 +28,6 @@ def test_a_thousand_regimes_train_within_six_gigabytes():
     command = [sys.executable, "-m", "benchmarks._perturbode_memory", "transport", "1000", "100", "800"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     row = json.loads(done.stdout.strip().splitlines()[-1])
+    print(row)
     assert row["peak_gb"] < 6
     assert re.search(r"s an epoch of all 1000 perturbed regimes", done.stderr)

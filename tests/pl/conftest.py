@@ -100,12 +100,15 @@ def make_fit(rng: np.random.Generator, edges: pd.DataFrame, position: np.ndarray
     split[[3]], split[[6, 7]] = "validation", "test"
     states = np.sin(np.linspace(0, 3, N_GENES) + time[:, None] / 4) + 2
     return {
-        "params": {"model": "phoenix", "layer": None},
+        "params": {"model": "phoenix", "layer": None, "time_key": "dpt_pseudotime"},
         "genes": np.array(GENES),
         "weights": weights,
         "masks": masks,
         "history": history,
-        "metrics": {"train_mse": 1e-3, "test_mse": 2e-3, "constant_mse": 5.2e-3, "no_change_mse": 0.011},
+        "metrics": {
+            "train_mse": 1e-3, "test_mse": 2e-3, "constant_mse": 5.2e-3, "no_change_mse": 0.011,
+            "validation_loss_constant": 6e-3, "validation_loss_no_change": 0.012, "validation_loss_matched_start": 4e-3,
+        },
         "prior": {"used": 10},
         "edges": edges,
         "series": {

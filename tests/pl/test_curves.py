@@ -33,11 +33,15 @@ def test_history_shows_median_losses_sparsity_and_prunings(adata) -> None:
     assert share.get_lines()[0].get_drawstyle() == "steps-post"
 
 
-def test_history_baselines_are_dashed_at_their_errors(adata) -> None:
+def test_history_levels_are_those_of_the_validation_states(adata) -> None:
     loss, _ = pl.history(adata)
-    for label, value in (("constant", 5.2e-3), ("no change", 0.011)):
+    for label, value in (("constant", 6e-3), ("no change", 0.012), ("matched start", 4e-3)):
         assert set(line(loss, label).get_ydata()) == {value} and line(loss, label).get_linestyle() != "-"
-    adata.uns["dynamics"]["metrics"] = {"constant_mse": np.nan}
+    adata.uns["dynamics"]["params"]["kept"] = "matching"
+    loss, _ = pl.history(adata)
+    assert set(line(loss, "matched start (kept)").get_ydata()) == {4e-3}
+    # errors of next steps on test states are another quantity: not drawn beside the curves
+    adata.uns["dynamics"]["metrics"] = {"constant_mse": 0.1, "validation_loss_constant": np.nan}
     loss, _ = pl.history(adata)
     assert not {"constant", "no change"} & {found.get_label() for found in loss.get_lines()}
     loss, _ = pl.history(adata, baselines={"template": 0.5})
@@ -54,6 +58,23 @@ def test_history_of_one_model_from_the_table(adata) -> None:
         pl.history(table.rename(columns={"epoch": "epochs"}))
     with pytest.raises(ValueError, match="needed no training"):
         pl.history(table.iloc[:0])
+
+
+def test_history_names_what_the_losses_are_errors_of(adata) -> None:
+    adata.uns["dynamics"]["params"]["training"] = {"window": 5}
+    loss, _ = pl.history(adata, model=0)
+    assert line(loss, "training (5 steps)") is not None and line(loss, "validation (whole stretches)") is not None
+
+
+def test_history_of_a_sparse_start_shows_what_changes(adata) -> None:
+    table = adata.uns["dynamics"]["history"]
+    assert pl.history(table)[1].get_ylim() == (0, 103)
+    _, share = pl.history(table.assign(sparsity=np.where(table["epoch"] < 10, 0.99796, 0.99816)))
+    low, high = share.get_ylim()
+    assert 99.7 < low < 99.796 and 99.816 < high < 99.9
+    share.figure.canvas.draw()
+    ticks = [float(label.get_text()) for label in share.get_yticklabels() if label.get_text()]
+    assert len(set(ticks)) > 1 and all(99 < tick < 100 for tick in ticks)  # no offset to be added in one's head
 
 
 def test_history_without_validation_or_prunings(adata) -> None:

@@ -11,8 +11,8 @@ from matplotlib.quiver import Quiver
 
 from scdash import pl
 from scdash.pl import _projection
-from scdash.pl._projection import on_grid, project_velocity
-from scdash.pl._style import PALETTE, category_colors
+from scdash.pl._projection import neighbors, on_grid, project_time, project_velocity
+from scdash.pl._style import INK, PALETTE, category_colors
 
 
 def colors_of(ax) -> set[str]:
@@ -191,6 +191,38 @@ def test_arrows_follow_the_velocity_and_turn_with_it(adata) -> None:
     adata.layers["dynamics_velocity"] *= -1
     backward = next(c for c in pl.velocity(adata, kind="cells").collections if isinstance(c, Quiver))
     assert np.mean(forward.U > 0) > 0.9 and np.mean(backward.U < 0) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["stream", "grid", "cells"])
+def test_arrows_against_time_are_drawn_and_named_as_such(adata, kind: str) -> None:
+    def drawn() -> tuple[bool, set[str]]:
+        ax = pl.velocity(adata, kind=kind)
+        (lines,) = [c for c in ax.collections if isinstance(c, LineCollection | Quiver)]
+        colors = lines.to_rgba(lines.get_array()) if kind == "stream" else lines.get_facecolor()
+        return any(text.get_gid() == "against" for text in ax.texts), {to_hex(color) for color in colors}
+
+    late = adata.obs["dpt_pseudotime"].to_numpy() > 0.75
+    adata.layers["dynamics_velocity"][late] *= -1  # the model returns from where cells end up
+    named, colors = drawn()
+    assert named and {INK.lower(), "#d55e00"} <= colors
+    adata.obs["dpt_pseudotime"] = np.nan  # nothing is known of time: nothing is said about it
+    assert drawn() == (False, {INK.lower()})
+    del adata.obs["dpt_pseudotime"]
+    assert drawn() == (False, {INK.lower()})
+
+
+def test_time_points_to_where_later_cells_are() -> None:
+    """On a square with time along x the arrows point along x; shifting time, or more cells on one side, changes nothing."""
+    points = np.random.default_rng(0).uniform(size=(800, 2))
+    near = neighbors(points, 30)
+    arrows = project_time(points[:, 0], points, near)
+    inner = ((points > 0.15) & (points < 0.85)).all(axis=1)
+    assert (arrows[inner, 0] > 0).all() and np.abs(arrows[inner, 1]).mean() < 0.25 * arrows[inner, 0].mean()
+    np.testing.assert_allclose(project_time(points[:, 0] + 5, points, near), arrows, atol=1e-12)
+    np.testing.assert_allclose(project_time(np.ones(800), points, near), 0, atol=1e-12)
+    some = np.where(np.arange(800) % 3 > 0, points[:, 0], np.nan)  # a third of the cells have no time
+    assert (project_time(some, points, near)[inner, 0] > 0).mean() > 0.99
+    np.testing.assert_array_equal(project_time(np.full(800, np.nan), points, near), 0)
 
 
 def test_only_modelled_genes_count(adata) -> None:

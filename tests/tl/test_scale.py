@@ -42,7 +42,9 @@ def run(*arguments: object) -> dict:
         [sys.executable, "-c", CODE, *map(str, arguments)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(*arguments, found)
+    return found
 
 
 @pytest.mark.slow

@@ -1,9 +1,6 @@
-"""Hot paths: epochs of training, pruning, matching, networks and streaming reads.
+"""Hot paths: epochs of training, pruning, matching, networks and cells on disk."""
 
-`python -m benchmarks.asv.suite.hot_paths` runs each once without asv and writes `../hot_paths.csv`.
-"""
-
-import time
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -108,26 +105,35 @@ class Path_:
         l1_path(lambdas=np.geomspace(0.6, 0.1, 8), max_active=30, **self.problem)
 
 
-def main() -> None:
-    """Run everything once and write CPU seconds."""
-    rows = ["benchmark,parameters,cpu_s"]
-    import itertools
+class Streaming:
+    """Bins of sparse cells on disk."""
 
-    for suite in (Epoch, Prune, Network, Path_):
-        grid = getattr(suite, "params", [])
-        axes = grid if grid and isinstance(grid[0], list) else [grid] if grid else []
-        for values in itertools.product(*axes):
-            bench: Any = suite()
-            bench.setup(*values)
-            for name in [name for name in dir(bench) if name.startswith("time_")]:
-                began = time.process_time()
-                getattr(bench, name)(*values)
-                label = " ".join(map(str, values)).replace(",", "")
-                rows.append(f"{suite.__name__}.{name},{label},{time.process_time() - began:.4g}")
-                print(rows[-1], flush=True)
-            getattr(bench, "teardown", lambda *_: None)(*values)
-    (Path(__file__).parent.parent / "hot_paths.csv").write_text("\n".join(rows) + "\n")
+    params = [2000, 20_000]
+    param_names = ("cells",)
 
+    def setup(self, cells: int) -> None:
+        """Write sparse log values of 500 genes."""
+        import anndata as ad
 
-if __name__ == "__main__":
-    main()
+        import scdash
+
+        scdash.settings.verbosity = 0
+        rng = np.random.default_rng(0)
+        matrix = sp.random(cells, 500, 0.1, format="csr", dtype=np.float32, rng=rng)
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "cells.h5ad"
+        adata = ad.AnnData(matrix)
+        adata.obs["time"] = rng.random(cells)
+        adata.write_h5ad(path)
+        self.adata = ad.read_h5ad(path, backed="r")
+
+    def teardown(self, cells: int) -> None:
+        """Remove the file."""
+        self.adata.file.close()
+        self.folder.cleanup()
+
+    def time_trajectories(self, cells: int) -> None:
+        """Time the two passes over the file."""
+        import scdash
+
+        scdash.pp.trajectories(self.adata, time_key="time")

@@ -17,6 +17,7 @@ from scdash._data._expression import Expression, as_expression, check_counts, ch
 from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
+from scdash._data._rows import Cells, dense32, loaded
 from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
@@ -28,6 +29,7 @@ __all__ = [
     "AlignedPrior",
     "CellHalves",
     "CellSeries",
+    "Cells",
     "Expression",
     "TimeSeries",
     "WithinMoments",
@@ -42,6 +44,7 @@ __all__ = [
     "check_unique",
     "copy_paired",
     "default_split",
+    "dense32",
     "effective_cells",
     "expression",
     "gene_indices",
@@ -50,6 +53,7 @@ __all__ = [
     "group_column",
     "halve_cells",
     "kernel_bins",
+    "loaded",
     "make_mudata",
     "obs_column",
     "prior_from",

@@ -13,6 +13,7 @@ from scdash._data._checks import check_adata, gene_indices, gene_mask
 from scdash._errors import suggest
 
 ROWS = 4096  # rows read at once: 4096 x 3000 genes are 50 MB in float32
+CHUNK_BYTES = 2**28  # of a dense dask chunk that is made whole
 LARGEST_LOG = 30.0  # log1p(1e13): no count in any assay, and no sum of them, gets there
 
 
@@ -35,8 +36,12 @@ class Expression:
 
     def blocks(self, rows: int = ROWS) -> Iterator[tuple[slice, Any]]:
         """Yield (rows, block), blocks being float arrays or CSR of the chosen genes."""
-        for part in _row_slices(self.matrix, rows):
-            yield part, _select(self.matrix[part], self.columns)
+        for chunk in _chunks(self.matrix):
+            held = _held(self.matrix, chunk)
+            for first in range(chunk.start, chunk.stop, rows):
+                part = slice(first, min(first + rows, chunk.stop))
+                inner = part if held is self.matrix else slice(part.start - chunk.start, part.stop - chunk.start)
+                yield part, _select(held[inner], self.columns)
 
     def left_multiply(self, weights: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return `weights @ X` for dense weights (k, cells), block by block; (k, genes)."""
@@ -47,6 +52,11 @@ class Expression:
 
     def dense_rows(self, rows: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Return some rows as a dense array: minibatches and small tables only."""
+        if not isinstance(rows, slice) and not isinstance(self.matrix, np.ndarray) and not sp.issparse(self.matrix):
+            # on disk: rows are read in order, and none twice
+            wanted, inverse = np.unique(np.asarray(rows), return_inverse=True)
+            if len(wanted) < len(inverse) or not np.array_equal(wanted, rows):
+                return self.dense_rows(wanted)[inverse]
         taken = _select(self.matrix[rows], self.columns)
         return np.asarray(taken.toarray() if sp.issparse(taken) else taken)
 
@@ -161,16 +171,25 @@ def _row_sliceable(X: Any, name: str) -> Any:
     return X
 
 
-def _row_slices(matrix: Any, rows: int) -> Iterator[slice]:
-    n = int(matrix.shape[0])
+def _chunks(matrix: Any) -> Iterator[slice]:
+    """Yield the rows of each chunk of a dask array, or all rows of anything else."""
     chunks = getattr(matrix, "chunks", None)
-    if hasattr(matrix, "compute") and chunks is not None:  # dask: its own chunks, cut where they are large
-        stops = np.cumsum((0, *chunks[0]))
-    else:
-        stops = np.array([0, n])
+    lengths = chunks[0] if hasattr(matrix, "compute") and chunks is not None else (int(matrix.shape[0]),)
+    stops = np.cumsum((0, *lengths))
     for start, stop in zip(stops[:-1], stops[1:], strict=True):
-        for first in range(int(start), int(stop), rows):
-            yield slice(first, min(first + rows, int(stop)))
+        yield slice(int(start), int(stop))
+
+
+def _held(matrix: Any, chunk: slice) -> Any:
+    """Return a chunk of a dask array in memory, so that it is made once and not for every block of its rows.
+
+    Sparse chunks have to be made whole anyhow; dense ones may be read in part, and are where they are large.
+    """
+    if not hasattr(matrix, "compute"):
+        return matrix
+    size = (chunk.stop - chunk.start) * matrix.shape[1] * matrix.dtype.itemsize
+    sparse_chunks = sp.issparse(getattr(matrix, "_meta", None))
+    return matrix[chunk].compute() if sparse_chunks or size <= CHUNK_BYTES else matrix
 
 
 def _select(block: Any, columns: NDArray[np.int64] | None) -> Any:

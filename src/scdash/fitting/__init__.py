@@ -6,7 +6,7 @@ from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
 from scdash.fitting._predictors import field_predictor
-from scdash.fitting._problem import FitProblem
+from scdash.fitting._problem import FitProblem, Units
 
 __all__ = [
     "DynamicsFit",
@@ -14,6 +14,7 @@ __all__ = [
     "FitProblem",
     "Recipe",
     "Regime",
+    "Units",
     "choose_lambdas",
     "cross_validate_lambdas",
     "field_predictor",

@@ -22,6 +22,7 @@ from scdash.matching import (
     CellScores,
     Courses,
     Forecast,
+    NoNetwork,
     TransitionFit,
     aligned_template,
     analogue,
@@ -54,10 +55,14 @@ RANDOM_SETS, SHUFFLED_PRIORS = 4, 5
 WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the analogue forecast
 
 
-def trivial(problem: FitProblem, options: FitOptions) -> dict[str, Predictor]:
-    """Return the predictors without any network that every fit is printed beside."""
-    relaxing = fit_no_network(problem.series, settings=transition_settings(options, problem.n_genes))
-    found = {"no network": relaxation(relaxing.bias, relaxing.rates)}
+def no_network(problem: FitProblem, options: FitOptions) -> NoNetwork:
+    """Return genes relaxing without any network, fitted as the network is."""
+    return fit_no_network(problem.series, settings=transition_settings(options, problem.n_genes))
+
+
+def trivial(problem: FitProblem, alone: NoNetwork) -> dict[str, Predictor]:
+    """Return the predictors without any network that every fit is printed beside; `alone`: see `no_network`."""
+    found = {"no network": relaxation(alone.bias, alone.rates)}
     return found | {"constant": constant(problem.series), "no change": no_change}
 
 

@@ -12,7 +12,8 @@ import torch
 
 from scdash._logging import logger
 from scdash.fields import Params, VectorField, zero_share
-from scdash.fitting._controls import data_figures, forecasts, refits, trivial
+from scdash.fitting._controls import data_figures, forecasts, no_network, refits, trivial
+from scdash.fitting._course import describe_course, field_velocity
 from scdash.fitting._evidence import gather_evidence
 from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
@@ -33,9 +34,9 @@ from scdash.fitting._report import report_text
 from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
-from scdash.fitting._train import Trained
+from scdash.fitting._train import Trained, validation_levels
 from scdash.fitting._verdict import judge
-from scdash.matching import TransitionFit
+from scdash.matching import NoNetwork, TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
 from scdash.sparsity import Sparsity
@@ -59,6 +60,7 @@ class DynamicsFit:
     report: str
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # cells only
     held_out: pd.DataFrame | None = None  # cells only: errors of every held-out trajectory
+    directions: pd.DataFrame | None = None  # cells only: does the velocity follow the course
     slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -169,7 +171,8 @@ def _assemble(
     main = _model(kept.params, 0)
     evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
     predict = models.predictor(kept, plan.config.steps)
-    others, judged = _others(problem, options, models, matched, polished=polished)
+    alone = no_network(problem, options)
+    others, judged = _others(problem, options, models, matched, alone, polished=polished)
     # re-drawn cells are for learning: errors are those of the trajectories as observed
     series, everyone = problem.series.originals(), {field.name: predict} | others
     controls = control_table(series, everyone, ahead=options.cells)
@@ -178,6 +181,9 @@ def _assemble(
     metrics["sparsity"] = float(zero_share(field, main)[0])
     metrics["weight_sparsity"] = float(weight_sparsity(field, main)[0])
     metrics["feature_sparsity"] = float(feature_sparsity(field, main)[0])
+    metrics |= _history_levels(problem, plan, models, others, matched=bool(matched))
+    course = describe_course(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
+    metrics |= course.figures
     metrics["epochs"] = float(trained.epochs)
     metrics["best_epoch"] = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
     metrics["solver_error"] = _solver_error(problem, models, main, plan)
@@ -212,16 +218,24 @@ def _assemble(
             interrupted=trained.interrupted,
             unjudged=bool(options.cells and options.controls) and not judged,
             verdict=verdict,
+            course=course.lines(),
         ),
         verdict={} if verdict is None else verdict.as_dict(),
         held_out=trajectory_table(series, everyone) if options.cells else None,
+        directions=course.directions if len(course.directions) else None,
         slope=models.slope,
         settings=settings,
     )
 
 
 def _others(
-    problem: FitProblem, options: FitOptions, models: Models, matched: list[TransitionFit], *, polished: bool | None
+    problem: FitProblem,
+    options: FitOptions,
+    models: Models,
+    matched: list[TransitionFit],
+    alone: NoNetwork,
+    *,
+    polished: bool | None,
 ) -> tuple[dict[str, Predictor], bool]:
     """Return the predictors that the kept model is printed beside, and whether they allow a verdict.
 
@@ -232,7 +246,7 @@ def _others(
         found["matching alone"] = models.predictor(models.start)
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
-    found |= trivial(problem, options)
+    found |= trivial(problem, alone)
     if not (options.cells and options.controls):
         return found, False
     try:
@@ -240,6 +254,19 @@ def _others(
     except KeyboardInterrupt:
         logger.warning("    interrupted while the model was judged: it is kept, without a verdict")
         return found, False
+
+
+def _history_levels(
+    problem: FitProblem, plan: Recipe, models: Models, others: dict[str, Predictor], *, matched: bool
+) -> dict[str, float]:
+    """Return the levels to draw beside the validation loss of training: the same error on the same states."""
+    if models.trained.epochs == 0:
+        return {}
+    shown = {name: others[name] for name in ("constant", "no change", "no network")}
+    if matched:
+        shown["matched start"] = models.predictor(models.start)
+    levels = validation_levels(problem.series, plan.config.window, shown)
+    return {f"validation_loss_{name.replace(' ', '_')}": level for name, level in levels.items()}
 
 
 def _errors(controls: pd.DataFrame) -> dict[str, float]:

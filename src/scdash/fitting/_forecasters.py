@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
-from scdash.fitting._controls import forecasts, trivial
+from scdash.fitting._controls import forecasts, no_network, trivial
 from scdash.fitting._options import FitOptions
 from scdash.fitting._predictors import Floats, Predictor, rollout_errors
 from scdash.fitting._problem import FitProblem
@@ -15,7 +15,7 @@ from scdash.fitting._problem import FitProblem
 def forecasters(series: TimeSeries, lineage: NDArray[np.intp] | None) -> dict[str, Predictor]:
     """Return every forecast of cells without a network, its own settings chosen by validation states."""
     problem = FitProblem(series, lineage=lineage)
-    return forecasts(problem) | trivial(problem, FitOptions(cells=True))
+    return forecasts(problem) | trivial(problem, no_network(problem, FitOptions(cells=True)))
 
 
 def validation_errors(series: TimeSeries, predictors: Mapping[str, Predictor]) -> dict[str, float]:

@@ -1,12 +1,21 @@
 """What is known before a fit, on arrays."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data import CellHalves, TimeSeries
+
+
+@dataclass(frozen=True)
+class Units:
+    """From the series' units back to those of the data: x = minimum + range * scaled, each (genes,)."""
+
+    minimum: NDArray[np.floating[Any]]
+    range: NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,7 @@ class FitProblem:
     lineage: NDArray[np.intp] | None = None  # (names,), code of the lineage of every trajectory; None: one for all
     halves: CellHalves | None = None  # cells only: bins of disjoint halves
     shuffled_halves: CellHalves | None = None  # the same with times shuffled within trajectories
+    units: Units | None = None  # of the series' states; None: those of the data
 
     @property
     def n_genes(self) -> int:

@@ -1,6 +1,6 @@
 """The report in words: every error beside its trivial baselines, and a verdict that does not flatter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ def report_text(
     interrupted: bool = False,
     unjudged: bool = False,
     verdict: Verdict | None = None,
+    course: Sequence[str] = (),
 ) -> str:
     """Put a fit into words.
 
@@ -41,6 +42,8 @@ def report_text(
         Whether the comparison with controls was, so that there is no verdict.
     verdict
         What the controls say about the network (cells).
+    course
+        Lines on the course of cells (`Course.lines`).
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
@@ -68,6 +71,7 @@ def report_text(
     lines += _prior_lines(prior)
     if verdict is not None:
         lines.append(verdict.text)
+    lines += course
     if metrics.get("solver_error", 0) > 0.01:
         lines.append(
             f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "

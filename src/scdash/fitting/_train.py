@@ -13,6 +13,7 @@ from torch import Tensor
 from scdash._data import TimeSeries
 from scdash.fields import Params, VectorField
 from scdash.fitting._options import FitOptions, Recipe, resolve_device
+from scdash.fitting._predictors import Predictor
 from scdash.fitting._problem import FitProblem
 from scdash.sparsity import Prior, Sparsity
 from scdash.training import Examples, Problem, examples_from, fingerprint, start_state, train
@@ -49,6 +50,14 @@ def validation_rows(series: TimeSeries, window: int) -> NDArray[np.int64]:
     runs = series.rollouts("validation")
     shortest = min(len(run) for run in runs)
     return np.stack([run[:shortest] for run in runs])
+
+
+def validation_levels(series: TimeSeries, window: int, predictors: Mapping[str, Predictor]) -> dict[str, float]:
+    """Return what other predictors reach on the very states that `validation_loss` is measured on, for its picture."""
+    rows = validation_rows(series, window)
+    start, times, code = series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]]
+    observed = series.states[rows[:, 1:]].swapaxes(0, 1)
+    return {name: float(np.mean((predict(start, times, code) - observed) ** 2)) for name, predict in predictors.items()}
 
 
 def adjacency(prior: sp.csr_matrix, device: torch.device) -> Tensor:

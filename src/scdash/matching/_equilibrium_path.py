@@ -39,10 +39,10 @@ def hub_penalty(score: Floats) -> Floats:
     towards the overall rate pi_0 by one pseudo-target, the factor is log((1 - pi_j)/pi_j) / log((1 - pi_0)/pi_0).
     The number of regulators of a target is counted as the participation number of its scores.
     """
-    size = np.abs(score)
+    size = np.abs(score).astype(np.float64)
     total = size.sum(axis=0)
-    share = size / np.maximum(total, 1e-300)
-    number = np.where(total > 0, 1 / np.maximum((share**2).sum(axis=0), 1e-300), 0.0)
+    share = size / np.where(total > 0, total, 1.0)
+    number = np.where(total > 0, 1 / np.where(total > 0, (share**2).sum(axis=0), 1.0), 0.0)
     degree = (share * number).sum(axis=1)
     p = len(degree)
     overall = min(max(degree.sum() / (p * max(p - 1, 1)), 1 / (p * p)), 0.4)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from scdash.matching._activeset import Floats
+from scdash.matching._types import Floats
 
 
 def relative_contribution(effects: Floats) -> Floats:
     """Return |S_ij| / sum_j |S_ij| of effects (target, regulator); rows of zeros stay zero (the paper's D~)."""
     size = np.abs(effects)
-    result: Floats = size / np.maximum(size.sum(axis=1, keepdims=True), 1e-300)
-    return result
+    total = size.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(size, total, out=np.zeros_like(size), where=total > 0))
 
 
 def hub_factors(contribution: Floats, exponent: float) -> Floats:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._problems import Problem, Setup
 from scdash.matching._select import choose, fit_paths
+from scdash.matching._types import Floats, Index
 
 GENES = 60  # sampled for the search
 LAMBDAS = 5  # penalties of the search

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns, slot
@@ -13,7 +14,13 @@ from scdash.pl._screen_settings import draw_settings
 from scdash.pl._style import INK, MUTED, Drawn, category_colors, despine, finish, house, panels
 
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
-_BASELINES = {"constant_mse": "constant", "no_change_mse": "no change"}
+_LEVELS = {
+    "validation_loss_constant": "constant",
+    "validation_loss_no_change": "no change",
+    "validation_loss_no_network": "no network",
+    "validation_loss_matched_start": "matched start",
+}
+_SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
 def history(
@@ -29,6 +36,10 @@ def history(
 ) -> Drawn:
     """Draw the loss of every epoch on a logarithmic axis, the sparsity below it, and the prunings as marks.
 
+    Training errors are of short windows, validation errors of what the fit was chosen by (for cells whole held-out
+    stretches): compare each curve with itself, and the validation curve with the levels, which are errors on the same
+    states. A fit that started sparse has a sparsity axis of its own range.
+
     A screen that was matched was not trained: what is drawn then is how well every setting tried predicts held-out
     regimes, along the penalty, with the chosen one marked.
 
@@ -41,7 +52,8 @@ def history(
     model
         Which of the models trained together to draw; default all, each as a thin line, with their median.
     baselines
-        Dashed lines at the errors of a constant and of no change, from the fit's metrics; or a mapping label: error.
+        Dashed lines at the validation errors of a constant, of no change, of genes without a network and of the matched
+        start, on the very states of the validation curve (from the fit's metrics); or a mapping label: error.
     palette
         Colours of ``training``, ``validation`` and ``sparsity``.
     ax
@@ -74,11 +86,12 @@ def history(
         else:
             figure, loss = ax.figure, ax
             share = ax.twinx()
-        _draw_losses(loss, table, colors)
-        _draw_levels(loss, levels)
+        _draw_losses(loss, table, colors, _labels(data, key))
+        _draw_levels(loss, levels, colors)
         _draw_sparsity(share, table, colors["sparsity"], twin=ax is not None)
         _mark_prunings(loss, table)
         loss.set(yscale="log", ylabel="mean squared error")
+        _plain_ticks(loss)
         (share if ax is None else loss).set_xlabel("epoch")
         loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
         if ax is None:
@@ -102,11 +115,22 @@ def _levels(data: Any, key: str, *, baselines: bool | Mapping[str, float]) -> di
     if isinstance(baselines, Mapping):
         return {str(label): float(value) for label, value in baselines.items()}
     stored = slot(data, key, "metrics") if baselines and is_anndata(data) else {}
-    found = {label: float(stored[name]) for name, label in _BASELINES.items() if name in stored}
+    found = {label: float(stored[name]) for name, label in _LEVELS.items() if name in stored}
+    if "matched start" in found and data.uns[key]["params"].get("kept") == "matching":
+        found["matched start (kept)"] = found.pop("matched start")
     return {label: value for label, value in found.items() if np.isfinite(value) and value > 0}
 
 
-def _draw_losses(ax: Axes, table: pd.DataFrame, colors: Mapping[str, str]) -> None:
+def _labels(data: Any, key: str) -> dict[str, str]:
+    """Say what each loss is an error of, where the two differ."""
+    training = data.uns[key]["params"].get("training") if is_anndata(data) else None
+    window = int(training["window"]) if isinstance(training, Mapping) and "window" in training else 1
+    if window == 1:
+        return {label: label for label in _LOSSES.values()}
+    return {"training": f"training ({window} steps)", "validation": "validation (whole stretches)"}
+
+
+def _draw_losses(ax: Axes, table: pd.DataFrame, colors: Mapping[str, str], labels: Mapping[str, str]) -> None:
     for column, label in _LOSSES.items():
         if column not in table or not table[column].notna().any():
             continue
@@ -114,19 +138,40 @@ def _draw_losses(ax: Axes, table: pd.DataFrame, colors: Mapping[str, str]) -> No
         several = wide.shape[1] > 1
         if several:
             ax.plot(wide.index, wide.to_numpy(), color=colors[label], lw=0.7, alpha=0.3)
-        ax.plot(wide.index, wide.median(axis=1), color=colors[label], label=f"{label} (median)" if several else label)
+        name = f"{labels[label]} (median)" if several else labels[label]
+        ax.plot(wide.index, wide.median(axis=1), color=colors[label], label=name)
 
 
-def _draw_levels(ax: Axes, levels: Mapping[str, float]) -> None:
+def _draw_levels(ax: Axes, levels: Mapping[str, float], colors: Mapping[str, str]) -> None:
     for (label, value), style in zip(levels.items(), ["--", ":", "-.", (0, (1, 3))] * len(levels), strict=False):
-        ax.axhline(value, color=MUTED, lw=1.1, ls=style, label=label, zorder=1)
+        own = label.startswith("matched start")  # where the validation curve begins
+        color, style = (colors["validation"], "--") if own else (MUTED, style)
+        ax.axhline(value, color=color, lw=1.1, ls=style, label=label, zorder=1)
+
+
+def _plain_ticks(ax: Axes) -> None:
+    """Write 0.3 rather than 3 x 10^-1 on a logarithmic axis that spans less than two decades."""
+    low, high = ax.get_ylim()
+    if high < 100 * low:
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(_few if high < 12 * low else NullFormatter())
+
+
+def _few(value: float, _: object) -> str:
+    """Label 1, 2, 3 and 5 of a decade, as there is room for."""
+    return f"{value:g}" if round(value / 10 ** np.floor(np.log10(value))) in (2, 3, 5) else ""
 
 
 def _draw_sparsity(ax: Axes, table: pd.DataFrame, color: str, *, twin: bool) -> None:
+    ax.set(ylim=(0, 103), ylabel="sparsity (%)")
     if "sparsity" in table:
         for _, one in table.groupby("model"):
             ax.plot(one["epoch"], 100 * one["sparsity"], color=color, drawstyle="steps-post", lw=1.4, alpha=0.8)
-    ax.set(ylim=(0, 103), ylabel="sparsity (%)")
+        low, high = 100 * table["sparsity"].min(), 100 * table["sparsity"].max()
+        if low > 100 * _SPARSE:  # 99.80 to 99.82 % is a tenth of the weights, and a flat line on an axis from 0
+            around = max(0.25 * (high - low), 0.05 * (100 - low))
+            ax.set_ylim(low - around, high + around)
+            ax.ticklabel_format(axis="y", useOffset=False, style="plain")
     if twin:
         ax.spines["right"].set_visible(True)
         ax.spines["top"].set_visible(False)

@@ -44,8 +44,12 @@ def project_velocity(
     -------
     (cells, dimensions), arrows on the embedding; zero for cells without velocity.
     """
-    from sklearn.neighbors import NearestNeighbors
+    check_projection(states, velocity, embedding)
+    return project_to(neighbors(states if space is None else space, n_neighbors), states, velocity, embedding, scale)
 
+
+def check_projection(states: Array, velocity: Array, embedding: Array) -> None:
+    """Raise where these can not be projected."""
     if states.shape != velocity.shape or len(embedding) != len(states):
         raise ValueError(
             f"states {states.shape}, velocity {velocity.shape} and embedding {embedding.shape} do not fit together."
@@ -53,13 +57,13 @@ def project_velocity(
     for values, named in ((states, "expression"), (velocity, "velocity")):
         if not np.isfinite(values).all():
             raise ValueError(f"{named} holds {int((~np.isfinite(values)).sum())} values that are not finite.")
-    cells = len(states)
-    if cells < 3:
-        raise ValueError(f"{cells} cells: at least three are needed to see a direction.")
-    count = min(n_neighbors, cells - 1)
-    where = states if space is None else space
-    near = NearestNeighbors(n_neighbors=count + 1).fit(where).kneighbors(where, return_distance=False)
-    near = _without_self(near)
+    if len(states) < 3:
+        raise ValueError(f"{len(states)} cells: at least three are needed to see a direction.")
+
+
+def project_to(near: NDArray[np.int64], states: Array, velocity: Array, embedding: Array, scale: float = 10.0) -> Array:
+    """Project velocities through the neighbours `near` (cells, neighbours), see :func:`project_velocity`."""
+    cells, count = near.shape
     arrows = np.zeros_like(embedding, dtype=np.float64)
     step = max(1, int(_BLOCK / (count * states.shape[1])))
     for start in range(0, cells, step):
@@ -67,11 +71,40 @@ def project_velocity(
         cosine = _cosine(states[near[rows]] - states[rows, None], velocity[rows])
         weight = np.exp(scale * (cosine - cosine.max(axis=1, keepdims=True)))
         weight /= weight.sum(axis=1, keepdims=True)
-        direction = embedding[near[rows]] - embedding[rows, None]
-        length = np.linalg.norm(direction, axis=2, keepdims=True)
-        direction = np.divide(direction, length, out=np.zeros_like(direction, dtype=np.float64), where=length > 0)
-        arrows[rows] = np.einsum("ck,ckd->cd", weight - 1 / count, direction)
+        arrows[rows] = np.einsum("ck,ckd->cd", weight - 1 / count, _directions(embedding, near, rows))
     return arrows
+
+
+def project_time(time: Array, embedding: Array, near: NDArray[np.int64]) -> Array:
+    r"""Return where later cells lie on an embedding, from time alone: what velocities can be held against.
+
+    .. math:: o_i = \sum_{j \in N(i)} (t_j - \bar t_{N(i)}) \frac{e_j - e_i}{\|e_j - e_i\|}
+
+    The mean time of the neighbours is taken off for the same reason as 1 / |N| in :func:`project_velocity`: the density
+    of cells points nowhere. `near` are the neighbours of each cell, (cells,
+    neighbours); those without a time count for nothing.
+    """
+    known = np.isfinite(time)[near]
+    weight = np.where(known, time[near], 0.0)
+    mean = weight.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    weight = np.where(known, weight - mean, 0.0)
+    return np.asarray(np.einsum("ck,ckd->cd", weight, _directions(embedding, near, slice(None))))
+
+
+def neighbors(space: Array, n_neighbors: int) -> NDArray[np.int64]:
+    """Return the nearest other cells of each cell, (cells, neighbours)."""
+    from sklearn.neighbors import NearestNeighbors
+
+    count = min(n_neighbors, len(space) - 1)
+    return _without_self(NearestNeighbors(n_neighbors=count + 1).fit(space).kneighbors(space, return_distance=False))
+
+
+def _directions(embedding: Array, near: NDArray[np.int64], rows: slice) -> Array:
+    """Return unit vectors from cells to their neighbours, (cells, neighbours, dimensions); 0 between duplicates."""
+    direction = embedding[near[rows]] - embedding[rows, None]
+    length = np.linalg.norm(direction, axis=2, keepdims=True)
+    unit = np.divide(direction, length, out=np.zeros_like(direction, dtype=np.float64), where=length > 0)
+    return np.asarray(unit)
 
 
 def _without_self(near: NDArray[np.int64]) -> NDArray[np.int64]:

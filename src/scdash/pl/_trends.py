@@ -62,8 +62,8 @@ def trends(
 
     Thin lines are the same bins made of cells drawn again (bootstraps named ``<trajectory>#<k>``), where there are any.
     Stretches of a trajectory that were held out are shaded; trajectories that were held out as a whole are dashed, with
-    open circles. The model's line starts from the first state of each trajectory, or the state before a held-out
-    stretch, as stored by the fit.
+    open circles. The model's line is simulated from the first state of each trajectory to the last, as stored by
+    the fit: it shows where the model ends up, not how well it predicts the next state (:func:`scdash.get.report`).
 
     Parameters
     ----------

@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, ListedColormap, Normalize
 from numpy.typing import NDArray
 
 from scdash._errors import suggest, unknown
 from scdash._keys import DynamicsKeys, require_fit
 from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
-from scdash.pl._projection import on_grid, project_velocity
+from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
 from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import INK, Drawn, finish, house, panels
+
+_AGAINST = "#D55E00"
 
 
 def velocity(
@@ -43,6 +46,10 @@ def velocity(
     (:func:`scdash.pl.project_velocity`): arrows show directions between neighbouring cells, not speeds. The embedding
     may distort them; judge a fit by its predictions.
 
+    Where the arrows run against the time the fit was given, they are drawn in another colour: there the model returns
+    to a state it does not leave, and the figure shows its error. The report (:func:`scdash.get.report`) says how far the
+    velocity follows the course, without any embedding.
+
     Parameters
     ----------
     adata
@@ -70,27 +77,32 @@ def velocity(
         raise unknown("kind", kind, ["stream", "grid", "cells"])
     name, points = embedding_of(adata, basis)
     values = None if color is None else _values(adata, color, layer)
-    arrows = _arrows(adata, key, layer, points, n_neighbors)
+    near, arrows = _arrows(adata, key, layer, points, n_neighbors)
+    time_key, later = _later(adata, key, points, near)
     with house():
         figure, (panel,) = panels(1, ax, size=(5.4, 4.4))
         look = _scale(values, cmap, vmin, vmax, vcenter)
         scatter(panel, points, values, color, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
                 stored=_stored(adata, color), alpha=0.45, **look)  # fmt: skip
         if kind == "stream":
-            _stream(panel, points, arrows, density, smooth)
+            against = _stream(panel, points, arrows, later, density, smooth)
         elif kind == "grid":
-            _quiver(panel, *_grid_arrows(points, arrows, density, smooth))
+            against = _quiver(panel, *_grid_arrows(points, arrows, density, smooth, later))
         else:
-            _quiver(panel, points, arrows)
+            against = _quiver(panel, points, arrows, later)
         if color is not None:
             panel.set_title(color, loc="left", fontweight="bold")
         frame(panel, name)
+        if against:
+            panel.text(1.0, -0.01, f"against {time_key}", transform=panel.transAxes, ha="right", va="top",
+                       color=_AGAINST, fontsize=8, gid="against")  # fmt: skip
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 
 
 def _arrows(
     adata: Any, key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the neighbours of every cell and its arrow."""
     fit, slots = require_fit(adata, key), DynamicsKeys(key)
     if slots.velocity not in adata.layers:
         layers = [str(name) for name in adata.layers if name is not None]
@@ -101,32 +113,66 @@ def _arrows(
     fitted = params.get("layer") if isinstance(params, Mapping) else None
     states = expression(adata, genes, fitted if layer is None else layer)
     found = expression(adata, genes, slots.velocity)
+    check_projection(states, found, points)
     components = next((adata.obsm[name] for name in ("X_pca", "pca") if name in adata.obsm), None)
-    space = None if components is None else np.asarray(components, dtype=np.float64)
-    return project_velocity(states, found, points, n_neighbors=n_neighbors, space=space)
+    near = neighbors(states if components is None else np.asarray(components, dtype=np.float64), n_neighbors)
+    return near, project_to(near, states, found, points)
 
 
-def _stream(ax: Axes, points: NDArray[Any], arrows: NDArray[Any], density: float, smooth: float) -> None:
+def _later(
+    adata: Any, key: str, points: NDArray[np.float64], near: NDArray[np.int64]
+) -> tuple[str, NDArray[np.float64] | None]:
+    """Return the name of the fit's time and where it increases on the embedding, None where it is not in `obs`."""
+    params = require_fit(adata, key)["params"]
+    name = str(params.get("time_key")) if isinstance(params, Mapping) else ""
+    if name not in adata.obs or not pd.api.types.is_numeric_dtype(adata.obs[name]):
+        return name, None
+    return name, project_time(adata.obs[name].to_numpy(dtype=np.float64), points, near)
+
+
+def _stream(
+    ax: Axes,
+    points: NDArray[Any],
+    arrows: NDArray[Any],
+    later: NDArray[Any] | None,
+    density: float,
+    smooth: float,
+) -> bool:
+    """Draw streamlines; return whether any runs against time."""
     x, y, u, v = on_grid(points, arrows, smooth=smooth)
     speed = np.hypot(u, v)
     if not np.nanmax(np.nan_to_num(speed)) > 0:
         raise ValueError("The velocity points nowhere: it is zero, or favours no neighbour, in every cell.")
     width = 0.4 + 1.0 * np.nan_to_num(speed / np.nanmax(speed))
+    against = np.zeros(u.shape, bool)
+    if later is not None:
+        _, _, a, b = on_grid(points, later, smooth=smooth)
+        against = np.nan_to_num(u * a + v * b) < 0
     drawn = ax.streamplot(x, y, np.ma.masked_invalid(u), np.ma.masked_invalid(v), density=1.25 * density, linewidth=width,
-                          color=INK, arrowsize=1.1, arrowstyle="-|>", zorder=3)  # fmt: skip
+                          color=against.astype(float), cmap=ListedColormap([INK, _AGAINST]), norm=Normalize(0, 1),
+                          arrowsize=1.1, arrowstyle="-|>", zorder=3)  # fmt: skip
     drawn.lines.set_capstyle("round")
+    return bool(against.any())
 
 
 def _grid_arrows(
-    points: NDArray[Any], arrows: NDArray[Any], density: float, smooth: float
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    x, y, u, v = on_grid(points, arrows, n_grid=max(int(22 * density), 4), smooth=smooth)
+    points: NDArray[Any], arrows: NDArray[Any], density: float, smooth: float, later: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    n_grid = max(int(22 * density), 4)
+    x, y, u, v = on_grid(points, arrows, n_grid=n_grid, smooth=smooth)
     kept = np.isfinite(u)
     grid_x, grid_y = np.meshgrid(x, y)
-    return np.column_stack([grid_x[kept], grid_y[kept]]), np.column_stack([u[kept], v[kept]])
+    where, found = np.column_stack([grid_x[kept], grid_y[kept]]), np.column_stack([u[kept], v[kept]])
+    if later is None:
+        return where, found, None
+    _, _, a, b = on_grid(points, later, n_grid=n_grid, smooth=smooth)
+    return where, found, np.column_stack([a[kept], b[kept]])
 
 
-def _quiver(ax: Axes, points: NDArray[Any], arrows: NDArray[Any]) -> None:
+def _quiver(ax: Axes, points: NDArray[Any], arrows: NDArray[Any], later: NDArray[Any] | None = None) -> bool:
+    """Draw arrows; return whether any runs against time."""
     longest = np.quantile(np.hypot(*arrows.T), 0.95) or 1.0
-    ax.quiver(*points.T, *arrows.T, color=INK, angles="xy", scale=28 * longest, width=0.0032, headwidth=4,
-              headlength=4.5, headaxislength=4, zorder=3)  # fmt: skip
+    against = np.zeros(len(points), bool) if later is None else (arrows * later).sum(axis=1) < 0
+    ax.quiver(*points.T, *arrows.T, color=np.where(against, _AGAINST, INK), angles="xy", scale=28 * longest, width=0.0032,
+              headwidth=4, headlength=4.5, headaxislength=4, zorder=3)  # fmt: skip
+    return bool(against.any())

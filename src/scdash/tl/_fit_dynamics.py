@@ -170,8 +170,8 @@ def fit_dynamics(
     `varp[f"{key_added}_grn"]` : CSR float32 (n_vars, n_vars)
         Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
     `uns[key_added]`
-        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` (cells),
-        `edges`, `prior`, `series`, `report`; read by `scdash.get`.
+        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` and
+        `directions` (cells), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
         dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled.
     `var[f"{key_added}_genes"]` : bool

@@ -28,7 +28,7 @@ from scdash._data import (
 )
 from scdash._errors import suggest, unknown
 from scdash._logging import logger
-from scdash.fitting import FitProblem
+from scdash.fitting import FitProblem, Units
 
 Observations = Literal["auto", "cells", "states"]
 LARGEST = 3000  # genes taken without being asked which
@@ -64,6 +64,7 @@ class DynamicsInputs:
             lineage=self.lineage,
             halves=self.halves,
             shuffled_halves=self.shuffled_halves,
+            units=Units(self.minimum, self.range),
         )
 
 

@@ -165,7 +165,7 @@ def fit_perturbode(
     with step(f"fitting dynamics (perturbode, {fit})") as added:
         inputs = read_screen(adata, request)
         generator = np.random.default_rng(seed)
-        stats = screen_statistics(inputs, n_folds, generator)
+        stats = screen_statistics(inputs, n_folds, generator, products=fit != "transport")
         found = WAYS[fit](inputs, stats, options, generator)
         asked = request.params() | {
             "fit": fit,
@@ -206,11 +206,13 @@ def _check(fit: str, options: ScreenOptions, n_folds: int) -> None:
         )
 
 
-def screen_statistics(inputs: ScreenInputs, n_folds: int, rng: np.random.Generator) -> RegimeStatistics:
+def screen_statistics(
+    inputs: ScreenInputs, n_folds: int, rng: np.random.Generator, *, products: bool = True
+) -> RegimeStatistics:
     """Return the statistics of a screen with its regimes dealt into folds; genes that never vary are warned of."""
     n_folds = min(n_folds, inputs.screen.n_regimes - 1)
     fold = assign_folds(inputs.screen.n_regimes, n_folds if n_folds > 1 else 1, rng)
-    stats = regime_statistics(inputs.cells, inputs.screen, fold)
+    stats = regime_statistics(inputs.cells, inputs.screen, fold, products=products)
     flat = (stats.within_sd <= 0) & (np.ptp(stats.y, axis=0) <= 0)
     if flat.any():
         shown = ", ".join(str(g) for g in pd.Index(inputs.values.genes)[flat][:5])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scdash._data import Expression
+from scdash._data import loaded
 from scdash._errors import unknown
 from scdash.fields._perturbode import PerturbODE
 from scdash.fitting._screen_sparsity import TRANSPORT, TUNING, ScreenSparsity
@@ -136,7 +136,7 @@ def transport_fit(
 ) -> ScreenFit:
     """Carry control cells through the ODE onto the regimes' cells, as the paper trains."""
     config = transport_config(options.training)
-    trained = train_transport(dense32(inputs.values), inputs, options, rng)
+    trained = train_transport(loaded(inputs.values), inputs, options, rng)
     weights = transport_network(trained)
     with torch.no_grad():
         shift, rho = trained.strengths.shift.numpy(), trained.strengths.rho.numpy()
@@ -158,8 +158,8 @@ def transport_fit(
     )
 
 
-def train_transport(x: Floats, inputs: ScreenInputs, options: ScreenOptions, rng: np.random.Generator) -> TransportFit:
-    """Train on cells x (cells, genes) of the screen."""
+def train_transport(x: Any, inputs: ScreenInputs, options: ScreenOptions, rng: np.random.Generator) -> TransportFit:
+    """Train on cells x (cells, genes) of the screen, see `scdash._data.loaded`."""
     method, prior = options.sparsity.build(inputs.prior, TRANSPORT)
     return fit_transport(
         x,
@@ -186,11 +186,3 @@ def in_sd_units(weights: Floats, stats: RegimeStatistics) -> Floats:
     score: Floats = weights * sd[:, None] / np.where(sd > 0, sd, np.inf)[None, :]
     np.fill_diagonal(score, 0)
     return score
-
-
-def dense32(values: Expression) -> Floats:
-    """Return all cells as float32, filled block by block so that no second copy exists."""
-    out = np.empty(values.shape, np.float32)
-    for rows, block in values.blocks():
-        out[rows] = block.toarray() if hasattr(block, "toarray") else block
-    return out

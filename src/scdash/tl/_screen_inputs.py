@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, check_log, expression, gene_mask, obs_column, prior_from
+from scdash._data import Cells, Expression, check_log, expression, gene_mask, obs_column, prior_from
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
 from scdash._logging import logger
@@ -97,7 +97,7 @@ class ScreenInputs:
     dropped: pd.DataFrame  # regimes left out, and why
 
     @property
-    def cells(self) -> "Cells":
+    def cells(self) -> Cells:
         """The cells, read in blocks."""
         return Cells(self.values)
 
@@ -108,16 +108,6 @@ class ScreenInputs:
             return None
         rows = np.isin(np.arange(len(self.columns)), self.regulators)
         return np.repeat(rows[:, None], len(self.columns), axis=1)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Rows of the modelled genes as dense blocks; only what is asked for is ever dense."""
-
-    values: Expression
-
-    def __getitem__(self, rows: Any) -> NDArray[Any]:
-        return self.values.dense_rows(rows)
 
 
 def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:

@@ -8,7 +8,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from scdash._data import sanitise
+from scdash._data import loaded, sanitise
 from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash._logging import logger, step
@@ -17,6 +17,7 @@ from scdash.fitting._screen_sparsity import ScreenSparsity
 from scdash.matching._equilibrium_path import Settings
 from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.matching._screen_stability import (
+    Resampled,
     Selection,
     bootstrap_rows,
     cell_selections,
@@ -28,7 +29,6 @@ from scdash.networks import plain
 from scdash.tl._perturbode import screen_statistics
 from scdash.tl._screen_fits import (
     ScreenOptions,
-    dense32,
     in_sd_units,
     penalties,
     train_transport,
@@ -86,7 +86,8 @@ def stability_screen(
     generator = as_generator(rng)
     with step(f"refitting a screen {n_repeats} times (resampled {resample})") as added:
         inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
-        stats = screen_statistics(inputs, int(entry["params"]["n_folds"]), generator)
+        folds = int(entry["params"]["n_folds"])
+        stats = screen_statistics(inputs, folds, generator, products=way == "equilibrium")
         refits = _equilibrium if way == "equilibrium" else _transport
         found = refits(entry, inputs, stats, n_repeats, resample, generator, n_jobs)
         frequency, mean, sd = frequencies(found)
@@ -142,10 +143,10 @@ def _transport(
     names = TransportConfig.__dataclass_fields__
     training = {name: plain(params[name]) for name in names if name in params}
     options = ScreenOptions(ScreenSparsity.from_config(params["pruning"]), training=training, progress=False)
-    x = dense32(inputs.values)
+    x = loaded(inputs.values)
     draws = []
     for seed in rng.spawn(n):
-        screen, rows = inputs.screen, np.arange(len(x))
+        screen, rows = inputs.screen, np.arange(inputs.values.shape[0])
         if resample == "cells":
             rows = bootstrap_rows(screen, seed)
         else:
@@ -157,7 +158,7 @@ def _transport(
 
 
 def _train_again(
-    x: Floats,
+    x: Any,
     rows: NDArray[np.int64],
     inputs: ScreenInputs,
     screen: Any,
@@ -165,7 +166,7 @@ def _train_again(
     stats: RegimeStatistics,
     rng: np.random.Generator,
 ) -> Selection:
-    weights = transport_network(train_transport(x[rows], replace(inputs, screen=screen), options, rng))
+    weights = transport_network(train_transport(Resampled(x, rows), replace(inputs, screen=screen), options, rng))
     score = in_sd_units(weights, stats)
     strongest = np.sort(np.abs(score[score != 0]))[-EDGES_A_GENE * len(score) :]
     return Selection((np.abs(score) >= strongest[0]) & (score != 0) if len(strongest) else score != 0, score)

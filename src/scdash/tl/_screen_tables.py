@@ -65,7 +65,7 @@ def report_text(held_out: float, fit: EquilibriumFit) -> str:
         return "Too few regimes to hold any out: default settings, nothing validated. Read edges as hypotheses."
     verdict = (
         "The network predicts held-out perturbations better than the mean of the other perturbations."
-        if held_out > 0
+        if round(held_out, 3) > 0  # as it is printed
         else "The network predicts held-out perturbations no better than the mean of the others: edges are hypotheses."
     )
     chosen = [

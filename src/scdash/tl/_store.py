@@ -79,6 +79,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "controls": fit.controls,
         "verdict": fit.verdict,
         **({} if fit.held_out is None else {"held_out": fit.held_out}),
+        **({} if fit.directions is None else {"directions": fit.directions}),
         "edges": fit.edges,
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {

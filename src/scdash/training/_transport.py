@@ -24,7 +24,7 @@ MOST_STEPS, PRUNED_STEPS = 15_000, 5000
 
 
 def fit_transport(
-    x: NDArray[Any],
+    x: Any,
     screen: Screen,
     config: TransportConfig,
     *,
@@ -34,7 +34,9 @@ def fit_transport(
     regulators: NDArray[np.int64] | None = None,
     progress: bool | None = None,
 ) -> TransportFit:
-    """Train on cells x (cells, genes), dense log1p values; 20 % of the cells of regimes of >= 100 cells validate.
+    """Train on cells x (cells, genes), log1p values; 20 % of the cells of regimes of >= 100 cells validate.
+
+    x[rows] are dense or sparse rows: cells may stay on disk (`scdash._data.loaded`), only those drawn are ever dense.
 
     Residuals are divided by the control SD of each gene; states never are (scaled states saturate every module).
     `sparsity` prunes, penalises or gates A and B beside the L1 penalty (an epoch of its schedule is a round of
@@ -84,7 +86,7 @@ def fit_transport(
 
 
 def _begin(
-    x: NDArray[Any],
+    x: Any,
     screen: Screen,
     config: TransportConfig,
     rng: np.random.Generator,

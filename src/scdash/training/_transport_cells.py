@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,6 +15,7 @@ from scdash._data._screen import Screen
 Rows: TypeAlias = list[NDArray[np.int64]]
 Looks: TypeAlias = tuple[NDArray[np.int64], Tensor, Tensor]  # regimes, control cells, what these should reach
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+BLOCK = 8_000_000  # numbers of a dense block of cells
 LEAST_SD = 0.05  # of a gene among control cells: residuals are divided by it
 
 
@@ -21,7 +23,7 @@ LEAST_SD = 0.05  # of a gene among control cells: residuals are divided by it
 class TransportCells:
     """Cells by regime; 20 % of those of regimes of at least 100 cells validate, smaller ones do both."""
 
-    cells: Tensor  # (cells, genes)
+    cells: Any  # cells[rows] gives rows (numbers or a slice), dense or sparse, in memory or not
     train: Rows
     validation: Rows
     means: Tensor  # (regimes, genes), of training cells
@@ -29,24 +31,26 @@ class TransportCells:
     sd: Tensor  # (genes,), of training control cells
 
     @classmethod
-    def split(cls, x: NDArray[Any], screen: Screen, rng: np.random.Generator) -> Self:
-        """Return cells x (cells, genes), dense, by regime."""
+    def split(cls, x: Any, screen: Screen, rng: np.random.Generator) -> Self:
+        """Return cells x (cells, genes) by regime; x is read in blocks, and never whole."""
         train, validation = [], []
         for r in range(screen.n_regimes):
             rows = rng.permutation(np.flatnonzero(screen.cells == r))
             out = len(rows) // 5 if len(rows) >= 100 else 0
             train.append(rows[out:])
             validation.append(rows[:out] if out else rows)
-        cells = torch.as_tensor(np.asarray(x, dtype=np.float32))
-        means, held = (
-            torch.stack([cells[torch.as_tensor(rows)].mean(0) for rows in part]) for part in (train, validation)
+        means, held = _means(x, screen, train), _means(x, screen, validation)
+        control = np.sort(train[0])
+        square = sum(
+            ((_dense(x[control[part]]).astype(np.float64) - means[0]) ** 2).sum(axis=0)
+            for part in _parts(len(control), len(screen.genes))
         )
-        sd = cells[torch.as_tensor(train[0])].std(0, correction=0).clamp_min(LEAST_SD)
-        return cls(cells, train, validation, means, held, sd)
+        sd = np.maximum(np.sqrt(square / len(control)), LEAST_SD)
+        return cls(x, train, validation, *(torch.as_tensor(part, dtype=torch.float32) for part in (means, held, sd)))
 
     def draw(self, rows: Rows, regimes: NDArray[np.int64], n: int, rng: np.random.Generator) -> Tensor:
         """Return `n` random cells of each of `regimes`, (len(regimes) * n, genes)."""
-        return self.cells[torch.as_tensor(np.concatenate([rng.choice(rows[r], n) for r in regimes]))]
+        return torch.as_tensor(_dense(self.cells[np.concatenate([rng.choice(rows[r], n) for r in regimes])]))
 
     def looks(self, loss: str, most: int, n: int, rng: np.random.Generator) -> Looks:
         """Draw validation cells of at most `most` regimes once, so that looks at them differ by the network alone."""
@@ -56,6 +60,29 @@ class TransportCells:
         if loss == "mean":
             return regimes, start, self.held_means[torch.as_tensor(regimes)][:, None]
         return regimes, start, self.draw(self.validation, regimes, n, rng).reshape(len(regimes), n, -1)
+
+
+def _means(x: Any, screen: Screen, members: Rows) -> NDArray[np.float64]:
+    """Return the mean of every regime's `members`, (regimes, genes), from one pass in the order of the cells."""
+    regime = np.full(len(screen.cells), -1)
+    for r, rows in enumerate(members):
+        regime[rows] = r
+    total = np.zeros((len(members), len(screen.genes)))
+    for part in _parts(len(regime), len(screen.genes)):
+        own = np.flatnonzero(regime[part] >= 0)
+        at = (np.ones(len(own)), (regime[part][own], own))
+        total += sp.csr_matrix(at, shape=(len(members), part.stop - part.start)) @ _dense(x[part])
+    counts = np.array([len(rows) for rows in members])
+    return np.asarray(total / counts[:, None])
+
+
+def _parts(rows: int, genes: int) -> list[slice]:
+    step = max(1, BLOCK // genes)
+    return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
+
+
+def _dense(block: Any) -> NDArray[np.float32]:
+    return np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float32)
 
 
 def distance(loss: str, sd: Tensor) -> Distance:
