@@ -1,7 +1,7 @@
-"""Run airspeed velocity in the environment at hand and keep its results: `python -m benchmarks.asv [--quick]`.
+"""Run airspeed velocity in the environment at hand and keep its results: `python -m benchmarks.asv [--full]`.
 
-Every benchmark of `suite/` once, in processes of their own, without building environments (`asv run -E existing`; a plain
-`asv run` in this folder builds them and follows commits). Results go to `results.csv` beside this script, under the
+Every benchmark of `suite/` three times (`--full`: as often as asv sees fit), in processes of their own, without building
+environments (`asv run -E existing`; a plain `asv run` in this folder builds them and follows commits). Results go to `results.csv` beside this script, under the
 command and the versions they were made with. Needs `pip install asv`.
 """
 
@@ -19,10 +19,11 @@ from typing import Any
 import pandas as pd
 
 HERE = Path(__file__).parent
+FEW = ["-a", "rounds=1", "-a", "repeat=3", "-a", "number=1", "-a", "warmup_time=0"]
 PACKAGES = ("asv", "scdash", "torch", "numpy", "scipy", "anndata")
 
 
-def run(folder: Path, *, quick: bool, bench: str | None) -> list[str]:
+def run(folder: Path, *, full: bool, bench: str | None) -> list[str]:
     """Run asv with its results under `folder`; return the command."""
     config = json.loads((HERE / "asv.conf.json").read_text())
     root = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=HERE, capture_output=True, text=True, check=True)
@@ -35,8 +36,8 @@ def run(folder: Path, *, quick: bool, bench: str | None) -> list[str]:
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
     asv = [sys.executable, "-m", "asv", "--config", str(folder / "asv.conf.json")]
     subprocess.run([*asv, "machine", "--yes", "--machine", "here"], check=True, capture_output=True)
-    options = ["--quick"] if quick else []
-    options += ["--bench", bench] if bench else []
+    options = [] if full else FEW
+    options = [*options, "--bench", bench] if bench else options
     shown = ["asv", "run", "-E", "existing", "--set-commit-hash", head.stdout.strip()[:10], *options]
     command = [*asv, "run", "-E", f"existing:{sys.executable}", "--machine", "here", "--set-commit-hash"]
     # asv exits with 2 where a benchmark failed: what it measured is kept, and the failure stands in the table
@@ -65,12 +66,12 @@ def table(folder: Path) -> pd.DataFrame:
 def main() -> None:
     """Run, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="once each, without repeats")
+    parser.add_argument("--full", action="store_true", help="as often as asv sees fit: many minutes")
     parser.add_argument("--bench", help="regular expression: only these, without writing the table")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        command = run(folder, quick=asked.quick, bench=asked.bench)
+        command = run(folder, full=asked.full, bench=asked.bench)
         found = table(folder)
     print(found.to_string(index=False))
     if asked.bench is None:
