@@ -1,4 +1,7 @@
-"""Draw one figure for every function of `scdash.pl`, from small fits; run by `plot_figures` at build time."""
+"""Draw one figure for every function of `scdash.pl`, from small fits; run by `plot_figures` at build time.
+
+`python docs/_ext/draw_plots.py --overview docs/_static/overview.png` draws the picture of the README anew.
+"""
 
 import sys
 from collections.abc import Callable
@@ -46,7 +49,7 @@ def paired() -> Any:
     scdash.pp.normalize_paired(mdata)
     scdash.tl.sbnn(mdata, n_features=6, progress=False, **QUICK)
     scdash.tl.cross_validate_sbnn(mdata, n_features=6, folds=3, progress=False, **QUICK)
-    scdash.tl.stability(mdata, n_features=6, n_repeats=4, progress=False, **QUICK)
+    scdash.tl.stability(mdata, n_features=10, n_repeats=6, progress=False, **QUICK)  # more than are informative
     return mdata
 
 
@@ -101,6 +104,18 @@ def sparsity_path() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def overview(path: Path) -> None:
+    """Draw where the cells of the myoblasts go and the strongest edges of the network behind it."""
+    scdash.settings.verbosity = 0
+    fit = cells()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), width_ratios=[1, 1.25], layout="constrained")
+    pl.velocity(fit, basis="pca", color="dpt_pseudotime", ax=left)
+    left.set_title("228 myoblasts on their way, by pseudotime", loc="left", fontweight="bold")
+    pl.network(fit, n_edges=25, ax=right)
+    right.set_title("Strongest edges of the network", loc="left", fontweight="bold")
+    figure.savefig(path, dpi=85)
+
+
 def main(folder: Path) -> None:
     """Draw into `folder`, one PNG a function."""
     scdash.settings.verbosity = 0
@@ -149,4 +164,4 @@ def figures() -> dict[str, Callable[[], Any]]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (overview if sys.argv[1] == "--overview" else main)(Path(sys.argv[-1]))

@@ -107,19 +107,3 @@ def test_gradient_through_rates():
     _kernels._rate_back(gradient, rate, net, scaled, of_rate)
     np.testing.assert_allclose(scaled, rate * gradient)
     np.testing.assert_allclose(of_rate, (gradient * net).sum(1, keepdims=True))
-
-
-def test_without_a_place_for_compiled_code_the_loops_are_compiled_each_time(monkeypatch):
-    import numba
-
-    asked = []
-
-    def njit(*, cache, **options):
-        asked.append(cache)
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(numba, "njit", njit)
-    loops = _kernels.kernels.__wrapped__()
-    assert asked == [True, False] and loops.times is _kernels._times

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import warnings
 
 import anndata
 import numpy as np
 import pandas as pd
+import pytest
 
 import scdash
 
@@ -45,3 +47,12 @@ def test_tables_of_a_stored_fit():
     adata.uns["dynamics"] = {"params": {}, "edges": edges}
     assert scdash.get.grn(adata)["source"].tolist() == ["MYOG", "MYOD1"]
     assert scdash.get.grn(adata, only_network=True)["target"].tolist() == ["MYOG"]
+
+
+@pytest.mark.parametrize("category", [FutureWarning, DeprecationWarning, UserWarning, RuntimeWarning])
+def test_warnings_that_our_own_code_causes_are_errors_here(category):
+    """Otherwise a suite that passes on the newest generation says nothing of its deprecations."""
+    with pytest.raises(category, match="planted"):
+        warnings.warn_explicit("planted", category, "planted.py", 1, module="scdash.tl._planted")
+    with pytest.warns(category, match="planted"):
+        warnings.warn_explicit("planted", category, "planted.py", 1, module="another.library")

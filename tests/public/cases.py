@@ -189,9 +189,9 @@ RETURNING: dict[str, Case] = {
     "tl.cross_validate": Case(
         course,
         arguments={name: COURSE[name] for name in ("time_key", "trajectory_key", "split_key", "progress")}
-        | {"prior": prior, "n_folds": 2, "grid": [0.1, 0.9], "max_epochs": 6, "start": "random"},
+        | {"prior": prior, "n_folds": 2, "grid": [0.1, 0.9], "max_epochs": 5, "start": "random"},
     ),
-    "tl.sparsity_path": Case(course, arguments=COURSE | {"sparsity": "l0", "lambdas": [1e-3, 1e-2], "max_epochs": 4}),
+    "tl.sparsity_path": Case(course, arguments=COURSE | {"sparsity": "l0", "lambdas": [1e-3, 1e-2], "max_epochs": 1}),
     "tl.cross_validate_sbnn": Case(paired, arguments=SHORT | {"n_features": 4, "folds": 2}),
     "tl.stability": Case(paired, arguments=SHORT | {"n_features": 4, "n_repeats": 2}),
     "tl.predict": Case(fitted),

@@ -1,5 +1,6 @@
 """Ctrl-C at any moment: what has been learned is kept, and what has not leaves nothing behind."""
 
+import numpy as np
 import pytest
 import torch
 from anndata.tests.helpers import assert_equal
@@ -81,4 +82,27 @@ def test_an_interrupt_of_the_comparison_costs_the_verdict_not_the_model(monkeypa
     assert "there is no verdict on this network" in report.attrs["summary"] and report.attrs["verdict"] == {}
     assert {"constant", "no change", "no network"} <= set(report["predictor"])
     assert scdash.tl.perturb(cells, cells.var_names[0]).n_obs > 0
+    tally("interrupts: a usable model is kept")
+
+
+def test_an_interrupted_transport_is_kept(monkeypatch, caplog, tally):
+    import scanpy as sc
+
+    import scdash.training._transport as transport
+
+    screen = scdash.simulate.sergio(genes=8, n_edges=8, n_regimes=5, n_targets=1, cells_per_regime=20, rng=0)
+    sc.pp.log1p(screen)
+    step = transport._train_step
+
+    def press(task, state, learned, optimiser, number):
+        if number == 25:
+            raise KeyboardInterrupt
+        return step(task, state, learned, optimiser, number)
+
+    monkeypatch.setattr(transport, "_train_step", press)
+    with caplog.at_level("WARNING", logger="scdash"):
+        scdash.tl.fit_perturbode(screen, fit="transport", training={"steps": 100, "check_every": 10})
+    assert "transport interrupted at step 26: the best model so far is kept" in caplog.text
+    assert scdash.get.history(screen)["epoch"].tolist() == [10, 20]
+    assert np.isfinite(np.asarray(scdash.tl.predict_perturbations(screen, [screen.var_names[0]]).X)).all()
     tally("interrupts: a usable model is kept")

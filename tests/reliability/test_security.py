@@ -165,6 +165,10 @@ scdash.tl.fit_perturbode(screen)
 pairs = scdash.simulate.paired(n_cells=60, n_genes=12, n_features=3, n_informative=3)
 scdash.pp.normalize_paired(pairs)
 scdash.tl.srrr(pairs, n_features=3)
+epochs = dict.fromkeys(("pretrain", "frozen", "unfrozen", "tuning", "autoencoder"), 1)
+epochs = {f"{name}_epochs": count for name, count in epochs.items()}
+scdash.tl.sbnn(pairs, n_features=3, hidden=(4, 4), n_clusters=3, progress=False, **epochs)
+scdash.tl.fit_perturbode(screen, fit="transport", training={"steps": 2}, key_added="transport")
 print("offline")
 """
 

@@ -1,8 +1,11 @@
 """Loops that no library has: compiled on first use by numba, which scanpy brings along. All arrays are C-contiguous."""
 
+from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
+
+from scdash._compiled import loop
 
 
 def _times(start: Any, index: Any, values: Any, x: Any, out: Any) -> None:
@@ -138,7 +141,7 @@ def _rate_back(gradient: Any, rate: Any, net: Any, scaled: Any, of_rate: Any) ->
                 of_rate[model, 0, gene] += value * net[model, b, gene]
 
 
-LOOPS = {
+LOOPS: dict[str, Callable[..., Any]] = {
     "times": _times,
     "sampled": _sampled,
     "hill": _hill,
@@ -157,16 +160,4 @@ LOOPS = {
 @cache
 def kernels() -> SimpleNamespace:
     """Return the compiled loops, by the names of `LOOPS`."""
-    from numba import njit
-
-    # sums may be reordered, which vectorises them; NaN and infinity must stay what they are: training checks for them
-    fast = {"reassoc", "contract", "nsz", "arcp"}
-
-    def compiled(*, cache: bool) -> SimpleNamespace:
-        wrap = njit(nogil=True, cache=cache, fastmath=fast, error_model="numpy")
-        return SimpleNamespace(**{name: wrap(function) for name, function in LOOPS.items()})
-
-    try:
-        return compiled(cache=True)
-    except RuntimeError:  # neither the package's folder nor a home to keep compiled code in
-        return compiled(cache=False)
+    return SimpleNamespace(**{name: loop(function) for name, function in LOOPS.items()})

@@ -64,7 +64,7 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no fit is stored under `key`.
     """
-    table: pd.DataFrame = require_fit(adata, key)["history"].copy()  # type: ignore[attr-defined]
+    table: pd.DataFrame = require_fit(adata, key)["history"].reset_index(drop=True)  # type: ignore[attr-defined]
     if "pruned" in table:
         table["pruned"] = table["pruned"].astype(bool)
     return table
@@ -97,7 +97,7 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
         If no fit is stored under `key`.
     """
     entry = require_fit(adata, key)
-    table: pd.DataFrame = entry["controls"].copy()  # type: ignore[attr-defined]
+    table: pd.DataFrame = entry["controls"].reset_index(drop=True)  # type: ignore[attr-defined]
     table.attrs["summary"] = str(entry["report"])
     verdict: dict[str, Any] = {**(entry.get("verdict") or {})}  # type: ignore[dict-item]
     if verdict:

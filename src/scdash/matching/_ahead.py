@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._drivers import NODE_WEIGHTS, NODES
 from scdash.matching._intervals import Trajectories, Transitions
 from scdash.matching._simulate import Field, integrate
+from scdash.matching._types import Floats, Index
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import scipy.sparse as sp
 
 from scdash._data import CellHalves
-from scdash.matching._activeset import Index
 from scdash.matching._lagged import lagged_scores
+from scdash.matching._types import Index
 from scdash.matching._within import within_scores
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data import SPLITS, TimeSeries
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._judging import judging_folds
+from scdash.matching._types import Floats, Index
 
 Forecast: TypeAlias = Callable[[Floats, Floats, Index], Floats]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats
 from scdash.matching._intervals import Trajectories, Transitions
+from scdash.matching._types import Floats
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(5)
 

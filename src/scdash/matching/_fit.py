@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
-from scdash.matching._activeset import Floats
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._simulate import Field, integrate
+from scdash.matching._types import Floats
 
 
 @dataclass(frozen=True)

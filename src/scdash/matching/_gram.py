@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scdash.matching._activeset import Floats, Index
+from scdash.matching._types import Floats, Index
 
 
 @dataclass(frozen=True)

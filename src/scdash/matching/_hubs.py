@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scdash.matching._activeset import Floats
+from scdash.matching._types import Floats
 
 
 def relative_contribution(effects: Floats) -> Floats:

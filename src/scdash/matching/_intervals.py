@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data import SPLITS, TimeSeries
-from scdash.matching._activeset import Floats, Index
+from scdash.matching._types import Floats, Index
 
 
 @dataclass(frozen=True)

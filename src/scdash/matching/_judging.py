@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from scdash._data import SPLITS, TimeSeries
-from scdash.matching._activeset import Floats
+from scdash.matching._types import Floats
 
 # starts (b, genes) and times (b, k) -> states (b, k - 1, genes)
 Rollout: TypeAlias = Callable[[Floats, Floats], Floats]

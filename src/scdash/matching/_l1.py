@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Columns, Floats, Index
+from scdash.matching._descent import follow
+from scdash.matching._types import Floats, Index
 
 SINGLE = 2_000_000  # entries of `cross` from which single precision does: work arrays, not products, take the time
 COLUMNS_AT_ONCE = 2048  # regressions whose (columns, features) work arrays are alive together
@@ -25,7 +26,6 @@ def l1_path(
     downdate: Floats | None = None,
     max_active: int | None = None,
     tol: float = 1e-6,
-    factor: Floats | None = None,
 ) -> Floats:
     r"""Solve an L1-penalised regression for every target and problem along a path of penalties.
 
@@ -33,8 +33,7 @@ def l1_path(
 
         minimise over s   1/2 s' G_t s - c_t' s + ridge/2 |s|^2 + lambda sum_j penalty_jt |s_j|
 
-    by an active-set Newton method in the manner of feature-sign search (Lee et al. 2007), in which all targets move
-    together. With `mcp=gamma` each lambda's lasso is followed by local linear approximations (Zou and Li 2008) of the
+    by coordinate descent and Newton steps on an active set (`_descent`). With `mcp=gamma` each lambda's lasso is followed by local linear approximations (Zou and Li 2008) of the
     minimax concave penalty (Zhang 2010), which leaves large coefficients unshrunken.
 
     Parameters
@@ -66,8 +65,6 @@ def l1_path(
         A target with more coefficients than this keeps them for the rest of its path, which bounds time and memory.
     tol
         Largest violation of the optimality conditions, in units of `cross`.
-    factor
-        F, (m, p) or (problems, m, p), with G = F'F: with fewer rows than features gradients are cheaper by F.
 
     Returns
     -------
@@ -76,13 +73,9 @@ def l1_path(
     gram, cross, lambdas = np.asarray(gram), np.asarray(cross), np.asarray(lambdas)
     if cross.size > SINGLE:
         gram, cross, tol = gram.astype(np.float32), cross.astype(np.float32), max(tol, 1e-5)
-        factor = None if factor is None else np.asarray(factor, dtype=np.float32)
     stacked = gram.ndim == 3 or cross.ndim == 3
-    gram = gram if gram.ndim == 3 else gram[None]
+    gram = np.ascontiguousarray(gram if gram.ndim == 3 else gram[None])
     cross = cross if cross.ndim == 3 else cross[None]
-    if factor is not None:
-        factor = factor if factor.ndim == 3 else factor[None]
-        factor = factor if factor.shape[1] < factor.shape[2] // 2 else None
     problems, (features, targets) = max(len(gram), len(cross)), cross.shape[1:]
     _check(gram, cross, lambdas, problems, mcp)
     levels = np.broadcast_to(
@@ -92,30 +85,42 @@ def l1_path(
     out = np.zeros((problems, len(lambdas), features, targets), dtype=np.result_type(gram, cross))
     for first in range(0, problems * targets, COLUMNS_AT_ONCE):
         which, at = np.divmod(np.arange(first, min(first + COLUMNS_AT_ONCE, problems * targets)), targets)
-
-        def columns(values: Any, which: Index = which, at: Index = at) -> Any:
-            if values is None:
-                return None
-            return np.ascontiguousarray(values[:, at].T if values.ndim == 2 else values[which, :, at])
-
-        usable, weights = columns(allowed), columns(penalty)
-        problem = Columns(
-            gram=gram,
-            number=which if len(gram) > 1 else np.zeros_like(which),
-            cross=np.ascontiguousarray(cross[which if len(cross) > 1 else 0, :, at]),
-            penalty=np.ones((1, 1)) if weights is None else weights,
-            allowed=None if usable is None else usable.astype(bool),
-            low_rank=None if downdate is None else downdate[at] if downdate.ndim == 3 else downdate[which, at],
-            nonnegative=nonnegative,
-            mcp=mcp,
-            ridge=ridge,
-            tol=tol,
-            factor=factor,
+        shape = (len(which), features)
+        found = np.empty((len(lambdas), *shape))
+        follow(
+            gram,
+            which if len(gram) > 1 else np.zeros_like(which),
+            np.ascontiguousarray(cross[which if len(cross) > 1 else 0, :, at], dtype=np.float64),
+            np.ascontiguousarray(levels[:, which, at], dtype=np.float64),
+            _columns(penalty, which, at, np.ones(shape)),
+            _columns(allowed, which, at, np.ones(shape, dtype=bool)),
+            _low_rank(downdate, which, at, shape),
+            _columns(start, which, at, np.zeros(shape)),
+            ridge,
+            nonnegative,
+            0.0 if mcp is None else float(mcp),
+            features if max_active is None else max_active,
+            tol,
+            found,
         )
-        path = problem.path(levels[:, which, at], columns(start), max_active)
-        for step, solution in enumerate(path):
+        for step, solution in enumerate(found):
             out[which, step, :, at] = solution
     return out if stacked else out[0]
+
+
+def _columns(values: Any, which: Index, at: Index, default: NDArray[Any]) -> NDArray[Any]:
+    """Return what belongs to some targets of some problems, one row each, in the type of the default."""
+    if values is None:
+        return default
+    values = np.asarray(values)
+    return np.ascontiguousarray(values[:, at].T if values.ndim == 2 else values[which, :, at], dtype=default.dtype)
+
+
+def _low_rank(downdate: Floats | None, which: Index, at: Index, shape: tuple[int, int]) -> Floats:
+    if downdate is None:
+        return np.zeros((*shape, 0))
+    own = downdate[at] if downdate.ndim == 3 else downdate[which, at]
+    return np.ascontiguousarray(own, dtype=np.float64)
 
 
 def _check(gram: Floats, cross: Floats, lambdas: Floats, problems: int, mcp: float | None) -> None:

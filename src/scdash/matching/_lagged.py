@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from scdash._data import CellHalves
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._gram import Moments
 from scdash.matching._l1 import l1_path
+from scdash.matching._types import Floats, Index
 
 LAGS = (1, 2, 3)
 LAMBDAS = np.geomspace(0.9, 0.05, 12)

@@ -8,11 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._l1 import l1_path
 from scdash.matching._problems import Problem, Regression, Setup
 from scdash.matching._select import Paths, choose
 from scdash.matching._simulate import Field
+from scdash.matching._types import Floats, Index
 
 ENTRIES_AT_ONCE = 20_000_000  # bound on the entries of Gram matrices in memory together
 

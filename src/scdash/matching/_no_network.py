@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from scdash._data import TimeSeries
-from scdash.matching._activeset import Floats
 from scdash.matching._drivers import productions
 from scdash.matching._intervals import Trajectories, Transitions
 from scdash.matching._judging import Rollout, held_error, judging_folds, pooled
 from scdash.matching._settings import TransitionSettings
+from scdash.matching._types import Floats
 
 RATES = 40  # points of the grid, evenly spaced in the logarithm over the range of the settings' rates
 

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from scdash.matching._activeset import Floats
 from scdash.matching._intervals import Trajectories
+from scdash.matching._types import Floats
 
 LEAST_NOISE = 1e-10  # variance below which states count as exact, in squared units of [0, 1]
 LEAST_SHARE = 0.02  # of the genes have to look constant before noise is read off them

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._ahead import Ahead, simulate_ahead
 from scdash.matching._drivers import productions, softsign, within
 from scdash.matching._gram import Moments
@@ -15,6 +14,7 @@ from scdash.matching._intervals import Trajectories, Transitions
 from scdash.matching._noise import average_constants, denoise, noise_and_constants
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._simulate import Field, integrate
+from scdash.matching._types import Floats, Index
 
 Start: TypeAlias = Literal["denoised", "observed"]
 

@@ -7,13 +7,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._drivers import softsign
 from scdash.matching._l1 import l1_path
 from scdash.matching._linear import Linear
 from scdash.matching._problems import Problem, Regression, Setup
 from scdash.matching._select import choose
 from scdash.matching._simulate import Field
+from scdash.matching._types import Floats, Index
 
 LAMBDAS = np.geomspace(0.3, 0.003, 12)
 FACTORS = (1.0, 2.0, 4.0)  # penalty of products relative to effects

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._problems import Problem, Setup
 from scdash.matching._select import choose, fit_paths
+from scdash.matching._types import Floats, Index
 
 GENES = 60  # sampled for the search
 LAMBDAS = 5  # penalties of the search
@@ -96,6 +96,11 @@ def trust(
         began = time.perf_counter()
         penalties = [setup.penalty(weight) * hub for hub in hubs]
         errors = held_errors(problems, setup, genes, rate, slope, penalties)
+        if not np.isfinite(errors).all():
+            raise ValueError(
+                "Held-out errors of matching are not finite: too few genes change in the training states to choose by. "
+                "Look at the values, pass another layer, or use start='random'."
+            )
         tried[weight] = np.log(np.maximum(errors, 1e-300))
         row = {"stage": "prior", "rate": rate, "slope": slope, "prior_weight": weight, "cv_error": float(errors.mean())}
         table.append(row | {"seconds": time.perf_counter() - began})

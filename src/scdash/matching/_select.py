@@ -7,10 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._gram import Moments
 from scdash.matching._l1 import l1_path
 from scdash.matching._problems import Regression
+from scdash.matching._types import Floats, Index
 
 ENTRIES_AT_ONCE = 20_000_000  # bound on the dense coefficients in memory together
 TOGETHER = 3  # penalties between two looks at the errors
@@ -65,7 +65,7 @@ def fit_paths(
         End the path when the held-out errors have clearly risen.
     """
     moments = [problem.moments(targets, standardize=standardize) for problem in problems]
-    gram, factor = np.stack([m.gram for m in moments]), _stacked([m.features for m in moments])
+    gram = np.stack([m.gram for m in moments])
     features = gram.shape[1]
     size = max(1, ENTRIES_AT_ONCE // (len(problems) * TOGETHER * features))
     blocks = [slice(first, first + size) for first in range(0, len(targets), size)]
@@ -91,7 +91,6 @@ def fit_paths(
                 mcp=mcp,
                 start=start,
                 max_active=max_active,
-                factor=factor,
             )
             for number, (problem, m) in enumerate(zip(problems, moments, strict=True)):
                 for at in range(len(some)):
@@ -108,12 +107,6 @@ def fit_paths(
             break
     paths.lambdas = lambdas[: len(paths.coefficients)]
     return paths
-
-
-def _stacked(factors: list[Floats]) -> Floats:
-    """Return factors (problems, m, p), padded with rows of zeros to one length."""
-    longest = max(map(len, factors))
-    return np.stack([np.pad(f, ((0, longest - len(f)), (0, 0))) for f in factors])
 
 
 def _scaled(coefficients: Any, moments: Moments, block: slice) -> Floats:

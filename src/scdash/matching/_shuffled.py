@@ -8,9 +8,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._fit import TransitionFit
 from scdash.matching._settings import TransitionSettings
+from scdash.matching._types import Floats, Index
 
 
 def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *, number: int = 4) -> list[Index]:

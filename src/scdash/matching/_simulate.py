@@ -7,8 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats
 from scdash.matching._drivers import softsign
+from scdash.matching._types import Floats
 
 STEP = 0.3  # largest rate * step
 

@@ -6,11 +6,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.matching._activeset import Floats, Index
 from scdash.matching._gram import Moments
 from scdash.matching._hubs import relative_contribution
 from scdash.matching._l1 import l1_path
 from scdash.matching._problems import Regression
+from scdash.matching._types import Floats, Index
 
 ENTRIES_AT_ONCE = 20_000_000  # bound on the dense coefficients in memory together
 
@@ -66,7 +66,6 @@ def half_sample_fits(
                 penalty=penalty[:, some],
                 allowed=allowed[:, some],
                 start=first_guess,
-                factor=moments.features,
             )
             used += (path != 0).sum(axis=0)
             for solution in path:

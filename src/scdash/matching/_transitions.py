@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scdash._data import TimeSeries
 from scdash._logging import logger
 from scdash._random import RNG, as_generator
-from scdash.matching._activeset import Floats
 from scdash.matching._cells import fit_by_rollouts
 from scdash.matching._fit import TransitionFit
 from scdash.matching._hubs import hub_factors, relative_contribution
@@ -24,6 +23,7 @@ from scdash.matching._search import search, trust
 from scdash.matching._select import choose, fit_paths
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._stability import half_sample_fits
+from scdash.matching._types import Floats
 
 
 def fit_transitions(

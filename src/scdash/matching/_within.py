@@ -11,9 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdash._data import WithinMoments
-from scdash.matching._activeset import Floats
 from scdash.matching._l1 import l1_path
 from scdash.matching._lagged import LAMBDAS, MAX_ACTIVE
+from scdash.matching._types import Floats
 
 FLAT = 1e-16  # sum of squares below which a gene does not vary
 ENTRIES_AT_ONCE = 10_000_000  # bound on the dense coefficients in memory together

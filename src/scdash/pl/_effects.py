@@ -132,6 +132,8 @@ def _choose(
         rows = strongest(strengths(within, 1), most)
     if columns is None:
         columns = strongest(strengths([matrix[rows] for matrix in matrices], 0), most)
+    if regulators is None:  # with few columns some of the strongest rows would be empty
+        rows = rows[strengths([matrix[:, columns] for matrix in matrices], 1)[rows] > 0]
     if not len(rows) or not len(columns):
         raise ValueError("None of the genes asked for has an effect in the network: choose other genes.")
     return rows, columns

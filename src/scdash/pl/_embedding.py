@@ -118,6 +118,7 @@ def scatter(
     palette: Any = None,
     stored: Sequence[str] | None = None,
     alpha: float = 1.0,
+    bar_label: str | None = None,
     **scale: Any,
 ) -> None:
     """Draw points with a legend or a colour bar on the right; the largest numbers on top, missing ones grey below."""
@@ -146,6 +147,8 @@ def scatter(
     drawn = ax.scatter(points[order, 0], points[order, 1], c=number[order], **scale, **look)
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.6, aspect=20, pad=0.02)
     bar.outline.set_visible(False)
+    if bar_label:
+        bar.set_label(bar_label)
     if bar.solids is not None:
         bar.solids.set_alpha(1)
 

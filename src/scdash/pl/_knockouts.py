@@ -88,7 +88,7 @@ def perturbation_shift(
     with house():
         figure, (panel,) = panels(1, ax, size=(5.4, 4.4))
         scatter(panel, points, values, color, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
-                stored=_stored(adata, color), alpha=0.45, **_scale(values, cmap, vmin, vmax, vcenter))  # fmt: skip
+                stored=_stored(adata, color), alpha=0.45, bar_label=color, **_scale(values, cmap, vmin, vmax, vcenter))  # fmt: skip
         _quiver(panel, *(_grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
         action = str(adata.uns[shift]["params"]["kind"]) if shift in adata.uns else "shift"
         panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")

@@ -159,6 +159,6 @@ def _velocity(shape: tuple[int, int], inputs: ScreenInputs, entry: dict[str, Any
     velocity = np.full(shape, np.nan, np.float32)
     with torch.no_grad():
         for rows, block in inputs.values.blocks(ROWS):
-            dense = block.toarray() if sp.issparse(block) else np.ascontiguousarray(block)
+            dense = block.toarray() if sp.issparse(block) else np.array(block)
             velocity[rows, inputs.columns] = model(0.0, torch.as_tensor(dense).to(model.minimum.dtype)).numpy()
     return velocity

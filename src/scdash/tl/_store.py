@@ -111,6 +111,6 @@ def _velocity(adata: Any, model: DynamicsModel, inputs: DynamicsInputs, layer: s
     velocity = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
     with torch.no_grad():
         for rows, block in values.blocks(ROWS):
-            x = torch.as_tensor(block.toarray() if sp.issparse(block) else np.ascontiguousarray(block))
+            x = torch.as_tensor(block.toarray() if sp.issparse(block) else np.array(block))
             velocity[rows, inputs.columns] = model(0.0, x.to(model.minimum.dtype)).numpy()
     return velocity

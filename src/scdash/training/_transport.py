@@ -46,7 +46,7 @@ def fit_transport(
     the validation loss by more than two standard errors over regimes, and the best end of a cycle is kept: ends are
     compared, where the rate is zero, because in between the loss is as noisy as the steps are long. A schedule of
     pruning sets its own pace: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
-    weights that are left settle.
+    weights that are left settle. An interrupt from the keyboard keeps the best end of a cycle, or the weights as they are.
     """
     task, state = _begin(
         x, screen, config, rng, as_sparsity("none") if sparsity is None else sparsity, prior, regulators
@@ -62,20 +62,26 @@ def fit_transport(
     optimiser = torch.optim.Adam(groups, lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, task.cycles.factor)
     began, step, steps = time.perf_counter(), 0, task.cycles.ends[-1]
-    with progress_bar(steps, "transport", progress=progress) as bar:
-        for step in range(steps):
-            if step % config.check_every == 0 and step < task.prunes_until:
-                _prune(task, state, step // config.check_every)
-            fit = _train_step(task, state, learned, optimiser, step)
-            schedule.step()
-            bar.update()
-            ends = step + 1 in task.cycles.ends
-            if (step + 1) % config.check_every and not ends:
-                continue
-            errors = _check(task, state, step, fit)
-            bar.set_postfix_str(f"loss {state.history[-1]['validation_loss']:.3g}", refresh=False)
-            if ends and not _better(state, errors):
-                break
+    try:
+        with progress_bar(steps, "transport", progress=progress) as bar:
+            for step in range(steps):
+                if step % config.check_every == 0 and step < task.prunes_until:
+                    _prune(task, state, step // config.check_every)
+                fit = _train_step(task, state, learned, optimiser, step)
+                schedule.step()
+                bar.update()
+                ends = step + 1 in task.cycles.ends
+                if (step + 1) % config.check_every and not ends:
+                    continue
+                errors = _check(task, state, step, fit)
+                bar.set_postfix_str(f"loss {state.history[-1]['validation_loss']:.3g}", refresh=False)
+                if ends and not _better(state, errors):
+                    break
+    except KeyboardInterrupt:
+        if not state.history:  # not one round: nothing to judge it by
+            raise
+        logger.warning("    transport interrupted at step %d: the best model so far is kept", step + 1)
+        _apply(state)  # the interrupt may have come between a step and its masks
     return _finish(task, state, screen, (time.perf_counter() - began) / (step + 1), step + 1)
 
 
