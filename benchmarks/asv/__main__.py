@@ -20,6 +20,7 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 FEW = ["-a", "rounds=1", "-a", "repeat=3", "-a", "number=1", "-a", "warmup_time=0"]
+FILE = HERE / "results.csv"
 PACKAGES = ("asv", "scdash", "torch", "numpy", "scipy", "anndata")
 
 
@@ -53,7 +54,7 @@ def table(folder: Path) -> pd.DataFrame:
     rows = []
     for name, values in sorted(stored["results"].items()):
         one: dict[str, Any] = dict(zip(stored["result_columns"], values, strict=False))
-        cells = list(itertools.product(*one["params"])) or [()]
+        cells = list(itertools.product(*one["params"])) or [()]  # without parameters: one value
         for k, parameters in enumerate(cells):
             row = {"benchmark": name, "parameters": " | ".join(parameters), "unit": units[name]["unit"]}
             for column, key in (("value", "result"), ("q25", "stats_q_25"), ("q75", "stats_q_75")):
@@ -67,17 +68,19 @@ def main() -> None:
     """Run, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="as often as asv sees fit: many minutes")
-    parser.add_argument("--bench", help="regular expression: only these, without writing the table")
+    parser.add_argument("--bench", help="regular expression: only these, the other rows of the table stay")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         command = run(folder, full=asked.full, bench=asked.bench)
-        found = table(folder)
+        found = table(folder).assign(commit=command[command.index("--set-commit-hash") + 1])
     print(found.to_string(index=False))
-    if asked.bench is None:
-        versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-        head = f"# {' '.join(command)}\n# python {platform.python_version()}, {versions}; {platform.machine()}\n"
-        (HERE / "results.csv").write_text(head + found.to_csv(index=False, float_format="%.4g"))
+    if asked.bench is not None and FILE.exists():
+        found = pd.concat([pd.read_csv(FILE, comment="#").astype(object), found.astype(object)])
+        found = found.drop_duplicates(["benchmark", "parameters"], keep="last").sort_values("benchmark", kind="stable")
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    head = f"# {' '.join(command)}\n# python {platform.python_version()}, {versions}; {platform.machine()}\n"
+    FILE.write_text(head + found.to_csv(index=False, float_format="%.4g"))
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class Path_:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((150, size[0])) / np.sqrt(150)
         y = x[:, rng.integers(size[0], size=size[1])] + 0.05 * rng.standard_normal((150, size[1]))
-        self.problem: dict[str, Any] = {"gram": x.T @ x, "cross": x.T @ y, "factor": x}
+        self.problem: dict[str, Any] = {"gram": x.T @ x, "cross": x.T @ y}
 
     def time_path(self, size: tuple[int, int]) -> None:
         """Time eight penalties."""
