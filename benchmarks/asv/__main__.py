@@ -76,6 +76,7 @@ def main() -> None:
         found = table(folder).assign(commit=command[command.index("--set-commit-hash") + 1])
     print(found.to_string(index=False))
     if asked.bench is not None and FILE.exists():
+        found = found[found["value"].notna()]  # a pattern may leave some parameters out
         found = pd.concat([pd.read_csv(FILE, comment="#").astype(object), found.astype(object)])
         found = found.drop_duplicates(["benchmark", "parameters"], keep="last").sort_values("benchmark", kind="stable")
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
