@@ -43,7 +43,7 @@ GRIDS: dict[str, tuple[Any, ...]] = {
     "l0": ((1e-5,), (1e-4,), (1e-3,)),
     "cnode": ((3e-3,), (1e-2,), (3e-2,)),
     "pathreg": ((1e-6, 1e-2), (1e-5, 1e-2), (1e-5, 3e-2)),
-    "lassonet": ((1e-2,), (1e-1,), (1.0,)),
+    "lassonet": ((1e-1,), (1.0,), (10.0,), (100.0,)),
     "group_lasso": ((1e-2,), (1e-1,), (1.0,)),
 }
 TOLERANCES = (0.0, 1e-2)  # the first is none

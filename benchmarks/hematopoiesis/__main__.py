@@ -6,7 +6,7 @@ verdicts.csv, edges.csv and errors.png into benchmarks/hematopoiesis.
 (a) train on s1d2, choose on s1d1, test on the rest. (b) test on every batch in turn, learn from the others (but one, by
 turns of the seed, which decides whether polishing is kept); there matching and the forecasts without a network choose
 their settings by every batch but that for test, left out in turn.
-DASH's trust in the prior is chosen by the validation batch. Every run is kept. Parts can be run one by
+In (b) the controls are run for seed 0 alone. DASH's trust in the prior is chosen by the validation batch. Every run is kept. Parts can be run one by
 one (`--parts`, `--lineages`, `--only-seed`) and are joined in errors.csv.
 """
 
@@ -53,7 +53,7 @@ def run(parts: list[str], lineages: list[str], seeds: list[int], strategies: lis
                 note(out, floors(lineage, seed), [])
             if "b" in parts:
                 for batch in batches(lineage):
-                    note(out, *protocol_b_errors(lineage, batch, seed))
+                    note(out, *protocol_b_errors(lineage, batch, seed, controlled=seed == 0))
             if "edges" in parts:
                 keep(out / "edges.csv", pd.DataFrame([recovery(lineage, seed)]), ["lineage", "seed"])
 

@@ -22,12 +22,18 @@ def protocol_a_errors(lineage: str, seed: int, strategies: list[str]) -> tuple[p
     return pd.concat(tables), verdicts
 
 
-def protocol_b_errors(lineage: str, batch: str, seed: int) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Return the errors of matching and all controls on one batch, everything else being known."""
+def protocol_b_errors(
+    lineage: str, batch: str, seed: int, *, controlled: bool
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """Return the errors of matching on one batch, everything else being known, and of all controls if asked for.
+
+    Controls are ten more fits of each fold; seeds draw other cells of the same batches and hardly change them.
+    """
     strategy = "matching, CollecTRI"
-    adata = fitted(lineage, strategy, seed=seed, **protocol_b(lineage, batch, seed))
+    adata = fitted(lineage, strategy, seed=seed, controls=controlled, **protocol_b(lineage, batch, seed))
     table = rows(adata, strategy, everyone=True).assign(protocol="b", lineage=lineage, seed=seed)
-    return table, [verdict(adata) | {"protocol": "b", "lineage": lineage, "seed": seed, "batch": batch}]
+    found = [verdict(adata) | {"protocol": "b", "lineage": lineage, "seed": seed, "batch": batch}] if controlled else []
+    return table, found
 
 
 def rows(adata: Any, strategy: str, *, everyone: bool) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scdash.matching import TransitionSettings, fit_transitions, next_step_error, rollout_error, simulate
+from scdash.matching import TransitionSettings, fit_transitions, next_step_error, rollout_error, settings_of, simulate
 from scdash.matching._judging import held_error, judging_folds, pooled
 from scdash.matching._transitions import check_prior
 
@@ -146,17 +146,35 @@ def test_cells_are_fitted_by_the_error_of_held_out_trajectories(system, truth):
     series = system.observe(truth, 8, times=np.arange(0, 5, 0.5), split=split)
     fit = fit_transitions(series, settings=TransitionSettings.for_cells(half_samples=4))
     assert len(np.unique(fit.rates)) == 1
-    errors, chosen = fit.table["rollout_error"], fit.table[fit.table["chosen"]].iloc[0]
-    near = fit.table[errors <= 1.1 * errors.min()]
-    assert chosen["edges"] == near["edges"].min()
+    chosen, mean = fit.table[fit.table["chosen"]].iloc[0], fit.table.iloc[-1]
+    tried = fit.table[fit.table["stage"] == "rollout"]
+    assert chosen["rollout_error"] == tried["rollout_error"].min()
+    assert tried["weight"].sum() == pytest.approx(1)
+    assert mean["stage"] == "mean"
+    assert mean["rollout_error"] < 1.1 * chosen["rollout_error"]
+    assert fit.effects.nnz == mean["edges"]
+    unit = 0.5 * (tried["weight"] * tried["rate"]).sum()
+    np.testing.assert_allclose(0.5 * fit.rates, unit * mean["pace"])  # five folds agree that the pace is about 1
+    assert 0.7 < mean["pace"] < 1.4
     folds = judging_folds(series)
     assert sorted(tuple(np.unique(f.trajectory[f.split == 1])) for f in folds) == [(0, 5), (1, 6), (2, 7), (3,), (4,)]
     one = TransitionSettings.for_cells(
-        half_samples=0, lags=(int(chosen["lag"]),), rates=(0.5 * chosen["rate"],), lambdas=(chosen["lambda"],)
-    )
+        half_samples=0, lags=(int(chosen["lag"]),), rates=(0.5 * chosen["rate"],), lambdas=(chosen["lambda"],),
+        smallest_share=0.0, paces=(1.0,),
+    )  # fmt: skip
     alone = [rollout_error(fit_transitions(f, settings=one), f, "validation") for f in folds]
     flat = [held_error(f, lambda x, t: np.zeros((len(x), t.shape[1] - 1, x.shape[1])))[1] for f in folds]
     np.testing.assert_allclose(pooled(np.array(alone)[:, None], np.array(flat)), chosen["rollout_error"], rtol=1e-6)
+
+
+def test_a_fit_of_cells_is_repeated_by_what_counted_in_it(system, truth):
+    series = system.observe(truth, 4, times=np.arange(0, 5, 0.5), split=np.array([0, 0, 0, 1]))
+    fit = fit_transitions(series, settings=TransitionSettings.for_cells(half_samples=0))
+    again = settings_of(fit, series)
+    assert set(again.lags) <= set(fit.settings.lags)
+    assert set(np.round(again.rates, 9)) <= set(fit.settings.rates)
+    assert len(again.rates) < len(fit.settings.rates)
+    assert rollout_error(fit_transitions(series, settings=again), series) < 1.2 * rollout_error(fit, series)
 
 
 def test_who_judges_cells(system, truth):

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from scdash._parallel import spread_all
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
-from scdash.matching import TransitionFit, TransitionSettings, fit_transitions
+from scdash.matching import TransitionFit, TransitionSettings, fit_transitions, settings_of
 from scdash.networks import HiddenEvidence
 
 PARTS = 8  # a replicate hides one eighth of the prior's edges
@@ -69,7 +69,9 @@ def hidden_evidence(problem: FitProblem, options: FitOptions, fit: TransitionFit
         return []
     quick = like(fit, half_samples=0, rounds=1, products=0, folds=2, gene_rates=(1.0,))
     moving = fit.rates[fit.rates > 0]
-    if len(moving) and not options.cells:
+    if options.cells:
+        quick = settings_of(fit, problem.series)
+    elif len(moving):
         steps = np.diff(problem.series.times)[np.diff(problem.series.trajectory) == 0]
         quick = replace(quick, rates=(float(np.median(moving) * np.median(steps)),))  # in units of 1 / interval
     found = []

@@ -7,7 +7,7 @@ import numpy as np
 from scdash._data import TimeSeries
 from scdash.matching._drivers import productions
 from scdash.matching._intervals import Trajectories, Transitions
-from scdash.matching._judging import Rollout, held_error, judging_folds, pooled
+from scdash.matching._judging import Judge, Rollout, judging_folds, pooled
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._types import Floats
 
@@ -37,8 +37,9 @@ def fit_no_network(series: TimeSeries, *, settings: TransitionSettings) -> NoNet
     folds = judging_folds(series)
     errors, flat = np.empty((len(folds), RATES)), np.empty(len(folds))
     for k, fold in enumerate(folds):
+        judge = Judge.of(fold, alone=len(folds) == 1)
         for at, b in enumerate(bias if fold is series else _fits(fold, settings)[0]):
-            errors[k, at], flat[k] = held_error(fold, relaxing(b, rates[at]))
+            errors[k, at], flat[k] = judge.error(relaxing(b, rates[at]))
     at = int(np.argmin(pooled(errors, flat)))
     return NoNetwork(bias[at], np.full(len(genes), rates[at]))
 

@@ -59,8 +59,12 @@ class TransitionSettings:
     """Weight of all genes' mean error curve beside a gene's own when its penalty is chosen; 0: own alone."""
     choose: Literal["cv", "rollout"] = "cv"
     """Penalties by cross-validated error of the next state, or one for all genes by error of held-out trajectories."""
-    tolerance: float = 0.1
-    """choose="rollout": the sparsest network within this share of the smallest error is taken."""
+    temperature: float = 0.1
+    """choose="rollout": settings count in the mean of all networks by exp(-(error / smallest - 1) / temperature)."""
+    smallest_share: float = 0.02
+    """choose="rollout": edges that carry less than this share of the effects on their target are left out."""
+    paces: tuple[float, ...] = tuple(2.0**step for step in (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1))
+    """choose="rollout": factors of the rate among which one is chosen by held-out trajectories; (1.0,) is off."""
     splits: tuple[str, ...] = ("train",)
     """Parts of the series that are fitted."""
 
@@ -75,6 +79,11 @@ class TransitionSettings:
             raise ValueError("TransitionSettings: rates, gene_rates and slopes must be positive and not empty.")
         if self.rounds < 1 or not self.lags or min(self.lags) < 1:
             raise ValueError("TransitionSettings: rounds and lags must be at least 1.")
+        if self.temperature <= 0 or not 0 <= self.smallest_share < 1 or not self.paces or min(self.paces) <= 0:
+            raise ValueError(
+                "TransitionSettings: temperature and paces must be positive and smallest_share in [0, 1), found "
+                f"{self.temperature}, {self.paces} and {self.smallest_share}."
+            )
         if self.driver not in ("exponential", "trapezoid") or self.choose not in ("cv", "rollout"):
             raise ValueError(f"TransitionSettings: unknown driver {self.driver!r} or choose {self.choose!r}.")
 
@@ -105,16 +114,17 @@ class TransitionSettings:
     def for_cells(cls, **changes: Any) -> Self:
         """Return the settings for smoothed pseudotime bins of single cells.
 
-        Neighbouring bins share cells and batches differ in scale, so nothing is standardised or denoised, and one
-        rate, lag, prior weight and penalty for all genes are chosen by the error of whole held-out trajectories.
+        Neighbouring bins share cells and batches differ in scale, so nothing is standardised or denoised, and fits at
+        many rates, lags, prior weights and penalties, each the same for all genes, are averaged by the error of whole
+        held-out trajectories.
         """
         settings = cls(
-            lambdas=_grid(0.6, 0.1, 8),
+            lambdas=_grid(1.2, 0.1, 8),
             standardize=False,
             slopes=(1.0,),
             driver="trapezoid",
             lags=(1, 3),
-            rates=(0.03, 0.06, 0.12, 0.25, 0.5, 1.0),
+            rates=(0.06, 0.12, 0.25, 0.5, 1.0),
             gene_rates=(1.0,),
             detect_constants=False,
             rounds=1,

@@ -50,15 +50,21 @@ def shuffle_times(series: TimeSeries, rng: np.random.Generator) -> TimeSeries:
     return replace(series, states=series.states[order], weights=weights)
 
 
+MINOR = 0.05  # rates that count less in the mean of a fit are not tried again
+
+
 def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
-    """Return settings that repeat a fit of cells: its lag, rate and trust in the prior; penalties are chosen anew."""
-    chosen = fit.table[fit.table["chosen"].astype(bool)].iloc[0]
-    steps = np.diff(series.times)[np.diff(series.trajectory) == 0]
-    rate = float(fit.rates[0]) * float(np.median(steps))  # in units of 1 / interval
+    """Return settings that repeat a fit of cells: its trust in the prior, the lag that counts most, the rates that count.
+
+    What these weigh, penalties and pace are found anew. A mean over fewer rates would be worse for that alone.
+    """
+    tried = fit.table[fit.table["stage"] == "rollout"]
+    lags, rates = (tried.groupby(name)["weight"].sum() for name in ("lag", "rate"))
+    step = float(np.median(np.diff(series.times)[np.diff(series.trajectory) == 0]))
     return replace(
         fit.settings,
-        lags=(int(chosen["lag"]),),
-        rates=(rate,),
+        lags=(int(lags.idxmax()),),
+        rates=tuple(float(rate) * step for rate in rates.index[rates >= MINOR]),  # in units of 1 / interval
         slopes=(fit.slope,),
         prior_weights=(fit.prior_weight,),
         half_samples=0,
