@@ -54,7 +54,7 @@ test-matrix: $(VENV)/.test
 # Faults, hostile files and every form of data; docs/reliability.md keeps the counts that it prints at the end.
 RELIABILITY = tests/reliability tests/public/test_variants.py tests/public/test_refusals.py tests/fitting/test_stack.py
 reliability: $(VENV)/.test
-	$(BIN)/python -m pytest -q $(RELIABILITY)
+	$(BIN)/python -m pytest -q --disable-warnings $(RELIABILITY)
 
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term-missing:skip-covered tests

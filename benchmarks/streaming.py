@@ -96,23 +96,23 @@ def run(path: Path, step: str, how: str) -> dict[str, object]:
     return {"step": step, "X": how, "cells": adata.n_obs, **spent, "peak_gb": peak_gb()}
 
 
-def measure(folder: Path, cells: int, steps: Sequence[str], ways: Sequence[str]) -> list[dict[str, object]]:
+def measure(folder: Path, cells: int, steps: Sequence[str], ways: Sequence[str], *, csv: bool) -> None:
     """Write an atlas and run every step on it, each in a process of its own."""
     write(folder / "atlas.h5ad", cells)
-    rows = []
     for step, how in product(steps, ways):
         command = [sys.executable, "-m", "benchmarks.streaming", "--folder", str(folder), "--one", step, how]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(done.stderr)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(json.dumps(rows[-1]), flush=True)
-    return rows
+        found = json.loads(done.stdout.splitlines()[-1])
+        print(json.dumps(found), flush=True)
+        if csv:
+            keep(found)
 
 
-def keep(rows: list[dict[str, object]]) -> None:
-    """Replace these rows in streaming.csv."""
-    table, same = pd.DataFrame(rows), ["step", "X", "cells"]
+def keep(row: dict[str, object]) -> None:
+    """Replace this row in streaming.csv."""
+    table, same = pd.DataFrame([row]), ["step", "X", "cells"]
     if FILE.exists():
         table = pd.concat([pd.read_csv(FILE), table]).drop_duplicates(same, keep="last")
     table.sort_values(same).to_csv(FILE, index=False, float_format="%.4g")
@@ -133,9 +133,7 @@ def main() -> None:
         return
     for cells in asked.cells:
         with tempfile.TemporaryDirectory() as temporary:
-            rows = measure(asked.folder or Path(temporary), cells, asked.steps, asked.ways)
-        if asked.csv:
-            keep(rows)
+            measure(asked.folder or Path(temporary), cells, asked.steps, asked.ways, csv=asked.csv)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Run airspeed velocity in the environment at hand and keep its results: `python -m benchmarks.asv [--quick]`.
+"""Run airspeed velocity in the environment at hand and keep its results: `python -m benchmarks.asv [--full]`.
 
-Every benchmark of `suite/` once, in processes of their own, without building environments (`asv run -E existing`; a plain
-`asv run` in this folder builds them and follows commits). Results go to `results.csv` beside this script, under the
+Every benchmark of `suite/` three times (`--full`: as often as asv sees fit), in processes of their own, without building
+environments (`asv run -E existing`; a plain `asv run` in this folder builds them and follows commits). Results go to `results.csv` beside this script, under the
 command and the versions they were made with. Needs `pip install asv`.
 """
 
@@ -19,10 +19,12 @@ from typing import Any
 import pandas as pd
 
 HERE = Path(__file__).parent
+FEW = ["-a", "rounds=1", "-a", "repeat=3", "-a", "number=1", "-a", "warmup_time=0"]
+FILE = HERE / "results.csv"
 PACKAGES = ("asv", "scdash", "torch", "numpy", "scipy", "anndata")
 
 
-def run(folder: Path, *, quick: bool, bench: str | None) -> list[str]:
+def run(folder: Path, *, full: bool, bench: str | None) -> list[str]:
     """Run asv with its results under `folder`; return the command."""
     config = json.loads((HERE / "asv.conf.json").read_text())
     root = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=HERE, capture_output=True, text=True, check=True)
@@ -35,8 +37,8 @@ def run(folder: Path, *, quick: bool, bench: str | None) -> list[str]:
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
     asv = [sys.executable, "-m", "asv", "--config", str(folder / "asv.conf.json")]
     subprocess.run([*asv, "machine", "--yes", "--machine", "here"], check=True, capture_output=True)
-    options = ["--quick"] if quick else []
-    options += ["--bench", bench] if bench else []
+    options = [] if full else FEW
+    options = [*options, "--bench", bench] if bench else options
     shown = ["asv", "run", "-E", "existing", "--set-commit-hash", head.stdout.strip()[:10], *options]
     command = [*asv, "run", "-E", f"existing:{sys.executable}", "--machine", "here", "--set-commit-hash"]
     # asv exits with 2 where a benchmark failed: what it measured is kept, and the failure stands in the table
@@ -52,7 +54,7 @@ def table(folder: Path) -> pd.DataFrame:
     rows = []
     for name, values in sorted(stored["results"].items()):
         one: dict[str, Any] = dict(zip(stored["result_columns"], values, strict=False))
-        cells = list(itertools.product(*one["params"])) or [()]
+        cells = list(itertools.product(*one["params"])) or [()]  # without parameters: one value
         for k, parameters in enumerate(cells):
             row = {"benchmark": name, "parameters": " | ".join(parameters), "unit": units[name]["unit"]}
             for column, key in (("value", "result"), ("q25", "stats_q_25"), ("q75", "stats_q_75")):
@@ -65,18 +67,21 @@ def table(folder: Path) -> pd.DataFrame:
 def main() -> None:
     """Run, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="once each, without repeats")
-    parser.add_argument("--bench", help="regular expression: only these, without writing the table")
+    parser.add_argument("--full", action="store_true", help="as often as asv sees fit: many minutes")
+    parser.add_argument("--bench", help="regular expression: only these, the other rows of the table stay")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        command = run(folder, quick=asked.quick, bench=asked.bench)
-        found = table(folder)
+        command = run(folder, full=asked.full, bench=asked.bench)
+        found = table(folder).assign(commit=command[command.index("--set-commit-hash") + 1])
     print(found.to_string(index=False))
-    if asked.bench is None:
-        versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-        head = f"# {' '.join(command)}\n# python {platform.python_version()}, {versions}; {platform.machine()}\n"
-        (HERE / "results.csv").write_text(head + found.to_csv(index=False, float_format="%.4g"))
+    if asked.bench is not None and FILE.exists():
+        found = found[found["value"].notna()]  # a pattern may leave some parameters out
+        found = pd.concat([pd.read_csv(FILE, comment="#").astype(object), found.astype(object)])
+        found = found.drop_duplicates(["benchmark", "parameters"], keep="last").sort_values("benchmark", kind="stable")
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    head = f"# {' '.join(command)}\n# python {platform.python_version()}, {versions}; {platform.machine()}\n"
+    FILE.write_text(head + found.to_csv(index=False, float_format="%.4g"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns, slot
@@ -93,6 +93,7 @@ def history(
         loss.set(yscale="log", ylabel="mean squared error")
         _plain_ticks(loss)
         (share if ax is None else loss).set_xlabel("epoch")
+        loss.xaxis.set_major_locator(MaxNLocator(integer=True))
         loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
         if ax is None:
             figure.align_ylabels()
