@@ -39,9 +39,12 @@ class Evaluator(ABC, Generic[Kept]):
         """Return the gradients of the weights from the factors of some evaluations."""
 
 
-def summed(collect: Callable[[Record], Params], records: list[Record]) -> Params:
-    """Return the gradients of the weights, from about `WIDTH` examples at a time joined along the batch, axis 1."""
-    several, total = max(1, WIDTH // records[0][0].shape[1]), None
+def summed(collect: Callable[[Record], Params], records: list[Record], *, heavy: bool = False) -> Params:
+    """Return the gradients of the weights, from about `WIDTH` examples at a time joined along the batch, axis 1.
+
+    `heavy` weights, larger than the factors, are gone through only once: all examples are joined.
+    """
+    several, total = len(records) if heavy else max(1, WIDTH // records[0][0].shape[1]), None
     for first in range(0, len(records), several):
         parts = zip(*records[first : first + several], strict=True)
         found = collect(tuple(torch.cat(part, dim=1) for part in parts))

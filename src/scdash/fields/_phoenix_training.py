@@ -10,6 +10,8 @@ from scdash.fields._evaluator import Evaluator, Record, summed
 from scdash.fields._fused import activated, through_activations, through_rate
 from scdash.fields._hill import hill_slope, hill_sums
 
+HEAVY = 1_000_000  # weights
+
 
 class Modules(Evaluator[Record]):
     """relu(v) (U_S c_S + U_P c_P - x), c_S = W_S phi_S + b_S, c_P = exp(W_P log(1 + phi_S) + b_P)."""
@@ -42,7 +44,7 @@ class Modules(Evaluator[Record]):
         return through_activations(phi, sums, prods, of_production), factors
 
     def collect(self, factors: list[Record]) -> Params:
-        return summed(self._collect, factors)
+        return summed(self._collect, factors, heavy=self.u.numel() > HEAVY)
 
     def _collect(self, factors: Record) -> Params:
         phi, log, hidden, of_sums, of_prods, of_production, of_rate = factors
@@ -88,7 +90,7 @@ class Genes(Evaluator[Record]):
         return of_phi.mul_(hill_slope(phi)).sub_(of_production), factors
 
     def collect(self, factors: list[Record]) -> Params:
-        return summed(self._collect, factors)
+        return summed(self._collect, factors, heavy=self.u_sums.numel() > HEAVY)
 
     def _collect(self, factors: Record) -> Params:
         phi, of_production, of_rate = factors
