@@ -25,5 +25,7 @@ def test_import_adds_little_to_scanpy() -> None:
 
 @pytest.mark.parametrize("name", ["scdash.sparsity.GeometricSchedule", "scdash.fields.FIELDS", "scdash.get.report"])
 def test_names_in_the_documentation_are_there_after_importing_the_package(name: str) -> None:
+    if not name.startswith("scdash.get"):
+        pytest.importorskip("torch")  # .ci/new-generation has none
     done = subprocess.run([sys.executable, "-c", f"import scdash; {name}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
