@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scdash.matching._descent import follow
 from scdash.matching._types import Floats, Index
 
-SINGLE = 2_000_000  # entries of `cross` from which single precision does: work arrays, not products, take the time
-COLUMNS_AT_ONCE = 2048  # regressions whose (columns, features) work arrays are alive together
+SINGLE = 2_000_000  # entries of `cross` from which single precision does: Gram matrices and results take the memory
+COLUMNS_AT_ONCE = 256  # regressions whose (columns, features) work arrays are alive together: they bound the memory
 
 
 def l1_path(
