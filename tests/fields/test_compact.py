@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdash.fields import Phoenix, VectorField, _compact, _evaluator, _support
+from scdash.fields import Compact, Params, Phoenix, VectorField, _compact, _evaluator, _support
 from scdash.solve import rk4_path
 from scdash.sparsity import prune_to
 
@@ -47,6 +47,14 @@ def pruned(models: int = 2, kind: str = "modules") -> tuple[VectorField, dict, d
     return field, {name: p * masks[name] if name in masks else p for name, p in params.items()}, masks
 
 
+def same_gradients(compact: Compact, found: Params, expected: Params, masks: Params) -> None:
+    """Gradients of gathered weights are those of the whole field's weights that are left."""
+    spread = {name: gradient.new_zeros(gradient.shape) for name, gradient in expected.items()}
+    compact.scatter(found, spread)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(spread[name], gradient * masks[name] if name in masks else gradient)
+
+
 @pytest.mark.parametrize("kind", FIELDS)
 @pytest.mark.parametrize("models", [1, 2])
 def test_velocity_and_gradients_are_those_of_the_whole_field(models: int, kind: str, product: None) -> None:
@@ -64,10 +72,7 @@ def test_velocity_and_gradients_are_those_of_the_whole_field(models: int, kind: 
     (whole, by_x, by_weights), (small, small_x, small_weights) = found
     torch.testing.assert_close(small, whole)
     torch.testing.assert_close(small_x, by_x)
-    spread = {name: torch.zeros_like(p) for name, p in params.items()}
-    compact.scatter(small_weights, spread)
-    for name, gradient in by_weights.items():
-        torch.testing.assert_close(spread[name], gradient * masks[name] if name in masks else gradient)
+    same_gradients(compact, small_weights, by_weights, masks)
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -87,10 +92,7 @@ def test_a_solve_is_that_of_the_whole_field(width: int, kind: str, monkeypatch: 
         found.append((path, dict(zip(leaves, gradients, strict=True))))
     (whole, expected), (small, gradients) = found
     torch.testing.assert_close(small, whole)
-    spread = {name: torch.zeros_like(p) for name, p in params.items()}
-    compact.scatter(gradients, spread)
-    for name, gradient in expected.items():
-        torch.testing.assert_close(spread[name], gradient * masks[name] if name in masks else gradient)
+    same_gradients(compact, gradients, expected, masks)
 
 
 @pytest.mark.parametrize("kind", FIELDS)

@@ -25,8 +25,8 @@ class Cells:
 def loaded(values: Expression, *, most: float | None = None) -> Any:
     """Return x such that x[rows] is as quick as memory allows, for a training that draws cells again and again.
 
-    A float32 array of at most `most` bytes (`DENSE`); beyond that float32 CSR where the data are sparse (a million cells with 5 % of
-    2,000 genes take 0.8 GB), and otherwise the data where they lie: dense rows are then read as they are drawn.
+    A float32 array of at most `most` bytes (`DENSE`); beyond that float32 CSR where the data are sparse (a million cells
+    with 5 % of 2,000 genes take 0.8 GB), and otherwise the data where they lie: dense rows are read as they are drawn.
     """
     most = DENSE if most is None else most
     matrix, float32 = values.matrix, np.dtype(np.float32)

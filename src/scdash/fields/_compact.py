@@ -4,13 +4,17 @@ Parameters stay what they are for sparsity methods, checkpoints and results; a t
 are left, works on them alone, and puts them back.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from scdash.fields._base import Params, VectorField
+from scdash.fields._base import Params, RegulatoryPath, VectorField, Velocity
+from scdash.fields._evaluator import Evaluator, at_once
 
 # One product with M (units, genes) for a batch of 28 costs 1.6 ms dense and 9 ms times its density sparse at
 # 300 x 11,165 (one core; benchmarks.speed measures whole epochs); small products are cheaper than the calls around them.
@@ -49,6 +53,34 @@ class Compact:
                 continue
             for model, at in enumerate(self.places[name]):
                 params[name][model].view(-1).index_copy_(0, at, value[model, : len(at)])
+
+
+class CompactField(VectorField):
+    """What a `Compact` computes with: PHOENIX on gathered weights."""
+
+    def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
+        """Refuse: weights are gathered, never drawn."""
+        raise TypeError("A compact field takes the weights of the field it stands for; see Compact.gather.")
+
+    def paths(self) -> tuple[RegulatoryPath, ...]:
+        """Refuse: sparsity methods see the whole field."""
+        raise TypeError("A compact field has no matrices; prune the field it stands for.")
+
+    def learning_rates(self) -> dict[str, float]:
+        """Return the factor 5 of the gene multipliers v, as `Phoenix` has it."""
+        return {"v": 5.0}
+
+    def lift(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Lay states out gene by gene."""
+        return batch_last(x)
+
+    def bind(self, params: Mapping[str, Tensor]) -> Velocity:
+        """Return x -> dx/dt, (models, batch, genes)."""
+        return at_once(self.evaluator(params), params)
+
+    @abstractmethod
+    def evaluator(self, params: Mapping[str, Tensor]) -> Evaluator[Any]:
+        """Return the same with its derivative written out."""
 
 
 def worth_it(masks: Mapping[str, Tensor], *, wide: bool = False) -> float | None:

@@ -5,43 +5,20 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from scdash.fields._base import Params, RegulatoryPath, VectorField, Velocity
-from scdash.fields._compact import Compact, batch_last, entries
+from scdash.fields._compact import Compact, CompactField, entries
 from scdash.fields._edges import EdgeLayout, EdgeWise
-from scdash.fields._evaluator import at_once
 
 
 @final
 @dataclass(frozen=True)
-class CompactGenes(VectorField):
+class CompactGenes(CompactField):
     """`Phoenix(encoder="genes")` on gathered weights: `U_sums`, `U_prods` are (models, entries left)."""
 
     name: ClassVar[str] = "phoenix on the edges left"
     n_genes: int
     layout: EdgeLayout
-
-    def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
-        """Refuse: weights are gathered, never drawn."""
-        raise TypeError("A compact field takes the weights of the field it stands for; see Compact.gather.")
-
-    def paths(self) -> tuple[RegulatoryPath, ...]:
-        """Refuse: sparsity methods see the whole field."""
-        raise TypeError("A compact field has no matrices; prune the field it stands for.")
-
-    def learning_rates(self) -> dict[str, float]:
-        """Return the factor 5 of the gene multipliers v, as `Phoenix` has it."""
-        return {"v": 5.0}
-
-    def lift(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Lay states out gene by gene."""
-        return batch_last(x)
-
-    def bind(self, params: Mapping[str, Tensor]) -> Velocity:
-        """Return x -> dx/dt, (models, batch, genes)."""
-        return at_once(self.evaluator(params), params)
 
     def evaluator(self, params: Mapping[str, Tensor]) -> EdgeWise:
         """Return the same with its derivative written out."""

@@ -1,6 +1,6 @@
 """PHOENIX with hidden units on the weights that are left, with its gradient written out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.fields._base import Params, RegulatoryPath, VectorField, Velocity
-from scdash.fields._columns import Columns, OneByOne
-from scdash.fields._compact import Compact, batch_last, entries
-from scdash.fields._evaluator import Record, at_once
+from scdash.fields._base import Params
+from scdash.fields._compact import Compact, CompactField, entries
+from scdash.fields._evaluator import Evaluator, Record, summed
 from scdash.fields._kernels import kernels
 from scdash.fields._support import Support
 
@@ -65,41 +64,24 @@ class Layout:
 
 @final
 @dataclass(frozen=True)
-class CompactModules(VectorField):
+class CompactModules(CompactField):
     """`Phoenix(encoder="modules")` on gathered weights: `W_*`, `U_*` are (models, entries left)."""
 
     name: ClassVar[str] = "phoenix on the weights left"
     n_genes: int
     layouts: tuple[Layout, ...]
 
-    def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
-        """Refuse: weights are gathered, never drawn."""
-        raise TypeError("A compact field takes the weights of the field it stands for; see Compact.gather.")
-
-    def paths(self) -> tuple[RegulatoryPath, ...]:
-        """Refuse: sparsity methods see the whole field."""
-        raise TypeError("A compact field has no matrices; prune the field it stands for.")
-
-    def learning_rates(self) -> dict[str, float]:
-        """Return the factor 5 of the gene multipliers v, as `Phoenix` has it."""
-        return {"v": 5.0}
-
-    def lift(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Lay states out gene by gene."""
-        return batch_last(x)
-
-    def bind(self, params: Mapping[str, Tensor]) -> Velocity:
-        """Return x -> dx/dt, (models, batch, genes)."""
-        return at_once(self.evaluator(params), params)
-
-    def evaluator(self, params: Mapping[str, Tensor]) -> OneByOne:
+    def evaluator(self, params: Mapping[str, Tensor]) -> "OneByOne":
         """Return the same with its derivative written out."""
         parts = enumerate(self.layouts)
         return OneByOne([_Modules(layout, {name: p[k].detach() for name, p in params.items()}) for k, layout in parts])
 
 
-class _Modules(Columns):
-    """dx/dt = rate * (U [W_S phi_S + b_S, exp(W_P phi_P + b_P)] - x), states and units as (rows, batch)."""
+class _Modules:
+    """One model: dx/dt = rate * (U [W_S phi_S + b_S, exp(W_P phi_P + b_P)] - x), states and units as (rows, batch).
+
+    A row is a gene's (or unit's) value in all examples: products with sparse matrices then run along memory.
+    """
 
     def __init__(self, layout: Layout, params: Params) -> None:
         self.layout, self.units = layout, len(params["b_sums"])
@@ -150,6 +132,34 @@ class _Modules(Columns):
         }
         bias = {"b_sums": of_sums.sum(1), "b_prods": of_prods.sum(1)}
         return found | bias | {"v": of_rate.sum(1) * self.alive}
+
+
+class OneByOne(Evaluator[list[Record]]):
+    """A stack of models that each have a layout of their own, computed one by one."""
+
+    def __init__(self, models: Sequence[_Modules]) -> None:
+        self.models = models
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Record]]:
+        found = [one.forward(state.mT.contiguous()) for state, one in zip(x.detach(), self.models, strict=True)]
+        return _stacked([velocity for velocity, _ in found]), [saved for _, saved in found]
+
+    def backward(self, saved: list[Record], gradient: Tensor, *, wanted: bool) -> tuple[Tensor | None, list[Record]]:
+        parts = zip(self.models, saved, gradient, strict=True)
+        found = [one.backward(kept, part.mT.contiguous()) for one, kept, part in parts]
+        return (_stacked([of_x for of_x, _ in found]) if wanted else None), [factors for _, factors in found]
+
+    def collect(self, factors: list[list[Record]]) -> Params:
+        collected = [
+            summed(one.collect, [record[place] for record in factors]) for place, one in enumerate(self.models)
+        ]
+        return {name: torch.stack([found[name] for found in collected]) for name in collected[0]}
+
+
+def _stacked(columns: list[Tensor]) -> Tensor:
+    """Return (models, batch, genes), without a copy for one model."""
+    rows = [state.mT for state in columns]
+    return rows[0][None] if len(rows) == 1 else torch.stack(rows)
 
 
 def _taken(values: Tensor, used: Tensor) -> Tensor:

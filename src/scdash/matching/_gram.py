@@ -1,6 +1,7 @@
 """Weighted second moments: all that the regressions need to know of the data."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Moments:
         features, targets = features / scale, targets / target_scale
         return cls(features, targets, centre, scale, target_centre, target_scale)
 
-    @property
+    @cached_property
     def gram(self) -> Floats:
         """Second moments of the features, (p, p)."""
         return self.features.T @ self.features

@@ -33,8 +33,9 @@ def l1_path(
 
         minimise over s   1/2 s' G_t s - c_t' s + ridge/2 |s|^2 + lambda sum_j penalty_jt |s_j|
 
-    by coordinate descent and Newton steps on an active set (`_descent`). With `mcp=gamma` each lambda's lasso is followed by local linear approximations (Zou and Li 2008) of the
-    minimax concave penalty (Zhang 2010), which leaves large coefficients unshrunken.
+    by coordinate descent and Newton steps on an active set (`_descent`). With `mcp=gamma` each lambda's lasso is followed
+    by local linear approximations (Zou and Li 2008) of the minimax concave penalty (Zhang 2010), which leaves large
+    coefficients unshrunken.
 
     Parameters
     ----------

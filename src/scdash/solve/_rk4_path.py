@@ -1,6 +1,6 @@
 """rk4 with its derivative written out, for velocities that have theirs: what training spends its time in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from scdash.fields import Evaluator
-from scdash.solve._integrate import intervals
+from scdash.solve._integrate import integrate, intervals
 
 
 def rk4_path(evaluator: Evaluator[Any], params: Mapping[str, Tensor], x0: Tensor, times: Tensor, steps: int) -> Tensor:
@@ -24,9 +24,8 @@ def rk4_path(evaluator: Evaluator[Any], params: Mapping[str, Tensor], x0: Tensor
 
     and g + g_1 + g_2 + g_3 + g_4 is that of x. Weights get theirs once, from all evaluations.
     """
-    durations = tuple(intervals(x0, times)[1])
     found: Tensor = _Path.apply(  # type: ignore[no-untyped-call]
-        x0, evaluator, tuple(params), durations, steps, *params.values()
+        x0, evaluator, tuple(params), times, steps, *params.values()
     )
     return found
 
@@ -38,19 +37,20 @@ class _Path(torch.autograd.Function):
         x0: Tensor,
         evaluator: Evaluator[Any],
         names: tuple[str, ...],
-        durations: tuple[Tensor, ...],
+        times: Tensor,
         steps: int,
         *_: Tensor,
     ) -> Tensor:
-        ctx.evaluator, ctx.names, ctx.durations, ctx.steps, ctx.kept = evaluator, names, durations, steps, []
-        ctx.like = x0.detach()
-        x, path = x0, [x0]
-        for duration in durations:
-            for lengths in _lengths(duration, steps):
-                x, saved = _step(evaluator, x, lengths)
-                ctx.kept.append(saved)
-            path.append(x)
-        return torch.stack(path)
+        kept: list[Any] = []  # four evaluations a step
+
+        def velocity(x: Tensor) -> Tensor:
+            found, saved = evaluator.forward(x)
+            kept.append(saved)
+            return found
+
+        ctx.evaluator, ctx.names, ctx.kept, ctx.steps = evaluator, names, kept, steps
+        ctx.durations, ctx.like = tuple(intervals(x0, times)[1]), x0.detach()
+        return integrate(velocity, x0, times, steps=steps)
 
     @staticmethod
     @once_differentiable
@@ -59,38 +59,20 @@ class _Path(torch.autograd.Function):
         place, of_x = len(ctx.kept), torch.zeros_like(ctx.like)  # in the memory order of states, which operations keep
         for number in range(len(ctx.durations) - 1, -1, -1):
             of_x = of_x + gradient[number + 1]
-            for lengths in _lengths(ctx.durations[number], ctx.steps):
-                place -= 1
+            step = ctx.durations[number] / ctx.steps
+            for _ in range(ctx.steps):
+                place -= 4
                 wanted = place > 0 or ctx.needs_input_grad[0]
-                of_x = _step_back(ctx.evaluator, ctx.kept[place], of_x, lengths, factors, wanted=wanted)
+                of_x = _step_back(ctx.evaluator, ctx.kept[place : place + 4], of_x, step, factors, wanted=wanted)
         found = ctx.evaluator.collect(factors)
         return of_x + gradient[0], None, None, None, None, *(found[name] for name in ctx.names)
 
 
-Lengths = tuple[Tensor, Tensor, Tensor]  # h, h / 2 and h / 6, broadcasting against states
-
-
-def _lengths(duration: Tensor, steps: int) -> Iterator[Lengths]:
-    step = duration / steps
-    lengths = step, step / 2, step / 6
-    for _ in range(steps):
-        yield lengths
-
-
-def _step(evaluator: Evaluator[Any], x: Tensor, lengths: Lengths) -> tuple[Tensor, list[Any]]:
-    step, half, sixth = lengths
-    first, one = evaluator.forward(x)
-    second, two = evaluator.forward(x.addcmul(half, first))
-    third, three = evaluator.forward(x.addcmul(half, second))
-    fourth, four = evaluator.forward(x.addcmul(step, third))
-    return x.addcmul(sixth, (second + third).mul_(2).add_(first).add_(fourth)), [one, two, three, four]
-
-
 def _step_back(
-    evaluator: Evaluator[Any], kept: list[Any], of_x: Tensor, lengths: Lengths, factors: list[Any], *, wanted: bool
+    evaluator: Evaluator[Any], kept: list[Any], of_x: Tensor, step: Tensor, factors: list[Any], *, wanted: bool
 ) -> Tensor:
     """Return the gradient of the step's first state (anything, unless wanted); append the factors of the weights'."""
-    step, half, sixth = lengths
+    half, sixth = step / 2, step / 6
     edge, middle = sixth * of_x, 2 * sixth * of_x
     fourth = _back(evaluator, kept[3], edge, factors)
     third = _back(evaluator, kept[2], middle.addcmul(step, fourth), factors)
