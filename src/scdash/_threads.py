@@ -1,13 +1,20 @@
-"""How many threads small models are trained with."""
+"""How many threads small models are trained with: one each, and the models of a stack side by side."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import local
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+_inside = local()  # threads there were before `one_thread`
 
 
 @contextmanager
@@ -18,20 +25,38 @@ def one_thread() -> Iterator[None]:
     """
     import torch
 
-    if getattr(_inside, "yes", False):
+    if hasattr(_inside, "before"):
         yield
         return
-    before, _inside.yes = torch.get_num_threads(), True
+    before = _inside.before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with _controller().limit(limits=1, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)
-        _inside.yes = False
+        del _inside.before
 
 
-_inside = local()
+def side_by_side(function: Callable[[int, int], T], models: int) -> list[T]:
+    """Return function(first, last) of parts of the models, computed in as many threads as torch was set up with.
+
+    `function` spends its time where Python's lock is released, and is called within `one_thread`.
+    """
+    threads = min(getattr(_inside, "before", 1), models)
+    edges = np.linspace(0, models, threads + 1).round().astype(int).tolist()
+    parts = list(zip(edges[:-1], edges[1:], strict=True))
+    if threads == 1:
+        return [function(*part) for part in parts]
+    return list(_pool(threads, os.getpid()).map(function, *zip(*parts, strict=True)))
+
+
+@cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # a forked process has none of its parent's threads
+    """Return threads that round as training does (see `flushed_denormals`)."""
+    import torch
+
+    return ThreadPoolExecutor(threads, f"scdash-{process}", torch.set_flush_denormal, (True,))
 
 
 @cache

@@ -86,7 +86,7 @@ def test_what_a_solve_kept_is_freed_with_its_path():
     gc.disable()
     try:
         path = rk4_path(FIELD.evaluator(params), params, x, times, 1)
-        record = weakref.ref(path.grad_fn.record[0].phi)
+        record = weakref.ref(path.grad_fn.record.phi)
         assert record() is not None
         del path
         assert record() is None
@@ -133,6 +133,20 @@ def test_the_vectorised_logarithm_and_exponential_are_exact_to_single_precision(
     exact = np.log(x.astype(np.float64))
     assert (np.abs(logs - exact) / np.maximum(np.abs(exact), 1)).max() < 2 * SINGLE
     assert np.abs(exps / np.exp(y.astype(np.float64)) - 1).max() < 2 * SINGLE
+
+
+def test_models_side_by_side_are_those_one_after_another():
+    params, x, times = drawn(5, 3, 2)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 7):
+            torch.set_num_threads(threads)
+            path = rk4_path(FIELD.evaluator(params), params, x, times, 2)
+            found.append((path, *gradients(path, params, x)))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
 def test_one_thread_restores_what_was_set_and_nests():

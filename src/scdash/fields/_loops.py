@@ -29,9 +29,13 @@ class Compiled(ABC):
     weights: Any  # NamedTuple of arrays, leading axis models
 
     @abstractmethod
-    def keep(self, evaluations: int, batch: int) -> tuple[Any, Any]:
-        """Return empty arrays for what evaluations keep (leading axes models, evaluations), and spare ones of one."""
+    def keep(self, evaluations: int, batch: int) -> Any:
+        """Return empty arrays for what evaluations keep, leading axes (models, evaluations)."""
 
     @abstractmethod
-    def collect(self, kept: Any) -> dict[str, Tensor]:
-        """Return the gradients of the parameters after the way back."""
+    def spare(self, batch: int) -> Any:
+        """Return arrays that one evaluation may use on its way back."""
+
+    @abstractmethod
+    def collect(self, kept: Any, first: int, last: int) -> dict[str, Tensor]:
+        """Return the gradients of the parameters of some models after the way back."""

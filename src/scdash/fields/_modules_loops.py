@@ -166,23 +166,25 @@ class CompiledModules(Compiled):
         parts = (p["W_sums"], p["W_prods"], p["W_sums"].mT, p["W_prods"].mT, p["b_sums"], p["b_prods"], u, u.mT)
         self.weights = ModulesWeights(*(part.contiguous().numpy() for part in (*parts, p["v"].relu())))
 
-    def keep(self, evaluations: int, batch: int) -> tuple[ModulesKept, tuple[Floats, Floats]]:
-        """Return empty arrays for evaluations."""
+    def keep(self, evaluations: int, batch: int) -> ModulesKept:
+        """Return empty arrays for what evaluations keep."""
         models, units, genes = self.weights.w_sums.shape
+        widths = (genes, genes, 2 * units, genes, units, units)
+        shapes = [*((models, evaluations, batch, width) for width in widths), (models, evaluations, genes)]
+        return ModulesKept._make(np.empty(shape, np.float32) for shape in shapes)
 
-        def empty(width: int) -> Floats:
-            return np.empty((models, evaluations, batch, width), np.float32)
+    def spare(self, batch: int) -> tuple[Floats, Floats]:
+        """Return arrays for the units of both branches, and for the genes."""
+        _, units, genes = self.weights.w_sums.shape
+        return np.empty((batch, 2 * units), np.float32), np.empty((batch, genes), np.float32)
 
-        kept = (empty(genes), empty(genes), empty(2 * units), empty(genes), empty(units), empty(units))
-        return ModulesKept(*kept, np.empty((models, evaluations, genes), np.float32)), (
-            empty(2 * units)[0, 0],
-            empty(genes)[0, 0],
-        )
-
-    def collect(self, kept: ModulesKept) -> dict[str, Tensor]:
+    def collect(self, kept: ModulesKept, first: int, last: int) -> dict[str, Tensor]:
         """Return the gradients of the parameters."""
-        phi, log, hidden, net, of_sums, of_prods = (torch.from_numpy(part).flatten(1, 2) for part in kept[:-1])
+        phi, log, hidden, net, of_sums, of_prods = (
+            torch.from_numpy(part[first:last]).flatten(1, 2) for part in kept[:-1]
+        )
         u_sums, u_prods = torch.bmm(net.mT, hidden).chunk(2, dim=2)
+        of_rate = kept.of_rate[first:last].sum(1) * (self.weights.rate[first:last] > 0)
         return {
             "W_sums": torch.bmm(of_sums.mT, phi),
             "W_prods": torch.bmm(of_prods.mT, log),
@@ -190,5 +192,5 @@ class CompiledModules(Compiled):
             "b_prods": of_prods.sum(1),
             "U_sums": u_sums,
             "U_prods": u_prods,
-            "v": torch.from_numpy(kept.of_rate.sum(1) * (self.weights.rate > 0)),
+            "v": torch.from_numpy(of_rate),
         }

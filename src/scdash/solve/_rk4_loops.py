@@ -13,15 +13,15 @@ REACHES = (0.5, 0.5, 1.0, 0.0)
 
 
 @loop
-def forward(durations: Any, steps: int, weights: Any, kept: Any, start: Any, path: Any) -> None:
-    """Set path (intervals, models, batch, genes) to the states at the ends of the intervals from `start`.
+def forward(first: int, last: int, durations: Any, steps: int, weights: Any, kept: Any, start: Any, path: Any) -> None:
+    """Set path (intervals, models, batch, genes) of some models to the states at the ends of the intervals from `start`.
 
     `durations` is (intervals, models, batch). Without room for all evaluations the last one alone is kept.
     """
-    intervals, models, batch = durations.shape
-    last = kept[0].shape[1] - 1
+    intervals, _, batch = durations.shape
+    room = kept[0].shape[1]
     x, k, total = np.empty_like(start[0]), np.empty_like(start[0]), np.empty_like(start[0])
-    for model in range(models):
+    for model in range(first, last):
         place = 0
         for interval in range(intervals):
             state, step = path[interval, model], durations[interval, model] / np.float32(steps)
@@ -30,7 +30,7 @@ def forward(durations: Any, steps: int, weights: Any, kept: Any, start: Any, pat
                 x[:] = state
                 total[:] = 0
                 for stage in range(4):
-                    velocity(weights, kept, model, min(place, last), x, k)
+                    velocity(weights, kept, model, min(place, room - 1), x, k)
                     place += 1
                     go_on(state, k, step, np.float32(COUNTS[stage]), np.float32(REACHES[stage]), total, x)
                 for b in range(batch):
@@ -50,13 +50,22 @@ def go_on(state: Any, k: Any, step: Any, count: Any, reach: Any, total: Any, x: 
 
 @loop
 def backward(
-    durations: Any, steps: int, weights: Any, kept: Any, spare: Any, of_path: Any, of_start: Any, of_x0: Any
+    first: int,
+    last: int,
+    durations: Any,
+    steps: int,
+    weights: Any,
+    kept: Any,
+    spare: Any,
+    of_path: Any,
+    of_start: Any,
+    of_x0: Any,
 ) -> None:
-    """Take the gradients of the path back, into of_start (unless not `of_x0`: then anything) and what is kept."""
-    intervals, models, _ = durations.shape
+    """Take the gradients of the path of some models back, into of_start (unless not `of_x0`: then anything) and what is kept."""
+    intervals = len(durations)
     of_k, through = np.empty_like(of_start[0]), np.empty_like(of_start[0])
     total = np.empty_like(of_start[0])
-    for model in range(models):
+    for model in range(first, last):
         place, of_x = intervals * steps * 4, of_start[model]
         of_x[:] = 0
         for interval in range(intervals - 1, -1, -1):

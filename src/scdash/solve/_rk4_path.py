@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from scdash._threads import one_thread
+from scdash._threads import one_thread, side_by_side
 from scdash.fields import Compiled, Evaluator
 from scdash.solve._integrate import integrate, intervals
 
@@ -56,11 +56,12 @@ class _CompiledPath(torch.autograd.Function):
         spans = intervals(x0, times)[1][..., 0]
         durations = spans.expand(len(spans), *x0.shape[:2]).contiguous()
         path = x0.new_empty(len(spans), *x0.shape)
-        kept, spare = compiled.keep(room, x0.shape[1])
+        kept = compiled.keep(room, x0.shape[1])
         start = x0.detach().contiguous().numpy()
+        arrays = (durations.numpy(), steps, compiled.weights, kept, start, path.numpy())
         with one_thread():
-            _rk4_loops.forward(durations.numpy(), steps, compiled.weights, kept, start, path.numpy())
-        ctx.compiled, ctx.names, ctx.record, ctx.steps = compiled, names, (kept, spare), steps
+            side_by_side(lambda first, last: _rk4_loops.forward(first, last, *arrays), x0.shape[0])
+        ctx.compiled, ctx.names, ctx.record, ctx.steps = compiled, names, kept, steps
         ctx.durations = durations  # not the path: what has its gradient from here must not be held from here
         return path
 
@@ -71,13 +72,19 @@ class _CompiledPath(torch.autograd.Function):
 
         if ctx.record is None:
             raise RuntimeError("this path was differentiated already, and what it had kept is used up")
-        (kept, spare), ctx.record = ctx.record, None
-        wanted, weights = ctx.needs_input_grad[0], ctx.compiled.weights
-        of_x = gradient.new_empty(gradient.shape[1:])
-        arrays = (weights, kept, spare, gradient.contiguous().numpy(), of_x.numpy())
+        kept, ctx.record, compiled, wanted = ctx.record, None, ctx.compiled, ctx.needs_input_grad[0]
+        of_path, of_x = gradient.contiguous().numpy(), gradient.new_empty(gradient.shape[1:])
+
+        def back(first: int, last: int) -> dict[str, Tensor]:
+            spare = compiled.spare(gradient.shape[2])  # a thread's own
+            arrays = (ctx.durations.numpy(), ctx.steps, compiled.weights, kept, spare, of_path, of_x.numpy())
+            _rk4_loops.backward(first, last, *arrays, wanted)
+            found: dict[str, Tensor] = compiled.collect(kept, first, last)
+            return found
+
         with one_thread():
-            _rk4_loops.backward(ctx.durations.numpy(), ctx.steps, *arrays, wanted)
-            found = ctx.compiled.collect(kept)
+            parts = side_by_side(back, gradient.shape[1])
+        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts[1:] else parts[0]
         return of_x if wanted else None, None, None, None, None, None, *(found[name] for name in ctx.names)
 
 
