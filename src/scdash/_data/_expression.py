@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data._checks import check_adata, gene_indices, gene_mask
+from scdash._data._dense import as_dense
 from scdash._errors import suggest
 
 ROWS = 4096  # rows read at once: 4096 x 3000 genes are 50 MB in float32
@@ -57,12 +58,11 @@ class Expression:
             wanted, inverse = np.unique(np.asarray(rows), return_inverse=True)
             if len(wanted) < len(inverse) or not np.array_equal(wanted, rows):
                 return self.dense_rows(wanted)[inverse]
-        taken = _select(self.matrix[rows], self.columns)
-        return np.asarray(taken.toarray() if sp.issparse(taken) else taken)
+        return as_dense(_select(self.matrix[rows], self.columns))
 
     def dense(self) -> NDArray[np.floating[Any]]:
         """Return everything as a dense array, for tables of a few thousand states."""
-        parts = [block.toarray() if sp.issparse(block) else block for _, block in self.blocks()]
+        parts = [as_dense(block) for _, block in self.blocks()]
         return np.concatenate(parts) if parts else np.zeros(self.shape)
 
 

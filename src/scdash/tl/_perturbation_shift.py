@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scdash._data import expression, obs_column, sanitise
+from scdash._data import as_dense, expression, obs_column, sanitise
 from scdash._keys import require_fit
 from scdash._logging import step
 from scdash.networks import module_from_entry
@@ -81,7 +81,7 @@ def perturbation_shift(
     held_genes: list[int] = []
     with step(f"shift of {adata.n_obs} cells") as added:
         for rows, block in values.blocks(ROWS):
-            x = np.asarray(block.toarray() if hasattr(block, "toarray") else block, dtype=np.float64)
+            x = as_dense(block, np.float64)
             levels = _levels(model, entry, genes, kind, level, torch.as_tensor(x))
             held, target = np.zeros(x.shape, dtype=bool), x.copy()
             for column, one in levels.items():

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, as_expression, check_unique, gene_mask
+from scdash._data import Expression, as_dense, as_expression, check_unique, gene_mask
 from scdash._errors import suggest, unknown
 from scdash._logging import logger
 
@@ -166,7 +166,7 @@ def read_features(adata: Any, layer: str | None, y: str, rows: NDArray[np.intp])
     block = matrix[rows] if not hasattr(matrix, "to_memory") else matrix[rows, :]
     if hasattr(block, "compute"):
         block = block.compute()
-    values = np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float64)
+    values = as_dense(block, np.float64)
     if np.isinf(values).any():
         cell, column = np.argwhere(np.isinf(values))[0]
         raise ValueError(

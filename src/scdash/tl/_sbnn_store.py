@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, sanitise
+from scdash._data import Expression, as_dense, sanitise
 from scdash._errors import NotFittedError, suggest
 from scdash.bottleneck import BottleneckFit, Prediction, predict
 from scdash.tl._sbnn_read import Paired, modality, read_matrix
@@ -153,11 +153,7 @@ def gene_values(
 
 
 def _columns(values: Expression, columns: NDArray[np.intp]) -> NDArray[Any]:
-    parts = []
-    for _, block in values.blocks():
-        part = block[:, columns]
-        parts.append(part.toarray() if sp.issparse(part) else part)
-    return np.concatenate(parts)
+    return np.concatenate([as_dense(block[:, columns]) for _, block in values.blocks()])
 
 
 def require_network(mdata: Any, key: str, function: str = "sbnn") -> dict[str, Any]:
