@@ -12,6 +12,7 @@ from scdash._keys import require_fit
 from scdash._logging import step
 from scdash.networks import module_from_entry
 from scdash.networks._interventions import intervene
+from scdash.tl._influence import longest_course
 from scdash.tl._perturb import _levels
 from scdash.tl._perturbation_scores import Kind
 
@@ -72,10 +73,7 @@ def perturbation_shift(
     fitted = entry["params"].get("layer") if layer is None else layer
     values = expression(adata, layer=fitted, genes=model.genes, min_cells=1)
     groups = None if groupby is None else obs_column(adata, groupby, "groupby").astype(str).to_numpy()
-    series = pd.DataFrame(
-        {"name": np.asarray(entry["series"]["trajectory"]), "time": np.asarray(entry["series"]["time"])}
-    )
-    span = SHARE * float(series.groupby("name")["time"].agg(np.ptp).max()) if duration is None else float(duration)
+    span = SHARE * longest_course(entry) if duration is None else float(duration)
     columns = pd.Index(adata.var_names).get_indexer(pd.Index(model.genes, dtype=object))
     shift = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
     held_genes: list[int] = []
