@@ -2,6 +2,7 @@
 
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
 from scdash.fields._compact import Compact
+from scdash.fields._csr import csr_tensor
 from scdash.fields._evaluator import Evaluator
 from scdash.fields._loops import Compiled, velocity, velocity_back
 from scdash.fields._mlp import Mlp
@@ -27,6 +28,7 @@ __all__ = [
     "SparsePhoenix",
     "VectorField",
     "Velocity",
+    "csr_tensor",
     "field_class",
     "zero_share",
 ]
