@@ -13,7 +13,7 @@ from scdash._logging import logger
 from scdash.fitting._train import Trained
 from scdash.training import TrainState
 
-FACTOR = 3  # of settings are left by each rung, as Hyperband recommends (Li et al. 2018: near e)
+FACTOR = 3  # one setting in so many goes on from a rung: 3 or 4, near e, is what Li et al. (Hyperband, 2018) recommend
 FINALISTS = 2  # settings that are trained to the end: the last choice is by the error that counts
 # (models of the stack of all settings and folds, the state they go on from, the epoch to pause before) -> as trained
 TrainModels = Callable[[Sequence[int], TrainState | None, int | None], Trained]
@@ -47,9 +47,9 @@ def plan_rungs(settings: int, max_epochs: int, alike: int, budget: float) -> tup
 
         r_i - r_{i-1} = c / n_{i-1}, \quad r_0 = a, \quad a + k c + n_k (E - r_k) = B E.
 
-    Settings are halved until two are left, or until those left can all be afforded. Where training is so short that a
-    rung would fall before the first epoch after a pruning, or two rungs together, more than half are dropped at once.
-    Nothing here depends on the data.
+    A third goes on each time until two are left, or until those left can all be afforded. Where training is so short that
+    a rung would fall before the first epoch after a pruning, or two rungs together, fewer go on. Nothing here depends on
+    the data.
     """
     if not budget >= FINALISTS:
         raise ValueError(
