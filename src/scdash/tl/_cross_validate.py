@@ -44,9 +44,9 @@ def cross_validate(
 ) -> pd.DataFrame:
     """Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
 
-    All settings and folds train as one stack, from the same weights on the same batches. Folds are whole trajectories, where there are at least `n_folds`, else
-    stretches of time; states labelled "test" take no part. Of smoothed bins of cells neighbouring ones share cells, so
-    that errors of stretches are too small, alike for all settings.
+    All settings and folds train as one stack, from the same weights on the same batches. Folds are whole trajectories, where
+    there are at least `n_folds`, else stretches of time; states labelled "test" take no part. Of smoothed bins of cells
+    neighbouring ones share cells, so that errors of stretches are too small, alike for all settings.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ def cross_validate(
         Number of folds; 1 holds out what is labelled "validation" (or would be in a fit).
     budget
         None trains all settings to the end. A number (at least 2) bounds the epochs of all settings together, in units of
-        training one to the end, 4 for example: settings are compared several times and the better third goes on
-        each time, until two are trained to the end (successive halving; Karnin, Koren & Somekh 2013). They are compared
-        by the mean over folds of the lowest validation error since the last pruning. Those that go on end with the same
-        numbers as without a budget; a setting that is best in the end but not early is missed, the more easily the
-        smaller the budget is and the shorter the training.
+        training one to the end, 4 for example: settings are compared several times and the better third goes on each time,
+        until two are trained to the end (successive halving; Karnin, Koren & Somekh 2013). They are compared by the mean
+        over folds of the lowest validation error since the last pruning. Those that go on end with the same numbers as
+        without a budget (to rounding, where thousands of genes train on sparse products). A setting that is best in the end
+        but not early is missed, the more easily the smaller the budget and the shorter the training.
     model, encoder, start, coregulation, scale, missing, schedule, regulators, n_hidden
         As for `scdash.tl.fit_dynamics`.
     time_key, trajectory_key, batch_key, split_key, observations, n_bins, layer, mask_var

@@ -20,7 +20,7 @@ from scdash.training._checkpoint import read_checkpoint, write_checkpoint
 from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples, epoch_batches
 from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
-from scdash.training._state import TrainState
+from scdash.training._state import TrainState, stacked
 from scdash.training._workspace import Workspace
 
 REMEDIES = "`n_models`, `n_bins`, or the number of genes (mask_var); training={'adjoint': True} needs least."
@@ -63,7 +63,7 @@ def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str,
     models = len(next(iter(params.values())))
     device = next(iter(params.values())).device
     streams = [_stream(problem, model) for model in range(models)]
-    extra = _stacked([problem.sparsity.extra_parameters(problem.field, 1, stream) for stream in streams])
+    extra = stacked([problem.sparsity.extra_parameters(problem.field, 1, stream) for stream in streams])
     drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
     every = params | drawn
     params = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in every.items()}
@@ -73,7 +73,7 @@ def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str,
         problem.sparsity.start(problem.field, {k: v[model : model + 1] for k, v in params.items()}, stream)
         for model, stream in enumerate(streams)
     ]
-    memory = {k: v.to(device) for k, v in _stacked(memories).items()}
+    memory = {k: v.to(device) for k, v in stacked(memories).items()}
     _apply(params, full)
     return TrainState.start(params, full, memory, problem.config.learning_rate)
 
@@ -83,10 +83,6 @@ def _stream(problem: Problem, model: int) -> torch.Generator:
     number = model if problem.streams is None else problem.streams[model]
     seed = problem.seed if number == 0 else int(np.random.SeedSequence([problem.seed, number]).generate_state(1)[0])
     return torch.Generator().manual_seed(seed)
-
-
-def _stacked(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def train(

@@ -93,26 +93,16 @@ class TrainState:
 
         One whose models have all stopped may lag behind: its models take no further part.
         """
-
-        def joined(get: Callable[[TrainState], Tensor]) -> Tensor:
-            return torch.cat([get(state) for state in states])
-
-        head, first, history = states[0], 0, []
+        first, history = 0, []
         for state in states:
             history += [row | {"model": row["model"] + first} for row in state.history]
             first += len(state.rate)
-        groups: dict[str, Any] = {
-            g: {k: joined(lambda state, g=g, k=k: getattr(state, g)[k]) for k in getattr(head, g)}  # type: ignore[misc]
-            for g in GROUPS
-        }
-        groups |= {name: joined(lambda state, name=name: getattr(state, name)) for name in PER_MODEL}  # type: ignore[misc]
-        moments = {
-            k: (joined(lambda state, k=k: state.moments[k][0]), joined(lambda state, k=k: state.moments[k][1]))  # type: ignore[misc]
-            for k in head.moments
-        }
+        groups: dict[str, Any] = {group: stacked([getattr(state, group) for state in states]) for group in GROUPS}
+        groups |= stacked([{name: getattr(state, name) for name in PER_MODEL} for state in states])
+        firsts, seconds = (stacked([{k: m[i] for k, m in s.moments.items()} for s in states]) for i in range(2))
+        groups["moments"] = {k: (firsts[k], seconds[k]) for k in firsts}
         counters = {name: max(getattr(state, name) for state in states) for name in ("epoch", "step", "pruned_at")}
-        history = sorted(history, key=lambda row: (row["epoch"], row["model"]))
-        return cls(**groups, moments=moments, history=history, **counters)
+        return cls(**groups, history=sorted(history, key=lambda row: (row["epoch"], row["model"])), **counters)
 
     def to_arrays(self) -> Arrays:
         """Return the state as flat arrays (npz-ready, no pickle)."""
@@ -151,3 +141,8 @@ class TrainState:
             pruned_at=pruned_at,
             history=json.loads(str(arrays["history"])),
         )
+
+
+def stacked(parts: "Sequence[dict[str, Tensor]]") -> dict[str, Tensor]:
+    """Return the tensors of several stacks as those of one."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
