@@ -186,6 +186,17 @@ def test_a_part_of_a_stack_takes_the_steps_of_the_whole():
         assert torch.equal(mine, rows[:1]) and torch.equal(own, weight[:1])
 
 
+def test_rungs_before_a_schedule_has_met_its_target(problem):
+    until = replace(
+        OPTIONS, schedule=GeometricSchedule(0.7, 3, 0.1, 2, until=0.9)
+    )  # nothing may be returned till epoch 24
+    full = cross_validate_lambdas(problem, until, grid=GRID, n_folds=1)
+    halved = cross_validate_lambdas(problem, until, grid=GRID, n_folds=1, budget=4)
+    ended = halved["finished"]
+    assert halved["epochs"].min() < 20 and np.isfinite(halved["mean"]).all()
+    assert (halved.loc[ended, "mean"] == full.loc[ended, "mean"]).all()
+
+
 def test_pruning_before_the_first_epoch_and_never(problem):
     at_once = replace(OPTIONS, schedule=GeometricSchedule(0.7, 0, 0.1, 5))
     full = cross_validate_lambdas(problem, at_once, grid=GRID[2:6], n_folds=1)
