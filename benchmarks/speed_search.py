@@ -1,7 +1,7 @@
 """Choosing among 25 lambdas by successive halving, its cost and what it misses: `python -m benchmarks.speed_search`.
 
 SIM350 (5 % noise, 5 % of the prior moved), hidden units, one fold, three noise seeds. Side by side: one setting trained
-to the end without early stopping, `cross_validate(budget=4)`, and `cross_validate` with all settings trained to the end,
+to the end without early stopping, `cross_validate(budget=...)`, and `cross_validate` with all settings trained to the end,
 in CPU seconds of one thread. What halving chose is judged by its error in the full search, beside a random pick (the mean
 over settings) and the default lambdas without any search; the truth has no part in it. Needs the reference data
 (SCDASH_REFERENCE_DATA). Every setting's error is added to speed_search_runs.csv as it is found, and a run that was cut
@@ -21,7 +21,7 @@ import scdash
 
 HERE = Path(__file__).parent
 RUNS, TABLE = HERE / "speed_search_runs.csv", HERE / "speed_search.csv"
-BUDGET = 4.0
+BUDGETS = (4.0, 3.0, 2.5)
 DEFAULT = (0.5, 0.95)  # lambdas of `fit_dynamics`, which are in the grid
 VALUES = (0.0, 0.25, 0.5, 0.75, 0.95)  # the default grid
 PATIENCE = 40 / 300  # of the epochs
@@ -55,7 +55,7 @@ def run(seed: int, epochs: int) -> pd.DataFrame:
     """Return all runs of a seed, training what speed_search_runs.csv does not hold yet."""
     # settings share weights and batches, so that a part of the grid gives the same errors as the whole
     full: dict[str, dict[str, Any]] = {f"full {l1:g}": {"grid": [(l1, l2) for l2 in VALUES]} for l1 in VALUES}
-    ways = {"one": {"grid": [DEFAULT], "patience": 1.0}, "halving": {"budget": BUDGET}, **full}
+    ways = {"one": {"grid": [DEFAULT], "patience": 1.0}, **{f"budget {b:g}": {"budget": b} for b in BUDGETS}, **full}
     for way, options in ways.items():
         known = (
             pd.read_csv(RUNS, float_precision="round_trip")
@@ -71,33 +71,36 @@ def run(seed: int, epochs: int) -> pd.DataFrame:
     return known[(known["seed"] == seed) & (known["max_epochs"] == epochs)]
 
 
-def compare(runs: pd.DataFrame) -> dict[str, Any]:
-    """Return one row: cost of each way relative to one training, and the error of what each would choose."""
-    one, halved = (runs[runs["way"] == way].reset_index(drop=True) for way in ("one", "halving"))
+def compare(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per way: its cost relative to one training, the error of what it chose, and how far that is off."""
+    one = runs[runs["way"] == "one"]
     full = runs[runs["way"].str.startswith("full")].reset_index(drop=True)
-    unit, error, ended = one["cpu_s"].sum(), full["mean"], halved["finished"]
-    chosen, best = error[halved["chosen"]].item(), error.min()
-    default = error[(full["l1"] == DEFAULT[0]) & (full["l2"] == DEFAULT[1])].item()
-    return {
-        "seed": full["seed"].iloc[0],
-        "max_epochs": full["max_epochs"].iloc[0],
-        "CPU s of one training": unit,
-        "halving, relative to one": halved["cpu_s"].sum() / unit,
-        "full, relative to one": full["cpu_s"].sum() / unit,
-        "epochs of halving, relative to one": halved["epochs"].sum() / one["epochs"].sum(),
-        "epochs of full, relative to one": full["epochs"].sum() / one["epochs"].sum(),
-        "finalists equal full to the bit": bool((error[ended] == halved.loc[ended, "mean"]).all()),
-        "error of the best": best,
-        "of halving's choice": chosen,
-        "of the default": default,
-        "of a random pick": error.mean(),
-        "of the worst": error.max(),
-        "rank of halving's choice": int((error < chosen).sum()) + 1,
-        "regret of halving (%)": 100 * (chosen / best - 1),
-        "of the default (%)": 100 * (default / best - 1),
-        "of a random pick (%)": 100 * (error.mean() / best - 1),
-        "regret of halving in SD over settings": (chosen - best) / error.std(ddof=1),
-    }
+    error = full["mean"]
+    is_default = (full["l1"] == DEFAULT[0]) & (full["l2"] == DEFAULT[1])
+    none = one.assign(cpu_s=0.0, epochs=0)
+    found = [("random pick", none, error.mean()), ("default, no search", none, error[is_default].item())]
+    for budget in BUDGETS:
+        halved = runs[runs["way"] == f"budget {budget:g}"].reset_index(drop=True)
+        ended = halved["finished"]
+        if not (error[ended] == halved.loc[ended, "mean"]).all():
+            raise SystemExit("a setting that went on ended with other numbers than in the full search")
+        found.append((f"budget {budget:g}", halved, error[halved["chosen"]].item()))
+    found.append(("full", full, error.min()))
+    rows = [
+        {
+            "way": way,
+            "cpu_to_one": table["cpu_s"].sum() / one["cpu_s"].sum(),
+            "epochs_to_one": table["epochs"].sum() / one["epochs"].sum(),
+            "error": chosen,
+            "regret_percent": 100 * (chosen / error.min() - 1),
+            "regret_in_sd": (chosen - error.min()) / error.std(ddof=1),
+            "rank": int((error < chosen).sum()) + 1,
+        }
+        for way, table, chosen in found
+    ]
+    return pd.DataFrame(rows).assign(
+        seed=full["seed"].iloc[0], max_epochs=full["max_epochs"].iloc[0], one_cpu_s=one["cpu_s"].sum()
+    )
 
 
 def draw(runs: pd.DataFrame) -> None:
@@ -107,9 +110,9 @@ def draw(runs: pd.DataFrame) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
     full = runs[runs["way"].str.startswith("full")]
     full = full.assign(chosen=full["mean"] == full["mean"].min())
-    for axis, table, title in zip(axes, (runs[runs["way"] == "halving"], full), ("halving", "full"), strict=True):
+    for axis, table, title in zip(axes, (runs[runs["way"] == "budget 4"], full), ("budget=4", "full"), strict=True):
         scdash.pl.lambdas(table, ax=axis, show=False)
-        axis.set_title(title)
+        axis.set_title(title, loc="right")
     figure.savefig(HERE / "speed_search.png", dpi=150)
 
 
@@ -125,14 +128,15 @@ def main() -> None:
     for seed in asked.seeds:
         runs = run(seed, asked.epochs)
         draw(runs)
-        rows = pd.DataFrame([compare(runs)])
+        rows = compare(runs)
         if TABLE.exists():
             known = pd.read_csv(TABLE)
             rows = pd.concat([known[(known["seed"] != seed) | (known["max_epochs"] != asked.epochs)], rows])
-        rows.sort_values(["max_epochs", "seed"]).to_csv(TABLE, index=False, float_format="%.4g")
-    print(rows.T.to_string(header=False, float_format=lambda x: f"{x:.4g}"))
-    numbers = rows[rows["max_epochs"] == asked.epochs].drop(columns=["seed", "max_epochs"]).astype(float)
-    print(numbers.agg(["mean", "std"]).T.to_string(float_format=lambda x: f"{x:.4g}"))
+        rows.sort_values(["max_epochs", "seed"], kind="stable").to_csv(TABLE, index=False, float_format="%.4g")
+    shown = rows[rows["max_epochs"] == asked.epochs].drop(columns=["seed", "max_epochs"])
+    print(
+        shown.groupby("way", sort=False).agg(["mean", "std"]).T.unstack().T.to_string(float_format=lambda x: f"{x:.3g}")
+    )
 
 
 if __name__ == "__main__":
