@@ -14,7 +14,7 @@ from scdash.fields import Params, Sonode, VectorField
 from scdash.solve import integrate
 from scdash.sparsity import Sparsity, prune_paths
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
-from scdash.training._adam import adam_step
+from scdash.training._adam import Adam
 
 # x'' = A [x; x']: the coefficients of the paper's Eq. 14 are not available, these stand in for them
 TRUTH = np.array([[-1.0, 0.0, 0.0, -0.1, 0.0, 0.0], [0.6, -2.0, 0.0, 0.0, -0.1, 0.0], [0.0, 0.8, -3.0, 0.0, 0.0, -0.1]])
@@ -107,7 +107,7 @@ def _match(
     models = len(next(iter(params.values())))
     state, start = state.expand(models, -1, -1), state[:1, :3].expand(models, 1, 3)
     moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in params.items()}
-    generator = torch.Generator().manual_seed(0)
+    adam, generator = Adam(params, moments), torch.Generator().manual_seed(0)
     factors, masks = method.learning_rates(field), field.start_masks(params)
     for step in range(1, schedule.match_epochs + 1):
         rate, share = schedule.at(step)
@@ -120,7 +120,7 @@ def _match(
         gradients = torch.autograd.grad(total.sum(), list(leaves.values()), allow_unused=True)
         used = {n: g * masks[n] if n in masks else g for n, g in zip(leaves, gradients, strict=True) if g is not None}
         rates = {name: torch.full((models,), rate * factors.get(name, 1.0), dtype=torch.float64) for name in used}
-        adam_step(params, used, moments, step, rates)
+        adam.step(used, step, rates)
         method.prox(field, params, rate * share)
         if step in (round(part * schedule.match_epochs) for part in (schedule.pruned, schedule.again)):
             final, masks = method.finalise(field, params, masks)

@@ -1,7 +1,8 @@
 """What else might make training faster, measured: `python -m benchmarks.speed_options`.
 
 One batch of SIM350's size (28 pairs, 350 genes, 40 hidden units) is solved and differentiated in every way: the
-derivative written out with compiled loops (ours) and with torch's operations, autograd through the velocity, the same
+derivative written out and the solve compiled as a whole (ours), operation by operation with compiled loops for the
+elementwise ones, and with torch's operations alone; autograd through the velocity, the same
 compiled by torch.compile (velocity alone, whole interval), bfloat16 and float64 products, and fewer or more steps.
 Prints CPU milliseconds of one thread, relative to ours, the seconds of the first call, and how far the gradient is
 from that of a solve in float64 with 16 steps. Writes speed_options.csv beside this script.
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._speed_ways import BATCH, STEPS, cpu, make
-from scdash.fields import Params, Phoenix, _fused
+from scdash.fields import Params, Phoenix, _fused, _phoenix_training
 from scdash.solve import integrate, rk4_interval, rk4_path
 
 HERE = Path(__file__).parent
@@ -25,14 +26,16 @@ Way = Callable[[Params, Tensor, Tensor], Tensor]  # weights, start (1, pairs, ge
 
 
 @contextmanager
-def torch_operations() -> Iterator[None]:
-    """Use what a GPU uses in place of the compiled loops."""
-    before = _fused.COMPILED
-    _fused.COMPILED = ()
+def one_by_one(*, loops: bool) -> Iterator[None]:
+    """Solve as large models are solved, with compiled loops for elementwise parts, or as on a GPU, without."""
+    before = _fused.COMPILED, _phoenix_training.CACHED
+    _phoenix_training.CACHED = 0
+    if not loops:
+        _fused.COMPILED = ()
     try:
         yield
     finally:
-        _fused.COMPILED = before
+        _fused.COMPILED, _phoenix_training.CACHED = before
 
 
 def written_out(field: Phoenix, steps: int) -> Way:
@@ -86,8 +89,9 @@ def main() -> None:
     double_data = tuple(part.double() for part in data)
     exact = gradients(written_out(field, 16), double, *double_data)
     ways: dict[str, tuple[Way, bool]] = {
-        "ours: derivative written out, compiled loops": (written_out(field, STEPS), False),
-        "derivative written out, torch's operations": (written_out(field, STEPS), False),
+        "ours: derivative written out, solve compiled": (written_out(field, STEPS), False),
+        "derivative written out, one by one, compiled loops": (written_out(field, STEPS), False),
+        "derivative written out, one by one, torch's operations": (written_out(field, STEPS), False),
         "autograd": (autograd(field), False),
         "autograd, torch.compile of the velocity": (compiled_velocity(field), False),
         "autograd, torch.compile of the interval": (compiled_interval(field), False),
@@ -100,7 +104,7 @@ def main() -> None:
     rows = []
     for name, (way, in_double) in ways.items():
         given = (double, *double_data) if in_double else (params, *data)
-        with torch_operations() if "torch's operations" in name else nullcontext():
+        with one_by_one(loops="loops" in name) if "one by one" in name else nullcontext():
             began = time.perf_counter()
             found = gradients(way, *given)
             first = time.perf_counter() - began

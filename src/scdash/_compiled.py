@@ -5,16 +5,21 @@ from typing import Any
 
 # sums may be reordered, which vectorises them; NaN and infinity must stay what they are: training checks for them
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
 
 
 def loop(function: Callable[..., Any]) -> Any:
     """Compile a function of arrays and numbers, and keep the compiled code beside it where that can be written."""
     from numba import njit
 
-    def compiled(*, cache: bool) -> Any:
-        return njit(nogil=True, cache=cache, fastmath=FAST, error_model="numpy")(function)
-
     try:
-        return compiled(cache=True)
+        return njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # neither the package's folder nor a home to keep compiled code in
-        return compiled(cache=False)
+        return njit(cache=False, **OPTIONS)(function)
+
+
+def compiling() -> bool:
+    """Return whether numba compiles at all; NUMBA_DISABLE_JIT=1 makes it call Python instead."""
+    from numba import config
+
+    return not config.DISABLE_JIT

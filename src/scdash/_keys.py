@@ -47,3 +47,13 @@ def require_fit(adata: Any, key: str) -> dict[str, object]:
             f"No model under adata.uns[{key!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."
         )
     return entry
+
+
+def require_paired(mdata: Any, key: str, function: str = "sbnn") -> dict[str, Any]:
+    """Return `mdata.uns[key]`, or say which function of `scdash.tl` to run."""
+    entry = mdata.uns.get(key) if hasattr(mdata, "uns") else None
+    if not isinstance(entry, dict) or "params" not in entry:
+        raise NotFittedError(
+            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first."
+        )
+    return entry

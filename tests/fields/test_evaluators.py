@@ -32,7 +32,7 @@ def test_gradients_of_a_solve_equal_those_of_autograd(field: VectorField) -> Non
     assert bool((params["v"] > 0).any())
     found = []
     for path in (
-        integrate(field.bind(params), x, times, steps=3),
+        integrate(field.bind(params), x, times, steps=3)[1:],
         rk4_path(field.evaluator(params), params, x, times, 3),
     ):
         weight = torch.linspace(-1, 1, path.numel(), dtype=torch.float64).reshape(path.shape)

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from scdash.matching import TransitionSettings, fit_transitions, next_step_error, rollout_error, settings_of, simulate
-from scdash.matching._judging import held_error, judging_folds, pooled
+from scdash.matching._judging import Judge, judging_folds, pooled
 from scdash.matching._transitions import check_prior
 
 QUICK = TransitionSettings.for_time_courses(rounds=2, half_samples=6, gene_rates=(1.0,))
@@ -163,7 +163,7 @@ def test_cells_are_fitted_by_the_error_of_held_out_trajectories(system, truth):
         smallest_share=0.0, paces=(1.0,),
     )  # fmt: skip
     alone = [rollout_error(fit_transitions(f, settings=one), f, "validation") for f in folds]
-    flat = [held_error(f, lambda x, t: np.zeros((len(x), t.shape[1] - 1, x.shape[1])))[1] for f in folds]
+    flat = [Judge.of(f).error(lambda x, t: np.zeros((len(x), t.shape[1] - 1, x.shape[1])))[1] for f in folds]
     np.testing.assert_allclose(pooled(np.array(alone)[:, None], np.array(flat)), chosen["rollout_error"], rtol=1e-6)
 
 

@@ -71,8 +71,8 @@ def test_models_that_have_stopped_are_left_out_and_the_others_train_on_as_before
 ) -> None:
     problem = make_problem()
     sizes = []
-    product = torch.baddbmm
-    monkeypatch.setattr(torch, "baddbmm", lambda base, x, w, **how: sizes.append(len(x)) or product(base, x, w, **how))
+    evaluator = Phoenix.evaluator
+    monkeypatch.setattr(Phoenix, "evaluator", lambda field, p: sizes.append(len(p["v"])) or evaluator(field, p))
     params = problem.field.init(3, torch.Generator().manual_seed(1))
     plain = train(problem, start_state(problem, params), progress=False)
     assert set(sizes) == {3}

@@ -13,7 +13,8 @@ from scdash._data._checks import (
     obs_column,
     time_column,
 )
-from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression
+from scdash._data._dense import as_dense
+from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression, matrix_of
 from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
@@ -34,6 +35,7 @@ __all__ = [
     "TimeSeries",
     "WithinMoments",
     "align_prior",
+    "as_dense",
     "as_expression",
     "bin_grid",
     "cells_to_series",
@@ -55,6 +57,7 @@ __all__ = [
     "kernel_bins",
     "loaded",
     "make_mudata",
+    "matrix_of",
     "obs_column",
     "prior_from",
     "range_align",

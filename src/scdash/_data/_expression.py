@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data._checks import check_adata, gene_indices, gene_mask
+from scdash._data._dense import as_dense
 from scdash._errors import suggest
 
 ROWS = 4096  # rows read at once: 4096 x 3000 genes are 50 MB in float32
@@ -57,12 +58,11 @@ class Expression:
             wanted, inverse = np.unique(np.asarray(rows), return_inverse=True)
             if len(wanted) < len(inverse) or not np.array_equal(wanted, rows):
                 return self.dense_rows(wanted)[inverse]
-        taken = _select(self.matrix[rows], self.columns)
-        return np.asarray(taken.toarray() if sp.issparse(taken) else taken)
+        return as_dense(_select(self.matrix[rows], self.columns))
 
     def dense(self) -> NDArray[np.floating[Any]]:
         """Return everything as a dense array, for tables of a few thousand states."""
-        parts = [block.toarray() if sp.issparse(block) else block for _, block in self.blocks()]
+        parts = [as_dense(block) for _, block in self.blocks()]
         return np.concatenate(parts) if parts else np.zeros(self.shape)
 
 
@@ -94,7 +94,7 @@ def expression(
         columns = gene_indices(adata, genes)
     else:
         columns = np.flatnonzero(gene_mask(adata, mask_var))
-    name, matrix = _matrix(adata, layer)
+    name, matrix = matrix_of(adata, layer)
     whole = len(columns) == adata.n_vars and np.array_equal(columns, np.arange(adata.n_vars))
     return as_expression(matrix, adata.var_names[columns], name=name, columns=None if whole else columns)
 
@@ -141,16 +141,16 @@ def check_counts(values: Expression, argument: str = "layer") -> None:
         )
 
 
-def _matrix(adata: Any, layer: str | None) -> tuple[str, Any]:
+def matrix_of(adata: Any, layer: str | None, *, name: str = "adata", argument: str = "layer") -> tuple[str, Any]:
+    """Return X or a layer with its name for messages; `name` and `argument` are what the user calls `adata` and `layer`."""
+    held = [key for key in adata.layers if key is not None]  # anndata 0.13 files X under None
     if layer is None:
         if adata.X is None:
-            held = [key for key in adata.layers if key is not None]  # anndata 0.13 files X under None
-            raise ValueError(f"adata.X is empty (None); pass one of the layers {held}.")
-        return "adata.X", adata.X
-    if layer not in adata.layers:
-        held = [key for key in adata.layers if key is not None]
-        raise KeyError(f"layer={layer!r} is not in adata.layers.{suggest(layer, held)}")
-    return f"adata.layers[{layer!r}]", adata.layers[layer]
+            raise ValueError(f"{name}.X is empty (None); pass one of the layers {held} as {argument}.")
+        return f"{name}.X", adata.X
+    if layer not in held:
+        raise KeyError(f"{argument}={layer!r} is not in {name}.layers.{suggest(layer, held)}")
+    return f"{name}.layers[{layer!r}]", adata.layers[layer]
 
 
 def _row_sliceable(X: Any, name: str) -> Any:

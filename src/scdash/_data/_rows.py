@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._data._dense import as_dense
 from scdash._data._expression import Expression
 
 DENSE = 1e9  # bytes of a float32 matrix that is made dense, because dense rows are found fastest
@@ -42,7 +43,7 @@ def dense32(values: Expression) -> NDArray[np.float32]:
     """Return all cells as float32, filled block by block so that no second copy exists."""
     out = np.empty(values.shape, np.float32)
     for rows, block in values.blocks():
-        out[rows] = block.toarray() if sp.issparse(block) else block
+        out[rows] = as_dense(block)
     return out
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._data._dense import as_dense
 from scdash._data._expression import Expression
 
 MOST_CELLS = 20_000  # second moments of a random sample of this size are known well enough
@@ -56,8 +57,7 @@ def within_moments(
             own = np.flatnonzero((part[rows] == q) & (group[rows] >= 0))
             if not len(own):
                 continue
-            x = block[own]
-            x = np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=np.float64)
+            x = as_dense(block[own], np.float64)
             cross[q] += x[:, chosen].T @ x
             squares[q] += (x**2).sum(axis=0)
             code = group[rows][own]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._data import as_dense
 from scdash.bottleneck._folds import Fold
 
 Standardize = Literal["train", "all", "none"]
@@ -43,7 +43,7 @@ def _moments(matrix: Any, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], 
     count, total, squares = (np.zeros(matrix.shape[1]) for _ in range(3))
     for first in range(0, len(rows), ROWS):
         block = matrix[rows[first : first + ROWS]]
-        values = np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float64)
+        values = as_dense(block, np.float64)
         known = ~np.isnan(values)
         if shift is None:
             shift = np.where(known, values, 0).sum(0) / np.maximum(known.sum(0), 1)

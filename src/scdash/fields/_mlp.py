@@ -3,19 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from scdash.fields import _networks as networks
-from scdash.fields._base import FIELDS, Params, RegulatoryPath, VectorField, Velocity
+from scdash.fields._base import FIELDS, Params, RegulatoryPath, Velocity
 
 
 @FIELDS.register("mlp")
 @final
 @dataclass(frozen=True)
-class Mlp(VectorField):
+class Mlp(networks.NetworkField):
     r"""dx/dt = W_L elu(... elu(W_1 x + b_1) ...) + b_L for states x (models, batch, genes), arbitrary units.
 
     Parameters `W1`, `b1`, ... with W (models, out, in).
@@ -33,19 +33,6 @@ class Mlp(VectorField):
     """
 
     name: ClassVar[str] = "mlp"
-    n_genes: int
-    hidden: tuple[int, ...] = (100, 100)
-    skip: Literal["none", "inner", "outer"] = "none"
-    per_target: bool = False
-
-    def __post_init__(self) -> None:
-        sizes = networks.check_options(self.n_genes, self.hidden, self.skip, per_target=self.per_target)
-        object.__setattr__(self, "hidden", sizes)  # a list after a JSON round trip
-
-    @classmethod
-    def sized(cls, n_genes: int, n_hidden: int | tuple[int, ...]) -> Self:
-        """Return a field with hidden layers of these sizes; one number is the size of two, as in the paper."""
-        return cls(n_genes, hidden=(n_hidden,) * 2 if isinstance(n_hidden, int) else n_hidden)
 
     def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
         """Draw weights as torch's linear layers do."""
@@ -60,7 +47,7 @@ class Mlp(VectorField):
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return x -> dx/dt; see the class."""
-        network = networks.bind_per_target(params) if self.per_target else networks.bind_network(params, self._depth)
+        network = networks.bind_per_target(params) if self.per_target else networks.bind_network(params, self.depth)
         if self.skip != "inner":
             return network
         skip = params["S"].mT
@@ -68,12 +55,8 @@ class Mlp(VectorField):
 
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the one path through all layers."""
-        return (networks.network_path(self._depth, self.skip, per_target=self.per_target),)
+        return (networks.network_path(self.depth, self.skip, per_target=self.per_target),)
 
     def observe(self, params: Mapping[str, Tensor], state: Tensor) -> Tensor:
         """Return x, or x + S x with an outer connection."""
         return state + state @ params["S"].mT if self.skip == "outer" else state
-
-    @property
-    def _depth(self) -> int:
-        return len(self.hidden) + 1

@@ -2,16 +2,41 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import elu
 
 from scdash._errors import unknown
-from scdash.fields._base import Layer, Params, RegulatoryPath, Velocity
+from scdash.fields._base import Layer, Params, RegulatoryPath, VectorField, Velocity
 
 SKIPS = ("none", "inner", "outer")
+
+
+@dataclass(frozen=True)
+class NetworkField(VectorField):
+    """Sizes and options of a field that is a network; see `Mlp`."""
+
+    n_genes: int
+    hidden: tuple[int, ...] = (100, 100)
+    skip: Literal["none", "inner", "outer"] = "none"
+    per_target: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = check_options(self.n_genes, self.hidden, self.skip, per_target=self.per_target)
+        object.__setattr__(self, "hidden", sizes)  # a list after a JSON round trip
+
+    @classmethod
+    def sized(cls, n_genes: int, n_hidden: int | tuple[int, ...]) -> Self:
+        """Return a field with hidden layers of these sizes; one number is the size of two, as in the paper."""
+        return cls(n_genes, hidden=(n_hidden,) * 2 if isinstance(n_hidden, int) else n_hidden)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers of weights."""
+        return len(self.hidden) + 1
 
 
 def check_options(n_genes: int, hidden: tuple[int, ...], skip: str, *, per_target: bool) -> tuple[int, ...]:

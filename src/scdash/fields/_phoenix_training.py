@@ -1,33 +1,52 @@
 """PHOENIX with its derivative written out, as training uses it; `Phoenix.bind` is the same function for autograd."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from scdash._compiled import compiling
 from scdash.fields._base import Params
 from scdash.fields._evaluator import Evaluator, Record, summed
 from scdash.fields._fused import activated, through_activations, through_rate
 from scdash.fields._hill import hill_slope, hill_sums
+from scdash.fields._loops import Compiled
 
 HEAVY = 1_000_000  # weights
+CACHED = 2**16  # weights of a matrix that stay in a core's cache with the rest: up to there compiled solves are faster
 
 
 class Modules(Evaluator[Record]):
     """relu(v) (U_S c_S + U_P c_P - x), c_S = W_S phi_S + b_S, c_P = exp(W_P log(1 + phi_S) + b_P)."""
 
     def __init__(self, params: Mapping[str, Tensor]) -> None:
-        p = {name: value.detach() for name, value in params.items()}
-        self.w_sums, self.w_prods = p["W_sums"], p["W_prods"]
-        self.b_sums, self.b_prods = p["b_sums"][:, None], p["b_prods"][:, None]
-        self.u = torch.cat([p["U_sums"], p["U_prods"]], dim=2)  # one wide product is faster than two
-        self.alive, self.rate = p["v"] > 0, p["v"].relu()[:, None]
+        self.params = {name: value.detach() for name, value in params.items()}
+
+    @cached_property
+    def rate(self) -> Tensor:
+        """relu(v), (models, 1, genes)."""
+        return self.params["v"].relu()[:, None]
+
+    @cached_property
+    def u(self) -> Tensor:
+        """Both decoders: one wide product is faster than two."""
+        return torch.cat([self.params["U_sums"], self.params["U_prods"]], dim=2)
+
+    def compiled(self, x0: Tensor) -> Compiled | None:
+        if x0.device.type != "cpu" or x0.dtype != torch.float32 or self.params["U_sums"][0].numel() > CACHED:
+            return None
+        if not compiling():  # then numba finds no loops by the type of their weights
+            return None
+        from scdash.fields._modules_loops import CompiledModules
+
+        return CompiledModules(self.params)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Record]:
-        phi = activated(x)
+        p, phi = self.params, activated(x)
         log = phi.log1p()
-        sums = torch.baddbmm(self.b_sums, phi, self.w_sums.mT)
-        prods = torch.baddbmm(self.b_prods, log, self.w_prods.mT).exp_()
+        sums = torch.baddbmm(p["b_sums"][:, None], phi, p["W_sums"].mT)
+        prods = torch.baddbmm(p["b_prods"][:, None], log, p["W_prods"].mT).exp_()
         hidden = torch.cat([sums, prods], dim=2)
         production = torch.baddbmm(x, hidden, self.u.mT, beta=-1)
         return self.rate * production, (phi, log, hidden, production)
@@ -40,7 +59,7 @@ class Modules(Evaluator[Record]):
         factors = (phi, log, hidden, of_sums, of_prods, of_production, of_rate)
         if not wanted:
             return None, factors
-        sums, prods = torch.bmm(of_sums, self.w_sums), torch.bmm(of_prods, self.w_prods)
+        sums, prods = torch.bmm(of_sums, self.params["W_sums"]), torch.bmm(of_prods, self.params["W_prods"])
         return through_activations(phi, sums, prods, of_production), factors
 
     def collect(self, factors: list[Record]) -> Params:
@@ -56,7 +75,7 @@ class Modules(Evaluator[Record]):
             "b_prods": of_prods.sum(1),
             "U_sums": u_sums,
             "U_prods": u_prods,
-            "v": of_rate.sum(1) * self.alive,
+            "v": of_rate.sum(1) * (self.rate[:, 0] > 0),
         }
 
 

@@ -3,19 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from scdash.fields import _networks as networks
-from scdash.fields._base import FIELDS, Params, RegulatoryPath, VectorField, Velocity
+from scdash.fields._base import FIELDS, Params, RegulatoryPath, Velocity
 
 
 @FIELDS.register("sonode")
 @final
 @dataclass(frozen=True)
-class Sonode(VectorField):
+class Sonode(networks.NetworkField):
     r"""d[x; v]/dt = [v; f([x; v])], v(0) = g(x(0)); the state is (models, batch, 2 genes).
 
     f is a network 2 genes - hidden - genes with ELU, parameters `W1`, `b1`, ...; g is one genes - hidden - genes,
@@ -31,19 +31,6 @@ class Sonode(VectorField):
     """
 
     name: ClassVar[str] = "sonode"
-    n_genes: int
-    hidden: tuple[int, ...] = (100, 100)
-    skip: Literal["none", "inner", "outer"] = "none"
-    per_target: bool = False
-
-    def __post_init__(self) -> None:
-        sizes = networks.check_options(self.n_genes, self.hidden, self.skip, per_target=self.per_target)
-        object.__setattr__(self, "hidden", sizes)  # a list after a JSON round trip
-
-    @classmethod
-    def sized(cls, n_genes: int, n_hidden: int | tuple[int, ...]) -> Self:
-        """Return a field with hidden layers of these sizes; one number is the size of two, as in the paper."""
-        return cls(n_genes, hidden=(n_hidden,) * 2 if isinstance(n_hidden, int) else n_hidden)
 
     def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
         """Draw weights as torch's linear layers do."""
@@ -59,8 +46,8 @@ class Sonode(VectorField):
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return [x; v] -> [v; f([x; v])]; see the class."""
-        depth, n = len(self.hidden) + 1, self.n_genes
-        network = networks.bind_per_target(params) if self.per_target else networks.bind_network(params, depth)
+        n = self.n_genes
+        network = networks.bind_per_target(params) if self.per_target else networks.bind_network(params, self.depth)
         skip = params["S"].mT if self.skip == "inner" else None
 
         def velocity(state: Tensor) -> Tensor:
@@ -74,8 +61,7 @@ class Sonode(VectorField):
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the path of f; the network of the initial velocity is no regulation."""
         inputs = tuple((gene,) for gene in range(self.n_genes)) * 2
-        depth = len(self.hidden) + 1
-        return (networks.network_path(depth, self.skip, per_target=self.per_target, inputs=inputs),)
+        return (networks.network_path(self.depth, self.skip, per_target=self.per_target, inputs=inputs),)
 
     def lift(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Append the initial velocity g(x)."""

@@ -1,6 +1,5 @@
 """The places of the weights that are left in a matrix, and products that touch only them."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scdash.fields._csr import csr_tensor
 from scdash.fields._kernels import kernels
 
 
@@ -32,11 +32,8 @@ class Places:
         values = values.detach().contiguous()
         if not (torch.backends.mkl.is_available() and len(self.index)):  # type: ignore[no-untyped-call]
             return Product(self, values, None)
-        with warnings.catch_warnings():  # torch calls its CSR tensors a beta; the tests compare them with dense ones
-            warnings.filterwarnings("ignore", message=".*CSR.*")
-            index = torch.from_numpy(self.start), torch.from_numpy(self.index)
-            matrix = torch.sparse_csr_tensor(*index, values, size=self.shape, check_invariants=False)
-        return Product(self, values, matrix)
+        index = torch.from_numpy(self.start), torch.from_numpy(self.index)
+        return Product(self, values, csr_tensor(*index, values, self.shape))
 
     def sampled(self, left: Tensor, right: Tensor) -> Tensor:
         """Return (left right^T) at these places, for left (rows, k) and right (columns, k)."""

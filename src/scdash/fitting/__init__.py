@@ -1,12 +1,13 @@
 """Whole fits on arrays: start, training, choice, network and controls. The AnnData functions above only read and write."""
 
-from scdash.fitting._fit import DynamicsFit, fit_series
+from scdash.fitting._fit import fit_series
 from scdash.fitting._forecasters import forecasters, nearest_training, validation_errors
 from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
 from scdash.fitting._predictors import field_predictor
 from scdash.fitting._problem import FitProblem, Units
+from scdash.fitting._result import DynamicsFit
 
 __all__ = [
     "DynamicsFit",

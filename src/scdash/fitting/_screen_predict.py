@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from scdash._data import as_dense
 from scdash.fields._perturbode import PerturbODE
 from scdash.matching._held_out import PERFECT, Equilibrium, fill_unseen, predict_changes
 from scdash.matching._notears import sample_linear_scm
@@ -135,8 +135,7 @@ def predictor_of(entry: Mapping[str, Any]) -> Predictor:
     if way == "constant":
         return Constant(constant, effect, centre)
     slope = screen.get("slope")
-    stored = entry["weights"]["A"]
-    a = stored.toarray() if sp.issparse(stored) else np.asarray(stored)
+    a = as_dense(entry["weights"]["A"])
     untried = float(screen.get("untried", 1.0))
     model = Equilibrium(a.T.astype(float), constant, effect, None if way == "linear" else float(slope), untried)
     if way == "linear" and "noise_sd" in screen:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash._data import TimeSeries
-from scdash.fields import Params, VectorField
+from scdash.fields import Params, VectorField, csr_tensor
 from scdash.fitting._options import FitOptions, Recipe, resolve_device
 from scdash.fitting._predictors import Predictor
 from scdash.fitting._problem import FitProblem
@@ -63,8 +63,8 @@ def validation_levels(series: TimeSeries, window: int, predictors: Mapping[str, 
 
 def adjacency(prior: sp.csr_matrix, device: torch.device) -> Tensor:
     """Return the signed prior as a torch CSR tensor (target, regulator)."""
-    index = (torch.as_tensor(prior.indptr), torch.as_tensor(prior.indices), torch.as_tensor(prior.data))
-    return torch.sparse_csr_tensor(*index, size=prior.shape, dtype=torch.float32, device=device, check_invariants=False)
+    start, index = torch.as_tensor(prior.indptr, device=device), torch.as_tensor(prior.indices, device=device)
+    return csr_tensor(start, index, torch.as_tensor(prior.data, dtype=torch.float32, device=device), prior.shape)
 
 
 def train_models(

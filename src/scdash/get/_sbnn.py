@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scdash._errors import NotFittedError
+from scdash._keys import require_paired
 
 if TYPE_CHECKING:
     from scdash.bottleneck import SparseBottleneck
@@ -36,7 +37,7 @@ def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
     """
     from scdash.bottleneck import module_from_entry
 
-    entry = _entry(mdata, key, "sbnn")
+    entry = require_paired(mdata, key, "sbnn")
     if "weights" not in entry:
         raise NotFittedError(f"mdata.uns[{key!r}] holds no network; name the key_added of scdash.tl.sbnn.")
     return module_from_entry(entry)
@@ -61,7 +62,7 @@ def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
     NotFittedError
         If no fit is stored under `key`.
     """
-    entry = _entry(mdata, key, "sbnn")
+    entry = require_paired(mdata, key, "sbnn")
     norms = pd.Series(entry["norms"], index=list(entry["masks"]["genes"]))
     names = [str(name) for name in entry["genes"]]
     return pd.DataFrame({"gene": names, "norm": norms.loc[names].to_numpy()})
@@ -86,7 +87,7 @@ def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
     NotFittedError
         If no cross-validation is stored under `key`.
     """
-    entry = _entry(mdata, key, "cross_validate_sbnn")
+    entry = require_paired(mdata, key, "cross_validate_sbnn")
     table = pd.DataFrame(entry["summary"]).copy()
     table.attrs["report"] = str(entry["report"])
     return table
@@ -111,16 +112,7 @@ def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
     NotFittedError
         If no repeats are stored under `key`.
     """
-    entry = _entry(mdata, key, "stability")
+    entry = require_paired(mdata, key, "stability")
     table = pd.DataFrame(entry["selection"]).copy()
     table.attrs["report"] = str(entry["report"])
     return table
-
-
-def _entry(mdata: Any, key: str, function: str) -> Any:
-    entry = mdata.uns.get(key) if hasattr(mdata, "uns") else None
-    if not isinstance(entry, dict) or "params" not in entry:
-        raise NotFittedError(
-            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first."
-        )
-    return entry

@@ -96,11 +96,6 @@ class Judge:
         return float((total / np.maximum(flat, 1e-300)).mean() * flat.mean()) / count, float(flat.mean()) / count
 
 
-def held_error(series: TimeSeries, rollout: Rollout) -> tuple[float, float]:
-    """Return the mean squared error of whole validation stretches as they are, and that of the training mean on them."""
-    return Judge.of(series).error(rollout)
-
-
 def pooled(errors: Floats, flat: Floats) -> Floats:
     """Return errors (folds, settings) as one per setting, every fold relative to its training mean's error (folds,).
 

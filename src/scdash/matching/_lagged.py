@@ -91,7 +91,7 @@ def rank_correlation(a: sp.csr_matrix, b: sp.csr_matrix, regulators: Index | Non
     genes = a.shape[0]
     sources = np.arange(genes) if regulators is None else np.asarray(regulators)
     different = np.arange(genes)[:, None] != sources[None, :]
-    ranks = [rankdata(np.asarray(m[:, sources].todense())[different]) for m in (a, b)]
+    ranks = [rankdata(m[:, sources].toarray()[different]) for m in (a, b)]
     if min(np.ptp(r) for r in ranks) == 0:
         return float("nan")
     return float(np.corrcoef(*ranks)[0, 1])

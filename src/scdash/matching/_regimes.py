@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._data import as_dense
 from scdash._data._screen import Screen
 from scdash._errors import NonFiniteError
 
@@ -127,8 +128,7 @@ def _chunks(x: Any, screen: Screen, d: int) -> Iterator[tuple[NDArray[np.int64],
     step = max(1, CHUNK // d)
     for first in range(0, len(screen.cells), step):
         rows = np.arange(first, min(first + step, len(screen.cells)))
-        block = x[first : first + len(rows)]
-        block = block.toarray() if sparse.issparse(block) else np.asarray(block)
+        block = as_dense(x[first : first + len(rows)])
         used = screen.cells[rows] >= 0
         if not used.all():
             rows, block = rows[used], block[used]

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scdash._data import as_dense
 from scdash.fields import SparsePhoenix, VectorField, field_class
 
 
@@ -82,7 +83,7 @@ def unpack(weights: Mapping[str, Any], field: VectorField | None = None) -> dict
     """Undo `pack`."""
     if isinstance(field, SparsePhoenix):
         weights = field.from_matrices(weights)
-    dense = {name: value.toarray() if sp.issparse(value) else np.asarray(value) for name, value in weights.items()}
+    dense = {name: as_dense(value) for name, value in weights.items()}
     return {name: torch.as_tensor(np.ascontiguousarray(value))[None] for name, value in dense.items()}
 
 

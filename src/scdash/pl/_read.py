@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._data import check_unique
+from scdash._data import as_dense, check_unique
 from scdash._errors import suggest
 from scdash._keys import require_fit
 from scdash.metrics._edges import EdgeList, align, is_anndata
@@ -99,4 +99,4 @@ def expression(adata: Any, genes: Sequence[str], layer: str | None) -> NDArray[n
     matrix = chosen.X if layer is None else chosen.layers[layer]
     if hasattr(matrix, "compute"):
         matrix = matrix.compute()
-    return np.asarray(matrix.toarray() if sparse.issparse(matrix) else matrix, dtype=np.float64)
+    return as_dense(matrix, np.float64)

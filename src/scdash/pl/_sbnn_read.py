@@ -9,18 +9,14 @@ from numpy.typing import NDArray
 
 from scdash._data import check_unique
 from scdash._errors import NotFittedError, suggest
+from scdash._keys import require_paired
 
 
 def entry_of(mdata: Any, key: str, function: str) -> Any:
     """Return `mdata.uns[key]`, or say what to run."""
     if not hasattr(mdata, "mod") or not hasattr(mdata, "uns"):
         raise TypeError(f"mdata must be a MuData, found {type(mdata).__name__}.")
-    entry = mdata.uns.get(key)
-    if not isinstance(entry, dict) or "params" not in entry:
-        raise NotFittedError(
-            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first."
-        )
-    return entry
+    return require_paired(mdata, key, function)
 
 
 def table_of(data: Any, key: str, name: str, function: str, needed: Sequence[str]) -> pd.DataFrame:

@@ -106,7 +106,10 @@ def _arrows(
     fit, slots = require_fit(adata, key), DynamicsKeys(key)
     if slots.velocity not in adata.layers:
         layers = [str(name) for name in adata.layers if name is not None]
-        raise KeyError(f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)}")
+        raise KeyError(
+            f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)} Fits without an ODE have no velocity, and "
+            "none is written where rows x genes are too many: see 'Large data' for how to add it for some rows."
+        )
     modelled = adata.var[slots.genes].to_numpy(bool) if slots.genes in adata.var else np.ones(adata.n_vars, bool)
     genes = list(adata.var_names[modelled])
     params = fit["params"]

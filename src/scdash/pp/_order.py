@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import check_adata, expression, gene_indices, group_codes, obs_column, sanitise
+from scdash._data import as_dense, check_adata, expression, gene_indices, group_codes, obs_column, sanitise
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
 from scdash._random import RNG, as_generator
@@ -179,7 +179,7 @@ def _representation(adata: "AnnData", use_rep: str | None, layer: str | None, se
     X: Any = sp.vstack(parts).tocsr() if sp.issparse(parts[0]) else np.concatenate(parts)
     components = min(50, X.shape[0] - 1, X.shape[1] - 1)
     if X.shape[1] <= 50:
-        return np.asarray(X.toarray() if sp.issparse(X) else X)
+        return as_dense(X)
     return np.asarray(sc.pp.pca(X, n_comps=components, random_state=seed))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, as_expression, check_counts, check_unique, copy_paired, gene_mask
+from scdash._data import Expression, as_expression, check_counts, check_unique, copy_paired, gene_mask, matrix_of
 from scdash._errors import suggest
 from scdash._logging import step
 
@@ -214,13 +214,7 @@ def _modality(mdata: Any, x: str) -> Any:
 
 
 def _counts(adata: Any, layer: str | None, x: str) -> Expression:
-    if layer is not None and layer not in adata.layers:
-        held = [key for key in adata.layers if key is not None]
-        raise KeyError(f"layer={layer!r} is not a layer of {x!r}.{suggest(layer, held)}")
-    matrix = adata.X if layer is None else adata.layers[layer]
-    if matrix is None:
-        raise ValueError(f"{x!r} has no X (None); pass the layer that holds counts.")
-    name = f"{x}.X" if layer is None else f"{x}.layers[{layer!r}]"
+    name, matrix = matrix_of(adata, layer, name=x)
     counts = as_expression(matrix, adata.var_names, name=name)
     check_counts(counts)
     return counts

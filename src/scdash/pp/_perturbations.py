@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, check_adata, expression, obs_column
+from scdash._data import Expression, as_dense, check_adata, expression, obs_column
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
 
@@ -125,7 +125,7 @@ def _table(
         cells = perturbed[r]
         up = screen.kinds[r] in UP
         n = len(cells)
-        own = control[:, here].toarray() if sp.issparse(control) else control[:, here]
+        own = as_dense(control[:, here])
         p = [
             float(mannwhitneyu(cells[:, k], own[:, k], alternative="greater" if up else "less").pvalue) if n else 1.0
             for k in range(len(here))
@@ -147,6 +147,6 @@ def _gather(values: Expression, screen: Screen, targeted: NDArray[np.int64]) -> 
         control.append(block[regime == 0])
         for r in np.unique(regime[regime > 0]):
             found = block[regime == r][:, own[r]]
-            parts[r].append(found.toarray() if sp.issparse(found) else np.asarray(found))
+            parts[r].append(as_dense(found))
     together = sp.vstack(control, format="csc") if sp.issparse(control[0]) else np.concatenate(control)
     return together, [np.concatenate(part) if part else np.zeros((0, len(own[r]))) for r, part in enumerate(parts)]

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from scdash.fields import Evaluator
+from scdash._threads import one_thread, side_by_side
+from scdash.fields import Compiled, Evaluator
 from scdash.solve._integrate import integrate, intervals
 
 
 def rk4_path(evaluator: Evaluator[Any], params: Mapping[str, Tensor], x0: Tensor, times: Tensor, steps: int) -> Tensor:
-    r"""Return what `integrate` returns with solver "rk4", for the velocity of `evaluator`, which was made of `params`.
+    r"""Return what `integrate` returns after `x0` with solver "rk4"; `evaluator`, the velocity, was made of `params`.
 
     Gradients by `x0` and `params` are those of the discrete steps. With k_i = f(x_i), x_1 = x, x_2 = x + h/2 k_1,
     x_3 = x + h/2 k_2, x_4 = x + h k_3 and x' = x + h/6 (k_1 + 2 k_2 + 2 k_3 + k_4), a gradient g of x' comes back as
@@ -24,10 +25,67 @@ def rk4_path(evaluator: Evaluator[Any], params: Mapping[str, Tensor], x0: Tensor
 
     and g + g_1 + g_2 + g_3 + g_4 is that of x. Weights get theirs once, from all evaluations.
     """
-    found: Tensor = _Path.apply(  # type: ignore[no-untyped-call]
-        x0, evaluator, tuple(params), times, steps, *params.values()
-    )
-    return found
+    compiled = evaluator.compiled(x0)
+    if compiled is None and not torch.is_grad_enabled():
+        return integrate(lambda x: evaluator.forward(x)[0], x0, times, steps=steps)[1:]
+    if compiled is None:
+        found: Tensor = _Path.apply(x0, evaluator, tuple(params), times, steps, *params.values())  # type: ignore[no-untyped-call]
+        return found
+    there_and_back = torch.is_grad_enabled() and any(value.requires_grad for value in (x0, *params.values()))
+    room = 4 * steps * (times.shape[-1] - 1) if there_and_back else 1
+    loops: Tensor = _CompiledPath.apply(x0, compiled, tuple(params), times, steps, room, *params.values())  # type: ignore[no-untyped-call]
+    return loops
+
+
+class _CompiledPath(torch.autograd.Function):
+    """In loops compiled as a whole: with small states, calling operations one by one takes as long as they do."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x0: Tensor,
+        compiled: Compiled,
+        names: tuple[str, ...],
+        times: Tensor,
+        steps: int,
+        room: int,  # for so many evaluations; the way back needs all
+        *_: Tensor,
+    ) -> Tensor:
+        from scdash.solve import _rk4_loops
+
+        spans = intervals(x0, times)[1][..., 0]
+        durations = spans.expand(len(spans), *x0.shape[:2]).contiguous()
+        path = x0.new_empty(len(spans), *x0.shape)
+        kept = compiled.keep(room, x0.shape[1])
+        start = x0.detach().contiguous().numpy()
+        arrays = (durations.numpy(), steps, compiled.weights, kept, start, path.numpy())
+        with one_thread():
+            side_by_side(lambda first, last: _rk4_loops.forward(first, last, *arrays), x0.shape[0])
+        ctx.compiled, ctx.names, ctx.record, ctx.steps = compiled, names, kept, steps
+        ctx.durations = durations  # not the path: what has its gradient from here must not be held from here
+        return path
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        from scdash.solve import _rk4_loops
+
+        if ctx.record is None:
+            raise RuntimeError("this path was differentiated already, and what it had kept is used up")
+        kept, ctx.record, compiled, wanted = ctx.record, None, ctx.compiled, ctx.needs_input_grad[0]
+        of_path, of_x = gradient.contiguous().numpy(), gradient.new_empty(gradient.shape[1:])
+
+        def back(first: int, last: int) -> dict[str, Tensor]:
+            spare = compiled.spare(gradient.shape[2])  # a thread's own
+            arrays = (ctx.durations.numpy(), ctx.steps, compiled.weights, kept, spare, of_path, of_x.numpy())
+            _rk4_loops.backward(first, last, *arrays, wanted)
+            found: dict[str, Tensor] = compiled.collect(kept, first, last)
+            return found
+
+        with one_thread():
+            parts = side_by_side(back, gradient.shape[1])
+        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts[1:] else parts[0]
+        return of_x if wanted else None, None, None, None, None, None, *(found[name] for name in ctx.names)
 
 
 class _Path(torch.autograd.Function):
@@ -50,7 +108,7 @@ class _Path(torch.autograd.Function):
 
         ctx.evaluator, ctx.names, ctx.kept, ctx.steps = evaluator, names, kept, steps
         ctx.durations, ctx.like = tuple(intervals(x0, times)[1]), x0.detach()
-        return integrate(velocity, x0, times, steps=steps)
+        return integrate(velocity, x0, times, steps=steps)[1:]
 
     @staticmethod
     @once_differentiable
@@ -58,14 +116,14 @@ class _Path(torch.autograd.Function):
         factors: list[Any] = []
         place, of_x = len(ctx.kept), torch.zeros_like(ctx.like)  # in the memory order of states, which operations keep
         for number in range(len(ctx.durations) - 1, -1, -1):
-            of_x = of_x + gradient[number + 1]
+            of_x = of_x + gradient[number]
             step = ctx.durations[number] / ctx.steps
             for _ in range(ctx.steps):
                 place -= 4
                 wanted = place > 0 or ctx.needs_input_grad[0]
                 of_x = _step_back(ctx.evaluator, ctx.kept[place : place + 4], of_x, step, factors, wanted=wanted)
         found = ctx.evaluator.collect(factors)
-        return of_x + gradient[0], None, None, None, None, *(found[name] for name in ctx.names)
+        return of_x, None, None, None, None, *(found[name] for name in ctx.names)
 
 
 def _step_back(

@@ -173,7 +173,8 @@ def fit_dynamics(
         `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` and
         `directions` (cells), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
-        dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled.
+        dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled. None where it would have
+        more than a thousand million values (4 GB).
     `var[f"{key_added}_genes"]` : bool
         Genes that were modelled.
 

@@ -237,13 +237,16 @@ def gene_range(entry: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return offset - own * (0.5 * slope - 0.5), own * slope
 
 
+def longest_course(entry: Any) -> float:
+    """Return the time from the first to the last state of the trajectory of a fit that lasts longest."""
+    times = pd.Series(np.asarray(entry["series"]["time"]))
+    return float(times.groupby(np.asarray(entry["series"]["trajectory"])).agg(np.ptp).max())
+
+
 def _times(entry: Any, times: Any) -> NDArray[np.float64]:
     if times is not None:
         return np.asarray(times, dtype=np.float64)
-    series = pd.DataFrame(
-        {"name": np.asarray(entry["series"]["trajectory"]), "time": np.asarray(entry["series"]["time"])}
-    )
-    return np.linspace(0.0, float(series.groupby("name")["time"].agg(np.ptp).max()), N_TIMES)
+    return np.linspace(0.0, longest_course(entry), N_TIMES)
 
 
 def _check_options(method: str, starts: str, change: str, n_starts: int, models: str) -> None:

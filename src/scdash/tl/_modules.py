@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import sanitise
+from scdash._data import as_dense, sanitise
 from scdash._keys import require_fit
 from scdash.networks._enrichment import over_representation
 from scdash.networks._gene_sets import Membership, membership
@@ -94,7 +93,7 @@ def modules(
 
 def _factors(entry: Any, n_modules: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return B (modules, genes) and A (genes, modules)."""
-    weights = {k: w.toarray() if sp.issparse(w) else np.asarray(w) for k, w in entry["weights"].items()}
+    weights = {k: as_dense(w) for k, w in entry["weights"].items()}
     if "A" not in weights:
         raise ValueError(f"modules are for PerturbODE; this fit is {entry['params']['model']!r}.")
     if "B" in weights:

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scdash._data import expression, obs_column, sanitise
+from scdash._data import as_dense, expression, obs_column, sanitise
 from scdash._keys import require_fit
 from scdash._logging import step
 from scdash.networks import module_from_entry
 from scdash.networks._interventions import intervene
+from scdash.tl._influence import longest_course
 from scdash.tl._perturb import _levels
 from scdash.tl._perturbation_scores import Kind
 
@@ -72,16 +73,13 @@ def perturbation_shift(
     fitted = entry["params"].get("layer") if layer is None else layer
     values = expression(adata, layer=fitted, genes=model.genes, min_cells=1)
     groups = None if groupby is None else obs_column(adata, groupby, "groupby").astype(str).to_numpy()
-    series = pd.DataFrame(
-        {"name": np.asarray(entry["series"]["trajectory"]), "time": np.asarray(entry["series"]["time"])}
-    )
-    span = SHARE * float(series.groupby("name")["time"].agg(np.ptp).max()) if duration is None else float(duration)
+    span = SHARE * longest_course(entry) if duration is None else float(duration)
     columns = pd.Index(adata.var_names).get_indexer(pd.Index(model.genes, dtype=object))
     shift = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
     held_genes: list[int] = []
     with step(f"shift of {adata.n_obs} cells") as added:
         for rows, block in values.blocks(ROWS):
-            x = np.asarray(block.toarray() if hasattr(block, "toarray") else block, dtype=np.float64)
+            x = as_dense(block, np.float64)
             levels = _levels(model, entry, genes, kind, level, torch.as_tensor(x))
             held, target = np.zeros(x.shape, dtype=bool), x.copy()
             for column, one in levels.items():

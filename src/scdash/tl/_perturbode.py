@@ -136,8 +136,8 @@ def fit_perturbode(
     `varp[f"{key_added}_sensitivity"]` (direct effect on the column's steady state, per unit of the row, at the control
     mean), `varp[f"{key_added}_total_effect"]` (simulated change of the column when the row alone is perturbed),
     `uns[key_added]` (params, genes, weights, edges, history, metrics, controls, prior, series, screen, report, and
-    `held_out`, `fine_tuning` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention),
-    `var[f"{key_added}_genes"]`.
+    `held_out`, `fine_tuning` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
+    none above 200 million cells x genes), `var[f"{key_added}_genes"]`.
 
     Raises
     ------

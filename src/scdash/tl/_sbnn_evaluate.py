@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
+from scdash._data import as_dense
 from scdash._errors import unknown
 from scdash.bottleneck import BottleneckFit, Fold, Standardize, feature_r2, multivariate_r2
 from scdash.tl._sbnn_read import Paired
@@ -53,7 +54,7 @@ def check_sizes(
 def evaluate_fit(fit: BottleneckFit, data: Paired, seconds: float = np.nan) -> Evaluation:
     """Return R2 of a fit on its training and test cells, and what they say in words."""
     x = data.matrix[:, fit.selected]
-    predicted = fit.predict(x.toarray() if hasattr(x, "toarray") else x).features
+    predicted = fit.predict(as_dense(x)).features
     truth = fit.y_scale.apply(data.features_matrix)
     scores = {}
     for name, rows in (("train", fit.fold.train), ("test", fit.fold.test)):

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from scdash._errors import NotFittedError, unknown
+from scdash._keys import require_paired
 from scdash._logging import logger
 from scdash.bottleneck import predict
-from scdash.tl._sbnn_store import gene_values, prediction_slots, require_network
+from scdash.tl._sbnn_store import gene_values, prediction_slots
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -61,7 +62,7 @@ def predict_mudata(
 
     if missing_genes not in MISSING_GENES:
         raise unknown("missing_genes", missing_genes, MISSING_GENES)
-    entry = require_network(mdata, key)
+    entry = require_paired(mdata, key)
     name = str(entry["params"]["x"])
     cells = new_cells(mdata if start is None else start, name)
     if start is None and layer is None:

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, as_expression, check_unique, gene_mask
+from scdash._data import Expression, as_dense, as_expression, check_unique, gene_mask, matrix_of
 from scdash._errors import suggest, unknown
 from scdash._logging import logger
 
@@ -129,15 +129,7 @@ def shared_cells(mdata: Any, predictors: Any, responses: Any, x: str, y: str) ->
 
 def read_matrix(adata: Any, layer: str | None, name: str, columns: NDArray[np.bool_] | None = None) -> Expression:
     """Return X or a layer of a modality, checked to be finite, not yet loaded."""
-    if layer is None:
-        if adata.X is None:
-            raise ValueError(f"{name}.X is empty (None); pass a layer.")
-        where, matrix = f"{name}.X", adata.X
-    else:
-        held = [key for key in adata.layers if key is not None]  # anndata 0.13 files X under None
-        if layer not in held:
-            raise KeyError(f"layer={layer!r} is not in {name}.layers.{suggest(layer, held)}")
-        where, matrix = f"{name}.layers[{layer!r}]", adata.layers[layer]
+    where, matrix = matrix_of(adata, layer, name=name)
     chosen = None if columns is None or columns.all() else np.flatnonzero(columns)
     genes = adata.var_names if chosen is None else adata.var_names[chosen]
     return as_expression(matrix, genes, name=where, columns=chosen)
@@ -157,16 +149,11 @@ def check_not_counts(values: Expression, x: str) -> None:
 
 def read_features(adata: Any, layer: str | None, y: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the features of some cells, NaN kept."""
-    if layer is not None and layer not in adata.layers:
-        held = [key for key in adata.layers if key is not None]
-        raise KeyError(f"y_layer={layer!r} is not in mdata[{y!r}].layers.{suggest(layer, held)}")
-    matrix = adata.X if layer is None else adata.layers[layer]
-    if matrix is None:
-        raise ValueError(f"mdata[{y!r}].X is empty (None); pass y_layer.")
+    _, matrix = matrix_of(adata, layer, name=f"mdata[{y!r}]", argument="y_layer")
     block = matrix[rows] if not hasattr(matrix, "to_memory") else matrix[rows, :]
     if hasattr(block, "compute"):
         block = block.compute()
-    values = np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float64)
+    values = as_dense(block, np.float64)
     if np.isinf(values).any():
         cell, column = np.argwhere(np.isinf(values))[0]
         raise ValueError(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._data import as_dense
 from scdash.bottleneck import (
     BottleneckFit,
     Fold,
@@ -28,7 +29,7 @@ def network_rows(data: Paired, fits: Sequence[BottleneckFit], method: str) -> Ro
     """Return the scores of networks on the cells each of them has not seen."""
     rows: Rows = []
     for fit in fits:
-        said = fit.predict(dense(data.matrix[fit.fold.test][:, fit.selected])).features
+        said = fit.predict(as_dense(data.matrix[fit.fold.test][:, fit.selected])).features
         truth = fit.y_scale.apply(data.features_matrix[fit.fold.test])
         rows += score_rows(method, fit.fold, truth, said, data.features, len(fit.selected))
     return rows
@@ -52,7 +53,7 @@ def srrr_rows(data: Paired, fold: Fold, rank: int, n_features: int, standardize:
     """Return the scores of a sparse reduced-rank regression with as many genes as the network."""
     options: dict[str, Any] = {"rank": rank, "lam": None, "n_features": n_features, "standardize": standardize}
     fit, (x_scale, y_scale) = fit_linear(data.matrix, data.features_matrix, fold, **options)
-    said = fit.predict(x_scale.apply(dense(data.matrix[fold.test])))
+    said = fit.predict(x_scale.apply(as_dense(data.matrix[fold.test])))
     truth = y_scale.apply(data.features_matrix[fold.test])
     return score_rows(f"srrr-{rank}", fold, truth, said, data.features, len(fit.selected))
 
@@ -62,7 +63,7 @@ def ridge_rows(data: Paired, fold: Fold, standardize: Standardize) -> Rows:
     x_scale, y_scale = (learn_scale(m, fold, standardize) for m in (data.matrix, data.features_matrix))
     known = np.nan_to_num(y_scale.apply(data.features_matrix[fold.train]))
     found = ridge(Design(data.matrix, x_scale, fold.train), known)
-    said = x_scale.apply(dense(data.matrix[fold.test])) @ found.coefficients
+    said = x_scale.apply(as_dense(data.matrix[fold.test])) @ found.coefficients
     truth = y_scale.apply(data.features_matrix[fold.test])
     return score_rows("ridge", fold, truth, said, data.features, len(data.genes))
 
@@ -126,8 +127,3 @@ def selection_table(
         }
     )
     return table.sort_values(["count", "norm"], ascending=False, kind="stable").reset_index(drop=True)
-
-
-def dense(block: Any) -> NDArray[Any]:
-    """Return an array; a few rows or columns only."""
-    return np.asarray(block.toarray() if hasattr(block, "toarray") else block)

@@ -10,8 +10,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, sanitise
-from scdash._errors import NotFittedError, suggest
+from scdash._data import Expression, as_dense, sanitise
+from scdash._errors import suggest
 from scdash.bottleneck import BottleneckFit, Prediction, predict
 from scdash.tl._sbnn_read import Paired, modality, read_matrix
 
@@ -153,18 +153,4 @@ def gene_values(
 
 
 def _columns(values: Expression, columns: NDArray[np.intp]) -> NDArray[Any]:
-    parts = []
-    for _, block in values.blocks():
-        part = block[:, columns]
-        parts.append(part.toarray() if sp.issparse(part) else part)
-    return np.concatenate(parts)
-
-
-def require_network(mdata: Any, key: str, function: str = "sbnn") -> dict[str, Any]:
-    """Return `mdata.uns[key]`, or say what to run."""
-    entry = mdata.uns.get(key) if hasattr(mdata, "uns") else None
-    if not isinstance(entry, dict) or "params" not in entry:
-        raise NotFittedError(
-            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first."
-        )
-    return entry
+    return np.concatenate([as_dense(block[:, columns]) for _, block in values.blocks()])

@@ -9,7 +9,6 @@ import torch
 
 from scdash._data import sanitise
 from scdash._keys import DynamicsKeys
-from scdash._logging import logger
 from scdash.fields._perturbode import PerturbODE
 from scdash.fitting._screen_predict import Predictor, predictor_of
 from scdash.matching._regimes import Floats, RegimeStatistics
@@ -17,8 +16,8 @@ from scdash.networks import module_from_entry, unpack
 from scdash.tl._screen_fits import ScreenFit
 from scdash.tl._screen_inputs import ScreenInputs
 from scdash.tl._screen_tables import add_effects, edge_table, held_out_changes, held_out_table, held_regimes
+from scdash.tl._velocity_layer import affordable, set_velocity, velocity_of
 
-ROWS = 4096
 MOST_VELOCITIES = 200_000_000  # cells x genes above which no velocity layer is written: it is dense, 4 bytes each
 FELT = 0.01  # of a gene's within-regime SD: smaller total effects are not stored
 
@@ -41,19 +40,16 @@ def store_screen(
         keys.sensitivity: _among_all(direct * off, inputs, adata.n_vars),
         keys.total_effect: _among_all(total, inputs, adata.n_vars),
     }
-    wanted = fit.params.get("raw_w") is not None
-    if wanted and adata.n_obs * adata.n_vars > MOST_VELOCITIES:
-        logger.info("    no velocity layer: %d cells x %d genes would be dense", *adata.shape)
-        wanted = False
-    velocity = _velocity(adata.shape, inputs, entry) if wanted else None
+    velocity = None
+    if fit.params.get("raw_w") is not None and affordable(adata, MOST_VELOCITIES):
+        velocity = velocity_of(inputs.values, module_from_entry(entry), inputs.columns, adata.n_vars)
     genes = np.zeros(adata.n_vars, bool)
     genes[inputs.columns] = True
 
     adata.uns[key] = entry
     for name, network in networks.items():
         adata.varp[name] = network
-    if velocity is not None:
-        adata.layers[keys.velocity] = velocity
+    set_velocity(adata, keys, velocity)
     adata.var[keys.genes] = genes
     return [
         f"added varp[{keys.grn!r}], network, row regulates column ({networks[keys.grn].nnz} edges)",
@@ -151,14 +147,3 @@ def _score_held_out(
 def _among_all(matrix: Floats, inputs: ScreenInputs, n_vars: int) -> sp.csr_matrix:
     found, at = sp.coo_matrix(matrix), inputs.columns
     return sp.csr_matrix((found.data.astype(np.float32), (at[found.row], at[found.col])), shape=(n_vars, n_vars))
-
-
-def _velocity(shape: tuple[int, int], inputs: ScreenInputs, entry: dict[str, Any]) -> Floats:
-    """Return dx/dt of every cell without an intervention, block by block; NaN for genes without a model."""
-    model = module_from_entry(entry)
-    velocity = np.full(shape, np.nan, np.float32)
-    with torch.no_grad():
-        for rows, block in inputs.values.blocks(ROWS):
-            dense = block.toarray() if sp.issparse(block) else np.array(block)
-            velocity[rows, inputs.columns] = model(0.0, torch.as_tensor(dense).to(model.minimum.dtype)).numpy()
-    return velocity

@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
+from numpy.typing import NDArray
 
 from scdash._data import expression, sanitise
 from scdash._keys import DynamicsKeys
 from scdash.fitting import DynamicsFit, FitOptions
-from scdash.networks import DynamicsModel, module_from_entry, pack
+from scdash.networks import module_from_entry, pack
 from scdash.tl._inputs import DynamicsInputs
+from scdash.tl._velocity_layer import affordable, set_velocity, velocity_of
 
-ROWS = 4096  # rows whose velocity is computed at once
+MOST_VELOCITIES = 1_000_000_000  # rows x genes above which no velocity layer is written: it is dense, 4 bytes each
 
 
 def check_key(key: object) -> None:
@@ -29,17 +30,17 @@ def store(
     keys = DynamicsKeys(key)
     entry = sanitise(_entry(fit, inputs, options, asked))
     grn = _full_grn(fit, inputs, adata.n_vars)
-    velocity = _velocity(adata, module_from_entry(entry), inputs, asked["layer"])
+    velocity = _velocity(adata, entry, inputs, asked["layer"]) if affordable(adata, MOST_VELOCITIES) else None
     genes = np.zeros(adata.n_vars, dtype=bool)
     genes[inputs.columns] = True
 
     adata.uns[key] = entry
     adata.varp[keys.grn] = grn
-    adata.layers[keys.velocity] = velocity
+    set_velocity(adata, keys, velocity)
     adata.var[keys.genes] = genes
     return [
         f"added varp[{keys.grn!r}], network, row regulates column ({grn.nnz} edges)",
-        f"added layers[{keys.velocity!r}], dx/dt; var[{keys.genes!r}], modelled genes",
+        f"added {'' if velocity is None else f'layers[{keys.velocity!r}], dx/dt; '}var[{keys.genes!r}], modelled genes",
         f"added uns[{key!r}], model, edges, history, metrics, controls (see scdash.get)",
     ]
 
@@ -105,12 +106,6 @@ def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_m
     return grn
 
 
-def _velocity(adata: Any, model: DynamicsModel, inputs: DynamicsInputs, layer: str | None) -> np.ndarray[Any, Any]:
-    """Return dx/dt of every row of `adata`, block by block; NaN for genes without a model."""
+def _velocity(adata: Any, entry: dict[str, Any], inputs: DynamicsInputs, layer: str | None) -> NDArray[np.float32]:
     values = expression(adata, layer=layer, genes=adata.var_names[inputs.columns])
-    velocity = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
-    with torch.no_grad():
-        for rows, block in values.blocks(ROWS):
-            x = torch.as_tensor(block.toarray() if sp.issparse(block) else np.array(block))
-            velocity[rows, inputs.columns] = model(0.0, x.to(model.minimum.dtype)).numpy()
-    return velocity
+    return velocity_of(values, module_from_entry(entry), inputs.columns, adata.n_vars)

@@ -1,6 +1,7 @@
 """One loop for every vector field and every sparsity method; it knows none of them by name."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from scdash._denormals import flushed_denormals
 from scdash._errors import NonFiniteError, memory_hint
 from scdash._files import check_writable
 from scdash._logging import logger, progress_bar
-from scdash.fields import VectorField, zero_share
+from scdash._memory import keep_freed_memory
+from scdash._threads import one_thread
+from scdash.fields import Params, VectorField, zero_share
 from scdash.sparsity import Prior, Sparsity
-from scdash.training._adam import adam_step
 from scdash.training._checkpoint import read_checkpoint, write_checkpoint
 from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples, epoch_batches
@@ -135,6 +137,7 @@ def train(
 
 def run_epoch(problem: Problem, state: TrainState) -> None:
     """Advance `state` by one epoch: prune if it is time, train over all batches, validate, keep the best."""
+    keep_freed_memory()
     config, epoch = problem.config, state.epoch
     amount = problem.sparsity.amount(epoch)
     if amount > 0:
@@ -146,12 +149,12 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     batches = epoch_batches(
         problem.train, len(state.rate), config.batch_size, problem.seed, epoch, streams=problem.streams
     )
-    for rows, weight in batches:
-        losses.append(
-            _train_batch(problem, state, work, rows[work.models.cpu()], weight[work.models.cpu()], active, generator)
-        )
-    evaluated = problem.sparsity.gate(work.field, work.params, None)
-    figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
+    pace, mine = _Pace.of(problem, state, work, active), work.models.cpu()
+    with one_thread() if work.small else nullcontext():
+        for rows, weight in batches:
+            losses.append(_train_batch(problem, state, work, rows[mine], weight[mine], pace, generator))
+        evaluated = problem.sparsity.gate(work.field, work.params, None)
+        figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
     trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
     for found, value in zip((trained, loss, error), (torch.stack(losses).mean(0), *figures), strict=True):
         found[work.models] = value.to(found.dtype)  # models may train in double precision
@@ -176,17 +179,31 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     state.epoch += 1
 
 
+@dataclass(frozen=True)
+class _Pace:
+    """Learning rates of an epoch: of every model, and of every parameter of every model, 0 for those that stopped."""
+
+    rate: Tensor
+    rates: Params
+    stopped: Tensor
+
+    @classmethod
+    def of(cls, problem: Problem, state: TrainState, work: Workspace, active: Tensor) -> "_Pace":
+        rate, active = state.rate[work.models], active[work.models]
+        factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
+        return cls(rate, {name: rate * factors.get(name, 1.0) * active for name in work.params}, ~active)
+
+
 def _train_batch(
     problem: Problem,
     state: TrainState,
     work: Workspace,
     rows: Tensor,
     weight: Tensor,
-    active: Tensor,
+    pace: _Pace,
     generator: torch.Generator,
 ) -> Tensor:
     config, device, field = problem.config, state.rate.device, work.field
-    rate, active = state.rate[work.models], active[work.models]
     leaves = {name: p.detach().requires_grad_() for name, p in work.params.items()}
     gated = problem.sparsity.gate(field, leaves, generator)
     start, times, targets = problem.train.batch(rows.to(device))
@@ -198,17 +215,15 @@ def _train_batch(
     if penalty is not None:
         objective = objective + penalty
     gradients = torch.autograd.grad(objective.sum(), list(leaves.values()), allow_unused=True)
-    used = work.of_kept({name: g for (name, g) in zip(leaves, gradients, strict=True) if g is not None})
+    used = {name: g for (name, g) in zip(leaves, gradients, strict=True) if g is not None}
     state.step += 1
-    factors = problem.field.learning_rates() | problem.sparsity.learning_rates(problem.field)
-    rates = {name: rate * factors.get(name, 1.0) * active for name in used}
-    before = {name: work.params[name].clone() for name in used} if not bool(active.all()) else None
-    adam_step(work.params, used, work.moments, state.step, rates)
-    problem.sparsity.prox(field, work.params, rate)
-    if before is not None:  # a proximal step would go on shrinking models that have stopped
-        for name, old in before.items():
-            work.params[name][~active] = old[~active]
-    work.clear_pruned()
+    before = {name: work.params[name].clone() for name in used} if bool(pace.stopped.any()) else {}
+    work.adam.step(used, state.step, pace.rates)
+    if not problem.sparsity.plain:
+        problem.sparsity.prox(field, work.params, pace.rate)
+        work.clear_pruned()
+    for name, old in before.items():  # a proximal step would go on shrinking models that have stopped
+        work.params[name][pace.stopped] = old[pace.stopped]
     return loss.detach()
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scdash._data import as_dense
 from scdash._data._screen import Screen
 
 Rows: TypeAlias = list[NDArray[np.int64]]
@@ -42,7 +43,7 @@ class TransportCells:
         means, held = _means(x, screen, train), _means(x, screen, validation)
         control = np.sort(train[0])
         square = sum(
-            ((_dense(x[control[part]]).astype(np.float64) - means[0]) ** 2).sum(axis=0)
+            ((as_dense(x[control[part]], np.float32).astype(np.float64) - means[0]) ** 2).sum(axis=0)
             for part in _parts(len(control), len(screen.genes))
         )
         sd = np.maximum(np.sqrt(square / len(control)), LEAST_SD)
@@ -50,7 +51,9 @@ class TransportCells:
 
     def draw(self, rows: Rows, regimes: NDArray[np.int64], n: int, rng: np.random.Generator) -> Tensor:
         """Return `n` random cells of each of `regimes`, (len(regimes) * n, genes)."""
-        return torch.as_tensor(_dense(self.cells[np.concatenate([rng.choice(rows[r], n) for r in regimes])]))
+        return torch.as_tensor(
+            as_dense(self.cells[np.concatenate([rng.choice(rows[r], n) for r in regimes])], np.float32)
+        )
 
     def looks(self, loss: str, most: int, n: int, rng: np.random.Generator) -> Looks:
         """Draw validation cells of at most `most` regimes once, so that looks at them differ by the network alone."""
@@ -71,7 +74,7 @@ def _means(x: Any, screen: Screen, members: Rows) -> NDArray[np.float64]:
     for part in _parts(len(regime), len(screen.genes)):
         own = np.flatnonzero(regime[part] >= 0)
         at = (np.ones(len(own)), (regime[part][own], own))
-        total += sp.csr_matrix(at, shape=(len(members), part.stop - part.start)) @ _dense(x[part])
+        total += sp.csr_matrix(at, shape=(len(members), part.stop - part.start)) @ as_dense(x[part], np.float32)
     counts = np.array([len(rows) for rows in members])
     return np.asarray(total / counts[:, None])
 
@@ -79,10 +82,6 @@ def _means(x: Any, screen: Screen, members: Rows) -> NDArray[np.float64]:
 def _parts(rows: int, genes: int) -> list[slice]:
     step = max(1, BLOCK // genes)
     return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
-
-
-def _dense(block: Any) -> NDArray[np.float32]:
-    return np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float32)
 
 
 def distance(loss: str, sd: Tensor) -> Distance:

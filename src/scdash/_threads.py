@@ -1,0 +1,67 @@
+"""How many threads small models are trained with: one each, and the models of a stack side by side."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from threading import local
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+_inside = local()  # threads there were before `one_thread`
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch and BLAS compute in this thread alone, and restore what was set before.
+
+    Where a product takes 10 microseconds, waking another thread and waiting for it takes longer than it saves.
+    """
+    import torch
+
+    if hasattr(_inside, "before"):
+        yield
+        return
+    before = _inside.before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _controller().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+        del _inside.before
+
+
+def side_by_side(function: Callable[[int, int], T], models: int) -> list[T]:
+    """Return function(first, last) of parts of the models, computed in as many threads as torch was set up with.
+
+    `function` spends its time where Python's lock is released, and is called within `one_thread`.
+    """
+    threads = min(getattr(_inside, "before", 1), models)
+    edges = np.linspace(0, models, threads + 1).round().astype(int).tolist()
+    parts = list(zip(edges[:-1], edges[1:], strict=True))
+    if threads == 1:
+        return [function(*part) for part in parts]
+    return list(_pool(threads, os.getpid()).map(function, *zip(*parts, strict=True)))
+
+
+@cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # a forked process has none of its parent's threads
+    """Return threads that round as training does (see `flushed_denormals`)."""
+    import torch
+
+    return ThreadPoolExecutor(threads, f"scdash-{process}", torch.set_flush_denormal, (True,))
+
+
+@cache
+def _controller() -> "ThreadpoolController":
+    import scipy.linalg  # noqa: F401  # whose BLAS compiled loops call; only what is loaded is found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -1,0 +1,202 @@
+"""Which of the trained models is kept, and how it stands beside everything it has to be compared with."""
+
+from dataclasses import asdict
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+
+from scdash._logging import logger
+from scdash.fields import Params, VectorField, zero_share
+from scdash.fitting._controls import data_figures, forecasts, no_network, refits, trivial
+from scdash.fitting._course import describe_course, field_velocity
+from scdash.fitting._evidence import gather_evidence
+from scdash.fitting._options import FitOptions, Recipe
+from scdash.fitting._predictors import (
+    Predictor,
+    control_table,
+    fitted_states,
+    pair_errors,
+    rollout_errors,
+    stretch,
+    trajectory_table,
+)
+from scdash.fitting._problem import FitProblem
+from scdash.fitting._report import report_text
+from scdash.fitting._result import DynamicsFit, Models, one_of
+from scdash.fitting._strategy import build_sparsity
+from scdash.fitting._train import validation_levels
+from scdash.fitting._verdict import judge
+from scdash.matching import NoNetwork, TransitionFit
+from scdash.networks import feature_sparsity, weight_sparsity
+from scdash.solve import step_error
+
+
+def _gain(problem: FitProblem, options: FitOptions, models: Models) -> float:
+    """Return by how much training lowered the validation error, less two standard errors of that difference.
+
+    Paired over next-step pairs, or over whole held-out stretches of cells, where next-step errors choose models that
+    diverge later. Re-drawn cells are no further stretches, and a single one shows no gain: on real cells training improved
+    the validation batch and worsened others. Negative: what looks like a gain may be noise (the epoch was chosen on the
+    same states), and the start is kept.
+    """
+    series = problem.series.originals() if options.cells else problem.series
+    if models.trained.epochs == 0 or (options.cells and len(series.rollouts("validation")) < 2):
+        return -np.inf
+    errors = rollout_errors if options.cells else pair_errors
+    before, after = (errors(series, models.predictor(stack), "validation") for stack in (models.start, models.trained))
+    gain = before - after
+    noise = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
+    return float(gain.mean() - 2 * noise)
+
+
+def assemble(
+    problem: FitProblem,
+    options: FitOptions,
+    plan: Recipe,
+    models: Models,
+    matched: list[TransitionFit],
+    priors: list[sp.csr_matrix | None],
+    levels: pd.DataFrame | None,
+    began: float,
+) -> DynamicsFit:
+    """Choose the model that is kept, and judge it beside everything it has to be compared with."""
+    field, trained = models.field, models.trained
+    polished = _gain(problem, options, models) > 0 if matched else None
+    kept = models.start if polished is False else trained
+    main = one_of(kept.params, 0)
+    evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
+    predict = models.predictor(kept, plan.config.steps)
+    alone = no_network(problem, options)
+    others, judged = _others(problem, options, models, matched, alone, polished=polished)
+    # re-drawn cells are for learning: errors are those of the trajectories as observed
+    series, everyone = problem.series.originals(), {field.name: predict} | others
+    controls = control_table(series, everyone, ahead=options.cells)
+    verdict = judge(controls, data_figures(problem, evidence.scores)) if judged else None
+    course = describe_course(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
+    metrics = evidence.figures | _errors(controls) | _sparsity(field, main)
+    metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
+    metrics["epochs"] = float(trained.epochs)
+    metrics["best_epoch"] = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
+    metrics["solver_error"] = _solver_error(problem, models, main, plan)
+    metrics["seconds"] = perf_counter() - began
+    return DynamicsFit(
+        field=field,
+        params=main,
+        masks=one_of(kept.masks, 0),
+        replicates=[one_of(kept.params, model) for model in range(1, options.n_models)],
+        effects=evidence.effects,
+        edges=evidence.edges,
+        prior=evidence.report,
+        history=trained.history,
+        metrics=metrics,
+        controls=controls,
+        fitted=fitted_states(problem.series, predict),
+        report=report_text(
+            controls,
+            metrics,
+            evidence.report,
+            polished=polished,
+            interrupted=trained.interrupted,
+            unjudged=bool(options.cells and options.controls) and not judged,
+            verdict=verdict,
+            course=course.lines(),
+        ),
+        verdict={} if verdict is None else verdict.as_dict(),
+        held_out=trajectory_table(series, everyone) if options.cells else None,
+        directions=course.directions if len(course.directions) else None,
+        slope=models.slope,
+        settings=_settings(options, plan, matched, levels, polished=polished),
+    )
+
+
+def _others(
+    problem: FitProblem,
+    options: FitOptions,
+    models: Models,
+    matched: list[TransitionFit],
+    alone: NoNetwork,
+    *,
+    polished: bool | None,
+) -> tuple[dict[str, Predictor], bool]:
+    """Return the predictors that the kept model is printed beside, and whether they allow a verdict.
+
+    An interrupt from the keyboard costs the verdict, not the model that took so much longer.
+    """
+    found: dict[str, Predictor] = {}
+    if polished:
+        found["matching alone"] = models.predictor(models.start)
+    elif polished is False and models.trained.epochs:
+        found["trained further (not kept)"] = models.predictor(models.trained)
+    found |= trivial(problem, alone)
+    if not (options.cells and options.controls):
+        return found, False
+    try:
+        return found | forecasts(problem) | refits(problem, options, matched[0] if matched else None), True
+    except KeyboardInterrupt:
+        logger.warning("    interrupted while the model was judged: it is kept, without a verdict")
+        return found, False
+
+
+def _history_levels(
+    problem: FitProblem, plan: Recipe, models: Models, others: dict[str, Predictor], *, matched: bool
+) -> dict[str, float]:
+    """Return the levels to draw beside the validation loss of training: the same error on the same states."""
+    if models.trained.epochs == 0:
+        return {}
+    shown = {name: others[name] for name in ("constant", "no change", "no network")}
+    if matched:
+        shown["matched start"] = models.predictor(models.start)
+    levels = validation_levels(problem.series, plan.config.window, shown)
+    return {f"validation_loss_{name.replace(' ', '_')}": level for name, level in levels.items()}
+
+
+def _sparsity(field: VectorField, main: Params) -> dict[str, float]:
+    measures = {"sparsity": zero_share, "weight_sparsity": weight_sparsity, "feature_sparsity": feature_sparsity}
+    return {name: float(measure(field, main)[0]) for name, measure in measures.items()}
+
+
+def _settings(
+    options: FitOptions,
+    plan: Recipe,
+    matched: list[TransitionFit],
+    levels: pd.DataFrame | None,
+    *,
+    polished: bool | None,
+) -> dict[str, Any]:
+    """Return what was chosen and how, for whoever wants to repeat the fit."""
+    settings: dict[str, Any] = {
+        "kept": "matching" if polished is False else "trained",
+        "training": asdict(plan.config),
+        "schedule": asdict(plan.schedule),
+        "sparsity_options": build_sparsity(options, plan).config(),
+    }
+    if levels is not None:
+        settings["levels"] = levels
+    if matched:
+        settings["matching"] = matched[0].table
+    return settings
+
+
+def _errors(controls: pd.DataFrame) -> dict[str, float]:
+    """Return the main model's errors and those of the trivial predictors, on the held-out split there is."""
+    table = controls.set_index("predictor")
+    ours = table.iloc[0]
+    held = "test_mse" if np.isfinite(ours["test_mse"]) else "validation_mse"
+    names = {"constant_mse": "constant", "no_change_mse": "no change", "no_network_mse": "no network"}
+    figures = {name: float(ours[name]) for name in ("train_mse", "validation_mse", "test_mse", "rollout_mse")}
+    return figures | {key: float(table.loc[name, held]) for key, name in names.items()}
+
+
+def _solver_error(problem: FitProblem, models: Models, params: Params, plan: Recipe) -> float:
+    """Compare rk4 with the steps of training to a tight dopri5, on a few pairs: root mean square, relative to change."""
+    pairs = problem.series.pairs()
+    rows = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), 16)).astype(int)]
+    states = stretch(problem.series.states[rows[:, 0]], models.slope)
+    x = torch.as_tensor(states, dtype=torch.float32)[None]
+    times = torch.as_tensor(problem.series.times[rows])[None]
+    field = models.field
+    return step_error(field.bind(params), field.lift(params, x), times, steps=plan.config.steps).relative

@@ -1,0 +1,156 @@
+"""Rows of AnnData to trajectories in scaled units: cells smoothed into bins, bins made before, or states."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._data import (
+    CellHalves,
+    Expression,
+    TimeSeries,
+    cells_to_series,
+    halve_cells,
+    rank_align,
+    series_from_states,
+)
+from scdash._logging import logger
+
+HORIZON = 10.0  # length of pseudotime as models see it
+N_BOOTSTRAP = 8  # re-drawn trajectories that show a model how uncertain each bin is
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Expression of the modelled genes, and what is known of every row."""
+
+    values: Expression
+    time: NDArray[np.float64]
+    group: pd.Series | None  # lineage of a cell, trajectory of a state
+    split: pd.Series | None
+
+    @property
+    def look_like_cells(self) -> bool:
+        """Cells each have a time of their own and come in hundreds; samples of a time course share few times."""
+        largest = len(self.time) if self.group is None else int(self.group.value_counts().iloc[0])
+        return largest > 50 and len(np.unique(self.time)) > len(self.time) / 2
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Trajectories in scaled units, (value - minimum) / range, and what cells tell besides."""
+
+    series: TimeSeries
+    minimum: NDArray[np.float64]  # (genes,)
+    range: NDArray[np.float64]
+    lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
+    cell_position: NDArray[np.float64] | None = None  # place of every cell on the time axis of the bins
+    halves: CellHalves | None = None
+    shuffled_halves: CellHalves | None = None
+
+
+def from_cells(
+    rows: Rows,
+    batch: pd.Series | None,
+    *,
+    n_bins: int,
+    regulators: NDArray[np.int64] | None,
+    seed: int,
+    controls: bool,
+) -> Observed:
+    """Return cells in pseudotime as trajectories of bins; with `controls` also halves with shuffled times."""
+    made = cells_to_series(
+        rows.values,
+        rows.values.genes,
+        rows.time,
+        lineage=rows.group,
+        batch=batch,
+        n_bins=n_bins,
+        n_bootstrap=N_BOOTSTRAP,
+        horizon=HORIZON,
+        split=rows.split,
+        rng=seed,
+    )
+    labels = [column.astype(str) for column in (rows.group, batch) if column is not None]
+    together = None if not labels else ["|".join(row) for row in zip(*labels, strict=True)]
+    return Observed(
+        made.series,
+        made.minimum,
+        made.range,
+        lineage=_lineages(made.bins["lineage"], made.series),
+        cell_position=HORIZON * rank_align(rows.time, together),
+        halves=_halves(rows, batch, n_bins, regulators, seed),
+        shuffled_halves=_halves(rows, batch, n_bins, regulators, seed, shuffled=True) if controls else None,
+    )
+
+
+def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int) -> Observed:
+    """Return bins made by `pp.trajectories`, which are scaled already and carry their units in `var`."""
+    series = series_from_states(rows.values, rows.values.genes, rows.time, rows.group, rows.split, rng=seed)
+    if {"minimum", "range"} <= set(adata.var.columns):
+        minimum, width = (adata.var[name].to_numpy(float)[columns] for name in ("minimum", "range"))
+        found = Observed(series, minimum, width)
+    else:
+        found = _scaled(series)
+    if "lineage" not in adata.obs:
+        return found
+    return replace(found, lineage=_lineages_of_bins(adata.obs["lineage"], rows.group, series))
+
+
+def from_states(rows: Rows, seed: int) -> Observed:
+    """Return rows that are one state each."""
+    return _scaled(series_from_states(rows.values, rows.values.genes, rows.time, rows.group, rows.split, rng=seed))
+
+
+def _lineages(labels: Any, series: TimeSeries) -> NDArray[np.intp]:
+    """Return the code of the lineage of every trajectory, from the label of every row."""
+    code = np.zeros(len(series.names), np.intp)
+    code[series.trajectory] = pd.factorize(np.asarray(labels).astype(str))[0]
+    return code
+
+
+def _lineages_of_bins(labels: pd.Series, trajectories: pd.Series, series: TimeSeries) -> NDArray[np.intp]:
+    """Return the same for bins in any order."""
+    of = dict(zip(trajectories.astype(str), labels.astype(str), strict=True))
+    return np.asarray(pd.factorize(np.array([of[name] for name in series.names]))[0], dtype=np.intp)
+
+
+def _halves(
+    rows: Rows,
+    batch: pd.Series | None,
+    n_bins: int,
+    regulators: NDArray[np.int64] | None,
+    seed: int,
+    *,
+    shuffled: bool = False,
+) -> CellHalves:
+    """Return bins of disjoint halves of the cells; cells of test trajectories take no part."""
+    return halve_cells(
+        rows.values,
+        rows.time,
+        lineage=rows.group,
+        batch=batch,
+        n_bins=n_bins,
+        shuffled=shuffled,
+        leave_out=None if rows.split is None else np.asarray(rows.split).astype(str) == "test",
+        sources=regulators,
+        rng=np.random.default_rng([seed, 4 + shuffled]),
+    )
+
+
+def _scaled(series: TimeSeries) -> Observed:
+    """Leave values that live near [0, 1] as they are; rescale others by the training states' range per gene.
+
+    The activation functions bend around 1/2, so that the unit of a gene matters.
+    """
+    n = series.states.shape[1]
+    if series.states.min() > -0.75 and series.states.max() < 1.75:
+        return Observed(series, np.zeros(n), np.ones(n))
+    train = series.states[series.rows_of("train")]
+    low, width = train.min(0), np.ptp(train, axis=0)
+    floor = 0.1 * float(np.median(width[width > 0])) if (width > 0).any() else 1.0  # flat genes are not blown up
+    width = np.maximum(width, floor)
+    logger.info("    values are outside [0, 1]: every gene is rescaled by its range in the training states")
+    return Observed(replace(series, states=(series.states - low) / width), low, width)

@@ -1,0 +1,65 @@
+"""Velocity is dense: it is written up to a bound, never left over from another fit, and can be added for some rows."""
+
+import logging
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+import scdash
+from scdash._data import as_expression
+from scdash.tl import _screen_store, _store
+from scdash.tl._velocity_layer import velocity_of
+
+from .conftest import HOW
+
+PLAIN = {"sparsity": "none", "max_epochs": 0, **HOW}
+
+
+def test_above_the_bound_there_is_none_and_the_log_says_so(course, fitted, monkeypatch, caplog):
+    adata = fitted.copy()
+    monkeypatch.setattr(_store, "MOST_VELOCITIES", adata.n_obs * adata.n_vars - 1)
+    with caplog.at_level(logging.INFO, logger="scdash"):
+        scdash.tl.fit_dynamics(adata, **PLAIN)
+    assert f"no velocity layer: {adata.n_obs} rows x {adata.n_vars} genes" in caplog.text
+    assert "added layers" not in caplog.text
+    assert "dynamics_velocity" not in adata.layers  # that of the fit before would pass for this one's
+    with pytest.raises(KeyError, match="rows x genes are too many"):
+        scdash.pl.velocity(adata, basis=_points(adata), show=False)
+    monkeypatch.setattr(_store, "MOST_VELOCITIES", adata.n_obs * adata.n_vars)
+    whole = scdash.tl.fit_dynamics(course, copy=True, **PLAIN)
+    # all else is the same, and the layer can be had for some rows in the way that "Large data" shows
+    np.testing.assert_array_equal(adata.varp["dynamics_grn"].toarray(), whole.varp["dynamics_grn"].toarray())
+    model = scdash.get.model(adata)
+    part = adata[3:40, model.genes].to_memory()
+    part.layers["dynamics_velocity"] = model(0.0, torch.as_tensor(part.X, dtype=model.minimum.dtype)).detach().numpy()
+    expected = whole[3:40, model.genes].layers["dynamics_velocity"]
+    np.testing.assert_allclose(part.layers["dynamics_velocity"], expected, rtol=1e-5, atol=1e-6)
+    scdash.pl.velocity(part, basis=_points(part), show=False)
+
+
+def _points(adata):
+    adata.obsm["X_two"] = np.asarray(adata.X[:, :2])
+    return "two"
+
+
+def test_a_screen_above_its_bound_has_none_either(monkeypatch):
+    screen = scdash.simulate.sergio(genes=10, n_edges=12, n_regimes=8, n_targets=1, cells_per_regime=15, rng=2)
+    screen.X = np.log1p(screen.X)
+    fit = {"fit": "transport", "training": {"steps": 5, "n_modules": 3, "check_every": 5}}
+    scdash.tl.fit_perturbode(screen, **fit)
+    assert "dynamics_velocity" in screen.layers
+    monkeypatch.setattr(_screen_store, "MOST_VELOCITIES", screen.n_obs * screen.n_vars - 1)
+    scdash.tl.fit_perturbode(screen, **fit)
+    assert "dynamics_velocity" not in screen.layers
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_it_is_the_model_on_every_row_and_nan_for_other_genes(fitted, form):
+    model = scdash.get.model(fitted)
+    rows = np.random.default_rng(0).uniform(size=(7, len(model.genes))).astype(np.float32)
+    columns = 2 * np.arange(len(model.genes))
+    found = velocity_of(as_expression(form(rows)), model, columns, 2 * len(model.genes))
+    np.testing.assert_array_equal(found[:, columns], model(0.0, torch.as_tensor(rows)).detach().numpy())
+    assert np.isnan(found[:, columns + 1]).all()
