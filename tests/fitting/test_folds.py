@@ -58,5 +58,10 @@ def test_stacked_examples_are_those_of_each_fold():
 
 
 def test_too_few_folds():
-    with pytest.raises(ValueError, match="n_folds must be at least 2"):
-        make_folds(series(4), 1, 0)
+    with pytest.raises(ValueError, match="n_folds must be at least 1"):
+        make_folds(series(4), 0, 0)
+
+
+def test_one_fold_is_the_split_itself():
+    data = series(4)
+    assert make_folds(data, 1, 0) == [data]

@@ -128,6 +128,19 @@ def test_lambdas_frames_the_chosen_pair_and_writes_the_means(grid_table) -> None
     assert len(ax.texts) == 6 and any("1.5" in text.get_text() and "± 0.1" in text.get_text() for text in ax.texts)
 
 
+def test_settings_that_stopped_early_are_faint_and_say_when(grid_table) -> None:
+    table = grid_table.assign(finished=[True, False, True, True, False, False], epochs=[200, 47, 200, 200, 14, 14])
+    ax = pl.lambdas(table)
+    alpha = ax.images[0].get_alpha()  # rows: lambda2 from high to low
+    np.testing.assert_array_equal(alpha == 1, [[False, True, False], [True, True, False]])
+    early = sorted(text.get_text() for text in ax.texts if "epoch" in text.get_text())
+    assert early == ["4\nepoch 47", "5\nepoch 14", "6\nepoch 14"] and "stopped early" in ax.get_title(loc="left")
+    line = pd.DataFrame({"l1": [0.0, 0.5, 0.95], "mean": [4e-3, 2e-3, 3e-3], "se": np.nan, "epochs": [98, 140, 140]})
+    ax = pl.lambdas(line.assign(l2=line["l1"], finished=[False, True, True], chosen=[False, True, False]))
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [0.5, 0.95])  # the curve is of finished trainings alone
+    assert [text.get_text() for text in ax.texts] == ["98"]
+
+
 # benchmark
 
 

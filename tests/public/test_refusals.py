@@ -85,6 +85,7 @@ WRONG = [
     ("tl.fit_dynamics", cases.course, COURSE | {"prior": cases.prior, "tau": 2}, ValueError, r"tau must lie in \[0, 1\]"),
     ("tl.cross_validate", cases.course, COURSE | {"prior": cases.prior, "grid": []}, ValueError, "grid holds no setting"),
     ("tl.cross_validate", cases.course, COURSE | {"prior": None}, ValueError, "nothing to choose without a prior"),
+    ("tl.cross_validate", cases.course, COURSE | {"prior": cases.prior, "budget": 1}, ValueError, "at least 2, found 1"),
     ("tl.stability", cases.course, COURSE | {"n_repeats": 1}, ValueError, "n_repeats must be at least 2"),
     ("tl.stability", cases.course, COURSE | {"prior_weigth": 3}, TypeError, "prior_weigth belong to paired modalities"),
     ("tl.predict", cases.fitted, {"times": [1, 0]}, ValueError, r"increasing numbers, found \[1, 0\]"),

@@ -195,6 +195,7 @@ def test_cross_validation_chooses_the_lowest_mean(course):
     np.testing.assert_allclose(table["mean"], folds.mean(1))
     np.testing.assert_allclose(table["se"], folds.std(1, ddof=1) / np.sqrt(3))
     assert table["mean"].idxmin() == table.index[table["chosen"]][0]
+    assert table["finished"].all() and (table["epochs"] == 6).all()
     with pytest.raises(ValueError, match="nothing to choose without a prior"):
         scdash.tl.cross_validate(course, prior=None, start="random", **HOW)
 

@@ -15,11 +15,14 @@ TRAIN, VALIDATION, TEST = range(len(SPLITS))
 def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
     """Return the series once per fold, the fold's share of the non-test states labelled validation, the rest train.
 
-    Whole trajectories, where there are at least `n_folds`; else equal stretches of every trajectory's length.
-    Re-drawn trajectories ("name#k") take no part where their original is held out. Test states stay out of it.
+    One fold is the series as it is split already. Several are whole trajectories, where there are at least `n_folds`;
+    else equal stretches of every trajectory's length. Re-drawn trajectories ("name#k") take no part where their original is
+    held out. Test states stay out of it.
     """
-    if n_folds < 2:
-        raise ValueError(f"n_folds must be at least 2, found {n_folds}.")
+    if n_folds < 1:
+        raise ValueError(f"n_folds must be at least 1, found {n_folds}.")
+    if n_folds == 1:
+        return [series]
     usable = series.split != TEST
     of_row = series.parent[series.trajectory]
     originals = np.unique(of_row[usable])

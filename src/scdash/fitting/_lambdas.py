@@ -1,7 +1,7 @@
 """Choosing DASH's lambdas by K folds, the whole grid trained as one stack (DASH B.4)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,20 @@ import torch
 from scdash._data import TimeSeries
 from scdash._logging import logger
 from scdash._parallel import spread_all
+from scdash.fields import Params, VectorField
 from scdash.fitting._folds import make_folds, stack_examples
 from scdash.fitting._match import like, transition_settings
-from scdash.fitting._options import FitOptions, recipe
+from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._predictors import stretch
 from scdash.fitting._problem import FitProblem
+from scdash.fitting._search import Searched, TrainModels, plan_rungs, train_settings
 from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
-from scdash.fitting._train import training_rows, validation_rows
+from scdash.fitting._train import Trained, training_rows, validation_rows
 from scdash.matching import TransitionFit, TransitionSettings, fit_transitions
+from scdash.sparsity import Sparsity
+from scdash.training import TrainState
 
 # The paper's scale needs small numbers, because its two summands differ by orders of magnitude.
 GRIDS = {"matched": (0.0, 0.25, 0.5, 0.75, 0.95), "paper": (0.0, 0.01, 0.05, 0.25, 0.95)}
@@ -34,11 +38,17 @@ def default_grid(options: FitOptions) -> list[tuple[float, float]]:
 
 
 def cross_validate_lambdas(
-    problem: FitProblem, options: FitOptions, *, grid: Sequence[tuple[float, float]] | None = None, n_folds: int = 5
+    problem: FitProblem,
+    options: FitOptions,
+    *,
+    grid: Sequence[tuple[float, float]] | None = None,
+    n_folds: int = 5,
+    budget: float | None = None,
 ) -> pd.DataFrame:
-    """Return one row per setting: `l1`, `l2`, `mean` and `se` of the validation error over folds, `sparsity`, `chosen`.
+    """Return one row per setting: `l1`, `l2`, `mean`, `se`, `epochs`, `finished`, `chosen`, and the error of every fold.
 
-    Every fold starts and trains without its held-out part; each setting starts from the same weights.
+    Every fold starts and trains without its held-out part. All settings start from the same weights and see the same
+    batches, so that they differ by what they prune alone. `budget` is explained at `scdash.tl.cross_validate`.
     """
     if problem.prior is None:
         raise ValueError("lambdas weigh the prior against the weights: there is nothing to choose without a prior.")
@@ -52,36 +62,71 @@ def cross_validate_lambdas(
         raise ValueError("grid holds no setting; give pairs (l1, l2).")
     folds = make_folds(problem.series, n_folds, options.seed)
     plan = recipe(options)
-    one = replace(options, n_models=1, checkpoint=None)
+    alike = _first_pruning(build_sparsity(options, plan), plan.config.max_epochs)
+    rungs = () if budget is None else plan_rungs(len(settings), plan.config.max_epochs, alike, budget)
+    start = _start(problem, replace(options, n_models=len(folds), checkpoint=None), folds)
+    train = _trainer(problem, replace(options, n_models=1, checkpoint=None), plan, settings, start)
+    table = _table(settings, train_settings(train, settings, len(folds), alike=alike, rungs=rungs), start.slope)
+    best = table.loc[table["chosen"]].iloc[0]
+    spread = f" +- {best.se:.1g} over {n_folds} folds" if n_folds > 1 else ""
+    logger.info("    lambdas (%g, %g): error %.4g%s", best.l1, best.l2, best["mean"], spread)
+    return table
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where the models of all folds start; states are in the units of the field, `slope` times those of the series."""
+
+    folds: list[TimeSeries]
+    field: VectorField
+    params: Params
+    masks: Params
+    slope: float
+
+
+def _start(problem: FitProblem, options: FitOptions, folds: Sequence[TimeSeries]) -> _Start:
+    """Return the start of every fold, without its held-out part where it is matched."""
+    one = replace(options, n_models=1)
     matched = _match_folds(problem, one, folds) if options.start == "matching" else []
     slope = matched[0].slope if matched else 1.0
-    folds = [replace(fold, states=stretch(fold.states, slope)) for fold in folds]
+    stretched = [replace(fold, states=stretch(fold.states, slope)) for fold in folds]
     matched = [fit.in_units_of_slope_one() for fit in matched]
     field = make_field(problem, options, matched)
-    stacked = replace(one, n_models=len(folds))
-    params, masks = matched_start(field, stacked, matched) if matched else (random_start(field, stacked), {})
-    lambdas = torch.tensor(settings, dtype=torch.float64).repeat_interleave(len(folds), dim=0)
-    sparsity = build_sparsity(replace(one, lambdas=tuple(lambdas.T.unbind())), plan)  # type: ignore[arg-type]
-    trained = train_stack(
-        problem,
-        one,
-        plan,
-        field,
-        {name: value.repeat(len(settings), *[1] * (value.ndim - 1)) for name, value in params.items()},
-        {name: value.repeat(len(settings), *[1] * (value.ndim - 1)) for name, value in masks.items()},
-        sparsity,
-        build_prior(problem, options, [problem.prior]),
-        returnable_from(sparsity, options, plan),
-        description=f"cross-validating {len(settings)} settings",
-        train_examples=stack_examples(folds, lambda s: training_rows(s, plan.config.window), len(settings)),
-        held_examples=stack_examples(folds, lambda s: validation_rows(s, plan.config.window), len(settings)),
-    )
-    table = _table(settings, np.array(trained.validation_loss).reshape(len(settings), len(folds)) / slope**2)
-    best = table.loc[table["chosen"]].iloc[0]
-    logger.info(
-        "    lambdas (%g, %g): error %.4g +- %.1g over %d folds", best.l1, best.l2, best["mean"], best.se, n_folds
-    )
-    return table
+    params, masks = matched_start(field, options, matched) if matched else (random_start(field, options), {})
+    return _Start(stretched, field, params, masks, slope)
+
+
+def _trainer(
+    problem: FitProblem, options: FitOptions, plan: Recipe, settings: Sequence[tuple[float, float]], start: _Start
+) -> TrainModels:
+    """Return how some models of the stack are trained, where model s * folds + k is setting s in fold k."""
+    folds = len(start.folds)
+    lambdas = torch.tensor(settings, dtype=torch.float64).repeat_interleave(folds, dim=0)
+    sparsity = build_sparsity(replace(options, lambdas=tuple(lambdas.T.unbind())), plan)  # type: ignore[arg-type]
+    prior, kept_from = build_prior(problem, options, [problem.prior]), returnable_from(sparsity, options, plan)
+    seen = stack_examples(start.folds, lambda s: training_rows(s, plan.config.window), len(settings))
+    held = stack_examples(start.folds, lambda s: validation_rows(s, plan.config.window), len(settings))
+
+    def train(models: Sequence[int], state: TrainState | None, until: int | None) -> Trained:
+        return train_stack(
+            problem,
+            options,
+            plan,
+            start.field,
+            start.params if state is None else state.params,
+            start.masks if state is None else state.masks,
+            sparsity.of_models(models, len(lambdas)),
+            prior,
+            kept_from,
+            streams=[model % folds for model in models],  # by fold: settings see the same batches
+            state=state,
+            until=until,
+            description=f"cross-validating {len(models) // folds} setting(s)",
+            train_examples=seen.of_models(models),
+            held_examples=held.of_models(models),
+        )
+
+    return train
 
 
 def _match_folds(problem: FitProblem, options: FitOptions, folds: Sequence[TimeSeries]) -> list[TransitionFit]:
@@ -102,11 +147,24 @@ def choose_lambdas(problem: FitProblem, options: FitOptions) -> FitOptions:
     return replace(options, lambdas=(float(best["l1"]), float(best["l2"])))
 
 
-def _table(settings: Sequence[tuple[float, float]], losses: np.ndarray) -> pd.DataFrame:
+def _first_pruning(sparsity: Sparsity, max_epochs: int) -> int:
+    """Return the first epoch that begins with a pruning: lambdas do nothing before."""
+    first = next((epoch for epoch in range(max_epochs) if sparsity.amount(epoch) > 0), None)
+    if first is None:
+        raise ValueError(
+            f"max_epochs={max_epochs} ends before the schedule prunes: lambdas weigh the prior in pruning alone, so that all "
+            "settings are the same. Train longer, or pass a `schedule` that prunes earlier."
+        )
+    return first
+
+
+def _table(settings: Sequence[tuple[float, float]], found: Searched, slope: float) -> pd.DataFrame:
+    losses, folds = found.losses / slope**2, found.losses.shape[1]
     table = pd.DataFrame(settings, columns=["l1", "l2"])
     table["mean"] = losses.mean(1)
-    table["se"] = losses.std(1, ddof=1) / np.sqrt(losses.shape[1])
-    table["chosen"] = table.index == int(table["mean"].idxmin())
-    for k in range(losses.shape[1]):
+    table["se"] = losses.std(1, ddof=1) / np.sqrt(folds) if folds > 1 else np.nan
+    table["epochs"], table["finished"] = found.epochs, found.finished
+    table["chosen"] = table.index == int(table["mean"].where(found.finished).idxmin())
+    for k in range(folds):
         table[f"fold{k}"] = losses[:, k]
     return table

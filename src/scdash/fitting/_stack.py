@@ -1,6 +1,6 @@
 """Large stacks of models in parts that fit in memory, spread over whatever joblib is set up with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._problem import FitProblem
 from scdash.fitting._train import Trained, train_models
 from scdash.sparsity import Prior, Sparsity
-from scdash.training import Examples
+from scdash.training import Examples, TrainState
 
 TOGETHER = 8  # models beyond which a stack is no faster per model (SIM350: 175 ms an epoch for 1, 126 for 4, 121 for 8)
 COPIES = 7  # of the weights: themselves, two moments, the best, gradient, effective ones, and scores while pruning
@@ -48,6 +48,8 @@ def train_stack(
     processes = workers()
     logger.info("    %d models in %d parts on %d process(es)", models, len(parts), processes)
     description = options_of_training.pop("description", "training")
+    streams: Sequence[int] = options_of_training.pop("streams", range(models))
+    state: TrainState | None = options_of_training.pop("state", None)
     pieces = []
     for number, part in enumerate(parts):
         rest = {k: v.of_models(part) if isinstance(v, Examples) else v for k, v in options_of_training.items()}
@@ -57,10 +59,18 @@ def train_stack(
             checkpoint=None if path is None else path.with_name(f"{path.stem}.{number}{path.suffix}"),
             progress=False if processes > 1 else options.progress,
         )
-        own = (_cut(params, part), _cut(masks, part), sparsity.of_models(part, models))
+        numbers = range(models)[part]
+        rest["description"] = f"{description}, part {number + 1}"
+        rest["streams"] = streams[part]
+        if state is None:
+            own = (_cut(params, part), _cut(masks, part))
+        else:
+            rest["state"] = at = state.of_models(numbers)
+            own = (at.params, at.masks)
         known = None if prior is None else prior.of_models(part)
-        rest |= {"description": f"{description}, part {number + 1}", "first_model": part.start}
-        pieces.append((problem, mine, plan, field, *own, known, returnable_from, rest))
+        pieces.append(
+            (problem, mine, plan, field, *own, sparsity.of_models(part, models), known, returnable_from, rest)
+        )
     progress = options.progress if processes > 1 else False
     return _merged(spread_all(_train_part, pieces, description, progress=progress))
 
@@ -110,6 +120,7 @@ def _merged(parts: list[Trained]) -> Trained:
         histories.append(part.history.assign(model=part.history["model"] + first))
         first += len(next(iter(part.params.values())))
     history = pd.concat(histories, ignore_index=True)
+    states = [part.state for part in parts if part.state is not None]
     return Trained(
         params={name: torch.cat([part.params[name] for part in parts]) for name in parts[0].params},
         masks={name: torch.cat([part.masks[name] for part in parts]) for name in parts[0].masks},
@@ -117,4 +128,5 @@ def _merged(parts: list[Trained]) -> Trained:
         epochs=max(part.epochs for part in parts),
         best_epoch=tuple(epoch for part in parts for epoch in part.best_epoch),
         validation_loss=tuple(loss for part in parts for loss in part.validation_loss),
+        state=TrainState.together(states) if states else None,
     )

@@ -1,6 +1,6 @@
 """Training the stack of models of one fit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from scdash.fitting._options import FitOptions, Recipe, resolve_device
 from scdash.fitting._predictors import Predictor
 from scdash.fitting._problem import FitProblem
 from scdash.sparsity import Prior, Sparsity
-from scdash.training import Examples, Problem, examples_from, fingerprint, start_state, train
+from scdash.training import Examples, Problem, TrainState, examples_from, fingerprint, start_state, train
 
 HISTORY = ("epoch", "model", "train_loss", "validation_loss", "sparsity", "learning_rate", "pruned")
 
@@ -32,6 +32,7 @@ class Trained:
     best_epoch: tuple[int, ...] = ()
     validation_loss: tuple[float, ...] = ()
     interrupted: bool = False
+    state: TrainState | None = None  # to go on from, where training was paused
 
 
 def training_rows(series: TimeSeries, window: int) -> NDArray[np.int64]:
@@ -80,11 +81,14 @@ def train_models(
     description: str = "training",
     train_examples: Examples | None = None,
     held_examples: Examples | None = None,
-    first_model: int = 0,
+    streams: Sequence[int] | None = None,
+    state: TrainState | None = None,
+    until: int | None = None,
 ) -> Trained:
     """Train a stack from `params` under `masks`, and return its best models on the CPU.
 
-    `first_model` is the number of its first model in a larger stack of which it is a part (see `train_stack`).
+    `streams` numbers the random streams of its models, by default 0, 1, ... With `until` training pauses before that
+    epoch and the state is returned too, to be given back as `state`, from which training then goes on.
     """
     device, config, series = resolve_device(options.device), plan.config, problem.series
     if train_examples is None:
@@ -100,10 +104,12 @@ def train_models(
         prior=prior,
         adjacency=adjacency(problem.prior, device) if config.tau < 1 and problem.prior is not None else None,
         seed=options.seed,
-        first_model=first_model,
+        streams=None if streams is None else tuple(int(number) for number in streams),
         returnable_from=returnable_from,
     )
-    state = start_state(run, {name: value.to(device) for name, value in params.items()}, masks)
+    if state is None:
+        state = start_state(run, {name: value.to(device) for name, value in params.items()}, masks)
+    state = state.to(device)
     if config.max_epochs == 0:
         cpu = {name: value.cpu() for name, value in state.params.items()}
         return Trained(cpu, {k: v.cpu() for k, v in state.masks.items()}, pd.DataFrame(columns=list(HISTORY)))
@@ -114,13 +120,15 @@ def train_models(
         fingerprint=fingerprint(run, state) if options.checkpoint is not None else "",
         progress=options.progress,
         description=description,
+        until=until,
     )
     return Trained(
         params={name: value.cpu() for name, value in result.params.items()},
         masks={name: value.cpu() for name, value in result.masks.items()},
-        history=result.history,
+        history=result.history if len(result.history) else pd.DataFrame(columns=list(HISTORY)),
         epochs=result.epochs,
         best_epoch=tuple(result.best_epoch),
         validation_loss=tuple(result.validation_loss),
         interrupted=result.interrupted,
+        state=None if until is None else state.to(torch.device("cpu")),
     )

@@ -10,8 +10,9 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from scdash._errors import NotFittedError
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
-from scdash.pl._style import FAINT, INK, PALETTE, Drawn, finish, house, panels
+from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
 
+FAINTER = 0.35
 _LOSSES = {"train_loss": ("training", PALETTE[0]), "validation_loss": ("validation", PALETTE[1])}
 _SHARES = {
     "weight_sparsity": ("weights", PALETTE[2]),
@@ -117,13 +118,14 @@ def lambdas(
 ) -> Drawn:
     """Draw the cross-validated loss over a grid of lambda1 and lambda2; the chosen pair is framed.
 
-    A gene-wise network has one layer, hence one lambda: means with their standard errors are drawn along it.
+    A gene-wise network has one layer, hence one lambda: means with their standard errors are drawn along it. Settings that
+    a budget stopped early are faint, with the epoch at which they had that error: it is not one of a finished training.
 
     Parameters
     ----------
     table
-        Table of ``scdash.tl.cross_validate``: columns ``l1``, ``l2``, ``mean`` and, where present, ``se`` and
-        ``chosen``.
+        Table of ``scdash.tl.cross_validate``: columns ``l1``, ``l2``, ``mean`` and, where present, ``se``, ``chosen``,
+        ``finished`` and ``epochs``.
     cmap, vmin, vmax
         Colours of the mean loss (bright is low); of one lambda, limits of the loss.
     ax, show, return_fig
@@ -141,18 +143,24 @@ def lambdas(
     power = _power(values)  # 1.9 in units of 1e-3 is easier to read than 0.0019
     values, spread = values / 10.0**power, None if spread is None else spread / 10.0**power
     low, high = (None if limit is None else limit / 10.0**power for limit in (vmin, vmax))
+    stopped = np.full(values.shape, np.nan)  # epoch, of settings that stopped early
+    for row in table[_stopped(table)].itertuples():
+        stopped[mean.index.get_loc(row.l2), mean.columns.get_loc(row.l1)] = row.epochs
     span = np.nanmax(values) / np.nanmin(values) if np.nanmin(values) > 0 else 1.0
     norm: Normalize = LogNorm(low, high) if span > 10 else Normalize(low, high)
     with house():
         size = (1.9 + 0.72 * mean.shape[1], 1.3 + 0.5 * mean.shape[0])
         figure, (panel,) = panels(1, ax, size=size)
-        image = panel.imshow(np.ma.masked_invalid(values), cmap=cmap, aspect="auto", norm=norm)
+        alpha = np.where(np.isnan(stopped), 1.0, FAINTER)
+        image = panel.imshow(np.ma.masked_invalid(values), cmap=cmap, aspect="auto", norm=norm, alpha=alpha)
         panel.set_facecolor(FAINT)
         panel.set_xticks(range(mean.shape[1]), [f"{value:g}" for value in mean.columns])
         panel.set_yticks(range(mean.shape[0]), [f"{value:g}" for value in mean.index])
         panel.set(xlabel=r"$\lambda_1$ (first layer)", ylabel=r"$\lambda_2$ (second layer)")
         panel.tick_params(length=0)
-        _write_cells(panel, image, values, None if spread is None else spread.to_numpy())
+        _write_cells(panel, image, values, None if spread is None else spread.to_numpy(), stopped)
+        if not np.isnan(stopped).all():
+            panel.set_title("faint: stopped early, error at that epoch", loc="left", fontsize=8, color=MUTED)
         if "chosen" in table:
             for row in table[table["chosen"].astype(bool)].itertuples():
                 at = (mean.columns.get_loc(row.l1) - 0.5, mean.index.get_loc(row.l2) - 0.5)
@@ -167,9 +175,17 @@ def _draw_line(ax: Axes, table: pd.DataFrame, vmin: float | None, vmax: float | 
     power = _power(table["mean"].to_numpy())
     lam, mean = (table[name].to_numpy(dtype=float) for name in ("l1", "mean"))
     mean = mean / 10.0**power
-    error = table["se"].to_numpy() / 10.0**power if "se" in table else None
+    error = table["se"].to_numpy() / 10.0**power if "se" in table else np.full(len(table), np.nan)
+    stopped = _stopped(table)
     look: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "markersize": 4, "capsize": 2, "elinewidth": 1}
-    ax.errorbar(lam, mean, yerr=error, **look)
+    ax.errorbar(lam[~stopped], mean[~stopped], yerr=error[~stopped], **look)
+    if stopped.any():
+        faint: dict[str, Any] = look | {"alpha": FAINTER, "linestyle": "none", "markerfacecolor": "white"}
+        ax.errorbar(lam[stopped], mean[stopped], yerr=error[stopped], label="stopped early, at epoch", **faint)
+        for x, y, epoch in zip(lam[stopped], mean[stopped], table["epochs"][stopped], strict=True):
+            place: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+            ax.annotate(f"{epoch:g}", (x, y), fontsize=7, color=MUTED, **place)
+        ax.legend()
     if "chosen" in table and table["chosen"].astype(bool).any():
         at = table["chosen"].astype(bool).to_numpy()
         style: dict[str, Any] = {"s": 90, "facecolors": "none", "edgecolors": PALETTE[5], "linewidths": 2, "zorder": 3}
@@ -178,6 +194,14 @@ def _draw_line(ax: Axes, table: pd.DataFrame, vmin: float | None, vmax: float | 
     low, high = (None if limit is None else limit / 10.0**power for limit in (vmin, vmax))
     ax.set(xlabel=r"$\lambda$ (0: weights alone, 1: prior alone)", ylim=(low, high))
     ax.set_ylabel("validation loss" + (rf" ($10^{{{power}}}$)" if power else ""))
+
+
+def _stopped(table: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Return which settings did not train to the end; none where the table does not say."""
+    if "finished" not in table or "epochs" not in table:
+        return np.zeros(len(table), bool)
+    stopped: np.ndarray[Any, Any] = ~table["finished"].to_numpy(dtype=bool)
+    return stopped
 
 
 def _power(values: np.ndarray[Any, Any]) -> int:
@@ -193,13 +217,16 @@ def _frame(corner: tuple[float, float]) -> Any:
     return Rectangle(corner, 1, 1, fill=False, ec=PALETTE[5], lw=2.5, zorder=3, gid="chosen")
 
 
-def _write_cells(ax: Axes, image: Any, values: Any, spread: Any) -> None:
+def _write_cells(ax: Axes, image: Any, values: Any, spread: Any, stopped: Any) -> None:
     for (row, column), value in np.ndenumerate(values):
         if not np.isfinite(value):
             continue
         red, green, blue, _ = image.cmap(image.norm(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        text = f"{value:.3g}" if spread is None or not np.isfinite(spread[row, column]) else (
-            f"{value:.3g}\n± {spread[row, column]:.1g}"
-        )  # fmt: skip
+        early = np.isfinite(stopped[row, column])
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 and not early
+        text = f"{value:.3g}"
+        if early:
+            text += f"\nepoch {stopped[row, column]:g}"
+        elif spread is not None and np.isfinite(spread[row, column]):
+            text += f"\n± {spread[row, column]:.1g}"
         ax.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else INK)

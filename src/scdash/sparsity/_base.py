@@ -1,7 +1,7 @@
 """What a sparsity method is to the training loop: a record of parts, each of which does nothing by default."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
@@ -173,7 +173,7 @@ class Sparsity:
         """Return the method with other options, e.g. a stronger `lambdas` for the next step of a path."""
         return SPARSITIES[self.name](**{**self.options, **changes})
 
-    def of_models(self, part: slice, models: int) -> "Sparsity":
+    def of_models(self, part: slice | Sequence[int], models: int) -> "Sparsity":
         """Return the method for some models of a stack of `models`: their own strengths where each has one."""
         changes = {name: _part(value, part, models) for name, value in self.options.items()}
         same = all(changes[name] is value for name, value in self.options.items())
@@ -235,7 +235,7 @@ def per_model(lam: Lambda, like: Tensor, dims: int = 1) -> Tensor:
     return tensor.reshape(tensor.shape + (1,) * (dims - 1)) if tensor.ndim else tensor
 
 
-def _part(value: Any, part: slice, models: int) -> Any:
+def _part(value: Any, part: slice | Sequence[int], models: int) -> Any:
     """Return a value with its tensors (models,) cut, or itself if it has none."""
     if isinstance(value, Tensor) and value.ndim == 1 and len(value) == models:
         return value[part].clone()

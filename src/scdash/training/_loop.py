@@ -22,7 +22,7 @@ from scdash.training._checkpoint import read_checkpoint, write_checkpoint
 from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples, epoch_batches
 from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
-from scdash.training._state import TrainState
+from scdash.training._state import TrainState, stacked
 from scdash.training._workspace import Workspace
 
 REMEDIES = "`n_models`, `n_bins`, or the number of genes (mask_var); training={'adjoint': True} needs least."
@@ -40,7 +40,7 @@ class Problem:
     prior: Prior | None = None
     adjacency: Tensor | None = None  # signed prior (target, regulator) for the prior loss, only if tau < 1
     seed: int = 0
-    first_model: int = 0  # number of this stack's first model in the whole of which it is a part
+    streams: tuple[int, ...] | None = None  # number of every model's random stream; None: 0, 1, ...
     returnable_from: int = 0  # first epoch whose model may be returned: never one from before the sparsity was reached
 
 
@@ -65,7 +65,7 @@ def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str,
     models = len(next(iter(params.values())))
     device = next(iter(params.values())).device
     streams = [_stream(problem, model) for model in range(models)]
-    extra = _stacked([problem.sparsity.extra_parameters(problem.field, 1, stream) for stream in streams])
+    extra = stacked([problem.sparsity.extra_parameters(problem.field, 1, stream) for stream in streams])
     drawn = {k: v.to(device) for k, v in extra.items() if k not in params}  # gates that are given stay as they are
     every = params | drawn
     params = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in every.items()}
@@ -75,20 +75,16 @@ def start_state(problem: Problem, params: dict[str, Tensor], masks: Mapping[str,
         problem.sparsity.start(problem.field, {k: v[model : model + 1] for k, v in params.items()}, stream)
         for model, stream in enumerate(streams)
     ]
-    memory = {k: v.to(device) for k, v in _stacked(memories).items()}
+    memory = {k: v.to(device) for k, v in stacked(memories).items()}
     _apply(params, full)
     return TrainState.start(params, full, memory, problem.config.learning_rate)
 
 
 def _stream(problem: Problem, model: int) -> torch.Generator:
     """Return a model's own random stream, so that parts of a stack start as the whole does."""
-    number = problem.first_model + model
+    number = model if problem.streams is None else problem.streams[model]
     seed = problem.seed if number == 0 else int(np.random.SeedSequence([problem.seed, number]).generate_state(1)[0])
     return torch.Generator().manual_seed(seed)
-
-
-def _stacked(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def train(
@@ -99,8 +95,11 @@ def train(
     fingerprint: str = "",
     progress: bool | None = None,
     description: str = "fit_dynamics",
+    until: int | None = None,
 ) -> TrainResult:
-    """Train until `max_epochs` or until every model has stopped improving.
+    """Train until `max_epochs` or until every model has stopped improving, or pause before epoch `until`.
+
+    `state` is changed in place; a run that was paused goes on from it as if it had not been.
 
     A run found at `checkpoint` with the same `fingerprint` is continued, bit for bit on a CPU. Interrupting from the
     keyboard ends the run early with the best models so far. A checkpoint that can not be written any more is a warning,
@@ -112,16 +111,16 @@ def train(
     if checkpoint is not None and (found := read_checkpoint(checkpoint, fingerprint, device)) is not None:
         logger.info("    continuing at epoch %d from %s", found.epoch, checkpoint)
         state = found
-    interrupted = False
+    interrupted, last = False, problem.config.max_epochs if until is None else min(until, problem.config.max_epochs)
     writing = checkpoint is not None
     try:
         with (
             memory_hint(f"Lower training={{'batch_size': ...}} (now {problem.config.batch_size}), {REMEDIES}"),
             flushed_denormals(),
-            progress_bar(problem.config.max_epochs, description, progress=progress) as bar,
+            progress_bar(last, description, progress=progress) as bar,
         ):
             bar.update(state.epoch)
-            while state.epoch < problem.config.max_epochs and bool(_active(problem, state).any()):
+            while state.epoch < last and bool(_active(problem, state).any()):
                 run_epoch(problem, state)
                 bar.update()
                 bar.set_postfix_str(_postfix(state), refresh=False)
@@ -148,7 +147,7 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     losses = []
     work = Workspace.of(problem.field, problem.sparsity, state, active)
     batches = epoch_batches(
-        problem.train, len(state.rate), config.batch_size, problem.seed, epoch, first_model=problem.first_model
+        problem.train, len(state.rate), config.batch_size, problem.seed, epoch, streams=problem.streams
     )
     pace, mine = _Pace.of(problem, state, work, active), work.models.cpu()
     with one_thread() if work.small else nullcontext():

@@ -1,7 +1,8 @@
 """The state of training as a value: it can be written, read, resumed and stacked."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Arrays = dict[str, NDArray[Any]]
+GROUPS = ("params", "masks", "memory", "best_params", "best_masks")
 PER_MODEL = ("rate", "plateau_best", "plateau_bad", "lowest", "lowest_error", "lowest_epoch", "best_loss", "best_epoch")
 
 
@@ -63,10 +65,49 @@ class TrainState:
             best_masks={k: m.clone() for k, m in masks.items()},
         )
 
+    def of_models(self, models: Sequence[int]) -> "TrainState":
+        """Return some models of the stack in the order given; one that is named twice is there twice.
+
+        Training goes on from it as from the whole stack: a model's next epoch depends on no other model.
+        """
+        places: dict[int, list[int]] = {}
+        for place, model in enumerate(models):
+            places.setdefault(int(model), []).append(place)
+        history = [row | {"model": place} for row in self.history for place in places.get(int(row["model"]), ())]
+        index = torch.as_tensor(list(models), dtype=torch.long, device=self.rate.device)
+        return self._with(lambda tensor: tensor[index], history)
+
+    def to(self, device: torch.device) -> "TrainState":
+        """Return the state on a device."""
+        return self._with(lambda tensor: tensor.to(device), self.history)
+
+    def _with(self, change: Callable[[Tensor], Tensor], history: list[dict[str, float]]) -> "TrainState":
+        groups: dict[str, Any] = {g: {k: change(v) for k, v in getattr(self, g).items()} for g in GROUPS}
+        groups |= {name: change(getattr(self, name)) for name in PER_MODEL}
+        moments = {k: (change(first), change(second)) for k, (first, second) in self.moments.items()}
+        return replace(self, **groups, moments=moments, history=history, compact=None)
+
+    @classmethod
+    def together(cls, states: "Sequence[TrainState]") -> "TrainState":
+        """Return one stack of the models of several that were trained to the same epoch.
+
+        One whose models have all stopped may lag behind: its models take no further part.
+        """
+        first, history = 0, []
+        for state in states:
+            history += [row | {"model": row["model"] + first} for row in state.history]
+            first += len(state.rate)
+        groups: dict[str, Any] = {group: stacked([getattr(state, group) for state in states]) for group in GROUPS}
+        groups |= stacked([{name: getattr(state, name) for name in PER_MODEL} for state in states])
+        firsts, seconds = (stacked([{k: m[i] for k, m in s.moments.items()} for s in states]) for i in range(2))
+        groups["moments"] = {k: (firsts[k], seconds[k]) for k in firsts}
+        counters = {name: max(getattr(state, name) for state in states) for name in ("epoch", "step", "pruned_at")}
+        return cls(**groups, history=sorted(history, key=lambda row: (row["epoch"], row["model"])), **counters)
+
     def to_arrays(self) -> Arrays:
         """Return the state as flat arrays (npz-ready, no pickle)."""
         arrays: Arrays = {}
-        for group in ("params", "masks", "memory", "best_params", "best_masks"):
+        for group in GROUPS:
             arrays |= {f"{group}|{k}": v.cpu().numpy() for k, v in getattr(self, group).items()}
         for k, (first, second) in self.moments.items():
             arrays |= {f"first|{k}": first.cpu().numpy(), f"second|{k}": second.cpu().numpy()}
@@ -100,3 +141,8 @@ class TrainState:
             pruned_at=pruned_at,
             history=json.loads(str(arrays["history"])),
         )
+
+
+def stacked(parts: "Sequence[dict[str, Tensor]]") -> dict[str, Tensor]:
+    """Return the tensors of several stacks as those of one."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
