@@ -27,9 +27,12 @@ VALUES = (0.0, 0.25, 0.5, 0.75, 0.95)  # the default grid
 PATIENCE = 40 / 300  # of the epochs
 
 
-def search(seed: int, epochs: int, patience: float = PATIENCE, **options: Any) -> pd.DataFrame:
-    """Return the table of `cross_validate` with its CPU seconds; the paper's schedule in proportion to 300 epochs."""
-    adata = scdash.datasets.sim350(0.05, 0.05, rng=seed)
+def search(seed: int, epochs: int, patience: float = PATIENCE, adata: Any = None, **options: Any) -> pd.DataFrame:
+    """Return the table of `cross_validate` with its CPU seconds; the paper's schedule in proportion to 300 epochs.
+
+    SIM350, or other simulated trajectories `adata`.
+    """
+    adata = scdash.datasets.sim350(0.05, 0.05, rng=seed) if adata is None else adata
     began = time.process_time()
     table = scdash.tl.cross_validate(
         adata,
