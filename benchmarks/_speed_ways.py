@@ -43,7 +43,7 @@ def make(n: int, units: int, pairs: int, density: float = 1.0) -> tuple[Phoenix,
     return field, params, masks, Examples(start, times, end[None])
 
 
-def ours(n: int, units: int, pairs: int, density: float = 1.0, *, sparse: bool = True, repeats: int = 3) -> float:
+def ours(n: int, units: int, pairs: int, density: float = 1.0, *, sparse: bool = True) -> float:
     """Return CPU seconds of one epoch of our loop: batches, Adam, masks, validation on a tenth of the pairs."""
     field, params, masks, examples = make(n, units, pairs, density)
     held = replace(
@@ -58,7 +58,7 @@ def ours(n: int, units: int, pairs: int, density: float = 1.0, *, sparse: bool =
     before = _compact.LARGE
     try:
         _compact.LARGE = before if sparse else 10**15
-        return cpu(lambda: run_epoch(problem, state), repeats)
+        return cpu(lambda: run_epoch(problem, state), max(3, 7000 // n))
     finally:
         _compact.LARGE = before
 

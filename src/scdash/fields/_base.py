@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -180,6 +181,13 @@ def zero_share(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
                 dead = (rates == 0)[:, :, None]
                 zero = zero | (dead if path.entries is None else dead[:, path.entries[0].to(dead.device)].mT)
             size = zero[0].numel() if path.entries is None else field.n_genes**2
-            zeros = zeros.to(zero.device) + zero.flatten(1).sum(1) + (size - zero[0].numel())
+            zeros = zeros.to(zero.device) + _count(zero) + (size - zero[0].numel())
             total += size
     return zeros / total
+
+
+def _count(true: Tensor) -> Tensor:
+    """Return how many are true, (models,): NumPy counts booleans a hundred times as fast as torch adds them."""
+    if true.device.type != "cpu":
+        return true.flatten(1).sum(1)
+    return torch.tensor([np.count_nonzero(one) for one in true.numpy()])

@@ -256,7 +256,8 @@ def _keep_best(problem: Problem, state: TrainState, loss: Tensor, error: Tensor,
     state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
     for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
         for name, value in current.items():
-            kept[name][better] = value[better]
+            for model in better.nonzero().flatten().tolist():  # a fifth of the time of kept[better] = value[better]
+                kept[name][model].copy_(value[model])
     lower = active & (loss < state.lowest)
     state.lowest = torch.where(lower, loss, state.lowest)
     state.lowest_error = torch.where(lower, error, state.lowest_error)
