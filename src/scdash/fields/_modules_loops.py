@@ -97,6 +97,7 @@ def activate(x: Any, phi: Any, log: Any) -> None:
 
 
 def _velocity(weights: Any, kept: Any, model: Any, place: Any, x: Any, out: Any) -> Any:
+    """Set net = U_S (W_S phi_S + b_S) + U_P exp(W_P phi_P + b_P) - x, and out = relu(v) net (Hossain et al. 2024, Eq. 3)."""
     phi, log = kept.phi[model, place], kept.log[model, place]
     sums, prods = kept.of_sums[model, place], kept.of_prods[model, place]
     hidden, net = kept.hidden[model, place], kept.net[model, place]
@@ -119,6 +120,7 @@ def _velocity(weights: Any, kept: Any, model: Any, place: Any, x: Any, out: Any)
 def _velocity_back(
     weights: Any, kept: Any, model: Any, place: Any, gradient: Any, out: Any, spare: Any, wanted: Any
 ) -> Any:
+    """Set out = phi_S' (W_S' of_sums + W_P' of_prods / (1 + phi_S)) - of_net, where of_net = relu(v) gradient."""
     phi, hidden, net = kept.phi[model, place], kept.hidden[model, place], kept.net[model, place]
     of_sums, of_prods = kept.of_sums[model, place], kept.of_prods[model, place]
     of_rate, (of_hidden, through) = kept.of_rate[model, place], spare

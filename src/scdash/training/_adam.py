@@ -77,7 +77,7 @@ class Adam:
         found = {}
         for name, param in self.params.items():
             parts = (param, *self.moments[name])
-            if not param.is_cuda and all(part.is_contiguous() for part in parts):
+            if param.device.type == "cpu" and all(part.is_contiguous() for part in parts):
                 mask = self.masks.get(name, torch.zeros(len(param), 0, dtype=torch.bool))
                 found[name] = tuple(_rows(part) for part in (*parts, mask))
         return found
