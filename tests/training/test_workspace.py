@@ -95,3 +95,14 @@ def test_models_that_have_stopped_are_left_out_and_the_others_train_on_as_before
         assert stopped.best_epoch[model] == plain.best_epoch[model]
         for name, value in plain.params.items():
             torch.testing.assert_close((stopped.best_params[name])[model], value[model])
+
+
+def test_an_epoch_without_a_model_that_still_trains_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem()
+    state = start_state(problem, problem.field.init(2, torch.Generator().manual_seed(1)))
+    run_epoch(problem, state)
+    before = {name: value.clone() for name, value in state.params.items()}
+    monkeypatch.setattr(_loop, "_active", lambda problem, state: torch.tensor([False, False]))
+    run_epoch(problem, state)
+    assert state.epoch == 2 and len(state.history) == 2  # one row for each model, of the first epoch
+    assert all(torch.equal(state.params[name], value) for name, value in before.items())
