@@ -43,7 +43,7 @@ def side_by_side(function: Callable[[int, int], T], models: int) -> list[T]:
 
     `function` spends its time where Python's lock is released, and is called within `one_thread`.
     """
-    threads = max(1, min(getattr(_inside, "before", 1), models))
+    threads = min(getattr(_inside, "before", 1), models)
     edges = np.linspace(0, models, threads + 1).round().astype(int).tolist()
     parts = list(zip(edges[:-1], edges[1:], strict=True))
     if threads == 1:

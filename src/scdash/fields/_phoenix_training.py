@@ -34,8 +34,7 @@ class Modules(Evaluator[Record]):
         return torch.cat([self.params["U_sums"], self.params["U_prods"]], dim=2)
 
     def compiled(self, x0: Tensor) -> Compiled | None:
-        decoder = self.params["U_sums"]
-        if x0.device.type != "cpu" or x0.dtype != torch.float32 or decoder.numel() > CACHED * len(decoder):
+        if x0.device.type != "cpu" or x0.dtype != torch.float32 or self.params["U_sums"][0].numel() > CACHED:
             return None
         if not compiling():  # then numba finds no loops by the type of their weights
             return None

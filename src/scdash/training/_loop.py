@@ -143,6 +143,9 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     if amount > 0:
         _prune(problem, state, amount)
     active = _active(problem, state)
+    if not bool(active.any()):
+        state.epoch += 1
+        return
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
     work = Workspace.of(problem.field, problem.sparsity, state, active)

@@ -38,7 +38,7 @@ class Workspace:
     @property
     def small(self) -> bool:
         """Whether all products are too small for several threads."""
-        return all(value.numel() <= SMALL * len(value) for value in self.params.values())
+        return all(value[0].numel() <= SMALL for value in self.params.values())
 
     @cached_property
     def adam(self) -> Adam:
