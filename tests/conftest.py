@@ -1,8 +1,6 @@
 """Shared fixtures; tests marked `reference` or `gpu` skip with a reason where their data or device is absent."""
 
-import hashlib
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,19 +12,6 @@ from hypothesis import settings
 settings.register_profile("scdash", deadline=None, derandomize=True)
 settings.load_profile("scdash")
 
-
-def _compiled_code() -> Path:
-    """Return a folder for numba's compiled code that is named after its sources.
-
-    numba looks at the date of one file only, and would go on using loops that call others (`solve._rk4_loops`) after
-    those have changed: a wrong formula would pass.
-    """
-    files = sorted((Path(__file__).parents[1] / "src").rglob("*.py"))
-    sources = [text for text in (file.read_bytes() for file in files) if b"_compiled" in text]
-    return Path(tempfile.gettempdir()) / f"scdash-numba-{hashlib.sha256(b''.join(sources)).hexdigest()[:16]}"
-
-
-os.environ.setdefault("NUMBA_CACHE_DIR", str(_compiled_code()))
 REFERENCE = Path(os.environ.get("SCDASH_REFERENCE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 

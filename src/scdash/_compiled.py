@@ -9,17 +9,13 @@ OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "nump
 
 
 def loop(function: Callable[..., Any]) -> Any:
-    """Compile a function of arrays and numbers, and keep the compiled code beside it where that can be written."""
+    """Compile a function of arrays and numbers, and keep the compiled code beside it where that can be written.
+
+    What is kept goes by the date of the function's own file: it may call loops of the same file, of no other.
+    """
     from numba import njit
 
     try:
         return njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # neither the package's folder nor a home to keep compiled code in
         return njit(cache=False, **OPTIONS)(function)
-
-
-def compiling() -> bool:
-    """Return whether numba compiles at all; NUMBA_DISABLE_JIT=1 makes it call Python instead."""
-    from numba import config
-
-    return not config.DISABLE_JIT

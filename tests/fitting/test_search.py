@@ -12,7 +12,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import scdash
 from scdash.fitting import FitOptions, cross_validate_lambdas
 from scdash.fitting._search import FACTOR, Rung, errors_since_pruning, plan_rungs, train_settings
 from scdash.sparsity import GeometricSchedule
@@ -120,14 +119,8 @@ def test_models_that_stopped_before_the_last_pruning_keep_their_error():
 
 
 @pytest.fixture(scope="module")
-def problem():
-    from scdash.tl._inputs import read_inputs
-
-    adata = scdash.simulate.grn_dynamics(n_genes=20, n_trajectories=10, n_test=1, rng=0)
-    nothing = dict.fromkeys(("layer", "mask_var", "batch_key", "coregulation", "regulators"))
-    keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split"}
-    inputs = read_inputs(adata, **nothing, **keys, observations="auto", prior=adata.uns["prior"], n_bins=20, seed=0)
-    return inputs.problem
+def problem(simulated_problem):
+    return simulated_problem(10, 1)
 
 
 # batches that the folds of unequal size fill unequally; some models stop by themselves

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import scdash
 from scdash._parallel import spread, spread_all
 from scdash.fitting import FitOptions, cross_validate_lambdas
 from scdash.fitting._options import recipe
@@ -18,14 +17,8 @@ from scdash.fitting._start import make_field, random_start
 
 
 @pytest.fixture(scope="module")
-def problem():
-    from scdash.tl._inputs import read_inputs
-
-    adata = scdash.simulate.grn_dynamics(n_genes=20, n_trajectories=15, n_test=2, rng=0)
-    nothing = dict.fromkeys(("layer", "mask_var", "batch_key", "coregulation", "regulators"))
-    keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split"}
-    inputs = read_inputs(adata, **nothing, **keys, observations="auto", prior=adata.uns["prior"], n_bins=20, seed=0)
-    return inputs.problem
+def problem(simulated_problem):
+    return simulated_problem(15, 2)
 
 
 OPTIONS = FitOptions(

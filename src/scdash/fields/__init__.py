@@ -2,9 +2,9 @@
 
 from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
 from scdash.fields._compact import Compact
+from scdash.fields._compiled_solve import CompiledSolve
 from scdash.fields._csr import csr_tensor
 from scdash.fields._evaluator import Evaluator
-from scdash.fields._loops import Compiled, velocity, velocity_back
 from scdash.fields._mlp import Mlp
 from scdash.fields._perturbode import PerturbODE
 from scdash.fields._phoenix import Phoenix
@@ -12,11 +12,9 @@ from scdash.fields._phoenix_sparse import SparsePhoenix
 from scdash.fields._sonode import Sonode
 
 __all__ = [
-    "velocity",
-    "velocity_back",
-    "Compiled",
     "FIELDS",
     "Compact",
+    "CompiledSolve",
     "Evaluator",
     "Layer",
     "Mlp",

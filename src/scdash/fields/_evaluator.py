@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from scdash.fields._base import Params, Velocity
-from scdash.fields._loops import Compiled
+from scdash.fields._compiled_solve import CompiledSolve
 
 # Examples taken together for gradients of weights: long rows fill vector registers (28 examples of a sparse product fill
 # less than half of what is loaded), while their factors still fit in the cache. Of multiples of 28, those of 32 are fastest.
@@ -39,7 +39,7 @@ class Evaluator(ABC, Generic[Kept]):
     def collect(self, factors: list[Kept]) -> Params:
         """Return the gradients of the weights from the factors of some evaluations."""
 
-    def compiled(self, x0: Tensor) -> Compiled | None:
+    def compiled(self, x0: Tensor) -> CompiledSolve | None:
         """Return the same for compiled solves that start from `x0`, where that is faster."""
         return None
 

@@ -1,6 +1,8 @@
-"""PHOENIX with hidden units and its derivative as loops around matrix products, compiled by numba on first use.
+"""PHOENIX with hidden units, solved by rk4 there and back, as loops around matrix products that numba compiles on first use.
 
-The same as `Modules` in `_phoenix_training`, in single precision on a CPU, for one model of a stack at a time.
+The same as `Modules` in `_phoenix_training` within `solve.rk4_path`, in single precision on a CPU, for one model of a stack
+at a time. Velocity and solver share a file because numba, which keeps compiled code by the date of a file, would go on
+using a solver that holds the code of an older velocity.
 """
 
 from collections.abc import Mapping
@@ -8,15 +10,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba.extending import overload
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash._compiled import OPTIONS, loop
-from scdash.fields._loops import Compiled, velocity, velocity_back
+from scdash._compiled import loop
+from scdash.fields._compiled_solve import CompiledSolve
+from scdash.fields._phoenix_training import gradients_of
 
 Floats = NDArray[np.float32]
 HALF, ONE = np.float32(0.5), np.float32(1)
+# of every stage: what it counts, and how far along it, as a share of the step, the next one starts
+COUNTS = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
+REACHES = (0.5, 0.5, 1.0, 0.0)
 
 
 class ModulesWeights(NamedTuple):
@@ -34,14 +39,14 @@ class ModulesWeights(NamedTuple):
 
 
 class ModulesKept(NamedTuple):
-    """What evaluations keep, (models, evaluations, batch, genes or units)."""
+    """What evaluations keep, (models, evaluations, batch, genes or units), in the order of `gradients_of`."""
 
     phi: Floats
     log: Floats
     hidden: Floats  # of both branches
-    net: Floats  # production - x; after the way back the gradient of that
     of_sums: Floats  # of both branches' products with the encoder, there and back
     of_prods: Floats
+    net: Floats  # production - x; after the way back the gradient of that
     of_rate: Floats  # (models, evaluations, genes), summed over the batch
 
 
@@ -96,7 +101,8 @@ def activate(x: Any, phi: Any, log: Any) -> None:
             log[b, gene] = log_of(value + ONE)
 
 
-def _velocity(weights: Any, kept: Any, model: Any, place: Any, x: Any, out: Any) -> Any:
+@loop
+def velocity(weights: Any, kept: Any, model: Any, place: Any, x: Any, out: Any) -> Any:
     """Set net = U_S (W_S phi_S + b_S) + U_P exp(W_P phi_P + b_P) - x, and out = relu(v) net (Hossain et al. 2024, Eq. 3)."""
     phi, log = kept.phi[model, place], kept.log[model, place]
     sums, prods = kept.of_sums[model, place], kept.of_prods[model, place]
@@ -117,7 +123,8 @@ def _velocity(weights: Any, kept: Any, model: Any, place: Any, x: Any, out: Any)
             out[b, gene] = weights.rate[model, gene] * value
 
 
-def _velocity_back(
+@loop
+def velocity_back(
     weights: Any, kept: Any, model: Any, place: Any, gradient: Any, out: Any, spare: Any, wanted: Any
 ) -> Any:
     """Set out = phi_S' (W_S' of_sums + W_P' of_prods / (1 + phi_S)) - of_net, where of_net = relu(v) gradient."""
@@ -147,19 +154,90 @@ def _velocity_back(
                 out[b, gene] = slope * slope * (out[b, gene] + through[b, gene] / (ONE + value)) - net[b, gene]
 
 
-@overload(velocity, jit_options=OPTIONS)  # type: ignore[untyped-decorator]
-def _find_velocity(weights: Any, kept: Any, model: Any, place: Any, x: Any, out: Any) -> Any:
-    return _velocity if getattr(weights, "instance_class", None) is ModulesWeights else None
+@loop
+def rk4_forward(
+    first: int, last: int, durations: Any, steps: int, weights: Any, kept: Any, start: Any, path: Any
+) -> None:
+    """Set path (intervals, models, batch, genes) of some models to the states at the ends of the intervals from `start`.
+
+    `durations` is (intervals, models, batch). Without room for all evaluations the last one alone is kept.
+    """
+    intervals, _, batch = durations.shape
+    room = kept[0].shape[1]
+    x, k, total = np.empty_like(start[0]), np.empty_like(start[0]), np.empty_like(start[0])
+    for model in range(first, last):
+        place = 0
+        for interval in range(intervals):
+            state, step = path[interval, model], durations[interval, model] / np.float32(steps)
+            state[:] = start[model] if interval == 0 else path[interval - 1, model]
+            for _ in range(steps):
+                x[:] = state
+                total[:] = 0
+                for stage in range(4):
+                    velocity(weights, kept, model, min(place, room - 1), x, k)
+                    place += 1
+                    go_on(state, k, step, np.float32(COUNTS[stage]), np.float32(REACHES[stage]), total, x)
+                for b in range(batch):
+                    for gene in range(state.shape[1]):
+                        state[b, gene] += step[b] * total[b, gene]
 
 
-@overload(velocity_back, jit_options=OPTIONS)  # type: ignore[untyped-decorator]
-def _find_velocity_back(
-    weights: Any, kept: Any, model: Any, place: Any, gradient: Any, out: Any, spare: Any, wanted: Any
-) -> Any:
-    return _velocity_back if getattr(weights, "instance_class", None) is ModulesWeights else None
+@loop
+def go_on(state: Any, k: Any, step: Any, count: Any, reach: Any, total: Any, x: Any) -> None:
+    """Add count * k to the total and set x to the state of the next stage."""
+    for b in range(state.shape[0]):
+        along = step[b] * reach
+        for gene in range(state.shape[1]):
+            total[b, gene] += count * k[b, gene]
+            x[b, gene] = state[b, gene] + along * k[b, gene]
 
 
-class CompiledModules(Compiled):
+@loop
+def rk4_backward(
+    first: int,
+    last: int,
+    durations: Any,
+    steps: int,
+    weights: Any,
+    kept: Any,
+    spare: Any,
+    of_path: Any,
+    of_start: Any,
+    of_x0: Any,
+) -> None:
+    """Take the gradients of the path of some models back, into of_start (unless not `of_x0`: then anything) and what is kept."""
+    intervals = len(durations)
+    of_k, through = np.empty_like(of_start[0]), np.empty_like(of_start[0])
+    total = np.empty_like(of_start[0])
+    for model in range(first, last):
+        place, of_x = intervals * steps * 4, of_start[model]
+        of_x[:] = 0
+        for interval in range(intervals - 1, -1, -1):
+            step = durations[interval, model] / np.float32(steps)
+            of_x += of_path[interval, model]
+            for _ in range(steps):
+                through[:] = 0
+                total[:] = of_x
+                for stage in range(3, -1, -1):
+                    place -= 1
+                    come_back(of_x, through, step, np.float32(COUNTS[stage]), np.float32(REACHES[stage]), of_k)
+                    wanted = of_x0 or place > 0
+                    velocity_back(weights, kept, model, place, of_k, through, spare, wanted)
+                    if wanted:
+                        total += through
+                of_x[:] = total
+
+
+@loop
+def come_back(of_x: Any, through: Any, step: Any, count: Any, reach: Any, of_k: Any) -> None:
+    """Set of_k to the gradient of a stage: from the new state, and from where the next stage started."""
+    for b in range(of_x.shape[0]):
+        counted, along = step[b] * count, step[b] * reach
+        for gene in range(of_x.shape[1]):
+            of_k[b, gene] = counted * of_x[b, gene] + along * through[b, gene]
+
+
+class CompiledModules(CompiledSolve):
     """`Phoenix(encoder="modules")` with parameters as there."""
 
     def __init__(self, params: Mapping[str, Tensor]) -> None:
@@ -171,28 +249,33 @@ class CompiledModules(Compiled):
     def keep(self, evaluations: int, batch: int) -> ModulesKept:
         """Return empty arrays for what evaluations keep."""
         models, units, genes = self.weights.w_sums.shape
-        widths = (genes, genes, 2 * units, genes, units, units)
+        widths = (genes, genes, 2 * units, units, units, genes)
         shapes = [*((models, evaluations, batch, width) for width in widths), (models, evaluations, genes)]
         return ModulesKept._make(np.empty(shape, np.float32) for shape in shapes)
 
-    def spare(self, batch: int) -> tuple[Floats, Floats]:
-        """Return arrays for the units of both branches, and for the genes."""
-        _, units, genes = self.weights.w_sums.shape
-        return np.empty((batch, 2 * units), np.float32), np.empty((batch, genes), np.float32)
+    def forward(
+        self, first: int, last: int, durations: Floats, steps: int, kept: ModulesKept, start: Floats, path: Floats
+    ) -> None:
+        """Solve for some models."""
+        rk4_forward(first, last, durations, steps, self.weights, kept, start, path)
 
-    def collect(self, kept: ModulesKept, first: int, last: int) -> dict[str, Tensor]:
-        """Return the gradients of the parameters."""
-        phi, log, hidden, net, of_sums, of_prods = (
-            torch.from_numpy(part[first:last]).flatten(1, 2) for part in kept[:-1]
-        )
-        u_sums, u_prods = torch.bmm(net.mT, hidden).chunk(2, dim=2)
-        of_rate = kept.of_rate[first:last].sum(1) * (self.weights.rate[first:last] > 0)
-        return {
-            "W_sums": torch.bmm(of_sums.mT, phi),
-            "W_prods": torch.bmm(of_prods.mT, log),
-            "b_sums": of_sums.sum(1),
-            "b_prods": of_prods.sum(1),
-            "U_sums": u_sums,
-            "U_prods": u_prods,
-            "v": torch.from_numpy(of_rate),
-        }
+    def backward(
+        self,
+        first: int,
+        last: int,
+        durations: Floats,
+        steps: int,
+        kept: ModulesKept,
+        of_path: Floats,
+        of_start: Floats,
+        *,
+        wanted: bool,
+    ) -> dict[str, Tensor]:
+        """Return the gradients of the parameters of some models."""
+        _, units, genes = self.weights.w_sums.shape
+        batch = of_path.shape[2]
+        spare = np.empty((batch, 2 * units), np.float32), np.empty((batch, genes), np.float32)  # a thread's own
+        rk4_backward(first, last, durations, steps, self.weights, kept, spare, of_path, of_start, wanted)
+        parts = [torch.from_numpy(part[first:last]) for part in kept]
+        factors = (*(part.flatten(1, 2) for part in parts[:-1]), parts[-1])
+        return gradients_of(factors, torch.from_numpy(self.weights.rate[first:last] > 0))

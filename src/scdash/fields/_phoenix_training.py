@@ -6,12 +6,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scdash._compiled import compiling
 from scdash.fields._base import Params
+from scdash.fields._compiled_solve import CompiledSolve
 from scdash.fields._evaluator import Evaluator, Record, summed
 from scdash.fields._fused import activated, through_activations, through_rate
 from scdash.fields._hill import hill_slope, hill_sums
-from scdash.fields._loops import Compiled
 
 HEAVY = 1_000_000  # weights
 CACHED = 2**16  # weights of a matrix that stay in a core's cache with the rest: up to there compiled solves are faster
@@ -33,10 +32,8 @@ class Modules(Evaluator[Record]):
         """Both decoders: one wide product is faster than two."""
         return torch.cat([self.params["U_sums"], self.params["U_prods"]], dim=2)
 
-    def compiled(self, x0: Tensor) -> Compiled | None:
+    def compiled(self, x0: Tensor) -> CompiledSolve | None:
         if x0.device.type != "cpu" or x0.dtype != torch.float32 or self.params["U_sums"][0].numel() > CACHED:
-            return None
-        if not compiling():  # then numba finds no loops by the type of their weights
             return None
         from scdash.fields._modules_loops import CompiledModules
 
@@ -63,20 +60,26 @@ class Modules(Evaluator[Record]):
         return through_activations(phi, sums, prods, of_production), factors
 
     def collect(self, factors: list[Record]) -> Params:
-        return summed(self._collect, factors, heavy=self.u.numel() > HEAVY)
+        alive = self.rate[:, 0] > 0
+        return summed(lambda record: gradients_of(record, alive), factors, heavy=self.u.numel() > HEAVY)
 
-    def _collect(self, factors: Record) -> Params:
-        phi, log, hidden, of_sums, of_prods, of_production, of_rate = factors
-        u_sums, u_prods = torch.bmm(of_production.mT, hidden).chunk(2, dim=2)
-        return {
-            "W_sums": torch.bmm(of_sums.mT, phi),
-            "W_prods": torch.bmm(of_prods.mT, log),
-            "b_sums": of_sums.sum(1),
-            "b_prods": of_prods.sum(1),
-            "U_sums": u_sums,
-            "U_prods": u_prods,
-            "v": of_rate.sum(1) * (self.rate[:, 0] > 0),
-        }
+
+def gradients_of(factors: Record, alive: Tensor) -> Params:
+    """Return the gradients of the weights of `Modules` from the factors of some examples, (models, examples, ...).
+
+    `alive` says which genes have a positive v, (models, genes).
+    """
+    phi, log, hidden, of_sums, of_prods, of_production, of_rate = factors
+    u_sums, u_prods = torch.bmm(of_production.mT, hidden).chunk(2, dim=2)
+    return {
+        "W_sums": torch.bmm(of_sums.mT, phi),
+        "W_prods": torch.bmm(of_prods.mT, log),
+        "b_sums": of_sums.sum(1),
+        "b_prods": of_prods.sum(1),
+        "U_sums": u_sums,
+        "U_prods": u_prods,
+        "v": of_rate.sum(1) * alive,
+    }
 
 
 class Genes(Evaluator[Record]):

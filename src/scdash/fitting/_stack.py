@@ -17,7 +17,8 @@ from scdash.fitting._train import Trained, train_models
 from scdash.sparsity import Prior, Sparsity
 from scdash.training import Examples, TrainState
 
-TOGETHER = 8  # models beyond which a stack is no faster per model (SIM350: 74 CPU ms an epoch of one alone, 59 a model of 4, 58 of 8)
+# models beyond which a stack is no faster per model (SIM350: 74 CPU ms an epoch of one alone, 59 a model of 4, 58 of 8)
+TOGETHER = 8
 COPIES = 7  # of the weights: themselves, two moments, the best, gradient, effective ones, and scores while pruning
 EVALUATION = 14  # arrays of the size of the states that one evaluation keeps for the gradient
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from scdash._threads import one_thread, side_by_side
-from scdash.fields import Compiled, Evaluator
+from scdash.fields import CompiledSolve, Evaluator
 from scdash.solve._integrate import integrate, intervals
 
 
@@ -44,23 +44,21 @@ class _CompiledPath(torch.autograd.Function):
     def forward(
         ctx: Any,
         x0: Tensor,
-        compiled: Compiled,
+        compiled: CompiledSolve,
         names: tuple[str, ...],
         times: Tensor,
         steps: int,
         room: int,  # for so many evaluations; the way back needs all
         *_: Tensor,
     ) -> Tensor:
-        from scdash.solve import _rk4_loops
-
         spans = intervals(x0, times)[1][..., 0]
         durations = spans.expand(len(spans), *x0.shape[:2]).contiguous()
         path = x0.new_empty(len(spans), *x0.shape)
         kept = compiled.keep(room, x0.shape[1])
         start = x0.detach().contiguous().numpy()
-        arrays = (durations.numpy(), steps, compiled.weights, kept, start, path.numpy())
+        arrays = (durations.numpy(), steps, kept, start, path.numpy())
         with one_thread():
-            side_by_side(lambda first, last: _rk4_loops.forward(first, last, *arrays), x0.shape[0])
+            side_by_side(lambda first, last: compiled.forward(first, last, *arrays), x0.shape[0])
         ctx.compiled, ctx.names, ctx.record, ctx.steps = compiled, names, kept, steps
         ctx.durations = durations  # not the path: what has its gradient from here must not be held from here
         return path
@@ -68,22 +66,15 @@ class _CompiledPath(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        from scdash.solve import _rk4_loops
-
         if ctx.record is None:
             raise RuntimeError("this path was differentiated already, and what it had kept is used up")
         kept, ctx.record, compiled, wanted = ctx.record, None, ctx.compiled, ctx.needs_input_grad[0]
-        of_path, of_x = gradient.contiguous().numpy(), gradient.new_empty(gradient.shape[1:])
-
-        def back(first: int, last: int) -> dict[str, Tensor]:
-            spare = compiled.spare(gradient.shape[2])  # a thread's own
-            arrays = (ctx.durations.numpy(), ctx.steps, compiled.weights, kept, spare, of_path, of_x.numpy())
-            _rk4_loops.backward(first, last, *arrays, wanted)
-            found: dict[str, Tensor] = compiled.collect(kept, first, last)
-            return found
-
+        of_x = gradient.new_empty(gradient.shape[1:])
+        arrays = (ctx.durations.numpy(), ctx.steps, kept, gradient.contiguous().numpy(), of_x.numpy())
         with one_thread():
-            parts = side_by_side(back, gradient.shape[1])
+            parts = side_by_side(
+                lambda first, last: compiled.backward(first, last, *arrays, wanted=wanted), gradient.shape[1]
+            )
         found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts[1:] else parts[0]
         return of_x if wanted else None, None, None, None, None, None, *(found[name] for name in ctx.names)
 

@@ -55,6 +55,12 @@ class Adam:
                     found = _rows(gradient.to(self.params[name].dtype))
                     _compiled()(*flat, found, rates[name].numpy(), first_share, second_share)
 
+    def clear(self) -> None:
+        """Set what is masked to 0: other steps than this one (proximal ones) may know nothing of masks."""
+        with torch.no_grad():
+            for name, kept in self._kept.items():
+                self.params[name].mul_(kept)
+
     def _step_of(self, name: str, gradient: Tensor, rate: Tensor, second_share: float) -> None:
         first, second = self.moments[name]
         if (kept := self._kept.get(name)) is not None:

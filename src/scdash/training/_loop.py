@@ -224,7 +224,7 @@ def _train_batch(
     work.adam.step(used, state.step, pace.rates)
     if not problem.sparsity.plain:
         problem.sparsity.prox(field, work.params, pace.rate)
-        work.clear_pruned()
+        work.adam.clear()
     for name, old in before.items():  # a proximal step would go on shrinking models that have stopped
         work.params[name][pace.stopped] = old[pace.stopped]
     return loss.detach()

@@ -45,12 +45,6 @@ class Workspace:
         """Adam on the parameters left by the masks."""
         return Adam(self.params, self.moments, self.masks)
 
-    def clear_pruned(self) -> None:
-        """Set pruned weights to 0, in place."""
-        with torch.no_grad():
-            for name, mask in self.masks.items():
-                self.params[name].mul_(mask)
-
     @classmethod
     def of(cls, field: VectorField, sparsity: Sparsity, state: TrainState, active: Tensor) -> "Workspace":
         """Return the state's own tensors, or copies of the active models or of what the masks leave.
