@@ -1,7 +1,7 @@
 """Value objects read from AnnData and the array kernels behind them; no torch here."""
 
 from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
-from scdash._data._cells import CellSeries, cells_to_series
+from scdash._data._cells import CellSeries, cells_to_series, positions_in_groups
 from scdash._data._checks import (
     check_adata,
     check_time,
@@ -15,6 +15,7 @@ from scdash._data._checks import (
 )
 from scdash._data._dense import as_dense
 from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression, matrix_of
+from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
@@ -28,6 +29,7 @@ from scdash._data._within import WithinMoments, within_moments
 __all__ = [
     "SPLITS",
     "AlignedPrior",
+    "CellGroups",
     "CellHalves",
     "CellSeries",
     "Cells",
@@ -51,6 +53,7 @@ __all__ = [
     "expression",
     "gene_indices",
     "gene_mask",
+    "group_cells",
     "group_codes",
     "group_column",
     "halve_cells",
@@ -59,6 +62,8 @@ __all__ = [
     "make_mudata",
     "matrix_of",
     "obs_column",
+    "origins",
+    "positions_in_groups",
     "prior_from",
     "range_align",
     "rank_align",

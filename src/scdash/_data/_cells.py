@@ -1,16 +1,17 @@
 """Cells along pseudotime to trajectories of smoothed bins: the single-cell recipe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.labels import redrawn_names
 from scdash._data._bins import Kernels, binned_means, fit_kernels, range_align, rank_align
-from scdash._data._checks import check_time, group_codes
+from scdash._data._checks import check_time
 from scdash._data._expression import Expression, as_expression
+from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
 from scdash._errors import unknown
@@ -77,7 +78,8 @@ def cells_to_series(
         Length of the time axis that models see; rates are per horizon / n_bins a bin.
     n_bootstrap
         Further trajectories of re-drawn cells per trajectory (Bayesian bootstrap: exponential cell weights, which
-        unlike counts never leave a bin empty), named "<trajectory>#<k>"; they show a model how uncertain a bin is.
+        unlike counts never leave a bin empty); they show a model how uncertain a bin is. `series.origin` and the columns
+        `lineage`, `batch` and `bootstrap` of the bins say whose cells they are; names are for reading only.
     split
         train/validation/test of each cell, the same for all cells of a trajectory; None holds out whole trajectories,
         or stretches of bins (`default_split`); the bins of a held-out stretch are made of its own cells alone, and the
@@ -98,8 +100,8 @@ def cells_to_series(
     """
     values = as_expression(X, genes)
     rng = as_generator(rng)
-    groups = _groups(values.shape[0], lineage, batch)
-    position, seconds = _positions(time, groups.code, align)
+    groups = group_cells(values.shape[0], lineage, batch)
+    position, seconds = positions_in_groups(time, groups.code, align)
     options = {"n_bins": n_bins, "bandwidth": bandwidth, "min_cells": min_cells, "disjoint": disjoint}
     sides = _sides(groups, n_bins, split, rng)
     kernels = _kernels(position, groups, sides, options)
@@ -117,39 +119,9 @@ def cells_to_series(
     return CellSeries(series, bins, minimum, width)
 
 
-@dataclass(frozen=True)
-class _Groups:
-    code: NDArray[np.int64]  # (cells,), -1: takes no part
-    names: tuple[str, ...]
-    lineage: tuple[str, ...]
-    batch: tuple[str, ...]
-
-
-def _groups(cells: int, lineage: Any, batch: Any) -> _Groups:
-    """One group per lineage and batch that occur together."""
-    parts: list[tuple[NDArray[np.int64], tuple[str, ...]]] = []
-    for labels, name in ((lineage, "lineage"), (batch, "batch")):
-        if labels is None:
-            parts.append((np.zeros(cells, np.int64), ("all",)))
-        else:
-            parts.append(group_codes(labels, name, missing=True))
-    (lineage_code, lineages), (batch_code, batches) = parts
-    if not len(lineage_code) == len(batch_code) == cells:
-        raise ValueError(f"X has {cells} cells, lineage {len(lineage_code)}, batch {len(batch_code)}: not the same.")
-    inside = (lineage_code >= 0) & (batch_code >= 0)
-    if not inside.all():
-        logger.info("    %d of %d cells have no lineage or batch and take no part", int((~inside).sum()), cells)
-    both = np.where(inside, lineage_code * len(batches) + batch_code, -1)
-    present = np.unique(both[inside])
-    code = np.where(inside, np.searchsorted(present, both), -1).astype(np.int64)
-    of_lineage = tuple(lineages[k // len(batches)] for k in present)
-    of_batch = tuple(batches[k % len(batches)] for k in present)
-    shown = [labels for labels, given in ((of_lineage, lineage), (of_batch, batch)) if given is not None]
-    names = tuple(":".join(label) for label in zip(*shown, strict=True)) if shown else ("all",)
-    return _Groups(code, names, of_lineage, of_batch)
-
-
-def _positions(time: Any, code: NDArray[np.int64], align: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def positions_in_groups(
+    time: Any, code: NDArray[np.int64], align: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the place of each cell in [0, 1] and its time; both 0 for cells that take no part."""
     if align not in ("rank", "range", "none"):
         raise unknown("align", align, ("rank", "range", "none"))
@@ -165,7 +137,7 @@ def _positions(time: Any, code: NDArray[np.int64], align: str) -> tuple[NDArray[
 
 
 def _kernels(
-    position: NDArray[np.float64], groups: _Groups, sides: NDArray[np.int8], options: dict[str, Any]
+    position: NDArray[np.float64], groups: CellGroups, sides: NDArray[np.int8], options: dict[str, Any]
 ) -> list[Kernels]:
     found = []
     for g, name in enumerate(groups.names):
@@ -185,7 +157,7 @@ def _kernels(
 def _kept(
     behind: NDArray[np.float64],
     position: NDArray[np.float64],
-    groups: _Groups,
+    groups: CellGroups,
     kernels: list[Kernels],
     min_cells: float,
     align: str,
@@ -212,7 +184,7 @@ def _kept(
 
 
 def _bin_table(
-    groups: _Groups,
+    groups: CellGroups,
     kernels: list[Kernels],
     behind: NDArray[np.float64],
     keep: NDArray[np.bool_],
@@ -227,8 +199,8 @@ def _bin_table(
         means, _ = binned_means(as_expression(seconds[own][:, None]), zero[own], position[own], [kernel], one[:, own])
         cell_time[g] = means[0, 0, :, 0]
     group, draw, place = np.nonzero(keep)
-    names = np.array(groups.names, dtype=object)[group]
-    trajectory = np.where(draw == 0, names, names + "#" + draw.astype(str))
+    names = np.array(redrawn_names(groups.names, keep.shape[1] - 1), dtype=object)  # (draws, groups)
+    trajectory = names[draw, group]
     table = pd.DataFrame(
         {
             "time": kernels[0].centres[place] * horizon,
@@ -244,7 +216,7 @@ def _bin_table(
     return table
 
 
-def _sides(groups: _Groups, n_bins: int, split: Any, rng: np.random.Generator) -> NDArray[np.int8]:
+def _sides(groups: CellGroups, n_bins: int, split: Any, rng: np.random.Generator) -> NDArray[np.int8]:
     """Return the split of every bin, (groups, bins): whole groups, or stretches of bins where there are too few."""
     if split is not None:
         of_group = _group_split(split, groups)
@@ -254,7 +226,7 @@ def _sides(groups: _Groups, n_bins: int, split: Any, rng: np.random.Generator) -
     return default_split(rows, stratum=kind, rng=rng).reshape(-1, n_bins)
 
 
-def _group_split(split: Any, groups: _Groups) -> dict[str, int]:
+def _group_split(split: Any, groups: CellGroups) -> dict[str, int]:
     """Split of each group, from the labels of its cells."""
     codes = np.full(len(groups.code), -1)
     inside = groups.code >= 0
@@ -290,12 +262,14 @@ def _scale(
 
 
 def _series(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
+    names = bins["trajectory"].cat.categories
     return TimeSeries(
         states=scaled,
         times=bins["time"].to_numpy(dtype=np.float64),
         trajectory=bins["trajectory"].cat.codes.to_numpy(dtype=np.int64),
-        names=tuple(bins["trajectory"].cat.categories),
+        names=tuple(names),
         split=bins["split"].cat.codes.to_numpy(dtype=np.int8),
         genes=values.genes,
         weights=bins["n_cells"].to_numpy(dtype=np.float64),
+        origin=origins(bins, names),
     )

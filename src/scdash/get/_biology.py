@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from scdash._errors import NotFittedError, check_data, suggest
-from scdash._keys import DynamicsKeys, require_fit
+from scdash._core.edge_order import rank_edges
+from scdash._core.tables import influence_table, network_edges, pathway_table, score_table
+from scdash._errors import suggest
+from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.networks._statistics import reachable
 
 
@@ -35,25 +37,8 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
     NotFittedError
         If no influences are stored.
     """
-    check_data(adata)
-    slot = f"{key}_influence"
-    if slot not in adata.varm or slot not in adata.uns:
-        raise NotFittedError(
-            f"No influences under adata.varm[{slot!r}]. Run `scdash.tl.gene_influence(adata, key={key!r})` first."
-        )
-    entry = adata.uns[slot]
-    if by_time:
-        genes, times = np.asarray(entry["genes"]).astype(str), np.asarray(entry["times"])[1:]
-        table = pd.DataFrame(
-            {
-                "gene": np.repeat(genes, len(times)),
-                "time": np.tile(times, len(genes)),
-                "absolute": np.asarray(entry["absolute"]).ravel(),
-                "signed": np.asarray(entry["signed"]).ravel(),
-            }
-        )
-    else:
-        table = pd.DataFrame(adata.varm[slot]).rename_axis("gene")
+    table, agreement = influence_table(adata, key, by_time=by_time)
+    if not by_time:
         network = DynamicsKeys(key).grn
         if network in adata.varp:
             pattern = adata.varp[network] != 0
@@ -64,7 +49,7 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
         table = table.dropna(subset=["absolute"]).reset_index()
         table = table.sort_values("absolute", ascending=False, kind="stable").reset_index(drop=True)
     table["gene"] = table["gene"].astype(str)
-    table.attrs["agreement"] = dict(entry["agreement"])
+    table.attrs["agreement"] = agreement
     return table
 
 
@@ -95,13 +80,7 @@ def pathways(
     NotFittedError
         If no table is stored.
     """
-    check_data(adata)
-    entry = adata.uns.get(key)
-    if not isinstance(entry, dict) or "table" not in entry:
-        raise NotFittedError(
-            f"No pathways under adata.uns[{key!r}]. Run `scdash.tl.pathways(adata, ..., key_added={key!r})` first."
-        )
-    table = entry["table"].copy()
+    table, report = pathway_table(adata, key)
     for name in ("fit", "pathway", "leading_genes"):
         table[name] = table[name].astype(str)
     for name in ("control", "in_control"):
@@ -113,7 +92,7 @@ def pathways(
     if significant:
         table = table[table["bonferroni"] <= alpha]
     table = table.reset_index(drop=True)
-    table.attrs["report"] = str(entry["report"])
+    table.attrs["report"] = report
     return table
 
 
@@ -155,7 +134,8 @@ def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
             "high": states.max(0),
         }
     )
-    return table.sort_values(["n_targets", "gene"], ascending=[False, True]).reset_index(drop=True)
+    table = genes_of(adata, entry, key).rows(table, "gene")
+    return table.sort_values(["n_targets", "n_reached", "gene"], ascending=[False, False, True]).reset_index(drop=True)
 
 
 def _descendants(source: Any, target: Any, n: int) -> Any:
@@ -210,9 +190,7 @@ def subnetwork(
     for gene in wanted:
         if gene not in place.index:
             raise KeyError(f"{gene} is not in the model.{suggest(gene, names)}")
-    edges = entry["edges"].copy()
-    for name in ("source", "target"):
-        edges[name] = edges[name].astype(str)
+    edges = rank_edges(network_edges(adata, key))
     edges = edges[(edges["weight"] != 0) & (edges["contribution"].abs() >= min_contribution)]
     source, target = place[edges["source"]].to_numpy(), place[edges["target"]].to_numpy()
     network = csr_array((np.ones(len(edges)), (source, target)), shape=(len(names), len(names)))
@@ -242,15 +220,4 @@ def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no scores are stored.
     """
-    check_data(adata)
-    entry = adata.uns.get(f"{key}_perturbation_scores")
-    if not isinstance(entry, dict) or "table" not in entry:
-        raise NotFittedError(
-            f"No scores under adata.uns[{f'{key}_perturbation_scores'!r}]. Run "
-            f"`scdash.tl.perturbation_scores(adata, key={key!r})` first."
-        )
-    table: pd.DataFrame = entry["table"].reset_index(drop=True)
-    for name in ("gene", "trajectory"):
-        table[name] = table[name].astype(str)
-    table.attrs["report"] = str(entry["report"])
-    return table
+    return score_table(adata, key)

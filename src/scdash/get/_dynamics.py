@@ -4,11 +4,15 @@ from typing import Any
 
 import pandas as pd
 
+from scdash._core.tables import ranked_edges
 from scdash._keys import require_fit
 
 
 def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.DataFrame:
     """Return the network as a table of edges, strongest evidence first.
+
+    Edges are those of the fitted network and those of the prior, between genes that `adata` still has (the log says
+    how many genes of the fit are gone), so that the table and `varp` agree.
 
     Parameters
     ----------
@@ -26,8 +30,10 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     (share of half-samples that select the edge, NaN where none were drawn; of cells in pseudotime the mean of two path
     scores, of a regression of later cells on other, earlier ones and of cells of one time on each other, see
     {doc}`/concepts/evidence`), `stability` (its contribution, averaged over half-samples; of cells the same as
-    `selection_frequency`) and `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), sorted by `score`. Of
-    screens: also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
+    `selection_frequency`) `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), `association` (what the data say without
+    any model: absolute correlation of the source with the next change of the target, or of their changes over the
+    perturbations of a screen) and `rank`. Edges of equal score are ordered by the other columns of data; edges that
+    nothing tells apart share a rank, in random order, and the log counts them. Of screens: also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
     (simulated change of the target when the source alone is perturbed).
 
     Raises
@@ -35,13 +41,7 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     NotFittedError
         If no fit is stored under `key`.
     """
-    edges: pd.DataFrame = require_fit(adata, key)["edges"].copy()  # type: ignore[attr-defined]
-    if only_network:
-        edges = edges[edges["weight"] != 0]
-    for name in ("source", "target"):
-        edges[name] = edges[name].astype(str)
-    edges["in_prior"] = edges["in_prior"].astype(bool)
-    return edges.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+    return ranked_edges(adata, key, only_network=only_network)
 
 
 def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
@@ -64,7 +64,7 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no fit is stored under `key`.
     """
-    table: pd.DataFrame = require_fit(adata, key)["history"].reset_index(drop=True)  # type: ignore[attr-defined]
+    table: pd.DataFrame = require_fit(adata, key)["history"].reset_index(drop=True)
     if "pruned" in table:
         table["pruned"] = table["pruned"].astype(bool)
     return table
@@ -97,9 +97,9 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
         If no fit is stored under `key`.
     """
     entry = require_fit(adata, key)
-    table: pd.DataFrame = entry["controls"].reset_index(drop=True)  # type: ignore[attr-defined]
+    table: pd.DataFrame = entry["controls"].reset_index(drop=True)
     table.attrs["summary"] = str(entry["report"])
-    verdict: dict[str, Any] = {**(entry.get("verdict") or {})}  # type: ignore[dict-item]
+    verdict: dict[str, Any] = {**(entry.get("verdict") or {})}
     if verdict:
         verdict["supports_network"] = bool(verdict["supports_network"])
         verdict["figures"] = {name: float(value) for name, value in verdict["figures"].items()}

@@ -9,7 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from scipy import sparse
 
+from scdash._core.tables import score_table
 from scdash._errors import NotFittedError, suggest, unknown
 from scdash.metrics._edges import is_anndata
 from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
@@ -76,7 +79,7 @@ def perturbation_shift(
         raise NotFittedError(
             f"No shifts under adata.layers[{shift!r}]. Run `scdash.tl.perturbation_shift(adata, ..., key_added={shift!r})`."
         )
-    genes = adata.var_names[np.isfinite(np.asarray(adata.layers[shift][:1])).ravel()]
+    genes = adata.var_names[_shifted(adata, shift)]
     states, moved = expression(adata, list(genes), layer), expression(adata, list(genes), shift)
     arrows = project_velocity(states, moved, points, n_neighbors=n_neighbors)
     values = None if color is None else _values(adata, color, layer)
@@ -94,6 +97,17 @@ def perturbation_shift(
         panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
         frame(panel, name)
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+
+
+def _shifted(adata: Any, shift: str) -> NDArray[np.bool_]:
+    """Return which genes a shift was computed for."""
+    name = f"{shift}_genes"
+    if name in adata.var:
+        return adata.var[name].to_numpy(dtype=bool)
+    layer = adata.layers[shift]
+    if sparse.issparse(layer):
+        return np.asarray(layer.getnnz(axis=0) > 0).ravel()
+    return np.asarray(np.isfinite(np.asarray(layer[:1])).ravel(), dtype=bool)
 
 
 def perturbation_scores(
@@ -123,12 +137,7 @@ def perturbation_scores(
     """
     table = data
     if is_anndata(data):
-        entry = data.uns.get(f"{key}_perturbation_scores")
-        if not isinstance(entry, dict):
-            raise NotFittedError(
-                f"No scores under adata.uns. Run `scdash.tl.perturbation_scores(adata, key={key!r})` first."
-            )
-        table = entry["table"]
+        table = score_table(data, key)
     table = columns(table, ["gene", "trajectory", "score", "spread"], argument="data")
     if trajectory is not None:
         if trajectory not in set(table["trajectory"].astype(str)):
@@ -204,7 +213,8 @@ def knockout_trends(
             if i >= len(listed) - n_cols:
                 panel.set_xlabel("time")
                 panel.tick_params(labelbottom=True)
-        held = ", ".join(f"{gene} = {level:.2g}" for gene, level in perturbed.uns["perturbation"].items())
+        table = columns(perturbed.uns["perturbation"], ["gene", "level"], argument="perturbed.uns['perturbation']")
+        held = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(table["gene"], table["level"], strict=True))
         entries = [Line2D([], [], color=INK, label="unperturbed"), Line2D([], [], color=INK, ls="--", label=held)]
         if len(lineages) > 1:
             entries += [Line2D([], [], color=c, lw=3, label=name) for c, name in zip(PALETTE, lineages, strict=False)]

@@ -14,6 +14,7 @@ from matplotlib.patches import FancyBboxPatch, Polygon
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
+from scdash._core.tables import network_edges
 from scdash._errors import suggest
 from scdash.metrics._edges import is_anndata
 from scdash.pl._layout import arrange, route
@@ -96,7 +97,7 @@ class Sheet:
 def _edges(data: Any, key: str, genes: Sequence[str] | None) -> pd.DataFrame:
     table = data if isinstance(data, pd.DataFrame) else None
     if is_anndata(data) and isinstance(data.uns.get(key), dict) and key not in data.varp:
-        table = data.uns[key].get("edges")
+        table = network_edges(data, key)
     if table is None:
         names, (matrix,) = networks(data, key=key, genes=genes)
         entries = matrix.tocoo()

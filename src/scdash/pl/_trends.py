@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.trajectories import StoredTrajectories
 from scdash._errors import unknown
+from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash._logging import logger
 from scdash.pl._read import expression, positions, slot
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels
@@ -24,7 +26,7 @@ class Series:
     """States of the chosen genes as the model saw and as it predicts them, in the units of the data."""
 
     time: NDArray[np.float64]  # (rows,)
-    trajectory: NDArray[np.str_]  # (rows,)
+    trajectories: StoredTrajectories  # names of the rows
     split: NDArray[np.str_]  # (rows,)
     n_cells: NDArray[np.float64]  # (rows,)
     states: NDArray[np.float64]  # (rows, genes)
@@ -32,16 +34,16 @@ class Series:
 
     def rows(self, trajectory: str) -> NDArray[np.int64]:
         """Return the rows of a trajectory in order of time."""
-        found = np.flatnonzero(self.trajectory == trajectory)
+        found = self.trajectories.rows(trajectory)
         return found[np.argsort(self.time[found], kind="stable")]
 
     def held_out(self, trajectory: str) -> bool:
         """Say whether no state of a trajectory was trained on."""
-        return not np.any(self.split[self.trajectory == trajectory] == "train")
+        return not np.any(self.split[self.trajectories.rows(trajectory)] == "train")
 
     def redrawn(self, trajectory: str) -> list[str]:
         """Return the names of the bootstraps of a trajectory, which show how certain its states are."""
-        return sorted({str(name) for name in self.trajectory if name.rpartition("#")[0] == trajectory})
+        return self.trajectories.redrawn(trajectory)
 
 
 def trends(
@@ -60,7 +62,7 @@ def trends(
 ) -> Drawn:
     """Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
 
-    Thin lines are the same bins made of cells drawn again (bootstraps named ``<trajectory>#<k>``), where there are any.
+    Thin lines are the same bins made of cells drawn again (bootstraps), where there are any.
     Stretches of a trajectory that were held out are shaded; trajectories that were held out as a whole are dashed, with
     open circles. The model's line is simulated from the first state of each trajectory to the last, as stored by
     the fit: it shows where the model ends up, not how well it predicts the next state (:func:`scdash.get.report`).
@@ -86,10 +88,12 @@ def trends(
     ax, show, return_fig
         See :mod:`scdash.pl`.
     """
-    stored = dict(slot(adata, key, "series"))
-    params = adata.uns[key]["params"]
+    stored, entry = dict(slot(adata, key, "series")), require_fit(adata, key)
+    params = entry["params"]
     stored["cell_time"] = stored.get("cell_time") or params.get("time_key")
-    names = pd.Index(np.asarray(adata.uns[key]["genes"], dtype=object))
+    stored["position_key"] = DynamicsKeys(key).position
+    genes_of(adata, entry, key)
+    names = pd.Index(np.asarray(entry["genes"], dtype=object))
     at = _changing_most(stored) if genes is None else positions(genes, names)
     series = _series(stored, at)
     drawn = _choose(series, trajectories)
@@ -123,7 +127,7 @@ def _series(stored: Mapping[str, Any], at: NDArray[np.int64]) -> Series:
     rows = len(stored["time"])
     return Series(
         np.asarray(stored["time"], dtype=np.float64),
-        np.asarray(stored["trajectory"]).astype(str),
+        StoredTrajectories.of(stored),
         np.asarray(stored["split"]).astype(str),
         np.asarray(stored.get("n_cells", np.ones(rows)), dtype=np.float64),
         np.asarray(stored["states"], dtype=np.float64)[:, at],
@@ -132,9 +136,8 @@ def _series(stored: Mapping[str, Any], at: NDArray[np.int64]) -> Series:
 
 
 def _choose(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
-    everything = list(dict.fromkeys(series.trajectory))
-    # "name#3" is trajectory "name" made of cells drawn again: it is drawn with its original
-    available = [name for name in everything if name.rpartition("#")[0] not in everything]
+    everything = series.trajectories.all
+    available = series.trajectories.originals  # one made of cells drawn again is drawn with its original
     if wanted is not None:
         listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
         for name in listed:
@@ -155,11 +158,7 @@ def _cells(
     adata: Any, stored: Mapping[str, Any], genes: list[str], layer: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return time and expression of (at most 4,000) cells, or None where the rows of adata are the states themselves."""
-    time = stored.get("cell_position")
-    if time is not None and len(time) != adata.n_obs:
-        time = None  # cells were left out since the fit
-    if time is None and stored["cell_time"] in adata.obs:
-        time = adata.obs[stored["cell_time"]]
+    time = next((adata.obs[name] for name in (stored["position_key"], stored["cell_time"]) if name in adata.obs), None)
     if time is None:
         return None
     time = np.asarray(time, dtype=np.float64)

@@ -7,6 +7,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from scdash._core.fit_record import stamp
+from scdash._core.names import check_key
 from scdash._data import obs_column, sanitise
 from scdash._errors import suggest
 from scdash._logging import logger, step
@@ -58,6 +60,7 @@ def stability_dynamics(
     for name in ("copy", "checkpoint", "key_added"):
         if name in fit:
             raise ValueError(f"{name} is not for stability: refits are not kept.")
+    check_key(key_added)
     generator = as_generator(rng)
     with step(f"fitting dynamics {n_repeats} times on {share:.0%} of the data") as added:
         parts = [_part(adata, share, fit, generator) for _ in range(n_repeats)]
@@ -71,7 +74,7 @@ def stability_dynamics(
         often = int((table["frequency"] >= ALWAYS).sum())
         report = f"{often} of {len(table)} edges ever found were found in at least {ALWAYS:.0%} of {n_repeats} refits."
         params = {"n_repeats": n_repeats, "share": share}
-        adata.uns[key_added] = sanitise({"edges": table, "params": params, "report": report})
+        adata.uns[key_added] = sanitise(stamp({"edges": table, "params": params, "report": report}))
         logger.info("    %s", report)
         added.append(f"added uns[{key_added!r}], how often each edge was found")
     table.attrs["report"] = report

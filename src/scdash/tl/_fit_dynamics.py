@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from scdash._core.names import check_key
 from scdash._logging import logger, step
 from scdash.fitting import FitOptions, choose_lambdas, fit_series
 from scdash.sparsity import GeometricSchedule, Sparsity
 from scdash.tl._inputs import Observations, read_inputs
 from scdash.tl._perturbode import ScreenArguments, fit_screen, refuse_screen_arguments
 from scdash.tl._seed import seed_of
-from scdash.tl._store import check_key, store
+from scdash.tl._store import store
+from scdash.tl._velocity_layer import check_switch
 
 
 def fit_dynamics(
@@ -40,6 +42,7 @@ def fit_dynamics(
     controls: bool | Literal["full"] = True,
     layer: str | None = None,
     mask_var: Any = None,
+    velocity_layer: bool | None = None,
     key_added: str = "dynamics",
     max_epochs: int | None = None,
     tau: float = 1.0,
@@ -135,6 +138,9 @@ def fit_dynamics(
         Layer to use instead of X; log-normalised expression.
     mask_var
         Boolean array or `var` column of the genes to model; None: `var["highly_variable"]` if present, else all.
+    velocity_layer
+        Write dx/dt of every row as a layer. None: where rows x modelled genes are at most a billion; True: always;
+        False: never. The log names its size.
     key_added
         Name of the result.
     max_epochs
@@ -172,11 +178,15 @@ def fit_dynamics(
     `uns[key_added]`
         `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` and
         `directions` (cells), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
-    `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
-        dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled. None where it would have
-        more than a thousand million values (4 GB).
-    `var[f"{key_added}_genes"]` : bool
-        Genes that were modelled.
+    `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `velocity_layer`
+        dx/dt of every row, per unit of the model's time. Dense where every gene is modelled. Else CSR, with 8 bytes for
+        each row and modelled gene: every value of a modelled gene is stored, also zeros, and a gene that was not modelled
+        has no entry.
+    `var[f"{key_added}_genes"]`, `var[f"{key_added}_velocity_genes"]` : bool
+        Genes that were modelled; and, where the layer is written, those that have a velocity, under the name that
+        CellRank and scVelo look for.
+    `obs[f"{key_added}_position"]` : float (cells only)
+        Place of every cell on the time axis of the fit; NaN for cells that took no part.
 
     Raises
     ------
@@ -197,6 +207,7 @@ def fit_dynamics(
     if model == "perturbode":
         return fit_screen(fit_dynamics, dict(locals()))
     check_key(key_added)
+    check_switch(velocity_layer)
     refuse_screen_arguments(model, screen)
     if perturbation_key is not None:
         raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
@@ -251,7 +262,7 @@ def fit_dynamics(
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
         target = adata.copy() if copy else adata
         keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key, "layer": layer}
-        added += store(target, fit, inputs, options, key_added, keys)
+        added += store(target, fit, inputs, options, key_added, keys, velocity_layer=velocity_layer)
     logger.info(fit.report)
     return target if copy else None
 

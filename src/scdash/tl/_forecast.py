@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from scdash._core.trajectories import StoredTrajectories
 from scdash._data import SPLITS, TimeSeries
 from scdash._errors import unknown
 from scdash._logging import logger
@@ -71,7 +72,10 @@ def forecast(
 def stored_series(entry: Any, model: DynamicsModel) -> tuple[TimeSeries, NDArray[np.intp] | None]:
     """Return the trajectories of a fit in the model's units, and the lineage of every trajectory."""
     stored = entry["series"]
-    code, names = pd.factorize(np.asarray(stored["trajectory"]).astype(str))
+    known = StoredTrajectories.of(stored)
+    code, names = pd.factorize(known.name)
+    origin = np.arange(len(names))
+    origin[code] = pd.Index(names).get_indexer(known.origin)
     series = TimeSeries(
         states=_scale(np.asarray(stored["states"], dtype=np.float64), model),
         times=np.asarray(stored["time"], dtype=np.float64),
@@ -80,6 +84,7 @@ def stored_series(entry: Any, model: DynamicsModel) -> tuple[TimeSeries, NDArray
         split=np.array([SPLITS.index(str(label)) for label in stored["split"]], dtype=np.int8),
         genes=pd.Index(model.genes),
         weights=np.asarray(stored["n_cells"], dtype=np.float64),
+        origin=np.where(origin >= 0, origin, np.arange(len(names))),
     )
     if "lineage" not in stored:
         return series, None

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.fit_record import stamp
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash._logging import progress_bar, step
 from scdash._random import RNG, as_generator
 from scdash.networks import DynamicsModel, module_from_entry
@@ -126,6 +127,7 @@ def gene_influence(
     entry: Any = require_fit(adata, key)
     _check_options(method, starts, change, n_starts, models)
     names = np.asarray(entry["genes"]).astype(str)
+    genes_of(adata, entry, key)
     chosen = _chosen(genes, names)
     seed = seed_of(rng)
     design = perturbations(entry, starts=starts, change=change, n_starts=n_starts, times=times, rng=seed)
@@ -299,7 +301,7 @@ def _result(
     found: Sequence[Influence], genes: NDArray[Any], times: NDArray[Any], params: dict[str, Any]
 ) -> dict[str, Any]:
     by_model = np.column_stack([one.absolute.mean(1) for one in found])
-    return {
+    found_by_time = {
         "params": params,
         "genes": genes,
         "times": times,
@@ -309,3 +311,4 @@ def _result(
         # the main model is another kind of fit than the replicates, but no less an answer
         "agreement": agreement(by_model),
     }
+    return stamp(found_by_time)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.fit_record import stamp
 from scdash._data import as_dense, sanitise
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash.networks._enrichment import over_representation
 from scdash.networks._gene_sets import Membership, membership
 from scdash.networks._permutation import benjamini_hochberg
@@ -75,7 +76,7 @@ def modules(
     entry: Any = require_fit(adata, key)
     genes = np.asarray([str(g) for g in entry["genes"]])
     encode, decode = _factors(entry, n_modules)
-    members = module_members(encode, decode, genes, n_sd)
+    members = genes_of(adata, entry, key).rows(module_members(encode, decode, genes, n_sd), "gene")
     tests = pd.DataFrame(columns=list(COLUMNS))
     if gene_sets is not None:
         sets = membership(
@@ -87,7 +88,7 @@ def modules(
         )
         tests = enrichment(members, sets)
     adata = adata.copy() if copy else adata
-    adata.uns[f"{key}_modules"] = sanitise({"members": members, "enrichment": tests})
+    adata.uns[f"{key}_modules"] = sanitise(stamp({"members": members, "enrichment": tests}))
     return adata if copy else None
 
 

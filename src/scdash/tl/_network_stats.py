@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._core.fit_record import stamp
 from scdash._data import sanitise
 from scdash._errors import NotFittedError, check_data
-from scdash._keys import DynamicsKeys
+from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash._logging import step
 from scdash._random import RNG
 from scdash.networks._motifs import motif_table
@@ -61,7 +62,7 @@ def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng
         result: dict[str, Any] = {"summary": summary(network[modelled][:, modelled])}
         if n_random:
             result["motifs"] = motif_table(network, n_random=n_random, rng=seed_of(rng))
-        clean = sanitise(result)
+        clean = sanitise(stamp(result))
         target = adata.copy() if copy else adata
         target.varm[f"{key}_network"] = table
         target.uns[f"{key}_network"] = clean
@@ -120,6 +121,8 @@ def _network(adata: Any, key: str) -> sp.csr_matrix:
         raise NotFittedError(
             f"No network under adata.varp[{slot!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."
         )
+    if key in adata.uns:
+        genes_of(adata, require_fit(adata, key), key)
     return sp.csr_matrix(adata.varp[slot])
 
 

@@ -12,8 +12,10 @@ from scdash._data import (
     Expression,
     TimeSeries,
     cells_to_series,
+    group_cells,
     halve_cells,
-    rank_align,
+    origins,
+    positions_in_groups,
     series_from_states,
 )
 from scdash._logging import logger
@@ -73,14 +75,14 @@ def from_cells(
         split=rows.split,
         rng=seed,
     )
-    labels = [column.astype(str) for column in (rows.group, batch) if column is not None]
-    together = None if not labels else ["|".join(row) for row in zip(*labels, strict=True)]
+    groups = group_cells(len(rows.time), rows.group, batch)
+    position = HORIZON * positions_in_groups(rows.time, groups.code, "rank")[0]
     return Observed(
         made.series,
         made.minimum,
         made.range,
         lineage=_lineages(made.bins["lineage"], made.series),
-        cell_position=HORIZON * rank_align(rows.time, together),
+        cell_position=np.where(groups.code >= 0, position, np.nan),
         halves=_halves(rows, batch, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, batch, n_bins, regulators, seed, shuffled=True) if controls else None,
     )
@@ -94,9 +96,12 @@ def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int) -> 
         found = Observed(series, minimum, width)
     else:
         found = _scaled(series)
+    if rows.group is not None:  # whose cells a trajectory was made of stands in the columns that pp.trajectories wrote
+        bins = adata.obs.assign(trajectory=rows.group.astype(str).to_numpy())
+        found = replace(found, series=replace(found.series, origin=origins(bins, series.names)))
     if "lineage" not in adata.obs:
         return found
-    return replace(found, lineage=_lineages_of_bins(adata.obs["lineage"], rows.group, series))
+    return replace(found, lineage=_lineages_of_bins(adata.obs["lineage"], rows.group, found.series))
 
 
 def from_states(rows: Rows, seed: int) -> Observed:

@@ -9,7 +9,7 @@ import torch
 from anndata import AnnData
 
 from scdash._errors import suggest
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash.networks import DynamicsModel, module_from_entry, rollout
 from scdash.tl._predict import paths_to_adata, start_states, time_grid
 
@@ -53,7 +53,7 @@ def perturb(
     AnnData of shape (2 * starts * times, modelled genes): `X` predicted expression, `obs["condition"]` ("control",
     "perturbed"), `obs["trajectory"]`, `obs["time"]`. `uns["change"]`, a table sorted by size: gene, `control` and
     `perturbed` at the last time (mean over starts), `change`, `held`, and `spread` (standard deviation of the change
-    over replicate models; NaN with `n_models=1`). `uns["perturbation"]`: gene -> level.
+    over replicate models; NaN with `n_models=1`). `uns["perturbation"]`: a table `gene`, `level` of what was held.
 
     Raises
     ------
@@ -68,6 +68,7 @@ def perturb(
     >>> knocked.uns["change"].head()  # doctest: +SKIP
     """
     entry = require_fit(adata, key)
+    genes_of(adata, entry, key)
     model = module_from_entry(entry)
     names, states = start_states(adata, entry, model, start, layer)
     grid = time_grid(entry, times)
@@ -85,7 +86,12 @@ def perturb(
     )
     result.obs["condition"] = pd.Categorical(result.obs["condition"], categories=["control", "perturbed"])
     result.uns["change"] = _change_table(model, control[-1], perturbed[-1], held, spread)
-    result.uns["perturbation"] = {str(model.genes[i]): float(value.mean()) for i, value in held.items()}
+    result.uns["perturbation"] = pd.DataFrame(
+        {
+            "gene": [str(model.genes[i]) for i in held],
+            "level": [float(value.mean()) for value in held.values()],
+        }
+    )
     return result
 
 

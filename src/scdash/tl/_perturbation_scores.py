@@ -8,9 +8,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from scdash._core.fit_record import stamp
+from scdash._core.trajectories import StoredTrajectories
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash._logging import step
 from scdash.networks import DynamicsModel, module_from_entry
 from scdash.networks._interventions import intervene
@@ -83,8 +85,9 @@ def perturbation_scores(
     if models not in ("all", "main"):
         raise unknown("models", models, ("all", "main"))
     names = np.asarray(entry["genes"]).astype(str)
+    here = genes_of(adata, entry, key)
     degree = _targets(entry, names)
-    chosen = np.flatnonzero(degree > 0) if genes is None else _columns(genes, names)
+    chosen = np.flatnonzero((degree > 0) & here.present) if genes is None else _columns(genes, names)
     if not len(chosen):
         raise ValueError("No gene of the fitted network has a target: there is nothing to perturb.")
     paths = _paths(entry, trajectories)
@@ -100,7 +103,7 @@ def perturbation_scores(
         table = pd.concat(parts, ignore_index=True).sort_values("score", kind="stable", ignore_index=True)
         report = _report(entry, table, len(weights))
         params = {"kind": kind, "level": level, "models": models}
-        result = sanitise({"table": table, "params": params, "report": report})
+        result = sanitise(stamp({"table": table, "params": params, "report": report}))
         target = adata.copy() if copy else adata
         target.uns[f"{key}_perturbation_scores"] = result
         added += [f"added uns[{f'{key}_perturbation_scores'!r}] (see scdash.get.perturbation_scores)", report]
@@ -127,10 +130,10 @@ def _columns(genes: Iterable[str], names: NDArray[Any]) -> NDArray[np.int64]:
 def _paths(entry: Any, trajectories: Any) -> dict[str, tuple[NDArray[np.float64], float]]:
     """Return the first and last state and the length of every trajectory wanted."""
     series = entry["series"]
-    labels = np.asarray(series["trajectory"]).astype(str)
-    available = list(dict.fromkeys(labels))
+    known = StoredTrajectories.of(series)
+    available = known.all
     if trajectories is None:
-        wanted = [name for name in available if "#" not in name][:20]  # bootstraps are no lineages
+        wanted = known.originals[:20]  # re-drawn cells are no lineages
     else:
         wanted = [trajectories] if isinstance(trajectories, str) else [str(name) for name in trajectories]
         for name in wanted:
@@ -139,7 +142,7 @@ def _paths(entry: Any, trajectories: Any) -> dict[str, tuple[NDArray[np.float64]
     states, times = np.asarray(series["states"], dtype=np.float64), np.asarray(series["time"], dtype=np.float64)
     found = {}
     for name in wanted:
-        rows = np.flatnonzero(labels == name)
+        rows = known.rows(name)
         rows = rows[np.argsort(times[rows], kind="stable")]
         if len(rows) > 1:
             found[name] = (states[rows[[0, -1]]], float(times[rows[-1]] - times[rows[0]]))

@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scdash._core.fit_record import stamp
+from scdash._core.names import check_key
 from scdash._data import as_dense, expression, obs_column, sanitise
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash._logging import step
 from scdash.networks import module_from_entry
 from scdash.networks._interventions import intervene
 from scdash.tl._influence import longest_course
 from scdash.tl._perturb import _levels
 from scdash.tl._perturbation_scores import Kind
+from scdash.tl._velocity_layer import layer_megabytes, over_all_genes
 
 ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local
@@ -62,20 +65,24 @@ def perturbation_shift(
     None, or the copy. Written:
 
     `layers[key_added]` : float32 (n_obs, n_vars)
-        State with the genes held minus state without, after `duration`; NaN for genes that were not modelled.
+        State with the genes held minus state without, after `duration`. Sparse where some genes were not modelled, as
+        the velocity of `scdash.tl.fit_dynamics`.
+    `var[f"{key_added}_genes"]` : bool
+        Genes that were modelled.
     `uns[key_added]` : dict
         `params`, and with `groupby` the `table` of mean shifts: `group`, `gene`, `change`, `sd` (over cells), `n_cells`,
         by size within a group, the held genes left out.
     """
     entry: Any = require_fit(adata, key)
-    name = f"{key}_shift" if key_added is None else key_added
+    name = check_key(f"{key}_shift" if key_added is None else key_added)
+    genes_of(adata, entry, key, every=True)
     model = module_from_entry(entry)
     fitted = entry["params"].get("layer") if layer is None else layer
     values = expression(adata, layer=fitted, genes=model.genes, min_cells=1)
     groups = None if groupby is None else obs_column(adata, groupby, "groupby").astype(str).to_numpy()
     span = SHARE * longest_course(entry) if duration is None else float(duration)
     columns = pd.Index(adata.var_names).get_indexer(pd.Index(model.genes, dtype=object))
-    shift = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
+    shift = np.empty((adata.n_obs, len(columns)), dtype=np.float32)
     held_genes: list[int] = []
     with step(f"shift of {adata.n_obs} cells") as added:
         for rows, block in values.blocks(ROWS):
@@ -86,17 +93,19 @@ def perturbation_shift(
                 held[:, column], target[:, column] = True, one.numpy()
             held_genes = list(levels)
             moved = intervene(model, x, span, held, target)
-            shift[rows, columns] = moved - intervene(model, x, span, np.zeros_like(held), x)
+            shift[rows] = moved - intervene(model, x, span, np.zeros_like(held), x)
         params = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
         result: dict[str, Any] = {"params": params}
         if groups is not None:
             free = np.delete(np.arange(len(columns)), held_genes)
-            result["table"] = _by_group(shift[:, columns[free]], groups, model.genes[free])
-        clean = sanitise(result)
+            result["table"] = _by_group(shift[:, free], groups, model.genes[free])
+        clean = sanitise(stamp(result))
         out = adata.copy() if copy else adata
-        out.layers[name] = shift
+        out.layers[name] = over_all_genes(shift, columns, adata.n_vars)
+        out.var[f"{name}_genes"] = np.isin(np.arange(adata.n_vars), columns)
         out.uns[name] = clean
-        added.append(f"added layers[{name!r}], shift of every cell; uns[{name!r}]")
+        size = layer_megabytes(adata.n_obs, len(columns), adata.n_vars)
+        added.append(f"added layers[{name!r}], shift of every cell ({size:.1f} MB); var['{name}_genes'], uns[{name!r}]")
     return out if copy else None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 import pandas as pd
 
+from scdash._core.names import check_key
 from scdash._errors import unknown
 from scdash._logging import logger, step
 from scdash._random import RNG
@@ -17,7 +18,7 @@ from scdash.tl._screen_fits import ScreenOptions, equilibrium_fit, transport_con
 from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.tl._screen_store import store_screen
 from scdash.tl._seed import seed_of
-from scdash.tl._store import check_key
+from scdash.tl._velocity_layer import check_switch
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -66,6 +67,7 @@ def fit_perturbode(
     unknown_targets: Literal["error", "drop"] = "error",
     layer: str | None = None,
     mask_var: Any = None,
+    velocity_layer: bool | None = None,
     key_added: str = "dynamics",
     progress: bool | None = None,
     rng: RNG = 0,
@@ -125,7 +127,7 @@ def fit_perturbode(
         Regimes with fewer cells are left out, with a warning.
     unknown_targets
         What to do with targets that are no genes of `adata`: an error naming them, or their cells are dropped.
-    layer, mask_var, key_added, progress, copy
+    layer, mask_var, velocity_layer, key_added, progress, copy
         As in `scdash.tl.fit_dynamics`; targets of perturbations are always modelled.
     rng
         Seed or numpy Generator (folds, subsamples, training).
@@ -137,7 +139,7 @@ def fit_perturbode(
     mean), `varp[f"{key_added}_total_effect"]` (simulated change of the column when the row alone is perturbed),
     `uns[key_added]` (params, genes, weights, edges, history, metrics, controls, prior, series, screen, report, and
     `held_out`, `fine_tuning` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
-    none above 200 million cells x genes), `var[f"{key_added}_genes"]`.
+    sparse where some genes are not modelled; by default none above 200 million cells x modelled genes), `var[f"{key_added}_genes"]`.
 
     Raises
     ------
@@ -160,6 +162,7 @@ def fit_perturbode(
     options = ScreenOptions(pruning, prior_weight, int(fine_tune), n_subsamples, dict(training or {}), progress)
     _check(fit, options, n_folds)
     check_key(key_added)
+    check_switch(velocity_layer)
     seed = seed_of(rng)
     adata = adata.copy() if copy else adata
     with step(f"fitting dynamics (perturbode, {fit})") as added:
@@ -174,7 +177,7 @@ def fit_perturbode(
             "n_folds": n_folds,
             "rng": seed,
         }
-        added += store_screen(adata, inputs, stats, found, asked, key_added)
+        added += store_screen(adata, inputs, stats, found, asked, key_added, velocity_layer=velocity_layer)
     return adata if copy else None
 
 

@@ -8,9 +8,10 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.trajectories import StoredTrajectories
 from scdash._data import expression
 from scdash._errors import suggest
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash.networks import DynamicsModel, module_from_entry, rollout
 from scdash.tl._forecast import NETWORK, Forecaster, check_forecaster, forecast
 
@@ -84,6 +85,7 @@ def predict(
         return predict_mudata(adata, start, key=key or "sbnn", layer=layer, missing_genes=missing_genes)
     entry = require_fit(adata, key or "dynamics")
     check_forecaster(forecaster, entry, key or "dynamics")
+    genes_of(adata, entry, key or "dynamics")
     model = module_from_entry(entry)
     names, states = start_states(adata, entry, model, start, layer)
     grid = time_grid(entry, times)
@@ -131,10 +133,9 @@ def start_states(
         series = entry["series"]
         if "screen" in entry:  # the regimes of a screen are no trajectories: start unperturbed
             return [str(series["trajectory"][0])], np.asarray(series["states"])[:1]
-        labels = np.array([str(label) for label in series["trajectory"]])
-        _, first = np.unique(labels, return_index=True)
-        first = np.array([i for i in np.sort(first) if "#" not in labels[i]] or [0])  # bootstraps are no new starts
-        return labels[first].tolist(), np.asarray(series["states"])[first]
+        known = StoredTrajectories.of(series)
+        first = [known.rows(name)[0] for name in known.originals]  # re-drawn cells are no new starts
+        return known.originals, np.asarray(series["states"])[first]
     if isinstance(start, AnnData):
         return list(start.obs_names), _rows(start, model, layer)
     if isinstance(start, pd.DataFrame):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_predict import Predictor, predictor_of
 from scdash.matching._regimes import Floats
@@ -82,6 +82,7 @@ def predict_perturbations(
     genes = pd.Index([str(g) for g in entry["genes"]])
     parsed = _parse(labels, genes, entry, kind, separator)
     predictor = predictor_of(entry)
+    genes_of(adata, entry, key, every=bool(n_cells))  # cells of the data are drawn as starts
     rows = parsed.cells[1:]
     if n_cells:
         return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))

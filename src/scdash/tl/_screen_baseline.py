@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash._core.names import check_key
 from scdash._data import dense32
 from scdash._errors import unknown
 from scdash._logging import step
@@ -19,7 +20,6 @@ from scdash.tl._screen_fits import ScreenFit
 from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.tl._screen_store import store_screen
 from scdash.tl._seed import seed_of
-from scdash.tl._store import check_key
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,9 +8,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from scdash._core.fit_record import stamp
 from scdash._data import loaded, sanitise
 from scdash._errors import unknown
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash._logging import logger, step
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_sparsity import ScreenSparsity
@@ -83,6 +84,7 @@ def stability_screen(
     way = str(entry["params"]["fit"])
     if way not in ("equilibrium", "transport"):
         raise ValueError(f"uns[{key!r}] is the baseline {entry['params']['model']!r}; stability is for fit_perturbode.")
+    genes_of(adata, entry, key, every=True)
     generator = as_generator(rng)
     with step(f"refitting a screen {n_repeats} times (resampled {resample})") as added:
         inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
@@ -98,8 +100,8 @@ def stability_screen(
         edges["selection_frequency"] = frequency[at]
         report = _report(edges, table, n_repeats)
         params = {"n_repeats": n_repeats, "resample": resample, "key": key}
-        adata.uns[f"{key}_stability"] = sanitise({"edges": table, "params": params, "report": report})
-        entry["edges"] = edges
+        adata.uns[f"{key}_stability"] = sanitise(stamp({"edges": table, "params": params, "report": report}))
+        adata.uns[key]["edges"] = edges
         logger.info("    %s", report)
         added.append(f"added uns[{f'{key}_stability'!r}], and selection_frequency to the edges of uns[{key!r}]")
     table.attrs["report"] = report

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.names import check_key
 from scdash._data import sanitise
 from scdash._errors import unknown
 from scdash._logging import step
@@ -14,7 +15,6 @@ from scdash.fitting import FitOptions, Regime, fit_path
 from scdash.sparsity import Sparsity
 from scdash.tl._inputs import Observations, flag_genes, read_inputs
 from scdash.tl._seed import seed_of
-from scdash.tl._store import check_key
 
 
 def sparsity_path(
