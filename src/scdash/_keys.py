@@ -1,6 +1,6 @@
 """Where results live in AnnData: the one place that knows the names of the slots."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,22 @@ def require_fit(adata: Any, key: str) -> Record:
 def genes_of(adata: Any, entry: Mapping[str, Any], key: str, *, every: bool = False) -> FitGenes:
     """Compare the genes of a fit of dynamics or of a screen with `adata.var_names`; see `fit_genes`."""
     return fit_genes(adata, entry["genes"], f"adata.uns[{key!r}]", every=every)
+
+
+def check_genes(adata: Any, key: str) -> None:
+    """Compare the genes of the fit under `key` with those of the data, where there is such a fit."""
+    entry = adata.uns.get(key)
+    if isinstance(entry, Mapping) and "params" in entry and "genes" in entry:
+        genes_of(adata, require_fit(adata, key), key)
+
+
+def genes_of_modality(mdata: Any, entry: Mapping[str, Any], key: str, genes: Iterable[Any] | None = None) -> FitGenes:
+    """Compare the genes of a result of paired modalities with those of the modality they were chosen from."""
+    name = str(entry["params"]["x"])
+    listed = entry["genes"] if genes is None else genes
+    if name not in getattr(mdata, "mod", {}):
+        raise KeyError(f"mdata has no modality {name!r}, which mdata.uns[{key!r}] was fitted on.")
+    return fit_genes(mdata.mod[name], listed, f"mdata.uns[{key!r}]")
 
 
 def require_paired(mdata: Any, key: str, function: str = "sbnn") -> Record:

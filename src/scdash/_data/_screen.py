@@ -1,6 +1,6 @@
 """A perturbation screen as a value: which cell belongs to which regime, and what each regime does to which gene."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -62,12 +62,17 @@ class Screen:
         )
 
 
-def split_label(label: str, *, control: Iterable[str], separator: str) -> tuple[str, ...]:
+def split_label(
+    label: str, *, control: Iterable[str], separator: str, genes: Container[str] = frozenset()
+) -> tuple[str, ...]:
     """Return the targets that a label names: `"A+B"` is A and B; control labels and empty parts name nothing.
 
-    `"A+ctrl"`, as many published screens write a single perturbation, is A alone when `ctrl` is a control label.
+    `"A+ctrl"`, as many published screens write a single perturbation, is A alone when `ctrl` is a control label. A label
+    that is the name of one of `genes` is that gene, also where the name holds the separator.
     """
     none = set(control)
+    if label.strip() in genes and label not in none:
+        return (label.strip(),)
     parts = [part.strip() for part in label.split(separator)] if separator else [label.strip()]
     if label in none:
         return ()
@@ -93,8 +98,8 @@ def parse_screen(
     values = pd.Series(np.asarray(labels, dtype=object))
     codes, uniques = pd.factorize(values.where(values.notna(), None), use_na_sentinel=True)
     texts = [str(u) for u in uniques]
-    parsed = [split_label(t, control=controls, separator=separator) for t in texts]
     position = {str(gene): i for i, gene in enumerate(genes)}
+    parsed = [split_label(t, control=controls, separator=separator, genes=position) for t in texts]
     if () not in parsed:
         raise _no_control(control, controls[0], texts, parsed, set(position))
     absent = sorted({g for targets in parsed for g in targets if g not in position})

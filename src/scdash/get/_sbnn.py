@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scdash._errors import NotFittedError
-from scdash._keys import require_paired
+from scdash._keys import genes_of_modality, require_paired
 
 if TYPE_CHECKING:
     from scdash.bottleneck import SparseBottleneck
@@ -65,7 +65,8 @@ def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
     entry = require_paired(mdata, key, "sbnn")
     norms = pd.Series(entry["norms"], index=list(entry["masks"]["genes"]))
     names = [str(name) for name in entry["genes"]]
-    return pd.DataFrame({"gene": names, "norm": norms.loc[names].to_numpy()})
+    table = pd.DataFrame({"gene": names, "norm": norms.loc[names].to_numpy()})
+    return genes_of_modality(mdata, entry, key).rows(table, "gene").reset_index(drop=True)
 
 
 def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
@@ -114,5 +115,6 @@ def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
     """
     entry = require_paired(mdata, key, "stability")
     table = pd.DataFrame(entry["selection"]).copy()
+    table = genes_of_modality(mdata, entry, key, table["gene"]).rows(table, "gene").reset_index(drop=True)
     table.attrs["report"] = str(entry["report"])
     return table

@@ -12,6 +12,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import rank_edges
+
 CHANCE = 0.5
 
 
@@ -128,7 +130,7 @@ def posterior_score(
             "score": score,
         }
     )
-    edges = edges.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+    edges = rank_edges(edges).drop(columns="rank")
     used = effect != 0
     report = {
         "used": int(inside.sum()),

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from scdash._errors import unknown
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
 MOST = 9  # panels drawn unasked
@@ -62,7 +62,9 @@ def perturbation(
     >>> cells = scdash.tl.predict_perturbations(adata, ["G001", "G001+G002"], n_cells=50)  # doctest: +SKIP
     >>> scdash.pl.perturbation(adata, cells)  # doctest: +SKIP
     """
-    if "screen" not in require_fit(adata, key):
+    entry = require_fit(adata, key)
+    genes_of(adata, entry, key)
+    if "screen" not in entry:
         raise ValueError(f"uns[{key!r}] is no fit of a screen; pl.perturbation compares regimes of one.")
     found = "cells" if "source" in predicted.obs else "change"
     if kind not in (None, "change", "cells"):

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from scdash._data import as_dense, check_unique
 from scdash._errors import suggest
-from scdash._keys import require_fit
+from scdash._keys import check_genes, require_fit
 from scdash.metrics._edges import EdgeList, align, is_anndata
 
 
@@ -46,6 +46,7 @@ def networks(
     """
     if is_anndata(data) and key not in data.varp:
         require_fit(data, key)
+        check_genes(data, key)
     lists = align(data, *references, genes=genes, key=key, arguments=("data", "truth", "prior"))
     names = lists[0].genes if lists[0].genes is not None else pd.Index([str(i) for i in range(lists[0].n)])
     if values != "weight":

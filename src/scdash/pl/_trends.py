@@ -92,9 +92,9 @@ def trends(
     params = entry["params"]
     stored["cell_time"] = stored.get("cell_time") or params.get("time_key")
     stored["position_key"] = DynamicsKeys(key).position
-    genes_of(adata, entry, key)
+    here = genes_of(adata, entry, key)
     names = pd.Index(np.asarray(entry["genes"], dtype=object))
-    at = _changing_most(stored) if genes is None else positions(genes, names)
+    at = _changing_most(stored, here.present) if genes is None else positions(genes, names)
     series = _series(stored, at)
     drawn = _choose(series, trajectories)
     points = _cells(adata, stored, list(names[at]), params.get("layer") if layer is None else layer)
@@ -118,9 +118,10 @@ def trends(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
-def _changing_most(stored: Mapping[str, Any]) -> NDArray[np.int64]:
-    states = np.asarray(stored["states"], dtype=np.float64)
-    return np.argsort(-np.nan_to_num(states.std(axis=0)), kind="stable")[:8]
+def _changing_most(stored: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[np.int64]:
+    spread = np.nan_to_num(np.asarray(stored["states"], dtype=np.float64).std(axis=0))
+    order = np.argsort(-np.where(present, spread, -1.0), kind="stable")
+    return order[present[order]][:8]
 
 
 def _series(stored: Mapping[str, Any], at: NDArray[np.int64]) -> Series:
@@ -158,17 +159,19 @@ def _cells(
     adata: Any, stored: Mapping[str, Any], genes: list[str], layer: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return time and expression of (at most 4,000) cells, or None where the rows of adata are the states themselves."""
-    time = next((adata.obs[name] for name in (stored["position_key"], stored["cell_time"]) if name in adata.obs), None)
-    if time is None:
+    at = next((name for name in (stored["position_key"], stored["cell_time"]) if name in adata.obs), None)
+    if at is None:
         return None
-    time = np.asarray(time, dtype=np.float64)
+    time = np.asarray(adata.obs[at], dtype=np.float64)
     axis = np.asarray(stored["time"], dtype=np.float64)
     if time.shape == axis.shape and np.array_equal(np.sort(time), np.sort(axis)):
         return None
     reach = np.ptp(axis) or 1.0
     inside = np.isfinite(time) & (time >= axis.min() - 0.1 * reach) & (time <= axis.max() + 0.1 * reach)
     shown = np.flatnonzero(inside)
-    covered = np.ptp(time[shown]) / reach if len(shown) else 0.0
+    if not len(shown):
+        return None
+    covered = 1.0 if at == stored["position_key"] else np.ptp(time[shown]) / reach
     if covered < 0.5 or len(shown) < 0.5 * np.isfinite(time).sum():  # another scale of time: points would mislead
         logger.info("Cells are not drawn: obs[%r] is not on the time axis of the fit.", stored.get("cell_time"))
         return None

@@ -10,7 +10,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from numpy.typing import NDArray
 
 from scdash._errors import suggest, unknown
-from scdash._keys import DynamicsKeys, require_fit
+from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
 from scdash.pl._read import embedding_of, expression
@@ -104,11 +104,13 @@ def _arrows(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the neighbours of every cell and its arrow."""
     fit, slots = require_fit(adata, key), DynamicsKeys(key)
+    genes_of(adata, fit, key)
     if slots.velocity not in adata.layers:
         layers = [str(name) for name in adata.layers if name is not None]
         raise KeyError(
             f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)} Fits without an ODE have no velocity, and "
-            "none is written where rows x genes are too many: see 'Large data' for how to add it for some rows."
+            "none is written with velocity_layer=False or where rows x genes are too many: see 'Large data' for how to add "
+            "it for some rows."
         )
     modelled = adata.var[slots.genes].to_numpy(bool) if slots.genes in adata.var else np.ones(adata.n_vars, bool)
     genes = list(adata.var_names[modelled])

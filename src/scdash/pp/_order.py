@@ -9,7 +9,17 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import as_dense, check_adata, expression, gene_indices, group_codes, obs_column, sanitise
+from scdash._core.names import check_key
+from scdash._data import (
+    CellGroups,
+    as_dense,
+    check_adata,
+    expression,
+    gene_indices,
+    group_cells,
+    obs_column,
+    sanitise,
+)
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
 from scdash._random import RNG, as_generator
@@ -82,7 +92,8 @@ def order_cells(
     None, or the copy. Written:
 
     `adata.obs[key_added]` : float64, (cells,), 0 at the root, 1 at the farthest cell
-    `adata.uns[key_added]` : dict; roots chosen and parameters
+    `adata.uns[key_added]` : dict; `roots`, a table `lineage`, `batch`, `root` (name of the cell; "all" where no lineage
+    or batch was named), and `params`
 
     Examples
     --------
@@ -93,18 +104,20 @@ def order_cells(
     0.0
     """
     check_adata(adata, min_cells=4)
+    check_key(key_added)
     if method not in ("gauss", "umap"):
         raise unknown("method", method, ("gauss", "umap"))
-    labels = _labels(adata, lineage_key, batch_key)
+    groups = _groups(adata, lineage_key, batch_key)
     graph = _Graph(method, n_neighbors, n_dcs, int(as_generator(rng).integers(2**31 - 1)))
     _check_root(adata, root)
     with step(f"ordering {adata.n_obs} cells") as added:
         space = _representation(adata, use_rep, layer, graph.seed)
-        time, roots = np.full(adata.n_obs, np.nan), {}
-        for name in labels.cat.categories:
-            cells = np.flatnonzero(labels == name)
+        time, found = np.full(adata.n_obs, np.nan), []
+        for code, name in enumerate(groups.names):
+            cells = np.flatnonzero(groups.code == code)
             time[cells], chosen = _order_group(adata, cells, name, space[cells], root, layer, graph)
-            roots[name.replace("/", "|")] = str(adata.obs_names[chosen])
+            found.append(str(adata.obs_names[chosen]))
+        roots = pd.DataFrame({"lineage": groups.lineage, "batch": groups.batch, "root": found}).astype(object)
         adata = adata.copy() if copy else adata
         if key_added in adata.obs:
             logger.info("    overwriting adata.obs[%r]", key_added)
@@ -117,21 +130,16 @@ def order_cells(
             "batch_key": batch_key,
         }
         adata.uns[key_added] = sanitise({"roots": roots, "params": {**params, "use_rep": use_rep, "layer": layer}})
-        added.append(f"adata.obs[{key_added!r}], from {', '.join(f'{root} ({name})' for name, root in roots.items())}")
+        shown = ", ".join(f"{cell} ({name})" for cell, name in zip(found, groups.names, strict=True))
+        added.append(f"adata.obs[{key_added!r}], from {shown}")
     return adata if copy else None
 
 
-def _labels(adata: "AnnData", lineage_key: str | None, batch_key: str | None) -> pd.Series:
-    """Return the group of each cell as a categorical, NaN for cells in none."""
-    columns = []
-    for key, argument in ((lineage_key, "lineage_key"), (batch_key, "batch_key")):
-        if key is not None:
-            codes, names = group_codes(obs_column(adata, key, argument), f"adata.obs[{key!r}]", missing=True)
-            columns.append(pd.Series(pd.Categorical.from_codes(codes, list(names))).astype(object))
-    if not columns:
-        return pd.Series(["all"] * adata.n_obs, dtype="category")
-    joined = columns[0] if len(columns) == 1 else columns[0] + ":" + columns[1]
-    return joined.astype("category")
+def _groups(adata: "AnnData", lineage_key: str | None, batch_key: str | None) -> CellGroups:
+    """Return the group of each cell; cells without a label are in none."""
+    lineage = None if lineage_key is None else obs_column(adata, lineage_key, "lineage_key")
+    batch = None if batch_key is None else obs_column(adata, batch_key, "batch_key")
+    return group_cells(adata.n_obs, lineage, batch)
 
 
 def _check_root(adata: "AnnData", root: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.names import check_key
 from scdash._data import Expression, as_expression, check_counts, check_unique, copy_paired, gene_mask, matrix_of
 from scdash._errors import suggest
 from scdash._logging import step
@@ -146,6 +147,7 @@ def select_by_dropout(
     --------
     >>> scdash.pp.select_by_dropout(mdata, n_top_genes=1000, threshold=30)  # doctest: +SKIP
     """
+    check_key(key_added)
     target = copy_paired(mdata) if copy else mdata
     adata = _modality(target, x)
     counts = _counts(adata, layer, x)

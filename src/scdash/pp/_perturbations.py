@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.names import check_key
 from scdash._data import Expression, as_dense, check_adata, expression, obs_column
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
@@ -75,6 +76,7 @@ def filter_perturbations(
     if not 0 < max_p <= 1 or min_cells < 1:
         raise ValueError(f"max_p must lie in (0, 1] and min_cells be positive, found {max_p!r} and {min_cells!r}.")
     check_adata(adata, min_cells=1)
+    check_key(key_added)
     if adata.isbacked and not copy:
         raise ValueError(
             "adata is backed: its cells can not be removed on disk. copy=True returns the cells kept, in memory."

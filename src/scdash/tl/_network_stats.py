@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from scdash._core.fit_record import stamp
 from scdash._data import sanitise
 from scdash._errors import NotFittedError, check_data
-from scdash._keys import DynamicsKeys, genes_of, require_fit
+from scdash._keys import DynamicsKeys, check_genes
 from scdash._logging import step
 from scdash._random import RNG
 from scdash.networks._motifs import motif_table
@@ -121,8 +121,7 @@ def _network(adata: Any, key: str) -> sp.csr_matrix:
         raise NotFittedError(
             f"No network under adata.varp[{slot!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."
         )
-    if key in adata.uns:
-        genes_of(adata, require_fit(adata, key), key)
+    check_genes(adata, key)
     return sp.csr_matrix(adata.varp[slot])
 
 

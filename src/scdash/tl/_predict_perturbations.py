@@ -101,7 +101,7 @@ def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator:
     control = ["control", *(str(label) for label in params["control"])]
     sign = str(params["separator"]) if separator is None else separator
     for label in labels:
-        for gene in split_label(str(label), control=control, separator=sign):
+        for gene in split_label(str(label), control=control, separator=sign, genes=genes):
             if gene not in genes:
                 raise unknown("gene", gene, genes)
     return parse_screen(

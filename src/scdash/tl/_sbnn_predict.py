@@ -45,7 +45,8 @@ def predict_mudata(
     Returns
     -------
     AnnData, (cells, features): `X` predicted features in their own units, `obsm["X_<key>"]` the bottleneck,
-    `obsm["<key>_genes"]` a DataFrame of the genes as the autoencoder head draws them, standardised.
+    `obsm["<key>_genes"]` the genes as the autoencoder head draws them, standardised, in the order of
+    `uns["<key>_genes"]`.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def predict_mudata(
         )
     fill = np.asarray(scales["gene_mean"]) if missing_genes == "mean" else None
     said = predict(entry["weights"], scales, gene_values(cells, name, genes, layer, fill))
-    slots = prediction_slots(said, cells.obs_names, entry)
+    slots = prediction_slots(said)
     values = said.features * np.asarray(scales["feature_scale"]) + np.asarray(scales["feature_mean"])
     result = AnnData(
         X=values.astype(np.float32),
@@ -90,6 +91,7 @@ def predict_mudata(
     )
     if "genes" in slots:
         result.obsm[f"{key}_genes"] = slots["genes"]
+        result.uns[f"{key}_genes"] = np.array(genes, dtype=object)
     return result
 
 

@@ -51,7 +51,7 @@ def store_network(
     predictors, responses = mdata.mod[x], mdata.mod[y]
     entry = sanitise(stamp(_entry(fit, data, found, params)))
     said = predict(fit.weights, fit.scales, gene_values(predictors, x, entry["genes"], params["layer"]))
-    slots = prediction_slots(said, predictors.obs_names, entry)
+    slots = prediction_slots(said)
     first = np.asarray(fit.weights["encoder_0_weight"])
     columns = predictors.var_names.get_indexer(data.genes)
     chosen = columns[fit.selected]
@@ -95,11 +95,14 @@ def _entry(fit: BottleneckFit, data: Paired, found: "Evaluation", params: Mappin
     }
 
 
-def prediction_slots(said: Prediction, cells: pd.Index, entry: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return both heads' predictions as tables, cells in rows."""
-    slots = {"features": pd.DataFrame(said.features, index=cells, columns=[str(name) for name in entry["features"]])}
+def prediction_slots(said: Prediction) -> dict[str, NDArray[np.float32]]:
+    """Return both heads' predictions (cells, columns); the names of the columns are `features` and `genes` of the fit.
+
+    Arrays, because h5ad makes a path of a column name that holds a slash.
+    """
+    slots = {"features": np.asarray(said.features, dtype=np.float32)}
     if said.genes is not None:
-        slots["genes"] = pd.DataFrame(said.genes, index=cells, columns=[str(name) for name in entry["genes"]])
+        slots["genes"] = np.asarray(said.genes, dtype=np.float32)
     return slots
 
 

@@ -51,7 +51,7 @@ class ScreenRequest:
             "perturbation_key": self.perturbation_key,
             "control": list(self.controls),
             "separator": self.separator,
-            "kind": self.kind if isinstance(self.kind, str) else dict(self.kind),
+            "kind": self.kind if isinstance(self.kind, str) else _kind_table(self.kind),
             "layer": self.layer,
             "min_cells": self.min_cells,
             "unknown_targets": self.unknown_targets,
@@ -81,7 +81,14 @@ class ScreenRequest:
 
 def stored_kind(stored: Any) -> str | dict[str, str]:
     """Return the kind(s) of intervention as they were given, from what h5ad returns."""
+    if isinstance(stored, pd.DataFrame):
+        return dict(zip(stored["name"].astype(str), stored["kind"].astype(str), strict=True))
     return {str(k): str(v) for k, v in stored.items()} if isinstance(stored, Mapping) else str(stored)
+
+
+def _kind_table(kind: Mapping[str, str]) -> pd.DataFrame:
+    """Return kinds by label or gene as a table: names of users are no keys of `uns`."""
+    return pd.DataFrame({"name": [str(name) for name in kind], "kind": [str(value) for value in kind.values()]})
 
 
 @dataclass(frozen=True)
@@ -113,10 +120,11 @@ class ScreenInputs:
 def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     """Check and read a screen; errors name the argument and the remedy. Genes: the mask UNION the targets."""
     labels = obs_column(adata, request.perturbation_key, "perturbation_key")
+    names = set(adata.var_names.astype(str))
     named = {
         g
         for label in pd.unique(labels.dropna())
-        for g in split_label(str(label), control=request.controls, separator=request.separator)
+        for g in split_label(str(label), control=request.controls, separator=request.separator, genes=names)
     }
     mask = gene_mask(adata, request.mask_var, limit=LARGEST) | adata.var_names.isin(named)
     columns = np.flatnonzero(mask)

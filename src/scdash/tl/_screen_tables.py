@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import rank_edges
 from scdash.matching._equilibrium_fit import EquilibriumFit
 from scdash.matching._held_out import HeldOutScores, mean_of_others, score_changes
 from scdash.matching._regimes import Floats, RegimeStatistics
@@ -28,9 +29,7 @@ def edge_table(weights: Floats, score: Floats, frequency: Floats, inputs: Screen
             "sign": np.sign(score[source, target]),
         }
     )
-    return table[table["source"] != table["target"]].sort_values(
-        "score", ascending=False, kind="stable", ignore_index=True
-    )
+    return rank_edges(table[table["source"] != table["target"]]).drop(columns="rank")
 
 
 def add_effects(table: pd.DataFrame, inputs: ScreenInputs, sensitivity: Floats, total: Floats) -> pd.DataFrame:
