@@ -54,7 +54,7 @@ def test_shuffled_times_move_training_states_alone():
 def test_noise_floor_is_the_deviation_of_redrawn_trajectories():
     noise = np.random.default_rng(0).normal(size=(2, 9, 2))
     curves = np.concatenate([CURVES[:1], CURVES[:1] + noise])
-    series = series_of(curves, TIMES, [2, 2, 2], names=["a", "a#1", "a#2"])
+    series = series_of(curves, TIMES, [2, 2, 2], names=["a", "a#1", "a#2"], origin=np.zeros(3, int))
     assert noise_floor(series, "test") == pytest.approx((noise[:, 1:] ** 2).mean())  # the first bin is the start
     assert np.isnan(noise_floor(series.originals(), "test"))
     assert len(series.originals()) == 9

@@ -8,7 +8,7 @@ from scdash._data import TimeSeries
 from scdash.fitting._folds import TEST, VALIDATION, make_folds, stack_examples
 
 
-def series(n_trajectories, rows=5, names=None, split=None):
+def series(n_trajectories, rows=5, names=None, split=None, origin=None):
     names = names or [f"s{i}" for i in range(n_trajectories)]
     total = n_trajectories * rows
     return TimeSeries(
@@ -18,6 +18,7 @@ def series(n_trajectories, rows=5, names=None, split=None):
         names=tuple(names),
         split=np.zeros(total, np.int8) if split is None else np.repeat(split, rows).astype(np.int8),
         genes=pd.Index(["a", "b", "c"]),
+        origin=origin,
     )
 
 
@@ -39,7 +40,8 @@ def test_few_trajectories_lose_stretches():
 
 
 def test_redrawn_trajectories_take_no_part_where_their_original_is_held_out():
-    folds = make_folds(series(6, names=["a", "a#1", "b", "b#1", "c", "c#1"]), 3, 0)
+    drawn = series(6, names=["a", "a#1", "b", "b#1", "c", "c#1"], origin=np.array([0, 0, 2, 2, 4, 4]))
+    folds = make_folds(drawn, 3, 0)
     for fold in folds:
         label = {name: set(fold.split[fold.trajectory == k]) for k, name in enumerate(fold.names)}
         for parent in "abc":

@@ -112,8 +112,9 @@ def open_record(entry: Mapping[str, Any], slot: str, remedy: str) -> Record:
     if "params" in found:
         for name, value in _defaults(found).items():
             found["params"].setdefault(name, value)
-    if isinstance(found.get("series"), Record) and "trajectory" in found["series"]:
-        found["series"].setdefault("origin", origins_of_format_1(found["series"]["trajectory"]))
+    series = found.get("series")
+    if number < 2 and isinstance(series, Record) and "trajectory" in series and "origin" not in series:
+        series["origin"] = origins_of_format_1(series["trajectory"])
     return found
 
 
@@ -124,7 +125,7 @@ def stored_params(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def origins_of_format_1(trajectory: Any) -> Any:
     """Return the trajectory whose cells each row is made of, by the names that format 1 gave to re-drawn ones."""
-    names = np.asarray(trajectory).astype(str)
+    names = [str(name) for name in trajectory]
     known = set(names)
     parent = {name: name.rpartition("#")[0] for name in known}
     return np.array([parent[name] if parent[name] in known else name for name in names], dtype=object)
