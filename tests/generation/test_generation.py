@@ -44,7 +44,7 @@ def test_tables_of_a_stored_fit():
             "score": [0.4, 0.9],
         }
     )
-    adata.uns["dynamics"] = {"params": {}, "edges": edges}
+    adata.uns["dynamics"] = {"params": {}, "genes": ["ACTC1", "MYOD1", "MYOG"], "edges": edges}
     assert scdash.get.grn(adata)["source"].tolist() == ["MYOG", "MYOD1"]
     assert scdash.get.grn(adata, only_network=True)["target"].tolist() == ["MYOG"]
 

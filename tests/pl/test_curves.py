@@ -251,7 +251,6 @@ def test_trends_choose_the_genes_that_change_and_few_of_many_trajectories(adata,
 
 
 def test_trends_leave_out_cells_on_another_scale_of_time(adata, caplog) -> None:
-    series = adata.uns["dynamics"]["series"]
     del adata.obs["dynamics_position"]  # obs runs from 0 to 1, the fit from 0 to 10
     for factor in (1, 1000):
         adata.obs["dpt_pseudotime"] *= factor

@@ -32,8 +32,8 @@ def test_contours_show_the_stored_predictions(
     monkeypatch.setattr("scdash.pl._sbnn.contours", lambda ax, mesh, values, cmap, scale: drawn.append(values))
     api.pl.sbnn(fitted, genes=1, features=1, show=False)
     rna = fitted["rna"]
-    np.testing.assert_array_equal(drawn[0], rna.obsm["sbnn_genes"].iloc[:, 0])
-    np.testing.assert_array_equal(drawn[1], rna.obsm["sbnn_features"].iloc[:, 0])
+    np.testing.assert_array_equal(drawn[0], rna.obsm["sbnn_genes"][:, 0])
+    np.testing.assert_array_equal(drawn[1], rna.obsm["sbnn_features"][:, 0])
 
 
 def test_into_an_axis_and_as_a_figure(fitted: Any, api: SimpleNamespace) -> None:

@@ -54,6 +54,8 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
         change = np.asarray(screen["change"], dtype=np.float64)
         aimed = sp.csr_matrix(screen["targets"]).toarray() != 0
         return _correlations(change, change, ~aimed, source, target)
+    if "series" not in entry:
+        return np.full(len(edges), np.nan)
     before, after = _steps(entry["series"])
     change = after - before
     return _correlations(before, change, np.ones(change.shape, dtype=bool), source, target)

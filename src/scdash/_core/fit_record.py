@@ -110,6 +110,8 @@ def open_record(entry: Mapping[str, Any], slot: str, remedy: str) -> Record:
         if isinstance(found.get(name), Mapping):
             found[name] = _record(found[name], context)
     if "params" in found:
+        if not isinstance(found["params"], Record):
+            raise FitFormatError(f"{context} Its params are no table of settings but {found['params']!r:.60}.")
         for name, value in _defaults(found).items():
             found["params"].setdefault(name, value)
     series = found.get("series")
