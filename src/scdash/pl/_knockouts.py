@@ -106,7 +106,8 @@ def _shifted(adata: Any, shift: str) -> NDArray[np.bool_]:
         return adata.var[name].to_numpy(dtype=bool)
     layer = adata.layers[shift]
     if sparse.issparse(layer):
-        return np.asarray(layer.getnnz(axis=0) > 0).ravel()
+        stored: NDArray[np.bool_] = np.asarray(layer.getnnz(axis=0)).ravel() > 0
+        return stored
     return np.asarray(np.isfinite(np.asarray(layer[:1])).ravel(), dtype=bool)
 
 

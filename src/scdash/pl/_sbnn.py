@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
+from scdash._keys import genes_of_modality
 from scdash.pl._embedding import scatter
 from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, pick, predictions, stored_colors
 from scdash.pl._style import INK, Drawn, bare, category_colors, finish, house
@@ -80,6 +81,7 @@ def sbnn(
     """
     entry = entry_of(mdata, key, "sbnn")
     x = str(entry["params"]["x"])
+    genes_of_modality(mdata, entry, key)
     name, points = latent_of(mdata, key, basis)
     groups = groups_of(mdata, color, x)
     tables = {head: predictions(mdata, entry, key, head) for head in ("genes", "features")}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from scdash._core.fit_genes import fit_genes
 from scdash._errors import NotFittedError, unknown
 from scdash._keys import require_paired
 from scdash._logging import logger
@@ -72,6 +73,8 @@ def predict_mudata(
         raise NotFittedError(f"mdata.uns[{key!r}] holds no network; name the key_added of scdash.tl.sbnn or srrr.")
     genes, scales = [str(gene) for gene in entry["genes"]], entry["scales"]
     absent = [gene for gene in genes if gene not in cells.var_names]
+    if len(absent) == len(genes):
+        fit_genes(cells, genes, f"mdata.uns[{key!r}]")
     if absent and missing_genes == "mean":
         logger.warning(
             "    %d of the model's %d genes are not in the cells and take their training mean: %s",
