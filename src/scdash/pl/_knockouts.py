@@ -14,6 +14,7 @@ from scipy import sparse
 
 from scdash._core.tables import score_table
 from scdash._errors import NotFittedError, suggest, unknown
+from scdash._keys import require_result
 from scdash.metrics._edges import is_anndata
 from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
 from scdash.pl._network import network
@@ -83,20 +84,24 @@ def perturbation_shift(
     states, moved = expression(adata, list(genes), layer), expression(adata, list(genes), shift)
     arrows = project_velocity(states, moved, points, n_neighbors=n_neighbors)
     values = None if color is None else _values(adata, color, layer)
-    held = (
-        ", ".join(str(gene) for gene in np.atleast_1d(adata.uns[shift]["params"]["genes"]))
-        if shift in adata.uns
-        else ""
-    )
+    held, action = _action(adata, shift)
     with house():
         figure, (panel,) = panels(1, ax, size=(5.4, 4.4))
         scatter(panel, points, values, color, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
                 stored=_stored(adata, color), alpha=0.45, bar_label=color, **_scale(values, cmap, vmin, vmax, vcenter))  # fmt: skip
         _quiver(panel, *(_grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
-        action = str(adata.uns[shift]["params"]["kind"]) if shift in adata.uns else "shift"
         panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
         frame(panel, name)
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+
+
+def _action(adata: Any, shift: str) -> tuple[str, str]:
+    """Return which genes were held, and what was done to them; nothing and "shift" where that is not stored."""
+    if shift not in adata.uns:
+        return "", "shift"
+    run = f"scdash.tl.perturbation_shift(adata, ..., key_added={shift!r})"
+    params = require_result(adata, shift, "params", what="shift", run=run)["params"]
+    return ", ".join(str(gene) for gene in np.atleast_1d(params["genes"])), str(params["kind"])
 
 
 def _shifted(adata: Any, shift: str) -> NDArray[np.bool_]:

@@ -138,7 +138,9 @@ def _lay_out(
     fonts = _SMALLEST + 5.5 * np.sqrt(degree / max(int(degree.max()), 4))
     weights = ["bold" if targets else "normal" for targets in degree]
     width = [
-        TextPath((0, 0), name or " ", size=font, prop=FontProperties(weight=weight)).get_extents().width
+        TextPath((0, 0), name if name.strip() else "-", size=font, prop=FontProperties(weight=weight))
+        .get_extents()
+        .width
         for name, font, weight in zip(names, fonts, weights, strict=True)
     ]
     sizes = np.column_stack([np.asarray(width) + 1.2 * fonts, 1.8 * fonts])

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from scdash._keys import genes_of_modality
 from scdash.pl._sbnn_read import entry_of, table_of
 from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
@@ -174,6 +175,8 @@ def gene_selection(
     >>> scdash.pl.gene_selection(mdata)  # doctest: +SKIP
     """
     table = table_of(data, key, "selection", "stability", ["gene", "frequency", "count"])
+    if hasattr(data, "mod"):
+        table = genes_of_modality(data, entry_of(data, key, "stability"), key, table["gene"]).rows(table, "gene")
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, found {n_genes}.")
     ever = table[table["count"] > 0]
