@@ -87,6 +87,8 @@ def test_the_table_is_the_network_in_varp():
     entries = part.varp["dynamics_grn"].tocoo()
     stored = {(part.var_names[s], part.var_names[t]) for s, t in zip(entries.row, entries.col, strict=True)}
     assert len(stored) and stored == set(zip(table["source"], table["target"], strict=True))
+    scdash.tl.perturbation_scores(part)
+    assert set(part.uns["dynamics_perturbation_scores"]["table"]["gene"]) <= set(part.var_names)
     with pytest.raises(GenesChangedError):
         scdash.tl.stability(renamed(_screen_fit()), n_repeats=2)
     with pytest.raises(GenesChangedError, match="all of them are needed"):

@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import scdash
@@ -22,6 +22,7 @@ def test_names_are_unique_and_new(names, taken):
 
 
 @given(st.lists(st.tuples(LABELS, LABELS), max_size=8, unique=True))
+@example([("a:b", "c"), ("a", "b:c")])
 def test_groups_of_different_labels_have_different_names(groups):
     columns = list(zip(*groups, strict=True)) or [[], []]
     assert len(set(group_names(columns))) == len(groups)
