@@ -108,7 +108,7 @@ def _shifted(adata: Any, shift: str) -> NDArray[np.bool_]:
     """Return which genes a shift was computed for."""
     name = f"{shift}_genes"
     if name in adata.var:
-        return adata.var[name].to_numpy(dtype=bool)
+        return np.asarray(adata.var[name], dtype=bool)
     layer = adata.layers[shift]
     if sparse.issparse(layer):
         stored: NDArray[np.bool_] = np.asarray(layer.getnnz(axis=0)).ravel() > 0
