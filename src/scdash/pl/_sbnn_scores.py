@@ -175,7 +175,7 @@ def gene_selection(
     >>> scdash.pl.gene_selection(mdata)  # doctest: +SKIP
     """
     table = table_of(data, key, "selection", "stability", ["gene", "frequency", "count"])
-    if hasattr(data, "mod"):
+    if not isinstance(data, pd.DataFrame):
         table = genes_of_modality(data, entry_of(data, key, "stability"), key, table["gene"]).rows(table, "gene")
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, found {n_genes}.")
