@@ -14,6 +14,7 @@ from scdash._keys import require_fit
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_predict import Predictor, predictor_of
 from scdash.matching._regimes import Floats
+from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
 from scdash.tl._screen_inputs import ScreenRequest, read_screen, stored_kind
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def predict_perturbations(
     -------
     AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
     `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
-    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"). With `n_cells`: AnnData (cells, modelled genes) with
+    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"),
+    `obs["n_targets"]` (edges from the perturbed genes in the fitted network; where a gene has none, the log warns). With `n_cells`: AnnData (cells, modelled genes) with
     `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
 
     Raises
@@ -84,10 +86,13 @@ def predict_perturbations(
     predictor = predictor_of(entry)
     rows = parsed.cells[1:]
     if n_cells:
+        _warn_of_targets(entry, parsed, rows)
         return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))
+    n_targets = _warn_of_targets(entry, parsed, rows)
     change = predictor.changes(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
     observed, status = _observed(entry["screen"], parsed, rows)
     obs = pd.DataFrame({"perturbation": labels, "status": pd.Categorical(status)}, index=[str(n) for n in labels])
+    obs["n_targets"] = n_targets
     result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
     result.layers["change"] = change.astype(np.float32)
     result.layers["observed_change"] = observed.astype(np.float32)
@@ -110,6 +115,19 @@ def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator:
         separator=sign,
         kind=stored_kind(params["kind"]) if kind is None else kind,
     )
+
+
+def _warn_of_targets(entry: Any, parsed: Screen, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Warn of perturbed genes without an edge or with a negative level, and return the edges per regime, (rows,)."""
+    n_targets = count_targets(entry)
+    if str(entry["params"]["fit"]) != "constant":  # a constant change has no network
+        perturbed = np.flatnonzero(parsed.targets[rows].any(0))
+        warn_without_targets(np.asarray(parsed.genes), n_targets, among=perturbed)
+    knocked = parsed.targets[rows][np.asarray(parsed.kinds)[rows] == "knockout"].any(0)
+    if "effect" in entry["screen"]:  # a gene that was knocked out in training takes the value that it had there
+        knocked &= np.isnan(np.asarray(entry["screen"]["effect"], dtype=float))
+    warn_of_negative_levels(entry, np.flatnonzero(knocked))
+    return np.asarray(parsed.targets[rows] @ n_targets, dtype=np.int64)
 
 
 def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Floats, list[str]]:

@@ -75,6 +75,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         # the field's own units, 1/2 + slope (x - 1/2) of the series' units, as an offset and a unit of the data
         "minimum": inputs.minimum + inputs.range * (0.5 - 0.5 / fit.slope),
         "range": inputs.range / fit.slope,
+        **({} if inputs.lowest is None else {"lowest": inputs.lowest}),
         "history": fit.history,
         "metrics": fit.metrics,
         "controls": fit.controls,
