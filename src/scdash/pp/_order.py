@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scdash._data import as_dense, check_adata, expression, gene_indices, group_codes, obs_column, sanitise
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
+from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Root: TypeAlias = "str | tuple[str, Any] | Mapping[str, str]"
 
 @dataclass(frozen=True)
 class _Graph:
-    method: str
+    method: Literal["gauss", "umap"]
     n_neighbors: int
     n_dcs: int
     seed: int
@@ -201,13 +202,7 @@ def _order_group(
     if not np.ptp(space, axis=0).any():
         raise ValueError(f"The {len(cells)} cells of {name!r} are all alike: there is nothing to order them by.")
     work = AnnData(obs=adata.obs.iloc[cells][[]].copy(), obsm={"space": space})
-    sc.pp.neighbors(
-        work,
-        n_neighbors=min(graph.n_neighbors, len(cells) - 1),
-        use_rep="space",
-        method=graph.method,
-        random_state=graph.seed,
-    )
+    add_neighbors(work, n_neighbors=graph.n_neighbors, use_rep="space", method=graph.method, seed=graph.seed)
     _check_connected(work.obsp["connectivities"], adata.obs.iloc[cells], name, graph.n_neighbors)
     # the first component is constant; the eigenvalue solver needs fewer components than cells
     sc.tl.diffmap(work, n_comps=max(2, min(max(15, graph.n_dcs), len(cells) - 2)), random_state=graph.seed)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
 from scdash._keys import require_fit
+from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_predict import Predictor, predictor_of
 from scdash.matching._regimes import Floats
@@ -183,6 +184,6 @@ def _with_cells(
     result = AnnData(np.concatenate(parts).astype(np.float32), obs=obs, var=pd.DataFrame(index=parsed.genes))
     seed = int(rng.integers(2**31 - 1))
     sc.pp.pca(result, n_comps=min(30, min(result.shape) - 1), random_state=seed)
-    sc.pp.neighbors(result, n_neighbors=min(15, len(result) - 1), random_state=seed)
+    add_neighbors(result, n_neighbors=15, use_rep="X_pca", seed=seed)
     sc.tl.umap(result, random_state=seed)
     return result
