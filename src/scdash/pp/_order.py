@@ -46,7 +46,8 @@ def order_cells(
 ) -> "AnnData | None":
     """Order cells from a root by diffusion pseudotime (Haghverdi et al. 2016), per lineage and batch if named.
 
-    Runs :func:`scanpy.pp.neighbors`, :func:`scanpy.tl.diffmap` and :func:`scanpy.tl.dpt`. A missing root and a graph
+    Runs :func:`scanpy.pp.neighbors` and :func:`scanpy.tl.diffmap`; times are those of :func:`scanpy.tl.dpt`, except that
+    slow components count (those that it takes for stationary carry the order of long paths). A missing root and a graph
     in several pieces, which scanpy answers with a warning or with infinite times, are errors here.
 
     Parameters
@@ -207,9 +208,22 @@ def _order_group(
     # the first component is constant; the eigenvalue solver needs fewer components than cells
     sc.tl.diffmap(work, n_comps=max(2, min(max(15, graph.n_dcs), len(cells) - 2)), random_state=graph.seed)
     at = _find_root(adata, cells, name, work, root, layer)
-    work.uns["iroot"] = at
-    sc.tl.dpt(work, n_dcs=min(graph.n_dcs, work.obsm["X_diffmap"].shape[1]))
-    return work.obs["dpt_pseudotime"].to_numpy(dtype=np.float64), int(cells[at])
+    place = _diffusion_space(work)[:, : graph.n_dcs]
+    time = np.sqrt(((place - place[at]) ** 2).sum(1))
+    return time / max(time.max(), 1e-300), int(cells[at])
+
+
+def _diffusion_space(work: "AnnData") -> NDArray[np.float64]:
+    """Return coordinates whose distances are diffusion pseudotime, psi_k lambda_k / (1 - lambda_k).
+
+    :func:`scanpy.tl.dpt` takes every component with lambda >= 0.9994 for a stationary one and gives it no weight. Many
+    cells on a long path have such components, and they carry its order (`tests/pp/test_neighbors.py` has an example). Here
+    the graph is known to hold together, so that the first component alone is stationary.
+    """
+    values = np.asarray(work.uns["diffmap_evals"], dtype=np.float64)
+    left = np.maximum(1 - values, 1e-6)  # eigenvalues are rounded to single precision
+    weight = np.where(np.arange(len(values)) == 0, 0.0, values / left)
+    return np.asarray(work.obsm["X_diffmap"], dtype=np.float64) * weight
 
 
 def _check_connected(connectivities: Any, obs: pd.DataFrame, name: str, n_neighbors: int) -> None:
@@ -264,13 +278,8 @@ def _find_root(
 
 
 def _extreme(work: "AnnData", inside: NDArray[np.bool_]) -> int:
-    """Return the cell of a group that lies farthest from the rest, on the line between their means.
-
-    Coordinates are those whose distances are diffusion pseudotime: psi_k lambda_k / (1 - lambda_k).
-    """
-    values = np.asarray(work.uns["diffmap_evals"], dtype=np.float64)
-    moving = values < 1 - 1e-6  # the stationary component carries no order
-    place = np.asarray(work.obsm["X_diffmap"])[:, moving] * (values[moving] / (1 - values[moving]))
+    """Return the cell of a group that lies farthest from the rest, on the line between their means."""
+    place = _diffusion_space(work)
     if inside.all():
         return int(np.argmax(((place - place.mean(0)) ** 2).sum(1)))
     away = place[inside].mean(0) - place[~inside].mean(0)
