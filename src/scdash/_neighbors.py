@@ -40,7 +40,7 @@ class _Search:
     n_neighbors: int
     seed: int
 
-    def get_params(self, deep: object = True) -> dict[str, Any]:
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - the signature of scikit-learn
         """Return the settings, which scanpy stores."""
         return {"n_neighbors": self.n_neighbors, "seed": self.seed}
 

@@ -134,3 +134,16 @@ def test_the_myoblasts_follow_the_published_order():
         scdash.pp.order_cells(adata, root=root)
         # Monocle's own pseudotime; the rest of the tree's branches are gone, so the two orders describe one path
         assert spearmanr(adata.obs["dpt_pseudotime"], adata.obs["pseudotime"]).statistic > 0.9
+
+
+def test_identical_cells_get_the_same_time(curve):
+    curve.obsm["space"] = np.asarray(curve.X.toarray() if sp.issparse(curve.X) else curve.X)
+    copies = ad.concat([curve, *[curve[:1]] * 30], index_unique="-")
+    copies = copies[::-1].copy()
+    alike = copies.obs_names.str.startswith(curve.obs_names[0] + "-")
+    for root in ({"start": "high"}, str(copies.obs_names[alike][3])):
+        scdash.pp.order_cells(copies, root=root, use_rep="space")
+        assert agreement(copies) > 0.97 or isinstance(root, str)
+        assert np.isfinite(copies.obs["dpt_pseudotime"]).all()
+        assert copies.obs.loc[alike, "dpt_pseudotime"].nunique() == 1
+    assert (copies.obs.loc[alike, "dpt_pseudotime"] == 0).all()  # the named root is one of them

@@ -14,6 +14,7 @@ from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
 from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
+from scdash.pp._path_shape import PathShape, path_shape, shape_warning
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -50,6 +51,11 @@ def order_cells(
     slow components count (those that it takes for stationary carry the order of long paths). A missing root and a graph
     in several pieces, which scanpy answers with a warning or with infinite times, are errors here.
 
+    One pseudotime is for cells on one line. The log warns where cells lie on a loop (a cycle such as the cell cycle: two
+    ways round lead to the same late cells) and where the path forks (late cells fall into groups that are far apart).
+    The remedy is `lineage_key` here and `trajectory_key` in :func:`scdash.tl.fit_dynamics`. Short side branches and
+    branches that join again are not always noticed.
+
     Parameters
     ----------
     adata
@@ -84,7 +90,8 @@ def order_cells(
     None, or the copy. Written:
 
     `adata.obs[key_added]` : float64, (cells,), 0 at the root, 1 at the farthest cell
-    `adata.uns[key_added]` : dict; roots chosen and parameters
+    `adata.uns[key_added]` : dict; `roots` chosen, `shape` (a table: `group`, `shape` "line", "loop" or "fork", and `detour`,
+    how much farther late cells are from each other than on one line, as a fraction of the way to the root), `params`
 
     Examples
     --------
@@ -102,11 +109,14 @@ def order_cells(
     _check_root(adata, root)
     with step(f"ordering {adata.n_obs} cells") as added:
         space = _representation(adata, use_rep, layer, graph.seed)
-        time, roots = np.full(adata.n_obs, np.nan), {}
+        time, roots, shapes = np.full(adata.n_obs, np.nan), {}, {}
         for name in labels.cat.categories:
             cells = np.flatnonzero(labels == name)
-            time[cells], chosen = _order_group(adata, cells, name, space[cells], root, layer, graph)
+            time[cells], chosen, shapes[name] = _order_group(adata, cells, name, space[cells], root, layer, graph)
             roots[name.replace("/", "|")] = str(adata.obs_names[chosen])
+        for name, shape in shapes.items():
+            if shape.kind != "line":
+                logger.warning(shape_warning(shape, name, key_added))
         adata = adata.copy() if copy else adata
         if key_added in adata.obs:
             logger.info("    overwriting adata.obs[%r]", key_added)
@@ -118,7 +128,15 @@ def order_cells(
             "lineage_key": lineage_key,
             "batch_key": batch_key,
         }
-        adata.uns[key_added] = sanitise({"roots": roots, "params": {**params, "use_rep": use_rep, "layer": layer}})
+        table = pd.DataFrame(
+            {
+                "group": list(shapes),
+                "shape": [s.kind for s in shapes.values()],
+                "detour": [s.detour for s in shapes.values()],
+            }
+        )
+        params |= {"use_rep": use_rep, "layer": layer}
+        adata.uns[key_added] = sanitise({"roots": roots, "shape": table, "params": params})
         added.append(f"adata.obs[{key_added!r}], from {', '.join(f'{root} ({name})' for name, root in roots.items())}")
     return adata if copy else None
 
@@ -193,8 +211,8 @@ def _order_group(
     root: Root,
     layer: str | None,
     graph: _Graph,
-) -> tuple[NDArray[np.float64], int]:
-    """Return the pseudotime of one group's cells, and the row of its root in adata."""
+) -> tuple[NDArray[np.float64], int, PathShape]:
+    """Return the pseudotime of one group's cells, the row of its root in adata, and the shape of its path."""
     import scanpy as sc
     from anndata import AnnData
 
@@ -202,6 +220,12 @@ def _order_group(
         raise ValueError(f"Group {name!r} has {len(cells)} cells; too few to order.")
     if not np.ptp(space, axis=0).any():
         raise ValueError(f"The {len(cells)} cells of {name!r} are all alike: there is nothing to order them by.")
+    first, same = _distinct(space)
+    if len(first) < len(cells):
+        if isinstance(root, str) and root in adata.obs_names[cells]:
+            root = str(adata.obs_names[cells[first[same[adata.obs_names[cells].get_loc(root)]]]])
+        time, chosen, shape = _order_group(adata, cells[first], name, space[first], root, layer, graph)
+        return time[same], chosen, shape
     work = AnnData(obs=adata.obs.iloc[cells][[]].copy(), obsm={"space": space})
     add_neighbors(work, n_neighbors=graph.n_neighbors, use_rep="space", method=graph.method, seed=graph.seed)
     _check_connected(work.obsp["connectivities"], adata.obs.iloc[cells], name, graph.n_neighbors)
@@ -210,7 +234,18 @@ def _order_group(
     at = _find_root(adata, cells, name, work, root, layer)
     place = _diffusion_space(work)[:, : graph.n_dcs]
     time = np.sqrt(((place - place[at]) ** 2).sum(1))
-    return time / max(time.max(), 1e-300), int(cells[at])
+    time /= max(time.max(), 1e-300)
+    return time, int(cells[at]), path_shape(work.obsp["connectivities"], place, time, seed=graph.seed)
+
+
+def _distinct(space: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first cell of each set of identical cells, and the number of the set of every cell.
+
+    Identical cells get the same time. With more of them than neighbours, the adaptive kernel would have no width.
+    """
+    _, first, same = np.unique(space, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[same.ravel()]
 
 
 def _diffusion_space(work: "AnnData") -> NDArray[np.float64]:
