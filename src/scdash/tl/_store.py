@@ -82,6 +82,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "verdict": fit.verdict,
         **({} if fit.held_out is None else {"held_out": fit.held_out}),
         **({} if fit.directions is None else {"directions": fit.directions}),
+        **({} if fit.lineages is None else {"lineages": fit.lineages}),
         "edges": fit.edges,
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
