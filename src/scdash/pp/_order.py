@@ -258,7 +258,8 @@ def _diffusion_space(work: "AnnData") -> NDArray[np.float64]:
     values = np.asarray(work.uns["diffmap_evals"], dtype=np.float64)
     left = np.maximum(1 - values, 1e-6)  # eigenvalues are rounded to single precision
     weight = np.where(np.arange(len(values)) == 0, 0.0, values / left)
-    return np.asarray(work.obsm["X_diffmap"], dtype=np.float64) * weight
+    place: NDArray[np.float64] = np.asarray(work.obsm["X_diffmap"], dtype=np.float64) * weight
+    return place
 
 
 def _check_connected(connectivities: Any, obs: pd.DataFrame, name: str, n_neighbors: int) -> None:

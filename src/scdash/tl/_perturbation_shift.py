@@ -87,7 +87,7 @@ def perturbation_shift(
             moved = intervene(model, x, span, held, target)
             shift[rows, columns] = moved - intervene(model, x, span, np.zeros_like(held), x)
         warn_of_interventions(entry, held_genes, by_kind=not isinstance(genes, Mapping), kind=kind)
-        params = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
+        params: dict[str, Any] = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
         params["n_targets"] = count_targets(entry)[held_genes]
         result: dict[str, Any] = {"params": params}
         if groups is not None:
