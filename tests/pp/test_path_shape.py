@@ -73,9 +73,9 @@ def test_the_log_names_the_shape_and_the_remedy(messages: Callable[[], str]) -> 
     scdash.pp.order_cells(line(300, 0), root=("root", "yes"))
     assert "lineage_key" not in messages()
     scdash.pp.order_cells(loop(300, 0), root=("root", "yes"))
-    assert "loop (a cycle" in messages() and "lineage_key" in messages() and "forks" not in messages()
+    assert "loop (a cycle" in messages() and "lineage_key" in messages() and "the path forks. adata" not in messages()
     scdash.pp.order_cells(fork(400, 1), root=("root", "yes"))
-    assert "the path forks" in messages() and "trajectory_key" in messages()
+    assert "the path forks. adata" in messages() and "trajectory_key" in messages()
 
 
 def test_each_lineage_has_a_shape_of_its_own(messages: Callable[[], str], tmp_path: Path) -> None:

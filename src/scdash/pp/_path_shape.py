@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 FEWEST, MOST = 60, 50_000  # cells between which the shape is looked at
 STARTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # fractions of the cells that are left out as early
+DETOUR_LOOP = 0.75  # arms of a loop bend towards each other; those of a fork at the root do not
 DETOUR = 0.24  # of the way to the root: late cells farther apart than this do not lie on one line
 CUT_FORK, MIXED_FORK = 0.004, 0.47  # late cells in two groups with hardly an edge between them
 CUT_LOOP, MIXED_LOOP, PLACE_LOOP = 0.06, 0.4, 0.65  # two ways that join late
@@ -71,7 +72,7 @@ def path_shape(
         return PathShape("fork", detour)
     if detour < DETOUR:
         return PathShape("line", detour)
-    return PathShape("loop" if any(joins) else "fork", detour)
+    return PathShape("loop" if any(joins) and detour <= DETOUR_LOOP else "fork", detour)
 
 
 def late_detour(space: NDArray[np.float64], time: NDArray[np.float64], seed: int) -> float:
@@ -167,12 +168,13 @@ def shape_warning(shape: PathShape, group: str, key_added: str) -> str:
         return (
             f"The cells of {group!r} lie on a loop (a cycle, such as the cell cycle): there are two ways round from the root "
             f"to the same late cells. adata.obs[{key_added!r}] folds the two ways into one. Order such cells by a method "
-            f"for cycles and pass the result as time_key, leave the genes of the cycle out, or cut the loop. {remedy}"
+            f"for cycles and pass the result as time_key, leave the genes of the cycle out, or cut the loop. {remedy} "
+            "If the two ways do not meet again at their ends, the path forks."
         )
     if shape.kind == "fork":
         return (
             f"The late cells of {group!r} fall into groups that are far apart: the path forks. adata.obs[{key_added!r}] "
             f"orders all branches as one line, and a model of it describes none of them. {remedy} If the groups are "
-            "batches, pass batch_key."
+            "batches, pass batch_key. If two groups meet again at their ends, the path is a loop (a cycle)."
         )
     return ""
