@@ -1,8 +1,10 @@
 """Shared fixtures; tests marked `reference` or `gpu` skip with a reason where their data or device is absent."""
 
+import io
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("counts")
     for what in sorted(COUNTED):
         terminalreporter.line(f"{COUNTED[what]:6d}  {what}")
+
+
+@pytest.fixture
+def messages() -> Iterator[Callable[[], str]]:
+    """Return a function that gives all messages logged by scdash in this test, at any level, as one text."""
+    stream, log = io.StringIO(), logging.getLogger("scdash")
+    handler, level = logging.StreamHandler(stream), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    yield stream.getvalue
+    log.removeHandler(handler)
+    log.setLevel(level)

@@ -227,8 +227,8 @@ def test_held_out_scores_have_their_closed_forms():
 
 def test_unseen_targets_take_the_median_strength_and_knockouts_zero_expression():
     effect = np.array([1.0, np.nan, 3.0, 2.0])
-    np.testing.assert_allclose(fill_unseen(effect, "overexpression", np.ones(4)), [1, 2, 3, 2])
-    np.testing.assert_allclose(fill_unseen(effect, "knockout", np.full(4, 4.0)), [1, -4, 3, 2])
+    np.testing.assert_allclose(fill_unseen(effect, "overexpression", -np.ones(4)), [1, 2, 3, 2])
+    np.testing.assert_allclose(fill_unseen(effect, "knockout", np.full(4, -4.0)), [1, -4, 3, 2])
 
 
 def test_combinations_are_predicted_from_the_network():
@@ -239,8 +239,8 @@ def test_combinations_are_predicted_from_the_network():
     truth = Equilibrium(TRUE, np.zeros(8), model.effect)
     kinds = ("overexpression",)
     np.testing.assert_allclose(
-        predict_changes(model, stats.centre, targets, kinds),
-        predict_changes(truth, stats.centre, targets, kinds),
+        predict_changes(model, stats.silent, targets, kinds),
+        predict_changes(truth, stats.silent, targets, kinds),
         atol=0.12,
     )
     assert mean_of_others(stats, stats.counts > 0).shape == (8,)
@@ -268,7 +268,7 @@ def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_re
     assert share == expected
     model = replace(refit(np.array([True, True, True, False, False])), untried=share)
     np.testing.assert_allclose(
-        predict_changes(model, stats.centre, screen.targets[1:], ("overexpression",) * 4), stats.y[1:], atol=5e-3
+        predict_changes(model, stats.silent, screen.targets[1:], ("overexpression",) * 4), stats.y[1:], atol=5e-3
     )
 
 

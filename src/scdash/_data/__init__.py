@@ -17,6 +17,7 @@ from scdash._data._dense import as_dense
 from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression, matrix_of
 from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._halves import CellHalves, halve_cells
+from scdash._data._knockout_level import knockout_levels, lowest_values
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
 from scdash._data._rows import Cells, dense32, loaded
@@ -58,7 +59,9 @@ __all__ = [
     "group_column",
     "halve_cells",
     "kernel_bins",
+    "knockout_levels",
     "loaded",
+    "lowest_values",
     "make_mudata",
     "matrix_of",
     "obs_column",

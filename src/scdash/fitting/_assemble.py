@@ -10,9 +10,10 @@ import scipy.sparse as sp
 import torch
 
 from scdash._logging import logger
+from scdash.dynamics import lineage_lines
 from scdash.fields import Params, VectorField, zero_share
 from scdash.fitting._controls import data_figures, forecasts, no_network, refits, trivial
-from scdash.fitting._course import describe_course, field_velocity
+from scdash.fitting._course import describe_course, field_velocity, lineage_table
 from scdash.fitting._evidence import gather_evidence
 from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._predictors import (
@@ -77,6 +78,7 @@ def assemble(
     controls = control_table(series, everyone, ahead=options.cells)
     verdict = judge(controls, data_figures(problem, evidence.scores)) if judged else None
     course = describe_course(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
+    lineages = lineage_table(problem, predict)
     metrics = evidence.figures | _errors(controls) | _sparsity(field, main)
     metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
     metrics["epochs"] = float(trained.epochs)
@@ -103,11 +105,12 @@ def assemble(
             interrupted=trained.interrupted,
             unjudged=bool(options.cells and options.controls) and not judged,
             verdict=verdict,
-            course=course.lines(),
+            course=course.lines() + ([] if lineages is None else lineage_lines(lineages)),
         ),
         verdict={} if verdict is None else verdict.as_dict(),
         held_out=trajectory_table(series, everyone) if options.cells else None,
         directions=course.directions if len(course.directions) else None,
+        lineages=lineages,
         slope=models.slope,
         settings=_settings(options, plan, matched, levels, polished=polished),
     )

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from scdash._data import CellHalves, TimeSeries
+from scdash.dynamics import lineage_ends
 from scdash.fields import Params, VectorField
 from scdash.fitting._predictors import Floats, Predictor, relaxation, stretch
 from scdash.fitting._problem import FitProblem, Units
@@ -72,6 +73,25 @@ def describe_course(problem: FitProblem, name: str, velocity: Velocity, predict:
         },
         tuple(f"{series.genes[gene]} {mean[gene]:+.1f} (made {made[gene]:+.1f})" for gene in missed),
     )
+
+
+def lineage_table(problem: FitProblem, predict: Predictor) -> pd.DataFrame | None:
+    """Return how the model's end of each lineage compares with all observed ends; None for a single lineage.
+
+    A lineage is named by the first of its trajectories.
+    """
+    if problem.lineage is None or len(np.unique(problem.lineage)) < 2:
+        return None
+    series = problem.series.originals()
+    first = {code: series.names[int(np.argmax(problem.lineage == code))] for code in np.unique(problem.lineage)}
+    runs = series.rollouts()
+    ends = []
+    for rows in runs:
+        start, times = series.states[rows[:1]], series.times[rows][None]
+        ends.append(predict(start, times, series.trajectory[rows[:1]])[-1, 0])
+    labels = [first[problem.lineage[series.trajectory[rows[0]]]] for rows in runs]
+    begun, reached = (series.states[[rows[at] for rows in runs]] for at in (0, -1))
+    return lineage_ends(labels, begun, reached, np.stack(ends))
 
 
 def field_velocity(vector_field: VectorField, params: Params, slope: float) -> Velocity:

@@ -124,7 +124,7 @@ def _shift(stats: RegimeStatistics, model: Equilibrium, perfect: NDArray[np.bool
     """Return u (regimes, genes) of a model that knows the strengths from its own regimes only."""
     shift = np.zeros(stats.y.shape)
     for r, kind in enumerate(stats.screen.kinds):
-        effect = fill_unseen(model.effect, kind, stats.centre)
+        effect = fill_unseen(model.effect, kind, stats.silent)
         shift[r] = np.where(stats.screen.targets[r], effect + (stats.centre if perfect[r] else 0), 0)
     return shift
 

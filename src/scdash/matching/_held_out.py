@@ -39,10 +39,13 @@ def intervention_effects(stats: RegimeStatistics, used: NDArray[np.bool_], weigh
     return effect
 
 
-def fill_unseen(effect: Floats, kind: str, centre: Floats) -> Floats:
-    """Return effects with genes never targeted set to the median of the others, or to zero expression if knocked out."""
+def fill_unseen(effect: Floats, kind: str, silent: Floats) -> Floats:
+    """Return effects with genes never targeted set to the median of the others, or to no expression if knocked out.
+
+    `silent` (genes,) is the state of a gene that is not expressed, relative to the control mean.
+    """
     if kind == "knockout":
-        return np.where(np.isnan(effect), -centre, effect)
+        return np.where(np.isnan(effect), silent, effect)
     known = effect[~np.isnan(effect)]
     return np.where(np.isnan(effect), np.median(known) if len(known) else 0.0, effect)
 
@@ -130,18 +133,18 @@ def choose_untried(stats: RegimeStatistics, refit: Callable[[NDArray[np.bool_]],
         if not (targets & np.isnan(model.effect)).any():
             continue
         for i, share in enumerate(UNTRIED):
-            predicted = predict_changes(replace(model, untried=share), stats.centre, targets, kinds)
+            predicted = predict_changes(replace(model, untried=share), stats.silent, targets, kinds)
             total[i] += float((((predicted - stats.y[out]) / sd * stats.free[out]) ** 2).sum())
     return UNTRIED[int(total.argmin())]
 
 
-def predict_changes(model: Equilibrium, centre: Floats, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+def predict_changes(model: Equilibrium, silent: Floats, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
     """Return the steady-state change from the control mean (regimes, genes) under unseen interventions.
 
-    Effects of genes never targeted in training are filled by `fill_unseen`.
+    Effects of genes never targeted in training are filled by `fill_unseen`, which `silent` is for.
     """
     effect = np.zeros(targets.shape)
     for kind in set(kinds):
         rows = np.asarray(kinds) == kind
-        effect[rows] = fill_unseen(model.effect, kind, centre)
+        effect[rows] = fill_unseen(model.effect, kind, silent)
     return steady_states(model, targets, np.isin(kinds, PERFECT), effect)

@@ -83,7 +83,7 @@ def history(
     with house():
         figure: Any
         if ax is None:
-            figure, (loss, share) = panels(2, None, n_cols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
+            figure, (loss, share) = panels(2, None, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
         else:
             figure, loss = ax.figure, ax
             share = ax.twinx()

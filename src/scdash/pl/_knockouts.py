@@ -16,17 +16,17 @@ from scdash._core.tables import score_table
 from scdash._errors import NotFittedError, suggest, unknown
 from scdash._keys import require_result
 from scdash.metrics._edges import is_anndata
-from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
+from scdash.pl._embedding import _scale, colors_of, frame, scatter, values_of
 from scdash.pl._network import network
 from scdash.pl._projection import project_velocity
 from scdash.pl._read import columns, embedding_of, expression, positions
-from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels, save_figure
 from scdash.pl._velocity import _grid_arrows, _quiver
 
 
 def perturbation_shift(
     adata: Any,
-    color: str | None = None,
+    color: str | Sequence[str] | None = None,
     *,
     shift: str = "dynamics_shift",
     basis: str = "umap",
@@ -41,8 +41,10 @@ def perturbation_shift(
     vmin: float | None = None,
     vmax: float | None = None,
     vcenter: float | None = None,
+    ncols: int = 3,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw where an intervention pushes the cells, on an embedding.
@@ -55,7 +57,7 @@ def perturbation_shift(
     adata
         AnnData after `scdash.tl.perturbation_shift`, with an embedding.
     color
-        Column of `obs` or gene to colour the cells by.
+        Columns of `obs` or genes to colour the cells by, one panel each; None: grey points.
     shift
         Name of the result.
     basis
@@ -70,6 +72,10 @@ def perturbation_shift(
         Density of arrows; width of the smoothing kernel.
     size, palette, cmap, vmin, vmax, vcenter
         Look of the cells, see :func:`scdash.pl.embedding`.
+    ncols
+        Panels a row.
+    save
+        Write the figure to `scanpy.settings.figdir`, as scanpy does: `True`, or what to add to the name of the file.
     ax, show, return_fig
         See :mod:`scdash.pl`.
     """
@@ -83,16 +89,19 @@ def perturbation_shift(
     genes = adata.var_names[_shifted(adata, shift)]
     states, moved = expression(adata, list(genes), layer), expression(adata, list(genes), shift)
     arrows = project_velocity(states, moved, points, n_neighbors=n_neighbors)
-    values = None if color is None else _values(adata, color, layer)
+    colored = values_of(adata, color, layer)
     held, action = _action(adata, shift)
     with house():
-        figure, (panel,) = panels(1, ax, size=(5.4, 4.4))
-        scatter(panel, points, values, color, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
-                stored=_stored(adata, color), alpha=0.45, bar_label=color, **_scale(values, cmap, vmin, vmax, vcenter))  # fmt: skip
-        _quiver(panel, *(_grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
-        panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
-        frame(panel, name)
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+        figure, axes = panels(len(colored), ax, ncols=ncols, size=(5.4, 4.4))
+        for panel, (title, values) in zip(axes, colored, strict=True):
+            scatter(panel, points, values, title, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
+                    stored=colors_of(adata, title, values), alpha=0.45, bar_label=title,
+                    **_scale(values, cmap, vmin, vmax, vcenter))  # fmt: skip
+            _quiver(panel, *(_grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
+            panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
+            frame(panel, name)
+    save_figure(figure, "perturbation_shift", save=save)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
 def _action(adata: Any, shift: str) -> tuple[str, str]:
@@ -175,7 +184,7 @@ def knockout_trends(
     perturbed: Any,
     genes: str | Sequence[str] | None = None,
     *,
-    n_cols: int = 4,
+    ncols: int = 4,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -188,7 +197,7 @@ def knockout_trends(
         AnnData returned by `scdash.tl.perturb`.
     genes
         Genes to draw; None: the eight that change most, the held ones left out.
-    n_cols
+    ncols
         Panels a row.
     ax, show, return_fig
         See :mod:`scdash.pl`.
@@ -207,16 +216,16 @@ def knockout_trends(
     obs = perturbed.obs.reset_index(drop=True)
     lineages = list(pd.unique(obs["trajectory"].astype(str)))[:6]
     with house():
-        figure, axes = panels(len(listed), ax, n_cols=n_cols, size=(2.4, 2.0), sharex=True)
+        figure, axes = panels(len(listed), ax, ncols=ncols, size=(2.4, 2.0), sharex=True)
         for i, (panel, gene) in enumerate(zip(axes, listed, strict=True)):
             for color, lineage in zip(PALETTE, lineages, strict=False):
                 for condition, style in (("control", "-"), ("perturbed", "--")):
                     rows = (obs["trajectory"].astype(str) == lineage) & (obs["condition"].astype(str) == condition)
                     panel.plot(obs.loc[rows, "time"], values.loc[rows, gene], color=color, ls=style)
             panel.set_title(gene, loc="left", fontweight="bold")
-            if i % n_cols == 0:
+            if i % ncols == 0:
                 panel.set_ylabel("predicted expression")
-            if i >= len(listed) - n_cols:
+            if i >= len(listed) - ncols:
                 panel.set_xlabel("time")
                 panel.tick_params(labelbottom=True)
         table = columns(perturbed.uns["perturbation"], ["gene", "level"], argument="perturbed.uns['perturbation']")
@@ -237,7 +246,7 @@ def networks(
     *,
     n_edges: int = 25,
     focus: str | Sequence[str] | None = None,
-    n_cols: int = 2,
+    ncols: int = 2,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -252,7 +261,7 @@ def networks(
         Names of the fits.
     n_edges, focus
         As in :func:`scdash.pl.network`.
-    n_cols
+    ncols
         Panels a row.
     ax, show, return_fig
         See :mod:`scdash.pl`.
@@ -260,7 +269,7 @@ def networks(
     if isinstance(keys, str) or not len(keys):
         raise ValueError(f"keys must list the names of fits, found {keys!r}.{suggest(str(keys), adata.uns)}")
     with house():
-        figure, axes = panels(len(keys), ax, n_cols=n_cols, size=(6.2, 5.2))
+        figure, axes = panels(len(keys), ax, ncols=ncols, size=(6.2, 5.2))
         for panel, key in zip(axes, keys, strict=True):
             network(adata, key=key, n_edges=n_edges, focus=focus, ax=panel, show=False)
             panel.set_title(str(key), loc="left", fontweight="bold")

@@ -57,7 +57,7 @@ def sparsity_path(
     if not any(name in table for name in (*_LOSSES, *_SHARES)):
         raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES]}.")
     with house():
-        figure, (loss, share) = panels(2, ax, n_cols=1, size=(5.2, 2.3), sharex=True)
+        figure, (loss, share) = panels(2, ax, ncols=1, size=(5.2, 2.3), sharex=True)
         _draw_curves(loss, table, _LOSSES, 1.0)
         _draw_curves(share, table, _SHARES, 100.0)
         _log_axis(loss, share, table["lambda"].to_numpy(dtype=float))

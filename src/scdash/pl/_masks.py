@@ -63,7 +63,7 @@ def masks(
     with house():
         square = all(np.shape(matrices[name])[0] == np.shape(matrices[name])[1] for name in wanted)
         size = (4.4, 4.2) if square else (6.4, 1.7)
-        figure, axes = panels(len(wanted), ax, n_cols=len(wanted) if square else 1, size=size)
+        figure, axes = panels(len(wanted), ax, ncols=len(wanted) if square else 1, size=size)
         for panel, name in zip(axes, wanted, strict=True):
             _draw(panel, name, sparse.csr_array(matrices[name]) != 0, n_genes, cmap)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)

@@ -22,7 +22,7 @@ def perturbation(
     kind: Literal["change", "cells"] | None = None,
     regimes: Sequence[str] | None = None,
     key: str = "dynamics",
-    n_cols: int = 3,
+    ncols: int = 3,
     n_labels: int = 5,
     size: float = 8,
     ax: Axes | None = None,
@@ -48,7 +48,7 @@ def perturbation(
         Which to draw; default all predicted ones (for "change": that were observed), at most nine.
     key
         The `key_added` of the fit.
-    n_cols
+    ncols
         Panels a row.
     n_labels
         Genes named per panel, those with the largest observed change.
@@ -79,7 +79,7 @@ def perturbation(
     if not chosen:
         raise ValueError("predicted: none of its perturbations was observed in the screen; nothing to compare.")
     with house():
-        figure, axes = panels(len(chosen), ax, n_cols=n_cols, size=(2.8, 2.8))
+        figure, axes = panels(len(chosen), ax, ncols=ncols, size=(2.8, 2.8))
         for panel, name in zip(axes, chosen, strict=True):
             if found == "change":
                 _draw_change(panel, predicted, name, n_labels, size)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scdash._data import check_unique
 from scdash._errors import NotFittedError, suggest
 from scdash._keys import require_paired
+from scdash.pl._colors import stored_colors
 
 
 def entry_of(mdata: Any, key: str, function: str) -> Any:
@@ -87,10 +88,7 @@ def groups_of(mdata: Any, color: str | None, x: str) -> pd.Series | None:
     raise KeyError(f"color={color!r} is not a column of mdata.obs.{suggest(color, mdata.obs.columns)}")
 
 
-def stored_colors(mdata: Any, color: str | None, x: str) -> list[str] | None:
-    """Return the colours kept in `uns["<color>_colors"]` of the MuData or of the modality x."""
-    for uns in (mdata.uns, mdata.mod[x].uns):
-        found = uns.get(f"{color}_colors")
-        if found is not None:
-            return [str(value) for value in np.asarray(found)]
-    return None
+def paired_colors(mdata: Any, color: str | None, x: str, categories: Sequence[str]) -> dict[str, str] | None:
+    """Return the colours kept in `uns["<color>_colors"]` of the MuData or of the modality x, by category."""
+    first = stored_colors(mdata.uns, color, categories)
+    return stored_colors(mdata.mod[x].uns, color, categories) if first is None else first

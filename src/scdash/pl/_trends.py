@@ -13,6 +13,7 @@ from scdash._core.trajectories import StoredTrajectories
 from scdash._errors import unknown
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash._logging import logger
+from scdash.pl._colors import stored_colors
 from scdash.pl._read import expression, positions, slot
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels
 
@@ -54,7 +55,7 @@ def trends(
     layer: str | None = None,
     trajectories: str | Sequence[str] | None = None,
     cells: bool = True,
-    n_cols: int = 4,
+    ncols: int = 4,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
@@ -81,10 +82,10 @@ def trends(
         Trajectories to draw; default all, or six of many, held-out ones among them.
     cells
         Draw the cells.
-    n_cols
+    ncols
         Panels a row.
     palette
-        Colours of the trajectories.
+        Colours of the trajectories; default ``uns["<trajectory_key>_colors"]``, else a colour-blind safe set.
     ax, show, return_fig
         See :mod:`scdash.pl`.
     """
@@ -98,9 +99,10 @@ def trends(
     series = _series(stored, at)
     drawn = _choose(series, trajectories)
     points = _cells(adata, stored, list(names[at]), params.get("layer") if layer is None else layer)
-    colors = category_colors(drawn, palette) if len(drawn) > 1 or palette else {drawn[0]: PALETTE[0]}
+    own = _stored_colors(adata, params.get("trajectory_key"), drawn)
+    colors = category_colors(drawn, palette, own) if len(drawn) > 1 or palette or own else {drawn[0]: PALETTE[0]}
     with house():
-        figure, axes = panels(len(at), ax, n_cols=n_cols, size=(2.7, 2.1), sharex=True)
+        figure, axes = panels(len(at), ax, ncols=ncols, size=(2.7, 2.1), sharex=True)
         for i, (panel, gene) in enumerate(zip(axes, names[at], strict=True)):
             _shade(panel, series, drawn)
             if cells and points is not None:
@@ -109,13 +111,22 @@ def trends(
             for name in drawn:
                 _draw(panel, series, name, i, colors[name])
             panel.set_title(str(gene), loc="left", fontweight="bold")
-            if i % n_cols == 0:
+            if i % ncols == 0:
                 panel.set_ylabel("expression")
-            if i >= len(at) - n_cols:
+            if i >= len(at) - ncols:
                 panel.set_xlabel(str(stored.get("cell_time") or "time"))
                 panel.tick_params(labelbottom=True)
         _legend(figure, axes, series, drawn, colors, with_cells=cells and points is not None, outside=ax is None)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+
+
+def _stored_colors(adata: Any, column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
+    """Return the colours that `uns` keeps for the column of lineages, if it names every trajectory that is drawn."""
+    if column is None or str(column) not in adata.obs:
+        return None
+    names = [str(name) for name in adata.obs[str(column)].astype("category").cat.categories]
+    found = stored_colors(adata.uns, str(column), names) if set(drawn) <= set(names) else None
+    return found
 
 
 def _changing_most(stored: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[np.int64]:

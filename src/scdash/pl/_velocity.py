@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from scdash._errors import suggest, unknown
 from scdash._keys import DynamicsKeys, genes_of, require_fit
-from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
+from scdash.pl._embedding import _scale, colors_of, frame, scatter, values_of
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
 from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import INK, Drawn, finish, house, panels
+from scdash.pl._style import INK, Drawn, finish, house, panels, save_figure
 
 _AGAINST = "#D55E00"
 
 
 def velocity(
     adata: Any,
-    color: str | None = None,
+    color: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",
     basis: str = "umap",
@@ -36,8 +36,10 @@ def velocity(
     vmin: float | None = None,
     vmax: float | None = None,
     vcenter: float | None = None,
+    ncols: int = 3,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw where the fitted dynamics take the cells, on an embedding.
@@ -55,7 +57,7 @@ def velocity(
     adata
         AnnData with a fit and an embedding.
     color
-        Column of `obs` or gene to colour the cells by.
+        Columns of `obs` or genes to colour the cells by, one panel each; None: grey points.
     key
         Name of the fit, whose velocity is ``layers["<key>_velocity"]``.
     basis
@@ -70,33 +72,39 @@ def velocity(
         Density of streamlines or arrows; width of the smoothing kernel.
     size, palette, cmap, vmin, vmax, vcenter
         Look of the cells, see :func:`scdash.pl.embedding`.
+    ncols
+        Panels a row.
+    save
+        Write the figure to `scanpy.settings.figdir`, as scanpy does: `True`, or what to add to the name of the file.
     ax, show, return_fig
         See :mod:`scdash.pl`.
     """
     if kind not in ("stream", "grid", "cells"):
         raise unknown("kind", kind, ["stream", "grid", "cells"])
     name, points = embedding_of(adata, basis)
-    values = None if color is None else _values(adata, color, layer)
+    colored = values_of(adata, color, layer)
     near, arrows = _arrows(adata, key, layer, points, n_neighbors)
     time_key, later = _later(adata, key, points, near)
     with house():
-        figure, (panel,) = panels(1, ax, size=(5.4, 4.4))
-        look = _scale(values, cmap, vmin, vmax, vcenter)
-        scatter(panel, points, values, color, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
-                stored=_stored(adata, color), alpha=0.45, **look)  # fmt: skip
-        if kind == "stream":
-            against = _stream(panel, points, arrows, later, density, smooth)
-        elif kind == "grid":
-            against = _quiver(panel, *_grid_arrows(points, arrows, density, smooth, later))
-        else:
-            against = _quiver(panel, points, arrows, later)
-        if color is not None:
-            panel.set_title(color, loc="left", fontweight="bold")
-        frame(panel, name)
-        if against:
-            panel.text(1.0, -0.01, f"against {time_key}", transform=panel.transAxes, ha="right", va="top",
-                       color=_AGAINST, fontsize=8, gid="against")  # fmt: skip
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+        figure, axes = panels(len(colored), ax, ncols=ncols, size=(5.4, 4.4))
+        for panel, (title, values) in zip(axes, colored, strict=True):
+            look = _scale(values, cmap, vmin, vmax, vcenter)
+            scatter(panel, points, values, title, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
+                    stored=colors_of(adata, title, values), alpha=0.45, **look)  # fmt: skip
+            if kind == "stream":
+                against = _stream(panel, points, arrows, later, density, smooth)
+            elif kind == "grid":
+                against = _quiver(panel, *_grid_arrows(points, arrows, density, smooth, later))
+            else:
+                against = _quiver(panel, points, arrows, later)
+            if title is not None:
+                panel.set_title(title, loc="left", fontweight="bold")
+            frame(panel, name)
+            if against:
+                panel.text(1.0, -0.01, f"against {time_key}", transform=panel.transAxes, ha="right", va="top",
+                           color=_AGAINST, fontsize=8, gid="against")  # fmt: skip
+    save_figure(figure, "velocity", save=save)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
 def _arrows(

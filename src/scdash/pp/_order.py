@@ -22,7 +22,9 @@ from scdash._data import (
 )
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
+from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
+from scdash.pp._path_shape import PathShape, path_shape, shape_warning
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,7 +34,7 @@ Root: TypeAlias = "str | tuple[str, Any] | Mapping[str, str]"
 
 @dataclass(frozen=True)
 class _Graph:
-    method: str
+    method: Literal["gauss", "umap"]
     n_neighbors: int
     n_dcs: int
     seed: int
@@ -55,8 +57,14 @@ def order_cells(
 ) -> "AnnData | None":
     """Order cells from a root by diffusion pseudotime (Haghverdi et al. 2016), per lineage and batch if named.
 
-    Runs :func:`scanpy.pp.neighbors`, :func:`scanpy.tl.diffmap` and :func:`scanpy.tl.dpt`. A missing root and a graph
+    Runs :func:`scanpy.pp.neighbors` and :func:`scanpy.tl.diffmap`; times are those of :func:`scanpy.tl.dpt`, except that
+    slow components count (those that it takes for stationary carry the order of long paths). A missing root and a graph
     in several pieces, which scanpy answers with a warning or with infinite times, are errors here.
+
+    One pseudotime is for cells on one line. The log warns where cells lie on a loop (a cycle such as the cell cycle: two
+    ways round lead to the same late cells) and where the path forks (late cells fall into groups that are far apart).
+    The remedy is `lineage_key` here and `trajectory_key` in :func:`scdash.tl.fit_dynamics`. Short side branches and
+    branches that join again are not always noticed.
 
     Parameters
     ----------
@@ -93,7 +101,8 @@ def order_cells(
 
     `adata.obs[key_added]` : float64, (cells,), 0 at the root, 1 at the farthest cell
     `adata.uns[key_added]` : dict; `roots`, a table `lineage`, `batch`, `root` (name of the cell; "all" where no lineage
-    or batch was named), and `params`
+    or batch was named), `shape` (a table: `group`, `shape` "line", "loop" or "fork", and `detour`, how much farther late
+    cells are from each other than on one line, as a fraction of the way to the root), and `params`
 
     Examples
     --------
@@ -112,12 +121,16 @@ def order_cells(
     _check_root(adata, root)
     with step(f"ordering {adata.n_obs} cells") as added:
         space = _representation(adata, use_rep, layer, graph.seed)
-        time, found = np.full(adata.n_obs, np.nan), []
+        time, found, shapes = np.full(adata.n_obs, np.nan), [], []
         for code, name in enumerate(groups.names):
             cells = np.flatnonzero(groups.code == code)
-            time[cells], chosen = _order_group(adata, cells, name, space[cells], root, layer, graph)
+            time[cells], chosen, shape = _order_group(adata, cells, name, space[cells], root, layer, graph)
             found.append(str(adata.obs_names[chosen]))
+            shapes.append(shape)
         roots = pd.DataFrame({"lineage": groups.lineage, "batch": groups.batch, "root": found}).astype(object)
+        for name, shape in zip(groups.names, shapes, strict=True):
+            if shape.kind != "line":
+                logger.warning(shape_warning(shape, name, key_added))
         adata = adata.copy() if copy else adata
         if key_added in adata.obs:
             logger.info("    overwriting adata.obs[%r]", key_added)
@@ -129,7 +142,11 @@ def order_cells(
             "lineage_key": lineage_key,
             "batch_key": batch_key,
         }
-        adata.uns[key_added] = sanitise({"roots": roots, "params": {**params, "use_rep": use_rep, "layer": layer}})
+        table = pd.DataFrame(
+            {"group": list(groups.names), "shape": [s.kind for s in shapes], "detour": [s.detour for s in shapes]}
+        )
+        params |= {"use_rep": use_rep, "layer": layer}
+        adata.uns[key_added] = sanitise({"roots": roots, "shape": table, "params": params})
         shown = ", ".join(f"{cell} ({name})" for cell, name in zip(found, groups.names, strict=True))
         added.append(f"adata.obs[{key_added!r}], from {shown}")
     return adata if copy else None
@@ -199,8 +216,8 @@ def _order_group(
     root: Root,
     layer: str | None,
     graph: _Graph,
-) -> tuple[NDArray[np.float64], int]:
-    """Return the pseudotime of one group's cells, and the row of its root in adata."""
+) -> tuple[NDArray[np.float64], int, PathShape]:
+    """Return the pseudotime of one group's cells, the row of its root in adata, and the shape of its path."""
     import scanpy as sc
     from anndata import AnnData
 
@@ -208,21 +225,46 @@ def _order_group(
         raise ValueError(f"Group {name!r} has {len(cells)} cells; too few to order.")
     if not np.ptp(space, axis=0).any():
         raise ValueError(f"The {len(cells)} cells of {name!r} are all alike: there is nothing to order them by.")
+    first, same = _distinct(space)
+    if len(first) < len(cells):
+        if isinstance(root, str) and root in adata.obs_names[cells]:
+            root = str(adata.obs_names[cells[first[same[adata.obs_names[cells].get_loc(root)]]]])
+        time, chosen, shape = _order_group(adata, cells[first], name, space[first], root, layer, graph)
+        return time[same], chosen, shape
     work = AnnData(obs=adata.obs.iloc[cells][[]].copy(), obsm={"space": space})
-    sc.pp.neighbors(
-        work,
-        n_neighbors=min(graph.n_neighbors, len(cells) - 1),
-        use_rep="space",
-        method=graph.method,
-        random_state=graph.seed,
-    )
+    add_neighbors(work, n_neighbors=graph.n_neighbors, use_rep="space", method=graph.method, seed=graph.seed)
     _check_connected(work.obsp["connectivities"], adata.obs.iloc[cells], name, graph.n_neighbors)
     # the first component is constant; the eigenvalue solver needs fewer components than cells
     sc.tl.diffmap(work, n_comps=max(2, min(max(15, graph.n_dcs), len(cells) - 2)), random_state=graph.seed)
     at = _find_root(adata, cells, name, work, root, layer)
-    work.uns["iroot"] = at
-    sc.tl.dpt(work, n_dcs=min(graph.n_dcs, work.obsm["X_diffmap"].shape[1]))
-    return work.obs["dpt_pseudotime"].to_numpy(dtype=np.float64), int(cells[at])
+    place = _diffusion_space(work)[:, : graph.n_dcs]
+    time = np.sqrt(((place - place[at]) ** 2).sum(1))
+    time /= max(time.max(), 1e-300)
+    return time, int(cells[at]), path_shape(work.obsp["connectivities"], place, time, seed=graph.seed)
+
+
+def _distinct(space: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first cell of each set of identical cells, and the number of the set of every cell.
+
+    Identical cells get the same time. With more of them than neighbours, the adaptive kernel would have no width.
+    """
+    _, first, same = np.unique(space, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[same.ravel()]
+
+
+def _diffusion_space(work: "AnnData") -> NDArray[np.float64]:
+    """Return coordinates whose distances are diffusion pseudotime, psi_k lambda_k / (1 - lambda_k).
+
+    :func:`scanpy.tl.dpt` takes every component with lambda >= 0.9994 for a stationary one and gives it no weight. Many
+    cells on a long path have such components, and they carry its order (`tests/pp/test_neighbors.py` has an example). Here
+    the graph is known to hold together, so that the first component alone is stationary.
+    """
+    values = np.asarray(work.uns["diffmap_evals"], dtype=np.float64)
+    left = np.maximum(1 - values, 1e-6)  # eigenvalues are rounded to single precision
+    weight = np.where(np.arange(len(values)) == 0, 0.0, values / left)
+    place: NDArray[np.float64] = np.asarray(work.obsm["X_diffmap"], dtype=np.float64) * weight
+    return place
 
 
 def _check_connected(connectivities: Any, obs: pd.DataFrame, name: str, n_neighbors: int) -> None:
@@ -277,13 +319,8 @@ def _find_root(
 
 
 def _extreme(work: "AnnData", inside: NDArray[np.bool_]) -> int:
-    """Return the cell of a group that lies farthest from the rest, on the line between their means.
-
-    Coordinates are those whose distances are diffusion pseudotime: psi_k lambda_k / (1 - lambda_k).
-    """
-    values = np.asarray(work.uns["diffmap_evals"], dtype=np.float64)
-    moving = values < 1 - 1e-6  # the stationary component carries no order
-    place = np.asarray(work.obsm["X_diffmap"])[:, moving] * (values[moving] / (1 - values[moving]))
+    """Return the cell of a group that lies farthest from the rest, on the line between their means."""
+    place = _diffusion_space(work)
     if inside.all():
         return int(np.argmax(((place - place.mean(0)) ** 2).sum(1)))
     away = place[inside].mean(0) - place[~inside].mean(0)

@@ -177,7 +177,8 @@ def fit_dynamics(
         Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
     `uns[key_added]`
         `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` and
-        `directions` (cells), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
+        `directions` (cells), `lineages` (a table, where there are several: `covered`, `end_rmse`, and `nearest`, the
+        lineage at whose end the model arrives), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `velocity_layer`
         dx/dt of every row, per unit of the model's time. Dense where every gene is modelled. Else CSR, with 8 bytes for
         each row and modelled gene: every value of a modelled gene is stored, also zeros, and a gene that was not modelled

@@ -15,7 +15,7 @@ from scdash._errors import suggest, unknown
 from scdash._keys import genes_of, require_fit
 from scdash._logging import progress_bar, step
 from scdash._random import RNG, as_generator
-from scdash.networks import DynamicsModel, module_from_entry
+from scdash.networks import DynamicsModel, count_targets, module_from_entry, warn_without_targets
 from scdash.networks._agreement import agreement
 from scdash.networks._influence import Influence, Perturbations
 from scdash.networks._influence import gene_influence as influence_of
@@ -107,7 +107,9 @@ def gene_influence(
 
     `varm[f"{key}_influence"]` : DataFrame (n_vars rows)
         `absolute`, `signed`, `standard_error` (of `absolute`, from the drawn starts), `spread` (standard deviation of
-        `absolute` over models), `shift` (mean size of the change itself), `rank` (1: strongest). NaN: not computed.
+        `absolute` over models), `shift` (mean size of the change itself), `rank` (1: strongest), `n_targets` (genes
+        that it regulates in the fitted network; a gene with 0 has an influence of 0, and is warned about if it was
+        named by `genes`). NaN: not computed.
     `uns[f"{key}_influence"]` : dict
         `params`, `genes`, `times`, `absolute` and `signed` by time (genes, times - 1), `by_model` (genes, models),
         `agreement` of the models (rank correlation, overlap of the top 20).
@@ -129,6 +131,9 @@ def gene_influence(
     names = np.asarray(entry["genes"]).astype(str)
     genes_of(adata, entry, key)
     chosen = _chosen(genes, names)
+    n_targets = count_targets(entry)
+    if genes is not None:
+        warn_without_targets(names, n_targets, among=chosen)
     seed = seed_of(rng)
     design = perturbations(entry, starts=starts, change=change, n_starts=n_starts, times=times, rng=seed)
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
@@ -170,7 +175,12 @@ def gene_influence(
                 params | {"steps": found[0].steps},
             )
         )
-        table = _table(found).set_axis(names[chosen]).reindex(pd.Index(adata.var_names.astype(str)))
+        table = (
+            _table(found)
+            .assign(n_targets=n_targets[chosen])
+            .set_axis(names[chosen])
+            .reindex(pd.Index(adata.var_names.astype(str)))
+        )
         table.index = adata.var_names
         target = adata.copy() if copy else adata
         target.varm[f"{key}_influence"] = table

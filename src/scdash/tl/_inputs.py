@@ -17,6 +17,7 @@ from scdash._data import (
     expression,
     gene_indices,
     gene_mask,
+    lowest_values,
     obs_column,
     prior_from,
     time_column,
@@ -46,6 +47,7 @@ class DynamicsInputs:
     lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
+    lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
 
     @property
     def problem(self) -> FitProblem:
@@ -121,6 +123,7 @@ def read_inputs(
         lineage=observed.lineage,
         halves=observed.halves,
         shuffled_halves=observed.shuffled_halves,
+        lowest=None if binned else lowest_values(values),
     )
 
 

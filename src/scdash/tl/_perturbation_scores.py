@@ -14,10 +14,9 @@ from scdash._data import sanitise
 from scdash._errors import suggest, unknown
 from scdash._keys import genes_of, require_fit
 from scdash._logging import step
-from scdash.networks import DynamicsModel, module_from_entry
+from scdash.networks import DynamicsModel, count_targets, held_levels, module_from_entry, warn_of_interventions
 from scdash.networks._interventions import intervene
 from scdash.tl._influence import gene_range
-from scdash.tl._perturb import _levels
 
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
@@ -67,7 +66,8 @@ def perturbation_scores(
     `uns[f"{key}_perturbation_scores"]` : dict
         `table`: a row per gene and trajectory with `gene`, `trajectory`, `score`, `spread` (standard deviation over
         models), `agreement` (share of models with the sign of the mean), `size` (root mean square of the change at the
-        end, in ranges), `n_targets`, sorted by score. `params`, and `report`: what the model's error says about it.
+        end, in ranges), `n_targets` (a gene with 0 has no edge to other genes, so that its score is
+        0; the log warns), sorted by score. `params`, and `report`: what the model's error says about it.
 
     Raises
     ------
@@ -86,11 +86,12 @@ def perturbation_scores(
         raise unknown("models", models, ("all", "main"))
     names = np.asarray(entry["genes"]).astype(str)
     here = genes_of(adata, entry, key)
-    degree = _targets(entry, names)
+    degree = count_targets(entry)
     chosen = np.flatnonzero((degree > 0) & here.present) if genes is None else _columns(genes, names)
     if not len(chosen):
         raise ValueError("No gene of the fitted network has a target: there is nothing to perturb.")
     paths = _paths(entry, trajectories)
+    warn_of_interventions(entry, chosen, by_kind=True, kind=kind)
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
     with step(f"{kind} of {len(chosen)} genes, {len(paths)} trajectories, {len(weights)} models") as added:
         parts = []
@@ -108,14 +109,6 @@ def perturbation_scores(
         target.uns[f"{key}_perturbation_scores"] = result
         added += [f"added uns[{f'{key}_perturbation_scores'!r}] (see scdash.get.perturbation_scores)", report]
     return target if copy else None
-
-
-def _targets(entry: Any, names: NDArray[Any]) -> NDArray[np.int64]:
-    edges = entry["edges"]
-    used = np.asarray(edges["weight"]) != 0
-    source, target = (edges[name].astype(str).to_numpy()[used] for name in ("source", "target"))
-    counts = pd.Series(source[source != target]).value_counts()
-    return np.asarray(counts.reindex(names, fill_value=0), dtype=np.int64)
 
 
 def _columns(genes: Iterable[str], names: NDArray[Any]) -> NDArray[np.int64]:
@@ -163,7 +156,7 @@ def _scores(
 ) -> NDArray[np.float64]:
     """Return score and size of the change for every gene held, (2, genes)."""
     start = torch.as_tensor(states[:1])
-    levels = _levels(model, entry, list(names[chosen]), kind, level, start)
+    levels = held_levels(model, entry, list(names[chosen]), kind, level, start)
     held = np.zeros((len(chosen) + 1, len(names)), dtype=bool)
     held[np.arange(len(chosen)), chosen] = True
     values = np.array([float(levels[int(column)][0]) for column in chosen] + [0.0])[:, None]

@@ -12,10 +12,9 @@ from scdash._core.names import check_key
 from scdash._data import as_dense, expression, obs_column, sanitise
 from scdash._keys import genes_of, require_fit
 from scdash._logging import step
-from scdash.networks import module_from_entry
+from scdash.networks import count_targets, held_levels, module_from_entry, warn_of_interventions
 from scdash.networks._interventions import intervene
 from scdash.tl._influence import longest_course
-from scdash.tl._perturb import _levels
 from scdash.tl._perturbation_scores import Kind
 from scdash.tl._velocity_layer import layer_megabytes, over_all_genes
 
@@ -70,8 +69,8 @@ def perturbation_shift(
     `var[f"{key_added}_genes"]` : bool
         Genes that were modelled.
     `uns[key_added]` : dict
-        `params`, and with `groupby` the `table` of mean shifts: `group`, `gene`, `change`, `sd` (over cells), `n_cells`,
-        by size within a group, the held genes left out.
+        `params` (with `n_targets`: how many genes each held gene regulates), and with `groupby` the `table` of mean
+        shifts: `group`, `gene`, `change`, `sd` (over cells), `n_cells`, by size within a group, the held genes left out.
     """
     entry: Any = require_fit(adata, key)
     name = check_key(f"{key}_shift" if key_added is None else key_added)
@@ -87,14 +86,16 @@ def perturbation_shift(
     with step(f"shift of {adata.n_obs} cells") as added:
         for rows, block in values.blocks(ROWS):
             x = as_dense(block, np.float64)
-            levels = _levels(model, entry, genes, kind, level, torch.as_tensor(x))
+            levels = held_levels(model, entry, genes, kind, level, torch.as_tensor(x))
             held, target = np.zeros(x.shape, dtype=bool), x.copy()
             for column, one in levels.items():
                 held[:, column], target[:, column] = True, one.numpy()
             held_genes = list(levels)
             moved = intervene(model, x, span, held, target)
             shift[rows] = moved - intervene(model, x, span, np.zeros_like(held), x)
-        params = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
+        warn_of_interventions(entry, held_genes, by_kind=not isinstance(genes, Mapping), kind=kind)
+        params: dict[str, Any] = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
+        params["n_targets"] = count_targets(entry)[held_genes]
         result: dict[str, Any] = {"params": params}
         if groups is not None:
             free = np.delete(np.arange(len(columns)), held_genes)

@@ -87,6 +87,7 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
         "replicates": {},
         "minimum": np.zeros(d),
         "range": np.ones(d),
+        "lowest": stats.lowest,
         "history": fit.history,
         "metrics": metrics,
         "controls": fit.controls,

@@ -86,12 +86,14 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         # the field's own units, 1/2 + slope (x - 1/2) of the series' units, as an offset and a unit of the data
         "minimum": inputs.minimum + inputs.range * (0.5 - 0.5 / fit.slope),
         "range": inputs.range / fit.slope,
+        **({} if inputs.lowest is None else {"lowest": inputs.lowest}),
         "history": fit.history,
         "metrics": fit.metrics,
         "controls": fit.controls,
         "verdict": fit.verdict,
         **({} if fit.held_out is None else {"held_out": fit.held_out}),
         **({} if fit.directions is None else {"directions": fit.directions}),
+        **({} if fit.lineages is None else {"lineages": fit.lineages}),
         "edges": fit.edges,
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
