@@ -1,8 +1,10 @@
 """Shared fixtures; tests marked `reference` or `gpu` skip with a reason where their data or device is absent."""
 
+import logging
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "reference" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def messages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let pytest's fixtures see our messages: `caplog` at the root logger, `capsys` on the current standard error."""
+    if "caplog" in request.fixturenames:
+        monkeypatch.setattr(logging.getLogger("scdash"), "propagate", True)
+    if (scanpy := sys.modules.get("scanpy")) is not None:  # it has kept the stream of the time when it was imported
+        scanpy.settings.logfile = sys.__stderr__
+    yield
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from scdash._core.process_state import guarded
 from scdash._errors import NotFittedError, check_data, suggest
 from scdash._keys import DynamicsKeys, require_fit
 from scdash.networks._statistics import reachable
 
 
+@guarded
 def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
     """Return the influence of every gene, strongest first.
 
@@ -68,6 +70,7 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
     return table
 
 
+@guarded
 def pathways(
     adata: Any, *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
 ) -> pd.DataFrame:
@@ -117,6 +120,7 @@ def pathways(
     return table
 
 
+@guarded
 def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return the genes that `scdash.tl.perturb` can change, those with most targets first.
 
@@ -168,6 +172,7 @@ def _descendants(source: Any, target: Any, n: int) -> Any:
     return found
 
 
+@guarded
 def subnetwork(
     adata: Any,
     genes: str | Iterable[str],
@@ -223,6 +228,7 @@ def subnetwork(
     return edges.sort_values(order, ascending=[True, False], kind="stable").reset_index(drop=True)
 
 
+@guarded
 def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return how far holding each gene moves a lineage along its path, those that hold it back first.
 

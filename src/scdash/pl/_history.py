@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from scdash._core.process_state import guarded
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns, slot
 from scdash.pl._screen_settings import draw_settings
@@ -23,6 +24,7 @@ _LEVELS = {
 _SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
+@guarded
 def history(
     data: Any,
     *,

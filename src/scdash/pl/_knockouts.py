@@ -10,6 +10,7 @@ from matplotlib.colors import Colormap
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.process_state import guarded
 from scdash._errors import NotFittedError, suggest, unknown
 from scdash.metrics._edges import is_anndata
 from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
@@ -20,6 +21,7 @@ from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn,
 from scdash.pl._velocity import _grid_arrows, _quiver
 
 
+@guarded
 def perturbation_shift(
     adata: Any,
     color: str | None = None,
@@ -96,6 +98,7 @@ def perturbation_shift(
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def perturbation_scores(
     data: Any,
     *,
@@ -156,6 +159,7 @@ def perturbation_scores(
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def knockout_trends(
     perturbed: Any,
     genes: str | Sequence[str] | None = None,
@@ -215,6 +219,7 @@ def knockout_trends(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def networks(
     adata: Any,
     keys: Sequence[str],

@@ -14,6 +14,7 @@ from matplotlib.patches import FancyBboxPatch, Polygon
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._errors import suggest
 from scdash.metrics._edges import is_anndata
 from scdash.pl._layout import arrange, route
@@ -25,6 +26,7 @@ _DASHES = (0, (3.2, 1.8))
 _SMALLEST = 7.5  # size of a name without targets, in points
 
 
+@guarded
 def network(
     data: Any,
     *,

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
+from scdash._core.process_state import guarded
 from scdash._errors import NotFittedError, unknown
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
@@ -25,6 +26,7 @@ _SHORT = re.compile(
 )
 
 
+@guarded
 def pathways(
     data: Any,
     *,

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash.pl._embedding import scatter
 from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, pick, predictions, stored_colors
 from scdash.pl._style import INK, Drawn, bare, category_colors, finish, house
@@ -19,6 +20,7 @@ from scdash.pl._style import INK, Drawn, bare, category_colors, finish, house
 LEVELS = 21
 
 
+@guarded
 def sbnn(
     mdata: Any,
     color: str | None = None,

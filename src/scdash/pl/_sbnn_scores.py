@@ -8,12 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.process_state import guarded
 from scdash.pl._sbnn_read import entry_of, table_of
 from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
+@guarded
 def training(
     data: Any,
     *,
@@ -79,6 +81,7 @@ def training(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def feature_scores(
     data: Any,
     *,
@@ -138,6 +141,7 @@ def feature_scores(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def gene_selection(
     data: Any,
     *,

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash._logging import logger
 from scdash.pl._read import expression, positions, slot
@@ -44,6 +45,7 @@ class Series:
         return sorted({str(name) for name in self.trajectory if name.rpartition("#")[0] == trajectory})
 
 
+@guarded
 def trends(
     adata: Any,
     genes: str | Sequence[str] | None = None,

@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import as_dense, check_adata, expression, gene_indices, group_codes, obs_column, sanitise
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
@@ -28,6 +29,7 @@ class _Graph:
     seed: int
 
 
+@guarded
 def order_cells(
     adata: "AnnData",
     *,

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import Expression, as_expression, check_counts, check_unique, copy_paired, gene_mask, matrix_of
 from scdash._errors import suggest
 from scdash._logging import step
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@guarded
 def normalize_paired(
     mdata: "MuData | AnnData",
     *,
@@ -97,6 +99,7 @@ def normalize_paired(
     return target if copy else None
 
 
+@guarded
 def select_by_dropout(
     mdata: "MuData | AnnData",
     *,

@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import Expression, as_dense, check_adata, expression, obs_column
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 UP = ("overexpression", "shift")
 
 
+@guarded
 def filter_perturbations(
     adata: "AnnData",
     *,

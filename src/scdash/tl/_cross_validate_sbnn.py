@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BASELINES = ("srrr", "ridge")
 
 
+@guarded
 def cross_validate_sbnn(
     mdata: "MuData",
     *,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from scdash._core.process_state import guarded
 from scdash._logging import logger, step
 from scdash.fitting import FitOptions, choose_lambdas, fit_series
 from scdash.sparsity import GeometricSchedule, Sparsity
@@ -13,6 +14,7 @@ from scdash.tl._seed import seed_of
 from scdash.tl._store import check_key, store
 
 
+@guarded
 def fit_dynamics(
     adata: Any,
     model: str = "phoenix",

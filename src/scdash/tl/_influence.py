@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
 from scdash._keys import require_fit
@@ -27,6 +28,7 @@ STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
 N_TIMES = 11
 
 
+@guarded
 def gene_influence(
     adata: Any,
     *,

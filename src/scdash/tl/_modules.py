@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
 from scdash._keys import require_fit
 from scdash.networks._enrichment import over_representation
@@ -18,6 +19,7 @@ from scdash.tl._pathways import resolve_gene_sets
 COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
 
+@guarded
 def modules(
     adata: Any,
     *,

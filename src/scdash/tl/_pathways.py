@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import NotFittedError, check_data, unknown
 from scdash._logging import step
@@ -25,6 +26,7 @@ METHODS = ("sum", "over_representation", "prerank")
 SHIPPED = ("go_bp", "go_mf")
 
 
+@guarded
 def pathways(
     adata: Any,
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
+from scdash._core.process_state import guarded
 from scdash._errors import suggest
 from scdash._keys import require_fit
 from scdash.networks import DynamicsModel, module_from_entry, rollout
@@ -17,6 +18,7 @@ Kind = Literal["knockout", "knockdown", "overexpression"]
 KINDS = ("knockout", "knockdown", "overexpression")
 
 
+@guarded
 def perturb(
     adata: Any,
     genes: str | Iterable[str] | Mapping[str, float],

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
 from scdash._keys import require_fit
@@ -20,6 +21,7 @@ from scdash.tl._perturb import _levels
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
+@guarded
 def perturbation_scores(
     adata: Any,
     *,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, obs_column, sanitise
 from scdash._keys import require_fit
 from scdash._logging import step
@@ -20,6 +21,7 @@ ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local
 
 
+@guarded
 def perturbation_shift(
     adata: Any,
     genes: str | Iterable[str] | Mapping[str, float],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash._logging import logger, step
 from scdash._random import RNG
@@ -40,6 +41,7 @@ class ScreenArguments(TypedDict, total=False):
     unknown_targets: Literal["error", "drop"]
 
 
+@guarded
 def fit_perturbode(
     adata: "AnnData",
     *,

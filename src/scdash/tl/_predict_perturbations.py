@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
 from scdash._keys import require_fit
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def predict_perturbations(
     adata: "AnnData",
     perturbations: Iterable[str],

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash._core.process_state import guarded
 from scdash._data import dense32
 from scdash._errors import unknown
 from scdash._logging import step
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Baseline = Callable[[ScreenInputs, RegimeStatistics, np.random.Generator, dict[str, Any]], ScreenFit]
 
 
+@guarded
 def screen_baseline(
     adata: "AnnData",
     method: Literal[

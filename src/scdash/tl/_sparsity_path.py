@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import unknown
 from scdash._logging import step
@@ -17,6 +18,7 @@ from scdash.tl._seed import seed_of
 from scdash.tl._store import check_key
 
 
+@guarded
 def sparsity_path(
     adata: Any,
     model: str = "phoenix",

@@ -1,0 +1,1 @@
+"""What every other folder builds on and what imports none of them."""
