@@ -97,3 +97,13 @@ def test_a_hostile_state_changes_no_result_and_is_left_as_it_was(name: str) -> N
         assert state() == before
     assert difference(data, case_data) is None
     assert difference(comparable(expected), comparable(found)) is None
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # of mudata within itself, whatever is called
+def test_warnings_as_errors_stop_no_call(name: str) -> None:
+    data = CASES[name].data()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "From 0.4 .update", FutureWarning)
+        CASES[name].call(public(name), data)
