@@ -13,7 +13,7 @@ from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash._random import RNG, as_generator
-from scdash.fitting._screen_predict import Predictor, predictor_of
+from scdash.fitting._screen_predict import Predictor, predictor_of, warn_unsettled
 from scdash.matching._regimes import Floats
 from scdash.tl._screen_inputs import ScreenRequest, read_screen, stored_kind
 
@@ -61,7 +61,8 @@ def predict_perturbations(
     -------
     AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
     `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
-    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"). With `n_cells`: AnnData (cells, modelled genes) with
+    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"), `obs["converged"]` (False where the network
+    oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `n_cells`: AnnData (cells, modelled genes) with
     `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
 
     Raises
@@ -87,9 +88,13 @@ def predict_perturbations(
     rows = parsed.cells[1:]
     if n_cells:
         return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))
-    change = predictor.changes(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    change, converged = predictor.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    warn_unsettled(converged)
     observed, status = _observed(entry["screen"], parsed, rows)
-    obs = pd.DataFrame({"perturbation": labels, "status": pd.Categorical(status)}, index=[str(n) for n in labels])
+    obs = pd.DataFrame(
+        {"perturbation": labels, "status": pd.Categorical(status), "converged": converged},
+        index=[str(n) for n in labels],
+    )
     result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
     result.layers["change"] = change.astype(np.float32)
     result.layers["observed_change"] = observed.astype(np.float32)
