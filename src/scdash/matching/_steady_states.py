@@ -66,7 +66,7 @@ def steady_states(
 
     `targets` (perturbations, genes) and `perfect` (perturbations,) say what is done where, `effect` (perturbations,
     genes) how much. Each perturbation takes steps dy = h (next(y) - y) of its own size h: shorter ones where it moves back
-    and forth or away, longer ones where it moves slowly in one direction. Steps that shrink slowly by a constant factor
+    and forth. Steps that shrink slowly by a constant factor
     are summed up at once, as a geometric series, if that brings the state closer to rest. What has not come to rest after
     `most` steps oscillates, diverges or takes too long; it is returned as it then is, and marked.
     """
@@ -129,12 +129,10 @@ class _Walk:
         return replace(walk, y=y, change=change, before=walk.change, step=walk._next_step(change))
 
     def _next_step(self, change: Floats) -> Floats:
-        """Return shorter steps where a change turns or grows, and longer ones where it goes on in one direction."""
+        """Return shorter steps where a change turns without getting smaller."""
         ratio, cosine = _compared(change, self.change)
         turned = (ratio > SLOW) & (cosine < SLOW)
-        straight = (ratio > SLOW) & (cosine > 0.99)
-        factor = np.where(turned, 0.7, np.where(straight, 1.2, 1.0))[:, None]
-        return np.asarray(np.clip(self.step * factor, SMALLEST_STEP, 1.0))
+        return np.asarray(np.maximum(self.step * np.where(turned, 0.7, 1.0)[:, None], SMALLEST_STEP))
 
     def _jump(self) -> "_Walk":
         """Sum up the steps that remain where they shrink by a constant factor in one direction, if that helps."""
