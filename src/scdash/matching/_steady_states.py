@@ -80,7 +80,7 @@ def steady_states(
     )
     values = np.where(held, effect, 0.0)
     converged = np.zeros(len(values), bool)
-    left = np.arange(len(values))  # the perturbations that still move
+    left: NDArray[np.int64] = np.arange(len(values))  # the perturbations that still move
     walk = _Walk.start(equations, values)
     for number in range(most):
         at_rest, gone = walk.at_rest(), walk.gone()
@@ -148,12 +148,12 @@ class _Walk:
 
 
 def _size(rows: Floats) -> Floats:
-    return np.abs(rows).max(axis=1, initial=0.0)
+    return np.asarray(np.abs(rows).max(axis=1, initial=0.0))
 
 
 def _compared(new: Floats, old: Floats) -> tuple[Floats, Floats]:
     """Return the ratio of the lengths of two changes, and the cosine between them, of every perturbation."""
-    usable = np.isfinite(old).all(axis=1)
+    usable = np.asarray(np.isfinite(old).all(axis=1))
     old = np.where(usable[:, None], old, 0.0)
     first, second = np.linalg.norm(new, axis=1), np.linalg.norm(old, axis=1)
     known = usable & (first > 0) & (second > 0)
