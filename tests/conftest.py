@@ -1,12 +1,15 @@
 """Shared fixtures; tests marked `reference` or `gpu` skip with a reason where their data or device is absent."""
 
+import json
 import logging
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -40,6 +43,20 @@ def messages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def reference() -> Path:
     """Folder of reference data."""
     return REFERENCE
+
+
+GOLDEN = Path(__file__).parent / "data_golden"
+
+
+@pytest.fixture(scope="session")
+def golden_numbers() -> Callable[[str], dict[str, Any]]:
+    """Numbers that the authors' code gave, by name of the file in `data_golden`, as arrays; each says where it is from."""
+
+    def read(name: str) -> dict[str, Any]:
+        stored = json.loads((GOLDEN / f"{name}.json").read_text())
+        return {key: np.asarray(value, dtype=np.float64) for key, value in stored.items() if key != "source"}
+
+    return read
 
 
 COUNTED: Counter[str] = Counter()
