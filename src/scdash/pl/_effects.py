@@ -83,7 +83,7 @@ def effects(
 
     Examples
     --------
-    >>> scdash.pl.effects(adata, truth="truth", n_top=40)
+    >>> scdash.pl.effects(adata, truth="truth", n_top=40)  # doctest: +SKIP
     """
     if order not in ("staircase", "cluster", "given"):
         raise unknown("order", order, ["staircase", "cluster", "given"])

@@ -69,7 +69,7 @@ def history(
 
     Examples
     --------
-    >>> scdash.pl.history(adata)
+    >>> scdash.pl.history(adata)  # doctest: +SKIP
     """
     table = slot(data, key, "history") if is_anndata(data) else data
     if isinstance(table, pd.DataFrame) and table.empty:

@@ -50,8 +50,8 @@ def sparsity_path(
 
     Examples
     --------
-    >>> scdash.tl.sparsity_path(adata, "mlp", sparsity="pathreg")
-    >>> scdash.pl.sparsity_path(adata)
+    >>> scdash.tl.sparsity_path(adata, "mlp", sparsity="pathreg")  # doctest: +SKIP
+    >>> scdash.pl.sparsity_path(adata)  # doctest: +SKIP
     """
     table = columns(_path_of(data, key), ["lambda"])
     if chosen is None and "chosen" in table and table["chosen"].astype(bool).any():

@@ -64,7 +64,7 @@ def network(
 
     Examples
     --------
-    >>> scdash.pl.network(adata, focus="MYOG")
+    >>> scdash.pl.network(adata, focus="MYOG")  # doctest: +SKIP
     """
     edges = _strongest(_edges(data, key, genes), n_edges, focus, rank_by)
     names = list(dict.fromkeys([*edges["source"], *edges["target"]]))

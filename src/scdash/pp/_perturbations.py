@@ -70,7 +70,8 @@ def filter_perturbations(
     --------
     >>> adata = scdash.simulate.sergio(genes=20, n_regimes=6, n_targets=1)
     >>> scdash.pp.filter_perturbations(adata)
-    >>> adata.uns["perturbations"].head()
+    >>> list(adata.uns["perturbations"].columns)
+    ['regime', 'cells', 'worst_p', 'log_change', 'kept', 'reason']
     """
     if require not in ("all", "any"):
         raise ValueError(f"require must be 'all' or 'any', found {require!r}.")

@@ -190,11 +190,11 @@ def fit_dynamics(
     Examples
     --------
     >>> import scdash
-    >>> adata = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=20, rng=0)
-    >>> scdash.tl.fit_dynamics(
-    ...     adata, prior=adata.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split"
-    ... )
-    >>> scdash.get.grn(adata).head()  # doctest: +SKIP
+    >>> adata = scdash.simulate.grn_dynamics(n_genes=20, n_trajectories=12, n_test=3, rng=0)
+    >>> keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split"}
+    >>> scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=5, **keys)
+    >>> list(scdash.get.grn(adata).columns[:3])
+    ['source', 'target', 'weight']
     """
     if model == "perturbode":
         return fit_screen(fit_dynamics, dict(locals()))

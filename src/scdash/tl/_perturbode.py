@@ -148,7 +148,8 @@ def fit_perturbode(
 
     Examples
     --------
-    >>> adata = scdash.simulate.sergio(genes=30, n_regimes=30, n_targets=1, rng=0)
+    >>> import scanpy as sc
+    >>> adata = scdash.simulate.sergio(genes=12, n_regimes=8, n_targets=1, cells_per_regime=25, rng=0)
     >>> sc.pp.log1p(adata)
     >>> scdash.tl.fit_dynamics(adata, model="perturbode", perturbation_key="perturbation")
     """
