@@ -66,7 +66,7 @@ def test_a_result_that_is_not_a_number_is_never_small_enough() -> None:
 def test_the_caller_may_do_otherwise() -> None:
     told: list[tuple[float, str]] = []
     found = halved(lambda steps: float(steps), otherwise=lambda value, text: told.append((value, text)))
-    assert found.fine == 128 and found.coarse == 64 and len(told) == 1 and told[0][0] == 128
+    assert (found.fine, found.coarse, found.steps) == (128, 64, 64) and len(told) == 1 and told[0][0] == 128
 
     def raise_another(value: float, text: str) -> None:
         raise NonFiniteError("gene 3")
