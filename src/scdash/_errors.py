@@ -12,6 +12,10 @@ class NotFittedError(KeyError):
         return str(self.args[0])
 
 
+class NotConvergedError(ArithmeticError):
+    """A computation did not settle: its result still changes when it is done more carefully, or it never comes to rest."""
+
+
 class NonFiniteError(FloatingPointError):
     """A computation left the finite numbers; the message says where and what to change."""
 

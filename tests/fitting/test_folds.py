@@ -1,5 +1,7 @@
 """Folds: every state is held out once, test states never, and stacks see what their fold sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,3 +69,30 @@ def test_too_few_folds():
 def test_one_fold_is_the_split_itself():
     data = series(4)
     assert make_folds(data, 1, 0) == [data]
+
+
+def test_whole_trajectories_are_dealt_out_in_an_order_that_follows_the_seed():
+    folds = make_folds(series(10), 3, 7)
+    order = np.random.default_rng([7, 2]).permutation(10)
+    for k, fold in enumerate(folds):
+        assert sorted(set(fold.trajectory[fold.split == VALIDATION])) == sorted(order[k::3])
+        assert fold.split.dtype == np.int8
+
+
+def test_as_many_trajectories_as_folds_are_held_out_whole():
+    assert all((fold.split == VALIDATION).sum() == 5 for fold in make_folds(series(3), 3, 0))
+
+
+def test_stretches_are_equal_parts_of_the_time_from_the_first_state_to_the_last():
+    """Times 10, 11, 12, 18, 20: the first quarter ends at 12.5, the second at 15, the third at 17.5."""
+    data = series(1)
+    data = replace(data, times=np.array([10.0, 11.0, 12.0, 18.0, 20.0]))
+    held = [np.flatnonzero(fold.split == VALIDATION).tolist() for fold in make_folds(data, 4, 0)]
+    assert held == [[0, 1, 2], [], [], [3, 4]]
+
+
+def test_stacked_windows_are_as_long_as_the_shortest_of_the_folds():
+    folds = make_folds(series(6), 2, 0)
+    lengths = iter((2, 3))
+    stacked = stack_examples(folds, lambda s: s.windows(next(lengths)), repeats=1)
+    assert stacked.times.shape[1] == folds[0].windows(2).shape[1]

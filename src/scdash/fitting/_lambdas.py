@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,13 +133,14 @@ def _trainer(
 
 def _match_folds(problem: FitProblem, options: FitOptions, folds: Sequence[TimeSeries]) -> list[TransitionFit]:
     """Fit the start of every fold without its held-out part; all share the slope of the first, to share one field."""
-
-    def fit(fold: TimeSeries, settings: TransitionSettings) -> TransitionFit:
-        return fit_transitions(fold, prior=problem.prior, regulators=problem.regulators, settings=settings)
-
+    fit = partial(_fit_fold, problem.prior, problem.regulators)
     first = fit(folds[0], replace(transition_settings(options, problem.n_genes), half_samples=0))
     pieces = [(fold, like(first, half_samples=0)) for fold in folds[1:]]
     return [first, *spread_all(fit, pieces, "matching folds", progress=options.progress)]
+
+
+def _fit_fold(prior: Any, regulators: Any, fold: TimeSeries, settings: TransitionSettings) -> TransitionFit:
+    return fit_transitions(fold, prior=prior, regulators=regulators, settings=settings)
 
 
 def choose_lambdas(problem: FitProblem, options: FitOptions) -> FitOptions:

@@ -1,11 +1,13 @@
 """Matching for the main model and its replicates."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._data import TimeSeries
 from scdash._parallel import spread_all
 from scdash.fitting._options import FitOptions
 from scdash.fitting._problem import FitProblem
@@ -31,12 +33,7 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
     Replicates share the activation's slope and the trust in the prior with the first fit: they are to differ by
     what is hidden from them alone. Selection frequencies come from the first fit.
     """
-
-    def fit(prior: sp.csr_matrix | None, settings: TransitionSettings) -> TransitionFit:
-        return fit_transitions(
-            problem.series, prior=prior, regulators=problem.regulators, settings=settings, rng=options.seed
-        )
-
+    fit = partial(_fit_prior, problem.series, problem.regulators, options.seed)
     priors = model_priors(problem, options)
     _check_size(problem)
     settings = transition_settings(options, problem.n_genes)
@@ -45,6 +42,12 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
     first = fit(priors[0], settings)
     pieces = [(prior, like(first, half_samples=0)) for prior in priors[1:]]
     return [first, *spread_all(fit, pieces, "matching replicates", progress=options.progress)]
+
+
+def _fit_prior(
+    series: TimeSeries, regulators: Any, seed: int, prior: sp.csr_matrix | None, settings: TransitionSettings
+) -> TransitionFit:
+    return fit_transitions(series, prior=prior, regulators=regulators, settings=settings, rng=seed)
 
 
 def _check_size(problem: FitProblem) -> None:

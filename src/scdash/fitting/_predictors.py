@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash._data import SPLITS, TimeSeries
+from scdash._logging import logger
 from scdash.fields import VectorField
 from scdash.matching import relaxing
-from scdash.solve import integrate
+from scdash.solve import converged, integrate
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Codes: TypeAlias = NDArray[np.integer[Any]]
@@ -50,7 +51,8 @@ def field_predictor(
 ) -> Predictor:
     """Integrate ONE model (leading axis 1), halving rk4's step until it no longer matters.
 
-    The field runs in units stretched by `slope`; states are given and returned in those of the series.
+    A prediction that depends on the step, or leaves the finite numbers, is returned as it is after a warning: it is to be
+    compared with others, and loses. The field runs in units stretched by `slope`; states are given and returned in those of the series.
     """
     dtype = next(iter(params.values())).dtype
     cpu = {name: value.detach().cpu() for name, value in params.items()}
@@ -61,15 +63,23 @@ def field_predictor(
             path = integrate(field.bind(cpu), field.lift(cpu, x), torch.as_tensor(times)[None], solver="rk4", steps=n)
             return field.observe(cpu, path)[1:, 0]
 
+    told: list[str] = []  # one message a predictor: it is asked for many predictions
+
+    def tell(path: Tensor, text: str) -> None:
+        if not told:
+            told.append(text)
+            logger.warning("    WARNING: %s", text)
+
     def predict(start: Floats, times: Floats, code: Codes) -> Floats:
-        n, found = steps, once(start, times, steps)
-        for _ in range(5):
-            n *= 2
-            finer = once(start, times, n)
-            settled = bool((finer - found).square().mean().sqrt() < TOLERANCE)
-            found = finer
-            if settled:
-                break
+        found = converged(
+            lambda n: once(start, times, n),
+            steps,
+            change=lambda coarse, fine: float((fine - coarse).square().mean().sqrt()),
+            tolerance=TOLERANCE,
+            what="Predictions of held-out states",
+            remedy="Their errors are those of the last try; a sparser model may be stable.",
+            otherwise=tell,
+        ).fine
         return stretch(found.numpy(), 1 / slope)
 
     return predict

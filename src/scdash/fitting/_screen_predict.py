@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from scdash._data import as_dense, knockout_levels
+from scdash._logging import logger
 from scdash.fields._perturbode import PerturbODE
-from scdash.matching._held_out import PERFECT, Equilibrium, fill_unseen, predict_changes
+from scdash.matching._held_out import PERFECT, fill_unseen, predict_changes
 from scdash.matching._notears import sample_linear_scm
 from scdash.matching._regimes import Floats
+from scdash.matching._steady_states import Equilibrium, SteadyStates
 from scdash.networks import unpack
 from scdash.training._flow import EXPONENTIAL, Flow
 from scdash.training._interventions import ADDED, Strengths
@@ -29,8 +31,15 @@ class Predictor(ABC):
     lowest: Floats | float
 
     @abstractmethod
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
+        """Return the mean change from control (regimes, genes), and for which of them it was found."""
+
+    @final
     def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
-        """Return the mean change from control (regimes, genes)."""
+        """Return the mean change from control (regimes, genes), and warn where a perturbation does not come to rest."""
+        found = self.solve(targets, kinds)
+        warn_unsettled(found.converged)
+        return found.values
 
     def cells(self, control: Floats, targets: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> Floats:
         """Return control cells (cells, genes) under one perturbation: moved by the mean change, never below the lowest level."""
@@ -47,7 +56,7 @@ class AtRest(Predictor):
     centre: Floats
     lowest: Floats | float = 0.0
 
-    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
         """Return the fixed points."""
         return predict_changes(self.model, self.lowest - self.centre, targets, kinds)
 
@@ -64,13 +73,12 @@ class Carried(Predictor):
     centre: Floats
     lowest: Floats | float = 0.0
 
-    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
-        """Return where the control mean goes, less where it goes unperturbed."""
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
+        """Return where the control mean goes in a given time, less where it goes unperturbed."""
         both = np.concatenate([np.zeros((1, targets.shape[1]), bool), targets])
         starts = np.repeat(self.centre[None], len(both), axis=0)
         reached = self._carry(starts, both, ("shift", *kinds))
-        change: Floats = reached[1:] - reached[0]
-        return change
+        return _found(reached[1:] - reached[0])
 
     def cells(self, control: Floats, targets: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> Floats:
         """Return control cells carried; decay maps them nearly to one point."""
@@ -100,7 +108,7 @@ class LinearScm(Predictor):
     centre: Floats
     lowest: Floats | float = 0.0
 
-    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
         """Return the model's mean."""
         return predict_changes(self.model, self.lowest - self.centre, targets, kinds)
 
@@ -123,11 +131,28 @@ class Constant(Predictor):
     centre: Floats
     lowest: Floats | float = 0.0
 
-    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
         """Return the stored change beside the targets' own."""
         effect = np.stack([fill_unseen(self.effect, kind, self.lowest - self.centre) for kind in kinds])
         held = np.where(np.isin(kinds, PERFECT)[:, None], effect, self.change + effect)
-        return np.where(targets, held, self.change)
+        return _found(np.where(targets, held, self.change))
+
+
+def warn_unsettled(converged: NDArray[np.bool_]) -> None:
+    """Log a warning with the number of perturbations whose predicted state does not come to rest."""
+    failed = int((~converged).sum())
+    if failed:
+        logger.warning(
+            "    WARNING: %d of %d perturbations have no steady state that could be reached from the control: the network "
+            "oscillates or diverges there, and what is returned is the last state. Do not read these predictions, or fit a "
+            "sparser network.",
+            failed,
+            len(converged),
+        )
+
+
+def _found(change: Floats) -> SteadyStates:
+    return SteadyStates(change, np.ones(len(change), bool))
 
 
 def predictor_of(entry: Mapping[str, Any]) -> Predictor:

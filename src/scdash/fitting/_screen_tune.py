@@ -13,8 +13,9 @@ from scdash.fields._base import Params
 from scdash.fields._perturbode import SLOWEST, PerturbODE
 from scdash.matching._equilibria import build_problem
 from scdash.matching._equilibrium_fit import EquilibriumFit, refit
-from scdash.matching._held_out import PERFECT, Equilibrium, fill_unseen, intervention_effects
+from scdash.matching._held_out import PERFECT, fill_unseen, intervention_effects
 from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.matching._steady_states import Equilibrium
 from scdash.sparsity import Prior, Sparsity
 from scdash.training._fine_tune import TuneConfig, TuneData, TuneResult, fine_tune
 

@@ -8,12 +8,14 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from scdash._core.edge_order import rank_edges
+from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table, network_edges, pathway_table, score_table
 from scdash._errors import suggest
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.networks._statistics import reachable
 
 
+@guarded
 def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
     """Return the influence of every gene, strongest first.
 
@@ -53,6 +55,7 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
     return table
 
 
+@guarded
 def pathways(
     adata: Any, *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
 ) -> pd.DataFrame:
@@ -96,6 +99,7 @@ def pathways(
     return table
 
 
+@guarded
 def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return the genes that `scdash.tl.perturb` can change, those with most targets first.
 
@@ -148,6 +152,7 @@ def _descendants(source: Any, target: Any, n: int) -> Any:
     return found
 
 
+@guarded
 def subnetwork(
     adata: Any,
     genes: str | Iterable[str],
@@ -201,6 +206,7 @@ def subnetwork(
     return edges.sort_values(order, ascending=[True, False], kind="stable").reset_index(drop=True)
 
 
+@guarded
 def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return how far holding each gene moves a lineage along its path, those that hold it back first.
 

@@ -4,10 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
 from scdash._keys import require_fit
 
 
+@guarded
 def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.DataFrame:
     """Return the network as a table of edges, strongest evidence first.
 
@@ -44,6 +46,7 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     return ranked_edges(adata, key, only_network=only_network)
 
 
+@guarded
 def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return the course of training: one row per epoch and model.
 
@@ -70,6 +73,7 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     return table
 
 
+@guarded
 def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return errors of the fitted model beside its trivial baselines.
 

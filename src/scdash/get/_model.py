@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from scdash._core.fit_record import FitFormatError
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash.networks import module_from_entry
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from scdash.networks import DynamicsModel
 
 
+@guarded
 def model(adata: Any, *, key: str | None = None, replicate: int | None = None) -> "DynamicsModel | SparseBottleneck":
     """Rebuild the fitted model from `adata.uns[key]`.
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._errors import NotFittedError
 from scdash._keys import genes_of_modality, require_paired
 
@@ -43,6 +44,7 @@ def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
     return module_from_entry(entry)
 
 
+@guarded
 def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
     """Return the selected genes, those with the largest weights first.
 
@@ -69,6 +71,7 @@ def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
     return genes_of_modality(mdata, entry, key).rows(table, "gene").reset_index(drop=True)
 
 
+@guarded
 def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
     """Return the cross-validated R2 of every method and feature.
 
@@ -94,6 +97,7 @@ def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
     return table
 
 
+@guarded
 def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
     """Return how often each gene was selected, the most frequent first.
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scdash._logging import progress_bar
 from scdash.matching._equilibria import TRUSTS, build_problem, solve_problem
 from scdash.matching._equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
-from scdash.matching._held_out import Equilibrium, choose_untried, intervention_effects, mean_of_others
+from scdash.matching._held_out import choose_untried, intervention_effects, mean_of_others
 from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.matching._steady_states import Equilibrium
 
 
 @dataclass(frozen=True)

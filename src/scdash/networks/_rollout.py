@@ -5,13 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from scdash._errors import NonFiniteError
+from scdash._errors import NonFiniteError, NotConvergedError
 from scdash.networks._module import DynamicsModel
-from scdash.solve import integrate
+from scdash.solve import converged, integrate
 
 STEP = 0.25  # largest step in units of the fastest rate: the training step can blow up once genes are perturbed
 TOLERANCE = 1e-4  # accepted RMS difference, in units of the genes' ranges, when the step is halved
-HALVINGS = 5
 
 
 def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping[int, Tensor] | None = None) -> Tensor:
@@ -35,6 +34,8 @@ def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping
     ------
     NonFiniteError
         If the trajectory leaves the finite numbers however small the step.
+    NotConvergedError
+        If it is finite and still depends on the step.
     """
     if len(times) < 2:
         return start[None].clone()
@@ -42,23 +43,26 @@ def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping
     start = start.clone()
     for column, value in (held or {}).items():
         start[:, column] = value
-    steps = _steps(model, times)
-    with torch.no_grad():
-        path = _integrate(model, start, times, columns, steps)
-        for _ in range(HALVINGS):
-            steps *= 2
-            finer = _integrate(model, start, times, columns, steps)
-            change = ((finer - path) / model.range).square().mean().sqrt()
-            path = finer
-            if bool(change < TOLERANCE):
-                return path
-    if not bool(torch.isfinite(path).all()):
+
+    def require_finite(path: Tensor, text: str) -> None:
+        if bool(torch.isfinite(path).all()):
+            raise NotConvergedError(text)
         gene = str(model.genes[int((~torch.isfinite(path)).any(0).any(0).nonzero()[0])])
         raise NonFiniteError(
             f"The predicted trajectory is not finite (first gene: {gene}). Ask for shorter `times`, milder changes, or fit "
             "a sparser model: dense ones can diverge outside the range of their data."
         )
-    return path
+
+    with torch.no_grad():
+        return converged(
+            lambda steps: _integrate(model, start, times, columns, steps),
+            _steps(model, times),
+            change=lambda coarse, fine: float(((fine - coarse) / model.range).square().mean().sqrt()),
+            tolerance=TOLERANCE,
+            what="Predicted trajectories, in units of the genes' ranges,",
+            remedy="Ask for shorter `times`, milder changes, or fit a sparser model.",
+            otherwise=require_finite,
+        ).fine
 
 
 def _steps(model: DynamicsModel, times: Tensor) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash.pl._read import columns
 from scdash.pl._style import MUTED, Drawn, category_colors, finish, house, panels
@@ -17,6 +18,7 @@ _MARKERS = "oDs^vP"
 _KNOWN = {"ours": "#0072B2", "paper": "#E69F00", "baseline": "#7F7F7F"}
 
 
+@guarded
 def benchmark(
     table: pd.DataFrame,
     *,

@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._errors import suggest
 from scdash.pl._colors import stored_colors
 from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import FAINT, INK, Drawn, bare, category_colors, finish, house, panels, save_figure
 
 
+@guarded
 def embedding(
     adata: Any,
     color: str | Sequence[str] | None = None,

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from scdash._core.process_state import guarded
 from scdash._keys import require_fit
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns, slot
@@ -24,6 +25,7 @@ _LEVELS = {
 _SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
+@guarded
 def history(
     data: Any,
     *,
@@ -68,7 +70,7 @@ def history(
 
     Examples
     --------
-    >>> scdash.pl.history(adata)
+    >>> scdash.pl.history(adata)  # doctest: +SKIP
     """
     table = slot(data, key, "history") if is_anndata(data) else data
     if isinstance(table, pd.DataFrame) and table.empty:

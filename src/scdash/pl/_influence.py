@@ -8,12 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 
 
+@guarded
 def influence(
     data: Any,
     *,

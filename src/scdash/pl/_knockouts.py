@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.process_state import guarded
 from scdash._core.tables import score_table
 from scdash._errors import NotFittedError, suggest, unknown
 from scdash._keys import require_result
@@ -24,6 +25,7 @@ from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn,
 from scdash.pl._velocity import _grid_arrows, _quiver
 
 
+@guarded
 def perturbation_shift(
     adata: Any,
     color: str | Sequence[str] | None = None,
@@ -125,6 +127,7 @@ def _shifted(adata: Any, shift: str) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(np.asarray(layer[:1])).ravel(), dtype=bool)
 
 
+@guarded
 def perturbation_scores(
     data: Any,
     *,
@@ -180,6 +183,7 @@ def perturbation_scores(
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def knockout_trends(
     perturbed: Any,
     genes: str | Sequence[str] | None = None,
@@ -240,6 +244,7 @@ def knockout_trends(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def networks(
     adata: Any,
     keys: Sequence[str],

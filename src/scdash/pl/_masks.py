@@ -9,6 +9,7 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash.pl._read import slot
@@ -18,6 +19,7 @@ _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
 
 
+@guarded
 def masks(
     adata: Any,
     *,

@@ -14,6 +14,7 @@ from matplotlib.patches import FancyBboxPatch, Polygon
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._errors import suggest
 from scdash.metrics._edges import is_anndata
@@ -26,6 +27,7 @@ _DASHES = (0, (3.2, 1.8))
 _SMALLEST = 7.5  # size of a name without targets, in points
 
 
+@guarded
 def network(
     data: Any,
     *,
@@ -63,7 +65,7 @@ def network(
 
     Examples
     --------
-    >>> scdash.pl.network(adata, focus="MYOG")
+    >>> scdash.pl.network(adata, focus="MYOG")  # doctest: +SKIP
     """
     edges = _strongest(_edges(data, key, genes), n_edges, focus, rank_by)
     names = list(dict.fromkeys([*edges["source"], *edges["target"]]))

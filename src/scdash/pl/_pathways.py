@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
+from scdash._core.process_state import guarded
 from scdash._core.tables import pathway_table
 from scdash._errors import unknown
 from scdash.metrics._edges import is_anndata
@@ -26,6 +27,7 @@ _SHORT = re.compile(
 )
 
 
+@guarded
 def pathways(
     data: Any,
     *,

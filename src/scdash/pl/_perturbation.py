@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, bare, finish, house, panels
@@ -15,6 +16,7 @@ MOST = 9  # panels drawn unasked
 MOST_FAR = 4  # targets off the axes whose changes are written
 
 
+@guarded
 def perturbation(
     adata: Any,
     predicted: Any,

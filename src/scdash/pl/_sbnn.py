@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._keys import genes_of_modality
 from scdash.pl._embedding import scatter
 from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, paired_colors, pick, predictions
@@ -23,6 +24,7 @@ WIDTH = 1.25  # inches of a small panel
 LETTERS = 18  # of a title that fit over a small panel
 
 
+@guarded
 def sbnn(
     mdata: Any,
     color: str | None = None,

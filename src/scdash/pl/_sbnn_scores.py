@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.process_state import guarded
 from scdash._keys import genes_of_modality
 from scdash.pl._sbnn_read import entry_of, table_of
 from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
@@ -15,6 +16,7 @@ from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, 
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
+@guarded
 def training(
     data: Any,
     *,
@@ -80,6 +82,7 @@ def training(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def feature_scores(
     data: Any,
     *,
@@ -139,6 +142,7 @@ def feature_scores(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def gene_selection(
     data: Any,
     *,

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._core.trajectories import StoredTrajectories
 from scdash._errors import unknown
 from scdash._keys import DynamicsKeys, genes_of, require_fit
@@ -47,6 +48,7 @@ class Series:
         return self.trajectories.redrawn(trajectory)
 
 
+@guarded
 def trends(
     adata: Any,
     genes: str | Sequence[str] | None = None,

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._errors import suggest, unknown
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.pl._embedding import _scale, colors_of, frame, scatter, values_of
@@ -19,6 +20,7 @@ from scdash.pl._style import INK, Drawn, finish, house, panels, save_figure
 _AGAINST = "#D55E00"
 
 
+@guarded
 def velocity(
     adata: Any,
     color: str | Sequence[str] | None = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._core.process_state import guarded
 from scdash._data import check_adata, check_counts, expression, gene_indices
 from scdash._logging import step
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def normalize(
     adata: "AnnData",
     *,

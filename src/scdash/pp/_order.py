@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import (
     CellGroups,
     as_dense,
@@ -40,6 +41,7 @@ class _Graph:
     seed: int
 
 
+@guarded
 def order_cells(
     adata: "AnnData",
     *,

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import (
     Expression,
     as_dense,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@guarded
 def normalize_paired(
     mdata: "MuData | AnnData",
     *,
@@ -163,6 +165,7 @@ def _centred_log(block: Any, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(logs - logs[:, mask].mean(axis=1, keepdims=True), dtype=np.float32)
 
 
+@guarded
 def select_by_dropout(
     mdata: "MuData | AnnData",
     *,

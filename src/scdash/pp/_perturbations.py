@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import Expression, as_dense, check_adata, expression, obs_column
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 UP = ("overexpression", "shift")
 
 
+@guarded
 def filter_perturbations(
     adata: "AnnData",
     *,
@@ -69,7 +71,8 @@ def filter_perturbations(
     --------
     >>> adata = scdash.simulate.sergio(genes=20, n_regimes=6, n_targets=1)
     >>> scdash.pp.filter_perturbations(adata)
-    >>> adata.uns["perturbations"].head()
+    >>> list(adata.uns["perturbations"].columns)
+    ['regime', 'cells', 'worst_p', 'log_change', 'kept', 'reason']
     """
     if require not in ("all", "any"):
         raise ValueError(f"require must be 'all' or 'any', found {require!r}.")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import AlignedPrior, check_adata, sanitise
 from scdash._data import align_prior as align
 from scdash._errors import suggest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def align_prior(
     adata: "AnnData",
     prior: pd.DataFrame,

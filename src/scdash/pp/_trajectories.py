@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash._core.process_state import guarded
 from scdash._data import CellSeries, cells_to_series, check_log, expression, obs_column, sanitise
 from scdash._data import time_column as read_time
 from scdash._logging import step
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def trajectories(
     adata: "AnnData",
     *,

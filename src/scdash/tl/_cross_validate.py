@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._logging import step
 from scdash.fitting import FitOptions, cross_validate_lambdas
 from scdash.sparsity import GeometricSchedule
@@ -12,6 +13,7 @@ from scdash.tl._inputs import Observations, read_inputs
 from scdash.tl._seed import seed_of
 
 
+@guarded
 def cross_validate(
     adata: Any,
     *,

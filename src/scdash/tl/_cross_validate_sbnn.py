@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 BASELINES = ("srrr", "ridge")
 
 
+@guarded
 def cross_validate_sbnn(
     mdata: "MuData",
     *,

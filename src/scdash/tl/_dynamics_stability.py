@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
@@ -12,6 +11,7 @@ from scdash._core.names import check_key
 from scdash._data import obs_column, sanitise
 from scdash._errors import suggest
 from scdash._logging import logger, step
+from scdash._parallel import spread_all
 from scdash._random import RNG, as_generator
 from scdash.tl._fit_dynamics import fit_dynamics
 
@@ -65,8 +65,8 @@ def stability_dynamics(
     with step(f"fitting dynamics {n_repeats} times on {share:.0%} of the data") as added:
         parts = [_part(adata, share, fit, generator) for _ in range(n_repeats)]
         seeds = generator.integers(2**31 - 1, size=n_repeats)
-        jobs = (delayed(_edges)(adata, rows, int(seed), fit) for rows, seed in zip(parts, seeds, strict=True))
-        found = pd.concat(Parallel(n_jobs=n_jobs)(jobs))
+        pieces = [(adata, rows, int(seed), fit) for rows, seed in zip(parts, seeds, strict=True)]
+        found = pd.concat(spread_all(_edges, pieces, "refits", n_jobs=n_jobs))
         grouped = found.groupby(["source", "target"])["weight"]
         table = pd.DataFrame({"frequency": grouped.count() / n_repeats, "mean_weight": grouped.sum() / n_repeats})
         order = table.assign(size=table["mean_weight"].abs()).sort_values(["frequency", "size"], ascending=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._logging import logger, step
 from scdash.fitting import FitOptions, choose_lambdas, fit_series
 from scdash.sparsity import GeometricSchedule, Sparsity
@@ -15,6 +16,7 @@ from scdash.tl._store import store
 from scdash.tl._velocity_layer import check_switch
 
 
+@guarded
 def fit_dynamics(
     adata: Any,
     model: str = "phoenix",
@@ -199,11 +201,11 @@ def fit_dynamics(
     Examples
     --------
     >>> import scdash
-    >>> adata = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=20, rng=0)
-    >>> scdash.tl.fit_dynamics(
-    ...     adata, prior=adata.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split"
-    ... )
-    >>> scdash.get.grn(adata).head()  # doctest: +SKIP
+    >>> adata = scdash.simulate.grn_dynamics(n_genes=20, n_trajectories=12, n_test=3, rng=0)
+    >>> keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split"}
+    >>> scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=5, **keys)
+    >>> list(scdash.get.grn(adata).columns[:3])
+    ['source', 'target', 'weight']
     """
     if model == "perturbode":
         return fit_screen(fit_dynamics, dict(locals()))

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
 from scdash._keys import genes_of, require_fit
@@ -28,6 +29,7 @@ STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
 N_TIMES = 11
 
 
+@guarded
 def gene_influence(
     adata: Any,
     *,

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
 from scdash._keys import genes_of, require_fit
 from scdash.networks._enrichment import over_representation
@@ -19,6 +20,7 @@ from scdash.tl._pathways import resolve_gene_sets
 COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
 
+@guarded
 def modules(
     adata: Any,
     *,

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import NotFittedError, check_data
 from scdash._keys import DynamicsKeys, check_genes
@@ -16,6 +17,7 @@ from scdash.networks._statistics import degrees, effect_correlations, summary
 from scdash.tl._seed import seed_of
 
 
+@guarded
 def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng: RNG = 0, copy: bool = False) -> Any:
     """Count edges, hubs and signed motifs of the fitted network.
 
@@ -70,6 +72,7 @@ def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng
     return target if copy else None
 
 
+@guarded
 def coregulation(adata: Any, *, key: str = "dynamics", min_targets: int = 2, copy: bool = False) -> Any:
     """Correlate the effects of every two regulators that share a target.
 

@@ -11,6 +11,7 @@ import pandas as pd
 from scdash._core.fit_genes import fit_genes
 from scdash._core.fit_record import stamp
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import NotFittedError, check_data, unknown
 from scdash._keys import require_result
@@ -29,6 +30,7 @@ METHODS = ("sum", "over_representation", "prerank")
 SHIPPED = ("go_bp", "go_mf")
 
 
+@guarded
 def pathways(
     adata: Any,
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],

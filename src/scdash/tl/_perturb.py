@@ -9,6 +9,7 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._keys import genes_of, require_fit
 from scdash.networks import (
     DynamicsModel,
@@ -23,6 +24,7 @@ from scdash.tl._predict import paths_to_adata, start_states, time_grid
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
+@guarded
 def perturb(
     adata: Any,
     genes: str | Iterable[str] | Mapping[str, float],

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
 from scdash._core.trajectories import StoredTrajectories
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
@@ -21,6 +22,7 @@ from scdash.tl._influence import gene_range
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
+@guarded
 def perturbation_scores(
     adata: Any,
     *,

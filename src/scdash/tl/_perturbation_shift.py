@@ -9,6 +9,7 @@ import torch
 
 from scdash._core.fit_record import stamp
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, obs_column, sanitise
 from scdash._keys import genes_of, require_fit
 from scdash._logging import step
@@ -22,6 +23,7 @@ ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local
 
 
+@guarded
 def perturbation_shift(
     adata: Any,
     genes: str | Iterable[str] | Mapping[str, float],

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash._logging import logger, step
 from scdash._random import RNG
@@ -41,6 +42,7 @@ class ScreenArguments(TypedDict, total=False):
     unknown_targets: Literal["error", "drop"]
 
 
+@guarded
 def fit_perturbode(
     adata: "AnnData",
     *,
@@ -148,7 +150,8 @@ def fit_perturbode(
 
     Examples
     --------
-    >>> adata = scdash.simulate.sergio(genes=30, n_regimes=30, n_targets=1, rng=0)
+    >>> import scanpy as sc
+    >>> adata = scdash.simulate.sergio(genes=12, n_regimes=8, n_targets=1, cells_per_regime=25, rng=0)
     >>> sc.pp.log1p(adata)
     >>> scdash.tl.fit_dynamics(adata, model="perturbode", perturbation_key="perturbation")
     """

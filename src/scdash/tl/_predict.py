@@ -8,6 +8,7 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._core.trajectories import StoredTrajectories
 from scdash._data import expression
 from scdash._errors import suggest
@@ -18,6 +19,7 @@ from scdash.tl._forecast import NETWORK, Forecaster, check_forecaster, forecast
 SETTLED = 10.0  # times until a screen's model is at rest, whose fastest decay is near 1
 
 
+@guarded
 def predict(
     adata: Any,
     start: Any = None,

@@ -8,12 +8,13 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
 from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
-from scdash.fitting._screen_predict import Predictor, predictor_of
+from scdash.fitting._screen_predict import Predictor, predictor_of, warn_unsettled
 from scdash.matching._regimes import Floats
 from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
 from scdash.tl._screen_inputs import ScreenRequest, read_screen, stored_kind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def predict_perturbations(
     adata: "AnnData",
     perturbations: Iterable[str],
@@ -61,8 +63,9 @@ def predict_perturbations(
     -------
     AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
     `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
-    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"),
-    `obs["n_targets"]` (edges from the perturbed genes in the fitted network; where a gene has none, the log warns). With `n_cells`: AnnData (cells, modelled genes) with
+    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
+    perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
+    oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `n_cells`: AnnData (cells, modelled genes) with
     `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
 
     Raises
@@ -91,10 +94,13 @@ def predict_perturbations(
         _warn_of_targets(entry, parsed, rows)
         return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))
     n_targets = _warn_of_targets(entry, parsed, rows)
-    change = predictor.changes(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    change, converged = predictor.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    warn_unsettled(converged)
     observed, status = _observed(entry["screen"], parsed, rows)
-    obs = pd.DataFrame({"perturbation": labels, "status": pd.Categorical(status)}, index=[str(n) for n in labels])
-    obs["n_targets"] = n_targets
+    obs = pd.DataFrame(
+        {"perturbation": labels, "status": pd.Categorical(status), "n_targets": n_targets, "converged": converged},
+        index=[str(n) for n in labels],
+    )
     result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
     result.layers["change"] = change.astype(np.float32)
     result.layers["observed_change"] = observed.astype(np.float32)

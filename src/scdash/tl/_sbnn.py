@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Any, Unpack
 
+from scdash._core.process_state import guarded
 from scdash._data import copy_paired
 from scdash._logging import logger, step
 from scdash.bottleneck import ScheduleOptions, Standardize, choose_device, fit_networks, make_schedule
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@guarded
 def sbnn(
     mdata: "MuData",
     *,

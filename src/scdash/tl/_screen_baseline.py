@@ -8,14 +8,16 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import dense32
 from scdash._errors import unknown
 from scdash._logging import step
 from scdash._random import RNG
 from scdash.matching import _screen_baselines as baselines
-from scdash.matching._held_out import Equilibrium, intervention_effects, mean_of_others
+from scdash.matching._held_out import intervention_effects, mean_of_others
 from scdash.matching._notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
 from scdash.matching._regimes import Floats, RegimeStatistics, assign_folds, regime_statistics
+from scdash.matching._steady_states import Equilibrium
 from scdash.tl._screen_fits import ScreenFit
 from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.tl._screen_store import store_screen
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 Baseline = Callable[[ScreenInputs, RegimeStatistics, np.random.Generator, dict[str, Any]], ScreenFit]
 
 
+@guarded
 def screen_baseline(
     adata: "AnnData",
     method: Literal[

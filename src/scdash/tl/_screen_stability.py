@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
@@ -13,6 +12,7 @@ from scdash._data import loaded, sanitise
 from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
 from scdash._logging import logger, step
+from scdash._parallel import spread_all
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_sparsity import ScreenSparsity
 from scdash.matching._equilibrium_path import Settings
@@ -154,9 +154,8 @@ def _transport(
         else:
             screen = screen.keep(half_of_regimes(screen.n_regimes, seed))
         draws.append((screen, rows, seed))
-    jobs = (delayed(_train_again)(x, rows, inputs, screen, options, stats, seed) for screen, rows, seed in draws)
-    found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
-    return found
+    pieces = [(x, rows, inputs, screen, options, stats, seed) for screen, rows, seed in draws]
+    return spread_all(_train_again, pieces, "refits", n_jobs=n_jobs)
 
 
 def _train_again(

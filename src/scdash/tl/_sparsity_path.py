@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import unknown
 from scdash._logging import step
@@ -17,6 +18,7 @@ from scdash.tl._inputs import Observations, flag_genes, read_inputs
 from scdash.tl._seed import seed_of
 
 
+@guarded
 def sparsity_path(
     adata: Any,
     model: str = "phoenix",

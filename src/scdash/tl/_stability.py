@@ -3,12 +3,15 @@
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from scdash._core.process_state import guarded
+
 if TYPE_CHECKING:
     import pandas as pd
 
 PAIRED = {"x", "y", "y_layer", "n_latent", "n_features", "subsample"}  # arguments that only a MuData has a use for
 
 
+@guarded
 def stability(data: Any, **options: Any) -> "pd.DataFrame":
     """Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
 
