@@ -12,6 +12,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._decisions import clearly_above
+
 CHANCE = 0.5
 
 
@@ -110,7 +112,7 @@ def posterior_score(
     else:  # selection frequency ranks edges better than shares do; shares order edges of equal frequency
         evidence = share if frequency is None else (often + 1e-3 * share) / (1 + 1e-3)
     auc, error = (np.nan, np.nan) if prior is None else evidence_auc(prior, hidden)
-    fell_back = bool(np.isfinite(auc) and auc - 2 * error <= CHANCE)
+    fell_back = bool(np.isfinite(auc)) and not clearly_above(auc, error, CHANCE)
     score = evidence if prior is None else (inside + (0 if fell_back else 1) * evidence) / 2
     if constant is not None and not fell_back:
         score = np.where(inside & constant[row], 0.0, score)

@@ -132,12 +132,21 @@ def _check_series(series: TimeSeries, name: str, split_key: str | None, kind: st
             f"{name}: none of the {genes} genes changes between the {len(series)} states; there are no "
             "dynamics to learn. Look at the values, or pass another layer."
         )
-    logger.info("    %d genes, %d %s of %d trajectories", genes, len(series), kind, len(series.names))
+    logger.info("    %d genes, %s", genes, _counted(series, kind))
     if not len(series.pairs("validation")):
         raise ValueError(
             f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "
             "trajectories (or a stretch of one) 'validation', or give no split_key."
         )
+
+
+def _counted(series: TimeSeries, kind: str) -> str:
+    """Say how many states and trajectories there are; bootstraps of cells are no further trajectories."""
+    own = series.originals()
+    number = len(np.unique(own.trajectory))
+    text = f"{len(own)} {kind} of {number} {'trajectory' if number == 1 else 'trajectories'}"
+    more = len(np.unique(series.trajectory)) - number
+    return f"{text}, and {more // number} bootstraps of each" if more else text
 
 
 def _symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:

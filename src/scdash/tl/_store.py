@@ -53,7 +53,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "model": options.model,
         "field": fit.field.name,
         "field_config": fit.field.config(),
-        "sparsity": sparsity,
+        "sparsity_asked": sparsity,  # `sparsity` (in the settings of the fit) names what made the zeros
         "encoder": options.encoder,
         "start": options.start,
         "scale": options.scale,
