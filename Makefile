@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test slow test-matrix reliability lint types layers docs check package audit coverage clean
+.PHONY: demo test slow test-matrix reliability mutations-ten lint types layers docs check package audit coverage clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py --out demo
@@ -55,6 +55,10 @@ test-matrix: $(VENV)/.test
 RELIABILITY = tests/reliability tests/public/test_variants.py tests/public/test_refusals.py tests/fitting/test_stack.py
 reliability: $(VENV)/.test
 	$(BIN)/python -m pytest -q --disable-warnings $(RELIABILITY)
+
+# Ten wrong lines that once left all tests green, each applied in a copy: the test that is named for it must fail.
+mutations-ten: $(VENV)/.test
+	$(BIN)/python tests/glue/apply_mutations.py
 
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term-missing:skip-covered tests

@@ -5,7 +5,7 @@ from scdash.fitting._forecasters import forecasters, nearest_training, validatio
 from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
-from scdash.fitting._predictors import field_predictor
+from scdash.fitting._predictors import field_predictor, units_of_field
 from scdash.fitting._problem import FitProblem, Units
 from scdash.fitting._result import DynamicsFit
 
@@ -24,5 +24,6 @@ __all__ = [
     "forecasters",
     "nearest_training",
     "recipe",
+    "units_of_field",
     "validation_errors",
 ]

@@ -45,6 +45,11 @@ def stretch(states: Floats, slope: float) -> Floats:
     return states if slope == 1 else 0.5 + slope * (states - 0.5)
 
 
+def units_of_field(minimum: Floats, width: Floats, slope: float) -> tuple[Floats, Floats]:
+    """Return offset and unit of every gene such that (x - offset) / unit is `stretch((x - minimum) / width, slope)`."""
+    return minimum + width * (0.5 - 0.5 / slope), width / slope
+
+
 def field_predictor(
     field: VectorField, params: Mapping[str, Tensor], *, steps: int = 4, slope: float = 1.0
 ) -> Predictor:

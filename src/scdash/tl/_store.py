@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scdash._data import expression, sanitise
 from scdash._keys import DynamicsKeys
-from scdash.fitting import DynamicsFit, FitOptions
+from scdash.fitting import DynamicsFit, FitOptions, units_of_field
 from scdash.networks import module_from_entry, pack
 from scdash.tl._inputs import DynamicsInputs
 from scdash.tl._velocity_layer import affordable, set_velocity, velocity_of
@@ -48,6 +48,7 @@ def store(
 def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked: dict[str, Any]) -> dict[str, Any]:
     series = inputs.series
     states = series.states * inputs.range + inputs.minimum
+    minimum, width = units_of_field(inputs.minimum, inputs.range, fit.slope)
     sparsity = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
     params = {
         "model": options.model,
@@ -72,9 +73,8 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "weights": pack(fit.params, fit.field),
         "masks": pack(fit.masks, fit.field),
         "replicates": {str(i + 1): pack(params, fit.field) for i, params in enumerate(fit.replicates)},
-        # the field's own units, 1/2 + slope (x - 1/2) of the series' units, as an offset and a unit of the data
-        "minimum": inputs.minimum + inputs.range * (0.5 - 0.5 / fit.slope),
-        "range": inputs.range / fit.slope,
+        "minimum": minimum,
+        "range": width,
         "history": fit.history,
         "metrics": fit.metrics,
         "controls": fit.controls,

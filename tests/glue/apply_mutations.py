@@ -1,0 +1,70 @@
+"""Apply every wrong line of `mutations.toml` in a copy of the package, and check that each test named for it fails.
+
+Run from the root of the repository: `python tests/glue/apply_mutations.py`. It prints one line a mutation and ends with
+status 1 if a mutation survives, if a line is not found, or if a test fails without any mutation.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TESTS = "tests/glue/test_ten_mutations.py"
+PASSED, FAILED = 0, 1  # exit status of pytest; others are errors of its own
+
+
+def run_tests(copy: Path, names: list[str]) -> int:
+    """Return the exit status of pytest for some tests (all with no names) against the package in `copy`."""
+    wanted = [f"{TESTS}::{name}" for name in names] or [TESTS]
+    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *wanted]
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
+
+
+def apply(copy: Path, mutation: dict[str, Any]) -> str | None:
+    """Write the wrong line into `copy` and return the right text of the file; None where the line is not there once."""
+    path = copy / mutation["file"]
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutation["old"]) != 1:
+        return None
+    path.write_text(text.replace(mutation["old"], mutation["new"]), encoding="utf-8")
+    return text
+
+
+def outcome_of(copy: Path, mutation: dict[str, Any]) -> str:
+    """Return "killed", or what went wrong."""
+    right = apply(copy, mutation)
+    if right is None:
+        return f"NOT APPLIED: {mutation['file']} does not have the line exactly once"
+    survived = [name for name in mutation["tests"] if run_tests(copy, [name]) != FAILED]
+    (copy / mutation["file"]).write_text(right, encoding="utf-8")
+    return "killed" if not survived else f"SURVIVED: {', '.join(survived)}"
+
+
+def main() -> int:
+    """Return the exit status."""
+    mutations = tomllib.loads((Path(__file__).parent / "mutations.toml").read_text(encoding="utf-8"))["mutation"]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("src", "tests"):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        if run_tests(copy, []) != PASSED:
+            print(f"FAILED: {TESTS} fails without any mutation")
+            return 1
+        found = {}
+        for mutation in mutations:
+            found[mutation["name"]] = outcome_of(copy, mutation)
+            print(f"{found[mutation['name']]:10s} {mutation['name']}", flush=True)
+    killed = sum(outcome == "killed" for outcome in found.values())
+    print(f"{killed} of {len(found)} mutations were killed")
+    return 0 if killed == len(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
