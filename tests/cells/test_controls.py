@@ -111,7 +111,8 @@ def test_a_network_is_supported_only_if_it_beats_both(model, random, template, s
     table = pd.DataFrame({"predictor": list(rows), "rollout_mse": list(rows.values())})
     verdict = judge(table, {"noise_floor": 0.01})
     assert verdict.supports_network is supports
-    assert ("no evidence for these edges" in verdict.text) is not supports
+    assert ("better with these regulators than with random ones" in verdict.text) is (verdict.regulators == "better")
+    assert ("Not tested: whether these regulators" in verdict.text) is (random is None)
     assert verdict.best_without_network == ("template" if template < 0.3 else "no network")
 
 

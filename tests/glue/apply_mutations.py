@@ -15,15 +15,18 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 TESTS = "tests/glue/test_ten_mutations.py"
-PASSED, FAILED = 0, 1  # exit status of pytest; others are errors of its own
 
 
-def run_tests(copy: Path, names: list[str]) -> int:
-    """Return the exit status of pytest for some tests (all with no names) against the package in `copy`."""
+def failures(copy: Path, names: list[str]) -> set[str]:
+    """Return which tests fail (of all, with no names) against the package in `copy`."""
     wanted = [f"{TESTS}::{name}" for name in names] or [TESTS]
     environment = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *wanted]
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", *wanted]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):  # pytest could not run: the line is no valid code, or a test has another name
+        raise RuntimeError(f"pytest ended with status {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return {line.split("::")[1].split("[")[0].split(" ")[0] for line in lines}
 
 
 def apply(copy: Path, mutation: dict[str, Any]) -> str | None:
@@ -41,8 +44,10 @@ def outcome_of(copy: Path, mutation: dict[str, Any]) -> str:
     right = apply(copy, mutation)
     if right is None:
         return f"NOT APPLIED: {mutation['file']} does not have the line exactly once"
-    survived = [name for name in mutation["tests"] if run_tests(copy, [name]) != FAILED]
-    (copy / mutation["file"]).write_text(right, encoding="utf-8")
+    try:
+        survived = sorted(set(mutation["tests"]) - failures(copy, mutation["tests"]))
+    finally:
+        (copy / mutation["file"]).write_text(right, encoding="utf-8")
     return "killed" if not survived else f"SURVIVED: {', '.join(survived)}"
 
 
@@ -54,8 +59,8 @@ def main() -> int:
         for name in ("src", "tests"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        if run_tests(copy, []) != PASSED:
-            print(f"FAILED: {TESTS} fails without any mutation")
+        if broken := failures(copy, []):
+            print(f"FAILED without any mutation: {', '.join(sorted(broken))}")
             return 1
         found = {}
         for mutation in mutations:

@@ -5,7 +5,7 @@ from scdash.fitting._forecasters import forecasters, nearest_training, validatio
 from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
-from scdash.fitting._predictors import field_predictor, units_of_field
+from scdash.fitting._predictors import Predictor, field_predictor, pair_errors, rollout_errors, units_of_field
 from scdash.fitting._problem import FitProblem, Units
 from scdash.fitting._result import DynamicsFit
 
@@ -13,6 +13,7 @@ __all__ = [
     "DynamicsFit",
     "FitOptions",
     "FitProblem",
+    "Predictor",
     "Recipe",
     "Regime",
     "Units",
@@ -23,7 +24,9 @@ __all__ = [
     "fit_series",
     "forecasters",
     "nearest_training",
+    "pair_errors",
     "recipe",
+    "rollout_errors",
     "units_of_field",
     "validation_errors",
 ]
