@@ -30,7 +30,9 @@ def course() -> Any:
 
 
 def _fit(course: Any, model: str, sparsity: Any, **changes: Any) -> Any:
-    options: dict[str, Any] = {"max_epochs": 2, "n_hidden": 3, "prior": course.uns["prior"], "copy": True}
+    options: dict[str, Any] = {"max_epochs": 2, "prior": course.uns["prior"], "copy": True}
+    if model in ("mlp", "sonode") or changes.get("encoder") == "modules":
+        options["n_hidden"] = 3
     if isinstance(sparsity, str) and "schedule" in (SPARSITIES[sparsity].__kwdefaults__ or {}):
         options["schedule"] = QUICK
     if sparsity == "posthoc":

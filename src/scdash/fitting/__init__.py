@@ -1,5 +1,6 @@
 """Whole fits on arrays: start, training, choice, network and controls. The AnnData functions above only read and write."""
 
+from scdash.fitting._arguments import settle, warn_unused
 from scdash.fitting._fit import fit_series
 from scdash.fitting._forecasters import forecasters, nearest_training, validation_errors
 from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
@@ -27,6 +28,8 @@ __all__ = [
     "pair_errors",
     "recipe",
     "rollout_errors",
+    "settle",
     "units_of_field",
     "validation_errors",
+    "warn_unused",
 ]

@@ -27,6 +27,7 @@ from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Rows, from_bins, from_cells, from_states
 
 Observations = Literal["auto", "cells", "states"]
+BINS = 20  # per trajectory of cells, where the user names no number
 LARGEST = 3000  # genes taken without being asked which
 
 
@@ -75,7 +76,7 @@ def read_inputs(
     prior: Any,
     coregulation: Any,
     regulators: Any,
-    n_bins: int,
+    n_bins: int | None,
     seed: int,
     controls: bool = False,
 ) -> DynamicsInputs:
@@ -100,7 +101,12 @@ def read_inputs(
     if cells:
         check_log(values)
         batch = None if batch_key is None else obs_column(adata, batch_key, "batch_key")
-        observed = from_cells(rows, batch, n_bins=n_bins, regulators=flagged, seed=seed, controls=controls)
+        observed = from_cells(
+            rows, batch, n_bins=BINS if n_bins is None else n_bins, regulators=flagged, seed=seed, controls=controls
+        )
+    elif n_bins is not None:
+        made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
+        raise ValueError(f"n_bins={n_bins} would have no effect: the rows of adata {made}. Leave n_bins out.")
     elif batch_key is not None:
         raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
     else:

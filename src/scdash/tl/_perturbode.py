@@ -231,9 +231,9 @@ def fit_screen(caller: Callable[..., Any], given: dict[str, Any]) -> Any:
             f"{', '.join(unused)}: not for model='perturbode'. Settings of its training go into training=, e.g. "
             "training={'steps': 4000, 'n_modules': 50, 'solver': 'dopri5'}; see scdash.tl.fit_perturbode."
         )
+    # None stands for a default that depends on the model
     shared = {name: value for name, value in given.items() if name in known}
-    if shared["perturbation_key"] is None:
-        shared["perturbation_key"] = known["perturbation_key"].default
+    shared = {name: known[name].default if value is None else value for name, value in shared.items()}
     return fit_perturbode(adata, **shared, **screen)
 
 

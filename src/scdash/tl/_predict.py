@@ -92,6 +92,10 @@ def predict(
             raise ValueError("split and times are for dynamics; a MuData has no time.")
         return predict_mudata(adata, start, key=key or "sbnn", layer=layer, missing_genes=missing_genes)
     entry = require_fit(adata, key or "dynamics")
+    if missing_genes != "raise":
+        raise ValueError(
+            f"missing_genes={missing_genes!r} is for MuData; a model of dynamics needs the state of every gene."
+        )
     if split is not None:
         if start is not None or times is not None or forecaster != NETWORK:
             raise ValueError(f"split={split!r} has its own starts and times: leave out start, times and forecaster.")
