@@ -68,8 +68,8 @@ def report_text(errors: RegimeErrors, fit: EquilibriumFit) -> str:
             f"to hold any out. The settings are defaults: {', '.join(chosen)}. No single edge was tested either."
         )
     return (
-        f"{_prediction_sentence(errors, edges)} Chosen by the same held-out regimes, so that the R2 is optimistic: "
-        f"{', '.join(chosen)}. No single edge was tested."
+        f"{_prediction_sentence(errors, edges)} Settings, chosen by the same held-out regimes, so that errors are "
+        f"optimistic: {', '.join(chosen)}. No single edge was tested."
     )
 
 
@@ -77,8 +77,8 @@ def _prediction_sentence(errors: RegimeErrors, edges: int) -> str:
     """Return what held-out regimes say of the network as a whole."""
     if not edges:
         return (
-            "The network has no edges: held-out perturbations are predicted with the smallest error without any. Not "
-            "tested: any edge, because there is none."
+            "The network has no edges: of all settings tried, one without any edge predicts held-out perturbations with the "
+            "smallest error."
         )
     measured = (
         f"R2 over that mean {errors.r2:.3f}, over {len(errors.network)} regimes, of genes that "
