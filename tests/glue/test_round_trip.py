@@ -12,7 +12,7 @@ import scdash
 from scdash.fields import FIELDS
 from scdash.sparsity import GeometricSchedule
 
-from .data import COURSE, PRIOR, cells_of, time_courses
+from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 
 STORED = 2e-5  # relative: what storage in float32 leaves of an error
 QUICK = GeometricSchedule(first=0.5, first_epoch=1, then=0.1, every=1)
@@ -86,7 +86,8 @@ def test_time_courses(kind, tmp_path):
 
 
 def test_every_field_is_in_the_list():
-    assert {options.get("model", "phoenix") for options in STATES.values()} == set(FIELDS)
+    screens = {"perturbode"}  # see `test_screens`
+    assert {options.get("model", "phoenix") for options in STATES.values()} | screens == set(FIELDS)
 
 
 @pytest.mark.parametrize("kind", OF_CELLS)
@@ -113,3 +114,25 @@ def test_a_split_has_its_own_starts_and_times():
         scdash.tl.predict(adata, split="tests")
     found = scdash.tl.predict(adata, split="train")
     assert found.n_obs == (adata.obs["split"] == "train").sum() - found.obs["stretch"].nunique()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"fine_tune": 25}, {"fit": "transport", "training": {"steps": 20, "n_modules": 4, "check_every": 10}}],
+    ids=["equilibrium", "fine-tuned", "transport"],
+)
+def test_screens(options, tmp_path):
+    """Regimes held out by name: `predict_perturbations` gives the errors of the stored table again."""
+    adata = screen_of(40, strength=0.5, genes=10)
+    held = ["g3", "g7"]
+    scdash.tl.fit_perturbode(adata, hold_out=held, progress=False, **options)
+    adata.write_h5ad(tmp_path / "screen.h5ad")
+    for fitted in (adata, anndata.read_h5ad(tmp_path / "screen.h5ad")):
+        entry = fitted.uns["dynamics"]
+        found = scdash.tl.predict_perturbations(fitted, held)
+        sd = np.asarray(entry["screen"]["within_sd"])
+        free = ~found.layers["target"]
+        error = ((found.layers["change"].astype(float) - found.layers["observed_change"]) / sd) ** 2
+        rmse = [np.sqrt(row[free[k]].mean()) for k, row in enumerate(error)]
+        table = entry["held_out"].query("predictor == 'fit'").set_index("regime").loc[held, "rmse_sd"]
+        np.testing.assert_allclose(rmse, table, rtol=STORED)
