@@ -119,7 +119,10 @@ def test_training_on_cells_with_one_validation_stretch_was_not_tested(name, requ
 def test_too_few_edges_could_be_hidden(name, request):
     fit = request.getfixturevalue(name)
     assert not np.isfinite(fit.entry["prior"]["evidence_auc"])
-    assert "Not tested: whether the data find hidden edges of the prior again" in fit.text
+    assert fit.entry["prior"]["hidden"] > 0
+    assert (
+        "Not tested: whether the data find hidden edges of the prior again, because too few could be hidden" in fit.text
+    )
 
 
 @pytest.mark.parametrize("name", ["lineage", "with_tfs", "batches"])
@@ -141,8 +144,8 @@ def test_the_verdict_says_what_its_comparisons_found(name, request):
             "not tested": "Not tested: whether the prior helps",
         },
         "time": {
-            "better": "It is better with the order of time as observed than with time shuffled.",
-            "not distinguished": "It does not distinguish the order of time as observed from time shuffled.",
+            "better": "Held-out prediction is better with time as observed than with time shuffled.",
+            "not distinguished": "Held-out prediction does not distinguish time as observed from time shuffled.",
         },
     }
     for comparison, texts in sentences.items():
@@ -180,8 +183,8 @@ def test_a_screen_without_edges(screen):
 
 def test_simulated_trajectories(simulated):
     gain = re.search(
-        r"not kept: the validation error fell by ([\d.e-]+) per case \(two standard errors ([\d.e-]+), 4 cases\), which is "
-        r"no clear gain",
+        r"not kept: the validation error changed by -([\d.e-]+) per case \(two standard errors ([\d.e-]+), 4 cases\), which "
+        r"is no clear gain",
         simulated.text,
     )
     assert gain and float(gain.group(1)) <= float(gain.group(2))
@@ -203,6 +206,24 @@ def test_null_models_that_were_left_out_are_not_tested():
     fit = printed(cells_of(1), controls=False, max_epochs=0, **CELLS)
     assert "because controls=False left the null models out" in fit.text
     assert "Not tested: training as a neural ODE, for which no epoch was asked." in fit.text
+
+
+def test_from_random_weights_no_edges_are_hidden():
+    adata = time_courses()
+    fit = printed(adata, prior=adata.uns["prior"], start="random", sparsity="none", max_epochs=2, **COURSE)
+    assert "hidden edges of the prior again, because no model was fitted with edges of the prior hidden" in fit.text
+    assert "Training started from random weights and took 2 epochs." in fit.text
+
+
+@pytest.mark.parametrize(
+    ("prior", "sparsity", "made_by"), [(1, "dash", "dash"), (0, "dash", "imp"), (0, "none", "none")]
+)
+def test_parameters_name_what_made_the_zeros(prior, sparsity, made_by):
+    adata = time_courses()
+    known = adata.uns["prior"] if prior else None
+    fit = printed(adata, prior=known, sparsity=sparsity, start="random", max_epochs=8, **COURSE)
+    assert fit.entry["params"]["sparsity"] == made_by
+    assert fit.entry["params"]["sparsity_asked"] == sparsity
 
 
 def test_without_test_states_errors_are_said_to_be_too_small():

@@ -45,12 +45,12 @@ class TrainingOutcome:
         if not self.gain.tested:
             found.append(
                 "Not tested: whether training as a neural ODE improves on the regression, because that takes at least two "
-                f"validation stretches or steps, and there is {self.gain.pairs}. The model is the regression's."
+                f"stretches of validation states, and there is {self.gain.pairs}. The model is the regression's."
             )
             return found
         change = (
-            f"the validation error fell by {self.gain.mean:.2g} per case (two standard errors {CLEAR * self.gain.error:.2g}, "
-            f"{self.gain.pairs} cases)"
+            f"the validation error changed by {-self.gain.mean:+.2g} per case (two standard errors "
+            f"{CLEAR * self.gain.error:.2g}, {self.gain.pairs} cases)"
         )
         if self.gain.clearly_positive:
             return [*found, f"Training as a neural ODE was kept: {change}."]
@@ -175,11 +175,17 @@ def _prior_lines(prior: Mapping[str, Any]) -> list[str]:
     ]
     auc, error = prior.get("evidence_auc", float("nan")), prior.get("evidence_se", float("nan"))
     if not np.isfinite(auc):
-        lines.append(
-            "Not tested: whether the data find hidden edges of the prior again, because too few could be hidden."
+        why = (
+            "too few could be hidden to compare them with other pairs of genes"
+            if prior.get("hidden")
+            else "no model was fitted with edges of the prior hidden; n_models=2 or more does that"
         )
+        lines.append(f"Not tested: whether the data find hidden edges of the prior again, because {why}.")
         return lines
-    shown = f"Edges of the prior that were hidden from a fit are found again with an AUC of {auc:.2f} (standard error {error:.2f}, chance 0.50)"
+    shown = (
+        f"Edges of the prior that were hidden from a fit are found again with an AUC of {auc:.2f} (standard error "
+        f"{error:.2f}, chance 0.50)"
+    )
     lines.append(
         f"{shown}: less than two standard errors above chance, so edges of the prior all have one score and the data do "
         "not order them."

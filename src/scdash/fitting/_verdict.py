@@ -157,9 +157,9 @@ def _prior_sentence(figures: Mapping[str, float], outcome: Outcome) -> str:
 
 def _time_sentence(outcome: Outcome) -> str:
     if outcome == "better":
-        return "It is better with the order of time as observed than with time shuffled."
+        return "Held-out prediction is better with time as observed than with time shuffled."
     if outcome == "not distinguished":
-        return "It does not distinguish the order of time as observed from time shuffled."
+        return "Held-out prediction does not distinguish time as observed from time shuffled."
     return "Not tested: whether the order of time matters."
 
 

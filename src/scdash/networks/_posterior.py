@@ -98,7 +98,8 @@ def posterior_score(
         Table `source`, `target`, `weight`, `contribution`, `in_prior`, `selection_frequency`, `stability`, `score`,
         sorted by score.
     report
-        `used`, `kept`, `doubted`, `added` (numbers of edges), `evidence_auc`, `evidence_se`, `fell_back`.
+        `used`, `kept`, `doubted`, `added` (numbers of edges), `evidence_auc`, `evidence_se`, `hidden` (edges that
+        were hidden from fits), `fell_back`.
     """
     known = sp.csr_matrix(contribution.shape) if prior is None else prior
     frequent = sp.csr_matrix(contribution.shape) if frequency is None else frequency
@@ -139,6 +140,7 @@ def posterior_score(
         "added": int((used & ~inside).sum()) if prior is not None else 0,
         "evidence_auc": float(auc),
         "evidence_se": float(error),
+        "hidden": int(sum(fit.hidden.astype(bool).nnz for fit in hidden)),
         "fell_back": fell_back,
     }
     return edges, report
