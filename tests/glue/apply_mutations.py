@@ -1,7 +1,8 @@
 """Apply every wrong line of `mutations.toml` in a copy of the package, and check that each test named for it fails.
 
-Run from the root of the repository: `python tests/glue/apply_mutations.py`. It prints one line a mutation and ends with
-status 1 if a mutation survives, if a line is not found, or if a test fails without any mutation.
+Run from the root of the repository: `python tests/glue/apply_mutations.py [WORD ...]`; with words, only mutations with
+one of them in their name. It prints one line a mutation and ends with status 1 if a mutation survives, if a line is not
+found, or if a test fails without any mutation.
 """
 
 import os
@@ -54,6 +55,8 @@ def outcome_of(copy: Path, mutation: dict[str, Any]) -> str:
 def main() -> int:
     """Return the exit status."""
     mutations = tomllib.loads((Path(__file__).parent / "mutations.toml").read_text(encoding="utf-8"))["mutation"]
+    wanted = sys.argv[1:]
+    mutations = [m for m in mutations if not wanted or any(word in m["name"] for word in wanted)]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in ("src", "tests"):
