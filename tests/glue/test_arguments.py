@@ -2,12 +2,13 @@
 
 import logging
 
+import numpy as np
 import pytest
 
 import scdash
 from scdash.sparsity import GeometricSchedule, imp
 
-from .data import COURSE, PRIOR, cells_of, time_courses
+from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 
 PAIRS = PRIOR.rename(columns={})
 REFUSED = {
@@ -18,7 +19,7 @@ REFUSED = {
     "scale, an object": ({"sparsity": imp(), "scale": "paper"}, "scale would have no effect.*'imp'"),
     "missing, l0": ({"sparsity": "l0", "missing": "zero"}, "missing would have no effect.*'l0'"),
     "missing, imp": ({"sparsity": "imp", "missing": "zero"}, "missing would have no effect.*'imp'"),
-    "n_bins, states": ({"n_bins": 30}, "n_bins=30 would have no effect"),
+    "n_bins, states": ({"n_bins": 30}, "n_bins would have no effect"),
     "coregulation, genes": ({"coregulation": PAIRS}, "coregulation would have no effect.*modules"),
     "coregulation, mlp": ({"model": "mlp", "coregulation": PAIRS}, "coregulation would have no effect"),
     "coregulation, no prior": (
@@ -83,7 +84,7 @@ def test_what_has_an_effect_is_taken(course):
 
 def test_bins_that_were_made_before_are_not_made_again():
     bins = scdash.pp.trajectories(cells_of(4), time_key="time", batch_key="batch", n_bins=10)
-    with pytest.raises(ValueError, match="n_bins=20 would have no effect.*pp.trajectories"):
+    with pytest.raises(ValueError, match="n_bins would have no effect.*pp.trajectories"):
         scdash.tl.fit_dynamics(bins, n_bins=20, max_epochs=0, progress=False)
 
 
@@ -94,8 +95,40 @@ def test_the_other_functions_that_take_them(course):
         scdash.tl.cross_validate(course, prior=PRIOR, coregulation=PAIRS, **COURSE)
     with pytest.raises(ValueError, match="encoder would have no effect"):
         scdash.tl.sparsity_path(course, "mlp", sparsity="l0", encoder="modules", **COURSE)
-    with pytest.raises(ValueError, match="n_bins=9 would have no effect"):
+    with pytest.raises(ValueError, match="n_bins would have no effect"):
         scdash.tl.sparsity_path(course, "mlp", sparsity="l0", n_bins=9, **COURSE)
     fitted = fit(course, max_epochs=0)
     with pytest.raises(ValueError, match="missing_genes='mean' is for MuData"):
         scdash.tl.predict(fitted, missing_genes="mean")
+
+
+def test_functions_around_the_fit(course):
+    counts = cells_of(2)
+    counts.X = np.random.default_rng(0).poisson(3, counts.shape).astype(np.float32)
+    with pytest.raises(ValueError, match="batch_key would have no effect"):
+        scdash.pp.normalize(counts, batch_key="batch")
+    with pytest.raises(ValueError, match="bandwidth would have no effect"):
+        scdash.pp.trajectories(cells_of(1), time_key="time", n_bins=8, disjoint=True, bandwidth=3.0)
+    fitted = fit(course, max_epochs=0)
+    with pytest.raises(ValueError, match="n_probes would have no effect"):
+        scdash.tl.gene_influence(fitted, n_starts=2, n_probes=4, method="finite")
+    with pytest.raises(ValueError, match="checkpoint would have no effect"):
+        scdash.tl.gene_influence(fitted, n_starts=2, method="local", checkpoint="here")
+    scdash.tl.gene_influence(fitted, n_starts=2, progress=False)
+    sets = {"first": ["g0", "g1", "g2"], "second": ["g3", "g4", "g5"]}
+    with pytest.raises(ValueError, match="alternative or max_permutations would have no effect"):
+        scdash.tl.pathways(fitted, sets, min_size=2, method="prerank", alternative="less")
+    scdash.tl.pathways(fitted, sets, min_size=2, n_permutations=20)
+    with pytest.raises(ValueError, match="alpha would have no effect"):
+        scdash.get.pathways(fitted, alpha=0.1)
+
+
+def test_functions_of_screens():
+    screen = screen_of(30, strength=0.5, genes=8)
+    with pytest.raises(ValueError, match="prior_weight would have no effect: there is no prior"):
+        scdash.tl.fit_perturbode(screen, prior_weight=10)
+    with pytest.raises(ValueError, match="n_folds would have no effect"):
+        scdash.tl.fit_perturbode(screen, fit="transport", n_folds=3)
+    scdash.tl.fit_perturbode(screen, progress=False)
+    with pytest.raises(ValueError, match="min_size and max_size would have no effect"):
+        scdash.tl.modules(screen, min_size=3)

@@ -3,7 +3,7 @@
 from inspect import signature
 from typing import Any
 
-from scdash._errors import unknown
+from scdash._errors import unknown, unused
 from scdash._logging import logger
 from scdash.fields import FIELDS, Phoenix
 from scdash.fitting._options import FitOptions, method_of
@@ -27,14 +27,14 @@ def settle(model: str, sparsity: str | Sparsity, **given: Any) -> dict[str, Any]
     phoenix = FIELDS[model] is Phoenix
     encoder = asked.get("encoder", DEFAULTS["encoder"])
     if "encoder" in asked and not phoenix:
-        raise _unused("encoder", f"model={model!r} has none; it is for model='phoenix'")
+        raise unused("encoder", f"model={model!r} has none; it is for model='phoenix'")
     if "n_hidden" in asked and phoenix and encoder == "genes":
-        raise _unused("n_hidden", "encoder='genes' has no hidden units; use encoder='modules'")
+        raise unused("n_hidden", "encoder='genes' has no hidden units; use encoder='modules'")
     _check_pair(asked.pop("lambdas", None), sparsity, phoenix and encoder == "genes")
     if "scale" in asked and not _knows_scale(sparsity):
-        raise _unused("scale", f"it is how the scores of DASH are mixed, and sparsity={_name(sparsity)!r} has none")
+        raise unused("scale", f"it is how the scores of DASH are mixed, and sparsity={_name(sparsity)!r} has none")
     if "missing" in asked and not _uses_prior(sparsity):
-        raise _unused("missing", f"it says how the prior enters scores, and sparsity={_name(sparsity)!r} uses no prior")
+        raise unused("missing", f"it says how the prior enters scores, and sparsity={_name(sparsity)!r} uses no prior")
     return {name: asked.get(name, DEFAULTS[name]) for name in given if name in DEFAULTS}
 
 
@@ -44,9 +44,9 @@ def refuse_unused(problem: FitProblem, options: FitOptions) -> None:
     used = _uses_prior(options.sparsity)
     if problem.coregulation is not None:
         if not modules or not used:
-            raise _unused("coregulation", "it enters the scores of DASH in the first layer of encoder='modules' alone")
+            raise unused("coregulation", "it enters the scores of DASH in the first layer of encoder='modules' alone")
         if problem.prior is None:
-            raise _unused("coregulation", "DASH without a prior prunes by magnitude; give a prior too")
+            raise unused("coregulation", "DASH without a prior prunes by magnitude; give a prior too")
     tau = options.training.get("tau", 1.0)
     if problem.prior is not None and options.start != "matching" and not used and tau >= 1:
         logger.warning(
@@ -75,13 +75,7 @@ def _check_pair(lambdas: Any, sparsity: str | Sparsity, one_layer: bool) -> None
     """Raise for a pair of different strengths of DASH where the network has one layer."""
     pair = isinstance(lambdas, tuple | list) and len(set(lambdas)) > 1
     if pair and one_layer and sparsity == "dash":
-        raise _unused(
-            "the first of lambdas", "encoder='genes' has one layer; give one number, or use encoder='modules'"
-        )
-
-
-def _unused(name: str, why: str) -> ValueError:
-    return ValueError(f"{name} would have no effect: {why}. Leave {name} out.")
+        raise unused("the first of lambdas", "encoder='genes' has one layer; give one number, or use encoder='modules'")
 
 
 def _name(sparsity: str | Sparsity) -> str:

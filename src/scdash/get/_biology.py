@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from scdash._errors import NotFittedError, check_data, suggest
+from scdash._errors import NotFittedError, check_data, suggest, unused
 from scdash._keys import DynamicsKeys, require_fit
 from scdash.networks._statistics import reachable
 
@@ -110,6 +110,8 @@ def pathways(
         if fit not in set(table["fit"]):
             raise KeyError(f"fit: {fit!r} is not in the table.{suggest(fit, pd.unique(table['fit']))}")
         table = table[table["fit"] == fit]
+    if not significant and alpha != 0.05:
+        raise unused("alpha", "all sets are kept unless significant=True")
     if significant:
         table = table[table["bonferroni"] <= alpha]
     table = table.reset_index(drop=True)

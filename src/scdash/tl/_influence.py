@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._data import sanitise
-from scdash._errors import suggest, unknown
+from scdash._errors import suggest, unknown, unused
 from scdash._keys import require_fit
 from scdash._logging import progress_bar, step
 from scdash._random import RNG, as_generator
@@ -125,6 +125,10 @@ def gene_influence(
     """
     entry: Any = require_fit(adata, key)
     _check_options(method, starts, change, n_starts, models)
+    if method == "finite" and n_probes != 16:
+        raise unused("n_probes", "it is for method='local'")
+    if method == "local" and checkpoint is not None:
+        raise unused("checkpoint", "it is for method='finite'")
     names = np.asarray(entry["genes"]).astype(str)
     chosen = _chosen(genes, names)
     seed = seed_of(rng)

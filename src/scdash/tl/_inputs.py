@@ -21,7 +21,7 @@ from scdash._data import (
     prior_from,
     time_column,
 )
-from scdash._errors import suggest, unknown
+from scdash._errors import suggest, unknown, unused
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Rows, from_bins, from_cells, from_states
@@ -106,7 +106,7 @@ def read_inputs(
         )
     elif n_bins is not None:
         made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
-        raise ValueError(f"n_bins={n_bins} would have no effect: the rows of adata {made}. Leave n_bins out.")
+        raise unused("n_bins", f"the rows of adata {made}")
     elif batch_key is not None:
         raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
     else:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._data import sanitise
-from scdash._errors import NotFittedError, check_data, unknown
+from scdash._errors import NotFittedError, check_data, unknown, unused
 from scdash._logging import step
 from scdash._random import RNG
 from scdash.networks._enrichment import over_representation, prerank
@@ -116,6 +116,8 @@ def pathways(
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)
+    if method != "sum" and (alternative != "greater" or max_permutations is not None):
+        raise unused("alternative or max_permutations", f"they are for method='sum', found method={method!r}")
     listed = [keys] if isinstance(keys, str) else list(keys)
     given, ensembles = _collect(adata, listed, scores, score)
     if not given:

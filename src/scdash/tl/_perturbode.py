@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 import pandas as pd
 
-from scdash._errors import unknown
+from scdash._errors import unknown, unused
 from scdash._logging import logger, step
 from scdash._random import RNG
 from scdash.fitting._screen_sparsity import ScreenSparsity
@@ -184,11 +184,9 @@ def _refuse_unused(fit: str, prior: Any, prior_weight: float | None, n_folds: in
     """Raise for settings of the regression that would have no effect."""
     if prior_weight is not None and (prior is None or fit == "transport"):
         why = "there is no prior" if prior is None else "it is for fit='equilibrium'"
-        raise ValueError(f"prior_weight={prior_weight!r} would have no effect: {why}. Leave prior_weight out.")
+        raise unused("prior_weight", why)
     if n_folds is not None and fit == "transport":
-        raise ValueError(
-            f"n_folds={n_folds!r} would have no effect: fit='transport' holds nothing out. Leave n_folds out."
-        )
+        raise unused("n_folds", "fit='transport' holds nothing out")
 
 
 def _check(fit: str, options: ScreenOptions, n_folds: int) -> None:
