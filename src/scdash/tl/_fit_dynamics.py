@@ -201,11 +201,7 @@ def fit_dynamics(
         return fit_screen(fit_dynamics, dict(locals()))
     check_key(key_added)
     refuse_screen_arguments(model, screen)
-    if perturbation_key is not None:
-        raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
-    if control != "control":
-        meant = " Did you mean controls=False?" if isinstance(control, bool) else ""
-        raise ValueError(f"control={control!r} is for model='perturbode'; model={model!r} has no control cells.{meant}")
+    _refuse_perturbations(model, perturbation_key, control)
     settled = settle(model, sparsity, encoder=encoder, scale=scale, missing=missing, n_hidden=n_hidden, lambdas=lambdas)
     seed = seed_of(rng)
     train = dict(training or {})
@@ -259,6 +255,15 @@ def fit_dynamics(
         added += store(target, fit, inputs, options, key_added, keys)
     logger.info(fit.report)
     return target if copy else None
+
+
+def _refuse_perturbations(model: str, perturbation_key: str | None, control: Any) -> None:
+    """Raise where a model of time is told which cells are perturbed."""
+    if perturbation_key is not None:
+        raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
+    if control != "control":
+        meant = " Did you mean controls=False?" if isinstance(control, bool) else ""
+        raise ValueError(f"control={control!r} is for model='perturbode'; model={model!r} has no control cells.{meant}")
 
 
 def _name(sparsity: str | Sparsity) -> str:

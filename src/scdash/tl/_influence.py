@@ -125,10 +125,7 @@ def gene_influence(
     """
     entry: Any = require_fit(adata, key)
     _check_options(method, starts, change, n_starts, models)
-    if method == "finite" and n_probes != 16:
-        raise unused("n_probes", "it is for method='local'")
-    if method == "local" and checkpoint is not None:
-        raise unused("checkpoint", "it is for method='finite'")
+    _check_unused(method, n_probes, checkpoint)
     names = np.asarray(entry["genes"]).astype(str)
     chosen = _chosen(genes, names)
     seed = seed_of(rng)
@@ -251,6 +248,13 @@ def _times(entry: Any, times: Any) -> NDArray[np.float64]:
     if times is not None:
         return np.asarray(times, dtype=np.float64)
     return np.linspace(0.0, longest_course(entry), N_TIMES)
+
+
+def _check_unused(method: str, n_probes: int, checkpoint: Any) -> None:
+    if method == "finite" and n_probes != 16:
+        raise unused("n_probes", "it is for method='local'")
+    if method == "local" and checkpoint is not None:
+        raise unused("checkpoint", "it is for method='finite'")
 
 
 def _check_options(method: str, starts: str, change: str, n_starts: int, models: str) -> None:
