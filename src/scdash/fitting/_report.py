@@ -34,7 +34,7 @@ class TrainingOutcome:
         """Say whether training was kept, by which figures, and what was not tested."""
         found = []
         if self.interrupted:
-            found.append(f"WARNING: training was interrupted after {self.epochs} epochs.")
+            found.append(f"WARNING: training was interrupted after epoch {self.epochs}.")
         if self.gain is None:
             return [*found, f"Training started from random weights and took {self.epochs} epochs."]
         if self.epochs == 0:
