@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test slow test-matrix reliability bounds mutation lint types layers docs check package audit coverage clean
+.PHONY: demo test slow test-matrix reliability bounds mutation mutations-ten lint types layers docs check package audit coverage clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py --out demo
@@ -68,6 +68,10 @@ bounds: $(VENV)/.test
 mutation: $(VENV)/.dev
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/mutmut run
 	$(BIN)/python tests/mutation_score.py
+
+# Ten wrong lines that once left all tests green, each applied in a copy: the test that is named for it must fail.
+mutations-ten: $(VENV)/.test
+	$(BIN)/python tests/glue/apply_mutations.py
 
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term-missing:skip-covered tests

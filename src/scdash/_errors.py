@@ -20,6 +20,11 @@ class NonFiniteError(FloatingPointError):
     """A computation left the finite numbers; the message says where and what to change."""
 
 
+def unused(name: str, why: str) -> ValueError:
+    """Return the error for an argument that was given and would have no effect."""
+    return ValueError(f"{name} would have no effect: {why}. Leave {name} out.")
+
+
 @contextmanager
 def memory_hint(remedy: str) -> Iterator[None]:
     """Turn running out of memory, on the device or the host, into an error that names what to lower."""

@@ -13,7 +13,7 @@ from scdash._data._screen import parse_screen
 from scdash._errors import NonFiniteError
 from scdash.matching import relative_contribution
 from scdash.matching._equilibria import build_problem, solve_problem
-from scdash.matching._equilibrium_fit import fit_equilibrium
+from scdash.matching._equilibrium_fit import fit_equilibrium, has_risen
 from scdash.matching._equilibrium_path import Settings, hub_penalty, solve, to_equations
 from scdash.matching._held_out import (
     choose_untried,
@@ -275,3 +275,17 @@ def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_re
 def test_without_untried_genes_everything_is_believed():
     stats = exact_screen()
     assert choose_untried(stats, lambda used: Equilibrium(5 * TRUE, np.zeros(8), np.ones(8))) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("errors", "risen"),
+    [
+        ([1.0, 1.0, 1.0], False),  # empty networks: a tie is no rise
+        ([1.0, 1.0, 1.004], False),  # the first edges may cost a little
+        ([1.0, 1.0, 1.1], True),
+        ([1.0, 0.9, 0.9001], True),
+        ([1.0, 0.9, 0.8], False),
+    ],
+)
+def test_a_path_is_left_only_where_its_error_has_risen(errors, risen):
+    assert has_risen(errors) is risen

@@ -138,7 +138,7 @@ def test_two_regimes_fit_without_validation(screen):
     labels = screen.obs["perturbation"].astype(str)
     adata = screen[labels.isin(["control", "G001"])].copy()
     fit_perturbode(adata)
-    assert "nothing validated" in adata.uns["dynamics"]["report"]
+    assert "Not tested: whether the network predicts" in adata.uns["dynamics"]["report"]
 
 
 def test_transport_writes_the_same_slots(screen):

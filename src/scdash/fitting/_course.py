@@ -35,7 +35,7 @@ class Course:
         if not self.figures:
             return []
         lines = [
-            f"Simulated from the first state of every trajectory, the model makes {self.figures['course_covered']:.0%} of "
+            f"Simulated from the first state of every trajectory (training states included), the model makes {self.figures['course_covered']:.0%} of "
             f"the observed change to its last (no network {self.figures['course_covered_no_network']:.0%}); furthest off: "
             f"{', '.join(self.furthest)}."
         ]
@@ -50,7 +50,7 @@ class Course:
         if len(weak):
             lines.append(
                 f"WARNING: at {_stretches(weak)} of the course the velocity hardly follows the observed change, or runs "
-                f"against it: its cosine is less than half of what other cells show. Arrows there are the model's error."
+                f"against it: its cosine is less than half of what other cells show. Do not read the velocity there."
             )
         return lines
 

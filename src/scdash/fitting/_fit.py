@@ -4,6 +4,7 @@ from dataclasses import replace
 from time import perf_counter
 
 from scdash.fields import Params, VectorField
+from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._assemble import assemble
 from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
@@ -23,6 +24,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     """Fit the model that `options` ask for; see `scdash.tl.fit_dynamics`."""
     began = perf_counter()
     plan = recipe(options)
+    refuse_unused(problem, options)
     sparsity = build_sparsity(options, plan)
     if sparsity.levels and options.n_models > 1:
         raise ValueError(

@@ -13,6 +13,7 @@ from scdash._data import TimeSeries
 from scdash._logging import logger
 from scdash._parallel import spread_all
 from scdash.fields import Params, VectorField
+from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._folds import make_folds, stack_examples
 from scdash.fitting._match import like, transition_settings
 from scdash.fitting._options import FitOptions, Recipe, recipe
@@ -59,6 +60,7 @@ def cross_validate_lambdas(
             f"cross_validate chooses DASH's weight of the prior, found sparsity={options.sparsity!r}. The strength of a "
             "penalty is chosen with `scdash.tl.sparsity_path`."
         )
+    refuse_unused(problem, options)
     settings = [(float(a), float(b)) for a, b in (grid if grid is not None else default_grid(options))]
     if not settings:
         raise ValueError("grid holds no setting; give pairs (l1, l2).")

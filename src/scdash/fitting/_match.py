@@ -1,5 +1,6 @@
 """Matching for the main model and its replicates."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -73,17 +74,26 @@ def hidden_evidence(problem: FitProblem, options: FitOptions, fit: TransitionFit
     quick = like(fit, half_samples=0, rounds=1, products=0, folds=2, gene_rates=(1.0,))
     moving = fit.rates[fit.rates > 0]
     if options.cells:
-        quick = settings_of(fit, problem.series)
+        quick = replace(settings_of(fit, problem.series), prior_weights=(fit.prior_weight,))
     elif len(moving):
         steps = np.diff(problem.series.times)[np.diff(problem.series.trajectory) == 0]
         quick = replace(quick, rates=(float(np.median(moving) * np.median(steps)),))  # in units of 1 / interval
-    found = []
-    for prior in model_priors(problem, replace(options, n_models=1 + HIDDEN_FITS))[1:]:
+
+    def contribution(shown: sp.csr_matrix) -> sp.csr_matrix:
         again = fit_transitions(
-            problem.series, prior=prior, regulators=problem.regulators, settings=quick, rng=options.seed
+            problem.series, prior=shown, regulators=problem.regulators, settings=quick, rng=options.seed
         )
-        found.append(HiddenEvidence(problem.prior - prior, abs(again.contribution)))
-    return found
+        return abs(again.contribution)
+
+    shown = model_priors(problem, replace(options, n_models=1 + HIDDEN_FITS))[1:]
+    return [evidence_of_hidden(problem.prior, part, contribution) for part in shown if part is not None]
+
+
+def evidence_of_hidden(
+    prior: sp.csr_matrix, shown: sp.csr_matrix, contribution: Callable[[sp.csr_matrix], sp.csr_matrix]
+) -> HiddenEvidence:
+    """Return what a fit that is given only the `shown` part of a prior says of the rest, which is hidden from it."""
+    return HiddenEvidence(prior - shown, contribution(shown))
 
 
 def model_priors(problem: FitProblem, options: FitOptions) -> list[sp.csr_matrix | None]:

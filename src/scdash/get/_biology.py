@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from scdash._core.edge_order import rank_edges
 from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table, network_edges, pathway_table, score_table
-from scdash._errors import suggest
+from scdash._errors import suggest, unused
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.networks._statistics import reachable
 
@@ -92,6 +92,8 @@ def pathways(
         if fit not in set(table["fit"]):
             raise KeyError(f"fit: {fit!r} is not in the table.{suggest(fit, pd.unique(table['fit']))}")
         table = table[table["fit"] == fit]
+    if not significant and alpha != 0.05:
+        raise unused("alpha", "all sets are kept unless significant=True")
     if significant:
         table = table[table["bonferroni"] <= alpha]
     table = table.reset_index(drop=True)

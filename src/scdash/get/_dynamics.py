@@ -89,9 +89,11 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     Table with one row per predictor (the fitted model first, then matching alone, no network, constant, no change, ...)
     and mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from
     their start), for cells also `five_ahead_mse` (five bins ahead), in units of the genes' ranges.
-    `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, for cells, a dict: `supports_network`
-    (whether the model beats the best model without a network AND every set of random regulators on whole held-out
-    stretches), `text`, `best_without_network` (its name) and `figures`. It is empty where there were no controls.
+    `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, for cells, a dict: `network`,
+    `regulators`, `prior` and `time` ("better", "not distinguished" or "not tested": whole held-out stretches are predicted
+    better than without a network, with random regulators, with shuffled priors, with shuffled time; see
+    {doc}`/concepts/evidence`), `supports_network` (whether the first two are "better"), `text`, `best_without_network`
+    (its name) and `figures`. It is empty where there were no null models.
     `uns[key]["held_out"]` has the errors of every held-out trajectory, `uns[key]["directions"]` how far the velocity
     follows the observed change in each fifth of the course of cells.
 

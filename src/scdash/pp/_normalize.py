@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from scdash._core.process_state import guarded
 from scdash._data import check_adata, check_counts, expression, gene_indices
+from scdash._errors import unused
 from scdash._logging import step
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def normalize(
     kept = gene_indices(adata, keep, "keep") if len(keep) else np.zeros(0, np.int64)
     if len(kept) and n_top_genes is None:
         raise ValueError("keep marks genes beside the highly variable ones: pass n_top_genes too.")
+    if batch_key is not None and n_top_genes is None:
+        raise unused("batch_key", "it is for the choice of highly variable genes, which takes n_top_genes")
     adata = adata.copy() if copy else adata
     with step("normalising to log(1 + x)") as added:
         work = AnnData(_writable(counts.matrix), obs=adata.obs.copy(), var=adata.var[[]].copy())

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scdash._core.process_state import guarded
 from scdash._data import CellSeries, cells_to_series, check_log, expression, obs_column, sanitise
 from scdash._data import time_column as read_time
+from scdash._errors import unused
 from scdash._logging import step
 from scdash._random import RNG
 
@@ -104,6 +105,8 @@ def trajectories(
     """
     values = expression(adata, layer=layer, mask_var=mask_var)
     check_log(values, allow=allow_counts)
+    if disjoint and bandwidth != 2.0:
+        raise unused("bandwidth", "disjoint=True takes plain means of the cells of each bin, without a kernel")
     labels = {
         name: None if key is None else obs_column(adata, key, f"{name}_key")
         for name, key in (("lineage", lineage_key), ("batch", batch_key), ("split", split_key))

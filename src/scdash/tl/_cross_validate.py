@@ -7,7 +7,7 @@ import pandas as pd
 
 from scdash._core.process_state import guarded
 from scdash._logging import step
-from scdash.fitting import FitOptions, cross_validate_lambdas
+from scdash.fitting import FitOptions, cross_validate_lambdas, settle
 from scdash.sparsity import GeometricSchedule
 from scdash.tl._inputs import Observations, read_inputs
 from scdash.tl._seed import seed_of
@@ -22,20 +22,20 @@ def cross_validate(
     n_folds: int = 5,
     budget: float | None = None,
     model: str = "phoenix",
-    encoder: Literal["genes", "modules"] = "genes",
+    encoder: Literal["genes", "modules"] | None = None,
     start: Literal["auto", "matching", "random"] = "auto",
     coregulation: Any = None,
-    scale: Literal["matched", "paper"] = "matched",
-    missing: Literal["mean", "zero"] = "mean",
+    scale: Literal["matched", "paper"] | None = None,
+    missing: Literal["mean", "zero"] | None = None,
     schedule: GeometricSchedule | None = None,
     regulators: Any = None,
-    n_hidden: int | tuple[int, ...] = 40,
+    n_hidden: int | tuple[int, ...] | None = None,
     time_key: str = "dpt_pseudotime",
     trajectory_key: str | None = None,
     batch_key: str | None = None,
     split_key: str | None = None,
     observations: Observations = "auto",
-    n_bins: int = 20,
+    n_bins: int | None = None,
     layer: str | None = None,
     mask_var: Any = None,
     max_epochs: int | None = None,
@@ -93,6 +93,7 @@ def cross_validate(
     >>> table = scdash.tl.cross_validate(adata, prior=prior, n_folds=5)  # doctest: +SKIP
     >>> scdash.pl.lambdas(table)  # doctest: +SKIP
     """
+    settled = settle(model, "dash", encoder=encoder, scale=scale, missing=missing, n_hidden=n_hidden)
     seed = seed_of(rng)
     train = dict(training or {})
     if max_epochs is not None:
@@ -115,12 +116,9 @@ def cross_validate(
         )
         options = FitOptions(
             model=model,
-            encoder=encoder,
             start=start,
-            scale=scale,
-            missing=missing,
             schedule=schedule,
-            n_hidden=n_hidden,
+            **settled,
             seed=seed,
             device=device,
             cells=inputs.cells,

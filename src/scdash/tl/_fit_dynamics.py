@@ -7,7 +7,7 @@ from typing import Any, Literal, Unpack
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._logging import logger, step
-from scdash.fitting import FitOptions, choose_lambdas, fit_series
+from scdash.fitting import FitOptions, choose_lambdas, fit_series, settle, warn_unused
 from scdash.sparsity import GeometricSchedule, Sparsity
 from scdash.tl._inputs import Observations, read_inputs
 from scdash.tl._perturbode import ScreenArguments, fit_screen, refuse_screen_arguments
@@ -22,16 +22,16 @@ def fit_dynamics(
     model: str = "phoenix",
     *,
     sparsity: str | Sparsity = "dash",
-    encoder: Literal["genes", "modules"] = "genes",
+    encoder: Literal["genes", "modules"] | None = None,
     start: Literal["auto", "matching", "random"] = "auto",
     prior: Any = None,
     coregulation: Any = None,
     lambdas: float | tuple[float, ...] | Literal["cv"] | None = None,
-    scale: Literal["matched", "paper"] = "matched",
-    missing: Literal["mean", "zero"] = "mean",
+    scale: Literal["matched", "paper"] | None = None,
+    missing: Literal["mean", "zero"] | None = None,
     schedule: GeometricSchedule | None = None,
     regulators: Any = None,
-    n_hidden: int | tuple[int, ...] = 40,
+    n_hidden: int | tuple[int, ...] | None = None,
     n_models: int = 1,
     time_key: str = "dpt_pseudotime",
     trajectory_key: str | None = None,
@@ -40,7 +40,7 @@ def fit_dynamics(
     perturbation_key: str | None = None,
     control: str | Sequence[str] = "control",
     observations: Observations = "auto",
-    n_bins: int = 20,
+    n_bins: int | None = None,
     controls: bool | Literal["full"] = True,
     layer: str | None = None,
     mask_var: Any = None,
@@ -84,7 +84,8 @@ def fit_dynamics(
         "mlp" and "sonode" alone), a method registered with `scdash.sparsity.SPARSITIES` or a
         `scdash.sparsity.Sparsity`. "dash" without a prior has nothing to add and prunes by magnitude.
     encoder
-        "genes": every gene is its own unit, U is the network. "modules": the paper's `n_hidden` units.
+        For "phoenix". "genes" (None): every gene is its own unit, U is the network. "modules": the paper's `n_hidden`
+        units.
     start
         "matching" (convex, see above) or "random" weights. "auto": matching for PHOENIX, except with methods that make
         their zeros in training and so begin dense (penalties, "posthoc"); random for other models.
@@ -100,9 +101,9 @@ def fit_dynamics(
         their strength, one number, or (gates, weights) for "pathreg"; `scdash.tl.sparsity_path` tries many. None: the
         method's default.
     scale
-        "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
+        For "dash". "matched" (None) brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
     missing
-        "mean" gives targets without any edge in the prior what the others get on average, so that a sparse prior does
+        For "dash" and "bio". "mean" (None) gives targets without any edge in the prior what the others get on average, so that a sparse prior does
         not take all their inputs (with modules their own weights say which are kept). "zero" is the paper, and right
         where a target without edges is known to have no regulator, as in simulations: on SIM350 "mean" cost 2.5 points
         of balanced accuracy with modules.
@@ -112,6 +113,7 @@ def fit_dynamics(
         Genes that may regulate: a boolean `var` column or a list of names; None: all.
     n_hidden
         Hidden units of "modules"; for "mlp" and "sonode" the sizes of the hidden layers, one number for two of them.
+        None: 40.
     n_models
         Further models are trained in one stack, each with another part of the prior hidden: they show how stable each
         edge is (`selection_frequency`) and how much evidence the data hold (`evidence_auc`).
@@ -130,7 +132,7 @@ def fit_dynamics(
         "cells": rows are cells, smoothed into `n_bins` bins per trajectory. "states": every row is one state. "auto":
         cells if trajectories have more than 50 rows, most with a time of their own.
     n_bins
-        Bins per trajectory of cells.
+        Bins per trajectory of cells; None: 20.
     controls
         Cells only: compare the network with forecasts that have none (templates, analogues, relaxation), with random sets
         of regulators, shuffled priors and shuffled time, and give a verdict (`scdash.get.report`). Matching alone, with
@@ -194,7 +196,8 @@ def fit_dynamics(
     Raises
     ------
     ValueError, KeyError, TypeError
-        If an argument does not fit the data; the message names it and what to do. `adata` is unchanged then.
+        If an argument does not fit the data, or would have no effect with this model and method; the message names it and
+        what to do. `adata` is unchanged then.
     NonFiniteError
         If training leaves the finite numbers.
 
@@ -212,8 +215,8 @@ def fit_dynamics(
     check_key(key_added)
     check_switch(velocity_layer)
     refuse_screen_arguments(model, screen)
-    if perturbation_key is not None:
-        raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
+    _refuse_perturbations(model, perturbation_key, control)
+    settled = settle(model, sparsity, encoder=encoder, scale=scale, missing=missing, n_hidden=n_hidden, lambdas=lambdas)
     seed = seed_of(rng)
     train = dict(training or {})
     for name in {"tau", "solver"} & set(train):
@@ -241,13 +244,10 @@ def fit_dynamics(
         options = FitOptions(
             model=model,
             sparsity=sparsity,
-            encoder=encoder,
             start=start,
             lambdas=None if lambdas == "cv" else lambdas,
-            scale=scale,
-            missing=missing,
             schedule=schedule,
-            n_hidden=n_hidden,
+            **settled,
             n_models=n_models,
             seed=seed,
             device=device,
@@ -258,6 +258,7 @@ def fit_dynamics(
             checkpoint=None if checkpoint is None else Path(checkpoint),
             progress=progress,
         )
+        warn_unused(options, schedule, lambdas)
         if lambdas == "cv":
             options = choose_lambdas(inputs.problem, options)
         fit = fit_series(inputs.problem, options)
@@ -268,6 +269,15 @@ def fit_dynamics(
         added += store(target, fit, inputs, options, key_added, keys, velocity_layer=velocity_layer)
     logger.info(fit.report)
     return target if copy else None
+
+
+def _refuse_perturbations(model: str, perturbation_key: str | None, control: Any) -> None:
+    """Raise where a model of time is told which cells are perturbed."""
+    if perturbation_key is not None:
+        raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
+    if control != "control":
+        meant = " Did you mean controls=False?" if isinstance(control, bool) else ""
+        raise ValueError(f"control={control!r} is for model='perturbode'; model={model!r} has no control cells.{meant}")
 
 
 def _name(sparsity: str | Sparsity) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scdash._core.fit_record import stamp
 from scdash._core.process_state import guarded
 from scdash._data import sanitise
-from scdash._errors import suggest, unknown
+from scdash._errors import suggest, unknown, unused
 from scdash._keys import genes_of, require_fit
 from scdash._logging import progress_bar, step
 from scdash._random import RNG, as_generator
@@ -130,6 +130,7 @@ def gene_influence(
     """
     entry: Any = require_fit(adata, key)
     _check_options(method, starts, change, n_starts, models)
+    _check_unused(method, n_probes, checkpoint)
     names = np.asarray(entry["genes"]).astype(str)
     genes_of(adata, entry, key)
     chosen = _chosen(genes, names)
@@ -261,6 +262,13 @@ def _times(entry: Any, times: Any) -> NDArray[np.float64]:
     if times is not None:
         return np.asarray(times, dtype=np.float64)
     return np.linspace(0.0, longest_course(entry), N_TIMES)
+
+
+def _check_unused(method: str, n_probes: int, checkpoint: Any) -> None:
+    if method == "finite" and n_probes != 16:
+        raise unused("n_probes", "it is for method='local'")
+    if method == "local" and checkpoint is not None:
+        raise unused("checkpoint", "it is for method='finite'")
 
 
 def _check_options(method: str, starts: str, change: str, n_starts: int, models: str) -> None:

@@ -22,12 +22,13 @@ from scdash._data import (
     prior_from,
     time_column,
 )
-from scdash._errors import suggest, unknown
+from scdash._errors import suggest, unknown, unused
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Rows, from_bins, from_cells, from_states
 
 Observations = Literal["auto", "cells", "states"]
+BINS = 20  # per trajectory of cells, where the user names no number
 LARGEST = 3000  # genes taken without being asked which
 
 
@@ -77,7 +78,7 @@ def read_inputs(
     prior: Any,
     coregulation: Any,
     regulators: Any,
-    n_bins: int,
+    n_bins: int | None,
     seed: int,
     controls: bool = False,
 ) -> DynamicsInputs:
@@ -102,7 +103,12 @@ def read_inputs(
     if cells:
         check_log(values)
         batch = None if batch_key is None else obs_column(adata, batch_key, "batch_key")
-        observed = from_cells(rows, batch, n_bins=n_bins, regulators=flagged, seed=seed, controls=controls)
+        observed = from_cells(
+            rows, batch, n_bins=BINS if n_bins is None else n_bins, regulators=flagged, seed=seed, controls=controls
+        )
+    elif n_bins is not None:
+        made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
+        raise unused("n_bins", f"the rows of adata {made}")
     elif batch_key is not None:
         raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
     else:
@@ -135,12 +141,21 @@ def _check_series(series: TimeSeries, name: str, split_key: str | None, kind: st
             f"{name}: none of the {genes} genes changes between the {len(series)} states; there are no "
             "dynamics to learn. Look at the values, or pass another layer."
         )
-    logger.info("    %d genes, %d %s of %d trajectories", genes, len(series), kind, len(series.names))
+    logger.info("    %d genes, %s", genes, _counted(series, kind))
     if not len(series.pairs("validation")):
         raise ValueError(
             f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "
             "trajectories (or a stretch of one) 'validation', or give no split_key."
         )
+
+
+def _counted(series: TimeSeries, kind: str) -> str:
+    """Say how many states and trajectories there are; bootstraps of cells are no further trajectories."""
+    own = series.originals()
+    number = len(np.unique(own.trajectory))
+    text = f"{len(own)} {kind} of {number} {'trajectory' if number == 1 else 'trajectories'}"
+    more = len(np.unique(series.trajectory)) - number
+    return f"{text}, and {more // number} bootstraps of each" if more else text
 
 
 def _symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:

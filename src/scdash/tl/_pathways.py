@@ -13,7 +13,7 @@ from scdash._core.fit_record import stamp
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import sanitise
-from scdash._errors import NotFittedError, check_data, unknown
+from scdash._errors import NotFittedError, check_data, unknown, unused
 from scdash._keys import require_result
 from scdash._logging import step
 from scdash._random import RNG
@@ -123,6 +123,8 @@ def pathways(
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     check_key(key_added)
+    if method != "sum" and (alternative != "greater" or max_permutations is not None):
+        raise unused("alternative or max_permutations", f"they are for method='sum', found method={method!r}")
     listed = [keys] if isinstance(keys, str) else list(keys)
     given, ensembles = _collect(adata, listed, scores, score)
     if not given:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
+from scdash._errors import unknown, unused
 from scdash._logging import logger, step
 from scdash._random import RNG
 from scdash.fitting._screen_sparsity import ScreenSparsity
@@ -53,7 +53,7 @@ def fit_perturbode(
     fit: Literal["equilibrium", "transport"] = "equilibrium",
     sparsity: str | Sparsity = "dash",
     prior: Any = None,
-    prior_weight: float = 5.0,
+    prior_weight: float | None = None,
     lambdas: float | tuple[float, float] | None = None,
     scale: Literal["matched", "paper"] = "matched",
     missing: Literal["mean", "zero"] = "mean",
@@ -62,7 +62,7 @@ def fit_perturbode(
     regulators: Any = None,
     fine_tune: int = 0,
     training: Mapping[str, Any] | None = None,
-    n_folds: int = 5,
+    n_folds: int | None = None,
     n_subsamples: int = 0,
     hold_out: Sequence[str] = (),
     min_cells: int = 10,
@@ -107,7 +107,7 @@ def fit_perturbode(
         Edges believed before: DataFrame with `source`, `target`, or a `varp` key. Matching penalises them less, by the
         factor `prior_weight`; DASH scores weights by them.
     prior_weight
-        See `prior`; 1 gives matching no prior.
+        See `prior`; 1 gives matching no prior. None: 5. For `fit="equilibrium"` with a prior.
     lambdas, scale, missing, schedule, sparsity_options
         Of DASH, as in `scdash.tl.fit_dynamics`; an epoch of the schedule is 100 steps of transport, 25 of fine-tuning.
     regulators
@@ -119,7 +119,7 @@ def fit_perturbode(
         Settings of `fit="transport"`, e.g. `{"loss": "w2", "steps": 2000, "n_modules": 50, "solver": "dopri5",
         "duration": 25, "learn_strength": True, "knockdown": 0.7, "diffuse": 0.2, "l1": 1e-3}`.
     n_folds
-        Groups of regimes held out in turn.
+        Groups of regimes held out in turn; None: 5. For `fit="equilibrium"`.
     n_subsamples
         Random halves of the regimes on which the fit is repeated for `selection_frequency`; 0: none (NaN). See
         `scdash.tl.stability` for bootstraps of cells.
@@ -157,6 +157,8 @@ def fit_perturbode(
     """
     if isinstance(lambdas, str):
         raise ValueError(f"lambdas={lambdas!r}: give numbers; lambdas='cv' is for models of time.")
+    _refuse_unused(fit, prior, prior_weight, n_folds)
+    prior_weight, n_folds = 5.0 if prior_weight is None else prior_weight, 5 if n_folds is None else n_folds
     request = ScreenRequest(
         perturbation_key, control, separator, kind, layer, mask_var, prior, regulators, min_cells, unknown_targets,
         hold_out,
@@ -182,6 +184,15 @@ def fit_perturbode(
         }
         added += store_screen(adata, inputs, stats, found, asked, key_added, velocity_layer=velocity_layer)
     return adata if copy else None
+
+
+def _refuse_unused(fit: str, prior: Any, prior_weight: float | None, n_folds: int | None) -> None:
+    """Raise for settings of the regression that would have no effect."""
+    if prior_weight is not None and (prior is None or fit == "transport"):
+        why = "there is no prior" if prior is None else "it is for fit='equilibrium'"
+        raise unused("prior_weight", why)
+    if n_folds is not None and fit == "transport":
+        raise unused("n_folds", "fit='transport' holds nothing out")
 
 
 def _check(fit: str, options: ScreenOptions, n_folds: int) -> None:
@@ -237,9 +248,9 @@ def fit_screen(caller: Callable[..., Any], given: dict[str, Any]) -> Any:
             f"{', '.join(unused)}: not for model='perturbode'. Settings of its training go into training=, e.g. "
             "training={'steps': 4000, 'n_modules': 50, 'solver': 'dopri5'}; see scdash.tl.fit_perturbode."
         )
+    # None stands for a default that depends on the model
     shared = {name: value for name, value in given.items() if name in known}
-    if shared["perturbation_key"] is None:
-        shared["perturbation_key"] = known["perturbation_key"].default
+    shared = {name: known[name].default if value is None else value for name, value in shared.items()}
     return fit_perturbode(adata, **shared, **screen)
 
 

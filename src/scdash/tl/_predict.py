@@ -15,6 +15,7 @@ from scdash._errors import suggest
 from scdash._keys import genes_of, require_fit
 from scdash.networks import DynamicsModel, module_from_entry, rollout
 from scdash.tl._forecast import NETWORK, Forecaster, check_forecaster, forecast
+from scdash.tl._predict_split import predict_split
 
 SETTLED = 10.0  # times until a screen's model is at rest, whose fastest decay is near 1
 
@@ -29,6 +30,7 @@ def predict(
     layer: str | None = None,
     missing_genes: Literal["raise", "mean"] = "raise",
     forecaster: Forecaster = "network",
+    split: Literal["train", "validation", "test"] | None = None,
 ) -> AnnData:
     """Predict expression over time with a fitted model of dynamics, or features of cells with a bottleneck network.
 
@@ -58,6 +60,11 @@ def predict(
         error of whole validation stretches, which the log names. A network is often not the best forecast of cells
         ({doc}`/concepts/evidence`). Starts other than None take their time and lineage from the training state nearest
         to them; a forecast without a network can not be asked what a change of a gene would do.
+    split
+        Predict what the fit was judged by: every stretch of states of "test" (or "validation", "train"), whole, from the
+        state before it and at its own times. Of cells these are the smoothed bins. Without `start` and `times`. `layers`
+        then holds the `observed` states, `obs["stretch"]` the number of the stretch, `var["range"]` the unit of every
+        gene in which errors are given, and `uns` the errors of the report again, `rollout_mse` and `next_step_mse`.
 
     Returns
     -------
@@ -71,7 +78,7 @@ def predict(
     KeyError
         If the start lacks genes of the model.
     ValueError
-        If `forecaster` is unknown, or needs cells and the fit is of time courses or a screen.
+        If `forecaster` is unknown, or needs cells and the fit is of time courses or a screen; if `split` has no states.
     NonFiniteError
         If the trajectory leaves the finite numbers.
 
@@ -84,8 +91,18 @@ def predict(
 
         if forecaster != NETWORK:
             raise ValueError(f"forecaster={forecaster!r} is for dynamics; a MuData has no time.")
+        if split is not None or times is not None:
+            raise ValueError("split and times are for dynamics; a MuData has no time.")
         return predict_mudata(adata, start, key=key or "sbnn", layer=layer, missing_genes=missing_genes)
     entry = require_fit(adata, key or "dynamics")
+    if missing_genes != "raise":
+        raise ValueError(
+            f"missing_genes={missing_genes!r} is for MuData; a model of dynamics needs the state of every gene."
+        )
+    if split is not None:
+        if start is not None or times is not None or forecaster != NETWORK:
+            raise ValueError(f"split={split!r} has its own starts and times: leave out start, times and forecaster.")
+        return predict_split(entry, split)
     check_forecaster(forecaster, entry, key or "dynamics")
     genes_of(adata, entry, key or "dynamics")
     model = module_from_entry(entry)

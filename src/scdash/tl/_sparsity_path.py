@@ -12,7 +12,7 @@ from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import unknown
 from scdash._logging import step
-from scdash.fitting import FitOptions, Regime, fit_path
+from scdash.fitting import FitOptions, Regime, fit_path, settle
 from scdash.sparsity import Sparsity
 from scdash.tl._inputs import Observations, flag_genes, read_inputs
 from scdash.tl._seed import seed_of
@@ -26,17 +26,17 @@ def sparsity_path(
     sparsity: str | Sparsity = "pathreg",
     lambdas: Sequence[float] | None = None,
     regime: Regime = "start",
-    encoder: Literal["genes", "modules"] = "genes",
+    encoder: Literal["genes", "modules"] | None = None,
     transcription_factors: Any = None,
     regulators: Any = None,
-    n_hidden: int | tuple[int, ...] = 40,
+    n_hidden: int | tuple[int, ...] | None = None,
     n_models: int = 1,
     time_key: str = "dpt_pseudotime",
     trajectory_key: str | None = None,
     batch_key: str | None = None,
     split_key: str | None = None,
     observations: Observations = "auto",
-    n_bins: int = 20,
+    n_bins: int | None = None,
     layer: str | None = None,
     mask_var: Any = None,
     key_added: str = "sparsity_path",
@@ -111,6 +111,7 @@ def sparsity_path(
         raise unknown("regime", regime, ("start", "warm"))
     if step_epochs is not None and (regime != "warm" or step_epochs < 1):
         raise ValueError(f"step_epochs is a positive number for regime='warm', found {step_epochs} for {regime!r}.")
+    settled = settle(model, sparsity, encoder=encoder, n_hidden=n_hidden)
     seed = seed_of(rng)
     train = dict(training or {}) | ({} if max_epochs is None else {"max_epochs": max_epochs})
     with step(f"fitting a path over lambda ({model})") as added:
@@ -136,9 +137,8 @@ def sparsity_path(
         options = FitOptions(
             model=model,
             sparsity=sparsity,
-            encoder=encoder,
             start="random",
-            n_hidden=n_hidden,
+            **settled,
             n_models=n_models,
             seed=seed,
             device=device,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scdash._core.fit_record import stamp
 from scdash._data import expression, sanitise
 from scdash._keys import DynamicsKeys
-from scdash.fitting import DynamicsFit, FitOptions
+from scdash.fitting import DynamicsFit, FitOptions, units_of_field
 from scdash.networks import module_from_entry, pack
 from scdash.tl._inputs import DynamicsInputs
 from scdash.tl._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
@@ -59,12 +59,13 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
     series = inputs.series
     states = series.states * inputs.range + inputs.minimum
     names = np.asarray(series.names, dtype=str)
+    minimum, width = units_of_field(inputs.minimum, inputs.range, fit.slope)
     sparsity = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
     params = {
         "model": options.model,
         "field": fit.field.name,
         "field_config": fit.field.config(),
-        "sparsity": sparsity,
+        "sparsity_asked": sparsity,  # `sparsity` (in the settings of the fit) names what made the zeros
         "encoder": options.encoder,
         "start": options.start,
         "scale": options.scale,
@@ -83,9 +84,8 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "weights": pack(fit.params, fit.field),
         "masks": pack(fit.masks, fit.field),
         "replicates": {str(i + 1): pack(params, fit.field) for i, params in enumerate(fit.replicates)},
-        # the field's own units, 1/2 + slope (x - 1/2) of the series' units, as an offset and a unit of the data
-        "minimum": inputs.minimum + inputs.range * (0.5 - 0.5 / fit.slope),
-        "range": inputs.range / fit.slope,
+        "minimum": minimum,
+        "range": width,
         **({} if inputs.lowest is None else {"lowest": inputs.lowest}),
         "history": fit.history,
         "metrics": fit.metrics,
