@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from scdash._core.fit_settings import stored_call
 from scdash._logging import logger, step
 from scdash.fitting import FitOptions, choose_lambdas, fit_series
 from scdash.sparsity import GeometricSchedule, Sparsity
@@ -40,6 +41,7 @@ def fit_dynamics(
     controls: bool | Literal["full"] = True,
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
     key_added: str = "dynamics",
     max_epochs: int | None = None,
     tau: float = 1.0,
@@ -104,14 +106,17 @@ def fit_dynamics(
     schedule
         When how much is pruned (`scdash.sparsity.GeometricSchedule`); None: what suits encoder, start and data.
     regulators
-        Genes that may regulate: a boolean `var` column or a list of names; None: all.
+        Genes that may regulate: a `var` column of flags or a list of names, such as all transcription factors of the
+        species (names that are not in the data are left out and counted in the log); None: all.
     n_hidden
         Hidden units of "modules"; for "mlp" and "sonode" the sizes of the hidden layers, one number for two of them.
     n_models
         Further models are trained in one stack, each with another part of the prior hidden: they show how stable each
         edge is (`selection_frequency`) and how much evidence the data hold (`evidence_auc`).
     time_key
-        `obs` column with pseudotime or time.
+        `obs` column with pseudotime or time: numbers, timedelta (read as hours), dates (hours since the first), or texts
+        with a unit such as "D2", "day 2", "24h", "E8.5". The unit changes nothing but the unit of rates and predictions:
+        the fit works in a unit of its own (`params["time_scale"]` is its length in the user's unit).
     trajectory_key
         `obs` column: the lineage of each cell, or the trajectory (time course) of each sample.
     batch_key
@@ -134,7 +139,10 @@ def fit_dynamics(
     layer
         Layer to use instead of X; log-normalised expression.
     mask_var
-        Boolean array or `var` column of the genes to model; None: `var["highly_variable"]` if present, else all.
+        Genes to model: a `var` column of flags, flags, or a list of names; None: `var["highly_variable"]` if present, else
+        all. Names that are not in the data are left out and counted in the log.
+    allow_scaled
+        Accept values that look centred or scaled (`sc.pp.scale`), such as changes from a reference.
     key_added
         Name of the result.
     max_epochs
@@ -173,7 +181,7 @@ def fit_dynamics(
         `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` and
         `directions` (cells), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
-        dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled. None where it would have
+        dx/dt of every row, per unit of `time_key` (for cells: of the model's time, which runs from 0 to 10); NaN for genes that were not modelled. None where it would have
         more than a thousand million values (4 GB).
     `var[f"{key_added}_genes"]` : bool
         Genes that were modelled.
@@ -200,6 +208,7 @@ def fit_dynamics(
     refuse_screen_arguments(model, screen)
     if perturbation_key is not None:
         raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
+    call = stored_call(locals())
     seed = seed_of(rng)
     train = dict(training or {})
     for name in {"tau", "solver"} & set(train):
@@ -223,6 +232,7 @@ def fit_dynamics(
             n_bins=n_bins,
             seed=seed,
             controls=bool(controls),
+            allow_scaled=allow_scaled,
         )
         options = FitOptions(
             model=model,
@@ -250,8 +260,7 @@ def fit_dynamics(
         if key_added in adata.uns:
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
         target = adata.copy() if copy else adata
-        keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key, "layer": layer}
-        added += store(target, fit, inputs, options, key_added, keys)
+        added += store(target, fit, inputs, options, key_added, inputs.settings | {"call": call})
     logger.info(fit.report)
     return target if copy else None
 

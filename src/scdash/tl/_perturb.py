@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
-from scdash._errors import suggest
+from scdash._core.fit_settings import FitSettings
+from scdash._data import all_genes
 from scdash._keys import require_fit
 from scdash.networks import DynamicsModel, module_from_entry, rollout
 from scdash.tl._predict import paths_to_adata, start_states, time_grid
@@ -58,7 +59,7 @@ def perturb(
     Raises
     ------
     KeyError
-        If a gene is not in the model; near matches are named.
+        If genes are not in the model; all of them are named, with near matches.
     NonFiniteError
         If a trajectory leaves the finite numbers.
 
@@ -69,13 +70,13 @@ def perturb(
     """
     entry = require_fit(adata, key)
     model = module_from_entry(entry)
-    names, states = start_states(adata, entry, model, start, layer)
+    names, states = start_states(adata, FitSettings.of(entry, key), entry, model, start, layer)
     grid = time_grid(entry, times)
-    x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid)
+    x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid.solved)
     held = _levels(model, entry, genes, kind, level, x)
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
     spread = [(rollout(m, x, t, held=held)[-1] - rollout(m, x, t)[-1]).mean(0).numpy() for m in _replicates(entry)]
-    both = [paths_to_adata(path.numpy(), names, grid, model.genes) for path in (control, perturbed)]
+    both = [paths_to_adata(path[grid.added :].numpy(), names, grid.asked, model.genes) for path in (control, perturbed)]
     result = AnnData(
         X=np.concatenate([part.X for part in both]),
         obs=pd.concat(
@@ -103,13 +104,11 @@ def _levels(
         raise ValueError(
             f"level={level!r} must be a number of at least 0, and is for knock-down and over-expression only."
         )
-    position = {str(gene): i for i, gene in enumerate(model.genes)}
+    position = dict(zip(wanted, all_genes(wanted, model.genes, "genes"), strict=True))
     highest = np.asarray(entry["series"]["states"]).max(0)
     held = {}
     for gene in wanted:
-        if gene not in position:
-            raise KeyError(f"{gene} is not in the model.{suggest(str(gene), position)}")
-        i = position[gene]
+        i = int(position[gene])
         if gene in given:
             held[i] = torch.full_like(start[:, i], float(given[gene]))
         elif kind == "knockout":

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from scdash._data import sanitise
-from scdash._errors import suggest, unknown
+from scdash._data import all_genes, listed_names, sanitise
+from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash._logging import step
 from scdash.networks import DynamicsModel, module_from_entry
@@ -84,7 +84,7 @@ def perturbation_scores(
         raise unknown("models", models, ("all", "main"))
     names = np.asarray(entry["genes"]).astype(str)
     degree = _targets(entry, names)
-    chosen = np.flatnonzero(degree > 0) if genes is None else _columns(genes, names)
+    chosen = np.flatnonzero(degree > 0) if genes is None else all_genes(listed_names(genes), names, "genes")
     if not len(chosen):
         raise ValueError("No gene of the fitted network has a target: there is nothing to perturb.")
     paths = _paths(entry, trajectories)
@@ -113,15 +113,6 @@ def _targets(entry: Any, names: NDArray[Any]) -> NDArray[np.int64]:
     source, target = (edges[name].astype(str).to_numpy()[used] for name in ("source", "target"))
     counts = pd.Series(source[source != target]).value_counts()
     return np.asarray(counts.reindex(names, fill_value=0), dtype=np.int64)
-
-
-def _columns(genes: Iterable[str], names: NDArray[Any]) -> NDArray[np.int64]:
-    place = {name: i for i, name in enumerate(names)}
-    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    for gene in wanted:
-        if gene not in place:
-            raise KeyError(f"{gene} is not in the model.{suggest(gene, place)}")
-    return np.array([place[gene] for gene in dict.fromkeys(wanted)], dtype=np.int64)
 
 
 def _paths(entry: Any, trajectories: Any) -> dict[str, tuple[NDArray[np.float64], float]]:

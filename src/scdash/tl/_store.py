@@ -30,7 +30,7 @@ def store(
     keys = DynamicsKeys(key)
     entry = sanitise(_entry(fit, inputs, options, asked))
     grn = _full_grn(fit, inputs, adata.n_vars)
-    velocity = _velocity(adata, entry, inputs, asked["layer"]) if affordable(adata, MOST_VELOCITIES) else None
+    velocity = _velocity(adata, entry, inputs, inputs.keys.layer) if affordable(adata, MOST_VELOCITIES) else None
     genes = np.zeros(adata.n_vars, dtype=bool)
     genes[inputs.columns] = True
 
@@ -81,10 +81,10 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "verdict": fit.verdict,
         **({} if fit.held_out is None else {"held_out": fit.held_out}),
         **({} if fit.directions is None else {"directions": fit.directions}),
-        "edges": fit.edges,
+        "edges": fit.edges.assign(weight=fit.edges["weight"] / inputs.time.scale),  # per unit of the user's time
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
-            "time": series.times,
+            "time": inputs.times,
             "trajectory": np.asarray(series.names, dtype=str)[series.trajectory],
             "split": np.asarray(["train", "validation", "test"])[series.split],
             "n_cells": np.ones(len(series)) if series.weights is None else series.weights,
@@ -101,7 +101,7 @@ def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_m
     """Return the network among all genes of the AnnData, row regulates column."""
     effects = fit.effects.tocoo()  # (target, regulator)
     rows, columns = inputs.columns[effects.col], inputs.columns[effects.row]
-    grn = sp.csr_matrix((effects.data.astype(np.float32), (rows, columns)), shape=(n_vars, n_vars))
+    grn = sp.csr_matrix(((effects.data / inputs.time.scale).astype(np.float32), (rows, columns)), shape=(n_vars, n_vars))
     grn.eliminate_zeros()
     return grn
 

@@ -1,0 +1,1 @@
+"""What every other room of the package rests on."""
