@@ -51,7 +51,7 @@ class FitSettings:
     @classmethod
     def of(cls, entry: Mapping[str, Any], key: str) -> Self:
         """Return the settings of an entry as `scdash._keys.require_fit` returns it."""
-        params = entry["params"]
+        params = entry.get("params")
         return cls(key, params if isinstance(params, Mapping) else {})
 
     def text(self, name: str) -> str | None:

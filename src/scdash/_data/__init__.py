@@ -4,8 +4,8 @@ from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_ali
 from scdash._data._cells import CellSeries, cells_to_series
 from scdash._data._checks import (
     check_adata,
-    chosen_genes,
     check_unique,
+    chosen_genes,
     gene_indices,
     gene_mask,
     group_codes,
@@ -15,13 +15,22 @@ from scdash._data._checks import (
     times_of,
 )
 from scdash._data._dense import as_dense
-from scdash._data._expression import Expression, as_expression, check_counts, check_log, check_scaled, expression, matrix_of
+from scdash._data._expression import (
+    Expression,
+    as_expression,
+    check_counts,
+    check_log,
+    check_scaled,
+    expression,
+    matrix_of,
+)
 from scdash._data._flags import holds_flags, read_flags
 from scdash._data._genes import all_genes, listed_names, present_genes
 from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._labels import log_missing, read_labels
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
+from scdash._data._representation import representation
 from scdash._data._rows import Cells, dense32, loaded
 from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
@@ -41,6 +50,7 @@ __all__ = [
     "read_flags",
     "read_labels",
     "read_time",
+    "representation",
     "times_of",
     "SPLITS",
     "AlignedPrior",

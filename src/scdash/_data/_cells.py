@@ -261,9 +261,7 @@ def _bin_table(
     return table
 
 
-def _sides(
-    groups: _Groups, n_bins: int, split: NDArray[np.int8] | None, rng: np.random.Generator
-) -> NDArray[np.int8]:
+def _sides(groups: _Groups, n_bins: int, split: NDArray[np.int8] | None, rng: np.random.Generator) -> NDArray[np.int8]:
     """Return the split of every bin, (groups, bins): whole groups, or stretches of bins where there are too few."""
     if split is not None:
         of_group = _group_split(split, groups)

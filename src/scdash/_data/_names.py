@@ -14,7 +14,9 @@ def cause_of_mismatch(named: pd.Index, genes: pd.Index, argument: str = "prior")
     ensembl = {who: _fraction_ensembl(names) for who, names in (("genes", genes), ("named", named))}
     if (ensembl["genes"] > 0.5) != (ensembl["named"] > 0.5):
         where = "adata's genes" if ensembl["genes"] > 0.5 else "the prior's" if argument == "prior" else f"{argument}"
-        return f" The names of {where} are Ensembl ids and the other side's are not: map one of them{_mapping(argument)}."
+        return (
+            f" The names of {where} are Ensembl ids and the other side's are not: map one of them{_mapping(argument)}."
+        )
     plain = [pd.Index(names.astype(str).str.replace(r"\.\d+$", "", regex=True)) for names in (genes, named)]
     if ensembl["genes"] > 0.5 and plain[0].isin(plain[1]).mean() >= LEAST_OVERLAP:
         return " The Ensembl ids differ by their version suffix (.12): strip it."

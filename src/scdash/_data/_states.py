@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from scdash._data._checks import group_codes
 from scdash._data._expression import as_expression
-from scdash._data._series import TimeSeries
 from scdash._data._labels import log_missing
+from scdash._data._series import TimeSeries
 from scdash._data._split import default_split, split_codes
 from scdash._data._time import read_time
 from scdash._random import RNG

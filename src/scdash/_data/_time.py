@@ -99,7 +99,9 @@ def _from_texts(column: pd.Series, name: str) -> Times:
     units = {unit for found in parsed if found is not None for number, unit in [found] if number or unit}
     wrong = [text for text, found in zip(texts, parsed, strict=True) if found is None]
     if wrong or (len(units) > 1 and not units <= set(HOURS)):
-        raise TypeError(_unreadable(wrong or texts, name, len(texts), "" if wrong else " with units that cannot be mixed"))
+        raise TypeError(
+            _unreadable(wrong or texts, name, len(texts), "" if wrong else " with units that cannot be mixed")
+        )
     unit = None if not units else min(units, key=lambda one: HOURS.get(str(one), 0.0))
     numbers = [found[0] * _factor(found[1], unit) for found in parsed if found is not None]
     return Times(np.array([*numbers, np.nan])[labels.cat.codes.to_numpy()], unit)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from scdash._data import all_genes, listed_names
 from scdash._errors import NotFittedError, check_data, suggest
 from scdash._keys import DynamicsKeys, require_fit
 from scdash.networks._statistics import reachable
@@ -201,22 +202,19 @@ def subnetwork(
     Raises
     ------
     KeyError
-        If a gene is not in the model; near matches are named.
+        If genes are not in the model; all of them are named, with near matches.
     """
     entry: Any = require_fit(adata, key)
     names = np.asarray(entry["genes"]).astype(str)
     place = pd.Series(np.arange(len(names)), index=names)
-    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    for gene in wanted:
-        if gene not in place.index:
-            raise KeyError(f"{gene} is not in the model.{suggest(gene, names)}")
+    wanted = all_genes(listed_names(genes), names, "genes")
     edges = entry["edges"].copy()
     for name in ("source", "target"):
         edges[name] = edges[name].astype(str)
     edges = edges[(edges["weight"] != 0) & (edges["contribution"].abs() >= min_contribution)]
     source, target = place[edges["source"]].to_numpy(), place[edges["target"]].to_numpy()
     network = csr_array((np.ones(len(edges)), (source, target)), shape=(len(names), len(names)))
-    distance = reachable(network, place[wanted].to_numpy(), depth=depth, upstream=upstream)
+    distance = reachable(network, wanted, depth=depth, upstream=upstream)
     near = distance[target if upstream else source]
     edges = edges.assign(step=near + 1)[(near >= 0) & (near < depth)]
     order = ["step", "contribution"]

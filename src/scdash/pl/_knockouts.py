@@ -71,11 +71,13 @@ def perturbation_shift(
     """
     if kind not in ("grid", "cells"):
         raise unknown("kind", kind, ["grid", "cells"])
-    name, points = embedding_of(adata, basis)
+    name, points = embedding_of(adata, basis, finite=True)
     if shift not in adata.layers:
         raise NotFittedError(
             f"No shifts under adata.layers[{shift!r}]. Run `scdash.tl.perturbation_shift(adata, ..., key_added={shift!r})`."
         )
+    if layer is None and shift in adata.uns:
+        layer = adata.uns[shift]["params"].get("layer")
     genes = adata.var_names[np.isfinite(np.asarray(adata.layers[shift][:1])).ravel()]
     states, moved = expression(adata, list(genes), layer), expression(adata, list(genes), shift)
     arrows = project_velocity(states, moved, points, n_neighbors=n_neighbors)

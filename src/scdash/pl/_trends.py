@@ -9,6 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import FitSettings
+from scdash._data import times_of
 from scdash._errors import unknown
 from scdash._logging import logger
 from scdash.pl._read import expression, positions, slot
@@ -87,13 +89,13 @@ def trends(
         See :mod:`scdash.pl`.
     """
     stored = dict(slot(adata, key, "series"))
-    params = adata.uns[key]["params"]
-    stored["cell_time"] = stored.get("cell_time") or params.get("time_key")
+    settings = FitSettings.of(adata.uns[key], key)
+    stored["cell_time"] = stored.get("cell_time") or settings.time_key
     names = pd.Index(np.asarray(adata.uns[key]["genes"], dtype=object))
     at = _changing_most(stored) if genes is None else positions(genes, names)
     series = _series(stored, at)
     drawn = _choose(series, trajectories)
-    points = _cells(adata, stored, list(names[at]), params.get("layer") if layer is None else layer)
+    points = _cells(adata, stored, list(names[at]), settings, layer)
     colors = category_colors(drawn, palette) if len(drawn) > 1 or palette else {drawn[0]: PALETTE[0]}
     with house():
         figure, axes = panels(len(at), ax, n_cols=n_cols, size=(2.7, 2.1), sharex=True)
@@ -108,7 +110,7 @@ def trends(
             if i % n_cols == 0:
                 panel.set_ylabel("expression")
             if i >= len(at) - n_cols:
-                panel.set_xlabel(str(stored.get("cell_time") or "time"))
+                panel.set_xlabel(settings.time_name)
                 panel.tick_params(labelbottom=True)
         _legend(figure, axes, series, drawn, colors, with_cells=cells and points is not None, outside=ax is None)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
@@ -152,14 +154,14 @@ def _choose(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
 
 
 def _cells(
-    adata: Any, stored: Mapping[str, Any], genes: list[str], layer: str | None
+    adata: Any, stored: Mapping[str, Any], genes: list[str], settings: FitSettings, layer: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return time and expression of (at most 4,000) cells, or None where the rows of adata are the states themselves."""
     time = stored.get("cell_position")
     if time is not None and len(time) != adata.n_obs:
         time = None  # cells were left out since the fit
     if time is None and stored["cell_time"] in adata.obs:
-        time = adata.obs[stored["cell_time"]]
+        time = times_of(adata, str(stored["cell_time"]), finite=False).values
     if time is None:
         return None
     time = np.asarray(time, dtype=np.float64)
@@ -174,7 +176,7 @@ def _cells(
         logger.info("Cells are not drawn: obs[%r] is not on the time axis of the fit.", stored.get("cell_time"))
         return None
     shown = shown[:: -(-len(shown) // _MAX_POINTS)]
-    return time[shown], expression(adata, genes, layer)[shown]
+    return time[shown], expression(adata, genes, settings.layer_of(adata, layer))[shown]
 
 
 def _draw(ax: Axes, series: Series, name: str, gene: int, color: str) -> None:

@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scdash._data import CellSeries, cells_to_series, check_log, check_scaled, expression, obs_column, sanitise, time_column
+from scdash._data import (
+    CellSeries,
+    cells_to_series,
+    check_log,
+    check_scaled,
+    expression,
+    obs_column,
+    sanitise,
+    time_column,
+)
 from scdash._logging import step
 from scdash._random import RNG
 
@@ -34,6 +43,7 @@ def trajectories(
     range_floor: float | None = None,
     disjoint: bool = False,
     allow_counts: bool = False,
+    allow_scaled: bool = False,
     rng: RNG = 0,
 ) -> "AnnData":
     r"""Smooth cells into one trajectory of time bins per lineage and batch.
@@ -77,6 +87,8 @@ def trajectories(
         Bins that share no cell, for judging next-bin errors; bins with fewer than `min_cells` cells are left out.
     allow_counts
         Accept values that look like counts or are not logged.
+    allow_scaled
+        Accept values that look centred or scaled (`sc.pp.scale`), such as changes from a reference.
     rng
         Seed or Generator.
 

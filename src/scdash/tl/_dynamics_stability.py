@@ -1,5 +1,6 @@
 """How often the edges of a network of dynamics are found when half of the data is drawn again."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from scdash._data import obs_column, sanitise
+from scdash._core.fit_settings import DATA_KEYS, FitSettings, keys_like_fit
+from scdash._data import group_codes, obs_column, sanitise
 from scdash._errors import suggest
 from scdash._logging import logger, step
 from scdash._random import RNG, as_generator
@@ -21,6 +23,7 @@ def stability_dynamics(
     *,
     n_repeats: int = 10,
     share: float = 0.5,
+    key: str = "dynamics",
     key_added: str = "dynamics_stability",
     n_jobs: int | None = None,
     rng: RNG = 0,
@@ -39,6 +42,10 @@ def stability_dynamics(
         Refits.
     share
         Share of the trajectories or cells in each.
+    key
+        The `key_added` of the fit in question. Its columns of time, trajectories, batches and splits, its layer, genes,
+        prior, regulators and kind of model are those of the refits, where no other ones are given. Without such a fit
+        the arguments are those of `scdash.tl.fit_dynamics`.
     key_added
         Name of the result.
     n_jobs
@@ -46,7 +53,7 @@ def stability_dynamics(
     rng
         Seed or numpy Generator.
     **fit
-        Arguments of `scdash.tl.fit_dynamics`, as they were for the fit in question (prior, time_key, ...).
+        Arguments of `scdash.tl.fit_dynamics` that are to differ from those of the fit.
 
     Returns
     -------
@@ -59,6 +66,7 @@ def stability_dynamics(
         if name in fit:
             raise ValueError(f"{name} is not for stability: refits are not kept.")
     generator = as_generator(rng)
+    fit = arguments_of_fit(adata, key, fit)
     with step(f"fitting dynamics {n_repeats} times on {share:.0%} of the data") as added:
         parts = [_part(adata, share, fit, generator) for _ in range(n_repeats)]
         seeds = generator.integers(2**31 - 1, size=n_repeats)
@@ -70,7 +78,7 @@ def stability_dynamics(
         table = table.loc[order.index].reset_index()
         often = int((table["frequency"] >= ALWAYS).sum())
         report = f"{often} of {len(table)} edges ever found were found in at least {ALWAYS:.0%} of {n_repeats} refits."
-        params = {"n_repeats": n_repeats, "share": share}
+        params = {"n_repeats": n_repeats, "share": share, "key": key}
         adata.uns[key_added] = sanitise({"edges": table, "params": params, "report": report})
         logger.info("    %s", report)
         added.append(f"added uns[{key_added!r}], how often each edge was found")
@@ -78,11 +86,33 @@ def stability_dynamics(
     return table
 
 
+def arguments_of_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `fit_dynamics` that repeat the fit under `key`, those `given` first; only these without one."""
+    entry = adata.uns.get(key)
+    if not isinstance(entry, Mapping) or "params" not in entry or "screen" in entry:
+        return dict(given)
+    settings = FitSettings.of(entry, key)
+    read = keys_like_fit(adata, key, {name: given.get(name) for name in DATA_KEYS})
+    stored = settings.call() | {name: value for name, value in read.items() if value is not None}
+    if "mask_var" not in given:
+        stored["mask_var"] = np.asarray(adata.var_names.isin([str(gene) for gene in entry["genes"]]))
+    edges = entry["edges"]
+    prior = edges.loc[np.asarray(edges["in_prior"], dtype=bool), ["source", "target"]].astype(str)
+    if "prior" not in given and len(prior):
+        stored["prior"] = prior
+    regulators = entry["params"].get("regulators")
+    if "regulators" not in given and regulators is not None:
+        stored["regulators"] = [str(gene) for gene in regulators]
+    return stored | {name: value for name, value in given.items() if name not in DATA_KEYS}
+
+
 def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the rows of a random part: whole trajectories of states, or cells of every trajectory."""
     key = fit.get("trajectory_key")
-    labels = np.zeros(adata.n_obs) if key is None else obs_column(adata, key, "trajectory_key").astype(str).to_numpy()
-    names, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    group, names = np.zeros(adata.n_obs, np.int64), ("all",)
+    if key is not None:
+        group, names = group_codes(obs_column(adata, key, "trajectory_key"), key, missing=True)
+    sizes = np.bincount(group[group >= 0])
     whole = fit.get("observations") == "states" or (fit.get("observations", "auto") == "auto" and sizes.max() <= 50)
     if whole:
         if len(names) < 4:
@@ -98,7 +128,7 @@ def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generato
 
 def _edges(adata: Any, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
     part = adata[rows].copy()
-    fit_dynamics(part, **{"progress": False, "rng": seed, **fit})
+    fit_dynamics(part, **{"progress": False, "rng": seed, "controls": False, **fit})
     edges = part.uns["dynamics"]["edges"]
     kept: pd.DataFrame = edges.loc[edges["weight"] != 0, ["source", "target", "weight"]]
     return kept.astype({"source": str, "target": str})

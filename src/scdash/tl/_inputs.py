@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import DataKeys
 from scdash._data import (
     AlignedPrior,
     CellHalves,
@@ -16,9 +17,9 @@ from scdash._data import (
     TimeSeries,
     check_adata,
     check_log,
-    expression,
     check_scaled,
     chosen_genes,
+    expression,
     gene_mask,
     obs_column,
     prior_from,
@@ -26,7 +27,6 @@ from scdash._data import (
     times_of,
 )
 from scdash._errors import unknown
-from scdash._core.fit_settings import DataKeys
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Rows, from_bins, from_cells, from_states
@@ -63,6 +63,7 @@ class DynamicsInputs:
         return asdict(self.keys) | {
             "time_unit": self.time_unit,
             "time_scale": self.time.scale,
+            **({} if self.regulators is None else {"regulators": list(self.series.genes[self.regulators])}),
             "model_time": self.cells and self.cell_position is not None,
         }
 

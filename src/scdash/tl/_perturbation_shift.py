@@ -88,7 +88,7 @@ def perturbation_shift(
             held_genes = list(levels)
             moved = intervene(model, x, span, held, target)
             shift[rows, columns] = moved - intervene(model, x, span, np.zeros_like(held), x)
-        params = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
+        params = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key, "layer": read}
         result: dict[str, Any] = {"params": params}
         if groups is not None:
             log_missing(groups.isna().to_numpy(), len(groups), groupby or "")

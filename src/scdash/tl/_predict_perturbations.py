@@ -8,8 +8,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._data import all_genes
 from scdash._data._screen import Screen, parse_screen, split_label
-from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_predict import Predictor, predictor_of
@@ -84,7 +84,7 @@ def predict_perturbations(
     predictor = predictor_of(entry)
     rows = parsed.cells[1:]
     if n_cells:
-        return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))
+        return _with_cells(adata, entry, key, predictor, labels, parsed, n_cells, as_generator(rng))
     change = predictor.changes(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
     observed, status = _observed(entry["screen"], parsed, rows)
     obs = pd.DataFrame({"perturbation": labels, "status": pd.Categorical(status)}, index=[str(n) for n in labels])
@@ -99,10 +99,8 @@ def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator:
     params = entry["params"]
     control = ["control", *(str(label) for label in params["control"])]
     sign = str(params["separator"]) if separator is None else separator
-    for label in labels:
-        for gene in split_label(str(label), control=control, separator=sign):
-            if gene not in genes:
-                raise unknown("gene", gene, genes)
+    named = [gene for label in labels for gene in split_label(str(label), control=control, separator=sign)]
+    all_genes(dict.fromkeys(named), genes, "perturbations", error=ValueError)
     return parse_screen(
         ["control", *labels],
         genes,
@@ -129,6 +127,7 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
 def _with_cells(
     adata: Any,
     entry: Any,
+    key: str,
     predictor: Predictor,
     labels: list[str],
     parsed: Screen,
@@ -139,7 +138,7 @@ def _with_cells(
     import scanpy as sc
     from anndata import AnnData
 
-    inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
+    inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
     whole, cells = inputs.whole, inputs.cells
 
     def some(regime: int) -> Any:

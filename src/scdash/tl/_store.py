@@ -101,7 +101,9 @@ def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_m
     """Return the network among all genes of the AnnData, row regulates column."""
     effects = fit.effects.tocoo()  # (target, regulator)
     rows, columns = inputs.columns[effects.col], inputs.columns[effects.row]
-    grn = sp.csr_matrix(((effects.data / inputs.time.scale).astype(np.float32), (rows, columns)), shape=(n_vars, n_vars))
+    grn = sp.csr_matrix(
+        ((effects.data / inputs.time.scale).astype(np.float32), (rows, columns)), shape=(n_vars, n_vars)
+    )
     grn.eliminate_zeros()
     return grn
 
