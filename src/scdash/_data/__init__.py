@@ -36,7 +36,7 @@ from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
 from scdash._data._states import series_from_states
-from scdash._data._time import StandardTime, Times, read_time
+from scdash._data._time import StandardTime, Times, parse_time, read_time
 from scdash._data._within import WithinMoments, within_moments
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "all_genes",
     "holds_flags",
     "listed_names",
+    "parse_time",
     "log_missing",
     "present_genes",
     "read_flags",

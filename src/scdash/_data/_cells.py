@@ -105,8 +105,8 @@ def cells_to_series(
     values = as_expression(X, genes)
     rng = as_generator(rng)
     side = None if split is None else split_codes(split)
-    if side is not None:
-        lineage = _without_split(side, lineage)
+    if side is not None and (side < 0).any():
+        lineage, batch = _without_split(side, lineage, batch)
     groups = _groups(values.shape[0], lineage, batch)
     position, seconds = _positions(time, groups.code, align)
     options = {"n_bins": n_bins, "bandwidth": bandwidth, "min_cells": min_cells, "disjoint": disjoint}
@@ -135,11 +135,12 @@ class _Groups:
     batch: tuple[str, ...]
 
 
-def _without_split(split: NDArray[np.int8], lineage: Any) -> Any:
-    """Return the lineages without a label where a cell has no split: such cells take no part."""
+def _without_split(split: NDArray[np.int8], lineage: Any, batch: Any) -> tuple[Any, Any]:
+    """Return lineages and batches without a label where a cell has no split: such cells take no part."""
     log_missing(split < 0, len(split), "split")
-    labels = read_labels(["all"] * len(split) if lineage is None else lineage)
-    return labels.where(split >= 0)
+    if lineage is None and batch is not None:
+        return None, read_labels(batch).where(split >= 0)
+    return read_labels(["all"] * len(split) if lineage is None else lineage).where(split >= 0), batch
 
 
 def _groups(cells: int, lineage: Any, batch: Any) -> _Groups:

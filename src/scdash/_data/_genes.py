@@ -78,7 +78,7 @@ def absent_message(absent: list[str], of: int, genes: pd.Index, argument: str, w
     """Return the sentence that names all absent genes and their near matches."""
     listed = ", ".join(repr(name) for name in absent)
     start = f"{argument}: {listed} is not in {where}."
-    if of > 1:
+    if len(absent) > 1:
         start = f"{argument}: {len(absent)} of {of} names are not in {where}: {listed}."
     shown = ", ".join(map(str, genes[:8])) + (f", ... ({len(genes)} in all)" if len(genes) > 8 else "")
     return f"{start}{near_matches(absent, genes)} Available: [{shown}]."
@@ -89,7 +89,8 @@ def near_matches(absent: Iterable[str], genes: Iterable[Any]) -> str:
     lowered = {str(gene).lower(): str(gene) for gene in genes}
     pairs = []
     for name in list(absent)[:SHOWN]:
-        near = difflib.get_close_matches(str(name).lower(), list(lowered), n=2, cutoff=0.6)
+        text = str(name).lower()
+        near = [text] if text in lowered else difflib.get_close_matches(text, list(lowered), n=2, cutoff=0.6)
         if near:
             pairs.append((name, " or ".join(repr(lowered[found]) for found in near)))
     if not pairs:

@@ -53,7 +53,14 @@ class Times(NamedTuple):
 
 
 def read_time(time: Any, name: str, *, finite: bool = True) -> Times:
-    """Return the times in a column, checked.
+    """Return the times in a column (`parse_time`), checked: finite unless told otherwise, and not all the same."""
+    found = parse_time(time, name)
+    _check_values(found.values, name, finite=finite)
+    return found
+
+
+def parse_time(time: Any, name: str) -> Times:
+    """Return the times in a column, NaN where missing.
 
     Read are numbers (also nullable ones, as text, and as ordered or other categories); timedelta, which becomes hours;
     dates, which become hours since the first one; and numbers with a unit: "D2", "day 2", "24h", "E8.5". Where units are
@@ -63,22 +70,17 @@ def read_time(time: Any, name: str, *, finite: bool = True) -> Times:
     ------
     TypeError
         If entries cannot be read as times; the error shows some of them.
-    ValueError
-        If times are missing or infinite (unless `finite` is False), or all the same.
     """
     column = _plain(time)
     if pd.api.types.is_bool_dtype(column.dtype):
         raise TypeError(f"{name} must hold times, found dtype {column.dtype} (True and False are no times).")
     if pd.api.types.is_timedelta64_dtype(column.dtype):
-        found = Times(column.dt.total_seconds().to_numpy(dtype=np.float64) / 3600, "hours")
-    elif pd.api.types.is_datetime64_any_dtype(column.dtype):
-        found = Times((column - column.min()).dt.total_seconds().to_numpy(dtype=np.float64) / 3600, "hours")
-    elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
-        found = Times(column.to_numpy(dtype=np.float64, na_value=np.nan), None)
-    else:
-        found = _from_texts(column, name)
-    _check_values(found.values, name, finite=finite)
-    return found
+        return Times(column.dt.total_seconds().to_numpy(dtype=np.float64) / 3600, "hours")
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return Times((column - column.min()).dt.total_seconds().to_numpy(dtype=np.float64) / 3600, "hours")
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
+        return Times(column.to_numpy(dtype=np.float64, na_value=np.nan), None)
+    return _from_texts(column, name)
 
 
 def _plain(time: Any) -> pd.Series:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
-from scdash._data import times_of
+from scdash._data import parse_time
 from scdash._errors import unknown
 from scdash._logging import logger
 from scdash.pl._read import expression, positions, slot
@@ -161,7 +161,7 @@ def _cells(
     if time is not None and len(time) != adata.n_obs:
         time = None  # cells were left out since the fit
     if time is None and stored["cell_time"] in adata.obs:
-        time = times_of(adata, str(stored["cell_time"]), finite=False).values
+        time = parse_time(adata.obs[stored["cell_time"]], str(stored["cell_time"])).values
     if time is None:
         return None
     time = np.asarray(time, dtype=np.float64)

@@ -9,7 +9,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
-from scdash._data import representation, times_of
+from scdash._data import parse_time, representation
 from scdash._errors import suggest, unknown
 from scdash._keys import DynamicsKeys, require_fit
 from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
@@ -129,7 +129,7 @@ def _later(
     name = FitSettings.of(require_fit(adata, key), key).time_key or ""
     if name not in adata.obs:
         return name, None
-    return name, project_time(times_of(adata, name, finite=False).values, points, near)
+    return name, project_time(parse_time(adata.obs[name], name).values, points, near)
 
 
 def _stream(

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
-from scdash._data import expression, rank_align, read_labels, times_of
+from scdash._data import expression, parse_time, rank_align, read_labels
 
 PRIOR, TIME = "prior out-degree", "correlation with time"
 FEWEST = 3  # rows of a trajectory below which a correlation says nothing
@@ -55,7 +55,7 @@ def _time_correlation(adata: Any, entry: Any, key: str, genes: pd.Index) -> pd.S
         labels.append("trajectory")
     columns = [read_labels(adata.obs[name]) for name in labels if name in adata.obs]
     group = pd.factorize(pd.Series(list(zip(*columns, strict=True)) if columns else [()] * adata.n_obs))[0]
-    seconds = times_of(adata, time, finite=False).values
+    seconds = parse_time(adata.obs[time], time).values
     usable = np.isfinite(seconds)
     for column in columns:
         usable &= column.notna().to_numpy()

@@ -176,7 +176,7 @@ def start_states(
             )
         return [f"start{i}" for i in range(len(states))], states
     names: Any = [start] if isinstance(start, str) else start
-    if found.dtype == bool or (len(found) == adata.n_obs and not isinstance(start, str) and holds_flags(start)):
+    if found.dtype == bool or (found.shape == (adata.n_obs,) and holds_flags(start)):
         names = read_flags(start, "start")
     else:
         unknown = [str(n) for n in names if n not in adata.obs_names]
