@@ -52,16 +52,6 @@ def arrows(adata):
     return ax.collections[0].get_array().data
 
 
-def shift_arrows(adata):
-    return (
-        scdash.pl.perturbation_shift(
-            scdash.tl.perturbation_shift(adata, "g01", duration=1.0, copy=True), kind="cells", show=False
-        ).quivers
-        if False
-        else shift(adata)
-    )
-
-
 FUNCTIONS = {
     "predict": lambda a: scdash.tl.predict(a, a.obs_names[:2], times=[0, 1]).X,
     "perturb": lambda a: scdash.tl.perturb(a, "g01", start=a.obs_names[:2], times=[0, 1]).X,
@@ -130,9 +120,7 @@ def test_settings_survive_a_file(fits, tmp_path):
     assert settings.call()["max_epochs"] == 0
 
 
-def test_an_axis_of_time_is_called_what_it_is(fits, course):
-    from scdash.simulate import grn_dynamics  # noqa: F401
-
+def test_an_axis_of_time_is_called_what_it_is(fits):
     assert FitSettings.of(fits[0].uns["dynamics"], "dynamics").time_name == "time"
     assert FitSettings("k", {"time_key": "t", "time_unit": "hours"}).time_name == "t (hours)"
     assert "model time" in FitSettings("k", {"time_key": "dpt_pseudotime", "model_time": True}).time_name

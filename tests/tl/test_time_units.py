@@ -11,7 +11,7 @@ from .conftest import HOW
 FITS = {
     "regression alone": {"max_epochs": 0},
     "regression and training": {"max_epochs": 2},
-    "modules": {"encoder": "modules", "n_hidden": 4, "start": "random", "max_epochs": 3, "scale": "paper"},
+    "modules": {"encoder": "modules", "n_hidden": 4, "start": "random", "max_epochs": 5, "scale": "paper"},
     "genes, random": {"start": "random", "sparsity": "none", "max_epochs": 3},
     "mlp": {"model": "mlp", "sparsity": "cnode", "n_hidden": 8, "max_epochs": 3},
     "second order": {"model": "sonode", "sparsity": "none", "n_hidden": 8, "max_epochs": 3},

@@ -40,7 +40,8 @@ def present_genes(wanted: str | Iterable[Any], genes: Any, argument: str) -> NDA
         cause = cause_of_mismatch(pd.Index(names), index, argument)
         raise KeyError(
             f"{argument}: {'none' if not shared else f'only {shared}'} of its {len(names)} names "
-            f"{'is' if shared < 2 else 'are'} among the {len(index)} genes.{near_matches(absent, index)}{cause}"
+            f"{'is' if shared < 2 else 'are'} among the {len(index)} genes.{near_matches(absent, index)}{cause} "
+            f"Genes here: {_examples(index)}; in the list: {_examples(names)}."
         )
     if absent:
         logger.info(
@@ -51,6 +52,10 @@ def present_genes(wanted: str | Iterable[Any], genes: Any, argument: str) -> NDA
             ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else ""),
         )
     return np.asarray(found[found >= 0], dtype=np.int64)
+
+
+def _examples(names: Iterable[Any]) -> str:
+    return ", ".join(repr(str(name)) for name in list(names)[:3])
 
 
 def all_genes(

@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import DATA_KEYS, FitSettings, keys_like_fit
-from scdash._data import group_codes, obs_column, sanitise
+from scdash._data import group_codes, obs_column, sanitise, split_codes
 from scdash._errors import suggest
 from scdash._logging import logger, step
 from scdash._random import RNG, as_generator
@@ -107,7 +107,10 @@ def arguments_of_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str
 
 
 def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the rows of a random part: whole trajectories of states, or cells of every trajectory."""
+    """Return the rows of a random part: whole trajectories of states, or cells of every trajectory.
+
+    Of trajectories that are labelled by `split_key`, the same share of every split is drawn, and at least one.
+    """
     key = fit.get("trajectory_key")
     group, names = np.zeros(adata.n_obs, np.int64), ("all",)
     if key is not None:
@@ -120,10 +123,28 @@ def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generato
             raise ValueError(
                 f"trajectory_key={key!r}: only {len(names)} trajectories to draw from, 4 are needed.{hint}"
             )
-        chosen = rng.permutation(len(names))[: max(2, round(share * len(names)))]
-        return np.flatnonzero(np.isin(group, chosen))
+        return np.flatnonzero(np.isin(group, _drawn(_split_of(adata, fit.get("split_key"), group), share, rng)))
     rows = [np.flatnonzero(group == g) for g in range(len(names))]
     return np.sort(np.concatenate([rng.choice(of, max(2, round(share * len(of))), replace=False) for of in rows]))
+
+
+def _split_of(adata: Any, key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number for the splits that each trajectory has rows of; the same for all without `key`."""
+    if key is None:
+        return np.zeros(group.max() + 1, np.int64)
+    split = split_codes(obs_column(adata, key, "split_key"), key).astype(np.int64)
+    found = np.zeros(group.max() + 1, np.int64)
+    for code in np.unique(split[split >= 0]):
+        found[np.unique(group[(split == code) & (group >= 0)])] += 2**code
+    return found
+
+
+def _drawn(kinds: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random share of the trajectories of each kind, at least one, and two where there is one kind only."""
+    order = rng.permutation(len(kinds))
+    least = 2 if len(np.unique(kinds)) == 1 else 1
+    parts = [order[kinds[order] == kind] for kind in np.unique(kinds)]
+    return np.concatenate([part[: max(least, round(share * len(part)))] for part in parts])
 
 
 def _edges(adata: Any, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:

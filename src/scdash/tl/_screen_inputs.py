@@ -72,7 +72,7 @@ class ScreenRequest:
         }
 
     @classmethod
-    def of_fit(cls, adata: Any, entry: Any, key: str) -> Self:
+    def of_fit(cls, adata: Any, entry: Any, key: str = "dynamics") -> Self:
         """Return the request behind a stored fit, to read the same screen again."""
         params, edges = entry["params"], entry["edges"]
         prior = edges.loc[np.asarray(edges["in_prior"], dtype=bool), ["source", "target"]].astype(str)
