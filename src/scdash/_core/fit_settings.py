@@ -130,7 +130,7 @@ def keys_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, A
     `given` holds the arguments named in `DATA_KEYS`; without such a fit it is returned as it is. The log says what was
     taken from the fit.
     """
-    entry = adata.uns.get(key)
+    entry = getattr(adata, "uns", {}).get(key)
     if not isinstance(entry, Mapping) or "params" not in entry or "screen" in entry:
         return dict(given)
     settings = FitSettings.of(entry, key)

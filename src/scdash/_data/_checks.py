@@ -129,7 +129,7 @@ def chosen_genes(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]:
 
 
 def _flags_or_names(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]:
-    values = chosen if hasattr(chosen, "dtype") else list(chosen)
+    values: Any = chosen if hasattr(chosen, "dtype") else list(chosen)
     if np.ndim(values) != 1:
         raise ValueError(f"{argument} must have one entry per gene ({adata.n_vars}), found shape {np.shape(values)}.")
     if len(values) and holds_flags(values):

@@ -19,7 +19,8 @@ def split_codes(split: Any, name: str = "split") -> NDArray[np.int8]:
     for label in labels.cat.categories:
         if label not in SPLITS:
             raise unknown(f"label in {name}", str(label), SPLITS)
-    codes = labels.map({label: code for code, label in enumerate(SPLITS)}).astype(float).fillna(-1).to_numpy(np.int8)
+    of_category = np.array([SPLITS.index(label) for label in labels.cat.categories] + [-1], dtype=np.int8)
+    codes: NDArray[np.int8] = of_category[labels.cat.codes.to_numpy()]
     if not (codes == TRAIN).any():
         raise ValueError(f"{name} holds no 'train' observation.")
     return codes

@@ -49,7 +49,8 @@ def series_from_states(
     values = as_expression(X, genes)
     rows = values.shape[0]
     times = read_time(time, "time", finite=False).values
-    code, names = np.zeros(rows, np.int64), ("all",)
+    code: NDArray[np.int64] = np.zeros(rows, np.int64)
+    names: tuple[str, ...] = ("all",)
     if trajectory is not None:
         code, names = group_codes(trajectory, "trajectory", missing=True)
     for name, given in (("time", times), ("trajectory", code), ("split", split), ("weights", weights)):

@@ -112,7 +112,8 @@ def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generato
     Of trajectories that are labelled by `split_key`, the same share of every split is drawn, and at least one.
     """
     key = fit.get("trajectory_key")
-    group, names = np.zeros(adata.n_obs, np.int64), ("all",)
+    group: NDArray[np.int64] = np.zeros(adata.n_obs, np.int64)
+    names: tuple[str, ...] = ("all",)
     if key is not None:
         group, names = group_codes(obs_column(adata, key, "trajectory_key"), key, missing=True)
     sizes = np.bincount(group[group >= 0])

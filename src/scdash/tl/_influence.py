@@ -248,7 +248,7 @@ def longest_course(entry: Any) -> float:
 def _times(entry: Any, times: Any) -> NDArray[np.float64]:
     if times is not None:
         return times_since_start(times).solved
-    return np.linspace(0.0, longest_course(entry), N_TIMES)
+    return np.asarray(np.linspace(0.0, longest_course(entry), N_TIMES), dtype=np.float64)
 
 
 def _check_options(method: str, starts: str, change: str, n_starts: int, models: str) -> None:

@@ -129,7 +129,7 @@ class TimeGrid(NamedTuple):
 def time_grid(entry: Any, times: Any) -> TimeGrid:
     """Return the user's times since the start, or those of the fitted trajectories; the start is 0, asked for or not."""
     if times is None and "screen" in entry:
-        return TimeGrid(np.linspace(0, SETTLED, 21), 0)
+        return TimeGrid(np.asarray(np.linspace(0, SETTLED, 21), dtype=np.float64), 0)
     if times is None:
         seen = np.unique(np.asarray(entry["series"]["time"], dtype=np.float64))
         return TimeGrid(np.asarray(seen - seen[0], dtype=np.float64), 0)
@@ -138,7 +138,7 @@ def time_grid(entry: Any, times: Any) -> TimeGrid:
 
 def times_since_start(times: Any) -> TimeGrid:
     """Check times since the start: finite, increasing and not negative."""
-    grid = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    grid: NDArray[np.float64] = np.array(times, dtype=np.float64, ndmin=1)
     if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any() or grid[0] < 0:
         raise ValueError(
             f"times must be finite, increasing times since the start, the earliest at least 0; found {grid.tolist()}."
