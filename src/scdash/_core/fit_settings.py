@@ -78,7 +78,7 @@ class FitSettings:
     def time_name(self) -> str:
         """What an axis of the fit's stored times is called: the user's column and unit, or the model's own time."""
         if bool(self.params.get("model_time", False)):
-            return "model time"
+            return f"model time (rank of {self.time_key})"
         name, unit = self.time_key or "time", self.text("time_unit")
         return name if unit is None else f"{name} ({unit})"
 

@@ -204,7 +204,7 @@ def knockout_trends(
             if i % n_cols == 0:
                 panel.set_ylabel("predicted expression")
             if i >= len(listed) - n_cols:
-                panel.set_xlabel("time")
+                panel.set_xlabel(str(perturbed.uns.get("time_name", "time")))
                 panel.tick_params(labelbottom=True)
         held = ", ".join(f"{gene} = {level:.2g}" for gene, level in perturbed.uns["perturbation"].items())
         entries = [Line2D([], [], color=INK, label="unperturbed"), Line2D([], [], color=INK, ls="--", label=held)]

@@ -70,7 +70,8 @@ def perturb(
     """
     entry = require_fit(adata, key)
     model = module_from_entry(entry)
-    names, states = start_states(adata, FitSettings.of(entry, key), entry, model, start, layer)
+    settings = FitSettings.of(entry, key)
+    names, states = start_states(adata, settings, entry, model, start, layer)
     grid = time_grid(entry, times)
     x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid.solved)
     held = _levels(model, entry, genes, kind, level, x)
@@ -85,6 +86,7 @@ def perturb(
         var=both[0].var,
     )
     result.obs["condition"] = pd.Categorical(result.obs["condition"], categories=["control", "perturbed"])
+    result.uns["time_name"] = settings.time_name
     result.uns["change"] = _change_table(model, control[-1], perturbed[-1], held, spread)
     result.uns["perturbation"] = {str(model.genes[i]): float(value.mean()) for i, value in held.items()}
     return result

@@ -62,7 +62,8 @@ def predict(
     Returns
     -------
     AnnData of shape (starts * times, modelled genes): `X` predicted expression, `obs["trajectory"]` the start's name,
-    `obs["time"]`, `uns["forecaster"]` the name of the forecaster (dynamics alone).
+    `obs["time"]`, `uns["forecaster"]` the name of the forecaster (dynamics alone),
+    `uns["time_name"]` what an axis of `obs["time"]` is called.
 
     Raises
     ------
@@ -88,7 +89,8 @@ def predict(
     entry = require_fit(adata, key or "dynamics")
     check_forecaster(forecaster, entry, key or "dynamics")
     model = module_from_entry(entry)
-    names, states = start_states(adata, FitSettings.of(entry, key or "dynamics"), entry, model, start, layer)
+    settings = FitSettings.of(entry, key or "dynamics")
+    names, states = start_states(adata, settings, entry, model, start, layer)
     grid = time_grid(entry, times)
     if forecaster == NETWORK:
         begin = torch.as_tensor(states, dtype=model.minimum.dtype)
@@ -97,7 +99,7 @@ def predict(
     else:
         path, used = forecast(entry, model, states, grid.solved, forecaster, first=start is None)
     found = paths_to_adata(path[grid.added :], names, grid.asked, model.genes)
-    found.uns["forecaster"] = used
+    found.uns |= {"forecaster": used, "time_name": settings.time_name}
     return found
 
 
