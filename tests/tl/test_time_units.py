@@ -19,7 +19,7 @@ FITS = {
     "posthoc": {"sparsity": "posthoc", "max_epochs": 4},
     "dopri5": {"solver": "dopri5", "start": "random", "sparsity": "none", "max_epochs": 2},
 }
-SECONDS = 86400.0
+SECONDS, HOURS = 86400.0, 24.0
 
 
 def fit(course, factor=1.0, **options):
@@ -48,13 +48,13 @@ def test_seconds_and_days_give_the_same_fit(course, name):
 
 @pytest.fixture(scope="module")
 def both(course):
-    return fit(course, max_epochs=0), fit(course, SECONDS, max_epochs=0)
+    return fit(course, max_epochs=0), fit(course, HOURS, max_epochs=0)
 
 
 def test_what_is_asked_of_a_fit_later_takes_the_users_unit(both):
-    days, seconds = both
+    days, hours = both
     gene = str(scdash.get.grn(days, only_network=True)["source"].iloc[0])
-    for adata, unit in ((days, 1.0), (seconds, SECONDS)):
+    for adata, unit in ((days, 1.0), (hours, HOURS)):
         scdash.tl.gene_influence(adata, n_starts=5, times=np.array([2.0, 4.0]) * unit, progress=False)
         scdash.tl.perturbation_scores(adata, genes=[gene])
         scdash.tl.perturbation_shift(adata, gene, duration=1.5 * unit)
@@ -73,15 +73,15 @@ def test_what_is_asked_of_a_fit_later_takes_the_users_unit(both):
         lambda adata: adata.uns["moved"].sort_values("gene")["change"].to_numpy(),
         lambda adata: adata.uns["local"],
     ):
-        np.testing.assert_allclose(read(seconds), read(days), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(read(hours), read(days), rtol=1e-4, atol=1e-6)
 
 
 def test_the_module_runs_in_the_users_unit(both):
-    days, seconds = (scdash.get.model(adata) for adata in both)
+    days, hours = (scdash.get.model(adata) for adata in both)
     import torch
 
     x = torch.rand(3, len(days.genes))
-    torch.testing.assert_close(seconds(0.0, x) * SECONDS, days(0.0, x))
+    torch.testing.assert_close(hours(0.0, x) * HOURS, days(0.0, x))
 
 
 def test_the_state_at_a_time_does_not_depend_on_the_other_times(both):
