@@ -68,3 +68,11 @@ def test_real_data_are_refused_once_scaled_and_not_before(reference, name):
     for states in (True, False):
         with pytest.raises(ValueError, match="looks scaled"):
             check_scaled(as_expression(adata.X), states=states)
+
+
+def test_negative_values_that_are_not_centred_pass():
+    rng = np.random.default_rng(3)
+    logs = np.log10(rng.gamma(2, 1, (400, 30)) + 0.01) - 1
+    assert (logs < 0).mean() > 0.5
+    for states in (True, False):
+        check_scaled(as_expression(logs), states=states)
