@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._data._genes import near_matches
+from scdash._data._labels import log_missing, read_labels
 from scdash._errors import suggest, unknown
 
 # What a regime does to its targets; the effect on production and decay is in `fields.perturbode`.
@@ -79,6 +81,13 @@ def split_label(
     return tuple(dict.fromkeys(part for part in parts if part and part not in none))
 
 
+def names_something(label: str, *, control: Iterable[str], separator: str) -> bool:
+    """Return whether a label names a gene or is one of the control; `"+"` is neither."""
+    none = set(control)
+    parts = label.split(separator) if separator else [label]
+    return label in none or any(part.strip() for part in parts)
+
+
 def parse_screen(
     labels: Sequence[Any] | pd.Series,
     genes: pd.Index,
@@ -90,28 +99,32 @@ def parse_screen(
 ) -> Screen:
     """Read a column of labels (`control`, `GENE`, `GENE1+GENE2`) into a `Screen`.
 
-    Labels that name the same set of genes (and kind) are one regime. `kind` is one of `KINDS` for all regimes, or a
+    Cells without a label (`scdash._data.read_labels`), or with one that names nothing, take no part and are counted in the
+    log. Labels that name the same set of genes (and kind) are one regime. `kind` is one of `KINDS` for all regimes, or a
     mapping from label or gene to kind for mixed screens. A target that is no gene of the data is an error naming it,
     unless `missing="drop"`, which leaves the cells of that regime out.
     """
     controls = (control,) if isinstance(control, str) else tuple(control)
-    values = pd.Series(np.asarray(labels, dtype=object))
-    codes, uniques = pd.factorize(values.where(values.notna(), None), use_na_sentinel=True)
-    texts = [str(u) for u in uniques]
+    values = read_labels(labels, keep=controls)
+    texts = [str(category) for category in values.cat.categories]
+    codes = values.cat.codes.to_numpy(dtype=np.int64)
+    nothing = [not names_something(text, control=controls, separator=separator) for text in texts]
+    codes = np.where(np.append(nothing, True)[codes], -1, codes)
+    log_missing(codes < 0, len(codes), "perturbation")
     position = {str(gene): i for i, gene in enumerate(genes)}
     parsed = [split_label(t, control=controls, separator=separator, genes=position) for t in texts]
-    if () not in parsed:
+    control_texts = [t for t, p, empty in zip(texts, parsed, nothing, strict=True) if not p and not empty]
+    if not control_texts:
         raise _no_control(control, controls[0], texts, parsed, set(position))
     absent = sorted({g for targets in parsed for g in targets if g not in position})
     if absent and missing == "error":
-        hint = suggest(absent[0], [str(g) for g in genes])
+        hint = near_matches(absent, genes)
         raise ValueError(
-            f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent[:5])}"
-            f"{', ...' if len(absent) > 5 else ''}.{hint} Check `separator={separator!r}` and `control={control!r}`, "
+            f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}.{hint} Check `separator={separator!r}` and `control={control!r}`, "
             f"add the genes, or drop these cells with unknown_targets='drop'."
         )
     order: dict[tuple[tuple[int, ...], str], int] = {((), KINDS[0]): 0}
-    names: list[str] = [next(t for t, p in zip(texts, parsed, strict=True) if not p)]
+    names: list[str] = [control_texts[0]]
     regime_of = np.full(len(texts), -1)
     for i in sorted(range(len(texts)), key=lambda j: texts[j]):
         if any(g not in position for g in parsed[i]):

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from scdash._core.edge_order import rank_edges
 from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table, network_edges, pathway_table, score_table
+from scdash._data import all_genes, listed_names
 from scdash._errors import suggest, unused
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.networks._statistics import reachable
@@ -188,20 +189,17 @@ def subnetwork(
     Raises
     ------
     KeyError
-        If a gene is not in the model; near matches are named.
+        If genes are not in the model; all of them are named, with near matches.
     """
     entry: Any = require_fit(adata, key)
     names = np.asarray(entry["genes"]).astype(str)
     place = pd.Series(np.arange(len(names)), index=names)
-    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    for gene in wanted:
-        if gene not in place.index:
-            raise KeyError(f"{gene} is not in the model.{suggest(gene, names)}")
+    wanted = all_genes(listed_names(genes), names, "genes")
     edges = rank_edges(network_edges(adata, key))
     edges = edges[(edges["weight"] != 0) & (edges["contribution"].abs() >= min_contribution)]
     source, target = place[edges["source"]].to_numpy(), place[edges["target"]].to_numpy()
     network = csr_array((np.ones(len(edges)), (source, target)), shape=(len(names), len(names)))
-    distance = reachable(network, place[wanted].to_numpy(), depth=depth, upstream=upstream)
+    distance = reachable(network, wanted, depth=depth, upstream=upstream)
     near = distance[target if upstream else source]
     edges = edges.assign(step=near + 1)[(near >= 0) & (near < depth)]
     order = ["step", "contribution"]

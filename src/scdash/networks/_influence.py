@@ -8,7 +8,7 @@ The signed influence averages sign(change of j) * (x_i^j(t) - x_i(t)): positive 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from typing import Any
@@ -104,6 +104,7 @@ def gene_influence(
     unit = own if unit is None else np.asarray(unit, dtype=np.float64)
     if perturbations.starts.shape[1] != len(model.genes):
         raise ValueError(f"starts have {perturbations.starts.shape[1]} genes, the model {len(model.genes)}.")
+    perturbations = replace(perturbations, times=perturbations.times / model.time_scale)
     active = genes[outgoing(model, perturbations.starts)[genes]]
     with torch.inference_mode():
         steps = _checked_steps(model, perturbations, active)

@@ -33,7 +33,7 @@ def intervene(
     starts
         Start states, (rows, genes).
     duration
-        Time to integrate.
+        Time to integrate, in the user's unit.
     held
         Which genes are held in which row, (rows, genes); a row without any is unperturbed.
     levels
@@ -43,7 +43,7 @@ def intervene(
         raise ValueError(f"The time to integrate must be positive, found {duration!r}.")
     begun = np.where(held, levels, starts)
     rows = [slice(i, i + ROWS) for i in range(0, len(begun), ROWS)]
-    return np.concatenate([_converged(model, begun[part], duration, held[part]) for part in rows])
+    return np.concatenate([_converged(model, begun[part], duration / model.time_scale, held[part]) for part in rows])
 
 
 def _converged(

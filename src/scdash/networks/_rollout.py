@@ -27,7 +27,7 @@ def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping
     start
         States (cells, genes).
     times
-        Increasing times, (times,).
+        Increasing times in the user's unit, (times,); the first is that of the start.
     held
         Interventions: column number -> value of every cell (cells,) in the user's units, set at the start and kept.
 
@@ -45,6 +45,7 @@ def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping
     start = start.clone()
     for column, value in (held or {}).items():
         start[:, column] = value
+    times = times / model.time_scale
 
     def require_finite(path: Tensor, text: str) -> None:
         if bool(torch.isfinite(path).all()):

@@ -83,11 +83,13 @@ def perturbation_shift(
     """
     if kind not in ("grid", "cells"):
         raise unknown("kind", kind, ["grid", "cells"])
-    name, points = embedding_of(adata, basis)
+    name, points = embedding_of(adata, basis, finite=True)
     if shift not in adata.layers:
         raise NotFittedError(
             f"No shifts under adata.layers[{shift!r}]. Run `scdash.tl.perturbation_shift(adata, ..., key_added={shift!r})`."
         )
+    if layer is None and shift in adata.uns:
+        layer = adata.uns[shift]["params"].get("layer")
     genes = adata.var_names[_shifted(adata, shift)]
     states, moved = expression(adata, list(genes), layer), expression(adata, list(genes), shift)
     arrows = project_velocity(states, moved, points, n_neighbors=n_neighbors)
@@ -230,7 +232,7 @@ def knockout_trends(
             if i % ncols == 0:
                 panel.set_ylabel("predicted expression")
             if i >= len(listed) - ncols:
-                panel.set_xlabel("time")
+                panel.set_xlabel(str(perturbed.uns.get("time_name", "time")))
                 panel.tick_params(labelbottom=True)
         table = columns(perturbed.uns["perturbation"], ["gene", "level"], argument="perturbed.uns['perturbation']")
         held = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(table["gene"], table["level"], strict=True))

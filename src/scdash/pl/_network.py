@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
-from scdash._errors import suggest
+from scdash._data import all_genes
 from scdash.metrics._edges import is_anndata
 from scdash.pl._layout import arrange, route
 from scdash.pl._read import columns, networks
@@ -121,9 +121,7 @@ def _strongest(
     if focus is not None:
         wanted = [focus] if isinstance(focus, str) else [str(name) for name in focus]
         present = pd.unique(pd.concat([edges["source"], edges["target"]]))
-        for name in wanted:
-            if name not in present:
-                raise ValueError(f"focus: {name!r} has no edge in the network.{suggest(name, present)}")
+        all_genes(wanted, present, "focus", where="the edges of the network", error=ValueError)
         edges = edges[edges["source"].isin(wanted) | edges["target"].isin(wanted)]
     if rank_by is not None:
         columns(edges, [rank_by], argument="edges")

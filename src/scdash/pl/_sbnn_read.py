@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._data import check_unique
+from scdash._data import all_genes, check_unique
 from scdash._errors import NotFittedError, suggest
 from scdash._keys import require_paired
 from scdash.pl._colors import stored_colors
@@ -70,9 +70,7 @@ def pick(wanted: Sequence[str] | int, available: Sequence[str], argument: str) -
     if isinstance(wanted, int | np.integer):
         return names[: max(int(wanted), 0)]
     listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
-    for name in listed:
-        if name not in names:
-            raise ValueError(f"{argument}: {name!r} is not in the model.{suggest(name, names)}")
+    all_genes(listed, names, argument, error=ValueError)
     return listed
 
 

@@ -9,8 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import FitSettings
 from scdash._core.process_state import guarded
 from scdash._core.trajectories import StoredTrajectories
+from scdash._data import parse_time
 from scdash._errors import unknown
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash._logging import logger
@@ -92,16 +94,16 @@ def trends(
         See :mod:`scdash.pl`.
     """
     stored, entry = dict(slot(adata, key, "series")), require_fit(adata, key)
-    params = entry["params"]
-    stored["cell_time"] = stored.get("cell_time") or params.get("time_key")
+    settings = FitSettings.of(entry, key)
+    stored["cell_time"] = stored.get("cell_time") or settings.time_key
     stored["position_key"] = DynamicsKeys(key).position
     here = genes_of(adata, entry, key)
     names = pd.Index(np.asarray(entry["genes"], dtype=object))
     at = _changing_most(stored, here.present) if genes is None else positions(genes, names)
     series = _series(stored, at)
     drawn = _choose(series, trajectories)
-    points = _cells(adata, stored, list(names[at]), params.get("layer") if layer is None else layer)
-    own = _stored_colors(adata, params.get("trajectory_key"), drawn)
+    points = _cells(adata, stored, list(names[at]), settings, layer)
+    own = _stored_colors(adata, settings.text("trajectory_key"), drawn)
     colors = category_colors(drawn, palette, own) if len(drawn) > 1 or palette or own else {drawn[0]: PALETTE[0]}
     with house():
         figure, axes = panels(len(at), ax, ncols=ncols, size=(2.7, 2.1), sharex=True)
@@ -116,7 +118,7 @@ def trends(
             if i % ncols == 0:
                 panel.set_ylabel("expression")
             if i >= len(at) - ncols:
-                panel.set_xlabel(str(stored.get("cell_time") or "time"))
+                panel.set_xlabel(settings.time_name)
                 panel.tick_params(labelbottom=True)
         _legend(figure, axes, series, drawn, colors, with_cells=cells and points is not None, outside=ax is None)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
@@ -169,13 +171,13 @@ def _choose(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
 
 
 def _cells(
-    adata: Any, stored: Mapping[str, Any], genes: list[str], layer: str | None
+    adata: Any, stored: Mapping[str, Any], genes: list[str], settings: FitSettings, layer: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return time and expression of (at most 4,000) cells, or None where the rows of adata are the states themselves."""
     at = next((name for name in (stored["position_key"], stored["cell_time"]) if name in adata.obs), None)
     if at is None:
         return None
-    time = np.asarray(adata.obs[at], dtype=np.float64)
+    time = np.asarray(parse_time(adata.obs[at], str(at)).values, dtype=np.float64)
     axis = np.asarray(stored["time"], dtype=np.float64)
     if time.shape == axis.shape and np.array_equal(np.sort(time), np.sort(axis)):
         return None
@@ -189,7 +191,7 @@ def _cells(
         logger.info("Cells are not drawn: obs[%r] is not on the time axis of the fit.", stored.get("cell_time"))
         return None
     shown = shown[:: -(-len(shown) // _MAX_POINTS)]
-    return time[shown], expression(adata, genes, layer)[shown]
+    return time[shown], expression(adata, genes, settings.layer_of(adata, layer))[shown]
 
 
 def _draw(ax: Axes, series: Series, name: str, gene: int, color: str) -> None:

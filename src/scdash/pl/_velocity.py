@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import FitSettings
 from scdash._core.process_state import guarded
+from scdash._data import parse_time, representation
 from scdash._errors import suggest, unknown
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.pl._embedding import _scale, colors_of, frame, scatter, values_of
@@ -83,7 +84,8 @@ def velocity(
     """
     if kind not in ("stream", "grid", "cells"):
         raise unknown("kind", kind, ["stream", "grid", "cells"])
-    name, points = embedding_of(adata, basis)
+    name, points = embedding_of(adata, basis, finite=True)
+    layer = FitSettings.of(require_fit(adata, key), key).layer_of(adata, layer)
     colored = values_of(adata, color, layer)
     near, arrows = _arrows(adata, key, layer, points, n_neighbors)
     time_key, later = _later(adata, key, points, near)
@@ -124,13 +126,11 @@ def _arrows(
         )
     modelled = adata.var[slots.genes].to_numpy(bool) if slots.genes in adata.var else np.ones(adata.n_vars, bool)
     genes = list(adata.var_names[modelled])
-    params = fit["params"]
-    fitted = params.get("layer") if isinstance(params, Mapping) else None
-    states = expression(adata, genes, fitted if layer is None else layer)
+    states = expression(adata, genes, layer)
     found = expression(adata, genes, slots.velocity)
     check_projection(states, found, points)
-    components = next((adata.obsm[name] for name in ("X_pca", "pca") if name in adata.obsm), None)
-    near = neighbors(states if components is None else np.asarray(components, dtype=np.float64), n_neighbors)
+    components = next((name for name in ("X_pca", "pca") if name in adata.obsm), None)
+    near = neighbors(states if components is None else representation(adata, components, "obsm"), n_neighbors)
     return near, project_to(near, states, found, points)
 
 
@@ -138,11 +138,10 @@ def _later(
     adata: Any, key: str, points: NDArray[np.float64], near: NDArray[np.int64]
 ) -> tuple[str, NDArray[np.float64] | None]:
     """Return the name of the fit's time and where it increases on the embedding, None where it is not in `obs`."""
-    params = require_fit(adata, key)["params"]
-    name = str(params.get("time_key")) if isinstance(params, Mapping) else ""
-    if name not in adata.obs or not pd.api.types.is_numeric_dtype(adata.obs[name]):
+    name = FitSettings.of(require_fit(adata, key), key).time_key or ""
+    if name not in adata.obs:
         return name, None
-    return name, project_time(adata.obs[name].to_numpy(dtype=np.float64), points, near)
+    return name, project_time(parse_time(adata.obs[name], name).values, points, near)
 
 
 def _stream(

@@ -18,7 +18,9 @@ from scdash._data import (
     expression,
     gene_indices,
     group_cells,
+    log_missing,
     obs_column,
+    representation,
     sanitise,
 )
 from scdash._errors import suggest, unknown
@@ -122,7 +124,8 @@ def order_cells(
     graph = _Graph(method, n_neighbors, n_dcs, int(as_generator(rng).integers(2**31 - 1)))
     _check_root(adata, root)
     with step(f"ordering {adata.n_obs} cells") as added:
-        space = _representation(adata, use_rep, layer, graph.seed)
+        log_missing(groups.code < 0, adata.n_obs, "lineage or batch")
+        space = _representation(adata, use_rep, layer, graph.seed, groups.code >= 0)
         time, found, shapes = np.full(adata.n_obs, np.nan), [], []
         for code, name in enumerate(groups.names):
             cells = np.flatnonzero(groups.code == code)
@@ -190,17 +193,15 @@ def _equal(column: pd.Series, value: Any) -> NDArray[np.bool_]:
     return np.asarray((column == value) | (column.astype(str) == str(value)), dtype=bool)
 
 
-def _representation(adata: "AnnData", use_rep: str | None, layer: str | None, seed: int) -> NDArray[np.floating[Any]]:
-    """Return the coordinates that neighbours are sought in, (cells, k)."""
+def _representation(
+    adata: "AnnData", use_rep: str | None, layer: str | None, seed: int, rows: NDArray[np.bool_]
+) -> NDArray[np.floating[Any]]:
+    """Return the coordinates that neighbours are sought in, (cells, k); those of `rows` are finite."""
     import scanpy as sc
 
-    if use_rep is not None:
-        if use_rep not in adata.obsm:
-            raise KeyError(f"use_rep={use_rep!r} is not in adata.obsm.{suggest(use_rep, adata.obsm)}")
-        return np.asarray(adata.obsm[use_rep])
-    for key in ("X_pca", "pca"):  # scanpy 1.13 may write either
-        if key in adata.obsm and layer is None:
-            return np.asarray(adata.obsm[key])
+    known = [key for key in ("X_pca", "pca") if key in adata.obsm and layer is None]  # scanpy 1.13 may write either
+    if use_rep is not None or known:
+        return representation(adata, use_rep or known[0], "use_rep", rows=rows)
     values = expression(adata, layer=layer)
     parts: list[Any] = [block for _, block in values.blocks()]
     X: Any = sp.vstack(parts).tocsr() if sp.issparse(parts[0]) else np.concatenate(parts)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from scdash._core.fit_settings import keys_like_fit
 from scdash._core.process_state import guarded
 from scdash._logging import step
 from scdash.fitting import FitOptions, cross_validate_lambdas, settle
@@ -30,7 +31,7 @@ def cross_validate(
     schedule: GeometricSchedule | None = None,
     regulators: Any = None,
     n_hidden: int | tuple[int, ...] | None = None,
-    time_key: str = "dpt_pseudotime",
+    time_key: str | None = None,
     trajectory_key: str | None = None,
     batch_key: str | None = None,
     split_key: str | None = None,
@@ -38,6 +39,8 @@ def cross_validate(
     n_bins: int | None = None,
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
+    key: str = "dynamics",
     max_epochs: int | None = None,
     training: dict[str, Any] | None = None,
     rng: Any = 0,
@@ -70,8 +73,13 @@ def cross_validate(
         but not early is missed, the more easily the smaller the budget and the shorter the training.
     model, encoder, start, coregulation, scale, missing, schedule, regulators, n_hidden
         As for `scdash.tl.fit_dynamics`.
-    time_key, trajectory_key, batch_key, split_key, observations, n_bins, layer, mask_var
+    time_key, trajectory_key, batch_key, split_key, layer
+        As for `scdash.tl.fit_dynamics`; None: those of the fit of dynamics under `key`, if there is one, which the log
+        says (layer="X": X all the same).
+    observations, n_bins, mask_var, allow_scaled
         As for `scdash.tl.fit_dynamics`.
+    key
+        Name of a fit whose columns and layer are read by default.
     max_epochs, training, rng, device, progress
         As for `scdash.tl.fit_dynamics`.
 
@@ -99,20 +107,19 @@ def cross_validate(
     if max_epochs is not None:
         train["max_epochs"] = max_epochs
     with step("cross-validating lambdas") as added:
+        keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key}
+        keys |= {"split_key": split_key, "layer": layer}
         inputs = read_inputs(
             adata,
-            layer=layer,
+            **keys_like_fit(adata, key, keys),
             mask_var=mask_var,
-            time_key=time_key,
-            trajectory_key=trajectory_key,
-            batch_key=batch_key,
-            split_key=split_key,
             observations=observations,
             prior=prior,
             coregulation=coregulation,
             regulators=regulators,
             n_bins=n_bins,
             seed=seed,
+            allow_scaled=allow_scaled,
         )
         options = FitOptions(
             model=model,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from scdash._core.fit_settings import stored_call
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._logging import logger, step
@@ -44,6 +45,7 @@ def fit_dynamics(
     controls: bool | Literal["full"] = True,
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
     velocity_layer: bool | None = None,
     key_added: str = "dynamics",
     max_epochs: int | None = None,
@@ -110,7 +112,8 @@ def fit_dynamics(
     schedule
         When how much is pruned (`scdash.sparsity.GeometricSchedule`); None: what suits encoder, start and data.
     regulators
-        Genes that may regulate: a boolean `var` column or a list of names; None: all.
+        Genes that may regulate: a `var` column of flags or a list of names, such as all transcription factors of the
+        species (names that are not in the data are left out and counted in the log); None: all.
     n_hidden
         Hidden units of "modules"; for "mlp" and "sonode" the sizes of the hidden layers, one number for two of them.
         None: 40.
@@ -118,7 +121,9 @@ def fit_dynamics(
         Further models are trained in one stack, each with another part of the prior hidden: they show how stable each
         edge is (`selection_frequency`) and how much evidence the data hold (`evidence_auc`).
     time_key
-        `obs` column with pseudotime or time.
+        `obs` column with pseudotime or time: numbers, timedelta (read as hours), dates (hours since the first), or texts
+        with a unit such as "D2", "day 2", "24h", "E8.5". The unit changes nothing but the unit of rates and predictions:
+        the fit works in a unit of its own (`params["time_scale"]` is its length in the user's unit).
     trajectory_key
         `obs` column: the lineage of each cell, or the trajectory (time course) of each sample.
     batch_key
@@ -141,7 +146,10 @@ def fit_dynamics(
     layer
         Layer to use instead of X; log-normalised expression.
     mask_var
-        Boolean array or `var` column of the genes to model; None: `var["highly_variable"]` if present, else all.
+        Genes to model: a `var` column of flags, flags, or a list of names; None: `var["highly_variable"]` if present, else
+        all. Names that are not in the data are left out and counted in the log.
+    allow_scaled
+        Accept values that look centred or scaled (`sc.pp.scale`), such as changes from a reference.
     velocity_layer
         Write dx/dt of every row as a layer. None: where rows x modelled genes are at most a billion; True: always;
         False: never. The log names its size.
@@ -184,9 +192,9 @@ def fit_dynamics(
         `directions` (cells), `lineages` (a table, where there are several: `covered`, `end_rmse`, and `nearest`, the
         lineage at whose end the model arrives), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `velocity_layer`
-        dx/dt of every row, per unit of the model's time. Dense where every gene is modelled. Else CSR, with 8 bytes for
-        each row and modelled gene: every value of a modelled gene is stored, also zeros, and a gene that was not modelled
-        has no entry.
+        dx/dt of every row, per unit of `time_key` (for cells: of the model's time, which runs from 0 to 10). Dense where
+        every gene is modelled. Else CSR, with 8 bytes for each row and modelled gene: every value of a modelled gene is
+        stored, also zeros, and a gene that was not modelled has no entry.
     `var[f"{key_added}_genes"]`, `var[f"{key_added}_velocity_genes"]` : bool
         Genes that were modelled; and, where the layer is written, those that have a velocity, under the name that
         CellRank and scVelo look for.
@@ -216,6 +224,7 @@ def fit_dynamics(
     check_switch(velocity_layer)
     refuse_screen_arguments(model, screen)
     _refuse_perturbations(model, perturbation_key, control)
+    call = stored_call(locals())
     settled = settle(model, sparsity, encoder=encoder, scale=scale, missing=missing, n_hidden=n_hidden, lambdas=lambdas)
     seed = seed_of(rng)
     train = dict(training or {})
@@ -240,6 +249,7 @@ def fit_dynamics(
             n_bins=n_bins,
             seed=seed,
             controls=bool(controls),
+            allow_scaled=allow_scaled,
         )
         options = FitOptions(
             model=model,
@@ -265,8 +275,8 @@ def fit_dynamics(
         if key_added in adata.uns:
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
         target = adata.copy() if copy else adata
-        keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key, "layer": layer}
-        added += store(target, fit, inputs, options, key_added, keys, velocity_layer=velocity_layer)
+        settings = inputs.settings | {"call": call}
+        added += store(target, fit, inputs, options, key_added, settings, velocity_layer=velocity_layer)
     logger.info(fit.report)
     return target if copy else None
 

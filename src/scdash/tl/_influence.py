@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
 from scdash._core.process_state import guarded
-from scdash._data import sanitise
-from scdash._errors import suggest, unknown, unused
+from scdash._data import all_genes, listed_names, sanitise
+from scdash._errors import unknown, unused
 from scdash._keys import genes_of, require_fit
 from scdash._logging import progress_bar, step
 from scdash._random import RNG, as_generator
@@ -21,6 +21,7 @@ from scdash.networks._agreement import agreement
 from scdash.networks._influence import Influence, Perturbations
 from scdash.networks._influence import gene_influence as influence_of
 from scdash.networks._influence_local import local_influence
+from scdash.tl._predict import times_since_start
 from scdash.tl._seed import seed_of
 
 Starts = Literal["uniform", "data"]
@@ -83,7 +84,8 @@ def gene_influence(
     n_probes
         Probes of "local"; its relative error is about 1.6 / sqrt(`n_starts` * `n_probes`).
     times
-        Increasing times, the first that of the start; None: eleven equal steps over the longest fitted trajectory.
+        Increasing times since the start, which is 0 whether or not it is among them; the influence is measured at those
+        after it. None: eleven equal steps over the longest fitted trajectory.
     genes
         Genes to change; None: all. Others get NaN.
     models
@@ -260,8 +262,8 @@ def longest_course(entry: Any) -> float:
 
 def _times(entry: Any, times: Any) -> NDArray[np.float64]:
     if times is not None:
-        return np.asarray(times, dtype=np.float64)
-    return np.linspace(0.0, longest_course(entry), N_TIMES)
+        return times_since_start(times).solved
+    return np.asarray(np.linspace(0.0, longest_course(entry), N_TIMES), dtype=np.float64)
 
 
 def _check_unused(method: str, n_probes: int, checkpoint: Any) -> None:
@@ -285,12 +287,7 @@ def _check_options(method: str, starts: str, change: str, n_starts: int, models:
 def _chosen(genes: Any, names: NDArray[Any]) -> NDArray[np.int64]:
     if genes is None:
         return np.arange(len(names))
-    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    place = {name: i for i, name in enumerate(names)}
-    for gene in wanted:
-        if gene not in place:
-            raise KeyError(f"{gene} is not in the model.{suggest(gene, place)}")
-    return np.array(sorted({place[gene] for gene in wanted}), dtype=np.int64)
+    return np.unique(all_genes(listed_names(genes), names, "genes"))
 
 
 def _device(device: str) -> str:

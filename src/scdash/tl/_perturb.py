@@ -9,6 +9,7 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import FitSettings
 from scdash._core.process_state import guarded
 from scdash._keys import genes_of, require_fit
 from scdash.networks import (
@@ -70,7 +71,7 @@ def perturb(
     Raises
     ------
     KeyError
-        If a gene is not in the model; near matches are named.
+        If genes are not in the model; all of them are named, with near matches.
     NonFiniteError
         If a trajectory leaves the finite numbers.
 
@@ -82,14 +83,15 @@ def perturb(
     entry = require_fit(adata, key)
     genes_of(adata, entry, key)
     model = module_from_entry(entry)
-    names, states = start_states(adata, entry, model, start, layer)
+    settings = FitSettings.of(entry, key)
+    names, states = start_states(adata, settings, entry, model, start, layer)
     grid = time_grid(entry, times)
-    x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid)
+    x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid.solved)
     held = held_levels(model, entry, genes, kind, level, x)
     warn_of_interventions(entry, held, by_kind=not isinstance(genes, Mapping), kind=kind)
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
     spread = [(rollout(m, x, t, held=held)[-1] - rollout(m, x, t)[-1]).mean(0).numpy() for m in _replicates(entry)]
-    both = [paths_to_adata(path.numpy(), names, grid, model.genes) for path in (control, perturbed)]
+    both = [paths_to_adata(path[grid.added :].numpy(), names, grid.asked, model.genes) for path in (control, perturbed)]
     result = AnnData(
         X=np.concatenate([part.X for part in both]),
         obs=pd.concat(
@@ -98,6 +100,7 @@ def perturb(
         var=both[0].var,
     )
     result.obs["condition"] = pd.Categorical(result.obs["condition"], categories=["control", "perturbed"])
+    result.uns["time_name"] = settings.time_name
     result.uns["change"] = _change_table(model, control[-1], perturbed[-1], held, spread, count_targets(entry))
     result.uns["perturbation"] = pd.DataFrame(
         {

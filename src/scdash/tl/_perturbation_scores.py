@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scdash._core.fit_record import stamp
 from scdash._core.process_state import guarded
 from scdash._core.trajectories import StoredTrajectories
-from scdash._data import sanitise
-from scdash._errors import suggest, unknown
+from scdash._data import all_genes, listed_names, sanitise
+from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
 from scdash._logging import step
 from scdash.networks import DynamicsModel, count_targets, held_levels, module_from_entry, warn_of_interventions
@@ -89,7 +89,8 @@ def perturbation_scores(
     names = np.asarray(entry["genes"]).astype(str)
     here = genes_of(adata, entry, key)
     degree = count_targets(entry)
-    chosen = np.flatnonzero((degree > 0) & here.present) if genes is None else _columns(genes, names)
+    free = np.flatnonzero((degree > 0) & here.present)
+    chosen = free if genes is None else all_genes(listed_names(genes), names, "genes")
     if not len(chosen):
         raise ValueError("No gene of the fitted network has a target: there is nothing to perturb.")
     paths = _paths(entry, trajectories)
@@ -111,15 +112,6 @@ def perturbation_scores(
         target.uns[f"{key}_perturbation_scores"] = result
         added += [f"added uns[{f'{key}_perturbation_scores'!r}] (see scdash.get.perturbation_scores)", report]
     return target if copy else None
-
-
-def _columns(genes: Iterable[str], names: NDArray[Any]) -> NDArray[np.int64]:
-    place = {name: i for i, name in enumerate(names)}
-    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    for gene in wanted:
-        if gene not in place:
-            raise KeyError(f"{gene} is not in the model.{suggest(gene, place)}")
-    return np.array([place[gene] for gene in dict.fromkeys(wanted)], dtype=np.int64)
 
 
 def _paths(entry: Any, trajectories: Any) -> dict[str, tuple[NDArray[np.float64], float]]:

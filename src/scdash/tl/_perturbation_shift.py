@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 
 from scdash._core.fit_record import stamp
+from scdash._core.fit_settings import FitSettings
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._data import as_dense, expression, obs_column, sanitise
+from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
 from scdash._keys import genes_of, require_fit
 from scdash._logging import step
 from scdash.networks import count_targets, held_levels, module_from_entry, warn_of_interventions
@@ -49,11 +50,11 @@ def perturbation_shift(
     genes, kind, level
         As in `scdash.tl.perturb`.
     duration
-        Time that passes, in the model's units; None: a tenth of the longest fitted trajectory.
+        Time that passes, in the unit of `scdash.tl.predict`'s times; None: a tenth of the longest fitted trajectory.
     groupby
-        `obs` column (lineage, cell type) to average the shift over.
+        `obs` column (lineage, cell type) to average the shift over; cells without a label are in no average.
     layer
-        Layer of expression; None: the one that was fitted.
+        Layer of expression; None: the one that was fitted; "X": X.
     key
         The `key_added` of the fit.
     key_added
@@ -78,9 +79,9 @@ def perturbation_shift(
     name = check_key(f"{key}_shift" if key_added is None else key_added)
     genes_of(adata, entry, key, every=True)
     model = module_from_entry(entry)
-    fitted = entry["params"].get("layer") if layer is None else layer
-    values = expression(adata, layer=fitted, genes=model.genes, min_cells=1)
-    groups = None if groupby is None else obs_column(adata, groupby, "groupby").astype(str).to_numpy()
+    read = FitSettings.of(entry, key).layer_of(adata, layer)
+    values = expression(adata, layer=read, genes=model.genes, min_cells=1)
+    groups = None if groupby is None else read_labels(obs_column(adata, groupby, "groupby"))
     span = SHARE * longest_course(entry) if duration is None else float(duration)
     columns = pd.Index(adata.var_names).get_indexer(pd.Index(model.genes, dtype=object))
     shift = np.empty((adata.n_obs, len(columns)), dtype=np.float32)
@@ -97,9 +98,10 @@ def perturbation_shift(
             shift[rows] = moved - intervene(model, x, span, np.zeros_like(held), x)
         warn_of_interventions(entry, held_genes, by_kind=not isinstance(genes, Mapping), kind=kind)
         params: dict[str, Any] = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
-        params["n_targets"] = count_targets(entry)[held_genes]
+        params |= {"layer": read, "n_targets": count_targets(entry)[held_genes]}
         result: dict[str, Any] = {"params": params}
         if groups is not None:
+            log_missing(groups.isna().to_numpy(), len(groups), groupby or "")
             free = np.delete(np.arange(len(columns)), held_genes)
             result["table"] = _by_group(shift[:, free], groups, model.genes[free])
         clean = sanitise(stamp(result))
@@ -114,8 +116,8 @@ def perturbation_shift(
 
 def _by_group(shift: Any, groups: Any, genes: Any) -> pd.DataFrame:
     parts = []
-    for group in pd.unique(groups):
-        chosen = shift[groups == group]
+    for group in groups.dropna().unique():
+        chosen = shift[(groups == group).to_numpy()]
         part = pd.DataFrame({"group": group, "gene": genes, "change": chosen.mean(0), "sd": chosen.std(0)})
         part["n_cells"] = len(chosen)
         parts.append(part.sort_values("change", key=abs, ascending=False, kind="stable"))

@@ -69,6 +69,7 @@ def fit_perturbode(
     unknown_targets: Literal["error", "drop"] = "error",
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
     velocity_layer: bool | None = None,
     key_added: str = "dynamics",
     progress: bool | None = None,
@@ -89,7 +90,8 @@ def fit_perturbode(
     adata
         Cells by genes, log-normalised.
     perturbation_key
-        `obs` column of labels: a control label, `GENE`, or `GENE1+GENE2`. Cells without a label are left out.
+        `obs` column of labels: a control label, `GENE`, or `GENE1+GENE2`. Cells without a label (missing, or
+        an empty text) take no part and are counted in the log.
     control
         Label(s) of unperturbed cells.
     separator
@@ -111,7 +113,8 @@ def fit_perturbode(
     lambdas, scale, missing, schedule, sparsity_options
         Of DASH, as in `scdash.tl.fit_dynamics`; an epoch of the schedule is 100 steps of transport, 25 of fine-tuning.
     regulators
-        Genes that may regulate: a boolean `var` column or a list of names; None: all.
+        Genes that may regulate: a `var` column of flags or a list of names, of which those that are not in the data are
+        left out and counted in the log; None: all.
     fine_tune
         Steps (100 to 300) by which the matched network is trained on as an ODE; kept only if that lowers the error of
         held-out regimes by more than two standard errors. 0: not tried. It rarely changes the network for the better.
@@ -129,7 +132,7 @@ def fit_perturbode(
         Regimes with fewer cells are left out, with a warning.
     unknown_targets
         What to do with targets that are no genes of `adata`: an error naming them, or their cells are dropped.
-    layer, mask_var, velocity_layer, key_added, progress, copy
+    layer, mask_var, allow_scaled, velocity_layer, key_added, progress, copy
         As in `scdash.tl.fit_dynamics`; targets of perturbations are always modelled.
     rng
         Seed or numpy Generator (folds, subsamples, training).
@@ -161,7 +164,7 @@ def fit_perturbode(
     prior_weight, n_folds = 5.0 if prior_weight is None else prior_weight, 5 if n_folds is None else n_folds
     request = ScreenRequest(
         perturbation_key, control, separator, kind, layer, mask_var, prior, regulators, min_cells, unknown_targets,
-        hold_out,
+        hold_out, allow_scaled,
     )  # fmt: skip
     pruning = ScreenSparsity(sparsity, lambdas, scale, missing, schedule, dict(sparsity_options or {}))
     options = ScreenOptions(pruning, prior_weight, int(fine_tune), n_subsamples, dict(training or {}), progress)

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
+from scdash._data import all_genes
 from scdash._data._screen import Screen, parse_screen, split_label
-from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
 from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
@@ -92,7 +92,7 @@ def predict_perturbations(
     rows = parsed.cells[1:]
     if n_cells:
         _warn_of_targets(entry, parsed, rows)
-        return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))
+        return _with_cells(adata, entry, key, predictor, labels, parsed, n_cells, as_generator(rng))
     n_targets = _warn_of_targets(entry, parsed, rows)
     change, converged = predictor.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
     warn_unsettled(converged)
@@ -112,10 +112,9 @@ def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator:
     params = entry["params"]
     control = ["control", *(str(label) for label in params["control"])]
     sign = str(params["separator"]) if separator is None else separator
-    for label in labels:
-        for gene in split_label(str(label), control=control, separator=sign, genes=genes):
-            if gene not in genes:
-                raise unknown("gene", gene, genes)
+    parts = (split_label(str(label), control=control, separator=sign, genes=genes) for label in labels)
+    named = [gene for part in parts for gene in part]
+    all_genes(dict.fromkeys(named), genes, "perturbations", error=ValueError)
     return parse_screen(
         ["control", *labels],
         genes,
@@ -155,6 +154,7 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
 def _with_cells(
     adata: Any,
     entry: Any,
+    key: str,
     predictor: Predictor,
     labels: list[str],
     parsed: Screen,
@@ -165,7 +165,7 @@ def _with_cells(
     import scanpy as sc
     from anndata import AnnData
 
-    inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
+    inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
     whole, cells = inputs.whole, inputs.cells
 
     def some(regime: int) -> Any:

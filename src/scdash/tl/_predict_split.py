@@ -43,7 +43,7 @@ def _table(series: TimeSeries, runs: Any, predict: Predictor, model: DynamicsMod
     stretch = np.repeat(np.arange(len(runs)), [len(run) - 1 for run in runs])
     names = np.asarray(series.names, dtype=str)[series.trajectory[rows]]
     obs = pd.DataFrame(
-        {"trajectory": pd.Categorical(names), "time": series.times[rows], "stretch": stretch},
+        {"trajectory": pd.Categorical(names), "time": series.times[rows] * model.time_scale, "stretch": stretch},
         index=pd.Index([f"{name}_{row}" for name, row in zip(names, rows, strict=True)]),
     )
     found = AnnData(

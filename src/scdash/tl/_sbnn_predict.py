@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.fit_genes import fit_genes
+from scdash._core.fit_settings import FitSettings
 from scdash._errors import NotFittedError, unknown
 from scdash._keys import require_paired
 from scdash._logging import logger
@@ -67,8 +68,9 @@ def predict_mudata(
     entry = require_paired(mdata, key)
     name = str(entry["params"]["x"])
     cells = new_cells(mdata if start is None else start, name)
-    if start is None and layer is None:
-        layer = entry["params"]["layer"]
+    if not isinstance(start, pd.DataFrame):
+        where = f"mdata[{name!r}]" if start is None else "start"
+        layer = FitSettings.of(entry, key).layer_of(cells, layer, name=where)
     if "weights" not in entry:
         raise NotFittedError(f"mdata.uns[{key!r}] holds no network; name the key_added of scdash.tl.sbnn or srrr.")
     genes, scales = [str(gene) for gene in entry["genes"]], entry["scales"]

@@ -87,7 +87,7 @@ def stability_screen(
     genes_of(adata, entry, key, every=True)
     generator = as_generator(rng)
     with step(f"refitting a screen {n_repeats} times (resampled {resample})") as added:
-        inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
+        inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
         folds = int(entry["params"]["n_folds"])
         stats = screen_statistics(inputs, folds, generator, products=way == "equilibrium")
         refits = _equilibrium if way == "equilibrium" else _transport

@@ -34,7 +34,7 @@ def store(
     grn = _full_grn(fit, inputs, adata.n_vars)
     velocity = None
     if wanted(adata, len(inputs.columns), most=MOST_VELOCITIES, switch=velocity_layer):
-        velocity = _velocity(adata, entry, inputs, asked["layer"])
+        velocity = _velocity(adata, entry, inputs, inputs.keys.layer)
     genes = np.zeros(adata.n_vars, dtype=bool)
     genes[inputs.columns] = True
 
@@ -94,10 +94,10 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         **({} if fit.held_out is None else {"held_out": fit.held_out}),
         **({} if fit.directions is None else {"directions": fit.directions}),
         **({} if fit.lineages is None else {"lineages": fit.lineages}),
-        "edges": fit.edges,
+        "edges": fit.edges.assign(weight=fit.edges["weight"] / inputs.time.scale),  # per unit of the user's time
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
-            "time": series.times,
+            "time": inputs.times,
             "trajectory": names[series.trajectory],
             "origin": names[series.parent[series.trajectory]],
             "split": np.asarray(["train", "validation", "test"])[series.split],
@@ -114,7 +114,9 @@ def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_m
     """Return the network among all genes of the AnnData, row regulates column."""
     effects = fit.effects.tocoo()  # (target, regulator)
     rows, columns = inputs.columns[effects.col], inputs.columns[effects.row]
-    grn = sp.csr_matrix((effects.data.astype(np.float32), (rows, columns)), shape=(n_vars, n_vars))
+    grn = sp.csr_matrix(
+        ((effects.data / inputs.time.scale).astype(np.float32), (rows, columns)), shape=(n_vars, n_vars)
+    )
     grn.eliminate_zeros()
     return grn
 
