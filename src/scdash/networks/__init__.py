@@ -15,6 +15,7 @@ from scdash.networks._effects import (
 from scdash.networks._held_levels import (
     count_targets,
     held_levels,
+    refuse_negative_levels,
     warn_of_interventions,
     warn_of_negative_levels,
     warn_without_targets,
@@ -32,6 +33,7 @@ __all__ = [
     "feature_sparsity",
     "evidence_auc",
     "held_levels",
+    "refuse_negative_levels",
     "model_sparsity",
     "module_from_entry",
     "pack",

@@ -78,6 +78,23 @@ def warn_of_interventions(entry: Any, held: Iterable[int], *, by_kind: bool, kin
     warn_without_targets(np.asarray(entry["genes"]).astype(str), count_targets(entry), among=chosen)
 
 
+def refuse_negative_levels(entry: Any, knocked: Iterable[int]) -> None:
+    """Raise where the data of a fit have negative values and the user could have named the level of a knock-out.
+
+    Functions that knock out one gene after the other hold it at the lowest value seen instead, and warn.
+    """
+    levels, chosen = knockout_levels(entry), np.asarray(list(knocked), dtype=np.int64)
+    below = chosen[levels[chosen] < 0]
+    if len(below):
+        names = np.asarray(entry["genes"]).astype(str)
+        listed = ", ".join(f"{str(names[i])!r}: {levels[i]:.3g}" for i in below[:NAMED])
+        raise ValueError(
+            "genes: the data of this fit have negative values, as scaled data do, so that 0 does not mean that a gene is not "
+            f"expressed. Name the level at which each gene is held; the lowest values seen are genes={{{listed}}}. Or fit "
+            "log-normalised values that are not scaled."
+        )
+
+
 def warn_of_negative_levels(entry: Any, knocked: NDArray[np.int64]) -> None:
     """Warn that knocked-out genes (numbers of modelled genes) are held at a negative level instead of at 0."""
     levels = knockout_levels(entry)

@@ -17,6 +17,7 @@ from scdash.networks import (
     count_targets,
     held_levels,
     module_from_entry,
+    refuse_negative_levels,
     rollout,
     warn_of_interventions,
 )
@@ -48,10 +49,10 @@ def perturb(
     genes
         One gene, several, or a mapping from gene to the level it is held at.
     kind
-        "knockout": held at 0, or, where the data of the fit have negative values, at the lowest value that the gene has
-        in them; the log then says so. "knockdown": at `level` (default 0.5) times its start value. "overexpression": at
-        `level` times the highest value that it has in the fitted trajectories (default 1). Both are measured from the
-        level of a knock-out.
+        "knockout": held at 0; refused where the data of the fit have negative values, since 0 then does not mean that a
+        gene is not expressed: name the level in `genes`. "knockdown": at `level` (default 0.5) times its start value.
+        "overexpression": at `level` times the highest value that it has in the fitted trajectories (default 1). Both are
+        measured from the lowest value of the gene where that is negative.
     level
         See `kind`; not for knock-outs or mappings.
     start, times, layer
@@ -88,7 +89,9 @@ def perturb(
     grid = time_grid(entry, times)
     x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid.solved)
     held = held_levels(model, entry, genes, kind, level, x)
-    warn_of_interventions(entry, held, by_kind=not isinstance(genes, Mapping), kind=kind)
+    if kind == "knockout" and not isinstance(genes, Mapping):
+        refuse_negative_levels(entry, held)
+    warn_of_interventions(entry, held, by_kind=False, kind=kind)
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
     spread = [(rollout(m, x, t, held=held)[-1] - rollout(m, x, t)[-1]).mean(0).numpy() for m in _replicates(entry)]
     both = [paths_to_adata(path[grid.added :].numpy(), names, grid.asked, model.genes) for path in (control, perturbed)]

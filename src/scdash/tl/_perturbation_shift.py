@@ -14,7 +14,7 @@ from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
 from scdash._keys import genes_of, require_fit
 from scdash._logging import step
-from scdash.networks import count_targets, held_levels, module_from_entry, warn_of_interventions
+from scdash.networks import count_targets, held_levels, module_from_entry, refuse_negative_levels, warn_of_interventions
 from scdash.networks._interventions import intervene
 from scdash.tl._influence import longest_course
 from scdash.tl._perturbation_scores import Kind
@@ -90,13 +90,15 @@ def perturbation_shift(
         for rows, block in values.blocks(ROWS):
             x = as_dense(block, np.float64)
             levels = held_levels(model, entry, genes, kind, level, torch.as_tensor(x))
+            if kind == "knockout" and not isinstance(genes, Mapping):
+                refuse_negative_levels(entry, levels)
             held, target = np.zeros(x.shape, dtype=bool), x.copy()
             for column, one in levels.items():
                 held[:, column], target[:, column] = True, one.numpy()
             held_genes = list(levels)
             moved = intervene(model, x, span, held, target)
             shift[rows] = moved - intervene(model, x, span, np.zeros_like(held), x)
-        warn_of_interventions(entry, held_genes, by_kind=not isinstance(genes, Mapping), kind=kind)
+        warn_of_interventions(entry, held_genes, by_kind=False, kind=kind)
         params: dict[str, Any] = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
         params |= {"layer": read, "n_targets": count_targets(entry)[held_genes]}
         result: dict[str, Any] = {"params": params}
