@@ -12,7 +12,7 @@ from scdash._data import CellHalves, TimeSeries
 from scdash.fields import Phoenix
 from scdash.fitting._course import Course, arrivals, covered, directions, field_velocity
 from scdash.fitting._predictors import no_change, relaxation
-from scdash.fitting._problem import Units
+from scdash.dynamics.problem import Units
 from scdash.fitting._train import validation_levels, validation_rows
 
 GENES = 40

@@ -6,7 +6,7 @@ from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
 from scdash.fitting._predictors import field_predictor
-from scdash.fitting._problem import FitProblem, Units
+from scdash.dynamics.problem import FitProblem, Units
 from scdash.fitting._result import DynamicsFit
 
 __all__ = [

@@ -24,7 +24,7 @@ from scdash.fitting._predictors import (
     stretch,
     trajectory_table,
 )
-from scdash.fitting._problem import FitProblem
+from scdash.dynamics.problem import FitProblem
 from scdash.fitting._report import report_text
 from scdash.fitting._result import DynamicsFit, Models, one_of
 from scdash.fitting._strategy import build_sparsity

@@ -17,7 +17,7 @@ from scdash.fitting._predictors import (
     no_change,
     relaxation,
 )
-from scdash.fitting._problem import FitProblem
+from scdash.dynamics.problem import FitProblem
 from scdash.matching import (
     CellScores,
     Courses,

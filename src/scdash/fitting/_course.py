@@ -11,7 +11,7 @@ import torch
 from scdash._data import CellHalves, TimeSeries
 from scdash.fields import Params, VectorField
 from scdash.fitting._predictors import Floats, Predictor, relaxation, stretch
-from scdash.fitting._problem import FitProblem, Units
+from scdash.dynamics.problem import FitProblem, Units
 from scdash.matching import NoNetwork
 
 PARTS = 5  # of a course

@@ -9,7 +9,7 @@ from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._posthoc import fit_posthoc
 from scdash.fitting._predictors import stretch
-from scdash.fitting._problem import FitProblem
+from scdash.dynamics.problem import FitProblem
 from scdash.fitting._result import DynamicsFit, Models
 from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start, restrict

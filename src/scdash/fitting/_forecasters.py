@@ -9,7 +9,7 @@ from scdash._data import TimeSeries
 from scdash.fitting._controls import forecasts, no_network, trivial
 from scdash.fitting._options import FitOptions
 from scdash.fitting._predictors import Floats, Predictor, rollout_errors
-from scdash.fitting._problem import FitProblem
+from scdash.dynamics.problem import FitProblem
 
 
 def forecasters(series: TimeSeries, lineage: NDArray[np.intp] | None) -> dict[str, Predictor]:

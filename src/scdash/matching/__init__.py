@@ -1,6 +1,8 @@
 """The convex start: dynamics as one sparse regression per gene, all genes at once from Gram matrices."""
 
+from scdash.matching._averaging import average, prune
 from scdash.matching._cell_scores import CellScores, cell_scores
+from scdash.matching._cells import path_of_fields
 from scdash.matching._courses import (
     Courses,
     Forecast,
@@ -16,6 +18,7 @@ from scdash.matching._l1 import l1_path
 from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlation
 from scdash.matching._no_network import NoNetwork, fit_no_network, relaxing
 from scdash.matching._settings import TransitionSettings
+from scdash.matching._simulate import Field
 from scdash.matching._shuffled import noise_floor, random_regulators, settings_of, shuffle_labels, shuffle_times
 from scdash.matching._transitions import fit_transitions
 from scdash.matching._within import within_scores
@@ -23,6 +26,7 @@ from scdash.matching._within import within_scores
 __all__ = [
     "CellScores",
     "Courses",
+    "Field",
     "Forecast",
     "LaggedScores",
     "NoNetwork",
@@ -30,6 +34,7 @@ __all__ = [
     "TransitionSettings",
     "aligned_template",
     "analogue",
+    "average",
     "cell_scores",
     "choose_template_rates",
     "choose_width",
@@ -39,6 +44,8 @@ __all__ = [
     "lagged_scores",
     "next_step_error",
     "noise_floor",
+    "path_of_fields",
+    "prune",
     "random_regulators",
     "rank_correlation",
     "relaxing",

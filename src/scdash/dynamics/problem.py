@@ -1,4 +1,4 @@
-"""What is known before a fit, on arrays."""
+"""What is known before a fit of dynamics, on arrays."""
 
 from dataclasses import dataclass
 from typing import Any

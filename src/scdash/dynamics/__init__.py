@@ -1,0 +1,1 @@
+"""Product 1: models of dynamics from time courses and from cells in pseudotime."""

@@ -1,0 +1,124 @@
+"""Pruning of a gene-wise PHOENIX in rounds, by the score of any sparsity method, with training after each round."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from scdash.fields import SparsePhoenix
+from scdash.sparsity import GeometricSchedule, Prior, Sparsity
+from scdash.training.whole_trajectories import Courses, GeneWise, Trainer, WholeTrajectories
+
+# Nine levels from all edges of the start down to 4 % of them.
+ROUNDS = GeometricSchedule(first=0.3, first_epoch=0, then=0.3, every=8, until=0.96)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model of a path, from which held-out trajectories choose."""
+
+    epochs: int  # dense epochs before the first pruning
+    level: int  # rounds of pruning
+    model: GeneWise
+
+    @property
+    def edges(self) -> int:
+        """Number of edges."""
+        return int(np.count_nonzero(self.model.weights.data))
+
+
+def kept_edges(
+    model: GeneWise, sparsity: Sparsity, amount: float, prior: Prior | None, left: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which edges stay (edges + product edges,) when a share of the linear ones is pruned by the method's score.
+
+    A product stays while both of its genes keep an edge of their own to the same target (strong heredity), so that the
+    linear edges alone say which genes a target depends on.
+    """
+    genes = len(model.bias)
+    matrix = model.weights.tocoo()
+    linear = np.flatnonzero(matrix.col < genes)
+    target, regulator = matrix.row[linear], matrix.col[linear]
+    field = SparsePhoenix(genes, tuple(target.tolist()), tuple(regulator.tolist()))
+    params = {
+        "U_sums": torch.from_numpy(matrix.data[linear].copy())[None, None],
+        "bias": torch.from_numpy(model.bias)[None],
+        "v": torch.from_numpy(model.rates)[None],
+    }
+    masks = {"U_sums": torch.from_numpy(left[linear])[None, None]}
+    memory = sparsity.start(field, params, torch.Generator().manual_seed(0))
+    masks, _ = sparsity.prune(field, params, masks, memory, amount, prior)
+    kept = left.copy()
+    kept[linear] = masks["U_sums"][0, 0].numpy()
+    return with_parents(model, kept)
+
+
+def with_parents(model: GeneWise, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the edges that stay when a product needs a linear edge of both of its genes."""
+    genes = len(model.bias)
+    matrix = model.weights.tocoo()
+    product = np.flatnonzero(matrix.col >= genes)
+    if not len(product):
+        return kept
+    linear = sp.csr_array((kept.astype(np.int8), model.weights.indices, model.weights.indptr), shape=matrix.shape)
+    first, second = model.pairs[matrix.col[product] - genes].T
+    row = matrix.row[product]
+    whole = (np.asarray(linear[row, first]) != 0) & (np.asarray(linear[row, second]) != 0)
+    found = kept.copy()
+    found[product] &= whole.ravel()
+    return found
+
+
+def dense_path(trainer: Trainer, epochs: int, shown: tuple[int, ...], tick: Callable[[], Any]) -> list[Candidate]:
+    """Train for some epochs without pruning, and return the models at the epochs `shown` (0 is the start)."""
+    found = [Candidate(0, 0, trainer.model)] if 0 in shown else []
+    for epoch in trainer.train(epochs):
+        tick()
+        if epoch in shown:
+            found.append(Candidate(epoch, 0, trainer.model))
+    return found
+
+
+def pruning_path(
+    start: Candidate,
+    courses: Courses,
+    settings: WholeTrajectories,
+    sparsity: Sparsity,
+    prior: Prior | None,
+    *,
+    seed: int,
+    tick: Callable[[], Any],
+    last: int | None = None,
+) -> list[Candidate]:
+    """Prune a model in rounds, train on after each, and return the model at the end of every round.
+
+    The first candidate is the start itself. Where the start was not trained (0 dense epochs were chosen) it is not trained
+    between the rounds either. `last` ends the path after that many rounds.
+    """
+    found = [start]
+    if sparsity.score is None:
+        return found
+    trainer = Trainer(start.model, courses, settings, seed)
+    left = start.model.weights.data != 0
+    rounds = round_lengths(sparsity.schedule)[:last]
+    for level, (amount, epochs) in enumerate(rounds, start=1):
+        left = kept_edges(trainer.model, sparsity, amount, prior, left)
+        trainer.prune(left)
+        if start.epochs:
+            for _ in trainer.train(epochs):
+                tick()
+        found.append(Candidate(start.epochs, level, trainer.model))
+    return found
+
+
+def round_lengths(schedule: GeometricSchedule, longest: int = 200) -> list[tuple[float, int]]:
+    """Return the share of the remaining edges that every round removes, and the epochs until the next one."""
+    due = [epoch for epoch in range(longest + 1) if schedule.amount(epoch) > 1e-9]
+    return [
+        (schedule.amount(epoch), following - epoch)
+        for epoch, following in zip(due, [*due[1:], due[-1] + schedule.every] if due else [], strict=True)
+    ]
