@@ -15,6 +15,7 @@ from scdash._data._checks import (
 )
 from scdash._data._dense import as_dense
 from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression, matrix_of
+from scdash._data._half_series import HalfOfCells, halves_to_learn_from
 from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
@@ -32,6 +33,7 @@ __all__ = [
     "CellSeries",
     "Cells",
     "Expression",
+    "HalfOfCells",
     "TimeSeries",
     "WithinMoments",
     "align_prior",
@@ -54,6 +56,7 @@ __all__ = [
     "group_codes",
     "group_column",
     "halve_cells",
+    "halves_to_learn_from",
     "kernel_bins",
     "loaded",
     "make_mudata",

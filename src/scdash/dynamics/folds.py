@@ -1,18 +1,17 @@
 """What every choice of a fit is made by: trajectories that are left out, or the other half of the cells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._data import SPLITS, CellHalves, TimeSeries
+from scdash._data import SPLITS, HalfOfCells, TimeSeries
 from scdash.dynamics.problem import Units
 from scdash.training.whole_trajectories import Courses
 
 MOST = 5  # folds; more trajectories than this are left out in groups
-DRAWS = 2  # ways to deal the cells of a single trajectory to halves, each judged both ways round
 TEST = SPLITS.index("test")
 
 
@@ -22,6 +21,7 @@ class Fold:
 
     train: Courses
     held: Courses
+    start: NDArray[np.float32]  # (trajectories, genes), where predictions of the held-out ones begin
     name: str
     weights: NDArray[np.floating[Any]]  # (genes,), of squared errors: those of the data's units, squared
 
@@ -50,7 +50,7 @@ def is_test(series: TimeSeries) -> NDArray[np.bool_]:
     return found
 
 
-def make_folds(series: TimeSeries, halves: CellHalves | None, units: Units | None) -> list[Fold]:
+def make_folds(series: TimeSeries, halves: Sequence[HalfOfCells] | None, units: Units | None) -> list[Fold]:
     """Return the folds by which a fit chooses.
 
     Where at least two trajectories are not for test, they are left out in turn (in groups where there are more than five),
@@ -65,7 +65,7 @@ def make_folds(series: TimeSeries, halves: CellHalves | None, units: Units | Non
         weights = np.ones(series.states.shape[1]) if units is None else units.range**2
         return list(_left_out(series, own, origin, usable, weights))
     if halves is not None and units is not None:
-        return list(_other_half(halves, units, np.diff(series.times[series.trajectory == own[0]])))
+        return list(_other_half(halves, units))
     return []
 
 
@@ -80,14 +80,14 @@ def _left_out(
     for fold in range(min(MOST, len(own))):
         held = np.isin(origin, own[group == fold])
         names = ", ".join(series.names[code] for code in own[group == fold][:3])
-        yield Fold(courses_of(series, usable & ~held), courses_of(series, held & usable, redrawn=False), names, weights)
+        judged = courses_of(series, held & usable, redrawn=False)
+        yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], names, weights)
 
 
-def _other_half(halves: CellHalves, units: Units, intervals: NDArray[np.float64]) -> Iterator[Fold]:
-    both = [(part - units.minimum) / units.range for part in halves.halves]  # (draws, trajectories, bins, genes)
-    bins = both[0].shape[2]
-    times = np.concatenate([[0.0], np.cumsum(np.broadcast_to(np.median(intervals), bins - 1))])
-    for draw in range(min(DRAWS, len(both[0]))):
-        courses = [Courses.of(list(part[draw]), [times] * part.shape[1]) for part in both]
-        yield Fold(courses[0], courses[1], f"first half of the cells, draw {draw + 1}", units.range**2)
-        yield Fold(courses[1], courses[0], f"second half of the cells, draw {draw + 1}", units.range**2)
+def _other_half(halves: Sequence[HalfOfCells], units: Units) -> Iterator[Fold]:
+    for number, half in enumerate(halves, start=1):
+        train, held = ((part - units.minimum) / units.range for part in (half.states, half.others))
+        times = half.times
+        courses = Courses.of(list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1]))
+        judged = Courses.of(list(held), [times] * len(held))
+        yield Fold(courses, judged, train[0, :, 0].astype(np.float32), f"half {number} of the cells", units.range**2)

@@ -1,6 +1,5 @@
 """Pruning of a gene-wise PHOENIX in rounds, by the score of any sparsity method, with training after each round."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,8 @@ from scdash.fields import SparsePhoenix
 from scdash.sparsity import GeometricSchedule, Prior, Sparsity
 from scdash.training.whole_trajectories import Courses, GeneWise, Trainer, WholeTrajectories
 
-# Nine levels from all edges of the start down to 4 % of them.
-ROUNDS = GeometricSchedule(first=0.3, first_epoch=0, then=0.3, every=8, until=0.96)
+# Eight levels from all edges of the start down to 2 % of them.
+ROUNDS = GeometricSchedule(first=0.4, first_epoch=0, then=0.4, every=20, until=0.98)
 
 
 @dataclass(frozen=True)
@@ -32,22 +31,29 @@ class Candidate:
 
 
 def kept_edges(
-    model: GeneWise, sparsity: Sparsity, amount: float, prior: Prior | None, left: NDArray[np.bool_]
+    model: GeneWise,
+    sparsity: Sparsity,
+    amount: float,
+    prior: Prior | None,
+    left: NDArray[np.bool_],
+    scale: NDArray[np.floating[Any]] | None = None,
 ) -> NDArray[np.bool_]:
     """Return which edges stay (edges + product edges,) when a share of the linear ones is pruned by the method's score.
 
     A product stays while both of its genes keep an edge of their own to the same target (strong heredity), so that the
-    linear edges alone say which genes a target depends on.
+    linear edges alone say which genes a target depends on. `scale` (genes,) is the unit of every gene: effects on
+    dx/dt are compared in units of the data, since ranges of genes that hardly change are mostly noise.
     """
     genes = len(model.bias)
     matrix = model.weights.tocoo()
     linear = np.flatnonzero(matrix.col < genes)
     target, regulator = matrix.row[linear], matrix.col[linear]
     field = SparsePhoenix(genes, tuple(target.tolist()), tuple(regulator.tolist()))
+    rates = model.rates if scale is None else model.rates * scale / scale.mean()
     params = {
         "U_sums": torch.from_numpy(matrix.data[linear].copy())[None, None],
         "bias": torch.from_numpy(model.bias)[None],
-        "v": torch.from_numpy(model.rates)[None],
+        "v": torch.from_numpy(rates.astype(np.float32))[None],
     }
     masks = {"U_sums": torch.from_numpy(left[linear])[None, None]}
     memory = sparsity.start(field, params, torch.Generator().manual_seed(0))
@@ -73,11 +79,10 @@ def with_parents(model: GeneWise, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return found
 
 
-def dense_path(trainer: Trainer, epochs: int, shown: tuple[int, ...], tick: Callable[[], Any]) -> list[Candidate]:
+def dense_path(trainer: Trainer, epochs: int, shown: tuple[int, ...]) -> list[Candidate]:
     """Train for some epochs without pruning, and return the models at the epochs `shown` (0 is the start)."""
     found = [Candidate(0, 0, trainer.model)] if 0 in shown else []
-    for epoch in trainer.train(epochs):
-        tick()
+    for epoch in trainer.epochs(epochs):
         if epoch in shown:
             found.append(Candidate(epoch, 0, trainer.model))
     return found
@@ -91,8 +96,8 @@ def pruning_path(
     prior: Prior | None,
     *,
     seed: int,
-    tick: Callable[[], Any],
     last: int | None = None,
+    scale: NDArray[np.floating[Any]] | None = None,
 ) -> list[Candidate]:
     """Prune a model in rounds, train on after each, and return the model at the end of every round.
 
@@ -102,15 +107,14 @@ def pruning_path(
     found = [start]
     if sparsity.score is None:
         return found
-    trainer = Trainer(start.model, courses, settings, seed)
+    trainer = Trainer(start.model, courses, settings, seed, scale)
     left = start.model.weights.data != 0
     rounds = round_lengths(sparsity.schedule)[:last]
     for level, (amount, epochs) in enumerate(rounds, start=1):
-        left = kept_edges(trainer.model, sparsity, amount, prior, left)
+        left = kept_edges(trainer.model, sparsity, amount, prior, left, scale)
         trainer.prune(left)
         if start.epochs:
-            for _ in trainer.train(epochs):
-                tick()
+            trainer.train(epochs)
         found.append(Candidate(start.epochs, level, trainer.model))
     return found
 

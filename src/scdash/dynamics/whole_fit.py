@@ -32,9 +32,10 @@ class Ingredients:
     shuffled_time: bool = False
     coregulation: sp.csr_matrix | None = None
     missing: str = "mean"
-    settings: WholeTrajectories = field(default_factory=WholeTrajectories)
+    settings: WholeTrajectories = field(default_factory=lambda: WholeTrajectories(learning_rate=1e-2))
     epochs: tuple[int, ...] = EPOCHS
     seed: int = 0
+    scale: NDArray[np.floating[Any]] | None = None  # (genes,), unit of every gene in the data
     regressions: Regressions = field(default_factory=Regressions)
 
     def dash_prior(self, weight: float) -> Prior | None:
@@ -68,8 +69,8 @@ def dense_candidates(
         interval = float(np.median(courses.intervals[courses.intervals > 0]))
         rates = np.full(courses.states.shape[2], 0.25 / interval)
         start = empty_start(courses, rates, courses.states.reshape(-1, courses.states.shape[2]))
-    trainer = Trainer(start, courses, made_of.settings, made_of.seed)
-    return dense_path(trainer, max(epochs), epochs, lambda: None)
+    trainer = Trainer(start, courses, made_of.settings, made_of.seed, made_of.scale)
+    return dense_path(trainer, max(epochs), epochs)
 
 
 def pruned_candidates(
@@ -87,8 +88,8 @@ def pruned_candidates(
         made_of.sparsity,
         made_of.dash_prior(weight),
         seed=made_of.seed + 1,
-        tick=lambda: None,
         last=last,
+        scale=made_of.scale,
     )
 
 
@@ -104,7 +105,7 @@ def with_shuffled_time(courses: Courses, seed: int) -> Courses:
 def held_out_error(candidate: Candidate, fold: Fold) -> float:
     """Return the mean squared error of the held-out trajectories from their first states, over that of the mean."""
     with np.errstate(over="ignore", invalid="ignore"):
-        error = float(errors_from_start(candidate.model, fold.held, fold.weights).mean() / fold.constant_error)
+        error = float(errors_from_start(candidate.model, fold.held, fold.start, fold.weights).mean() / fold.constant_error)
     return error if np.isfinite(error) else float("inf")
 
 

@@ -128,13 +128,18 @@ def roll_out(model: GeneWise, states: Floats, intervals: Floats, substeps: int =
 
 
 def errors_from_start(
-    model: GeneWise, courses: Courses, weights: NDArray[np.floating[Any]] | None = None, substeps: int = 4
+    model: GeneWise,
+    courses: Courses,
+    start: Floats | None = None,
+    weights: NDArray[np.floating[Any]] | None = None,
+    substeps: int = 4,
 ) -> NDArray[np.float64]:
-    """Return the mean squared error of every trajectory predicted whole from its first state, (trajectories,).
+    """Return the mean squared error of every trajectory predicted whole, (trajectories,).
 
-    `weights` (genes,) weigh the squares of the genes; None: all alike.
+    `start` (trajectories, genes) is where predictions begin; None: the first states. `weights` (genes,) weigh the squares
+    of the genes; None: all alike.
     """
-    predicted = roll_out(model, courses.states[:, 0], courses.intervals, substeps)
+    predicted = roll_out(model, courses.states[:, 0] if start is None else start, courses.intervals, substeps)
     seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
     squares = np.average((predicted - courses.states) ** 2, axis=-1, weights=weights)
     return np.asarray((squares * seen)[:, 1:].sum(1) / (courses.lengths - 1))
@@ -157,9 +162,12 @@ class Starts:
 
 
 def squared_error(
-    model: GeneWise, courses: Courses, starts: Starts, substeps: int = 1
+    model: GeneWise, courses: Courses, starts: Starts, gene_weights: Floats, substeps: int = 1
 ) -> tuple[float, Floats, Floats, Floats]:
-    """Return the mean squared error of all states after the starts, and its derivatives: weights, bias, rates."""
+    """Return the weighted mean squared error of all states after the starts, and its derivatives: weights, bias, rates.
+
+    `gene_weights` (genes,) have the mean 1.
+    """
     states = courses.states[starts.trajectory]  # (roll-outs, times, genes)
     number, times, genes = states.shape
     steps = np.ascontiguousarray(np.repeat(courses.intervals[starts.trajectory] / substeps, substeps, axis=1).T)
@@ -173,9 +181,9 @@ def squared_error(
     counted = (place > starts.first[:, None]) & (place < courses.lengths[starts.trajectory][:, None])
     difference = (x[::substeps] - states.transpose(1, 2, 0)) * counted.T[:, None]
     count = int(counted.sum()) * genes
-    loss = float((difference.astype(np.float64) ** 2).sum() / count)
+    loss = float(((difference.astype(np.float64) ** 2).sum((0, 2)) @ gene_weights) / count)
     of_x = np.zeros_like(x)
-    of_x[::substeps] = difference * np.float32(2 / count)
+    of_x[::substeps] = difference * (gene_weights * np.float32(2 / count))[:, None]
     found = tuple(np.zeros_like(part) for part in (model.weights.data, model.bias, model.rates))
     backward(*arguments, of_x, *found)
     return loss, *found
@@ -193,10 +201,20 @@ def mean_features(model: GeneWise, courses: Courses) -> Floats:
 class Trainer:
     """One model in training; `model` is its present state.
 
-    Adam's state is kept between calls of `train`, the place that the pull holds on to is the model it was made with.
+    The pull holds on to the model it was made with, and after `prune` to the pruned one. `gene_weights` (genes,) weigh the
+    squared errors of the genes; None: all alike.
     """
 
-    def __init__(self, model: GeneWise, courses: Courses, settings: WholeTrajectories, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: GeneWise,
+        courses: Courses,
+        settings: WholeTrajectories,
+        seed: int = 0,
+        gene_weights: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        given = np.ones(len(model.bias)) if gene_weights is None else gene_weights
+        self.gene_weights = (given / given.mean()).astype(np.float32)
         self.model, self.courses, self.settings = model, courses, settings
         self.rng = np.random.default_rng(seed)
         self.moving = torch.from_numpy(model.rates > SLOWEST)
@@ -207,7 +225,12 @@ class Trainer:
         self.kept = torch.ones_like(values[0])
         self.losses: list[float] = []
 
-    def train(self, epochs: int) -> Iterator[int]:
+    def train(self, epochs: int) -> None:
+        """Train for some epochs with a schedule of their own."""
+        for _ in self.epochs(epochs):
+            pass
+
+    def epochs(self, epochs: int) -> Iterator[int]:
         """Train for some epochs with a schedule of their own, and yield the number of every epoch that is done."""
         optimiser = torch.optim.Adam(self.values, lr=self.settings.learning_rate)
         for epoch in range(epochs):
@@ -236,7 +259,7 @@ class Trainer:
     def _set_gradients(self) -> None:
         settings = self.settings
         starts = Starts.draw(self.courses, settings.batch_size, self.rng)
-        loss, *found = squared_error(self.model, self.courses, starts, settings.substeps)
+        loss, *found = squared_error(self.model, self.courses, starts, self.gene_weights, settings.substeps)
         if not math.isfinite(loss):
             raise NonFiniteError(
                 f"Training on whole trajectories left the finite numbers after {len(self.losses)} epochs. Lower the "
