@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test slow test-matrix reliability lint types layers docs check package audit coverage clean
+.PHONY: demo test slow test-matrix reliability bounds mutation mutations-ten lint types layers docs check package audit coverage clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py --out demo
@@ -56,6 +56,23 @@ RELIABILITY = tests/reliability tests/public/test_variants.py tests/public/test_
 reliability: $(VENV)/.test
 	$(BIN)/python -m pytest -q --disable-warnings $(RELIABILITY)
 
+# Every compiled loop with its indices checked. Checked code is kept apart: numba would go on using it, or the unchecked one.
+COMPILED = tests/fields tests/solve tests/training tests/sparsity/test_conformance.py tests/perturbode/test_field.py \
+	tests/perturbode/test_equilibrium.py tests/bottleneck/test_fit.py
+bounds: $(VENV)/.test
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-boundscheck $(BIN)/python -m pytest -q \
+		-m "not slow and not gpu" $(COMPILED)
+
+# Wrong lines put into the glue one at a time (pyproject.toml says where): at least 95 % must be found by a test, and the others
+# are listed with a reason in tests/mutation_survivors.toml. One thread: mutants run in forks, several at once.
+mutation: $(VENV)/.dev
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/mutmut run
+	$(BIN)/python tests/mutation_score.py
+
+# Ten wrong lines that once left all tests green, each applied in a copy: the test that is named for it must fail.
+mutations-ten: $(VENV)/.test
+	$(BIN)/python tests/glue/apply_mutations.py
+
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term-missing:skip-covered tests
 
@@ -72,4 +89,4 @@ $(VENV)/.package: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo docs/_build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo mutants docs/_build .mypy_cache .ruff_cache .pytest_cache

@@ -103,6 +103,7 @@ def kept_fit(strategy: str, seed: int, n_starts: int, cache: Path | None) -> dic
 
 def knockouts(bins: Any) -> pd.DataFrame:
     """Return, for every regulator, what its knock-out does to muscle and cell-cycle genes at the end of the path."""
+    from scdash._core.trajectories import StoredTrajectories
     from scdash.networks import module_from_entry
     from scdash.networks._gene_sets import read_gmt
     from scdash.networks._interventions import intervene
@@ -110,8 +111,8 @@ def knockouts(bins: Any) -> pd.DataFrame:
 
     entry = bins.uns["dynamics"]
     model, unit = module_from_entry(entry), gene_range(entry)[1]
-    whole = np.char.find(np.asarray(entry["series"]["trajectory"]).astype(str), "#") < 0  # no bootstrap
-    first = np.asarray(entry["series"]["states"])[np.flatnonzero(whole)[0]]
+    whole = StoredTrajectories.of(entry["series"])  # re-drawn cells are no start
+    first = np.asarray(entry["series"]["states"])[whole.rows(whole.originals[0])[0]]
     regulators = np.flatnonzero(bins.var["is_tf"].to_numpy(bool))
     held = np.zeros((len(regulators) + 1, len(model.genes)), bool)
     held[np.arange(len(regulators)), regulators] = True

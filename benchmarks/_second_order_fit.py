@@ -14,7 +14,7 @@ from scdash.fields import Params, Sonode, VectorField
 from scdash.solve import integrate
 from scdash.sparsity import Sparsity, prune_paths
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
-from scdash.training._adam import Adam
+from scdash.training._adam import StackedAdam
 
 # x'' = A [x; x']: the coefficients of the paper's Eq. 14 are not available, these stand in for them
 TRUTH = np.array([[-1.0, 0.0, 0.0, -0.1, 0.0, 0.0], [0.6, -2.0, 0.0, 0.0, -0.1, 0.0], [0.0, 0.8, -3.0, 0.0, 0.0, -0.1]])
@@ -107,7 +107,7 @@ def _match(
     models = len(next(iter(params.values())))
     state, start = state.expand(models, -1, -1), state[:1, :3].expand(models, 1, 3)
     moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in params.items()}
-    adam, generator = Adam(params, moments), torch.Generator().manual_seed(0)
+    adam, generator = StackedAdam(params, moments), torch.Generator().manual_seed(0)
     factors, masks = method.learning_rates(field), field.start_masks(params)
     for step in range(1, schedule.match_epochs + 1):
         rate, share = schedule.at(step)

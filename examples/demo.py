@@ -63,9 +63,9 @@ def tell(adata: sc.AnnData, out: Path) -> None:
     print("\nPredicted effect of a MYOG knock-out (largest changes, log units):")
     print(change[~change["held"]].head(6)[["gene", "change"]].to_string(index=False))
     print(
-        "\n=== What these data can and can not show ===\n"
+        "\n=== What these data can and cannot show ===\n"
         "228 cells of one experiment, ordered by similarity: they show which genes rise and fall together along the way\n"
-        "from myoblast to myotube, and whether a model can carry an early state forward. They can not show cause: there is\n"
+        "from myoblast to myotube, and whether a model can carry an early state forward. They cannot show cause: there is\n"
         "no perturbation, no second batch, and pseudotime is made from the same expression values. Where 'no network'\n"
         "predicts as well as the model, the edges above are ranked hypotheses, the more so where they come from the prior."
     )

@@ -1,10 +1,16 @@
 """Shared fixtures; tests marked `reference` or `gpu` skip with a reason where their data or device is absent."""
 
+import io
+import json
+import logging
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -24,10 +30,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True)
+def messages_reach_pytest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let pytest's fixtures see our messages: `caplog` at the root logger, `capsys` on the current standard error."""
+    if "caplog" in request.fixturenames:
+        monkeypatch.setattr(logging.getLogger("scdash"), "propagate", True)
+    if (scanpy := sys.modules.get("scanpy")) is not None:  # it has kept the stream of the time when it was imported
+        scanpy.settings.logfile = sys.__stderr__
+    yield
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """Folder of reference data."""
     return REFERENCE
+
+
+GOLDEN = Path(__file__).parent / "data_golden"
+
+
+@pytest.fixture(scope="session")
+def golden_numbers() -> Callable[[str], dict[str, Any]]:
+    """Numbers that the authors' code gave, by name of the file in `data_golden`, as arrays; each says where it is from."""
+
+    def read(name: str) -> dict[str, Any]:
+        stored = json.loads((GOLDEN / f"{name}.json").read_text())
+        return {key: np.asarray(value, dtype=np.float64) for key, value in stored.items() if key != "source"}
+
+    return read
 
 
 COUNTED: Counter[str] = Counter()
@@ -49,3 +79,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("counts")
     for what in sorted(COUNTED):
         terminalreporter.line(f"{COUNTED[what]:6d}  {what}")
+
+
+@pytest.fixture
+def messages() -> Iterator[Callable[[], str]]:
+    """Return a function that gives all messages logged by scdash in this test, at any level, as one text."""
+    stream, log = io.StringIO(), logging.getLogger("scdash")
+    handler, level = logging.StreamHandler(stream), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    yield stream.getvalue
+    log.removeHandler(handler)
+    log.setLevel(level)

@@ -12,8 +12,17 @@ class NotFittedError(KeyError):
         return str(self.args[0])
 
 
+class NotConvergedError(ArithmeticError):
+    """A computation did not settle: its result still changes when it is done more carefully, or it never comes to rest."""
+
+
 class NonFiniteError(FloatingPointError):
     """A computation left the finite numbers; the message says where and what to change."""
+
+
+def unused(name: str, why: str) -> ValueError:
+    """Return the error for an argument that was given and would have no effect."""
+    return ValueError(f"{name} would have no effect: {why}. Leave {name} out.")
 
 
 @contextmanager

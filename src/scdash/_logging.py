@@ -1,12 +1,13 @@
 """Messages in scanpy's style on `logging.getLogger("scdash")`, and progress bars that obey the same verbosity."""
 
+import builtins
 import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO, cast
 
 from tqdm.auto import tqdm
 
@@ -35,23 +36,46 @@ class Settings:
 settings = Settings()
 
 
-class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to the current sys.stderr, so that notebooks and pytest's capture both see the messages."""
+def output_stream() -> TextIO | None:
+    """Return where messages go, as scanpy's do: stdout in a notebook, else stderr, or `scanpy.settings.logfile` if set.
 
-    def __init__(self) -> None:
-        super().__init__(sys.stderr)
+    Scanpy keeps the standard stream that it found when it was imported. Here the current one is meant, so that messages can
+    be captured by redirecting it. None where there is none (pythonw, some servers).
+    """
+    scanpy = sys.modules.get("scanpy")
+    chosen = getattr(getattr(scanpy, "settings", None), "logfile", None)
+    if chosen is not None and not getattr(chosen, "closed", False):
+        name = str(getattr(chosen, "name", "")).strip("<>")
+        if name not in ("stdout", "stderr"):
+            return cast("TextIO", chosen)
+        return sys.stdout if name == "stdout" else sys.stderr
+    return sys.stdout if hasattr(builtins, "__IPYTHON__") else sys.stderr
+
+
+class _ScanpyHandler(logging.Handler):
+    """Writes messages to `output_stream`, unless they reach handlers of the root logger: nothing is said twice.
+
+    They do where the user asks for it by `logging.getLogger("scdash").propagate = True`.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
-        super().emit(record)
+        if logger.propagate and logging.getLogger().handlers:
+            return
+        stream = output_stream()
+        if stream is None:
+            return
+        try:
+            stream.write(self.format(record) + "\n")
+            stream.flush()
+        except (OSError, ValueError):  # a full disk, or a stream that was closed: a message is not worth a fit
+            self.handleError(record)
 
 
 def _set_up() -> None:
     if not logger.handlers:
-        handler = _StderrHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+        logger.addHandler(_ScanpyHandler())
         logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 _set_up()
@@ -78,6 +102,9 @@ def step(start: str) -> Iterator[list[str]]:
 
 
 def progress_bar(total: int, description: str, *, progress: bool | None = None) -> "tqdm[Any]":
-    """Return a tqdm bar; `progress=None` shows it only at verbosity 2 or more, and only once 2 s have passed."""
-    shown = settings.verbosity >= 2 if progress is None else progress
+    """Return a tqdm bar; `progress=None` shows it only at verbosity 2 or more, and only once 2 s have passed.
+
+    Nothing is shown where the process has no standard error, which tqdm writes to.
+    """
+    shown = (settings.verbosity >= 2 if progress is None else progress) and sys.stderr is not None
     return tqdm(total=total, desc=description, disable=not shown, delay=0 if progress else 2, leave=bool(progress))

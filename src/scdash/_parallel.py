@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import joblib
 
-from scdash._logging import logger, progress_bar
+from scdash._core.process_state import process_state
+from scdash._logging import logger, progress_bar, settings
 
 T = TypeVar("T")
 ATTEMPTS = 3  # a piece that takes its worker down every time must not be tried for ever
@@ -17,17 +18,19 @@ def spread(
 ) -> Iterator[tuple[int, T]]:
     """Yield (number, function(*piece)) as pieces finish; in their order where there is one process.
 
+    Any backend of joblib will do, so `function` must be one that can be pickled: no lambda and no inner function. Where the
+    backend can not hand over results one by one (multiprocessing, ray), all are yielded when the last has arrived.
     joblib gives a whole call up when one of its workers is killed (loky's TerminatedWorkerError, a BrokenExecutor). Here
     what has arrived is kept and the rest is run again, at most `ATTEMPTS` times in all. dask moves the pieces of a lost
     worker by itself. Errors of a piece are raised.
     """
     left = dict(enumerate(pieces))
     for attempt in range(1, ATTEMPTS + 1):
-        calls = [joblib.delayed(_numbered)(function, number, piece) for number, piece in left.items()]
-        # one piece a batch: a lost worker then loses no other
-        run = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+        calls = [
+            joblib.delayed(_numbered)(function, number, piece, settings.verbosity) for number, piece in left.items()
+        ]
         try:
-            for number, result in run(calls):
+            for number, result in _parallel(n_jobs)(calls):
                 del left[number]
                 yield number, result
             return
@@ -38,14 +41,19 @@ def spread(
 
 
 def spread_all(
-    function: Callable[..., T], pieces: Sequence[tuple[Any, ...]], description: str, *, progress: bool | None = None
+    function: Callable[..., T],
+    pieces: Sequence[tuple[Any, ...]],
+    description: str,
+    *,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
 ) -> list[T]:
     """Return the results of all pieces in order, with a progress bar over pieces."""
     if not pieces:  # no bar for no work
         return []
     found: dict[int, T] = {}
     with progress_bar(len(pieces), description, progress=progress) as bar:
-        for number, result in spread(function, pieces):
+        for number, result in spread(function, pieces, n_jobs=n_jobs):
             found[number] = result
             bar.update()
     return [found[number] for number in range(len(pieces))]
@@ -56,5 +64,20 @@ def workers() -> int:
     return int(joblib.effective_n_jobs(None))
 
 
-def _numbered(function: Callable[..., T], number: int, piece: tuple[Any, ...]) -> tuple[int, T]:
-    return number, function(*piece)
+def _parallel(n_jobs: int | None) -> joblib.Parallel:
+    """Return joblib's Parallel, which yields results as they arrive where the backend can do so."""
+    # one piece a batch: a lost worker then loses no other
+    try:
+        return joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+    except ValueError as error:  # joblib has no other way to ask a backend for it
+        if "return_as" not in str(error):
+            raise
+        return joblib.Parallel(n_jobs=n_jobs, batch_size=1)
+
+
+def _numbered(function: Callable[..., T], number: int, piece: tuple[Any, ...], verbosity: int) -> tuple[int, T]:
+    """Do one piece; this is where a worker process begins, which has settings and a state of its own."""
+    if settings.verbosity != verbosity:
+        settings.verbosity = verbosity
+    with process_state():
+        return number, function(*piece)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from scdash._core.process_state import SharedSetting
+
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
@@ -31,7 +33,7 @@ def one_thread() -> Iterator[None]:
     before = _inside.before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _controller().limit(limits=1, user_api="blas"):
+        with _BLAS_LIMIT.held():
             yield
     finally:
         torch.set_num_threads(before)
@@ -57,6 +59,30 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # a forked process
     import torch
 
     return ThreadPoolExecutor(threads, f"scdash-{process}", torch.set_flush_denormal, (True,))
+
+
+def _limit_blas() -> Callable[[], object]:
+    limiter = _controller().limit(limits=1, user_api="blas")
+    _release_openblas()
+
+    def undo() -> None:
+        _release_openblas()
+        limiter.restore_original_limits()
+        _release_openblas()
+
+    return undo
+
+
+def _release_openblas() -> None:
+    """Let any thread set OpenBLAS' threads, whichever did so last: newer threadpoolctl reserve that for one thread."""
+    import threadpoolctl
+
+    release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+
+
+_BLAS_LIMIT = SharedSetting(_limit_blas)
 
 
 @cache

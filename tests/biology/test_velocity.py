@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import issparse
 
+from scdash._keys import DynamicsKeys
 from scdash.networks import module_from_entry, rollout
+from scdash.tl._velocity_layer import over_all_genes, set_velocity
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -22,10 +25,10 @@ def flowing(fitted):
 
     x = np.zeros((240, fitted.n_vars), np.float32)
     x[:, :24] = states.reshape(-1, 24) + 0.01 * rng.normal(size=(240, 24))
-    velocity = np.full_like(x, np.nan)
-    velocity[:, :24] = model(0.0, torch.as_tensor(x[:, :24])).detach().numpy()
+    velocity = over_all_genes(model(0.0, torch.as_tensor(x[:, :24])).detach().numpy(), np.arange(24), fitted.n_vars)
     adata = ad.AnnData(x, var=fitted.var.copy(), uns=dict(fitted.uns))
-    adata.layers["dynamics_velocity"] = velocity
+    set_velocity(adata, DynamicsKeys(), velocity, np.arange(24))  # sparse: six genes have no model
+    assert issparse(adata.layers["dynamics_velocity"])
     adata.obs["time"] = np.repeat(times.numpy(), 12)
     sc.pp.pca(adata, n_comps=10)
     sc.pp.neighbors(adata, n_neighbors=15)

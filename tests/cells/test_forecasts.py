@@ -8,7 +8,7 @@ from scdash._data import TimeSeries
 from scdash.matching import Courses, aligned_template, analogue, choose_template_rates, choose_width, template
 
 
-def series_of(curves, times, split, names=None):
+def series_of(curves, times, split, names=None, origin=None):
     """Return trajectories (B, T, n) as a series; `split` has a code per trajectory or per state."""
     curves = np.asarray(curves, float)
     count, length, genes = curves.shape
@@ -21,6 +21,7 @@ def series_of(curves, times, split, names=None):
         tuple(names or [f"t{k}" for k in range(count)]),
         split.astype(np.int8),
         pd.Index([f"g{i}" for i in range(genes)]),
+        origin=origin,
     )
 
 

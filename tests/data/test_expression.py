@@ -54,7 +54,7 @@ def test_layers_and_masks_are_chosen_by_name():
         expression(adata, layer="log")
     with pytest.raises(KeyError, match="mask_var='highly_var'.*Did you mean 'highly_variable'"):
         expression(adata, mask_var="highly_var")
-    with pytest.raises(ValueError, match="boolean"):
+    with pytest.raises(TypeError, match="mask_var must be flags.*int64"):
         expression(adata, mask_var=np.arange(6))
     with pytest.raises(ValueError, match="selects no gene"):
         expression(adata, mask_var=np.zeros(6, bool))

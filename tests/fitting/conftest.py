@@ -14,6 +14,6 @@ def simulated_problem():
         nothing = dict.fromkeys(("layer", "mask_var", "batch_key", "coregulation", "regulators"))
         keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split"}
         prior = adata.uns["prior"]
-        return read_inputs(adata, **nothing, **keys, observations="auto", prior=prior, n_bins=20, seed=0).problem
+        return read_inputs(adata, **nothing, **keys, observations="auto", prior=prior, n_bins=None, seed=0).problem
 
     return read

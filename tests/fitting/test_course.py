@@ -9,10 +9,10 @@ from anndata import AnnData
 
 import scdash
 from scdash._data import CellHalves, TimeSeries
+from scdash.dynamics.problem import Units
 from scdash.fields import Phoenix
 from scdash.fitting._course import Course, arrivals, covered, directions, field_velocity
 from scdash.fitting._predictors import no_change, relaxation
-from scdash.dynamics.problem import Units
 from scdash.fitting._train import validation_levels, validation_rows
 
 GENES = 40

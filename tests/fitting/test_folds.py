@@ -1,5 +1,7 @@
 """Folds: every state is held out once, test states never, and stacks see what their fold sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from scdash._data import TimeSeries
 from scdash.fitting._folds import TEST, VALIDATION, make_folds, stack_examples
 
 
-def series(n_trajectories, rows=5, names=None, split=None):
+def series(n_trajectories, rows=5, names=None, split=None, origin=None):
     names = names or [f"s{i}" for i in range(n_trajectories)]
     total = n_trajectories * rows
     return TimeSeries(
@@ -18,6 +20,7 @@ def series(n_trajectories, rows=5, names=None, split=None):
         names=tuple(names),
         split=np.zeros(total, np.int8) if split is None else np.repeat(split, rows).astype(np.int8),
         genes=pd.Index(["a", "b", "c"]),
+        origin=origin,
     )
 
 
@@ -39,7 +42,8 @@ def test_few_trajectories_lose_stretches():
 
 
 def test_redrawn_trajectories_take_no_part_where_their_original_is_held_out():
-    folds = make_folds(series(6, names=["a", "a#1", "b", "b#1", "c", "c#1"]), 3, 0)
+    drawn = series(6, names=["a", "a#1", "b", "b#1", "c", "c#1"], origin=np.array([0, 0, 2, 2, 4, 4]))
+    folds = make_folds(drawn, 3, 0)
     for fold in folds:
         label = {name: set(fold.split[fold.trajectory == k]) for k, name in enumerate(fold.names)}
         for parent in "abc":
@@ -65,3 +69,30 @@ def test_too_few_folds():
 def test_one_fold_is_the_split_itself():
     data = series(4)
     assert make_folds(data, 1, 0) == [data]
+
+
+def test_whole_trajectories_are_dealt_out_in_an_order_that_follows_the_seed():
+    folds = make_folds(series(10), 3, 7)
+    order = np.random.default_rng([7, 2]).permutation(10)
+    for k, fold in enumerate(folds):
+        assert sorted(set(fold.trajectory[fold.split == VALIDATION])) == sorted(order[k::3])
+        assert fold.split.dtype == np.int8
+
+
+def test_as_many_trajectories_as_folds_are_held_out_whole():
+    assert all((fold.split == VALIDATION).sum() == 5 for fold in make_folds(series(3), 3, 0))
+
+
+def test_stretches_are_equal_parts_of_the_time_from_the_first_state_to_the_last():
+    """Times 10, 11, 12, 18, 20: the first quarter ends at 12.5, the second at 15, the third at 17.5."""
+    data = series(1)
+    data = replace(data, times=np.array([10.0, 11.0, 12.0, 18.0, 20.0]))
+    held = [np.flatnonzero(fold.split == VALIDATION).tolist() for fold in make_folds(data, 4, 0)]
+    assert held == [[0, 1, 2], [], [], [3, 4]]
+
+
+def test_stacked_windows_are_as_long_as_the_shortest_of_the_folds():
+    folds = make_folds(series(6), 2, 0)
+    lengths = iter((2, 3))
+    stacked = stack_examples(folds, lambda s: s.windows(next(lengths)), repeats=1)
+    assert stacked.times.shape[1] == folds[0].windows(2).shape[1]

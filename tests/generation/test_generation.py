@@ -36,7 +36,7 @@ def test_tables_of_a_stored_fit():
     edges = pd.DataFrame(
         {
             "source": ["MYOD1", "MYOG"],
-            "target": ["MYOG", "ACTC1"],
+            "target": ["MYOG", "CDK1"],
             "weight": [0.5, 0.0],
             "contribution": [1.0, 0.0],
             "in_prior": [True, True],
@@ -44,7 +44,7 @@ def test_tables_of_a_stored_fit():
             "score": [0.4, 0.9],
         }
     )
-    adata.uns["dynamics"] = {"params": {}, "edges": edges}
+    adata.uns["dynamics"] = {"params": {}, "genes": ["CDK1", "MYOD1", "MYOG"], "edges": edges}
     assert scdash.get.grn(adata)["source"].tolist() == ["MYOG", "MYOD1"]
     assert scdash.get.grn(adata, only_network=True)["target"].tolist() == ["MYOG"]
 

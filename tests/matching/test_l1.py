@@ -1,5 +1,7 @@
 """The path solver against scikit-learn, the optimality conditions and brute force."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -152,3 +154,39 @@ def test_bad_input_is_named(change, message):
     arguments = {"gram": np.eye(4), "cross": np.ones((4, 2)), "lambdas": np.array([0.1])} | change
     with pytest.raises(ValueError, match=message):
         l1_path(**arguments)
+
+
+def test_a_start_far_away_takes_no_longer_than_none():
+    """A target that is flat in a half-sample, started from coefficients of all the data in units of its noise."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 240))
+    gram = x.T @ x / 5
+    start = np.zeros((240, 3))
+    start[rng.choice(240, 20, replace=False)] = 1e11 * rng.normal(size=(20, 3))
+    began = time.perf_counter()
+    found = l1_path(gram, np.zeros((240, 3)), np.array([0.6, 0.3]), start=start)
+    assert time.perf_counter() - began < 20  # it took minutes
+    assert not found.any()
+
+
+@pytest.mark.slow
+@pytest.mark.reference
+def test_twenty_cells_taken_as_states_end(reference):
+    import anndata as ad
+
+    import scdash
+
+    cells = ad.read_h5ad(reference / "paul15_240" / "paul15_240.h5ad")
+    times, first = np.unique(cells.obs["pseudotime_lineage1"].to_numpy(), return_index=True)
+    rows = np.sort(np.random.default_rng(0).choice(first[np.isfinite(times)], 20, replace=False))
+    began = time.perf_counter()
+    scdash.tl.fit_dynamics(
+        few := cells[rows].copy(),
+        time_key="pseudotime_lineage1",
+        observations="states",
+        max_epochs=0,
+        controls=False,
+        progress=False,
+    )
+    assert time.perf_counter() - began < 100
+    assert few.varp["dynamics_grn"].nnz

@@ -179,7 +179,7 @@ def test_a_fit_of_cells_is_repeated_by_what_counted_in_it(system, truth):
 
 def test_who_judges_cells(system, truth):
     series = system.observe(truth, 5, split=np.array([0, 1, 2, 2, 0]))
-    series = replace(series, names=("a", "b", "c", "a#1", "d"))
+    series = replace(series, names=("a", "b", "c", "a#1", "d"), origin=np.array([0, 1, 2, 0, 4]))
     folds = judging_folds(series)
     held = [{series.names[k] for k in np.unique(f.trajectory[f.split == 1])} for f in folds]
     assert held == [{"a"}, {"b"}, {"d"}]  # a trajectory for test judges nothing

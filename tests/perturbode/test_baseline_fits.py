@@ -6,8 +6,8 @@ import pytest
 
 import scdash
 from scdash.fitting._screen_predict import LinearScm, predictor_of
-from scdash.matching._held_out import Equilibrium
 from scdash.matching._screen_baselines import masked_ridge
+from scdash.matching._steady_states import Equilibrium
 from scdash.tl._screen_inputs import ScreenRequest, read_screen
 
 METHODS = (

@@ -13,19 +13,18 @@ from scdash._data._screen import parse_screen
 from scdash._errors import NonFiniteError
 from scdash.matching import relative_contribution
 from scdash.matching._equilibria import build_problem, solve_problem
-from scdash.matching._equilibrium_fit import fit_equilibrium
+from scdash.matching._equilibrium_fit import fit_equilibrium, has_risen
 from scdash.matching._equilibrium_path import Settings, hub_penalty, solve, to_equations
 from scdash.matching._held_out import (
-    Equilibrium,
     choose_untried,
     fill_unseen,
     mean_of_others,
     predict_changes,
     score_changes,
-    steady_states,
 )
 from scdash.matching._regimes import assign_folds, regime_statistics, sigmoid_feature
 from scdash.matching._screen_stability import frequencies, regime_selections
+from scdash.matching._steady_states import Equilibrium, steady_states
 
 
 def make(n_genes=6, n_regimes=8, cells=15, seed=0, slope=1.0):
@@ -123,7 +122,7 @@ def exact_screen(n=40, cells=20, noise=0.02, seed=0):
     for r in range(1, n + 1):
         targets[r, rng.choice(8, 2, replace=False)] = True
     value = np.where(targets, rng.uniform(0.8, 1.6, targets.shape), 0)
-    means = steady_states(model, targets, np.ones(n + 1, bool), value)
+    means = steady_states(model, targets, np.ones(n + 1, bool), value).values
     genes = pd.Index([f"g{i}" for i in range(8)])
     labels = ["control"] + ["+".join(genes[t]) for t in targets[1:]]
     x = 3 + np.repeat(means, cells, axis=0)
@@ -206,7 +205,8 @@ def test_steady_states_solve_the_equations_also_with_feedback():
     targets = np.eye(5, dtype=bool)
     perfect = np.array([True, False, True, False, True])
     effect = np.full((5, 5), 0.7)
-    y = steady_states(model, targets, perfect, effect)
+    y, converged = steady_states(model, targets, perfect, effect)
+    assert converged.all()
     expected = model.constant + sigmoid_feature(y) @ w + np.where(targets & ~perfect[:, None], 0.7, 0)
     expected[targets & perfect[:, None]] = 0.7
     np.testing.assert_allclose(y, expected, atol=1e-6)
@@ -227,8 +227,8 @@ def test_held_out_scores_have_their_closed_forms():
 
 def test_unseen_targets_take_the_median_strength_and_knockouts_zero_expression():
     effect = np.array([1.0, np.nan, 3.0, 2.0])
-    np.testing.assert_allclose(fill_unseen(effect, "overexpression", np.ones(4)), [1, 2, 3, 2])
-    np.testing.assert_allclose(fill_unseen(effect, "knockout", np.full(4, 4.0)), [1, -4, 3, 2])
+    np.testing.assert_allclose(fill_unseen(effect, "overexpression", -np.ones(4)), [1, 2, 3, 2])
+    np.testing.assert_allclose(fill_unseen(effect, "knockout", np.full(4, -4.0)), [1, -4, 3, 2])
 
 
 def test_combinations_are_predicted_from_the_network():
@@ -239,8 +239,8 @@ def test_combinations_are_predicted_from_the_network():
     truth = Equilibrium(TRUE, np.zeros(8), model.effect)
     kinds = ("overexpression",)
     np.testing.assert_allclose(
-        predict_changes(model, stats.centre, targets, kinds),
-        predict_changes(truth, stats.centre, targets, kinds),
+        predict_changes(model, stats.silent, targets, kinds).values,
+        predict_changes(truth, stats.silent, targets, kinds).values,
         atol=0.12,
     )
     assert mean_of_others(stats, stats.counts > 0).shape == (8,)
@@ -268,10 +268,24 @@ def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_re
     assert share == expected
     model = replace(refit(np.array([True, True, True, False, False])), untried=share)
     np.testing.assert_allclose(
-        predict_changes(model, stats.centre, screen.targets[1:], ("overexpression",) * 4), stats.y[1:], atol=5e-3
+        predict_changes(model, stats.silent, screen.targets[1:], ("overexpression",) * 4).values, stats.y[1:], atol=5e-3
     )
 
 
 def test_without_untried_genes_everything_is_believed():
     stats = exact_screen()
     assert choose_untried(stats, lambda used: Equilibrium(5 * TRUE, np.zeros(8), np.ones(8))) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("errors", "risen"),
+    [
+        ([1.0, 1.0, 1.0], False),  # empty networks: a tie is no rise
+        ([1.0, 1.0, 1.004], False),  # the first edges may cost a little
+        ([1.0, 1.0, 1.1], True),
+        ([1.0, 0.9, 0.9001], True),
+        ([1.0, 0.9, 0.8], False),
+    ],
+)
+def test_a_path_is_left_only_where_its_error_has_risen(errors, risen):
+    assert has_risen(errors) is risen

@@ -10,8 +10,8 @@ import scdash
 from scdash.fields._perturbode import PerturbODE
 from scdash.fitting._screen_tune import _data, _equations, _verdict, stacked, tune_equilibrium
 from scdash.matching._equilibrium_fit import fit_equilibrium, refit
-from scdash.matching._held_out import steady_states
 from scdash.matching._regimes import assign_folds, regime_statistics
+from scdash.matching._steady_states import steady_states
 from scdash.sparsity import GeometricSchedule, Prior, as_sparsity
 from scdash.tl._screen_inputs import ScreenRequest, read_screen
 from scdash.training._fine_tune import TuneConfig, TuneResult, fine_tune
@@ -35,7 +35,7 @@ def test_stacked_weights_rest_where_the_equations_do(stats, fit):
     x = torch.as_tensor(stats.centre, dtype=torch.float32).expand(2, 1, 20)
     rest = Flow(60.0, 300).carry(field, params, x, torch.ones(1), torch.zeros(1)).numpy()[:, 0] - stats.centre
     none = np.zeros((1, 20), bool)
-    expected = steady_states(fit.model, none, np.ones(1, bool), np.zeros((1, 20)))[0]
+    expected = steady_states(fit.model, none, np.ones(1, bool), np.zeros((1, 20))).values[0]
     np.testing.assert_allclose(rest[0], expected, atol=1e-4)
     back = _equations(params, fit.model, stats)
     np.testing.assert_allclose(back.weights, fit.model.weights, atol=1e-6)

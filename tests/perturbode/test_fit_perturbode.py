@@ -98,7 +98,7 @@ def test_a_prior_edge_is_penalised_less(screen):
     [
         (None, {"perturbation_key": "perturbations"}, KeyError, "perturbation"),
         (None, {"control": "Control"}, ValueError, "control"),
-        (None, {"separator": "1"}, ValueError, "no genes of the data"),
+        ("label", {}, ValueError, "no genes of the data"),
         (None, {"kind": "ko"}, ValueError, "knockout"),
         (None, {"fit": "ot"}, ValueError, "equilibrium"),
         (None, {"min_cells": 40}, ValueError, "min_cells"),
@@ -111,6 +111,9 @@ def test_errors_name_what_is_wrong_and_leave_the_data_alone(screen, change, argu
     adata = screen.copy()
     if change == "counts":
         adata.X = np.round(np.expm1(adata.X))
+    if change == "label":
+        labels = adata.obs["perturbation"].astype(str)
+        adata.obs["perturbation"] = labels.where(labels == "control", labels + "x")
     if change == "nan":
         adata.X[3, 4] = np.nan
     with pytest.raises(error, match=message):
@@ -135,7 +138,7 @@ def test_two_regimes_fit_without_validation(screen):
     labels = screen.obs["perturbation"].astype(str)
     adata = screen[labels.isin(["control", "G001"])].copy()
     fit_perturbode(adata)
-    assert "nothing validated" in adata.uns["dynamics"]["report"]
+    assert "Not tested: whether the network predicts" in adata.uns["dynamics"]["report"]
 
 
 def test_transport_writes_the_same_slots(screen):

@@ -38,7 +38,7 @@ def test_observed_changes_come_with_predictions_whatever_the_labels(small):
     assert np.isnan(found.layers["observed_change"][3]).all()
     figure = scdash.pl.perturbation(adata, found, return_fig=True)
     assert [a.get_title().split("  ")[0] for a in figure.axes] == ["G001", "G001+ctrl", "G003 (held out)"]
-    with pytest.raises(ValueError, match="Unknown gene 'G0001'. Did you mean 'G001'"):
+    with pytest.raises(ValueError, match="perturbations: 'G0001' is not in the model. Did you mean 'G001'"):
         scdash.tl.predict_perturbations(adata, ["G0001"])
     with pytest.raises(ValueError, match="nothing to compare"):
         scdash.pl.perturbation(adata, scdash.tl.predict_perturbations(adata, ["G001+G002"]))

@@ -35,7 +35,7 @@ def test_frequencies_go_to_the_table_and_to_the_fit(matched, tmp_path):
     table = scdash.tl.stability(adata, n_repeats=6)
     assert table["frequency"].between(0, 1).all() and table["frequency"].is_monotonic_decreasing
     assert set(np.unique(np.round(table["frequency"] * 6, 6))) <= set(range(7))
-    edges = scdash.get.grn(adata)
+    edges = adata.uns["dynamics"]["edges"]
     assert edges["selection_frequency"].notna().all()
     first = table.iloc[0]
     same = edges[(edges["source"] == first["source"]) & (edges["target"] == first["target"])]

@@ -35,6 +35,7 @@ def make_adata() -> ad.AnnData:
         obs=pd.DataFrame(
             {
                 "dpt_pseudotime": position / 10,
+                "dynamics_position": position,
                 "stage": pd.Categorical(np.where(position < 5, "early", "late")),
                 "batch": pd.Categorical(rng.choice(["a", "b", "c"], N_CELLS)),
             },
@@ -54,7 +55,7 @@ def make_adata() -> ad.AnnData:
     )
     truth = edges.iloc[::2][["source", "target"]].assign(weight=np.sign(edges["weight"].iloc[::2]))
     adata.uns["truth"], adata.uns["prior"] = truth.reset_index(drop=True), truth.iloc[3:].reset_index(drop=True)
-    adata.uns["dynamics"] = make_fit(rng, edges, position)
+    adata.uns["dynamics"] = make_fit(rng, edges)
     return adata
 
 
@@ -69,7 +70,7 @@ def make_edges(rng: np.random.Generator) -> pd.DataFrame:
     return edges.sort_values("score", ascending=False, ignore_index=True)
 
 
-def make_fit(rng: np.random.Generator, edges: pd.DataFrame, position: np.ndarray) -> dict[str, Any]:
+def make_fit(rng: np.random.Generator, edges: pd.DataFrame) -> dict[str, Any]:
     shapes = {
         "W_sums": (N_HIDDEN, N_GENES), "W_prods": (N_HIDDEN, N_GENES),
         "U_sums": (N_GENES, N_HIDDEN), "U_prods": (N_GENES, N_HIDDEN),
@@ -114,7 +115,7 @@ def make_fit(rng: np.random.Generator, edges: pd.DataFrame, position: np.ndarray
         "series": {
             "time": time, "trajectory": np.array(["all"] * N_BINS), "split": split.astype(str),
             "n_cells": np.linspace(5, 12, N_BINS), "states": states, "fitted": states * 0.98,
-            "cell_time": "dpt_pseudotime", "cell_position": position,
+            "cell_time": "dpt_pseudotime",
         },
     }  # fmt: skip
 

@@ -58,7 +58,8 @@ def test_signature(name: str) -> None:
     for argument, default in {"ax": None, "show": None, "return_fig": False}.items():
         assert parameters[argument].default is default
         assert parameters[argument].kind is inspect.Parameter.KEYWORD_ONLY
-    assert "save" not in parameters
+    on_an_embedding = {"embedding", "velocity", "perturbation_shift"}  # as those of scanpy
+    assert ("save" in parameters) == (name in on_an_embedding)
     positional = [p for p in parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     assert 1 <= len(positional) <= 2
     assert all(p.annotation is not inspect.Parameter.empty for p in parameters.values())

@@ -189,7 +189,7 @@ def test_trends_draw_cells_bins_and_the_fitted_curve(adata) -> None:
     curve = ax.get_lines()[0]
     np.testing.assert_allclose(curve.get_ydata(), series["fitted"][:, at])
     cells, bins = ax.collections
-    np.testing.assert_allclose(cells.get_offsets()[:, 0], series["cell_position"])
+    np.testing.assert_allclose(cells.get_offsets()[:, 0], adata.obs["dynamics_position"])
     np.testing.assert_allclose(cells.get_offsets()[:, 1], adata[:, "GENE3"].X.toarray()[:, 0], rtol=1e-6)
     np.testing.assert_allclose(bins.get_offsets()[:, 1], series["states"][:, at])
     assert bins.get_sizes()[0] < bins.get_sizes()[-1]  # more cells, larger circle
@@ -224,7 +224,12 @@ def test_bootstraps_are_thin_lines_of_their_trajectory(adata) -> None:
     names = np.repeat(["all", "all#1", "all#2"], len(series["time"]))
     tripled = {name: np.tile(series[name], 3) for name in ("time", "split", "n_cells")}
     states = np.tile(series["states"], (3, 1)) + np.repeat([0.0, 0.1, -0.1], len(series["time"]))[:, None]
-    series |= tripled | {"trajectory": names, "states": states, "fitted": states}
+    series |= tripled | {
+        "origin": np.repeat(["all"], len(names)),
+        "trajectory": names,
+        "states": states,
+        "fitted": states,
+    }
     ax = pl.trends(adata, "TF0")
     thin = [found for found in ax.get_lines() if found.get_gid() == "redrawn"]
     assert len(thin) == 2 and len(ax.get_lines()) == 3
@@ -246,8 +251,7 @@ def test_trends_choose_the_genes_that_change_and_few_of_many_trajectories(adata,
 
 
 def test_trends_leave_out_cells_on_another_scale_of_time(adata, caplog) -> None:
-    series = adata.uns["dynamics"]["series"]
-    series.pop("cell_position")  # obs runs from 0 to 1, the fit from 0 to 10
+    del adata.obs["dynamics_position"]  # obs runs from 0 to 1, the fit from 0 to 10
     for factor in (1, 1000):
         adata.obs["dpt_pseudotime"] *= factor
         caplog.clear()
@@ -261,7 +265,7 @@ def test_trends_leave_out_cells_on_another_scale_of_time(adata, caplog) -> None:
 def test_trends_of_a_time_course_draw_its_states_once(adata) -> None:
     binned = adata[:10].copy()
     series = binned.uns["dynamics"]["series"]
-    series.pop("cell_position")
+    del binned.obs["dynamics_position"]
     binned.obs["time"] = series["time"]
     series["cell_time"] = "time"
     assert len(pl.trends(binned, "TF0").collections) == 1

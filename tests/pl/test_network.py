@@ -124,7 +124,7 @@ def test_legend_names_only_what_is_drawn() -> None:
 
 
 def test_errors(adata) -> None:
-    with pytest.raises(ValueError, match="focus: 'TF11' has no edge in the network. Did you mean"):
+    with pytest.raises(ValueError, match="focus: 'TF11' is not in the edges of the network. Did you mean"):
         pl.network(adata, focus=["TF11"])
     with pytest.raises(ValueError, match="n_edges must be at least 1"):
         pl.network(adata, n_edges=0)

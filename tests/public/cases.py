@@ -115,7 +115,7 @@ def _drawn() -> Any:
 @cache
 def _trained() -> Any:
     adata = _course().copy()
-    scdash.tl.fit_dynamics(adata, sparsity="imp", start="random", max_epochs=4, **COURSE)
+    scdash.tl.fit_dynamics(adata, sparsity="imp", start="random", max_epochs=6, **COURSE)
     return adata
 
 

@@ -1,11 +1,13 @@
 """The figures: what stands where, from MuData or from tables, and what they refuse."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from scdash._errors import NotFittedError
@@ -25,6 +27,29 @@ def test_figure_five(fitted: Any, api: SimpleNamespace) -> None:
     assert all(c.norm.vmin == -1 and c.norm.vmax == 1 for ax in axes[1:] for c in ax.collections)
 
 
+def test_figure_five_is_one_figure_without_titles_on_each_other(
+    fitted: Any, api: SimpleNamespace, tmp_path: Path
+) -> None:
+    long = "Resting membrane potential of the cell in mV"
+    fitted.uns["sbnn"]["features"] = [long, *list(fitted.uns["sbnn"]["features"])[1:]]
+    axes = api.pl.sbnn(fitted, "cell_type", show=False)
+    figure = axes[0].figure
+    figure.savefig(tmp_path / "five.png")
+    assert isinstance(figure, Figure) and len({ax.figure for ax in axes}) == 1
+    texts = [ax.title for ax in axes] + [text for ax in figure.axes for text in ax.texts]
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    assert [text.get_text().replace("\n", " ") for text in texts].count(long) == 1
+    assert not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
+
+
+@pytest.mark.parametrize("colors", [{f"type{k}": "#cc0000" for k in range(6)}, "#cc0000", ["#cc0000"]], ids=str)
+def test_stored_colours_in_any_form(fitted: Any, api: SimpleNamespace, colors: Any) -> None:
+    fitted.uns["cell_type_colors"] = colors
+    axes = api.pl.sbnn(fitted, "cell_type", genes=0, features=0, show=False)
+    handles, _ = axes.get_legend_handles_labels()
+    assert all(to_hex(handle.get_facecolor()[0]) == "#cc0000" for handle in handles) == isinstance(colors, dict)
+
+
 def test_contours_show_the_stored_predictions(
     fitted: Any, api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -32,8 +57,8 @@ def test_contours_show_the_stored_predictions(
     monkeypatch.setattr("scdash.pl._sbnn.contours", lambda ax, mesh, values, cmap, scale: drawn.append(values))
     api.pl.sbnn(fitted, genes=1, features=1, show=False)
     rna = fitted["rna"]
-    np.testing.assert_array_equal(drawn[0], rna.obsm["sbnn_genes"].iloc[:, 0])
-    np.testing.assert_array_equal(drawn[1], rna.obsm["sbnn_features"].iloc[:, 0])
+    np.testing.assert_array_equal(drawn[0], rna.obsm["sbnn_genes"][:, 0])
+    np.testing.assert_array_equal(drawn[1], rna.obsm["sbnn_features"][:, 0])
 
 
 def test_into_an_axis_and_as_a_figure(fitted: Any, api: SimpleNamespace) -> None:

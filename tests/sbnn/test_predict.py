@@ -88,3 +88,17 @@ def test_new_mudata_without_the_modality(fitted: Any, api: SimpleNamespace) -> N
 def test_cross_validation_holds_no_network(fitted: Any, api: SimpleNamespace) -> None:
     with pytest.raises(NotFittedError, match="holds no network"):
         api.model(fitted, key="sbnn_cv")
+
+
+def test_new_cells_are_read_from_the_layer_of_the_fit(fitted: Any, api: SimpleNamespace) -> None:
+    mdata = copy_paired(fitted)
+    rna = mdata["rna"]
+    rna.layers["lognorm"], rna.X = rna.X.copy(), rna.X * 100
+    mdata.uns["sbnn"]["params"]["layer"] = "lognorm"
+    expected = fitted["ephys"].layers["sbnn"]
+    np.testing.assert_allclose(api.predict(mdata).X, expected, atol=1e-5)
+    np.testing.assert_allclose(api.predict(mdata, rna[:7].copy()).X, expected[:7], atol=1e-5)
+    new = rna[:7].copy()
+    del new.layers["lognorm"]
+    with pytest.raises(KeyError, match="which start lacks"):
+        api.predict(mdata, new)

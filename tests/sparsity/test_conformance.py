@@ -13,6 +13,7 @@ from torch import Tensor
 from scdash.fields import FIELDS, Params, SparsePhoenix, VectorField, field_class
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior, Sparsity, as_sparsity, from_config
 from scdash.training import Examples, Problem, TrainConfig, start_state, train
+from scdash.training._adam import StackedAdam
 
 GENES, MODELS = 6, 2
 # options under which a field is tried; a new field is tried with its defaults
@@ -230,6 +231,24 @@ def test_the_training_loop_takes_every_pair(field: VectorField, method: Sparsity
             remaining -= round(0.4 * remaining)
             assert (mask.flatten(1).sum(1) == remaining - round(0.2 * remaining)).all()
     assert any(bool((result.params[name] != params[name]).any()) for name in params)
+
+
+@pytest.mark.parametrize(("field", "method"), _pairs())
+def test_a_mask_that_keeps_everything_changes_no_step(field: VectorField, method: Sparsity) -> None:
+    params, masks, _ = _start(field, method)
+    everything = {name: torch.ones_like(mask) for name, mask in masks.items()}
+    leaves = {name: p.clone().requires_grad_() for name, p in params.items()}
+    gradients = torch.autograd.grad(_objective(field, method, leaves).sum(), list(leaves.values()), allow_unused=True)
+    used = {name: g for name, g in zip(leaves, gradients, strict=True) if g is not None}
+    rates = {name: torch.full((MODELS,), 0.01, dtype=torch.float64) for name in used}
+    found = []
+    for given in (None, everything):
+        stepped = {name: p.clone() for name, p in params.items()}
+        moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in params.items()}
+        StackedAdam(stepped, moments, given).step(used, 1, rates)
+        found.append(stepped)
+    assert all(torch.equal(found[0][name], found[1][name]) for name in params)
+    assert all(bool((found[0][name] != params[name]).any()) for name, g in used.items() if bool(g.abs().max() > 0))
 
 
 def test_every_method_and_every_field_is_tried_and_refusals_give_a_reason() -> None:

@@ -1,7 +1,7 @@
 """DASH against the authors' scores, the published formulas written out, and its limits lambda = 0 and 1."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,12 +17,10 @@ MATRICES = ("W_sums", "W_prods", "U_sums", "U_prods")
 
 
 @pytest.fixture
-def golden(reference: Path) -> dict[str, Tensor]:
-    with np.load(reference / "golden" / "dash_scores.npz") as data:
-        return {name: torch.as_tensor(np.asarray(data[name], dtype=np.float64)) for name in data}
+def golden(golden_numbers: Callable[[str], dict[str, np.ndarray]]) -> dict[str, Tensor]:
+    return {key: torch.as_tensor(value) for key, value in golden_numbers("dash_scores").items()}
 
 
-@pytest.mark.reference
 @pytest.mark.parametrize("with_c", [False, True])
 def test_two_prunings_of_the_released_code(golden: dict[str, Tensor], with_c: bool) -> None:
     field = Phoenix(5, encoder="modules", n_hidden=3)

@@ -1,7 +1,7 @@
 """Gates and path penalties against the released layer's numbers, closed forms and their own definition."""
 
 import math
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,9 +18,8 @@ EXACT = {"atol": 1e-10, "rtol": 0}
 
 
 @pytest.fixture
-def golden(reference: Path) -> dict[str, Tensor]:
-    with np.load(reference / "golden" / "pathreg.npz") as data:
-        return {name: torch.as_tensor(np.asarray(data[name], dtype=np.float64)) for name in data}
+def golden(golden_numbers: Callable[[str], dict[str, np.ndarray]]) -> dict[str, Tensor]:
+    return {key: torch.as_tensor(value) for key, value in golden_numbers("pathreg").items()}
 
 
 def _params(golden: dict[str, Tensor], *, per_weight: bool) -> Params:
@@ -32,7 +31,6 @@ def _params(golden: dict[str, Tensor], *, per_weight: bool) -> Params:
     return {name: p.expand(2, *p.shape) for name, p in params.items()}
 
 
-@pytest.mark.reference
 def test_gates_of_the_released_layer(golden: dict[str, Tensor]) -> None:
     for layer in (1, 2):
         log_alpha = golden[f"log_alpha{layer}"]
@@ -44,7 +42,6 @@ def test_gates_of_the_released_layer(golden: dict[str, Tensor]) -> None:
         )
 
 
-@pytest.mark.reference
 @pytest.mark.parametrize("per_weight", [False, True])
 def test_penalties_of_the_released_layer(golden: dict[str, Tensor], per_weight: bool) -> None:
     params, prefix = _params(golden, per_weight=per_weight), "pw_" if per_weight else ""
@@ -64,7 +61,6 @@ def test_penalties_of_the_released_layer(golden: dict[str, Tensor], per_weight: 
     torch.testing.assert_close(method.penalty(FIELD, params), total, **EXACT)
 
 
-@pytest.mark.reference
 def test_gated_network_and_its_sparsity(golden: dict[str, Tensor]) -> None:
     params = _params(golden, per_weight=False)
     method = pathreg(granularity="input")

@@ -70,7 +70,7 @@ def broken(course, what):
         adata.obs["time"] = 1.0
         return adata, "constant"
     if what == "text time":
-        adata.obs["time"] = "day " + adata.obs["time"].astype(str)
+        adata.obs["time"] = "stage " + adata.obs["time"].astype(str)
         return adata, "must hold numbers"
     if what == "missing time":
         adata.obs.loc[adata.obs_names[0], "time"] = np.nan
@@ -124,7 +124,7 @@ def test_a_prior_with_self_and_duplicate_edges_and_without_signs(course):
 
 
 def test_a_gene_that_is_not_in_the_model(fitted):
-    with pytest.raises(KeyError, match=r"g0l is not in the model.*Did you mean"):
+    with pytest.raises(KeyError, match=r"'g0l' is not in the model.*Did you mean"):
         scdash.tl.perturb(fitted, "g0l")
     with pytest.raises(ValueError, match="name at least one gene"):
         scdash.tl.perturb(fitted, [])

@@ -99,7 +99,7 @@ def test_example_errors_average_to_the_loss() -> None:
     [
         ({"sparsity": "imp"}, ValueError, "no strength to vary.*cross_validate"),
         ({"sparsity": "posthoc"}, ValueError, "no strength to vary"),
-        ({"model": "phoenix", "n_hidden": 4}, ValueError, "does not fit the vector field"),
+        ({"model": "phoenix", "n_hidden": None}, ValueError, "does not fit the vector field"),
         ({"lambdas": [-1.0]}, ValueError, "non-negative"),
         ({"lambdas": []}, ValueError, "at least one"),
         ({"regime": "wram"}, ValueError, "Did you mean 'warm'"),

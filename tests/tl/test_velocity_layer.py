@@ -2,6 +2,7 @@
 
 import logging
 
+import anndata as ad
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -56,10 +57,56 @@ def test_a_screen_above_its_bound_has_none_either(monkeypatch):
 
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
-def test_it_is_the_model_on_every_row_and_nan_for_other_genes(fitted, form):
+def test_it_is_the_model_on_every_row_and_empty_for_other_genes(fitted, form):
     model = scdash.get.model(fitted)
     rows = np.random.default_rng(0).uniform(size=(7, len(model.genes))).astype(np.float32)
     columns = 2 * np.arange(len(model.genes))
     found = velocity_of(as_expression(form(rows)), model, columns, 2 * len(model.genes))
-    np.testing.assert_array_equal(found[:, columns], model(0.0, torch.as_tensor(rows)).detach().numpy())
-    assert np.isnan(found[:, columns + 1]).all()
+    np.testing.assert_array_equal(found[:, columns].toarray(), model(0.0, torch.as_tensor(rows)).detach().numpy())
+    assert found.nnz == rows.size and found[:, columns + 1].nnz == 0  # zeros of modelled genes are stored
+
+
+def few_of_many(n_vars=400, n_obs=60):
+    adata = ad.AnnData(sp.random(n_obs, n_vars, density=0.3, format="csr", dtype=np.float32, random_state=0))
+    adata.obs["dpt_pseudotime"] = np.linspace(0, 1, n_obs)
+    adata.var["chosen"] = np.arange(n_vars) % 20 == 3
+    return adata
+
+
+def test_memory_grows_with_the_modelled_genes(caplog, tmp_path):
+    adata = few_of_many()
+    how = {"mask_var": "chosen", "max_epochs": 0, "controls": False, "progress": False}
+    with caplog.at_level(logging.INFO, logger="scdash"):
+        scdash.tl.fit_dynamics(adata, **how)
+    layer = adata.layers["dynamics_velocity"]
+    assert sp.issparse(layer) and layer.nnz == 60 * 20 and layer.has_sorted_indices
+    assert "dx/dt (sparse, modelled genes only, 0.0 MB)" in caplog.text
+    np.testing.assert_array_equal(np.unique(layer.indices), np.flatnonzero(adata.var["chosen"]))
+    np.testing.assert_array_equal(adata.var["dynamics_velocity_genes"], adata.var["chosen"])
+    model = scdash.get.model(adata)
+    x = torch.as_tensor(adata[:, model.genes].X.toarray())
+    expected = model(0.0, x).detach().numpy()
+    np.testing.assert_allclose(layer[:, adata.var["chosen"].to_numpy()].toarray(), expected, rtol=1e-5, atol=1e-6)
+    adata.obsm["X_two"] = np.random.default_rng(0).normal(size=(60, 2))
+    scdash.pl.velocity(adata, basis="two", kind="cells", show=False)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    again = ad.read_h5ad(tmp_path / "a.h5ad").layers["dynamics_velocity"]
+    assert (again != layer).nnz == 0 and again.nnz == layer.nnz
+    scdash.tl.perturbation_shift(adata, str(model.genes[0]))
+    assert adata.layers["dynamics_shift"].nnz == 60 * 20
+    scdash.pl.perturbation_shift(adata, basis="two", show=False)
+    part = adata[:, adata.var["chosen"]].copy()
+    np.testing.assert_allclose(part.layers["dynamics_velocity"].toarray(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_switch_decides(course, monkeypatch):
+    adata = course.copy()
+    scdash.tl.fit_dynamics(adata, velocity_layer=False, **PLAIN)
+    assert "dynamics_velocity" not in adata.layers and "dynamics_velocity_genes" not in adata.var
+    monkeypatch.setattr(_store, "MOST_VELOCITIES", 1)
+    scdash.tl.fit_dynamics(adata, velocity_layer=True, **PLAIN)
+    assert isinstance(adata.layers["dynamics_velocity"], np.ndarray)  # every gene is modelled
+    scdash.tl.fit_dynamics(adata, **PLAIN)
+    assert "dynamics_velocity" not in adata.layers and "dynamics_velocity_genes" not in adata.var
+    with pytest.raises(ValueError, match="velocity_layer must be True, False or None, found 'yes'"):
+        scdash.tl.fit_dynamics(adata, velocity_layer="yes", **PLAIN)

@@ -1,34 +1,64 @@
 """Value objects read from AnnData and the array kernels behind them; no torch here."""
 
 from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
-from scdash._data._cells import CellSeries, cells_to_series
+from scdash._data._cells import CellSeries, cells_to_series, positions_in_groups
 from scdash._data._checks import (
     check_adata,
-    check_time,
     check_unique,
+    chosen_genes,
     gene_indices,
     gene_mask,
     group_codes,
     group_column,
     obs_column,
     time_column,
+    times_of,
 )
 from scdash._data._dense import as_dense
-from scdash._data._expression import Expression, as_expression, check_counts, check_log, expression, matrix_of
+from scdash._data._expression import (
+    Expression,
+    as_expression,
+    check_counts,
+    check_log,
+    check_scaled,
+    expression,
+    matrix_of,
+)
+from scdash._data._flags import holds_flags, read_flags
+from scdash._data._genes import all_genes, listed_names, present_genes
+from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._half_series import HalfOfCells, halves_to_learn_from
 from scdash._data._halves import CellHalves, halve_cells
+from scdash._data._knockout_level import knockout_levels, lowest_values
+from scdash._data._labels import log_missing, read_labels
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
+from scdash._data._representation import representation
 from scdash._data._rows import Cells, dense32, loaded
 from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
 from scdash._data._states import series_from_states
+from scdash._data._time import StandardTime, Times, parse_time, read_time
 from scdash._data._within import WithinMoments, within_moments
 
 __all__ = [
+    "StandardTime",
+    "Times",
+    "all_genes",
+    "holds_flags",
+    "listed_names",
+    "parse_time",
+    "log_missing",
+    "present_genes",
+    "read_flags",
+    "read_labels",
+    "read_time",
+    "representation",
+    "times_of",
     "SPLITS",
     "AlignedPrior",
+    "CellGroups",
     "CellHalves",
     "CellSeries",
     "Cells",
@@ -44,8 +74,9 @@ __all__ = [
     "check_adata",
     "check_counts",
     "check_log",
-    "check_time",
+    "check_scaled",
     "check_unique",
+    "chosen_genes",
     "copy_paired",
     "default_split",
     "dense32",
@@ -53,15 +84,20 @@ __all__ = [
     "expression",
     "gene_indices",
     "gene_mask",
+    "group_cells",
     "group_codes",
     "group_column",
     "halve_cells",
     "halves_to_learn_from",
     "kernel_bins",
+    "knockout_levels",
     "loaded",
+    "lowest_values",
     "make_mudata",
     "matrix_of",
     "obs_column",
+    "origins",
+    "positions_in_groups",
     "prior_from",
     "range_align",
     "rank_align",

@@ -1,23 +1,28 @@
 """Cells along pseudotime to trajectories of smoothed bins: the single-cell recipe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.labels import redrawn_names
 from scdash._data._bins import Kernels, binned_means, fit_kernels, range_align, rank_align
-from scdash._data._checks import check_time, group_codes
 from scdash._data._expression import Expression, as_expression
+from scdash._data._groups import CellGroups, group_cells, origins
+from scdash._data._labels import log_missing, read_labels
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
+from scdash._data._time import read_time
 from scdash._errors import unknown
 from scdash._logging import logger
 from scdash._random import RNG, as_generator
 
 Align = Literal["rank", "range", "none"]
+LOG_FLOOR = 0.5  # smallest range of a gene in log values
+NARROW = 1.5  # values that all lie within this of each other are no log counts, such as values in [0, 1]
+RELATIVE_FLOOR = 0.1  # smallest range of a gene in such values, in units of the median range
 
 
 class CellSeries(NamedTuple):
@@ -49,7 +54,7 @@ def cells_to_series(
     n_bootstrap: int = 0,
     split: Any = None,
     scale_by: Sequence[str] | None = None,
-    range_floor: float = 0.5,
+    range_floor: float | None = None,
     rng: RNG = 0,
     disjoint: bool = False,
 ) -> CellSeries:
@@ -77,7 +82,8 @@ def cells_to_series(
         Length of the time axis that models see; rates are per horizon / n_bins a bin.
     n_bootstrap
         Further trajectories of re-drawn cells per trajectory (Bayesian bootstrap: exponential cell weights, which
-        unlike counts never leave a bin empty), named "<trajectory>#<k>"; they show a model how uncertain a bin is.
+        unlike counts never leave a bin empty); they show a model how uncertain a bin is. `series.origin` and the columns
+        `lineage`, `batch` and `bootstrap` of the bins say whose cells they are; names are for reading only.
     split
         train/validation/test of each cell, the same for all cells of a trajectory; None holds out whole trajectories,
         or stretches of bins (`default_split`); the bins of a held-out stretch are made of its own cells alone, and the
@@ -85,7 +91,8 @@ def cells_to_series(
     scale_by
         Names of the trajectories that give minimum and range of each gene; None: the training bins.
     range_floor
-        Smallest range of a gene, in log units: keeps noise of flat genes from being blown up.
+        Smallest range of a gene: keeps noise of flat genes from being blown up. None: 0.5 for log values; a tenth of the
+        median range where all values lie within 1.5 of each other, such as values in [0, 1].
     rng
         Seed or Generator, for bootstraps and split.
     disjoint
@@ -98,10 +105,13 @@ def cells_to_series(
     """
     values = as_expression(X, genes)
     rng = as_generator(rng)
-    groups = _groups(values.shape[0], lineage, batch)
-    position, seconds = _positions(time, groups.code, align)
+    side = None if split is None else split_codes(split)
+    if side is not None and (side < 0).any():
+        lineage, batch = without_split(side, lineage, batch)
+    groups = group_cells(values.shape[0], lineage, batch)
+    position, seconds = positions_in_groups(time, groups.code, align)
     options = {"n_bins": n_bins, "bandwidth": bandwidth, "min_cells": min_cells, "disjoint": disjoint}
-    sides = _sides(groups, n_bins, split, rng)
+    sides = _sides(groups, n_bins, side, rng)
     kernels = _kernels(position, groups, sides, options)
     draws = np.ones((1 + n_bootstrap, len(position)))
     draws[1:] = rng.exponential(size=(n_bootstrap, len(position)))
@@ -112,50 +122,29 @@ def cells_to_series(
         np.broadcast_to(sides[:, None], keep.shape)[keep], categories=list(SPLITS)
     )
     states = means[keep]
-    minimum, width = _scale(states, bins, scale_by, range_floor)
+    floor = _floor(values) if range_floor is None else range_floor
+    minimum, width = _scale(states, bins, scale_by, floor)
     series = _series((states - minimum) / width, bins, values)
     return CellSeries(series, bins, minimum, width)
 
 
-@dataclass(frozen=True)
-class _Groups:
-    code: NDArray[np.int64]  # (cells,), -1: takes no part
-    names: tuple[str, ...]
-    lineage: tuple[str, ...]
-    batch: tuple[str, ...]
+def without_split(split: NDArray[np.int8], lineage: Any, batch: Any) -> tuple[Any, Any]:
+    """Return lineages and batches without a label where a cell has no split: such cells take no part."""
+    log_missing(split < 0, len(split), "split")
+    if lineage is None and batch is not None:
+        return None, read_labels(batch).where(split >= 0)
+    return read_labels(["all"] * len(split) if lineage is None else lineage).where(split >= 0), batch
 
 
-def _groups(cells: int, lineage: Any, batch: Any) -> _Groups:
-    """One group per lineage and batch that occur together."""
-    parts: list[tuple[NDArray[np.int64], tuple[str, ...]]] = []
-    for labels, name in ((lineage, "lineage"), (batch, "batch")):
-        if labels is None:
-            parts.append((np.zeros(cells, np.int64), ("all",)))
-        else:
-            parts.append(group_codes(labels, name, missing=True))
-    (lineage_code, lineages), (batch_code, batches) = parts
-    if not len(lineage_code) == len(batch_code) == cells:
-        raise ValueError(f"X has {cells} cells, lineage {len(lineage_code)}, batch {len(batch_code)}: not the same.")
-    inside = (lineage_code >= 0) & (batch_code >= 0)
-    if not inside.all():
-        logger.info("    %d of %d cells have no lineage or batch and take no part", int((~inside).sum()), cells)
-    both = np.where(inside, lineage_code * len(batches) + batch_code, -1)
-    present = np.unique(both[inside])
-    code = np.where(inside, np.searchsorted(present, both), -1).astype(np.int64)
-    of_lineage = tuple(lineages[k // len(batches)] for k in present)
-    of_batch = tuple(batches[k % len(batches)] for k in present)
-    shown = [labels for labels, given in ((of_lineage, lineage), (of_batch, batch)) if given is not None]
-    names = tuple(":".join(label) for label in zip(*shown, strict=True)) if shown else ("all",)
-    return _Groups(code, names, of_lineage, of_batch)
-
-
-def _positions(time: Any, code: NDArray[np.int64], align: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def positions_in_groups(
+    time: Any, code: NDArray[np.int64], align: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the place of each cell in [0, 1] and its time; both 0 for cells that take no part."""
     if align not in ("rank", "range", "none"):
         raise unknown("align", align, ("rank", "range", "none"))
     inside = code >= 0
     seconds = np.zeros(len(code))
-    seconds[inside] = check_time(np.asarray(time)[inside], "time")
+    seconds[inside] = read_time(np.asarray(time)[inside], "time").values
     position = np.zeros(len(code))
     if align == "rank":
         position[inside] = rank_align(seconds[inside], code[inside])
@@ -165,7 +154,7 @@ def _positions(time: Any, code: NDArray[np.int64], align: str) -> tuple[NDArray[
 
 
 def _kernels(
-    position: NDArray[np.float64], groups: _Groups, sides: NDArray[np.int8], options: dict[str, Any]
+    position: NDArray[np.float64], groups: CellGroups, sides: NDArray[np.int8], options: dict[str, Any]
 ) -> list[Kernels]:
     found = []
     for g, name in enumerate(groups.names):
@@ -185,7 +174,7 @@ def _kernels(
 def _kept(
     behind: NDArray[np.float64],
     position: NDArray[np.float64],
-    groups: _Groups,
+    groups: CellGroups,
     kernels: list[Kernels],
     min_cells: float,
     align: str,
@@ -212,7 +201,7 @@ def _kept(
 
 
 def _bin_table(
-    groups: _Groups,
+    groups: CellGroups,
     kernels: list[Kernels],
     behind: NDArray[np.float64],
     keep: NDArray[np.bool_],
@@ -227,8 +216,8 @@ def _bin_table(
         means, _ = binned_means(as_expression(seconds[own][:, None]), zero[own], position[own], [kernel], one[:, own])
         cell_time[g] = means[0, 0, :, 0]
     group, draw, place = np.nonzero(keep)
-    names = np.array(groups.names, dtype=object)[group]
-    trajectory = np.where(draw == 0, names, names + "#" + draw.astype(str))
+    names = np.array(redrawn_names(groups.names, keep.shape[1] - 1), dtype=object)  # (draws, groups)
+    trajectory = names[draw, group]
     table = pd.DataFrame(
         {
             "time": kernels[0].centres[place] * horizon,
@@ -244,7 +233,9 @@ def _bin_table(
     return table
 
 
-def _sides(groups: _Groups, n_bins: int, split: Any, rng: np.random.Generator) -> NDArray[np.int8]:
+def _sides(
+    groups: CellGroups, n_bins: int, split: NDArray[np.int8] | None, rng: np.random.Generator
+) -> NDArray[np.int8]:
     """Return the split of every bin, (groups, bins): whole groups, or stretches of bins where there are too few."""
     if split is not None:
         of_group = _group_split(split, groups)
@@ -254,14 +245,11 @@ def _sides(groups: _Groups, n_bins: int, split: Any, rng: np.random.Generator) -
     return default_split(rows, stratum=kind, rng=rng).reshape(-1, n_bins)
 
 
-def _group_split(split: Any, groups: _Groups) -> dict[str, int]:
-    """Split of each group, from the labels of its cells."""
-    codes = np.full(len(groups.code), -1)
-    inside = groups.code >= 0
-    codes[inside] = split_codes(np.asarray(split)[inside])
+def _group_split(split: NDArray[np.int8], groups: CellGroups) -> dict[str, int]:
+    """Split of each group, from the codes of its cells."""
     of_group = {}
     for g, name in enumerate(groups.names):
-        found = np.unique(codes[groups.code == g])
+        found = np.unique(split[groups.code == g])
         if len(found) > 1:
             raise ValueError(
                 f"The cells of trajectory {name!r} have {len(found)} different splits; bins smooth over cells, so a "
@@ -271,10 +259,16 @@ def _group_split(split: Any, groups: _Groups) -> dict[str, int]:
     return of_group
 
 
+def _floor(values: Expression) -> float | None:
+    """Return the smallest range of a gene in the units of the values; None: relative to the genes' own ranges."""
+    return LOG_FLOOR if values.maximum - values.minimum > NARROW else None
+
+
 def _scale(
-    states: NDArray[np.float64], bins: pd.DataFrame, scale_by: Sequence[str] | None, floor: float
+    states: NDArray[np.float64], bins: pd.DataFrame, scale_by: Sequence[str] | None, floor: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if not floor > 0:
+    """Return minimum and range of every gene; ranges below the floor are set to it, which the log says."""
+    if floor is not None and not floor > 0:
         raise ValueError(f"range_floor must be positive, found {floor}.")
     rows = (bins["bootstrap"] == 0).to_numpy()
     if scale_by is None:
@@ -286,16 +280,30 @@ def _scale(
                 raise unknown("trajectory in scale_by", name, known)
         rows = rows & bins["trajectory"].isin([scale_by] if isinstance(scale_by, str) else list(scale_by)).to_numpy()
     low, high = states[rows].min(0), states[rows].max(0)
-    return low, np.maximum(high - low, floor)
+    width = high - low
+    if floor is None:
+        floor = RELATIVE_FLOOR * float(np.median(width[width > 0])) if (width > 0).any() else 1.0
+    flat = int((width < floor).sum())
+    if flat:
+        logger.info(
+            "    %d of %d genes change by less than %.3g along the bins; their range counts as %.3g (range_floor)",
+            flat,
+            len(width),
+            floor,
+            floor,
+        )
+    return low, np.maximum(width, floor)
 
 
 def _series(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
+    names = bins["trajectory"].cat.categories
     return TimeSeries(
         states=scaled,
         times=bins["time"].to_numpy(dtype=np.float64),
         trajectory=bins["trajectory"].cat.codes.to_numpy(dtype=np.int64),
-        names=tuple(bins["trajectory"].cat.categories),
+        names=tuple(names),
         split=bins["split"].cat.codes.to_numpy(dtype=np.int8),
         genes=values.genes,
         weights=bins["n_cells"].to_numpy(dtype=np.float64),
+        origin=origins(bins, names),
     )

@@ -6,6 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._data._flags import holds_flags, read_flags
+from scdash._data._genes import all_genes, present_genes
+from scdash._data._labels import read_labels
+from scdash._data._time import Times, read_time
 from scdash._errors import check_data, suggest
 
 
@@ -45,35 +49,18 @@ def obs_column(adata: Any, key: str, argument: str) -> pd.Series:
 
 
 def time_column(adata: Any, key: str, argument: str = "time_key", *, finite: bool = True) -> NDArray[np.float64]:
-    """Return the numeric column `key` of obs, checked: a number type, finite (unless told) and not constant."""
+    """Return the times in column `key` of obs as numbers, checked; see `times_of`."""
+    return times_of(adata, key, argument, finite=finite).values
+
+
+def times_of(adata: Any, key: str, argument: str = "time_key", *, finite: bool = True) -> Times:
+    """Return the times in column `key` of obs and their unit, checked: readable, finite (unless told) and not constant."""
     if key not in adata.obs and argument == "time_key" and key == "dpt_pseudotime":
         raise KeyError(
             f"{argument}={key!r} is not a column of adata.obs: order the cells first with "
             f"scdash.pp.order_cells(adata, root=...), or name the column.{suggest(key, adata.obs.columns)}"
         )
-    return check_time(obs_column(adata, key, argument), f"adata.obs[{key!r}]", finite=finite)
-
-
-def check_time(time: Any, name: str, *, finite: bool = True) -> NDArray[np.float64]:
-    """Return times as float64, or raise: not numeric, NaN or infinite, or one value only."""
-    column = pd.Series(np.asarray(time)) if not isinstance(time, pd.Series) else time
-    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
-        raise TypeError(
-            f"{name} must hold numbers, found dtype {column.dtype} (for example {column.iloc[0]!r}). Convert it, e.g. "
-            "adata.obs[key].astype(str).str.extract(r'([0-9.]+)')[0].astype(float)."
-        )
-    values: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = ~np.isfinite(values)
-    if finite and bad.any():
-        raise ValueError(
-            f"{name} is NaN or infinite for {int(bad.sum())} of {len(values)} observations. Cells that no path from "
-            "the root reaches have an infinite pseudotime: order them per component, or subset first, e.g. "
-            "adata = adata[np.isfinite(adata.obs[key])].copy()."
-        )
-    present = values[~bad]
-    if present.size == 0 or present.min() == present.max():
-        raise ValueError(f"{name} is constant ({present[:1].tolist()}): there is no time to learn dynamics along.")
-    return values
+    return read_time(obs_column(adata, key, argument), f"adata.obs[{key!r}]", finite=finite)
 
 
 def group_column(
@@ -89,11 +76,11 @@ def group_column(
 
 
 def group_codes(values: Any, name: str, *, missing: bool = False) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return (codes, names) of group labels; order of the categories, or sorted when there are none."""
-    column = pd.Series(values)
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype("category")
-    column = column.cat.remove_unused_categories()
+    """Return (codes, names) of group labels; order of the categories, or sorted when there are none.
+
+    What counts as a missing label (code -1) is the rule of `read_labels`.
+    """
+    column = read_labels(values)
     codes = column.cat.codes.to_numpy(dtype=np.int64)
     lost = int((codes < 0).sum())
     if lost and not missing:
@@ -104,20 +91,12 @@ def group_codes(values: Any, name: str, *, missing: bool = False) -> tuple[NDArr
 
 
 def gene_indices(adata: Any, genes: Any, argument: str = "genes") -> NDArray[np.int64]:
-    """Return the positions of gene names in `adata.var_names`, or raise with near matches."""
-    wanted = pd.Index([genes] if isinstance(genes, str) else genes)
-    found = adata.var_names.get_indexer(wanted)
-    if (found < 0).any():
-        absent = wanted[found < 0]
-        raise KeyError(
-            f"{argument}: {len(absent)} of {len(wanted)} names are not in adata.var_names, first {absent[0]!r}."
-            f"{suggest(str(absent[0]), adata.var_names)}"
-        )
-    return np.asarray(found, dtype=np.int64)
+    """Return the positions of gene names in `adata.var_names`; an error names all absent ones, with near matches."""
+    return all_genes(genes, adata.var_names, argument, where="adata.var_names")
 
 
 def gene_mask(adata: Any, mask_var: Any = None, *, limit: int | None = None) -> NDArray[np.bool_]:
-    """Return the genes to model: `mask_var` (boolean array or var column), else highly variable ones, else all.
+    """Return the genes to model: those of `mask_var` (see `chosen_genes`), else highly variable ones, else all.
 
     More genes than `limit` with nothing chosen is an error that says how to choose.
     """
@@ -130,15 +109,40 @@ def gene_mask(adata: Any, mask_var: Any = None, *, limit: int | None = None) -> 
                 "scdash.pp.normalize(adata, n_top_genes=...), or pass mask_var."
             )
         return np.ones(adata.n_vars, dtype=bool)
-    if isinstance(mask_var, str):
-        if mask_var not in adata.var:
-            raise KeyError(f"mask_var={mask_var!r} is not a column of adata.var.{suggest(mask_var, adata.var.columns)}")
-        mask_var = adata.var[mask_var]
-    mask = np.asarray(mask_var)
-    if mask.dtype != bool or mask.shape != (adata.n_vars,):
-        raise ValueError(
-            f"mask_var must be boolean with one entry per gene ({adata.n_vars}), found {mask.dtype} {mask.shape}."
-        )
+    return chosen_genes(adata, mask_var, "mask_var")
+
+
+def chosen_genes(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]:
+    """Return which genes of `adata` an argument chooses, (n_vars,): a column of flags in var, flags, or a list of names.
+
+    Names that are not in the data are left out and counted in the log (`present_genes`).
+    """
+    if isinstance(chosen, str):
+        if chosen not in adata.var:
+            raise KeyError(f"{argument}={chosen!r} is not a column of adata.var.{suggest(chosen, adata.var.columns)}")
+        mask = read_flags(adata.var[chosen], f"{argument}={chosen!r}: adata.var[{chosen!r}]")
+    else:
+        mask = _flags_or_names(adata, chosen, argument)
     if not mask.any():
-        raise ValueError("mask_var selects no gene.")
+        raise ValueError(f"{argument} selects no gene.")
+    return mask
+
+
+def _flags_or_names(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]:
+    values: Any = chosen if hasattr(chosen, "dtype") else list(chosen)
+    if np.ndim(values) != 1:
+        raise ValueError(f"{argument} must have one entry per gene ({adata.n_vars}), found shape {np.shape(values)}.")
+    if len(values) and holds_flags(values):
+        if len(values) != adata.n_vars:
+            raise ValueError(f"{argument} must have one flag per gene ({adata.n_vars}), found {len(values)}.")
+        same_genes = isinstance(values, pd.Series) and set(values.index) == set(adata.var_names)
+        return read_flags(values.reindex(adata.var_names) if same_genes else values, argument)
+    names = [name for name in values if not pd.isna(name) and str(name).strip()]
+    if any(not isinstance(name, str) for name in names):
+        raise TypeError(
+            f"{argument} must be flags (one per gene, {adata.n_vars}), the name of a column of adata.var, or a list of names "
+            f"of genes; found {getattr(values, 'dtype', type(next(iter(values))).__name__)} of length {len(values)}."
+        )
+    mask = np.zeros(adata.n_vars, dtype=bool)
+    mask[present_genes(names, adata.var_names, argument)] = True
     return mask

@@ -15,6 +15,9 @@ from scdash._errors import suggest
 
 ROWS = 4096  # rows read at once: 4096 x 3000 genes are 50 MB in float32
 CHUNK_BYTES = 2**28  # of a dense dask chunk that is made whole
+MANY_NEGATIVE = 0.2  # fraction of negative values from which they are no noise around 0
+CENTRED = 0.2  # median distance of the genes' means from 0, in their standard deviations, up to which they are centred
+EVEN = 1.25  # ratio of the quartiles of the genes' standard deviations up to which they are all the same
 LARGEST_LOG = 30.0  # log1p(1e13): no count in any assay, and no sum of them, gets there
 
 
@@ -125,6 +128,46 @@ def check_log(values: Expression, argument: str = "layer", *, allow: bool = Fals
         raise ValueError(f"{values.name} looks like raw counts (integers up to {values.maximum:g}). {remedy}")
     if values.maximum > LARGEST_LOG:
         raise ValueError(f"{values.name} has values up to {values.maximum:g}, too large for logarithms. {remedy}")
+
+
+def check_scaled(values: Expression, *, states: bool, allow: bool = False) -> None:
+    """Raise when values look as if every gene had been centred, as `sc.pp.scale` does, unless allowed.
+
+    Scaled are values of which at least a fifth are negative while the means of most genes are near 0 in units of their
+    standard deviation. Noise around 0, and a normalisation that leaves some values below 0, do not look like that.
+    `states`: rows are samples of a time course, which may be changes from a reference; refused are then only values
+    whose standard deviations are the same for all genes besides.
+    """
+    if allow or not values.minimum < 0:
+        return
+    negative, mean, spread = _moments(values)
+    moving = spread > 0
+    if negative < MANY_NEGATIVE or not moving.any():
+        return
+    offset = float(np.median(np.abs(mean[moving]) / spread[moving]))
+    even = float(np.quantile(spread[moving], 0.75) / np.quantile(spread[moving], 0.25))
+    if offset > CENTRED or (states and even > EVEN):
+        return
+    raise ValueError(
+        f"{values.name} looks scaled: {negative:.0%} of its values are negative and its genes have means near 0, as after "
+        "sc.pp.scale. In such values 0 is the mean of a gene and not its absence, so that a knock-out means nothing, and "
+        "genes no longer differ in size. Pass the layer that holds the log-normalised values from before scaling as layer, "
+        "or take them from adata.raw. If the values are meant to be so, such as changes from a reference, say "
+        "allow_scaled=True."
+    )
+
+
+def _moments(values: Expression) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the fraction of negative values, and mean and standard deviation of every gene."""
+    cells, genes = values.shape
+    negative, total, square = 0, np.zeros(genes), np.zeros(genes)
+    for _, block in values.blocks():
+        data = block.data if sp.issparse(block) else block
+        negative += int((data < 0).sum())
+        total += np.asarray(block.sum(axis=0)).ravel()
+        square += np.asarray((block.multiply(block) if sp.issparse(block) else block * block).sum(axis=0)).ravel()
+    mean = total / cells
+    return negative / max(cells * genes, 1), mean, np.sqrt(np.maximum(square / cells - mean**2, 0))
 
 
 def check_counts(values: Expression, argument: str = "layer") -> None:

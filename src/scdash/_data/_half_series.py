@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data._bins import bin_grid, binned_means, fit_kernels
-from scdash._data._cells import _groups, _positions
+from scdash._data._cells import positions_in_groups
 from scdash._data._expression import Expression
+from scdash._data._groups import group_cells
 from scdash._random import RNG, as_generator
 
 
@@ -58,12 +59,12 @@ def halves_to_learn_from(
         Seed or Generator.
     """
     generator = as_generator(rng)
-    code = _groups(values.shape[0], lineage, batch).code
+    code = group_cells(values.shape[0], lineage, batch).code
     if leave_out is not None:
         code = np.where(leave_out, -1, code)
     present = np.unique(code[code >= 0])
     code = np.where(code >= 0, np.searchsorted(present, code), -1)
-    position = _positions(time, code, "rank")[0]
+    position = positions_in_groups(time, code, "rank")[0]
     groups = [np.flatnonzero(code == g) for g in range(len(present))]
 
     def means(width: float, draws: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data._bins import binned_means, fit_kernels, own_bin
-from scdash._data._cells import _groups, _positions
+from scdash._data._cells import positions_in_groups
 from scdash._data._expression import Expression
+from scdash._data._groups import group_cells
 from scdash._data._within import MOST_CELLS, WithinMoments, within_moments
 from scdash._random import RNG, as_generator
 
@@ -69,12 +70,12 @@ def halve_cells(
         Seed or Generator.
     """
     generator = as_generator(rng)
-    code = _groups(values.shape[0], lineage, batch).code
+    code = group_cells(values.shape[0], lineage, batch).code
     if leave_out is not None:
         code = np.where(leave_out, -1, code)
     present = np.unique(code[code >= 0])
     code = np.where(code >= 0, np.searchsorted(present, code), -1)
-    position = _positions(time, code, "rank")[0]
+    position = positions_in_groups(time, code, "rank")[0]
     side = np.full((n_draws, values.shape[0]), -1)
     kernels = []
     for g in range(len(present)):

@@ -1,6 +1,5 @@
 """A prior network put in the order of the modelled genes, with a report of every edge that was left out."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +8,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scdash._data._checks import check_unique
+from scdash._data._names import LEAST_OVERLAP, cause_of_mismatch
 from scdash._errors import suggest
-
-ENSEMBL = re.compile(r"^ENS[A-Z]{0,4}[GTP]\d{6,}(\.\d+)?$")
-LEAST_OVERLAP = 0.1
 
 
 @dataclass(frozen=True)
@@ -209,32 +206,8 @@ def _check_overlap(table: pd.DataFrame, genes: pd.Index, known: Any) -> None:
         return
     raise ValueError(
         f"prior shares {shared} of {len(genes)} gene names, and {int(known.sum())} of its {len(table)} edges could be "
-        f"used: less than 10 %.{_cause(named, genes)} Genes here: {_examples(genes)}; in the prior: {_examples(named)}."
+        f"used: less than 10 %.{cause_of_mismatch(named, genes)} Genes here: {_examples(genes)}; in the prior: {_examples(named)}."
     )
-
-
-def _cause(named: pd.Index, genes: pd.Index) -> str:
-    ensembl = {who: _share_ensembl(names) for who, names in (("genes", genes), ("prior", named))}
-    if (ensembl["genes"] > 0.5) != (ensembl["prior"] > 0.5):
-        where = "adata's genes" if ensembl["genes"] > 0.5 else "the prior's"
-        return (
-            f" The names of {where} are Ensembl ids and the other side's are not: map one of them, e.g. "
-            "scdash.pp.align_prior(adata, prior, gene_ids_key=<var column with the prior's kind of name>)."
-        )
-    plain = [pd.Index(names.astype(str).str.replace(r"\.\d+$", "", regex=True)) for names in (genes, named)]
-    if ensembl["genes"] > 0.5 and plain[0].isin(plain[1]).mean() >= LEAST_OVERLAP:
-        return " The Ensembl ids differ by their version suffix (.12): strip it."
-    if genes.str.upper().isin(named.astype(str).str.upper()).mean() >= LEAST_OVERLAP:
-        return (
-            " They match once case is ignored (Tp53 against TP53), which usually means another species: map the "
-            "names, or scdash.pp.align_prior(adata, prior, match_case=False)."
-        )
-    return " Are they of the same species and kind of identifier?"
-
-
-def _share_ensembl(names: pd.Index) -> float:
-    shown = [str(name) for name in names[:200]]
-    return float(np.mean([bool(ENSEMBL.match(name)) for name in shown]))
 
 
 def _examples(names: pd.Index) -> str:

@@ -1,6 +1,6 @@
 """A perturbation screen as a value: which cell belongs to which regime, and what each regime does to which gene."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._data._genes import near_matches
+from scdash._data._labels import log_missing, read_labels
 from scdash._errors import suggest, unknown
 
 # What a regime does to its targets; the effect on production and decay is in `fields.perturbode`.
@@ -62,16 +64,28 @@ class Screen:
         )
 
 
-def split_label(label: str, *, control: Iterable[str], separator: str) -> tuple[str, ...]:
+def split_label(
+    label: str, *, control: Iterable[str], separator: str, genes: Container[str] = frozenset()
+) -> tuple[str, ...]:
     """Return the targets that a label names: `"A+B"` is A and B; control labels and empty parts name nothing.
 
-    `"A+ctrl"`, as many published screens write a single perturbation, is A alone when `ctrl` is a control label.
+    `"A+ctrl"`, as many published screens write a single perturbation, is A alone when `ctrl` is a control label. A label
+    that is the name of one of `genes` is that gene, also where the name holds the separator.
     """
     none = set(control)
+    if label.strip() in genes and label not in none:
+        return (label.strip(),)
     parts = [part.strip() for part in label.split(separator)] if separator else [label.strip()]
     if label in none:
         return ()
     return tuple(dict.fromkeys(part for part in parts if part and part not in none))
+
+
+def names_something(label: str, *, control: Iterable[str], separator: str) -> bool:
+    """Return whether a label names a gene or is one of the control; `"+"` is neither."""
+    none = set(control)
+    parts = label.split(separator) if separator else [label]
+    return label in none or any(part.strip() for part in parts)
 
 
 def parse_screen(
@@ -85,28 +99,32 @@ def parse_screen(
 ) -> Screen:
     """Read a column of labels (`control`, `GENE`, `GENE1+GENE2`) into a `Screen`.
 
-    Labels that name the same set of genes (and kind) are one regime. `kind` is one of `KINDS` for all regimes, or a
+    Cells without a label (`scdash._data.read_labels`), or with one that names nothing, take no part and are counted in the
+    log. Labels that name the same set of genes (and kind) are one regime. `kind` is one of `KINDS` for all regimes, or a
     mapping from label or gene to kind for mixed screens. A target that is no gene of the data is an error naming it,
     unless `missing="drop"`, which leaves the cells of that regime out.
     """
     controls = (control,) if isinstance(control, str) else tuple(control)
-    values = pd.Series(np.asarray(labels, dtype=object))
-    codes, uniques = pd.factorize(values.where(values.notna(), None), use_na_sentinel=True)
-    texts = [str(u) for u in uniques]
-    parsed = [split_label(t, control=controls, separator=separator) for t in texts]
+    values = read_labels(labels, keep=controls)
+    texts = [str(category) for category in values.cat.categories]
+    codes = values.cat.codes.to_numpy(dtype=np.int64)
+    nothing = [not names_something(text, control=controls, separator=separator) for text in texts]
+    codes = np.where(np.append(nothing, True)[codes], -1, codes)
+    log_missing(codes < 0, len(codes), "perturbation")
     position = {str(gene): i for i, gene in enumerate(genes)}
-    if () not in parsed:
+    parsed = [split_label(t, control=controls, separator=separator, genes=position) for t in texts]
+    control_texts = [t for t, p, empty in zip(texts, parsed, nothing, strict=True) if not p and not empty]
+    if not control_texts:
         raise _no_control(control, controls[0], texts, parsed, set(position))
     absent = sorted({g for targets in parsed for g in targets if g not in position})
     if absent and missing == "error":
-        hint = suggest(absent[0], [str(g) for g in genes])
+        hint = near_matches(absent, genes)
         raise ValueError(
-            f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent[:5])}"
-            f"{', ...' if len(absent) > 5 else ''}.{hint} Check `separator={separator!r}` and `control={control!r}`, "
+            f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}.{hint} Check `separator={separator!r}` and `control={control!r}`, "
             f"add the genes, or drop these cells with unknown_targets='drop'."
         )
     order: dict[tuple[tuple[int, ...], str], int] = {((), KINDS[0]): 0}
-    names: list[str] = [next(t for t, p in zip(texts, parsed, strict=True) if not p)]
+    names: list[str] = [control_texts[0]]
     regime_of = np.full(len(texts), -1)
     for i in sorted(range(len(texts)), key=lambda j: texts[j]):
         if any(g not in position for g in parsed[i]):

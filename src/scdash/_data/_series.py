@@ -26,6 +26,7 @@ class TimeSeries:
     split: NDArray[np.int8]  # (rows,), codes into SPLITS
     genes: pd.Index
     weights: NDArray[np.float64] | None = None  # (rows,), effective number of cells behind each state
+    origin: NDArray[np.int64] | None = None  # (names,), code of the trajectory whose cells were drawn again; None: own
 
     def __post_init__(self) -> None:
         rows = len(self.times)
@@ -34,6 +35,8 @@ class TimeSeries:
                 f"TimeSeries: states {self.states.shape}, times {rows}, trajectory {len(self.trajectory)}, split "
                 f"{len(self.split)} and genes {len(self.genes)} do not fit together."
             )
+        if self.origin is not None and len(self.origin) != len(self.names):
+            raise ValueError(f"TimeSeries: {len(self.origin)} origins for {len(self.names)} trajectories.")
         same = self.trajectory[1:] == self.trajectory[:-1]
         if np.any(np.diff(self.trajectory) < 0) or np.any(np.diff(self.times)[same] <= 0):
             raise ValueError("TimeSeries: rows must be sorted by trajectory and strictly increasing in time.")
@@ -43,10 +46,9 @@ class TimeSeries:
 
     @property
     def parent(self) -> NDArray[np.int64]:
-        """Code of the trajectory that each name is a re-drawing of ("name#k" of "name"), or its own, (names,)."""
-        known = {name: code for code, name in enumerate(self.names)}
-        origin = [name.rpartition("#")[0] for name in self.names]
-        return np.array([known.get(of, code) for code, of in enumerate(origin)], dtype=np.int64)
+        """Code of the trajectory that each trajectory is a re-drawing of, or its own code, (names,)."""
+        own = np.arange(len(self.names), dtype=np.int64)
+        return own if self.origin is None else np.asarray(self.origin, dtype=np.int64)
 
     def originals(self) -> Self:
         """Return the series without re-drawn trajectories."""

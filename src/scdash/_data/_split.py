@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._data._labels import read_labels
 from scdash._data._series import SPLITS
 from scdash._errors import unknown
 from scdash._random import RNG, as_generator
@@ -13,12 +14,13 @@ TRAIN, VALIDATION, TEST = range(3)
 
 
 def split_codes(split: Any, name: str = "split") -> NDArray[np.int8]:
-    """Return the codes of train/validation/test labels, or raise naming the label that is none of them."""
-    labels = np.asarray(split).astype(str)
-    for label in np.unique(labels):
+    """Return the codes of train/validation/test labels, -1 where missing, or raise naming a label that is none of them."""
+    labels = read_labels(split)
+    for label in labels.cat.categories:
         if label not in SPLITS:
             raise unknown(f"label in {name}", str(label), SPLITS)
-    codes = np.select([labels == label for label in SPLITS], range(3)).astype(np.int8)
+    of_category = np.array([SPLITS.index(label) for label in labels.cat.categories] + [-1], dtype=np.int8)
+    codes: NDArray[np.int8] = of_category[labels.cat.codes.to_numpy()]
     if not (codes == TRAIN).any():
         raise ValueError(f"{name} holds no 'train' observation.")
     return codes

@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._data._checks import check_time, group_codes
+from scdash._data._checks import group_codes
 from scdash._data._expression import as_expression
+from scdash._data._labels import log_missing
 from scdash._data._series import TimeSeries
 from scdash._data._split import default_split, split_codes
+from scdash._data._time import read_time
 from scdash._random import RNG
 
 
@@ -35,9 +36,11 @@ def series_from_states(
     time
         Time of each row; twice the same time within a trajectory is an error.
     trajectory
-        Label of each row's trajectory; None: one trajectory. Unused categories are ignored.
+        Label of each row's trajectory; None: one trajectory. Unused categories are ignored; rows without a label take no
+        part.
     split
-        train/validation/test of each row; None: `default_split`, about `fraction` of the trajectories each.
+        train/validation/test of each row; None: `default_split`, about `fraction` of the trajectories each. Rows without
+        a label take no part.
     weights
         Effective cells behind each row.
     rng
@@ -45,15 +48,22 @@ def series_from_states(
     """
     values = as_expression(X, genes)
     rows = values.shape[0]
-    times = check_time(np.asarray(time) if not isinstance(time, pd.Series) else time, "time")
-    code, names = (np.zeros(rows, np.int64), ("all",)) if trajectory is None else group_codes(trajectory, "trajectory")
+    times = read_time(time, "time", finite=False).values
+    code: NDArray[np.int64] = np.zeros(rows, np.int64)
+    names: tuple[str, ...] = ("all",)
+    if trajectory is not None:
+        code, names = group_codes(trajectory, "trajectory", missing=True)
     for name, given in (("time", times), ("trajectory", code), ("split", split), ("weights", weights)):
         if given is not None and len(given) != rows:
             raise ValueError(f"{name} has {len(given)} entries for {rows} states.")
-    order = np.lexsort((times, code))
+    side = None if split is None else split_codes(split)
+    code, names = _taking_part(code, side, names)
+    inside = np.flatnonzero(code >= 0)
+    read_time(times[inside], "time")
+    order = inside[np.lexsort((times[inside], code[inside]))]
     times, code = times[order], code[order]
     _check_steps(times, code, names)
-    codes = default_split(code, fraction=fraction, rng=rng) if split is None else split_codes(split)[order]
+    codes = default_split(code, fraction=fraction, rng=rng) if side is None else side[order]
     return TimeSeries(
         states=values.dense()[order],
         times=times,
@@ -63,6 +73,19 @@ def series_from_states(
         genes=values.genes,
         weights=None if weights is None else np.asarray(weights, dtype=np.float64)[order],
     )
+
+
+def _taking_part(
+    code: NDArray[np.int64], split: NDArray[np.int8] | None, names: tuple[str, ...]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return trajectories with -1 for rows that lack a label, without the trajectories that are then empty."""
+    log_missing(code < 0, len(code), "trajectory")
+    if split is not None:
+        log_missing(split < 0, len(code), "split")
+        code = np.where(split < 0, -1, code)
+    used = np.unique(code[code >= 0])
+    new = np.where(code >= 0, np.searchsorted(used, code), -1)
+    return np.asarray(new, dtype=np.int64), tuple(names[k] for k in used)
 
 
 def _check_steps(times: NDArray[np.float64], code: NDArray[np.int64], names: tuple[str, ...]) -> None:

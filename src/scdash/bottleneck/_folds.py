@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._data import read_labels
+from scdash._logging import logger
 from scdash._random import RNG, as_generator
 
 
@@ -31,7 +33,10 @@ def make_folds(cells: int, folds: Any = 10, *, rng: RNG = 0) -> list[Fold]:
     labels = np.asarray(folds)
     if labels.shape != (cells,):
         raise ValueError(f"folds must be a number or one label per cell ({cells}), found shape {labels.shape}.")
-    missing = np.array([str(label) in {"-1", "-1.0", "nan", "None", "<NA>"} for label in labels])
+    texts = read_labels(labels)
+    missing = (texts.isna() | texts.isin(["-1", "-1.0"])).to_numpy()
+    if missing.any():
+        logger.info("    %d of %d cells have no fold: every network is trained on them", int(missing.sum()), cells)
     names = list(dict.fromkeys(sorted(labels[~missing].tolist())))
     if len(names) < 2:
         raise ValueError(f"folds must name at least two groups of cells, found {names}.")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import SPLITS, default_split, sanitise
 from scdash._random import RNG, as_generator
 
@@ -54,6 +55,7 @@ _FATES = {"Ery": ("Gata1", "EKLF", "Fli1"), "Mk": ("Gata1", "Fli1", "EKLF")} | {
 Cube = tuple[list[int], NDArray[np.float64], NDArray[np.float64]]
 
 
+@guarded
 def krumsiek11(
     n_trajectories: int = 40,
     *,

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import make_mudata
 from scdash._logging import logger, step
 
@@ -48,6 +49,7 @@ DESCRIPTIONS = {
 }
 
 
+@guarded
 def patchseq_m1(
     *, folder: "str | Path | None" = None, sha256: Mapping[str, str] | None = None, check: bool = True
 ) -> "MuData":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _FOLDER = "scdash.datasets"
 
 
+@guarded
 def hsmm(*, all_cells: bool = False) -> "AnnData":
     """Human myoblasts differentiating into myotubes: 228 cells, 822 genes, log(1 + FPKM) (Trapnell et al. 2014).
 
@@ -49,6 +51,7 @@ def hsmm(*, all_cells: bool = False) -> "AnnData":
     return adata
 
 
+@guarded
 def gene_sets(name: Literal["go_bp", "go_mf"] = "go_bp") -> dict[str, list[str]]:
     """Gene Ontology terms (2022-07, CC BY 4.0, see NOTICE), cut to the genes of `hsmm`: 1390 BP or 170 MF terms.
 
@@ -77,6 +80,7 @@ def gene_sets(name: Literal["go_bp", "go_mf"] = "go_bp") -> dict[str, list[str]]
     return {f"{term} ({identifier})": genes for term, identifier, *genes in entries}
 
 
+@guarded
 def myogenic_prior() -> pd.DataFrame:
     """119 published regulations among the genes of `hsmm`, collected by hand: myogenesis, cell cycle, matrix, sterols.
 

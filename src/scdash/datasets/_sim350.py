@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._random import RNG, as_generator
 
@@ -18,6 +19,7 @@ _FILES = {0.0: "0.0", 0.05: "0.025", 0.1: "0.05", 0.2: "0.1"}
 _VALIDATION = (3, 23, 25, 61, 74, 90, 103, 128, 139, 146)  # published validation trajectories, counted from 0
 
 
+@guarded
 def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "str | Path | None" = None) -> "AnnData":
     """Read SIM350: 350 genes, 550 signed edges, 150 trajectories for training and validation and 10 for test.
 

@@ -6,7 +6,6 @@ pruning has to choose from, strong ones shrink effects that do not repeat. The m
 same form, and training moves it to where whole trajectories go.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,5 +94,3 @@ def empty_start(courses: Courses, rates: Any, states: NDArray[Any]) -> GeneWise:
     """Return genes that relax to their mean state without any network."""
     genes = courses.states.shape[2]
     return GeneWise.of(sp.csr_array((genes, genes)), states.mean(axis=0), rates)
-
-

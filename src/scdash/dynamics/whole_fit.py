@@ -55,15 +55,17 @@ class Choice:
     table: pd.DataFrame  # every setting that was looked at: stage, prior_weight, epochs, level, edges, error, by fold
 
 
-def dense_candidates(
-    made_of: Ingredients, courses: Courses, weight: float, epochs: tuple[int, ...]
-) -> list[Candidate]:
+def dense_candidates(made_of: Ingredients, courses: Courses, weight: float, epochs: tuple[int, ...]) -> list[Candidate]:
     """Return the models of one training without pruning, at several numbers of epochs."""
     if made_of.shuffled_time:
         courses = with_shuffled_time(courses, made_of.seed)
     if made_of.network:
         start = regression_start(
-            courses, prior=made_of.prior, prior_weight=weight, regulators=made_of.regulators, regressions=made_of.regressions
+            courses,
+            prior=made_of.prior,
+            prior_weight=weight,
+            regulators=made_of.regulators,
+            regressions=made_of.regressions,
         )
     else:
         interval = float(np.median(courses.intervals[courses.intervals > 0]))
@@ -105,7 +107,9 @@ def with_shuffled_time(courses: Courses, seed: int) -> Courses:
 def held_out_error(candidate: Candidate, fold: Fold) -> float:
     """Return the mean squared error of the held-out trajectories from their first states, over that of the mean."""
     with np.errstate(over="ignore", invalid="ignore"):
-        error = float(errors_from_start(candidate.model, fold.held, fold.start, fold.weights).mean() / fold.constant_error)
+        error = float(
+            errors_from_start(candidate.model, fold.held, fold.start, fold.weights).mean() / fold.constant_error
+        )
     return error if np.isfinite(error) else float("inf")
 
 
@@ -123,7 +127,9 @@ def choose(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None
     rows: list[dict[str, Any]] = []
 
     def errors(stage: str, weight: float, paths: list[list[Candidate]]) -> Errors:
-        matrix = np.array([[held_out_error(one, fold) for one in path] for path, fold in zip(paths, folds, strict=True)])
+        matrix = np.array(
+            [[held_out_error(one, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
+        )
         for number, one in enumerate(paths[0]):
             row = {"stage": stage, "prior_weight": weight, "epochs": one.epochs, "level": one.level}
             row |= {"edges": int(np.median([path[number].edges for path in paths]))}
@@ -138,9 +144,7 @@ def choose(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None
         if clearly_better(table[PRIOR_WEIGHT][other], table[1.0][place]):
             weight, place = PRIOR_WEIGHT, other
     starts = [path[place] for path in dense[weight]]
-    pieces_pruned = [
-        (made_of, fold.train, weight, start) for fold, start in zip(folds, starts, strict=True)
-    ]
+    pieces_pruned = [(made_of, fold.train, weight, start) for fold, start in zip(folds, starts, strict=True)]
     pruned = spread_all(pruned_candidates, pieces_pruned, "choosing the sparsity", progress=progress)
     matrix = errors("pruned", weight, pruned)
     edges = np.array([[one.edges for one in path] for path in pruned]).T.mean(axis=1).astype(np.int64)

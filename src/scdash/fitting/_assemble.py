@@ -9,10 +9,13 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
+from scdash._decisions import Difference
 from scdash._logging import logger
+from scdash.dynamics import lineage_lines
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField, zero_share
 from scdash.fitting._controls import data_figures, forecasts, no_network, refits, trivial
-from scdash.fitting._course import describe_course, field_velocity
+from scdash.fitting._course import describe_course, field_velocity, lineage_table
 from scdash.fitting._evidence import gather_evidence
 from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._predictors import (
@@ -24,33 +27,30 @@ from scdash.fitting._predictors import (
     stretch,
     trajectory_table,
 )
-from scdash.dynamics.problem import FitProblem
-from scdash.fitting._report import report_text
+from scdash.fitting._report import NullModels, TrainingOutcome, report_text
 from scdash.fitting._result import DynamicsFit, Models, one_of
 from scdash.fitting._strategy import build_sparsity
-from scdash.fitting._train import validation_levels
+from scdash.fitting._train import Trained, validation_levels
 from scdash.fitting._verdict import judge
 from scdash.matching import NoNetwork, TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
 
 
-def _gain(problem: FitProblem, options: FitOptions, models: Models) -> float:
-    """Return by how much training lowered the validation error, less two standard errors of that difference.
+def training_gain(problem: FitProblem, options: FitOptions, models: Models) -> Difference:
+    """Return by how much training lowered the validation error, over pairs of errors before and after it.
 
     Paired over next-step pairs, or over whole held-out stretches of cells, where next-step errors choose models that
-    diverge later. Re-drawn cells are no further stretches, and a single one shows no gain: on real cells training improved
-    the validation batch and worsened others. Negative: what looks like a gain may be noise (the epoch was chosen on the
-    same states), and the start is kept.
+    diverge later. Re-drawn cells are no further stretches, and a single one decides nothing: on real cells training
+    improved the validation batch and worsened others. A gain within two standard errors may be noise (the epoch was
+    chosen on the same states), and the start is kept.
     """
+    if models.trained.epochs == 0:
+        return Difference.of([])
     series = problem.series.originals() if options.cells else problem.series
-    if models.trained.epochs == 0 or (options.cells and len(series.rollouts("validation")) < 2):
-        return -np.inf
     errors = rollout_errors if options.cells else pair_errors
     before, after = (errors(series, models.predictor(stack), "validation") for stack in (models.start, models.trained))
-    gain = before - after
-    noise = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
-    return float(gain.mean() - 2 * noise)
+    return Difference.of(before - after)
 
 
 def assemble(
@@ -65,7 +65,8 @@ def assemble(
 ) -> DynamicsFit:
     """Choose the model that is kept, and judge it beside everything it has to be compared with."""
     field, trained = models.field, models.trained
-    polished = _gain(problem, options, models) > 0 if matched else None
+    gain = training_gain(problem, options, models) if matched else None
+    polished = None if gain is None else gain.clearly_positive
     kept = models.start if polished is False else trained
     main = one_of(kept.params, 0)
     evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
@@ -75,8 +76,10 @@ def assemble(
     # re-drawn cells are for learning: errors are those of the trajectories as observed
     series, everyone = problem.series.originals(), {field.name: predict} | others
     controls = control_table(series, everyone, ahead=options.cells)
-    verdict = judge(controls, data_figures(problem, evidence.scores)) if judged else None
+    held_out = trajectory_table(series, everyone) if options.cells else None
+    verdict = judge(controls, data_figures(problem, evidence.scores), held_out) if judged else None
     course = describe_course(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
+    lineages = lineage_table(problem, predict)
     metrics = evidence.figures | _errors(controls) | _sparsity(field, main)
     metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
     metrics["epochs"] = float(trained.epochs)
@@ -99,18 +102,28 @@ def assemble(
             controls,
             metrics,
             evidence.report,
-            polished=polished,
-            interrupted=trained.interrupted,
-            unjudged=bool(options.cells and options.controls) and not judged,
+            training=TrainingOutcome(gain, trained.epochs, interrupted=trained.interrupted),
+            null_models=_null_models(options, judged=judged),
             verdict=verdict,
-            course=course.lines(),
+            course=course.lines() + ([] if lineages is None else lineage_lines(lineages)),
         ),
         verdict={} if verdict is None else verdict.as_dict(),
-        held_out=trajectory_table(series, everyone) if options.cells else None,
+        held_out=held_out,
         directions=course.directions if len(course.directions) else None,
+        lineages=lineages,
         slope=models.slope,
-        settings=_settings(options, plan, matched, levels, polished=polished),
+        settings=_settings(options, plan, matched, levels, polished=polished)
+        | {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))},
     )
+
+
+def _null_models(options: FitOptions, *, judged: bool) -> NullModels:
+    """Return whether the fit was compared with null models, and why not."""
+    if judged:
+        return "compared"
+    if not options.cells:
+        return "states"
+    return "interrupted" if options.controls else "off"
 
 
 def _others(
@@ -157,6 +170,25 @@ def _history_levels(
 def _sparsity(field: VectorField, main: Params) -> dict[str, float]:
     measures = {"sparsity": zero_share, "weight_sparsity": weight_sparsity, "feature_sparsity": feature_sparsity}
     return {name: float(measure(field, main)[0]) for name, measure in measures.items()}
+
+
+def source_of_zeros(problem: FitProblem, options: FitOptions, models: Models, kept: Trained, *, matched: bool) -> str:
+    """Return what made the zeros of the model that is kept: the regression, a sparsity method, both, or nothing.
+
+    A method counts only if the model has more zeros than the start. DASH without a prior is magnitude pruning ("imp").
+    """
+    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
+    name = "imp" if name == "dash" and problem.prior is None else name
+    before, after = (_zeros(models.field, stack) for stack in (models.start, kept))
+    found = [*(["regression"] if matched else []), *([name] if after > before else [])]
+    return " and ".join(found) or "none"
+
+
+def _zeros(field: VectorField, stack: Trained) -> float:
+    """Return the fraction of zeros of the first model of a stack under its masks."""
+    weights, masks = one_of(stack.params, 0), one_of(stack.masks, 0)
+    masked = {name: value * masks[name] if name in masks else value for name, value in weights.items()}
+    return float(zero_share(field, masked)[0])
 
 
 def _settings(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash.dynamics.problem import FitProblem
 from scdash.fitting._match import transition_settings
 from scdash.fitting._options import FitOptions
 from scdash.fitting._predictors import (
@@ -17,7 +18,6 @@ from scdash.fitting._predictors import (
     no_change,
     relaxation,
 )
-from scdash.dynamics.problem import FitProblem
 from scdash.matching import (
     CellScores,
     Courses,
@@ -35,8 +35,8 @@ from scdash.matching import (
     random_regulators,
     rank_correlation,
     settings_of,
-    shuffle_labels,
     shuffle_times,
+    shuffled_priors,
     simulate,
     template,
 )
@@ -51,6 +51,7 @@ NO_NETWORK = (
     "no change",
 )
 RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME = "random regulators", "shuffled prior", "shuffled time"
+REFERENCE = "own regulators, prior and time"  # the fit that the null models are compared with
 RANDOM_SETS, SHUFFLED_PRIORS = 4, 5
 WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the analogue forecast
 
@@ -98,34 +99,39 @@ def matched_predictor(fit: TransitionFit) -> Predictor:
 
 
 def refits(problem: FitProblem, options: FitOptions, fit: TransitionFit | None) -> dict[str, Predictor]:
-    """Return matching alone with random regulators, priors with shuffled labels, and shuffled time.
+    """Return the null models (`null_problems`) and, as their `REFERENCE`, the same fit of the problem as it is.
 
-    Lag, rate and trust in the prior are those of `fit`, penalties are chosen anew by the validation states;
-    `controls="full"` chooses everything anew. Without a matched start (`fit` None) matching is run once, and shown.
+    All are regressions alone, with the lag and the rates of `fit`; penalties and the weight of the prior are chosen anew
+    for each, the reference included. `controls="full"` chooses everything anew. Without a matched start (`fit` None) the
+    regression is run once, and shown.
     """
-    rng = np.random.default_rng([options.seed, 3])
     found: dict[str, Predictor] = {}
     everything = replace(transition_settings(options, problem.n_genes), half_samples=0)
     if fit is None:
         fit = _match(problem, everything, options.seed)
         found["matching"] = matched_predictor(fit)
     settings = everything if options.controls == "full" else settings_of(fit, problem.series)
-
-    def again(name: str, changed: FitProblem) -> None:
+    compared = {REFERENCE: problem} | null_problems(problem, np.random.default_rng([options.seed, 3]))
+    for name, changed in compared.items():
         found[name] = matched_predictor(_match(changed, settings, options.seed))
+    return found
 
-    sets = (
-        []
-        if problem.regulators is None
-        else random_regulators(problem.regulators, problem.n_genes, rng, number=RANDOM_SETS)
-    )
+
+def null_problems(problem: FitProblem, rng: np.random.Generator) -> dict[str, FitProblem]:
+    """Return the problem with random regulators, with shuffled priors and with shuffled time, each changed in that alone.
+
+    Random regulators take no prior, whose edges start from the real ones. What cannot be drawn is left out: random
+    regulators where every gene may regulate, shuffled priors without a prior.
+    """
+    found: dict[str, FitProblem] = {}
+    known = problem.regulators
+    sets = [] if known is None else random_regulators(known, problem.n_genes, rng, number=RANDOM_SETS)
     for k, genes in enumerate(sets):
-        again(f"{RANDOM} {k + 1}", replace(problem, prior=None, regulators=genes))
-    if problem.prior is not None:
-        for k in range(SHUFFLED_PRIORS):
-            prior = shuffle_labels(problem.prior, problem.regulators, rng)
-            again(f"{SHUFFLED_PRIOR} {k + 1}", replace(problem, prior=prior))
-    again(SHUFFLED_TIME, replace(problem, series=shuffle_times(problem.series, rng)))
+        found[f"{RANDOM} {k + 1}"] = replace(problem, prior=None, regulators=genes)
+    priors = [] if problem.prior is None else shuffled_priors(problem.prior, known, rng, number=SHUFFLED_PRIORS)
+    for k, prior in enumerate(priors):
+        found[f"{SHUFFLED_PRIOR} {k + 1}"] = replace(problem, prior=prior)
+    found[SHUFFLED_TIME] = replace(problem, series=shuffle_times(problem.series, rng))
     return found
 
 

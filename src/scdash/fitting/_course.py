@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 
 from scdash._data import CellHalves, TimeSeries
+from scdash.dynamics import lineage_ends
+from scdash.dynamics.problem import FitProblem, Units
 from scdash.fields import Params, VectorField
 from scdash.fitting._predictors import Floats, Predictor, relaxation, stretch
-from scdash.dynamics.problem import FitProblem, Units
 from scdash.matching import NoNetwork
 
 PARTS = 5  # of a course
@@ -34,7 +35,7 @@ class Course:
         if not self.figures:
             return []
         lines = [
-            f"Simulated from the first state of every trajectory, the model makes {self.figures['course_covered']:.0%} of "
+            f"Simulated from the first state of every trajectory (training states included), the model makes {self.figures['course_covered']:.0%} of "
             f"the observed change to its last (no network {self.figures['course_covered_no_network']:.0%}); furthest off: "
             f"{', '.join(self.furthest)}."
         ]
@@ -49,7 +50,7 @@ class Course:
         if len(weak):
             lines.append(
                 f"WARNING: at {_stretches(weak)} of the course the velocity hardly follows the observed change, or runs "
-                f"against it: its cosine is less than half of what other cells show. Arrows there are the model's error."
+                f"against it: its cosine is less than half of what other cells show. Do not read the velocity there."
             )
         return lines
 
@@ -72,6 +73,25 @@ def describe_course(problem: FitProblem, name: str, velocity: Velocity, predict:
         },
         tuple(f"{series.genes[gene]} {mean[gene]:+.1f} (made {made[gene]:+.1f})" for gene in missed),
     )
+
+
+def lineage_table(problem: FitProblem, predict: Predictor) -> pd.DataFrame | None:
+    """Return how the model's end of each lineage compares with all observed ends; None for a single lineage.
+
+    A lineage is named by the first of its trajectories.
+    """
+    if problem.lineage is None or len(np.unique(problem.lineage)) < 2:
+        return None
+    series = problem.series.originals()
+    first = {code: series.names[int(np.argmax(problem.lineage == code))] for code in np.unique(problem.lineage)}
+    runs = series.rollouts()
+    ends = []
+    for rows in runs:
+        start, times = series.states[rows[:1]], series.times[rows][None]
+        ends.append(predict(start, times, series.trajectory[rows[:1]])[-1, 0])
+    labels = [first[problem.lineage[series.trajectory[rows[0]]]] for rows in runs]
+    begun, reached = (series.states[[rows[at] for rows in runs]] for at in (0, -1))
+    return lineage_ends(labels, begun, reached, np.stack(ends))
 
 
 def field_velocity(vector_field: VectorField, params: Params, slope: float) -> Velocity:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
-from scdash.dynamics.problem import FitProblem
 from scdash.fitting._start import gene_wise
 from scdash.matching import CellScores, TransitionFit, cell_scores
 from scdash.networks import HiddenEvidence, posterior_score, sparse_relative_contribution, strongest_effects

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from time import perf_counter
 
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
+from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._assemble import assemble
 from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._posthoc import fit_posthoc
 from scdash.fitting._predictors import stretch
-from scdash.dynamics.problem import FitProblem
 from scdash.fitting._result import DynamicsFit, Models
 from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start, restrict
@@ -23,6 +24,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     """Fit the model that `options` ask for; see `scdash.tl.fit_dynamics`."""
     began = perf_counter()
     plan = recipe(options)
+    refuse_unused(problem, options)
     sparsity = build_sparsity(options, plan)
     if sparsity.levels and options.n_models > 1:
         raise ValueError(

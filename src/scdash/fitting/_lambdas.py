@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +12,13 @@ import torch
 from scdash._data import TimeSeries
 from scdash._logging import logger
 from scdash._parallel import spread_all
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
+from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._folds import make_folds, stack_examples
 from scdash.fitting._match import like, transition_settings
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._predictors import stretch
-from scdash.dynamics.problem import FitProblem
 from scdash.fitting._search import Searched, TrainModels, plan_rungs, train_settings
 from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start
@@ -57,6 +60,7 @@ def cross_validate_lambdas(
             f"cross_validate chooses DASH's weight of the prior, found sparsity={options.sparsity!r}. The strength of a "
             "penalty is chosen with `scdash.tl.sparsity_path`."
         )
+    refuse_unused(problem, options)
     settings = [(float(a), float(b)) for a, b in (grid if grid is not None else default_grid(options))]
     if not settings:
         raise ValueError("grid holds no setting; give pairs (l1, l2).")
@@ -131,13 +135,14 @@ def _trainer(
 
 def _match_folds(problem: FitProblem, options: FitOptions, folds: Sequence[TimeSeries]) -> list[TransitionFit]:
     """Fit the start of every fold without its held-out part; all share the slope of the first, to share one field."""
-
-    def fit(fold: TimeSeries, settings: TransitionSettings) -> TransitionFit:
-        return fit_transitions(fold, prior=problem.prior, regulators=problem.regulators, settings=settings)
-
+    fit = partial(_fit_fold, problem.prior, problem.regulators)
     first = fit(folds[0], replace(transition_settings(options, problem.n_genes), half_samples=0))
     pieces = [(fold, like(first, half_samples=0)) for fold in folds[1:]]
     return [first, *spread_all(fit, pieces, "matching folds", progress=options.progress)]
+
+
+def _fit_fold(prior: Any, regulators: Any, fold: TimeSeries, settings: TransitionSettings) -> TransitionFit:
+    return fit_transitions(fold, prior=prior, regulators=regulators, settings=settings)
 
 
 def choose_lambdas(problem: FitProblem, options: FitOptions) -> FitOptions:

@@ -1,14 +1,17 @@
 """Matching for the main model and its replicates."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._data import TimeSeries
 from scdash._parallel import spread_all
-from scdash.fitting._options import FitOptions
 from scdash.dynamics.problem import FitProblem
+from scdash.fitting._options import FitOptions
 from scdash.matching import TransitionFit, TransitionSettings, fit_transitions, settings_of
 from scdash.networks import HiddenEvidence
 
@@ -31,12 +34,7 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
     Replicates share the activation's slope and the trust in the prior with the first fit: they are to differ by
     what is hidden from them alone. Selection frequencies come from the first fit.
     """
-
-    def fit(prior: sp.csr_matrix | None, settings: TransitionSettings) -> TransitionFit:
-        return fit_transitions(
-            problem.series, prior=prior, regulators=problem.regulators, settings=settings, rng=options.seed
-        )
-
+    fit = partial(_fit_prior, problem.series, problem.regulators, options.seed)
     priors = model_priors(problem, options)
     _check_size(problem)
     settings = transition_settings(options, problem.n_genes)
@@ -45,6 +43,12 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
     first = fit(priors[0], settings)
     pieces = [(prior, like(first, half_samples=0)) for prior in priors[1:]]
     return [first, *spread_all(fit, pieces, "matching replicates", progress=options.progress)]
+
+
+def _fit_prior(
+    series: TimeSeries, regulators: Any, seed: int, prior: sp.csr_matrix | None, settings: TransitionSettings
+) -> TransitionFit:
+    return fit_transitions(series, prior=prior, regulators=regulators, settings=settings, rng=seed)
 
 
 def _check_size(problem: FitProblem) -> None:
@@ -70,17 +74,26 @@ def hidden_evidence(problem: FitProblem, options: FitOptions, fit: TransitionFit
     quick = like(fit, half_samples=0, rounds=1, products=0, folds=2, gene_rates=(1.0,))
     moving = fit.rates[fit.rates > 0]
     if options.cells:
-        quick = settings_of(fit, problem.series)
+        quick = replace(settings_of(fit, problem.series), prior_weights=(fit.prior_weight,))
     elif len(moving):
         steps = np.diff(problem.series.times)[np.diff(problem.series.trajectory) == 0]
         quick = replace(quick, rates=(float(np.median(moving) * np.median(steps)),))  # in units of 1 / interval
-    found = []
-    for prior in model_priors(problem, replace(options, n_models=1 + HIDDEN_FITS))[1:]:
+
+    def contribution(shown: sp.csr_matrix) -> sp.csr_matrix:
         again = fit_transitions(
-            problem.series, prior=prior, regulators=problem.regulators, settings=quick, rng=options.seed
+            problem.series, prior=shown, regulators=problem.regulators, settings=quick, rng=options.seed
         )
-        found.append(HiddenEvidence(problem.prior - prior, abs(again.contribution)))
-    return found
+        return abs(again.contribution)
+
+    shown = model_priors(problem, replace(options, n_models=1 + HIDDEN_FITS))[1:]
+    return [evidence_of_hidden(problem.prior, part, contribution) for part in shown if part is not None]
+
+
+def evidence_of_hidden(
+    prior: sp.csr_matrix, shown: sp.csr_matrix, contribution: Callable[[sp.csr_matrix], sp.csr_matrix]
+) -> HiddenEvidence:
+    """Return what a fit that is given only the `shown` part of a prior says of the rest, which is hidden from it."""
+    return HiddenEvidence(prior - shown, contribution(shown))
 
 
 def model_priors(problem: FitProblem, options: FitOptions) -> list[sp.csr_matrix | None]:

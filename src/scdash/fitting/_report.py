@@ -1,16 +1,60 @@
-"""The report in words: every error beside its trivial baselines, and a verdict that does not flatter."""
+"""The report in words: every error beside its trivial baselines, what was decided, and what was not tested."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from scdash.fitting._controls import NO_NETWORK, RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME
+from scdash._decisions import CLEAR, Difference
+from scdash.fitting._controls import NO_NETWORK, RANDOM, REFERENCE, SHUFFLED_PRIOR, SHUFFLED_TIME
 from scdash.fitting._verdict import Verdict
 
 TRIVIAL = ("constant", "no change")
 FORECASTS = set(NO_NETWORK) - {"no network", *TRIVIAL}
+# whether the fit was compared with null models, or why not
+NullModels: TypeAlias = Literal["compared", "states", "off", "interrupted"]
+NOT_COMPARED = {
+    "states": "null models are made for cells only",
+    "off": "controls=False left the null models out",
+    "interrupted": "the comparison with null models was interrupted",
+}
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What training as an ODE did after the regression; `gain` None: there was no regression to start from."""
+
+    gain: Difference | None  # by how much the validation error fell
+    epochs: int
+    interrupted: bool = False
+
+    def lines(self) -> list[str]:
+        """Say whether training was kept, by which figures, and what was not tested."""
+        found = []
+        if self.interrupted:
+            found.append(f"WARNING: training was interrupted after epoch {self.epochs}.")
+        if self.gain is None:
+            return [*found, f"Training started from random weights and took {self.epochs} epochs."]
+        if self.epochs == 0:
+            return [
+                *found,
+                "Not tested: training as a neural ODE, for which no epoch was asked. The model is the regression's.",
+            ]
+        if not self.gain.tested:
+            found.append(
+                "Not tested: whether training as a neural ODE improves on the regression, because that takes at least two "
+                f"stretches of validation states, and there is {self.gain.pairs}. The model is the regression's."
+            )
+            return found
+        change = (
+            f"the validation error changed by {-self.gain.mean:+.2g} per case (two standard errors "
+            f"{CLEAR * self.gain.error:.2g}, {self.gain.pairs} cases)"
+        )
+        if self.gain.clearly_positive:
+            return [*found, f"Training as a neural ODE was kept: {change}."]
+        return [*found, f"Training as a neural ODE was not kept: {change}, which is no clear gain over the regression."]
 
 
 def report_text(
@@ -18,9 +62,8 @@ def report_text(
     metrics: Mapping[str, float],
     prior: Mapping[str, Any],
     *,
-    polished: bool | None,
-    interrupted: bool = False,
-    unjudged: bool = False,
+    training: TrainingOutcome,
+    null_models: NullModels,
     verdict: Verdict | None = None,
     course: Sequence[str] = (),
 ) -> str:
@@ -33,44 +76,21 @@ def report_text(
     metrics
         Figures of the fit.
     prior
-        What became of the prior: `kept`, `doubted`, `added`, `evidence_auc`.
-    polished
-        Whether training as an ODE was kept over the matched start; None if there was no matched start.
-    interrupted
-        Whether training was ended from the keyboard.
-    unjudged
-        Whether the comparison with controls was, so that there is no verdict.
+        What became of the prior: `used`, `kept`, `doubted`, `added`, `evidence_auc`, `evidence_se`, `fell_back`.
+    training
+        What training as an ODE did.
+    null_models
+        Whether the fit was compared with null models, or why not.
     verdict
-        What the controls say about the network (cells).
+        What null models say about the network (cells).
     course
         Lines on the course of cells (`Course.lines`).
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
-    lines = [_errors_line(errors, held), *_verdicts(errors, held, judged=verdict is not None)]
-    lines.append(
-        f"Sparsity {metrics['sparsity']:.1%}; {int(metrics['edges'])} edges; {int(metrics['genes_without_inputs'])} of "
-        f"{int(metrics['genes'])} genes have no input."
-    )
-    if interrupted:
-        lines.append(f"WARNING: training was interrupted after epoch {int(metrics['epochs'])} of more.")
-    if unjudged:
-        lines.append(
-            "WARNING: interrupted while it was compared with its controls: there is no verdict on this network."
-        )
-    if metrics.get("effects_listed", 1.0) < 0.999:
-        lines.append(
-            f"The network is too dense to be listed whole: the strongest regulators of every target are, which carry "
-            f"{metrics['effects_listed']:.0%} of the effects."
-        )
-    if polished is not None and metrics["epochs"] > 0:
-        kept = (
-            "kept: held-out error fell by more than its noise" if polished else "not kept: no clear gain over matching"
-        )
-        lines.append(f"Training as a neural ODE was {kept}.")
-    lines += _prior_lines(prior)
-    if verdict is not None:
-        lines.append(verdict.text)
+    lines = [*_error_lines(errors, held), *_baseline_lines(errors, held), _network_line(metrics)]
+    lines += [*training.lines(), *_prior_lines(prior)]
+    lines.append(verdict.text if verdict is not None else _not_compared(null_models))
     lines += course
     if metrics.get("solver_error", 0) > 0.01:
         lines.append(
@@ -80,26 +100,44 @@ def report_text(
     return "\n".join(lines)
 
 
-def _errors_line(errors: pd.DataFrame, held: str) -> str:
-    name = held.removesuffix("_mse")
-    errors = errors[~errors.index.str.startswith((RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME))]  # in the verdict
+def _not_compared(null_models: NullModels) -> str:
     return (
-        f"Next-step error on held-out states ({name} MSE): {_listed(errors[held])}.\n"
-        f"Whole held-out stretches from their start: {_listed(errors['rollout_mse'])}."
+        "Not tested: whether these regulators and this order of time predict better than random ones, because "
+        f"{NOT_COMPARED[null_models]}. No single edge was tested either."
     )
+
+
+def _error_lines(errors: pd.DataFrame, held: str) -> list[str]:
+    name = held.removesuffix("_mse")
+    nulls = (RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME, REFERENCE)  # in the verdict
+    shown = errors[~errors.index.str.startswith(nulls)]
+    lines = [
+        f"Mean squared error of the next step on {name} states: {_listed(shown[held])}.",
+        f"Mean squared error of whole {name} stretches from their start: {_listed(shown['rollout_mse'])}.",
+    ]
+    if name == "validation":
+        lines.append(
+            "There are no test states: the model was chosen by the same states, so its own errors are too small."
+        )
+    return lines
 
 
 def _listed(errors: pd.Series) -> str:
     """Name every error but those of the forecasts of cells, of which the best stands for all; the table has each."""
     others = errors.index.isin(FORECASTS)
-    shown = [f"{predictor} {value:.3g}" for predictor, value in errors[~others].items()]
+    shown = [f"{predictor} {_number(value)}" for predictor, value in errors[~others].items()]
     known = errors[others].dropna()
     if len(known):
         shown.append(f"the best of {len(known)} forecasts without a network ({known.idxmin()}) {known.min():.3g}")
     return ", ".join(shown)
 
 
-def _verdicts(errors: pd.DataFrame, held: str, *, judged: bool) -> list[str]:
+def _number(value: float) -> str:
+    return f"{value:.3g}" if np.isfinite(value) else "not tested"
+
+
+def _baseline_lines(errors: pd.DataFrame, held: str) -> list[str]:
+    """Warn of every trivial predictor that the model does not beat."""
     ours = errors.iloc[0]
     lines = []
     for baseline in (*TRIVIAL, "no network"):
@@ -110,30 +148,48 @@ def _verdicts(errors: pd.DataFrame, held: str, *, judged: bool) -> list[str]:
             for column, what in ((held, "the next step"), ("rollout_mse", "whole stretches"))
             if np.isfinite(ours[column]) and ours[column] >= errors.loc[baseline, column]
         ]
-        if worse and baseline == "no network" and judged:
-            continue  # the verdict says so, and more
-        if worse and baseline == "no network":
-            lines.append(
-                f"No better than genes relaxing without any network on {' and '.join(worse)}: these trajectories give no "
-                "evidence for these edges; read them as ranked hypotheses."
-            )
-        elif worse:
-            lines.append(f"WARNING: no better than {baseline!r} on {' and '.join(worse)}.")
+        if worse:
+            lines.append(f"WARNING: the model predicts {' and '.join(worse)} no better than {baseline!r}.")
     return lines
+
+
+def _network_line(metrics: Mapping[str, float]) -> str:
+    line = (
+        f"The network has {int(metrics['edges'])} edges; {int(metrics['genes_without_inputs'])} of {int(metrics['genes'])} "
+        f"genes have no regulator. Of the model's prunable weights {metrics['sparsity']:.1%} are zero."
+    )
+    if metrics.get("effects_listed", 1.0) < 0.999:
+        line += (
+            " The network is too dense to be listed whole: the strongest regulators of every target are, which carry "
+            f"{metrics['effects_listed']:.0%} of the effects."
+        )
+    return line
 
 
 def _prior_lines(prior: Mapping[str, Any]) -> list[str]:
     if not prior.get("used"):
-        return ["No prior: edges are ranked by the data alone."]
+        return ["There is no prior: edges are ranked by the data alone."]
     lines = [
-        f"Prior: {prior['used']} edges, {prior['kept']} kept, {prior['doubted']} doubted, {prior['added']} edges added to it."
+        f"Prior: {prior['used']} edges, of which the network has {prior['kept']}; the network has {prior['added']} further "
+        "edges."
     ]
-    auc = prior.get("evidence_auc", float("nan"))
-    if np.isfinite(auc):
-        meaning = (
-            "the data say nothing about which edges are real, so the score is the prior's own order"
-            if prior.get("fell_back")
-            else "hidden prior edges found again; .5 is chance"
+    auc, error = prior.get("evidence_auc", float("nan")), prior.get("evidence_se", float("nan"))
+    if not np.isfinite(auc):
+        why = (
+            "too few could be hidden to compare them with other pairs of genes"
+            if prior.get("hidden")
+            else "no model was fitted with edges of the prior hidden; n_models=2 or more does that"
         )
-        lines.append(f"Evidence AUC {auc:.2f} ({meaning}).")
+        lines.append(f"Not tested: whether the data find hidden edges of the prior again, because {why}.")
+        return lines
+    shown = (
+        f"Edges of the prior that were hidden from a fit are found again with an AUC of {auc:.2f} (standard error "
+        f"{error:.2f}, chance 0.50)"
+    )
+    lines.append(
+        f"{shown}: less than two standard errors above chance, so edges of the prior all have one score and the data do "
+        "not order them."
+        if prior.get("fell_back")
+        else f"{shown}: clearly above chance, so the data order edges within the prior and below it."
+    )
     return lines

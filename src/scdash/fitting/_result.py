@@ -31,6 +31,7 @@ class DynamicsFit:
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # cells only
     held_out: pd.DataFrame | None = None  # cells only: errors of every held-out trajectory
     directions: pd.DataFrame | None = None  # cells only: does the velocity follow the course
+    lineages: pd.DataFrame | None = None  # several lineages only: how the model's end of each compares with all ends
     slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -9,28 +9,41 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scdash._data import as_dense
+from scdash._data import as_dense, knockout_levels
+from scdash._logging import logger
 from scdash.fields._perturbode import PerturbODE
-from scdash.matching._held_out import PERFECT, Equilibrium, fill_unseen, predict_changes
+from scdash.matching._held_out import PERFECT, fill_unseen, predict_changes
 from scdash.matching._notears import sample_linear_scm
 from scdash.matching._regimes import Floats
+from scdash.matching._steady_states import Equilibrium, SteadyStates
 from scdash.networks import unpack
 from scdash.training._flow import EXPONENTIAL, Flow
 from scdash.training._interventions import ADDED, Strengths
 
 
 class Predictor(ABC):
-    """What a fit says of perturbations it may never have seen; states are relative to the control mean `centre`."""
+    """What a fit says of perturbations it may never have seen; states are relative to the control mean `centre`.
+
+    `lowest` (genes,) is the level of a gene that is not expressed: 0, or its lowest value where values are negative.
+    """
 
     centre: Floats
+    lowest: Floats | float
 
     @abstractmethod
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
+        """Return the mean change from control (regimes, genes), and for which of them it was found."""
+
+    @final
     def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
-        """Return the mean change from control (regimes, genes)."""
+        """Return the mean change from control (regimes, genes), and warn where a perturbation does not come to rest."""
+        found = self.solve(targets, kinds)
+        warn_unsettled(found.converged)
+        return found.values
 
     def cells(self, control: Floats, targets: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> Floats:
-        """Return control cells (cells, genes) under one perturbation: moved by the mean change, never below zero."""
-        moved: Floats = np.maximum(control + self.changes(targets[None], (kind,)), 0)
+        """Return control cells (cells, genes) under one perturbation: moved by the mean change, never below the lowest level."""
+        moved: Floats = np.maximum(control + self.changes(targets[None], (kind,)), self.lowest)
         return moved
 
 
@@ -41,10 +54,11 @@ class AtRest(Predictor):
 
     model: Equilibrium
     centre: Floats
+    lowest: Floats | float = 0.0
 
-    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
         """Return the fixed points."""
-        return predict_changes(self.model, self.centre, targets, kinds)
+        return predict_changes(self.model, self.lowest - self.centre, targets, kinds)
 
 
 @final
@@ -57,14 +71,14 @@ class Carried(Predictor):
     strengths: Strengths
     flow: Flow
     centre: Floats
+    lowest: Floats | float = 0.0
 
-    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
-        """Return where the control mean goes, less where it goes unperturbed."""
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
+        """Return where the control mean goes in a given time, less where it goes unperturbed."""
         both = np.concatenate([np.zeros((1, targets.shape[1]), bool), targets])
         starts = np.repeat(self.centre[None], len(both), axis=0)
         reached = self._carry(starts, both, ("shift", *kinds))
-        change: Floats = reached[1:] - reached[0]
-        return change
+        return _found(reached[1:] - reached[0])
 
     def cells(self, control: Floats, targets: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> Floats:
         """Return control cells carried; decay maps them nearly to one point."""
@@ -76,6 +90,9 @@ class Carried(Predictor):
         added, weak = (torch.as_tensor(targets & found) for found in (np.isin(kind, ADDED), kind == "knockdown"))
         with torch.no_grad():
             m, u = self.strengths.apply(mask, added, weak)
+            knocked = torch.as_tensor(targets & (kind == "knockout"))
+            level = torch.as_tensor(np.broadcast_to(self.lowest, targets.shape[1:]).astype(np.float32))
+            u = torch.where(knocked, self.field.rates(self.params) * level, u)  # dx/dt = w (level - x)
             x = torch.as_tensor(starts, dtype=torch.float32)[None]
             reached: Floats = self.flow.carry(self.field, self.params, x, m[None], u[None])[0].double().numpy()
         return reached
@@ -89,10 +106,11 @@ class LinearScm(Predictor):
     model: Equilibrium
     noise_sd: Floats
     centre: Floats
+    lowest: Floats | float = 0.0
 
-    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
         """Return the model's mean."""
-        return predict_changes(self.model, self.centre, targets, kinds)
+        return predict_changes(self.model, self.lowest - self.centre, targets, kinds)
 
     def cells(self, control: Floats, targets: NDArray[np.bool_], kind: str, rng: np.random.Generator) -> Floats:
         """Return samples: the model's mean under the perturbation plus noise passed on along its edges."""
@@ -111,18 +129,37 @@ class Constant(Predictor):
     change: Floats
     effect: Floats
     centre: Floats
+    lowest: Floats | float = 0.0
 
-    def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+    def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
         """Return the stored change beside the targets' own."""
-        effect = np.stack([fill_unseen(self.effect, kind, self.centre) for kind in kinds])
+        effect = np.stack([fill_unseen(self.effect, kind, self.lowest - self.centre) for kind in kinds])
         held = np.where(np.isin(kinds, PERFECT)[:, None], effect, self.change + effect)
-        return np.where(targets, held, self.change)
+        return _found(np.where(targets, held, self.change))
+
+
+def warn_unsettled(converged: NDArray[np.bool_]) -> None:
+    """Log a warning with the number of perturbations whose predicted state does not come to rest."""
+    failed = int((~converged).sum())
+    if failed:
+        logger.warning(
+            "    WARNING: %d of %d perturbations have no steady state that could be reached from the control: the network "
+            "oscillates or diverges there, and what is returned is the last state. Do not read these predictions, or fit a "
+            "sparser network.",
+            failed,
+            len(converged),
+        )
+
+
+def _found(change: Floats) -> SteadyStates:
+    return SteadyStates(change, np.ones(len(change), bool))
 
 
 def predictor_of(entry: Mapping[str, Any]) -> Predictor:
     """Rebuild the predictor of a stored fit of a screen."""
     screen, params = entry["screen"], entry["params"]
     centre = np.asarray(screen["centre"], dtype=float)
+    lowest = knockout_levels(entry)
     way = str(params["fit"])
     if way == "score":
         raise ValueError(f"{str(params['model'])!r} ranks edges and predicts nothing; use another fit or baseline.")
@@ -130,14 +167,14 @@ def predictor_of(entry: Mapping[str, Any]) -> Predictor:
         config = {name: int(value) for name, value in params["field_config"].items()}
         flow = Flow(float(params["duration"]), int(params["ode_steps"]), str(params.get("solver", EXPONENTIAL)))
         strengths = Strengths.from_values(np.asarray(screen["shift"]), np.asarray(screen["rho"]))
-        return Carried(PerturbODE(**config), unpack(entry["weights"]), strengths, flow, centre)
+        return Carried(PerturbODE(**config), unpack(entry["weights"]), strengths, flow, centre, lowest)
     effect, constant = np.asarray(screen["effect"], dtype=float), np.asarray(screen["constant"], dtype=float)
     if way == "constant":
-        return Constant(constant, effect, centre)
+        return Constant(constant, effect, centre, lowest)
     slope = screen.get("slope")
     a = as_dense(entry["weights"]["A"])
     untried = float(screen.get("untried", 1.0))
     model = Equilibrium(a.T.astype(float), constant, effect, None if way == "linear" else float(slope), untried)
     if way == "linear" and "noise_sd" in screen:
-        return LinearScm(model, np.asarray(screen["noise_sd"], dtype=float), centre)
-    return AtRest(model, centre)
+        return LinearScm(model, np.asarray(screen["noise_sd"], dtype=float), centre, lowest)
+    return AtRest(model, centre, lowest)

@@ -8,13 +8,15 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from scdash._decisions import CLEAR, Difference
 from scdash._logging import logger
 from scdash.fields._base import Params
 from scdash.fields._perturbode import SLOWEST, PerturbODE
 from scdash.matching._equilibria import build_problem
 from scdash.matching._equilibrium_fit import EquilibriumFit, refit
-from scdash.matching._held_out import PERFECT, Equilibrium, fill_unseen, intervention_effects
+from scdash.matching._held_out import PERFECT, fill_unseen, intervention_effects
 from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.matching._steady_states import Equilibrium
 from scdash.sparsity import Prior, Sparsity
 from scdash.training._fine_tune import TuneConfig, TuneData, TuneResult, fine_tune
 
@@ -124,7 +126,7 @@ def _shift(stats: RegimeStatistics, model: Equilibrium, perfect: NDArray[np.bool
     """Return u (regimes, genes) of a model that knows the strengths from its own regimes only."""
     shift = np.zeros(stats.y.shape)
     for r, kind in enumerate(stats.screen.kinds):
-        effect = fill_unseen(model.effect, kind, stats.centre)
+        effect = fill_unseen(model.effect, kind, stats.silent)
         shift[r] = np.where(stats.screen.targets[r], effect + (stats.centre if perfect[r] else 0), 0)
     return shift
 
@@ -134,14 +136,13 @@ def _verdict(found: TuneResult, config: TuneConfig) -> tuple[int, bool, pd.DataF
     errors = np.nansum(found.held_out, axis=1)[:, 1:]  # (rounds, regimes): each is held out of one model
     total = errors.sum(axis=1)
     best = int(total.argmin())
-    gain = errors[0] - errors[best]
-    noise = 2 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    kept = best > 0 and bool(gain.mean() > noise)
+    gain = Difference.of(errors[0] - errors[best])
+    kept = best > 0 and gain.clearly_positive
     steps = np.minimum(np.arange(len(total)) * config.every, config.steps)
     table = pd.DataFrame({"step": steps, "train_loss": found.train, "held_out_error": total / total[0]})
     before = max(float(errors[0].mean()), 1e-300)
     report = (
-        f"ODE fine-tuning changed the squared error of held-out regimes by {-gain.mean() / before:+.1%} at "
-        f"{steps[best]} steps (two standard errors {noise / before:.1%}): {'kept' if kept else 'not kept'}."
+        f"ODE fine-tuning changed the squared error of held-out regimes by {-gain.mean / before:+.1%} at "
+        f"{steps[best]} steps (two standard errors {CLEAR * gain.error / before:.1%}): {'kept' if kept else 'not kept'}."
     )
     return best, kept, table, report

@@ -7,11 +7,16 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from scdash._errors import NotFittedError, check_data, suggest
-from scdash._keys import DynamicsKeys, require_fit
+from scdash._core.edge_order import rank_edges
+from scdash._core.process_state import guarded
+from scdash._core.tables import influence_table, network_edges, pathway_table, score_table
+from scdash._data import all_genes, listed_names
+from scdash._errors import suggest, unused
+from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.networks._statistics import reachable
 
 
+@guarded
 def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
     """Return the influence of every gene, strongest first.
 
@@ -35,25 +40,8 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
     NotFittedError
         If no influences are stored.
     """
-    check_data(adata)
-    slot = f"{key}_influence"
-    if slot not in adata.varm or slot not in adata.uns:
-        raise NotFittedError(
-            f"No influences under adata.varm[{slot!r}]. Run `scdash.tl.gene_influence(adata, key={key!r})` first."
-        )
-    entry = adata.uns[slot]
-    if by_time:
-        genes, times = np.asarray(entry["genes"]).astype(str), np.asarray(entry["times"])[1:]
-        table = pd.DataFrame(
-            {
-                "gene": np.repeat(genes, len(times)),
-                "time": np.tile(times, len(genes)),
-                "absolute": np.asarray(entry["absolute"]).ravel(),
-                "signed": np.asarray(entry["signed"]).ravel(),
-            }
-        )
-    else:
-        table = pd.DataFrame(adata.varm[slot]).rename_axis("gene")
+    table, agreement = influence_table(adata, key, by_time=by_time)
+    if not by_time:
         network = DynamicsKeys(key).grn
         if network in adata.varp:
             pattern = adata.varp[network] != 0
@@ -64,10 +52,11 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
         table = table.dropna(subset=["absolute"]).reset_index()
         table = table.sort_values("absolute", ascending=False, kind="stable").reset_index(drop=True)
     table["gene"] = table["gene"].astype(str)
-    table.attrs["agreement"] = dict(entry["agreement"])
+    table.attrs["agreement"] = agreement
     return table
 
 
+@guarded
 def pathways(
     adata: Any, *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
 ) -> pd.DataFrame:
@@ -95,13 +84,7 @@ def pathways(
     NotFittedError
         If no table is stored.
     """
-    check_data(adata)
-    entry = adata.uns.get(key)
-    if not isinstance(entry, dict) or "table" not in entry:
-        raise NotFittedError(
-            f"No pathways under adata.uns[{key!r}]. Run `scdash.tl.pathways(adata, ..., key_added={key!r})` first."
-        )
-    table = entry["table"].copy()
+    table, report = pathway_table(adata, key)
     for name in ("fit", "pathway", "leading_genes"):
         table[name] = table[name].astype(str)
     for name in ("control", "in_control"):
@@ -110,13 +93,16 @@ def pathways(
         if fit not in set(table["fit"]):
             raise KeyError(f"fit: {fit!r} is not in the table.{suggest(fit, pd.unique(table['fit']))}")
         table = table[table["fit"] == fit]
+    if not significant and alpha != 0.05:
+        raise unused("alpha", "all sets are kept unless significant=True")
     if significant:
         table = table[table["bonferroni"] <= alpha]
     table = table.reset_index(drop=True)
-    table.attrs["report"] = str(entry["report"])
+    table.attrs["report"] = report
     return table
 
 
+@guarded
 def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return the genes that `scdash.tl.perturb` can change, those with most targets first.
 
@@ -155,7 +141,8 @@ def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
             "high": states.max(0),
         }
     )
-    return table.sort_values(["n_targets", "gene"], ascending=[False, True]).reset_index(drop=True)
+    table = genes_of(adata, entry, key).rows(table, "gene")
+    return table.sort_values(["n_targets", "n_reached", "gene"], ascending=[False, False, True]).reset_index(drop=True)
 
 
 def _descendants(source: Any, target: Any, n: int) -> Any:
@@ -168,6 +155,7 @@ def _descendants(source: Any, target: Any, n: int) -> Any:
     return found
 
 
+@guarded
 def subnetwork(
     adata: Any,
     genes: str | Iterable[str],
@@ -201,28 +189,24 @@ def subnetwork(
     Raises
     ------
     KeyError
-        If a gene is not in the model; near matches are named.
+        If genes are not in the model; all of them are named, with near matches.
     """
     entry: Any = require_fit(adata, key)
     names = np.asarray(entry["genes"]).astype(str)
     place = pd.Series(np.arange(len(names)), index=names)
-    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    for gene in wanted:
-        if gene not in place.index:
-            raise KeyError(f"{gene} is not in the model.{suggest(gene, names)}")
-    edges = entry["edges"].copy()
-    for name in ("source", "target"):
-        edges[name] = edges[name].astype(str)
+    wanted = all_genes(listed_names(genes), names, "genes")
+    edges = rank_edges(network_edges(adata, key))
     edges = edges[(edges["weight"] != 0) & (edges["contribution"].abs() >= min_contribution)]
     source, target = place[edges["source"]].to_numpy(), place[edges["target"]].to_numpy()
     network = csr_array((np.ones(len(edges)), (source, target)), shape=(len(names), len(names)))
-    distance = reachable(network, place[wanted].to_numpy(), depth=depth, upstream=upstream)
+    distance = reachable(network, wanted, depth=depth, upstream=upstream)
     near = distance[target if upstream else source]
     edges = edges.assign(step=near + 1)[(near >= 0) & (near < depth)]
     order = ["step", "contribution"]
     return edges.sort_values(order, ascending=[True, False], kind="stable").reset_index(drop=True)
 
 
+@guarded
 def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return how far holding each gene moves a lineage along its path, those that hold it back first.
 
@@ -242,15 +226,4 @@ def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no scores are stored.
     """
-    check_data(adata)
-    entry = adata.uns.get(f"{key}_perturbation_scores")
-    if not isinstance(entry, dict) or "table" not in entry:
-        raise NotFittedError(
-            f"No scores under adata.uns[{f'{key}_perturbation_scores'!r}]. Run "
-            f"`scdash.tl.perturbation_scores(adata, key={key!r})` first."
-        )
-    table: pd.DataFrame = entry["table"].reset_index(drop=True)
-    for name in ("gene", "trajectory"):
-        table[name] = table[name].astype(str)
-    table.attrs["report"] = str(entry["report"])
-    return table
+    return score_table(adata, key)

@@ -4,11 +4,17 @@ from typing import Any
 
 import pandas as pd
 
+from scdash._core.process_state import guarded
+from scdash._core.tables import ranked_edges
 from scdash._keys import require_fit
 
 
+@guarded
 def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.DataFrame:
     """Return the network as a table of edges, strongest evidence first.
+
+    Edges are those of the fitted network and those of the prior, between genes that `adata` still has (the log says
+    how many genes of the fit are gone), so that the table and `varp` agree.
 
     Parameters
     ----------
@@ -26,8 +32,10 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     (share of half-samples that select the edge, NaN where none were drawn; of cells in pseudotime the mean of two path
     scores, of a regression of later cells on other, earlier ones and of cells of one time on each other, see
     {doc}`/concepts/evidence`), `stability` (its contribution, averaged over half-samples; of cells the same as
-    `selection_frequency`) and `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), sorted by `score`. Of
-    screens: also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
+    `selection_frequency`) `score` (the ranking: prior and data together, see `scdash.tl.fit_dynamics`), `association` (what the data say without
+    any model: absolute correlation of the source with the next change of the target, or of their changes over the
+    perturbations of a screen) and `rank`. Edges of equal score are ordered by the other columns of data; edges that
+    nothing tells apart share a rank, in random order, and the log counts them. Of screens: also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
     (simulated change of the target when the source alone is perturbed).
 
     Raises
@@ -35,15 +43,10 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     NotFittedError
         If no fit is stored under `key`.
     """
-    edges: pd.DataFrame = require_fit(adata, key)["edges"].copy()  # type: ignore[attr-defined]
-    if only_network:
-        edges = edges[edges["weight"] != 0]
-    for name in ("source", "target"):
-        edges[name] = edges[name].astype(str)
-    edges["in_prior"] = edges["in_prior"].astype(bool)
-    return edges.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+    return ranked_edges(adata, key, only_network=only_network)
 
 
+@guarded
 def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return the course of training: one row per epoch and model.
 
@@ -64,12 +67,13 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     NotFittedError
         If no fit is stored under `key`.
     """
-    table: pd.DataFrame = require_fit(adata, key)["history"].reset_index(drop=True)  # type: ignore[attr-defined]
+    table: pd.DataFrame = require_fit(adata, key)["history"].reset_index(drop=True)
     if "pruned" in table:
         table["pruned"] = table["pruned"].astype(bool)
     return table
 
 
+@guarded
 def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     """Return errors of the fitted model beside its trivial baselines.
 
@@ -85,9 +89,11 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     Table with one row per predictor (the fitted model first, then matching alone, no network, constant, no change, ...)
     and mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from
     their start), for cells also `five_ahead_mse` (five bins ahead), in units of the genes' ranges.
-    `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, for cells, a dict: `supports_network`
-    (whether the model beats the best model without a network AND every set of random regulators on whole held-out
-    stretches), `text`, `best_without_network` (its name) and `figures`. It is empty where there were no controls.
+    `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, for cells, a dict: `network`,
+    `regulators`, `prior` and `time` ("better", "not distinguished" or "not tested": whole held-out stretches are predicted
+    better than without a network, with random regulators, with shuffled priors, with shuffled time; see
+    {doc}`/concepts/evidence`), `supports_network` (whether the first two are "better"), `text`, `best_without_network`
+    (its name) and `figures`. It is empty where there were no null models.
     `uns[key]["held_out"]` has the errors of every held-out trajectory, `uns[key]["directions"]` how far the velocity
     follows the observed change in each fifth of the course of cells.
 
@@ -97,9 +103,9 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
         If no fit is stored under `key`.
     """
     entry = require_fit(adata, key)
-    table: pd.DataFrame = entry["controls"].reset_index(drop=True)  # type: ignore[attr-defined]
+    table: pd.DataFrame = entry["controls"].reset_index(drop=True)
     table.attrs["summary"] = str(entry["report"])
-    verdict: dict[str, Any] = {**(entry.get("verdict") or {})}  # type: ignore[dict-item]
+    verdict: dict[str, Any] = {**(entry.get("verdict") or {})}
     if verdict:
         verdict["supports_network"] = bool(verdict["supports_network"])
         verdict["figures"] = {name: float(value) for name, value in verdict["figures"].items()}

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from scdash._core.fit_record import FitFormatError
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash._keys import require_fit
 from scdash.networks import module_from_entry
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from scdash.networks import DynamicsModel
 
 
+@guarded
 def model(adata: Any, *, key: str | None = None, replicate: int | None = None) -> "DynamicsModel | SparseBottleneck":
     """Rebuild the fitted model from `adata.uns[key]`.
 
@@ -53,7 +56,7 @@ def model(adata: Any, *, key: str | None = None, replicate: int | None = None) -
     entry = require_fit(adata, key)
     if replicate is None:
         return _rebuilt(entry, None, key)
-    replicates: dict[str, Any] = entry.get("replicates") or {}  # type: ignore[assignment]
+    replicates: dict[str, Any] = entry.get("replicates") or {}
     if str(replicate) not in replicates:
         raise unknown("replicate", str(replicate), replicates)
     return _rebuilt(entry, replicates[str(replicate)], key)
@@ -65,6 +68,8 @@ def _rebuilt(entry: Any, weights: Any, key: str) -> "DynamicsModel":
         module = module_from_entry(entry, weights)
         with torch.no_grad():
             module(0.0, torch.zeros(1, len(module.genes), dtype=module.minimum.dtype))
+    except FitFormatError:
+        raise
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise ValueError(
             f"adata.uns[{key!r}] holds no readable fit: it was changed or damaged ({type(error).__name__}: {error}). "

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scdash._core.process_state import guarded
 from scdash._errors import NotFittedError
-from scdash._keys import require_paired
+from scdash._keys import genes_of_modality, require_paired
 
 if TYPE_CHECKING:
     from scdash.bottleneck import SparseBottleneck
@@ -43,6 +44,7 @@ def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
     return module_from_entry(entry)
 
 
+@guarded
 def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
     """Return the selected genes, those with the largest weights first.
 
@@ -65,9 +67,11 @@ def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
     entry = require_paired(mdata, key, "sbnn")
     norms = pd.Series(entry["norms"], index=list(entry["masks"]["genes"]))
     names = [str(name) for name in entry["genes"]]
-    return pd.DataFrame({"gene": names, "norm": norms.loc[names].to_numpy()})
+    table = pd.DataFrame({"gene": names, "norm": norms.loc[names].to_numpy()})
+    return genes_of_modality(mdata, entry, key).rows(table, "gene").reset_index(drop=True)
 
 
+@guarded
 def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
     """Return the cross-validated R2 of every method and feature.
 
@@ -93,6 +97,7 @@ def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
     return table
 
 
+@guarded
 def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
     """Return how often each gene was selected, the most frequent first.
 
@@ -114,5 +119,6 @@ def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
     """
     entry = require_paired(mdata, key, "stability")
     table = pd.DataFrame(entry["selection"]).copy()
+    table = genes_of_modality(mdata, entry, key, table["gene"]).rows(table, "gene").reset_index(drop=True)
     table.attrs["report"] = str(entry["report"])
     return table

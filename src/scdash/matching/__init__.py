@@ -18,8 +18,15 @@ from scdash.matching._l1 import l1_path
 from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlation
 from scdash.matching._no_network import NoNetwork, fit_no_network, relaxing
 from scdash.matching._settings import TransitionSettings
+from scdash.matching._shuffled import (
+    noise_floor,
+    random_regulators,
+    settings_of,
+    shuffle_labels,
+    shuffle_times,
+    shuffled_priors,
+)
 from scdash.matching._simulate import Field
-from scdash.matching._shuffled import noise_floor, random_regulators, settings_of, shuffle_labels, shuffle_times
 from scdash.matching._transitions import fit_transitions
 from scdash.matching._within import within_scores
 
@@ -54,6 +61,7 @@ __all__ = [
     "settings_of",
     "shuffle_labels",
     "shuffle_times",
+    "shuffled_priors",
     "simulate",
     "template",
     "within_scores",

@@ -7,11 +7,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._decisions import Difference
 from scdash._logging import progress_bar
 from scdash.matching._equilibria import TRUSTS, build_problem, solve_problem
 from scdash.matching._equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
-from scdash.matching._held_out import Equilibrium, choose_untried, intervention_effects, mean_of_others
+from scdash.matching._held_out import choose_untried, intervention_effects, mean_of_others
 from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.matching._steady_states import Equilibrium
+
+TIE = 1e-9  # relative difference of errors that rounding makes
+RISE = 1.01  # factor by which the error of an empty network must be exceeded before its path is left
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,21 @@ def held_out_errors(
                 residual = (constant + stats.f[out] @ weights - stats.y[out]) / sd * stats.free[out]
                 found[i] += float((residual**2).sum())
         errors.extend(found)
-        if int(np.argmin(errors)) < len(errors) - 1:
+        if has_risen(errors):
             break
     return np.array(errors), _reference_error(stats, sd)
+
+
+def has_risen(errors: Sequence[float]) -> bool:
+    """Return whether the last error of a path is above the lowest.
+
+    A tie is no rise: the networks of large penalties are all empty and have the same error, and a path that was left
+    there would never reach an edge. While the first, empty networks are the best, the first few edges may raise the
+    error a little, so that only a rise by more than `RISE` counts.
+    """
+    lowest = min(errors)
+    still_empty = errors[0] <= lowest * (1 + TIE)
+    return errors[-1] > lowest * (RISE if still_empty else 1 + TIE)
 
 
 def _reference_error(stats: RegimeStatistics, sd: Floats) -> float:
@@ -216,3 +233,44 @@ def refit(
     weights, constant = to_equations(path[-1], problem)
     effect = intervention_effects(stats, used, weights, constant)
     return Equilibrium(weights, constant, effect, stats.slope, fit.model.untried)
+
+
+@dataclass(frozen=True)
+class RegimeErrors:
+    """Squared errors of every perturbed regime, in within-regime SDs, each predicted by a fit that has not seen it."""
+
+    network: Floats  # (regimes,), of the equations
+    others: Floats  # of the mean of the other perturbations
+    none: Floats  # of no change from the control
+
+    @property
+    def r2(self) -> float:
+        """R2 of the equations over the mean of the other perturbations; NaN where nothing was held out."""
+        total = float(self.others.sum())
+        return 1 - float(self.network.sum()) / total if total > 0 else float("nan")
+
+    @property
+    def gain(self) -> Difference:
+        """How much smaller the error of the equations is than that of the mean of the others, over regimes."""
+        return Difference.of(self.others - self.network)
+
+
+def errors_by_regime(
+    stats: RegimeStatistics,
+    fit: EquilibriumFit,
+    *,
+    penalty: Floats | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+) -> RegimeErrors:
+    """Return the errors of every regime at the chosen setting, held out with its fold; empty without two folds."""
+    if stats.fold.max() < 1:
+        return RegimeErrors(*np.zeros((3, 0)))
+    sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
+    found = np.zeros((3, len(stats.fold)))
+    for fold in range(int(stats.fold.max()) + 1):
+        out = stats.fold == fold
+        model = refit(stats, ~out, fit, penalty=penalty, allowed=allowed)
+        guesses = (model.constant + stats.f[out] @ model.weights, mean_of_others(stats, ~out), 0.0)
+        for row, guess in zip(found, guesses, strict=True):
+            row[out] = (((guess - stats.y[out]) / sd * stats.free[out]) ** 2).sum(axis=1)
+    return RegimeErrors(*found[:, stats.fold >= 0])

@@ -1,4 +1,4 @@
-"""Steady states of a matched network under interventions, and how predictions of unseen regimes are scored."""
+"""Predicted changes under interventions, and how predictions of unseen regimes are scored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,25 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._regimes import Floats, RegimeStatistics, sigmoid_feature
+from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.matching._steady_states import Equilibrium, SteadyStates, steady_states
 
 UNTRIED = (1.0, 0.75, 0.5, 0.25, 0.0)
 PERFECT = ("overexpression", "knockout")  # kinds that replace a gene's own equation
-
-
-@dataclass(frozen=True)
-class Equilibrium:
-    """y = constant + weights' f(y) for free genes; what an intervention does to a target is in `effect`.
-
-    All states are relative to the control mean. For perfect interventions `effect` is the value a target takes, for
-    imperfect ones what is added to its equation.
-    """
-
-    weights: Floats  # (regulator, target), in units of the states
-    constant: Floats  # (genes,)
-    effect: Floats  # (genes,), NaN where the gene was in no training regime
-    slope: float | None = 1.0  # None: linear
-    untried: float = 1.0  # share of a gene's feature that counts where it is perturbed and never was in training
 
 
 def intervention_effects(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Floats:
@@ -39,38 +25,15 @@ def intervention_effects(stats: RegimeStatistics, used: NDArray[np.bool_], weigh
     return effect
 
 
-def fill_unseen(effect: Floats, kind: str, centre: Floats) -> Floats:
-    """Return effects with genes never targeted set to the median of the others, or to zero expression if knocked out."""
+def fill_unseen(effect: Floats, kind: str, silent: Floats) -> Floats:
+    """Return effects with genes never targeted set to the median of the others, or to no expression if knocked out.
+
+    `silent` (genes,) is the state of a gene that is not expressed, relative to the control mean.
+    """
     if kind == "knockout":
-        return np.where(np.isnan(effect), -centre, effect)
+        return np.where(np.isnan(effect), silent, effect)
     known = effect[~np.isnan(effect)]
     return np.where(np.isnan(effect), np.median(known) if len(known) else 0.0, effect)
-
-
-def steady_states(
-    model: Equilibrium, targets: NDArray[np.bool_], perfect: NDArray[np.bool_], effect: Floats, *, most: int = 500
-) -> Floats:
-    """Return the fixed points (regimes, genes) under interventions, by damped iteration from the control.
-
-    `targets` (regimes, genes) and `perfect` (regimes,) say what is done where, `effect` (regimes, genes) how much.
-    The features are bounded, so the iteration is too; a network that oscillates returns its last, damped state.
-    """
-    held = targets & perfect[:, None]
-    added = np.where(targets & ~perfect[:, None], effect, 0.0)
-    share = np.where(targets & np.isnan(model.effect), model.untried, 1.0)
-    y = np.where(held, effect, 0.0)
-    damping = 1.0
-    before = np.inf
-    for _ in range(most):
-        new = np.where(held, effect, model.constant + (share * sigmoid_feature(y, model.slope)) @ model.weights + added)
-        change = float(np.abs(new - y).max(initial=0.0))
-        if change < 1e-8:
-            return new
-        if change > 0.9 * before:  # slow or oscillating
-            damping = max(0.7 * damping, 0.1)
-        before = change
-        y = y + damping * (new - y)
-    return y
 
 
 @dataclass(frozen=True)
@@ -130,18 +93,20 @@ def choose_untried(stats: RegimeStatistics, refit: Callable[[NDArray[np.bool_]],
         if not (targets & np.isnan(model.effect)).any():
             continue
         for i, share in enumerate(UNTRIED):
-            predicted = predict_changes(replace(model, untried=share), stats.centre, targets, kinds)
+            predicted = predict_changes(replace(model, untried=share), stats.silent, targets, kinds).values
             total[i] += float((((predicted - stats.y[out]) / sd * stats.free[out]) ** 2).sum())
     return UNTRIED[int(total.argmin())]
 
 
-def predict_changes(model: Equilibrium, centre: Floats, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
+def predict_changes(
+    model: Equilibrium, silent: Floats, targets: NDArray[np.bool_], kinds: tuple[str, ...]
+) -> SteadyStates:
     """Return the steady-state change from the control mean (regimes, genes) under unseen interventions.
 
-    Effects of genes never targeted in training are filled by `fill_unseen`.
+    Effects of genes never targeted in training are filled by `fill_unseen`, which `silent` is for.
     """
     effect = np.zeros(targets.shape)
     for kind in set(kinds):
         rows = np.asarray(kinds) == kind
-        effect[rows] = fill_unseen(model.effect, kind, centre)
+        effect[rows] = fill_unseen(model.effect, kind, silent)
     return steady_states(model, targets, np.isin(kinds, PERFECT), effect)

@@ -35,6 +35,12 @@ class RegimeStatistics:
     fy: Floats  # (folds, genes, genes), (feature, target); only over regimes that leave the target gene alone
     untouched: Floats  # (folds, genes), cells behind `yy` and `fy`
     counts: NDArray[np.int64]  # (regimes,)
+    lowest: Floats  # (genes,), lowest value over all cells
+
+    @property
+    def silent(self) -> Floats:
+        """(genes,), a knocked-out gene relative to the control mean: at 0, or at its lowest value if that is negative."""
+        return np.minimum(self.lowest, 0.0) - self.centre
 
     @property
     def free(self) -> NDArray[np.bool_]:
@@ -81,9 +87,11 @@ def regime_statistics(
     centre = _control_mean(x, screen)
     sums_y, sums_f = np.zeros((screen.n_regimes, d)), np.zeros((screen.n_regimes, d))
     yy, untouched = np.zeros((n_folds + 1, d)), np.zeros((n_folds + 1, d))
+    lowest = np.full(d, np.inf)
     ff, fy = np.zeros((2, n_folds + 1, d, d) if products else (2, n_folds + 1, 0, 0))
     for rows, block in _chunks(x, screen, d):
         regime = screen.cells[rows]
+        lowest = np.minimum(lowest, block.min(axis=0, initial=np.inf))
         y = block - centre.astype(block.dtype)
         f = sigmoid_feature(y, slope)
         member = sparse.csr_matrix(
@@ -112,7 +120,9 @@ def regime_statistics(
             fy[g] -= (n * mean_f[of]).T @ kept[of]
         yy[g] -= (n * kept[of] ** 2).sum(axis=0)
         untouched[g] = (n * ~screen.targets[of]).sum(axis=0)
-    return RegimeStatistics(screen, slope, centre, mean_y, mean_f, fold, np.maximum(yy, 0), ff, fy, untouched, counts)
+    return RegimeStatistics(
+        screen, slope, centre, mean_y, mean_f, fold, np.maximum(yy, 0), ff, fy, untouched, counts, lowest
+    )
 
 
 def _control_mean(x: Any, screen: Screen) -> NDArray[np.float64]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from scdash._data._screen import Screen
+from scdash._parallel import spread_all
 from scdash.matching._equilibrium_path import Settings, solve
 from scdash.matching._regimes import Floats, RegimeStatistics, regime_statistics
 
@@ -82,9 +82,8 @@ def regime_selections(
 ) -> list[Selection]:
     """Refit on `n` random halves of the regimes."""
     halves = [half_of_regimes(stats.screen.n_regimes, rng) for _ in range(n)]
-    jobs = (delayed(select)(stats, used, settings, lam, penalties) for used in halves)
-    found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
-    return found
+    pieces = [(stats, used, settings, lam, penalties) for used in halves]
+    return spread_all(select, pieces, "refits", n_jobs=n_jobs)
 
 
 def cell_selections(
@@ -99,12 +98,8 @@ def cell_selections(
     n_jobs: int | None = None,
 ) -> list[Selection]:
     """Refit on `n` bootstraps of the cells within regimes (Lin et al., appendix A.13)."""
-    jobs = (
-        delayed(_bootstrapped)(cells, stats, settings, lam, penalties, bootstrap_rows(stats.screen, rng))
-        for _ in range(n)
-    )
-    found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
-    return found
+    pieces = [(cells, stats, settings, lam, penalties, bootstrap_rows(stats.screen, rng)) for _ in range(n)]
+    return spread_all(_bootstrapped, pieces, "refits", n_jobs=n_jobs)
 
 
 def _bootstrapped(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from scdash._decisions import largest_within_one_error
 from scdash.matching._problems import Problem, Setup
 from scdash.matching._select import choose, fit_paths
 from scdash.matching._types import Floats, Index
@@ -104,9 +105,7 @@ def trust(
         tried[weight] = np.log(np.maximum(errors, 1e-300))
         row = {"stage": "prior", "rate": rate, "slope": slope, "prior_weight": weight, "cv_error": float(errors.mean())}
         table.append(row | {"seconds": time.perf_counter() - began})
-    best = min(tried, key=lambda weight: float(tried[weight].mean()))
-    excess = {weight: values - tried[best] for weight, values in tried.items()}
-    return max(w for w, e in excess.items() if e.mean() <= e.std() / np.sqrt(len(genes)))
+    return largest_within_one_error(tried)
 
 
 def minimise(function: Callable[[float], float], grid: Floats, refinements: int = 2) -> float:

@@ -1,6 +1,7 @@
 """What a network is compared with: the same fit with other regulators, another prior, or another order of time."""
 
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,18 @@ def shuffle_labels(prior: Any, regulators: Index | None, rng: np.random.Generato
     return sp.csr_matrix((entries.data, (name[entries.row], name[entries.col])), shape=entries.shape)
 
 
+def shuffled_priors(
+    prior: Any, regulators: Index | None, rng: np.random.Generator, *, number: int, tries: int = 20
+) -> list[sp.csr_matrix]:
+    """Return priors with permuted names (`shuffle_labels`), none of them with the edges of the real one.
+
+    Fewer than `number` where permutations hardly ever change the edges, as for a prior that lists all pairs.
+    """
+    real = sp.csr_matrix(prior).astype(bool)
+    drawn = (shuffle_labels(prior, regulators, rng) for _ in range(number * tries))
+    return list(islice((one for one in drawn if (one.astype(bool) != real).nnz), number))
+
+
 def shuffle_times(series: TimeSeries, rng: np.random.Generator) -> TimeSeries:
     """Permute the training states within each trajectory, their times staying where they are."""
     order = np.arange(len(series))
@@ -54,9 +67,10 @@ MINOR = 0.05  # rates that count less in the mean of a fit are not tried again
 
 
 def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
-    """Return settings that repeat a fit of cells: its trust in the prior, the lag that counts most, the rates that count.
+    """Return settings that repeat a fit of cells: the lag that counts most and the rates that count.
 
-    What these weigh, penalties and pace are found anew. A mean over fewer rates would be worse for that alone.
+    What these weigh, penalties, pace and the weight of the prior are found anew. A mean over fewer rates would be worse
+    for that alone, and with the weight of the prior fixed at 1 every prior would give the same fit.
     """
     tried = fit.table[fit.table["stage"] == "rollout"]
     lags, rates = (tried.groupby(name)["weight"].sum() for name in ("lag", "rate"))
@@ -66,7 +80,6 @@ def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
         lags=(int(lags.idxmax()),),
         rates=tuple(float(rate) * step for rate in rates.index[rates >= MINOR]),  # in units of 1 / interval
         slopes=(fit.slope,),
-        prior_weights=(fit.prior_weight,),
         half_samples=0,
     )
 

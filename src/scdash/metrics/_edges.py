@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._data import all_genes
 from scdash._errors import suggest
 from scdash._keys import DynamicsKeys
 from scdash._logging import logger
@@ -202,9 +203,7 @@ def _modelled(
         raise KeyError(f"No network under adata.varp[{slots.grn!r}].{suggest(slots.grn, adata.varp.keys())}")
     names = pd.Index(adata.var_names)
     if genes is not None:
-        rows = names.get_indexer(pd.Index(np.asarray(list(genes), dtype=object)))
-        if (rows < 0).any():
-            raise ValueError(f"genes: {int((rows < 0).sum())} of {len(rows)} are not in adata.var_names.")
+        rows = all_genes(genes, names, "genes", where="adata.var_names", error=ValueError)
     elif name != key and slots.genes in adata.var:
         rows = np.flatnonzero(np.asarray(adata.var[slots.genes], dtype=bool))
     else:

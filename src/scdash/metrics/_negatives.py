@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._logging import logger
 from scdash._random import RNG, as_generator
 from scdash.metrics._edges import GRN, EdgeList, align
 
 
+@guarded
 def degree_matched_non_edges(
     edges: GRN,
     *,

@@ -5,9 +5,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import TimeSeries
 
 
+@guarded
 def mse_next_step(predicted: ArrayLike, observed: ArrayLike) -> float:
     """Mean squared error of the next state of every pair, over pairs and genes, in squared units of the states.
 
@@ -20,6 +22,7 @@ def mse_next_step(predicted: ArrayLike, observed: ArrayLike) -> float:
     return float(np.mean(error**2)) if error.size else float("nan")
 
 
+@guarded
 def mse_long_horizon(predicted: ArrayLike, observed: ArrayLike, *, by_time: bool = False) -> float | NDArray[Any]:
     """Mean squared error of whole trajectories predicted from their first state, in squared units of the states.
 
@@ -42,6 +45,7 @@ def mse_long_horizon(predicted: ArrayLike, observed: ArrayLike, *, by_time: bool
     return float(np.ma.filled(squared.mean(), np.nan))
 
 
+@guarded
 def constant_mse(series: TimeSeries, *, split: str = "test", horizon: Literal["next", "long"] = "next") -> float:
     """Error of a constant, the training mean of each gene, at the states that a model of `split` must predict.
 
@@ -65,6 +69,7 @@ def constant_mse(series: TimeSeries, *, split: str = "test", horizon: Literal["n
     return float(np.mean((states[rows] - states[train].mean(axis=0)) ** 2))
 
 
+@guarded
 def no_change_mse(series: TimeSeries, *, split: str = "test", horizon: Literal["next", "long"] = "next") -> float:
     """Error of predicting that nothing changes after the state a prediction starts from.
 

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash.metrics._edges import GRN, EdgeList, align
 
 
@@ -63,6 +64,7 @@ class Auprc(float):
         return f"Auprc({float(self):.4g}, prevalence={self.prevalence:.4g})"
 
 
+@guarded
 def auprc(
     scores: GRN,
     truth: GRN,
@@ -144,6 +146,7 @@ def rank_pairs(
     )
 
 
+@guarded
 def recall_at_density(
     scores: GRN,
     truth: GRN,
@@ -166,6 +169,7 @@ def recall_at_density(
     return blocks.expected_hits(density * float(blocks.size.sum())) / float(blocks.true.sum())
 
 
+@guarded
 def top_k_precision(
     scores: GRN,
     truth: GRN,
@@ -188,6 +192,7 @@ def top_k_precision(
     return blocks.expected_hits(k) / k
 
 
+@guarded
 def evidence_auc(
     scores: GRN,
     hidden: GRN,

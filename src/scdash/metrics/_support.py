@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scdash._core.process_state import guarded
 from scdash._keys import require_fit
 from scdash.metrics._edges import GRN, align, is_anndata
 
@@ -20,6 +21,7 @@ class Confusion(NamedTuple):
     true_negative: int
 
 
+@guarded
 def confusion(
     grn: GRN,
     truth: GRN,
@@ -51,6 +53,7 @@ def confusion(
     return Confusion(both, len(found) - both, len(true) - both, pairs - len(found) - len(true) + both)
 
 
+@guarded
 def balanced_accuracy(
     grn: GRN,
     truth: GRN,
@@ -70,6 +73,7 @@ def balanced_accuracy(
     return (tp / (tp + fn) + tn / (tn + fp)) / 2
 
 
+@guarded
 def f1(
     grn: GRN,
     truth: GRN,
@@ -86,6 +90,7 @@ def f1(
     return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else float("nan")
 
 
+@guarded
 def hypergeometric_p(
     grn: GRN,
     truth: GRN,
@@ -104,6 +109,7 @@ def hypergeometric_p(
     return float(hypergeom.sf(tp - 1, tp + fp + fn + tn, tp + fn, tp + fp))
 
 
+@guarded
 def density(
     grn: GRN, *, exclude_self: bool = False, genes: Iterable[str] | None = None, key: str = "dynamics"
 ) -> float:
@@ -117,6 +123,7 @@ def density(
     return len(found) / pairs
 
 
+@guarded
 def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dynamics") -> pd.Series:
     """Number of targets of every gene, genes without targets included; its mean is the papers' average out-degree.
 
@@ -127,6 +134,7 @@ def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dyna
     return pd.Series(np.bincount(found.nonzero().source, minlength=found.n), index=index, name="out_degree")
 
 
+@guarded
 def sparsity(weights: Any, *, key: str = "dynamics") -> float:
     """Share of exact zeros among the prunable weight matrices of a model.
 

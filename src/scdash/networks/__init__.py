@@ -12,6 +12,13 @@ from scdash.networks._effects import (
     strongest_effects,
     weight_sparsity,
 )
+from scdash.networks._held_levels import (
+    count_targets,
+    held_levels,
+    warn_of_interventions,
+    warn_of_negative_levels,
+    warn_without_targets,
+)
 from scdash.networks._module import DynamicsModel, module_from_entry, pack, plain, unpack
 from scdash.networks._posterior import HiddenEvidence, evidence_auc, posterior_score
 from scdash.networks._rollout import rollout
@@ -19,10 +26,12 @@ from scdash.networks._rollout import rollout
 __all__ = [
     "DynamicsModel",
     "HiddenEvidence",
+    "count_targets",
     "dependencies",
     "effects",
     "feature_sparsity",
     "evidence_auc",
+    "held_levels",
     "model_sparsity",
     "module_from_entry",
     "pack",
@@ -35,5 +44,8 @@ __all__ = [
     "spurious_sparsity",
     "strongest_effects",
     "unpack",
+    "warn_of_interventions",
+    "warn_of_negative_levels",
+    "warn_without_targets",
     "weight_sparsity",
 ]

@@ -8,7 +8,8 @@ The signed influence averages sign(change of j) * (x_i^j(t) - x_i(t)): positive 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from os import PathLike
 from typing import Any
 
@@ -17,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash._errors import NonFiniteError
+from scdash._errors import NonFiniteError, NotConvergedError
 from scdash._parallel import spread
 from scdash.networks._influence_solve import Solver, outgoing, scaled
 from scdash.networks._influence_store import BlockStore, fingerprint
 from scdash.networks._module import DynamicsModel
+from scdash.solve import converged
 
 STEP = 0.5  # largest step in units of the fastest rate; halved until that changes nothing any more
 ACCURACY = 5e-4  # accepted relative change of the pilot's influences when the step is halved; 200 starts leave 5 %
 STRONGEST = 0.01  # the same for the strongest gene of a task
-HALVINGS = 7
 ARRAYS = 10  # arrays of the size of the states that a Runge-Kutta step holds at once
 # states integrated together, and entries of them: about what stays in a core's cache; sparse products want 64 states
 ROWS, FEW, ENTRIES = 400, 64, 2**20
@@ -103,6 +104,7 @@ def gene_influence(
     unit = own if unit is None else np.asarray(unit, dtype=np.float64)
     if perturbations.starts.shape[1] != len(model.genes):
         raise ValueError(f"starts have {perturbations.starts.shape[1]} genes, the model {len(model.genes)}.")
+    perturbations = replace(perturbations, times=perturbations.times / model.time_scale)
     active = genes[outgoing(model, perturbations.starts)[genes]]
     with torch.inference_mode():
         steps = _checked_steps(model, perturbations, active)
@@ -165,18 +167,24 @@ def _checked_steps(model: DynamicsModel, perturbations: Perturbations, active: N
     chosen = active[np.linspace(0, len(active) - 1, min(len(active), 16)).astype(int)]
     few = Perturbations(perturbations.starts[:8], perturbations.values[:8], perturbations.times)
     solver = Solver.of(model)
-    coarse = _pilot(solver, few, chosen, steps)
-    for _ in range(HALVINGS):
-        fine = _pilot(solver, few, chosen, 2 * steps)
-        # finite in both, and close as a whole: a few large influences must not hide behind many small ones
-        if np.isfinite(fine).all() and np.abs(fine - coarse).sum() <= ACCURACY * fine.sum():
-            return steps
-        steps, coarse = 2 * steps, fine
-    if np.isfinite(coarse).all():
-        raise ValueError(
-            f"The influences still change by more than 0.05 % at {steps} steps per interval. Use shorter `times`."
-        )
-    return steps  # diverges however small the step: the full run names the gene
+
+    def change(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> float:
+        # as a whole: a few large influences must not hide behind many small ones
+        return float(np.abs(fine - coarse).sum() / max(fine.sum(), 1e-300)) if np.isfinite(fine).all() else np.nan
+
+    def unless_divergent(fine: NDArray[np.float64], text: str) -> None:
+        if np.isfinite(fine).all():
+            raise NotConvergedError(text)  # else the full run names the gene
+
+    return converged(
+        lambda steps: _pilot(solver, few, chosen, steps),
+        steps,
+        change=change,
+        tolerance=ACCURACY,
+        what="The influences, relative to themselves,",
+        remedy="Use shorter `times`.",
+        otherwise=unless_divergent,
+    ).steps
 
 
 def _pilot(solver: Solver, few: Perturbations, genes: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
@@ -209,24 +217,51 @@ def _run_task(
     strongest gene of the task is done again with half of it; all of the task, if that makes a difference.
     """
     solver, rows, later = Solver.of(model), _rows(len(model.genes), max_memory), len(perturbations.times) - 1
-    for _ in range(HALVINGS):
-        found = _influences(solver, perturbations, baseline, genes, ratio, rows, steps)
-        size = found[:, :later].mean(1)
-        strongest = [np.argmax(np.where(np.isfinite(size), size, np.inf))]
-        steps *= 2
+
+    def paths(steps: int) -> Tensor:
         with torch.inference_mode():
-            baseline = torch.stack(list(solver.path(perturbations.starts, perturbations.times, steps)))
-        again = _influences(solver, perturbations, baseline, genes[strongest], ratio, rows, steps)
-        if _same(found[strongest, :later], again[:, :later]):
-            return found
-    raise ValueError(f"The influence of {model.genes[genes[strongest[0]]]} depends on the step. Use shorter `times`.")
+            return torch.stack(list(solver.path(perturbations.starts, perturbations.times, steps)))
+
+    def influences(chosen: NDArray[np.int64], steps_now: int) -> NDArray[np.float64]:
+        unchanged = baseline if steps_now == steps else paths(steps_now)
+        return _influences(solver, perturbations, unchanged, chosen, ratio, rows, steps_now)
+
+    def change(coarse: _OfSteps, fine: _OfSteps) -> float:
+        size = coarse.every[:, :later].mean(1)
+        strongest = int(np.argmax(np.where(np.isfinite(size), size, np.inf)))
+        return _relative_change(coarse.every[[strongest], :later], fine.of(strongest)[:, :later])
+
+    return converged(
+        lambda steps: _OfSteps(genes, steps, influences),
+        steps,
+        change=change,
+        tolerance=STRONGEST,
+        what="The influences of the strongest gene, relative to themselves,",
+        remedy="Use shorter `times`.",
+    ).coarse.every
 
 
-def _same(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> bool:
-    """Return whether influences stand still; also if both diverge: the gene is named once, in the end."""
+@dataclass(frozen=True)
+class _OfSteps:
+    """Influences with some number of steps, computed when they are asked for: of all genes, or of one."""
+
+    genes: NDArray[np.int64]
+    steps: int
+    influences: Callable[[NDArray[np.int64], int], NDArray[np.float64]]
+
+    @cached_property
+    def every(self) -> NDArray[np.float64]:
+        return self.influences(self.genes, self.steps)
+
+    def of(self, place: int) -> NDArray[np.float64]:
+        return self.influences(self.genes[[place]], self.steps)
+
+
+def _relative_change(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> float:
+    """Return the change of influences relative to themselves; 0 if both diverge: the gene is named once, in the end."""
     if np.isfinite(coarse).all() and np.isfinite(fine).all():
-        return bool(np.abs(fine - coarse).sum() <= STRONGEST * fine.sum())
-    return bool(np.isfinite(coarse).all() == np.isfinite(fine).all())
+        return float(np.abs(fine - coarse).sum() / max(fine.sum(), 1e-300))
+    return 0.0 if np.isfinite(coarse).all() == np.isfinite(fine).all() else np.nan
 
 
 def _influences(

@@ -139,14 +139,14 @@ class _Flow:
         cls, model: DynamicsModel, starts: NDArray[Any], times: NDArray[Any], unit: Any, max_memory: float
     ) -> "_Flow":
         weights = {name: value.detach() for name, value in model.weights.items()}
-        rates = model.field.rates(weights)
+        rates, times = model.field.rates(weights), np.asarray(times, float) / model.time_scale
         longest = float(np.diff(times).max())
         steps = max(1, int(np.ceil(longest * (1.0 if rates is None else float(rates.max())) / STEP)))
         own = model.range.double().cpu().numpy()
         x = torch.as_tensor(np.array(starts), dtype=model.minimum.dtype, device=model.minimum.device)
         ratio = np.ones(len(own)) if unit is None else own / np.asarray(unit, dtype=np.float64)
         rows = int(np.clip(max_memory / (4 * TENSORS * steps * len(own)), 1, len(starts)))
-        return cls(model, weights, (x - model.minimum) / model.range, np.asarray(times, float), ratio, rows, steps)
+        return cls(model, weights, (x - model.minimum) / model.range, times, ratio, rows, steps)
 
     def derivative(self, u: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return d/dx(0) of sum(u x(t)) for every start, (K, genes); u is (K, later times, genes)."""

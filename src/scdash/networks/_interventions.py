@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scdash._errors import NonFiniteError
+from scdash._errors import NonFiniteError, NotConvergedError
 from scdash.networks._module import DynamicsModel
-from scdash.solve import integrate
+from scdash.solve import converged, integrate
 
 STEP = 0.25  # largest step in units of the fastest rate
 TOLERANCE = 1e-3  # accepted RMS change, in units of the genes' ranges, when the step is halved
-HALVINGS = 5
 ROWS = 2048
 
 
@@ -34,7 +33,7 @@ def intervene(
     starts
         Start states, (rows, genes).
     duration
-        Time to integrate.
+        Time to integrate, in the user's unit.
     held
         Which genes are held in which row, (rows, genes); a row without any is unperturbed.
     levels
@@ -44,7 +43,7 @@ def intervene(
         raise ValueError(f"The time to integrate must be positive, found {duration!r}.")
     begun = np.where(held, levels, starts)
     rows = [slice(i, i + ROWS) for i in range(0, len(begun), ROWS)]
-    return np.concatenate([_converged(model, begun[part], duration, held[part]) for part in rows])
+    return np.concatenate([_converged(model, begun[part], duration / model.time_scale, held[part]) for part in rows])
 
 
 def _converged(
@@ -53,22 +52,25 @@ def _converged(
     rates = model.field.rates(dict(model.weights))
     steps = max(1, int(np.ceil(duration * (1.0 if rates is None else float(rates.detach().max())) / STEP)))
     unit = model.range.double().cpu().numpy()
-    coarse = _solve(model, starts, duration, held, steps)
-    for _ in range(HALVINGS):
-        steps *= 2
-        fine = _solve(model, starts, duration, held, steps)
-        if np.sqrt(np.mean(((fine - coarse) / unit) ** 2)) < TOLERANCE:
-            return fine
-        coarse = fine
-    if not np.isfinite(coarse).all():
-        gene = model.genes[int(np.argmax(~np.isfinite(coarse).all(0)))]
+
+    def require_finite(states: NDArray[np.float64], text: str) -> None:
+        if np.isfinite(states).all():
+            raise NotConvergedError(text)
+        gene = model.genes[int(np.argmax(~np.isfinite(states).all(0)))]
         raise NonFiniteError(
             f"States after an intervention are not finite (first gene: {gene}). Ask for a shorter time or milder levels, "
             "or fit a sparser model: dense ones can diverge outside the range of their data."
         )
-    raise NonFiniteError(
-        f"States after an intervention still change by more than {TOLERANCE:g} of a gene's range at {steps} steps."
-    )
+
+    return converged(
+        lambda steps: _solve(model, starts, duration, held, steps),
+        steps,
+        change=lambda coarse, fine: float(np.sqrt(np.mean(((fine - coarse) / unit) ** 2))),
+        tolerance=TOLERANCE,
+        what="States after an intervention, in units of the genes' ranges,",
+        remedy="Ask for a shorter time or milder levels, or fit a sparser model.",
+        otherwise=require_finite,
+    ).fine
 
 
 def _solve(

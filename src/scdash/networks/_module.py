@@ -16,7 +16,8 @@ from scdash.fields import SparsePhoenix, VectorField, field_class
 class DynamicsModel(nn.Module):
     """dx/dt of a fitted model: `model(t, x)` for x (cells, genes) in the units of the data it was fitted on.
 
-    Internally a gene runs in units of its own range, z = (x - minimum) / range, so dx/dt = range * f(z).
+    Internally a gene runs in units of its own range, z = (x - minimum) / range, and time in units of `time_scale`, so
+    dx/dt = range * f(z) / time_scale.
 
     Attributes
     ----------
@@ -26,10 +27,13 @@ class DynamicsModel(nn.Module):
         The vector field; its weights are the module's parameters, with a leading axis of length 1.
     minimum, range
         Offset and unit of every gene, (genes,); 0 and 1 where the model was fitted on the data as they were.
+    time_scale
+        Length of the field's unit of time, in the user's unit.
     """
 
     minimum: Tensor
     range: Tensor
+    time_scale: float
 
     def __init__(
         self,
@@ -39,8 +43,10 @@ class DynamicsModel(nn.Module):
         genes: NDArray[Any],
         minimum: NDArray[Any] | None = None,
         scale: NDArray[Any] | None = None,
+        time_scale: float = 1.0,
     ) -> None:
         super().__init__()
+        self.time_scale = time_scale
         self.field = field
         self.genes = np.asarray(genes, dtype=str)
         self.weights = nn.ParameterDict({name: nn.Parameter(value.clone()) for name, value in params.items()})
@@ -56,7 +62,7 @@ class DynamicsModel(nn.Module):
         params = dict(self.weights)
         # what is observed is linear in the state in every field, so that its derivative is observed the same way
         rate = self.field.observe(params, self.field.velocity(params, self.field.lift(params, z)))
-        return rate.reshape(x.shape) * self.range
+        return rate.reshape(x.shape) * (self.range / self.time_scale)
 
 
 def pack(
@@ -97,6 +103,7 @@ def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | Non
         genes=np.array([str(gene) for gene in entry["genes"]]),  # zarr returns a dtype that numpy can not cast
         minimum=np.asarray(entry["minimum"]),
         scale=np.asarray(entry["range"]),
+        time_scale=float(params.get("time_scale", 1.0)),
     )
 
 

@@ -12,6 +12,9 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import rank_edges
+from scdash._decisions import clearly_above
+
 CHANCE = 0.5
 
 
@@ -96,7 +99,8 @@ def posterior_score(
         Table `source`, `target`, `weight`, `contribution`, `in_prior`, `selection_frequency`, `stability`, `score`,
         sorted by score.
     report
-        `used`, `kept`, `doubted`, `added` (numbers of edges), `evidence_auc`, `evidence_se`, `fell_back`.
+        `used`, `kept`, `doubted`, `added` (numbers of edges), `evidence_auc`, `evidence_se`, `hidden` (edges that
+        were hidden from fits), `fell_back`.
     """
     known = sp.csr_matrix(contribution.shape) if prior is None else prior
     frequent = sp.csr_matrix(contribution.shape) if frequency is None else frequency
@@ -110,7 +114,7 @@ def posterior_score(
     else:  # selection frequency ranks edges better than shares do; shares order edges of equal frequency
         evidence = share if frequency is None else (often + 1e-3 * share) / (1 + 1e-3)
     auc, error = (np.nan, np.nan) if prior is None else evidence_auc(prior, hidden)
-    fell_back = bool(np.isfinite(auc) and auc - 2 * error <= CHANCE)
+    fell_back = bool(np.isfinite(auc)) and not clearly_above(auc, error, CHANCE)
     score = evidence if prior is None else (inside + (0 if fell_back else 1) * evidence) / 2
     if constant is not None and not fell_back:
         score = np.where(inside & constant[row], 0.0, score)
@@ -128,7 +132,7 @@ def posterior_score(
             "score": score,
         }
     )
-    edges = edges.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+    edges = rank_edges(edges).drop(columns="rank")
     used = effect != 0
     report = {
         "used": int(inside.sum()),
@@ -137,6 +141,7 @@ def posterior_score(
         "added": int((used & ~inside).sum()) if prior is not None else 0,
         "evidence_auc": float(auc),
         "evidence_se": float(error),
+        "hidden": int(sum(fit.hidden.astype(bool).nnz for fit in hidden)),
         "fell_back": fell_back,
     }
     return edges, report

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash.pl._read import columns
 from scdash.pl._style import MUTED, Drawn, category_colors, finish, house, panels
@@ -17,6 +18,7 @@ _MARKERS = "oDs^vP"
 _KNOWN = {"ours": "#0072B2", "paper": "#E69F00", "baseline": "#7F7F7F"}
 
 
+@guarded
 def benchmark(
     table: pd.DataFrame,
     *,
@@ -24,7 +26,7 @@ def benchmark(
     methods: Sequence[str] | None = None,
     lower_is_better: Collection[str] | None = None,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    n_cols: int = 3,
+    ncols: int = 3,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -42,7 +44,7 @@ def benchmark(
         Metrics of which less is better; default those whose name says error, loss, MSE, epochs, time or density.
     palette
         Colours of the sources.
-    n_cols
+    ncols
         Panels a row.
     ax, show, return_fig
         See :mod:`scdash.pl`.
@@ -65,14 +67,14 @@ def benchmark(
     colors = category_colors(sources, palette or _colors(sources))
     with house():
         longest = max(len(method) for method in rows)
-        size = (2.6 + 0.055 * longest / min(n_cols, len(wanted)), 1.0 + 0.27 * len(rows))
-        figure, axes = panels(len(wanted), ax, n_cols=n_cols, size=size)
+        size = (2.6 + 0.055 * longest / min(ncols, len(wanted)), 1.0 + 0.27 * len(rows))
+        figure, axes = panels(len(wanted), ax, ncols=ncols, size=size)
         for i, (panel, metric) in enumerate(zip(axes, wanted, strict=True)):
             _draw(panel, table[table["metric"] == metric], rows, sources, colors)
             panel.set_title(metric, loc="left", fontweight="bold")
             if metric in lower or metric in higher:
                 panel.set_xlabel("lower is better" if metric in lower else "higher is better", color=MUTED)
-            if i % n_cols:
+            if i % ncols:
                 panel.set_yticklabels([])
         handles, labels = _handles(axes, sources)
         if len(sources) > 1 and ax is None:

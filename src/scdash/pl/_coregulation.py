@@ -9,6 +9,7 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.process_state import guarded
 from scdash.pl._order import cluster_order, strengths, strongest
 from scdash.pl._read import networks, positions
 from scdash.pl._style import FAINT, SIGNED, Drawn, finish, house, panels, signed_norm
@@ -16,6 +17,7 @@ from scdash.pl._style import FAINT, SIGNED, Drawn, finish, house, panels, signed
 _MAX_LABELS = 60
 
 
+@guarded
 def coregulation(
     data: Any,
     *,

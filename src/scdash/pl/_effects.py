@@ -10,6 +10,7 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash.pl._order import (
     MOST_CLUSTERED,
@@ -26,6 +27,7 @@ _MAX_CELLS = 200  # rows or columns of an image
 _MAX_LABELS = 60  # genes a side that are named
 
 
+@guarded
 def effects(
     data: Any,
     *,
@@ -81,7 +83,7 @@ def effects(
 
     Examples
     --------
-    >>> scdash.pl.effects(adata, truth="truth", n_top=40)
+    >>> scdash.pl.effects(adata, truth="truth", n_top=40)  # doctest: +SKIP
     """
     if order not in ("staircase", "cluster", "given"):
         raise unknown("order", order, ["staircase", "cluster", "given"])

@@ -9,11 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._errors import suggest
+from scdash.pl._colors import stored_colors
 from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import FAINT, INK, Drawn, bare, category_colors, finish, house, panels
+from scdash.pl._style import FAINT, INK, Drawn, bare, category_colors, finish, house, panels, save_figure
 
 
+@guarded
 def embedding(
     adata: Any,
     color: str | Sequence[str] | None = None,
@@ -26,9 +29,10 @@ def embedding(
     vmin: float | None = None,
     vmax: float | None = None,
     vcenter: float | None = None,
-    n_cols: int = 3,
+    ncols: int = 3,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw cells on an embedding.
@@ -49,25 +53,36 @@ def embedding(
         Colours of categories; default ``uns["<color>_colors"]``, else a colour-blind safe set.
     cmap, vmin, vmax, vcenter
         Colour scale of numbers.
-    n_cols
+    ncols
         Panels a row.
+    save
+        Write the figure to `scanpy.settings.figdir`, as scanpy does: `True`, or what to add to the name of the file.
     ax, show, return_fig
         See :mod:`scdash.pl`.
     """
     name, points = embedding_of(adata, basis)
-    wanted = [color] if color is None or isinstance(color, str) else list(color)
-    if not wanted:
-        raise ValueError("color is empty: name at least one column or gene, or leave it out.")
-    found = [None if one is None else _values(adata, one, layer) for one in wanted]
+    colored = values_of(adata, color, layer)
     with house():
-        figure, axes = panels(len(wanted), ax, n_cols=n_cols, size=(4.3, 3.5))
-        for panel, title, values in zip(axes, wanted, found, strict=True):
+        figure, axes = panels(len(colored), ax, ncols=ncols, size=(4.3, 3.5))
+        for panel, (title, values) in zip(axes, colored, strict=True):
             scale = _scale(values, cmap, vmin, vmax, vcenter)
-            scatter(panel, points, values, title, size=size, palette=palette, stored=_stored(adata, title), **scale)
+            stored = colors_of(adata, title, values)
+            scatter(panel, points, values, title, size=size, palette=palette, stored=stored, **scale)
             if title is not None:
                 panel.set_title(title, loc="left", fontweight="bold")
             frame(panel, name)
+    save_figure(figure, "embedding", save=save)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+
+
+def values_of(
+    adata: Any, color: str | Sequence[str] | None, layer: str | None
+) -> list[tuple[str | None, pd.Series | None]]:
+    """Return the title and the values of every panel; one panel without values where nothing is named."""
+    wanted = [color] if color is None or isinstance(color, str) else list(color)
+    if not wanted:
+        raise ValueError("color is empty: name at least one column or gene, or leave it out.")
+    return [(one, None if one is None else _values(adata, one, layer)) for one in wanted]
 
 
 def _values(adata: Any, name: str, layer: str | None) -> pd.Series:
@@ -84,9 +99,11 @@ def _values(adata: Any, name: str, layer: str | None) -> pd.Series:
     raise ValueError(f"color: {name!r} is neither a column of adata.obs nor a gene.{suggest(name, options)}")
 
 
-def _stored(adata: Any, name: str | None) -> Sequence[str] | None:
-    colors = adata.uns.get(f"{name}_colors")
-    return None if colors is None else list(np.asarray(colors).astype(str))
+def colors_of(adata: Any, name: str | None, values: pd.Series | None) -> dict[str, str] | None:
+    """Return the stored colours of a column of categories, by category."""
+    if values is None or not isinstance(values.dtype, pd.CategoricalDtype):
+        return None
+    return stored_colors(adata.uns, name, [str(category) for category in values.cat.categories])
 
 
 def _scale(
@@ -116,7 +133,7 @@ def scatter(
     *,
     size: float | None = None,
     palette: Any = None,
-    stored: Sequence[str] | None = None,
+    stored: Mapping[str, str] | None = None,
     alpha: float = 1.0,
     bar_label: str | None = None,
     **scale: Any,

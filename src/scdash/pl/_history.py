@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from scdash._core.process_state import guarded
+from scdash._keys import require_fit
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns, slot
 from scdash.pl._screen_settings import draw_settings
@@ -23,6 +25,7 @@ _LEVELS = {
 _SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
+@guarded
 def history(
     data: Any,
     *,
@@ -67,7 +70,7 @@ def history(
 
     Examples
     --------
-    >>> scdash.pl.history(adata)
+    >>> scdash.pl.history(adata)  # doctest: +SKIP
     """
     table = slot(data, key, "history") if is_anndata(data) else data
     if isinstance(table, pd.DataFrame) and table.empty:
@@ -82,7 +85,7 @@ def history(
     with house():
         figure: Any
         if ax is None:
-            figure, (loss, share) = panels(2, None, n_cols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
+            figure, (loss, share) = panels(2, None, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
         else:
             figure, loss = ax.figure, ax
             share = ax.twinx()
@@ -117,14 +120,14 @@ def _levels(data: Any, key: str, *, baselines: bool | Mapping[str, float]) -> di
         return {str(label): float(value) for label, value in baselines.items()}
     stored = slot(data, key, "metrics") if baselines and is_anndata(data) else {}
     found = {label: float(stored[name]) for name, label in _LEVELS.items() if name in stored}
-    if "matched start" in found and data.uns[key]["params"].get("kept") == "matching":
+    if "matched start" in found and require_fit(data, key)["params"].get("kept") == "matching":
         found["matched start (kept)"] = found.pop("matched start")
     return {label: value for label, value in found.items() if np.isfinite(value) and value > 0}
 
 
 def _labels(data: Any, key: str) -> dict[str, str]:
     """Say what each loss is an error of, where the two differ."""
-    training = data.uns[key]["params"].get("training") if is_anndata(data) else None
+    training = require_fit(data, key)["params"].get("training") if is_anndata(data) else None
     window = int(training["window"]) if isinstance(training, Mapping) and "window" in training else 1
     if window == 1:
         return {label: label for label in _LOSSES.values()}

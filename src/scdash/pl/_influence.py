@@ -8,12 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from scdash._errors import NotFittedError
+from scdash._core.process_state import guarded
+from scdash._core.tables import influence_table
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 
 
+@guarded
 def influence(
     data: Any,
     *,
@@ -59,18 +61,9 @@ def influence(
 
 def _table(data: Any, key: str, *, by_time: bool) -> pd.DataFrame:
     if is_anndata(data):
-        slot = f"{key}_influence"
-        if slot not in data.varm or slot not in data.uns:
-            raise NotFittedError(
-                f"No influences under adata.varm[{slot!r}]. Run `scdash.tl.gene_influence(adata, key={key!r})` first."
-            )
-        if by_time:
-            entry = data.uns[slot]
-            genes, times = np.asarray(entry["genes"]).astype(str), np.asarray(entry["times"])[1:]
-            data = pd.DataFrame({"gene": np.repeat(genes, len(times)), "time": np.tile(times, len(genes)),
-                                 "absolute": np.ravel(entry["absolute"]), "signed": np.ravel(entry["signed"])})  # fmt: skip
-        else:
-            data = pd.DataFrame(data.varm[slot]).rename_axis("gene").reset_index().dropna(subset=["absolute"])
+        data, _ = influence_table(data, key, by_time=by_time)
+        if not by_time:
+            data = data.reset_index().dropna(subset=["absolute"])
     return columns(data, ["gene", "absolute", "signed", *(["time"] if by_time else [])], argument="data")
 
 

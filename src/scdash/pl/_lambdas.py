@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 
+from scdash._core.process_state import guarded
 from scdash._errors import NotFittedError
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
@@ -21,6 +22,7 @@ _SHARES = {
 }
 
 
+@guarded
 def sparsity_path(
     data: Any,
     *,
@@ -48,8 +50,8 @@ def sparsity_path(
 
     Examples
     --------
-    >>> scdash.tl.sparsity_path(adata, "mlp", sparsity="pathreg")
-    >>> scdash.pl.sparsity_path(adata)
+    >>> scdash.tl.sparsity_path(adata, "mlp", sparsity="pathreg")  # doctest: +SKIP
+    >>> scdash.pl.sparsity_path(adata)  # doctest: +SKIP
     """
     table = columns(_path_of(data, key), ["lambda"])
     if chosen is None and "chosen" in table and table["chosen"].astype(bool).any():
@@ -57,7 +59,7 @@ def sparsity_path(
     if not any(name in table for name in (*_LOSSES, *_SHARES)):
         raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES]}.")
     with house():
-        figure, (loss, share) = panels(2, ax, n_cols=1, size=(5.2, 2.3), sharex=True)
+        figure, (loss, share) = panels(2, ax, ncols=1, size=(5.2, 2.3), sharex=True)
         _draw_curves(loss, table, _LOSSES, 1.0)
         _draw_curves(share, table, _SHARES, 100.0)
         _log_axis(loss, share, table["lambda"].to_numpy(dtype=float))
@@ -106,6 +108,7 @@ def _log_axis(first: Axes, second: Axes, values: np.ndarray[Any, Any]) -> None:
                 ax.set_xscale("log")
 
 
+@guarded
 def lambdas(
     table: pd.DataFrame,
     *,

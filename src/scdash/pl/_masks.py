@@ -9,7 +9,9 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
+from scdash._keys import require_fit
 from scdash.pl._read import slot
 from scdash.pl._style import Drawn, finish, house, panels
 
@@ -17,6 +19,7 @@ _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
 
 
+@guarded
 def masks(
     adata: Any,
     *,
@@ -47,7 +50,8 @@ def masks(
         See :mod:`scdash.pl`.
     """
     weights = slot(adata, key, "weights")
-    stored = adata.uns[key].get("masks") or {}
+    entry = require_fit(adata, key)
+    stored = entry.get("masks") or {}
     # h5ad sorts the names of a dictionary, so the order is ours: first layers first, then the rest by name
     known = sorted(weights, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     matrices = {name: stored.get(name, weights[name]) for name in known if len(np.shape(weights[name])) == 2}
@@ -57,11 +61,11 @@ def masks(
             raise unknown("weight matrix", name, matrices)
     if not wanted:
         raise ValueError(f"No weight matrix to draw; adata.uns[{key!r}]['weights'] holds {list(weights)}.")
-    n_genes = len(adata.uns[key].get("genes", ()))
+    n_genes = len(entry.get("genes", ()))
     with house():
         square = all(np.shape(matrices[name])[0] == np.shape(matrices[name])[1] for name in wanted)
         size = (4.4, 4.2) if square else (6.4, 1.7)
-        figure, axes = panels(len(wanted), ax, n_cols=len(wanted) if square else 1, size=size)
+        figure, axes = panels(len(wanted), ax, ncols=len(wanted) if square else 1, size=size)
         for panel, name in zip(axes, wanted, strict=True):
             _draw(panel, name, sparse.csr_array(matrices[name]) != 0, n_genes, cmap)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)

@@ -6,10 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from scdash._errors import NotFittedError, check_data, unknown
+from scdash._core.process_state import guarded
+from scdash._core.tables import module_table
+from scdash._errors import check_data, unknown
 from scdash.pl._style import SIGNED, Drawn, finish, house, panels
 
 
+@guarded
 def modules(
     adata: Any,
     *,
@@ -39,12 +42,7 @@ def modules(
     if role not in ("target", "regulator"):
         raise unknown("role", role, ("target", "regulator"))
     check_data(adata)
-    slot = f"{key}_modules"
-    if slot not in adata.uns:
-        raise NotFittedError(
-            f"No modules under adata.uns[{slot!r}]. Run `scdash.tl.modules(adata, key={key!r})` first."
-        )
-    members = adata.uns[slot]["members"]
+    members = module_table(adata, key)
     table = members[members["role"] == role].pivot_table(
         index="module", columns="gene", values="weight", fill_value=0.0
     )

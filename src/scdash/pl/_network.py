@@ -14,7 +14,9 @@ from matplotlib.patches import FancyBboxPatch, Polygon
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
-from scdash._errors import suggest
+from scdash._core.process_state import guarded
+from scdash._core.tables import network_edges
+from scdash._data import all_genes
 from scdash.metrics._edges import is_anndata
 from scdash.pl._layout import arrange, route
 from scdash.pl._read import columns, networks
@@ -25,6 +27,7 @@ _DASHES = (0, (3.2, 1.8))
 _SMALLEST = 7.5  # size of a name without targets, in points
 
 
+@guarded
 def network(
     data: Any,
     *,
@@ -62,7 +65,7 @@ def network(
 
     Examples
     --------
-    >>> scdash.pl.network(adata, focus="MYOG")
+    >>> scdash.pl.network(adata, focus="MYOG")  # doctest: +SKIP
     """
     edges = _strongest(_edges(data, key, genes), n_edges, focus, rank_by)
     names = list(dict.fromkeys([*edges["source"], *edges["target"]]))
@@ -96,7 +99,7 @@ class Sheet:
 def _edges(data: Any, key: str, genes: Sequence[str] | None) -> pd.DataFrame:
     table = data if isinstance(data, pd.DataFrame) else None
     if is_anndata(data) and isinstance(data.uns.get(key), dict) and key not in data.varp:
-        table = data.uns[key].get("edges")
+        table = network_edges(data, key)
     if table is None:
         names, (matrix,) = networks(data, key=key, genes=genes)
         entries = matrix.tocoo()
@@ -118,9 +121,7 @@ def _strongest(
     if focus is not None:
         wanted = [focus] if isinstance(focus, str) else [str(name) for name in focus]
         present = pd.unique(pd.concat([edges["source"], edges["target"]]))
-        for name in wanted:
-            if name not in present:
-                raise ValueError(f"focus: {name!r} has no edge in the network.{suggest(name, present)}")
+        all_genes(wanted, present, "focus", where="the edges of the network", error=ValueError)
         edges = edges[edges["source"].isin(wanted) | edges["target"].isin(wanted)]
     if rank_by is not None:
         columns(edges, [rank_by], argument="edges")
@@ -137,7 +138,9 @@ def _lay_out(
     fonts = _SMALLEST + 5.5 * np.sqrt(degree / max(int(degree.max()), 4))
     weights = ["bold" if targets else "normal" for targets in degree]
     width = [
-        TextPath((0, 0), name or " ", size=font, prop=FontProperties(weight=weight)).get_extents().width
+        TextPath((0, 0), name if name.strip() else "-", size=font, prop=FontProperties(weight=weight))
+        .get_extents()
+        .width
         for name, font, weight in zip(names, fonts, weights, strict=True)
     ]
     sizes = np.column_stack([np.asarray(width) + 1.2 * fonts, 1.8 * fonts])

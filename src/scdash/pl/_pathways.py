@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from scdash._errors import NotFittedError, unknown
+from scdash._core.process_state import guarded
+from scdash._core.tables import pathway_table
+from scdash._errors import unknown
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
@@ -25,6 +27,7 @@ _SHORT = re.compile(
 )
 
 
+@guarded
 def pathways(
     data: Any,
     *,
@@ -147,12 +150,7 @@ def _stars(p: float, alpha: float) -> str:
 
 def _table(data: Any, key: str) -> pd.DataFrame:
     if is_anndata(data):
-        entry = data.uns.get(key)
-        if not isinstance(entry, dict) or "table" not in entry:
-            raise NotFittedError(
-                f"No pathways under adata.uns[{key!r}]. Run `scdash.tl.pathways(adata, ..., key_added={key!r})` first."
-            )
-        data = entry["table"]
+        data, _ = pathway_table(data, key)
     table = columns(data, ["fit", "pathway", "p_value"], argument="data").copy()
     table["fit"], table["pathway"] = table["fit"].astype(str), table["pathway"].astype(str)
     table["strength"] = -np.log10(table["p_value"].clip(lower=1e-300))

@@ -7,14 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._errors import unknown
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
 MOST = 9  # panels drawn unasked
 MOST_FAR = 4  # targets off the axes whose changes are written
 
 
+@guarded
 def perturbation(
     adata: Any,
     predicted: Any,
@@ -22,7 +24,7 @@ def perturbation(
     kind: Literal["change", "cells"] | None = None,
     regimes: Sequence[str] | None = None,
     key: str = "dynamics",
-    n_cols: int = 3,
+    ncols: int = 3,
     n_labels: int = 5,
     size: float = 8,
     ax: Axes | None = None,
@@ -48,7 +50,7 @@ def perturbation(
         Which to draw; default all predicted ones (for "change": that were observed), at most nine.
     key
         The `key_added` of the fit.
-    n_cols
+    ncols
         Panels a row.
     n_labels
         Genes named per panel, those with the largest observed change.
@@ -62,7 +64,9 @@ def perturbation(
     >>> cells = scdash.tl.predict_perturbations(adata, ["G001", "G001+G002"], n_cells=50)  # doctest: +SKIP
     >>> scdash.pl.perturbation(adata, cells)  # doctest: +SKIP
     """
-    if "screen" not in require_fit(adata, key):
+    entry = require_fit(adata, key)
+    genes_of(adata, entry, key)
+    if "screen" not in entry:
         raise ValueError(f"uns[{key!r}] is no fit of a screen; pl.perturbation compares regimes of one.")
     found = "cells" if "source" in predicted.obs else "change"
     if kind not in (None, "change", "cells"):
@@ -77,7 +81,7 @@ def perturbation(
     if not chosen:
         raise ValueError("predicted: none of its perturbations was observed in the screen; nothing to compare.")
     with house():
-        figure, axes = panels(len(chosen), ax, n_cols=n_cols, size=(2.8, 2.8))
+        figure, axes = panels(len(chosen), ax, ncols=ncols, size=(2.8, 2.8))
         for panel, name in zip(axes, chosen, strict=True):
             if found == "change":
                 _draw_change(panel, predicted, name, n_labels, size)

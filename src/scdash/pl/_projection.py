@@ -3,10 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
+
 Array = NDArray[np.float64]
 _BLOCK = 2e7  # entries of a (cells, neighbours, genes) block, 160 MB
 
 
+@guarded
 def project_velocity(
     states: Array,
     velocity: Array,

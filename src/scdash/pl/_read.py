@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._data import as_dense, check_unique
+from scdash._data import all_genes, as_dense, check_unique, representation
 from scdash._errors import suggest
-from scdash._keys import require_fit
+from scdash._keys import check_genes, require_fit
 from scdash.metrics._edges import EdgeList, align, is_anndata
 
 
@@ -46,6 +46,7 @@ def networks(
     """
     if is_anndata(data) and key not in data.varp:
         require_fit(data, key)
+        check_genes(data, key)
     lists = align(data, *references, genes=genes, key=key, arguments=("data", "truth", "prior"))
     names = lists[0].genes if lists[0].genes is not None else pd.Index([str(i) for i in range(lists[0].n)])
     if values != "weight":
@@ -64,27 +65,23 @@ def to_matrix(edges: EdgeList) -> sparse.csr_array:
 
 
 def positions(wanted: Iterable[str] | str, names: pd.Index, *, argument: str = "genes") -> NDArray[np.int64]:
-    """Return where the wanted genes stand in `names`; an unknown one raises with near matches."""
+    """Return where the wanted genes stand in `names`; an error names all unknown ones, with near matches."""
     listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
     if not listed:
         raise ValueError(f"{argument} is empty: name at least one gene, or leave it out.")
     check_unique(names, "adata.var_names")
-    found = names.get_indexer(pd.Index(listed, dtype=object))
-    for name, at in zip(listed, found, strict=True):
-        if at < 0:
-            raise ValueError(f"{argument}: {name!r} is not in the model.{suggest(name, names.astype(str))}")
-    return np.asarray(found, dtype=np.int64)
+    return all_genes(listed, names, argument, error=ValueError)
 
 
-def embedding_of(adata: Any, basis: str) -> tuple[str, NDArray[np.float64]]:
-    """Return the name and the first two columns of an embedding, under `basis` or `X_basis`."""
+def embedding_of(adata: Any, basis: str, *, finite: bool = False) -> tuple[str, NDArray[np.float64]]:
+    """Return the name and the first two columns of an embedding, under `basis` or `X_basis`; `finite`: of every cell."""
     if not is_anndata(adata):
         raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
     options = (basis, f"X_{basis}", basis.removeprefix("X_"))
     name = next((option for option in options if option in adata.obsm), None)
     if name is None:
         raise KeyError(f"No embedding {basis!r} in adata.obsm.{suggest(basis, adata.obsm.keys())}")
-    points = np.asarray(adata.obsm[name], dtype=np.float64)
+    points = representation(adata, name, "basis", finite=finite)
     if points.ndim != 2 or points.shape[1] < 2:
         raise ValueError(f"adata.obsm[{name!r}] has shape {points.shape}: two columns are needed.")
     return name.removeprefix("X_"), points[:, :2]

@@ -1,5 +1,6 @@
 """The paper's Figure 5: the latent space, the genes that make it on its left, the features it predicts on its right."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
+from scdash._keys import genes_of_modality
 from scdash.pl._embedding import scatter
-from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, pick, predictions, stored_colors
-from scdash.pl._style import INK, Drawn, bare, category_colors, finish, house
+from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, paired_colors, pick, predictions
+from scdash.pl._style import INK, Drawn, bare, category_colors, finish, house, whole_figure
 
 LEVELS = 21
+WIDTH = 1.25  # inches of a small panel
+LETTERS = 18  # of a title that fit over a small panel
 
 
+@guarded
 def sbnn(
     mdata: Any,
     color: str | None = None,
@@ -80,6 +86,7 @@ def sbnn(
     """
     entry = entry_of(mdata, key, "sbnn")
     x = str(entry["params"]["x"])
+    genes_of_modality(mdata, entry, key)
     name, points = latent_of(mdata, key, basis)
     groups = groups_of(mdata, color, x)
     tables = {head: predictions(mdata, entry, key, head) for head in ("genes", "features")}
@@ -93,12 +100,11 @@ def sbnn(
             f"{int(known.sum())} cells of mdata have a latent position and predictions; three are needed. Were cells "
             "removed from one modality alone?"
         )
-    colors = _palette(groups, palette, stored_colors(mdata, color, x))
+    colors = _palette(mdata, color, x, groups, palette)
     with house():
         if ax is not None:
             _scatter(ax, points[known], groups, known, colors, name, size, legend=legend)
-            owner: Any = ax.figure
-            return finish(owner, [ax], ax=ax, show=show, return_fig=return_fig)
+            return finish(whole_figure(ax), [ax], ax=ax, show=show, return_fig=return_fig)
         figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]))
         _scatter(middle, points[known], groups, known, colors, name, size, legend=legend)
         mesh = masked_triangulation(points[known], max_edge)
@@ -107,10 +113,11 @@ def sbnn(
         for head, panels in sides.items():
             for panel, column in zip(panels, drawn[head], strict=True):
                 contours(panel, mesh, tables[head][column].to_numpy()[known], cmap, scale)
-                panel.set_title(column, fontsize=8, pad=2, style="italic" if head == "genes" else "normal")
+                title = "\n".join(textwrap.wrap(column, LETTERS, break_on_hyphens=False))
+                panel.set_title(title, fontsize=8, pad=2, style="italic" if head == "genes" else "normal")
             axes += panels
         if len(axes) > 1:
-            _colorbar(figure, axes[1:], cmap, scale)
+            _colorbar(figure, sides["features"] or sides["genes"], cmap, scale)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
@@ -140,34 +147,45 @@ def contours(
 
 
 def _layout(n_genes: int, n_features: int) -> tuple[Figure, Axes, dict[str, list[Axes]]]:
-    """Return the figure, the axes of the scatter, and a grid of small axes on either side."""
-    columns = {side: _columns(count) for side, count in (("genes", n_genes), ("features", n_features))}
-    widths = [columns["genes"] * 1.05, 3.6, columns["features"] * 1.05]
-    figure = plt.figure(figsize=(sum(widths) + 1.0, 3.7), layout="constrained")
-    left, centre, right = figure.subfigures(1, 3, width_ratios=[max(width, 0.05) for width in widths])
-    middle = centre.subplots()
-    sides: dict[str, list[Axes]] = {}
-    for side, part, count in (("genes", left, n_genes), ("features", right, n_features)):
-        if not count:
-            sides[side] = []
-            continue
-        grid = part.subplots(-(-count // columns[side]), columns[side], squeeze=False).ravel()
-        for spare in grid[count:]:
-            spare.remove()
-        sides[side] = list(grid[:count])
-        part.suptitle("genes, predicted" if side == "genes" else "features, predicted", fontsize=9, color=INK)
+    """Return the figure, the axes of the scatter, and a grid of small axes on either side.
+
+    All axes belong to the figure itself, so that `axes[0].figure.savefig` writes the whole of it.
+    """
+    counts = {"genes": n_genes, "features": n_features}
+    columns = {side: _columns(count) for side, count in counts.items()}
+    width = {side: WIDTH * columns[side] for side in counts}
+    rows = max(-(-counts[side] // max(columns[side], 1)) for side in counts)
+    height = max(3.7, 1.25 * rows + 0.5)
+    figure = plt.figure(figsize=(sum(width.values()) + 4.6, height), layout="constrained")
+    ratios = [max(width["genes"], 0.05), 3.6, max(width["features"], 0.05)]
+    left, centre, right = figure.add_gridspec(1, 3, width_ratios=ratios)
+    middle = figure.add_subplot(centre)
+    sides: dict[str, list[Axes]] = {"genes": [], "features": []}
+    for side, part in (("genes", left), ("features", right)):
+        if counts[side]:
+            n_rows = -(-counts[side] // columns[side])
+            grid = part.subgridspec(1 + n_rows, columns[side], height_ratios=[0.12] + n_rows * [1.0])
+            _heading(figure.add_subplot(grid[0, :]), f"{side}, predicted")
+            places = [divmod(i, columns[side]) for i in range(counts[side])]
+            sides[side] = [figure.add_subplot(grid[row + 1, column]) for row, column in places]
     return figure, middle, sides
+
+
+def _heading(ax: Axes, text: str) -> None:
+    """Write the name of a side into a row of its own, where it meets no title of a panel."""
+    bare(ax)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=9, color=INK)
 
 
 def _columns(count: int) -> int:
     return 0 if not count else int(np.ceil(np.sqrt(count)))
 
 
-def _palette(groups: pd.Series | None, palette: Any, stored: list[str] | None) -> dict[str, str] | None:
+def _palette(mdata: Any, color: str | None, x: str, groups: pd.Series | None, palette: Any) -> dict[str, str] | None:
     if groups is None or pd.api.types.is_numeric_dtype(groups):
         return None
     names = [str(value) for value in groups.astype("category").cat.categories]
-    return category_colors(names, palette, stored)
+    return category_colors(names, palette, paired_colors(mdata, color, x, names))
 
 
 def _scatter(
@@ -202,7 +220,7 @@ def _scatter(
 
 def _colorbar(figure: Figure, axes: Sequence[Axes], cmap: str | Colormap, scale: Normalize) -> None:
     mappable = plt.cm.ScalarMappable(scale, cmap)
-    bar = axes[-1].figure.colorbar(mappable, ax=[a for a in axes if a.figure is axes[-1].figure], shrink=0.5, aspect=25)
+    bar = figure.colorbar(mappable, ax=list(axes), shrink=0.5, aspect=25)
     bar.set_label("standard deviations", fontsize=8)
     bar.outline.set_visible(False)
     bar.set_ticks([float(scale.vmin or 0), 0.0, float(scale.vmax or 0)])

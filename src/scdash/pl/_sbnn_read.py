@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._data import check_unique
+from scdash._data import all_genes, check_unique
 from scdash._errors import NotFittedError, suggest
 from scdash._keys import require_paired
+from scdash.pl._colors import stored_colors
 
 
 def entry_of(mdata: Any, key: str, function: str) -> Any:
@@ -69,9 +70,7 @@ def pick(wanted: Sequence[str] | int, available: Sequence[str], argument: str) -
     if isinstance(wanted, int | np.integer):
         return names[: max(int(wanted), 0)]
     listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
-    for name in listed:
-        if name not in names:
-            raise ValueError(f"{argument}: {name!r} is not in the model.{suggest(name, names)}")
+    all_genes(listed, names, argument, error=ValueError)
     return listed
 
 
@@ -87,10 +86,7 @@ def groups_of(mdata: Any, color: str | None, x: str) -> pd.Series | None:
     raise KeyError(f"color={color!r} is not a column of mdata.obs.{suggest(color, mdata.obs.columns)}")
 
 
-def stored_colors(mdata: Any, color: str | None, x: str) -> list[str] | None:
-    """Return the colours kept in `uns["<color>_colors"]` of the MuData or of the modality x."""
-    for uns in (mdata.uns, mdata.mod[x].uns):
-        found = uns.get(f"{color}_colors")
-        if found is not None:
-            return [str(value) for value in np.asarray(found)]
-    return None
+def paired_colors(mdata: Any, color: str | None, x: str, categories: Sequence[str]) -> dict[str, str] | None:
+    """Return the colours kept in `uns["<color>_colors"]` of the MuData or of the modality x, by category."""
+    first = stored_colors(mdata.uns, color, categories)
+    return stored_colors(mdata.mod[x].uns, color, categories) if first is None else first

@@ -8,12 +8,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.process_state import guarded
+from scdash._keys import genes_of_modality
 from scdash.pl._sbnn_read import entry_of, table_of
 from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
+@guarded
 def training(
     data: Any,
     *,
@@ -79,6 +82,7 @@ def training(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def feature_scores(
     data: Any,
     *,
@@ -138,6 +142,7 @@ def feature_scores(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
+@guarded
 def gene_selection(
     data: Any,
     *,
@@ -174,6 +179,8 @@ def gene_selection(
     >>> scdash.pl.gene_selection(mdata)  # doctest: +SKIP
     """
     table = table_of(data, key, "selection", "stability", ["gene", "frequency", "count"])
+    if not isinstance(data, pd.DataFrame):
+        table = genes_of_modality(data, entry_of(data, key, "stability"), key, table["gene"]).rows(table, "gene")
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, found {n_genes}.")
     ever = table[table["count"] > 0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import matplotlib as mpl
@@ -10,7 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, to_hex
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+
+from scdash._logging import logger
 
 #: what a function returns: its Axes (a list if it drew several panels), the Figure, or None once it has been shown
 Drawn: TypeAlias = "Axes | list[Axes] | Figure | None"
@@ -59,14 +62,14 @@ def panels(
     count: int,
     ax: Axes | None,
     *,
-    n_cols: int | None = None,
+    ncols: int | None = None,
     size: tuple[float, float] = (4.0, 3.2),
     widths: Sequence[float] | None = None,
     heights: Sequence[float] | None = None,
     sharex: bool = False,
 ) -> tuple[Any, list[Axes]]:
     """Return the figure and `count` axes: a new figure (`size` inches a panel), or the given `ax`, divided if need be."""
-    columns = min(count, n_cols or count)
+    columns = min(count, ncols or count)
     rows = -(-count // columns)
     if ax is None:
         total = (size[0] * columns, size[1] * rows)
@@ -84,12 +87,35 @@ def panels(
             spare.remove()
         return figure, axes[:count]
     if count == 1:
-        return ax.figure, [ax]
+        return whole_figure(ax), [ax]
     ax.set_axis_off()
     gap = 0.12
     width, height = 1 / (columns + gap * (columns - 1)), 1 / (rows + gap * (rows - 1))
     corners = [(i % columns * width * (1 + gap), 1 - height - i // columns * height * (1 + gap)) for i in range(count)]
-    return ax.figure, [ax.inset_axes((x, y, width, height)) for x, y in corners]
+    return whole_figure(ax), [ax.inset_axes((x, y, width, height)) for x, y in corners]
+
+
+def whole_figure(ax: Axes) -> Any:
+    """Return the figure of an axes, and the whole one for an axes in a SubFigure, which has no `savefig`."""
+    figure: Any = ax.figure
+    while isinstance(figure, SubFigure):
+        figure = figure.figure
+    return figure
+
+
+def save_figure(figure: Any, name: str, *, save: str | bool | None) -> None:
+    """Write a figure as scanpy does, to `scanpy.settings.figdir`: the name of the plot, then `save`, then the ending."""
+    if not save:
+        return
+    import scanpy as sc
+
+    text = "" if save is True else str(save)
+    ending = "" if text.endswith((".pdf", ".png", ".svg")) else f".{sc.settings.file_format_figs}"
+    folder = Path(sc.settings.figdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}{text}{ending}"
+    figure.savefig(path, bbox_inches="tight")
+    logger.info("saved figure %s", path)
 
 
 def finish(
@@ -153,17 +179,17 @@ def signed_norm(
 def category_colors(
     categories: Sequence[str],
     palette: str | Sequence[str] | Mapping[str, str] | Colormap | None = None,
-    stored: Sequence[str] | None = None,
+    stored: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return a colour for each category: from `palette`, else as stored in `uns`, else colour-blind safe."""
+    """Return a colour for each category: from `palette`, else as stored in `uns` (`stored_colors`), else colour-blind safe."""
     names = [str(category) for category in categories]
     if isinstance(palette, Mapping):
         missing = [name for name in names if name not in palette]
         if missing:
             raise ValueError(f"palette has no colour for {', '.join(map(repr, missing[:5]))}.")
         return {name: to_hex(palette[name]) for name in names}
-    if palette is None and stored is not None and len(stored) >= len(names):
-        return {name: to_hex(color) for name, color in zip(names, stored, strict=False)}
+    if palette is None and stored is not None:
+        return {name: stored[name] for name in names}
     if isinstance(palette, str | Colormap):
         scale = mpl.colormaps[palette] if isinstance(palette, str) else palette
         if scale.N <= 32:  # a qualitative map is a list of colours

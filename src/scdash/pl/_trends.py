@@ -9,8 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import FitSettings
+from scdash._core.process_state import guarded
+from scdash._core.trajectories import StoredTrajectories
+from scdash._data import parse_time
 from scdash._errors import unknown
+from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash._logging import logger
+from scdash.pl._colors import stored_colors
 from scdash.pl._read import expression, positions, slot
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels
 
@@ -24,7 +30,7 @@ class Series:
     """States of the chosen genes as the model saw and as it predicts them, in the units of the data."""
 
     time: NDArray[np.float64]  # (rows,)
-    trajectory: NDArray[np.str_]  # (rows,)
+    trajectories: StoredTrajectories  # names of the rows
     split: NDArray[np.str_]  # (rows,)
     n_cells: NDArray[np.float64]  # (rows,)
     states: NDArray[np.float64]  # (rows, genes)
@@ -32,18 +38,19 @@ class Series:
 
     def rows(self, trajectory: str) -> NDArray[np.int64]:
         """Return the rows of a trajectory in order of time."""
-        found = np.flatnonzero(self.trajectory == trajectory)
+        found = self.trajectories.rows(trajectory)
         return found[np.argsort(self.time[found], kind="stable")]
 
     def held_out(self, trajectory: str) -> bool:
         """Say whether no state of a trajectory was trained on."""
-        return not np.any(self.split[self.trajectory == trajectory] == "train")
+        return not np.any(self.split[self.trajectories.rows(trajectory)] == "train")
 
     def redrawn(self, trajectory: str) -> list[str]:
         """Return the names of the bootstraps of a trajectory, which show how certain its states are."""
-        return sorted({str(name) for name in self.trajectory if name.rpartition("#")[0] == trajectory})
+        return self.trajectories.redrawn(trajectory)
 
 
+@guarded
 def trends(
     adata: Any,
     genes: str | Sequence[str] | None = None,
@@ -52,7 +59,7 @@ def trends(
     layer: str | None = None,
     trajectories: str | Sequence[str] | None = None,
     cells: bool = True,
-    n_cols: int = 4,
+    ncols: int = 4,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
@@ -60,7 +67,7 @@ def trends(
 ) -> Drawn:
     """Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
 
-    Thin lines are the same bins made of cells drawn again (bootstraps named ``<trajectory>#<k>``), where there are any.
+    Thin lines are the same bins made of cells drawn again (bootstraps), where there are any.
     Stretches of a trajectory that were held out are shaded; trajectories that were held out as a whole are dashed, with
     open circles. The model's line is simulated from the first state of each trajectory to the last, as stored by
     the fit: it shows where the model ends up, not how well it predicts the next state (:func:`scdash.get.report`).
@@ -79,24 +86,27 @@ def trends(
         Trajectories to draw; default all, or six of many, held-out ones among them.
     cells
         Draw the cells.
-    n_cols
+    ncols
         Panels a row.
     palette
-        Colours of the trajectories.
+        Colours of the trajectories; default ``uns["<trajectory_key>_colors"]``, else a colour-blind safe set.
     ax, show, return_fig
         See :mod:`scdash.pl`.
     """
-    stored = dict(slot(adata, key, "series"))
-    params = adata.uns[key]["params"]
-    stored["cell_time"] = stored.get("cell_time") or params.get("time_key")
-    names = pd.Index(np.asarray(adata.uns[key]["genes"], dtype=object))
-    at = _changing_most(stored) if genes is None else positions(genes, names)
+    stored, entry = dict(slot(adata, key, "series")), require_fit(adata, key)
+    settings = FitSettings.of(entry, key)
+    stored["cell_time"] = stored.get("cell_time") or settings.time_key
+    stored["position_key"] = DynamicsKeys(key).position
+    here = genes_of(adata, entry, key)
+    names = pd.Index(np.asarray(entry["genes"], dtype=object))
+    at = _changing_most(stored, here.present) if genes is None else positions(genes, names)
     series = _series(stored, at)
     drawn = _choose(series, trajectories)
-    points = _cells(adata, stored, list(names[at]), params.get("layer") if layer is None else layer)
-    colors = category_colors(drawn, palette) if len(drawn) > 1 or palette else {drawn[0]: PALETTE[0]}
+    points = _cells(adata, stored, list(names[at]), settings, layer)
+    own = _stored_colors(adata, settings.text("trajectory_key"), drawn)
+    colors = category_colors(drawn, palette, own) if len(drawn) > 1 or palette or own else {drawn[0]: PALETTE[0]}
     with house():
-        figure, axes = panels(len(at), ax, n_cols=n_cols, size=(2.7, 2.1), sharex=True)
+        figure, axes = panels(len(at), ax, ncols=ncols, size=(2.7, 2.1), sharex=True)
         for i, (panel, gene) in enumerate(zip(axes, names[at], strict=True)):
             _shade(panel, series, drawn)
             if cells and points is not None:
@@ -105,25 +115,35 @@ def trends(
             for name in drawn:
                 _draw(panel, series, name, i, colors[name])
             panel.set_title(str(gene), loc="left", fontweight="bold")
-            if i % n_cols == 0:
+            if i % ncols == 0:
                 panel.set_ylabel("expression")
-            if i >= len(at) - n_cols:
-                panel.set_xlabel(str(stored.get("cell_time") or "time"))
+            if i >= len(at) - ncols:
+                panel.set_xlabel(settings.time_name)
                 panel.tick_params(labelbottom=True)
         _legend(figure, axes, series, drawn, colors, with_cells=cells and points is not None, outside=ax is None)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
-def _changing_most(stored: Mapping[str, Any]) -> NDArray[np.int64]:
-    states = np.asarray(stored["states"], dtype=np.float64)
-    return np.argsort(-np.nan_to_num(states.std(axis=0)), kind="stable")[:8]
+def _stored_colors(adata: Any, column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
+    """Return the colours that `uns` keeps for the column of lineages, if it names every trajectory that is drawn."""
+    if column is None or str(column) not in adata.obs:
+        return None
+    names = [str(name) for name in adata.obs[str(column)].astype("category").cat.categories]
+    found = stored_colors(adata.uns, str(column), names) if set(drawn) <= set(names) else None
+    return found
+
+
+def _changing_most(stored: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[np.int64]:
+    spread = np.nan_to_num(np.asarray(stored["states"], dtype=np.float64).std(axis=0))
+    order = np.argsort(-np.where(present, spread, -1.0), kind="stable")
+    return order[present[order]][:8]
 
 
 def _series(stored: Mapping[str, Any], at: NDArray[np.int64]) -> Series:
     rows = len(stored["time"])
     return Series(
         np.asarray(stored["time"], dtype=np.float64),
-        np.asarray(stored["trajectory"]).astype(str),
+        StoredTrajectories.of(stored),
         np.asarray(stored["split"]).astype(str),
         np.asarray(stored.get("n_cells", np.ones(rows)), dtype=np.float64),
         np.asarray(stored["states"], dtype=np.float64)[:, at],
@@ -132,9 +152,8 @@ def _series(stored: Mapping[str, Any], at: NDArray[np.int64]) -> Series:
 
 
 def _choose(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
-    everything = list(dict.fromkeys(series.trajectory))
-    # "name#3" is trajectory "name" made of cells drawn again: it is drawn with its original
-    available = [name for name in everything if name.rpartition("#")[0] not in everything]
+    everything = series.trajectories.all
+    available = series.trajectories.originals  # one made of cells drawn again is drawn with its original
     if wanted is not None:
         listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
         for name in listed:
@@ -152,29 +171,27 @@ def _choose(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
 
 
 def _cells(
-    adata: Any, stored: Mapping[str, Any], genes: list[str], layer: str | None
+    adata: Any, stored: Mapping[str, Any], genes: list[str], settings: FitSettings, layer: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return time and expression of (at most 4,000) cells, or None where the rows of adata are the states themselves."""
-    time = stored.get("cell_position")
-    if time is not None and len(time) != adata.n_obs:
-        time = None  # cells were left out since the fit
-    if time is None and stored["cell_time"] in adata.obs:
-        time = adata.obs[stored["cell_time"]]
-    if time is None:
+    at = next((name for name in (stored["position_key"], stored["cell_time"]) if name in adata.obs), None)
+    if at is None:
         return None
-    time = np.asarray(time, dtype=np.float64)
+    time = np.asarray(parse_time(adata.obs[at], str(at)).values, dtype=np.float64)
     axis = np.asarray(stored["time"], dtype=np.float64)
     if time.shape == axis.shape and np.array_equal(np.sort(time), np.sort(axis)):
         return None
     reach = np.ptp(axis) or 1.0
     inside = np.isfinite(time) & (time >= axis.min() - 0.1 * reach) & (time <= axis.max() + 0.1 * reach)
     shown = np.flatnonzero(inside)
-    covered = np.ptp(time[shown]) / reach if len(shown) else 0.0
+    if not len(shown):
+        return None
+    covered = 1.0 if at == stored["position_key"] else np.ptp(time[shown]) / reach
     if covered < 0.5 or len(shown) < 0.5 * np.isfinite(time).sum():  # another scale of time: points would mislead
         logger.info("Cells are not drawn: obs[%r] is not on the time axis of the fit.", stored.get("cell_time"))
         return None
     shown = shown[:: -(-len(shown) // _MAX_POINTS)]
-    return time[shown], expression(adata, genes, layer)[shown]
+    return time[shown], expression(adata, genes, settings.layer_of(adata, layer))[shown]
 
 
 def _draw(ax: Axes, series: Series, name: str, gene: int, color: str) -> None:

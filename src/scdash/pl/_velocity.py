@@ -4,24 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import FitSettings
+from scdash._core.process_state import guarded
+from scdash._data import parse_time, representation
 from scdash._errors import suggest, unknown
-from scdash._keys import DynamicsKeys, require_fit
-from scdash.pl._embedding import _scale, _stored, _values, frame, scatter
+from scdash._keys import DynamicsKeys, genes_of, require_fit
+from scdash.pl._embedding import _scale, colors_of, frame, scatter, values_of
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
 from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import INK, Drawn, finish, house, panels
+from scdash.pl._style import INK, Drawn, finish, house, panels, save_figure
 
 _AGAINST = "#D55E00"
 
 
+@guarded
 def velocity(
     adata: Any,
-    color: str | None = None,
+    color: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",
     basis: str = "umap",
@@ -36,8 +39,10 @@ def velocity(
     vmin: float | None = None,
     vmax: float | None = None,
     vcenter: float | None = None,
+    ncols: int = 3,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw where the fitted dynamics take the cells, on an embedding.
@@ -55,7 +60,7 @@ def velocity(
     adata
         AnnData with a fit and an embedding.
     color
-        Column of `obs` or gene to colour the cells by.
+        Columns of `obs` or genes to colour the cells by, one panel each; None: grey points.
     key
         Name of the fit, whose velocity is ``layers["<key>_velocity"]``.
     basis
@@ -70,33 +75,40 @@ def velocity(
         Density of streamlines or arrows; width of the smoothing kernel.
     size, palette, cmap, vmin, vmax, vcenter
         Look of the cells, see :func:`scdash.pl.embedding`.
+    ncols
+        Panels a row.
+    save
+        Write the figure to `scanpy.settings.figdir`, as scanpy does: `True`, or what to add to the name of the file.
     ax, show, return_fig
         See :mod:`scdash.pl`.
     """
     if kind not in ("stream", "grid", "cells"):
         raise unknown("kind", kind, ["stream", "grid", "cells"])
-    name, points = embedding_of(adata, basis)
-    values = None if color is None else _values(adata, color, layer)
+    name, points = embedding_of(adata, basis, finite=True)
+    layer = FitSettings.of(require_fit(adata, key), key).layer_of(adata, layer)
+    colored = values_of(adata, color, layer)
     near, arrows = _arrows(adata, key, layer, points, n_neighbors)
     time_key, later = _later(adata, key, points, near)
     with house():
-        figure, (panel,) = panels(1, ax, size=(5.4, 4.4))
-        look = _scale(values, cmap, vmin, vmax, vcenter)
-        scatter(panel, points, values, color, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
-                stored=_stored(adata, color), alpha=0.45, **look)  # fmt: skip
-        if kind == "stream":
-            against = _stream(panel, points, arrows, later, density, smooth)
-        elif kind == "grid":
-            against = _quiver(panel, *_grid_arrows(points, arrows, density, smooth, later))
-        else:
-            against = _quiver(panel, points, arrows, later)
-        if color is not None:
-            panel.set_title(color, loc="left", fontweight="bold")
-        frame(panel, name)
-        if against:
-            panel.text(1.0, -0.01, f"against {time_key}", transform=panel.transAxes, ha="right", va="top",
-                       color=_AGAINST, fontsize=8, gid="against")  # fmt: skip
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+        figure, axes = panels(len(colored), ax, ncols=ncols, size=(5.4, 4.4))
+        for panel, (title, values) in zip(axes, colored, strict=True):
+            look = _scale(values, cmap, vmin, vmax, vcenter)
+            scatter(panel, points, values, title, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
+                    stored=colors_of(adata, title, values), alpha=0.45, **look)  # fmt: skip
+            if kind == "stream":
+                against = _stream(panel, points, arrows, later, density, smooth)
+            elif kind == "grid":
+                against = _quiver(panel, *_grid_arrows(points, arrows, density, smooth, later))
+            else:
+                against = _quiver(panel, points, arrows, later)
+            if title is not None:
+                panel.set_title(title, loc="left", fontweight="bold")
+            frame(panel, name)
+            if against:
+                panel.text(1.0, -0.01, f"against {time_key}", transform=panel.transAxes, ha="right", va="top",
+                           color=_AGAINST, fontsize=8, gid="against")  # fmt: skip
+    save_figure(figure, "velocity", save=save)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
 
 
 def _arrows(
@@ -104,21 +116,21 @@ def _arrows(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the neighbours of every cell and its arrow."""
     fit, slots = require_fit(adata, key), DynamicsKeys(key)
+    genes_of(adata, fit, key)
     if slots.velocity not in adata.layers:
         layers = [str(name) for name in adata.layers if name is not None]
         raise KeyError(
             f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)} Fits without an ODE have no velocity, and "
-            "none is written where rows x genes are too many: see 'Large data' for how to add it for some rows."
+            "none is written with velocity_layer=False or where rows x genes are too many: see 'Large data' for how to add "
+            "it for some rows."
         )
     modelled = adata.var[slots.genes].to_numpy(bool) if slots.genes in adata.var else np.ones(adata.n_vars, bool)
     genes = list(adata.var_names[modelled])
-    params = fit["params"]
-    fitted = params.get("layer") if isinstance(params, Mapping) else None
-    states = expression(adata, genes, fitted if layer is None else layer)
+    states = expression(adata, genes, layer)
     found = expression(adata, genes, slots.velocity)
     check_projection(states, found, points)
-    components = next((adata.obsm[name] for name in ("X_pca", "pca") if name in adata.obsm), None)
-    near = neighbors(states if components is None else np.asarray(components, dtype=np.float64), n_neighbors)
+    components = next((name for name in ("X_pca", "pca") if name in adata.obsm), None)
+    near = neighbors(states if components is None else representation(adata, components, "obsm"), n_neighbors)
     return near, project_to(near, states, found, points)
 
 
@@ -126,11 +138,10 @@ def _later(
     adata: Any, key: str, points: NDArray[np.float64], near: NDArray[np.int64]
 ) -> tuple[str, NDArray[np.float64] | None]:
     """Return the name of the fit's time and where it increases on the embedding, None where it is not in `obs`."""
-    params = require_fit(adata, key)["params"]
-    name = str(params.get("time_key")) if isinstance(params, Mapping) else ""
-    if name not in adata.obs or not pd.api.types.is_numeric_dtype(adata.obs[name]):
+    name = FitSettings.of(require_fit(adata, key), key).time_key or ""
+    if name not in adata.obs:
         return name, None
-    return name, project_time(adata.obs[name].to_numpy(dtype=np.float64), points, near)
+    return name, project_time(parse_time(adata.obs[name], name).values, points, near)
 
 
 def _stream(

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from scdash._data import check_adata, check_counts, expression, gene_indices
+from scdash._core.process_state import guarded
+from scdash._data import check_adata, check_counts, expression, log_missing, obs_column, present_genes, read_labels
+from scdash._errors import unused
 from scdash._logging import step
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def normalize(
     adata: "AnnData",
     *,
@@ -37,9 +40,10 @@ def normalize(
     n_top_genes
         Mark that many highly variable genes, the default choice of every model.
     keep
-        Names of genes to mark besides (regulators of interest, say); needs `n_top_genes`.
+        Names of genes to mark besides (regulators of interest, say); needs `n_top_genes`. Names that are not in the data
+        are left out and counted in the log.
     batch_key
-        Column of obs: genes variable within batches, not between them.
+        Column of obs: genes variable within batches, not between them. Cells without a label take no part in this choice.
     layer
         Layer that holds the counts, if X does not.
     copy
@@ -69,9 +73,11 @@ def normalize(
         raise ValueError("adata is backed: its X can not be rewritten in place. Use adata.to_memory() first.")
     counts = expression(adata, layer=layer, mask_var=np.ones(adata.n_vars, bool), min_cells=1)
     check_counts(counts)
-    kept = gene_indices(adata, keep, "keep") if len(keep) else np.zeros(0, np.int64)
+    kept = present_genes(keep, adata.var_names, "keep") if len(keep) else np.zeros(0, np.int64)
     if len(kept) and n_top_genes is None:
         raise ValueError("keep marks genes beside the highly variable ones: pass n_top_genes too.")
+    if batch_key is not None and n_top_genes is None:
+        raise unused("batch_key", "it is for the choice of highly variable genes, which takes n_top_genes")
     adata = adata.copy() if copy else adata
     with step("normalising to log(1 + x)") as added:
         work = AnnData(_writable(counts.matrix), obs=adata.obs.copy(), var=adata.var[[]].copy())
@@ -79,7 +85,9 @@ def normalize(
         sc.pp.log1p(work)
         added.append("adata.X, natural logarithms")
         if n_top_genes is not None:
-            sc.pp.highly_variable_genes(work, n_top_genes=min(n_top_genes, work.n_vars), batch_key=batch_key)
+            labelled = work if batch_key is None else _with_batch(work, batch_key)
+            sc.pp.highly_variable_genes(labelled, n_top_genes=min(n_top_genes, work.n_vars), batch_key=batch_key)
+            work.var = labelled.var
             chosen = work.var["highly_variable"].to_numpy(dtype=bool, copy=True)
             chosen[kept] = True
             work.var["highly_variable"] = chosen
@@ -89,6 +97,16 @@ def normalize(
         for column in work.var:
             adata.var[column] = work.var[column]
     return adata if copy else None
+
+
+def _with_batch(adata: "AnnData", batch_key: str) -> "AnnData":
+    """Return the cells that have a batch; the others take no part in the choice of genes."""
+    labels = read_labels(obs_column(adata, batch_key, "batch_key"))
+    log_missing(labels.isna().to_numpy(), adata.n_obs, batch_key)
+    chosen = adata[labels.notna().to_numpy()].copy()
+    chosen.obs[batch_key] = labels[labels.notna()].to_numpy()
+    chosen.obs[batch_key] = chosen.obs[batch_key].astype("category")
+    return chosen
 
 
 def _writable(matrix: Any) -> Any:

@@ -9,10 +9,25 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import as_dense, check_adata, expression, gene_indices, group_codes, obs_column, sanitise
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
+from scdash._data import (
+    CellGroups,
+    as_dense,
+    check_adata,
+    expression,
+    gene_indices,
+    group_cells,
+    log_missing,
+    obs_column,
+    representation,
+    sanitise,
+)
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
+from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
+from scdash.pp._path_shape import PathShape, path_shape, shape_warning
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,12 +37,13 @@ Root: TypeAlias = "str | tuple[str, Any] | Mapping[str, str]"
 
 @dataclass(frozen=True)
 class _Graph:
-    method: str
+    method: Literal["gauss", "umap"]
     n_neighbors: int
     n_dcs: int
     seed: int
 
 
+@guarded
 def order_cells(
     adata: "AnnData",
     *,
@@ -45,8 +61,14 @@ def order_cells(
 ) -> "AnnData | None":
     """Order cells from a root by diffusion pseudotime (Haghverdi et al. 2016), per lineage and batch if named.
 
-    Runs :func:`scanpy.pp.neighbors`, :func:`scanpy.tl.diffmap` and :func:`scanpy.tl.dpt`. A missing root and a graph
+    Runs :func:`scanpy.pp.neighbors` and :func:`scanpy.tl.diffmap`; times are those of :func:`scanpy.tl.dpt`, except that
+    slow components count (those that it takes for stationary carry the order of long paths). A missing root and a graph
     in several pieces, which scanpy answers with a warning or with infinite times, are errors here.
+
+    One pseudotime is for cells on one line. The log warns where cells lie on a loop (a cycle such as the cell cycle: two
+    ways round lead to the same late cells) and where the path forks (late cells fall into groups that are far apart).
+    The remedy is `lineage_key` here and `trajectory_key` in :func:`scdash.tl.fit_dynamics`. Short side branches and
+    branches that join again are not always noticed.
 
     Parameters
     ----------
@@ -82,7 +104,9 @@ def order_cells(
     None, or the copy. Written:
 
     `adata.obs[key_added]` : float64, (cells,), 0 at the root, 1 at the farthest cell
-    `adata.uns[key_added]` : dict; roots chosen and parameters
+    `adata.uns[key_added]` : dict; `roots`, a table `lineage`, `batch`, `root` (name of the cell; "all" where no lineage
+    or batch was named), `shape` (a table: `group`, `shape` "line", "loop" or "fork", and `detour`, how much farther late
+    cells are from each other than on one line, as a fraction of the way to the root), and `params`
 
     Examples
     --------
@@ -93,18 +117,25 @@ def order_cells(
     0.0
     """
     check_adata(adata, min_cells=4)
+    check_key(key_added)
     if method not in ("gauss", "umap"):
         raise unknown("method", method, ("gauss", "umap"))
-    labels = _labels(adata, lineage_key, batch_key)
+    groups = _groups(adata, lineage_key, batch_key)
     graph = _Graph(method, n_neighbors, n_dcs, int(as_generator(rng).integers(2**31 - 1)))
     _check_root(adata, root)
     with step(f"ordering {adata.n_obs} cells") as added:
-        space = _representation(adata, use_rep, layer, graph.seed)
-        time, roots = np.full(adata.n_obs, np.nan), {}
-        for name in labels.cat.categories:
-            cells = np.flatnonzero(labels == name)
-            time[cells], chosen = _order_group(adata, cells, name, space[cells], root, layer, graph)
-            roots[name.replace("/", "|")] = str(adata.obs_names[chosen])
+        log_missing(groups.code < 0, adata.n_obs, "lineage or batch")
+        space = _representation(adata, use_rep, layer, graph.seed, groups.code >= 0)
+        time, found, shapes = np.full(adata.n_obs, np.nan), [], []
+        for code, name in enumerate(groups.names):
+            cells = np.flatnonzero(groups.code == code)
+            time[cells], chosen, shape = _order_group(adata, cells, name, space[cells], root, layer, graph)
+            found.append(str(adata.obs_names[chosen]))
+            shapes.append(shape)
+        roots = pd.DataFrame({"lineage": groups.lineage, "batch": groups.batch, "root": found}).astype(object)
+        for name, shape in zip(groups.names, shapes, strict=True):
+            if shape.kind != "line":
+                logger.warning(shape_warning(shape, name, key_added))
         adata = adata.copy() if copy else adata
         if key_added in adata.obs:
             logger.info("    overwriting adata.obs[%r]", key_added)
@@ -116,22 +147,21 @@ def order_cells(
             "lineage_key": lineage_key,
             "batch_key": batch_key,
         }
-        adata.uns[key_added] = sanitise({"roots": roots, "params": {**params, "use_rep": use_rep, "layer": layer}})
-        added.append(f"adata.obs[{key_added!r}], from {', '.join(f'{root} ({name})' for name, root in roots.items())}")
+        table = pd.DataFrame(
+            {"group": list(groups.names), "shape": [s.kind for s in shapes], "detour": [s.detour for s in shapes]}
+        )
+        params |= {"use_rep": use_rep, "layer": layer}
+        adata.uns[key_added] = sanitise({"roots": roots, "shape": table, "params": params})
+        shown = ", ".join(f"{cell} ({name})" for cell, name in zip(found, groups.names, strict=True))
+        added.append(f"adata.obs[{key_added!r}], from {shown}")
     return adata if copy else None
 
 
-def _labels(adata: "AnnData", lineage_key: str | None, batch_key: str | None) -> pd.Series:
-    """Return the group of each cell as a categorical, NaN for cells in none."""
-    columns = []
-    for key, argument in ((lineage_key, "lineage_key"), (batch_key, "batch_key")):
-        if key is not None:
-            codes, names = group_codes(obs_column(adata, key, argument), f"adata.obs[{key!r}]", missing=True)
-            columns.append(pd.Series(pd.Categorical.from_codes(codes, list(names))).astype(object))
-    if not columns:
-        return pd.Series(["all"] * adata.n_obs, dtype="category")
-    joined = columns[0] if len(columns) == 1 else columns[0] + ":" + columns[1]
-    return joined.astype("category")
+def _groups(adata: "AnnData", lineage_key: str | None, batch_key: str | None) -> CellGroups:
+    """Return the group of each cell; cells without a label are in none."""
+    lineage = None if lineage_key is None else obs_column(adata, lineage_key, "lineage_key")
+    batch = None if batch_key is None else obs_column(adata, batch_key, "batch_key")
+    return group_cells(adata.n_obs, lineage, batch)
 
 
 def _check_root(adata: "AnnData", root: Any) -> None:
@@ -163,17 +193,15 @@ def _equal(column: pd.Series, value: Any) -> NDArray[np.bool_]:
     return np.asarray((column == value) | (column.astype(str) == str(value)), dtype=bool)
 
 
-def _representation(adata: "AnnData", use_rep: str | None, layer: str | None, seed: int) -> NDArray[np.floating[Any]]:
-    """Return the coordinates that neighbours are sought in, (cells, k)."""
+def _representation(
+    adata: "AnnData", use_rep: str | None, layer: str | None, seed: int, rows: NDArray[np.bool_]
+) -> NDArray[np.floating[Any]]:
+    """Return the coordinates that neighbours are sought in, (cells, k); those of `rows` are finite."""
     import scanpy as sc
 
-    if use_rep is not None:
-        if use_rep not in adata.obsm:
-            raise KeyError(f"use_rep={use_rep!r} is not in adata.obsm.{suggest(use_rep, adata.obsm)}")
-        return np.asarray(adata.obsm[use_rep])
-    for key in ("X_pca", "pca"):  # scanpy 1.13 may write either
-        if key in adata.obsm and layer is None:
-            return np.asarray(adata.obsm[key])
+    known = [key for key in ("X_pca", "pca") if key in adata.obsm and layer is None]  # scanpy 1.13 may write either
+    if use_rep is not None or known:
+        return representation(adata, use_rep or known[0], "use_rep", rows=rows)
     values = expression(adata, layer=layer)
     parts: list[Any] = [block for _, block in values.blocks()]
     X: Any = sp.vstack(parts).tocsr() if sp.issparse(parts[0]) else np.concatenate(parts)
@@ -191,8 +219,8 @@ def _order_group(
     root: Root,
     layer: str | None,
     graph: _Graph,
-) -> tuple[NDArray[np.float64], int]:
-    """Return the pseudotime of one group's cells, and the row of its root in adata."""
+) -> tuple[NDArray[np.float64], int, PathShape]:
+    """Return the pseudotime of one group's cells, the row of its root in adata, and the shape of its path."""
     import scanpy as sc
     from anndata import AnnData
 
@@ -200,21 +228,46 @@ def _order_group(
         raise ValueError(f"Group {name!r} has {len(cells)} cells; too few to order.")
     if not np.ptp(space, axis=0).any():
         raise ValueError(f"The {len(cells)} cells of {name!r} are all alike: there is nothing to order them by.")
+    first, same = _distinct(space)
+    if len(first) < len(cells):
+        if isinstance(root, str) and root in adata.obs_names[cells]:
+            root = str(adata.obs_names[cells[first[same[adata.obs_names[cells].get_loc(root)]]]])
+        time, chosen, shape = _order_group(adata, cells[first], name, space[first], root, layer, graph)
+        return time[same], chosen, shape
     work = AnnData(obs=adata.obs.iloc[cells][[]].copy(), obsm={"space": space})
-    sc.pp.neighbors(
-        work,
-        n_neighbors=min(graph.n_neighbors, len(cells) - 1),
-        use_rep="space",
-        method=graph.method,
-        random_state=graph.seed,
-    )
+    add_neighbors(work, n_neighbors=graph.n_neighbors, use_rep="space", method=graph.method, seed=graph.seed)
     _check_connected(work.obsp["connectivities"], adata.obs.iloc[cells], name, graph.n_neighbors)
     # the first component is constant; the eigenvalue solver needs fewer components than cells
     sc.tl.diffmap(work, n_comps=max(2, min(max(15, graph.n_dcs), len(cells) - 2)), random_state=graph.seed)
     at = _find_root(adata, cells, name, work, root, layer)
-    work.uns["iroot"] = at
-    sc.tl.dpt(work, n_dcs=min(graph.n_dcs, work.obsm["X_diffmap"].shape[1]))
-    return work.obs["dpt_pseudotime"].to_numpy(dtype=np.float64), int(cells[at])
+    place = _diffusion_space(work)[:, : graph.n_dcs]
+    time = np.sqrt(((place - place[at]) ** 2).sum(1))
+    time /= max(time.max(), 1e-300)
+    return time, int(cells[at]), path_shape(work.obsp["connectivities"], place, time, seed=graph.seed)
+
+
+def _distinct(space: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first cell of each set of identical cells, and the number of the set of every cell.
+
+    Identical cells get the same time. With more of them than neighbours, the adaptive kernel would have no width.
+    """
+    _, first, same = np.unique(space, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[same.ravel()]
+
+
+def _diffusion_space(work: "AnnData") -> NDArray[np.float64]:
+    """Return coordinates whose distances are diffusion pseudotime, psi_k lambda_k / (1 - lambda_k).
+
+    :func:`scanpy.tl.dpt` takes every component with lambda >= 0.9994 for a stationary one and gives it no weight. Many
+    cells on a long path have such components, and they carry its order (`tests/pp/test_neighbors.py` has an example). Here
+    the graph is known to hold together, so that the first component alone is stationary.
+    """
+    values = np.asarray(work.uns["diffmap_evals"], dtype=np.float64)
+    left = np.maximum(1 - values, 1e-6)  # eigenvalues are rounded to single precision
+    weight = np.where(np.arange(len(values)) == 0, 0.0, values / left)
+    place: NDArray[np.float64] = np.asarray(work.obsm["X_diffmap"], dtype=np.float64) * weight
+    return place
 
 
 def _check_connected(connectivities: Any, obs: pd.DataFrame, name: str, n_neighbors: int) -> None:
@@ -269,13 +322,8 @@ def _find_root(
 
 
 def _extreme(work: "AnnData", inside: NDArray[np.bool_]) -> int:
-    """Return the cell of a group that lies farthest from the rest, on the line between their means.
-
-    Coordinates are those whose distances are diffusion pseudotime: psi_k lambda_k / (1 - lambda_k).
-    """
-    values = np.asarray(work.uns["diffmap_evals"], dtype=np.float64)
-    moving = values < 1 - 1e-6  # the stationary component carries no order
-    place = np.asarray(work.obsm["X_diffmap"])[:, moving] * (values[moving] / (1 - values[moving]))
+    """Return the cell of a group that lies farthest from the rest, on the line between their means."""
+    place = _diffusion_space(work)
     if inside.all():
         return int(np.argmax(((place - place.mean(0)) ** 2).sum(1)))
     away = place[inside].mean(0) - place[~inside].mean(0)

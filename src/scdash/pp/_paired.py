@@ -1,47 +1,72 @@
 """Preprocessing of paired modalities: depth-normalised log2 counts, genes chosen by their dropout rate."""
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Expression, as_expression, check_counts, check_unique, copy_paired, gene_mask, matrix_of
-from scdash._errors import suggest
-from scdash._logging import step
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
+from scdash._data import (
+    Expression,
+    as_dense,
+    as_expression,
+    check_counts,
+    check_unique,
+    copy_paired,
+    gene_mask,
+    matrix_of,
+)
+from scdash._errors import suggest, unknown
+from scdash._logging import logger, step
+
+NAMES = {"depth": "log2(1 + x) of counts by depth", "clr": "centred log ratio"}
+PROTEINS = {"prot", "prots", "protein", "proteins", "adt", "adts", "ab", "antibody", "antibodies", "cite"}
+FEW_GENES = 100  # features below which depth normalisation is questioned
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
 
+@guarded
 def normalize_paired(
     mdata: "MuData | AnnData",
     *,
     x: str = "rna",
+    method: Literal["auto", "depth", "clr"] = "auto",
     target_sum: float | None = None,
     mask_var: Any = None,
     layer: str | None = None,
     counts_layer: str | None = "counts",
     copy: bool = False,
 ) -> "MuData | AnnData | None":
-    r"""Normalise the counts of one modality, :math:`\log_2(1 + s\, c / \sum c)`, as Bernaerts, Berens & Kobak do.
+    r"""Normalise the counts of one modality: genes by depth, proteins by their centred log ratio.
 
-    The sum of a cell runs over the genes of `mask_var` (all by default), s is the median sum. Standardisation is left
-    to the models, which learn it on their training cells.
+    "depth" is :math:`\log_2(1 + s\, c / \sum c)`, as Bernaerts, Berens & Kobak do for genes; the sum of a cell runs over the
+    genes of `mask_var` (all by default), s is the median sum. It makes a cell's counts parts of a whole, which suits
+    thousands of genes. Of a few proteins (antibody tags) a single abundant one would make all others look low, so that
+    they take the centred log ratio, "clr": :math:`\log(1 + c) - \mathrm{mean}\, \log(1 + c)` over the proteins of a cell
+    (Stoeckius et al. 2017). Standardisation is left to the models, which learn it on their training cells.
 
     Parameters
     ----------
     mdata
         MuData, or the AnnData of the genes alone.
     x
-        Modality of the genes.
+        Modality to normalise.
+    method
+        "depth", "clr", or "auto": "clr" where `var["feature_types"]` says that most features are antibodies or proteins,
+        or the name of the modality does ("prot", "protein", "adt", ...), else "depth". The log names the choice.
     target_sum
-        s; None: the median sum. To normalise NEW cells for a fitted model pass the s of the training cells, which is
+        s of "depth"; None: the median sum. To normalise NEW cells for a fitted model pass the s of the training cells, which is
         kept in `uns["normalize_paired"]["target_sum"]`.
     mask_var
-        Genes whose counts are summed: boolean array or var column; None: all genes of the modality.
+        Features whose counts are summed, or whose mean logarithm is the centre of "clr": boolean array or var column;
+        None: all of the modality.
     layer
         Layer that holds the counts, if X does not.
     counts_layer
@@ -53,14 +78,14 @@ def normalize_paired(
     -------
     None, or the copy. Written to the modality:
 
-    `.X` : float32, dense or CSR as it was, log2
+    `.X` : float32; "depth": dense or CSR as it was, log2; "clr": dense, natural logarithms, below 0 for half of the features
     `.layers["counts"]` : the counts as they were
-    `.uns["normalize_paired"]` : dict with `target_sum`
+    `.uns["normalize_paired"]` : dict with `method`, and `target_sum` of "depth"
 
     Raises
     ------
     ValueError
-        If the values are logged already, or a cell has no counts.
+        If the values are logged already, a cell has no counts, or `target_sum` is given for "clr".
 
     Examples
     --------
@@ -75,28 +100,72 @@ def normalize_paired(
         )
     mask = np.ones(adata.n_vars, dtype=bool) if mask_var is None else gene_mask(adata, mask_var)
     counts = _counts(adata, layer, x)
-    with step("normalising to log2(1 + x)") as added:
+    chosen = _chosen_method(adata, method, x, target_sum)
+    with step(f"normalising {x!r} ({NAMES[chosen]})") as added:
         sums = np.concatenate([np.asarray(block[:, mask].sum(axis=1)).ravel() for _, block in counts.blocks()])
         if not (sums > 0).all():
             empty = adata.obs_names[int(np.argmin(sums))]
             raise ValueError(
-                f"{int((sums <= 0).sum())} cell(s) have no counts over the genes summed, first {empty!r}. Filter them "
+                f"{int((sums <= 0).sum())} cell(s) have no counts over the features summed, first {empty!r}. Filter them "
                 "out, or widen mask_var."
             )
-        goal = float(np.median(sums)) if target_sum is None else float(target_sum)
-        if not goal > 0:
-            raise ValueError(f"target_sum must be positive, found {target_sum}.")
-        blocks = [_log2(block, goal / sums[part]) for part, block in counts.blocks()]
-        values = sp.vstack(blocks, format="csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
+        settings: dict[str, Any] = {"method": chosen}
+        if chosen == "clr":
+            values: Any = np.concatenate([_centred_log(block, mask) for _, block in counts.blocks()])
+        else:
+            settings["target_sum"] = goal = _goal(sums, target_sum)
+            blocks = [_log2(block, goal / sums[part]) for part, block in counts.blocks()]
+            values = sp.vstack(blocks, format="csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
         if counts_layer is not None:
             adata.layers[counts_layer] = adata.X.copy() if layer is None else adata.layers[layer].copy()
             added.append(f"added .layers[{counts_layer!r}], the counts")
         adata.X = values
-        adata.uns["normalize_paired"] = {"target_sum": goal}
-        added.append(f"changed .X of {x!r} (cells of {goal:.0f} counts)")
+        adata.uns["normalize_paired"] = settings
+        added.append(f"changed .X of {x!r} ({NAMES[chosen]})")
     return target if copy else None
 
 
+def _chosen_method(adata: "AnnData", method: str, x: str, target_sum: float | None) -> str:
+    """Return "depth" or "clr"; the choice of "auto" goes by what the features are said to be."""
+    if method not in ("auto", *NAMES):
+        raise unknown("method", method, ("auto", *NAMES))
+    chosen = method
+    if method == "auto":
+        chosen = "clr" if _are_proteins(adata, x) else "depth"
+        logger.info("method='auto': %s for the %d features of %r", NAMES[chosen], adata.n_vars, x)
+        if chosen == "depth" and adata.n_vars < FEW_GENES:
+            logger.warning(
+                "%r has only %d features: depth normalisation makes them parts of a whole, so that one abundant feature "
+                "lowers all others. If they are proteins, pass method='clr'.",
+                x,
+                adata.n_vars,
+            )
+    if chosen == "clr" and target_sum is not None:
+        raise ValueError(f"target_sum={target_sum!r} is for method='depth'; the centred log ratio has no target sum.")
+    return chosen
+
+
+def _are_proteins(adata: "AnnData", x: str) -> bool:
+    if "feature_types" in adata.var:
+        kinds = adata.var["feature_types"].astype(str).str.lower()
+        return bool(kinds.str.contains("antibody|protein").mean() > 0.5)
+    return bool(set(re.split(r"[^a-z]+", x.lower())) & PROTEINS)
+
+
+def _goal(sums: NDArray[np.float64], target_sum: float | None) -> float:
+    goal = float(np.median(sums)) if target_sum is None else float(target_sum)
+    if not goal > 0:
+        raise ValueError(f"target_sum must be positive, found {target_sum}.")
+    return goal
+
+
+def _centred_log(block: Any, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return log(1 + c) less its mean over the features of `mask`, cell by cell."""
+    logs = np.log1p(as_dense(block, np.float64))
+    return np.asarray(logs - logs[:, mask].mean(axis=1, keepdims=True), dtype=np.float32)
+
+
+@guarded
 def select_by_dropout(
     mdata: "MuData | AnnData",
     *,
@@ -146,6 +215,7 @@ def select_by_dropout(
     --------
     >>> scdash.pp.select_by_dropout(mdata, n_top_genes=1000, threshold=30)  # doctest: +SKIP
     """
+    check_key(key_added)
     target = copy_paired(mdata) if copy else mdata
     adata = _modality(target, x)
     counts = _counts(adata, layer, x)

@@ -8,6 +8,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import Expression, as_dense, check_adata, expression, obs_column
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 UP = ("overexpression", "shift")
 
 
+@guarded
 def filter_perturbations(
     adata: "AnnData",
     *,
@@ -68,13 +71,15 @@ def filter_perturbations(
     --------
     >>> adata = scdash.simulate.sergio(genes=20, n_regimes=6, n_targets=1)
     >>> scdash.pp.filter_perturbations(adata)
-    >>> adata.uns["perturbations"].head()
+    >>> list(adata.uns["perturbations"].columns)
+    ['regime', 'cells', 'worst_p', 'log_change', 'kept', 'reason']
     """
     if require not in ("all", "any"):
         raise ValueError(f"require must be 'all' or 'any', found {require!r}.")
     if not 0 < max_p <= 1 or min_cells < 1:
         raise ValueError(f"max_p must lie in (0, 1] and min_cells be positive, found {max_p!r} and {min_cells!r}.")
     check_adata(adata, min_cells=1)
+    check_key(key_added)
     if adata.isbacked and not copy:
         raise ValueError(
             "adata is backed: its cells can not be removed on disk. copy=True returns the cells kept, in memory."

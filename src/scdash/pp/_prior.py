@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import AlignedPrior, check_adata, sanitise
 from scdash._data import align_prior as align
 from scdash._errors import suggest
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def align_prior(
     adata: "AnnData",
     prior: pd.DataFrame,
@@ -62,6 +65,7 @@ def align_prior(
     1.0
     """
     check_adata(adata, min_cells=1)
+    check_key(key_added)
     names, ambiguous = _names(adata, gene_ids_key, match_case=match_case)
     if not match_case and isinstance(prior, pd.DataFrame):
         upper = {

@@ -7,8 +7,18 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scdash._data import CellSeries, cells_to_series, check_log, expression, obs_column, sanitise
-from scdash._data import time_column as read_time
+from scdash._core.process_state import guarded
+from scdash._data import (
+    CellSeries,
+    cells_to_series,
+    check_log,
+    check_scaled,
+    expression,
+    obs_column,
+    sanitise,
+    time_column,
+)
+from scdash._errors import unused
 from scdash._logging import step
 from scdash._random import RNG
 
@@ -16,6 +26,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def trajectories(
     adata: "AnnData",
     *,
@@ -32,9 +43,10 @@ def trajectories(
     horizon: float = 10.0,
     n_bootstrap: int = 0,
     scale_by: Sequence[str] | None = None,
-    range_floor: float = 0.5,
+    range_floor: float | None = None,
     disjoint: bool = False,
     allow_counts: bool = False,
+    allow_scaled: bool = False,
     rng: RNG = 0,
 ) -> "AnnData":
     r"""Smooth cells into one trajectory of time bins per lineage and batch.
@@ -72,11 +84,14 @@ def trajectories(
     scale_by
         Trajectories that give minimum and range of each gene; None: the training bins.
     range_floor
-        Smallest range of a gene, in log units.
+        Smallest range of a gene, in the units of the values. None: 0.5 for log values; a tenth of the median range where
+        all values lie within 1.5 of each other, such as values in [0, 1]. The log counts the genes set to it.
     disjoint
         Bins that share no cell, for judging next-bin errors; bins with fewer than `min_cells` cells are left out.
     allow_counts
         Accept values that look like counts or are not logged.
+    allow_scaled
+        Accept values that look centred or scaled (`sc.pp.scale`), such as changes from a reference.
     rng
         Seed or Generator.
 
@@ -102,6 +117,9 @@ def trajectories(
     """
     values = expression(adata, layer=layer, mask_var=mask_var)
     check_log(values, allow=allow_counts)
+    if disjoint and bandwidth != 2.0:
+        raise unused("bandwidth", "disjoint=True takes plain means of the cells of each bin, without a kernel")
+    check_scaled(values, states=False, allow=allow_scaled)
     labels = {
         name: None if key is None else obs_column(adata, key, f"{name}_key")
         for name, key in (("lineage", lineage_key), ("batch", batch_key), ("split", split_key))
@@ -110,7 +128,7 @@ def trajectories(
         result = cells_to_series(
             values,
             values.genes,
-            read_time(adata, time_key, finite=lineage_key is None and batch_key is None),
+            time_column(adata, time_key, finite=lineage_key is None and batch_key is None and split_key is None),
             **labels,
             n_bins=n_bins,
             bandwidth=bandwidth,

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 
+
+@guarded
 def hill(x: NDArray[Any], ec50: Any, n: Any) -> NDArray[Any]:
     r"""Return the Hill activation that is 0 at 0, 1/2 at `ec50` and 1 at 1.
 

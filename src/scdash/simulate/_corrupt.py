@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._random import RNG, as_generator
 
 
+@guarded
 def corrupt_prior(
     truth: pd.DataFrame, moved: float, *, genes: Sequence[str] | pd.Index | None = None, rng: RNG = 0
 ) -> pd.DataFrame:
@@ -53,6 +55,7 @@ def corrupt_prior(
     return prior
 
 
+@guarded
 def shuffle_prior(prior: pd.DataFrame, *, genes: Sequence[str] | pd.Index | None = None, rng: RNG = 0) -> pd.DataFrame:
     """Permute the names of the genes of a network: the control that knows its shape and nothing of its biology.
 

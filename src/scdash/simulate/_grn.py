@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import SPLITS, sanitise
 from scdash._logging import step as log_step
 from scdash._random import RNG, as_generator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def grn_dynamics(
     n_genes: int = 350,
     n_trajectories: int = 150,

@@ -7,6 +7,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import make_mudata, sanitise
 from scdash._logging import step
 from scdash._random import RNG, as_generator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@guarded
 def paired(
     n_cells: int = 600,
     n_genes: int = 200,

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.process_state import guarded
 from scdash._data._screen import KINDS, Screen, parse_screen
 from scdash._errors import unknown
 from scdash._random import RNG, as_generator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 BLOCK = 4_000_000  # numbers held per block of cells: bounds memory, not the result of a given seed
 
 
+@guarded
 def sergio(
     network: pd.DataFrame | None = None,
     *,

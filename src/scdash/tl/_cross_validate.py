@@ -5,13 +5,16 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from scdash._core.fit_settings import keys_like_fit
+from scdash._core.process_state import guarded
 from scdash._logging import step
-from scdash.fitting import FitOptions, cross_validate_lambdas
+from scdash.fitting import FitOptions, cross_validate_lambdas, settle
 from scdash.sparsity import GeometricSchedule
 from scdash.tl._inputs import Observations, read_inputs
 from scdash.tl._seed import seed_of
 
 
+@guarded
 def cross_validate(
     adata: Any,
     *,
@@ -20,22 +23,24 @@ def cross_validate(
     n_folds: int = 5,
     budget: float | None = None,
     model: str = "phoenix",
-    encoder: Literal["genes", "modules"] = "genes",
+    encoder: Literal["genes", "modules"] | None = None,
     start: Literal["auto", "matching", "random"] = "auto",
     coregulation: Any = None,
-    scale: Literal["matched", "paper"] = "matched",
-    missing: Literal["mean", "zero"] = "mean",
+    scale: Literal["matched", "paper"] | None = None,
+    missing: Literal["mean", "zero"] | None = None,
     schedule: GeometricSchedule | None = None,
     regulators: Any = None,
-    n_hidden: int | tuple[int, ...] = 40,
-    time_key: str = "dpt_pseudotime",
+    n_hidden: int | tuple[int, ...] | None = None,
+    time_key: str | None = None,
     trajectory_key: str | None = None,
     batch_key: str | None = None,
     split_key: str | None = None,
     observations: Observations = "auto",
-    n_bins: int = 20,
+    n_bins: int | None = None,
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
+    key: str = "dynamics",
     max_epochs: int | None = None,
     training: dict[str, Any] | None = None,
     rng: Any = 0,
@@ -68,8 +73,13 @@ def cross_validate(
         but not early is missed, the more easily the smaller the budget and the shorter the training.
     model, encoder, start, coregulation, scale, missing, schedule, regulators, n_hidden
         As for `scdash.tl.fit_dynamics`.
-    time_key, trajectory_key, batch_key, split_key, observations, n_bins, layer, mask_var
+    time_key, trajectory_key, batch_key, split_key, layer
+        As for `scdash.tl.fit_dynamics`; None: those of the fit of dynamics under `key`, if there is one, which the log
+        says (layer="X": X all the same).
+    observations, n_bins, mask_var, allow_scaled
         As for `scdash.tl.fit_dynamics`.
+    key
+        Name of a fit whose columns and layer are read by default.
     max_epochs, training, rng, device, progress
         As for `scdash.tl.fit_dynamics`.
 
@@ -91,34 +101,31 @@ def cross_validate(
     >>> table = scdash.tl.cross_validate(adata, prior=prior, n_folds=5)  # doctest: +SKIP
     >>> scdash.pl.lambdas(table)  # doctest: +SKIP
     """
+    settled = settle(model, "dash", encoder=encoder, scale=scale, missing=missing, n_hidden=n_hidden)
     seed = seed_of(rng)
     train = dict(training or {})
     if max_epochs is not None:
         train["max_epochs"] = max_epochs
     with step("cross-validating lambdas") as added:
+        keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key}
+        keys |= {"split_key": split_key, "layer": layer}
         inputs = read_inputs(
             adata,
-            layer=layer,
+            **keys_like_fit(adata, key, keys),
             mask_var=mask_var,
-            time_key=time_key,
-            trajectory_key=trajectory_key,
-            batch_key=batch_key,
-            split_key=split_key,
             observations=observations,
             prior=prior,
             coregulation=coregulation,
             regulators=regulators,
             n_bins=n_bins,
             seed=seed,
+            allow_scaled=allow_scaled,
         )
         options = FitOptions(
             model=model,
-            encoder=encoder,
             start=start,
-            scale=scale,
-            missing=missing,
             schedule=schedule,
-            n_hidden=n_hidden,
+            **settled,
             seed=seed,
             device=device,
             cells=inputs.cells,

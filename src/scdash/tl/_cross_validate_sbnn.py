@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
+from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import suggest, unknown
 from scdash._logging import logger, step
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 BASELINES = ("srrr", "ridge")
 
 
+@guarded
 def cross_validate_sbnn(
     mdata: "MuData",
     *,
@@ -114,7 +117,7 @@ def cross_validate_sbnn(
         entry = cross_validation_entry(data, fits, baselines, params)
         logger.info("    %s", entry["report"])
         scores = entry["scores"]
-        mdata.uns[key_added] = sanitise(entry)
+        mdata.uns[key_added] = sanitise(stamp(entry))
         added.append(f"added uns[{key_added!r}], scores, history, selection; R2 of {len(parts)} folds")
     scores.attrs["report"] = entry["report"]
     return scores

@@ -1,15 +1,19 @@
 """How often the edges of a network of dynamics are found when half of the data is drawn again."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from scdash._data import obs_column, sanitise
+from scdash._core.fit_record import stamp
+from scdash._core.fit_settings import DATA_KEYS, FitSettings, keys_like_fit
+from scdash._core.names import check_key
+from scdash._data import group_codes, obs_column, sanitise, split_codes
 from scdash._errors import suggest
 from scdash._logging import logger, step
+from scdash._parallel import spread_all
 from scdash._random import RNG, as_generator
 from scdash.tl._fit_dynamics import fit_dynamics
 
@@ -21,6 +25,7 @@ def stability_dynamics(
     *,
     n_repeats: int = 10,
     share: float = 0.5,
+    key: str = "dynamics",
     key_added: str = "dynamics_stability",
     n_jobs: int | None = None,
     rng: RNG = 0,
@@ -39,6 +44,10 @@ def stability_dynamics(
         Refits.
     share
         Share of the trajectories or cells in each.
+    key
+        The `key_added` of the fit in question. Its columns of time, trajectories, batches and splits, its layer, genes,
+        prior, regulators and kind of model are those of the refits, where no other ones are given. Without such a fit
+        the arguments are those of `scdash.tl.fit_dynamics`.
     key_added
         Name of the result.
     n_jobs
@@ -46,7 +55,7 @@ def stability_dynamics(
     rng
         Seed or numpy Generator.
     **fit
-        Arguments of `scdash.tl.fit_dynamics`, as they were for the fit in question (prior, time_key, ...).
+        Arguments of `scdash.tl.fit_dynamics` that are to differ from those of the fit.
 
     Returns
     -------
@@ -58,31 +67,59 @@ def stability_dynamics(
     for name in ("copy", "checkpoint", "key_added"):
         if name in fit:
             raise ValueError(f"{name} is not for stability: refits are not kept.")
+    check_key(key_added)
     generator = as_generator(rng)
+    fit = arguments_of_fit(adata, key, fit)
     with step(f"fitting dynamics {n_repeats} times on {share:.0%} of the data") as added:
         parts = [_part(adata, share, fit, generator) for _ in range(n_repeats)]
         seeds = generator.integers(2**31 - 1, size=n_repeats)
-        jobs = (delayed(_edges)(adata, rows, int(seed), fit) for rows, seed in zip(parts, seeds, strict=True))
-        found = pd.concat(Parallel(n_jobs=n_jobs)(jobs))
+        pieces = [(adata, rows, int(seed), fit) for rows, seed in zip(parts, seeds, strict=True)]
+        found = pd.concat(spread_all(_edges, pieces, "refits", n_jobs=n_jobs))
         grouped = found.groupby(["source", "target"])["weight"]
         table = pd.DataFrame({"frequency": grouped.count() / n_repeats, "mean_weight": grouped.sum() / n_repeats})
         order = table.assign(size=table["mean_weight"].abs()).sort_values(["frequency", "size"], ascending=False)
         table = table.loc[order.index].reset_index()
         often = int((table["frequency"] >= ALWAYS).sum())
         report = f"{often} of {len(table)} edges ever found were found in at least {ALWAYS:.0%} of {n_repeats} refits."
-        params = {"n_repeats": n_repeats, "share": share}
-        adata.uns[key_added] = sanitise({"edges": table, "params": params, "report": report})
+        params = {"n_repeats": n_repeats, "share": share, "key": key}
+        adata.uns[key_added] = sanitise(stamp({"edges": table, "params": params, "report": report}))
         logger.info("    %s", report)
         added.append(f"added uns[{key_added!r}], how often each edge was found")
     table.attrs["report"] = report
     return table
 
 
+def arguments_of_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `fit_dynamics` that repeat the fit under `key`, those `given` first; only these without one."""
+    entry = adata.uns.get(key)
+    if not isinstance(entry, Mapping) or "params" not in entry or "screen" in entry:
+        return dict(given)
+    settings = FitSettings.of(entry, key)
+    read = keys_like_fit(adata, key, {name: given.get(name) for name in DATA_KEYS})
+    stored = settings.call() | {name: value for name, value in read.items() if value is not None}
+    if "mask_var" not in given:
+        stored["mask_var"] = np.asarray(adata.var_names.isin([str(gene) for gene in entry["genes"]]))
+    edges = entry["edges"]
+    prior = edges.loc[np.asarray(edges["in_prior"], dtype=bool), ["source", "target"]].astype(str)
+    if "prior" not in given and len(prior):
+        stored["prior"] = prior
+    regulators = entry["params"].get("regulators")
+    if "regulators" not in given and regulators is not None:
+        stored["regulators"] = [str(gene) for gene in regulators]
+    return stored | {name: value for name, value in given.items() if name not in DATA_KEYS}
+
+
 def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the rows of a random part: whole trajectories of states, or cells of every trajectory."""
+    """Return the rows of a random part: whole trajectories of states, or cells of every trajectory.
+
+    Of trajectories that are labelled by `split_key`, the same share of every split is drawn, and at least one.
+    """
     key = fit.get("trajectory_key")
-    labels = np.zeros(adata.n_obs) if key is None else obs_column(adata, key, "trajectory_key").astype(str).to_numpy()
-    names, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    group: NDArray[np.int64] = np.zeros(adata.n_obs, np.int64)
+    names: tuple[str, ...] = ("all",)
+    if key is not None:
+        group, names = group_codes(obs_column(adata, key, "trajectory_key"), key, missing=True)
+    sizes = np.bincount(group[group >= 0])
     whole = fit.get("observations") == "states" or (fit.get("observations", "auto") == "auto" and sizes.max() <= 50)
     if whole:
         if len(names) < 4:
@@ -90,15 +127,33 @@ def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generato
             raise ValueError(
                 f"trajectory_key={key!r}: only {len(names)} trajectories to draw from, 4 are needed.{hint}"
             )
-        chosen = rng.permutation(len(names))[: max(2, round(share * len(names)))]
-        return np.flatnonzero(np.isin(group, chosen))
+        return np.flatnonzero(np.isin(group, _drawn(_split_of(adata, fit.get("split_key"), group), share, rng)))
     rows = [np.flatnonzero(group == g) for g in range(len(names))]
     return np.sort(np.concatenate([rng.choice(of, max(2, round(share * len(of))), replace=False) for of in rows]))
 
 
+def _split_of(adata: Any, key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number for the splits that each trajectory has rows of; the same for all without `key`."""
+    if key is None:
+        return np.zeros(group.max() + 1, np.int64)
+    split = split_codes(obs_column(adata, key, "split_key"), key).astype(np.int64)
+    found = np.zeros(group.max() + 1, np.int64)
+    for code in np.unique(split[split >= 0]):
+        found[np.unique(group[(split == code) & (group >= 0)])] += 2**code
+    return found
+
+
+def _drawn(kinds: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random share of the trajectories of each kind, at least one, and two where there is one kind only."""
+    order = rng.permutation(len(kinds))
+    least = 2 if len(np.unique(kinds)) == 1 else 1
+    parts = [order[kinds[order] == kind] for kind in np.unique(kinds)]
+    return np.concatenate([part[: max(least, round(share * len(part)))] for part in parts])
+
+
 def _edges(adata: Any, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
     part = adata[rows].copy()
-    fit_dynamics(part, **{"progress": False, "rng": seed, **fit})
+    fit_dynamics(part, **{"progress": False, "rng": seed, "controls": False, **fit})
     edges = part.uns["dynamics"]["edges"]
     kept: pd.DataFrame = edges.loc[edges["weight"] != 0, ["source", "target", "weight"]]
     return kept.astype({"source": str, "target": str})

@@ -4,30 +4,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from scdash._core.fit_settings import stored_call
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._logging import logger, step
-from scdash.fitting import FitOptions, choose_lambdas, fit_series
+from scdash.fitting import FitOptions, choose_lambdas, fit_series, settle, warn_unused
 from scdash.sparsity import GeometricSchedule, Sparsity
 from scdash.tl._inputs import Observations, read_inputs
 from scdash.tl._perturbode import ScreenArguments, fit_screen, refuse_screen_arguments
 from scdash.tl._seed import seed_of
-from scdash.tl._store import check_key, store
+from scdash.tl._store import store
+from scdash.tl._velocity_layer import check_switch
 
 
+@guarded
 def fit_dynamics(
     adata: Any,
     model: str = "phoenix",
     *,
     sparsity: str | Sparsity = "dash",
-    encoder: Literal["genes", "modules"] = "genes",
+    encoder: Literal["genes", "modules"] | None = None,
     start: Literal["auto", "matching", "random"] = "auto",
     prior: Any = None,
     coregulation: Any = None,
     lambdas: float | tuple[float, ...] | Literal["cv"] | None = None,
-    scale: Literal["matched", "paper"] = "matched",
-    missing: Literal["mean", "zero"] = "mean",
+    scale: Literal["matched", "paper"] | None = None,
+    missing: Literal["mean", "zero"] | None = None,
     schedule: GeometricSchedule | None = None,
     regulators: Any = None,
-    n_hidden: int | tuple[int, ...] = 40,
+    n_hidden: int | tuple[int, ...] | None = None,
     n_models: int = 1,
     time_key: str = "dpt_pseudotime",
     trajectory_key: str | None = None,
@@ -36,10 +41,12 @@ def fit_dynamics(
     perturbation_key: str | None = None,
     control: str | Sequence[str] = "control",
     observations: Observations = "auto",
-    n_bins: int = 20,
+    n_bins: int | None = None,
     controls: bool | Literal["full"] = True,
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
+    velocity_layer: bool | None = None,
     key_added: str = "dynamics",
     max_epochs: int | None = None,
     tau: float = 1.0,
@@ -79,7 +86,8 @@ def fit_dynamics(
         "mlp" and "sonode" alone), a method registered with `scdash.sparsity.SPARSITIES` or a
         `scdash.sparsity.Sparsity`. "dash" without a prior has nothing to add and prunes by magnitude.
     encoder
-        "genes": every gene is its own unit, U is the network. "modules": the paper's `n_hidden` units.
+        For "phoenix". "genes" (None): every gene is its own unit, U is the network. "modules": the paper's `n_hidden`
+        units.
     start
         "matching" (convex, see above) or "random" weights. "auto": matching for PHOENIX, except with methods that make
         their zeros in training and so begin dense (penalties, "posthoc"); random for other models.
@@ -95,23 +103,27 @@ def fit_dynamics(
         their strength, one number, or (gates, weights) for "pathreg"; `scdash.tl.sparsity_path` tries many. None: the
         method's default.
     scale
-        "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
+        For "dash". "matched" (None) brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
     missing
-        "mean" gives targets without any edge in the prior what the others get on average, so that a sparse prior does
+        For "dash" and "bio". "mean" (None) gives targets without any edge in the prior what the others get on average, so that a sparse prior does
         not take all their inputs (with modules their own weights say which are kept). "zero" is the paper, and right
         where a target without edges is known to have no regulator, as in simulations: on SIM350 "mean" cost 2.5 points
         of balanced accuracy with modules.
     schedule
         When how much is pruned (`scdash.sparsity.GeometricSchedule`); None: what suits encoder, start and data.
     regulators
-        Genes that may regulate: a boolean `var` column or a list of names; None: all.
+        Genes that may regulate: a `var` column of flags or a list of names, such as all transcription factors of the
+        species (names that are not in the data are left out and counted in the log); None: all.
     n_hidden
         Hidden units of "modules"; for "mlp" and "sonode" the sizes of the hidden layers, one number for two of them.
+        None: 40.
     n_models
         Further models are trained in one stack, each with another part of the prior hidden: they show how stable each
         edge is (`selection_frequency`) and how much evidence the data hold (`evidence_auc`).
     time_key
-        `obs` column with pseudotime or time.
+        `obs` column with pseudotime or time: numbers, timedelta (read as hours), dates (hours since the first), or texts
+        with a unit such as "D2", "day 2", "24h", "E8.5". The unit changes nothing but the unit of rates and predictions:
+        the fit works in a unit of its own (`params["time_scale"]` is its length in the user's unit).
     trajectory_key
         `obs` column: the lineage of each cell, or the trajectory (time course) of each sample.
     batch_key
@@ -125,7 +137,7 @@ def fit_dynamics(
         "cells": rows are cells, smoothed into `n_bins` bins per trajectory. "states": every row is one state. "auto":
         cells if trajectories have more than 50 rows, most with a time of their own.
     n_bins
-        Bins per trajectory of cells.
+        Bins per trajectory of cells; None: 20.
     controls
         Cells only: compare the network with forecasts that have none (templates, analogues, relaxation), with random sets
         of regulators, shuffled priors and shuffled time, and give a verdict (`scdash.get.report`). Matching alone, with
@@ -134,7 +146,13 @@ def fit_dynamics(
     layer
         Layer to use instead of X; log-normalised expression.
     mask_var
-        Boolean array or `var` column of the genes to model; None: `var["highly_variable"]` if present, else all.
+        Genes to model: a `var` column of flags, flags, or a list of names; None: `var["highly_variable"]` if present, else
+        all. Names that are not in the data are left out and counted in the log.
+    allow_scaled
+        Accept values that look centred or scaled (`sc.pp.scale`), such as changes from a reference.
+    velocity_layer
+        Write dx/dt of every row as a layer. None: where rows x modelled genes are at most a billion; True: always;
+        False: never. The log names its size.
     key_added
         Name of the result.
     max_epochs
@@ -171,35 +189,43 @@ def fit_dynamics(
         Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
     `uns[key_added]`
         `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` and
-        `directions` (cells), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
-    `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars)
-        dx/dt of every row, per unit of the model's time; NaN for genes that were not modelled. None where it would have
-        more than a thousand million values (4 GB).
-    `var[f"{key_added}_genes"]` : bool
-        Genes that were modelled.
+        `directions` (cells), `lineages` (a table, where there are several: `covered`, `end_rmse`, and `nearest`, the
+        lineage at whose end the model arrives), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
+    `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `velocity_layer`
+        dx/dt of every row, per unit of `time_key` (for cells: of the model's time, which runs from 0 to 10). Dense where
+        every gene is modelled. Else CSR, with 8 bytes for each row and modelled gene: every value of a modelled gene is
+        stored, also zeros, and a gene that was not modelled has no entry.
+    `var[f"{key_added}_genes"]`, `var[f"{key_added}_velocity_genes"]` : bool
+        Genes that were modelled; and, where the layer is written, those that have a velocity, under the name that
+        CellRank and scVelo look for.
+    `obs[f"{key_added}_position"]` : float (cells only)
+        Place of every cell on the time axis of the fit; NaN for cells that took no part.
 
     Raises
     ------
     ValueError, KeyError, TypeError
-        If an argument does not fit the data; the message names it and what to do. `adata` is unchanged then.
+        If an argument does not fit the data, or would have no effect with this model and method; the message names it and
+        what to do. `adata` is unchanged then.
     NonFiniteError
         If training leaves the finite numbers.
 
     Examples
     --------
     >>> import scdash
-    >>> adata = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=20, rng=0)
-    >>> scdash.tl.fit_dynamics(
-    ...     adata, prior=adata.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split"
-    ... )
-    >>> scdash.get.grn(adata).head()  # doctest: +SKIP
+    >>> adata = scdash.simulate.grn_dynamics(n_genes=20, n_trajectories=12, n_test=3, rng=0)
+    >>> keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split"}
+    >>> scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=5, **keys)
+    >>> list(scdash.get.grn(adata).columns[:3])
+    ['source', 'target', 'weight']
     """
     if model == "perturbode":
         return fit_screen(fit_dynamics, dict(locals()))
     check_key(key_added)
+    check_switch(velocity_layer)
     refuse_screen_arguments(model, screen)
-    if perturbation_key is not None:
-        raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
+    _refuse_perturbations(model, perturbation_key, control)
+    call = stored_call(locals())
+    settled = settle(model, sparsity, encoder=encoder, scale=scale, missing=missing, n_hidden=n_hidden, lambdas=lambdas)
     seed = seed_of(rng)
     train = dict(training or {})
     for name in {"tau", "solver"} & set(train):
@@ -223,17 +249,15 @@ def fit_dynamics(
             n_bins=n_bins,
             seed=seed,
             controls=bool(controls),
+            allow_scaled=allow_scaled,
         )
         options = FitOptions(
             model=model,
             sparsity=sparsity,
-            encoder=encoder,
             start=start,
             lambdas=None if lambdas == "cv" else lambdas,
-            scale=scale,
-            missing=missing,
             schedule=schedule,
-            n_hidden=n_hidden,
+            **settled,
             n_models=n_models,
             seed=seed,
             device=device,
@@ -244,16 +268,26 @@ def fit_dynamics(
             checkpoint=None if checkpoint is None else Path(checkpoint),
             progress=progress,
         )
+        warn_unused(options, schedule, lambdas)
         if lambdas == "cv":
             options = choose_lambdas(inputs.problem, options)
         fit = fit_series(inputs.problem, options)
         if key_added in adata.uns:
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
         target = adata.copy() if copy else adata
-        keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key, "layer": layer}
-        added += store(target, fit, inputs, options, key_added, keys)
+        settings = inputs.settings | {"call": call}
+        added += store(target, fit, inputs, options, key_added, settings, velocity_layer=velocity_layer)
     logger.info(fit.report)
     return target if copy else None
+
+
+def _refuse_perturbations(model: str, perturbation_key: str | None, control: Any) -> None:
+    """Raise where a model of time is told which cells are perturbed."""
+    if perturbation_key is not None:
+        raise ValueError(f"perturbation_key is for model='perturbode'; model={model!r} learns from time.")
+    if control != "control":
+        meant = " Did you mean controls=False?" if isinstance(control, bool) else ""
+        raise ValueError(f"control={control!r} is for model='perturbode'; model={model!r} has no control cells.{meant}")
 
 
 def _name(sparsity: str | Sparsity) -> str:

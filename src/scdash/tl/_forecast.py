@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from scdash._core.trajectories import StoredTrajectories
 from scdash._data import SPLITS, TimeSeries
 from scdash._errors import unknown
 from scdash._logging import logger
@@ -64,22 +65,26 @@ def forecast(
         kept = torch.as_tensor(states, dtype=model.minimum.dtype)
         return rollout(model, kept, torch.as_tensor(grid)).numpy(), name
     begin, code = _first_states(series) if first else nearest_training(series, scaled)
-    path = known[name](scaled, begin[:, None] + grid, code)
+    path = known[name](scaled, begin[:, None] + grid / model.time_scale, code)
     return np.concatenate([np.asarray(states)[None], _unscale(path, model)]), name
 
 
 def stored_series(entry: Any, model: DynamicsModel) -> tuple[TimeSeries, NDArray[np.intp] | None]:
-    """Return the trajectories of a fit in the model's units, and the lineage of every trajectory."""
+    """Return the trajectories of a fit in the field's units (of genes and of time), and the lineage of every trajectory."""
     stored = entry["series"]
-    code, names = pd.factorize(np.asarray(stored["trajectory"]).astype(str))
+    known = StoredTrajectories.of(stored)
+    code, names = pd.factorize(known.name)
+    origin = np.arange(len(names))
+    origin[code] = pd.Index(names).get_indexer(known.origin)
     series = TimeSeries(
         states=_scale(np.asarray(stored["states"], dtype=np.float64), model),
-        times=np.asarray(stored["time"], dtype=np.float64),
+        times=np.asarray(stored["time"], dtype=np.float64) / model.time_scale,
         trajectory=code.astype(np.int64),
         names=tuple(str(name) for name in names),
         split=np.array([SPLITS.index(str(label)) for label in stored["split"]], dtype=np.int8),
         genes=pd.Index(model.genes),
         weights=np.asarray(stored["n_cells"], dtype=np.float64),
+        origin=np.where(origin >= 0, origin, np.arange(len(names))),
     )
     if "lineage" not in stored:
         return series, None

@@ -9,16 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._data import sanitise
-from scdash._errors import suggest, unknown
-from scdash._keys import require_fit
+from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
+from scdash._data import all_genes, listed_names, sanitise
+from scdash._errors import unknown, unused
+from scdash._keys import genes_of, require_fit
 from scdash._logging import progress_bar, step
 from scdash._random import RNG, as_generator
-from scdash.networks import DynamicsModel, module_from_entry
+from scdash.networks import DynamicsModel, count_targets, module_from_entry, warn_without_targets
 from scdash.networks._agreement import agreement
 from scdash.networks._influence import Influence, Perturbations
 from scdash.networks._influence import gene_influence as influence_of
 from scdash.networks._influence_local import local_influence
+from scdash.tl._predict import times_since_start
 from scdash.tl._seed import seed_of
 
 Starts = Literal["uniform", "data"]
@@ -27,6 +30,7 @@ STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
 N_TIMES = 11
 
 
+@guarded
 def gene_influence(
     adata: Any,
     *,
@@ -80,7 +84,8 @@ def gene_influence(
     n_probes
         Probes of "local"; its relative error is about 1.6 / sqrt(`n_starts` * `n_probes`).
     times
-        Increasing times, the first that of the start; None: eleven equal steps over the longest fitted trajectory.
+        Increasing times since the start, which is 0 whether or not it is among them; the influence is measured at those
+        after it. None: eleven equal steps over the longest fitted trajectory.
     genes
         Genes to change; None: all. Others get NaN.
     models
@@ -106,7 +111,9 @@ def gene_influence(
 
     `varm[f"{key}_influence"]` : DataFrame (n_vars rows)
         `absolute`, `signed`, `standard_error` (of `absolute`, from the drawn starts), `spread` (standard deviation of
-        `absolute` over models), `shift` (mean size of the change itself), `rank` (1: strongest). NaN: not computed.
+        `absolute` over models), `shift` (mean size of the change itself), `rank` (1: strongest), `n_targets` (genes
+        that it regulates in the fitted network; a gene with 0 has an influence of 0, and is warned about if it was
+        named by `genes`). NaN: not computed.
     `uns[f"{key}_influence"]` : dict
         `params`, `genes`, `times`, `absolute` and `signed` by time (genes, times - 1), `by_model` (genes, models),
         `agreement` of the models (rank correlation, overlap of the top 20).
@@ -125,8 +132,13 @@ def gene_influence(
     """
     entry: Any = require_fit(adata, key)
     _check_options(method, starts, change, n_starts, models)
+    _check_unused(method, n_probes, checkpoint)
     names = np.asarray(entry["genes"]).astype(str)
+    genes_of(adata, entry, key)
     chosen = _chosen(genes, names)
+    n_targets = count_targets(entry)
+    if genes is not None:
+        warn_without_targets(names, n_targets, among=chosen)
     seed = seed_of(rng)
     design = perturbations(entry, starts=starts, change=change, n_starts=n_starts, times=times, rng=seed)
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
@@ -168,7 +180,12 @@ def gene_influence(
                 params | {"steps": found[0].steps},
             )
         )
-        table = _table(found).set_axis(names[chosen]).reindex(pd.Index(adata.var_names.astype(str)))
+        table = (
+            _table(found)
+            .assign(n_targets=n_targets[chosen])
+            .set_axis(names[chosen])
+            .reindex(pd.Index(adata.var_names.astype(str)))
+        )
         table.index = adata.var_names
         target = adata.copy() if copy else adata
         target.varm[f"{key}_influence"] = table
@@ -245,8 +262,15 @@ def longest_course(entry: Any) -> float:
 
 def _times(entry: Any, times: Any) -> NDArray[np.float64]:
     if times is not None:
-        return np.asarray(times, dtype=np.float64)
-    return np.linspace(0.0, longest_course(entry), N_TIMES)
+        return times_since_start(times).solved
+    return np.asarray(np.linspace(0.0, longest_course(entry), N_TIMES), dtype=np.float64)
+
+
+def _check_unused(method: str, n_probes: int, checkpoint: Any) -> None:
+    if method == "finite" and n_probes != 16:
+        raise unused("n_probes", "it is for method='local'")
+    if method == "local" and checkpoint is not None:
+        raise unused("checkpoint", "it is for method='finite'")
 
 
 def _check_options(method: str, starts: str, change: str, n_starts: int, models: str) -> None:
@@ -263,12 +287,7 @@ def _check_options(method: str, starts: str, change: str, n_starts: int, models:
 def _chosen(genes: Any, names: NDArray[Any]) -> NDArray[np.int64]:
     if genes is None:
         return np.arange(len(names))
-    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    place = {name: i for i, name in enumerate(names)}
-    for gene in wanted:
-        if gene not in place:
-            raise KeyError(f"{gene} is not in the model.{suggest(gene, place)}")
-    return np.array(sorted({place[gene] for gene in wanted}), dtype=np.int64)
+    return np.unique(all_genes(listed_names(genes), names, "genes"))
 
 
 def _device(device: str) -> str:
@@ -299,7 +318,7 @@ def _result(
     found: Sequence[Influence], genes: NDArray[Any], times: NDArray[Any], params: dict[str, Any]
 ) -> dict[str, Any]:
     by_model = np.column_stack([one.absolute.mean(1) for one in found])
-    return {
+    found_by_time = {
         "params": params,
         "genes": genes,
         "times": times,
@@ -309,3 +328,4 @@ def _result(
         # the main model is another kind of fit than the replicates, but no less an answer
         "agreement": agreement(by_model),
     }
+    return stamp(found_by_time)

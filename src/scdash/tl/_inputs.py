@@ -1,6 +1,6 @@
 """From AnnData to what models train on: trajectories in scaled units, and a prior on the same genes."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -8,25 +8,33 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import DataKeys
 from scdash._data import (
     AlignedPrior,
     CellHalves,
+    Expression,
+    StandardTime,
     TimeSeries,
     check_adata,
     check_log,
+    check_scaled,
+    chosen_genes,
     expression,
-    gene_indices,
     gene_mask,
+    lowest_values,
     obs_column,
     prior_from,
-    time_column,
+    read_labels,
+    times_of,
 )
-from scdash._errors import suggest, unknown
+from scdash._errors import unknown, unused
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Rows, from_bins, from_cells, from_states
 
 Observations = Literal["auto", "cells", "states"]
+TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
+BINS = 20  # per trajectory of cells, where the user names no number
 LARGEST = 3000  # genes taken without being asked which
 
 
@@ -39,6 +47,10 @@ class DynamicsInputs:
     range: NDArray[np.float64]
     columns: NDArray[np.int64]  # of the modelled genes in adata.var
     cells: bool  # rows are cells in pseudotime, smoothed into bins
+    keys: DataKeys  # where the data were read, to be read there again
+    time: StandardTime  # from the user's times to those of `series`
+    times: NDArray[np.float64]  # (rows of the series,), in the user's unit
+    time_unit: str | None  # of the user's times, where it is known
     prior: AlignedPrior | None
     regulators: NDArray[np.int64] | None  # positions among the modelled genes; None: every gene may regulate
     coregulation: AlignedPrior | None = None
@@ -46,6 +58,17 @@ class DynamicsInputs:
     lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
+    lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What later functions need to read the same data again, and to speak of time in the user's unit."""
+        return asdict(self.keys) | {
+            "time_unit": self.time_unit,
+            "time_scale": self.time.scale,
+            **({} if self.regulators is None else {"regulators": list(self.series.genes[self.regulators])}),
+            "model_time": self.cells and self.cell_position is not None,
+        }
 
     @property
     def problem(self) -> FitProblem:
@@ -75,34 +98,35 @@ def read_inputs(
     prior: Any,
     coregulation: Any,
     regulators: Any,
-    n_bins: int,
+    n_bins: int | None,
     seed: int,
     controls: bool = False,
+    allow_scaled: bool = False,
 ) -> DynamicsInputs:
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy."""
     if observations not in ("auto", "cells", "states"):
         raise unknown("observations", observations, ("auto", "cells", "states"))
     check_adata(adata)
-    binned = "trajectories" in adata.uns and {"time", "trajectory"} <= set(adata.obs.columns)
-    if binned:
-        time_key = "time" if time_key in (None, "dpt_pseudotime") else time_key
-        trajectory_key = trajectory_key or "trajectory"
-        layer = layer or ("scaled" if "scaled" in adata.layers else None)
-        split_key = split_key or ("split" if "split" in adata.obs else None)
+    binned = is_binned(adata)
+    asked = DataKeys(time_key or TIME_KEY, trajectory_key, batch_key, split_key, layer)
+    keys = _keys_of_bins(adata, asked) if binned else asked
     columns = np.flatnonzero(gene_mask(adata, mask_var, limit=LARGEST))
-    values = expression(adata, layer=layer, genes=adata.var_names[columns])
-    time = time_column(adata, time_key or "dpt_pseudotime")
-    group = None if trajectory_key is None else obs_column(adata, trajectory_key, "trajectory_key")
-    split = None if split_key is None else obs_column(adata, split_key, "split_key")
+    values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
+    rows = _rows(adata, keys, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
-    rows = Rows(values, time, group, split)
     cells = not binned and (observations == "cells" or (observations == "auto" and rows.look_like_cells))
+    if batch_key is not None and not cells:
+        raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
+    if not binned:
+        check_scaled(values, states=not cells, allow=allow_scaled)
     if cells:
         check_log(values)
-        batch = None if batch_key is None else obs_column(adata, batch_key, "batch_key")
-        observed = from_cells(rows, batch, n_bins=n_bins, regulators=flagged, seed=seed, controls=controls)
-    elif batch_key is not None:
-        raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
+        observed = from_cells(
+            rows, n_bins=BINS if n_bins is None else n_bins, regulators=flagged, seed=seed, controls=controls
+        )
+    elif n_bins is not None:
+        made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
+        raise unused("n_bins", f"the rows of adata {made}")
     else:
         observed = from_bins(adata, columns, rows, seed) if binned else from_states(rows, seed)
     _check_series(observed.series, values.name, split_key, "bins" if cells else "states")
@@ -114,6 +138,10 @@ def read_inputs(
         range=observed.range,
         columns=columns,
         cells=cells or binned,
+        keys=replace(keys, layer=layer) if binned and observed.in_units_of_bins else keys,
+        time=observed.standard,
+        times=observed.times,
+        time_unit=rows.time.unit,
         prior=aligned,
         regulators=flagged,
         coregulation=together,
@@ -121,7 +149,37 @@ def read_inputs(
         lineage=observed.lineage,
         halves=observed.halves,
         shuffled_halves=observed.shuffled_halves,
+        lowest=None if binned else lowest_values(values),
     )
+
+
+def is_binned(adata: Any) -> bool:
+    """Return whether `adata` holds bins made by `scdash.pp.trajectories`."""
+    return "trajectories" in adata.uns and {"time", "trajectory"} <= set(adata.obs.columns)
+
+
+def _keys_of_bins(adata: Any, asked: DataKeys) -> DataKeys:
+    """Return the columns and the layer that `pp.trajectories` has written, where others were not asked for."""
+    return DataKeys(
+        time_key="time" if asked.time_key == TIME_KEY else asked.time_key,
+        trajectory_key=asked.trajectory_key or "trajectory",
+        batch_key=asked.batch_key,
+        split_key=asked.split_key or ("split" if "split" in adata.obs else None),
+        layer=asked.layer or ("scaled" if "scaled" in adata.layers else None),
+    )
+
+
+def _rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
+    """Return what is known of every row; rows that lack a label take no part, so their time may be missing."""
+    columns = [
+        None if key is None else read_labels(obs_column(adata, key, f"{name}_key"))
+        for name, key in (("trajectory", keys.trajectory_key), ("split", keys.split_key), ("batch", keys.batch_key))
+    ]
+    labelled = np.ones(adata.n_obs, dtype=bool)
+    for column in columns:
+        labelled &= True if column is None else column.notna().to_numpy()
+    time = times_of(adata, keys.time_key, finite=bool(labelled.all()))
+    return Rows(values, time, *columns)
 
 
 def _check_series(series: TimeSeries, name: str, split_key: str | None, kind: str) -> None:
@@ -132,12 +190,21 @@ def _check_series(series: TimeSeries, name: str, split_key: str | None, kind: st
             f"{name}: none of the {genes} genes changes between the {len(series)} states; there are no "
             "dynamics to learn. Look at the values, or pass another layer."
         )
-    logger.info("    %d genes, %d %s of %d trajectories", genes, len(series), kind, len(series.names))
+    logger.info("    %d genes, %s", genes, _counted(series, kind))
     if not len(series.pairs("validation")):
         raise ValueError(
             f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "
             "trajectories (or a stretch of one) 'validation', or give no split_key."
         )
+
+
+def _counted(series: TimeSeries, kind: str) -> str:
+    """Say how many states and trajectories there are; bootstraps of cells are no further trajectories."""
+    own = series.originals()
+    number = len(np.unique(own.trajectory))
+    text = f"{len(own)} {kind} of {number} {'trajectory' if number == 1 else 'trajectories'}"
+    more = len(np.unique(series.trajectory)) - number
+    return f"{text}, and {more // number} bootstraps of each" if more else text
 
 
 def _symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:
@@ -147,13 +214,11 @@ def _symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def flag_genes(adata: Any, chosen: Any, genes: pd.Index, argument: str) -> NDArray[np.int64]:
-    """Return the positions of chosen genes among the modelled ones, from a boolean var column or a list of names."""
-    if isinstance(chosen, str):
-        if chosen not in adata.var:
-            raise KeyError(f"{argument}={chosen!r} is not a column of adata.var.{suggest(chosen, adata.var.columns)}")
-        names = adata.var_names[adata.var[chosen].astype(bool).to_numpy()]
-    else:
-        names = adata.var_names[gene_indices(adata, list(chosen), argument)]
+    """Return the positions of chosen genes among the modelled ones, from flags in var or a list of names.
+
+    Names that are not in the data are left out and counted in the log (`scdash._data.chosen_genes`).
+    """
+    names = adata.var_names[chosen_genes(adata, chosen, argument)]
     found = np.flatnonzero(genes.isin(names))
     if not len(found):
         raise ValueError(f"{argument}: none of the {len(names)} is among the {len(genes)} modelled genes.")

@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
-from scdash._keys import require_fit
+from scdash._errors import unused
+from scdash._keys import genes_of, require_fit
 from scdash.networks._enrichment import over_representation
 from scdash.networks._gene_sets import Membership, membership
 from scdash.networks._permutation import benjamini_hochberg
@@ -18,6 +21,7 @@ from scdash.tl._pathways import resolve_gene_sets
 COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
 
+@guarded
 def modules(
     adata: Any,
     *,
@@ -74,8 +78,12 @@ def modules(
         raise ValueError(f"n_sd and n_modules must be positive, found {n_sd!r} and {n_modules!r}.")
     entry: Any = require_fit(adata, key)
     genes = np.asarray([str(g) for g in entry["genes"]])
+    if gene_sets is None and (min_size != 1 or max_size is not None):
+        raise unused("min_size and max_size", "they are sizes of gene_sets, of which there are none")
+    if "B" in entry["weights"] and n_modules != 20:
+        raise unused("n_modules", "the fit has modules of its own")
     encode, decode = _factors(entry, n_modules)
-    members = module_members(encode, decode, genes, n_sd)
+    members = genes_of(adata, entry, key).rows(module_members(encode, decode, genes, n_sd), "gene")
     tests = pd.DataFrame(columns=list(COLUMNS))
     if gene_sets is not None:
         sets = membership(
@@ -87,7 +95,7 @@ def modules(
         )
         tests = enrichment(members, sets)
     adata = adata.copy() if copy else adata
-    adata.uns[f"{key}_modules"] = sanitise({"members": members, "enrichment": tests})
+    adata.uns[f"{key}_modules"] = sanitise(stamp({"members": members, "enrichment": tests}))
     return adata if copy else None
 
 

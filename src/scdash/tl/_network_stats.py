@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import NotFittedError, check_data
-from scdash._keys import DynamicsKeys
+from scdash._keys import DynamicsKeys, check_genes
 from scdash._logging import step
 from scdash._random import RNG
 from scdash.networks._motifs import motif_table
@@ -15,6 +17,7 @@ from scdash.networks._statistics import degrees, effect_correlations, summary
 from scdash.tl._seed import seed_of
 
 
+@guarded
 def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng: RNG = 0, copy: bool = False) -> Any:
     """Count edges, hubs and signed motifs of the fitted network.
 
@@ -61,7 +64,7 @@ def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng
         result: dict[str, Any] = {"summary": summary(network[modelled][:, modelled])}
         if n_random:
             result["motifs"] = motif_table(network, n_random=n_random, rng=seed_of(rng))
-        clean = sanitise(result)
+        clean = sanitise(stamp(result))
         target = adata.copy() if copy else adata
         target.varm[f"{key}_network"] = table
         target.uns[f"{key}_network"] = clean
@@ -69,6 +72,7 @@ def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng
     return target if copy else None
 
 
+@guarded
 def coregulation(adata: Any, *, key: str = "dynamics", min_targets: int = 2, copy: bool = False) -> Any:
     """Correlate the effects of every two regulators that share a target.
 
@@ -120,6 +124,7 @@ def _network(adata: Any, key: str) -> sp.csr_matrix:
         raise NotFittedError(
             f"No network under adata.varp[{slot!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."
         )
+    check_genes(adata, key)
     return sp.csr_matrix(adata.varp[slot])
 
 

@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 from scdash._data import (
     CellHalves,
     Expression,
+    StandardTime,
+    Times,
     TimeSeries,
     cells_to_series,
+    group_cells,
     halve_cells,
-    rank_align,
+    origins,
+    positions_in_groups,
     series_from_states,
 )
 from scdash._logging import logger
@@ -27,15 +31,25 @@ class Rows:
     """Expression of the modelled genes, and what is known of every row."""
 
     values: Expression
-    time: NDArray[np.float64]
-    group: pd.Series | None  # lineage of a cell, trajectory of a state
-    split: pd.Series | None
+    time: Times
+    group: pd.Series | None  # lineage of a cell, trajectory of a state; NaN: the row takes no part
+    split: pd.Series | None  # NaN: the row takes no part
+    batch: pd.Series | None = None  # of a cell; NaN: the row takes no part
 
     @property
     def look_like_cells(self) -> bool:
         """Cells each have a time of their own and come in hundreds; samples of a time course share few times."""
-        largest = len(self.time) if self.group is None else int(self.group.value_counts().iloc[0])
-        return largest > 50 and len(np.unique(self.time)) > len(self.time) / 2
+        times = self.time.values
+        largest = len(times) if self.group is None else int(self.group.value_counts().iloc[0])
+        return largest > 50 and len(np.unique(times)) > len(times) / 2
+
+    @property
+    def left_out(self) -> NDArray[np.bool_]:
+        """Rows that lack a label."""
+        found = np.zeros(len(self.time.values), dtype=bool)
+        for column in (self.group, self.split, self.batch):
+            found |= False if column is None else column.isna().to_numpy()
+        return found
 
 
 @dataclass(frozen=True)
@@ -49,11 +63,18 @@ class Observed:
     cell_position: NDArray[np.float64] | None = None  # place of every cell on the time axis of the bins
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
+    standard: StandardTime = StandardTime()
+    user_times: NDArray[np.float64] | None = None  # of the states; None: those of the series
+    in_units_of_bins: bool = False  # minimum and range were made with the bins, and lead back to their X
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Times of the states in the user's unit."""
+        return self.series.times if self.user_times is None else self.user_times
 
 
 def from_cells(
     rows: Rows,
-    batch: pd.Series | None,
     *,
     n_bins: int,
     regulators: NDArray[np.int64] | None,
@@ -64,44 +85,50 @@ def from_cells(
     made = cells_to_series(
         rows.values,
         rows.values.genes,
-        rows.time,
+        rows.time.values,
         lineage=rows.group,
-        batch=batch,
+        batch=rows.batch,
         n_bins=n_bins,
         n_bootstrap=N_BOOTSTRAP,
         horizon=HORIZON,
         split=rows.split,
         rng=seed,
     )
-    labels = [column.astype(str) for column in (rows.group, batch) if column is not None]
-    together = None if not labels else ["|".join(row) for row in zip(*labels, strict=True)]
+    groups = group_cells(len(rows.time), rows.group, rows.batch)
+    position = HORIZON * positions_in_groups(rows.time.values, groups.code, "rank")[0]
     return Observed(
         made.series,
         made.minimum,
         made.range,
         lineage=_lineages(made.bins["lineage"], made.series),
-        cell_position=HORIZON * rank_align(rows.time, together),
-        halves=_halves(rows, batch, n_bins, regulators, seed),
-        shuffled_halves=_halves(rows, batch, n_bins, regulators, seed, shuffled=True) if controls else None,
+        cell_position=np.where(rows.left_out | (groups.code < 0), np.nan, position),
+        halves=_halves(rows, n_bins, regulators, seed),
+        shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if controls else None,
     )
 
 
 def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int) -> Observed:
     """Return bins made by `pp.trajectories`, which are scaled already and carry their units in `var`."""
-    series = series_from_states(rows.values, rows.values.genes, rows.time, rows.group, rows.split, rng=seed)
+    series = series_from_states(rows.values, rows.values.genes, rows.time.values, rows.group, rows.split, rng=seed)
     if {"minimum", "range"} <= set(adata.var.columns):
         minimum, width = (adata.var[name].to_numpy(float)[columns] for name in ("minimum", "range"))
-        found = Observed(series, minimum, width)
+        found = Observed(series, minimum, width, in_units_of_bins=True)
     else:
         found = _scaled(series)
+    if rows.group is not None:  # whose cells a trajectory was made of stands in the columns that pp.trajectories wrote
+        bins = adata.obs.assign(trajectory=rows.group.astype(str).to_numpy())
+        found = replace(found, series=replace(found.series, origin=origins(bins, series.names)))
     if "lineage" not in adata.obs:
         return found
-    return replace(found, lineage=_lineages_of_bins(adata.obs["lineage"], rows.group, series))
+    return replace(found, lineage=_lineages_of_bins(adata.obs["lineage"], rows.group, found.series))
 
 
 def from_states(rows: Rows, seed: int) -> Observed:
-    """Return rows that are one state each."""
-    return _scaled(series_from_states(rows.values, rows.values.genes, rows.time, rows.group, rows.split, rng=seed))
+    """Return rows that are one state each, with times in the standard unit, so that the user's unit changes no fit."""
+    series = series_from_states(rows.values, rows.values.genes, rows.time.values, rows.group, rows.split, rng=seed)
+    standard = StandardTime.of(series.times, series.trajectory)
+    found = _scaled(replace(series, times=standard.apply(series.times)))
+    return replace(found, standard=standard, user_times=series.times)
 
 
 def _lineages(labels: Any, series: TimeSeries) -> NDArray[np.intp]:
@@ -119,7 +146,6 @@ def _lineages_of_bins(labels: pd.Series, trajectories: pd.Series, series: TimeSe
 
 def _halves(
     rows: Rows,
-    batch: pd.Series | None,
     n_bins: int,
     regulators: NDArray[np.int64] | None,
     seed: int,
@@ -129,12 +155,12 @@ def _halves(
     """Return bins of disjoint halves of the cells; cells of test trajectories take no part."""
     return halve_cells(
         rows.values,
-        rows.time,
+        rows.time.values,
         lineage=rows.group,
-        batch=batch,
+        batch=rows.batch,
         n_bins=n_bins,
         shuffled=shuffled,
-        leave_out=None if rows.split is None else np.asarray(rows.split).astype(str) == "test",
+        leave_out=rows.left_out | (False if rows.split is None else (rows.split == "test").to_numpy()),
         sources=regulators,
         rng=np.random.default_rng([seed, 4 + shuffled]),
     )

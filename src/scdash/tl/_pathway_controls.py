@@ -8,7 +8,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import expression, rank_align
+from scdash._core.fit_settings import FitSettings
+from scdash._data import expression, parse_time, rank_align, read_labels
 
 PRIOR, TIME = "prior out-degree", "correlation with time"
 FEWEST = 3  # rows of a trajectory below which a correlation says nothing
@@ -23,7 +24,7 @@ def built_in_controls(
         same: dict[str, pd.Series] = {}
         for key in keys:
             genes = given[key].index[np.isfinite(given[key])]
-            scores = make(adata, adata.uns.get(key, {}), genes)
+            scores = make(adata, adata.uns.get(key, {}), key, genes)
             if scores is None or any(scores.equals(other) for other in same.values()):
                 continue
             same[name if not same else f"{name} ({key})"] = scores
@@ -31,7 +32,7 @@ def built_in_controls(
     return found if signed else {name: scores.abs() for name, scores in found.items()}
 
 
-def _out_degree(adata: Any, entry: Any, genes: pd.Index) -> pd.Series | None:
+def _out_degree(adata: Any, entry: Any, key: str, genes: pd.Index) -> pd.Series | None:
     """Return each gene's number of targets in the prior of a fit; None without a prior."""
     edges = entry.get("edges")
     if edges is None or not np.asarray(edges["in_prior"], dtype=bool).any():
@@ -40,25 +41,27 @@ def _out_degree(adata: Any, entry: Any, genes: pd.Index) -> pd.Series | None:
     return known["source"].astype(str).value_counts().reindex(genes, fill_value=0).astype(float)
 
 
-def _time_correlation(adata: Any, entry: Any, genes: pd.Index) -> pd.Series | None:
+def _time_correlation(adata: Any, entry: Any, key: str, genes: pd.Index) -> pd.Series | None:
     """Correlate expression with the order of time within each trajectory, and average; None without a time.
 
     The rank of time, as pseudotime has no scale; bootstraps of the same cells are left out.
     """
-    asked = entry.get("params", {})
-    time = next((key for key in (asked.get("time_key"), "time") if key in adata.obs), None)
-    if time is None or "series" not in entry or not pd.api.types.is_numeric_dtype(adata.obs[time].dtype):
+    settings = FitSettings.of(entry, key)
+    time = next((name for name in (settings.time_key, "time") if name in adata.obs), None)
+    if time is None or "series" not in entry:
         return None
-    labels = [asked.get(name) for name in ("trajectory_key", "batch_key")]
+    labels = [settings.text(name) for name in ("trajectory_key", "batch_key")]
     if "bootstrap" in adata.obs and "trajectory" in adata.obs:  # bins of pp.trajectories
         labels.append("trajectory")
-    columns = [adata.obs[name].astype(str) for name in labels if name in adata.obs]
+    columns = [read_labels(adata.obs[name]) for name in labels if name in adata.obs]
     group = pd.factorize(pd.Series(list(zip(*columns, strict=True)) if columns else [()] * adata.n_obs))[0]
-    seconds = adata.obs[time].to_numpy(dtype=np.float64, na_value=np.nan)
+    seconds = parse_time(adata.obs[time], time).values
     usable = np.isfinite(seconds)
+    for column in columns:
+        usable &= column.notna().to_numpy()
     if "bootstrap" in adata.obs:
         usable &= (adata.obs["bootstrap"] == 0).to_numpy()
-    values = expression(adata, layer=asked.get("layer"), genes=genes, min_cells=1)
+    values = expression(adata, layer=settings.layer_of(adata, None), genes=genes, min_cells=1)
     found = _mean_correlation(values, seconds, np.where(usable, group, -1))
     return None if found is None else pd.Series(found, index=genes)
 

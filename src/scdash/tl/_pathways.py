@@ -8,8 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from scdash._core.fit_genes import fit_genes
+from scdash._core.fit_record import stamp
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
-from scdash._errors import NotFittedError, check_data, unknown
+from scdash._errors import NotFittedError, check_data, unknown, unused
+from scdash._keys import require_result
 from scdash._logging import step
 from scdash._random import RNG
 from scdash.networks._enrichment import over_representation, prerank
@@ -25,6 +30,7 @@ METHODS = ("sum", "over_representation", "prerank")
 SHIPPED = ("go_bp", "go_mf")
 
 
+@guarded
 def pathways(
     adata: Any,
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],
@@ -116,6 +122,9 @@ def pathways(
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)
+    check_key(key_added)
+    if method != "sum" and (alternative != "greater" or max_permutations is not None):
+        raise unused("alternative or max_permutations", f"they are for method='sum', found method={method!r}")
     listed = [keys] if isinstance(keys, str) else list(keys)
     given, ensembles = _collect(adata, listed, scores, score)
     if not given:
@@ -155,7 +164,7 @@ def pathways(
         params = {"keys": listed, "score": score, "method": method, "alternative": alternative, "min_size": min_size,
                   "max_size": max_size, "rng": seed, "gene_sets": gene_sets if isinstance(gene_sets, str | PathLike) else "dict"}  # fmt: skip
         target = adata.copy() if copy else adata
-        target.uns[key_added] = sanitise({"table": table, "params": params, "report": report})
+        target.uns[key_added] = sanitise(stamp({"table": table, "params": params, "report": report}))
         added.append(f"added uns[{key_added!r}] (see scdash.get.pathways)")
         added += report.splitlines()
     return target if copy else None
@@ -189,7 +198,12 @@ def _collect(
                 f"No influences under adata.varm[{slot!r}]. Run `scdash.tl.gene_influence(adata, key={key!r})` first."
             )
         given[key] = pd.Series(np.asarray(adata.varm[slot][score]), index=adata.var_names.astype(str))
-        entry = adata.uns.get(slot, {})
+        if slot not in adata.uns:
+            continue
+        entry = require_result(
+            adata, slot, "genes", what="influences", run=f"scdash.tl.gene_influence(adata, key={key!r})"
+        )
+        fit_genes(adata, entry["genes"], f"adata.uns[{slot!r}]")
         by_model = np.asarray(entry.get("by_model", np.empty((0, 1))))
         if score == "absolute" and by_model.shape[1] > 1:
             ensembles[key] = pd.DataFrame(by_model, index=np.asarray(entry["genes"]).astype(str))

@@ -7,16 +7,25 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from numpy.typing import NDArray
 
-from scdash._errors import suggest
-from scdash._keys import require_fit
-from scdash.networks import DynamicsModel, module_from_entry, rollout
+from scdash._core.fit_settings import FitSettings
+from scdash._core.process_state import guarded
+from scdash._keys import genes_of, require_fit
+from scdash.networks import (
+    DynamicsModel,
+    count_targets,
+    held_levels,
+    module_from_entry,
+    rollout,
+    warn_of_interventions,
+)
 from scdash.tl._predict import paths_to_adata, start_states, time_grid
 
 Kind = Literal["knockout", "knockdown", "overexpression"]
-KINDS = ("knockout", "knockdown", "overexpression")
 
 
+@guarded
 def perturb(
     adata: Any,
     genes: str | Iterable[str] | Mapping[str, float],
@@ -39,8 +48,10 @@ def perturb(
     genes
         One gene, several, or a mapping from gene to the level it is held at.
     kind
-        "knockout": held at 0. "knockdown": at `level` (default .5) times its start value. "overexpression": at `level`
-        times the highest value it has in the fitted trajectories (default 1).
+        "knockout": held at 0, or, where the data of the fit have negative values, at the lowest value that the gene has
+        in them; the log then says so. "knockdown": at `level` (default 0.5) times its start value. "overexpression": at
+        `level` times the highest value that it has in the fitted trajectories (default 1). Both are measured from the
+        level of a knock-out.
     level
         See `kind`; not for knock-outs or mappings.
     start, times, layer
@@ -52,13 +63,15 @@ def perturb(
     -------
     AnnData of shape (2 * starts * times, modelled genes): `X` predicted expression, `obs["condition"]` ("control",
     "perturbed"), `obs["trajectory"]`, `obs["time"]`. `uns["change"]`, a table sorted by size: gene, `control` and
-    `perturbed` at the last time (mean over starts), `change`, `held`, and `spread` (standard deviation of the change
-    over replicate models; NaN with `n_models=1`). `uns["perturbation"]`: gene -> level.
+    `perturbed` at the last time (mean over starts), `change`, `held`, `spread` (standard deviation of the change
+    over replicate models; NaN with `n_models=1`), and `n_targets` (how many genes this gene regulates in the fitted
+    network: a held gene with 0 changes nothing but itself, and the log warns). `uns["perturbation"]`: a table `gene`,
+    `level` of what was held.
 
     Raises
     ------
     KeyError
-        If a gene is not in the model; near matches are named.
+        If genes are not in the model; all of them are named, with near matches.
     NonFiniteError
         If a trajectory leaves the finite numbers.
 
@@ -68,14 +81,17 @@ def perturb(
     >>> knocked.uns["change"].head()  # doctest: +SKIP
     """
     entry = require_fit(adata, key)
+    genes_of(adata, entry, key)
     model = module_from_entry(entry)
-    names, states = start_states(adata, entry, model, start, layer)
+    settings = FitSettings.of(entry, key)
+    names, states = start_states(adata, settings, entry, model, start, layer)
     grid = time_grid(entry, times)
-    x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid)
-    held = _levels(model, entry, genes, kind, level, x)
+    x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid.solved)
+    held = held_levels(model, entry, genes, kind, level, x)
+    warn_of_interventions(entry, held, by_kind=not isinstance(genes, Mapping), kind=kind)
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
     spread = [(rollout(m, x, t, held=held)[-1] - rollout(m, x, t)[-1]).mean(0).numpy() for m in _replicates(entry)]
-    both = [paths_to_adata(path.numpy(), names, grid, model.genes) for path in (control, perturbed)]
+    both = [paths_to_adata(path[grid.added :].numpy(), names, grid.asked, model.genes) for path in (control, perturbed)]
     result = AnnData(
         X=np.concatenate([part.X for part in both]),
         obs=pd.concat(
@@ -84,41 +100,15 @@ def perturb(
         var=both[0].var,
     )
     result.obs["condition"] = pd.Categorical(result.obs["condition"], categories=["control", "perturbed"])
-    result.uns["change"] = _change_table(model, control[-1], perturbed[-1], held, spread)
-    result.uns["perturbation"] = {str(model.genes[i]): float(value.mean()) for i, value in held.items()}
+    result.uns["time_name"] = settings.time_name
+    result.uns["change"] = _change_table(model, control[-1], perturbed[-1], held, spread, count_targets(entry))
+    result.uns["perturbation"] = pd.DataFrame(
+        {
+            "gene": [str(model.genes[i]) for i in held],
+            "level": [float(value.mean()) for value in held.values()],
+        }
+    )
     return result
-
-
-def _levels(
-    model: DynamicsModel, entry: Any, genes: Any, kind: str, level: float | None, start: torch.Tensor
-) -> dict[int, torch.Tensor]:
-    """Return gene number -> level per start, in the units of the data."""
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {list(KINDS)}, found {kind!r}.")
-    given = dict(genes) if isinstance(genes, Mapping) else {}
-    wanted = list(given) or ([genes] if isinstance(genes, str) else list(genes))
-    if not wanted:
-        raise ValueError("genes: name at least one gene to perturb.")
-    if level is not None and (given or kind == "knockout" or not np.isfinite(level) or level < 0):
-        raise ValueError(
-            f"level={level!r} must be a number of at least 0, and is for knock-down and over-expression only."
-        )
-    position = {str(gene): i for i, gene in enumerate(model.genes)}
-    highest = np.asarray(entry["series"]["states"]).max(0)
-    held = {}
-    for gene in wanted:
-        if gene not in position:
-            raise KeyError(f"{gene} is not in the model.{suggest(str(gene), position)}")
-        i = position[gene]
-        if gene in given:
-            held[i] = torch.full_like(start[:, i], float(given[gene]))
-        elif kind == "knockout":
-            held[i] = torch.zeros_like(start[:, i])
-        elif kind == "knockdown":
-            held[i] = start[:, i] * (0.5 if level is None else level)
-        else:
-            held[i] = torch.full_like(start[:, i], float(highest[i]) * (1.0 if level is None else level))
-    return held
 
 
 def _replicates(entry: Any) -> list[DynamicsModel]:
@@ -131,6 +121,7 @@ def _change_table(
     perturbed: torch.Tensor,
     held: Mapping[int, torch.Tensor],
     spread: list[np.ndarray[Any, Any]],
+    n_targets: NDArray[np.int64],
 ) -> pd.DataFrame:
     table = pd.DataFrame(
         {
@@ -142,5 +133,6 @@ def _change_table(
     )
     table["change"] = table["perturbed"] - table["control"]
     table["spread"] = np.std([*spread], axis=0) if len(spread) > 1 else np.nan
+    table["n_targets"] = n_targets
     order = table["change"].abs().sort_values(ascending=False, kind="stable").index
     return table.loc[order].reset_index(drop=True)

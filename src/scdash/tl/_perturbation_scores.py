@@ -8,18 +8,21 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from scdash._data import sanitise
-from scdash._errors import suggest, unknown
-from scdash._keys import require_fit
+from scdash._core.fit_record import stamp
+from scdash._core.process_state import guarded
+from scdash._core.trajectories import StoredTrajectories
+from scdash._data import all_genes, listed_names, sanitise
+from scdash._errors import unknown
+from scdash._keys import genes_of, require_fit
 from scdash._logging import step
-from scdash.networks import DynamicsModel, module_from_entry
+from scdash.networks import DynamicsModel, count_targets, held_levels, module_from_entry, warn_of_interventions
 from scdash.networks._interventions import intervene
 from scdash.tl._influence import gene_range
-from scdash.tl._perturb import _levels
 
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
+@guarded
 def perturbation_scores(
     adata: Any,
     *,
@@ -65,7 +68,8 @@ def perturbation_scores(
     `uns[f"{key}_perturbation_scores"]` : dict
         `table`: a row per gene and trajectory with `gene`, `trajectory`, `score`, `spread` (standard deviation over
         models), `agreement` (share of models with the sign of the mean), `size` (root mean square of the change at the
-        end, in ranges), `n_targets`, sorted by score. `params`, and `report`: what the model's error says about it.
+        end, in ranges), `n_targets` (a gene with 0 has no edge to other genes, so that its score is
+        0; the log warns), sorted by score. `params`, and `report`: what the model's error says about it.
 
     Raises
     ------
@@ -83,11 +87,14 @@ def perturbation_scores(
     if models not in ("all", "main"):
         raise unknown("models", models, ("all", "main"))
     names = np.asarray(entry["genes"]).astype(str)
-    degree = _targets(entry, names)
-    chosen = np.flatnonzero(degree > 0) if genes is None else _columns(genes, names)
+    here = genes_of(adata, entry, key)
+    degree = count_targets(entry)
+    free = np.flatnonzero((degree > 0) & here.present)
+    chosen = free if genes is None else all_genes(listed_names(genes), names, "genes")
     if not len(chosen):
         raise ValueError("No gene of the fitted network has a target: there is nothing to perturb.")
     paths = _paths(entry, trajectories)
+    warn_of_interventions(entry, chosen, by_kind=True, kind=kind)
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
     with step(f"{kind} of {len(chosen)} genes, {len(paths)} trajectories, {len(weights)} models") as added:
         parts = []
@@ -100,37 +107,20 @@ def perturbation_scores(
         table = pd.concat(parts, ignore_index=True).sort_values("score", kind="stable", ignore_index=True)
         report = _report(entry, table, len(weights))
         params = {"kind": kind, "level": level, "models": models}
-        result = sanitise({"table": table, "params": params, "report": report})
+        result = sanitise(stamp({"table": table, "params": params, "report": report}))
         target = adata.copy() if copy else adata
         target.uns[f"{key}_perturbation_scores"] = result
         added += [f"added uns[{f'{key}_perturbation_scores'!r}] (see scdash.get.perturbation_scores)", report]
     return target if copy else None
 
 
-def _targets(entry: Any, names: NDArray[Any]) -> NDArray[np.int64]:
-    edges = entry["edges"]
-    used = np.asarray(edges["weight"]) != 0
-    source, target = (edges[name].astype(str).to_numpy()[used] for name in ("source", "target"))
-    counts = pd.Series(source[source != target]).value_counts()
-    return np.asarray(counts.reindex(names, fill_value=0), dtype=np.int64)
-
-
-def _columns(genes: Iterable[str], names: NDArray[Any]) -> NDArray[np.int64]:
-    place = {name: i for i, name in enumerate(names)}
-    wanted = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    for gene in wanted:
-        if gene not in place:
-            raise KeyError(f"{gene} is not in the model.{suggest(gene, place)}")
-    return np.array([place[gene] for gene in dict.fromkeys(wanted)], dtype=np.int64)
-
-
 def _paths(entry: Any, trajectories: Any) -> dict[str, tuple[NDArray[np.float64], float]]:
     """Return the first and last state and the length of every trajectory wanted."""
     series = entry["series"]
-    labels = np.asarray(series["trajectory"]).astype(str)
-    available = list(dict.fromkeys(labels))
+    known = StoredTrajectories.of(series)
+    available = known.all
     if trajectories is None:
-        wanted = [name for name in available if "#" not in name][:20]  # bootstraps are no lineages
+        wanted = known.originals[:20]  # re-drawn cells are no lineages
     else:
         wanted = [trajectories] if isinstance(trajectories, str) else [str(name) for name in trajectories]
         for name in wanted:
@@ -139,7 +129,7 @@ def _paths(entry: Any, trajectories: Any) -> dict[str, tuple[NDArray[np.float64]
     states, times = np.asarray(series["states"], dtype=np.float64), np.asarray(series["time"], dtype=np.float64)
     found = {}
     for name in wanted:
-        rows = np.flatnonzero(labels == name)
+        rows = known.rows(name)
         rows = rows[np.argsort(times[rows], kind="stable")]
         if len(rows) > 1:
             found[name] = (states[rows[[0, -1]]], float(times[rows[-1]] - times[rows[0]]))
@@ -160,7 +150,7 @@ def _scores(
 ) -> NDArray[np.float64]:
     """Return score and size of the change for every gene held, (2, genes)."""
     start = torch.as_tensor(states[:1])
-    levels = _levels(model, entry, list(names[chosen]), kind, level, start)
+    levels = held_levels(model, entry, list(names[chosen]), kind, level, start)
     held = np.zeros((len(chosen) + 1, len(names)), dtype=bool)
     held[np.arange(len(chosen)), chosen] = True
     values = np.array([float(levels[int(column)][0]) for column in chosen] + [0.0])[:, None]

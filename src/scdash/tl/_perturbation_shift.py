@@ -7,19 +7,24 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scdash._data import as_dense, expression, obs_column, sanitise
-from scdash._keys import require_fit
+from scdash._core.fit_record import stamp
+from scdash._core.fit_settings import FitSettings
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
+from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
+from scdash._keys import genes_of, require_fit
 from scdash._logging import step
-from scdash.networks import module_from_entry
+from scdash.networks import count_targets, held_levels, module_from_entry, warn_of_interventions
 from scdash.networks._interventions import intervene
 from scdash.tl._influence import longest_course
-from scdash.tl._perturb import _levels
 from scdash.tl._perturbation_scores import Kind
+from scdash.tl._velocity_layer import layer_megabytes, over_all_genes
 
 ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local
 
 
+@guarded
 def perturbation_shift(
     adata: Any,
     genes: str | Iterable[str] | Mapping[str, float],
@@ -45,11 +50,11 @@ def perturbation_shift(
     genes, kind, level
         As in `scdash.tl.perturb`.
     duration
-        Time that passes, in the model's units; None: a tenth of the longest fitted trajectory.
+        Time that passes, in the unit of `scdash.tl.predict`'s times; None: a tenth of the longest fitted trajectory.
     groupby
-        `obs` column (lineage, cell type) to average the shift over.
+        `obs` column (lineage, cell type) to average the shift over; cells without a label are in no average.
     layer
-        Layer of expression; None: the one that was fitted.
+        Layer of expression; None: the one that was fitted; "X": X.
     key
         The `key_added` of the fit.
     key_added
@@ -62,48 +67,57 @@ def perturbation_shift(
     None, or the copy. Written:
 
     `layers[key_added]` : float32 (n_obs, n_vars)
-        State with the genes held minus state without, after `duration`; NaN for genes that were not modelled.
+        State with the genes held minus state without, after `duration`. Sparse where some genes were not modelled, as
+        the velocity of `scdash.tl.fit_dynamics`.
+    `var[f"{key_added}_genes"]` : bool
+        Genes that were modelled.
     `uns[key_added]` : dict
-        `params`, and with `groupby` the `table` of mean shifts: `group`, `gene`, `change`, `sd` (over cells), `n_cells`,
-        by size within a group, the held genes left out.
+        `params` (with `n_targets`: how many genes each held gene regulates), and with `groupby` the `table` of mean
+        shifts: `group`, `gene`, `change`, `sd` (over cells), `n_cells`, by size within a group, the held genes left out.
     """
     entry: Any = require_fit(adata, key)
-    name = f"{key}_shift" if key_added is None else key_added
+    name = check_key(f"{key}_shift" if key_added is None else key_added)
+    genes_of(adata, entry, key, every=True)
     model = module_from_entry(entry)
-    fitted = entry["params"].get("layer") if layer is None else layer
-    values = expression(adata, layer=fitted, genes=model.genes, min_cells=1)
-    groups = None if groupby is None else obs_column(adata, groupby, "groupby").astype(str).to_numpy()
+    read = FitSettings.of(entry, key).layer_of(adata, layer)
+    values = expression(adata, layer=read, genes=model.genes, min_cells=1)
+    groups = None if groupby is None else read_labels(obs_column(adata, groupby, "groupby"))
     span = SHARE * longest_course(entry) if duration is None else float(duration)
     columns = pd.Index(adata.var_names).get_indexer(pd.Index(model.genes, dtype=object))
-    shift = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
+    shift = np.empty((adata.n_obs, len(columns)), dtype=np.float32)
     held_genes: list[int] = []
     with step(f"shift of {adata.n_obs} cells") as added:
         for rows, block in values.blocks(ROWS):
             x = as_dense(block, np.float64)
-            levels = _levels(model, entry, genes, kind, level, torch.as_tensor(x))
+            levels = held_levels(model, entry, genes, kind, level, torch.as_tensor(x))
             held, target = np.zeros(x.shape, dtype=bool), x.copy()
             for column, one in levels.items():
                 held[:, column], target[:, column] = True, one.numpy()
             held_genes = list(levels)
             moved = intervene(model, x, span, held, target)
-            shift[rows, columns] = moved - intervene(model, x, span, np.zeros_like(held), x)
-        params = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
+            shift[rows] = moved - intervene(model, x, span, np.zeros_like(held), x)
+        warn_of_interventions(entry, held_genes, by_kind=not isinstance(genes, Mapping), kind=kind)
+        params: dict[str, Any] = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
+        params |= {"layer": read, "n_targets": count_targets(entry)[held_genes]}
         result: dict[str, Any] = {"params": params}
         if groups is not None:
+            log_missing(groups.isna().to_numpy(), len(groups), groupby or "")
             free = np.delete(np.arange(len(columns)), held_genes)
-            result["table"] = _by_group(shift[:, columns[free]], groups, model.genes[free])
-        clean = sanitise(result)
+            result["table"] = _by_group(shift[:, free], groups, model.genes[free])
+        clean = sanitise(stamp(result))
         out = adata.copy() if copy else adata
-        out.layers[name] = shift
+        out.layers[name] = over_all_genes(shift, columns, adata.n_vars)
+        out.var[f"{name}_genes"] = np.isin(np.arange(adata.n_vars), columns)
         out.uns[name] = clean
-        added.append(f"added layers[{name!r}], shift of every cell; uns[{name!r}]")
+        size = layer_megabytes(adata.n_obs, len(columns), adata.n_vars)
+        added.append(f"added layers[{name!r}], shift of every cell ({size:.1f} MB); var['{name}_genes'], uns[{name!r}]")
     return out if copy else None
 
 
 def _by_group(shift: Any, groups: Any, genes: Any) -> pd.DataFrame:
     parts = []
-    for group in pd.unique(groups):
-        chosen = shift[groups == group]
+    for group in groups.dropna().unique():
+        chosen = shift[(groups == group).to_numpy()]
         part = pd.DataFrame({"group": group, "gene": genes, "change": chosen.mean(0), "sd": chosen.std(0)})
         part["n_cells"] = len(chosen)
         parts.append(part.sort_values("change", key=abs, ascending=False, kind="stable"))

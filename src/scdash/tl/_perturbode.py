@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 import pandas as pd
 
-from scdash._errors import unknown
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
+from scdash._errors import unknown, unused
 from scdash._logging import logger, step
 from scdash._random import RNG
 from scdash.fitting._screen_sparsity import ScreenSparsity
@@ -17,7 +19,7 @@ from scdash.tl._screen_fits import ScreenOptions, equilibrium_fit, transport_con
 from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.tl._screen_store import store_screen
 from scdash.tl._seed import seed_of
-from scdash.tl._store import check_key
+from scdash.tl._velocity_layer import check_switch
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -40,6 +42,7 @@ class ScreenArguments(TypedDict, total=False):
     unknown_targets: Literal["error", "drop"]
 
 
+@guarded
 def fit_perturbode(
     adata: "AnnData",
     *,
@@ -50,7 +53,7 @@ def fit_perturbode(
     fit: Literal["equilibrium", "transport"] = "equilibrium",
     sparsity: str | Sparsity = "dash",
     prior: Any = None,
-    prior_weight: float = 5.0,
+    prior_weight: float | None = None,
     lambdas: float | tuple[float, float] | None = None,
     scale: Literal["matched", "paper"] = "matched",
     missing: Literal["mean", "zero"] = "mean",
@@ -59,13 +62,15 @@ def fit_perturbode(
     regulators: Any = None,
     fine_tune: int = 0,
     training: Mapping[str, Any] | None = None,
-    n_folds: int = 5,
+    n_folds: int | None = None,
     n_subsamples: int = 0,
     hold_out: Sequence[str] = (),
     min_cells: int = 10,
     unknown_targets: Literal["error", "drop"] = "error",
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
+    velocity_layer: bool | None = None,
     key_added: str = "dynamics",
     progress: bool | None = None,
     rng: RNG = 0,
@@ -85,7 +90,8 @@ def fit_perturbode(
     adata
         Cells by genes, log-normalised.
     perturbation_key
-        `obs` column of labels: a control label, `GENE`, or `GENE1+GENE2`. Cells without a label are left out.
+        `obs` column of labels: a control label, `GENE`, or `GENE1+GENE2`. Cells without a label (missing, or
+        an empty text) take no part and are counted in the log.
     control
         Label(s) of unperturbed cells.
     separator
@@ -103,11 +109,12 @@ def fit_perturbode(
         Edges believed before: DataFrame with `source`, `target`, or a `varp` key. Matching penalises them less, by the
         factor `prior_weight`; DASH scores weights by them.
     prior_weight
-        See `prior`; 1 gives matching no prior.
+        See `prior`; 1 gives matching no prior. None: 5. For `fit="equilibrium"` with a prior.
     lambdas, scale, missing, schedule, sparsity_options
         Of DASH, as in `scdash.tl.fit_dynamics`; an epoch of the schedule is 100 steps of transport, 25 of fine-tuning.
     regulators
-        Genes that may regulate: a boolean `var` column or a list of names; None: all.
+        Genes that may regulate: a `var` column of flags or a list of names, of which those that are not in the data are
+        left out and counted in the log; None: all.
     fine_tune
         Steps (100 to 300) by which the matched network is trained on as an ODE; kept only if that lowers the error of
         held-out regimes by more than two standard errors. 0: not tried. It rarely changes the network for the better.
@@ -115,7 +122,7 @@ def fit_perturbode(
         Settings of `fit="transport"`, e.g. `{"loss": "w2", "steps": 2000, "n_modules": 50, "solver": "dopri5",
         "duration": 25, "learn_strength": True, "knockdown": 0.7, "diffuse": 0.2, "l1": 1e-3}`.
     n_folds
-        Groups of regimes held out in turn.
+        Groups of regimes held out in turn; None: 5. For `fit="equilibrium"`.
     n_subsamples
         Random halves of the regimes on which the fit is repeated for `selection_frequency`; 0: none (NaN). See
         `scdash.tl.stability` for bootstraps of cells.
@@ -125,7 +132,7 @@ def fit_perturbode(
         Regimes with fewer cells are left out, with a warning.
     unknown_targets
         What to do with targets that are no genes of `adata`: an error naming them, or their cells are dropped.
-    layer, mask_var, key_added, progress, copy
+    layer, mask_var, allow_scaled, velocity_layer, key_added, progress, copy
         As in `scdash.tl.fit_dynamics`; targets of perturbations are always modelled.
     rng
         Seed or numpy Generator (folds, subsamples, training).
@@ -137,7 +144,7 @@ def fit_perturbode(
     mean), `varp[f"{key_added}_total_effect"]` (simulated change of the column when the row alone is perturbed),
     `uns[key_added]` (params, genes, weights, edges, history, metrics, controls, prior, series, screen, report, and
     `held_out`, `fine_tuning` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
-    none above 200 million cells x genes), `var[f"{key_added}_genes"]`.
+    sparse where some genes are not modelled; by default none above 200 million cells x modelled genes), `var[f"{key_added}_genes"]`.
 
     Raises
     ------
@@ -146,20 +153,24 @@ def fit_perturbode(
 
     Examples
     --------
-    >>> adata = scdash.simulate.sergio(genes=30, n_regimes=30, n_targets=1, rng=0)
+    >>> import scanpy as sc
+    >>> adata = scdash.simulate.sergio(genes=12, n_regimes=8, n_targets=1, cells_per_regime=25, rng=0)
     >>> sc.pp.log1p(adata)
     >>> scdash.tl.fit_dynamics(adata, model="perturbode", perturbation_key="perturbation")
     """
     if isinstance(lambdas, str):
         raise ValueError(f"lambdas={lambdas!r}: give numbers; lambdas='cv' is for models of time.")
+    _refuse_unused(fit, prior, prior_weight, n_folds)
+    prior_weight, n_folds = 5.0 if prior_weight is None else prior_weight, 5 if n_folds is None else n_folds
     request = ScreenRequest(
         perturbation_key, control, separator, kind, layer, mask_var, prior, regulators, min_cells, unknown_targets,
-        hold_out,
+        hold_out, allow_scaled,
     )  # fmt: skip
     pruning = ScreenSparsity(sparsity, lambdas, scale, missing, schedule, dict(sparsity_options or {}))
     options = ScreenOptions(pruning, prior_weight, int(fine_tune), n_subsamples, dict(training or {}), progress)
     _check(fit, options, n_folds)
     check_key(key_added)
+    check_switch(velocity_layer)
     seed = seed_of(rng)
     adata = adata.copy() if copy else adata
     with step(f"fitting dynamics (perturbode, {fit})") as added:
@@ -174,8 +185,17 @@ def fit_perturbode(
             "n_folds": n_folds,
             "rng": seed,
         }
-        added += store_screen(adata, inputs, stats, found, asked, key_added)
+        added += store_screen(adata, inputs, stats, found, asked, key_added, velocity_layer=velocity_layer)
     return adata if copy else None
+
+
+def _refuse_unused(fit: str, prior: Any, prior_weight: float | None, n_folds: int | None) -> None:
+    """Raise for settings of the regression that would have no effect."""
+    if prior_weight is not None and (prior is None or fit == "transport"):
+        why = "there is no prior" if prior is None else "it is for fit='equilibrium'"
+        raise unused("prior_weight", why)
+    if n_folds is not None and fit == "transport":
+        raise unused("n_folds", "fit='transport' holds nothing out")
 
 
 def _check(fit: str, options: ScreenOptions, n_folds: int) -> None:
@@ -231,9 +251,9 @@ def fit_screen(caller: Callable[..., Any], given: dict[str, Any]) -> Any:
             f"{', '.join(unused)}: not for model='perturbode'. Settings of its training go into training=, e.g. "
             "training={'steps': 4000, 'n_modules': 50, 'solver': 'dopri5'}; see scdash.tl.fit_perturbode."
         )
+    # None stands for a default that depends on the model
     shared = {name: value for name, value in given.items() if name in known}
-    if shared["perturbation_key"] is None:
-        shared["perturbation_key"] = known["perturbation_key"].default
+    shared = {name: known[name].default if value is None else value for name, value in shared.items()}
     return fit_perturbode(adata, **shared, **screen)
 
 

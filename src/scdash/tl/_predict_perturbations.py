@@ -8,18 +8,22 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
+from scdash._data import all_genes
 from scdash._data._screen import Screen, parse_screen, split_label
-from scdash._errors import unknown
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
+from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
-from scdash.fitting._screen_predict import Predictor, predictor_of
+from scdash.fitting._screen_predict import Predictor, predictor_of, warn_unsettled
 from scdash.matching._regimes import Floats
+from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
 from scdash.tl._screen_inputs import ScreenRequest, read_screen, stored_kind
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@guarded
 def predict_perturbations(
     adata: "AnnData",
     perturbations: Iterable[str],
@@ -59,7 +63,9 @@ def predict_perturbations(
     -------
     AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
     `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
-    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"). With `n_cells`: AnnData (cells, modelled genes) with
+    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
+    perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
+    oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `n_cells`: AnnData (cells, modelled genes) with
     `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
 
     Raises
@@ -82,12 +88,19 @@ def predict_perturbations(
     genes = pd.Index([str(g) for g in entry["genes"]])
     parsed = _parse(labels, genes, entry, kind, separator)
     predictor = predictor_of(entry)
+    genes_of(adata, entry, key, every=bool(n_cells))  # cells of the data are drawn as starts
     rows = parsed.cells[1:]
     if n_cells:
-        return _with_cells(adata, entry, predictor, labels, parsed, n_cells, as_generator(rng))
-    change = predictor.changes(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+        _warn_of_targets(entry, parsed, rows)
+        return _with_cells(adata, entry, key, predictor, labels, parsed, n_cells, as_generator(rng))
+    n_targets = _warn_of_targets(entry, parsed, rows)
+    change, converged = predictor.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    warn_unsettled(converged)
     observed, status = _observed(entry["screen"], parsed, rows)
-    obs = pd.DataFrame({"perturbation": labels, "status": pd.Categorical(status)}, index=[str(n) for n in labels])
+    obs = pd.DataFrame(
+        {"perturbation": labels, "status": pd.Categorical(status), "n_targets": n_targets, "converged": converged},
+        index=[str(n) for n in labels],
+    )
     result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
     result.layers["change"] = change.astype(np.float32)
     result.layers["observed_change"] = observed.astype(np.float32)
@@ -99,10 +112,9 @@ def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator:
     params = entry["params"]
     control = ["control", *(str(label) for label in params["control"])]
     sign = str(params["separator"]) if separator is None else separator
-    for label in labels:
-        for gene in split_label(str(label), control=control, separator=sign):
-            if gene not in genes:
-                raise unknown("gene", gene, genes)
+    parts = (split_label(str(label), control=control, separator=sign, genes=genes) for label in labels)
+    named = [gene for part in parts for gene in part]
+    all_genes(dict.fromkeys(named), genes, "perturbations", error=ValueError)
     return parse_screen(
         ["control", *labels],
         genes,
@@ -110,6 +122,19 @@ def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator:
         separator=sign,
         kind=stored_kind(params["kind"]) if kind is None else kind,
     )
+
+
+def _warn_of_targets(entry: Any, parsed: Screen, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Warn of perturbed genes without an edge or with a negative level, and return the edges per regime, (rows,)."""
+    n_targets = count_targets(entry)
+    if str(entry["params"]["fit"]) != "constant":  # a constant change has no network
+        perturbed = np.flatnonzero(parsed.targets[rows].any(0))
+        warn_without_targets(np.asarray(parsed.genes), n_targets, among=perturbed)
+    knocked = parsed.targets[rows][np.asarray(parsed.kinds)[rows] == "knockout"].any(0)
+    if "effect" in entry["screen"]:  # a gene that was knocked out in training takes the value that it had there
+        knocked &= np.isnan(np.asarray(entry["screen"]["effect"], dtype=float))
+    warn_of_negative_levels(entry, np.flatnonzero(knocked))
+    return np.asarray(parsed.targets[rows] @ n_targets, dtype=np.int64)
 
 
 def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Floats, list[str]]:
@@ -129,6 +154,7 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
 def _with_cells(
     adata: Any,
     entry: Any,
+    key: str,
     predictor: Predictor,
     labels: list[str],
     parsed: Screen,
@@ -139,7 +165,7 @@ def _with_cells(
     import scanpy as sc
     from anndata import AnnData
 
-    inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
+    inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
     whole, cells = inputs.whole, inputs.cells
 
     def some(regime: int) -> Any:
@@ -165,6 +191,6 @@ def _with_cells(
     result = AnnData(np.concatenate(parts).astype(np.float32), obs=obs, var=pd.DataFrame(index=parsed.genes))
     seed = int(rng.integers(2**31 - 1))
     sc.pp.pca(result, n_comps=min(30, min(result.shape) - 1), random_state=seed)
-    sc.pp.neighbors(result, n_neighbors=min(15, len(result) - 1), random_state=seed)
+    add_neighbors(result, n_neighbors=15, use_rep="X_pca", seed=seed)
     sc.tl.umap(result, random_state=seed)
     return result

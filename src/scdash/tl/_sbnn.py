@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Any, Unpack
 
+from scdash._core.process_state import guarded
 from scdash._data import copy_paired
 from scdash._logging import logger, step
 from scdash.bottleneck import ScheduleOptions, Standardize, choose_device, fit_networks, make_schedule
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@guarded
 def sbnn(
     mdata: "MuData",
     *,
@@ -95,7 +97,8 @@ def sbnn(
     `mdata.obs["sbnn_split"]` : categorical, train, test or unused
     `mdata[x].var["sbnn_selected"]` : bool; `mdata[x].var["sbnn_norm"]` : float, :math:`\|W_i\|` before pruning
     `mdata[x].varm["sbnn"]` : CSR float32, (genes, 512), first layer after tuning
-    `mdata[x].obsm["sbnn_features"]`, `mdata[x].obsm["sbnn_genes"]` : DataFrames, both heads, standardised
+    `mdata[x].obsm["sbnn_features"]`, `mdata[x].obsm["sbnn_genes"]` : float32, both heads, standardised; their columns are
+    `features` and `genes` of `mdata.uns["sbnn"]`
     `mdata[y].layers["sbnn"]` : float32, predicted features in their own units
     `mdata.uns["sbnn"]` : params, genes, features, weights, scales, masks, norms, history, metrics, per_feature, report
 

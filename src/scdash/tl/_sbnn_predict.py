@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from scdash._core.fit_genes import fit_genes
+from scdash._core.fit_settings import FitSettings
 from scdash._errors import NotFittedError, unknown
 from scdash._keys import require_paired
 from scdash._logging import logger
@@ -45,7 +47,8 @@ def predict_mudata(
     Returns
     -------
     AnnData, (cells, features): `X` predicted features in their own units, `obsm["X_<key>"]` the bottleneck,
-    `obsm["<key>_genes"]` a DataFrame of the genes as the autoencoder head draws them, standardised.
+    `obsm["<key>_genes"]` the genes as the autoencoder head draws them, standardised, in the order of
+    `uns["<key>_genes"]`.
 
     Raises
     ------
@@ -65,12 +68,15 @@ def predict_mudata(
     entry = require_paired(mdata, key)
     name = str(entry["params"]["x"])
     cells = new_cells(mdata if start is None else start, name)
-    if start is None and layer is None:
-        layer = entry["params"]["layer"]
+    if not isinstance(start, pd.DataFrame):
+        where = f"mdata[{name!r}]" if start is None else "start"
+        layer = FitSettings.of(entry, key).layer_of(cells, layer, name=where)
     if "weights" not in entry:
         raise NotFittedError(f"mdata.uns[{key!r}] holds no network; name the key_added of scdash.tl.sbnn or srrr.")
     genes, scales = [str(gene) for gene in entry["genes"]], entry["scales"]
     absent = [gene for gene in genes if gene not in cells.var_names]
+    if len(absent) == len(genes):
+        fit_genes(cells, genes, f"mdata.uns[{key!r}]")
     if absent and missing_genes == "mean":
         logger.warning(
             "    %d of the model's %d genes are not in the cells and take their training mean: %s",
@@ -80,7 +86,7 @@ def predict_mudata(
         )
     fill = np.asarray(scales["gene_mean"]) if missing_genes == "mean" else None
     said = predict(entry["weights"], scales, gene_values(cells, name, genes, layer, fill))
-    slots = prediction_slots(said, cells.obs_names, entry)
+    slots = prediction_slots(said)
     values = said.features * np.asarray(scales["feature_scale"]) + np.asarray(scales["feature_mean"])
     result = AnnData(
         X=values.astype(np.float32),
@@ -90,6 +96,7 @@ def predict_mudata(
     )
     if "genes" in slots:
         result.obsm[f"{key}_genes"] = slots["genes"]
+        result.uns[f"{key}_genes"] = np.array(genes, dtype=object)
     return result
 
 

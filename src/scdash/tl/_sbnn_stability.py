@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
+from scdash._core.fit_record import stamp
 from scdash._data import sanitise
 from scdash._logging import logger, step
 from scdash.bottleneck import BottleneckFit, Fold, ScheduleOptions, Standardize, fit_networks, make_schedule
@@ -102,7 +103,7 @@ def stability_mudata(
         entry = stability_entry(data, fits, params)
         logger.info("    %s", entry["report"])
         table = entry["selection"]
-        mdata.uns[key_added] = sanitise(entry)
+        mdata.uns[key_added] = sanitise(stamp(entry))
         added.append(f"added uns[{key_added!r}], how often each gene was selected")
     table.attrs["report"] = entry["report"]
     return table

@@ -10,6 +10,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.fit_record import stamp
+from scdash._core.names import check_key
 from scdash._data import Expression, as_dense, sanitise
 from scdash._errors import suggest
 from scdash.bottleneck import BottleneckFit, Prediction, predict
@@ -34,8 +36,7 @@ def check_slots(mdata: Any, x: str, y: str, key: object) -> None:
     """Raise unless results can be written to `mdata` under `key`."""
     modality(mdata, x, "x")
     modality(mdata, y, "y")
-    if not isinstance(key, str) or not key or "/" in key:
-        raise ValueError(f"key_added must be a non-empty string without '/', found {key!r}.")
+    check_key(key)
     if key in mdata.mod or f"X_{key}" in mdata.mod:
         raise ValueError(f"key_added={key!r} clashes with a modality of mdata ({list(mdata.mod)}); choose another.")
     if getattr(mdata, "is_view", False):
@@ -48,9 +49,9 @@ def store_network(
     """Write the fit and return a line for each slot, for the log."""
     x, y = str(params["x"]), str(params["y"])
     predictors, responses = mdata.mod[x], mdata.mod[y]
-    entry = sanitise(_entry(fit, data, found, params))
+    entry = sanitise(stamp(_entry(fit, data, found, params)))
     said = predict(fit.weights, fit.scales, gene_values(predictors, x, entry["genes"], params["layer"]))
-    slots = prediction_slots(said, predictors.obs_names, entry)
+    slots = prediction_slots(said)
     first = np.asarray(fit.weights["encoder_0_weight"])
     columns = predictors.var_names.get_indexer(data.genes)
     chosen = columns[fit.selected]
@@ -94,11 +95,14 @@ def _entry(fit: BottleneckFit, data: Paired, found: "Evaluation", params: Mappin
     }
 
 
-def prediction_slots(said: Prediction, cells: pd.Index, entry: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return both heads' predictions as tables, cells in rows."""
-    slots = {"features": pd.DataFrame(said.features, index=cells, columns=[str(name) for name in entry["features"]])}
+def prediction_slots(said: Prediction) -> dict[str, NDArray[np.float32]]:
+    """Return both heads' predictions (cells, columns); the names of the columns are `features` and `genes` of the fit.
+
+    Arrays, because h5ad makes a path of a column name that holds a slash.
+    """
+    slots = {"features": np.asarray(said.features, dtype=np.float32)}
     if said.genes is not None:
-        slots["genes"] = pd.DataFrame(said.genes, index=cells, columns=[str(name) for name in entry["genes"]])
+        slots["genes"] = np.asarray(said.genes, dtype=np.float32)
     return slots
 
 

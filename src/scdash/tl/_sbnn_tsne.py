@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdash._core.process_state import guarded
 from scdash._data import copy_paired
 from scdash._errors import NotFittedError
 from scdash._logging import step
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@guarded
 def latent_tsne(
     mdata: "MuData",
     *,

@@ -7,19 +7,21 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import dense32
 from scdash._errors import unknown
 from scdash._logging import step
 from scdash._random import RNG
 from scdash.matching import _screen_baselines as baselines
-from scdash.matching._held_out import Equilibrium, intervention_effects, mean_of_others
+from scdash.matching._held_out import intervention_effects, mean_of_others
 from scdash.matching._notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
 from scdash.matching._regimes import Floats, RegimeStatistics, assign_folds, regime_statistics
+from scdash.matching._steady_states import Equilibrium
 from scdash.tl._screen_fits import ScreenFit
-from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
+from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, labels_like_fit, read_screen
 from scdash.tl._screen_store import store_screen
 from scdash.tl._seed import seed_of
-from scdash.tl._store import check_key
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 Baseline = Callable[[ScreenInputs, RegimeStatistics, np.random.Generator, dict[str, Any]], ScreenFit]
 
 
+@guarded
 def screen_baseline(
     adata: "AnnData",
     method: Literal[
@@ -41,10 +44,10 @@ def screen_baseline(
         "mean_perturbation",
     ] = "ridge",
     *,
-    perturbation_key: str = "perturbation",
-    control: str | Sequence[str] = "control",
-    separator: str = "+",
-    kind: str | Mapping[str, str] = "overexpression",
+    perturbation_key: str | None = None,
+    control: str | Sequence[str] | None = None,
+    separator: str | None = None,
+    kind: str | Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     n_folds: int = 5,
     hold_out: Sequence[str] = (),
@@ -52,6 +55,8 @@ def screen_baseline(
     unknown_targets: Literal["error", "drop"] = "error",
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
+    key: str = "dynamics",
     key_added: str | None = None,
     rng: RNG = 0,
     copy: bool = False,
@@ -69,8 +74,13 @@ def screen_baseline(
         "notears": an acyclic linear causal model (Zheng et al. 2018); "notears_low_rank" (Fang et al. 2023). Both
         predict, and `scdash.tl.predict_perturbations(..., n_cells=)` samples cells from them. "no_change" and
         "mean_perturbation" predict and have no network.
-    perturbation_key, control, separator, kind, n_folds, hold_out, min_cells, unknown_targets, layer, mask_var, rng, copy
+    perturbation_key, control, separator, kind, layer
+        As for `scdash.tl.fit_perturbode`; None: those of the fit of a screen under `key`, if there is one, which the log
+        says (layer="X": X all the same), else the defaults of that function.
+    n_folds, hold_out, min_cells, unknown_targets, mask_var, allow_scaled, rng, copy
         As for `scdash.tl.fit_perturbode`.
+    key
+        Name of a fit whose labels and layer are read by default.
     options
         Of the method: `alpha` (ridge); `trust`, `nonnegative` (lasso); `n_trees`, `max_cells`, `n_jobs` (forest);
         `lam` (notears); `rank`, `ridge` (notears_low_rank).
@@ -98,11 +108,17 @@ def screen_baseline(
     for name in options or {}:
         if name not in known:
             raise unknown(f"option of {method}", name, known)
-    key = method if key_added is None else key_added
-    check_key(key)
+    name = method if key_added is None else key_added
+    check_key(name)
     seed = seed_of(rng)
+    labels = {"perturbation_key": perturbation_key, "control": control, "separator": separator, "kind": kind}
     request = ScreenRequest(
-        perturbation_key, control, separator, kind, layer, mask_var, None, None, min_cells, unknown_targets, hold_out
+        **labels_like_fit(adata, key, labels | {"layer": layer}),
+        mask_var=mask_var,
+        min_cells=min_cells,
+        unknown_targets=unknown_targets,
+        hold_out=hold_out,
+        allow_scaled=allow_scaled,
     )
     adata = adata.copy() if copy else adata
     with step(f"running a baseline on a screen ({method})") as added:
@@ -113,7 +129,7 @@ def screen_baseline(
         stats = regime_statistics(inputs.cells, inputs.screen, fold, slope=None)
         fit = run(inputs, stats, generator, dict(options or {}))
         asked = request.params() | {"sparsity": "none", "n_folds": n_folds, "rng": seed}
-        added += store_screen(adata, inputs, stats, fit, asked | {"model": method, "field": "none"}, key)
+        added += store_screen(adata, inputs, stats, fit, asked | {"model": method, "field": "none"}, name)
     return adata if copy else None
 
 

@@ -13,7 +13,7 @@ from scdash._errors import unknown
 from scdash.fields._perturbode import PerturbODE
 from scdash.fitting._screen_sparsity import TRANSPORT, TUNING, ScreenSparsity
 from scdash.fitting._screen_tune import TunedScreen, stacked, tune_equilibrium
-from scdash.matching._equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.matching._equilibrium_fit import EquilibriumFit, errors_by_regime, fit_equilibrium
 from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.matching._screen_stability import Penalties, frequencies, regime_selections
 from scdash.networks import pack
@@ -69,9 +69,9 @@ def equilibrium_fit(
     frequency = np.full_like(fit.score, np.nan)
     if options.n_subsamples:
         frequency, _, _ = frequencies(regime_selections(stats, fit.settings, fit.lam, options.n_subsamples, rng, given))
-    held_out = float(fit.cv["held_out_r2"].max()) if len(fit.cv) else float("nan")
-    report, extra, kept = report_text(held_out, fit), {}, "matching"
-    compared = controls(stats, fit)
+    errors = errors_by_regime(stats, fit, penalty=given.factor, allowed=given.allowed)
+    report, extra, kept = report_text(errors, fit), {}, "matching"
+    compared = controls(errors)
     if options.fine_tune:
         tuned = _tuned(inputs, stats, fit, options, given, rng)
         fit, report, extra = tuned.fit, f"{report} {tuned.report}", {"fine_tuning": tuned.table}
@@ -88,7 +88,7 @@ def equilibrium_fit(
         score=fit.score,
         frequency=frequency,
         history=fit.cv,
-        metrics={"held_out_r2": held_out},
+        metrics={"held_out_r2": errors.r2},
         controls=compared,
         model={
             "constant": fit.model.constant,

@@ -9,7 +9,18 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import Cells, Expression, check_log, expression, gene_mask, obs_column, prior_from
+from scdash._core.fit_settings import FitSettings, log_settings
+from scdash._data import (
+    Cells,
+    Expression,
+    check_log,
+    check_scaled,
+    expression,
+    gene_mask,
+    obs_column,
+    prior_from,
+    read_labels,
+)
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
 from scdash._logging import logger
@@ -33,6 +44,7 @@ class ScreenRequest:
     min_cells: int = 10
     unknown_targets: Literal["error", "drop"] = "error"
     hold_out: Sequence[str] = ()
+    allow_scaled: bool = False
 
     def __post_init__(self) -> None:
         if self.unknown_targets not in ("error", "drop"):
@@ -51,15 +63,16 @@ class ScreenRequest:
             "perturbation_key": self.perturbation_key,
             "control": list(self.controls),
             "separator": self.separator,
-            "kind": self.kind if isinstance(self.kind, str) else dict(self.kind),
+            "kind": self.kind if isinstance(self.kind, str) else _kind_table(self.kind),
             "layer": self.layer,
             "min_cells": self.min_cells,
             "unknown_targets": self.unknown_targets,
             "hold_out": [self.hold_out] if isinstance(self.hold_out, str) else list(self.hold_out),
+            "allow_scaled": self.allow_scaled,
         }
 
     @classmethod
-    def of_fit(cls, adata: Any, entry: Any) -> Self:
+    def of_fit(cls, adata: Any, entry: Any, key: str = "dynamics") -> Self:
         """Return the request behind a stored fit, to read the same screen again."""
         params, edges = entry["params"], entry["edges"]
         prior = edges.loc[np.asarray(edges["in_prior"], dtype=bool), ["source", "target"]].astype(str)
@@ -69,19 +82,50 @@ class ScreenRequest:
             control=[str(c) for c in params["control"]],
             separator=str(params["separator"]),
             kind=stored_kind(params["kind"]),
-            layer=None if params["layer"] is None else str(params["layer"]),
+            layer=FitSettings.of(entry, key).layer_of(adata, None),
             mask_var=np.asarray(adata.var_names.isin([str(g) for g in entry["genes"]])),
             prior=prior if len(prior) else None,
             regulators=None if regulators is None else [str(g) for g in regulators],
             min_cells=int(params["min_cells"]),
             unknown_targets="drop" if str(params["unknown_targets"]) == "drop" else "error",
             hold_out=[str(name) for name in params["hold_out"]],
+            allow_scaled=bool(params.get("allow_scaled", False)),
         )
 
 
 def stored_kind(stored: Any) -> str | dict[str, str]:
     """Return the kind(s) of intervention as they were given, from what h5ad returns."""
+    if isinstance(stored, pd.DataFrame):
+        return dict(zip(stored["name"].astype(str), stored["kind"].astype(str), strict=True))
     return {str(k): str(v) for k, v in stored.items()} if isinstance(stored, Mapping) else str(stored)
+
+
+def labels_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where to read a screen: what was given, else what the fit of a screen under `key` has read.
+
+    Names are arguments of `ScreenRequest`; those that neither names are left out.
+    """
+    known = {name: value for name, value in given.items() if value is not None}
+    entry = getattr(adata, "uns", {}).get(key)
+    if not isinstance(entry, Mapping) or "screen" not in entry:
+        return known
+    settings, params = FitSettings.of(entry, key), entry["params"]
+    stored: dict[str, Any] = {
+        "perturbation_key": str(params["perturbation_key"]),
+        "control": [str(label) for label in params["control"]],
+        "separator": str(params["separator"]),
+        "kind": stored_kind(params["kind"]),
+    }
+    layer = settings.layer_of(adata, given.get("layer"))
+    used = {name: value for name, value in stored.items() if name not in known}
+    shown = used | ({"layer": layer} if layer is not None and "layer" not in known else {})
+    log_settings(settings, shown)
+    return known | used | {"layer": layer}
+
+
+def _kind_table(kind: Mapping[str, str]) -> pd.DataFrame:
+    """Return kinds by label or gene as a table: names of users are no keys of `uns`."""
+    return pd.DataFrame({"name": [str(name) for name in kind], "kind": [str(value) for value in kind.values()]})
 
 
 @dataclass(frozen=True)
@@ -112,16 +156,18 @@ class ScreenInputs:
 
 def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     """Check and read a screen; errors name the argument and the remedy. Genes: the mask UNION the targets."""
-    labels = obs_column(adata, request.perturbation_key, "perturbation_key")
+    labels = read_labels(obs_column(adata, request.perturbation_key, "perturbation_key"), keep=request.controls)
+    names = set(adata.var_names.astype(str))
     named = {
         g
-        for label in pd.unique(labels.dropna())
-        for g in split_label(str(label), control=request.controls, separator=request.separator)
+        for label in labels.cat.categories
+        for g in split_label(str(label), control=request.controls, separator=request.separator, genes=names)
     }
     mask = gene_mask(adata, request.mask_var, limit=LARGEST) | adata.var_names.isin(named)
     columns = np.flatnonzero(mask)
     values = expression(adata, layer=request.layer, genes=adata.var_names[columns])
     check_log(values)
+    check_scaled(values, states=False, allow=request.allow_scaled)
     screen = parse_screen(
         labels,
         values.genes,

@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from scdash._core.fit_record import stamp
 from scdash._data import loaded, sanitise
 from scdash._errors import unknown
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash._logging import logger, step
+from scdash._parallel import spread_all
 from scdash._random import RNG, as_generator
 from scdash.fitting._screen_sparsity import ScreenSparsity
 from scdash.matching._equilibrium_path import Settings
@@ -83,9 +84,10 @@ def stability_screen(
     way = str(entry["params"]["fit"])
     if way not in ("equilibrium", "transport"):
         raise ValueError(f"uns[{key!r}] is the baseline {entry['params']['model']!r}; stability is for fit_perturbode.")
+    genes_of(adata, entry, key, every=True)
     generator = as_generator(rng)
     with step(f"refitting a screen {n_repeats} times (resampled {resample})") as added:
-        inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry))
+        inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
         folds = int(entry["params"]["n_folds"])
         stats = screen_statistics(inputs, folds, generator, products=way == "equilibrium")
         refits = _equilibrium if way == "equilibrium" else _transport
@@ -98,8 +100,8 @@ def stability_screen(
         edges["selection_frequency"] = frequency[at]
         report = _report(edges, table, n_repeats)
         params = {"n_repeats": n_repeats, "resample": resample, "key": key}
-        adata.uns[f"{key}_stability"] = sanitise({"edges": table, "params": params, "report": report})
-        entry["edges"] = edges
+        adata.uns[f"{key}_stability"] = sanitise(stamp({"edges": table, "params": params, "report": report}))
+        adata.uns[key]["edges"] = edges
         logger.info("    %s", report)
         added.append(f"added uns[{f'{key}_stability'!r}], and selection_frequency to the edges of uns[{key!r}]")
     table.attrs["report"] = report
@@ -152,9 +154,8 @@ def _transport(
         else:
             screen = screen.keep(half_of_regimes(screen.n_regimes, seed))
         draws.append((screen, rows, seed))
-    jobs = (delayed(_train_again)(x, rows, inputs, screen, options, stats, seed) for screen, rows, seed in draws)
-    found: list[Selection] = Parallel(n_jobs=n_jobs)(jobs)
-    return found
+    pieces = [(x, rows, inputs, screen, options, stats, seed) for screen, rows, seed in draws]
+    return spread_all(_train_again, pieces, "refits", n_jobs=n_jobs)
 
 
 def _train_again(

@@ -7,8 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from scdash._core.fit_record import stamp
 from scdash._data import sanitise
 from scdash._keys import DynamicsKeys
+from scdash._logging import logger
 from scdash.fields._perturbode import PerturbODE
 from scdash.fitting._screen_predict import Predictor, predictor_of
 from scdash.matching._regimes import Floats, RegimeStatistics
@@ -16,14 +18,21 @@ from scdash.networks import module_from_entry, unpack
 from scdash.tl._screen_fits import ScreenFit
 from scdash.tl._screen_inputs import ScreenInputs
 from scdash.tl._screen_tables import add_effects, edge_table, held_out_changes, held_out_table, held_regimes
-from scdash.tl._velocity_layer import affordable, set_velocity, velocity_of
+from scdash.tl._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
 
-MOST_VELOCITIES = 200_000_000  # cells x genes above which no velocity layer is written: it is dense, 4 bytes each
+MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
 FELT = 0.01  # of a gene's within-regime SD: smaller total effects are not stored
 
 
 def store_screen(
-    adata: Any, inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked: dict[str, Any], key: str
+    adata: Any,
+    inputs: ScreenInputs,
+    stats: RegimeStatistics,
+    fit: ScreenFit,
+    asked: dict[str, Any],
+    key: str,
+    *,
+    velocity_layer: bool | None = None,
 ) -> list[str]:
     """Write a fit of a screen to the slots of `DynamicsKeys`; return a line for each, for the log."""
     keys, d = DynamicsKeys(key), len(inputs.columns)
@@ -33,7 +42,7 @@ def store_screen(
     total = np.zeros_like(direct) if predictor is None else _total_effects(predictor, stats)
     entry["edges"] = add_effects(edge_table(fit.weights, fit.score, fit.frequency, inputs), inputs, direct, total)
     _score_held_out(entry, inputs, stats, predictor)
-    entry = sanitise(entry)
+    entry = sanitise(stamp(entry))
     off = ~np.eye(d, dtype=bool)
     networks = {
         keys.grn: _among_all(fit.weights * off, inputs, adata.n_vars),
@@ -41,7 +50,9 @@ def store_screen(
         keys.total_effect: _among_all(total, inputs, adata.n_vars),
     }
     velocity = None
-    if fit.params.get("raw_w") is not None and affordable(adata, MOST_VELOCITIES):
+    if velocity_layer and fit.params.get("raw_w") is None:
+        logger.warning("    velocity_layer=True has no effect: fit=%r has no ODE", entry["params"]["fit"])
+    if fit.params.get("raw_w") is not None and wanted(adata, d, most=MOST_VELOCITIES, switch=velocity_layer):
         velocity = velocity_of(inputs.values, module_from_entry(entry), inputs.columns, adata.n_vars)
     genes = np.zeros(adata.n_vars, bool)
     genes[inputs.columns] = True
@@ -49,12 +60,12 @@ def store_screen(
     adata.uns[key] = entry
     for name, network in networks.items():
         adata.varp[name] = network
-    set_velocity(adata, keys, velocity)
+    set_velocity(adata, keys, velocity, inputs.columns)
     adata.var[keys.genes] = genes
     return [
         f"added varp[{keys.grn!r}], network, row regulates column ({networks[keys.grn].nnz} edges)",
         f"added varp[{keys.sensitivity!r}], varp[{keys.total_effect!r}], direct and total effects of the row",
-        f"added {'' if velocity is None else f'layers[{keys.velocity!r}], '}var[{keys.genes!r}], uns[{key!r}]",
+        f"added {velocity_line(keys, velocity)}var[{keys.genes!r}], uns[{key!r}]",
         str(entry["report"]),
     ]
 
@@ -76,6 +87,7 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
         "replicates": {},
         "minimum": np.zeros(d),
         "range": np.ones(d),
+        "lowest": stats.lowest,
         "history": fit.history,
         "metrics": metrics,
         "controls": fit.controls,

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash.matching._equilibrium_fit import EquilibriumFit
+from scdash._core.edge_order import rank_edges
+from scdash.matching._equilibrium_fit import EquilibriumFit, RegimeErrors
 from scdash.matching._held_out import HeldOutScores, mean_of_others, score_changes
 from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.tl._screen_inputs import ScreenInputs
@@ -28,9 +29,7 @@ def edge_table(weights: Floats, score: Floats, frequency: Floats, inputs: Screen
             "sign": np.sign(score[source, target]),
         }
     )
-    return table[table["source"] != table["target"]].sort_values(
-        "score", ascending=False, kind="stable", ignore_index=True
-    )
+    return rank_edges(table[table["source"] != table["target"]]).drop(columns="rank")
 
 
 def add_effects(table: pd.DataFrame, inputs: ScreenInputs, sensitivity: Floats, total: Floats) -> pd.DataFrame:
@@ -40,34 +39,21 @@ def add_effects(table: pd.DataFrame, inputs: ScreenInputs, sensitivity: Floats, 
     return table.assign(sensitivity=sensitivity[source, target], total_effect=total[source, target])
 
 
-def controls(stats: RegimeStatistics, fit: EquilibriumFit) -> pd.DataFrame:
+def controls(errors: RegimeErrors) -> pd.DataFrame:
     """Return held-out R2 of the equations relative to the mean of the other perturbations, and the references'."""
-    sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
-    reference = none = 0.0
-    for fold in range(int(stats.fold.max()) + 1):
-        out = stats.fold == fold
-        mean = mean_of_others(stats, ~out)
-        reference += float((((mean - stats.y[out]) / sd * stats.free[out]) ** 2).sum())
-        none += float(((stats.y[out] / sd * stats.free[out]) ** 2).sum())
-    best = float(fit.cv["held_out_r2"].max()) if len(fit.cv) else np.nan
+    others = float(errors.others.sum())
+    none = 1 - float(errors.none.sum()) / others if others > 0 else np.nan
     return pd.DataFrame(
         {
             "predictor": ["equilibrium matching", "mean of the other perturbations", "no change"],
-            "held_out_r2": [best, 0.0, 1 - none / reference if reference > 0 else np.nan],
+            "held_out_r2": [errors.r2, 0.0, none],
         }
     )
 
 
-def report_text(held_out: float, fit: EquilibriumFit) -> str:
-    """Say what held-out regimes say of the network, and what was chosen."""
-    s = fit.settings
-    if np.isnan(held_out):
-        return "Too few regimes to hold any out: default settings, nothing validated. Read edges as hypotheses."
-    verdict = (
-        "The network predicts held-out perturbations better than the mean of the other perturbations."
-        if round(held_out, 3) > 0  # as it is printed
-        else "The network predicts held-out perturbations no better than the mean of the others: edges are hypotheses."
-    )
+def report_text(errors: RegimeErrors, fit: EquilibriumFit) -> str:
+    """Say what held-out regimes say of the network, what was chosen, and what was not tested."""
+    s, edges = fit.settings, int((fit.model.weights != 0).sum())
     chosen = [
         f"weight of covariation within regimes {s.trust:g}",
         "activating edges only" if s.nonnegative else "edges of both signs",
@@ -75,9 +61,37 @@ def report_text(held_out: float, fit: EquilibriumFit) -> str:
         "lasso" if s.mcp is None else f"minimax concave penalty ({s.mcp:g})",
         f"lambda {fit.lam:.3g}",
     ]
+    if not len(errors.network):
+        return (
+            "Not tested: whether the network predicts perturbations that it has not seen, because there are too few regimes "
+            f"to hold any out. The settings are defaults: {', '.join(chosen)}. No single edge was tested either."
+        )
     return (
-        f"{verdict} R2 over it {held_out:.3f} (genes that are no targets; their regulators observed). Chosen: "
-        f"{', '.join(chosen)}."
+        f"{_prediction_sentence(errors, edges)} Settings, chosen by the same held-out regimes, so that errors are "
+        f"optimistic: {', '.join(chosen)}. No single edge was tested."
+    )
+
+
+def _prediction_sentence(errors: RegimeErrors, edges: int) -> str:
+    """Return what held-out regimes say of the network as a whole."""
+    if not edges:
+        return (
+            "The network has no edges: of all settings tried, one without any edge predicts held-out perturbations with the "
+            "smallest error."
+        )
+    measured = (
+        f"R2 over that mean {errors.r2:.3f}, over {len(errors.network)} regimes, of genes that "
+        "are no targets, with their regulators observed"
+    )
+    if errors.gain.clearly_positive:
+        return (
+            f"The network predicts held-out perturbations better than the mean of the other perturbations ({measured})."
+        )
+    return (
+        "Held-out perturbations do not show that the network predicts better than the mean of the other perturbations: the "
+        f"difference is within two standard errors ({measured})."
+        if errors.r2 > 0
+        else f"The network predicts held-out perturbations no better than the mean of the other perturbations ({measured})."
     )
 
 

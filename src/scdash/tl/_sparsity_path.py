@@ -7,16 +7,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import keys_like_fit
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
 from scdash._data import sanitise
 from scdash._errors import unknown
 from scdash._logging import step
-from scdash.fitting import FitOptions, Regime, fit_path
+from scdash.fitting import FitOptions, Regime, fit_path, settle
 from scdash.sparsity import Sparsity
 from scdash.tl._inputs import Observations, flag_genes, read_inputs
 from scdash.tl._seed import seed_of
-from scdash.tl._store import check_key
 
 
+@guarded
 def sparsity_path(
     adata: Any,
     model: str = "phoenix",
@@ -24,19 +27,21 @@ def sparsity_path(
     sparsity: str | Sparsity = "pathreg",
     lambdas: Sequence[float] | None = None,
     regime: Regime = "start",
-    encoder: Literal["genes", "modules"] = "genes",
+    encoder: Literal["genes", "modules"] | None = None,
     transcription_factors: Any = None,
     regulators: Any = None,
-    n_hidden: int | tuple[int, ...] = 40,
+    n_hidden: int | tuple[int, ...] | None = None,
     n_models: int = 1,
-    time_key: str = "dpt_pseudotime",
+    time_key: str | None = None,
     trajectory_key: str | None = None,
     batch_key: str | None = None,
     split_key: str | None = None,
     observations: Observations = "auto",
-    n_bins: int = 20,
+    n_bins: int | None = None,
     layer: str | None = None,
     mask_var: Any = None,
+    allow_scaled: bool = False,
+    key: str = "dynamics",
     key_added: str = "sparsity_path",
     max_epochs: int | None = None,
     step_epochs: int | None = None,
@@ -72,8 +77,13 @@ def sparsity_path(
         OTHER genes is reported as `spurious_sparsity` (higher is better).
     n_models
         Models from different random weights at every lambda.
-    time_key, trajectory_key, batch_key, split_key, observations, n_bins, layer, mask_var
+    time_key, trajectory_key, batch_key, split_key, layer
+        As for `scdash.tl.fit_dynamics`; None: those of the fit of dynamics under `key`, if there is one, which the log
+        says (layer="X": X all the same).
+    observations, n_bins, mask_var, allow_scaled
         As for `scdash.tl.fit_dynamics`.
+    key
+        Name of a fit whose columns and layer are read by default.
     key_added
         Name of the table in `uns`.
     max_epochs
@@ -109,23 +119,23 @@ def sparsity_path(
         raise unknown("regime", regime, ("start", "warm"))
     if step_epochs is not None and (regime != "warm" or step_epochs < 1):
         raise ValueError(f"step_epochs is a positive number for regime='warm', found {step_epochs} for {regime!r}.")
+    settled = settle(model, sparsity, encoder=encoder, n_hidden=n_hidden)
     seed = seed_of(rng)
     train = dict(training or {}) | ({} if max_epochs is None else {"max_epochs": max_epochs})
     with step(f"fitting a path over lambda ({model})") as added:
+        keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key}
+        keys |= {"split_key": split_key, "layer": layer}
         inputs = read_inputs(
             adata,
-            layer=layer,
+            **keys_like_fit(adata, key, keys),
             mask_var=mask_var,
-            time_key=time_key,
-            trajectory_key=trajectory_key,
-            batch_key=batch_key,
-            split_key=split_key,
             observations=observations,
             prior=None,
             coregulation=None,
             regulators=regulators,
             n_bins=n_bins,
             seed=seed,
+            allow_scaled=allow_scaled,
         )
         flags: NDArray[np.bool_] | None = None
         if transcription_factors is not None:
@@ -134,9 +144,8 @@ def sparsity_path(
         options = FitOptions(
             model=model,
             sparsity=sparsity,
-            encoder=encoder,
             start="random",
-            n_hidden=n_hidden,
+            **settled,
             n_models=n_models,
             seed=seed,
             device=device,

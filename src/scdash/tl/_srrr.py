@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.process_state import guarded
 from scdash._data import copy_paired
 from scdash._logging import logger, step
 from scdash.bottleneck import BottleneckFit, Fold, Penalty, ReducedRank, Regression, Scale, Standardize, learn_scale
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@guarded
 def srrr(
     mdata: "MuData",
     *,

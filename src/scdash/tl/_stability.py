@@ -3,12 +3,15 @@
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from scdash._core.process_state import guarded
+
 if TYPE_CHECKING:
     import pandas as pd
 
 PAIRED = {"x", "y", "y_layer", "n_latent", "n_features", "subsample"}  # arguments that only a MuData has a use for
 
 
+@guarded
 def stability(data: Any, **options: Any) -> "pd.DataFrame":
     """Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
 
@@ -25,8 +28,8 @@ def stability(data: Any, **options: Any) -> "pd.DataFrame":
         MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `rng`, ...: those of
         `scdash.tl.sbnn`, with `n_repeats` (10) trainings on a share `subsample` (1) of the cells.
         Screens: `n_repeats` (100), `resample` ("cells" or "regimes"), `key`, `n_jobs`, `rng`.
-        Dynamics: `n_repeats` (10), `share` (.5), `key_added`, `n_jobs`, `rng`, and the arguments of
-        `scdash.tl.fit_dynamics` as they were for the fit in question.
+        Dynamics: `n_repeats` (10), `share` (0.5), `key` ("dynamics"), `key_added`, `n_jobs`, `rng`, and the arguments of
+        `scdash.tl.fit_dynamics` that are to differ from those of the fit under `key`.
 
     Returns
     -------

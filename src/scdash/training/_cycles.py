@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._decisions import Difference
+
 
 @dataclass(frozen=True)
 class Cycles:
@@ -41,7 +43,5 @@ class Cycles:
 
 def gained(before: NDArray[Any], now: NDArray[Any]) -> bool:
     """Whether errors of the same regimes fell by more than two standard errors of their mean difference."""
-    gain = np.asarray(before, dtype=float) - np.asarray(now, dtype=float)
-    if len(gain) < 2:
-        return bool(gain.mean() > 0)
-    return bool(gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(len(gain)))
+    gain = Difference.of(np.asarray(before, dtype=float) - np.asarray(now, dtype=float))
+    return gain.clearly_positive if gain.tested else gain.mean > 0

@@ -12,7 +12,7 @@ from torch import Tensor
 from scdash._logging import logger
 from scdash.fields import Compact, Params, VectorField
 from scdash.sparsity import Sparsity
-from scdash.training._adam import Adam
+from scdash.training._adam import StackedAdam
 from scdash.training._state import TrainState
 
 # weights of a matrix: 350 x 350 and 1 % of 2,000 x 2,000 train as fast on one core as on two, smaller ones faster
@@ -41,9 +41,9 @@ class Workspace:
         return all(value[0].numel() <= SMALL for value in self.params.values())
 
     @cached_property
-    def adam(self) -> Adam:
+    def adam(self) -> StackedAdam:
         """Adam on the parameters left by the masks."""
-        return Adam(self.params, self.moments, self.masks)
+        return StackedAdam(self.params, self.moments, self.masks)
 
     @classmethod
     def of(cls, field: VectorField, sparsity: Sparsity, state: TrainState, active: Tensor) -> "Workspace":

@@ -83,9 +83,7 @@ class Courses:
         longest = int(lengths.max())
         padded = [np.pad(part, ((0, longest - len(part)), (0, 0)), mode="edge") for part in states]
         clocks = [np.pad(part, (0, longest - len(part)), mode="edge") for part in times]
-        return cls(
-            np.stack(padded).astype(np.float32), np.diff(np.stack(clocks), axis=1).astype(np.float32), lengths
-        )
+        return cls(np.stack(padded).astype(np.float32), np.diff(np.stack(clocks), axis=1).astype(np.float32), lengths)
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -1,0 +1,98 @@
+"""The order of edges: by score, then by what else the data say; edges that nothing tells apart share a rank."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+# After the score, each of them from large to small absolute values. All are data; none is a name, the order of the
+# genes, or the prior.
+CRITERIA = ("stability", "selection_frequency", "contribution", "weight", "total_effect", "association")
+PAIRS_AT_ONCE = 100_000  # edges whose association is computed in one block
+
+
+def rank_edges(edges: pd.DataFrame) -> pd.DataFrame:
+    """Return the edges from the strongest evidence to the weakest, with `rank`; edges without a difference share one.
+
+    The order among edges of the same rank is random, the same at every call, and independent of the order of genes.
+    """
+    if edges.empty:
+        return edges.assign(rank=np.zeros(0, dtype=np.int64)).reset_index(drop=True)
+    used = [name for name in CRITERIA if name in edges]
+    values = [np.asarray(edges["score"], dtype=np.float64)]
+    values += [np.abs(np.asarray(edges[name], dtype=np.float64)) for name in used]
+    keys = np.column_stack([np.nan_to_num(value, nan=-1.0) for value in values])
+    named = np.lexsort((edges["target"].astype(str).to_numpy(), edges["source"].astype(str).to_numpy()))
+    chance = np.empty(len(edges), dtype=np.int64)
+    chance[named] = np.random.default_rng(0).permutation(len(edges))
+    order = np.lexsort((chance, *(-keys[:, k] for k in range(keys.shape[1] - 1, -1, -1))))
+    keys = keys[order]
+    new = np.append(True, (keys[1:] != keys[:-1]).any(axis=1))
+    first = np.flatnonzero(new)[np.cumsum(new) - 1]
+    return edges.iloc[order].assign(rank=first + 1).reset_index(drop=True)
+
+
+def n_tied(ranked: pd.DataFrame) -> int:
+    """Return how many edges share their rank with another one."""
+    return int(ranked["rank"].duplicated(keep=False).sum())
+
+
+def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return for every edge how far the data of the fit connect the two genes, without any model, in [0, 1].
+
+    Time courses and cells: absolute correlation, over training steps, of the source's state with the change of the
+    target to the next state. Screens: absolute correlation of both changes over the perturbations of other genes than
+    the target. NaN where there is nothing to correlate.
+    """
+    genes = pd.Index([str(gene) for gene in entry["genes"]])
+    source, target = (genes.get_indexer(edges[name].astype(str)) for name in ("source", "target"))
+    screen = entry.get("screen")
+    if screen is not None:
+        change = np.asarray(screen["change"], dtype=np.float64)
+        aimed = sp.csr_matrix(screen["targets"]).toarray() != 0
+        return _correlations(change, change, ~aimed, source, target)
+    if "series" not in entry:
+        return np.full(len(edges), np.nan)
+    before, after = _steps(entry["series"])
+    change = after - before
+    return _correlations(before, change, np.ones(change.shape, dtype=bool), source, target)
+
+
+def _steps(series: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the states before and after every step between two training states."""
+    states = np.asarray(series["states"], dtype=np.float64)
+    name = np.array([str(label) for label in series["trajectory"]])
+    train = np.array([str(label) == "train" for label in series["split"]])
+    order = np.lexsort((np.asarray(series["time"], dtype=np.float64), name))
+    order = order[train[order]]
+    same = name[order[1:]] == name[order[:-1]]
+    return states[order[:-1][same]], states[order[1:][same]]
+
+
+def _correlations(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    used: NDArray[np.bool_],
+    source: NDArray[np.int64],
+    target: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return |corr(x[:, source], y[:, target])| over the rows used for the target."""
+    found = np.full(len(source), np.nan)
+    if len(x) < 3:
+        return found
+    count = np.maximum(used.sum(axis=0), 1)
+    shift = np.where(used, y, 0).sum(axis=0) / count
+    centred = np.where(used, y - shift, 0.0)
+    own = np.sqrt((centred**2).sum(axis=0))
+    for start in range(0, len(source), max(PAIRS_AT_ONCE // len(x), 1)):
+        block = slice(start, start + max(PAIRS_AT_ONCE // len(x), 1))
+        s, t = source[block], target[block]
+        chosen = used[:, t]
+        mine = np.where(chosen, x[:, s] - np.where(chosen, x[:, s], 0).sum(axis=0) / count[t], 0.0)
+        size = np.sqrt((mine**2).sum(axis=0)) * own[t]
+        product = np.abs((mine * centred[:, t]).sum(axis=0))
+        found[block] = np.divide(product, size, out=np.full(len(s), np.nan), where=size > 1e-12)
+    return found

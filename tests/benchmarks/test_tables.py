@@ -1,0 +1,76 @@
+"""Stored results are those that the present scripts make, and pages show what is stored."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+pytest.importorskip("torch")
+
+from benchmarks import readme_tables, sim350
+from benchmarks._sim350_gates import GRIDS
+from benchmarks.perturbode import PARTS, SCREENS, all_jobs
+
+FOLDER = Path(readme_tables.__file__).parent
+
+
+@pytest.mark.parametrize("page", readme_tables.PAGES, ids=lambda page: page.name)
+def test_pages_show_the_stored_numbers(page: Path) -> None:
+    text = page.read_text()
+    assert readme_tables.filled(text) == text, "run `python -m benchmarks.readme_tables`"
+    assert all(f"<!-- {name}: made by" in text for name in readme_tables.PARTS)
+
+
+def test_another_number_is_another_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("sim350.csv", "matching_sim350_runs.csv"):
+        table = pd.read_csv(FOLDER / name)
+        table.assign(**{column: table[column] + 0.01 for column in table if "mse" in column}).to_csv(tmp_path / name)
+    monkeypatch.setattr(readme_tables, "HERE", tmp_path)
+    text = readme_tables.PAGES[0].read_text()
+    changed = readme_tables.filled(text)
+    assert changed != text and readme_tables.filled(changed) == changed
+
+
+def test_every_row_shows_one_model() -> None:
+    stored = pd.read_csv(FOLDER / "sim350.csv")
+    stored = stored[(stored["noise"] == readme_tables.NOISE) & (stored["moved"] == readme_tables.MOVED)]
+    lines = readme_tables.sim350().splitlines()[2:]
+    for line, (strategy, text) in zip(lines, readme_tables.STRATEGIES.items(), strict=False):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        row = stored[stored["strategy"] == strategy].iloc[0]
+        assert cells[:2] == [text, str(int(row["seeds"]))]
+        assert cells[2:4] == [f"{100 * row[name]:.1f} %" for name in ("balanced_accuracy_mean", "sparsity_mean")]
+        assert float(cells[4]) == pytest.approx(1e3 * row["test_mse_mean"], abs=0.006)
+
+
+def test_rows_of_screens_are_those_of_present_jobs() -> None:
+    options = argparse.Namespace(only=list(SCREENS), parts=list(PARTS), methods=None, folds=[0, 1, 2, 3, 4], seeds=3)
+    known: dict[str, set[tuple[str, ...]]] = {}
+    columns: dict[str, list[str]] = {}
+    for job in all_jobs(options):
+        columns[job.table] = list(job.key)
+        known.setdefault(job.table, set()).add(tuple(str(value) for value in job.key.values()))
+    for name, keys in known.items():
+        stored = pd.read_csv(FOLDER / "results" / "perturbode" / f"{name}.csv", dtype=str, keep_default_na=False)
+        rows = set(stored[columns[name]].itertuples(index=False, name=None))
+        assert rows - keys == set(), name
+
+
+@pytest.mark.parametrize("name", ["sim350.csv", "sim350_runs.csv"])
+def test_strategies_of_sim350_are_those_of_present_jobs(name: str) -> None:
+    known = set()
+    for function, arguments, _ in sim350.jobs(5, full=True):
+        if function is sim350.paper_stack:
+            known |= {f"paper: {strategy}" for strategy in arguments[1]}
+        elif function is sim350.gate_stack:
+            more = [f"paper: {arguments[0]}, strength {value}" for value in GRIDS[arguments[0]]]
+            known |= {f"paper: {arguments[0]}", *(more if len(more) > 1 else [])}
+        else:
+            known.add(arguments[-1])
+    assert set(pd.read_csv(FOLDER / name)["strategy"]) - known == set()
+
+
+def test_methods_of_influence_are_those_of_the_script() -> None:
+    methods = pd.read_csv(FOLDER / "influence.csv")["method"]
+    assert methods.str.fullmatch(r"finite|local, \d+ starts, \d+ probes").all()
