@@ -1,14 +1,14 @@
 """What every choice of a fit is made by: trajectories that are left out, or the other half of the cells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._data import SPLITS, HalfOfCells, TimeSeries
-from scdash.dynamics.problem import Units
+from scdash._data import SPLITS, TimeSeries
+from scdash.dynamics.problem import FitProblem
 from scdash.training.whole_trajectories import Courses
 
 MOST = 5  # folds; more trajectories than this are left out in groups
@@ -35,11 +35,19 @@ class Fold:
 
 
 def courses_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> Courses:
-    """Return some trajectories of a series (names,), with or without those that are re-drawn from their cells."""
+    """Return some trajectories of a series (names,), with or without those that are re-drawn from their cells.
+
+    States of the test split are left out of a trajectory that has others, too.
+    """
     own = series.parent == np.arange(len(series.names))
     wanted = trajectories if redrawn else trajectories & own
-    rows = [rows for rows in series.each() if wanted[series.trajectory[rows[0]]] and len(rows) > 1]
-    return Courses.of([series.states[part] for part in rows], [series.times[part] for part in rows])
+    used = []
+    for rows in series.each():
+        if wanted[series.trajectory[rows[0]]]:
+            learned = rows[series.split[rows] != TEST]
+            used.append(learned if len(learned) else rows)
+    used = [rows for rows in used if len(rows) > 1]
+    return Courses.of([series.states[rows] for rows in used], [series.times[rows] for rows in used])
 
 
 def is_test(series: TimeSeries) -> NDArray[np.bool_]:
@@ -50,33 +58,28 @@ def is_test(series: TimeSeries) -> NDArray[np.bool_]:
     return found
 
 
-def make_folds(series: TimeSeries, halves: Sequence[HalfOfCells] | None, units: Units | None) -> list[Fold]:
-    """Return the folds by which a fit chooses.
+def make_folds(problem: FitProblem) -> list[Fold]:
+    """Return the folds by which a fit of cells chooses; test states take no part.
 
-    Where at least two trajectories are not for test, they are left out in turn (in groups where there are more than five),
-    together with what was re-drawn from their cells. A single trajectory of cells is learned from one half of the cells
-    and judged on the other. A single trajectory of states has no fold.
+    Where every lineage has at least two trajectories that are not for test (batches, say), trajectories are left out in
+    turn, in groups where there are more than five, together with what was re-drawn from their cells. Otherwise models
+    are learned from one half of the cells and judged on the other, if the problem has halves; else there is no fold.
     """
-    usable = ~is_test(series)
+    series, usable = problem.series, ~is_test(problem.series)
     origin = series.parent
     own = np.flatnonzero(usable & (origin == np.arange(len(series.names))))
     own = own[np.isin(own, series.trajectory)]
-    if len(own) > 1:
-        weights = np.ones(series.states.shape[1]) if units is None else units.range**2
-        return list(_left_out(series, own, origin, usable, weights))
-    if halves is not None and units is not None:
-        return list(_other_half(halves, units))
-    return []
+    lineage = np.zeros(len(series.names), np.intp) if problem.lineage is None else problem.lineage
+    if np.unique(lineage[own], return_counts=True)[1].min() > 1:
+        return list(_left_out(problem, own, origin, usable))
+    return list(_other_half(problem)) if problem.learning_halves else []
 
 
 def _left_out(
-    series: TimeSeries,
-    own: NDArray[np.int64],
-    origin: NDArray[np.int64],
-    usable: NDArray[np.bool_],
-    weights: NDArray[np.floating[Any]],
+    problem: FitProblem, own: NDArray[np.int64], origin: NDArray[np.int64], usable: NDArray[np.bool_]
 ) -> Iterator[Fold]:
-    group = np.arange(len(own)) % MOST
+    series = problem.series
+    group, weights = np.arange(len(own)) % MOST, gene_weights(problem)
     for fold in range(min(MOST, len(own))):
         held = np.isin(origin, own[group == fold])
         names = ", ".join(series.names[code] for code in own[group == fold][:3])
@@ -84,10 +87,21 @@ def _left_out(
         yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], names, weights)
 
 
-def _other_half(halves: Sequence[HalfOfCells], units: Units) -> Iterator[Fold]:
-    for number, half in enumerate(halves, start=1):
-        train, held = ((part - units.minimum) / units.range for part in (half.states, half.others))
-        times = half.times
+def _other_half(problem: FitProblem) -> Iterator[Fold]:
+    assert problem.units is not None  # cells have units
+    test = np.unique(problem.series.times[problem.series.split == TEST])
+    for number, half in enumerate(problem.learning_halves, start=1):
+        kept = ~np.isin(half.times, test)
+        train, held = (
+            ((part - problem.units.minimum) / problem.units.range)[..., kept, :] for part in (half.states, half.others)
+        )
+        times = half.times[kept]
         courses = Courses.of(list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1]))
         judged = Courses.of(list(held), [times] * len(held))
-        yield Fold(courses, judged, train[0, :, 0].astype(np.float32), f"half {number} of the cells", units.range**2)
+        start = train[0, :, 0].astype(np.float32)
+        yield Fold(courses, judged, start, f"half {number} of the cells", gene_weights(problem))
+
+
+def gene_weights(problem: FitProblem) -> NDArray[np.floating[Any]]:
+    """Return the weight of every gene's squared error: states are in ranges of genes, errors count in the data's units."""
+    return np.ones(problem.n_genes) if problem.units is None else problem.units.range**2

@@ -1,6 +1,6 @@
 """Pruning of a gene-wise PHOENIX in rounds, by the score of any sparsity method, with training after each round."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Candidate:
     epochs: int  # dense epochs before the first pruning
     level: int  # rounds of pruning
     model: GeneWise
+    losses: list[float] = field(default_factory=list)  # training error of every epoch so far
 
     @property
     def edges(self) -> int:
@@ -48,7 +49,7 @@ def kept_edges(
     matrix = model.weights.tocoo()
     linear = np.flatnonzero(matrix.col < genes)
     target, regulator = matrix.row[linear], matrix.col[linear]
-    field = SparsePhoenix(genes, tuple(target.tolist()), tuple(regulator.tolist()))
+    edges = SparsePhoenix(genes, tuple(target.tolist()), tuple(regulator.tolist()))
     rates = model.rates if scale is None else model.rates * scale / scale.mean()
     params = {
         "U_sums": torch.from_numpy(matrix.data[linear].copy())[None, None],
@@ -56,8 +57,8 @@ def kept_edges(
         "v": torch.from_numpy(rates.astype(np.float32))[None],
     }
     masks = {"U_sums": torch.from_numpy(left[linear])[None, None]}
-    memory = sparsity.start(field, params, torch.Generator().manual_seed(0))
-    masks, _ = sparsity.prune(field, params, masks, memory, amount, prior)
+    memory = sparsity.start(edges, params, torch.Generator().manual_seed(0))
+    masks, _ = sparsity.prune(edges, params, masks, memory, amount, prior)
     kept = left.copy()
     kept[linear] = masks["U_sums"][0, 0].numpy()
     return with_parents(model, kept)
@@ -84,7 +85,7 @@ def dense_path(trainer: Trainer, epochs: int, shown: tuple[int, ...]) -> list[Ca
     found = [Candidate(0, 0, trainer.model)] if 0 in shown else []
     for epoch in trainer.epochs(epochs):
         if epoch in shown:
-            found.append(Candidate(epoch, 0, trainer.model))
+            found.append(Candidate(epoch, 0, trainer.model, list(trainer.losses)))
     return found
 
 
@@ -115,7 +116,7 @@ def pruning_path(
         trainer.prune(left)
         if start.epochs:
             trainer.train(epochs)
-        found.append(Candidate(start.epochs, level, trainer.model))
+        found.append(Candidate(start.epochs, level, trainer.model, start.losses + trainer.losses))
     return found
 
 

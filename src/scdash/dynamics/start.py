@@ -7,7 +7,6 @@ same form, and training moves it to where whole trajectories go.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -88,9 +87,3 @@ def regression_start(
 def as_gene_wise(field: Field) -> GeneWise:
     """Return a field of the regressions as what training moves."""
     return GeneWise.of(field.effects, field.bias, field.rates)
-
-
-def empty_start(courses: Courses, rates: Any, states: NDArray[Any]) -> GeneWise:
-    """Return genes that relax to their mean state without any network."""
-    genes = courses.states.shape[2]
-    return GeneWise.of(sp.csr_array((genes, genes)), states.mean(axis=0), rates)

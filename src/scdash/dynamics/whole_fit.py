@@ -1,7 +1,7 @@
 """One fit of cells: its settings chosen by folds, the model refitted on everything that is not test."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scdash._parallel import spread_all
 from scdash.dynamics.folds import Fold
 from scdash.dynamics.pruning import Candidate, dense_path, pruning_path
 from scdash.dynamics.selection import Errors, best, clearly_better, sparsest_within_one_standard_error
-from scdash.dynamics.start import Regressions, empty_start, regression_start
+from scdash.dynamics.start import Regressions, regression_start
 from scdash.sparsity import Prior, Sparsity
 from scdash.training.whole_trajectories import Courses, Trainer, WholeTrajectories, errors_from_start
 
@@ -28,8 +28,6 @@ class Ingredients:
     sparsity: Sparsity
     prior: sp.csr_matrix | None = None  # (target, regulator)
     regulators: NDArray[np.int64] | None = None
-    network: bool = True
-    shuffled_time: bool = False
     coregulation: sp.csr_matrix | None = None
     missing: str = "mean"
     settings: WholeTrajectories = field(default_factory=lambda: WholeTrajectories(learning_rate=1e-2))
@@ -53,24 +51,18 @@ class Choice:
     epochs: int  # dense epochs
     level: int  # rounds of pruning
     table: pd.DataFrame  # every setting that was looked at: stage, prior_weight, epochs, level, edges, error, by fold
+    gain: Errors  # (folds,), relative error of the regression it starts from, less that of the chosen model
 
 
 def dense_candidates(made_of: Ingredients, courses: Courses, weight: float, epochs: tuple[int, ...]) -> list[Candidate]:
     """Return the models of one training without pruning, at several numbers of epochs."""
-    if made_of.shuffled_time:
-        courses = with_shuffled_time(courses, made_of.seed)
-    if made_of.network:
-        start = regression_start(
-            courses,
-            prior=made_of.prior,
-            prior_weight=weight,
-            regulators=made_of.regulators,
-            regressions=made_of.regressions,
-        )
-    else:
-        interval = float(np.median(courses.intervals[courses.intervals > 0]))
-        rates = np.full(courses.states.shape[2], 0.25 / interval)
-        start = empty_start(courses, rates, courses.states.reshape(-1, courses.states.shape[2]))
+    start = regression_start(
+        courses,
+        prior=made_of.prior,
+        prior_weight=weight,
+        regulators=made_of.regulators,
+        regressions=made_of.regressions,
+    )
     trainer = Trainer(start, courses, made_of.settings, made_of.seed, made_of.scale)
     return dense_path(trainer, max(epochs), epochs)
 
@@ -79,10 +71,6 @@ def pruned_candidates(
     made_of: Ingredients, courses: Courses, weight: float, start: Candidate, last: int | None = None
 ) -> list[Candidate]:
     """Return the models of pruning in rounds, the unpruned one first."""
-    if not made_of.network:
-        return [start]
-    if made_of.shuffled_time:
-        courses = with_shuffled_time(courses, made_of.seed)
     return pruning_path(
         start,
         courses,
@@ -93,15 +81,6 @@ def pruned_candidates(
         last=last,
         scale=made_of.scale,
     )
-
-
-def with_shuffled_time(courses: Courses, seed: int) -> Courses:
-    """Return the courses with the states of each trajectory in random order."""
-    rng = np.random.default_rng([seed, 5])
-    states = courses.states.copy()
-    for number, length in enumerate(courses.lengths):
-        states[number, :length] = states[number, rng.permutation(length)]
-    return replace(courses, states=states)
 
 
 def held_out_error(candidate: Candidate, fold: Fold) -> float:
@@ -118,8 +97,6 @@ def choose(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None
 
     The prior is used only where it clearly lowers the error; the level is the sparsest within one standard error.
     """
-    if not folds:
-        return Choice(1.0 if made_of.prior is None else PRIOR_WEIGHT, min(made_of.epochs[-1], 30), 0, pd.DataFrame())
     weights = [1.0] if made_of.prior is None else [1.0, PRIOR_WEIGHT]
     pieces = [(made_of, fold.train, weight, made_of.epochs) for weight in weights for fold in folds]
     found = spread_all(dense_candidates, pieces, "choosing epochs", progress=progress)
@@ -149,17 +126,11 @@ def choose(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None
     matrix = errors("pruned", weight, pruned)
     edges = np.array([[one.edges for one in path] for path in pruned]).T.mean(axis=1).astype(np.int64)
     level = sparsest_within_one_standard_error(matrix, edges)
-    return Choice(weight, starts[0].epochs, level, pd.DataFrame(rows))
+    begun = table[weight][[one.epochs for one in dense[weight][0]].index(0)]
+    return Choice(weight, starts[0].epochs, level, pd.DataFrame(rows), begun - matrix[level])
 
 
 def fit_chosen(made_of: Ingredients, courses: Courses, choice: Choice) -> Candidate:
     """Return the model with settings that were chosen, fitted to some trajectories."""
     dense = dense_candidates(made_of, courses, choice.prior_weight, (choice.epochs,))[-1]
     return pruned_candidates(made_of, courses, choice.prior_weight, dense, choice.level)[-1]
-
-
-def errors_of(
-    made_of: Ingredients, folds: Sequence[Fold], choice: Choice, fit: Callable[..., Candidate] = fit_chosen
-) -> Errors:
-    """Return the relative errors (folds,) of a model, or a null model, with settings that were chosen."""
-    return np.array([held_out_error(fit(made_of, fold.train, choice), fold) for fold in folds])
