@@ -21,14 +21,14 @@ def scaled(x, clip=np.inf):
 def test_scaled_values_are_refused_unless_allowed(clip, states):
     x = as_expression(scaled(cells(np.random.default_rng(0)), clip))
     with pytest.raises(ValueError, match="X looks scaled: .* negative.*allow_scaled=True"):
-        check_scaled(x, states=states)
-    check_scaled(x, states=states, allow=True)
+        check_scaled(x, states=states, known=True)
+    check_scaled(x, states=states, known=True, allow=True)
 
 
 def test_sparse_and_dense_agree():
     x = scaled(cells(np.random.default_rng(0)))
     with pytest.raises(ValueError, match="looks scaled"):
-        check_scaled(as_expression(sp.csr_matrix(x)), states=False)
+        check_scaled(as_expression(sp.csr_matrix(x)), states=False, known=True)
 
 
 def test_log_values_and_noise_around_zero_pass():
@@ -39,16 +39,16 @@ def test_log_values_and_noise_around_zero_pass():
         rng.random((400, 30)) + rng.normal(0, 0.1, (400, 30)),
     ):
         for states in (True, False):
-            check_scaled(as_expression(x), states=states)
+            check_scaled(as_expression(x), states=states, known=True)
 
 
 def test_changes_from_a_reference_pass_as_states_and_need_a_word_as_cells():
     rng = np.random.default_rng(2)
     changes = rng.normal(0, 1, (40, 30)) * rng.gamma(2, 0.5, 30)
     changes -= changes.mean(0)
-    check_scaled(as_expression(changes), states=True)
+    check_scaled(as_expression(changes), states=True, known=True)
     with pytest.raises(ValueError, match="looks scaled"):
-        check_scaled(as_expression(changes), states=False)
+        check_scaled(as_expression(changes), states=False, known=True)
 
 
 @pytest.mark.reference
@@ -62,12 +62,12 @@ def test_real_data_are_refused_once_scaled_and_not_before(reference, name):
 
     adata = ad.read_h5ad(reference / f"{name}.h5ad")
     for states in (True, False):
-        check_scaled(as_expression(adata.X), states=states)
+        check_scaled(as_expression(adata.X), states=states, known=True)
     adata.X = adata.X.toarray() if sp.issparse(adata.X) else adata.X
     sc.pp.scale(adata, max_value=10)
     for states in (True, False):
         with pytest.raises(ValueError, match="looks scaled"):
-            check_scaled(as_expression(adata.X), states=states)
+            check_scaled(as_expression(adata.X), states=states, known=True)
 
 
 def test_negative_values_that_are_not_centred_pass():
@@ -75,4 +75,10 @@ def test_negative_values_that_are_not_centred_pass():
     logs = np.log10(rng.gamma(2, 1, (400, 30)) + 0.01) - 1
     assert (logs < 0).mean() > 0.5
     for states in (True, False):
-        check_scaled(as_expression(logs), states=states)
+        check_scaled(as_expression(logs), states=states, known=True)
+
+
+def test_what_only_looks_scaled_is_a_warning(messages):
+    x = as_expression(scaled(cells(np.random.default_rng(0))))
+    check_scaled(x, states=False, known=False)
+    assert "X looks scaled" in messages() and "lowest value seen" in messages()

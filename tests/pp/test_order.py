@@ -34,7 +34,7 @@ def test_root_by_name_is_time_zero_and_reverses_from_the_other_end(curve):
 
 def test_times_are_those_of_scanpy_where_no_component_is_slow(curve):
     scdash.pp.order_cells(curve, root={"start": "high"})
-    root = curve.uns["dpt_pseudotime"]["roots"]["all"]
+    root = curve.uns["dpt_pseudotime"]["roots"]["root"].item()
     sc.pp.pca(curve, n_comps=50, random_state=int(np.random.default_rng(0).integers(2**31 - 1)))
     sc.pp.neighbors(curve, n_neighbors=15, method="gauss", use_rep="X_pca")
     sc.tl.diffmap(curve, n_comps=15)

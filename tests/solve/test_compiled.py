@@ -148,7 +148,10 @@ def test_models_side_by_side_are_those_one_after_another():
     finally:
         torch.set_num_threads(before)
     for other in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+        assert torch.equal(found[0][0], other[0])
+        for a, b in zip(found[0][1:], other[1:], strict=True):
+            # BLAS may add up the examples in another order in another thread, which differs by rounding on some processors
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=2e-7)
 
 
 def test_one_thread_restores_what_was_set_and_nests():

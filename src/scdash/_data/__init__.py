@@ -23,6 +23,7 @@ from scdash._data._expression import (
     check_scaled,
     expression,
     matrix_of,
+    scaled_by_scanpy,
 )
 from scdash._data._flags import holds_flags, read_flags
 from scdash._data._genes import all_genes, listed_names, present_genes
@@ -102,6 +103,7 @@ __all__ = [
     "range_align",
     "rank_align",
     "sanitise",
+    "scaled_by_scanpy",
     "series_from_states",
     "split_codes",
     "time_column",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scdash._data._checks import check_adata, gene_indices, gene_mask
 from scdash._data._dense import as_dense
 from scdash._errors import suggest
+from scdash._logging import logger
 
 ROWS = 4096  # rows read at once: 4096 x 3000 genes are 50 MB in float32
 CHUNK_BYTES = 2**28  # of a dense dask chunk that is made whole
@@ -130,10 +131,16 @@ def check_log(values: Expression, argument: str = "layer", *, allow: bool = Fals
         raise ValueError(f"{values.name} has values up to {values.maximum:g}, too large for logarithms. {remedy}")
 
 
-def check_scaled(values: Expression, *, states: bool, allow: bool = False) -> None:
-    """Raise when values look as if every gene had been centred, as `sc.pp.scale` does, unless allowed.
+def scaled_by_scanpy(adata: Any) -> bool:
+    """Return whether `adata.var` holds the means and standard deviations that `sc.pp.scale` writes."""
+    return {"mean", "std"} <= set(adata.var.columns)
 
-    Scaled are values of which at least a fifth are negative while the means of most genes are near 0 in units of their
+
+def check_scaled(values: Expression, *, states: bool, known: bool, allow: bool = False) -> None:
+    """Raise, or warn, when values look as if every gene had been centred, as `sc.pp.scale` does, unless allowed.
+
+    An error is raised where it is `known` that scanpy has scaled the data (`scaled_by_scanpy`). Otherwise the values may be
+    meant to be so, and a warning is logged. Scaled are values of which at least a fifth are negative while the means of most genes are near 0 in units of their
     standard deviation. Noise around 0, and a normalisation that leaves some values below 0, do not look like that.
     `states`: rows are samples of a time course, which may be changes from a reference; refused are then only values
     whose standard deviations are the same for all genes besides.
@@ -148,13 +155,15 @@ def check_scaled(values: Expression, *, states: bool, allow: bool = False) -> No
     even = float(np.quantile(spread[moving], 0.75) / np.quantile(spread[moving], 0.25))
     if offset > CENTRED or (states and even > EVEN):
         return
-    raise ValueError(
+    text = (
         f"{values.name} looks scaled: {negative:.0%} of its values are negative and its genes have means near 0, as after "
-        "sc.pp.scale. In such values 0 is the mean of a gene and not its absence, so that a knock-out means nothing, and "
-        "genes no longer differ in size. Pass the layer that holds the log-normalised values from before scaling as layer, "
-        "or take them from adata.raw. If the values are meant to be so, such as changes from a reference, say "
-        "allow_scaled=True."
+        "sc.pp.scale. In such values 0 is the mean of a gene and not its absence, and genes no longer differ in size. Pass "
+        "the layer that holds the log-normalised values from before scaling as layer, or take them from adata.raw. If the "
+        "values are meant to be so, such as changes from a reference, say allow_scaled=True."
     )
+    if known:
+        raise ValueError(f"{text} (adata.var holds the means and standard deviations that sc.pp.scale has written.)")
+    logger.warning("%s The fit goes on: a knocked-out gene is held at the lowest value seen instead of at 0.", text)
 
 
 def _moments(values: Expression) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:

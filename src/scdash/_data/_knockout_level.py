@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scdash._data._expression import Expression
 
-ROUNDING = 1e-5  # of a gene's range: a value that is no lower than this below 0 is 0 after rounding
+NOISE = 0.1  # of a gene's range: values that are no lower than this below 0 are 0 and noise
 
 
 def lowest_values(values: Expression) -> NDArray[np.float64]:
@@ -26,9 +26,10 @@ def lowest_values(values: Expression) -> NDArray[np.float64]:
 def knockout_levels(entry: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return the level at which each modelled gene of a stored fit is held when it is knocked out, (genes,).
 
-    This is 0 where the data of the fit are not negative. A gene with negative values was scaled or centred, so that 0 is
-    the mean of its cells or close to it; such a gene is held at the lowest value that the fit has seen.
+    This is 0 where the data of the fit are not negative, or are so by noise alone. A gene whose values reach further below
+    0 was scaled or centred, so that 0 is the mean of its cells or close to it; such a gene is held at the lowest value that
+    the fit has seen.
     """
     states = np.asarray(entry["series"]["states"], dtype=np.float64)
     lowest = np.asarray(entry.get("lowest", states.min(axis=0)), dtype=np.float64)
-    return np.where(lowest < -ROUNDING * np.ptp(states, axis=0), lowest, 0.0)
+    return np.where(lowest < -NOISE * np.ptp(states, axis=0), lowest, 0.0)

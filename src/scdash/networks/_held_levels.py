@@ -8,8 +8,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from scdash._data import knockout_levels
-from scdash._errors import suggest
+from scdash._data import all_genes, knockout_levels
 from scdash._logging import logger
 from scdash.networks._module import DynamicsModel
 
@@ -26,14 +25,11 @@ def held_levels(
     negative: a knock-down to one half is half of the way from there to the start value.
     """
     wanted, given = _wanted(genes, kind, level)
-    position = {str(gene): i for i, gene in enumerate(model.genes)}
+    places = all_genes([str(gene) for gene in wanted], model.genes, "genes")
     lowest = knockout_levels(entry)
     highest = np.asarray(entry["series"]["states"]).max(0)
     held = {}
-    for gene in wanted:
-        if gene not in position:
-            raise KeyError(f"{gene} is not in the model.{suggest(str(gene), position)}")
-        i = position[gene]
+    for gene, i in zip(wanted, places.tolist(), strict=True):
         if gene in given:
             held[i] = torch.full_like(start[:, i], float(given[gene]))
         elif kind == "knockout":

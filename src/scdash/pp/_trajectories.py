@@ -16,6 +16,7 @@ from scdash._data import (
     expression,
     obs_column,
     sanitise,
+    scaled_by_scanpy,
     time_column,
 )
 from scdash._errors import unused
@@ -119,7 +120,7 @@ def trajectories(
     check_log(values, allow=allow_counts)
     if disjoint and bandwidth != 2.0:
         raise unused("bandwidth", "disjoint=True takes plain means of the cells of each bin, without a kernel")
-    check_scaled(values, states=False, allow=allow_scaled)
+    check_scaled(values, states=False, known=scaled_by_scanpy(adata), allow=allow_scaled)
     labels = {
         name: None if key is None else obs_column(adata, key, f"{name}_key")
         for name, key in (("lineage", lineage_key), ("batch", batch_key), ("split", split_key))

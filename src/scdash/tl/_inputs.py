@@ -26,6 +26,7 @@ from scdash._data import (
     obs_column,
     prior_from,
     read_labels,
+    scaled_by_scanpy,
     times_of,
 )
 from scdash._errors import unknown, unused
@@ -121,7 +122,7 @@ def read_inputs(
     if batch_key is not None and not cells:
         raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
     if not binned:
-        check_scaled(values, states=not cells, allow=allow_scaled)
+        check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
     if cells:
         check_log(values)
         observed = from_cells(

@@ -97,14 +97,14 @@ def from_cells(
         split=rows.split,
         rng=seed,
     )
-    groups = group_cells(len(rows.time.values), rows.group, rows.batch)
-    position = HORIZON * positions_in_groups(rows.time.values, groups.code, "rank")[0]
+    code = np.where(rows.left_out, -1, group_cells(len(rows.time.values), rows.group, rows.batch).code)
+    position = HORIZON * positions_in_groups(rows.time.values, code, "rank")[0]
     return Observed(
         made.series,
         made.minimum,
         made.range,
         lineage=_lineages(made.bins["lineage"], made.series),
-        cell_position=np.where(rows.left_out | (groups.code < 0), np.nan, position),
+        cell_position=np.where(code < 0, np.nan, position),
         halves=_halves(rows, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if controls else None,
         learning_halves=_learning_halves(rows, n_bins, seed) if _has_single_trajectories(rows) else (),

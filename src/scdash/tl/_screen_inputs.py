@@ -20,6 +20,7 @@ from scdash._data import (
     obs_column,
     prior_from,
     read_labels,
+    scaled_by_scanpy,
 )
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._errors import unknown
@@ -167,7 +168,7 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     columns = np.flatnonzero(mask)
     values = expression(adata, layer=request.layer, genes=adata.var_names[columns])
     check_log(values)
-    check_scaled(values, states=False, allow=request.allow_scaled)
+    check_scaled(values, states=False, known=scaled_by_scanpy(adata), allow=request.allow_scaled)
     screen = parse_screen(
         labels,
         values.genes,

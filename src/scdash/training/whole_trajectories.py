@@ -182,9 +182,9 @@ def squared_error(
     loss = float(((difference.astype(np.float64) ** 2).sum((0, 2)) @ gene_weights) / count)
     of_x = np.zeros_like(x)
     of_x[::substeps] = difference * (gene_weights * np.float32(2 / count))[:, None]
-    found = tuple(np.zeros_like(part) for part in (model.weights.data, model.bias, model.rates))
-    backward(*arguments, of_x, *found)
-    return loss, *found
+    of_weights, of_bias, of_rates = (np.zeros_like(part) for part in (model.weights.data, model.bias, model.rates))
+    backward(*arguments, of_x, of_weights, of_bias, of_rates)
+    return loss, of_weights, of_bias, of_rates
 
 
 def mean_features(model: GeneWise, courses: Courses) -> Floats:
