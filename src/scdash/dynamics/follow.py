@@ -16,7 +16,7 @@ from scdash.dynamics.pruning import Candidate
 from scdash.dynamics.whole_fit import Choice, Ingredients, choose, fit_chosen
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
 from scdash.sparsity import Sparsity
-from scdash.training.whole_trajectories import GeneWise, WholeTrajectories
+from scdash.training.whole_trajectories import Courses, GeneWise, WholeTrajectories, roll_out
 
 LISTED = 4_000_000  # pairs of genes above which a network is stored as a list of edges
 
@@ -30,6 +30,7 @@ class Followed:
     judged_by: str  # what the folds left out
     gain: NDArray[np.float64]  # (folds,), by how much the relative error is below that of the regression it began with
     losses: list[list[float]]  # training error of every epoch, a list for each model
+    step_error: float  # of training's solver, relative to the change over an interval
 
 
 def follow(
@@ -88,7 +89,17 @@ def follow(
         "left-out trajectories" if folds[0].name.find("half") else "the other half of the cells",
         choice.gain,
         [candidate.losses for candidate in candidates],
+        step_error(candidates[0].model, everything),
     )
+
+
+def step_error(model: GeneWise, courses: Courses) -> float:
+    """Return the root mean square error of one step of training's solver, relative to the change over an interval."""
+    seen = np.arange(1, courses.states.shape[1]) < courses.lengths[:, None]
+    start, interval = courses.states[:, :-1][seen], courses.intervals[seen][:, None]
+    coarse, fine = (roll_out(model, start, interval, steps)[:, 1] for steps in (1, 16))
+    change = np.sqrt(np.mean((fine - start) ** 2, dtype=np.float64))
+    return float(np.sqrt(np.mean((coarse - fine) ** 2, dtype=np.float64)) / max(change, 1e-12))
 
 
 def as_stack(models: Sequence[GeneWise]) -> tuple[VectorField, Params, Params]:

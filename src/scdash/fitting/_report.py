@@ -99,9 +99,10 @@ def report_text(
     lines.append(verdict.text if verdict is not None else _not_compared(null_models))
     lines += course
     if metrics.get("solver_error", 0) > 0.01:
+        remedy = "ask for more bins (n_bins)" if training.judged_by else "raise training={'steps': ...}"
         lines.append(
-            f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "
-            "training={'steps': ...}."
+            f"Solver check: the steps of training differ from an exact solution by {metrics['solver_error']:.1%} of the "
+            f"change; {remedy}."
         )
     return "\n".join(lines)
 
