@@ -29,7 +29,6 @@ class Followed:
     choice: Choice
     judged_by: str  # what the folds left out
     gain: NDArray[np.float64]  # (folds,), by how much the relative error is below that of the regression it began with
-    losses: list[list[float]]  # training error of every epoch, a list for each model
     step_error: float  # of training's solver, relative to the change over an interval
 
 
@@ -88,7 +87,6 @@ def follow(
         choice,
         "left-out trajectories" if folds[0].name.find("half") else "the other half of the cells",
         choice.gain,
-        [candidate.losses for candidate in candidates],
         step_error(candidates[0].model, everything),
     )
 
@@ -122,10 +120,12 @@ def as_stack(models: Sequence[GeneWise]) -> tuple[VectorField, Params, Params]:
 
 
 def history_of(followed: Followed) -> pd.DataFrame:
-    """Return the training error of every epoch and model in the form of a fit's history."""
-    rows = [
-        {"epoch": epoch, "model": model, "train_loss": loss}
-        for model, losses in enumerate(followed.losses)
-        for epoch, loss in enumerate(losses)
-    ]
-    return pd.DataFrame(rows, columns=["epoch", "model", "train_loss"])
+    """Return the training error, the fraction of zeros and whether it grew, for every epoch and model."""
+    rows = []
+    for model, candidate in enumerate(followed.candidates):
+        genes = len(candidate.model.bias)
+        before = candidate.sizes[:1] + candidate.sizes[:-1]
+        for epoch, (loss, size, last) in enumerate(zip(candidate.losses, candidate.sizes, before, strict=True)):
+            row = {"epoch": epoch, "model": model, "train_loss": loss}
+            rows.append(row | {"sparsity": 1 - size / max(genes * (genes - 1), 1), "pruned": size < last})
+    return pd.DataFrame(rows, columns=["epoch", "model", "train_loss", "sparsity", "pruned"])

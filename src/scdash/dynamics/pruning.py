@@ -24,6 +24,7 @@ class Candidate:
     level: int  # rounds of pruning
     model: GeneWise
     losses: list[float] = field(default_factory=list)  # training error of every epoch so far
+    sizes: list[int] = field(default_factory=list)  # edges left in every epoch so far
 
     @property
     def edges(self) -> int:
@@ -85,7 +86,7 @@ def dense_path(trainer: Trainer, epochs: int, shown: tuple[int, ...]) -> list[Ca
     found = [Candidate(0, 0, trainer.model)] if 0 in shown else []
     for epoch in trainer.epochs(epochs):
         if epoch in shown:
-            found.append(Candidate(epoch, 0, trainer.model, list(trainer.losses)))
+            found.append(Candidate(epoch, 0, trainer.model, list(trainer.losses), list(trainer.sizes)))
     return found
 
 
@@ -116,7 +117,9 @@ def pruning_path(
         trainer.prune(left)
         if start.epochs:
             trainer.train(epochs)
-        found.append(Candidate(start.epochs, level, trainer.model, start.losses + trainer.losses))
+        found.append(
+            Candidate(start.epochs, level, trainer.model, start.losses + trainer.losses, start.sizes + trainer.sizes)
+        )
     return found
 
 

@@ -86,8 +86,7 @@ def _followed_stack(
     first = {name: value[: len(begun)] for name, value in both.items()}
     last = {name: value[len(begun) :] for name, value in both.items()}
     history = history_of(followed).reindex(columns=list(HISTORY))
-    history["pruned"] = False
-    epochs = len(followed.losses[0])
+    epochs = len(followed.candidates[0].losses)
     trained = Trained(
         last,
         {name: value[len(begun) :] for name, value in kept.items()},

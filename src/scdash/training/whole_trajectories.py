@@ -221,7 +221,8 @@ class Trainer:
         self.values = tuple(value.clone().requires_grad_() for value in values)
         self.anchor = tuple(value.clone() for value in values)
         self.kept = torch.ones_like(values[0])
-        self.losses: list[float] = []
+        self.losses: list[float] = []  # of every epoch
+        self.sizes: list[int] = []  # edges left in every epoch
 
     def train(self, epochs: int) -> None:
         """Train for some epochs with a schedule of their own."""
@@ -264,6 +265,7 @@ class Trainer:
                 f"learning rate (now {settings.learning_rate:g}), or look at the values of the genes."
             )
         self.losses.append(loss)
+        self.sizes.append(int(np.count_nonzero(self.model.weights.data)))
         found[2] = found[2] * self.model.rates  # the derivative with respect to log r
         pull = [2 * settings.pull / len(self.model.bias) * factor for factor in (1.0, 1.0, settings.rate_pull)]
         for value, anchor, gradient, strength in zip(self.values, self.anchor, found, pull, strict=True):
