@@ -28,6 +28,7 @@ from scdash._data._expression import (
 from scdash._data._flags import holds_flags, read_flags
 from scdash._data._genes import all_genes, listed_names, present_genes
 from scdash._data._groups import CellGroups, group_cells, origins
+from scdash._data._half_series import HalfOfCells, halves_to_learn_from
 from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._knockout_level import knockout_levels, lowest_values
 from scdash._data._labels import log_missing, read_labels
@@ -63,6 +64,7 @@ __all__ = [
     "CellSeries",
     "Cells",
     "Expression",
+    "HalfOfCells",
     "TimeSeries",
     "WithinMoments",
     "align_prior",
@@ -87,6 +89,7 @@ __all__ = [
     "group_codes",
     "group_column",
     "halve_cells",
+    "halves_to_learn_from",
     "kernel_bins",
     "knockout_levels",
     "loaded",

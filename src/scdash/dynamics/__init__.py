@@ -1,5 +1,6 @@
-"""Time courses and pseudotime: what a fit says of the lineages that it was given."""
+"""Product 1: models of dynamics from time courses and from cells in pseudotime."""
 
 from scdash.dynamics.lineages import lineage_ends, lineage_lines
+from scdash.dynamics.problem import FitProblem, Units
 
-__all__ = ["lineage_ends", "lineage_lines"]
+__all__ = ["FitProblem", "Units", "lineage_ends", "lineage_lines"]

@@ -1,5 +1,6 @@
 """Whole fits on arrays: start, training, choice, network and controls. The AnnData functions above only read and write."""
 
+from scdash.dynamics.problem import FitProblem, Units
 from scdash.fitting._arguments import settle, warn_unused
 from scdash.fitting._fit import fit_series
 from scdash.fitting._forecasters import forecasters, nearest_training, validation_errors
@@ -7,7 +8,6 @@ from scdash.fitting._lambdas import choose_lambdas, cross_validate_lambdas
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
 from scdash.fitting._predictors import Predictor, field_predictor, pair_errors, rollout_errors, units_of_field
-from scdash.fitting._problem import FitProblem, Units
 from scdash.fitting._result import DynamicsFit
 
 __all__ = [

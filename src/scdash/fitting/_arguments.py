@@ -5,9 +5,9 @@ from typing import Any
 
 from scdash._errors import unknown, unused
 from scdash._logging import logger
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import FIELDS, Phoenix
 from scdash.fitting._options import FitOptions, method_of
-from scdash.fitting._problem import FitProblem
 from scdash.sparsity import SPARSITIES, Sparsity
 
 DEFAULTS: dict[str, Any] = {"encoder": "genes", "scale": "matched", "missing": "mean", "n_hidden": 40}

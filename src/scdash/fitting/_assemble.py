@@ -12,6 +12,8 @@ import torch
 from scdash._decisions import Difference
 from scdash._logging import logger
 from scdash.dynamics import lineage_lines
+from scdash.dynamics.follow import Followed
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField, zero_share
 from scdash.fitting._controls import data_figures, forecasts, no_network, refits, trivial
 from scdash.fitting._course import describe_course, field_velocity, lineage_table
@@ -26,12 +28,12 @@ from scdash.fitting._predictors import (
     stretch,
     trajectory_table,
 )
-from scdash.fitting._problem import FitProblem
 from scdash.fitting._report import NullModels, TrainingOutcome, report_text
 from scdash.fitting._result import DynamicsFit, Models, one_of
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import Trained, validation_levels
 from scdash.fitting._verdict import judge
+from scdash.fitting._whole import whole_settings
 from scdash.matching import NoNetwork, TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
@@ -62,10 +64,13 @@ def assemble(
     priors: list[sp.csr_matrix | None],
     levels: pd.DataFrame | None,
     began: float,
+    followed: Followed | None = None,
 ) -> DynamicsFit:
     """Choose the model that is kept, and judge it beside everything it has to be compared with."""
     field, trained = models.field, models.trained
     gain = training_gain(problem, options, models) if matched else None
+    if followed is not None:
+        gain = Difference.of(followed.gain)
     polished = None if gain is None else gain.clearly_positive
     kept = models.start if polished is False else trained
     main = one_of(kept.params, 0)
@@ -84,7 +89,10 @@ def assemble(
     metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
     metrics["epochs"] = float(trained.epochs)
     metrics["best_epoch"] = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
-    metrics["solver_error"] = _solver_error(problem, models, main, plan)
+    kept_whole = followed is not None and polished is not False
+    metrics["solver_error"] = (
+        followed.step_error if followed is not None and kept_whole else _solver_error(problem, models, main, plan)
+    )
     metrics["seconds"] = perf_counter() - began
     return DynamicsFit(
         field=field,
@@ -102,7 +110,12 @@ def assemble(
             controls,
             metrics,
             evidence.report,
-            training=TrainingOutcome(gain, trained.epochs, interrupted=trained.interrupted),
+            training=TrainingOutcome(
+                gain,
+                trained.epochs,
+                interrupted=trained.interrupted,
+                judged_by="" if followed is None else followed.judged_by,
+            ),
             null_models=_null_models(options, judged=judged),
             verdict=verdict,
             course=course.lines() + ([] if lineages is None else lineage_lines(lineages)),
@@ -113,7 +126,8 @@ def assemble(
         lineages=lineages,
         slope=models.slope,
         settings=_settings(options, plan, matched, levels, polished=polished)
-        | {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))},
+        | {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
+        | ({} if followed is None else _chosen(problem, options, followed, kept=polished is not False)),
     )
 
 
@@ -158,7 +172,7 @@ def _history_levels(
     problem: FitProblem, plan: Recipe, models: Models, others: dict[str, Predictor], *, matched: bool
 ) -> dict[str, float]:
     """Return the levels to draw beside the validation loss of training: the same error on the same states."""
-    if models.trained.epochs == 0:
+    if models.trained.epochs == 0 or models.trained.history["validation_loss"].isna().all():
         return {}
     shown = {name: others[name] for name in ("constant", "no change", "no network")}
     if matched:
@@ -211,6 +225,17 @@ def _settings(
     if matched:
         settings["matching"] = matched[0].table
     return settings
+
+
+def _chosen(problem: FitProblem, options: FitOptions, followed: Followed, *, kept: bool) -> dict[str, Any]:
+    """Return what held-out trajectories have chosen, and what made the zeros."""
+    choice = followed.choice
+    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
+    if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
+        name = "imp"
+    made = "regression and " + name if kept and choice.level else "regression"
+    chosen = {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
+    return {"sparsity": made, "training": asdict(whole_settings(options)), "chosen": chosen, "choices": choice.table}
 
 
 def _errors(controls: pd.DataFrame) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash.dynamics.problem import FitProblem
 from scdash.fitting._match import transition_settings
 from scdash.fitting._options import FitOptions
 from scdash.fitting._predictors import (
@@ -17,7 +18,6 @@ from scdash.fitting._predictors import (
     no_change,
     relaxation,
 )
-from scdash.fitting._problem import FitProblem
 from scdash.matching import (
     CellScores,
     Courses,

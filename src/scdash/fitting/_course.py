@@ -10,9 +10,9 @@ import torch
 
 from scdash._data import CellHalves, TimeSeries
 from scdash.dynamics import lineage_ends
+from scdash.dynamics.problem import FitProblem, Units
 from scdash.fields import Params, VectorField
 from scdash.fitting._predictors import Floats, Predictor, relaxation, stretch
-from scdash.fitting._problem import FitProblem, Units
 from scdash.matching import NoNetwork
 
 PARTS = 5  # of a course

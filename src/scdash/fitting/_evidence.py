@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
-from scdash.fitting._problem import FitProblem
 from scdash.fitting._start import gene_wise
 from scdash.matching import CellScores, TransitionFit, cell_scores
 from scdash.networks import HiddenEvidence, posterior_score, sparse_relative_contribution, strongest_effects
@@ -45,7 +45,7 @@ def gather_evidence(
         for prior, (_, share) in zip(priors[1:], shares[1:], strict=True)
         if prior is not None and problem.prior is not None
     ]
-    if matched and gene_wise(field):
+    if matched and gene_wise(field) and not options.cells:
         # The network stays that of the convex fit: products and training improve predictions, not edges (SIM350).
         effects = sp.csr_matrix(sp.diags(matched[0].rates) @ matched[0].linear)
         contribution = sp.csr_matrix(matched[0].contribution)

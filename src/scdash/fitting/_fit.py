@@ -3,6 +3,11 @@
 from dataclasses import replace
 from time import perf_counter
 
+import pandas as pd
+
+from scdash.dynamics.follow import Followed, as_stack, follow, history_of
+from scdash.dynamics.problem import FitProblem
+from scdash.dynamics.pruning import ROUNDS
 from scdash.fields import Params, VectorField
 from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._assemble import assemble
@@ -10,14 +15,15 @@ from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._posthoc import fit_posthoc
 from scdash.fitting._predictors import stretch
-from scdash.fitting._problem import FitProblem
 from scdash.fitting._result import DynamicsFit, Models
 from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
-from scdash.fitting._train import Trained
+from scdash.fitting._train import HISTORY, Trained
+from scdash.fitting._whole import dense_epochs, follows_trajectories, whole_settings
 from scdash.matching import TransitionFit
 from scdash.sparsity import Sparsity
+from scdash.training.whole_trajectories import GeneWise
 
 
 def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
@@ -25,6 +31,9 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     began = perf_counter()
     plan = recipe(options)
     refuse_unused(problem, options)
+    whole = follows_trajectories(options)
+    if whole:
+        plan = replace(plan, schedule=options.schedule or ROUNDS)
     sparsity = build_sparsity(options, plan)
     if sparsity.levels and options.n_models > 1:
         raise ValueError(
@@ -39,8 +48,20 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     run = replace(problem, series=replace(problem.series, states=stretch(problem.series.states, slope)))
     started = [fit.in_units_of_slope_one() for fit in matched]
     params, masks = _start(problem, field, options, started, sparsity.repeats if sparsity.levels else 1)
-    levels = None
-    if sparsity.levels:
+    levels, followed = None, None
+    if whole:
+        followed = follow(
+            problem,
+            sparsity,
+            priors,
+            settings=whole_settings(options),
+            epochs=dense_epochs(options),
+            missing=options.missing,
+            seed=options.seed,
+            progress=options.progress,
+        )
+        field, params, masks, trained = _followed_stack(matched, params, masks, field, followed)
+    elif sparsity.levels:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
     else:
         prior = build_prior(problem, options, priors)
@@ -48,7 +69,32 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     for loss in ("train_loss", "validation_loss"):
         trained.history[loss] /= slope**2  # back to the units of the series
     models = Models(field, slope, Trained(params, field.start_masks(params) | masks, trained.history), trained)
-    return assemble(problem, options, plan, models, matched, priors, levels, began)
+    return assemble(problem, options, plan, models, matched, priors, levels, began, followed)
+
+
+def _followed_stack(
+    matched: list[TransitionFit], params: Params, masks: Params, field: VectorField, followed: Followed | None
+) -> tuple[VectorField, Params, Params, Trained]:
+    """Return a field that holds the regression's networks and the trained ones, both stacks, and the trained one.
+
+    Where nothing could be left out to choose by, nothing was trained: the regression is returned as it is.
+    """
+    if followed is None:
+        return field, params, masks, Trained(params, masks, pd.DataFrame(columns=list(HISTORY)))
+    begun = [GeneWise.of(fit.effects, fit.bias, fit.rates) for fit in matched]
+    field, both, kept = as_stack([*begun, *(one.model for one in followed.candidates)])
+    first = {name: value[: len(begun)] for name, value in both.items()}
+    last = {name: value[len(begun) :] for name, value in both.items()}
+    history = history_of(followed).reindex(columns=list(HISTORY))
+    epochs = len(followed.candidates[0].losses)
+    trained = Trained(
+        last,
+        {name: value[len(begun) :] for name, value in kept.items()},
+        history,
+        epochs=epochs,
+        best_epoch=(epochs,) * len(followed.candidates),
+    )
+    return field, first, {name: value[: len(begun)] for name, value in kept.items()}, trained
 
 
 def _check_prior(problem: FitProblem, sparsity: Sparsity, plan: Recipe) -> None:

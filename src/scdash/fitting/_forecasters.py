@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
+from scdash.dynamics.problem import FitProblem
 from scdash.fitting._controls import forecasts, no_network, trivial
 from scdash.fitting._options import FitOptions
 from scdash.fitting._predictors import Floats, Predictor, rollout_errors
-from scdash.fitting._problem import FitProblem
 
 
 def forecasters(series: TimeSeries, lineage: NDArray[np.intp] | None) -> dict[str, Predictor]:

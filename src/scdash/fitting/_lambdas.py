@@ -12,13 +12,13 @@ import torch
 from scdash._data import TimeSeries
 from scdash._logging import logger
 from scdash._parallel import spread_all
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._folds import make_folds, stack_examples
 from scdash.fitting._match import like, transition_settings
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._predictors import stretch
-from scdash.fitting._problem import FitProblem
 from scdash.fitting._search import Searched, TrainModels, plan_rungs, train_settings
 from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 
 from scdash._data import TimeSeries
 from scdash._parallel import spread_all
+from scdash.dynamics.problem import FitProblem
 from scdash.fitting._options import FitOptions
-from scdash.fitting._problem import FitProblem
 from scdash.matching import TransitionFit, TransitionSettings, fit_transitions, settings_of
 from scdash.networks import HiddenEvidence
 

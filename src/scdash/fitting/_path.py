@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._options import FitOptions, recipe, resolve_device
-from scdash.fitting._problem import FitProblem
 from scdash.fitting._start import make_field, random_start, restrict
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import training_rows, validation_rows

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._options import FitOptions, Recipe
-from scdash.fitting._problem import FitProblem
 from scdash.fitting._stack import train_stack
 from scdash.fitting._train import Trained
 from scdash.sparsity import Sparsity, as_sparsity, choose_one_standard_error, prune_to

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from scdash._logging import logger
 from scdash._parallel import spread_all, workers
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._options import FitOptions, Recipe
-from scdash.fitting._problem import FitProblem
 from scdash.fitting._train import Trained, train_models
 from scdash.sparsity import Prior, Sparsity
 from scdash.training import Examples, TrainState

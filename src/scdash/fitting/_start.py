@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import FIELDS, Params, Phoenix, SparsePhoenix, VectorField
 from scdash.fitting._match import LISTED
 from scdash.fitting._options import FitOptions
-from scdash.fitting._problem import FitProblem
 from scdash.matching import TransitionFit
 
 MOST = 64_000_000  # pairs of genes above which a gene-wise network can not start from random weights

@@ -7,8 +7,8 @@ from inspect import signature
 import scipy.sparse as sp
 
 from scdash._logging import logger
+from scdash.dynamics.problem import FitProblem
 from scdash.fitting._options import FitOptions, Recipe, method_of
-from scdash.fitting._problem import FitProblem
 from scdash.sparsity import SPARSITIES, Prior, Sparsity
 
 # arguments of a fit that are options of those methods alone that know them, and what they are there

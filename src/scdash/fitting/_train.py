@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash._data import TimeSeries
+from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField, csr_tensor
 from scdash.fitting._options import FitOptions, Recipe, resolve_device
 from scdash.fitting._predictors import Predictor
-from scdash.fitting._problem import FitProblem
 from scdash.sparsity import Prior, Sparsity
 from scdash.training import Examples, Problem, TrainState, examples_from, fingerprint, start_state, train
 

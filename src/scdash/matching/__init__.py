@@ -1,6 +1,8 @@
 """The convex start: dynamics as one sparse regression per gene, all genes at once from Gram matrices."""
 
+from scdash.matching._averaging import average, prune
 from scdash.matching._cell_scores import CellScores, cell_scores
+from scdash.matching._cells import path_of_fields
 from scdash.matching._courses import (
     Courses,
     Forecast,
@@ -24,12 +26,14 @@ from scdash.matching._shuffled import (
     shuffle_times,
     shuffled_priors,
 )
+from scdash.matching._simulate import Field
 from scdash.matching._transitions import fit_transitions
 from scdash.matching._within import within_scores
 
 __all__ = [
     "CellScores",
     "Courses",
+    "Field",
     "Forecast",
     "LaggedScores",
     "NoNetwork",
@@ -37,6 +41,7 @@ __all__ = [
     "TransitionSettings",
     "aligned_template",
     "analogue",
+    "average",
     "cell_scores",
     "choose_template_rates",
     "choose_width",
@@ -46,6 +51,8 @@ __all__ = [
     "lagged_scores",
     "next_step_error",
     "noise_floor",
+    "path_of_fields",
+    "prune",
     "random_regulators",
     "rank_correlation",
     "relaxing",

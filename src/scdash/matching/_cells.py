@@ -243,3 +243,33 @@ def _result(
         lambdas=np.full(n, chosen["lambda"]),
         table=table,
     )
+
+
+def path_of_fields(
+    states: NDArray[np.floating[Any]],
+    times: NDArray[np.float64],
+    lengths: NDArray[np.int64],
+    *,
+    lag: int,
+    rate: float,
+    prior: Any,
+    prior_weight: float,
+    regulators: NDArray[np.integer[Any]] | None,
+    settings: TransitionSettings,
+) -> list[Field]:
+    """Return the field of every penalty of one path, fitted to padded trajectories.
+
+    States are (trajectories, times, genes), times (trajectories, times); `rate` is per median interval.
+    """
+    from scdash.matching._transitions import check_prior, make_setup
+
+    data = Trajectories(
+        states.astype(np.float64), times, lengths, np.ones(times.shape), np.arange(len(lengths), dtype=np.intp)
+    )
+    genes = data.states.shape[2]
+    still = np.zeros(genes, dtype=bool)
+    unit = 1 / float(np.median(np.diff(times, axis=1)[data.real[:, 1:]]))
+    setup = make_setup(data, check_prior(prior, genes), regulators, settings, lag, still)
+    problem = Problem(data, data.real[:, 1:], None, still, data.states, np.ones((1, 1)))
+    fold = Fold(Judge(np.zeros(genes), (), np.zeros((1, genes))), problem, {lag: setup})
+    return _path(fold, settings, lag, rate * unit, prior_weight)

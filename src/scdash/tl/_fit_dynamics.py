@@ -67,9 +67,15 @@ def fit_dynamics(
 
     .. math:: dx_i/dt = \mathrm{relu}(v_i)\,\bigl(b_i + \textstyle\sum_j U_{ij}\,\varphi_\Sigma(x_j) - x_i\bigr),
 
-    fitted first by convex regression between consecutive states (`start="matching"`, seconds), then trained on as a
-    neural ODE and pruned by DASH (Hossain, Fischer et al. 2024), which is kept only if it predicts held-out states
-    better. `encoder="modules", start="random", scale="paper", missing="zero"` is the paper's model and training.
+    fitted first by sparse regression between states (`start="matching"`, seconds), then trained on as a neural ODE and
+    pruned by DASH (Hossain, Fischer et al. 2024), which is kept only if it clearly predicts held-out states better.
+    `encoder="modules", start="random", scale="paper", missing="zero"` is the paper's model and training.
+
+    Cells are trained on whole trajectories, from many starts to the end, and pruned in rounds. The number of epochs, the
+    use of the prior (at all, or not) and the level of pruning (the sparsest within one standard error) are chosen by
+    leaving out whole trajectories in turn where every lineage has several batches, and otherwise by predicting the other
+    half of the cells; the model is then fitted again to all cells that are not for test. `uns[key_added]["params"]` holds
+    what was `chosen` and every setting that was looked at (`choices`).
 
     Parameters
     ----------
@@ -163,7 +169,8 @@ def fit_dynamics(
         "rk4" (fixed steps, checked against a tight dopri5 and reported) or any solver of torchdiffeq.
     training
         Further settings of training, e.g. `{"learning_rate": 1e-3, "batch_size": 28, "window": 1, "patience": 40,
-        "steps": 4, "adjoint": False, "checkpoint_every": 10}`.
+        "steps": 4, "adjoint": False, "checkpoint_every": 10}`. For cells that start from the regression "learning_rate"
+        and "batch_size" alone.
     sparsity_options
         Further settings of the sparsity method, e.g. `{"reduction": "sum"}` for "pathreg".
     rng

@@ -13,6 +13,7 @@ from scdash._data import (
     AlignedPrior,
     CellHalves,
     Expression,
+    HalfOfCells,
     StandardTime,
     TimeSeries,
     check_adata,
@@ -59,6 +60,7 @@ class DynamicsInputs:
     lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
+    learning_halves: tuple[HalfOfCells, ...] = ()
     lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
 
     @property
@@ -82,6 +84,7 @@ class DynamicsInputs:
             lineage=self.lineage,
             halves=self.halves,
             shuffled_halves=self.shuffled_halves,
+            learning_halves=self.learning_halves,
             units=Units(self.minimum, self.range),
         )
 
@@ -150,6 +153,7 @@ def read_inputs(
         lineage=observed.lineage,
         halves=observed.halves,
         shuffled_halves=observed.shuffled_halves,
+        learning_halves=observed.learning_halves,
         lowest=None if binned else lowest_values(values),
     )
 

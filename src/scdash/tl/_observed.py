@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from scdash._data import (
     CellHalves,
     Expression,
+    HalfOfCells,
     StandardTime,
     Times,
     TimeSeries,
     cells_to_series,
     group_cells,
     halve_cells,
+    halves_to_learn_from,
     origins,
     positions_in_groups,
     series_from_states,
@@ -63,6 +65,7 @@ class Observed:
     cell_position: NDArray[np.float64] | None = None  # place of every cell on the time axis of the bins
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
+    learning_halves: tuple[HalfOfCells, ...] = ()
     standard: StandardTime = StandardTime()
     user_times: NDArray[np.float64] | None = None  # of the states; None: those of the series
     in_units_of_bins: bool = False  # minimum and range were made with the bins, and lead back to their X
@@ -104,6 +107,7 @@ def from_cells(
         cell_position=np.where(code < 0, np.nan, position),
         halves=_halves(rows, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if controls else None,
+        learning_halves=_learning_halves(rows, n_bins, seed) if _has_single_trajectories(rows) else (),
     )
 
 
@@ -164,6 +168,37 @@ def _halves(
         sources=regulators,
         rng=np.random.default_rng([seed, 4 + shuffled]),
     )
+
+
+def _test_cells(rows: Rows) -> NDArray[np.bool_]:
+    """Return which cells the user has labelled for test."""
+    none = np.zeros(len(rows.time.values), dtype=bool)
+    return none if rows.split is None else (rows.split == "test").to_numpy(dtype=bool, na_value=False)
+
+
+def _has_single_trajectories(rows: Rows) -> bool:
+    """Return whether a lineage has fewer than two batches that are not for test, so that none can be left out."""
+    used = ~(_test_cells(rows) | rows.left_out)
+    lineage = np.zeros(len(used), dtype=int) if rows.group is None else np.asarray(rows.group.cat.codes)
+    batch = np.zeros(len(used), dtype=int) if rows.batch is None else np.asarray(rows.batch.cat.codes)
+    pairs = pd.DataFrame({"lineage": lineage, "batch": batch})[used & (lineage >= 0) & (batch >= 0)].drop_duplicates()
+    return bool(pairs["lineage"].value_counts().min() < 2)
+
+
+def _learning_halves(rows: Rows, n_bins: int, seed: int) -> tuple[HalfOfCells, ...]:
+    """Return smoothed trajectories of each half of the cells, by which settings are chosen."""
+    found = halves_to_learn_from(
+        rows.values,
+        rows.time.values,
+        lineage=rows.group,
+        batch=rows.batch,
+        n_bins=n_bins,
+        horizon=HORIZON,
+        n_bootstrap=N_BOOTSTRAP,
+        leave_out=rows.left_out | _test_cells(rows),
+        rng=np.random.default_rng([seed, 6]),
+    )
+    return tuple(found)
 
 
 def _scaled(series: TimeSeries) -> Observed:

@@ -1,4 +1,4 @@
-"""What is known before a fit, on arrays."""
+"""What is known before a fit of dynamics, on arrays."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import CellHalves, TimeSeries
+from scdash._data import CellHalves, HalfOfCells, TimeSeries
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class FitProblem:
     lineage: NDArray[np.intp] | None = None  # (names,), code of the lineage of every trajectory; None: one for all
     halves: CellHalves | None = None  # cells only: bins of disjoint halves
     shuffled_halves: CellHalves | None = None  # the same with times shuffled within trajectories
+    learning_halves: tuple[HalfOfCells, ...] = ()  # cells only, where a lineage has a single trajectory
     units: Units | None = None  # of the series' states; None: those of the data
 
     @property

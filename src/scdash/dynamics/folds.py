@@ -1,0 +1,107 @@
+"""What every choice of a fit is made by: trajectories that are left out, or the other half of the cells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash._data import SPLITS, TimeSeries
+from scdash.dynamics.problem import FitProblem
+from scdash.training.whole_trajectories import Courses
+
+MOST = 5  # folds; more trajectories than this are left out in groups
+TEST = SPLITS.index("test")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Trajectories to learn from, and others that judge what was learned."""
+
+    train: Courses
+    held: Courses
+    start: NDArray[np.float32]  # (trajectories, genes), where predictions of the held-out ones begin
+    name: str
+    weights: NDArray[np.floating[Any]]  # (genes,), of squared errors: those of the data's units, squared
+
+    @property
+    def constant_error(self) -> float:
+        """Mean squared error of predicting the mean training state."""
+        mean = self.train.states.mean(axis=(0, 1), dtype=np.float64)
+        seen = np.arange(self.held.states.shape[1]) < self.held.lengths[:, None]
+        squares = np.average((self.held.states - mean) ** 2, axis=-1, weights=self.weights)
+        return float((squares * seen)[:, 1:].sum() / (self.held.lengths - 1).sum())
+
+
+def courses_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> Courses:
+    """Return some trajectories of a series (names,), with or without those that are re-drawn from their cells.
+
+    States of the test split are left out of a trajectory that has others, too.
+    """
+    own = series.parent == np.arange(len(series.names))
+    wanted = trajectories if redrawn else trajectories & own
+    used = []
+    for rows in series.each():
+        if wanted[series.trajectory[rows[0]]]:
+            learned = rows[series.split[rows] != TEST]
+            used.append(learned if len(learned) else rows)
+    used = [rows for rows in used if len(rows) > 1]
+    return Courses.of([series.states[rows] for rows in used], [series.times[rows] for rows in used])
+
+
+def is_test(series: TimeSeries) -> NDArray[np.bool_]:
+    """Return which trajectories are wholly of the test split, (names,)."""
+    found = np.zeros(len(series.names), dtype=bool)
+    for rows in series.each():
+        found[series.trajectory[rows[0]]] = bool((series.split[rows] == TEST).all())
+    return found
+
+
+def make_folds(problem: FitProblem) -> list[Fold]:
+    """Return the folds by which a fit of cells chooses; test states take no part.
+
+    Where every lineage has at least two trajectories that are not for test (batches, say), trajectories are left out in
+    turn, in groups where there are more than five, together with what was re-drawn from their cells. Otherwise models
+    are learned from one half of the cells and judged on the other, if the problem has halves; else there is no fold.
+    """
+    series, usable = problem.series, ~is_test(problem.series)
+    origin = series.parent
+    own = np.flatnonzero(usable & (origin == np.arange(len(series.names))))
+    own = own[np.isin(own, series.trajectory)]
+    lineage = np.zeros(len(series.names), np.intp) if problem.lineage is None else problem.lineage
+    if np.unique(lineage[own], return_counts=True)[1].min() > 1:
+        return list(_left_out(problem, own, origin, usable))
+    return list(_other_half(problem)) if problem.learning_halves else []
+
+
+def _left_out(
+    problem: FitProblem, own: NDArray[np.int64], origin: NDArray[np.int64], usable: NDArray[np.bool_]
+) -> Iterator[Fold]:
+    series = problem.series
+    group, weights = np.arange(len(own)) % MOST, gene_weights(problem)
+    for fold in range(min(MOST, len(own))):
+        held = np.isin(origin, own[group == fold])
+        names = ", ".join(series.names[code] for code in own[group == fold][:3])
+        judged = courses_of(series, held & usable, redrawn=False)
+        yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], names, weights)
+
+
+def _other_half(problem: FitProblem) -> Iterator[Fold]:
+    assert problem.units is not None  # cells have units
+    test = np.unique(problem.series.times[problem.series.split == TEST])
+    for number, half in enumerate(problem.learning_halves, start=1):
+        kept = ~np.isin(half.times, test)
+        train, held = (
+            ((part - problem.units.minimum) / problem.units.range)[..., kept, :] for part in (half.states, half.others)
+        )
+        times = half.times[kept]
+        courses = Courses.of(list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1]))
+        judged = Courses.of(list(held), [times] * len(held))
+        start = train[0, :, 0].astype(np.float32)
+        yield Fold(courses, judged, start, f"half {number} of the cells", gene_weights(problem))
+
+
+def gene_weights(problem: FitProblem) -> NDArray[np.floating[Any]]:
+    """Return the weight of every gene's squared error: states are in ranges of genes, errors count in the data's units."""
+    return np.ones(problem.n_genes) if problem.units is None else problem.units.range**2

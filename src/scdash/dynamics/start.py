@@ -1,0 +1,89 @@
+r"""The start of training: the mean of sparse regressions between states of a trajectory.
+
+Each regression has one rate r, one lag and one penalty for all genes, dx/dt = r (b + S phi(x) - x). Which of them will
+predict trajectories that were left out cannot be seen from those that were not: weak penalties keep the support that
+pruning has to choose from, strong ones shrink effects that do not repeat. The mean of their velocities is a field of the
+same form, and training moves it to where whole trajectories go.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash.matching import (
+    Field,
+    TransitionSettings,
+    average,
+    path_of_fields,
+    prune,
+)
+from scdash.training.whole_trajectories import Courses, GeneWise
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """Which regressions are averaged."""
+
+    lags: tuple[int, ...] = (1, 3)
+    """Distance between the states of a pair, in states."""
+    rates: tuple[float, ...] = (0.06, 0.25, 1.0)
+    """Rate of relaxation, per median interval between states."""
+    lambdas: tuple[float, ...] = (1.2, 0.6, 0.31, 0.155, 0.079, 0.04, 0.02, 0.01)
+    """Penalties of the path, decreasing."""
+    averaged: int = 5
+    """Weakest penalties that enter the mean; the others are on the path for its speed alone."""
+    smallest_share: float = 0.01
+    """Edges that carry less than this fraction of the effects on their target are left out of the mean."""
+
+
+def regression_start(
+    courses: Courses,
+    *,
+    prior: sp.csr_matrix | None = None,
+    prior_weight: float = 1.0,
+    regulators: NDArray[np.int64] | None = None,
+    regressions: Regressions | None = None,
+) -> GeneWise:
+    """Return the mean of regressions on some trajectories.
+
+    Parameters
+    ----------
+    courses
+        States in units of about [0, 1].
+    prior
+        Sparse (target, regulator); every nonzero entry is an edge.
+    prior_weight
+        Edges of the prior pay the penalty divided by this weight; 1 ignores the prior.
+    regulators
+        Genes that may regulate; None: all.
+    regressions
+        Which regressions are averaged.
+    """
+    chosen = regressions or Regressions()
+    used = prior if prior_weight != 1 else None
+    found: list[Field] = []
+    settings = TransitionSettings.for_cells(lambdas=chosen.lambdas, half_samples=0)
+    longest = int(courses.lengths.max())
+    for lag in [lag for lag in chosen.lags if lag < longest] or [1]:
+        for rate in chosen.rates:
+            path = path_of_fields(
+                courses.states,
+                np.cumsum(np.pad(courses.intervals, ((0, 0), (1, 0))), axis=1, dtype=np.float64),
+                courses.lengths,
+                lag=lag,
+                rate=rate,
+                prior=used,
+                prior_weight=prior_weight,
+                regulators=regulators,
+                settings=settings,
+            )
+            found += path[-chosen.averaged :]
+    mean = average(found, np.full(len(found), 1 / len(found)))
+    return as_gene_wise(prune(mean, courses.states.reshape(-1, courses.states.shape[2]), chosen.smallest_share))
+
+
+def as_gene_wise(field: Field) -> GeneWise:
+    """Return a field of the regressions as what training moves."""
+    return GeneWise.of(field.effects, field.bias, field.rates)

@@ -1,0 +1,56 @@
+"""Which fits are trained on whole trajectories, and with which settings."""
+
+from dataclasses import replace
+from typing import Any
+
+from scdash._errors import unused
+from scdash.dynamics.whole_fit import EPOCHS
+from scdash.fields import FIELDS, Phoenix
+from scdash.fitting._options import FitOptions, method_of
+from scdash.training.whole_trajectories import WholeTrajectories
+
+SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `training` that such a fit has
+NEUTRAL = {"tau": 1.0, "solver": "rk4"}
+LEARNING_RATE = 1e-2
+
+
+def follows_trajectories(options: FitOptions) -> bool:
+    """Return whether a fit is trained on whole trajectories: cells, gene-wise, started from the regression.
+
+    Settings that such a training does not have are refused. Methods with penalties or gates start from random weights.
+    """
+    wanted = (
+        options.cells
+        and options.start == "matching"
+        and FIELDS[options.model] is Phoenix
+        and options.encoder == "genes"
+        and method_of(options).plain
+        and not method_of(options).levels
+        and options.training.get("max_epochs") != 0
+        and options.checkpoint is None
+    )
+    if not wanted:
+        return False
+    given = {name: value for name, value in options.training.items() if NEUTRAL.get(name) != value}
+    other = sorted(set(given) - set(SETTINGS))
+    if other:
+        raise unused(
+            ", ".join(f"training {name!r}" for name in other),
+            "cells that start from the regression are trained on whole trajectories, which has the settings "
+            f"{', '.join(SETTINGS)}; start='random' has the others",
+        )
+    return True
+
+
+def dense_epochs(options: FitOptions) -> tuple[int, ...]:
+    """Return the numbers of dense epochs to choose among: none, and up to the user's bound."""
+    most = options.training.get("max_epochs")
+    return EPOCHS if most is None else (*(epochs for epochs in EPOCHS if epochs < most), int(most))
+
+
+def whole_settings(options: FitOptions) -> WholeTrajectories:
+    """Return the settings of training, with the user's own."""
+    given: dict[str, Any] = {
+        name: options.training[name] for name in ("learning_rate", "batch_size") if name in options.training
+    }
+    return replace(WholeTrajectories(learning_rate=LEARNING_RATE), **given)

@@ -1,0 +1,117 @@
+"""The network of a fit of cells is its model, and pruning and the prior change it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import scdash
+
+from .data import PRIOR, cells_of
+
+KEYS = {"time_key": "time", "progress": False, "controls": False}
+SPARSITY = ("dash", "imp", "bio", "none")
+
+
+@pytest.fixture(scope="module")
+def fits():
+    found = {}
+    for name in SPARSITY:
+        adata = cells_of(4)
+        prior = PRIOR if name in ("dash", "bio") else None
+        scdash.tl.fit_dynamics(adata, sparsity=name, prior=prior, batch_key="batch", n_bins=12, **KEYS)
+        found[name] = adata
+    return found
+
+
+@pytest.fixture(scope="module")
+def single():
+    adata = cells_of(1)
+    scdash.tl.fit_dynamics(adata, regulators="is_tf", **KEYS)
+    return adata
+
+
+def dependencies(adata, step=1e-2):
+    """Return which derivatives change when a gene does, by finite differences at several states; source by target."""
+    model = scdash.get.model(adata)
+    rng = np.random.default_rng(0)
+    states = np.asarray(adata.uns["dynamics"]["series"]["states"], dtype=np.float64)
+    found = np.zeros((adata.n_vars, adata.n_vars), dtype=bool)
+    for state in states[rng.choice(len(states), 5)]:
+        x = torch.as_tensor(state + rng.normal(0, 0.1, adata.n_vars))[None].to(model.minimum.dtype)
+        with torch.no_grad():
+            before = model(torch.tensor(0.0), x)
+            for gene in range(adata.n_vars):
+                moved = x.clone()
+                moved[0, gene] += step
+                change = (model(torch.tensor(0.0), moved) - before)[0].numpy()
+                change[gene] = 0  # a gene decays by itself
+                found[gene] |= np.abs(change) > 1e-6
+    return found
+
+
+@pytest.mark.parametrize("name", SPARSITY)
+def test_the_stored_network_is_what_the_stored_model_depends_on(fits, name):
+    adata = fits[name]
+    np.testing.assert_array_equal(dependencies(adata), adata.varp["dynamics_grn"].toarray() != 0)
+
+
+def test_the_network_of_a_single_trajectory_is_its_model(single):
+    np.testing.assert_array_equal(dependencies(single), single.varp["dynamics_grn"].toarray() != 0)
+    sources = np.asarray((single.varp["dynamics_grn"] != 0).sum(axis=1)).ravel() > 0
+    assert not sources[~single.var["is_tf"].to_numpy()].any()
+
+
+@pytest.mark.parametrize("name", SPARSITY)
+def test_a_knock_out_moves_the_targets_of_the_network_first(fits, name):
+    adata = fits[name]
+    network = pd.DataFrame(adata.varp["dynamics_grn"].toarray() != 0, adata.var_names, adata.var_names)
+    gene = network.sum(axis=1).idxmax()
+    soon = scdash.tl.perturb(adata, {gene: 0.0}, times=[0, 1e-3]).uns["change"].set_index("gene")["change"]
+    moved = set(soon.index[soon.abs() > 1e-5]) - {gene}
+    assert moved == set(network.columns[network.loc[gene]])
+
+
+def test_training_was_kept_and_the_report_says_by_what_it_was_judged(fits, single):
+    for adata, judge in ((fits["none"], "left-out trajectories"), (single, "the other half of the cells")):
+        params = adata.uns["dynamics"]["params"]
+        assert params["kept"] == "trained" and params["chosen"]["epochs"] > 0
+        assert f"the error on {judge}" in scdash.get.report(adata).attrs["summary"]
+
+
+def test_pruning_changes_the_network_and_params_name_what_made_the_zeros(fits):
+    edges = {name: adata.varp["dynamics_grn"].nnz for name, adata in fits.items()}
+    levels = {name: int(adata.uns["dynamics"]["params"]["chosen"]["level"]) for name, adata in fits.items()}
+    assert levels["none"] == 0 and fits["none"].uns["dynamics"]["params"]["sparsity"] == "regression"
+    for name in ("imp", "bio", "dash"):
+        params = fits[name].uns["dynamics"]["params"]
+        pruned = levels[name] > 0 and params["kept"] == "trained"
+        assert params["sparsity"] == (
+            {"bio": "regression and bio"}.get(name, "regression and imp") if pruned else "regression"
+        )
+        if pruned:
+            assert edges[name] < edges["none"]
+    assert max(levels.values()) > 0
+
+
+def test_a_schedule_changes_the_network():
+    found = []
+    for first in (0.2, 0.6):
+        adata = cells_of(4)
+        plan = scdash.sparsity.GeometricSchedule(first=first, first_epoch=0, then=0.0, every=5)
+        scdash.tl.fit_dynamics(adata, sparsity="imp", schedule=plan, batch_key="batch", n_bins=12, **KEYS)
+        table = adata.uns["dynamics"]["params"]["choices"]
+        found.append(table.loc[table["stage"] == "pruned", "edges"].tolist())
+    assert found[0][0] == found[1][0] and found[0][1] > found[1][1]
+
+
+def test_settings_that_such_a_training_does_not_have_are_refused():
+    with pytest.raises(ValueError, match="window.*whole trajectories"):
+        scdash.tl.fit_dynamics(cells_of(4), training={"window": 2}, batch_key="batch", n_bins=12, **KEYS)
+
+
+def test_a_bound_on_the_epochs_is_kept():
+    adata = cells_of(4)
+    scdash.tl.fit_dynamics(adata, max_epochs=5, sparsity="none", batch_key="batch", n_bins=12, **KEYS)
+    table = adata.uns["dynamics"]["params"]["choices"]
+    assert sorted(table["epochs"].unique()) == [0, 5]

@@ -1,0 +1,99 @@
+"""Pruning in rounds: how many edges go, which ones, and that a product needs both of its genes."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from scdash.dynamics.pruning import Candidate, kept_edges, pruning_path, round_lengths, with_parents
+from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior
+from scdash.training.whole_trajectories import Courses, GeneWise, WholeTrajectories
+
+GENES = 10
+SCHEDULE = GeometricSchedule(first=0.5, first_epoch=0, then=0.5, every=3, until=0.9)
+
+
+def model_of(seed=0, pairs=()):
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(GENES, GENES + len(pairs)))
+    np.fill_diagonal(weights, 0)
+    return GeneWise.of(weights, rng.random(GENES), np.ones(GENES), np.array(pairs).reshape(-1, 2))
+
+
+def courses():
+    rng = np.random.default_rng(0)
+    return Courses.of(list(rng.random((3, 6, GENES))), [np.arange(6.0)] * 3)
+
+
+def method(name, **options):
+    return SPARSITIES[name](schedule=SCHEDULE, **options)
+
+
+def test_rounds_follow_the_schedule():
+    amounts, lengths = zip(*round_lengths(SCHEDULE), strict=True)
+    np.testing.assert_allclose(np.cumprod(1 - np.array(amounts)), [0.5, 0.25, 0.125, 0.1])
+    assert lengths == (3, 3, 3, 3)
+    assert round_lengths(GeometricSchedule(first=0.0)) == []
+
+
+def test_magnitude_keeps_the_strongest_effects_on_the_derivative():
+    model, every = model_of(), np.ones(90, dtype=bool)
+    kept = kept_edges(model, method("imp"), 0.5, None, every)
+    size = np.abs(model.weights.data)
+    assert kept.sum() == 45 and size[kept].min() > size[~kept].max()
+    slow = GeneWise.of(model.weights, model.bias, np.r_[1e-3, np.ones(GENES - 1)])
+    rows = slow.weights.tocoo().row
+    assert not kept_edges(slow, method("imp"), 0.5, None, every)[rows == 0].any()  # |v U|, not |U|
+
+
+def test_effects_are_compared_in_units_of_the_data():
+    model, every = model_of(), np.ones(90, dtype=bool)
+    scale = np.r_[1e-3, np.ones(GENES - 1)]
+    rows = model.weights.tocoo().row
+    assert kept_edges(model, method("imp"), 0.5, None, every)[rows == 0].any()
+    assert not kept_edges(model, method("imp"), 0.5, None, every, scale)[rows == 0].any()
+
+
+def test_the_prior_decides_as_much_as_it_is_told_to():
+    model, every = model_of(), np.ones(90, dtype=bool)
+    edges = sp.random(GENES, GENES, density=0.2, random_state=0, format="lil")
+    edges.setdiag(0)
+    prior = Prior(abs(edges.tocsr()), missing="zero")
+    inside = np.asarray(edges.tocsr()[model.weights.nonzero()]).ravel() != 0
+    share = [
+        kept_edges(model, method("dash", lambdas=lam), 0.7, prior, every)[inside].mean() for lam in (0.0, 0.5, 1.0)
+    ]
+    assert share[0] < share[1] <= share[2] == 1.0
+
+
+def test_a_product_stays_while_both_of_its_genes_regulate_the_target():
+    model = model_of(pairs=[(0, 1), (2, 2)])
+    matrix = model.weights.tocoo()
+    kept = np.ones(len(matrix.data), dtype=bool)
+    kept[(matrix.row == 5) & (matrix.col == 1)] = False
+    found = with_parents(model, kept)
+    lost = kept & ~found
+    assert set(zip(matrix.row[lost], matrix.col[lost], strict=True)) <= {
+        (5, GENES),
+        (0, GENES),
+        (1, GENES),
+        (2, GENES + 1),
+    }
+    assert lost[(matrix.row == 5) & (matrix.col == GENES)].all()
+    assert found[(matrix.row == 6) & (matrix.col == GENES)].all()
+
+
+def test_a_path_begins_unpruned_and_ends_where_it_is_told():
+    start = Candidate(3, 0, model_of(), [0.5])
+    settings = WholeTrajectories(batch_size=8)
+    path = pruning_path(start, courses(), settings, method("imp"), None, seed=0)
+    assert [one.edges for one in path] == [90, 45, 23, 12, 9] or [one.edges for one in path][:2] == [90, 45]
+    assert [one.level for one in path] == list(range(len(path))) and path[0] is start
+    assert len(path[1].losses) == 1 + 3
+    assert len(pruning_path(start, courses(), settings, method("imp"), None, seed=0, last=2)) == 3
+    assert pruning_path(start, courses(), settings, SPARSITIES["none"](), None, seed=0) == [start]
+
+
+def test_a_start_that_was_not_trained_is_not_trained_between_rounds():
+    start = Candidate(0, 0, model_of())
+    path = pruning_path(start, courses(), WholeTrajectories(), method("imp"), None, seed=0)
+    left = path[2].model.weights.data != 0
+    np.testing.assert_array_equal(path[2].model.weights.data[left], start.model.weights.data[left])
