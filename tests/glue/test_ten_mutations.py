@@ -18,7 +18,7 @@ from scdash.fitting._predictors import ahead_errors, stretch, units_of_field
 from scdash.matching import TransitionSettings, _lagged, _search, lagged_scores
 from scdash.networks import HiddenEvidence, _posterior, posterior_score
 from scdash.training import Plateau, TrainConfig
-from scdash.training._loop import _lower_rates
+from scdash.training._plateau import lower_rates
 from scdash.training._state import TrainState
 
 from .data import COURSE, series_of, time_courses
@@ -297,7 +297,7 @@ def test_learning_rates_fall_on_plateaus_as_in_torch(patience):
     state = TrainState.start({"w": torch.zeros(1, 2)}, {}, {}, 1.0)
     ours, theirs = [], []
     for loss in losses:
-        _lower_rates(config, state, torch.tensor([loss]))
+        lower_rates(config, state, torch.tensor([loss]))
         reference.step(loss)
         ours.append(float(state.rate))
         theirs.append(optimizer.param_groups[0]["lr"])
