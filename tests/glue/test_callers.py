@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 import scdash
-from scdash._data import CellHalves
+from scdash._data import CellHalves, as_expression, halve_cells
 from scdash._decisions import Difference
 from scdash.fitting import FitOptions, _assemble, _controls, _evidence, _fit
 from scdash.fitting._path import with_choice
@@ -230,6 +230,17 @@ def test_no_cell_is_on_both_sides_of_the_regression_over_time(monkeypatch):
         assert not (x | y) & (new_x | new_y)  # cells that the regression has not seen
     halves = CellHalves(quarters_of(), None).halves
     assert [parts_in(half.reshape(-1, 4)) for half in halves] == [{0, 1}, {2, 3}]
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_every_cell_is_dealt_to_one_quarter(shuffled):
+    """Gene c is found in cell c alone, so that bins show which cells they are the means of."""
+    time = np.random.default_rng(2).random(40)
+    halves = halve_cells(as_expression(np.eye(40)), time, n_bins=4, n_draws=2, shuffled=shuffled, rng=0)
+    dealt = (halves.quarters > 0).any(axis=(2, 3))  # (4, draws, cells)
+    assert (dealt.sum(axis=0) == 1).all()
+    assert (dealt.sum(axis=2) == 10).all()
+    assert (dealt[:, 0] != dealt[:, 1]).any()
 
 
 def test_each_row_of_the_regression_has_other_cells_before_than_after():

@@ -142,6 +142,16 @@ def test_without_a_matched_start_the_regression_is_run_once_and_shown(fits):
         assert (name, fit.number) == ("settings of", 1) and series is problem.series
 
 
+def test_the_settings_of_the_regression_follow_from_options_and_number_of_genes(fits, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        _controls, "transition_settings", lambda *given: seen.append(given) or TransitionSettings(half_samples=3)
+    )
+    refits(problem_of(), OPTIONS, None)
+    assert seen == [(OPTIONS, 3)]
+    assert fits[0].settings == TransitionSettings(half_samples=0)
+
+
 # Predictors.
 
 

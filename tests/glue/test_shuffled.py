@@ -212,3 +212,5 @@ def test_the_noise_floor_compares_states_of_the_same_time():
     assert np.isnan(noise_floor(without, "test"))
     other = series.select(series.trajectory != 1)
     assert noise_floor(other, "test") == pytest.approx((noise[1, 1:] ** 2).mean())
+    single = series.select((series.trajectory != 3) | (series.times == 0))  # a trajectory of one state
+    assert noise_floor(single, "test") == pytest.approx((noise[:, 1:] ** 2).mean())

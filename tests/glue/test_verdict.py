@@ -57,6 +57,8 @@ def test_the_standard_error_of_a_choice_is_over_cases():
     assert largest_within_one_error({1.0: np.ones(50), 2.0: 1 + wiggle + 0.0142}) == 1.0
     assert largest_within_one_error({1.0: np.ones(50) + 0.01, 2.0: 1 + wiggle}) == 2.0
     assert largest_within_one_error({3.0: 1 + wiggle, 2.0: np.ones(50) + 0.1}) == 3.0
+    middle = {1.0: np.ones(50) + 0.5, 2.0: np.ones(50), 3.0: np.ones(50) + 0.4}
+    assert largest_within_one_error(middle) == 2.0  # compared with the best setting, not with the smallest
 
 
 # The outcome of one comparison.

@@ -56,3 +56,7 @@ def test_decay_acts_after_every_epoch_beside_plateaus(plateau):
 def test_without_plateaus_and_decay_rates_stay():
     found, _ = rates([[1.0]] * 5, TrainConfig(plateau=None))
     assert found == [[1.0]] * 5
+
+
+def test_defaults_are_those_of_the_released_schedule():
+    assert Plateau() == Plateau(factor=0.9, patience=3, threshold=1e-6, minimum=4e-5)

@@ -101,7 +101,7 @@ def noise_floor(series: TimeSeries, split: str) -> float:
         both = origin[wanted][np.isin(theirs, mine)]
         difference: Floats = series.states[rows[common]] - series.states[both]
         total, count = total + float((difference**2).sum()), count + difference.size
-    return total / count if count else float("nan")
+    return total / count if count else np.nan
 
 
 def _predicted(series: TimeSeries, split: str, rows: Index) -> NDArray[np.bool_]:
