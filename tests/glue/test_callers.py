@@ -14,6 +14,7 @@ from scdash._data import CellHalves, as_expression, halve_cells
 from scdash._decisions import Difference
 from scdash.fitting import FitOptions, _assemble, _controls, _evidence, _fit
 from scdash.fitting._path import with_choice
+from scdash.fitting._predictors import pair_errors, rollout_errors
 from scdash.fitting._report import TrainingOutcome, _prior_lines
 from scdash.fitting._screen_tune import TuneConfig, TuneResult, _verdict
 from scdash.matching import CellScores, _cell_scores, _lagged, lagged_scores
@@ -22,7 +23,7 @@ from scdash.sparsity import choose_one_standard_error
 from scdash.tl._screen_tables import _prediction_sentence
 from scdash.training._cycles import gained
 
-from .data import COURSE, time_courses
+from .data import COURSE, series_of, time_courses
 from .test_ten_mutations import NOISE, problem_of
 
 NOISY = Difference.of(NOISE)  # mean 0.05, standard error 0.44
@@ -302,6 +303,37 @@ def test_a_stored_model_predicts_in_the_units_of_the_data():
     report = scdash.get.report(adata).iloc[0]
     assert test.uns["rollout_mse"] == pytest.approx(report["rollout_mse"], rel=1e-4)
     assert test.uns["next_step_mse"] == pytest.approx(report["test_mse"], rel=1e-4)
+
+
+# 7. Which states are predicted, and from which.
+
+
+def stay(start, times, code):
+    """Predict that nothing changes."""
+    return np.repeat(start[None], times.shape[1] - 1, axis=0)
+
+
+def test_stretches_are_predicted_from_the_state_before_them():
+    series = series_of(np.arange(7.0)[None, :, None], [[0, 0, 1, 1, 2, 2, 2]])
+    assert [run.tolist() for run in series.rollouts("test")] == [[3, 4, 5, 6]]
+    assert [run.tolist() for run in series.rollouts("validation")] == [[1, 2, 3]]
+    assert [run.tolist() for run in series.rollouts("train")] == [[0, 1]]
+    assert [run.tolist() for run in series.rollouts()] == [list(range(7))]
+    np.testing.assert_allclose(rollout_errors(series, stay, "test"), [(1 + 4 + 9) / 3])
+    np.testing.assert_allclose(rollout_errors(series, stay, "validation"), [(1 + 4) / 2])
+    np.testing.assert_allclose(pair_errors(series, stay, "test"), [1, 1, 1])
+    np.testing.assert_allclose(pair_errors(series, stay, "validation"), [1, 1])
+    np.testing.assert_allclose(pair_errors(series, stay, "train"), [1])
+    begins = series_of(np.arange(4.0)[None, :, None], [[2, 2, 0, 2]])  # a stretch that begins the trajectory
+    assert [run.tolist() for run in begins.rollouts("test")] == [[0, 1], [2, 3]]
+
+
+def test_training_sees_training_states_alone():
+    series = series_of(np.arange(6.0)[None, :, None], [[0, 0, 2, 0, 1, 0]])
+    np.testing.assert_array_equal(series.pairs("train"), [[0, 1], [1, 3], [3, 5]])
+    np.testing.assert_array_equal(series.windows(2), [[0, 1, 3], [1, 3, 5]])
+    np.testing.assert_allclose(pair_errors(series, stay, "train"), [1, 4, 4])
+    np.testing.assert_array_equal(series.pairs(), [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]])
 
 
 # 8. One standard error: the sparsest level, and the largest lambda of a path.

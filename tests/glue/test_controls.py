@@ -84,6 +84,13 @@ def test_shuffled_priors_keep_the_regulators_that_are_named():
     assert owners == {1, 2}
 
 
+def test_the_number_of_null_models_is_set_in_one_place(monkeypatch):
+    monkeypatch.setattr(_controls, "RANDOM_SETS", 2)
+    monkeypatch.setattr(_controls, "SHUFFLED_PRIORS", 3)
+    problem = problem_of(genes=9, prior=prior_of(9), regulators=np.arange(2))
+    assert len(null_problems(problem, np.random.default_rng(0))) == 2 + 3 + 1
+
+
 def test_null_models_that_cannot_be_drawn_are_left_out():
     rng = np.random.default_rng(0)
     assert list(null_problems(problem_of(), rng)) == ["shuffled time"]

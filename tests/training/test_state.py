@@ -108,6 +108,8 @@ def test_models_are_taken_out_of_a_stack_in_the_order_given():
     assert [(row["epoch"], row["model"], row["loss"]) for row in part.history] == wanted
     assert state.compact == "follows from the masks" and len(state.history) == 6  # the whole stack is as before
     assert_same(state.of_models(range(3)), trained(3, epoch=2))
+    assert_same(state.of_models(np.array([1])), state.of_models([1]))
+    assert len(state.of_models([]).rate) == 0 and state.of_models([]).history == []
     floats = trained(3, epoch=1)
     floats.history = [row | {"model": float(row["model"])} for row in floats.history]  # as read from a table
     assert [row["model"] for row in floats.of_models([1]).history] == [0]

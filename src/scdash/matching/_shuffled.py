@@ -19,7 +19,7 @@ def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *
 
     Where they do not, sets are drawn from all genes; where every gene is a regulator there is nothing to draw.
     """
-    known = np.unique(np.asarray(regulators, dtype=np.intp))
+    known = np.unique(regulators)
     if not 0 < len(known) < genes:
         return []
     others = np.setdiff1d(np.arange(genes), known)
