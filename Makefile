@@ -69,7 +69,8 @@ mutation: $(VENV)/.dev
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/mutmut run
 	$(BIN)/python tests/mutation_score.py
 
-# Ten wrong lines that once left all tests green, each applied in a copy: the test that is named for it must fail.
+# Ten wrong lines that once left all tests green, and the same ideas in their callers (tests/glue/mutations.toml), each
+# applied in a copy: the tests that are named for it must fail.
 mutations-ten: $(VENV)/.test
 	$(BIN)/python tests/glue/apply_mutations.py
 

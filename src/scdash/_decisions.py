@@ -35,7 +35,7 @@ class Difference:
     @property
     def lower_bound(self) -> float:
         """The mean less two standard errors; minus infinity where nothing was tested."""
-        return self.mean - CLEAR * self.error if self.tested else -np.inf
+        return two_errors_below(self.mean, self.error) if self.tested else -np.inf
 
     @property
     def clearly_positive(self) -> bool:
@@ -43,9 +43,14 @@ class Difference:
         return self.lower_bound > 0
 
 
+def two_errors_below(value: float, error: float) -> float:
+    """Return an estimate less two of its standard errors."""
+    return value - CLEAR * error
+
+
 def clearly_above(value: float, error: float, level: float) -> bool:
     """Return whether an estimate exceeds a level by more than two of its standard errors."""
-    return bool(value - CLEAR * error > level)
+    return bool(two_errors_below(value, error) > level)
 
 
 def largest_within_one_error(tried: Mapping[float, NDArray[np.floating[Any]]]) -> float:

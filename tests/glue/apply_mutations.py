@@ -15,19 +15,25 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-TESTS = "tests/glue/test_ten_mutations.py"
+FOLDER = "tests/glue"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+
+def place_of(name: str) -> str:
+    """Return "file::test"; a name without a file is one of `test_ten_mutations.py`."""
+    return name if "::" in name else f"test_ten_mutations.py::{name}"
 
 
 def failures(copy: Path, names: list[str]) -> set[str]:
-    """Return which tests fail (of all, with no names) against the package in `copy`."""
-    wanted = [f"{TESTS}::{name}" for name in names] or [TESTS]
-    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    """Return which of some tests fail against the package in `copy`, as "file::test"."""
+    wanted = [f"{FOLDER}/{place_of(name)}" for name in names]
+    environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", *wanted]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):  # pytest could not run: the line is no valid code, or a test has another name
         raise RuntimeError(f"pytest ended with status {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return {line.split("::")[1].split("[")[0].split(" ")[0] for line in lines}
+    lines = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return {line.removeprefix(f"{FOLDER}/").split("[")[0] for line in lines}
 
 
 def apply(copy: Path, mutation: dict[str, Any]) -> str | None:
@@ -46,7 +52,7 @@ def outcome_of(copy: Path, mutation: dict[str, Any]) -> str:
     if right is None:
         return f"NOT APPLIED: {mutation['file']} does not have the line exactly once"
     try:
-        survived = sorted(set(mutation["tests"]) - failures(copy, mutation["tests"]))
+        survived = sorted(set(map(place_of, mutation["tests"])) - failures(copy, mutation["tests"]))
     finally:
         (copy / mutation["file"]).write_text(right, encoding="utf-8")
     return "killed" if not survived else f"SURVIVED: {', '.join(survived)}"
@@ -62,7 +68,7 @@ def main() -> int:
         for name in ("src", "tests"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        if broken := failures(copy, []):
+        if broken := failures(copy, sorted({name for mutation in mutations for name in mutation["tests"]})):
             print(f"FAILED without any mutation: {', '.join(sorted(broken))}")
             return 1
         found = {}

@@ -17,8 +17,9 @@ from scdash.fitting import FitOptions, FitProblem, _assemble, _controls, _match
 from scdash.fitting._predictors import ahead_errors, stretch, units_of_field
 from scdash.matching import TransitionSettings, _lagged, _search, lagged_scores
 from scdash.networks import HiddenEvidence, _posterior, posterior_score
+from scdash.sparsity import GeometricSchedule
 from scdash.training import Plateau, TrainConfig
-from scdash.training._loop import _lower_rates
+from scdash.training._plateau import lower_rates
 from scdash.training._state import TrainState
 
 from .data import COURSE, series_of, time_courses
@@ -297,7 +298,7 @@ def test_learning_rates_fall_on_plateaus_as_in_torch(patience):
     state = TrainState.start({"w": torch.zeros(1, 2)}, {}, {}, 1.0)
     ours, theirs = [], []
     for loss in losses:
-        _lower_rates(config, state, torch.tensor([loss]))
+        lower_rates(config, state, torch.tensor([loss]))
         reference.step(loss)
         ours.append(float(state.rate))
         theirs.append(optimizer.param_groups[0]["lr"])
@@ -305,19 +306,24 @@ def test_learning_rates_fall_on_plateaus_as_in_torch(patience):
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-def test_training_lowers_its_learning_rate_as_torch_would():
-    """Mutation 9, the caller: the learning rates of a whole training follow from its validation losses."""
+@pytest.mark.parametrize("prune", [False, True])
+def test_training_lowers_its_learning_rate_as_torch_would(prune):
+    """Mutation 9, the caller: learning rates follow from validation losses; each pruning starts anew."""
     adata = time_courses(n_trajectories=8, n_test=2, noise=0.05)
     training = {"plateau": {"factor": 0.5, "patience": 1, "threshold": 1e-3}, "learning_rate": 0.05, "patience": 40}
-    scdash.tl.fit_dynamics(adata, sparsity="none", start="random", max_epochs=25, training=training, **COURSE)
+    sparsity = {"sparsity": "imp", "schedule": GeometricSchedule(first=0.3, first_epoch=9, then=0.3, every=7)}
+    options = sparsity if prune else {"sparsity": "none"}
+    scdash.tl.fit_dynamics(adata, start="random", max_epochs=25, training=training, **options, **COURSE)
     history = scdash.get.history(adata)
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.05)
-    reference = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.5, patience=1, threshold=1e-3, threshold_mode="abs", min_lr=Plateau().minimum
-    )
+    assert history["pruned"].any() == prune
     slope = adata.uns["dynamics"]["params"]["slope"]
     expected = []
-    for loss in history["validation_loss"] * slope**2:
+    for loss, pruned in zip(history["validation_loss"] * slope**2, history["pruned"], strict=True):
+        if pruned or not expected:
+            optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.05)
+            reference = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, factor=0.5, patience=1, threshold=1e-3, threshold_mode="abs", min_lr=Plateau().minimum
+            )
         reference.step(loss)
         expected.append(optimizer.param_groups[0]["lr"])
     assert len(set(expected)) > 2

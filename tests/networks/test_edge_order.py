@@ -7,7 +7,10 @@ import pytest
 import scipy.sparse as sp
 
 import scdash
-from scdash._core.edge_order import association, n_tied, rank_edges
+from scdash._core import edge_order
+from scdash._core.edge_order import CRITERIA, association, n_tied, rank_edges
+
+EQUAL = ["g04", "g05", "g01", "g00", "g03", "g02"]  # six equal edges
 
 
 def table(score, weight=0.0, names=None, **columns):
@@ -78,6 +81,135 @@ def test_association_of_screens_leaves_out_perturbations_of_the_target():
     rows = [0, 1, 2, 4, 6]
     (found,) = association(pd.DataFrame({"source": ["a"], "target": ["b"]}), entry)
     assert found == pytest.approx(abs(np.corrcoef(change[rows].T)[0, 1]))
+
+
+def test_every_criterion_decides_in_its_turn():
+    """Each table differs in one column alone, and in the column after it the other way round."""
+    for k, name in enumerate(CRITERIA):
+        later = {after: [0.9, 0.1, 0.5] for after in CRITERIA[k + 1 :]}
+        found = rank_edges(table([0.5] * 3, **{"weight": 0.0} | later | {name: [0.1, -0.9, 0.5]}))
+        assert found["source"].tolist() == ["g01", "g02", "g00"], name
+        assert found["rank"].tolist() == [1, 2, 3]
+    assert CRITERIA == ("stability", "selection_frequency", "contribution", "weight", "total_effect", "association")
+
+
+def test_missing_values_are_behind_zero_and_equal_to_each_other():
+    found = rank_edges(table([0.5] * 4, stability=[np.nan, 0.0, np.nan, -0.1]))
+    assert found["source"].tolist()[:2] == ["g03", "g01"]
+    assert found["rank"].tolist() == [1, 2, 3, 3]
+    assert rank_edges(table([-0.5, np.nan, 0.0]))["source"].tolist() == ["g02", "g00", "g01"]  # a score keeps its sign
+
+
+def test_ranks_are_whole_numbers_from_1_and_rows_are_numbered_anew():
+    edges = table([0.2, 0.9, 0.2, 0.9, 0.1])
+    edges.index = [7, 7, 3, 1, 0]
+    found = rank_edges(edges)
+    assert found["rank"].tolist() == [1, 1, 3, 3, 5]
+    assert found.index.tolist() == [0, 1, 2, 3, 4]
+    assert found["rank"].dtype == np.int64
+    none = rank_edges(edges.iloc[:0])
+    assert list(none) == [*edges, "rank"] and none["rank"].dtype == np.int64 and none.index.tolist() == []
+    assert n_tied(found) == 4 and isinstance(n_tied(found), int)
+
+
+def test_the_order_of_equal_edges_is_random_and_the_same_at_every_call():
+    edges = table([0.5] * 6)
+    assert rank_edges(edges)["source"].tolist() == EQUAL
+    assert rank_edges(edges.iloc[::-1])["source"].tolist() == EQUAL
+    by_target = edges.assign(source="a")
+    assert rank_edges(by_target)["target"].tolist() == rank_edges(by_target.iloc[::-1])["target"].tolist()
+    labels = edges.assign(source=edges["source"].astype("category"), target=edges["target"].astype("category"))
+    assert rank_edges(labels)["source"].tolist() == EQUAL
+    numbers = edges.assign(source=[1, 2, 3, 4, 5, 10], target=[6, 7, 8, 9, 11, 12])  # names of genes may be numbers
+    assert len(rank_edges(numbers)) == 6
+
+
+def courses(split=("train",) * 8, names=("x",) * 4 + ("y",) * 4, genes=3):
+    """Return the entry of a fit of two trajectories whose rows are not in order."""
+    rng = np.random.default_rng(4)
+    times = np.array([3.0, 0.0, 2.0, 1.0, 1.0, 3.0, 0.0, 2.0])
+    series = {"states": rng.random((8, genes)), "time": times, "trajectory": list(names), "split": list(split)}
+    return {"genes": [f"{k}" for k in range(genes)], "series": series}
+
+
+def steps_of(entry, pairs):
+    states = entry["series"]["states"]
+    before, after = (states[[pair[k] for pair in pairs]] for k in range(2))
+    return before, after - before
+
+
+def test_steps_are_between_training_states_in_order_of_time():
+    entry = courses(split=["train", "train", "test", "train", "train", "train", "validation", "train"])
+    before, change = steps_of(entry, [(1, 3), (3, 0), (4, 7), (7, 5)])
+    edges = pd.DataFrame({"source": ["0", "1", "2"], "target": ["1", "2", "2"]})
+    expected = [abs(np.corrcoef(before[:, s], change[:, t])[0, 1]) for s, t in ((0, 1), (1, 2), (2, 2))]
+    np.testing.assert_allclose(association(edges, entry), expected)
+
+
+def test_association_is_computed_in_double_precision():
+    """Stored states are float32, and far from zero beside what they change by."""
+    entry = courses()
+    entry["series"]["states"] = (1000 + entry["series"]["states"]).astype(np.float32)
+    exact = courses()
+    exact["series"]["states"] = entry["series"]["states"].astype(np.float64)
+    edges = pd.DataFrame({"source": ["0", "1"], "target": ["1", "2"]})
+    np.testing.assert_allclose(association(edges, entry), association(edges, exact), rtol=1e-12)
+    change = (1000 + np.random.default_rng(3).normal(size=(6, 2))).astype(np.float32)
+    screens = [
+        {"genes": ["0", "1"], "screen": {"change": values, "targets": sp.csr_matrix(np.zeros((6, 2), np.int8))}}
+        for values in (change, change.astype(np.float64))
+    ]
+    found = [association(edges.iloc[:1], screen) for screen in screens]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+
+
+def test_genes_and_trajectories_may_be_named_by_numbers():
+    entry = courses(names=[1] * 4 + [2] * 4)
+    entry["genes"] = [0, 1, 2]
+    edges = pd.DataFrame({"source": [0, 1], "target": [2, 0]}).astype("category")
+    before, change = steps_of(entry, [(1, 3), (3, 2), (2, 0), (6, 4), (4, 7), (7, 5)])
+    expected = [abs(np.corrcoef(before[:, s], change[:, t])[0, 1]) for s, t in ((0, 2), (1, 0))]
+    np.testing.assert_allclose(association(edges, entry), expected)
+
+
+def test_association_is_missing_where_there_is_nothing_to_correlate():
+    edges = pd.DataFrame({"source": ["0", "1"], "target": ["1", "2"]})
+    nothing = association(edges, {"genes": ["0", "1", "2"]})
+    assert nothing.shape == (2,) and np.isnan(nothing).all() and nothing.dtype == np.float64
+    short = courses(split=["train"] * 2 + ["test"] + ["train"] + ["test"] * 4)  # two steps
+    assert association(edges, short).shape == (2,) and np.isnan(association(edges, short)).all()
+    three = courses(split=["train"] * 4 + ["test"] * 4)  # three steps
+    assert np.isfinite(association(edges, three)).all()
+    for value in (0.1, 0.5, 0.7):  # the mean of equal numbers may differ from them in the last digit
+        flat = courses()
+        flat["series"]["states"][:, 0] = value
+        found = association(pd.DataFrame({"source": ["0", "1", "1"], "target": ["1", "0", "2"]}), flat)
+        assert np.isnan(found[:2]).all() and np.isfinite(found[2])
+
+
+def test_a_target_that_is_perturbed_everywhere_has_no_association():
+    change = np.random.default_rng(2).normal(size=(6, 3))
+    targets = np.zeros((6, 3), dtype=np.int8)
+    targets[:, 1] = 1
+    entry = {"genes": ["a", "b", "c"], "screen": {"change": change, "targets": sp.csr_matrix(targets)}}
+    found = association(pd.DataFrame({"source": ["a", "a", "b"], "target": ["b", "c", "c"]}), entry)
+    assert np.isnan(found[0])
+    np.testing.assert_allclose(found[1:], [abs(np.corrcoef(change[:, k], change[:, 2])[0, 1]) for k in (0, 1)])
+
+
+@pytest.mark.parametrize("at_once", [1, 14, 21, 10**6])
+def test_association_does_not_depend_on_the_size_of_a_block(monkeypatch, at_once):
+    rng = np.random.default_rng(5)
+    change, targets = rng.normal(size=(7, 4)), rng.random((7, 4)) < 0.2
+    entry = {"genes": list("abcd"), "screen": {"change": change, "targets": sp.csr_matrix(targets.astype(np.int8))}}
+    pairs = [(s, t) for s in range(4) for t in range(4) if s != t]
+    edges = pd.DataFrame({"source": ["abcd"[s] for s, _ in pairs], "target": ["abcd"[t] for _, t in pairs]})
+    expected = []
+    for s, t in pairs:
+        rows = ~targets[:, t]
+        expected.append(abs(np.corrcoef(change[rows][:, s], change[rows][:, t])[0, 1]))
+    monkeypatch.setattr(edge_order, "PAIRS_AT_ONCE", at_once)
+    np.testing.assert_allclose(association(edges, entry), expected)
 
 
 def cells(n=240, g=30, seed=1):

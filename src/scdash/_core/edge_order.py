@@ -66,7 +66,7 @@ def _steps(series: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.f
     states = np.asarray(series["states"], dtype=np.float64)
     name = np.array([str(label) for label in series["trajectory"]])
     train = np.array([str(label) == "train" for label in series["split"]])
-    order = np.lexsort((np.asarray(series["time"], dtype=np.float64), name))
+    order = np.lexsort((np.asarray(series["time"]), name))
     order = order[train[order]]
     same = name[order[1:]] == name[order[:-1]]
     return states[order[:-1][same]], states[order[1:][same]]
@@ -87,8 +87,9 @@ def _correlations(
     shift = np.where(used, y, 0).sum(axis=0) / count
     centred = np.where(used, y - shift, 0.0)
     own = np.sqrt((centred**2).sum(axis=0))
-    for start in range(0, len(source), max(PAIRS_AT_ONCE // len(x), 1)):
-        block = slice(start, start + max(PAIRS_AT_ONCE // len(x), 1))
+    at_once = max(PAIRS_AT_ONCE // len(x), 1)
+    for start in range(0, len(source), at_once):
+        block = slice(start, start + at_once)
         s, t = source[block], target[block]
         chosen = used[:, t]
         mine = np.where(chosen, x[:, s] - np.where(chosen, x[:, s], 0).sum(axis=0) / count[t], 0.0)

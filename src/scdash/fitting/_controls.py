@@ -152,7 +152,7 @@ def data_figures(problem: FitProblem, scores: CellScores | None) -> dict[str, fl
     figures = {
         "noise_floor": noise_floor(series, split),
         "held_out_stretches": float(len(judged)),
-        "cells_per_bin": float("nan") if series.weights is None else float(series.originals().weights.min()),  # type: ignore[union-attr]
+        "cells_per_bin": np.nan if series.weights is None else float(series.originals().weights.min()),  # type: ignore[union-attr]
     }
     if scores is not None and problem.shuffled_halves is not None:
         shuffled = cell_scores(problem.shuffled_halves, problem.regulators)

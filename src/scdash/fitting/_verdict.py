@@ -164,20 +164,21 @@ def _time_sentence(outcome: Outcome) -> str:
 
 
 def _figures_sentence(figures: Mapping[str, float], best: str) -> str:
-    """Return the errors that the verdict rests on."""
+    """Return the errors that the verdict rests on; those that are missing are left out."""
     parts = [f"model {figures['model']:.3g}", f"{best} {figures['best_without_network']:.3g}"] if best else []
     parts.append(f"the regression alone with its own regulators, prior and time {figures['reference']:.3g}")
-    if figures["random_sets"]:
+    if np.isfinite(figures["random_regulators"]):
         parts.append(
             f"with random regulators {figures['random_regulators']:.3g} (mean of {figures['random_sets']:.0f}, of which "
             f"{figures['random_sets_beaten']:.0f} are worse)"
         )
-    if figures["shuffled_priors"]:
+    if np.isfinite(figures["shuffled_prior"]):
         parts.append(
             f"with shuffled priors {figures['shuffled_prior']:.3g} (mean of {figures['shuffled_priors']:.0f}, of which "
             f"{figures['shuffled_priors_beaten']:.0f} are worse)"
         )
-    parts.append(f"with time shuffled {figures['shuffled_time']:.3g}")
+    if np.isfinite(figures["shuffled_time"]):
+        parts.append(f"with time shuffled {figures['shuffled_time']:.3g}")
     if np.isfinite(figures.get("noise_floor", np.nan)):
         parts.append(f"noise of the bins alone {figures['noise_floor']:.2g}")
     return f"Mean squared errors behind the verdict: {'; '.join(parts)}. Differences below {MARGIN:.0%} count as none."

@@ -19,7 +19,7 @@ def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *
 
     Where they do not, sets are drawn from all genes; where every gene is a regulator there is nothing to draw.
     """
-    known = np.unique(np.asarray(regulators, dtype=np.intp))
+    known = np.unique(regulators)
     if not 0 < len(known) < genes:
         return []
     others = np.setdiff1d(np.arange(genes), known)
@@ -101,7 +101,7 @@ def noise_floor(series: TimeSeries, split: str) -> float:
         both = origin[wanted][np.isin(theirs, mine)]
         difference: Floats = series.states[rows[common]] - series.states[both]
         total, count = total + float((difference**2).sum()), count + difference.size
-    return total / count if count else float("nan")
+    return total / count if count else np.nan
 
 
 def _predicted(series: TimeSeries, split: str, rows: Index) -> NDArray[np.bool_]:

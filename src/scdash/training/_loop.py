@@ -22,6 +22,7 @@ from scdash.training._checkpoint import read_checkpoint, write_checkpoint
 from scdash.training._config import TrainConfig
 from scdash.training._examples import Examples, epoch_batches
 from scdash.training._loss import data_loss, evaluate_with_error, predict, prior_loss
+from scdash.training._plateau import lower_rates
 from scdash.training._state import TrainState, stacked
 from scdash.training._workspace import Workspace
 
@@ -165,7 +166,7 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     gated = problem.sparsity.gate(problem.field, state.params, None)
     _check_finite(problem, state, loss, active)
     _keep_best(problem, state, loss, error, active)
-    _lower_rates(config, state, loss)
+    lower_rates(config, state, loss)
     sparsity = zero_share(problem.field, gated)
     for model in range(len(state.rate)):
         if active[model]:
@@ -265,19 +266,6 @@ def _keep_best(problem: Problem, state: TrainState, loss: Tensor, error: Tensor,
     state.lowest = torch.where(lower, loss, state.lowest)
     state.lowest_error = torch.where(lower, error, state.lowest_error)
     state.lowest_epoch = torch.where(lower, state.epoch, state.lowest_epoch)
-
-
-def _lower_rates(config: TrainConfig, state: TrainState, loss: Tensor) -> None:
-    """Lower learning rates on plateaus, each model for itself."""
-    if (plateau := config.plateau) is not None:
-        gained = loss < state.plateau_best - plateau.threshold
-        state.plateau_best = torch.where(gained, loss, state.plateau_best)
-        state.plateau_bad = torch.where(gained, 0, state.plateau_bad + 1)
-        lower = state.plateau_bad > plateau.patience
-        state.rate = torch.where(lower, (state.rate * plateau.factor).clamp_min(plateau.minimum), state.rate)
-        state.plateau_bad = torch.where(lower, 0, state.plateau_bad)
-    if config.decay != 1:
-        state.rate = state.rate * config.decay
 
 
 def _keep_unfinished(problem: Problem, state: TrainState) -> None:

@@ -74,8 +74,8 @@ class TrainState:
         for place, model in enumerate(models):
             places.setdefault(int(model), []).append(place)
         history = [row | {"model": place} for row in self.history for place in places.get(int(row["model"]), ())]
-        index = torch.as_tensor(list(models), dtype=torch.long, device=self.rate.device)
-        return self._with(lambda tensor: tensor[index], history)
+        chosen = list(models)
+        return self._with(lambda tensor: tensor[chosen], history)
 
     def to(self, device: torch.device) -> "TrainState":
         """Return the state on a device."""

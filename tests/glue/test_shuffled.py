@@ -1,0 +1,216 @@
+"""What null models are drawn from: other regulators, other priors, another order of time, and how they are fitted."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from scdash.matching import (
+    TransitionSettings,
+    noise_floor,
+    random_regulators,
+    settings_of,
+    shuffle_labels,
+    shuffle_times,
+    shuffled_priors,
+)
+
+from .data import series_of
+
+
+def prior_of(genes=12, regulators=4, seed=0):
+    """Return a signed prior (target, regulator) of the first genes on the others, and their indices."""
+    rng = np.random.default_rng(seed)
+    dense = np.zeros((genes, genes))
+    dense[regulators:, :regulators] = rng.integers(-1, 2, (genes - regulators, regulators))
+    return sp.csr_matrix(dense), np.arange(regulators)
+
+
+# Random regulators.
+
+
+def test_random_regulators_are_sets_of_other_genes_each_its_own():
+    sets = random_regulators(np.array([7, 1, 4, 4]), 30, np.random.default_rng(0), number=6)
+    assert len(sets) == 6
+    for genes in sets:
+        assert len(set(genes)) == len(genes) == 3  # as many as there are different regulators
+        assert not set(genes) & {1, 4, 7}
+        assert (np.diff(genes) > 0).all() and 0 <= genes.min() and genes.max() < 30
+    assert len({tuple(genes) for genes in sets}) == 6
+    assert len(random_regulators(np.arange(3), 30, np.random.default_rng(0))) == 4
+
+
+def test_random_regulators_come_from_the_others_as_long_as_there_are_enough():
+    rng = np.random.default_rng(0)
+    for genes in random_regulators(np.arange(5), 10, rng, number=3):  # exactly enough
+        assert genes.tolist() == [5, 6, 7, 8, 9]
+    crowded = np.concatenate(random_regulators(np.arange(6), 10, rng, number=20))
+    assert set(crowded) == set(range(10))
+    assert random_regulators(np.arange(10), 10, rng) == []
+    assert random_regulators(np.array([], dtype=int), 10, rng) == []
+    assert [genes.tolist() for genes in random_regulators(np.array([0]), 2, rng, number=2)] == [[1], [1]]
+    assert len(random_regulators(np.array([0.0, 2.0]), 5, rng, number=1)[0]) == 2
+
+
+# Shuffled priors.
+
+
+def test_shuffled_labels_move_whole_genes():
+    """The prior is the same up to one permutation of its genes, regulators among regulators."""
+    prior, regulators = prior_of()
+    for given in (regulators, None):
+        shuffled = shuffle_labels(prior, given, np.random.default_rng(3)).toarray()
+        assert (shuffled != prior.toarray()).any()
+        assert not shuffled[:4].any() and not shuffled[:, 4:].any()
+        rows = sorted(map(tuple, np.sort(prior.toarray()[4:], axis=1).tolist()))
+        assert sorted(map(tuple, np.sort(shuffled[4:], axis=1).tolist())) == rows
+        columns = sorted(map(tuple, np.sort(prior.toarray()[:, :4], axis=0).T.tolist()))
+        assert sorted(map(tuple, np.sort(shuffled[:, :4], axis=0).T.tolist())) == columns
+    assert shuffle_labels(prior, regulators, np.random.default_rng(3)).shape == prior.shape
+
+
+def test_a_regulator_without_an_edge_takes_part():
+    """Two regulators, one of them without a target: after a permutation either can be the one that has them."""
+    dense = np.zeros((6, 6))
+    dense[2:, 0] = 1
+    prior = sp.csr_matrix(dense)
+    owners = {
+        int(np.flatnonzero(shuffle_labels(prior, np.array([0, 1]), np.random.default_rng(seed)).sum(axis=0).A1)[0])
+        for seed in range(20)
+    }
+    assert owners == {0, 1}
+
+
+def test_shuffled_priors_differ_from_the_real_one_in_their_edges():
+    prior, regulators = prior_of()
+    found = shuffled_priors(prior, regulators, np.random.default_rng(0), number=5)
+    assert len(found) == 5
+    for one in found:
+        assert (one.astype(bool) != prior.astype(bool)).nnz > 0
+    assert len({one.toarray().tobytes() for one in found}) == 5
+
+
+def test_priors_that_permutations_hardly_ever_change_are_left_out():
+    full = np.zeros((6, 6))
+    full[2:, :2] = 1  # every regulator acts on every gene
+    assert shuffled_priors(sp.csr_matrix(full), np.arange(2), np.random.default_rng(0), number=5) == []
+    signs = full * np.array([1, -1, 0, 0, 0, 0])  # other signs are not other edges
+    assert shuffled_priors(sp.csr_matrix(signs), np.arange(2), np.random.default_rng(0), number=5) == []
+    dense = np.zeros((40, 40))
+    dense[1:39, 0] = 1  # one gene has no edge: it keeps its name in one of 39 permutations
+    rare = shuffled_priors(sp.csr_matrix(dense), np.arange(1), np.random.default_rng(0), number=2, tries=1)
+    assert len(rare) == 2
+    few = np.zeros((4, 4))
+    few[2, 0] = few[2, 1] = 1  # half of all permutations change nothing
+    drawn = [
+        shuffled_priors(sp.csr_matrix(few), np.arange(2), np.random.default_rng(0), number=4, tries=k) for k in (1, 20)
+    ]
+    assert len(drawn[0]) < 4 and len(drawn[1]) == 4
+
+
+def test_twenty_permutations_are_tried_for_every_prior():
+    prior, calls = sp.csr_matrix(np.ones((3, 3))), []
+
+    class Counting:
+        def permutation(self, group):
+            calls.append(1)
+            return group
+
+    assert shuffled_priors(prior, np.arange(2), Counting(), number=3) == []
+    assert len(calls) == 2 * 3 * 20  # two groups of genes a permutation
+
+
+# Shuffled time.
+
+
+def test_shuffled_times_stay_within_training_states_of_their_trajectory():
+    split = [[0] * 6, [0, 0, 0, 0, 1, 2], [2] * 6]
+    rng = np.random.default_rng(0)
+    series = replace(series_of(rng.random((3, 6, 2)), split), weights=rng.random(18) + 1)
+    found = shuffle_times(series, np.random.default_rng(1))
+    states = [tuple(state) for state in series.states]
+    origin = np.array([states.index(tuple(state)) for state in found.states])
+    assert sorted(origin) == list(range(18))
+    np.testing.assert_array_equal(origin[10:], np.arange(10, 18))  # no state that is held out has moved
+    assert set(origin[:6]) == set(range(6)) and set(origin[6:10]) == set(range(6, 10))
+    assert (origin[:6] != np.arange(6)).any() and (origin[6:10] != np.arange(6, 10)).any()
+    np.testing.assert_array_equal(found.weights, series.weights[origin])  # a state takes its number of cells with it
+    np.testing.assert_array_equal(found.times, series.times)
+    np.testing.assert_array_equal(found.split, series.split)
+    assert shuffle_times(replace(series, weights=None), np.random.default_rng(1)).weights is None
+
+
+# How null models of cells are fitted.
+
+
+def fitted(rates, lags=((1, 0.5), (3, 0.5)), **changes):
+    """Stand for a fit of cells: its settings, and the table of what it has tried."""
+    rows = [{"stage": "rollout", "lag": lag, "rate": rate, "weight": w * v} for lag, w in lags for rate, v in rates]
+    rows.append({"stage": "prior", "lag": 9, "rate": 99.0, "weight": 9.0})  # of another stage
+    settings = TransitionSettings.for_cells(prior_weights=(1.0, 5.0), half_samples=24)
+    return SimpleNamespace(table=pd.DataFrame(rows), settings=settings, slope=0.7, prior_weight=5.0, **changes)
+
+
+def test_null_models_are_fitted_with_the_lag_and_the_rates_that_count():
+    series = series_of(np.random.default_rng(0).random((2, 5, 3)), np.zeros((2, 5)))
+    series = replace(series, times=series.times * 0.5)
+    fit = fitted([(0.1, 0.6), (0.4, 0.35), (2.0, 0.05), (8.0, 0.0499)], lags=((1, 0.0), (3, 1.0)))
+    found = settings_of(fit, series)
+    assert found.lags == (3,) and isinstance(found.lags[0], int)
+    np.testing.assert_allclose(found.rates, [0.05, 0.2, 1.0])  # in units of 1 / interval, which is 0.5
+    assert all(type(rate) is float for rate in found.rates)
+    assert found.slopes == (0.7,)
+    assert found.half_samples == 0
+    assert found.prior_weights == (1.0, 5.0)  # chosen anew: with the weight fixed at 1 every prior would be the same
+    assert found.lambdas == fit.settings.lambdas and found.choose == "rollout"
+
+
+def test_the_interval_is_the_median_within_trajectories():
+    series = series_of(np.random.default_rng(0).random((2, 4, 3)), np.zeros((2, 4)))
+    times = np.array([0.0, 1.0, 2.0, 5.0, 100.0, 101.0, 104.0, 107.0])  # intervals 1, 1, 3, 1, 3, 3
+    found = settings_of(fitted([(0.1, 1.0)]), replace(series, times=times))
+    np.testing.assert_allclose(found.rates, [0.2])
+    times[-1] = 105.0  # intervals 1, 1, 3, 1, 3, 1
+    found = settings_of(fitted([(0.1, 1.0)]), replace(series, times=times))
+    np.testing.assert_allclose(found.rates, [0.1])
+
+
+# The noise floor.
+
+
+def redrawn(split, noise, gap=None):
+    """Return a trajectory that was drawn again twice, with noise, and one that was not."""
+    length, genes = noise.shape[1:]
+    base = np.random.default_rng(1).random((length, genes))
+    states = np.stack([base, base + noise[0], base + noise[1], base + 5])
+    series = series_of(states, split, names=["a", "a, drawn again", "a, drawn once more", "b"])
+    return replace(series, origin=np.array([0, 0, 0, 3]))
+
+
+def test_the_noise_floor_is_over_predicted_states_of_the_split():
+    noise = np.random.default_rng(0).normal(size=(2, 6, 3))
+    split = [[0, 2, 2, 0, 1, 2]] * 4
+    series = redrawn(split, noise)
+    assert noise_floor(series, "test") == pytest.approx((noise[:, [1, 2, 5]] ** 2).mean())
+    assert noise_floor(series, "validation") == pytest.approx((noise[:, 4] ** 2).mean())
+    assert noise_floor(series, "train") == pytest.approx((noise[:, 3] ** 2).mean())  # the first state is a start
+    assert np.isnan(noise_floor(series.originals(), "test"))
+
+
+def test_the_noise_floor_compares_states_of_the_same_time():
+    noise = np.random.default_rng(0).normal(size=(2, 6, 3))
+    series = redrawn([[2] * 6] * 4, noise)
+    kept = np.ones(24, dtype=bool)
+    kept[[8, 9]] = False  # the first copy lacks states 2 and 3
+    lacking = series.select(kept)
+    expected = np.concatenate([noise[0, [1, 4, 5]], noise[1, 1:]])
+    assert noise_floor(lacking, "test") == pytest.approx((expected**2).mean())
+    without = series.select(series.trajectory != 0)  # the origin of both copies was left out
+    assert np.isnan(noise_floor(without, "test"))
+    other = series.select(series.trajectory != 1)
+    assert noise_floor(other, "test") == pytest.approx((noise[1, 1:] ** 2).mean())
+    single = series.select((series.trajectory != 3) | (series.times == 0))  # a trajectory of one state
+    assert noise_floor(single, "test") == pytest.approx((noise[:, 1:] ** 2).mean())
