@@ -11,6 +11,7 @@ from scdash._data import SPLITS, TimeSeries
 from scdash.dynamics.problem import FitProblem
 from scdash.training.whole_trajectories import Courses
 
+LEFT_OUT, OTHER_HALF = "left-out trajectories", "the other half of the cells"
 MOST = 5  # folds; more trajectories than this are left out in groups
 TEST = SPLITS.index("test")
 
@@ -22,7 +23,7 @@ class Fold:
     train: Courses
     held: Courses
     start: NDArray[np.float32]  # (trajectories, genes), where predictions of the held-out ones begin
-    name: str
+    kind: str  # what is left out, as a report says it
     weights: NDArray[np.floating[Any]]  # (genes,), of squared errors: those of the data's units, squared
 
     @property
@@ -82,15 +83,14 @@ def _left_out(
     group, weights = np.arange(len(own)) % MOST, gene_weights(problem)
     for fold in range(min(MOST, len(own))):
         held = np.isin(origin, own[group == fold])
-        names = ", ".join(series.names[code] for code in own[group == fold][:3])
         judged = courses_of(series, held & usable, redrawn=False)
-        yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], names, weights)
+        yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], LEFT_OUT, weights)
 
 
 def _other_half(problem: FitProblem) -> Iterator[Fold]:
     assert problem.units is not None  # cells have units
     test = np.unique(problem.series.times[problem.series.split == TEST])
-    for number, half in enumerate(problem.learning_halves, start=1):
+    for half in problem.learning_halves:
         kept = ~np.isin(half.times, test)
         train, held = (
             ((part - problem.units.minimum) / problem.units.range)[..., kept, :] for part in (half.states, half.others)
@@ -99,7 +99,7 @@ def _other_half(problem: FitProblem) -> Iterator[Fold]:
         courses = Courses.of(list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1]))
         judged = Courses.of(list(held), [times] * len(held))
         start = train[0, :, 0].astype(np.float32)
-        yield Fold(courses, judged, start, f"half {number} of the cells", gene_weights(problem))
+        yield Fold(courses, judged, start, OTHER_HALF, gene_weights(problem))
 
 
 def gene_weights(problem: FitProblem) -> NDArray[np.floating[Any]]:

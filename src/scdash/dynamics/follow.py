@@ -85,7 +85,7 @@ def follow(
     return Followed(
         candidates,
         choice,
-        "left-out trajectories" if folds[0].name.find("half") else "the other half of the cells",
+        folds[0].kind,
         choice.gain,
         step_error(candidates[0].model, everything),
     )

@@ -89,10 +89,8 @@ def assemble(
     metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
     metrics["epochs"] = float(trained.epochs)
     metrics["best_epoch"] = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
-    kept_whole = followed is not None and polished is not False
-    metrics["solver_error"] = (
-        followed.step_error if followed is not None and kept_whole else _solver_error(problem, models, main, plan)
-    )
+    whole = followed if polished else None  # what was trained on whole trajectories, if that is kept
+    metrics["solver_error"] = _solver_error(problem, models, main, plan) if whole is None else whole.step_error
     metrics["seconds"] = perf_counter() - began
     return DynamicsFit(
         field=field,
