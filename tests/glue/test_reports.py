@@ -264,3 +264,10 @@ def test_more_cells_do_not_empty_a_screen(cells):
     found = adata.varp["dynamics_grn"].toarray() != 0
     true = np.array([found[i, (i + 1) % 16] for i in range(16)])
     assert true.sum() >= 14
+
+
+def test_bins_of_a_single_trajectory_are_not_trained_and_the_report_says_why():
+    bins = scdash.pp.trajectories(cells_of(1), time_key="time", n_bins=12)
+    fit = printed(bins, controls=False, progress=False)
+    assert "Not tested: training as a neural ODE, because there is one trajectory of a lineage" in fit.text
+    assert "no epoch was asked" not in fit.text and fit.entry["params"]["kept"] == "matching"

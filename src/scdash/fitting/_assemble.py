@@ -33,7 +33,7 @@ from scdash.fitting._result import DynamicsFit, Models, one_of
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import Trained, validation_levels
 from scdash.fitting._verdict import judge
-from scdash.fitting._whole import whole_settings
+from scdash.fitting._whole import follows_trajectories, whole_settings
 from scdash.matching import NoNetwork, TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
@@ -113,6 +113,7 @@ def assemble(
                 trained.epochs,
                 interrupted=trained.interrupted,
                 judged_by="" if followed is None else followed.judged_by,
+                judge=followed is not None or not follows_trajectories(options),
             ),
             null_models=_null_models(options, judged=judged),
             verdict=verdict,

@@ -30,6 +30,7 @@ class TrainingOutcome:
     epochs: int
     interrupted: bool = False
     judged_by: str = ""  # "left-out trajectories", say; empty: validation states
+    judge: bool = True  # False: nothing could be left out, so that nothing was trained
 
     def lines(self) -> list[str]:
         """Say whether training was kept, by which figures, and what was not tested."""
@@ -38,6 +39,12 @@ class TrainingOutcome:
             found.append(f"WARNING: training was interrupted after epoch {self.epochs}.")
         if self.gain is None:
             return [*found, f"Training started from random weights and took {self.epochs} epochs."]
+        if not self.judge:
+            return [
+                *found,
+                "Not tested: training as a neural ODE, because there is one trajectory of a lineage, which cannot be left "
+                "out, and no cells that could be halved: bins were made before. The model is the regression's.",
+            ]
         if self.epochs == 0:
             return [
                 *found,
