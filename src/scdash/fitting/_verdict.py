@@ -75,7 +75,7 @@ def judge(controls: pd.DataFrame, figures: Mapping[str, float], held_out: pd.Dat
     found = {
         "model": ours,
         "reference": reference,
-        "best_without_network": float(without.min()) if len(without) else np.nan,
+        "best_without_network": float(without.min()),  # NaN without any
         "constant": float(errors.get("constant", np.nan)),
         "random_regulators": float(random.mean()) if len(random) else np.nan,
         "random_sets": float(len(random)),
