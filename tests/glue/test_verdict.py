@@ -74,6 +74,8 @@ def test_the_standard_error_of_a_choice_is_over_cases():
         (2.0, [2 + 1.9e-9], "not tested"),  # relative to our error
         (1.0, [1.0, 1.2], "not distinguished"),
         (np.inf, [1.0], "not tested"),
+        (np.nan, [1.0], "not tested"),
+        (0.1, [0.12, 0.9], "not distinguished"),  # two null models have a standard deviation already
         (1.0, [np.inf], "not tested"),
         (0.0, [0.0], "not tested"),
         (0.0, [1e-3], "better"),
@@ -91,6 +93,8 @@ def test_an_error_has_to_be_two_standard_deviations_below_those_of_null_models()
     nulls = np.exp([0.0, 0.2, 0.4])  # logarithms with mean 0.2 and standard deviation 0.2
     assert compare(float(np.exp(-0.201)), nulls) == "better"
     assert compare(float(np.exp(-0.199)), nulls) == "not distinguished"
+    assert compare(0.01 * float(np.exp(-0.201)), 0.01 * nulls) == "better"
+    assert compare(0.01 * float(np.exp(-0.199)), 0.01 * nulls) == "not distinguished"
 
 
 # The figures and the outcomes of a table.

@@ -46,7 +46,7 @@ def compare(ours: float, nulls: Errors) -> Outcome:
     mean of theirs by more than two of their standard deviations. "not tested": there is no null model, an error is
     missing, or all are the same fit as ours, so that what they change has no influence.
     """
-    nulls = np.asarray(nulls, dtype=np.float64)
+    nulls = np.asarray(nulls)
     if not len(nulls) or not np.isfinite(ours) or not np.isfinite(nulls).all():
         return "not tested"
     if (np.abs(nulls - ours) <= SAME * abs(ours)).all():
