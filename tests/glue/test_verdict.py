@@ -42,6 +42,13 @@ def test_a_difference_is_the_mean_of_its_pairs_with_its_standard_error():
     assert all(isinstance(value, float) for value in (some.mean, some.error, one.error, none.mean))
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_pair_gives_no_warning_and_pairs_are_added_in_double_precision():
+    assert Difference.of([0.5]).mean == 0.5
+    assert Difference.of(np.array([2**24, 1, 1], dtype=np.float32)).mean == (2**24 + 2) / 3
+    assert Difference.of(np.array([2**24, 1, 1], dtype=np.float32)).error == pytest.approx((2**24 - 1) / 3, rel=1e-12)
+
+
 def test_a_difference_has_to_exceed_two_of_its_standard_errors():
     assert CLEAR == 2
     assert two_errors_below(1.0, 0.25) == 0.5
