@@ -16,7 +16,7 @@ from scdash._decisions import Difference, clearly_above, largest_within_one_erro
 from scdash.fitting import FitOptions, FitProblem, _assemble, _controls, _match
 from scdash.fitting._predictors import ahead_errors, stretch, units_of_field
 from scdash.matching import TransitionSettings, _lagged, _search, lagged_scores
-from scdash.networks import HiddenEvidence, _posterior, posterior_score
+from scdash.networks import HiddenEvidence, _posterior, evidence_auc, posterior_score
 from scdash.sparsity import GeometricSchedule
 from scdash.training import Plateau, TrainConfig
 from scdash.training._plateau import lower_rates
@@ -340,6 +340,14 @@ def test_evidence_within_two_standard_errors_of_chance_is_none():
     assert not clearly_above(0.4, 0.01, 0.5)
 
 
+def test_evidence_from_few_hidden_edges_has_a_large_standard_error():
+    """Mutation 10, the other side: without a standard error every estimate above chance is clear."""
+    prior = problem_of().prior
+    evidence = sp.csr_matrix(np.random.default_rng(0).random(prior.shape))
+    _, error = evidence_auc(prior, [HiddenEvidence(prior, evidence)])
+    assert prior.nnz == 12 and 0.05 < error < 0.2
+
+
 @pytest.mark.parametrize(("auc", "error", "falls_back"), [(0.6, 0.06, True), (0.6, 0.04, False), (0.45, 0.01, True)])
 def test_the_ranking_falls_back_to_the_prior_by_that_rule(monkeypatch, auc, error, falls_back):
     """Mutation 10, the caller: without clear evidence all edges of the prior have one score."""
@@ -352,6 +360,7 @@ def test_the_ranking_falls_back_to_the_prior_by_that_rule(monkeypatch, auc, erro
         weight=evidence,
         frequency=evidence,
         hidden=[HiddenEvidence(prior, evidence)],
+        constant=np.arange(10) == 4,
         genes=[f"g{i}" for i in range(10)],
     )
     assert report["fell_back"] is falls_back

@@ -42,6 +42,13 @@ def test_a_difference_is_the_mean_of_its_pairs_with_its_standard_error():
     assert all(isinstance(value, float) for value in (some.mean, some.error, one.error, none.mean))
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_pair_gives_no_warning_and_pairs_are_added_in_double_precision():
+    assert Difference.of([0.5]).mean == 0.5
+    assert Difference.of(np.array([2**24, 1, 1], dtype=np.float32)).mean == (2**24 + 2) / 3
+    assert Difference.of(np.array([2**24, 1, 1], dtype=np.float32)).error == pytest.approx((2**24 - 1) / 3, rel=1e-12)
+
+
 def test_a_difference_has_to_exceed_two_of_its_standard_errors():
     assert CLEAR == 2
     assert two_errors_below(1.0, 0.25) == 0.5
@@ -74,6 +81,8 @@ def test_the_standard_error_of_a_choice_is_over_cases():
         (2.0, [2 + 1.9e-9], "not tested"),  # relative to our error
         (1.0, [1.0, 1.2], "not distinguished"),
         (np.inf, [1.0], "not tested"),
+        (np.nan, [1.0], "not tested"),
+        (0.1, [0.12, 0.9], "not distinguished"),  # two null models have a standard deviation already
         (1.0, [np.inf], "not tested"),
         (0.0, [0.0], "not tested"),
         (0.0, [1e-3], "better"),
@@ -91,6 +100,8 @@ def test_an_error_has_to_be_two_standard_deviations_below_those_of_null_models()
     nulls = np.exp([0.0, 0.2, 0.4])  # logarithms with mean 0.2 and standard deviation 0.2
     assert compare(float(np.exp(-0.201)), nulls) == "better"
     assert compare(float(np.exp(-0.199)), nulls) == "not distinguished"
+    assert compare(0.01 * float(np.exp(-0.201)), 0.01 * nulls) == "better"
+    assert compare(0.01 * float(np.exp(-0.199)), 0.01 * nulls) == "not distinguished"
 
 
 # The figures and the outcomes of a table.

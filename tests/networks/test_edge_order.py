@@ -90,6 +90,8 @@ def test_every_criterion_decides_in_its_turn():
         found = rank_edges(table([0.5] * 3, **{"weight": 0.0} | later | {name: [0.1, -0.9, 0.5]}))
         assert found["source"].tolist() == ["g01", "g02", "g00"], name
         assert found["rank"].tolist() == [1, 2, 3]
+        other = rank_edges(table([0.5] * 3, **{"weight": 0.0} | {name: [0.9, 0.1, 0.5]}))
+        assert other["source"].tolist() == ["g00", "g02", "g01"], name
     assert CRITERIA == ("stability", "selection_frequency", "contribution", "weight", "total_effect", "association")
 
 
@@ -106,7 +108,7 @@ def test_ranks_are_whole_numbers_from_1_and_rows_are_numbered_anew():
     found = rank_edges(edges)
     assert found["rank"].tolist() == [1, 1, 3, 3, 5]
     assert found.index.tolist() == [0, 1, 2, 3, 4]
-    assert found["rank"].dtype == np.int64
+    assert found["rank"].dtype == np.int64 and list(found) == [*edges, "rank"]
     none = rank_edges(edges.iloc[:0])
     assert list(none) == [*edges, "rank"] and none["rank"].dtype == np.int64 and none.index.tolist() == []
     assert n_tied(found) == 4 and isinstance(n_tied(found), int)

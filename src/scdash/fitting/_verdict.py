@@ -46,7 +46,7 @@ def compare(ours: float, nulls: Errors) -> Outcome:
     mean of theirs by more than two of their standard deviations. "not tested": there is no null model, an error is
     missing, or all are the same fit as ours, so that what they change has no influence.
     """
-    nulls = np.asarray(nulls, dtype=np.float64)
+    nulls = np.asarray(nulls)
     if not len(nulls) or not np.isfinite(ours) or not np.isfinite(nulls).all():
         return "not tested"
     if (np.abs(nulls - ours) <= SAME * abs(ours)).all():
@@ -75,7 +75,7 @@ def judge(controls: pd.DataFrame, figures: Mapping[str, float], held_out: pd.Dat
     found = {
         "model": ours,
         "reference": reference,
-        "best_without_network": float(without.min()) if len(without) else np.nan,
+        "best_without_network": float(without.min()),  # NaN without any
         "constant": float(errors.get("constant", np.nan)),
         "random_regulators": float(random.mean()) if len(random) else np.nan,
         "random_sets": float(len(random)),
