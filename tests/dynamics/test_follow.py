@@ -115,3 +115,15 @@ def test_a_bound_on_the_epochs_is_kept():
     scdash.tl.fit_dynamics(adata, max_epochs=5, sparsity="none", batch_key="batch", n_bins=12, **KEYS)
     table = adata.uns["dynamics"]["params"]["choices"]
     assert sorted(table["epochs"].unique()) == [0, 5]
+
+
+def test_cells_for_test_have_no_influence_on_the_model():
+    found = []
+    for factor in (1.0, 3.0):
+        adata = cells_of(4)
+        adata.obs["split"] = adata.obs["batch"].map({"b0": "train", "b1": "train", "b2": "validation", "b3": "test"})
+        adata.X[(adata.obs["split"] == "test").to_numpy()] *= factor
+        scdash.tl.fit_dynamics(adata, sparsity="imp", batch_key="batch", split_key="split", n_bins=12, **KEYS)
+        found.append(adata.varp["dynamics_grn"].toarray())
+        assert adata.uns["dynamics"]["params"]["chosen"]["epochs"] > 0
+    np.testing.assert_array_equal(*found)

@@ -88,6 +88,23 @@ def test_pruned_edges_stay_zero_and_leave_their_mean_effect_to_the_bias():
     assert (trainer.model.weights.data[~kept] == 0).all() and (trainer.model.weights.data[kept] != 0).all()
 
 
+def test_the_gradient_of_the_rates_is_that_of_their_logarithms():
+    true, courses = system()
+    start = GeneWise.of(true.weights, true.bias, np.linspace(0.2, 3, GENES))
+    trainer = Trainer(start, courses, WholeTrajectories(pull=0.0), seed=3)
+    trainer._set_gradients()
+    found = trainer.values[2].grad.numpy()
+    starts, ones = Starts.draw(courses, 64, np.random.default_rng(3)), np.ones(GENES, np.float32)
+    for gene in (0, 7, 19):
+        errors = [
+            squared_error(start.with_arrays(start.weights.data, start.bias, rates), courses, starts, ones)[0]
+            for rates in (
+                start.rates * np.where(np.arange(GENES) == gene, np.exp(h), 1).astype(np.float32) for h in (0.01, -0.01)
+            )
+        ]
+        assert found[gene] == pytest.approx((errors[0] - errors[1]) / 0.02, rel=0.02, abs=1e-6)
+
+
 def test_roll_outs_are_judged_on_later_states_alone():
     true, courses = system()
     starts = Starts(np.array([0]), np.array([8]))
