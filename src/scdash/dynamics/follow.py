@@ -18,7 +18,7 @@ from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
 from scdash.sparsity import Sparsity
 from scdash.training.whole_trajectories import Courses, GeneWise, WholeTrajectories, roll_out
 
-LISTED = 4_000_000  # pairs of genes above which a network is stored as a list of edges
+LISTED = 4_000_000  # pairs of genes above which a network is stored as a list of edges, without products of regulators
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._decisions import Difference
+
 Errors = NDArray[np.float64]
 
 
 def standard_error(differences: Errors) -> float:
     """Return the standard error of the mean over folds; infinite for a single fold."""
-    if len(differences) < 2:
-        return float("inf")
-    return float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    found = Difference.of(differences)
+    return found.error if found.tested else float("inf")
 
 
 def best(errors: Errors) -> int:

@@ -10,13 +10,13 @@ import scipy.sparse as sp
 
 from scdash._data import TimeSeries
 from scdash._parallel import spread_all
+from scdash.dynamics.follow import LISTED
 from scdash.dynamics.problem import FitProblem
 from scdash.fitting._options import FitOptions
 from scdash.matching import TransitionFit, TransitionSettings, fit_transitions, settings_of
 from scdash.networks import HiddenEvidence
 
 PARTS = 8  # a replicate hides one eighth of the prior's edges
-LISTED = 4_000_000  # pairs of genes above which a network is stored as a list of edges, without products of regulators
 MOST_REGULATORS = 4000
 HIDDEN_FITS = 1  # quick fits that measure how well hidden prior edges are found again
 

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scdash.dynamics.follow import LISTED
 from scdash.dynamics.problem import FitProblem
 from scdash.fields import FIELDS, Params, Phoenix, SparsePhoenix, VectorField
-from scdash.fitting._match import LISTED
 from scdash.fitting._options import FitOptions
 from scdash.matching import TransitionFit
 
