@@ -108,12 +108,15 @@ def test_the_gradient_of_the_rates_is_that_of_their_logarithms():
 def test_roll_outs_are_judged_on_later_states_alone():
     true, courses = system()
     starts = Starts(np.array([0]), np.array([8]))
-    changed = Courses(courses.states.copy(), courses.intervals, courses.lengths)
-    changed.states[0, :8] = 5
     weights = np.ones(GENES, np.float32)
-    assert squared_error(true, courses, starts, weights)[0] == squared_error(true, changed, starts, weights)[0]
-    changed.states[0, 9] = 5
-    assert squared_error(true, changed, starts, weights)[0] > 1
+
+    def error_with(states: slice | int) -> float:
+        values = courses.states.copy()
+        values[0, states] = 5
+        return squared_error(true, Courses(values, courses.intervals, courses.lengths), starts, weights)[0]
+
+    assert error_with(slice(8)) == squared_error(true, courses, starts, weights)[0]
+    assert error_with(9) > 1
 
 
 def test_short_trajectories_are_padded_without_a_trace():

@@ -177,3 +177,25 @@ def backward(  # type: ignore[no-untyped-def]
         _features(x[k], first, second, f, m)
         _through_production(f, start, feature, weight, of_p, of_f, of_weight, of_bias, m)
         _through_features(f, of_f, first, second, of_x[k], m)
+
+
+@loop
+def compare(x, observed, trajectory, first, length, weights, substeps, of_x):  # type: ignore[no-untyped-def]
+    """Return the weighted sum of squared differences to the observed states after the starts, and set its half derivative.
+
+    `observed` is (times, genes, trajectories), `first` and `length` are (roll-outs,), and weights (genes,) those of the
+    squares. of_x (steps + 1, genes, roll-outs) becomes weights * (x - observed) at observed times, 0 where nothing counts.
+    """
+    times, n, _ = observed.shape
+    loss = 0.0
+    for t in range(times):
+        for i in range(n):
+            w, total = weights[i], np.float32(0)
+            for b in range(x.shape[2]):
+                d = np.float32(0)
+                if first[b] < t < length[b]:
+                    d = x[t * substeps, i, b] - observed[t, i, trajectory[b]]
+                total += d * d
+                of_x[t * substeps, i, b] = w * d
+            loss += np.float64(w) * total
+    return loss

@@ -11,6 +11,7 @@ keeps what the trajectories do not determine where the sparse regression has put
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from scdash._errors import NonFiniteError
-from scdash.training.rollout_kernel import backward, forward
+from scdash.training.rollout_kernel import backward, compare, forward
 
 Floats = NDArray[np.float32]
 SLOWEST = 1e-6  # rates below this do not move: their gene is constant
@@ -87,6 +88,11 @@ class Courses:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @cached_property
+    def by_time(self) -> Floats:
+        """The states as compiled loops compare them, (times, genes, trajectories)."""
+        return np.ascontiguousarray(self.states.transpose(1, 2, 0))
 
     def select(self, trajectories: Any) -> Self:
         """Return some of the trajectories."""
@@ -166,22 +172,20 @@ def squared_error(
 
     `gene_weights` (genes,) have the mean 1.
     """
-    states = courses.states[starts.trajectory]  # (roll-outs, times, genes)
-    number, times, genes = states.shape
+    number, (times, genes, _) = len(starts.first), courses.by_time.shape
+    length = courses.lengths[starts.trajectory]
     steps = np.ascontiguousarray(np.repeat(courses.intervals[starts.trajectory] / substeps, substeps, axis=1).T)
-    x = np.zeros((len(steps) + 1, genes, number), np.float32)
-    x[starts.first * substeps, :, np.arange(number)] = states[np.arange(number), starts.first]
+    shape = (len(steps) + 1, genes, number)
+    x = np.empty(shape, np.float32)
+    x[starts.first * substeps, :, np.arange(number)] = courses.states[starts.trajectory, starts.first]
     active = np.searchsorted(starts.first * substeps, np.arange(len(steps)), side="right")
     scratch = np.empty((2, len(steps), genes, number), np.float32)
     arguments = (active, steps, *model.layout, x, scratch[0], scratch[1])
     forward(*arguments)
-    place = np.arange(times)
-    counted = (place > starts.first[:, None]) & (place < courses.lengths[starts.trajectory][:, None])
-    difference = (x[::substeps] - states.transpose(1, 2, 0)) * counted.T[:, None]
-    count = int(counted.sum()) * genes
-    loss = float(((difference.astype(np.float64) ** 2).sum((0, 2)) @ gene_weights) / count)
-    of_x = np.zeros_like(x)
-    of_x[::substeps] = difference * (gene_weights * np.float32(2 / count))[:, None]
+    count = int((length - 1 - starts.first).sum()) * genes
+    of_x = np.empty(shape, np.float32) if substeps == 1 else np.zeros(shape, np.float32)
+    weights = gene_weights * np.float32(2 / count)
+    loss = compare(x, courses.by_time, starts.trajectory, starts.first, length, weights, substeps, of_x) / 2
     of_weights, of_bias, of_rates = (np.zeros_like(part) for part in (model.weights.data, model.bias, model.rates))
     backward(*arguments, of_x, of_weights, of_bias, of_rates)
     return loss, of_weights, of_bias, of_rates
