@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scdash.fitting._verdict import judge
 
 import scdash
 from scdash._data import as_expression, halve_cells
 from scdash.fitting._predictors import ahead_errors
-from scdash.fitting._verdict import judge
 from scdash.matching import (
     lagged_scores,
     noise_floor,

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-from scdash.fitting import FitOptions, _controls
 from scdash.fitting._controls import (
     NO_NETWORK,
     RANDOM_SETS,
@@ -21,6 +19,8 @@ from scdash.fitting._controls import (
     refits,
     trivial,
 )
+
+from scdash.fitting import FitOptions, _controls
 from scdash.matching import CellScores, TransitionSettings
 
 from .data import series_of

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scdash.fitting._controls import REFERENCE, _match, matched_predictor, null_problems, refits
+from scdash.fitting._verdict import MARGIN, compare, judge
 
 from scdash.fitting import FitOptions
-from scdash.fitting._controls import REFERENCE, _match, matched_predictor, null_problems, refits
 from scdash.fitting._match import transition_settings
 from scdash.fitting._predictors import rollout_errors
-from scdash.fitting._verdict import MARGIN, compare, judge
 from scdash.matching import settings_of
 from scdash.tl._inputs import read_inputs
 

@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
+from scdash.fitting._controls import REFERENCE
 
 import scdash
-from scdash.fitting._controls import REFERENCE
 
 from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 

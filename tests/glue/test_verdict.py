@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from scdash._decisions import CLEAR, Difference, clearly_above, largest_within_one_error, two_errors_below
 from scdash.fitting._controls import REFERENCE
 from scdash.fitting._verdict import Verdict, compare, judge
+
+from scdash._decisions import CLEAR, Difference, clearly_above, largest_within_one_error, two_errors_below
 
 FORECASTS = {"no network": 0.3, "template": 0.25, "constant": 0.4, "no change": 0.5, "shuffled time": 0.45}
 REGULATORS = {f"random regulators {k}": value for k, value in enumerate([0.20, 0.21, 0.22, 0.23], 1)}

@@ -14,6 +14,7 @@ from scdash.matching._courses import (
 )
 from scdash.matching._fit import TransitionFit, next_step_error, rollout_error, simulate
 from scdash.matching._hubs import relative_contribution
+from scdash.matching._judging import judging_folds
 from scdash.matching._l1 import l1_path
 from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlation
 from scdash.matching._no_network import NoNetwork, fit_no_network, relaxing
@@ -47,6 +48,7 @@ __all__ = [
     "choose_width",
     "fit_no_network",
     "fit_transitions",
+    "judging_folds",
     "l1_path",
     "lagged_scores",
     "next_step_error",
