@@ -20,11 +20,9 @@ from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlatio
 from scdash.matching._no_network import NoNetwork, fit_no_network, relaxing
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._shuffled import (
-    noise_floor,
     random_regulators,
     settings_of,
     shuffle_labels,
-    shuffle_times,
     shuffled_priors,
 )
 from scdash.matching._simulate import Field
@@ -52,7 +50,6 @@ __all__ = [
     "l1_path",
     "lagged_scores",
     "next_step_error",
-    "noise_floor",
     "path_of_fields",
     "prune",
     "random_regulators",
@@ -62,7 +59,6 @@ __all__ = [
     "rollout_error",
     "settings_of",
     "shuffle_labels",
-    "shuffle_times",
     "shuffled_priors",
     "simulate",
     "template",
