@@ -103,14 +103,17 @@ def test_wrong_regulators_prior_and_time_change_the_fit(left_out):
     assert error(own, learned_from(time, fold.train)) > 1.5 * right
 
 
-def test_without_a_network_there_is_no_edge_and_epochs_are_chosen_anew(left_out):
+def test_without_a_network_there_is_no_edge_and_rate_and_epochs_are_chosen_anew(left_out):
     _, own, folds, _ = left_out
-    alone = without_network(own)
-    path = dense_candidates(alone, folds[0].train, 1.0, FEW)
-    assert [one.edges for one in path] == [0, 0, 0]
-    assert (path[0].model.bias != path[-1].model.bias).any()  # it is trained
-    table = np.array([[held_out_error(m.model, f) for m in dense_candidates(alone, f.train, 1.0, FEW)] for f in folds])
-    np.testing.assert_allclose(no_network_errors(own, folds, progress=False), table[:, table.mean(0).argmin()])
+    starts, tables = without_network(own), []
+    assert [one.regressions.rates for one in starts] == [(0.06, 0.25, 1.0), (0.015,), (0.06,), (0.25,), (1.0,)]
+    for alone in starts:
+        paths = [dense_candidates(alone, fold.train, 1.0, FEW) for fold in folds]
+        assert all(one.edges == 0 for path in paths for one in path)
+        assert (paths[0][0].model.bias != paths[0][-1].model.bias).any()  # it is trained
+        tables.append([[held_out_error(m.model, f) for m in path] for path, f in zip(paths, folds, strict=True)])
+    table = np.concatenate(np.swapaxes(tables, 1, 2))
+    np.testing.assert_allclose(no_network_errors(own, folds, progress=False), table[table.mean(1).argmin()])
 
 
 def test_errors_of_every_null_model_are_on_the_folds_of_the_model(left_out):

@@ -4,8 +4,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
+
 from scdash.fitting import FitOptions, _baselines
 from scdash.fitting._baselines import forecasts, no_network, real_time_figures, trivial
 from scdash.matching import CellScores, TransitionSettings

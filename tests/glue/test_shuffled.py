@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import pytest
 import scipy.sparse as sp
 
 from scdash.matching import (

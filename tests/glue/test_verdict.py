@@ -82,7 +82,12 @@ def test_every_kind_is_compared_with_its_own_null_models():
     verdict = judge(OURS, CLEAR | OTHERS | priors, prior_used=True, trajectories=True)
     gains = (verdict.network.gain, verdict.regulators.gain, verdict.prior.gain, verdict.time.gain)
     assert gains == pytest.approx((0.2, 0.31 / 3, 0.055, 0.4))
-    assert [found.number for found in (verdict.network, verdict.regulators, verdict.prior, verdict.time)] == [1, 3, 2, 1]
+    assert [found.number for found in (verdict.network, verdict.regulators, verdict.prior, verdict.time)] == [
+        1,
+        3,
+        2,
+        1,
+    ]
     assert verdict.best_null.startswith("shuffled prior") and verdict.best_baseline == "mean trajectory"
     assert verdict.baselines.outcome == "not distinguished" and verdict.baselines.gain == pytest.approx(-0.1)
     assert verdict.supports_network  # a mean trajectory is no model of regulation: it is printed beside

@@ -1,8 +1,8 @@
 """Null models: trained in the same way as the model on the same folds, each without the one thing that it tests.
 
 Each begins with its own mean of regressions, is trained for the number of epochs that was chosen for the model and pruned
-to the chosen level, and predicts the same held-out trajectories. The one setting of the model without a network, its
-number of epochs, is chosen anew by the same folds, since it has no edges for which the model's number could be right.
+to the chosen level, and predicts the same held-out trajectories. The model without a network has no edges for which the
+model's settings could be right: its number of epochs, and the rate that it begins with, are chosen by the same folds.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ NO_NETWORK = "no network"
 RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME = "random regulators", "shuffled prior", "shuffled time"
 RANDOM_SETS, SHUFFLED_PRIORS = 4, 4
 NO_EDGES = 1e6  # a penalty under which no edge is left
+SLOW = 0.25  # of the slowest rate of the regressions: genes without a network may have to drift to follow a trajectory
 
 
 @dataclass(frozen=True)
@@ -121,17 +122,23 @@ def _error(null: NullModel, fold: Fold, choice: Choice) -> float:
 
 
 def no_network_errors(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None = None) -> Errors:
-    """Return the errors of genes that relax without any regulator, (folds,), at the number of epochs that is best."""
-    alone = without_network(made_of)
-    pieces = [(alone, fold.train, 1.0, alone.epochs) for fold in folds]
+    """Return the errors of genes that relax without any regulator, (folds,), at the start and the epochs that are best."""
+    starts = without_network(made_of)
+    pieces = [(alone, fold.train, 1.0, alone.epochs) for alone in starts for fold in folds]
     paths = spread_all(dense_candidates, pieces, "the model without a network", progress=progress)
     errors = np.array(
-        [[held_out_error(one.model, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
-    ).T
-    return np.asarray(errors[best(errors)])
+        [[held_out_error(one.model, folds[k % len(folds)]) for one in path] for k, path in enumerate(paths)]
+    )
+    table = errors.reshape(len(starts), len(folds), -1).swapaxes(1, 2).reshape(-1, len(folds))
+    return np.asarray(table[best(table)])
 
 
-def without_network(made_of: Ingredients) -> Ingredients:
-    """Return the ingredients under a penalty that leaves no edge: genes with a bias and a rate each."""
-    alone = replace(made_of.regressions, lambdas=(NO_EDGES,), averaged=1)
-    return replace(made_of, prior=None, regulators=np.zeros(1, dtype=np.int64), regressions=alone)
+def without_network(made_of: Ingredients) -> list[Ingredients]:
+    """Return the ingredients under a penalty that leaves no edge: genes with a bias and a rate each.
+
+    They begin with the mean of the regressions, as the model does, or with the regressions at one rate.
+    """
+    own = made_of.regressions
+    rates = [own.rates, *((rate,) for rate in (SLOW * min(own.rates), *own.rates))]
+    alone = [replace(own, lambdas=(NO_EDGES,), averaged=1, rates=chosen) for chosen in rates]
+    return [replace(made_of, prior=None, regulators=np.zeros(1, dtype=np.int64), regressions=one) for one in alone]

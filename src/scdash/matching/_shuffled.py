@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
 from scdash.matching._fit import TransitionFit
 from scdash.matching._settings import TransitionSettings
-from scdash.matching._types import Floats, Index
+from scdash.matching._types import Index
 
 
 def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *, number: int = 4) -> list[Index]:
