@@ -114,7 +114,7 @@ def test_the_lines_say_where_the_velocity_fails() -> None:
     ).lines()
     assert "makes 65% of the observed change to its last (no network 49%); furthest off: MYOG +4.0" in lines[0]
     assert "phoenix 0.60 0.10 0.50 0.20 -0.10; no network -0.50" in lines[1]
-    assert "20-40 % and 60-100 % of the course" in lines[2]
+    assert "20-40 % and 60-100 % of the trajectory" in lines[2]
     fine = Course(table.assign(phoenix=0.6), {"course_covered": 1.0, "course_covered_no_network": 0.0}).lines()
     assert not any("WARNING" in text for text in fine)
     assert Course().lines() == []
@@ -140,7 +140,7 @@ def test_the_course_of_cells_is_described_for_the_fit_that_is_kept() -> None:
     scdash.tl.fit_dynamics(adata, controls=False, progress=False)
     entry = adata.uns["dynamics"]
     table = entry["directions"]
-    assert list(table.columns) == ["start", "stop", "phoenix", "no network", "other cells"] and len(table) == 5
+    assert list(table.columns) == ["start", "stop", "model", "no network", "other cells"] and len(table) == 5
     assert 0 <= entry["metrics"]["course_covered"] <= 1.5
-    assert "Direction of the velocity in each fifth" in entry["report"]
+    assert "Direction of the velocity in each fifth" in entry["details"]
     assert len(entry["history"]) == entry["metrics"]["epochs"] > 0

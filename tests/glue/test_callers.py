@@ -12,7 +12,7 @@ import torch
 import scdash
 from scdash._data import CellHalves, as_expression, halve_cells
 from scdash._decisions import Difference
-from scdash.fitting import FitOptions, _assemble, _controls, _evidence, _fit
+from scdash.fitting import FitOptions, _assemble, _baselines, _evidence, _fit
 from scdash.fitting._path import with_choice
 from scdash.fitting._predictors import pair_errors, rollout_errors
 from scdash.fitting._report import TrainingOutcome, _prior_lines
@@ -279,8 +279,8 @@ def test_time_as_observed_and_time_shuffled_have_their_own_figures(monkeypatch):
     shuffled = CellScores(problem.prior, abs(problem.prior), 0.1)
     problem = replace(problem, halves="real", shuffled_halves="shuffled")
     seen = []
-    monkeypatch.setattr(_controls, "cell_scores", lambda halves, regulators: seen.append(halves) or shuffled)
-    figures = _controls.data_figures(problem, real)
+    monkeypatch.setattr(_baselines, "cell_scores", lambda halves, regulators: seen.append(halves) or shuffled)
+    figures = _baselines.real_time_figures(problem, real)
     assert seen == ["shuffled"]
     assert (figures["explained_by_real_time"], figures["explained_by_shuffled_time"]) == (0.4, 0.1)
 

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.fitting._controls import REFERENCE
+from scdash.dynamics.power import power_for, power_table
+from scdash.dynamics.report import power_words
 
 from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 
 CELLS = {"time_key": "time", "prior": PRIOR, "progress": False}
 UNTRUE = (
     "no evidence", "support a network", "supports a network", "the data say nothing", "hypotheses", "doubted",
-    "nothing validated", "can not", "real time won",
+    "nothing validated", "can not", "real time won", "the course",
 )  # fmt: skip
 NO_EDGE = ("test no single edge", "No single edge was tested")
 
@@ -24,7 +25,7 @@ class Printed:
 
     def __init__(self, adata, log):
         self.adata, self.log, self.entry = adata, log, adata.uns["dynamics"]
-        table = scdash.get.report(adata)
+        table = scdash.get.report(adata, verbosity=3)
         self.table, self.text = table.set_index("predictor"), table.attrs["summary"]
         self.verdict = table.attrs["verdict"]
 
@@ -91,9 +92,8 @@ def test_no_report_says_what_was_not_tested(name, request):
     assert "(s)" not in fit.log and "nan" not in fit.text
 
 
-@pytest.mark.parametrize("name", ["lineage", "with_tfs", "batches", "simulated"])
-def test_errors_are_those_of_the_table(name, request):
-    fit = request.getfixturevalue(name)
+def test_errors_of_time_courses_are_those_of_the_table(simulated):
+    fit = simulated
     for column, line in (("test_mse", "the next step on test states"), ("rollout_mse", "whole test stretches")):
         (found,) = [text for text in fit.text.splitlines() if text.startswith(f"Mean squared error of {line}")]
         assert f"phoenix {fit.table[column].iloc[0]:.3g}" in found
@@ -108,16 +108,86 @@ def test_errors_are_those_of_the_table(name, request):
 
 
 @pytest.mark.parametrize("name", ["lineage", "with_tfs", "batches"])
-def test_training_on_cells_is_judged_by_what_was_left_out(name, request):
+def test_the_report_on_cells_begins_with_the_verdict_and_a_table_of_errors(name, request):
+    fit = request.getfixturevalue(name)
+    lines = fit.text.splitlines()
+    assert lines[0].startswith("Verdict: ") and lines[0] == fit.verdict["text"]
+    judge = "left-out trajectories" if name == "batches" else "the other half of the cells"
+    assert lines[1].startswith(f"Mean squared error on {judge}, as a fraction of a constant's (4 folds;")
+    shown = {"model", "regression start", f"best null model ({fit.verdict['best_null']})", "constant"}
+    if name == "batches":
+        shown.add(f"best baseline without a model ({fit.verdict['best_baseline']})")
+    found = dict(line.strip().split("  ", 1) for line in lines[2 : 2 + len(shown)])
+    assert set(found) == shown
+    for label, text in found.items():
+        row = fit.table.loc[label.split("(")[-1].rstrip(")")]
+        beside = f"  ({row['difference']:+.3f} beside the model, standard error {row['difference_error']:.3f})"
+        assert text.strip() == f"{row['error']:.3f}" + ("" if label in ("model", "constant") else beside)
+    nulls = fit.table.index[~fit.table.index.isin(["model", "regression start"])]
+    nulls = [name for name in nulls if name.startswith(("no network", "random", "shuffled"))]
+    assert fit.verdict["best_null"] == fit.table.loc[nulls, "error"].idxmin()
+    assert f"The network has {fit.adata.varp['dynamics_grn'].nnz} edges" in fit.text
+
+
+@pytest.mark.parametrize("name", ["lineage", "with_tfs", "batches"])
+def test_the_table_of_errors_is_made_of_its_folds(name, request):
+    table = request.getfixturevalue(name).table
+    folds = table.filter(like="fold ").to_numpy()
+    assert folds.shape[1] == 4 and np.isfinite(folds).all()
+    np.testing.assert_allclose(table["error"], folds.mean(1))
+    np.testing.assert_allclose(table["standard_error"], folds.std(1, ddof=1) / 2)
+    np.testing.assert_allclose(table["difference"], (folds - folds[0]).mean(1), atol=1e-12)
+    np.testing.assert_allclose(table["difference_error"], (folds - folds[0]).std(1, ddof=1) / 2, atol=1e-12)
+    assert (table.loc["constant"].filter(like="fold ") == 1).all()
+    assert "test" not in table
+
+
+@pytest.mark.parametrize("name", ["lineage", "with_tfs", "batches"])
+def test_how_well_the_trajectory_is_followed_is_told_with_its_figures(name, request):
+    fit = request.getfixturevalue(name)
+    figures, following = fit.entry["metrics"], fit.entry["lineages"]
+    (line,) = [text for text in fit.text.splitlines() if text.startswith("R2 of the mean trajectory")]
+    assert (
+        f"top 12 genes: {figures['trajectory_r2']:.2f} (median gene {figures['trajectory_r2_median_gene']:.2f})" in line
+    )
+    assert following["r2"].tolist() == [figures["trajectory_r2"]]
+    halves = (
+        f"other half of the cells {figures['trajectory_r2_other_half']:.2f}, the data's own smoother "
+        f"{figures['trajectory_r2_smoother']:.2f}."
+    )
+    assert line.endswith(halves) == (name != "batches")
+    assert ("is followed: do not read the velocity" in fit.text) == (figures["trajectory_r2"] < 0.9)
+
+
+@pytest.mark.parametrize("name", ["lineage", "with_tfs", "batches"])
+def test_the_report_says_what_became_of_the_prior(name, request):
+    fit = request.getfixturevalue(name)
+    chosen, prior = fit.entry["params"]["chosen"], fit.entry["prior"]
+    used = chosen["prior_weight"] != 1
+    assert ("Prior: used with weight 5" in fit.text) == used
+    assert ("Prior: not used, since it did not clearly lower the held-out error" in fit.text) == (not used)
+    assert (fit.verdict["prior"] == "not used") == (not used)
+    assert ("Shuffled priors: not used" in fit.text) == (not used)
+    assert any(kind.startswith("shuffled prior") for kind in fit.table.index) == used
+    edges = (
+        f"{prior['kept']} of its {prior['used']} edges are retained, {prior['doubted']} are not supported, "
+        f"{prior['added']} edges are novel"
+    )
+    assert edges in fit.text
+
+
+@pytest.mark.parametrize("name", ["lineage", "with_tfs", "batches"])
+def test_the_report_says_what_the_folds_have_chosen(name, request):
     fit = request.getfixturevalue(name)
     params = fit.entry["params"]
-    judge = "left-out trajectories" if name == "batches" else "the other half of the cells"
-    assert f"the error on {judge}, as a fraction of a constant's, changed" in fit.text
-    kept = params["kept"] == "trained"
-    assert ("Training as a neural ODE was kept" in fit.text) == kept
-    pruned = kept and params["chosen"]["level"] > 0
-    name = "dash" if params["chosen"]["prior_weight"] > 1 else "imp"
-    assert params["sparsity"] == (f"regression and {name}" if pruned else "regression")
+    chosen = params["chosen"]
+    assert (
+        f"{chosen['epochs']} epochs without pruning, {chosen['level']} rounds of pruning, weight of the prior "
+        f"{chosen['prior_weight']:g}. Training and pruning changed the error of the regression start by "
+        f"{-fit.table.loc['regression start', 'difference']:+.3f}" in fit.text
+    )
+    made_by = "dash" if chosen["prior_weight"] > 1 else "imp"
+    assert params["sparsity"] == (f"regression and {made_by}" if chosen["level"] else "regression")
     assert params["sparsity_asked"] == "dash"
 
 
@@ -134,47 +204,59 @@ def test_too_few_edges_could_be_hidden(name, request):
 @pytest.mark.parametrize("name", ["lineage", "with_tfs", "batches"])
 def test_the_verdict_says_what_its_comparisons_found(name, request):
     fit = request.getfixturevalue(name)
-    sentences = {
-        "network": {
-            "better": "The model predicts held-out states better than",
-            "not distinguished": "Held-out prediction does not show that the model is better than",
-        },
-        "regulators": {
-            "better": "Held-out prediction is better with these regulators than with random ones.",
-            "not distinguished": "Held-out prediction does not distinguish these regulators from random ones.",
-            "not tested": "Not tested: whether these regulators predict better than random ones",
-        },
-        "prior": {
-            "better": "Held-out prediction is better with this prior than with shuffled ones.",
-            "not distinguished": "Held-out prediction does not distinguish this prior from shuffled ones.",
-            "not tested": "Not tested: whether the prior helps",
-        },
-        "time": {
-            "better": "Held-out prediction is better with time as observed than with time shuffled.",
-            "not distinguished": "Held-out prediction does not distinguish time as observed from time shuffled.",
-        },
-    }
-    for comparison, texts in sentences.items():
-        outcome = fit.verdict[comparison]
-        assert [name for name, text in texts.items() if text in fit.text] == [outcome]
-    assert "Verdict from one held-out stretch:" in fit.text
+    first = fit.text.splitlines()[0]
+    whole = name == "batches"
+    outcome = fit.verdict["regulators"]
+    assert ("predicted better with these regulators than with random ones" in first) == (outcome == "better")
+    distinguished = "held-out prediction does not distinguish these regulators from random ones"
+    assert (distinguished in first) == (outcome == "not distinguished")
+    assert ("because every gene may: name the regulators" in first) == (outcome == "not tested") == (name == "lineage")
+    assert ("nothing is tested on another one" in first) == (not whole)
+    assert ("halves of the same cells, not independent replicates" in fit.text) == (not whole)
+    assert fit.verdict["supports_network"] == (whole and fit.verdict["network"] == outcome == "better")
     figures = fit.verdict["figures"]
-    assert figures["reference"] == pytest.approx(fit.table.loc[REFERENCE, "rollout_mse"])
-    assert f"of which {figures['shuffled_priors_beaten']:.0f} are worse" in fit.text
-    priors = fit.table.loc[[name for name in fit.table.index if name.startswith("shuffled prior")], "rollout_mse"]
-    assert priors.nunique() == 5
+    for kind, start in (("network", "No network"), ("regulators", "Random regulators"), ("time", "Shuffled time")):
+        (line,) = [text for text in fit.text.splitlines() if text.startswith(start)]
+        if fit.verdict[kind] == "not tested":
+            assert line == f"{start}: not tested."
+            continue
+        assert f"(error {figures[f'{kind}_null_error']:.3f}, {figures[f'{kind}_gain']:+.3f} beside the model" in line
+        assert ("the model is better" in line) == (fit.verdict[kind] == "better")
+        rows = fit.table[fit.table.index.str.startswith(start.lower())]
+        assert figures[f"{kind}_null_error"] == pytest.approx(rows["error"].mean())
+        assert figures[f"{kind}_gain"] == pytest.approx(rows["difference"].mean())
 
 
 def test_one_lineage_without_regulators(lineage):
     assert "20 bins of 1 trajectory, and 8 bootstraps of each" in lineage.log
-    assert "predict better than random ones, because every gene may regulate; name the regulators" in lineage.text
     assert not lineage.verdict["supports_network"]
     assert "random regulators" not in " ".join(lineage.table.index)
+    assert "Next: name the genes that may regulate (regulators=...)" in lineage.text
 
 
 def test_one_lineage_with_regulators(with_tfs):
     assert with_tfs.verdict["regulators"] != "not tested"
-    assert "with random regulators" in with_tfs.text and "mean of 4" in with_tfs.text
+    assert with_tfs.verdict["figures"]["regulators_number"] == 4
+    assert "Next: name the genes" not in with_tfs.text
+
+
+def test_the_power_that_is_quoted_is_that_of_the_table(batches):
+    power = power_for(4)
+    quoted = power is not None and batches.verdict["regulators"] == "not distinguished"
+    assert ("this test found true regulators in" in batches.text) == quoted
+    if quoted:
+        assert power_words(power) in batches.text
+    assert list(power_table()) == ["simulator", "trajectories", "genes", "regulators", "runs", "found", "mistaken"]
+
+
+def test_details_are_told_where_they_are_asked_for(batches, monkeypatch):
+    whole = batches.text
+    brief = scdash.get.report(batches.adata, verbosity=2).attrs["summary"]
+    assert whole.startswith(brief) and len(whole) > len(brief) + 500
+    monkeypatch.setattr(scdash.settings, "_verbosity", 3)
+    assert scdash.get.report(batches.adata).attrs["summary"] == whole
+    monkeypatch.setattr(scdash.settings, "_verbosity", 1)
+    assert scdash.get.report(batches.adata).attrs["summary"] == brief
 
 
 def test_four_batches(batches):
@@ -209,9 +291,47 @@ def test_simulated_trajectories(simulated):
 
 
 def test_null_models_that_were_left_out_are_not_tested():
-    fit = printed(cells_of(1), controls=False, max_epochs=0, **CELLS)
-    assert "because controls=False left the null models out" in fit.text
+    fit = printed(cells_of(1), controls=False, **CELLS)
+    assert (
+        "Verdict: not tested whether a network predicts better than none, because null models were not asked for"
+        in fit.text
+    )
+    assert "Next: fit with null models before reading the network." in fit.text and fit.verdict == {}
+    assert {"model", "regression start", "constant", "persistence"} == set(fit.table.index)
+    fit = printed(cells_of(1), max_epochs=0, **CELLS)
+    assert (
+        "null models are made for cells that start from the regression and are trained on whole trajectories"
+        in fit.text
+    )
     assert "Not tested: training as a neural ODE, for which no epoch was asked." in fit.text
+
+
+def test_errors_on_test_states_are_told_beside_those_of_the_folds():
+    adata = cells_of(4)
+    adata.obs["split"] = np.where(adata.obs["batch"] == "b3", "test", "train")
+    fit = printed(adata, batch_key="batch", split_key="split", controls=False, n_bins=12, **CELLS)
+    test = fit.table["test"].dropna()
+    assert list(test.index) == ["model", "constant", "persistence", "mean trajectory"] and test["constant"] == 1
+    listed = ", ".join(f"{name} {test[name]:.3f}" for name in test.index)
+    assert f"On test states, which took no part in any choice: {listed}." in fit.text
+    assert len(fit.table.filter(like="fold ").columns) == 3
+    predicted = scdash.tl.predict(adata, split="test")
+    squares = ((predicted.X - predicted.layers["observed"]) ** 2).mean()  # errors count in the units of the data
+    rows = fit.entry["series"]
+    learned = np.asarray(rows["states"])[np.asarray(rows["split"]) != "test"].mean(axis=0)
+    flat = ((learned - predicted.layers["observed"]) ** 2).mean()
+    assert test["model"] == pytest.approx(squares / flat, rel=0.02)
+
+
+def test_nothing_is_held_out_by_default_and_who_asks_for_it_is_told_what_to_do(batches, lineage):
+    for fit in (batches, lineage):
+        assert set(fit.entry["series"]["split"]) == {"train"}
+        with pytest.raises(ValueError, match="no such states to predict.*left out in turn.*split_key"):
+            scdash.tl.predict(fit.adata, split="test")
+        with pytest.raises(ValueError, match="chosen by validation states.*Name a forecaster"):
+            scdash.tl.predict(fit.adata, forecaster="best")
+        assert scdash.tl.predict(fit.adata, forecaster="template + start offset").n_obs > 0
+        assert scdash.tl.predict(fit.adata, split="train").n_obs > 0
 
 
 def test_from_random_weights_no_edges_are_hidden():

@@ -1,20 +1,17 @@
-"""What null models are drawn from: other regulators, other priors, another order of time, and how they are fitted."""
+"""What null models are drawn from: other regulators and other priors; and how a regression of cells is repeated."""
 
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import pytest
 import scipy.sparse as sp
 
 from scdash.matching import (
     TransitionSettings,
-    noise_floor,
     random_regulators,
     settings_of,
     shuffle_labels,
-    shuffle_times,
     shuffled_priors,
 )
 
@@ -123,27 +120,7 @@ def test_twenty_permutations_are_tried_for_every_prior():
     assert len(calls) == 2 * 3 * 20  # two groups of genes a permutation
 
 
-# Shuffled time.
-
-
-def test_shuffled_times_stay_within_training_states_of_their_trajectory():
-    split = [[0] * 6, [0, 0, 0, 0, 1, 2], [2] * 6]
-    rng = np.random.default_rng(0)
-    series = replace(series_of(rng.random((3, 6, 2)), split), weights=rng.random(18) + 1)
-    found = shuffle_times(series, np.random.default_rng(1))
-    states = [tuple(state) for state in series.states]
-    origin = np.array([states.index(tuple(state)) for state in found.states])
-    assert sorted(origin) == list(range(18))
-    np.testing.assert_array_equal(origin[10:], np.arange(10, 18))  # no state that is held out has moved
-    assert set(origin[:6]) == set(range(6)) and set(origin[6:10]) == set(range(6, 10))
-    assert (origin[:6] != np.arange(6)).any() and (origin[6:10] != np.arange(6, 10)).any()
-    np.testing.assert_array_equal(found.weights, series.weights[origin])  # a state takes its number of cells with it
-    np.testing.assert_array_equal(found.times, series.times)
-    np.testing.assert_array_equal(found.split, series.split)
-    assert shuffle_times(replace(series, weights=None), np.random.default_rng(1)).weights is None
-
-
-# How null models of cells are fitted.
+# How a regression of cells is repeated.
 
 
 def fitted(rates, lags=((1, 0.5), (3, 0.5)), **changes):
@@ -154,7 +131,7 @@ def fitted(rates, lags=((1, 0.5), (3, 0.5)), **changes):
     return SimpleNamespace(table=pd.DataFrame(rows), settings=settings, slope=0.7, prior_weight=5.0, **changes)
 
 
-def test_null_models_are_fitted_with_the_lag_and_the_rates_that_count():
+def test_a_regression_is_repeated_with_the_lag_and_the_rates_that_count():
     series = series_of(np.random.default_rng(0).random((2, 5, 3)), np.zeros((2, 5)))
     series = replace(series, times=series.times * 0.5)
     fit = fitted([(0.1, 0.6), (0.4, 0.35), (2.0, 0.05), (8.0, 0.0499)], lags=((1, 0.0), (3, 1.0)))
@@ -176,41 +153,3 @@ def test_the_interval_is_the_median_within_trajectories():
     times[-1] = 105.0  # intervals 1, 1, 3, 1, 3, 1
     found = settings_of(fitted([(0.1, 1.0)]), replace(series, times=times))
     np.testing.assert_allclose(found.rates, [0.1])
-
-
-# The noise floor.
-
-
-def redrawn(split, noise, gap=None):
-    """Return a trajectory that was drawn again twice, with noise, and one that was not."""
-    length, genes = noise.shape[1:]
-    base = np.random.default_rng(1).random((length, genes))
-    states = np.stack([base, base + noise[0], base + noise[1], base + 5])
-    series = series_of(states, split, names=["a", "a, drawn again", "a, drawn once more", "b"])
-    return replace(series, origin=np.array([0, 0, 0, 3]))
-
-
-def test_the_noise_floor_is_over_predicted_states_of_the_split():
-    noise = np.random.default_rng(0).normal(size=(2, 6, 3))
-    split = [[0, 2, 2, 0, 1, 2]] * 4
-    series = redrawn(split, noise)
-    assert noise_floor(series, "test") == pytest.approx((noise[:, [1, 2, 5]] ** 2).mean())
-    assert noise_floor(series, "validation") == pytest.approx((noise[:, 4] ** 2).mean())
-    assert noise_floor(series, "train") == pytest.approx((noise[:, 3] ** 2).mean())  # the first state is a start
-    assert np.isnan(noise_floor(series.originals(), "test"))
-
-
-def test_the_noise_floor_compares_states_of_the_same_time():
-    noise = np.random.default_rng(0).normal(size=(2, 6, 3))
-    series = redrawn([[2] * 6] * 4, noise)
-    kept = np.ones(24, dtype=bool)
-    kept[[8, 9]] = False  # the first copy lacks states 2 and 3
-    lacking = series.select(kept)
-    expected = np.concatenate([noise[0, [1, 4, 5]], noise[1, 1:]])
-    assert noise_floor(lacking, "test") == pytest.approx((expected**2).mean())
-    without = series.select(series.trajectory != 0)  # the origin of both copies was left out
-    assert np.isnan(noise_floor(without, "test"))
-    other = series.select(series.trajectory != 1)
-    assert noise_floor(other, "test") == pytest.approx((noise[1, 1:] ** 2).mean())
-    single = series.select((series.trajectory != 3) | (series.times == 0))  # a trajectory of one state
-    assert noise_floor(single, "test") == pytest.approx((noise[:, 1:] ** 2).mean())

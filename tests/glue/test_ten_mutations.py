@@ -13,11 +13,21 @@ import torch
 import scdash
 from scdash._data import CellHalves
 from scdash._decisions import Difference, clearly_above, largest_within_one_error
-from scdash.fitting import FitOptions, FitProblem, _assemble, _controls, _match
+from scdash.dynamics import null_models as _null_models
+from scdash.dynamics.folds import courses_of, is_test, make_folds
+from scdash.dynamics.null_models import (
+    RANDOM_SETS,
+    SHUFFLED_PRIORS,
+    learned_from,
+    null_model_errors,
+    null_models,
+)
+from scdash.dynamics.whole_fit import Ingredients
+from scdash.fitting import FitOptions, FitProblem, _assemble, _match
 from scdash.fitting._predictors import ahead_errors, stretch, units_of_field
 from scdash.matching import TransitionSettings, _lagged, _search, lagged_scores
 from scdash.networks import HiddenEvidence, _posterior, evidence_auc, posterior_score
-from scdash.sparsity import GeometricSchedule
+from scdash.sparsity import GeometricSchedule, as_sparsity
 from scdash.training import Plateau, TrainConfig
 from scdash.training._plateau import lower_rates
 from scdash.training._state import TrainState
@@ -110,61 +120,79 @@ def test_hidden_edges_are_hidden_from_the_fits_that_measure_evidence(monkeypatch
 # 3. and 4. Null models that are the model.
 
 
+def nulls_of(problem, weight=5.0):
+    """Return the null models of a problem whose prior was chosen with some weight."""
+    made_of = Ingredients(as_sparsity("dash"), prior=problem.prior, regulators=problem.regulators)
+    choice = SimpleNamespace(prior_weight=weight)
+    return null_models(made_of, choice, problem.n_genes, np.random.default_rng(0))
+
+
 def test_shuffled_priors_are_other_priors():
     """Mutation 3: the null models "shuffled prior" are given the real prior."""
     problem = problem_of()
-    nulls = _controls.null_problems(problem, np.random.default_rng(0))
-    shuffled = [null for name, null in nulls.items() if name.startswith("shuffled prior")]
-    assert len(shuffled) == _controls.SHUFFLED_PRIORS
+    shuffled = [null for null in nulls_of(problem) if null.name.startswith("shuffled prior")]
+    assert len(shuffled) == SHUFFLED_PRIORS
     for null in shuffled:
-        assert (null.prior.astype(bool) != problem.prior.astype(bool)).nnz > 0
-        assert null.prior.nnz == problem.prior.nnz
-        np.testing.assert_array_equal(null.regulators, problem.regulators)
-        assert null.series is problem.series
+        assert (null.made_of.prior.astype(bool) != problem.prior.astype(bool)).nnz > 0
+        assert null.made_of.prior.nnz == problem.prior.nnz
+        np.testing.assert_array_equal(null.made_of.regulators, problem.regulators)
+        assert not null.shuffles_time
 
 
 def test_random_regulators_are_other_genes():
     """Mutation 4: the null models "random regulators" are given the real regulators."""
     problem = problem_of()
-    nulls = _controls.null_problems(problem, np.random.default_rng(0))
-    sets = [null for name, null in nulls.items() if name.startswith("random regulators")]
-    assert len(sets) == _controls.RANDOM_SETS
+    sets = [null for null in nulls_of(problem) if null.name.startswith("random regulators")]
+    assert len(sets) == RANDOM_SETS
     for null in sets:
-        assert not set(null.regulators) & set(problem.regulators)
-        assert null.prior is None
+        assert not set(null.made_of.regulators) & set(problem.regulators)
+        assert set(null.made_of.prior.indices) <= set(null.made_of.regulators)  # they have the edges of the real ones
+        assert not null.made_of.prior.diagonal().any() and not null.shuffles_time
 
 
-def test_shuffled_time_moves_training_states_alone():
-    """As 3 and 4: the null model "shuffled time" has other training states at the same times, and the same test states."""
+def test_shuffled_time_moves_states_and_nothing_else():
+    """As 3 and 4: the null model "shuffled time" has the states of each trajectory in another order at the same times."""
     problem = problem_of()
-    null = _controls.null_problems(problem, np.random.default_rng(0))["shuffled time"]
-    train = problem.series.split == 0
-    assert (null.series.states[train] != problem.series.states[train]).any()
-    np.testing.assert_array_equal(null.series.states[~train], problem.series.states[~train])
-    np.testing.assert_array_equal(null.series.times, problem.series.times)
+    null = nulls_of(problem)[-1]
+    courses = courses_of(problem.series, ~is_test(problem.series))
+    found = learned_from(null, courses)
+    assert null.name == "shuffled time" and null.made_of.prior is problem.prior
+    assert all((found.states[k] != courses.states[k]).any() for k in range(len(courses)))
+    np.testing.assert_array_equal(np.sort(found.states, axis=1), np.sort(courses.states, axis=1))
+    np.testing.assert_array_equal(found.intervals, courses.intervals)
+    for other in nulls_of(problem)[:-1]:
+        assert learned_from(other, courses) is courses
 
 
-@pytest.mark.parametrize("controls", [True, "full"])
-def test_null_models_are_fitted_to_the_changed_problems(monkeypatch, controls):
-    """Mutations 3 and 4, the caller: every null model is a fit of its own changed problem, the reference of the real one."""
-    problem, fitted = problem_of(), {}
+@pytest.mark.parametrize("anew", [False, True])
+def test_null_models_are_fitted_to_what_they_change(monkeypatch, anew):
+    """Mutations 3 and 4, the caller: every null model is fitted from its own ingredients, on every fold of the model."""
+    problem, fitted = problem_of(), []
 
-    def record(changed, settings, seed):
-        fitted[len(fitted)] = (changed, settings)
-        return len(fitted)
+    def fit(made_of, courses, choice):
+        fitted.append((made_of, courses))
+        return SimpleNamespace(model="model")
 
-    monkeypatch.setattr(_controls, "_match", record)
-    monkeypatch.setattr(_controls, "settings_of", lambda fit, series: "settings of the fit")
-    monkeypatch.setattr(_controls, "matched_predictor", lambda fit: fit)
-    found = _controls.refits(problem, FitOptions(cells=True, controls=controls), SimpleNamespace())
-    assert list(found)[0] == _controls.REFERENCE
-    assert fitted[0][0] is problem
-    assert len({str(settings) for _, settings in fitted.values()}) == 1  # all are fitted alike
-    for k, name in enumerate(found):
-        changed, _ = fitted[k]
-        assert (changed.regulators is not problem.regulators) == name.startswith("random")
-        assert (changed.prior is not problem.prior) == name.startswith(("random", "shuffled prior"))
-        assert (changed.series is not problem.series) == name.startswith("shuffled time")
+    def choose(made_of, folds, **_):
+        fitted.extend((made_of, fold.train) for fold in folds)
+        return SimpleNamespace(errors=np.ones(len(folds)))
+
+    monkeypatch.setattr(_null_models, "fit_chosen", fit)
+    monkeypatch.setattr(_null_models, "choose", choose)
+    monkeypatch.setattr(_null_models, "no_network_errors", lambda made_of, folds, **_: np.ones(len(folds)))
+    monkeypatch.setattr(_null_models, "held_out_error", lambda model, fold: 1.0)
+    made_of = Ingredients(as_sparsity("dash"), prior=problem.prior, regulators=problem.regulators)
+    folds = make_folds(problem)
+    found = null_model_errors(made_of, SimpleNamespace(prior_weight=5.0), folds, anew=anew, progress=False)
+    nulls = nulls_of(problem)
+    assert list(found) == ["no network", *(null.name for null in nulls)]
+    assert len(fitted) == len(nulls) * len(folds)
+    for k, (own, courses) in enumerate(fitted):
+        null, fold = nulls[k // len(folds)], folds[k % len(folds)]
+        assert (own.regulators is not made_of.regulators) == null.name.startswith("random")
+        assert (own.prior is not made_of.prior) == null.name.startswith(("random", "shuffled prior"))
+        assert (courses is not fold.train) == null.shuffles_time
+        np.testing.assert_array_equal(np.sort(courses.states, axis=1), np.sort(fold.train.states, axis=1))
 
 
 # 5. Variance explained among the cells that were learned from.

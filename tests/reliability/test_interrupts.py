@@ -79,15 +79,13 @@ def interrupted(*arguments, **options):
 def test_an_interrupt_of_the_comparison_costs_the_verdict_not_the_model(monkeypatch, caplog, tally):
     cells = scdash.datasets.hsmm()[:, :40].copy()
     scdash.pp.order_cells(cells, root=("hours", 0))
-    monkeypatch.setattr("scdash.fitting._controls.fit_transitions", interrupted)
+    monkeypatch.setattr("scdash.dynamics.null_models.fit_chosen", interrupted)
     with caplog.at_level("WARNING", logger="scdash"):
-        scdash.tl.fit_dynamics(cells, max_epochs=0, progress=False)
-    assert "it is kept, without a verdict" in caplog.text
+        scdash.tl.fit_dynamics(cells, max_epochs=5, progress=False)
+    assert "the model is kept, without a verdict" in caplog.text
     report = scdash.get.report(cells)
-    assert (
-        "the comparison with null models was interrupted" in report.attrs["summary"] and report.attrs["verdict"] == {}
-    )
-    assert {"constant", "no change", "no network"} <= set(report["predictor"])
+    assert "the fits of null models were interrupted" in report.attrs["summary"] and report.attrs["verdict"] == {}
+    assert {"model", "constant", "persistence"} <= set(report["predictor"])
     assert scdash.tl.perturb(cells, cells.var_names[0]).n_obs > 0
     tally("interrupts: a usable model is kept")
 

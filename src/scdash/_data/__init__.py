@@ -30,6 +30,7 @@ from scdash._data._genes import all_genes, listed_names, present_genes
 from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._half_series import HalfOfCells, halves_to_learn_from
 from scdash._data._halves import CellHalves, halve_cells
+from scdash._data._kernel_means import kernel_means
 from scdash._data._knockout_level import knockout_levels, lowest_values
 from scdash._data._labels import log_missing, read_labels
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
@@ -91,6 +92,7 @@ __all__ = [
     "halve_cells",
     "halves_to_learn_from",
     "kernel_bins",
+    "kernel_means",
     "knockout_levels",
     "loaded",
     "lowest_values",

@@ -53,6 +53,8 @@ def cells_to_series(
     horizon: float = 10.0,
     n_bootstrap: int = 0,
     split: Any = None,
+    hold_out: float | None = 0.1,
+    validation: bool = True,
     scale_by: Sequence[str] | None = None,
     range_floor: float | None = None,
     rng: RNG = 0,
@@ -88,6 +90,8 @@ def cells_to_series(
         train/validation/test of each cell, the same for all cells of a trajectory; None holds out whole trajectories,
         or stretches of bins (`default_split`); the bins of a held-out stretch are made of its own cells alone, and the
         bins around it of the others.
+    hold_out, validation
+        Where there is no split: the fraction that is held out (None: nothing), and whether also for validation.
     scale_by
         Names of the trajectories that give minimum and range of each gene; None: the training bins.
     range_floor
@@ -111,7 +115,7 @@ def cells_to_series(
     groups = group_cells(values.shape[0], lineage, batch)
     position, seconds = positions_in_groups(time, groups.code, align)
     options = {"n_bins": n_bins, "bandwidth": bandwidth, "min_cells": min_cells, "disjoint": disjoint}
-    sides = _sides(groups, n_bins, side, rng)
+    sides = _sides(groups, n_bins, side, hold_out, rng, validation=validation)
     kernels = _kernels(position, groups, sides, options)
     draws = np.ones((1 + n_bootstrap, len(position)))
     draws[1:] = rng.exponential(size=(n_bootstrap, len(position)))
@@ -234,7 +238,13 @@ def _bin_table(
 
 
 def _sides(
-    groups: CellGroups, n_bins: int, split: NDArray[np.int8] | None, rng: np.random.Generator
+    groups: CellGroups,
+    n_bins: int,
+    split: NDArray[np.int8] | None,
+    hold_out: float | None,
+    rng: np.random.Generator,
+    *,
+    validation: bool,
 ) -> NDArray[np.int8]:
     """Return the split of every bin, (groups, bins): whole groups, or stretches of bins where there are too few."""
     if split is not None:
@@ -242,7 +252,8 @@ def _sides(
         return np.repeat(np.array([of_group[name] for name in groups.names], np.int8)[:, None], n_bins, axis=1)
     rows = np.repeat(np.arange(len(groups.names)), n_bins)
     kind = pd.factorize(np.array(groups.lineage, dtype=object))[0][rows]
-    return default_split(rows, stratum=kind, rng=rng).reshape(-1, n_bins)
+    found = default_split(rows, stratum=kind, fraction=hold_out, validation=validation, rng=rng)
+    return found.reshape(-1, n_bins)
 
 
 def _group_split(split: NDArray[np.int8], groups: CellGroups) -> dict[str, int]:

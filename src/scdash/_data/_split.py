@@ -27,7 +27,12 @@ def split_codes(split: Any, name: str = "split") -> NDArray[np.int8]:
 
 
 def default_split(
-    trajectory: NDArray[np.int64], *, stratum: NDArray[np.int64] | None = None, fraction: float = 0.1, rng: RNG = 0
+    trajectory: NDArray[np.int64],
+    *,
+    stratum: NDArray[np.int64] | None = None,
+    fraction: float | None = 0.1,
+    validation: bool = True,
+    rng: RNG = 0,
 ) -> NDArray[np.int8]:
     """Hold out whole trajectories, or stretches of rows where there are too few trajectories.
 
@@ -39,7 +44,9 @@ def default_split(
         Code of each row's kind of trajectory (its lineage): one trajectory of each stays in training, since nothing
         can be learned about a lineage that was never seen.
     fraction
-        Share of trajectories (or rows) for validation, and again for test; at least one.
+        Share of trajectories (or rows) for validation, and again for test; at least one. None: nothing is held out.
+    validation
+        False: what would be for validation is for training, too.
     rng
         Seed or Generator.
 
@@ -49,6 +56,10 @@ def default_split(
     stretches of rows, validation around 45 % and test around 75 % of its length: inside the path, because its end
     can not be learned without having been seen.
     """
+    if fraction is None:
+        return np.zeros(len(trajectory), np.int8)
+    if not 0 < fraction < 0.5:
+        raise ValueError(f"hold_out must be a fraction above 0 and below 0.5, found {fraction!r}.")
     codes = np.unique(trajectory)
     first_row = np.searchsorted(trajectory, codes)
     kind = np.zeros(len(codes), np.int64) if stratum is None else stratum[first_row]
@@ -63,11 +74,11 @@ def default_split(
     if len(spare) < 2:
         for code in codes:
             _stretches(split, np.flatnonzero(trajectory == code), fraction)
-        return split
-    number = min(max(1, round(fraction * len(codes))), len(spare) // 2)
-    split[np.isin(trajectory, codes[spare[:number]])] = VALIDATION
-    split[np.isin(trajectory, codes[spare[number : 2 * number]])] = TEST
-    return split
+    else:
+        number = min(max(1, round(fraction * len(codes))), len(spare) // 2)
+        split[np.isin(trajectory, codes[spare[:number]])] = VALIDATION
+        split[np.isin(trajectory, codes[spare[number : 2 * number]])] = TEST
+    return split if validation else np.where(split == VALIDATION, np.int8(TRAIN), split)
 
 
 def _stretches(split: NDArray[np.int8], rows: NDArray[np.int64], fraction: float) -> None:

@@ -12,6 +12,7 @@ from scdash.dynamics.problem import FitProblem
 from scdash.training.whole_trajectories import Courses
 
 LEFT_OUT, OTHER_HALF = "left-out trajectories", "the other half of the cells"
+TEST_TRAJECTORIES, TEST_WINDOWS = "test trajectories", "test states inside trajectories"
 MOST = 5  # folds; more trajectories than this are left out in groups
 TEST = SPLITS.index("test")
 
@@ -25,6 +26,8 @@ class Fold:
     start: NDArray[np.float32]  # (trajectories, genes), where predictions of the held-out ones begin
     kind: str  # what is left out, as a report says it
     weights: NDArray[np.floating[Any]]  # (genes,), of squared errors: those of the data's units, squared
+    train_lineage: NDArray[np.intp]  # (trajectories,), code of the lineage of each
+    held_lineage: NDArray[np.intp]
 
     @property
     def constant_error(self) -> float:
@@ -40,6 +43,12 @@ def courses_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: 
 
     States of the test split are left out of a trajectory that has others, too.
     """
+    used = _rows_used(series, trajectories, redrawn=redrawn)
+    return Courses.of([series.states[rows] for rows in used], [series.times[rows] for rows in used])
+
+
+def _rows_used(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> list[NDArray[np.int64]]:
+    """Return the rows of every trajectory that `courses_of` takes."""
     own = series.parent == np.arange(len(series.names))
     wanted = trajectories if redrawn else trajectories & own
     used = []
@@ -47,8 +56,18 @@ def courses_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: 
         if wanted[series.trajectory[rows[0]]]:
             learned = rows[series.split[rows] != TEST]
             used.append(learned if len(learned) else rows)
-    used = [rows for rows in used if len(rows) > 1]
-    return Courses.of([series.states[rows] for rows in used], [series.times[rows] for rows in used])
+    return [rows for rows in used if len(rows) > 1]
+
+
+def lineage_codes(problem: FitProblem) -> NDArray[np.intp]:
+    """Return the code of the lineage of every trajectory, (names,)."""
+    return np.zeros(len(problem.series.names), np.intp) if problem.lineage is None else problem.lineage
+
+
+def lineages_of(problem: FitProblem, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> NDArray[np.intp]:
+    """Return the code of the lineage of every trajectory that `courses_of` takes."""
+    used = _rows_used(problem.series, trajectories, redrawn=redrawn)
+    return lineage_codes(problem)[[problem.series.trajectory[rows[0]] for rows in used]]
 
 
 def is_test(series: TimeSeries) -> NDArray[np.bool_]:
@@ -70,8 +89,7 @@ def make_folds(problem: FitProblem) -> list[Fold]:
     origin = series.parent
     own = np.flatnonzero(usable & (origin == np.arange(len(series.names))))
     own = own[np.isin(own, series.trajectory)]
-    lineage = np.zeros(len(series.names), np.intp) if problem.lineage is None else problem.lineage
-    if np.unique(lineage[own], return_counts=True)[1].min() > 1:
+    if np.unique(lineage_codes(problem)[own], return_counts=True)[1].min() > 1:
         return list(_left_out(problem, own, origin, usable))
     return list(_other_half(problem)) if problem.learning_halves else []
 
@@ -84,12 +102,14 @@ def _left_out(
     for fold in range(min(MOST, len(own))):
         held = np.isin(origin, own[group == fold])
         judged = courses_of(series, held & usable, redrawn=False)
-        yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], LEFT_OUT, weights)
+        lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
+        yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], LEFT_OUT, weights, *lineages)
 
 
 def _other_half(problem: FitProblem) -> Iterator[Fold]:
     assert problem.units is not None  # cells have units
     test = np.unique(problem.series.times[problem.series.split == TEST])
+    lineage = lineages_of(problem, ~is_test(problem.series), redrawn=False)
     for half in problem.learning_halves:
         kept = ~np.isin(half.times, test)
         train, held = (
@@ -99,7 +119,8 @@ def _other_half(problem: FitProblem) -> Iterator[Fold]:
         courses = Courses.of(list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1]))
         judged = Courses.of(list(held), [times] * len(held))
         start = train[0, :, 0].astype(np.float32)
-        yield Fold(courses, judged, start, OTHER_HALF, gene_weights(problem))
+        lineages = np.tile(lineage, train.shape[0]), lineage
+        yield Fold(courses, judged, start, OTHER_HALF, gene_weights(problem), *lineages)
 
 
 def gene_weights(problem: FitProblem) -> NDArray[np.floating[Any]]:

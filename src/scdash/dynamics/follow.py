@@ -2,21 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 
+from scdash._logging import logger
 from scdash._parallel import spread_all
+from scdash.dynamics.baselines import baseline_errors
 from scdash.dynamics.folds import courses_of, is_test, make_folds
+from scdash.dynamics.following import following_table
+from scdash.dynamics.null_models import null_model_errors
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.pruning import Candidate
+from scdash.dynamics.selection import Errors
 from scdash.dynamics.whole_fit import Choice, Ingredients, choose, fit_chosen
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
-from scdash.sparsity import Sparsity
-from scdash.training.whole_trajectories import Courses, GeneWise, WholeTrajectories, roll_out
+from scdash.training.whole_trajectories import Courses, GeneWise, roll_out
+
+NullModelsMade: TypeAlias = Literal["compared", "off", "interrupted"]
 
 LISTED = 4_000_000  # pairs of genes above which a network is stored as a list of edges, without products of regulators
 
@@ -28,19 +34,18 @@ class Followed:
     candidates: list[Candidate]
     choice: Choice
     judged_by: str  # what the folds left out
-    gain: NDArray[np.float64]  # (folds,), by how much the relative error is below that of the regression it began with
     step_error: float  # of training's solver, relative to the change over an interval
+    following: pd.DataFrame  # how well the mean trajectory of every lineage is followed
+    errors: dict[str, Errors]  # relative errors of null models and baselines on the folds, (folds,) each
+    null_models: NullModelsMade  # whether null models were made, and why not
 
 
 def follow(
     problem: FitProblem,
-    sparsity: Sparsity,
+    main: Ingredients,
     priors: Sequence[sp.csr_matrix | None],
     *,
-    settings: WholeTrajectories,
-    epochs: tuple[int, ...],
-    missing: str,
-    seed: int,
+    null_models: bool | Literal["full"] = True,
     progress: bool | None = None,
 ) -> Followed | None:
     """Return models that were trained on whole trajectories, or None where nothing could be left out to choose them by.
@@ -49,45 +54,39 @@ def follow(
     ----------
     problem
         Trajectories of cells.
-    sparsity
-        A method that scores weights, or none; its schedule counts epochs from the end of the dense training.
+    main
+        What the main model is made of.
     priors
         The prior of every model, for replicates with parts of it hidden.
-    settings
-        Of training.
-    epochs
-        Numbers of dense epochs to choose among.
-    missing
-        What DASH gives targets without an edge in the prior.
-    seed
-        Of the first model; replicates take the following ones.
+    null_models
+        Compare the model with null models; "full": choose the settings of each anew.
     progress
         Show progress bars.
     """
     folds = make_folds(problem)
     if not folds:
         return None
-    main = Ingredients(
-        sparsity,
-        prior=priors[0],
-        regulators=problem.regulators,
-        coregulation=problem.coregulation,
-        missing=missing,
-        settings=settings,
-        epochs=epochs,
-        seed=seed,
-        scale=None if problem.units is None else np.sqrt(problem.units.range),
-    )
     choice = choose(main, folds, progress=progress)
     everything = courses_of(problem.series, ~is_test(problem.series))
-    pieces = [(replace(main, prior=prior, seed=seed + k), everything, choice) for k, prior in enumerate(priors)]
+    pieces = [(replace(main, prior=prior, seed=main.seed + k), everything, choice) for k, prior in enumerate(priors)]
     candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress)
+    errors = baseline_errors(folds)
+    made: NullModelsMade = "off"
+    if null_models:
+        try:
+            errors |= null_model_errors(main, choice, folds, anew=null_models == "full", progress=progress)
+            made = "compared"
+        except KeyboardInterrupt:  # costs the verdict, not the model that took so much longer
+            logger.warning("    interrupted while null models were fitted: the model is kept, without a verdict")
+            made = "interrupted"
     return Followed(
         candidates,
         choice,
         folds[0].kind,
-        choice.gain,
         step_error(candidates[0].model, everything),
+        following_table(problem, candidates[0].model, folds, choice.models),
+        errors,
+        made,
     )
 
 

@@ -30,6 +30,7 @@ class FitProblem:
     halves: CellHalves | None = None  # cells only: bins of disjoint halves
     shuffled_halves: CellHalves | None = None  # the same with times shuffled within trajectories
     learning_halves: tuple[HalfOfCells, ...] = ()  # cells only, where a lineage has a single trajectory
+    kernel_means: NDArray[np.floating[Any]] | None = None  # cells only: (trajectories, bins, genes), units of the data
     units: Units | None = None  # of the series' states; None: those of the data
 
     @property

@@ -82,11 +82,18 @@ def with_parents(model: GeneWise, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def dense_path(trainer: Trainer, epochs: int, shown: tuple[int, ...]) -> list[Candidate]:
-    """Train for some epochs without pruning, and return the models at the epochs `shown` (0 is the start)."""
+    """Train without pruning, and return the models at the epochs `shown` (0 is the start); training ends at the last.
+
+    `epochs` is the length of the schedule of the learning rate, so that a model is the same whether or not it is trained on.
+    """
     found = [Candidate(0, 0, trainer.model)] if 0 in shown else []
+    if max(shown) == 0:
+        return found
     for epoch in trainer.epochs(epochs):
         if epoch in shown:
             found.append(Candidate(epoch, 0, trainer.model, list(trainer.losses), list(trainer.sizes)))
+        if epoch == max(shown):
+            break
     return found
 
 

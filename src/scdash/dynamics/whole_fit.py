@@ -15,7 +15,7 @@ from scdash.dynamics.pruning import Candidate, dense_path, pruning_path
 from scdash.dynamics.selection import Errors, best, clearly_better, sparsest_within_one_standard_error
 from scdash.dynamics.start import Regressions, regression_start
 from scdash.sparsity import Prior, Sparsity
-from scdash.training.whole_trajectories import Courses, Trainer, WholeTrajectories, errors_from_start
+from scdash.training.whole_trajectories import Courses, GeneWise, Trainer, WholeTrajectories, errors_from_start
 
 EPOCHS = (0, 30, 100)  # dense epochs to choose among
 PRIOR_WEIGHT = 5.0  # edges of a prior that is used pay a fifth of the penalty
@@ -51,11 +51,22 @@ class Choice:
     epochs: int  # dense epochs
     level: int  # rounds of pruning
     table: pd.DataFrame  # every setting that was looked at: stage, prior_weight, epochs, level, edges, error, by fold
-    gain: Errors  # (folds,), relative error of the regression it starts from, less that of the chosen model
+    errors: Errors  # (folds,), relative errors of the chosen model
+    start_errors: Errors  # (folds,), of the regression it starts from
+    models: list[GeneWise]  # (folds,), the chosen model as each fold has learned it
+
+    @property
+    def gain(self) -> Errors:
+        """Relative error of the regression that the chosen model starts from, less that of the model, (folds,)."""
+        return self.start_errors - self.errors
 
 
 def dense_candidates(made_of: Ingredients, courses: Courses, weight: float, epochs: tuple[int, ...]) -> list[Candidate]:
-    """Return the models of one training without pruning, at several numbers of epochs."""
+    """Return the models of one training without pruning, at several numbers of epochs.
+
+    The learning rate falls over the largest number that may be chosen, whichever is asked for: a model that is trained
+    with the chosen number is the one that was judged.
+    """
     start = regression_start(
         courses,
         prior=made_of.prior,
@@ -64,7 +75,7 @@ def dense_candidates(made_of: Ingredients, courses: Courses, weight: float, epoc
         regressions=made_of.regressions,
     )
     trainer = Trainer(start, courses, made_of.settings, made_of.seed, made_of.scale)
-    return dense_path(trainer, max(epochs), epochs)
+    return dense_path(trainer, max(made_of.epochs), epochs)
 
 
 def pruned_candidates(
@@ -83,12 +94,10 @@ def pruned_candidates(
     )
 
 
-def held_out_error(candidate: Candidate, fold: Fold) -> float:
+def held_out_error(model: GeneWise, fold: Fold) -> float:
     """Return the mean squared error of the held-out trajectories from their first states, over that of the mean."""
     with np.errstate(over="ignore", invalid="ignore"):
-        error = float(
-            errors_from_start(candidate.model, fold.held, fold.start, fold.weights).mean() / fold.constant_error
-        )
+        error = float(errors_from_start(model, fold.held, fold.start, fold.weights).mean() / fold.constant_error)
     return error if np.isfinite(error) else float("inf")
 
 
@@ -105,7 +114,7 @@ def choose(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None
 
     def errors(stage: str, weight: float, paths: list[list[Candidate]]) -> Errors:
         matrix = np.array(
-            [[held_out_error(one, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
+            [[held_out_error(one.model, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
         )
         for number, one in enumerate(paths[0]):
             row = {"stage": stage, "prior_weight": weight, "epochs": one.epochs, "level": one.level}
@@ -127,7 +136,8 @@ def choose(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None
     edges = np.array([[one.edges for one in path] for path in pruned]).T.mean(axis=1).astype(np.int64)
     level = sparsest_within_one_standard_error(matrix, edges)
     begun = table[weight][[one.epochs for one in dense[weight][0]].index(0)]
-    return Choice(weight, starts[0].epochs, level, pd.DataFrame(rows), begun - matrix[level])
+    models = [path[level].model for path in pruned]
+    return Choice(weight, starts[0].epochs, level, pd.DataFrame(rows), matrix[level], begun, models)
 
 
 def fit_chosen(made_of: Ingredients, courses: Courses, choice: Choice) -> Candidate:

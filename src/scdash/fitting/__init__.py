@@ -9,6 +9,7 @@ from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._path import Regime, fit_path
 from scdash.fitting._predictors import Predictor, field_predictor, pair_errors, rollout_errors, units_of_field
 from scdash.fitting._result import DynamicsFit
+from scdash.fitting._whole import suits_whole_trajectories
 
 __all__ = [
     "DynamicsFit",
@@ -29,6 +30,7 @@ __all__ = [
     "recipe",
     "rollout_errors",
     "settle",
+    "suits_whole_trajectories",
     "units_of_field",
     "validation_errors",
     "warn_unused",

@@ -8,6 +8,7 @@ from scdash._logging import logger
 from scdash.dynamics.problem import FitProblem
 from scdash.fields import FIELDS, Phoenix
 from scdash.fitting._options import FitOptions, method_of
+from scdash.fitting._whole import follows_trajectories
 from scdash.sparsity import SPARSITIES, Sparsity
 
 DEFAULTS: dict[str, Any] = {"encoder": "genes", "scale": "matched", "missing": "mean", "n_hidden": 40}
@@ -59,9 +60,10 @@ def refuse_unused(problem: FitProblem, options: FitOptions) -> None:
 
 def warn_unused(options: FitOptions, schedule: Any, lambdas: Any) -> None:
     """Warn of settings of null models, training and pruning in a call that makes none, and trains for no epoch."""
-    if options.controls == "full" and not options.cells:
+    if options.null_models == "full" and not follows_trajectories(options):
         logger.warning(
-            "controls='full' is without any effect: null models are made for cells, and the rows are states."
+            "controls='full' is without any effect: null models are made for cells that start from the regression and are "
+            "trained on whole trajectories."
         )
     if options.training.get("max_epochs") != 0:
         return

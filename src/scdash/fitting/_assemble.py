@@ -10,12 +10,10 @@ import scipy.sparse as sp
 import torch
 
 from scdash._decisions import Difference
-from scdash._logging import logger
 from scdash.dynamics import lineage_lines
-from scdash.dynamics.follow import Followed
 from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField, zero_share
-from scdash.fitting._controls import data_figures, forecasts, no_network, refits, trivial
+from scdash.fitting._baselines import forecasts, no_network, trivial
 from scdash.fitting._course import describe_course, field_velocity, lineage_table
 from scdash.fitting._evidence import gather_evidence
 from scdash.fitting._options import FitOptions, Recipe
@@ -26,14 +24,12 @@ from scdash.fitting._predictors import (
     pair_errors,
     rollout_errors,
     stretch,
-    trajectory_table,
 )
-from scdash.fitting._report import NullModels, TrainingOutcome, report_text
+from scdash.fitting._report import TrainingOutcome, report_text
 from scdash.fitting._result import DynamicsFit, Models, one_of
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import Trained, validation_levels
-from scdash.fitting._verdict import judge
-from scdash.fitting._whole import follows_trajectories, whole_settings
+from scdash.fitting._whole import follows_trajectories
 from scdash.matching import NoNetwork, TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
@@ -64,34 +60,25 @@ def assemble(
     priors: list[sp.csr_matrix | None],
     levels: pd.DataFrame | None,
     began: float,
-    followed: Followed | None = None,
 ) -> DynamicsFit:
-    """Choose the model that is kept, and judge it beside everything it has to be compared with."""
+    """Choose the model that is kept, and print it beside everything it has to be compared with."""
     field, trained = models.field, models.trained
     gain = training_gain(problem, options, models) if matched else None
-    if followed is not None:
-        gain = Difference.of(followed.gain)
     polished = None if gain is None else gain.clearly_positive
     kept = models.start if polished is False else trained
     main = one_of(kept.params, 0)
     evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
     predict = models.predictor(kept, plan.config.steps)
     alone = no_network(problem, options)
-    others, judged = _others(problem, options, models, matched, alone, polished=polished)
+    others = _others(problem, options, models, alone, polished=polished)
     # re-drawn cells are for learning: errors are those of the trajectories as observed
-    series, everyone = problem.series.originals(), {field.name: predict} | others
-    controls = control_table(series, everyone, ahead=options.cells)
-    held_out = trajectory_table(series, everyone) if options.cells else None
-    verdict = judge(controls, data_figures(problem, evidence.scores), held_out) if judged else None
+    errors = control_table(problem.series.originals(), {field.name: predict} | others, ahead=options.cells)
     course = describe_course(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
     lineages = lineage_table(problem, predict)
-    metrics = evidence.figures | _errors(controls) | _sparsity(field, main)
+    metrics = evidence.figures | _errors(errors) | sparsity_figures(field, main)
     metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
-    metrics["epochs"] = float(trained.epochs)
-    metrics["best_epoch"] = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
-    whole = followed if polished else None  # what was trained on whole trajectories, if that is kept
-    metrics["solver_error"] = _solver_error(problem, models, main, plan) if whole is None else whole.step_error
-    metrics["seconds"] = perf_counter() - began
+    metrics |= _training_figures(problem, models, kept, plan) | {"seconds": perf_counter() - began}
+    source = source_of_zeros(problem, options, models, kept, matched=bool(matched))
     return DynamicsFit(
         field=field,
         params=main,
@@ -102,69 +89,47 @@ def assemble(
         prior=evidence.report,
         history=trained.history,
         metrics=metrics,
-        controls=controls,
+        errors=errors,
         fitted=fitted_states(problem.series, predict),
         report=report_text(
-            controls,
+            errors,
             metrics,
             evidence.report,
-            training=TrainingOutcome(
-                gain,
-                trained.epochs,
-                interrupted=trained.interrupted,
-                judged_by="" if followed is None else followed.judged_by,
-                judge=followed is not None or not follows_trajectories(options),
-            ),
-            null_models=_null_models(options, judged=judged),
-            verdict=verdict,
+            training=_outcome(options, trained, gain),
+            cells=options.cells,
             course=course.lines() + ([] if lineages is None else lineage_lines(lineages)),
         ),
-        verdict={} if verdict is None else verdict.as_dict(),
-        held_out=held_out,
         directions=course.directions if len(course.directions) else None,
         lineages=lineages,
         slope=models.slope,
-        settings=_settings(options, plan, matched, levels, polished=polished)
-        | {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
-        | ({} if followed is None else _chosen(problem, options, followed, kept=polished is not False)),
+        settings=_settings(options, plan, matched, levels, polished=polished) | {"sparsity": source},
     )
 
 
-def _null_models(options: FitOptions, *, judged: bool) -> NullModels:
-    """Return whether the fit was compared with null models, and why not."""
-    if judged:
-        return "compared"
-    if not options.cells:
-        return "states"
-    return "interrupted" if options.controls else "off"
+def _outcome(options: FitOptions, trained: Trained, gain: Difference | None) -> TrainingOutcome:
+    """Return what training did."""
+    left_out = not follows_trajectories(options)  # else there was nothing that could be left out
+    return TrainingOutcome(gain, trained.epochs, interrupted=trained.interrupted, judge=left_out)
+
+
+def _training_figures(problem: FitProblem, models: Models, kept: Trained, plan: Recipe) -> dict[str, float]:
+    """Return the epochs of training and of the model that is kept, and the error of the solver's steps."""
+    best = float(kept.best_epoch[0]) if kept.best_epoch else np.nan
+    solver = _solver_error(problem, models, one_of(kept.params, 0), plan)
+    return {"epochs": float(models.trained.epochs), "best_epoch": best, "solver_error": solver}
 
 
 def _others(
-    problem: FitProblem,
-    options: FitOptions,
-    models: Models,
-    matched: list[TransitionFit],
-    alone: NoNetwork,
-    *,
-    polished: bool | None,
-) -> tuple[dict[str, Predictor], bool]:
-    """Return the predictors that the kept model is printed beside, and whether they allow a verdict.
-
-    An interrupt from the keyboard costs the verdict, not the model that took so much longer.
-    """
+    problem: FitProblem, options: FitOptions, models: Models, alone: NoNetwork, *, polished: bool | None
+) -> dict[str, Predictor]:
+    """Return the predictors that the kept model is printed beside."""
     found: dict[str, Predictor] = {}
     if polished:
         found["matching alone"] = models.predictor(models.start)
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
     found |= trivial(problem, alone)
-    if not (options.cells and options.controls):
-        return found, False
-    try:
-        return found | forecasts(problem) | refits(problem, options, matched[0] if matched else None), True
-    except KeyboardInterrupt:
-        logger.warning("    interrupted while the model was judged: it is kept, without a verdict")
-        return found, False
+    return found | forecasts(problem) if options.cells else found
 
 
 def _history_levels(
@@ -180,7 +145,8 @@ def _history_levels(
     return {f"validation_loss_{name.replace(' ', '_')}": level for name, level in levels.items()}
 
 
-def _sparsity(field: VectorField, main: Params) -> dict[str, float]:
+def sparsity_figures(field: VectorField, main: Params) -> dict[str, float]:
+    """Return the fractions of zeros of ONE model, counted in three ways."""
     measures = {"sparsity": zero_share, "weight_sparsity": weight_sparsity, "feature_sparsity": feature_sparsity}
     return {name: float(measure(field, main)[0]) for name, measure in measures.items()}
 
@@ -224,17 +190,6 @@ def _settings(
     if matched:
         settings["matching"] = matched[0].table
     return settings
-
-
-def _chosen(problem: FitProblem, options: FitOptions, followed: Followed, *, kept: bool) -> dict[str, Any]:
-    """Return what held-out trajectories have chosen, and what made the zeros."""
-    choice = followed.choice
-    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
-    if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
-        name = "imp"
-    made = "regression and " + name if kept and choice.level else "regression"
-    chosen = {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
-    return {"sparsity": made, "training": asdict(whole_settings(options)), "chosen": chosen, "choices": choice.table}
 
 
 def _errors(controls: pd.DataFrame) -> dict[str, float]:

@@ -44,12 +44,12 @@ class Course:
         names = self.directions.columns[2:]
         listed = "; ".join(f"{name} {' '.join(f'{x:.2f}' for x in self.directions[name])}" for name in names)
         lines.append(
-            f"Direction of the velocity in each fifth of the course (cosine with the change of other cells): {listed}."
+            f"Direction of the velocity in each fifth of the trajectory (cosine with the change of other cells): {listed}."
         )
         weak = self.directions[self.directions[names[0]] < self.directions[OTHER_CELLS] / 2]
         if len(weak):
             lines.append(
-                f"WARNING: at {_stretches(weak)} of the course the velocity hardly follows the observed change, or runs "
+                f"WARNING: at {_stretches(weak)} of the trajectory the velocity hardly follows the observed change, or runs "
                 f"against it: its cosine is less than half of what other cells show. Do not read the velocity there."
             )
         return lines

@@ -35,12 +35,16 @@ def gather_evidence(
     params: Params,
     priors: Sequence[sp.csr_matrix | None],
     matched: Sequence[TransitionFit],
+    found: Sequence[HiddenEvidence] = (),
 ) -> Evidence:
-    """Rank the edges of the first model of a stack; the others were fitted with parts of the prior hidden."""
+    """Rank the edges of the first model of a stack; the others were fitted with parts of the prior hidden.
+
+    `found`: what a model that is not of the stack finds of prior edges that were hidden from it.
+    """
     shares = [_shares(field, params, model) for model in range(len(next(iter(params.values()))))]
     effects, contribution = shares[0]
     frequency = matched[0].frequency if matched else _frequency([share for _, share in shares])
-    hidden = [
+    hidden = [*found] + [
         HiddenEvidence(problem.prior - prior, share)
         for prior, (_, share) in zip(priors[1:], shares[1:], strict=True)
         if prior is not None and problem.prior is not None
@@ -53,7 +57,7 @@ def gather_evidence(
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
     scores = None if problem.halves is None else cell_scores(problem.halves, problem.regulators)
-    if scores is not None and matched and gene_wise(field):
+    if scores is not None and options.start == "matching" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
     edges, report = posterior_score(

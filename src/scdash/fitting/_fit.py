@@ -5,12 +5,12 @@ from time import perf_counter
 
 import pandas as pd
 
-from scdash.dynamics.follow import Followed, as_stack, follow, history_of
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.pruning import ROUNDS
 from scdash.fields import Params, VectorField
 from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._assemble import assemble
+from scdash.fitting._followed import fit_followed
 from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._posthoc import fit_posthoc
@@ -20,10 +20,9 @@ from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
 from scdash.fitting._train import HISTORY, Trained
-from scdash.fitting._whole import dense_epochs, follows_trajectories, whole_settings
+from scdash.fitting._whole import follows_trajectories
 from scdash.matching import TransitionFit
 from scdash.sparsity import Sparsity
-from scdash.training.whole_trajectories import GeneWise
 
 
 def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
@@ -42,25 +41,18 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     first = returnable_from(sparsity, options, plan)
     _check_prior(problem, sparsity, plan)
     priors = model_priors(problem, options)
+    followed = fit_followed(problem, options, plan, sparsity, priors, began) if whole else None
+    if followed is not None:
+        return followed
     matched = match(problem, options) if options.start == "matching" else []
     field = sparsity.adapt(make_field(problem, options, matched))
     slope = matched[0].slope if matched else 1.0
     run = replace(problem, series=replace(problem.series, states=stretch(problem.series.states, slope)))
     started = [fit.in_units_of_slope_one() for fit in matched]
     params, masks = _start(problem, field, options, started, sparsity.repeats if sparsity.levels else 1)
-    levels, followed = None, None
-    if whole:
-        followed = follow(
-            problem,
-            sparsity,
-            priors,
-            settings=whole_settings(options),
-            epochs=dense_epochs(options),
-            missing=options.missing,
-            seed=options.seed,
-            progress=options.progress,
-        )
-        field, params, masks, trained = _followed_stack(matched, params, masks, field, followed)
+    levels = None
+    if whole:  # nothing could be left out to choose by: the regression is returned as it is
+        trained = Trained(params, masks, pd.DataFrame(columns=list(HISTORY)))
     elif sparsity.levels:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
     else:
@@ -69,32 +61,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     for loss in ("train_loss", "validation_loss"):
         trained.history[loss] /= slope**2  # back to the units of the series
     models = Models(field, slope, Trained(params, field.start_masks(params) | masks, trained.history), trained)
-    return assemble(problem, options, plan, models, matched, priors, levels, began, followed)
-
-
-def _followed_stack(
-    matched: list[TransitionFit], params: Params, masks: Params, field: VectorField, followed: Followed | None
-) -> tuple[VectorField, Params, Params, Trained]:
-    """Return a field that holds the regression's networks and the trained ones, both stacks, and the trained one.
-
-    Where nothing could be left out to choose by, nothing was trained: the regression is returned as it is.
-    """
-    if followed is None:
-        return field, params, masks, Trained(params, masks, pd.DataFrame(columns=list(HISTORY)))
-    begun = [GeneWise.of(fit.effects, fit.bias, fit.rates) for fit in matched]
-    field, both, kept = as_stack([*begun, *(one.model for one in followed.candidates)])
-    first = {name: value[: len(begun)] for name, value in both.items()}
-    last = {name: value[len(begun) :] for name, value in both.items()}
-    history = history_of(followed).reindex(columns=list(HISTORY))
-    epochs = len(followed.candidates[0].losses)
-    trained = Trained(
-        last,
-        {name: value[len(begun) :] for name, value in kept.items()},
-        history,
-        epochs=epochs,
-        best_epoch=(epochs,) * len(followed.candidates),
-    )
-    return field, first, {name: value[: len(begun)] for name, value in kept.items()}, trained
+    return assemble(problem, options, plan, models, matched, priors, levels, began)
 
 
 def _check_prior(problem: FitProblem, sparsity: Sparsity, plan: Recipe) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
 from scdash.dynamics.problem import FitProblem
-from scdash.fitting._controls import forecasts, no_network, trivial
+from scdash.fitting._baselines import forecasts, no_network, trivial
 from scdash.fitting._options import FitOptions
 from scdash.fitting._predictors import Floats, Predictor, rollout_errors
 

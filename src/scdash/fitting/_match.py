@@ -10,10 +10,19 @@ import scipy.sparse as sp
 
 from scdash._data import TimeSeries
 from scdash._parallel import spread_all
+from scdash.dynamics.folds import courses_of, is_test
 from scdash.dynamics.follow import LISTED
 from scdash.dynamics.problem import FitProblem
+from scdash.dynamics.start import regression_start
+from scdash.dynamics.whole_fit import PRIOR_WEIGHT
 from scdash.fitting._options import FitOptions
-from scdash.matching import TransitionFit, TransitionSettings, fit_transitions, settings_of
+from scdash.matching import (
+    TransitionFit,
+    TransitionSettings,
+    fit_transitions,
+    relative_contribution,
+    settings_of,
+)
 from scdash.networks import HiddenEvidence
 
 PARTS = 8  # a replicate hides one eighth of the prior's edges
@@ -84,6 +93,20 @@ def hidden_evidence(problem: FitProblem, options: FitOptions, fit: TransitionFit
             problem.series, prior=shown, regulators=problem.regulators, settings=quick, rng=options.seed
         )
         return abs(again.contribution)
+
+    shown = model_priors(problem, replace(options, n_models=1 + HIDDEN_FITS))[1:]
+    return [evidence_of_hidden(problem.prior, part, contribution) for part in shown if part is not None]
+
+
+def hidden_by_regression(problem: FitProblem, options: FitOptions) -> list[HiddenEvidence]:
+    """Return what the regression that training starts from finds of prior edges that are hidden from it."""
+    if problem.prior is None:
+        return []
+    courses = courses_of(problem.series, ~is_test(problem.series))
+
+    def contribution(shown: sp.csr_matrix) -> sp.csr_matrix:
+        start = regression_start(courses, prior=shown, prior_weight=PRIOR_WEIGHT, regulators=problem.regulators)
+        return sp.csr_matrix(relative_contribution(start.weights.toarray()))
 
     shown = model_priors(problem, replace(options, n_models=1 + HIDDEN_FITS))[1:]
     return [evidence_of_hidden(problem.prior, part, contribution) for part in shown if part is not None]

@@ -32,7 +32,8 @@ class FitOptions:
     seed: int = 0
     device: str = "auto"
     cells: bool = False
-    controls: bool | Literal["full"] = True  # cells only
+    null_models: bool | Literal["full"] = True  # of cells that are trained on whole trajectories
+    hold_out: float | None = None  # fraction held out where there is no split; None: as the kind of fit needs it
     sparsity_options: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)  # fields of TrainConfig that differ from the recipe
     checkpoint: Path | None = None
@@ -50,8 +51,8 @@ class FitOptions:
         ):
             if value not in known:
                 raise unknown(name, value, known)
-        if not isinstance(self.controls, bool) and self.controls != "full":
-            raise unknown("controls", self.controls, (True, False, "full"))
+        if not isinstance(self.null_models, bool) and self.null_models != "full":
+            raise unknown("controls", self.null_models, (True, False, "full"))
         resolve_device(self.device)
         if self.start == "auto":
             # Matching hands its network to PHOENIX alone, and to methods whose zeros come out of training it would leave

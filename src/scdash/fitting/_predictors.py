@@ -152,20 +152,6 @@ def control_table(series: TimeSeries, predictors: Mapping[str, Predictor], *, ah
     return pd.DataFrame(rows)
 
 
-def trajectory_table(series: TimeSeries, predictors: Mapping[str, Predictor]) -> pd.DataFrame:
-    """Return the errors of every held-out trajectory: `predictor`, `trajectory`, `rollout_mse`, `five_ahead_mse`."""
-    held, rows = held_out(series), []
-    for code in np.unique(series.trajectory[series.rows_of(held)]):
-        own = series.select(series.trajectory == code)
-        for name, predict in predictors.items():
-            errors = {
-                "rollout_mse": _mean(rollout_errors(own, predict, held)),
-                "five_ahead_mse": _mean(ahead_errors(own, predict, held)),
-            }
-            rows.append({"predictor": name, "trajectory": series.names[code]} | errors)
-    return pd.DataFrame(rows)
-
-
 def fitted_states(series: TimeSeries, predict: Predictor) -> Floats:
     """Return every state as predicted from the first state of its trajectory, (rows, genes)."""
     fitted = np.array(series.states, dtype=np.float32)

@@ -2,24 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from scdash._decisions import CLEAR, Difference
-from scdash.fitting._controls import NO_NETWORK, RANDOM, REFERENCE, SHUFFLED_PRIOR, SHUFFLED_TIME
-from scdash.fitting._verdict import Verdict
+from scdash.dynamics.report import hidden_edges_line
 
 TRIVIAL = ("constant", "no change")
-FORECASTS = set(NO_NETWORK) - {"no network", *TRIVIAL}
-# whether the fit was compared with null models, or why not
-NullModels: TypeAlias = Literal["compared", "states", "off", "interrupted"]
-NOT_COMPARED = {
-    "states": "null models are made for cells only",
-    "off": "controls=False left the null models out",
-    "interrupted": "the comparison with null models was interrupted",
-}
+FORECASTS = {"template", "template + start offset", "aligned template", "analogue"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +21,6 @@ class TrainingOutcome:
     gain: Difference | None  # by how much the validation error fell
     epochs: int
     interrupted: bool = False
-    judged_by: str = ""  # "left-out trajectories", say; empty: validation states
     judge: bool = True  # False: nothing could be left out, so that nothing was trained
 
     def lines(self) -> list[str]:
@@ -56,13 +47,8 @@ class TrainingOutcome:
                 f"stretches of validation states, and there is {self.gain.pairs}. The model is the regression's."
             )
             return found
-        measured = (
-            f"the error on {self.judged_by}, as a fraction of a constant's, changed"
-            if self.judged_by
-            else "the validation error changed"
-        )
         change = (
-            f"{measured} by {-self.gain.mean:+.2g} per case (two standard errors {CLEAR * self.gain.error:.2g}, "
+            f"the validation error changed by {-self.gain.mean:+.2g} per case (two standard errors {CLEAR * self.gain.error:.2g}, "
             f"{self.gain.pairs} cases)"
         )
         if self.gain.clearly_positive:
@@ -76,8 +62,7 @@ def report_text(
     prior: Mapping[str, Any],
     *,
     training: TrainingOutcome,
-    null_models: NullModels,
-    verdict: Verdict | None = None,
+    cells: bool,
     course: Sequence[str] = (),
 ) -> str:
     """Put a fit into words.
@@ -92,10 +77,8 @@ def report_text(
         What became of the prior: `used`, `kept`, `doubted`, `added`, `evidence_auc`, `evidence_se`, `fell_back`.
     training
         What training as an ODE did.
-    null_models
-        Whether the fit was compared with null models, or why not.
-    verdict
-        What null models say about the network (cells).
+    cells
+        Whether the rows are cells.
     course
         Lines on the course of cells (`Course.lines`).
     """
@@ -103,10 +86,9 @@ def report_text(
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
     lines = [*_error_lines(errors, held), *_baseline_lines(errors, held), _network_line(metrics)]
     lines += [*training.lines(), *_prior_lines(prior)]
-    lines.append(verdict.text if verdict is not None else _not_compared(null_models))
+    lines.append(_not_compared(cells=cells))
     lines += course
-    # models trained on whole trajectories are judged by exact solutions, not by the steps they were trained with
-    if metrics.get("solver_error", 0) > 0.01 and not training.judged_by:
+    if metrics.get("solver_error", 0) > 0.01:
         lines.append(
             f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "
             "training={'steps': ...}."
@@ -114,20 +96,19 @@ def report_text(
     return "\n".join(lines)
 
 
-def _not_compared(null_models: NullModels) -> str:
+def _not_compared(*, cells: bool) -> str:
+    which = "cells that start from the regression and are trained on whole trajectories" if cells else "cells"
     return (
-        "Not tested: whether these regulators and this order of time predict better than random ones, because "
-        f"{NOT_COMPARED[null_models]}. No single edge was tested either."
+        "Not tested: whether these regulators and this order of time predict better than random ones, because null models "
+        f"are made for {which} only. No single edge was tested either."
     )
 
 
 def _error_lines(errors: pd.DataFrame, held: str) -> list[str]:
     name = held.removesuffix("_mse")
-    nulls = (RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME, REFERENCE)  # in the verdict
-    shown = errors[~errors.index.str.startswith(nulls)]
     lines = [
-        f"Mean squared error of the next step on {name} states: {_listed(shown[held])}.",
-        f"Mean squared error of whole {name} stretches from their start: {_listed(shown['rollout_mse'])}.",
+        f"Mean squared error of the next step on {name} states: {_listed(errors[held])}.",
+        f"Mean squared error of whole {name} stretches from their start: {_listed(errors['rollout_mse'])}.",
     ]
     if name == "validation":
         lines.append(
@@ -187,23 +168,4 @@ def _prior_lines(prior: Mapping[str, Any]) -> list[str]:
         f"Prior: {prior['used']} edges, of which the network has {prior['kept']}; the network has {prior['added']} further "
         "edges."
     ]
-    auc, error = prior.get("evidence_auc", float("nan")), prior.get("evidence_se", float("nan"))
-    if not np.isfinite(auc):
-        why = (
-            "too few could be hidden to compare them with other pairs of genes"
-            if prior.get("hidden")
-            else "no model was fitted with edges of the prior hidden; n_models=2 or more does that"
-        )
-        lines.append(f"Not tested: whether the data find hidden edges of the prior again, because {why}.")
-        return lines
-    shown = (
-        f"Edges of the prior that were hidden from a fit are found again with an AUC of {auc:.2f} (standard error "
-        f"{error:.2f}, chance 0.50)"
-    )
-    lines.append(
-        f"{shown}: less than two standard errors above chance, so edges of the prior all have one score and the data do "
-        "not order them."
-        if prior.get("fell_back")
-        else f"{shown}: clearly above chance, so the data order edges within the prior and below it."
-    )
-    return lines
+    return [*lines, hidden_edges_line(prior)]

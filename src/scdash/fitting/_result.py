@@ -25,11 +25,11 @@ class DynamicsFit:
     prior: dict[str, Any]
     history: pd.DataFrame
     metrics: dict[str, float]
-    controls: pd.DataFrame
+    errors: pd.DataFrame  # one row per predictor, the model first
     fitted: Floats  # (rows, genes), scaled units: every state predicted from the start of its trajectory
     report: str
-    verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # cells only
-    held_out: pd.DataFrame | None = None  # cells only: errors of every held-out trajectory
+    details: str = ""  # of the report
+    verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # where there were null models
     directions: pd.DataFrame | None = None  # cells only: does the velocity follow the course
     lineages: pd.DataFrame | None = None  # several lineages only: how the model's end of each compares with all ends
     slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units

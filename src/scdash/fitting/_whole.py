@@ -14,14 +14,13 @@ NEUTRAL = {"tau": 1.0, "solver": "rk4"}
 LEARNING_RATE = 1e-2
 
 
-def follows_trajectories(options: FitOptions) -> bool:
-    """Return whether a fit is trained on whole trajectories: cells, gene-wise, started from the regression.
+def suits_whole_trajectories(options: FitOptions) -> bool:
+    """Return whether a fit would be trained on whole trajectories if its rows were cells: gene-wise, from the regression.
 
-    Settings that such a training does not have are refused. Methods with penalties or gates start from random weights.
+    Methods with penalties or gates start from random weights.
     """
-    wanted = (
-        options.cells
-        and options.start == "matching"
+    return (
+        options.start == "matching"
         and FIELDS[options.model] is Phoenix
         and options.encoder == "genes"
         and method_of(options).plain
@@ -29,7 +28,11 @@ def follows_trajectories(options: FitOptions) -> bool:
         and options.training.get("max_epochs") != 0
         and options.checkpoint is None
     )
-    if not wanted:
+
+
+def follows_trajectories(options: FitOptions) -> bool:
+    """Return whether a fit is trained on whole trajectories; settings that such a training does not have are refused."""
+    if not (options.cells and suits_whole_trajectories(options)):
         return False
     given = {name: value for name, value in options.training.items() if NEUTRAL.get(name) != value}
     other = sorted(set(given) - set(SETTINGS))

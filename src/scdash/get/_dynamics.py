@@ -7,6 +7,9 @@ import pandas as pd
 from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
 from scdash._keys import require_fit
+from scdash._logging import settings
+
+DETAILS = 3  # verbosity from which on the report in words has its details
 
 
 @guarded
@@ -74,8 +77,8 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
 
 
 @guarded
-def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
-    """Return errors of the fitted model beside its trivial baselines.
+def report(adata: Any, *, key: str = "dynamics", verbosity: int | None = None) -> pd.DataFrame:
+    """Return errors of the fitted model beside its null models and baselines.
 
     Parameters
     ----------
@@ -83,19 +86,25 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
         AnnData that `scdash.tl.fit_dynamics` has written to.
     key
         The `key_added` of that fit.
+    verbosity
+        3 adds details to the report in words; None: `scdash.settings.verbosity`.
 
     Returns
     -------
-    Table with one row per predictor (the fitted model first, then matching alone, no network, constant, no change, ...)
-    and mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from
-    their start), for cells also `five_ahead_mse` (five bins ahead), in units of the genes' ranges.
-    `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, for cells, a dict: `network`,
-    `regulators`, `prior` and `time` ("better", "not distinguished" or "not tested": whole held-out stretches are predicted
-    better than without a network, with random regulators, with shuffled priors, with shuffled time; see
-    {doc}`/concepts/evidence`), `supports_network` (whether the first two are "better"), `text`, `best_without_network`
-    (its name) and `figures`. It is empty where there were no null models.
-    `uns[key]["held_out"]` has the errors of every held-out trajectory, `uns[key]["directions"]` how far the velocity
-    follows the observed change in each fifth of the course of cells.
+    Table with one row per predictor, the fitted model first. Of cells that are trained on whole trajectories: the
+    regression it starts from, null models and baselines, with the mean squared error of whole left-out trajectories (or of
+    the other half of the cells) over that of a constant, `error`, its `standard_error` over folds, the paired `difference`
+    to the model with `difference_error`, one column for each fold, and `test` where there are test states. Of other fits:
+    mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from their
+    start), for cells also `five_ahead_mse` (five bins ahead), in units of the genes' ranges.
+    `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, where there were null models, a dict:
+    `network`, `regulators`, `prior` and `time` ("better", "not distinguished", "not tested", or "not used" of a prior: held-out
+    states are predicted better than without a network, with random regulators, with shuffled priors, with shuffled time;
+    see {doc}`/concepts/evidence`), `baselines` (the same for the best baseline without a model), `supports_network`
+    (whether whole trajectories were left out and the first two are "better"), `text`, `best_null` and `best_baseline`
+    (their names) and `figures`.
+    `uns[key]["directions"]` says how far the velocity follows the observed change in each fifth of the trajectory of
+    cells, `uns[key]["lineages"]` how well the mean trajectory of each lineage is followed.
 
     Raises
     ------
@@ -103,8 +112,10 @@ def report(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
         If no fit is stored under `key`.
     """
     entry = require_fit(adata, key)
-    table: pd.DataFrame = entry["controls"].reset_index(drop=True)
-    table.attrs["summary"] = str(entry["report"])
+    table: pd.DataFrame = entry["errors"].reset_index(drop=True)
+    level = settings.verbosity if verbosity is None else verbosity
+    parts = [entry["report"], entry.get("details", "") if level >= DETAILS else ""]
+    table.attrs["summary"] = "\n".join(str(part) for part in parts if str(part))
     verdict: dict[str, Any] = {**(entry.get("verdict") or {})}
     if verdict:
         verdict["supports_network"] = bool(verdict["supports_network"])

@@ -14,16 +14,15 @@ from scdash.matching._courses import (
 )
 from scdash.matching._fit import TransitionFit, next_step_error, rollout_error, simulate
 from scdash.matching._hubs import relative_contribution
+from scdash.matching._judging import judging_folds
 from scdash.matching._l1 import l1_path
 from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlation
 from scdash.matching._no_network import NoNetwork, fit_no_network, relaxing
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._shuffled import (
-    noise_floor,
     random_regulators,
     settings_of,
     shuffle_labels,
-    shuffle_times,
     shuffled_priors,
 )
 from scdash.matching._simulate import Field
@@ -47,10 +46,10 @@ __all__ = [
     "choose_width",
     "fit_no_network",
     "fit_transitions",
+    "judging_folds",
     "l1_path",
     "lagged_scores",
     "next_step_error",
-    "noise_floor",
     "path_of_fields",
     "prune",
     "random_regulators",
@@ -60,7 +59,6 @@ __all__ = [
     "rollout_error",
     "settings_of",
     "shuffle_labels",
-    "shuffle_times",
     "shuffled_priors",
     "simulate",
     "template",

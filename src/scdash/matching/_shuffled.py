@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
 from scdash.matching._fit import TransitionFit
 from scdash.matching._settings import TransitionSettings
-from scdash.matching._types import Floats, Index
+from scdash.matching._types import Index
 
 
 def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *, number: int = 4) -> list[Index]:
@@ -53,16 +52,6 @@ def shuffled_priors(
     return list(islice((one for one in drawn if (one.astype(bool) != real).nnz), number))
 
 
-def shuffle_times(series: TimeSeries, rng: np.random.Generator) -> TimeSeries:
-    """Permute the training states within each trajectory, their times staying where they are."""
-    order = np.arange(len(series))
-    for rows in series.each():
-        mine = rows[series.split[rows] == 0]
-        order[mine] = rng.permutation(mine)
-    weights = None if series.weights is None else series.weights[order]
-    return replace(series, states=series.states[order], weights=weights)
-
-
 MINOR = 0.05  # rates that count less in the mean of a fit are not tried again
 
 
@@ -82,32 +71,3 @@ def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
         slopes=(fit.slope,),
         half_samples=0,
     )
-
-
-def noise_floor(series: TimeSeries, split: str) -> float:
-    """Return the mean squared deviation of re-drawn from original states of a split: what no forecast can explain.
-
-    NaN without re-drawn trajectories.
-    """
-    parent, total, count = series.parent, 0.0, 0
-    rows_of = {int(series.trajectory[rows[0]]): rows for rows in series.each()}
-    for code, rows in rows_of.items():
-        if parent[code] == code or int(parent[code]) not in rows_of:
-            continue
-        origin = rows_of[int(parent[code])]
-        wanted = _predicted(series, split, origin)
-        mine, theirs = series.times[rows], series.times[origin[wanted]]
-        common: NDArray[np.bool_] = np.isin(mine, theirs)
-        both = origin[wanted][np.isin(theirs, mine)]
-        difference: Floats = series.states[rows[common]] - series.states[both]
-        total, count = total + float((difference**2).sum()), count + difference.size
-    return total / count if count else np.nan
-
-
-def _predicted(series: TimeSeries, split: str, rows: Index) -> NDArray[np.bool_]:
-    """Return which rows of one trajectory are predicted in rollouts: those of the split, but not the first row."""
-    from scdash._data import SPLITS
-
-    wanted = series.split[rows] == SPLITS.index(split)
-    wanted[0] = False
-    return np.asarray(wanted)

@@ -121,7 +121,7 @@ def trajectories(
     if disjoint and bandwidth != 2.0:
         raise unused("bandwidth", "disjoint=True takes plain means of the cells of each bin, without a kernel")
     check_scaled(values, states=False, known=scaled_by_scanpy(adata), allow=allow_scaled)
-    labels = {
+    labels: dict[str, Any] = {
         name: None if key is None else obs_column(adata, key, f"{name}_key")
         for name, key in (("lineage", lineage_key), ("batch", batch_key), ("split", split_key))
     }

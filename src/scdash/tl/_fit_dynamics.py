@@ -1,6 +1,7 @@
 """`fit_dynamics`: reads AnnData, fits, writes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -8,7 +9,14 @@ from scdash._core.fit_settings import stored_call
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._logging import logger, step
-from scdash.fitting import FitOptions, choose_lambdas, fit_series, settle, warn_unused
+from scdash.fitting import (
+    FitOptions,
+    choose_lambdas,
+    fit_series,
+    settle,
+    suits_whole_trajectories,
+    warn_unused,
+)
 from scdash.sparsity import GeometricSchedule, Sparsity
 from scdash.tl._inputs import Observations, read_inputs
 from scdash.tl._perturbode import ScreenArguments, fit_screen, refuse_screen_arguments
@@ -240,6 +248,22 @@ def fit_dynamics(
     train |= {"tau": tau, "solver": solver}
     if max_epochs is not None:
         train["max_epochs"] = max_epochs
+    options = FitOptions(
+        model=model,
+        sparsity=sparsity,
+        start=start,
+        lambdas=None if lambdas == "cv" else lambdas,
+        schedule=schedule,
+        **settled,
+        n_models=n_models,
+        seed=seed,
+        device=device,
+        null_models=controls,
+        training=train,
+        sparsity_options=dict(sparsity_options or {}),
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        progress=progress,
+    )
     with step(f"fitting dynamics ({model}, sparsity {_name(sparsity)})") as added:
         inputs = read_inputs(
             adata,
@@ -255,26 +279,12 @@ def fit_dynamics(
             regulators=regulators,
             n_bins=n_bins,
             seed=seed,
-            controls=bool(controls),
+            shuffled=bool(controls),
             allow_scaled=allow_scaled,
+            hold_out=options.hold_out,
+            by_folds=suits_whole_trajectories(options),
         )
-        options = FitOptions(
-            model=model,
-            sparsity=sparsity,
-            start=start,
-            lambdas=None if lambdas == "cv" else lambdas,
-            schedule=schedule,
-            **settled,
-            n_models=n_models,
-            seed=seed,
-            device=device,
-            cells=inputs.cells,
-            controls=controls,
-            training=train,
-            sparsity_options=dict(sparsity_options or {}),
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            progress=progress,
-        )
+        options = replace(options, cells=inputs.cells)
         warn_unused(options, schedule, lambdas)
         if lambdas == "cv":
             options = choose_lambdas(inputs.problem, options)
@@ -285,6 +295,8 @@ def fit_dynamics(
         settings = inputs.settings | {"call": call}
         added += store(target, fit, inputs, options, key_added, settings, velocity_layer=velocity_layer)
     logger.info(fit.report)
+    if fit.details:
+        logger.debug(fit.details)
     return target if copy else None
 
 

@@ -40,7 +40,11 @@ def check_forecaster(name: Any, entry: Any, key: str) -> None:
             f"{'a perturbation screen' if 'screen' in entry else 'time courses'}. Use forecaster='network'."
         )
     if name == BEST and not (np.asarray(entry["series"]["split"]) == "validation").any():
-        raise ValueError(f"forecaster='best' is chosen by validation states, and adata.uns[{key!r}] has none.")
+        raise ValueError(
+            f"forecaster='best' is chosen by validation states, and adata.uns[{key!r}] has none. Name a forecaster "
+            "(scdash.get.report lists their errors), or label trajectories 'validation' in a column of obs and fit again "
+            "with split_key=<column>."
+        )
 
 
 def forecast(

@@ -37,6 +37,7 @@ from scdash.tl._observed import Rows, from_bins, from_cells, from_states
 Observations = Literal["auto", "cells", "states"]
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
 BINS = 20  # per trajectory of cells, where the user names no number
+HELD_OUT = 0.1  # fraction of trajectories, or of states, for validation and again for test
 LARGEST = 3000  # genes taken without being asked which
 
 
@@ -61,6 +62,7 @@ class DynamicsInputs:
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
     learning_halves: tuple[HalfOfCells, ...] = ()
+    kernel_means: NDArray[np.float64] | None = None  # of cells, (trajectories, bins, genes)
     lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
 
     @property
@@ -85,6 +87,7 @@ class DynamicsInputs:
             halves=self.halves,
             shuffled_halves=self.shuffled_halves,
             learning_halves=self.learning_halves,
+            kernel_means=self.kernel_means,
             units=Units(self.minimum, self.range),
         )
 
@@ -104,10 +107,16 @@ def read_inputs(
     regulators: Any,
     n_bins: int | None,
     seed: int,
-    controls: bool = False,
+    shuffled: bool = False,
     allow_scaled: bool = False,
+    hold_out: float | None = None,
+    by_folds: bool = False,
 ) -> DynamicsInputs:
-    """Check and read what `fit_dynamics` was given; errors name the argument and the remedy."""
+    """Check and read what `fit_dynamics` was given; errors name the argument and the remedy.
+
+    `by_folds`: cells are for a model that is chosen by folds, which needs no validation states, and test states only where
+    a `split_key` or a fraction to `hold_out` asks for them. `shuffled`: make halves of cells with shuffled times, too.
+    """
     if observations not in ("auto", "cells", "states"):
         raise unknown("observations", observations, ("auto", "cells", "states"))
     check_adata(adata)
@@ -126,14 +135,23 @@ def read_inputs(
     if cells:
         check_log(values)
         observed = from_cells(
-            rows, n_bins=BINS if n_bins is None else n_bins, regulators=flagged, seed=seed, controls=controls
+            rows,
+            n_bins=BINS if n_bins is None else n_bins,
+            regulators=flagged,
+            seed=seed,
+            shuffled=shuffled,
+            hold_out=hold_out if by_folds else hold_out or HELD_OUT,
+            validation=not by_folds,
         )
     elif n_bins is not None:
         made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
         raise unused("n_bins", f"the rows of adata {made}")
     else:
-        observed = from_bins(adata, columns, rows, seed) if binned else from_states(rows, seed)
-    _check_series(observed.series, values.name, split_key, "bins" if cells else "states")
+        part = hold_out or HELD_OUT
+        observed = from_bins(adata, columns, rows, seed, part) if binned else from_states(rows, seed, part)
+    _check_series(observed.series, values.name, "bins" if cells else "states")
+    if not (by_folds and cells):
+        _check_validation(observed.series, split_key)
     aligned = None if prior is None else prior_from(adata, prior, genes=values.genes)
     together = None if coregulation is None else prior_from(adata, coregulation, genes=values.genes)
     return DynamicsInputs(
@@ -154,6 +172,7 @@ def read_inputs(
         halves=observed.halves,
         shuffled_halves=observed.shuffled_halves,
         learning_halves=observed.learning_halves,
+        kernel_means=observed.kernel_means,
         lowest=None if binned else lowest_values(values),
     )
 
@@ -187,8 +206,8 @@ def _rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
     return Rows(values, time, *columns)
 
 
-def _check_series(series: TimeSeries, name: str, split_key: str | None, kind: str) -> None:
-    """Raise where there is nothing to learn, or nothing to choose models by; tell the log what was read."""
+def _check_series(series: TimeSeries, name: str, kind: str) -> None:
+    """Raise where there is nothing to learn; tell the log what was read."""
     genes = series.states.shape[1]
     if not np.ptp(series.states, axis=0).any():
         raise ValueError(
@@ -196,6 +215,10 @@ def _check_series(series: TimeSeries, name: str, split_key: str | None, kind: st
             "dynamics to learn. Look at the values, or pass another layer."
         )
     logger.info("    %d genes, %s", genes, _counted(series, kind))
+
+
+def _check_validation(series: TimeSeries, split_key: str | None) -> None:
+    """Raise where there is nothing to choose models by."""
     if not len(series.pairs("validation")):
         raise ValueError(
             f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "

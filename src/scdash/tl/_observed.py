@@ -18,6 +18,7 @@ from scdash._data import (
     group_cells,
     halve_cells,
     halves_to_learn_from,
+    kernel_means,
     origins,
     positions_in_groups,
     series_from_states,
@@ -66,6 +67,7 @@ class Observed:
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
     learning_halves: tuple[HalfOfCells, ...] = ()
+    kernel_means: NDArray[np.float64] | None = None  # (trajectories, bins, genes), of all cells
     standard: StandardTime = StandardTime()
     user_times: NDArray[np.float64] | None = None  # of the states; None: those of the series
     in_units_of_bins: bool = False  # minimum and range were made with the bins, and lead back to their X
@@ -82,9 +84,11 @@ def from_cells(
     n_bins: int,
     regulators: NDArray[np.int64] | None,
     seed: int,
-    controls: bool,
+    shuffled: bool,
+    hold_out: float | None,
+    validation: bool,
 ) -> Observed:
-    """Return cells in pseudotime as trajectories of bins; with `controls` also halves with shuffled times."""
+    """Return cells in pseudotime as trajectories of bins; with `shuffled` also halves with shuffled times."""
     made = cells_to_series(
         rows.values,
         rows.values.genes,
@@ -95,6 +99,8 @@ def from_cells(
         n_bootstrap=N_BOOTSTRAP,
         horizon=HORIZON,
         split=rows.split,
+        hold_out=hold_out,
+        validation=validation,
         rng=seed,
     )
     code = np.where(rows.left_out, -1, group_cells(len(rows.time.values), rows.group, rows.batch).code)
@@ -106,14 +112,17 @@ def from_cells(
         lineage=_lineages(made.bins["lineage"], made.series),
         cell_position=np.where(code < 0, np.nan, position),
         halves=_halves(rows, n_bins, regulators, seed),
-        shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if controls else None,
+        shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None,
+        kernel_means=kernel_means(rows.values, position / HORIZON, code, n_bins),
         learning_halves=_learning_halves(rows, n_bins, seed) if _has_single_trajectories(rows) else (),
     )
 
 
-def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int) -> Observed:
+def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int, hold_out: float) -> Observed:
     """Return bins made by `pp.trajectories`, which are scaled already and carry their units in `var`."""
-    series = series_from_states(rows.values, rows.values.genes, rows.time.values, rows.group, rows.split, rng=seed)
+    series = series_from_states(
+        rows.values, rows.values.genes, rows.time.values, rows.group, rows.split, fraction=hold_out, rng=seed
+    )
     if {"minimum", "range"} <= set(adata.var.columns):
         minimum, width = (adata.var[name].to_numpy(float)[columns] for name in ("minimum", "range"))
         found = Observed(series, minimum, width, in_units_of_bins=True)
@@ -127,9 +136,11 @@ def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int) -> 
     return replace(found, lineage=_lineages_of_bins(adata.obs["lineage"], rows.group, found.series))
 
 
-def from_states(rows: Rows, seed: int) -> Observed:
+def from_states(rows: Rows, seed: int, hold_out: float) -> Observed:
     """Return rows that are one state each, with times in the standard unit, so that the user's unit changes no fit."""
-    series = series_from_states(rows.values, rows.values.genes, rows.time.values, rows.group, rows.split, rng=seed)
+    series = series_from_states(
+        rows.values, rows.values.genes, rows.time.values, rows.group, rows.split, fraction=hold_out, rng=seed
+    )
     standard = StandardTime.of(series.times, series.trajectory)
     found = _scaled(replace(series, times=standard.apply(series.times)))
     return replace(found, standard=standard, user_times=series.times)

@@ -23,7 +23,11 @@ def predict_split(entry: Any, split: str) -> AnnData:
     series = stored_series(entry, model)[0].originals()
     runs = series.rollouts(split)
     if not runs:
-        raise ValueError(f"split={split!r}: the fit has no stretch of such states to predict.")
+        raise ValueError(
+            f"split={split!r}: the fit has no such states to predict. Errors on trajectories that were left out in turn are "
+            f"in scdash.get.report(adata); to keep states for {split}, label them in a column of obs and fit again with "
+            "split_key=<column>."
+        )
     predict = field_predictor(model.field, dict(model.weights))
     slope = float(entry["params"].get("slope", 1.0))
     found = _table(series, runs, predict, model)

@@ -90,7 +90,7 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
         "lowest": stats.lowest,
         "history": fit.history,
         "metrics": metrics,
-        "controls": fit.controls,
+        "errors": fit.controls,
         "prior": {"used": 0 if inputs.prior is None else int(inputs.prior.nnz)},
         "screen": {
             "regimes": names,

@@ -51,7 +51,7 @@ def store(
             if inputs.cell_position is None
             else [f"added obs[{keys.position!r}], place of every cell on the time axis"]
         ),
-        f"added uns[{key!r}], model, edges, history, metrics, controls (see scdash.get)",
+        f"added uns[{key!r}], model, edges, history, metrics, errors (see scdash.get)",
     ]
 
 
@@ -89,9 +89,8 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         **({} if inputs.lowest is None else {"lowest": inputs.lowest}),
         "history": fit.history,
         "metrics": fit.metrics,
-        "controls": fit.controls,
+        "errors": fit.errors,
         "verdict": fit.verdict,
-        **({} if fit.held_out is None else {"held_out": fit.held_out}),
         **({} if fit.directions is None else {"directions": fit.directions}),
         **({} if fit.lineages is None else {"lineages": fit.lineages}),
         "edges": fit.edges.assign(weight=fit.edges["weight"] / inputs.time.scale),  # per unit of the user's time
@@ -107,6 +106,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
             **({} if inputs.lineage is None else {"lineage": inputs.lineage[series.trajectory]}),
         },
         "report": fit.report,
+        "details": fit.details,
     }
 
 

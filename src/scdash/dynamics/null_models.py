@@ -1,0 +1,144 @@
+"""Null models: trained in the same way as the model on the same folds, each without the one thing that it tests.
+
+Each begins with its own mean of regressions, is trained for the number of epochs that was chosen for the model and pruned
+to the chosen level, and predicts the same held-out trajectories. The model without a network has no edges for which the
+model's settings could be right: its number of epochs, and the rate that it begins with, are chosen by the same folds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._parallel import spread_all
+from scdash.dynamics.folds import Fold
+from scdash.dynamics.selection import Errors, best
+from scdash.dynamics.whole_fit import Choice, Ingredients, choose, dense_candidates, fit_chosen, held_out_error
+from scdash.matching import random_regulators, shuffled_priors
+from scdash.training.whole_trajectories import Courses
+
+NO_NETWORK = "no network"
+RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME = "random regulators", "shuffled prior", "shuffled time"
+RANDOM_SETS, SHUFFLED_PRIORS = 4, 4
+NO_EDGES = 1e6  # a penalty under which no edge is left
+SLOW = 0.25  # of the slowest rate of the regressions: genes without a network may have to drift to follow a trajectory
+
+
+@dataclass(frozen=True)
+class NullModel:
+    """What one null model is made of: the model's ingredients but for one."""
+
+    name: str
+    made_of: Ingredients
+    shuffles_time: bool = False  # of the trajectories that it learns from
+
+
+def null_models(made_of: Ingredients, choice: Choice, genes: int, rng: np.random.Generator) -> list[NullModel]:
+    """Return random regulators, shuffled priors and shuffled time.
+
+    What is not tested is left out: random regulators where every gene may regulate, and shuffled priors where there is no
+    prior or the model does not use it. Random regulators take the place of the real ones in a prior that is used.
+    """
+    found = []
+    known = np.arange(genes) if made_of.regulators is None else np.unique(made_of.regulators)
+    for k, drawn in enumerate(random_regulators(known, genes, rng, number=RANDOM_SETS)):
+        prior = None if made_of.prior is None else renamed(made_of.prior, known, rng.permutation(drawn))
+        found.append(NullModel(f"{RANDOM} {k + 1}", replace(made_of, regulators=drawn, prior=prior)))
+    used = made_of.prior if choice.prior_weight != 1 else None
+    for k, prior in enumerate(
+        [] if used is None else shuffled_priors(used, made_of.regulators, rng, number=SHUFFLED_PRIORS)
+    ):
+        found.append(NullModel(f"{SHUFFLED_PRIOR} {k + 1}", replace(made_of, prior=prior)))
+    found.append(NullModel(SHUFFLED_TIME, made_of, shuffles_time=True))
+    return found
+
+
+def renamed(prior: sp.csr_matrix, regulators: NDArray[np.int64], names: NDArray[np.int64]) -> sp.csr_matrix:
+    """Return the edges of some regulators in a prior (target, regulator) as edges of other genes; no gene acts on itself."""
+    entries = sp.coo_matrix(prior)
+    place = np.searchsorted(regulators, entries.col)
+    known = regulators[np.minimum(place, len(regulators) - 1)] == entries.col
+    source = names[np.minimum(place, len(regulators) - 1)]
+    kept = known & (source != entries.row)
+    return sp.csr_matrix((entries.data[kept], (entries.row[kept], source[kept])), shape=entries.shape)
+
+
+def shuffled_in_time(courses: Courses, seed: int) -> Courses:
+    """Return trajectories whose states are in random order, each in its own; times stay where they are."""
+    rng = np.random.default_rng(seed)
+    states = courses.states.copy()
+    for trajectory, length in enumerate(courses.lengths):
+        states[trajectory, :length] = states[trajectory, rng.permutation(length)]
+        states[trajectory, length:] = states[trajectory, length - 1]
+    return replace(courses, states=states)
+
+
+def learned_from(null: NullModel, courses: Courses) -> Courses:
+    """Return what a null model learns from."""
+    return shuffled_in_time(courses, null.made_of.seed) if null.shuffles_time else courses
+
+
+def null_model_errors(
+    made_of: Ingredients,
+    choice: Choice,
+    folds: Sequence[Fold],
+    *,
+    anew: bool = False,
+    progress: bool | None = None,
+) -> dict[str, Errors]:
+    """Return the relative errors of every null model, (folds,) each, on the trajectories that the model is judged by.
+
+    Parameters
+    ----------
+    made_of
+        Ingredients of the model.
+    choice
+        What held-out trajectories have chosen for it.
+    folds
+        What the model was chosen, and is judged, by.
+    anew
+        Choose epochs, level and weight of the prior for each null model as it was done for the model, which takes as many
+        times the model's own time as there are null models.
+    progress
+        Show progress bars.
+    """
+    nulls = null_models(made_of, choice, folds[0].train.states.shape[2], np.random.default_rng([made_of.seed, 3]))
+    found = {NO_NETWORK: no_network_errors(made_of, folds, progress=progress)}
+    if anew:
+        for null in nulls:
+            own = [replace(fold, train=learned_from(null, fold.train)) for fold in folds]
+            found[null.name] = choose(null.made_of, own, progress=progress).errors
+        return found
+    pieces = [(null, fold, choice) for null in nulls for fold in folds]
+    errors = np.array(spread_all(_error, pieces, "null models", progress=progress)).reshape(len(nulls), len(folds))
+    return found | {null.name: errors[k] for k, null in enumerate(nulls)}
+
+
+def _error(null: NullModel, fold: Fold, choice: Choice) -> float:
+    fitted = fit_chosen(null.made_of, learned_from(null, fold.train), choice)
+    return held_out_error(fitted.model, fold)
+
+
+def no_network_errors(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None = None) -> Errors:
+    """Return the errors of genes that relax without any regulator, (folds,), at the start and the epochs that are best."""
+    starts = without_network(made_of)
+    pieces = [(alone, fold.train, 1.0, alone.epochs) for alone in starts for fold in folds]
+    paths = spread_all(dense_candidates, pieces, "the model without a network", progress=progress)
+    errors = np.array(
+        [[held_out_error(one.model, folds[k % len(folds)]) for one in path] for k, path in enumerate(paths)]
+    )
+    table = errors.reshape(len(starts), len(folds), -1).swapaxes(1, 2).reshape(-1, len(folds))
+    return np.asarray(table[best(table)])
+
+
+def without_network(made_of: Ingredients) -> list[Ingredients]:
+    """Return the ingredients under a penalty that leaves no edge: genes with a bias and a rate each.
+
+    They begin with the mean of the regressions, as the model does, or with the regressions at one rate.
+    """
+    own = made_of.regressions
+    rates = [own.rates, *((rate,) for rate in (SLOW * min(own.rates), *own.rates))]
+    alone = [replace(own, lambdas=(NO_EDGES,), averaged=1, rates=chosen) for chosen in rates]
+    return [replace(made_of, prior=None, regulators=np.zeros(1, dtype=np.int64), regressions=one) for one in alone]

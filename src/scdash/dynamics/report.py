@@ -1,0 +1,287 @@
+"""The report on a fit of cells: the verdict first, the errors behind it, and what to do next; every sentence is a measurement."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scdash._decisions import Difference
+from scdash.dynamics.baselines import CONSTANT
+from scdash.dynamics.folds import LEFT_OUT
+from scdash.dynamics.power import Power, power_for
+from scdash.dynamics.selection import Errors
+from scdash.dynamics.verdict import Comparison, Verdict
+from scdash.dynamics.whole_fit import PRIOR_WEIGHT, Choice
+
+NOT_COMPARED = {
+    "off": "null models were not asked for",
+    "interrupted": "the fits of null models were interrupted",
+}
+WELL_FOLLOWED = 0.9  # fraction of what the smoothed cells reach themselves below which more genes or cells are advised
+
+
+@dataclass(frozen=True)
+class Told:
+    """Everything that a report is made from."""
+
+    choice: Choice
+    judged_by: str  # what the folds left out
+    errors: Mapping[str, Errors]  # relative errors of null models and baselines on the folds
+    verdict: Verdict | None
+    null_models: str  # "compared", "off" or "interrupted"
+    following: pd.DataFrame  # see `following_table`
+    prior: Mapping[str, Any]  # what became of the prior: `used`, `kept`, `doubted`, `added`, `evidence_auc`, ...
+    prior_used: bool | None  # None: there is no prior
+    figures: Mapping[str, float]  # of the network: `edges`, `genes`, `genes_without_inputs`
+    trajectories: int
+    regulators: int | None  # None: every gene may regulate
+    test: pd.DataFrame | None = None  # errors on test states
+    course: Sequence[str] = ()
+    real_time: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole trajectories were left out."""
+        return self.judged_by == LEFT_OUT
+
+
+def summary(told: Told) -> str:
+    """Return the report: verdict, errors, how well trajectories are followed, prior, what to do next."""
+    lines = [verdict_line(told), *error_lines(told), *following_lines(told.following), *prior_lines(told)]
+    return "\n".join([*lines, *next_lines(told)])
+
+
+def details(told: Told) -> str:
+    """Return what is told besides where details are asked for."""
+    lines = [*comparison_lines(told), *choice_lines(told), hidden_edges_line(told.prior), *told.course]
+    lines += real_time_lines(told.real_time)
+    return "\n".join(line for line in lines if line)
+
+
+def verdict_line(told: Told) -> str:
+    """Return one sentence that says what held-out predictions distinguish."""
+    if told.verdict is None:
+        return f"Verdict: not tested whether a network predicts better than none, because {NOT_COMPARED[told.null_models]}."
+    subject = "left-out trajectories are" if told.whole else "the other half of the cells is"
+    network, regulators = told.verdict.network.outcome, told.verdict.regulators.outcome
+    if regulators == "better":
+        rest = "and than without a network" if network == "better" else "but not clearly better than without a network"
+        text = f"{subject} predicted better with these regulators than with random ones, {rest}"
+    elif regulators == "not distinguished":
+        text = "held-out prediction does not distinguish these regulators from random ones" + _power(told)
+    elif network == "better":
+        text = f"{subject} predicted better with a network than without"
+    elif network == "not distinguished":
+        text = f"it is not shown that {subject} predicted better with a network than without"
+    else:
+        return "Verdict: not tested, because the errors of null models are missing or there are too few folds."
+    if regulators == "not tested" and told.regulators is None:
+        text += "; which genes regulate is not tested, because every gene may: name the regulators (regulators=...)"
+    elif regulators == "not tested":
+        text += "; these regulators are not tested against random ones, because no other sets of genes could be drawn"
+    if not told.whole:
+        text += "; no trajectory was left out, so that nothing is tested on another one"
+    return f"Verdict: {text}. These comparisons test no single edge."
+
+
+def _power(told: Told) -> str:
+    power = power_for(told.trajectories) if told.whole else None
+    return "" if power is None else f" ({power_words(power)})"
+
+
+def power_words(power: Power) -> str:
+    """Say what the test finds in simulations."""
+    return (
+        f"in {power.runs} simulations with {power.trajectories} trajectories this test found true regulators in "
+        f"{power.found:.0%}, and took random ones for better in {power.mistaken:.0%}"
+    )
+
+
+def error_lines(told: Told) -> list[str]:
+    """Return the small table of held-out errors, and the errors on test states where there are any."""
+    ours, verdict = told.choice.errors, told.verdict
+    rows = [("model", ours), ("regression start", told.choice.start_errors)]
+    if verdict is not None and verdict.best_null:
+        rows.append((f"best null model ({verdict.best_null})", told.errors[verdict.best_null]))
+    if verdict is not None and verdict.best_baseline not in ("", CONSTANT):
+        rows.append((f"best baseline without a model ({verdict.best_baseline})", told.errors[verdict.best_baseline]))
+    rows.append((CONSTANT, told.errors[CONSTANT]))
+    width = max(len(name) for name, _ in rows)
+    lines = [
+        f"Mean squared error on {told.judged_by}, as a fraction of a constant's ({len(ours)} folds; the model was chosen by "
+        "them, and fitted again to everything that is not for test):"
+    ]
+    for name, errors in rows:
+        paired = Difference.of(errors - ours)
+        beside = "" if name in ("model", CONSTANT) or not paired.tested else _beside(paired)
+        lines.append(f"  {name:<{width}}  {np.mean(errors):.3f}{beside}")
+    if told.test is not None:
+        listed = ", ".join(f"{row.predictor} {row.test:.3f}" for row in told.test.itertuples())
+        lines.append(f"On test states, which took no part in any choice: {listed}.")
+    return lines
+
+
+def _beside(paired: Difference) -> str:
+    return f"  ({paired.mean:+.3f} beside the model, standard error {paired.error:.3f})"
+
+
+def following_lines(following: pd.DataFrame) -> list[str]:
+    """Return how much of the mean trajectory of every lineage the model follows."""
+    found = []
+    for row in following.itertuples():
+        if not np.isfinite(row.r2):
+            continue
+        name = f" of lineage {row.lineage}" if len(following) > 1 else ""
+        text = f"R2 of the mean trajectory{name}, top {row.genes} genes: {row.r2:.2f} (median gene {row.r2_median_gene:.2f})"
+        if np.isfinite(row.r2_other_half):
+            text += f"; other half of the cells {row.r2_other_half:.2f}, the data's own smoother {row.r2_smoother:.2f}"
+        found.append(text + ".")
+    return found
+
+
+def prior_lines(told: Told) -> list[str]:
+    """Say whether the prior was used, and what became of its edges."""
+    prior, figures = told.prior, told.figures
+    network = (
+        f"The network has {int(figures['edges'])} edges; {int(figures['genes_without_inputs'])} of {int(figures['genes'])} "
+        "genes have no regulator."
+    )
+    if told.prior_used is None:
+        return [network, "There is no prior: edges are ranked by the data alone."]
+    edges = f"{prior['kept']} of its {prior['used']} edges are retained, {prior['doubted']} are not supported, {prior['added']} edges are novel"
+    if told.prior_used:
+        compared = f", and these edges predict {_than_shuffled(told.verdict)}" if told.verdict is not None else ""
+        return [
+            network,
+            f"Prior: used with weight {PRIOR_WEIGHT:g}, which lowers the held-out error{compared}; {edges}.",
+        ]
+    return [network, f"Prior: not used, since it did not clearly lower the held-out error; {edges}."]
+
+
+def _than_shuffled(verdict: Verdict) -> str:
+    if verdict.prior.outcome == "better":
+        return "better than shuffled ones"
+    if verdict.prior.outcome == "not distinguished":
+        return "no better than shuffled ones can be shown to"
+    return "the same as shuffled ones, or could not be shuffled"
+
+
+def next_lines(told: Told) -> list[str]:
+    """Say what to do next, where a figure asks for it."""
+    found = []
+    verdict = told.verdict
+    ours = float(told.choice.errors.mean())
+    if ours >= 1:
+        found.append(
+            "The model predicts no better than a constant: look at the order of the cells and choose other genes."
+        )
+    if verdict is None:
+        found.append("Next: fit with null models before reading the network.")
+    elif told.regulators is None:
+        found.append("Next: name the genes that may regulate (regulators=...), so that they can be tested.")
+    elif verdict.regulators.outcome != "better":
+        found.append("Next: do not read single edges from this fit; more batches make the test stronger.")
+    elif not told.whole:
+        found.append("Next: give batches or replicates (batch_key=...), so that whole trajectories can be left out.")
+    else:
+        found.append("Next: test single edges by perturbations or knock-outs; held-out prediction tests none.")
+    missed = told.following[told.following["r2"] < WELL_FOLLOWED] if len(told.following) else told.following
+    if len(missed):
+        names = ", ".join(str(name) for name in missed["lineage"])
+        where = f" of {names}" if len(told.following) > 1 else ""
+        found.append(
+            f"WARNING: less than {WELL_FOLLOWED:.0%} of the mean trajectory{where} is followed: do not read the velocity "
+            "before looking at scdash.pl.trends."
+        )
+    return found
+
+
+def comparison_lines(told: Told) -> list[str]:
+    """Return every comparison with its difference and its standard errors."""
+    if told.verdict is None:
+        return []
+    verdict = told.verdict
+    found = [
+        _comparison("No network (bias and rates alone)", verdict.network),
+        _comparison("Random regulators", verdict.regulators),
+        "Shuffled priors: not used, because the model does not use its prior."
+        if verdict.prior.outcome == "not used"
+        else _comparison("Shuffled priors", verdict.prior),
+        _comparison("Shuffled time", verdict.time),
+        _comparison(f"Best baseline without a model ({verdict.best_baseline})", verdict.baselines),
+        "A difference is clear where it exceeds two standard errors over folds, and over sets where several were drawn.",
+    ]
+    if not told.whole:
+        found.append(
+            "The folds are halves of the same cells, not independent replicates: their standard errors show the noise of "
+            "cells alone."
+        )
+    return found
+
+
+def _comparison(name: str, found: Comparison) -> str:
+    if found.outcome == "not tested":
+        return (
+            f"{name}: not tested."
+            if not found.number
+            else f"{name}: not tested, because it is the same fit as the model."
+        )
+    sets = (
+        f" over folds, {found.set_error:.3f} over {found.number} sets"
+        if np.isfinite(found.set_error)
+        else " over folds"
+    )
+    behind = Difference(-found.gain, found.fold_error, 2).clearly_positive
+    worse = "predicts better than the model" if behind else "not distinguished from the model"
+    outcome = "the model is better" if found.outcome == "better" else worse
+    return f"{name}: {outcome} (error {found.null_error:.3f}, {found.gain:+.3f} beside the model, standard error {found.fold_error:.3f}{sets})."
+
+
+def choice_lines(told: Told) -> list[str]:
+    """Say what the folds have chosen, and by how much training lowered the held-out error."""
+    choice = told.choice
+    gain = Difference.of(choice.gain)
+    spread = f", standard error {gain.error:.3f}" if gain.tested else ""
+    return [
+        f"Chosen on {told.judged_by}: {choice.epochs} epochs without pruning, {choice.level} rounds of pruning, weight of the "
+        f"prior {choice.prior_weight:g}. Training and pruning changed the error of the regression start by {-gain.mean:+.3f} "
+        f"({len(choice.gain)} folds{spread})."
+    ]
+
+
+def hidden_edges_line(prior: Mapping[str, Any]) -> str:
+    """Say whether edges of the prior that were hidden from a fit are found again."""
+    if not prior.get("used"):
+        return ""
+    auc, error = prior.get("evidence_auc", float("nan")), prior.get("evidence_se", float("nan"))
+    if not np.isfinite(auc):
+        why = (
+            "too few could be hidden to compare them with other pairs of genes"
+            if prior.get("hidden")
+            else "no model was fitted with edges of the prior hidden; n_models=2 or more does that"
+        )
+        return f"Not tested: whether the data find hidden edges of the prior again, because {why}."
+    shown = (
+        f"Edges of the prior that were hidden from a fit are found again with an AUC of {auc:.2f} (standard error "
+        f"{error:.2f}, chance 0.50)"
+    )
+    if prior.get("fell_back"):
+        return (
+            f"{shown}: less than two standard errors above chance, so edges of the prior all have one score and the data do "
+            "not order them."
+        )
+    return f"{shown}: clearly above chance, so the data order edges within the prior and below it."
+
+
+def real_time_lines(figures: Mapping[str, float]) -> list[str]:
+    """Return what the regression of later cells on earlier ones explains, with time as observed and shuffled."""
+    real = figures.get("explained_by_real_time", float("nan"))
+    if not np.isfinite(real):
+        return []
+    return [
+        f"A regression of later cells on other, earlier cells explains {real:.0%} of the variance of cells that it has not "
+        f"seen, and {figures['explained_by_shuffled_time']:.0%} with time shuffled. Its scores of edges in real and in "
+        f"shuffled time correlate at {figures['edges_like_shuffled_time']:.2f}."
+    ]
