@@ -17,7 +17,7 @@ BATCH = np.array(["b1", "b2", "b3"])[np.arange(N) % 3]
 
 
 def test_one_trajectory_is_its_scaled_kernel_means():
-    series, bins, low, width = cells_to_series(X, GENES, TIME, n_bins=10, split=ALL_TRAIN)
+    series, bins, low, width, _ = cells_to_series(X, GENES, TIME, n_bins=10, bandwidth=2.0, split=ALL_TRAIN)
     means, cells = kernel_bins(X, rank_align(TIME), n_bins=10)
     train = (bins["split"] == "train").to_numpy()
     np.testing.assert_allclose(low, means[train].min(0))
@@ -31,7 +31,7 @@ def test_one_trajectory_is_its_scaled_kernel_means():
 
 
 def test_a_held_out_stretch_and_its_surroundings_share_no_cell():
-    series, bins, low, width = cells_to_series(X, GENES, TIME, n_bins=10)
+    series, bins, low, width, _ = cells_to_series(X, GENES, TIME, n_bins=10)
     assert {"train", "validation", "test"} == set(bins["split"])
     of_cell = bins["split"].to_numpy()[(rank_align(TIME) * 10).astype(int)]
     for side in ("train", "validation", "test"):
@@ -42,7 +42,7 @@ def test_a_held_out_stretch_and_its_surroundings_share_no_cell():
 
 
 def test_log_means_go_back_to_log_units():
-    result = cells_to_series(X, GENES, TIME, n_bins=10, split=ALL_TRAIN)
+    result = cells_to_series(X, GENES, TIME, n_bins=10, bandwidth=2.0, split=ALL_TRAIN)
     np.testing.assert_allclose(result.log_means, kernel_bins(X, rank_align(TIME), n_bins=10)[0])
 
 
@@ -55,16 +55,18 @@ def test_trajectories_are_lineages_within_batches():
     chosen = (np.asarray(lineage) == "b") & (BATCH == "b2")
     means, _ = kernel_bins(X[chosen], rank_align(TIME[chosen]), n_bins=8)
     rows = np.flatnonzero(bins["trajectory"] == "b:b2")
-    result = cells_to_series(X, GENES, TIME, lineage=lineage, batch=BATCH, n_bins=8, n_bootstrap=2)
+    result = cells_to_series(
+        X, GENES, TIME, lineage=lineage, batch=BATCH, n_bins=8, n_bootstrap=2, bandwidth=2.0
+    )
     np.testing.assert_allclose(result.log_means[rows], means)
     assert set(own["lineage"]) == {"b"} and set(own["batch"]) == {"b2"} and set(own["bootstrap"]) == {0}
 
 
 def test_scaling_uses_only_the_named_trajectories():
     shifted = X + (BATCH == "b2")[:, None] * 5.0
-    _, bins, low, _ = cells_to_series(shifted, GENES, TIME, batch=BATCH, scale_by=["b2"])
+    _, bins, low, _, _ = cells_to_series(shifted, GENES, TIME, batch=BATCH, scale_by=["b2"])
     assert low[0] > 5.0
-    _, _, low, _ = cells_to_series(shifted, GENES, TIME, batch=BATCH, scale_by="b1")
+    _, _, low, _, _ = cells_to_series(shifted, GENES, TIME, batch=BATCH, scale_by="b1")
     assert low[0] < 1.0
     with pytest.raises(ValueError, match="Unknown trajectory in scale_by 'b9'"):
         cells_to_series(X, GENES, TIME, batch=BATCH, scale_by=["b9"])
@@ -87,7 +89,7 @@ def test_split_must_keep_trajectories_whole():
 
 
 def test_bootstraps_follow_their_parent_and_vary_by_the_standard_error():
-    result = cells_to_series(X, GENES, TIME, n_bins=5, n_bootstrap=60, rng=1, split=ALL_TRAIN)
+    result = cells_to_series(X, GENES, TIME, n_bins=5, n_bootstrap=60, bandwidth=2.0, rng=1, split=ALL_TRAIN)
     bins = result.bins
     draws = result.log_means[(bins["bootstrap"] > 0).to_numpy(), 0].reshape(60, 5)
     whole = result.log_means[(bins["bootstrap"] == 0).to_numpy(), 0]

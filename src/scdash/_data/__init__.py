@@ -1,7 +1,7 @@
 """Value objects read from AnnData and the array kernels behind them; no torch here."""
 
 from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
-from scdash._data._cells import CellSeries, cells_to_series, positions_in_groups
+from scdash._data._cells import CellSeries, cells_to_series
 from scdash._data._checks import (
     check_adata,
     check_unique,
@@ -34,6 +34,7 @@ from scdash._data._kernel_means import kernel_means
 from scdash._data._knockout_level import knockout_levels, lowest_values
 from scdash._data._labels import log_missing, read_labels
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
+from scdash._data._placed import positions_in_groups
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
 from scdash._data._representation import representation
 from scdash._data._rows import Cells, dense32, loaded

@@ -8,13 +8,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.labels import redrawn_names
-from scdash._data._bins import Kernels, binned_means, fit_kernels, range_align, rank_align
+from scdash._data._bandwidth import choose_bandwidths
+from scdash._data._bins import Kernels, binned_means, fit_kernels, own_bin
 from scdash._data._expression import Expression, as_expression
 from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._labels import log_missing, read_labels
+from scdash._data._placed import Placed, positions_in_groups
 from scdash._data._series import SPLITS, TimeSeries
-from scdash._data._split import default_split, split_codes
-from scdash._data._time import read_time
+from scdash._data._split import TEST, default_split, split_codes
 from scdash._errors import unknown
 from scdash._logging import logger
 from scdash._random import RNG, as_generator
@@ -32,6 +33,9 @@ class CellSeries(NamedTuple):
     bins: pd.DataFrame  # one row per state: time, trajectory, lineage, batch, bootstrap, n_cells, split, cell_time
     minimum: NDArray[np.float64]  # (genes,), log units
     range: NDArray[np.float64]  # (genes,), log units, at least the floor
+    bandwidths: NDArray[
+        np.float64
+    ]  # (trajectories,), kernel width in bins, before any bootstrap; NaN for disjoint bins
 
     @property
     def log_means(self) -> NDArray[np.float64]:
@@ -47,7 +51,7 @@ def cells_to_series(
     lineage: Any = None,
     batch: Any = None,
     n_bins: int = 20,
-    bandwidth: float = 2.0,
+    bandwidth: float | None = None,
     min_cells: float = 5,
     align: Align = "rank",
     horizon: float = 10.0,
@@ -76,7 +80,8 @@ def cells_to_series(
     lineage, batch
         Labels of each cell; a cell without a lineage (or batch) takes no part.
     n_bins, bandwidth, min_cells
-        Bins per trajectory, kernel width in bins, and the effective cells each bin must have (`kernel_bins`).
+        Bins per trajectory, kernel width in bins, and the effective cells each bin must have (`kernel_bins`). Without a
+        width (None) every trajectory has the one with which one half of its cells predicts the other best.
     align
         "rank": place of a cell is its rank within lineage and batch; "range": time rescaled to [0, 1] there; "none":
         one scale for all, each trajectory covering only the bins between its own first and last cell.
@@ -105,7 +110,7 @@ def cells_to_series(
     Returns
     -------
     CellSeries
-        (series, bins, minimum, range).
+        (series, bins, minimum, range, bandwidths).
     """
     values = as_expression(X, genes)
     rng = as_generator(rng)
@@ -114,9 +119,12 @@ def cells_to_series(
         lineage, batch = without_split(side, lineage, batch)
     groups = group_cells(values.shape[0], lineage, batch)
     position, seconds = positions_in_groups(time, groups.code, align)
-    options = {"n_bins": n_bins, "bandwidth": bandwidth, "min_cells": min_cells, "disjoint": disjoint}
+    _check_groups(position, groups, n_bins, min_cells)
     sides = _sides(groups, n_bins, side, hold_out, rng, validation=validation)
-    kernels = _kernels(position, groups, sides, options)
+    widths = np.full(len(groups.names), np.nan if bandwidth is None else float(bandwidth))
+    if bandwidth is None and not disjoint:
+        widths = choose_bandwidths(values, _for_training(position, groups, sides), n_bins=n_bins, rng=rng)
+    kernels = _kernels(position, groups, sides, widths, n_bins=n_bins, min_cells=min_cells, disjoint=disjoint)
     draws = np.ones((1 + n_bootstrap, len(position)))
     draws[1:] = rng.exponential(size=(n_bootstrap, len(position)))
     means, behind = binned_means(values, groups.code, position, kernels, draws)
@@ -129,7 +137,7 @@ def cells_to_series(
     floor = _floor(values) if range_floor is None else range_floor
     minimum, width = _scale(states, bins, scale_by, floor)
     series = _series((states - minimum) / width, bins, values)
-    return CellSeries(series, bins, minimum, width)
+    return CellSeries(series, bins, minimum, width, widths)
 
 
 def without_split(split: NDArray[np.int8], lineage: Any, batch: Any) -> tuple[Any, Any]:
@@ -140,39 +148,51 @@ def without_split(split: NDArray[np.int8], lineage: Any, batch: Any) -> tuple[An
     return read_labels(["all"] * len(split) if lineage is None else lineage).where(split >= 0), batch
 
 
-def positions_in_groups(
-    time: Any, code: NDArray[np.int64], align: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the place of each cell in [0, 1] and its time; both 0 for cells that take no part."""
-    if align not in ("rank", "range", "none"):
-        raise unknown("align", align, ("rank", "range", "none"))
-    inside = code >= 0
-    seconds = np.zeros(len(code))
-    seconds[inside] = read_time(np.asarray(time)[inside], "time").values
-    position = np.zeros(len(code))
-    if align == "rank":
-        position[inside] = rank_align(seconds[inside], code[inside])
-    else:
-        position[inside] = range_align(seconds[inside], code[inside] if align == "range" else None)
-    return position, seconds
-
-
-def _kernels(
-    position: NDArray[np.float64], groups: CellGroups, sides: NDArray[np.int8], options: dict[str, Any]
-) -> list[Kernels]:
-    found = []
+def _check_groups(position: NDArray[np.float64], groups: CellGroups, n_bins: int, min_cells: float) -> None:
+    """Raise for a trajectory with too few cells, or with one time."""
     for g, name in enumerate(groups.names):
         own = position[groups.code == g]
-        if len(own) < max(options["n_bins"], options["min_cells"]):
+        if len(own) < max(n_bins, min_cells):
             raise ValueError(
-                f"Trajectory {name!r} has {len(own)} cells, too few for n_bins={options['n_bins']} and "
-                f"min_cells={options['min_cells']:g}. Lower them, or leave these cells out (no lineage or batch label)."
+                f"Trajectory {name!r} has {len(own)} cells, too few for n_bins={n_bins} and min_cells={min_cells:g}. "
+                "Lower them, or leave these cells out (no lineage or batch label)."
             )
         if own.min() == own.max():
             raise ValueError(f"Time is constant within trajectory {name!r} ({len(own)} cells).")
-        mixed = len(np.unique(sides[g])) > 1  # held-out stretches and their surroundings share no cell
-        found.append(fit_kernels(own, side=sides[g] if mixed else None, **options))
-    return found
+
+
+def _for_training(position: NDArray[np.float64], groups: CellGroups, sides: NDArray[np.int8]) -> Placed:
+    """Return the places of the cells without those of a test stretch inside a trajectory."""
+    code = groups.code.copy()
+    for g, of_bins in enumerate(sides):
+        if len(np.unique(of_bins)) > 1:
+            own = np.flatnonzero(groups.code == g)
+            code[own[of_bins[own_bin(position[own], len(of_bins))] == TEST]] = -1
+    return Placed(code, position, [np.flatnonzero(code == g) for g in range(len(groups.names))])
+
+
+def _kernels(
+    position: NDArray[np.float64],
+    groups: CellGroups,
+    sides: NDArray[np.int8],
+    bandwidths: NDArray[np.float64],
+    *,
+    n_bins: int,
+    min_cells: float,
+    disjoint: bool,
+) -> list[Kernels]:
+    """Return the kernels of every trajectory; held-out stretches and their surroundings share no cell."""
+    return [
+        fit_kernels(
+            position[groups.code == g],
+            n_bins=n_bins,
+            bandwidth=1.0 if disjoint else float(bandwidth),  # without any meaning for disjoint bins
+            min_cells=min_cells,
+            disjoint=disjoint,
+            side=of_bins if len(np.unique(of_bins)) > 1 else None,
+        )
+        for g, (bandwidth, of_bins) in enumerate(zip(bandwidths, sides, strict=True))
+    ]
 
 
 def _kept(

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._data._bandwidth import choose_bandwidths
 from scdash._data._bins import bin_grid, binned_means, fit_kernels
-from scdash._data._cells import positions_in_groups
 from scdash._data._expression import Expression
-from scdash._data._groups import group_cells
+from scdash._data._placed import Placed
 from scdash._random import RNG, as_generator
 
 
@@ -29,7 +29,7 @@ def halves_to_learn_from(
     lineage: Any = None,
     batch: Any = None,
     n_bins: int = 20,
-    bandwidth: float = 2.0,
+    bandwidth: float | None = None,
     judging_bandwidth: float = 1.0,
     min_cells: float = 5,
     horizon: float = 10.0,
@@ -48,7 +48,7 @@ def halves_to_learn_from(
     values
         Log expression, (cells, genes).
     time, lineage, batch, n_bins, bandwidth, min_cells, horizon, n_bootstrap
-        As for `cells_to_series`.
+        As for `cells_to_series`; `bandwidth=None` chooses a width for every trajectory.
     judging_bandwidth
         Kernel width, in bins, of the half to judge by.
     n_draws
@@ -59,41 +59,28 @@ def halves_to_learn_from(
         Seed or Generator.
     """
     generator = as_generator(rng)
-    code = group_cells(values.shape[0], lineage, batch).code
-    if leave_out is not None:
-        code = np.where(leave_out, -1, code)
-    present = np.unique(code[code >= 0])
-    code = np.where(code >= 0, np.searchsorted(present, code), -1)
-    position = positions_in_groups(time, code, "rank")[0]
-    groups = [np.flatnonzero(code == g) for g in range(len(present))]
+    placed = Placed.of(time, lineage, batch, leave_out)
+    if bandwidth is None:
+        widths = choose_bandwidths(values, placed, n_bins=n_bins, rng=generator)
+    else:
+        widths = np.full(len(placed.groups), float(bandwidth))
 
-    def means(width: float, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        least = [min(min_cells, len(own) / 4) for own in groups]
+    def means(bandwidths: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
         kernels = [
-            fit_kernels(position[own], n_bins=n_bins, bandwidth=width, min_cells=2 * few)
-            for own, few in zip(groups, least, strict=True)
+            fit_kernels(
+                placed.position[own], n_bins=n_bins, bandwidth=width, min_cells=2 * min(min_cells, len(own) / 4)
+            )
+            for own, width in zip(placed.groups, bandwidths, strict=True)
         ]
-        found, _ = binned_means(values, code, position, kernels, draws)
+        found, _ = binned_means(values, placed.code, placed.position, kernels, draws)
         return np.where(np.isnan(found), np.nanmean(found, axis=2, keepdims=True), found).swapaxes(0, 1)
 
-    sides = np.stack([_deal(position, groups, generator) for _ in range(n_draws)])
+    sides = np.stack([placed.deal(2, generator) for _ in range(n_draws)])
     parts = np.concatenate([sides == 0, sides == 1]).astype(np.float64)  # (2 draws, cells)
     weights = np.ones((1 + n_bootstrap, 1, parts.shape[1]))
     weights[1:] = generator.exponential(size=(n_bootstrap, 1, parts.shape[1]))
-    learned = means(bandwidth, (weights * parts).reshape(-1, parts.shape[1]))
+    learned = means(widths, (weights * parts).reshape(-1, parts.shape[1]))
     learned = learned.reshape(1 + n_bootstrap, len(parts), *learned.shape[1:])
-    judged = means(judging_bandwidth, np.roll(parts, n_draws, axis=0))
+    judged = means(np.full(len(widths), judging_bandwidth), np.roll(parts, n_draws, axis=0))
     times = horizon * bin_grid(n_bins)
     return [HalfOfCells(learned[:, k], judged[k], times) for k in range(len(parts))]
-
-
-def _deal(
-    position: NDArray[np.float64], groups: list[NDArray[np.int64]], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return the half of every cell, 0 or 1: of two neighbours in time one each."""
-    side = np.full(len(position), -1)
-    for own in groups:
-        order = own[np.argsort(position[own], kind="stable")]
-        hands = rng.permuted(np.tile(np.arange(2), (-(-len(own) // 2), 1)), axis=1)
-        side[order] = hands.ravel()[: len(own)]
-    return side

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data._bins import binned_means, fit_kernels, own_bin
-from scdash._data._cells import positions_in_groups
 from scdash._data._expression import Expression
-from scdash._data._groups import group_cells
+from scdash._data._placed import Placed
 from scdash._data._within import MOST_CELLS, WithinMoments, within_moments
 from scdash._random import RNG, as_generator
 
@@ -70,25 +69,15 @@ def halve_cells(
         Seed or Generator.
     """
     generator = as_generator(rng)
-    code = group_cells(values.shape[0], lineage, batch).code
-    if leave_out is not None:
-        code = np.where(leave_out, -1, code)
-    present = np.unique(code[code >= 0])
-    code = np.where(code >= 0, np.searchsorted(present, code), -1)
-    position = positions_in_groups(time, code, "rank")[0]
-    side = np.full((n_draws, values.shape[0]), -1)
-    kernels = []
-    for g in range(len(present)):
-        own = np.flatnonzero(code == g)
-        if shuffled:
-            position[own] = position[generator.permutation(own)]
-        order = own[np.argsort(position[own], kind="stable")]
-        for draw in side:
-            hands = generator.permuted(np.tile(np.arange(4), (-(-len(own) // 4), 1)), axis=1)
-            draw[order] = hands.ravel()[: len(own)]
-        kernels.append(
-            fit_kernels(position[own], n_bins=n_bins, bandwidth=bandwidth, min_cells=min(min_cells, len(own) / 2))
-        )
+    placed = Placed.of(time, lineage, batch, leave_out)
+    if shuffled:
+        placed = placed.shuffled(generator)
+    code, position = placed.code, placed.position
+    side = np.stack([placed.deal(4, generator) for _ in range(n_draws)])
+    kernels = [
+        fit_kernels(position[own], n_bins=n_bins, bandwidth=bandwidth, min_cells=min(min_cells, len(own) / 2))
+        for own in placed.groups
+    ]
     dealt = np.concatenate([side == part for part in range(4)]).astype(np.float64)  # (4 draws, cells)
     means, _ = binned_means(values, code, position, kernels, dealt)
     filled = np.where(np.isnan(means), np.nanmean(means, axis=2, keepdims=True), means).swapaxes(0, 1)

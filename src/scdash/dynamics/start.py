@@ -28,7 +28,7 @@ class Regressions:
 
     lags: tuple[int, ...] = (1, 3)
     """Distance between the states of a pair, in states."""
-    rates: tuple[float, ...] = (0.06, 0.25, 1.0)
+    rates: tuple[float, ...] = (0.12, 0.6)
     """Rate of relaxation, per median interval between states."""
     lambdas: tuple[float, ...] = (1.2, 0.6, 0.31, 0.155, 0.079, 0.04, 0.02, 0.01)
     """Penalties of the path, decreasing."""

@@ -38,7 +38,7 @@ def trajectories(
     layer: str | None = None,
     mask_var: Any = None,
     n_bins: int = 20,
-    bandwidth: float = 2.0,
+    bandwidth: float | None = None,
     min_cells: float = 5,
     align: Literal["rank", "range", "none"] = "rank",
     horizon: float = 10.0,
@@ -74,7 +74,8 @@ def trajectories(
     mask_var
         Boolean array or column of var; None: `highly_variable` if present, else all genes.
     n_bins, bandwidth, min_cells
-        Bins per trajectory, kernel width in bins, effective cells each bin must have.
+        Bins per trajectory, kernel width in bins, effective cells each bin must have. Without a width (None) every
+        trajectory has the one, of 0.75 to 3 bins, with which one half of its cells predicts the other best.
     align
         "rank": place of a cell = rank within lineage and batch, since pseudotime values are not comparable between
         batches and their order is; "range": time rescaled to [0, 1] there; "none": one scale for all.
@@ -106,7 +107,7 @@ def trajectories(
     `cell_time` (mean time of the cells behind a bin)
     `.var["minimum"]`, `.var["range"]` : float, log units; besides the columns of `adata.var`
     `.varp` : as in `adata`, for the genes kept
-    `.uns["trajectories"]` : dict, the parameters
+    `.uns["trajectories"]` : dict, the parameters, and `bandwidths`, the kernel width of every trajectory in bins
 
     Examples
     --------
@@ -118,7 +119,7 @@ def trajectories(
     """
     values = expression(adata, layer=layer, mask_var=mask_var)
     check_log(values, allow=allow_counts)
-    if disjoint and bandwidth != 2.0:
+    if disjoint and bandwidth is not None:
         raise unused("bandwidth", "disjoint=True takes plain means of the cells of each bin, without a kernel")
     check_scaled(values, states=False, known=scaled_by_scanpy(adata), allow=allow_scaled)
     labels: dict[str, Any] = {
@@ -148,7 +149,7 @@ def trajectories(
             "batch_key": batch_key,
             "layer": layer,
             "n_bins": n_bins,
-            "bandwidth": bandwidth,
+            "bandwidths": result.bandwidths,
             "min_cells": min_cells,
             "align": align,
             "horizon": horizon,

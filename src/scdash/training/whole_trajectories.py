@@ -172,7 +172,7 @@ def squared_error(
 
     `gene_weights` (genes,) have the mean 1.
     """
-    number, (times, genes, _) = len(starts.first), courses.by_time.shape
+    number, genes = len(starts.first), courses.states.shape[2]
     length = courses.lengths[starts.trajectory]
     steps = np.ascontiguousarray(np.repeat(courses.intervals[starts.trajectory] / substeps, substeps, axis=1).T)
     shape = (len(steps) + 1, genes, number)
