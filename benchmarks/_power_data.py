@@ -21,7 +21,9 @@ CELLS = 150  # a batch
 STEPS, HORIZON = 120, 6.0  # of the simulation, in units of 1 / decay
 SPREAD = 0.5  # standard deviation of the logarithm of a batch's factor for each gene
 
-Field = Callable[[NDArray[Any], float], tuple[NDArray[Any], NDArray[Any]]]  # drift and variance of states (cells, genes)
+Field = Callable[
+    [NDArray[Any], float], tuple[NDArray[Any], NDArray[Any]]
+]  # drift and variance of states (cells, genes)
 
 
 def signals(time: float) -> NDArray[np.float64]:

@@ -37,7 +37,11 @@ def run(simulator: str, batches: int, kind: str, seed: int) -> dict[str, Any]:
     report = scdash.get.report(adata)
     verdict, errors = report.attrs["verdict"], report.set_index("predictor")["error"]
     row = {"simulator": simulator, "batches": batches, "kind": kind, "seed": seed}
-    row |= {"supported": verdict["supports_network"], "regulators": verdict["regulators"], "network": verdict["network"]}
+    row |= {
+        "supported": verdict["supports_network"],
+        "regulators": verdict["regulators"],
+        "network": verdict["network"],
+    }
     row |= {f"error_{name}": float(errors[name]) for name in ("model", "regression start", "no network")}
     row["error_random regulators"] = float(errors[errors.index.str.startswith("random")].mean())
     row["error_best baseline"] = float(errors[verdict["best_baseline"]])
@@ -92,13 +96,17 @@ def main() -> None:
     rows = pd.read_csv(options.runs).to_dict("records") if options.runs.exists() else []
     known = {tuple(row[key] for key in KEYS) for row in rows}
     for seed in range(options.seeds):
-        for wanted in [
-            (s, b, k, seed) for s in options.simulators for b in options.batches for k in options.kinds
-        ]:
+        for wanted in [(s, b, k, seed) for s in options.simulators for b in options.batches for k in options.kinds]:
             if wanted not in known:
                 rows.append(run(*wanted))
                 pd.DataFrame(rows).to_csv(options.runs, index=False, float_format="%.4g")
-                print({k: v for k, v in rows[-1].items() if k in (*KEYS, "regulators", "network", "supported", "cpu_seconds")})
+                print(
+                    {
+                        k: v
+                        for k, v in rows[-1].items()
+                        if k in (*KEYS, "regulators", "network", "supported", "cpu_seconds")
+                    }
+                )
     runs = pd.DataFrame(rows)
     if {"true", "random"} <= set(runs["kind"]):
         summary(runs).to_csv(options.table, index=False, float_format="%.4g")
