@@ -6,6 +6,7 @@ import pandas as pd
 
 from benchmarks.hematopoiesis.data import bins, protocol_a, protocol_b
 from benchmarks.hematopoiesis.fits import CONTROLLED, STRATEGIES, fitted
+from benchmarks.hematopoiesis.held_out import noise_floor, trajectory_table
 
 FIGURES = ("sparsity", "out_degree", "genes_without_inputs", "edges", "cpu_seconds")
 
@@ -25,11 +26,8 @@ def protocol_a_errors(lineage: str, seed: int, strategies: list[str]) -> tuple[p
 def protocol_b_errors(
     lineage: str, batch: str, seed: int, *, controlled: bool
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Return the errors of matching on one batch, everything else being known, and of all controls if asked for.
-
-    Controls are ten more fits of each fold; seeds draw other cells of the same batches and hardly change them.
-    """
-    strategy = "matching, CollecTRI"
+    """Return the errors of the default on one batch, everything else being known, and the verdict if asked for."""
+    strategy = CONTROLLED
     adata = fitted(lineage, strategy, seed=seed, controls=controlled, **protocol_b(lineage, batch, seed))
     table = rows(adata, strategy, everyone=True).assign(protocol="b", lineage=lineage, seed=seed)
     found = [verdict(adata) | {"protocol": "b", "lineage": lineage, "seed": seed, "batch": batch}] if controlled else []
@@ -39,7 +37,7 @@ def protocol_b_errors(
 def rows(adata: Any, strategy: str, *, everyone: bool) -> pd.DataFrame:
     """Return `model`, `batch`, `whole`, `five_ahead` and their ratios to the constant, with the figures of the fit."""
     entry = adata.uns["dynamics"]
-    table = entry["held_out"].copy()
+    table = trajectory_table(entry)
     table["batch"] = table["trajectory"].astype(str).str.split(":").str[1]
     table["predictor"] = table["predictor"].astype(str)
     first = table["predictor"].iloc[0]
@@ -47,8 +45,9 @@ def rows(adata: Any, strategy: str, *, everyone: bool) -> pd.DataFrame:
     for new, old in (("whole", "rollout_mse"), ("five_ahead", "five_ahead_mse")):
         table[new] = table[old]
         table[f"{new}_ratio"] = table[old] / constant.loc[table["batch"], old].to_numpy()
-    keep = table["predictor"].eq(first) if not everyone else ~table["predictor"].isin(["trained further (not kept)"])
-    table = table[keep].assign(model=table["predictor"].where(table["predictor"] != first, strategy))
+    table = table[table["predictor"].eq(first) | everyone].assign(
+        model=table["predictor"].where(table["predictor"] != first, strategy)
+    )
     for name in FIGURES:
         table[name] = float("nan")
         table.loc[table["predictor"] == first, name] = float(entry["metrics"][name])
@@ -60,7 +59,7 @@ def verdict(adata: Any) -> dict[str, Any]:
     import scdash
 
     found = scdash.get.report(adata).attrs["verdict"]
-    keep = {name: found[name] for name in ("supports_network", "best_without_network")}
+    keep = {name: found[name] for name in ("supports_network", "best_null", "best_baseline")}
     return keep | found["figures"]
 
 
@@ -69,7 +68,6 @@ def floors(lineage: str, seed: int) -> pd.DataFrame:
     import numpy as np
 
     import scdash
-    from scdash.matching import noise_floor
     from scdash.tl._inputs import read_inputs
 
     scdash.settings.verbosity = 0

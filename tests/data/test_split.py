@@ -95,3 +95,21 @@ def test_the_first_row_is_never_held_out() -> None:
     """Half of the rows around 45 % would begin before it; the first state is where predictions start."""
     split = default_split(trajectories(1, 6), fraction=0.9)
     assert split[0] == TRAIN and split[1] == VALIDATION
+
+
+def test_without_a_fraction_nothing_is_held_out() -> None:
+    assert not default_split(trajectories(10), fraction=None).any()
+    assert not default_split(trajectories(1, rows=20), fraction=None).any()
+
+
+@pytest.mark.parametrize("trajectory", [trajectories(10), trajectories(1, rows=20)])
+def test_without_validation_the_same_is_held_out_for_test_and_the_rest_learned_from(trajectory: np.ndarray) -> None:
+    both, test = default_split(trajectory, fraction=0.2), default_split(trajectory, fraction=0.2, validation=False)
+    assert (both == VALIDATION).any() and test.dtype == np.int8
+    np.testing.assert_array_equal(test, np.where(both == VALIDATION, TRAIN, both))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1])
+def test_a_fraction_that_holds_out_nothing_or_everything_is_refused(fraction: float) -> None:
+    with pytest.raises(ValueError, match="hold_out must be a fraction between 0 and 1"):
+        default_split(trajectories(10), fraction=fraction)

@@ -58,8 +58,8 @@ def default_split(
     """
     if fraction is None:
         return np.zeros(len(trajectory), np.int8)
-    if not 0 < fraction < 0.5:
-        raise ValueError(f"hold_out must be a fraction above 0 and below 0.5, found {fraction!r}.")
+    if not 0 < fraction < 1:
+        raise ValueError(f"hold_out must be a fraction between 0 and 1, found {fraction!r}.")
     codes = np.unique(trajectory)
     first_row = np.searchsorted(trajectory, codes)
     kind = np.zeros(len(codes), np.int64) if stratum is None else stratum[first_row]

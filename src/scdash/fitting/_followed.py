@@ -13,7 +13,8 @@ from scdash.dynamics.folds import LEFT_OUT
 from scdash.dynamics.follow import Followed, as_stack, follow, history_of
 from scdash.dynamics.kept_for_test import errors_on_test_states
 from scdash.dynamics.problem import FitProblem
-from scdash.dynamics.report import Told, details, summary
+from scdash.dynamics.report import Told, summary
+from scdash.dynamics.report_details import details
 from scdash.dynamics.verdict import Verdict, judge
 from scdash.dynamics.whole_fit import Ingredients
 from scdash.fields import Params, VectorField

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._decisions import CLEAR, Difference
-from scdash.dynamics.report import hidden_edges_line
+from scdash.dynamics.report_details import hidden_edges_line
 
 TRIVIAL = ("constant", "no change")
 FORECASTS = {"template", "template + start offset", "aligned template", "analogue"}

@@ -67,14 +67,9 @@ def count_targets(entry: Any) -> NDArray[np.int64]:
     return np.asarray(counts.reindex(names, fill_value=0), dtype=np.int64)
 
 
-def warn_of_interventions(entry: Any, held: Iterable[int], *, by_kind: bool, kind: str) -> None:
-    """Warn of what `warn_of_negative_levels` (for knock-outs) and `warn_without_targets` warn of.
-
-    `held` are numbers of modelled genes; with `by_kind` their levels follow from `kind` and were not given by the user.
-    """
+def warn_of_interventions(entry: Any, held: Iterable[int]) -> None:
+    """Warn of held genes (numbers of modelled genes) without a target in the network."""
     chosen = np.asarray(list(held), dtype=np.int64)
-    if by_kind and kind == "knockout":
-        warn_of_negative_levels(entry, chosen)
     warn_without_targets(np.asarray(entry["genes"]).astype(str), count_targets(entry), among=chosen)
 
 

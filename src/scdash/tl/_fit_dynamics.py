@@ -143,8 +143,9 @@ def fit_dynamics(
     batch_key
         `obs` column with the batch of each cell: each batch is a trajectory of its own, aligned by rank.
     split_key
-        `obs` column with "train", "validation", "test". None: whole trajectories are held out, or stretches of bins
-        where there are fewer than three.
+        `obs` column with "train", "validation", "test". None: of cells that are trained on whole trajectories nothing is held
+        out, since their errors come from folds; of others whole trajectories are, or time windows where there are fewer
+        than three.
     perturbation_key, control
         For "perturbode": `obs` column of labels (`GENE`, `GENE1+GENE2`) and the label(s) of unperturbed cells.
     observations
@@ -153,10 +154,10 @@ def fit_dynamics(
     n_bins
         Bins per trajectory of cells; None: 20.
     controls
-        Cells only: compare the network with forecasts that have none (templates, analogues, relaxation), with random sets
-        of regulators, shuffled priors and shuffled time, and give a verdict (`scdash.get.report`). Matching alone, with
-        the fit's own lag and rate: seconds. "full" chooses those anew for each (about ten times longer); False leaves the
-        verdict out.
+        Cells that are trained on whole trajectories: compare the model with null models, which have no network, random
+        regulators, shuffled priors or shuffled time and are trained in the same way on the same folds, and give a verdict
+        (`scdash.get.report`). "full" chooses epochs, prior and pruning anew for each, which takes about ten times as long;
+        False leaves the verdict out.
     layer
         Layer to use instead of X; log-normalised expression.
     mask_var
@@ -203,9 +204,9 @@ def fit_dynamics(
     `varp[f"{key_added}_grn"]` : CSR float32 (n_vars, n_vars)
         Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
     `uns[key_added]`
-        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `controls`, `verdict` and
-        `directions` (cells), `lineages` (a table, where there are several: `covered`, `end_rmse`, and `nearest`, the
-        lineage at whose end the model arrives), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
+        `params`, `genes`, `weights`, `masks`, `minimum`, `range`, `history`, `metrics`, `errors`, `verdict` and
+        `directions` (cells), `lineages` (a table: how well the mean trajectory of each is followed, `r2`; where there are
+        several also `covered`, `end_rmse`, and `nearest`, the lineage at whose end the model arrives), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `velocity_layer`
         dx/dt of every row, per unit of `time_key` (for cells: of the model's time, which runs from 0 to 10). Dense where
         every gene is modelled. Else CSR, with 8 bytes for each row and modelled gene: every value of a modelled gene is

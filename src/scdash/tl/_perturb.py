@@ -91,7 +91,7 @@ def perturb(
     held = held_levels(model, entry, genes, kind, level, x)
     if kind == "knockout" and not isinstance(genes, Mapping):
         refuse_negative_levels(entry, held)
-    warn_of_interventions(entry, held, by_kind=False, kind=kind)
+    warn_of_interventions(entry, held)
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
     spread = [(rollout(m, x, t, held=held)[-1] - rollout(m, x, t)[-1]).mean(0).numpy() for m in _replicates(entry)]
     both = [paths_to_adata(path[grid.added :].numpy(), names, grid.asked, model.genes) for path in (control, perturbed)]

@@ -15,7 +15,14 @@ from scdash._data import all_genes, listed_names, sanitise
 from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
 from scdash._logging import step
-from scdash.networks import DynamicsModel, count_targets, held_levels, module_from_entry, warn_of_interventions
+from scdash.networks import (
+    DynamicsModel,
+    count_targets,
+    held_levels,
+    module_from_entry,
+    warn_of_interventions,
+    warn_of_negative_levels,
+)
 from scdash.networks._interventions import intervene
 from scdash.tl._influence import gene_range
 
@@ -94,7 +101,9 @@ def perturbation_scores(
     if not len(chosen):
         raise ValueError("No gene of the fitted network has a target: there is nothing to perturb.")
     paths = _paths(entry, trajectories)
-    warn_of_interventions(entry, chosen, by_kind=True, kind=kind)
+    if kind == "knockout":
+        warn_of_negative_levels(entry, chosen)
+    warn_of_interventions(entry, chosen)
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
     with step(f"{kind} of {len(chosen)} genes, {len(paths)} trajectories, {len(weights)} models") as added:
         parts = []

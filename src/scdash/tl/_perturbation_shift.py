@@ -98,7 +98,7 @@ def perturbation_shift(
             held_genes = list(levels)
             moved = intervene(model, x, span, held, target)
             shift[rows] = moved - intervene(model, x, span, np.zeros_like(held), x)
-        warn_of_interventions(entry, held_genes, by_kind=False, kind=kind)
+        warn_of_interventions(entry, held_genes)
         params: dict[str, Any] = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
         params |= {"layer": read, "n_targets": count_targets(entry)[held_genes]}
         result: dict[str, Any] = {"params": params}
