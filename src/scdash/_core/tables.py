@@ -73,7 +73,7 @@ def score_table(adata: Any, key: str) -> pd.DataFrame:
         adata, slot, "table", what="scores", run=f"scdash.tl.perturbation_scores(adata, key={key!r})"
     )
     table: pd.DataFrame = entry["table"].reset_index(drop=True)
-    for name in ("gene", "trajectory"):
+    for name in ("gene", "lineage"):
         table[name] = table[name].astype(str)
     names = pd.unique(table["gene"])
     table = fit_genes(adata, names, f"adata.uns[{slot!r}]").rows(table, "gene").reset_index(drop=True)

@@ -12,6 +12,7 @@ from scdash.networks._effects import (
     strongest_effects,
     weight_sparsity,
 )
+from scdash.networks._end_shift import EndShift, end_shift
 from scdash.networks._held_levels import (
     count_targets,
     held_levels,
@@ -26,10 +27,12 @@ from scdash.networks._rollout import rollout
 
 __all__ = [
     "DynamicsModel",
+    "EndShift",
     "HiddenEvidence",
     "count_targets",
     "dependencies",
     "effects",
+    "end_shift",
     "feature_sparsity",
     "evidence_auc",
     "held_levels",
