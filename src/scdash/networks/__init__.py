@@ -22,7 +22,7 @@ from scdash.networks._held_levels import (
     warn_without_targets,
 )
 from scdash.networks._module import DynamicsModel, module_from_entry, pack, plain, unpack
-from scdash.networks._posterior import HiddenEvidence, evidence_auc, posterior_score
+from scdash.networks._ranking import HiddenEvidence, evidence_auc, ranking_score
 from scdash.networks._rollout import rollout
 
 __all__ = [
@@ -42,7 +42,7 @@ __all__ = [
     "pack",
     "plain",
     "relative_contribution",
-    "posterior_score",
+    "ranking_score",
     "rollout",
     "sparse_effects",
     "sparse_relative_contribution",

@@ -221,5 +221,7 @@ def networks(
         figure, axes = panels(len(keys), ax, ncols=ncols, size=(6.2, 5.2))
         for panel, key in zip(axes, keys, strict=True):
             network(adata, key=key, n_edges=n_edges, focus=focus, ax=panel, show=False)
-            panel.set_title(str(key), loc="left", fontweight="bold")
+            caption = panel.get_title(loc="left")
+            panel.set_title(str(key), loc="left", fontweight="bold", pad=18 if caption else None)
+            panel.annotate(caption, (0, 1), (0, 2), xycoords="axes fraction", textcoords="offset points", va="bottom")
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)

@@ -14,6 +14,7 @@ from matplotlib.patches import FancyBboxPatch, Polygon
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import BY_PRIOR, rank_edges
 from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
@@ -42,9 +43,10 @@ def network(
 ) -> Drawn:
     """Draw the strongest edges of the network.
 
-    Red arrows activate, blue bars repress; a dashed edge was not in the prior, if there was one; the width of an edge
-    grows with its relative contribution, the size of a name with the number of its targets in the drawing. Names never
-    overlap.
+    Red arrows activate, blue bars repress; the width of an edge grows with its relative contribution, the size of a name
+    with the number of its targets in the drawing. Names never overlap. With a prior, half of the edges are the strongest of
+    the prior (solid) and half the strongest novel ones (dashed), fewer of one kind where there are not as many; a caption
+    counts them, and says so where the data do not tell the two kinds apart (`ranked_by` of :func:`scdash.get.grn`).
 
     Parameters
     ----------
@@ -57,7 +59,8 @@ def network(
     focus
         Genes whose edges alone are drawn, in and out.
     rank_by
-        Column to rank by; default ``score``, else ``contribution``, else the absolute weight.
+        Column to rank all edges by, of the prior or not. None: ``score`` (else ``contribution``, else the absolute weight)
+        within each of the two kinds, and equal scores by the data (`rank` of :func:`scdash.get.grn`).
     genes
         Names of the rows of a bare matrix.
     ax, show, return_fig
@@ -83,6 +86,7 @@ def network(
         _draw_nodes(panel, names, degree, sheet)
         _draw_edges(panel, edges, names, sheet)
         _legend(panel, edges)
+        panel.set_title(_caption(edges, rank_by), loc="left", fontsize="small", pad=2)
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 
 
@@ -113,6 +117,7 @@ def _edges(data: Any, key: str, genes: Sequence[str] | None) -> pd.DataFrame:
 def _strongest(
     edges: pd.DataFrame, n_edges: int, focus: str | Sequence[str] | None, rank_by: str | None
 ) -> pd.DataFrame:
+    """Return the edges to draw: where some are in the prior and some are not, the strongest half of each."""
     if n_edges < 1:
         raise ValueError(f"n_edges must be at least 1, found {n_edges}.")
     edges = edges[(edges["weight"] != 0) & (edges["source"] != edges["target"])]
@@ -125,10 +130,31 @@ def _strongest(
         edges = edges[edges["source"].isin(wanted) | edges["target"].isin(wanted)]
     if rank_by is not None:
         columns(edges, [rank_by], argument="edges")
-    by = rank_by or next(name for name in ("score", "contribution", "weight") if name in edges)
-    strength = edges[by].abs() if by != "score" else edges[by]
-    order = np.lexsort((-edges["weight"].abs(), -strength))
-    return edges.iloc[order[:n_edges]].reset_index(drop=True)
+        order = np.lexsort((-edges["weight"].abs(), -edges[rank_by].abs()))
+        return edges.iloc[order[:n_edges]].reset_index(drop=True)
+    if "score" not in edges:
+        by = "contribution" if "contribution" in edges else "weight"
+        edges = edges.assign(score=edges[by].abs())
+    edges = rank_edges(edges)
+    if not _with_prior(edges):
+        return edges.head(n_edges)
+    known = edges["in_prior"].astype(bool)
+    novel = min(int((~known).sum()), max(n_edges // 2, n_edges - int(known.sum())))
+    chosen = pd.concat([edges[known].head(n_edges - novel), edges[~known].head(novel)])
+    return chosen.reset_index(drop=True)
+
+
+def _caption(edges: pd.DataFrame, rank_by: str | None) -> str:
+    """Say how many edges of either kind are drawn, and what put them in order; nothing of a network without a prior."""
+    if not _with_prior(edges):
+        return ""
+    known = int(edges["in_prior"].astype(bool).sum())
+    counts = f"{known} edges of the prior, {len(edges) - known} novel ones"
+    if rank_by is not None:
+        return f"{counts}, by {rank_by}"
+    if "ranked_by" in edges and (edges["ranked_by"] == BY_PRIOR).all():
+        return f"{counts}: the data do not tell the two kinds apart, each is in the order of the data"
+    return f"{counts}: the strongest of each kind"
 
 
 def _lay_out(
@@ -170,8 +196,8 @@ def _points(ax: Axes) -> tuple[float, float]:
 
 def _page(area: tuple[float, float], legend: float) -> tuple[Any, Axes]:
     """Return a figure whose axis measures `area` points, with a strip for a legend of this width below."""
-    margin, strip = 6.0, 26.0
-    width, height = max(area[0] + 2 * margin, legend), area[1] + 2 * margin + strip
+    margin, strip, caption = 6.0, 26.0, 14.0
+    width, height = max(area[0] + 2 * margin, legend), area[1] + 2 * margin + strip + caption
     figure = plt.figure(figsize=(width / 72, height / 72))
     left = (width - area[0]) / 2
     return figure, figure.add_axes((left / width, (margin + strip) / height, area[0] / width, area[1] / height))
