@@ -222,6 +222,5 @@ def networks(
         for panel, key in zip(axes, keys, strict=True):
             network(adata, key=key, n_edges=n_edges, focus=focus, ax=panel, show=False)
             caption = panel.get_title(loc="left")
-            panel.set_title(str(key), loc="left", fontweight="bold", pad=18 if caption else None)
-            panel.annotate(caption, (0, 1), (0, 2), xycoords="axes fraction", textcoords="offset points", va="bottom")
+            panel.set_title(f"{key}\n{caption}" if caption else str(key), loc="left", fontsize="small", fontweight="bold")
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)

@@ -1,5 +1,6 @@
 """The strongest edges as a drawing: arrows activate, bars repress, larger names have more targets."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, bare, fi
 _REGULATOR, _TARGET = "#FFF3D6", "#F2F2F2"
 _DASHES = (0, (3.2, 1.8))
 _SMALLEST = 7.5  # size of a name without targets, in points
+_LETTER = 4.6  # mean width of a letter of the caption, in points
 
 
 @guarded
@@ -77,7 +79,7 @@ def network(
     with house():
         if ax is None:
             sheet = _lay_out(names, degree, pairs)
-            figure, panel = _page(sheet.area, legend=92.0 * len(_entries(edges)))
+            figure, panel = _page(sheet.area, legend=92.0 * len(_entries(edges)), caption=_caption(edges, rank_by))
         else:
             figure, panel = ax.figure, ax
             sheet = _fit(names, degree, pairs, _points(ax))
@@ -86,7 +88,8 @@ def network(
         _draw_nodes(panel, names, degree, sheet)
         _draw_edges(panel, edges, names, sheet)
         _legend(panel, edges)
-        panel.set_title(_caption(edges, rank_by), loc="left", fontsize="small", pad=2)
+        caption = panel.set_title(_wrapped(_caption(edges, rank_by), sheet.area[0]), loc="left", fontsize="small", pad=2)
+        caption.set_in_layout(False)  # else a long one would make the axes smaller that the drawing was fitted to
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 
 
@@ -194,10 +197,16 @@ def _points(ax: Axes) -> tuple[float, float]:
     return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
 
 
-def _page(area: tuple[float, float], legend: float) -> tuple[Any, Axes]:
-    """Return a figure whose axis measures `area` points, with a strip for a legend of this width below."""
-    margin, strip, caption = 6.0, 26.0, 14.0
-    width, height = max(area[0] + 2 * margin, legend), area[1] + 2 * margin + strip + caption
+def _wrapped(caption: str, width: float) -> str:
+    """Return a caption in lines that fit into so many points."""
+    return textwrap.fill(caption, max(int(width / _LETTER), 20))
+
+
+def _page(area: tuple[float, float], legend: float, caption: str) -> tuple[Any, Axes]:
+    """Return a figure whose axis measures `area` points, with a strip for a legend of this width below and a caption above."""
+    margin, strip = 6.0, 26.0
+    above = 12.0 * len(_wrapped(caption, area[0]).splitlines())
+    width, height = max(area[0] + 2 * margin, legend), area[1] + 2 * margin + strip + above
     figure = plt.figure(figsize=(width / 72, height / 72))
     left = (width - area[0]) / 2
     return figure, figure.add_axes((left / width, (margin + strip) / height, area[0] / width, area[1] / height))
