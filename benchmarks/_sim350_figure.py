@@ -66,7 +66,7 @@ def _errors(axis: plt.Axes, main: pd.DataFrame) -> None:
 
 def _networks(axis: plt.Axes, runs: pd.DataFrame) -> None:
     own = runs[(runs["strategy"] == "default") & runs["moved"].notna()]
-    shown = {"auprc": "relative contribution", "auprc_stability": "stability", "auprc_posterior": "posterior"}
+    shown = {"auprc": "relative contribution", "auprc_stability": "stability", "auprc_score": "score"}
     for (name, label), color in zip(shown.items(), ("#0072B2", "#009E73", "#D55E00"), strict=True):
         groups = own.groupby("moved")[name]
         axis.errorbar(100 * groups.mean().index, groups.mean(), groups.std(), fmt="o-", ms=4, color=color, label=label)

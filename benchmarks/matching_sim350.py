@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score
 from scdash._data import TimeSeries
 from scdash.matching import TransitionSettings, fit_transitions
 from scdash.matching._simulate import Field, integrate
-from scdash.networks import HiddenEvidence, posterior_score
+from scdash.networks import HiddenEvidence, ranking_score
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SCDASH_REFERENCE_DATA", HERE.parents[1] / "shared" / "data")) / "sim350"
@@ -158,11 +158,11 @@ def run(sigma: float, moved: float | None, seed: int, label: str, changes: dict[
     }
     if prior is not None:
         row |= {"auprc_prior": ranking(abs(prior))}
-        row |= posterior(series, fit, prior, truth, seed) if label == "default" else {}
+        row |= ranking_areas(series, fit, prior, truth, seed) if label == "default" else {}
     return row
 
 
-def posterior(series: TimeSeries, fit: Any, prior: Any, truth: np.ndarray, seed: int) -> dict[str, float]:
+def ranking_areas(series: TimeSeries, fit: Any, prior: Any, truth: np.ndarray, seed: int) -> dict[str, float]:
     """Return the figures of the ranking by prior and data, with evidence from a fit that was not shown an eighth."""
     entries = prior.tocoo()
     hide = np.random.default_rng(seed).permutation(entries.nnz) % 8 == 0
@@ -178,7 +178,7 @@ def posterior(series: TimeSeries, fit: Any, prior: Any, truth: np.ndarray, seed:
         "prior_weights": (fit.prior_weight,),
     }
     again = fit_transitions(series, prior=seen, settings=TransitionSettings.for_time_courses(**changes), rng=seed)
-    edges, report = posterior_score(
+    edges, report = ranking_score(
         sp.csr_matrix(fit.contribution),
         prior,
         weight=sp.csr_matrix(fit.effects),
@@ -192,7 +192,7 @@ def posterior(series: TimeSeries, fit: Any, prior: Any, truth: np.ndarray, seed:
     score[edges["target"].cat.codes, edges["source"].cat.codes] = edges["score"]
     off = ~np.eye(len(truth), dtype=bool)
     return {
-        "auprc_posterior": float(average_precision_score(truth[off], score[off])),
+        "auprc_score": float(average_precision_score(truth[off], score[off])),
         "evidence_auc": report["evidence_auc"],
     }
 

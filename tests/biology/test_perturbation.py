@@ -26,6 +26,17 @@ def test_interventions_of_a_batch_equal_rollouts_one_by_one(fitted):
     assert (found[held] == np.float32(0.7)).all()
 
 
+def one_lineage_of_two_batches(fitted):
+    """Both trajectories become batches of a lineage made of what G3 drives; in the second one G3 is off."""
+    entry = fitted.uns["dynamics"]
+    states = np.asarray(entry["series"]["states"])
+    states[:] = states[0]
+    states[:5, 3], states[5:, 3] = 3.0, 0.0
+    states[[4, 9], 10:16] += 1.5
+    entry["series"]["lineage"], entry["lineage_names"] = np.zeros(10, int), np.array(["T cells"])
+    return states
+
+
 def test_knocking_out_the_driver_holds_its_lineage_back(fitted):
     """The path of lineage "a" is made of what G3 drives; that of "b" lies in genes that G3 does not reach."""
     series = fitted.uns["dynamics"]["series"]
@@ -35,30 +46,80 @@ def test_knocking_out_the_driver_holds_its_lineage_back(fitted):
     states[4, 10:16] += 1.5
     states[5:] = states[5]
     states[9, 0:2] += 1.0
+    perturbation_scores(fitted, trajectories="a")
+    assert get_scores(fitted).loc[0, ["gene", "lineage"]].tolist() == ["G3", "a"]
     perturbation_scores(fitted)
-    table = get_scores(fitted).set_index(["trajectory", "gene"])
-    assert get_scores(fitted).loc[0, ["gene", "trajectory"]].tolist() == ["G3", "a"]
-    assert table.loc[("a", "G3"), "score"] < -0.1
+    table = get_scores(fitted).set_index(["lineage", "gene"])
+    assert table.loc[("a", "G3"), "along_path"] < -0.1
     assert table.loc[("a", "G3"), "agreement"] == 1
-    assert abs(table.loc[("b", "G3"), "score"]) < 1e-6
+    assert abs(table.loc[("b", "G3"), "along_path"]) < 1e-6  # the end moves, but not along this path
+    assert table.loc[("b", "G3"), "score"] > 0.1
     assert set(table.index.get_level_values("gene")) == {"G3", "G6", "G10"}
     perturbation_scores(fitted, kind="overexpression", level=2.0, genes=["G3"], trajectories="a")
-    assert get_scores(fitted)["score"].item() > 0
+    assert get_scores(fitted)["along_path"].item() > 0
     assert "test_mse 0.01" in get_scores(fitted).attrs["report"]
 
 
-def test_score_is_the_published_projection(fitted):
+def test_scores_are_the_distance_and_the_part_along_the_path(fitted):
     perturbation_scores(fitted, genes="G3", trajectories="b", models="main")
     model = module_from_entry(fitted.uns["dynamics"])
     states = np.asarray(fitted.uns["dynamics"]["series"]["states"])[5:]
     start, times = torch.as_tensor(states[:1], dtype=torch.float32), torch.tensor([0.0, 4.0])
     difference = rollout(model, start, times, held={3: torch.zeros(1)})[-1, 0] - rollout(model, start, times)[-1, 0]
     others = np.arange(24) != 3
-    path = (states[-1] - states[0])[others]
-    expected = difference.numpy()[others] @ path / (path @ path)
-    assert get_scores(fitted)["score"].item() == pytest.approx(expected, abs=1e-3)
-    assert np.isnan(get_scores(fitted)["spread"].item())
+    path, moved = (states[-1] - states[0])[others], difference.numpy()[others]
+    row = get_scores(fitted).iloc[0]
+    assert row["score"] == pytest.approx(np.linalg.norm(moved) / np.linalg.norm(path), abs=1e-3)
+    assert row["along_path"] == pytest.approx(moved @ path / (path @ path), abs=1e-3)
+    assert row["expression"] == pytest.approx(states[:, 3].mean())
+    assert row["change"] == pytest.approx(states[-1, 3] - states[0, 3])
+    assert np.isnan(row[["spread", "batch_spread", "agreement"]].astype(float)).all()
     assert "n_models > 1" in get_scores(fitted).attrs["report"]
+
+
+def test_scores_of_batches_are_averaged_and_their_spread_is_shown(fitted):
+    states = one_lineage_of_two_batches(fitted)
+    alone = []
+    for trajectory in ("a", "b"):
+        perturbation_scores(fitted, genes="G3", trajectories=trajectory)
+        alone.append(get_scores(fitted).iloc[0])
+        assert alone[-1]["lineage"] == "T cells" and alone[-1]["n_trajectories"] == 1
+        assert np.isnan(alone[-1]["batch_spread"])
+    assert alone[0]["score"] > alone[1]["score"] + 0.1
+    for wanted in (None, "T cells", ["a", "b"]):
+        perturbation_scores(fitted, genes="G3", trajectories=wanted)
+        row = get_scores(fitted).iloc[0]
+        assert len(get_scores(fitted)) == 1 and row["n_trajectories"] == 2
+        for column in ("score", "along_path", "expression", "change"):
+            assert row[column] == pytest.approx((alone[0][column] + alone[1][column]) / 2, abs=1e-12)
+        assert row["batch_spread"] == pytest.approx(np.std([one["score"] for one in alone], ddof=1))
+    assert row["expression"] == pytest.approx(states[:, 3].mean())
+
+
+def test_without_names_a_lineage_is_called_by_its_first_trajectory(fitted):
+    one_lineage_of_two_batches(fitted)
+    del fitted.uns["dynamics"]["lineage_names"]
+    perturbation_scores(fitted, genes="G3")
+    assert get_scores(fitted)["lineage"].tolist() == ["a"]
+
+
+def test_genes_without_a_target_have_no_score_and_stand_last(fitted, messages):
+    series = fitted.uns["dynamics"]["series"]
+    np.asarray(series["states"])[:, 1] = 9.0
+    fitted.uns["dynamics"]["params"]["regulators"] = np.array(["G0", "G1", "G3", "G6"])
+    perturbation_scores(fitted, trajectories="a")
+    table = get_scores(fitted)
+    assert table["gene"].tolist()[2:] == ["G1", "G0"] and set(table["gene"][:2]) == {"G3", "G6"}
+    assert table["score"].isna().tolist() == [False, False, True, True]
+    assert (table["n_targets"] == 0).tolist() == [False, False, True, True]
+    assert table["along_path"].isna().tolist() == table["agreement"].isna().tolist() == [False, False, True, True]
+    assert table["expression"].notna().all()
+    assert "2 genes have no target" in table.attrs["report"]
+    perturbation_scores(fitted, genes=["G0"], trajectories="a")
+    assert get_scores(fitted)["score"].isna().all()
+    fitted.uns["dynamics"]["params"]["regulators"] = np.array(["G0", "G1"])
+    with pytest.raises(ValueError, match="nothing to perturb"):
+        perturbation_scores(fitted)
 
 
 def test_a_model_no_better_than_a_constant_is_said_to_be_so(fitted):

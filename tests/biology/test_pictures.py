@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 from scdash._errors import NotFittedError
 from scdash.pl._coregulation import coregulation
 from scdash.pl._influence import influence
-from scdash.pl._knockouts import knockout_trends, networks, perturbation_scores
+from scdash.pl._knockouts import knockout_trends, networks
 from scdash.pl._knockouts import perturbation_shift as perturbation
 from scdash.pl._network import network
 from scdash.pl._pathways import pathways, readable
 from scdash.tl._influence import gene_influence
 from scdash.tl._pathways import pathways as test_pathways
 from scdash.tl._perturb import perturb
+from scdash.pl._perturbation_scores import perturbation_scores
 from scdash.tl._perturbation_scores import perturbation_scores as score
 from scdash.tl._perturbation_shift import perturbation_shift
 
@@ -182,11 +183,24 @@ def test_influence_ranks_and_colours_by_sign(everything):
     np.testing.assert_allclose(curves.lines[0].get_ydata(), everything.uns["dynamics_influence"]["absolute"][3])
 
 
-def test_perturbation_scores_show_both_ends(everything):
-    ax = perturbation_scores(everything, trajectory="a", n_top=1, show=False)
+def test_perturbation_scores_stand_beside_the_expression_of_the_gene(everything):
+    score_axis, expression_axis, change_axis = perturbation_scores(everything, lineage="a", n_top=2, show=False)
     table = everything.uns["dynamics_perturbation_scores"]["table"]
-    part = table[table["trajectory"] == "a"].sort_values("score")
-    assert [t.get_text() for t in ax.get_yticklabels()] == [part["gene"].iloc[0], part["gene"].iloc[-1]]
+    part = table[table["lineage"] == "a"].sort_values("score", ascending=False).head(2)
+    assert [t.get_text() for t in score_axis.get_yticklabels()] == part["gene"].tolist()
+    np.testing.assert_allclose(score_axis.collections[-1].get_offsets()[:, 0], part["score"])
+    for axis, column in ((expression_axis, "expression"), (change_axis, "change")):
+        np.testing.assert_allclose([bar.get_width() for bar in axis.patches], part[column])
+
+
+def test_genes_without_a_target_are_counted_and_not_drawn(everything):
+    score(everything, genes=["G3", "G0", "G1"])
+    axis = perturbation_scores(everything, show=False)[0]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["G3"]
+    assert "2 without a target" in axis.get_title(loc="left")
+    score(everything, genes=["G0", "G1"])
+    with pytest.raises(ValueError, match="no score to draw"):
+        perturbation_scores(everything, show=False)
 
 
 def test_knockout_trends_draw_both_conditions(everything):

@@ -129,7 +129,7 @@ def evidence_given(monkeypatch, problem, priors, matched=()):
         lambda field, params, model: (sp.csr_matrix(everywhere), sp.csr_matrix((model + 1) * everywhere)),
     )
     monkeypatch.setattr(
-        _evidence, "posterior_score", lambda *rest, hidden, **_: given.extend(hidden) or (pd.DataFrame(), {})
+        _evidence, "ranking_score", lambda *rest, hidden, **_: given.extend(hidden) or (pd.DataFrame(), {})
     )
     _evidence.gather_evidence(problem, FitOptions(), "field", stack_of(len(priors)), priors, matched)
     return given

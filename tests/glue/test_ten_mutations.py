@@ -26,7 +26,7 @@ from scdash.dynamics.whole_fit import Ingredients
 from scdash.fitting import FitOptions, FitProblem, _assemble, _match
 from scdash.fitting._predictors import ahead_errors, stretch, units_of_field
 from scdash.matching import TransitionSettings, _lagged, _search, lagged_scores
-from scdash.networks import HiddenEvidence, _posterior, evidence_auc, posterior_score
+from scdash.networks import HiddenEvidence, _ranking, evidence_auc, ranking_score
 from scdash.sparsity import GeometricSchedule, as_sparsity
 from scdash.training import Plateau, TrainConfig
 from scdash.training._plateau import lower_rates
@@ -381,8 +381,8 @@ def test_the_ranking_falls_back_to_the_prior_by_that_rule(monkeypatch, auc, erro
     """Mutation 10, the caller: without clear evidence all edges of the prior have one score."""
     prior = problem_of().prior
     evidence = sp.csr_matrix(np.random.default_rng(0).random(prior.shape))
-    monkeypatch.setattr(_posterior, "evidence_auc", lambda prior, hidden: (auc, error))
-    edges, report = posterior_score(
+    monkeypatch.setattr(_ranking, "evidence_auc", lambda prior, hidden: (auc, error))
+    edges, report = ranking_score(
         evidence,
         prior,
         weight=evidence,

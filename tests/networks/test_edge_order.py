@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 import scdash
 from scdash._core import edge_order
-from scdash._core.edge_order import CRITERIA, association, n_tied, rank_edges
+from scdash._core.edge_order import CRITERIA, association, n_tied, rank_edges, ranked_by
 
 EQUAL = ["g04", "g05", "g01", "g00", "g03", "g02"]  # six equal edges
 
@@ -240,3 +240,39 @@ def test_every_row_of_the_table_is_in_the_model_or_the_prior(caplog):
     assert edges["rank"].is_monotonic_increasing and edges["association"].between(0, 1 + 1e-9).all()
     tied = edges[edges["rank"].duplicated(keep=False)]
     assert ("share their rank" in caplog.text) == bool(len(tied))
+
+
+def a_fit(edges, **prior):
+    genes = sorted(set(edges["source"]) | set(edges["target"]))
+    adata = ad.AnnData(np.zeros((2, len(genes)), np.float32), var=pd.DataFrame(index=genes))
+    series = {"states": np.random.default_rng(0).random((6, len(genes))), "time": np.arange(6.0), "trajectory": ["a"] * 6,
+              "split": ["train"] * 6}  # fmt: skip
+    adata.uns["dynamics"] = {"genes": np.array(genes), "edges": edges, "series": series, "prior": prior, "params": {}}
+    return adata
+
+
+def test_what_is_neither_in_the_prior_nor_in_the_network_is_no_row():
+    edges = table([0.9, 0.5, 0.4, 0.3], weight=[1.0, 0.0, 2.0, 0.0], in_prior=[True, True, False, False],
+                  selection_frequency=[0.9] * 4, contribution=0.5)  # fmt: skip
+    found = scdash.get.grn(a_fit(edges, used=2))
+    assert found["source"].tolist() == ["g00", "g01", "g02"]
+    assert scdash.get.grn(a_fit(edges, used=2), only_network=True)["source"].tolist() == ["g00", "g02"]
+    assert scdash.get.subnetwork(a_fit(edges, used=2), "g00")["ranked_by"].tolist() == ["prior and data"]
+
+
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [({}, "data"), ({"used": 0, "fell_back": False}, "data"), ({"used": 3}, "prior and data"),
+     ({"used": 3, "fell_back": False}, "prior and data"), ({"used": 3, "fell_back": True}, "prior")],
+)  # fmt: skip
+def test_the_table_says_what_its_scores_rest_on(prior, expected, messages):
+    edges = table([0.5, 0.5, 0.0], weight=[1.0, 2.0, 3.0], in_prior=[True, True, False])
+    assert ranked_by({"prior": prior}) == expected
+    found = scdash.get.grn(a_fit(edges, **prior))
+    assert set(found["ranked_by"]) == {expected}
+    assert found["source"].tolist() == ["g01", "g00", "g02"]  # equal scores are ordered by the data in any case
+    assert ("because the prior has them" in messages()) is (expected == "prior")
+
+
+def test_scores_of_a_screen_rest_on_the_data():
+    assert ranked_by({"prior": {"used": 3}, "screen": {}}) == "data"

@@ -52,7 +52,10 @@ def test_names_do_not_overlap(own: bool) -> None:
 
 def test_the_strongest_edges_are_drawn_with_their_signs(adata) -> None:
     ax = pl.network(adata, n_edges=12)
-    top = adata.uns["dynamics"]["edges"].iloc[:12]
+    edges = adata.uns["dynamics"]["edges"]
+    edges = edges[(edges["weight"] != 0) & (edges["source"] != edges["target"])].sort_values("score", ascending=False)
+    known = edges["in_prior"].astype(bool)
+    top = pd.concat([edges[known].head(6), edges[~known].head(6)])  # the strongest half of each kind
     lines, arrows, bars = tagged(ax, "edge"), tagged(ax, "activates"), tagged(ax, "represses")
     assert set(lines) == {f"{edge.source}:{edge.target}" for edge in top.itertuples()}
     for edge in top.itertuples():
@@ -83,7 +86,7 @@ def test_edges_run_from_regulator_to_target_and_end_at_the_boxes(adata) -> None:
 
 def test_larger_names_have_more_targets(adata) -> None:
     ax = pl.network(adata, n_edges=30)
-    degree = adata.uns["dynamics"]["edges"].iloc[:30]["source"].value_counts()
+    degree = pd.Series([name.split(":")[0] for name in tagged(ax, "edge")]).value_counts()
     size = {text.get_text(): text.get_fontsize() for text in ax.texts}
     ranked = sorted(size, key=lambda name: degree.get(name, 0))
     assert (np.diff([size[name] for name in ranked]) >= -1e-9).all()
@@ -188,3 +191,37 @@ def test_a_route_bends_around_a_box_in_its_way() -> None:
     points = route(0, 1, middles, sizes)
     inside = (np.abs(points - middles[2]) < sizes[2] / 2).all(axis=1)
     assert not inside.any() and points[0, 0] > 15 and points[-1, 0] < 185
+
+
+def two_kinds(known: int, novel: int, ranked_by: str = "prior and data") -> pd.DataFrame:
+    """Edges of the prior all score above the novel ones; within a kind the later ones are stronger."""
+    count = known + novel
+    table = pd.DataFrame({"source": [f"r{i % 5}" for i in range(count)], "target": [f"t{i}" for i in range(count)]})
+    inside = np.arange(count) < known
+    return table.assign(weight=np.arange(count) + 1.0, in_prior=inside, score=np.where(inside, 0.5, 0.0), ranked_by=ranked_by)
+
+
+def caption(ax) -> str:
+    """Return what stands above the drawing, whatever its lines."""
+    return " ".join(ax.get_title(loc="left").split())
+
+
+@pytest.mark.parametrize(("known", "novel", "drawn"), [(20, 20, (4, 4)), (1, 20, (1, 7)), (20, 2, (6, 2)), (2, 2, (2, 2))])
+def test_novel_edges_are_drawn_beside_those_of_the_prior(known: int, novel: int, drawn: tuple[int, int]) -> None:
+    ax = pl.network(two_kinds(known, novel), n_edges=8)
+    lines = tagged(ax, "edge")
+    solid = {name for name, line in lines.items() if line.get_linestyle() == "-"}
+    assert (len(solid), len(lines) - len(solid)) == drawn
+    targets = {name.split(":")[1] for name in lines}
+    strongest = range(known - drawn[0], known), range(known + novel - drawn[1], known + novel)
+    assert targets == {f"t{i}" for part in strongest for i in part}  # equal scores: by the data
+    assert caption(ax) == f"{drawn[0]} edges of the prior, {drawn[1]} novel ones: the strongest of each kind"
+
+
+def test_the_caption_says_where_the_data_do_not_tell_edges_apart() -> None:
+    title = caption(pl.network(two_kinds(9, 9, "prior"), n_edges=8))
+    assert title.startswith("4 edges of the prior, 4 novel ones: the data do not tell the two kinds apart")
+    by_column = pl.network(two_kinds(9, 9, "prior"), n_edges=3, rank_by="weight")
+    assert {name.split(":")[1] for name in tagged(by_column, "edge")} == {"t15", "t16", "t17"}
+    assert caption(by_column) == ""  # no edge of the prior is drawn
+    assert caption(pl.network(two_kinds(0, 4, "data"))) == ""

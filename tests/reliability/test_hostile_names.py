@@ -95,7 +95,7 @@ def test_dynamics_are_those_of_plain_names(plain, tmp_path_factory, genes, traje
         assert set(scdash.get.influence(data)["gene"]) == set(adata.var_names)
         assert set(scdash.get.perturbable_genes(data)["gene"]) == set(adata.var_names)
         scores = scdash.get.perturbation_scores(data)
-        assert set(scores["trajectory"]) == set(adata.obs["trajectory"].cat.categories)
+        assert set(scores["lineage"]) == set(adata.obs["trajectory"].cat.categories)
         assert set(scdash.get.pathways(data, fit="dynamics")["pathway"]) == {"a/b", "c#1"}
         assert regulator in set(scdash.get.subnetwork(data, regulator)["source"])
         knocked = through_a_file(scdash.tl.perturb(data, regulator), tmp_path_factory.mktemp("knocked"))
@@ -104,7 +104,7 @@ def test_dynamics_are_those_of_plain_names(plain, tmp_path_factory, genes, traje
         scdash.pl.network(data, show=False)
         trajectory = str(adata.obs["trajectory"].iloc[0])
         scdash.pl.trends(data, [regulator], trajectories=[trajectory], show=False)
-        scdash.pl.perturbation_scores(data, trajectory=trajectory, show=False)
+        scdash.pl.perturbation_scores(data, lineage=trajectory, show=False)
         plt.close("all")
 
 
@@ -152,7 +152,8 @@ def test_lineages_and_batches_are_never_merged(lineages, batches, tmp_path):
             predicted = scdash.tl.predict(data)
             assert predicted.obs["trajectory"].nunique() == 4  # bootstraps are no starts of their own
             scdash.tl.perturbation_scores(data, genes=[data.var_names[0]])
-            assert scdash.get.perturbation_scores(data)["trajectory"].nunique() == 4
+            scores = scdash.get.perturbation_scores(data)
+            assert scores["lineage"].nunique() == 2 and (scores["n_trajectories"] == 2).all()
             ax = scdash.pl.trends(data, [data.var_names[0]], cells=False, show=False)
             drawn = [line for line in ax.get_lines() if line.get_gid() == "redrawn"]
             assert len(drawn) == 4 * (8 if data is cells else 2)

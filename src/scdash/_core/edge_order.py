@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 # After the score, each of them from large to small absolute values. All are data; none is a name, the order of the
 # genes, or the prior.
 CRITERIA = ("stability", "selection_frequency", "contribution", "weight", "total_effect", "association")
+BY_DATA, BY_BOTH, BY_PRIOR = "data", "prior and data", "prior"  # what a score says, see `ranked_by`
 PAIRS_AT_ONCE = 100_000  # edges whose association is computed in one block
 
 
@@ -33,6 +34,19 @@ def rank_edges(edges: pd.DataFrame) -> pd.DataFrame:
     new = np.append(True, (keys[1:] != keys[:-1]).any(axis=1))
     first = np.flatnonzero(new)[np.cumsum(new) - 1]
     return edges.iloc[order].assign(rank=first + 1).reset_index(drop=True)
+
+
+def ranked_by(entry: Mapping[str, Any]) -> str:
+    """Return what the scores of a stored fit say.
+
+    "data": there was no prior. "prior and data": edges of the prior come first, and the data order them. "prior": edges of
+    the prior come first, and the score says nothing else, because edges of the prior that were hidden from a fit were not
+    found again; equal scores are ordered by the data all the same.
+    """
+    prior = entry.get("prior") or {}
+    if not int(prior.get("used", 0)) or "screen" in entry:
+        return BY_DATA
+    return BY_PRIOR if bool(prior.get("fell_back", False)) else BY_BOTH
 
 
 def n_tied(ranked: pd.DataFrame) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scdash._core.edge_order import association, n_tied, rank_edges
+from scdash._core.edge_order import BY_PRIOR, association, n_tied, rank_edges, ranked_by
 from scdash._core.fit_genes import fit_genes
 from scdash._errors import NotFittedError, check_data
 from scdash._keys import genes_of, require_fit, require_result
@@ -15,14 +15,16 @@ from scdash._logging import logger
 def network_edges(adata: Any, key: str) -> pd.DataFrame:
     """Return the stored edges between genes that the data still have: those of the network and of the prior.
 
-    Candidates that only a half-sample of the data named are in neither and are left out.
+    Candidates that only a half-sample of the data named are in neither and are left out. `ranked_by` says what their
+    scores rest on.
     """
     entry = require_fit(adata, key)
     edges = genes_of(adata, entry, key).rows(entry["edges"], "source", "target").copy()
     for name in ("source", "target"):
         edges[name] = edges[name].astype(str)
     edges["in_prior"] = edges["in_prior"].astype(bool)
-    return edges[(edges["weight"] != 0) | edges["in_prior"]].reset_index(drop=True)
+    edges = edges[(edges["weight"] != 0) | edges["in_prior"]].reset_index(drop=True)
+    return edges.assign(ranked_by=ranked_by(entry))
 
 
 def ranked_edges(adata: Any, key: str, *, only_network: bool) -> pd.DataFrame:
@@ -31,6 +33,12 @@ def ranked_edges(adata: Any, key: str, *, only_network: bool) -> pd.DataFrame:
     if only_network:
         edges = edges[edges["weight"] != 0]
     edges = rank_edges(edges.assign(association=association(edges, require_fit(adata, key))))
+    if (edges["ranked_by"] == BY_PRIOR).any():
+        logger.info(
+            "    the data do not tell edges of the prior from other pairs of genes: they come first because the prior has "
+            "them, and the data order them among themselves (ranked_by is %r)",
+            BY_PRIOR,
+        )
     tied = n_tied(edges)
     if tied:
         logger.info(
@@ -73,7 +81,7 @@ def score_table(adata: Any, key: str) -> pd.DataFrame:
         adata, slot, "table", what="scores", run=f"scdash.tl.perturbation_scores(adata, key={key!r})"
     )
     table: pd.DataFrame = entry["table"].reset_index(drop=True)
-    for name in ("gene", "trajectory"):
+    for name in ("gene", "lineage"):
         table[name] = table[name].astype(str)
     names = pd.unique(table["gene"])
     table = fit_genes(adata, names, f"adata.uns[{slot!r}]").rows(table, "gene").reset_index(drop=True)

@@ -14,7 +14,7 @@ from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
 from scdash.fitting._start import gene_wise
 from scdash.matching import CellScores, TransitionFit, cell_scores
-from scdash.networks import HiddenEvidence, posterior_score, sparse_relative_contribution, strongest_effects
+from scdash.networks import HiddenEvidence, ranking_score, sparse_relative_contribution, strongest_effects
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def gather_evidence(
     if scores is not None and options.start == "matching" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
-    edges, report = posterior_score(
+    edges, report = ranking_score(
         contribution,
         problem.prior,
         weight=effects,

@@ -208,7 +208,7 @@ def subnetwork(
 
 @guarded
 def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
-    """Return how far holding each gene moves a lineage along its path, those that hold it back first.
+    """Return how far holding each gene moves the end of a lineage, the largest effects first, genes without a target last.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
 
     Returns
     -------
-    The table described there; `table.attrs["report"]` says what the model's error and spread allow to conclude.
+    The table described there, with the gene's own expression beside its score; `table.attrs["report"]` says what the model's error and spread allow to conclude.
 
     Raises
     ------

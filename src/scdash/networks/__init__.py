@@ -12,6 +12,7 @@ from scdash.networks._effects import (
     strongest_effects,
     weight_sparsity,
 )
+from scdash.networks._end_shift import EndShift, end_shift
 from scdash.networks._held_levels import (
     count_targets,
     held_levels,
@@ -21,15 +22,17 @@ from scdash.networks._held_levels import (
     warn_without_targets,
 )
 from scdash.networks._module import DynamicsModel, module_from_entry, pack, plain, unpack
-from scdash.networks._posterior import HiddenEvidence, evidence_auc, posterior_score
+from scdash.networks._ranking import HiddenEvidence, evidence_auc, ranking_score
 from scdash.networks._rollout import rollout
 
 __all__ = [
     "DynamicsModel",
+    "EndShift",
     "HiddenEvidence",
     "count_targets",
     "dependencies",
     "effects",
+    "end_shift",
     "feature_sparsity",
     "evidence_auc",
     "held_levels",
@@ -39,7 +42,7 @@ __all__ = [
     "pack",
     "plain",
     "relative_contribution",
-    "posterior_score",
+    "ranking_score",
     "rollout",
     "sparse_effects",
     "sparse_relative_contribution",

@@ -17,13 +17,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_embedding": ["embedding"],
         "_history": ["history"],
         "_influence": ["influence"],
-        "_knockouts": ["knockout_trends", "networks", "perturbation_scores", "perturbation_shift"],
+        "_knockouts": ["knockout_trends", "networks", "perturbation_shift"],
         "_lambdas": ["lambdas", "sparsity_path"],
         "_masks": ["masks"],
         "_modules": ["modules"],
         "_network": ["network"],
         "_pathways": ["pathways"],
         "_perturbation": ["perturbation"],
+        "_perturbation_scores": ["perturbation_scores"],
         "_projection": ["project_velocity"],
         "_sbnn": ["sbnn"],
         "_sbnn_scores": ["feature_scores", "gene_selection", "training"],
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
     from ._embedding import embedding
     from ._history import history
     from ._influence import influence
-    from ._knockouts import knockout_trends, networks, perturbation_scores, perturbation_shift
+    from ._knockouts import knockout_trends, networks, perturbation_shift
     from ._lambdas import lambdas, sparsity_path
     from ._masks import masks
     from ._modules import modules
     from ._network import network
     from ._pathways import pathways
     from ._perturbation import perturbation
+    from ._perturbation_scores import perturbation_scores
     from ._projection import project_velocity
     from ._sbnn import sbnn
     from ._sbnn_scores import feature_scores, gene_selection, training

@@ -110,7 +110,11 @@ def effects(
             if max(block) > 1:
                 note = f"(a cell shows the strongest of {block[0]} x {block[1]} effects)"
                 panel.set_xlabel(f"{panel.get_xlabel()}\n{note}")
-            panel.set_title(f"{title}: {np.count_nonzero(matrix):,} edges", loc="left")
+            drawn = f"{title}: {np.count_nonzero(matrix):,} edges"
+            shared = [other for name, other in zip(["model", *beside], dense, strict=True) if name == "prior"]
+            if i == 0 and shared:  # the prior stands beside it: say how many edges are novel
+                drawn += f", {np.count_nonzero((matrix != 0) & (shared[0] == 0)):,} not in the prior"
+            panel.set_title(drawn, loc="left")
             if i == 0 or not _only_signs(matrix):
                 _scale(panel, image, values if i == 0 else "weight")
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)

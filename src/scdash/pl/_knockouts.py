@@ -1,4 +1,4 @@
-"""What interventions do: arrows on an embedding, scores of regulators, genes before and after, networks side by side."""
+"""What interventions do: arrows on an embedding, genes before and after, networks side by side."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -8,12 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash._core.process_state import guarded
-from scdash._core.tables import score_table
 from scdash._errors import NotFittedError, suggest, unknown
 from scdash._keys import require_result
 from scdash.metrics._edges import is_anndata
@@ -21,7 +19,7 @@ from scdash.pl._embedding import _scale, colors_of, frame, scatter, values_of
 from scdash.pl._network import network
 from scdash.pl._projection import project_velocity
 from scdash.pl._read import columns, embedding_of, expression, positions
-from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels, save_figure
+from scdash.pl._style import INK, PALETTE, Drawn, finish, house, panels, save_figure
 from scdash.pl._velocity import _grid_arrows, _quiver
 
 
@@ -130,62 +128,6 @@ def _shifted(adata: Any, shift: str) -> NDArray[np.bool_]:
 
 
 @guarded
-def perturbation_scores(
-    data: Any,
-    *,
-    key: str = "dynamics",
-    trajectory: str | None = None,
-    n_top: int = 10,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    return_fig: bool = False,
-) -> Drawn:
-    """Draw the regulators whose knock-out (or over-expression) moves a lineage most, back and ahead along its path.
-
-    Parameters
-    ----------
-    data
-        AnnData after `scdash.tl.perturbation_scores`, or its table.
-    key
-        Name of the fit.
-    trajectory
-        Lineage; None: the mean over all.
-    n_top
-        Genes at either end.
-    ax, show, return_fig
-        See :mod:`scdash.pl`.
-    """
-    table = data
-    if is_anndata(data):
-        table = score_table(data, key)
-    table = columns(table, ["gene", "trajectory", "score", "spread"], argument="data")
-    if trajectory is not None:
-        if trajectory not in set(table["trajectory"].astype(str)):
-            raise unknown("trajectory", trajectory, pd.unique(table["trajectory"].astype(str)))
-        table = table[table["trajectory"].astype(str) == trajectory]
-    mean = table.groupby(table["gene"].astype(str))[["score", "spread"]].mean().sort_values("score", kind="stable")
-    if 2 * n_top < len(mean):
-        mean = pd.concat([mean.head(n_top), mean.tail(n_top)])
-    with house():
-        figure, (panel,) = panels(1, ax, size=(4.2, 1.1 + 0.2 * len(mean)))
-        place = np.arange(len(mean))
-        color = np.where(mean["score"] < 0, REPRESSION, ACTIVATION)
-        panel.axvline(0, color=INK, lw=0.8)
-        panel.hlines(place, 0, mean["score"], color=list(color), lw=1.0, alpha=0.45)
-        if mean["spread"].notna().any():
-            panel.errorbar(
-                mean["score"], place, xerr=mean["spread"], fmt="none", ecolor=MUTED, elinewidth=1.2, capsize=2
-            )
-        panel.scatter(mean["score"], place, c=list(color), s=30, zorder=3)
-        panel.set_yticks(place, mean.index)
-        panel.set(ylim=(len(mean) - 0.5, -0.5), xlabel="shift of the end, share of the path (negative: held back)")
-        panel.tick_params(axis="y", length=0)
-        panel.xaxis.set_major_locator(MaxNLocator(5))
-        panel.set_title(trajectory or "", loc="left")
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
-
-
-@guarded
 def knockout_trends(
     perturbed: Any,
     genes: str | Sequence[str] | None = None,
@@ -279,5 +221,6 @@ def networks(
         figure, axes = panels(len(keys), ax, ncols=ncols, size=(6.2, 5.2))
         for panel, key in zip(axes, keys, strict=True):
             network(adata, key=key, n_edges=n_edges, focus=focus, ax=panel, show=False)
-            panel.set_title(str(key), loc="left", fontweight="bold")
+            caption = panel.get_title(loc="left")
+            panel.set_title(f"{key}\n{caption}" if caption else str(key), loc="left", fontsize="small", fontweight="bold")
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)

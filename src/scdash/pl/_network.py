@@ -1,5 +1,6 @@
 """The strongest edges as a drawing: arrows activate, bars repress, larger names have more targets."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.patches import FancyBboxPatch, Polygon
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import BY_PRIOR, rank_edges
 from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
@@ -25,6 +27,7 @@ from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, bare, fi
 _REGULATOR, _TARGET = "#FFF3D6", "#F2F2F2"
 _DASHES = (0, (3.2, 1.8))
 _SMALLEST = 7.5  # size of a name without targets, in points
+_LETTER = 4.6  # mean width of a letter of the caption, in points
 
 
 @guarded
@@ -42,9 +45,10 @@ def network(
 ) -> Drawn:
     """Draw the strongest edges of the network.
 
-    Red arrows activate, blue bars repress; a dashed edge was not in the prior, if there was one; the width of an edge
-    grows with its relative contribution, the size of a name with the number of its targets in the drawing. Names never
-    overlap.
+    Red arrows activate, blue bars repress; the width of an edge grows with its relative contribution, the size of a name
+    with the number of its targets in the drawing. Names never overlap. With a prior, half of the edges are the strongest of
+    the prior (solid) and half the strongest novel ones (dashed), fewer of one kind where there are not as many; a caption
+    counts them, and says so where the data do not tell the two kinds apart (`ranked_by` of :func:`scdash.get.grn`).
 
     Parameters
     ----------
@@ -57,7 +61,8 @@ def network(
     focus
         Genes whose edges alone are drawn, in and out.
     rank_by
-        Column to rank by; default ``score``, else ``contribution``, else the absolute weight.
+        Column to rank all edges by, of the prior or not. None: ``score`` (else ``contribution``, else the absolute weight)
+        within each of the two kinds, and equal scores by the data (`rank` of :func:`scdash.get.grn`).
     genes
         Names of the rows of a bare matrix.
     ax, show, return_fig
@@ -74,7 +79,7 @@ def network(
     with house():
         if ax is None:
             sheet = _lay_out(names, degree, pairs)
-            figure, panel = _page(sheet.area, legend=92.0 * len(_entries(edges)))
+            figure, panel = _page(sheet.area, legend=92.0 * len(_entries(edges)), caption=_caption(edges, rank_by))
         else:
             figure, panel = ax.figure, ax
             sheet = _fit(names, degree, pairs, _points(ax))
@@ -83,6 +88,8 @@ def network(
         _draw_nodes(panel, names, degree, sheet)
         _draw_edges(panel, edges, names, sheet)
         _legend(panel, edges)
+        caption = panel.set_title(_wrapped(_caption(edges, rank_by), sheet.area[0]), loc="left", fontsize="small", pad=2)
+        caption.set_in_layout(False)  # else a long one would make the axes smaller that the drawing was fitted to
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 
 
@@ -113,6 +120,7 @@ def _edges(data: Any, key: str, genes: Sequence[str] | None) -> pd.DataFrame:
 def _strongest(
     edges: pd.DataFrame, n_edges: int, focus: str | Sequence[str] | None, rank_by: str | None
 ) -> pd.DataFrame:
+    """Return the edges to draw: where some are in the prior and some are not, the strongest half of each."""
     if n_edges < 1:
         raise ValueError(f"n_edges must be at least 1, found {n_edges}.")
     edges = edges[(edges["weight"] != 0) & (edges["source"] != edges["target"])]
@@ -125,10 +133,31 @@ def _strongest(
         edges = edges[edges["source"].isin(wanted) | edges["target"].isin(wanted)]
     if rank_by is not None:
         columns(edges, [rank_by], argument="edges")
-    by = rank_by or next(name for name in ("score", "contribution", "weight") if name in edges)
-    strength = edges[by].abs() if by != "score" else edges[by]
-    order = np.lexsort((-edges["weight"].abs(), -strength))
-    return edges.iloc[order[:n_edges]].reset_index(drop=True)
+        order = np.lexsort((-edges["weight"].abs(), -edges[rank_by].abs()))
+        return edges.iloc[order[:n_edges]].reset_index(drop=True)
+    if "score" not in edges:
+        by = "contribution" if "contribution" in edges else "weight"
+        edges = edges.assign(score=edges[by].abs())
+    edges = rank_edges(edges)
+    if not _with_prior(edges):
+        return edges.head(n_edges)
+    known = edges["in_prior"].astype(bool)
+    novel = min(int((~known).sum()), max(n_edges // 2, n_edges - int(known.sum())))
+    chosen = pd.concat([edges[known].head(n_edges - novel), edges[~known].head(novel)])
+    return chosen.reset_index(drop=True)
+
+
+def _caption(edges: pd.DataFrame, rank_by: str | None) -> str:
+    """Say how many edges of either kind are drawn, and what put them in order; nothing of a network without a prior."""
+    if not _with_prior(edges):
+        return ""
+    known = int(edges["in_prior"].astype(bool).sum())
+    counts = f"{known} edges of the prior, {len(edges) - known} novel ones"
+    if rank_by is not None:
+        return f"{counts}, by {rank_by}"
+    if "ranked_by" in edges and (edges["ranked_by"] == BY_PRIOR).all():
+        return f"{counts}: the data do not tell the two kinds apart, each is in the order of the data"
+    return f"{counts}: the strongest of each kind"
 
 
 def _lay_out(
@@ -168,10 +197,16 @@ def _points(ax: Axes) -> tuple[float, float]:
     return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
 
 
-def _page(area: tuple[float, float], legend: float) -> tuple[Any, Axes]:
-    """Return a figure whose axis measures `area` points, with a strip for a legend of this width below."""
+def _wrapped(caption: str, width: float) -> str:
+    """Return a caption in lines that fit into so many points."""
+    return textwrap.fill(caption, max(int(width / _LETTER), 20))
+
+
+def _page(area: tuple[float, float], legend: float, caption: str) -> tuple[Any, Axes]:
+    """Return a figure whose axis measures `area` points, with a strip for a legend of this width below and a caption above."""
     margin, strip = 6.0, 26.0
-    width, height = max(area[0] + 2 * margin, legend), area[1] + 2 * margin + strip
+    above = 12.0 * len(_wrapped(caption, area[0]).splitlines())
+    width, height = max(area[0] + 2 * margin, legend), area[1] + 2 * margin + strip + above
     figure = plt.figure(figsize=(width / 72, height / 72))
     left = (width - area[0]) / 2
     return figure, figure.add_axes((left / width, (margin + strip) / height, area[0] / width, area[1] / height))

@@ -21,7 +21,7 @@ from scdash.networks._agreement import agreement
 from scdash.networks._influence import Influence, Perturbations
 from scdash.networks._influence import gene_influence as influence_of
 from scdash.networks._influence_local import local_influence
-from scdash.tl._predict import times_since_start
+from scdash.tl._starts import times_since_start
 from scdash.tl._seed import seed_of
 
 Starts = Literal["uniform", "data"]

@@ -59,6 +59,7 @@ class DynamicsInputs:
     coregulation: AlignedPrior | None = None
     cell_position: NDArray[np.float64] | None = None  # place of every cell on the time axis of the bins
     lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
+    lineage_names: tuple[str, ...] = ()  # of the codes
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
     learning_halves: tuple[HalfOfCells, ...] = ()
@@ -169,6 +170,7 @@ def read_inputs(
         coregulation=together,
         cell_position=observed.cell_position,
         lineage=observed.lineage,
+        lineage_names=observed.lineage_names,
         halves=observed.halves,
         shuffled_halves=observed.shuffled_halves,
         learning_halves=observed.learning_halves,

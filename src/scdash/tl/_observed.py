@@ -63,6 +63,7 @@ class Observed:
     minimum: NDArray[np.float64]  # (genes,)
     range: NDArray[np.float64]
     lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
+    lineage_names: tuple[str, ...] = ()  # of the codes
     cell_position: NDArray[np.float64] | None = None  # place of every cell on the time axis of the bins
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
@@ -110,6 +111,7 @@ def from_cells(
         made.minimum,
         made.range,
         lineage=_lineages(made.bins["lineage"], made.series),
+        lineage_names=tuple(pd.unique(made.bins["lineage"].astype(str))),
         cell_position=np.where(code < 0, np.nan, position),
         halves=_halves(rows, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None,
@@ -133,7 +135,8 @@ def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int, hol
         found = replace(found, series=replace(found.series, origin=origins(bins, series.names)))
     if "lineage" not in adata.obs:
         return found
-    return replace(found, lineage=_lineages_of_bins(adata.obs["lineage"], rows.group, found.series))
+    code, names = _lineages_of_bins(adata.obs["lineage"], rows.group, found.series)
+    return replace(found, lineage=code, lineage_names=names)
 
 
 def from_states(rows: Rows, seed: int, hold_out: float) -> Observed:
@@ -153,10 +156,13 @@ def _lineages(labels: Any, series: TimeSeries) -> NDArray[np.intp]:
     return code
 
 
-def _lineages_of_bins(labels: pd.Series, trajectories: pd.Series, series: TimeSeries) -> NDArray[np.intp]:
-    """Return the same for bins in any order."""
+def _lineages_of_bins(
+    labels: pd.Series, trajectories: pd.Series, series: TimeSeries
+) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Return the same for bins in any order, and the names of the codes."""
     of = dict(zip(trajectories.astype(str), labels.astype(str), strict=True))
-    return np.asarray(pd.factorize(np.array([of[name] for name in series.names]))[0], dtype=np.intp)
+    code, names = pd.factorize(np.array([of[name] for name in series.names]))
+    return np.asarray(code, dtype=np.intp), tuple(str(name) for name in names)
 
 
 def _halves(

@@ -21,7 +21,8 @@ from scdash.networks import (
     rollout,
     warn_of_interventions,
 )
-from scdash.tl._predict import paths_to_adata, start_states, time_grid
+from scdash.tl._predict import paths_to_adata
+from scdash.tl._starts import start_states, time_grid
 
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
@@ -63,7 +64,7 @@ def perturb(
     Returns
     -------
     AnnData of shape (2 * starts * times, modelled genes): `X` predicted expression, `obs["condition"]` ("control",
-    "perturbed"), `obs["trajectory"]`, `obs["time"]`. `uns["change"]`, a table sorted by size: gene, `control` and
+    "perturbed"), `obs["trajectory"]`, `obs["time"]` and `obs["position"]` as in `scdash.tl.predict`. `uns["change"]`, a table sorted by size: gene, `control` and
     `perturbed` at the last time (mean over starts), `change`, `held`, `spread` (standard deviation of the change
     over replicate models; NaN with `n_models=1`), and `n_targets` (how many genes this gene regulates in the fitted
     network: a held gene with 0 changes nothing but itself, and the log warns). `uns["perturbation"]`: a table `gene`,
@@ -85,16 +86,19 @@ def perturb(
     genes_of(adata, entry, key)
     model = module_from_entry(entry)
     settings = FitSettings.of(entry, key)
-    names, states = start_states(adata, settings, entry, model, start, layer)
+    starts = start_states(adata, settings, entry, model, start, layer)
     grid = time_grid(entry, times)
-    x, t = torch.as_tensor(states, dtype=model.minimum.dtype), torch.as_tensor(grid.solved)
+    x, t = torch.as_tensor(starts.states, dtype=model.minimum.dtype), torch.as_tensor(grid.solved)
     held = held_levels(model, entry, genes, kind, level, x)
     if kind == "knockout" and not isinstance(genes, Mapping):
         refuse_negative_levels(entry, held)
     warn_of_interventions(entry, held)
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
     spread = [(rollout(m, x, t, held=held)[-1] - rollout(m, x, t)[-1]).mean(0).numpy() for m in _replicates(entry)]
-    both = [paths_to_adata(path[grid.added :].numpy(), names, grid.asked, model.genes) for path in (control, perturbed)]
+    both = [
+        paths_to_adata(path[grid.added :].numpy(), starts.names, grid.asked, model.genes, starts.position)
+        for path in (control, perturbed)
+    ]
     result = AnnData(
         X=np.concatenate([part.X for part in both]),
         obs=pd.concat(

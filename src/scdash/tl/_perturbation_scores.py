@@ -1,4 +1,4 @@
-"""`perturbation_scores`: which knock-out holds cells back from the end of their path."""
+"""`perturbation_scores`: which knock-out moves the end of a lineage, and what it adds to the gene's expression."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -6,32 +6,32 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
 from scdash._core.process_state import guarded
-from scdash._core.trajectories import StoredTrajectories
+from scdash._core.trajectories import LineagePath, lineage_paths
 from scdash._data import all_genes, listed_names, sanitise
 from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
 from scdash._logging import step
 from scdash.networks import (
-    DynamicsModel,
+    EndShift,
     count_targets,
+    end_shift,
     held_levels,
     module_from_entry,
     warn_of_interventions,
     warn_of_negative_levels,
 )
-from scdash.networks._interventions import intervene
-from scdash.tl._influence import gene_range
 
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
 @guarded
 def perturbation_scores(
-    adata: Any,
+    adata: AnnData,
     *,
     genes: Iterable[str] | None = None,
     kind: Kind = "knockout",
@@ -40,27 +40,34 @@ def perturbation_scores(
     models: Literal["all", "main"] = "all",
     key: str = "dynamics",
     copy: bool = False,
-) -> Any:
-    r"""Score every regulator by how far its knock-out (or over-expression) moves a lineage along its own path.
+) -> AnnData | None:
+    r"""Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
 
-    From the first fitted state of a lineage, with the gene held, the model is integrated to the end of the lineage.
-    With :math:`d` the observed difference between the last and the first state, in units of the genes' ranges, and
-    :math:`\Delta` the difference that the intervention makes at the end, the gene itself left out of both,
+    From the first fitted state of every trajectory of the lineage (of every batch, say), with the gene held, the model is
+    integrated to the end of the trajectory. With :math:`d` the observed difference between the last and the first state,
+    and :math:`\Delta` the difference that the intervention makes at the end, both in the units of the data and the gene
+    itself left out of both,
 
-    .. math:: \mathrm{score} = \Delta \cdot d / \lVert d \rVert^2 ,
+    .. math:: \mathrm{score} = \lVert \Delta \rVert / \lVert d \rVert, \qquad
+              \mathrm{along\_path} = \Delta \cdot d / \lVert d \rVert^2 ,
 
-    the share of the whole path by which the end moves: -0.1 means held back by a tenth.
+    averaged over the trajectories. A score of 0.1: the lineage ends a tenth of its own path away from where it would. The
+    score has no direction, as the sign of a net effect that runs over many edges is far less certain than its size (it
+    agrees less between batches, see {doc}`/concepts/evidence`); `along_path` has it (-0.1: held back by a tenth).
+
+    A score mostly says how strongly the network lets a gene act, and a gene that is hardly expressed can not act. The
+    gene's own `expression` and `change` stand beside it, so that one sees what the network adds to them.
 
     Parameters
     ----------
     adata
         AnnData that `scdash.tl.fit_dynamics` has written to.
     genes
-        Genes to hold, one at a time; None: all with a target in the fitted network.
+        Genes to hold, one at a time; None: the `regulators` of the fit, or all genes with a target where it named none.
     kind, level
         As in `scdash.tl.perturb`.
     trajectories
-        Lineages or trajectories of the fit; None: all but bootstraps, at most 20.
+        Lineages, or trajectories (batches) of the fit; None: all. At most 20 lineages.
     models
         "all": the mean over the main and every replicate model, with their spread. "main": that alone.
     key
@@ -73,10 +80,12 @@ def perturbation_scores(
     None, or the copy. Written:
 
     `uns[f"{key}_perturbation_scores"]` : dict
-        `table`: a row per gene and trajectory with `gene`, `trajectory`, `score`, `spread` (standard deviation over
-        models), `agreement` (share of models with the sign of the mean), `size` (root mean square of the change at the
-        end, in ranges), `n_targets` (a gene with 0 has no edge to other genes, so that its score is
-        0; the log warns), sorted by score. `params`, and `report`: what the model's error says about it.
+        `table`: a row per gene and lineage with `gene`, `lineage`, `score`, `along_path`, `spread` (standard deviation of
+        the score over models), `batch_spread` (over the `n_trajectories` of the lineage), `agreement` (fraction of models
+        and trajectories with the sign of the mean `along_path`), `expression` (mean over the states of the lineage),
+        `change` (from the first state to the last) and `n_targets`. Sorted by score. Genes without a target in the fitted
+        network (`n_targets` is 0) have no score (NaN) and stand last, the most expressed first: that no edge was fitted
+        does not mean that the gene has no effect. `params`, and `report`: what the model's error says about the scores.
 
     Raises
     ------
@@ -96,24 +105,21 @@ def perturbation_scores(
     names = np.asarray(entry["genes"]).astype(str)
     here = genes_of(adata, entry, key)
     degree = count_targets(entry)
-    free = np.flatnonzero((degree > 0) & here.present)
-    chosen = free if genes is None else all_genes(listed_names(genes), names, "genes")
-    if not len(chosen):
+    chosen = _chosen(entry, names, degree, genes)
+    chosen = chosen[here.present[chosen]] if genes is None else chosen
+    if genes is None and not (degree[chosen] > 0).any():
         raise ValueError("No gene of the fitted network has a target: there is nothing to perturb.")
-    paths = _paths(entry, trajectories)
+    paths = lineage_paths(entry, trajectories)
+    named = chosen if genes is not None else chosen[degree[chosen] > 0]  # of the others the report tells
     if kind == "knockout":
-        warn_of_negative_levels(entry, chosen)
-    warn_of_interventions(entry, chosen)
+        warn_of_negative_levels(entry, named)
+    warn_of_interventions(entry, named)
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
-    with step(f"{kind} of {len(chosen)} genes, {len(paths)} trajectories, {len(weights)} models") as added:
-        parts = []
-        for name, (states, duration) in paths.items():
-            found = [
-                _scores(module_from_entry(entry, one), entry, states, duration, chosen, names, kind, level)
-                for one in weights
-            ]
-            parts.append(_table(name, found, names[chosen], degree[chosen]))
-        table = pd.concat(parts, ignore_index=True).sort_values("score", kind="stable", ignore_index=True)
+    with step(f"{kind} of {len(chosen)} genes, {len(paths)} lineages, {len(weights)} models") as added:
+        parts = [_of_lineage(entry, path, weights, names, chosen, degree, kind, level) for path in paths]
+        table = pd.concat(parts, ignore_index=True).sort_values(
+            ["score", "expression"], ascending=False, kind="stable", na_position="last", ignore_index=True
+        )
         report = _report(entry, table, len(weights))
         params = {"kind": kind, "level": level, "models": models}
         result = sanitise(stamp({"table": table, "params": params, "report": report}))
@@ -123,70 +129,74 @@ def perturbation_scores(
     return target if copy else None
 
 
-def _paths(entry: Any, trajectories: Any) -> dict[str, tuple[NDArray[np.float64], float]]:
-    """Return the first and last state and the length of every trajectory wanted."""
-    series = entry["series"]
-    known = StoredTrajectories.of(series)
-    available = known.all
-    if trajectories is None:
-        wanted = known.originals[:20]  # re-drawn cells are no lineages
-    else:
-        wanted = [trajectories] if isinstance(trajectories, str) else [str(name) for name in trajectories]
-        for name in wanted:
-            if name not in available:
-                raise unknown("trajectory", name, available)
-    states, times = np.asarray(series["states"], dtype=np.float64), np.asarray(series["time"], dtype=np.float64)
-    found = {}
-    for name in wanted:
-        rows = known.rows(name)
-        rows = rows[np.argsort(times[rows], kind="stable")]
-        if len(rows) > 1:
-            found[name] = (states[rows[[0, -1]]], float(times[rows[-1]] - times[rows[0]]))
-    if not found:
-        raise ValueError("No trajectory of the fit has two states.")
-    return found
+def _chosen(
+    entry: Mapping[str, Any], names: NDArray[np.str_], degree: NDArray[np.int64], genes: Iterable[str] | None
+) -> NDArray[np.int64]:
+    """Return the numbers of the genes to hold: those named, else the regulators of the fit, else all with a target."""
+    if genes is not None:
+        return np.asarray(all_genes(listed_names(genes), names, "genes"), dtype=np.int64)
+    regulators = entry["params"].get("regulators")
+    if regulators is None:
+        return np.flatnonzero(degree > 0)
+    return np.flatnonzero(np.isin(names, np.asarray(regulators).astype(str)))
 
 
-def _scores(
-    model: DynamicsModel,
-    entry: Any,
-    states: NDArray[np.float64],
-    duration: float,
+def _of_lineage(
+    entry: Mapping[str, Any],
+    path: LineagePath,
+    weights: list[Any],
+    names: NDArray[np.str_],
     chosen: NDArray[np.int64],
-    names: NDArray[Any],
+    degree: NDArray[np.int64],
     kind: Kind,
     level: float | None,
-) -> NDArray[np.float64]:
-    """Return score and size of the change for every gene held, (2, genes)."""
-    start = torch.as_tensor(states[:1])
-    levels = held_levels(model, entry, list(names[chosen]), kind, level, start)
-    held = np.zeros((len(chosen) + 1, len(names)), dtype=bool)
-    held[np.arange(len(chosen)), chosen] = True
-    values = np.array([float(levels[int(column)][0]) for column in chosen] + [0.0])[:, None]
-    ends = intervene(model, np.repeat(states[:1], len(held), axis=0), duration, held, values)
-    unit = gene_range(entry)[1]
-    change, path = (ends[:-1] - ends[-1]) / unit, (states[1] - states[0]) / unit
-    others = ~held[:-1]
-    length = (others * path**2).sum(1)
-    score = np.divide((change * others) @ path, length, out=np.zeros(len(chosen)), where=length > 0)
-    return np.stack([score, np.sqrt((change**2 * others).sum(1) / np.maximum(others.sum(1), 1))])
-
-
-def _table(name: str, found: list[NDArray[np.float64]], genes: NDArray[Any], degree: NDArray[np.int64]) -> pd.DataFrame:
-    scores, sizes = (np.stack([one[i] for one in found]) for i in range(2))
-    mean = scores.mean(0)
-    several = len(found) > 1
+) -> pd.DataFrame:
+    """Return the rows of one lineage."""
+    able = degree[chosen] > 0
+    distance = np.full((len(weights), len(path.states), len(chosen)), np.nan)  # models, trajectories, genes
+    along = distance.copy()
+    for m, one in enumerate(weights):
+        for t, (states, duration) in enumerate(path.ends):
+            found = _shift(entry, one, states, duration, names, chosen[able], kind, level)
+            distance[m, t, able], along[m, t, able] = found
+    expression = np.mean([states.mean(axis=0) for states in path.states], axis=0)
+    change = np.mean([states[-1] - states[0] for states in path.states], axis=0)
+    mean, missing = along.mean(axis=(0, 1)), np.full(len(chosen), np.nan)
+    agreement = (np.sign(along) == np.sign(mean)).mean(axis=(0, 1))
+    several, batches = len(weights) > 1, len(path.states) > 1
     return pd.DataFrame(
         {
-            "gene": genes,
-            "trajectory": name,
-            "score": mean,
-            "spread": scores.std(0, ddof=1) if several else np.full(len(genes), np.nan),
-            "agreement": (np.sign(scores) == np.sign(mean)).mean(0) if several else np.full(len(genes), np.nan),
-            "size": sizes.mean(0),
-            "n_targets": degree,
+            "gene": names[chosen],
+            "lineage": path.name,
+            "score": distance.mean(axis=(0, 1)),
+            "along_path": mean,
+            "spread": distance.mean(axis=1).std(axis=0, ddof=1) if several else missing,
+            "batch_spread": distance.mean(axis=0).std(axis=0, ddof=1) if batches else missing,
+            "n_trajectories": len(path.states),
+            "agreement": np.where(able, agreement, np.nan) if several or batches else missing,
+            "expression": expression[chosen],
+            "change": change[chosen],
+            "n_targets": degree[chosen],
         }
     )
+
+
+def _shift(
+    entry: Mapping[str, Any],
+    weights: Any,
+    states: NDArray[np.float64],
+    duration: float,
+    names: NDArray[np.str_],
+    held: NDArray[np.int64],
+    kind: Kind,
+    level: float | None,
+) -> EndShift:
+    """Return the effects of holding each gene in one trajectory of one model."""
+    if not len(held):
+        return EndShift(np.zeros(0), np.zeros(0))
+    model = module_from_entry(entry, weights)
+    found = held_levels(model, entry, list(names[held]), kind, level, torch.as_tensor(states[:1]))
+    return end_shift(model, states, duration, held, np.array([float(found[int(gene)][0]) for gene in held]))
 
 
 def _report(entry: Mapping[str, Any], table: pd.DataFrame, n_models: int) -> str:
@@ -198,7 +208,14 @@ def _report(entry: Mapping[str, Any], table: pd.DataFrame, n_models: int) -> str
     line = f"Model: {text}."
     if worse:
         line += " It predicts held-out states no better than a trivial predictor: do not rely on these scores."
+    scored = table.dropna(subset="score")
+    related = [part[["score", "expression"]].corr("spearman").iloc[0, 1] for _, part in scored.groupby("lineage")]
+    if len(scored) > 2 and np.isfinite(related).any():
+        line += f" Rank correlation of score and expression of the gene: {np.nanmean(related):.2f}."
+    idle = int((table["n_targets"] == 0).sum() / max(table["lineage"].nunique(), 1))
+    if idle:
+        line += f" {idle} genes have no target in the network, and no score: the model says nothing about what they do."
     if n_models == 1:
         return line + " One model, so no spread: fit with n_models > 1 before choosing a gene."
-    clear = int((table["score"].abs() > 2 * table["spread"]).sum())
-    return line + f" {clear} of {len(table)} scores lie more than two standard deviations of {n_models} models from 0."
+    clear = int((scored["score"] > 2 * scored["spread"]).sum())
+    return line + f" {clear} of {len(scored)} scores are more than twice their standard deviation over {n_models} models."

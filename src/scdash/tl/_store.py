@@ -93,6 +93,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "verdict": fit.verdict,
         **({} if fit.directions is None else {"directions": fit.directions}),
         **({} if fit.lineages is None else {"lineages": fit.lineages}),
+        **({"lineage_names": np.asarray(inputs.lineage_names, dtype=str)} if inputs.lineage_names else {}),
         "edges": fit.edges.assign(weight=fit.edges["weight"] / inputs.time.scale),  # per unit of the user's time
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {

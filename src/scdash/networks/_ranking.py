@@ -56,7 +56,7 @@ def evidence_auc(
     return auc, float(np.sqrt(max(variance, 0) / (len(a) * len(b))))
 
 
-def posterior_score(
+def ranking_score(
     contribution: sp.csr_matrix,
     prior: sp.csr_matrix | None,
     *,

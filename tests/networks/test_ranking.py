@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scdash.networks import HiddenEvidence, evidence_auc, posterior_score
+from scdash.networks import HiddenEvidence, evidence_auc, ranking_score
 
 GENES = [f"g{k}" for k in range(30)]
 
@@ -43,7 +43,7 @@ def average_precision(truth, edges):
 
 
 def rank(prior, evidence, **options):
-    return posterior_score(
+    return ranking_score(
         evidence, prior, weight=evidence, frequency=evidence, genes=GENES, **({"hidden": ()} | options)
     )
 
