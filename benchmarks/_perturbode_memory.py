@@ -48,7 +48,7 @@ def measure(way: str, regimes: int, cells: int, genes: int) -> Row:
     made = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     began, wall = time.process_time(), time.perf_counter()
     training = {"steps": 200} if way == "transport" else None
-    scdash.tl.fit_perturbode(adata, fit=way, training=training)
+    scdash.tl.fit_perturbode(adata, model=scdash.models.PerturbODE(fit=scdash.models.Transport(**training)))
     return {
         "cpu_s": time.process_time() - began,
         "wall_s": time.perf_counter() - wall,

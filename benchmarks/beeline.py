@@ -27,7 +27,7 @@ PUBLISHED = {
 }
 FIELDS: dict[str, dict[str, Any]] = {
     "PHOENIX, genes, IMP": {"sparsity": "imp", "start": "random"},
-    "PHOENIX, modules, IMP": {"sparsity": "imp", "start": "random", "encoder": "modules"},
+    "PHOENIX, modules, IMP": {"sparsity": "imp", "start": "random", "model": scdash.models.Phoenix(encoder="modules")},
     "MLP, PathReg": {"model": "mlp", "sparsity": "pathreg", "start": "random"},
     "SONODE, C-NODE": {"model": "sonode", "sparsity": "cnode", "start": "random"},
 }
@@ -184,11 +184,13 @@ def shuffled(adata: Any, seed: int) -> Any:
 
 def scores(adata: Any, seed: int) -> dict[str, Any]:
     """Return a function for the score (source, target) of each method."""
-    quick = {"controls": False}
+    quick = {"validation": scdash.Validation(null_models=False)}
     found: dict[str, Any] = {
         DEFAULT: lambda: dynamics(adata, seed, "score", **quick),
         SHUFFLED: lambda: dynamics(shuffled(adata, seed), seed, "score", **quick),
-        "matching, relative contribution": lambda: dynamics(adata, seed, "contribution", max_epochs=0, **quick),
+        "matching, relative contribution": lambda: dynamics(
+            adata, seed, "contribution", training=scdash.Training(max_epochs=0), **quick
+        ),
         LAGGED: lambda: path_scores(adata, seed).lagged.toarray().T,
         f"{LAGGED}, time shuffled": lambda: path_scores(adata, seed, shuffled=True).lagged.toarray().T,
         WITHIN: lambda: path_scores(adata, seed).within.toarray().T,

@@ -151,7 +151,9 @@ def jobs(seeds: int, *, quick: bool = False, full: bool = False) -> list[Any]:
         for seed in few:
             calls.append(joblib.delayed(default_fit)(noise, moved, seed, {}, "default"))
     for seed in many[:3]:
-        calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"max_epochs": 0}, "matching alone"))
+        calls.append(
+            joblib.delayed(default_fit)(0.05, 0.05, seed, {"training": scdash.Training(max_epochs=0)}, "matching alone")
+        )
         calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"start": "random"}, "gene-wise DASH, random start"))
     return calls
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.hematopoiesis.data import base_grn, bins, collectri
 
-MODULES = {"encoder": "modules", "start": "random", "n_hidden": 50}
+MODULES = {"start": "random", "model": scdash.models.Phoenix(encoder="modules", n_hidden=50)}
 TRUST = (0.05, 0.25, 0.5, 0.75)  # DASH's trust in the prior (both layers), chosen by the validation batch
 # PathReg's strengths (gates and weights alike), the largest within one standard error by the validation batch; at the
 # pace of the weights its gates hardly move in 60 epochs, and the network stays dense at any strength
@@ -25,10 +25,10 @@ STRATEGIES: dict[str, dict[str, Any]] = {
         "strengths": STRENGTHS,
         "sparsity_options": {"gate_rate": 50.0},
     },
-    "GroupLasso, MLP": {"model": "mlp", "sparsity": "group_lasso", "start": "random", "n_hidden": 4},
-    "matching, no prior": {"regulators": "is_tf", "max_epochs": 0},
-    "matching, CollecTRI": {"regulators": "is_tf", "prior": "collectri", "max_epochs": 0},
-    "matching, base GRN": {"regulators": "is_tf", "prior": "base_grn", "max_epochs": 0},
+    "GroupLasso, MLP": {"sparsity": "group_lasso", "start": "random", "model": scdash.models.MLP((4, 4))},
+    "matching, no prior": {"regulators": "is_tf", "training": scdash.Training(max_epochs=0)},
+    "matching, CollecTRI": {"regulators": "is_tf", "prior": "collectri", "training": scdash.Training(max_epochs=0)},
+    "matching, base GRN": {"regulators": "is_tf", "prior": "base_grn", "training": scdash.Training(max_epochs=0)},
     "default (matching, then ODE), CollecTRI": {"regulators": "is_tf", "prior": "collectri"},
 }
 CONTROLLED = "default (matching, then ODE), CollecTRI"  # the fit whose controls stand for all
@@ -77,7 +77,9 @@ def fitted(
         own = adata.copy()
         if lambdas is not None:
             options["lambdas"] = lambdas if isinstance(lambdas, tuple) else (lambdas, lambdas)
-        scdash.tl.fit_dynamics(own, prior=prior, rng=seed, progress=False, controls=controls, **options)
+        scdash.tl.fit_dynamics(
+            own, prior=prior, rng=seed, progress=False, validation=scdash.Validation(null_models=controls), **options
+        )
         found.append(own)
     best = found[int(np.argmin([validation_loss(one) for one in found]))] if len(found) > 1 else found[0]
     best.uns["dynamics"]["metrics"]["cpu_seconds"] = time.process_time() - began  # of the choice, too
@@ -95,7 +97,9 @@ def chosen_strength(adata: Any, strengths: tuple[float, ...], seed: int, options
     """Return the largest strength of a penalty whose validation error is within one standard error of the lowest."""
     import scdash
 
-    own = options | {"sparsity_options": options.get("sparsity_options", {}) | {"lambdas": (1.0, 1.0)}}  # equal parts
+    own = options | {
+        "sparsity": scdash.sparsity.DASH(**(options.get("sparsity_options", {}) | {"lambdas": (1.0, 1.0)}))
+    }  # equal parts
     own.pop("start")
     table = scdash.tl.sparsity_path(adata.copy(), lambdas=strengths, rng=seed, progress=False, **own)
     return float(table.loc[table["chosen"], "lambda"].iloc[0])

@@ -59,9 +59,9 @@ def fitted(lineage: str, prior: str, seed: int, kept_in: Path | None = None) -> 
         prior=edges_of(prior, adata.var_names),
         regulators="is_tf",
         rng=seed,
-        controls=False,
         velocity_layer=False,
         progress=False,
+        validation=scdash.Validation(null_models=False),
         **keys,
     )
     if path is not None:

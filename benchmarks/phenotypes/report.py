@@ -95,7 +95,9 @@ def picture(table: pd.DataFrame, runs: pd.DataFrame, path: Path) -> None:
                                 layout="constrained")  # fmt: skip
     for axis, lineage in zip(axes[0], lineages, strict=True):
         for k, prior in enumerate(PRIOR_NAMES):
-            part = runs[(runs["lineage"] == lineage) & (runs["prior"] == prior) & (runs["question"] == "required, rest")]
+            part = runs[
+                (runs["lineage"] == lineage) & (runs["prior"] == prior) & (runs["question"] == "required, rest")
+            ]
             for place, name in enumerate(names):
                 values = part.loc[part["score"] == name, "auc"]
                 height = place + 0.22 * (k - 1)

@@ -85,7 +85,7 @@ def test_fits_of_cells_carry_a_verdict_that_survives_a_file(cells, tmp_path):
 
     prior = pd.DataFrame({"source": ["g0", "g1", "g2", "g3"] * 2, "target": [f"g{i}" for i in range(4, 12)]})
     how = {"time_key": "time", "batch_key": "batch", "regulators": "is_tf", "prior": prior}
-    scdash.tl.fit_dynamics(cells, max_epochs=10, n_bins=10, observations="cells", **how)
+    scdash.tl.fit_dynamics(cells, n_bins=10, observations="cells", training=scdash.Training(max_epochs=10), **how)
     before = scdash.get.report(cells, verbosity=3)
     cells.write_h5ad(tmp_path / "cells.h5ad")
     report = scdash.get.report(anndata.read_h5ad(tmp_path / "cells.h5ad"), verbosity=3)
@@ -100,10 +100,16 @@ def test_fits_of_cells_carry_a_verdict_that_survives_a_file(cells, tmp_path):
 
 
 def test_null_models_can_be_left_out_or_chosen_anew(cells):
-    how = {"time_key": "time", "batch_key": "batch", "n_bins": 10, "observations": "cells", "max_epochs": 5}
+    how = {
+        "time_key": "time",
+        "batch_key": "batch",
+        "n_bins": 10,
+        "observations": "cells",
+        "training": scdash.Training(max_epochs=5),
+    }
     found = {}
     for controls in (False, True, "full"):
-        scdash.tl.fit_dynamics(cells, controls=controls, regulators="is_tf", **how)
+        scdash.tl.fit_dynamics(cells, regulators="is_tf", validation=scdash.Validation(null_models=controls), **how)
         found[controls] = scdash.get.report(cells).set_index("predictor")["error"]
     assert set(found[True]) and set(found[False].index) < set(found[True].index) == set(found["full"].index)
     for name in found[True].index:
@@ -111,4 +117,4 @@ def test_null_models_can_be_left_out_or_chosen_anew(cells):
         assert (found[True][name] == found["full"][name]) >= same
     assert (found[True] != found["full"]).any()
     with pytest.raises(ValueError, match="controls"):
-        scdash.tl.fit_dynamics(cells, controls="some", **how)
+        scdash.tl.fit_dynamics(cells, validation=scdash.Validation(null_models="some"), **how)

@@ -55,9 +55,7 @@ def test_trajectories_are_lineages_within_batches():
     chosen = (np.asarray(lineage) == "b") & (BATCH == "b2")
     means, _ = kernel_bins(X[chosen], rank_align(TIME[chosen]), n_bins=8)
     rows = np.flatnonzero(bins["trajectory"] == "b:b2")
-    result = cells_to_series(
-        X, GENES, TIME, lineage=lineage, batch=BATCH, n_bins=8, n_bootstrap=2, bandwidth=2.0
-    )
+    result = cells_to_series(X, GENES, TIME, lineage=lineage, batch=BATCH, n_bins=8, n_bootstrap=2, bandwidth=2.0)
     np.testing.assert_allclose(result.log_means[rows], means)
     assert set(own["lineage"]) == {"b"} and set(own["batch"]) == {"b2"} and set(own["bootstrap"]) == {0}
 

@@ -30,14 +30,14 @@ def course() -> Any:
 
 
 def _fit(course: Any, model: str, sparsity: Any, **changes: Any) -> Any:
-    options: dict[str, Any] = {"max_epochs": 2, "prior": course.uns["prior"], "copy": True}
+    options: dict[str, Any] = {"prior": course.uns["prior"], "copy": True, "training": scdash.Training(max_epochs=2)}
     if model in ("mlp", "sonode") or changes.get("encoder") == "modules":
         options["n_hidden"] = 3
     if isinstance(sparsity, str) and "schedule" in (SPARSITIES[sparsity].__kwdefaults__ or {}):
         options["schedule"] = QUICK
     if sparsity == "posthoc":
         options["sparsity_options"] = {"levels": (0.5,), "repeats": 1}
-    return scdash.tl.fit_dynamics(course, model, sparsity=sparsity, **HOW, **options | changes)
+    return scdash.tl.fit_dynamics(course, sparsity=sparsity, model=model, **HOW, **options | changes)
 
 
 @pytest.mark.parametrize(("model", "sparsity"), list(itertools.product(FIELDS, SPARSITIES)))
@@ -60,8 +60,8 @@ def test_every_combination_is_fitted_or_refused_with_a_reason(course: Any, model
 @pytest.mark.parametrize(
     ("model", "sparsity", "start"),
     [
-        ("phoenix", "dash", "matching"),
-        ("phoenix", "none", "matching"),
+        ("phoenix", "dash", "regression"),
+        ("phoenix", "none", "regression"),
         ("phoenix", "l0", "random"),
         ("phoenix", "posthoc", "random"),
         ("phoenix", pathreg(), "random"),
@@ -79,7 +79,9 @@ def test_the_automatic_start_is_matching_where_it_leaves_the_method_something_to
     [("l0", 0.1), ("cnode", 0.1), ("pathreg", (0.01, 0.1)), ("lassonet", 1.0), ("group_lasso", 0.1)],
 )
 def test_lambdas_are_the_strengths_of_any_method_that_has_them(course: Any, sparsity: str, lambdas: Any) -> None:
-    stored = _fit(course, "mlp", sparsity, lambdas=lambdas).uns["dynamics"]["params"]["sparsity_options"]["lambdas"]
+    stored = _fit(course, "mlp", sparsity, sparsity=scdash.sparsity.DASH(lambdas=lambdas)).uns["dynamics"]["params"][
+        "sparsity_options"
+    ]["lambdas"]
     assert np.ravel(stored).tolist() == np.ravel(lambdas).tolist()
 
 
@@ -89,20 +91,20 @@ def test_lambdas_are_the_strengths_of_any_method_that_has_them(course: Any, spar
         ("imp", {"lambdas": 0.5}, ValueError, "lambdas is the strength of a penalty.*'imp' has none.*'dash'"),
         ("none", {"lambdas": 0.5}, ValueError, "'none' has none"),
         ("l0", {"schedule": QUICK}, ValueError, "schedule is when a method prunes.*'l0' has none"),
-        ("l0", {"lambdas": 0.1, "sparsity_options": {"lambdas": 0.1}}, ValueError, "given twice"),
-        ("l0", {"sparsity_options": {"lam": 0.1}}, ValueError, "Did you mean 'lambdas'"),
+        ("l0", {"sparsity": scdash.sparsity.DASH(lambdas=0.1, lambdas=0.1)}, ValueError, "given twice"),
+        ("l0", {"sparsity": scdash.sparsity.DASH(lam=0.1)}, ValueError, "Did you mean 'lambdas'"),
         ("pathreg", {"lambdas": 0.1}, ValueError, "two, \\(gates, weights\\)"),
         (pathreg(), {"lambdas": (0.1, 0.1)}, TypeError, "set them there"),
         ("l0", {"lambdas": "cv"}, ValueError, "tl.sparsity_path"),
         ("posthoc", {"n_models": 2}, ValueError, "Leave n_models at 1"),
-        ("l0", {"n_hidden": (3, 3)}, ValueError, "n_hidden is a number"),
+        ("l0", {"model": scdash.models.Phoenix(n_hidden=(3, 3))}, ValueError, "n_hidden is a number"),
     ],
 )
 def test_nothing_that_is_given_goes_unused(
     course: Any, sparsity: Any, changes: dict[str, Any], error: type[Exception], match: str
 ) -> None:
     with pytest.raises(error, match=match):
-        _fit(course, "phoenix", sparsity, encoder="modules", **changes)
+        _fit(course, "phoenix", sparsity, model=scdash.models.Phoenix(encoder="modules"), **changes)
 
 
 def test_regulators_bind_every_way_from_inputs_to_targets(course: Any) -> None:

@@ -26,7 +26,10 @@ def test_fit_dynamics_is_fit_perturbode(small, matched):
 def test_arguments_of_screens_reach_the_fit(small):
     training = {"steps": 20, "n_modules": 4, "check_every": 10}
     fit = scdash.tl.fit_dynamics(
-        small, model="perturbode", fit="transport", training=training, hold_out=["G003"], sparsity="none", copy=True
+        small,
+        sparsity="none",
+        copy=True,
+        model=scdash.models.PerturbODE(fit=scdash.models.Transport(**training), hold_out=["G003"]),
     )
     params = fit.uns["dynamics"]["params"]
     assert params["fit"] == "transport" and params["field_config"]["n_modules"] == 4 and params["sparsity"] == "none"
@@ -37,15 +40,25 @@ def test_arguments_of_screens_reach_the_fit(small):
 @pytest.mark.parametrize(
     ("model", "arguments", "error", "message"),
     [
-        ("perturbode", {"n_hidden": 7}, ValueError, "n_hidden.*training="),
-        ("perturbode", {"time_key": "hours", "solver": "dopri5"}, ValueError, "time_key, solver"),
+        ("perturbode", {"model": scdash.models.Phoenix(n_hidden=7)}, ValueError, "n_hidden.*training="),
+        (
+            "perturbode",
+            {"time_key": "hours", "training": scdash.Training(solver="dopri5")},
+            ValueError,
+            "time_key, solver",
+        ),
         ("perturbode", {"lambdas": "cv"}, ValueError, "lambdas"),
         ("perturbode", {"sparsity": "imp"}, ValueError, "fine_tune"),
-        ("perturbode", {"training": {"steps": 5}}, ValueError, "transport"),
+        ("perturbode", {"training": scdash.Training(steps=5)}, ValueError, "transport"),
         ("perturbode", {"fit": "transport", "fine_tune": 10}, ValueError, "fine_tune"),
         ("perturbode", {"fit": "transport", "sparsity": "bio"}, ValueError, "prior"),
         ("perturbode", {"fit": "transport", "sparsity": "posthoc"}, ValueError, "posthoc"),
-        ("perturbode", {"fit": "transport", "training": {"solver": "dopri"}}, ValueError, "dopri5"),
+        (
+            "perturbode",
+            {"model": scdash.models.PerturbODE(fit=scdash.models.Transport(solver="dopri"))},
+            ValueError,
+            "dopri5",
+        ),
         ("perturbode", {"n_folds": 1}, ValueError, "n_folds"),
         ("perturbode", {"hold_out": ["G999"]}, ValueError, "G999"),
         ("perturbode", {"hold_out": ["control"]}, ValueError, "control"),
@@ -73,7 +86,7 @@ def test_unknown_genes_are_named(small):
     ):
         scdash.tl.fit_dynamics(adata, model="perturbode")
     assert "dynamics" not in adata.uns
-    scdash.tl.fit_dynamics(adata, model="perturbode", unknown_targets="drop")
+    scdash.tl.fit_dynamics(adata, model=scdash.models.PerturbODE(unknown_targets="drop"))
     assert "MYC" not in adata.uns["dynamics"]["screen"]["regimes"]
 
 
@@ -93,7 +106,7 @@ def test_regimes_with_too_few_cells_are_left_out_with_a_warning(small, caplog):
         scdash.tl.fit_dynamics(few, model="perturbode")
     assert "1 regime(s) with fewer than 10 cells are left out: G002" in caplog.text
     with pytest.raises(ValueError, match="min_cells"):
-        scdash.tl.fit_dynamics(few, model="perturbode", min_cells=31)
+        scdash.tl.fit_dynamics(few, model=scdash.models.PerturbODE(min_cells=31))
 
 
 def test_all_zero_genes_are_named_and_get_no_edges(small, caplog):

@@ -72,10 +72,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path, place, tally):
             np.savez(file, **{"fingerprint": np.array("x"), place: bomb})
     course = scdash.simulate.grn_dynamics(n_genes=10, n_trajectories=8, n_test=2, rng=0)
     with pytest.raises(ValueError, match="no readable scdash checkpoint"):
-        scdash.tl.fit_dynamics(
-            course, sparsity="imp", start="random", max_epochs=30, checkpoint=path, time_key="time",
-            trajectory_key="trajectory", progress=False,
-        )  # fmt: skip
+        scdash.tl.fit_dynamics(course, sparsity="imp", start="random", time_key="time", trajectory_key="trajectory", progress=False, training=scdash.Training(max_epochs=30, checkpoint=path))  # fmt: skip
     assert not marker.exists()
     tally("malicious files and names: refused, nothing ran")
 
@@ -83,7 +80,9 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path, place, tally):
 @pytest.mark.parametrize("field", ["__import__('os').system('true')", "os.system", "../../etc/passwd", ""])
 def test_names_from_a_file_are_looked_up_not_run(field, tally):
     course = scdash.simulate.grn_dynamics(n_genes=10, n_trajectories=8, n_test=2, rng=0)
-    scdash.tl.fit_dynamics(course, max_epochs=0, time_key="time", trajectory_key="trajectory", progress=False)
+    scdash.tl.fit_dynamics(
+        course, time_key="time", trajectory_key="trajectory", progress=False, training=scdash.Training(max_epochs=0)
+    )
     course.uns["dynamics"]["params"]["field"] = field
     with pytest.raises(ValueError, match=r"uns\['dynamics'\]"):
         scdash.get.model(course)
@@ -157,7 +156,7 @@ scdash.settings.verbosity = 0
 cells = scdash.datasets.hsmm()[:, :60].copy()
 scdash.datasets.myogenic_prior(), scdash.datasets.gene_sets()
 scdash.pp.order_cells(cells, root=("hours", 0))
-scdash.tl.fit_dynamics(cells, max_epochs=2, progress=False)
+scdash.tl.fit_dynamics(cells, progress=False, training=scdash.Training(max_epochs=2))
 scdash.tl.pathways(cells, {"a": list(cells.var_names[:20])}, keys=[], scores={"s": cells.to_df().mean()}, min_size=2, n_permutations=5)
 screen = scdash.simulate.sergio(genes=8, n_edges=8, n_regimes=5, n_targets=1, cells_per_regime=20)
 sc.pp.log1p(screen)
@@ -168,7 +167,7 @@ scdash.tl.srrr(pairs, n_features=3)
 epochs = dict.fromkeys(("pretrain", "frozen", "unfrozen", "tuning", "autoencoder"), 1)
 epochs = {f"{name}_epochs": count for name, count in epochs.items()}
 scdash.tl.sbnn(pairs, n_features=3, hidden=(4, 4), n_clusters=3, progress=False, **epochs)
-scdash.tl.fit_perturbode(screen, fit="transport", training={"steps": 2}, key_added="transport")
+scdash.tl.fit_perturbode(screen, key_added="transport", model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=2)))
 print("offline")
 """
 

@@ -22,7 +22,13 @@ def cells():
     adata.obs["dpt_pseudotime"], adata.obs["batch"] = place**3, np.repeat(["a", "b"], 150)
     adata.obs["split"] = np.repeat(["train", "validation"], 150)
     scdash.tl.fit_dynamics(
-        adata, batch_key="batch", split_key="split", observations="cells", max_epochs=0, controls=False, progress=False
+        adata,
+        batch_key="batch",
+        split_key="split",
+        observations="cells",
+        progress=False,
+        training=scdash.Training(max_epochs=0),
+        validation=scdash.Validation(null_models=False),
     )
     return adata
 
@@ -71,7 +77,7 @@ def test_times_of_a_course_count_from_the_start_of_each_trajectory(course):
     late = adata.obs["trajectory"].astype(str).isin(sorted(set(adata.obs["trajectory"].astype(str)))[::2])
     own = np.unique(adata.obs["time"])
     adata.obs["time"] = adata.obs["time"] + 5.0 * late
-    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=0, **HOW)
+    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], training=scdash.Training(max_epochs=0), **HOW)
     found = scdash.tl.predict(adata)
     np.testing.assert_allclose(np.unique(found.obs["time"]), own - own[0])
     begun = found.obs[found.obs["time"] == 0].set_index("trajectory")["position"]
