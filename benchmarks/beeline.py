@@ -17,6 +17,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
+import scdash
+
 HERE = Path(__file__).parent
 DATA = ("mCAD", "HSC", "GSD", "krumsiek11")
 # best and worst published median ratio (BEELINE v1.1, ten runs of other samples of the same models)
@@ -27,7 +29,7 @@ PUBLISHED = {
 }
 FIELDS: dict[str, dict[str, Any]] = {
     "PHOENIX, genes, IMP": {"sparsity": "imp", "start": "random"},
-    "PHOENIX, modules, IMP": {"sparsity": "imp", "start": "random", "encoder": "modules"},
+    "PHOENIX, modules, IMP": {"sparsity": "imp", "start": "random", "model": scdash.models.Phoenix(encoder="modules")},
     "MLP, PathReg": {"model": "mlp", "sparsity": "pathreg", "start": "random"},
     "SONODE, C-NODE": {"model": "sonode", "sparsity": "cnode", "start": "random"},
 }
@@ -61,8 +63,6 @@ def load(name: str) -> tuple[Any, pd.DataFrame]:
 def krumsiek() -> tuple[Any, pd.DataFrame]:
     """Return scanpy's bundled simulation: four runs of 160 cells, each a lineage of its own."""
     import scanpy as sc
-
-    import scdash
 
     adata = sc.datasets.krumsiek11()
     adata.obs_names_make_unique()
@@ -147,8 +147,6 @@ def placed(adata: Any) -> Any:
 
 def dynamics(adata: Any, seed: int, column: str, **options: Any) -> np.ndarray[Any, Any]:
     """Return a column of the edges of `fit_dynamics`, (source, target)."""
-    import scdash
-
     scdash.settings.verbosity = 0
     adata = placed(adata)
     scdash.tl.fit_dynamics(
@@ -184,11 +182,13 @@ def shuffled(adata: Any, seed: int) -> Any:
 
 def scores(adata: Any, seed: int) -> dict[str, Any]:
     """Return a function for the score (source, target) of each method."""
-    quick = {"controls": False}
+    quick = {"validation": scdash.Validation(null_models=False)}
     found: dict[str, Any] = {
         DEFAULT: lambda: dynamics(adata, seed, "score", **quick),
         SHUFFLED: lambda: dynamics(shuffled(adata, seed), seed, "score", **quick),
-        "matching, relative contribution": lambda: dynamics(adata, seed, "contribution", max_epochs=0, **quick),
+        "matching, relative contribution": lambda: dynamics(
+            adata, seed, "contribution", training=scdash.Training(max_epochs=0), **quick
+        ),
         LAGGED: lambda: path_scores(adata, seed).lagged.toarray().T,
         f"{LAGGED}, time shuffled": lambda: path_scores(adata, seed, shuffled=True).lagged.toarray().T,
         WITHIN: lambda: path_scores(adata, seed).within.toarray().T,

@@ -128,6 +128,8 @@ def gate_stack(method: str, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
 
 def jobs(seeds: int, *, quick: bool = False, full: bool = False) -> list[Any]:
     """Return all runs as joblib calls, the longest first; `full` adds the other strategies at other noise levels."""
+    import scdash
+
     three, many = tuple(range(3)), tuple(range(1 if quick else seeds))
     main = ((0.05, 0.05),)
     calls: list[Any] = [
@@ -151,7 +153,9 @@ def jobs(seeds: int, *, quick: bool = False, full: bool = False) -> list[Any]:
         for seed in few:
             calls.append(joblib.delayed(default_fit)(noise, moved, seed, {}, "default"))
     for seed in many[:3]:
-        calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"max_epochs": 0}, "matching alone"))
+        calls.append(
+            joblib.delayed(default_fit)(0.05, 0.05, seed, {"training": scdash.Training(max_epochs=0)}, "matching alone")
+        )
         calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"start": "random"}, "gene-wise DASH, random start"))
     return calls
 

@@ -40,15 +40,16 @@ def search(seed: int, epochs: int, patience: float = PATIENCE, adata: Any = None
         time_key="time",
         trajectory_key="trajectory",
         split_key="split",
-        encoder="modules",
         start="random",
         n_folds=1,
-        max_epochs=epochs,
-        schedule=scdash.sparsity.GeometricSchedule(0.7, 3, 0.1, max(1, round(10 * epochs / 300))),
-        training={"batch_size": 28, "patience": max(1, round(patience * epochs))},
         rng=seed,
         device="cpu",
         progress=False,
+        model=scdash.models.Phoenix(encoder="modules"),
+        sparsity=scdash.sparsity.DASH(
+            schedule=scdash.sparsity.GeometricSchedule(0.7, 3, 0.1, max(1, round(10 * epochs / 300)))
+        ),
+        training=scdash.Training(max_epochs=epochs, batch_size=28, patience=max(1, round(patience * epochs))),
         **options,
     )
     return table.assign(cpu_s=(time.process_time() - began) / len(table), seed=seed, max_epochs=epochs)

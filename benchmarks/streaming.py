@@ -91,7 +91,7 @@ def run(path: Path, step: str, how: str) -> dict[str, object]:
     elif step == "matching":
         scdash.tl.fit_perturbode(adata)
     else:
-        scdash.tl.fit_perturbode(adata, fit="transport", training={"steps": TRAINING})
+        scdash.tl.fit_perturbode(adata, model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=TRAINING)))
     spent = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     return {"step": step, "X": how, "cells": adata.n_obs, **spent, "peak_gb": peak_gb()}
 

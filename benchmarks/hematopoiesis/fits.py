@@ -1,13 +1,15 @@
 """The models of the table, each as one call of `fit_dynamics`."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+import scdash
 from benchmarks.hematopoiesis.data import base_grn, bins, collectri
 
-MODULES = {"encoder": "modules", "start": "random", "n_hidden": 50}
+MODULES = {"start": "random", "model": scdash.models.Phoenix(encoder="modules", n_hidden=50)}
 TRUST = (0.05, 0.25, 0.5, 0.75)  # DASH's trust in the prior (both layers), chosen by the validation batch
 # PathReg's strengths (gates and weights alike), the largest within one standard error by the validation batch; at the
 # pace of the weights its gates hardly move in 60 epochs, and the network stays dense at any strength
@@ -15,20 +17,23 @@ STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4)
 STRATEGIES: dict[str, dict[str, Any]] = {
     "PHOENIX, none": {"sparsity": "none", **MODULES},
     "PHOENIX, IMP": {"sparsity": "imp", **MODULES},
-    "PHOENIX, DASH CollecTRI": {"sparsity": "dash", "prior": "collectri", "lambdas": TRUST, **MODULES},
-    "PHOENIX, DASH base GRN": {"sparsity": "dash", "prior": "base_grn", "lambdas": TRUST, **MODULES},
-    "PathReg, MLP": {
-        "model": "mlp",
-        "sparsity": "pathreg",
-        "start": "random",
-        "n_hidden": 50,
-        "strengths": STRENGTHS,
-        "sparsity_options": {"gate_rate": 50.0},
+    "PHOENIX, DASH CollecTRI": {
+        "sparsity": scdash.sparsity.DASH(),
+        "prior": "collectri",
+        "strengths": TRUST,
+        **MODULES,
     },
-    "GroupLasso, MLP": {"model": "mlp", "sparsity": "group_lasso", "start": "random", "n_hidden": 4},
-    "matching, no prior": {"regulators": "is_tf", "max_epochs": 0},
-    "matching, CollecTRI": {"regulators": "is_tf", "prior": "collectri", "max_epochs": 0},
-    "matching, base GRN": {"regulators": "is_tf", "prior": "base_grn", "max_epochs": 0},
+    "PHOENIX, DASH base GRN": {"sparsity": scdash.sparsity.DASH(), "prior": "base_grn", "strengths": TRUST, **MODULES},
+    "PathReg, MLP": {
+        "model": scdash.models.MLP((50, 50)),
+        "sparsity": scdash.sparsity.PathReg(gate_rate=50.0),
+        "start": "random",
+        "strengths": STRENGTHS,
+    },
+    "GroupLasso, MLP": {"sparsity": "group_lasso", "start": "random", "model": scdash.models.MLP((4, 4))},
+    "matching, no prior": {"regulators": "is_tf", "training": scdash.Training(max_epochs=0)},
+    "matching, CollecTRI": {"regulators": "is_tf", "prior": "collectri", "training": scdash.Training(max_epochs=0)},
+    "matching, base GRN": {"regulators": "is_tf", "prior": "base_grn", "training": scdash.Training(max_epochs=0)},
     "default (matching, then ODE), CollecTRI": {"regulators": "is_tf", "prior": "collectri"},
 }
 CONTROLLED = "default (matching, then ODE), CollecTRI"  # the fit whose controls stand for all
@@ -62,8 +67,6 @@ def fitted(
     changes
         Further arguments of `fit_dynamics`.
     """
-    import scdash
-
     scdash.settings.verbosity = 0
     adata = bins(lineage, validation=validation, test=test, seed=seed)
     options = dict(STRATEGIES[strategy]) | changes
@@ -71,13 +74,16 @@ def fitted(
     if prior is None and name is not None:
         prior = collectri(adata.var_names) if name == "collectri" else base_grn()
     began, found = time.process_time(), []
-    if "strengths" in options:
-        options["lambdas"] = ((chosen_strength(adata, options.pop("strengths"), seed, options),) * 2,)
-    for lambdas in options.pop("lambdas", (None,)):
+    strengths = options.pop("strengths", (None,))
+    if isinstance(options.get("sparsity"), scdash.sparsity.PathReg):
+        strengths = (chosen_strength(adata, strengths, seed, options),)
+    for strength in strengths:
         own = adata.copy()
-        if lambdas is not None:
-            options["lambdas"] = lambdas if isinstance(lambdas, tuple) else (lambdas, lambdas)
-        scdash.tl.fit_dynamics(own, prior=prior, rng=seed, progress=False, controls=controls, **options)
+        if strength is not None:
+            options["sparsity"] = replace(options["sparsity"], lambdas=(strength, strength))
+        scdash.tl.fit_dynamics(
+            own, prior=prior, rng=seed, progress=False, validation=scdash.Validation(null_models=controls), **options
+        )
         found.append(own)
     best = found[int(np.argmin([validation_loss(one) for one in found]))] if len(found) > 1 else found[0]
     best.uns["dynamics"]["metrics"]["cpu_seconds"] = time.process_time() - began  # of the choice, too
@@ -93,9 +99,7 @@ def validation_loss(adata: Any) -> float:
 
 def chosen_strength(adata: Any, strengths: tuple[float, ...], seed: int, options: dict[str, Any]) -> float:
     """Return the largest strength of a penalty whose validation error is within one standard error of the lowest."""
-    import scdash
-
-    own = options | {"sparsity_options": options.get("sparsity_options", {}) | {"lambdas": (1.0, 1.0)}}  # equal parts
+    own = options | {"sparsity": replace(options["sparsity"], lambdas=(1.0, 1.0))}  # equal parts
     own.pop("start")
     table = scdash.tl.sparsity_path(adata.copy(), lambdas=strengths, rng=seed, progress=False, **own)
     return float(table.loc[table["chosen"], "lambda"].iloc[0])

@@ -29,7 +29,13 @@ def table(lineage: str, *, strategy: str = CONTROLLED, n_models: int = 3, seed: 
     options = {name: value for name, value in STRATEGIES[strategy].items() if name != "prior"}
     prior = scdash.simulate.shuffle_prior(collectri(adata.var_names), genes=adata.var_names, rng=1000 + seed)
     scdash.tl.fit_dynamics(
-        adata, prior=prior, rng=seed, controls=False, progress=False, key_added="shuffled prior", **options
+        adata,
+        prior=prior,
+        rng=seed,
+        progress=False,
+        key_added="shuffled prior",
+        validation=scdash.Validation(null_models=False),
+        **options,
     )
     print(f"\n{lineage}: {strategy}")
     found = pathway_table(adata, reference() / "genesets" / SETS, shuffled=["shuffled prior"], n_starts=n_starts)

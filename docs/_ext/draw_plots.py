@@ -35,7 +35,9 @@ def cells() -> Any:
     sc.pp.neighbors(adata)
     sc.tl.umap(adata)
     scdash.tl.fit_dynamics(adata, prior=prior, regulators="is_tf", n_models=3, progress=False)
-    scdash.tl.fit_dynamics(adata, regulators="is_tf", max_epochs=0, key_added="no_prior", progress=False)
+    scdash.tl.fit_dynamics(
+        adata, regulators="is_tf", key_added="no_prior", progress=False, training=scdash.Training(max_epochs=0)
+    )
     scdash.tl.gene_influence(adata, n_starts=20, progress=False)
     scdash.tl.pathways(adata, scdash.datasets.gene_sets("go_bp"))
     scdash.tl.perturbation_scores(adata)
@@ -70,10 +72,7 @@ def benchmark() -> pd.DataFrame:
     course = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=30, rng=0)
     rows = []
     for seed in range(3):
-        scdash.tl.fit_dynamics(
-            course, prior=course.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split",
-            max_epochs=0, rng=seed, progress=False,
-        )  # fmt: skip
+        scdash.tl.fit_dynamics(course, prior=course.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split", rng=seed, progress=False, training=scdash.Training(max_epochs=0))  # fmt: skip
         for row in scdash.get.report(course).itertuples():
             ours = row.Index == 0
             rows.append((row.predictor, "test MSE", row.test_mse, "ours" if ours else "baseline"))
@@ -87,21 +86,13 @@ def benchmark() -> pd.DataFrame:
 def lambda_grid() -> pd.DataFrame:
     """Return a cross-validated grid of prior weights."""
     course = scdash.simulate.grn_dynamics(n_genes=20, n_trajectories=24, rng=0)
-    return scdash.tl.cross_validate(
-        course, prior=course.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split",
-        encoder="modules", n_hidden=8, start="random", max_epochs=8, n_folds=3,
-        grid=[(a, b) for a in (0.05, 0.5) for b in (0.05, 0.5, 0.95)], progress=False,
-    )  # fmt: skip
+    return scdash.tl.cross_validate(course, prior=course.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split", start="random", n_folds=3, grid=[(a, b) for a in (0.05, 0.5) for b in (0.05, 0.5, 0.95)], progress=False, model=scdash.models.Phoenix(encoder="modules", n_hidden=8), training=scdash.Training(max_epochs=8))  # fmt: skip
 
 
 def sparsity_path() -> pd.DataFrame:
     """Return held-out loss and sparsity along a path of penalties."""
     course = scdash.simulate.grn_dynamics(n_genes=16, n_trajectories=20, rng=0)
-    return scdash.tl.sparsity_path(
-        course, "mlp", sparsity="group_lasso", lambdas=[0.03, 0.1, 0.3, 1.0, 3.0], n_hidden=(8,), max_epochs=25,
-        training={"learning_rate": 0.01}, time_key="time", trajectory_key="trajectory", split_key="split",
-        progress=False,
-    )  # fmt: skip
+    return scdash.tl.sparsity_path(course, sparsity="group_lasso", lambdas=[0.03, 0.1, 0.3, 1.0, 3.0], time_key="time", trajectory_key="trajectory", split_key="split", progress=False, model=scdash.models.MLP((8,)), training=scdash.Training(max_epochs=25, learning_rate=0.01))  # fmt: skip
 
 
 def overview(path: Path) -> None:

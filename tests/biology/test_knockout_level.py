@@ -56,7 +56,13 @@ def test_a_fit_stores_the_lowest_value_of_the_rows():
     adata = scdash.simulate.grn_dynamics(n_genes=16, n_trajectories=8, n_test=2, noise=0.02, rng=3)
     adata.X = np.asarray(adata.X) - 0.5
     keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split"}
-    scdash.tl.fit_dynamics(adata, max_epochs=0, controls=False, progress=False, **keys)
+    scdash.tl.fit_dynamics(
+        adata,
+        progress=False,
+        training=scdash.Training(max_epochs=0),
+        validation=scdash.Validation(null_models=False),
+        **keys,
+    )
     lowest = np.asarray(adata.X).min(0)
     assert (lowest < 0).all()
     np.testing.assert_allclose(adata.uns["dynamics"]["lowest"], lowest, rtol=1e-6)
@@ -127,7 +133,7 @@ def screen():
     adata = sergio(genes=12, n_edges=20, n_regimes=8, n_targets=1, cells_per_regime=30, half_response="mid", rng=2)
     adata.X = np.log1p(adata.X)
     adata.X = np.asarray(adata.X) - np.asarray(adata.X).mean(0)
-    fit_perturbode(adata, kind="knockout")
+    fit_perturbode(adata, model=scdash.models.PerturbODE(kind="knockout"))
     return adata
 
 

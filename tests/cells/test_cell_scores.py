@@ -86,7 +86,14 @@ def test_flat_genes_have_no_edges():
 
 
 def test_cells_without_a_prior_are_ranked_by_it_and_so_is_the_control(cells):
-    scdash.tl.fit_dynamics(cells, max_epochs=0, n_bins=10, time_key="time", batch_key="batch", observations="cells")
+    scdash.tl.fit_dynamics(
+        cells,
+        n_bins=10,
+        time_key="time",
+        batch_key="batch",
+        observations="cells",
+        training=scdash.Training(max_epochs=0),
+    )
     edges = scdash.get.grn(cells)
     np.testing.assert_allclose(edges["score"], edges["selection_frequency"], rtol=1e-6)
     assert edges["score"].is_monotonic_decreasing

@@ -121,7 +121,7 @@ def test_fits_of_cells_carry_a_verdict_that_survives_a_file(cells, tmp_path):
 
     prior = pd.DataFrame({"source": ["g0", "g1", "g2", "g3"] * 2, "target": [f"g{i}" for i in range(4, 12)]})
     how = {"time_key": "time", "batch_key": "batch", "split_key": "split", "regulators": "is_tf", "prior": prior}
-    scdash.tl.fit_dynamics(cells, max_epochs=0, n_bins=10, observations="cells", **how)
+    scdash.tl.fit_dynamics(cells, n_bins=10, observations="cells", training=scdash.Training(max_epochs=0), **how)
     cells.write_h5ad(tmp_path / "cells.h5ad")
     report = scdash.get.report(anndata.read_h5ad(tmp_path / "cells.h5ad"))
     verdict = report.attrs["verdict"]
@@ -142,16 +142,24 @@ def test_fits_of_cells_carry_a_verdict_that_survives_a_file(cells, tmp_path):
 
 def test_controls_can_be_left_out_or_searched_in_full(cells):
     how = {"time_key": "time", "batch_key": "batch", "split_key": "split", "n_bins": 10, "observations": "cells"}
-    scdash.tl.fit_dynamics(cells, max_epochs=0, controls=False, **how)
+    scdash.tl.fit_dynamics(
+        cells, training=scdash.Training(max_epochs=0), validation=scdash.Validation(null_models=False), **how
+    )
     report = scdash.get.report(cells)
     assert report.attrs["verdict"] == {}
     assert "template" not in set(report["predictor"])
     scdash.tl.fit_dynamics(
-        cells, encoder="modules", start="random", max_epochs=2, controls="full", sparsity="none", **how
+        cells,
+        start="random",
+        sparsity="none",
+        model=scdash.models.Phoenix(encoder="modules"),
+        training=scdash.Training(max_epochs=2),
+        validation=scdash.Validation(null_models="full"),
+        **how,
     )
     report = scdash.get.report(cells)
     assert {"matching", "shuffled time", "analogue"} <= set(report["predictor"])
     assert report.attrs["verdict"]["figures"]["random_sets"] == 0
     assert not report.attrs["verdict"]["supports_network"]
     with pytest.raises(ValueError, match="controls"):
-        scdash.tl.fit_dynamics(cells, controls="some", **how)
+        scdash.tl.fit_dynamics(cells, validation=scdash.Validation(null_models="some"), **how)

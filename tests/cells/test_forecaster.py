@@ -27,10 +27,7 @@ def fitted():
     adata = anndata.concat(parts, index_unique="_", keys=range(len(parts)))
     adata.obs_names = [f"c{i}" for i in range(adata.n_obs)]
     adata.obs["split"] = adata.obs["batch"].map({"a": "train", "b": "validation", "c": "test"}).astype(str)
-    scdash.tl.fit_dynamics(
-        adata, time_key="time", trajectory_key="lineage", batch_key="batch", split_key="split", observations="cells",
-        n_bins=10, max_epochs=0, controls=True,
-    )  # fmt: skip
+    scdash.tl.fit_dynamics(adata, time_key="time", trajectory_key="lineage", batch_key="batch", split_key="split", observations="cells", n_bins=10, training=scdash.Training(max_epochs=0), validation=scdash.Validation(null_models=True))  # fmt: skip
     return adata
 
 
@@ -116,7 +113,12 @@ def test_what_can_not_be_forecast_is_refused(fitted):
         scdash.tl.predict(fitted, forecaster="analog")
     courses = scdash.simulate.grn_dynamics(n_genes=12, n_trajectories=8, n_test=2)
     scdash.tl.fit_dynamics(
-        courses, time_key="time", trajectory_key="trajectory", split_key="split", max_epochs=0, observations="states"
+        courses,
+        time_key="time",
+        trajectory_key="trajectory",
+        split_key="split",
+        observations="states",
+        training=scdash.Training(max_epochs=0),
     )
     with pytest.raises(ValueError, match=r"cells along pseudotime.*time courses"):
         scdash.tl.predict(courses, forecaster="best")

@@ -9,7 +9,7 @@ import scdash
 
 from .data import PRIOR, cells_of
 
-KEYS = {"time_key": "time", "progress": False, "controls": False}
+KEYS = {"time_key": "time", "progress": False, "validation": scdash.Validation(null_models=False)}
 SPARSITY = ("dash", "imp", "bio", "none")
 
 
@@ -99,7 +99,9 @@ def test_a_schedule_changes_the_network():
     for first in (0.2, 0.6):
         adata = cells_of(4)
         plan = scdash.sparsity.GeometricSchedule(first=first, first_epoch=0, then=0.0, every=5)
-        scdash.tl.fit_dynamics(adata, sparsity="imp", schedule=plan, batch_key="batch", n_bins=12, **KEYS)
+        scdash.tl.fit_dynamics(
+            adata, batch_key="batch", n_bins=12, sparsity=scdash.sparsity.MagnitudePruning(schedule=plan), **KEYS
+        )
         table = adata.uns["dynamics"]["params"]["choices"]
         found.append(table.loc[table["stage"] == "pruned", "edges"].tolist())
     assert found[0][0] == found[1][0] and found[0][1] > found[1][1]
@@ -107,12 +109,14 @@ def test_a_schedule_changes_the_network():
 
 def test_settings_that_such_a_training_does_not_have_are_refused():
     with pytest.raises(ValueError, match="window.*whole trajectories"):
-        scdash.tl.fit_dynamics(cells_of(4), training={"window": 2}, batch_key="batch", n_bins=12, **KEYS)
+        scdash.tl.fit_dynamics(cells_of(4), batch_key="batch", n_bins=12, training=scdash.Training(window=2), **KEYS)
 
 
 def test_a_bound_on_the_epochs_is_kept():
     adata = cells_of(4)
-    scdash.tl.fit_dynamics(adata, max_epochs=5, sparsity="none", batch_key="batch", n_bins=12, **KEYS)
+    scdash.tl.fit_dynamics(
+        adata, sparsity="none", batch_key="batch", n_bins=12, training=scdash.Training(max_epochs=5), **KEYS
+    )
     table = adata.uns["dynamics"]["params"]["choices"]
     assert sorted(table["epochs"].unique()) == [0, 5]
 

@@ -60,9 +60,9 @@ def test_a_fit_reports_and_stores_its_lineages(forked: ad.AnnData) -> None:
         "trajectory_key": "lineage",
         "observations": "cells",
         "n_bins": 10,
-        "controls": False,
         "progress": False,
-        "max_epochs": 0,
+        "training": scdash.Training(max_epochs=0),
+        "validation": scdash.Validation(null_models=False),
     }
     scdash.tl.fit_dynamics(forked, **keys)
     table = forked.uns["dynamics"]["lineages"]

@@ -137,7 +137,7 @@ def test_the_course_of_cells_is_described_for_the_fit_that_is_kept() -> None:
     x = 2 + np.column_stack([np.sin((k + 1) * 2 * time) for k in range(6)]) + 0.2 * rng.normal(size=(300, 6))
     adata = AnnData(sp.csr_matrix(np.maximum(x, 0.01).astype(np.float32)))
     adata.obs["dpt_pseudotime"] = time
-    scdash.tl.fit_dynamics(adata, controls=False, progress=False)
+    scdash.tl.fit_dynamics(adata, progress=False, validation=scdash.Validation(null_models=False))
     entry = adata.uns["dynamics"]
     table = entry["directions"]
     assert list(table.columns) == ["start", "stop", "phoenix", "no network", "other cells"] and len(table) == 5

@@ -49,7 +49,7 @@ def test_the_model_that_is_stored_is_the_one_that_the_gain_allows(monkeypatch, g
         _fit, "train_stack", lambda *given, real=_fit.train_stack: started.append(given[4]) or real(*given)
     )
     adata = time_courses(n_trajectories=8, n_test=2, noise=0.05)
-    scdash.tl.fit_dynamics(adata, max_epochs=2, **COURSE)
+    scdash.tl.fit_dynamics(adata, training=scdash.Training(max_epochs=2), **COURSE)
     assert adata.uns["dynamics"]["params"]["kept"] == kept
     same = all(torch.equal(models[0][name], value) for name, value in started[0].items())
     assert same == (kept == "matching")
@@ -291,7 +291,7 @@ def test_time_as_observed_and_time_shuffled_have_their_own_figures(monkeypatch):
 def test_a_stored_model_predicts_in_the_units_of_the_data():
     adata = time_courses()
     adata.X = 3 * adata.X + 2  # neither the offset nor the unit is that of the field
-    scdash.tl.fit_dynamics(adata, max_epochs=0, **COURSE)
+    scdash.tl.fit_dynamics(adata, training=scdash.Training(max_epochs=0), **COURSE)
     entry = adata.uns["dynamics"]
     slope = entry["params"]["slope"]
     assert slope != 1
@@ -355,7 +355,7 @@ def test_the_sparsest_level_and_the_largest_lambda_are_chosen():
 
 def test_a_fit_with_a_prior_measures_evidence_on_hidden_edges():
     adata = time_courses()
-    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=0, **COURSE)
+    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], training=scdash.Training(max_epochs=0), **COURSE)
     prior = adata.uns["dynamics"]["prior"]
     assert 0 < prior["hidden"] < prior["used"]
     if np.isfinite(prior["evidence_auc"]):

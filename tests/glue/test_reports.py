@@ -209,14 +209,23 @@ def test_simulated_trajectories(simulated):
 
 
 def test_null_models_that_were_left_out_are_not_tested():
-    fit = printed(cells_of(1), controls=False, max_epochs=0, **CELLS)
+    fit = printed(
+        cells_of(1), training=scdash.Training(max_epochs=0), validation=scdash.Validation(null_models=False), **CELLS
+    )
     assert "because controls=False left the null models out" in fit.text
     assert "Not tested: training as a neural ODE, for which no epoch was asked." in fit.text
 
 
 def test_from_random_weights_no_edges_are_hidden():
     adata = time_courses()
-    fit = printed(adata, prior=adata.uns["prior"], start="random", sparsity="none", max_epochs=2, **COURSE)
+    fit = printed(
+        adata,
+        prior=adata.uns["prior"],
+        start="random",
+        sparsity="none",
+        training=scdash.Training(max_epochs=2),
+        **COURSE,
+    )
     assert "hidden edges of the prior again, because no model was fitted with edges of the prior hidden" in fit.text
     assert "Training started from random weights and took 2 epochs." in fit.text
 
@@ -227,7 +236,9 @@ def test_from_random_weights_no_edges_are_hidden():
 def test_parameters_name_what_made_the_zeros(prior, sparsity, made_by):
     adata = time_courses()
     known = adata.uns["prior"] if prior else None
-    fit = printed(adata, prior=known, sparsity=sparsity, start="random", max_epochs=8, **COURSE)
+    fit = printed(
+        adata, prior=known, sparsity=sparsity, start="random", training=scdash.Training(max_epochs=8), **COURSE
+    )
     assert fit.entry["params"]["sparsity"] == made_by
     assert fit.entry["params"]["sparsity_asked"] == sparsity
 
@@ -235,7 +246,7 @@ def test_parameters_name_what_made_the_zeros(prior, sparsity, made_by):
 def test_without_test_states_errors_are_said_to_be_too_small():
     adata = time_courses()
     adata.obs["split"] = adata.obs["split"].astype(str).replace({"test": "train"})
-    fit = printed(adata, max_epochs=0, **COURSE)
+    fit = printed(adata, training=scdash.Training(max_epochs=0), **COURSE)
     assert "There are no test states: the model was chosen by the same states" in fit.text
     assert "There is no prior: edges are ranked by the data alone." in fit.text
 
@@ -268,6 +279,6 @@ def test_more_cells_do_not_empty_a_screen(cells):
 
 def test_bins_of_a_single_trajectory_are_not_trained_and_the_report_says_why():
     bins = scdash.pp.trajectories(cells_of(1), time_key="time", n_bins=12)
-    fit = printed(bins, controls=False, progress=False)
+    fit = printed(bins, progress=False, validation=scdash.Validation(null_models=False))
     assert "Not tested: training as a neural ODE, because there is one trajectory of a lineage" in fit.text
     assert "no epoch was asked" not in fit.text and fit.entry["params"]["kept"] == "matching"

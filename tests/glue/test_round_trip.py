@@ -16,32 +16,47 @@ from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 
 STORED = 2e-5  # relative: what storage in float32 leaves of an error
 QUICK = GeometricSchedule(first=0.5, first_epoch=1, then=0.1, every=1)
-CELLS = {"time_key": "time", "n_bins": 10, "observations": "cells", "controls": False, "progress": False}
+CELLS = {
+    "time_key": "time",
+    "n_bins": 10,
+    "observations": "cells",
+    "progress": False,
+    "validation": scdash.Validation(null_models=False),
+}
 
 STATES = {
-    "phoenix, regression": {"max_epochs": 0},
-    "phoenix, trained": {"start": "random", "max_epochs": 2, "sparsity": "none"},
-    "phoenix, dash": {"start": "random", "max_epochs": 3, "schedule": QUICK},
-    "phoenix, imp": {"start": "random", "sparsity": "imp", "max_epochs": 3, "schedule": QUICK},
-    "phoenix, bio": {"start": "random", "sparsity": "bio", "max_epochs": 3, "schedule": QUICK},
-    "phoenix, l0": {"sparsity": "l0", "max_epochs": 2},
-    "phoenix, pathreg": {"sparsity": "pathreg", "max_epochs": 2},
-    "phoenix, cnode": {"sparsity": "cnode", "max_epochs": 2},
-    "phoenix, posthoc": {
-        "sparsity": "posthoc", "max_epochs": 2, "sparsity_options": {"levels": (0.5,), "repeats": 1},
-    },
-    "phoenix, modules": {"encoder": "modules", "n_hidden": 5, "max_epochs": 2, "schedule": QUICK},
-    "phoenix, replicates": {"n_models": 2, "max_epochs": 0},
-    "mlp": {"model": "mlp", "n_hidden": (6, 6), "sparsity": "none", "max_epochs": 2},
-    "mlp, lassonet": {"model": "mlp", "n_hidden": (6, 6), "sparsity": "lassonet", "max_epochs": 2},
-    "mlp, group_lasso": {"model": "mlp", "n_hidden": (6, 6), "sparsity": "group_lasso", "max_epochs": 2},
-    "sonode": {"model": "sonode", "n_hidden": (6, 6), "sparsity": "none", "max_epochs": 2},
+    "phoenix, regression": {"training": scdash.Training(max_epochs=0)},
+    "phoenix, trained": {"start": "random", "sparsity": "none", "training": scdash.Training(max_epochs=2)},
+    "phoenix, dash": {"start": "random", "sparsity": scdash.sparsity.DASH(schedule=QUICK), "training": scdash.Training(max_epochs=3)},
+    "phoenix, imp": {"start": "random", "sparsity": scdash.sparsity.MagnitudePruning(schedule=QUICK), "training": scdash.Training(max_epochs=3)},
+    "phoenix, bio": {"start": "random", "sparsity": scdash.sparsity.PriorPruning(schedule=QUICK), "training": scdash.Training(max_epochs=3)},
+    "phoenix, l0": {"sparsity": "l0", "training": scdash.Training(max_epochs=2)},
+    "phoenix, pathreg": {"sparsity": "pathreg", "training": scdash.Training(max_epochs=2)},
+    "phoenix, cnode": {"sparsity": "cnode", "training": scdash.Training(max_epochs=2)},
+    "phoenix, posthoc": {"sparsity": scdash.sparsity.TrainPruneFinetune(levels=(0.5,), repeats=1), "training": scdash.Training(max_epochs=2)},
+    "phoenix, modules": {"model": scdash.models.Phoenix(encoder="modules", n_hidden=5), "sparsity": scdash.sparsity.DASH(schedule=QUICK), "training": scdash.Training(max_epochs=2)},
+    "phoenix, replicates": {"n_models": 2, "training": scdash.Training(max_epochs=0)},
+    "mlp": {"sparsity": "none", "model": scdash.models.MLP((6, 6)), "training": scdash.Training(max_epochs=2)},
+    "mlp, lassonet": {"sparsity": "lassonet", "model": scdash.models.MLP((6, 6)), "training": scdash.Training(max_epochs=2)},
+    "mlp, group_lasso": {"sparsity": "group_lasso", "model": scdash.models.MLP((6, 6)), "training": scdash.Training(max_epochs=2)},
+    "sonode": {"sparsity": "none", "model": scdash.models.SecondOrder((6, 6)), "training": scdash.Training(max_epochs=2)},
 }  # fmt: skip
 OF_CELLS = {
-    "one lineage": (1, {"max_epochs": 0}),
-    "four batches": (4, {"max_epochs": 0, "batch_key": "batch"}),
-    "four batches, trained": (4, {"batch_key": "batch", "start": "random", "sparsity": "none", "max_epochs": 2}),
-    "mlp": (4, {"batch_key": "batch", "model": "mlp", "n_hidden": (6, 6), "sparsity": "none", "max_epochs": 2}),
+    "one lineage": (1, {"training": scdash.Training(max_epochs=0)}),
+    "four batches": (4, {"batch_key": "batch", "training": scdash.Training(max_epochs=0)}),
+    "four batches, trained": (
+        4,
+        {"batch_key": "batch", "start": "random", "sparsity": "none", "training": scdash.Training(max_epochs=2)},
+    ),
+    "mlp": (
+        4,
+        {
+            "batch_key": "batch",
+            "sparsity": "none",
+            "model": scdash.models.MLP((6, 6)),
+            "training": scdash.Training(max_epochs=2),
+        },
+    ),
 }
 
 
@@ -101,13 +116,19 @@ def test_cells(kind, tmp_path):
 
 def test_bins_made_before(tmp_path):
     bins = scdash.pp.trajectories(cells_of(4), time_key="time", batch_key="batch", n_bins=10)
-    scdash.tl.fit_dynamics(bins, prior=PRIOR, max_epochs=0, controls=False, progress=False)
+    scdash.tl.fit_dynamics(
+        bins,
+        prior=PRIOR,
+        progress=False,
+        training=scdash.Training(max_epochs=0),
+        validation=scdash.Validation(null_models=False),
+    )
     check(bins, tmp_path)
 
 
 def test_a_split_has_its_own_starts_and_times():
     adata = time_courses()
-    scdash.tl.fit_dynamics(adata, max_epochs=0, **COURSE)
+    scdash.tl.fit_dynamics(adata, training=scdash.Training(max_epochs=0), **COURSE)
     with pytest.raises(ValueError, match="leave out start, times"):
         scdash.tl.predict(adata, split="test", times=[0, 1])
     with pytest.raises(ValueError, match="Did you mean 'test'"):
@@ -118,14 +139,18 @@ def test_a_split_has_its_own_starts_and_times():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"fine_tune": 25}, {"fit": "transport", "training": {"steps": 20, "n_modules": 4, "check_every": 10}}],
+    [
+        {},
+        {"fine_tune": 25},
+        {"model": scdash.models.PerturbODE(fit=scdash.models.Transport(steps=20, n_modules=4, check_every=10))},
+    ],
     ids=["equilibrium", "fine-tuned", "transport"],
 )
 def test_screens(options, tmp_path):
     """Regimes held out by name: `predict_perturbations` gives the errors of the stored table again."""
     adata = screen_of(40, strength=0.5, genes=10)
     held = ["g3", "g7"]
-    scdash.tl.fit_perturbode(adata, hold_out=held, progress=False, **options)
+    scdash.tl.fit_perturbode(adata, progress=False, model=scdash.models.PerturbODE(hold_out=held), **options)
     adata.write_h5ad(tmp_path / "screen.h5ad")
     for fitted in (adata, anndata.read_h5ad(tmp_path / "screen.h5ad")):
         entry = fitted.uns["dynamics"]

@@ -202,7 +202,7 @@ def test_stored_units_are_those_of_the_field(slope):
 def test_a_stored_model_of_another_slope_gives_the_errors_of_the_fit():
     """Mutation 6, the caller: the model that is rebuilt from `uns` predicts as the fit did."""
     adata = time_courses()
-    scdash.tl.fit_dynamics(adata, max_epochs=0, **COURSE)
+    scdash.tl.fit_dynamics(adata, training=scdash.Training(max_epochs=0), **COURSE)
     entry = adata.uns["dynamics"]
     slope, model = entry["params"]["slope"], scdash.get.model(adata)
     assert slope != 1  # else the test would show nothing
@@ -311,9 +311,15 @@ def test_training_lowers_its_learning_rate_as_torch_would(prune):
     """Mutation 9, the caller: learning rates follow from validation losses; each pruning starts anew."""
     adata = time_courses(n_trajectories=8, n_test=2, noise=0.05)
     training = {"plateau": {"factor": 0.5, "patience": 1, "threshold": 1e-3}, "learning_rate": 0.05, "patience": 40}
-    sparsity = {"sparsity": "imp", "schedule": GeometricSchedule(first=0.3, first_epoch=9, then=0.3, every=7)}
+    sparsity = {
+        "sparsity": scdash.sparsity.MagnitudePruning(
+            schedule=GeometricSchedule(first=0.3, first_epoch=9, then=0.3, every=7)
+        )
+    }
     options = sparsity if prune else {"sparsity": "none"}
-    scdash.tl.fit_dynamics(adata, start="random", max_epochs=25, training=training, **options, **COURSE)
+    scdash.tl.fit_dynamics(
+        adata, start="random", training=scdash.Training(max_epochs=25, **training), **options, **COURSE
+    )
     history = scdash.get.history(adata)
     assert history["pruned"].any() == prune
     slope = adata.uns["dynamics"]["params"]["slope"]

@@ -184,9 +184,9 @@ def test_twenty_cells_taken_as_states_end(reference):
         few := cells[rows].copy(),
         time_key="pseudotime_lineage1",
         observations="states",
-        max_epochs=0,
-        controls=False,
         progress=False,
+        training=scdash.Training(max_epochs=0),
+        validation=scdash.Validation(null_models=False),
     )
     assert time.perf_counter() - began < 100
     assert few.varp["dynamics_grn"].nnz

@@ -230,7 +230,13 @@ def test_every_row_of_the_table_is_in_the_model_or_the_prior(caplog):
     rng = np.random.default_rng(3)
     prior = pd.DataFrame({"source": rng.choice(adata.var_names, 80), "target": rng.choice(adata.var_names, 80)})
     prior = prior[prior["source"] != prior["target"]].drop_duplicates()
-    scdash.tl.fit_dynamics(adata, prior=prior, max_epochs=0, controls=False, progress=False)
+    scdash.tl.fit_dynamics(
+        adata,
+        prior=prior,
+        progress=False,
+        training=scdash.Training(max_epochs=0),
+        validation=scdash.Validation(null_models=False),
+    )
     with caplog.at_level("INFO", logger="scdash"):
         edges = scdash.get.grn(adata)
     assert ((edges["weight"] != 0) | edges["in_prior"]).all()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import scdash
 from scdash.simulate._sergio import sergio
 from scdash.tl import fit_perturbode
 
@@ -24,4 +25,8 @@ def matched(small):
 @pytest.fixture(scope="session")
 def carried(small):
     """A short transport fit of it."""
-    return fit_perturbode(small, fit="transport", training={"steps": 60, "n_modules": 8, "check_every": 20}, copy=True)
+    return fit_perturbode(
+        small,
+        copy=True,
+        model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=60, n_modules=8, check_every=20)),
+    )

@@ -80,7 +80,7 @@ def test_refit_on_all_regimes_is_the_fit(stats, fit):
 
 
 def test_fine_tuning_is_reported_and_not_kept_where_it_does_not_help(small, matched):
-    adata = scdash.tl.fit_perturbode(small, fine_tune=25, sparsity="none", copy=True)
+    adata = scdash.tl.fit_perturbode(small, sparsity="none", copy=True, model=scdash.models.PerturbODE(fine_tune=25))
     entry = adata.uns["dynamics"]
     assert list(entry["fine_tuning"]["step"]) == [0, 25] and "ODE fine-tuning" in entry["report"]
     if entry["params"]["kept"] == "matching":

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+import scdash
 from scdash.simulate._sergio import sergio
 from scdash.tl._perturbode import fit_perturbode
 from scdash.tl._predict_perturbations import predict_perturbations
@@ -21,7 +22,7 @@ def screen():
 
 @pytest.fixture(scope="module")
 def fitted(screen):
-    return fit_perturbode(screen, n_subsamples=2, copy=True)
+    return fit_perturbode(screen, copy=True, model=scdash.models.PerturbODE(n_subsamples=2))
 
 
 def test_slots_and_orientation(fitted, screen):
@@ -70,7 +71,7 @@ def test_fit_survives_h5ad(fitted, tmp_path):
 def test_equal_seeds_equal_results_whatever_the_array_type(screen, fitted):
     sparse = screen.copy()
     sparse.X = sp.csr_matrix(sparse.X)
-    again = fit_perturbode(sparse, n_subsamples=2, copy=True)
+    again = fit_perturbode(sparse, copy=True, model=scdash.models.PerturbODE(n_subsamples=2))
     np.testing.assert_allclose(again.varp["dynamics_grn"].toarray(), fitted.varp["dynamics_grn"].toarray(), atol=1e-6)
     assert "dynamics" not in screen.uns
 
@@ -80,14 +81,21 @@ def test_labels_with_other_separators_and_controls(screen, fitted):
     labels = renamed.obs["perturbation"].astype(str)
     renamed.obs["guide"] = labels.where(labels != "control", "NT1").where(labels == "control", labels + "_ctrl")
     renamed.obs.loc[renamed.obs_names[:5], "guide"] = "ctrl"
-    fit_perturbode(renamed, perturbation_key="guide", control=["NT1", "ctrl"], separator="_", n_subsamples=2)
+    fit_perturbode(
+        renamed,
+        perturbation_key="guide",
+        control=["NT1", "ctrl"],
+        model=scdash.models.PerturbODE(separator="_", n_subsamples=2),
+    )
     np.testing.assert_allclose(renamed.varp["dynamics_grn"].toarray(), fitted.varp["dynamics_grn"].toarray(), atol=1e-6)
 
 
 def test_a_prior_edge_is_penalised_less(screen):
     table = screen.uns["truth"]
     plain = fit_perturbode(screen, copy=True).uns["dynamics"]["edges"].set_index(["source", "target"])["score"]
-    helped = fit_perturbode(screen, prior=table, prior_weight=10, copy=True).uns["dynamics"]["edges"]
+    helped = fit_perturbode(screen, prior=table, copy=True, model=scdash.models.PerturbODE(prior_weight=10)).uns[
+        "dynamics"
+    ]["edges"]
     assert helped["in_prior"].sum() == len(table)
     known = helped[helped["in_prior"]].set_index(["source", "target"])["score"]
     assert known.mean() > plain.reindex(known.index).fillna(0).mean()
@@ -142,8 +150,10 @@ def test_two_regimes_fit_without_validation(screen):
 
 
 def test_transport_writes_the_same_slots(screen):
-    adata = fit_perturbode(screen, fit="transport", training={"steps": 20, "n_modules": 6}, copy=True)
+    adata = fit_perturbode(
+        screen, copy=True, model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=20, n_modules=6))
+    )
     assert adata.uns["dynamics"]["params"]["field_config"]["n_modules"] == 6
     assert set(pd.DataFrame(adata.uns["dynamics"]["history"]).columns) >= {"epoch", "train_loss", "validation_loss"}
-    with pytest.raises(ValueError, match="training setting"):
-        fit_perturbode(screen, fit="transport", training={"epochs": 2}, copy=True)
+    with pytest.raises(TypeError, match="epochs"):
+        fit_perturbode(screen, copy=True, model=scdash.models.PerturbODE(fit=scdash.models.Transport(epochs=2)))

@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_log_tells_the_time_of_an_epoch(small, caplog):
     with caplog.at_level(logging.INFO, logger="scdash"):
-        adata = scdash.tl.fit_perturbode(small, fit="transport", training={"steps": 10, "n_modules": 4}, copy=True)
+        adata = scdash.tl.fit_perturbode(
+            small, copy=True, model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=10, n_modules=4))
+        )
     found = re.search(r"10 steps, [\d.]+ s each; ([\d.]+) s an epoch of all 20 perturbed regimes", caplog.text)
     seconds = adata.uns["dynamics"]["metrics"]["seconds_per_epoch"]
     assert float(found[1]) == pytest.approx(seconds, abs=0.006)

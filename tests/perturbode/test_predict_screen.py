@@ -28,7 +28,9 @@ def test_observed_changes_come_with_predictions_whatever_the_labels(small):
     adata = small.copy()
     labels = adata.obs["perturbation"].astype(str)
     adata.obs["guide"] = labels.where(labels != "control", "NT").where(labels == "control", labels + "+ctrl")
-    scdash.tl.fit_perturbode(adata, perturbation_key="guide", control=["NT", "ctrl"], hold_out=["G003+ctrl"])
+    scdash.tl.fit_perturbode(
+        adata, perturbation_key="guide", control=["NT", "ctrl"], model=scdash.models.PerturbODE(hold_out=["G003+ctrl"])
+    )
     found = scdash.tl.predict_perturbations(adata, ["G001", "G001+ctrl", "G003", "G001+G002"])
     assert list(found.obs["status"]) == ["fitted", "fitted", "held out", "not observed"]
     x = np.asarray(adata.X)
@@ -85,7 +87,7 @@ def test_perturb_starts_from_the_control_and_comes_to_rest(matched):
 
 
 def test_named_regimes_held_out_are_scored_by_the_formula(small):
-    adata = scdash.tl.fit_perturbode(small, hold_out=["G001", "G005"], copy=True)
+    adata = scdash.tl.fit_perturbode(small, copy=True, model=scdash.models.PerturbODE(hold_out=["G001", "G005"]))
     entry = adata.uns["dynamics"]
     table = entry["held_out"]
     assert set(table["predictor"]) == {"fit", "mean of the other perturbations", "no change"} and len(table) == 6

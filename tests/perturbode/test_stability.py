@@ -68,7 +68,11 @@ def test_halves_of_regimes_and_transport(matched, carried):
 def test_a_prior_and_regulators_are_used_again(small):
     prior = small.uns["truth"].head(6)
     adata = scdash.tl.fit_perturbode(
-        small, prior=prior, regulators=[f"G{i:03d}" for i in range(10)], hold_out=["G004"], copy=True
+        small,
+        prior=prior,
+        regulators=[f"G{i:03d}" for i in range(10)],
+        copy=True,
+        model=scdash.models.PerturbODE(hold_out=["G004"]),
     )
     table = scdash.tl.stability(adata, n_repeats=2)
     assert set(table["source"]) <= {f"G{i:03d}" for i in range(10)}
@@ -94,7 +98,7 @@ def test_errors(small, matched, options, error, message):
 
 def test_dynamics_are_fitted_again_on_halves():
     adata = scdash.simulate.grn_dynamics(n_genes=12, n_trajectories=16, rng=0)
-    how = {"time_key": "time", "trajectory_key": "trajectory", "max_epochs": 0}
+    how = {"time_key": "time", "trajectory_key": "trajectory", "training": scdash.Training(max_epochs=0)}
     table = scdash.tl.stability(adata, n_repeats=2, **how)
     assert set(table["frequency"]) <= {0.5, 1.0} and "dynamics_stability" in adata.uns
     assert "dynamics" not in adata.uns

@@ -75,7 +75,7 @@ def test_transport_trains_on_streamed_cells(
     """Few cells are made dense at once and many are not (here: none): the numbers are the same."""
     pytest.importorskip("torch")
     expected, found = screen.copy(), stored
-    how = {"fit": "transport", "training": {"steps": 20, "n_modules": 4, "regimes": 5}, "rng": 3}
+    how = {"rng": 3, "model": scdash.models.PerturbODE(fit=scdash.models.Transport(steps=20, n_modules=4, regimes=5))}
     scdash.tl.fit_perturbode(expected, **how)
     monkeypatch.setattr(scdash._data._rows, "DENSE", 0.0)
     scdash.tl.fit_perturbode(found, **how)

@@ -62,7 +62,7 @@ def _course() -> Any:
 @cache
 def _fitted() -> Any:
     adata = _course().copy()
-    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=0, **COURSE)
+    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], training=scdash.Training(max_epochs=0), **COURSE)
     scdash.tl.gene_influence(adata, n_starts=3, progress=False)
     scdash.tl.perturbation_scores(adata)
     scdash.tl.pathways(adata, SETS | {"third": list(adata.var_names[:4])}, min_size=2, n_permutations=20)
@@ -115,7 +115,7 @@ def _drawn() -> Any:
 @cache
 def _trained() -> Any:
     adata = _course().copy()
-    scdash.tl.fit_dynamics(adata, sparsity="imp", start="random", max_epochs=6, **COURSE)
+    scdash.tl.fit_dynamics(adata, sparsity="imp", start="random", training=scdash.Training(max_epochs=6), **COURSE)
     return adata
 
 
@@ -168,7 +168,7 @@ WRITING: dict[str, Case] = {
     "pp.filter_perturbations": Case(screen),
     "pp.normalize_paired": Case(raw_pairs),
     "pp.select_by_dropout": Case(raw_pairs, arguments={"n_top_genes": 5}),
-    "tl.fit_dynamics": Case(course, arguments=COURSE | {"prior": prior, "max_epochs": 0}),
+    "tl.fit_dynamics": Case(course, arguments=COURSE | {"prior": prior, "training": scdash.Training(max_epochs=0)}),
     "tl.fit_perturbode": Case(screen),
     "tl.screen_baseline": Case(screen),
     "tl.coregulation": Case(fitted),
@@ -189,9 +189,18 @@ RETURNING: dict[str, Case] = {
     "tl.cross_validate": Case(
         course,
         arguments={name: COURSE[name] for name in ("time_key", "trajectory_key", "split_key", "progress")}
-        | {"prior": prior, "n_folds": 2, "grid": [0.1, 0.9], "max_epochs": 5, "start": "random"},
+        | {
+            "prior": prior,
+            "n_folds": 2,
+            "grid": [0.1, 0.9],
+            "start": "random",
+            "training": scdash.Training(max_epochs=5),
+        },
     ),
-    "tl.sparsity_path": Case(course, arguments=COURSE | {"sparsity": "l0", "lambdas": [1e-3, 1e-2], "max_epochs": 1}),
+    "tl.sparsity_path": Case(
+        course,
+        arguments=COURSE | {"lambdas": [1e-3, 1e-2], "sparsity": "l0", "training": scdash.Training(max_epochs=1)},
+    ),
     "tl.cross_validate_sbnn": Case(paired, arguments=SHORT | {"n_features": 4, "folds": 2}),
     "tl.stability": Case(paired, arguments=SHORT | {"n_features": 4, "n_repeats": 2}),
     "tl.predict": Case(fitted),

@@ -17,7 +17,14 @@ TIMES = {name: COURSE[name] for name in ("time_key", "trajectory_key")}
 
 def several_models() -> Any:
     adata = course()
-    scdash.tl.fit_dynamics(adata, prior=prior, n_models=3, max_epochs=2, controls=False, **COURSE)
+    scdash.tl.fit_dynamics(
+        adata,
+        prior=prior,
+        n_models=3,
+        training=scdash.Training(max_epochs=2),
+        validation=scdash.Validation(null_models=False),
+        **COURSE,
+    )
     return adata
 
 
@@ -26,7 +33,14 @@ def cross_validate() -> Any:
 
 
 def stability_of_dynamics() -> Any:
-    return scdash.tl.stability(course(), n_repeats=2, max_epochs=0, controls=False, prior=prior, **TIMES)
+    return scdash.tl.stability(
+        course(),
+        n_repeats=2,
+        prior=prior,
+        training=scdash.Training(max_epochs=0),
+        validation=scdash.Validation(null_models=False),
+        **TIMES,
+    )
 
 
 def stability_of_a_screen() -> Any:

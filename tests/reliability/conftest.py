@@ -17,7 +17,4 @@ def course(_course):
 
 @pytest.fixture(scope="package")
 def fitted(_course):
-    return scdash.tl.fit_dynamics(
-        _course, prior=_course.uns["prior"], max_epochs=0, copy=True, time_key="time", trajectory_key="trajectory",
-        split_key="split", progress=False,
-    )  # fmt: skip
+    return scdash.tl.fit_dynamics(_course, prior=_course.uns["prior"], copy=True, time_key="time", trajectory_key="trajectory", split_key="split", progress=False, training=scdash.Training(max_epochs=0))  # fmt: skip

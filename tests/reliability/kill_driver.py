@@ -26,10 +26,7 @@ HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split",
 def fit(course: Any, checkpoint: Path | None, *, epochs: int, seed: int = 0) -> Any:
     """Fit from random weights, writing a checkpoint at every epoch."""
     settings = {"checkpoint_every": 1, "patience": 10_000}
-    return scdash.tl.fit_dynamics(
-        course, sparsity="imp", start="random", max_epochs=epochs, training=settings, checkpoint=checkpoint, rng=seed,
-        copy=True, **HOW,
-    )  # fmt: skip
+    return scdash.tl.fit_dynamics(course, sparsity="imp", start="random", rng=seed, copy=True, training=scdash.Training(max_epochs=epochs, **settings, checkpoint=checkpoint), **HOW)  # fmt: skip
 
 
 def forked(work: Callable[[], Any], out: Path) -> int:

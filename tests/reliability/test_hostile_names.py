@@ -64,7 +64,7 @@ def names(count, known=HOSTILE):
 @pytest.fixture(scope="module")
 def plain():
     adata = course()
-    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=0, **TIMES)
+    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], training=scdash.Training(max_epochs=0), **TIMES)
     return adata
 
 
@@ -74,7 +74,7 @@ def plain():
 @example(genes=HOSTILE[8:24], trajectories=LABELS[8:24])
 def test_dynamics_are_those_of_plain_names(plain, tmp_path_factory, genes, trajectories):
     adata = renamed(course(), genes, trajectories)
-    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=0, **TIMES)
+    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], training=scdash.Training(max_epochs=0), **TIMES)
     regulator = adata.var_names[np.asarray((adata.varp["dynamics_grn"] != 0).sum(axis=1)).ravel().argmax()]
     scdash.tl.gene_influence(adata, n_starts=3, progress=False)
     scdash.tl.perturbation_scores(adata)
@@ -143,9 +143,15 @@ def test_lineages_and_batches_are_never_merged(lineages, batches, tmp_path):
         bins = scdash.pp.trajectories(cells, lineage_key="lineage", batch_key="batch", n_bins=6, n_bootstrap=2)
         assert bins.obs["trajectory"].nunique() == 12
         assert bins.obs_names.is_unique
-        scdash.tl.fit_dynamics(bins, max_epochs=0, progress=False)
+        scdash.tl.fit_dynamics(bins, progress=False, training=scdash.Training(max_epochs=0))
         scdash.tl.fit_dynamics(
-            cells, trajectory_key="lineage", batch_key="batch", n_bins=6, max_epochs=0, controls=False, progress=False
+            cells,
+            trajectory_key="lineage",
+            batch_key="batch",
+            n_bins=6,
+            progress=False,
+            training=scdash.Training(max_epochs=0),
+            validation=scdash.Validation(null_models=False),
         )
         (tmp_path / name).mkdir()
         for data in (cells, through_a_file(bins, tmp_path / name)):
@@ -188,7 +194,7 @@ def test_screens_take_any_gene_name(genes, tmp_path_factory):
     screen.obs["perturbation"] = pd.Categorical([name_of.get(str(x), str(x)) for x in screen.obs["perturbation"]])
     scdash.pp.filter_perturbations(screen, max_p=1.0)
     kind = dict.fromkeys(genes, "overexpression")
-    scdash.tl.fit_perturbode(screen, kind=kind)
+    scdash.tl.fit_perturbode(screen, model=scdash.models.PerturbODE(kind=kind))
     scdash.tl.modules(screen, n_modules=3)
     back = through_a_file(screen, tmp_path_factory.mktemp("screen"))
     for data in (screen, back):

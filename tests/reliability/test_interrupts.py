@@ -7,7 +7,7 @@ import torch
 import scdash
 
 HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
-LONG = {"start": "random", "sparsity": "imp", "max_epochs": 30}
+LONG = {"start": "random", "sparsity": "imp", "training": scdash.Training(max_epochs=30)}
 
 
 def held(adata):
@@ -81,7 +81,7 @@ def test_an_interrupt_of_the_comparison_costs_the_verdict_not_the_model(monkeypa
     scdash.pp.order_cells(cells, root=("hours", 0))
     monkeypatch.setattr("scdash.fitting._controls.fit_transitions", interrupted)
     with caplog.at_level("WARNING", logger="scdash"):
-        scdash.tl.fit_dynamics(cells, max_epochs=0, progress=False)
+        scdash.tl.fit_dynamics(cells, progress=False, training=scdash.Training(max_epochs=0))
     assert "it is kept, without a verdict" in caplog.text
     report = scdash.get.report(cells)
     assert (
@@ -108,7 +108,9 @@ def test_an_interrupted_transport_is_kept(monkeypatch, caplog, tally):
 
     monkeypatch.setattr(transport, "_train_step", press)
     with caplog.at_level("WARNING", logger="scdash"):
-        scdash.tl.fit_perturbode(screen, fit="transport", training={"steps": 100, "check_every": 10})
+        scdash.tl.fit_perturbode(
+            screen, model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=100, check_every=10))
+        )
     assert "transport interrupted at step 26: the best model so far is kept" in caplog.text
     assert scdash.get.history(screen)["epoch"].tolist() == [10, 20]
     assert np.isfinite(np.asarray(scdash.tl.predict_perturbations(screen, [screen.var_names[0]]).X)).all()

@@ -72,10 +72,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path, place, tally):
             np.savez(file, **{"fingerprint": np.array("x"), place: bomb})
     course = scdash.simulate.grn_dynamics(n_genes=10, n_trajectories=8, n_test=2, rng=0)
     with pytest.raises(ValueError, match="no readable scdash checkpoint"):
-        scdash.tl.fit_dynamics(
-            course, sparsity="imp", start="random", max_epochs=30, checkpoint=path, time_key="time",
-            trajectory_key="trajectory", progress=False,
-        )  # fmt: skip
+        scdash.tl.fit_dynamics(course, sparsity="imp", start="random", time_key="time", trajectory_key="trajectory", progress=False, training=scdash.Training(max_epochs=30, checkpoint=path))  # fmt: skip
     assert not marker.exists()
     tally("malicious files and names: refused, nothing ran")
 
@@ -83,7 +80,9 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(tmp_path, place, tally):
 @pytest.mark.parametrize("field", ["__import__('os').system('true')", "os.system", "../../etc/passwd", ""])
 def test_names_from_a_file_are_looked_up_not_run(field, tally):
     course = scdash.simulate.grn_dynamics(n_genes=10, n_trajectories=8, n_test=2, rng=0)
-    scdash.tl.fit_dynamics(course, max_epochs=0, time_key="time", trajectory_key="trajectory", progress=False)
+    scdash.tl.fit_dynamics(
+        course, time_key="time", trajectory_key="trajectory", progress=False, training=scdash.Training(max_epochs=0)
+    )
     course.uns["dynamics"]["params"]["field"] = field
     with pytest.raises(ValueError, match=r"uns\['dynamics'\]"):
         scdash.get.model(course)

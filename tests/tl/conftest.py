@@ -16,7 +16,7 @@ def course():
 def fitted(course):
     """The default: matching, polished if that helps."""
     adata = course.copy()
-    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], max_epochs=3, **HOW)
+    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], training=scdash.Training(max_epochs=3), **HOW)
     return adata
 
 
@@ -27,12 +27,11 @@ def modules(course):
     scdash.tl.fit_dynamics(
         adata,
         prior=adata.uns["prior"],
-        encoder="modules",
         start="random",
-        scale="paper",
-        n_hidden=5,
         n_models=3,
-        max_epochs=6,
+        model=scdash.models.Phoenix(encoder="modules", n_hidden=5),
+        sparsity=scdash.sparsity.DASH(scale="paper"),
+        training=scdash.Training(max_epochs=6),
         **HOW,
     )
     return adata

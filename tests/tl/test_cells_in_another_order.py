@@ -17,7 +17,13 @@ def cells():
     adata.obs_names, adata.var_names = [f"c{i}" for i in range(240)], [f"g{i:02d}" for i in range(12)]
     adata.obs["dpt_pseudotime"] = place
     adata.obs["lineage"] = np.where(np.arange(240) % 8 == 0, None, np.where(np.arange(240) % 2, "a", "b"))
-    scdash.tl.fit_dynamics(adata, trajectory_key="lineage", max_epochs=0, controls=False, progress=False)
+    scdash.tl.fit_dynamics(
+        adata,
+        trajectory_key="lineage",
+        progress=False,
+        training=scdash.Training(max_epochs=0),
+        validation=scdash.Validation(null_models=False),
+    )
     return adata
 
 
@@ -57,5 +63,5 @@ def test_a_fit_without_cells_takes_the_positions_away(cells):
     adata = cells.copy()
     bins = scdash.pp.trajectories(adata, n_bins=12)
     bins.obs["dynamics_position"] = 1.0
-    scdash.tl.fit_dynamics(bins, max_epochs=0, progress=False)
+    scdash.tl.fit_dynamics(bins, progress=False, training=scdash.Training(max_epochs=0))
     assert "dynamics_position" not in bins.obs

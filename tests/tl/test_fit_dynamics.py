@@ -87,7 +87,13 @@ def test_velocity_is_the_model(fitted):
 
 def test_the_same_seed_gives_the_same_bits(course, modules):
     again = course.copy()
-    how = {"encoder": "modules", "start": "random", "scale": "paper", "n_hidden": 5, "n_models": 3, "max_epochs": 6}
+    how = {
+        "start": "random",
+        "n_models": 3,
+        "model": scdash.models.Phoenix(encoder="modules", n_hidden=5),
+        "sparsity": scdash.sparsity.DASH(scale="paper"),
+        "training": scdash.Training(max_epochs=6),
+    }
     scdash.tl.fit_dynamics(again, prior=again.uns["prior"], **how, **HOW)
     for name, value in modules.uns["dynamics"]["weights"].items():
         other = again.uns["dynamics"]["weights"][name]
@@ -102,7 +108,7 @@ def test_relabelling_genes_relabels_the_result(course):
     shuffled = course[:, order].copy()
     plain = course.copy()
     for adata in (plain, shuffled):
-        scdash.tl.fit_dynamics(adata, prior=course.uns["prior"], max_epochs=0, **HOW)
+        scdash.tl.fit_dynamics(adata, prior=course.uns["prior"], training=scdash.Training(max_epochs=0), **HOW)
     a = plain.varp["dynamics_grn"].toarray()[np.ix_(order, order)]
     np.testing.assert_allclose(shuffled.varp["dynamics_grn"].toarray(), a, atol=1e-4)
 
@@ -122,7 +128,7 @@ def test_a_model_that_is_no_better_than_a_constant_is_called_so(course):
     """Shuffling states between trajectories leaves nothing to learn."""
     noise = course.copy()
     noise.X = np.random.default_rng(0).random(noise.shape).astype(np.float32)
-    scdash.tl.fit_dynamics(noise, prior=noise.uns["prior"], max_epochs=2, **HOW)
+    scdash.tl.fit_dynamics(noise, prior=noise.uns["prior"], training=scdash.Training(max_epochs=2), **HOW)
     errors = scdash.get.report(noise).set_index("predictor")["test_mse"]
     summary = scdash.get.report(noise).attrs["summary"]
     assert (errors["phoenix"] >= errors["constant"]) == ("no better than 'constant'" in summary)
@@ -132,7 +138,7 @@ def test_a_model_that_is_no_better_than_a_constant_is_called_so(course):
 
 def test_copy_leaves_the_input_alone(course):
     before = course.copy()
-    result = scdash.tl.fit_dynamics(course, max_epochs=0, copy=True, key_added="other", **HOW)
+    result = scdash.tl.fit_dynamics(course, copy=True, key_added="other", training=scdash.Training(max_epochs=0), **HOW)
     assert "other" in result.uns and "other_grn" in result.varp
     assert set(course.uns) == set(before.uns) and not list(course.layers.keys() - before.layers.keys())
 
@@ -151,9 +157,15 @@ def test_replicates_hide_parts_of_the_prior_and_show_stability(modules):
 @pytest.mark.parametrize("sparsity", ["imp", "bio", "none", "dash"])
 def test_pruning_strategies_reach_the_schedule(course, sparsity):
     adata = course.copy()
-    plan = {} if sparsity == "none" else {"schedule": GeometricSchedule(first=0.5, first_epoch=1, then=0)}
+    plan = GeometricSchedule(first=0.5, first_epoch=1, then=0)
+    method = "none" if sparsity == "none" else scdash.sparsity.METHODS[sparsity](schedule=plan)
     scdash.tl.fit_dynamics(
-        adata, prior=adata.uns["prior"], sparsity=sparsity, start="random", max_epochs=3, **plan, **HOW
+        adata,
+        prior=adata.uns["prior"],
+        sparsity=method,
+        start="random",
+        training=scdash.Training(max_epochs=3),
+        **HOW,
     )
     kept = adata.uns["dynamics"]["masks"]["U_sums"]
     expected = 16 * 15 if sparsity == "none" else 16 * 15 - round(0.5 * 16 * 15)
@@ -164,10 +176,9 @@ def test_posthoc_chooses_by_one_standard_error(course):
     adata = course.copy()
     scdash.tl.fit_dynamics(
         adata,
-        sparsity="posthoc",
         start="random",
-        sparsity_options={"levels": (0.5, 0.9), "repeats": 2},
-        max_epochs=3,
+        sparsity=scdash.sparsity.TrainPruneFinetune(levels=(0.5, 0.9), repeats=2),
+        training=scdash.Training(max_epochs=3),
         **HOW,
     )
     levels = adata.uns["dynamics"]["params"]["levels"]
@@ -182,14 +193,20 @@ def test_posthoc_chooses_by_one_standard_error(course):
 def test_regulators_are_the_only_sources(course):
     adata = course.copy()
     allowed = ["g00", "g01", "g02"]
-    for start in ("matching", "random"):
-        scdash.tl.fit_dynamics(adata, regulators=allowed, start=start, max_epochs=6, **HOW)
+    for start in ("regression", "random"):
+        scdash.tl.fit_dynamics(adata, regulators=allowed, start=start, training=scdash.Training(max_epochs=6), **HOW)
         assert set(scdash.get.grn(adata)["source"]) <= set(allowed)
 
 
 def test_cross_validation_chooses_the_lowest_mean(course):
     table = scdash.tl.cross_validate(
-        course, prior=course.uns["prior"], grid=[0.1, 0.9], n_folds=3, start="random", max_epochs=6, **HOW
+        course,
+        prior=course.uns["prior"],
+        grid=[0.1, 0.9],
+        n_folds=3,
+        start="random",
+        training=scdash.Training(max_epochs=6),
+        **HOW,
     )
     assert table["l1"].tolist() == [0.1, 0.9] and table["chosen"].sum() == 1
     folds = table[["fold0", "fold1", "fold2"]].to_numpy()

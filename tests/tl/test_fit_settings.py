@@ -17,11 +17,13 @@ matplotlib.use("Agg")
 def fits(course):
     """The same fit of X, and of a layer beside a misleading X."""
     plain = course.copy()
-    scdash.tl.fit_dynamics(plain, prior=plain.uns["prior"], **(HOW | {"max_epochs": 0}))
+    scdash.tl.fit_dynamics(plain, prior=plain.uns["prior"], **(HOW | {"training": scdash.Training(max_epochs=0)}))
     layered = course.copy()
     layered.layers["lognorm"] = layered.X.copy()
     layered.X = np.rint(layered.X * 1000)
-    scdash.tl.fit_dynamics(layered, prior=layered.uns["prior"], layer="lognorm", **(HOW | {"max_epochs": 0}))
+    scdash.tl.fit_dynamics(
+        layered, prior=layered.uns["prior"], layer="lognorm", **(HOW | {"training": scdash.Training(max_epochs=0)})
+    )
     for adata in (plain, layered):
         adata.obsm["X_umap"] = np.random.default_rng(0).normal(size=(adata.n_obs, 2))
     return plain, layered
@@ -37,13 +39,24 @@ def stability(adata):
 
 def path(adata):
     return scdash.tl.sparsity_path(
-        adata, "mlp", sparsity="cnode", lambdas=[0.1], n_hidden=4, max_epochs=2, progress=False
+        adata,
+        sparsity="cnode",
+        lambdas=[0.1],
+        progress=False,
+        model=scdash.models.MLP((4, 4)),
+        training=scdash.Training(max_epochs=2),
     )["validation_loss"].to_numpy()
 
 
 def folds(adata):
     return scdash.tl.cross_validate(
-        adata, prior=adata.uns["prior"], grid=[0.5], n_folds=2, max_epochs=6, start="matching", progress=False
+        adata,
+        prior=adata.uns["prior"],
+        grid=[0.5],
+        n_folds=2,
+        progress=False,
+        training=scdash.Training(max_epochs=6),
+        start="regression",
     )["mean"].to_numpy()
 
 
@@ -96,7 +109,12 @@ def test_the_keys_of_the_fit_are_the_default_of_stability_and_are_named(fits, ca
         in caplog.text
     )
     same = scdash.tl.stability(
-        fits[0].copy(), n_repeats=2, rng=1, prior=adata.uns["prior"], key="other", **(HOW | {"max_epochs": 0})
+        fits[0].copy(),
+        n_repeats=2,
+        rng=1,
+        prior=adata.uns["prior"],
+        key="other",
+        **(HOW | {"training": scdash.Training(max_epochs=0)}),
     )
     pd.testing.assert_frame_equal(table, same)
 
@@ -104,7 +122,9 @@ def test_the_keys_of_the_fit_are_the_default_of_stability_and_are_named(fits, ca
 def test_stability_repeats_the_genes_and_the_regulators_of_the_fit(course):
     adata = course.copy()
     genes = list(adata.var_names[:10])
-    scdash.tl.fit_dynamics(adata, mask_var=genes, regulators=genes[:4], **(HOW | {"max_epochs": 0}))
+    scdash.tl.fit_dynamics(
+        adata, mask_var=genes, regulators=genes[:4], **(HOW | {"training": scdash.Training(max_epochs=0)})
+    )
     table = scdash.tl.stability(adata, n_repeats=2, progress=False)
     assert set(table["source"]) <= set(genes[:4]) and set(table["target"]) <= set(genes)
 

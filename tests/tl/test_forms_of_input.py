@@ -68,7 +68,7 @@ def test_the_unit_of_a_gene_does_not_matter(course):
     course.X = np.asarray(course.X, dtype=np.float64) * 10  # neither is near [0, 1]
     other.X = course.X * unit + zero
     for adata in (course, other):
-        scdash.tl.fit_dynamics(adata, max_epochs=0, **HOW)
+        scdash.tl.fit_dynamics(adata, training=scdash.Training(max_epochs=0), **HOW)
     ours, theirs = (x.varp["dynamics_grn"].toarray() for x in (course, other))
     assert (ours != 0).sum() > 10
     np.testing.assert_allclose(theirs, ours, atol=0.02 * np.abs(ours).max())
@@ -93,7 +93,7 @@ def line():
 def test_bins_are_taken_as_pp_made_them(line):
     """No key is needed: time, trajectories, split, the scaled layer and the units come with the bins."""
     bins = scdash.pp.trajectories(line, lineage_key="lineage", n_bins=15)
-    scdash.tl.fit_dynamics(bins, max_epochs=0, progress=False)
+    scdash.tl.fit_dynamics(bins, progress=False, training=scdash.Training(max_epochs=0))
     stored = bins.uns["dynamics"]
     assert sorted(set(map(str, stored["series"]["trajectory"]))) == sorted(bins.obs["trajectory"].unique())
     model = scdash.get.model(bins)
@@ -109,8 +109,8 @@ def test_bins_are_taken_as_pp_made_them(line):
         trajectory_key="trajectory",
         split_key="split",
         layer="scaled",
-        max_epochs=0,
         progress=False,
+        training=scdash.Training(max_epochs=0),
     )
     assert abs(named.varp["dynamics_grn"] - bins.varp["dynamics_grn"]).max() == 0
 

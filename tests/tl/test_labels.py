@@ -26,9 +26,9 @@ def test_samples_without_a_label_are_left_out(course, key, missing, caplog):
     adata, rest = course.copy(), course[np.setdiff1d(np.arange(course.n_obs), rows)].copy()
     adata.obs[key] = without(adata.obs[key], rows, missing)
     with caplog.at_level("INFO", logger="scdash"):
-        scdash.tl.fit_dynamics(adata, **(HOW | {"max_epochs": 0}))
+        scdash.tl.fit_dynamics(adata, **(HOW | {"training": scdash.Training(max_epochs=0)}))
     assert f"{len(rows)} of {course.n_obs} observations have no label ({key})" in caplog.text
-    scdash.tl.fit_dynamics(rest, **(HOW | {"max_epochs": 0}))
+    scdash.tl.fit_dynamics(rest, **(HOW | {"training": scdash.Training(max_epochs=0)}))
     np.testing.assert_array_equal(adata.varp["dynamics_grn"].toarray(), rest.varp["dynamics_grn"].toarray())
 
 
@@ -45,7 +45,12 @@ def line(n=240, genes=12):
     return adata
 
 
-CELLS = {"n_bins": 6, "max_epochs": 0, "controls": False, "progress": False}
+CELLS = {
+    "n_bins": 6,
+    "progress": False,
+    "training": scdash.Training(max_epochs=0),
+    "validation": scdash.Validation(null_models=False),
+}
 KEYS = {
     "lineage": {"trajectory_key": "lineage"},
     "batch": {"batch_key": "batch"},

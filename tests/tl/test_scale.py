@@ -71,7 +71,9 @@ def test_a_large_gene_wise_network_is_stored_and_trained_on_its_edges(monkeypatc
     adata.var["tf"] = np.asarray((adata.varp["truth"] != 0).sum(1)).ravel() > 0
     for module in (_match, _start):
         monkeypatch.setattr(module, "LISTED", 100)
-    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], regulators="tf", max_epochs=2, **keys)
+    scdash.tl.fit_dynamics(
+        adata, prior=adata.uns["prior"], regulators="tf", training=scdash.Training(max_epochs=2), **keys
+    )
     entry = adata.uns["dynamics"]
     assert entry["params"]["field"] == "phoenix_sparse"
     assert entry["weights"]["U_sums"].shape == (30, 30)

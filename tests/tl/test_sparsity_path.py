@@ -18,8 +18,12 @@ COLUMNS = ["lambda", "model", "train_loss", "validation_loss", "weight_sparsity"
 
 
 def _path(adata, **changes):
-    options = {"n_hidden": (6,), "max_epochs": 12, "training": {"learning_rate": 0.02}} | changes
-    return scdash.tl.sparsity_path(adata, **{"model": "mlp", "sparsity": "group_lasso"} | options, **HOW)
+    options = {
+        "model": scdash.models.MLP((6,)),
+        "sparsity": "group_lasso",
+        "training": scdash.Training(max_epochs=12, learning_rate=0.02),
+    }
+    return scdash.tl.sparsity_path(adata, **options | changes, **HOW)
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +103,13 @@ def test_example_errors_average_to_the_loss() -> None:
     [
         ({"sparsity": "imp"}, ValueError, "no strength to vary.*cross_validate"),
         ({"sparsity": "posthoc"}, ValueError, "no strength to vary"),
-        ({"model": "phoenix", "n_hidden": None}, ValueError, "does not fit the vector field"),
+        ({"model": "phoenix"}, ValueError, "does not fit the vector field"),
         ({"lambdas": [-1.0]}, ValueError, "non-negative"),
         ({"lambdas": []}, ValueError, "at least one"),
         ({"regime": "wram"}, ValueError, "Did you mean 'warm'"),
         ({"step_epochs": 3}, ValueError, "regime='warm'"),
         ({"transcription_factors": ["nobody"]}, KeyError, "transcription_factors"),
-        ({"sparsity": "pathreg", "sparsity_options": {"lambdas": (0.1, 0.0)}}, ValueError, "the last one not 0"),
+        ({"sparsity": scdash.sparsity.PathReg(lambdas=(0.1, 0.0))}, ValueError, "the last one not 0"),
     ],
 )
 def test_bad_input_names_the_argument_and_writes_nothing(course, change, error, match) -> None:

@@ -9,15 +9,24 @@ import scdash
 from .conftest import HOW
 
 FITS = {
-    "regression alone": {"max_epochs": 0},
-    "regression and training": {"max_epochs": 2},
-    "modules": {"encoder": "modules", "n_hidden": 4, "start": "random", "max_epochs": 5, "scale": "paper"},
-    "genes, random": {"start": "random", "sparsity": "none", "max_epochs": 3},
-    "mlp": {"model": "mlp", "sparsity": "cnode", "n_hidden": 8, "max_epochs": 3},
-    "second order": {"model": "sonode", "sparsity": "none", "n_hidden": 8, "max_epochs": 3},
-    "pathreg": {"sparsity": "pathreg", "max_epochs": 3},
-    "posthoc": {"sparsity": "posthoc", "max_epochs": 4},
-    "dopri5": {"solver": "dopri5", "start": "random", "sparsity": "none", "max_epochs": 2},
+    "regression alone": {"training": scdash.Training(max_epochs=0)},
+    "regression and training": {"training": scdash.Training(max_epochs=2)},
+    "modules": {
+        "start": "random",
+        "model": scdash.models.Phoenix(encoder="modules", n_hidden=4),
+        "sparsity": scdash.sparsity.DASH(scale="paper"),
+        "training": scdash.Training(max_epochs=5),
+    },
+    "genes, random": {"start": "random", "sparsity": "none", "training": scdash.Training(max_epochs=3)},
+    "mlp": {"sparsity": "cnode", "model": scdash.models.MLP((8, 8)), "training": scdash.Training(max_epochs=3)},
+    "second order": {
+        "sparsity": "none",
+        "model": scdash.models.SecondOrder((8, 8)),
+        "training": scdash.Training(max_epochs=3),
+    },
+    "pathreg": {"sparsity": "pathreg", "training": scdash.Training(max_epochs=3)},
+    "posthoc": {"sparsity": "posthoc", "training": scdash.Training(max_epochs=4)},
+    "dopri5": {"start": "random", "sparsity": "none", "training": scdash.Training(max_epochs=2, solver="dopri5")},
 }
 SECONDS, HOURS = 86400.0, 24.0
 
@@ -48,7 +57,9 @@ def test_seconds_and_days_give_the_same_fit(course, name):
 
 @pytest.fixture(scope="module")
 def both(course):
-    return fit(course, max_epochs=0), fit(course, HOURS, max_epochs=0)
+    return fit(course, training=scdash.Training(max_epochs=0)), fit(
+        course, HOURS, training=scdash.Training(max_epochs=0)
+    )
 
 
 def test_what_is_asked_of_a_fit_later_takes_the_users_unit(both):
@@ -124,7 +135,7 @@ def test_times_that_are_no_times_since_the_start(both, times):
 def test_a_fit_takes_time_in_every_form_and_keeps_its_unit(course, both, make, unit, scale):
     adata = course.copy()
     adata.obs["time"] = make(adata.obs["time"])
-    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], **(HOW | {"max_epochs": 0}))
+    scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], **(HOW | {"training": scdash.Training(max_epochs=0)}))
     params = adata.uns["dynamics"]["params"]
     assert params["time_unit"] == unit and params["time_scale"] == pytest.approx(scale)
     assert adata.uns["dynamics"]["metrics"]["test_mse"] == both[0].uns["dynamics"]["metrics"]["test_mse"]

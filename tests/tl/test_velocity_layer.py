@@ -48,7 +48,7 @@ def _points(adata):
 def test_a_screen_above_its_bound_has_none_either(monkeypatch):
     screen = scdash.simulate.sergio(genes=10, n_edges=12, n_regimes=8, n_targets=1, cells_per_regime=15, rng=2)
     screen.X = np.log1p(screen.X)
-    fit = {"fit": "transport", "training": {"steps": 5, "n_modules": 3, "check_every": 5}}
+    fit = {"model": scdash.models.PerturbODE(fit=scdash.models.Transport(steps=5, n_modules=3, check_every=5))}
     scdash.tl.fit_perturbode(screen, **fit)
     assert "dynamics_velocity" in screen.layers
     monkeypatch.setattr(_screen_store, "MOST_VELOCITIES", screen.n_obs * screen.n_vars - 1)
@@ -75,7 +75,12 @@ def few_of_many(n_vars=400, n_obs=60):
 
 def test_memory_grows_with_the_modelled_genes(caplog, tmp_path):
     adata = few_of_many()
-    how = {"mask_var": "chosen", "max_epochs": 0, "controls": False, "progress": False}
+    how = {
+        "mask_var": "chosen",
+        "progress": False,
+        "training": scdash.Training(max_epochs=0),
+        "validation": scdash.Validation(null_models=False),
+    }
     with caplog.at_level(logging.INFO, logger="scdash"):
         scdash.tl.fit_dynamics(adata, **how)
     layer = adata.layers["dynamics_velocity"]

@@ -66,10 +66,7 @@ def test_equal_calls_give_equal_results(sparsity: str) -> None:
     found = []
     for _ in range(3):
         adata = scdash.simulate.grn_dynamics(n_genes=16, n_trajectories=8, n_test=2, noise=0.02, rng=3)
-        scdash.tl.fit_dynamics(
-            adata, time_key="time", trajectory_key="trajectory", split_key="split", progress=False, model="mlp",
-            sparsity=sparsity, max_epochs=4, controls=False,
-        )  # fmt: skip
+        scdash.tl.fit_dynamics(adata, time_key="time", trajectory_key="trajectory", split_key="split", progress=False, model="mlp", sparsity=sparsity, training=scdash.Training(max_epochs=4), validation=scdash.Validation(null_models=False))  # fmt: skip
         found.append(scdash.get.model(adata).weights)
     for other in found[1:]:
         assert all(torch.equal(other[name], value) for name, value in found[0].items())

@@ -40,7 +40,13 @@ def test_tau_pulls_the_velocity_towards_the_prior():
     losses = {}
     for tau in (1.0, 0.5, 0.0):
         fit = scdash.tl.fit_dynamics(
-            course, prior=course.uns["prior"], tau=tau, start="random", sparsity="none", max_epochs=8, copy=True, **HOW
+            course,
+            prior=course.uns["prior"],
+            start="random",
+            sparsity="none",
+            copy=True,
+            training=scdash.Training(max_epochs=8, tau=tau),
+            **HOW,
         )
         model = scdash.get.model(fit)
         states = torch.as_tensor(course.X[:40], dtype=torch.float32)[None]

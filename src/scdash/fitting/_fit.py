@@ -42,7 +42,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     first = returnable_from(sparsity, options, plan)
     _check_prior(problem, sparsity, plan)
     priors = model_priors(problem, options)
-    matched = match(problem, options) if options.start == "matching" else []
+    matched = match(problem, options) if options.start == "regression" else []
     field = sparsity.adapt(make_field(problem, options, matched))
     slope = matched[0].slope if matched else 1.0
     run = replace(problem, series=replace(problem.series, states=stretch(problem.series.states, slope)))
@@ -114,8 +114,6 @@ def _start(
 ) -> tuple[Params, Params]:
     """Return weights and masks of the stack before training."""
     if matched:
-        if repeats > 1:
-            raise ValueError("sparsity='posthoc' prunes a model that was trained dense; it needs start='random'.")
         params, masks = matched_start(field, options, matched)
     else:
         params, masks = random_start(field, replace(options, n_models=max(options.n_models, repeats))), {}

@@ -5,7 +5,6 @@ from typing import Any
 
 from scdash._errors import unused
 from scdash.dynamics.whole_fit import EPOCHS
-from scdash.fields import FIELDS, Phoenix
 from scdash.fitting._options import FitOptions, method_of
 from scdash.training.whole_trajectories import WholeTrajectories
 
@@ -21,8 +20,8 @@ def follows_trajectories(options: FitOptions) -> bool:
     """
     wanted = (
         options.cells
-        and options.start == "matching"
-        and FIELDS[options.model] is Phoenix
+        and options.start == "regression"
+        and options.is_phoenix
         and options.encoder == "genes"
         and method_of(options).plain
         and not method_of(options).levels
@@ -35,7 +34,7 @@ def follows_trajectories(options: FitOptions) -> bool:
     other = sorted(set(given) - set(SETTINGS))
     if other:
         raise unused(
-            ", ".join(f"training {name!r}" for name in other),
+            ", ".join(f"{name} of Training" for name in other),
             "cells that start from the regression are trained on whole trajectories, which has the settings "
             f"{', '.join(SETTINGS)}; start='random' has the others",
         )
