@@ -130,7 +130,7 @@ GRID = [(a, b) for a in (0.0, 0.3, 0.6, 0.9) for b in (0.0, 0.95)]
 FOLDS = ["mean", "fold0", "fold1"]
 
 
-@pytest.mark.parametrize("start", ["random", "matching"])
+@pytest.mark.parametrize("start", ["random", "regression"])
 @pytest.mark.parametrize("encoder", ["modules", "genes"])
 def test_who_goes_on_ends_as_in_the_full_search(problem, encoder, start, caplog):
     options = replace(OPTIONS, encoder=encoder, start=start)
