@@ -11,7 +11,16 @@ import scdash
 from scdash import Regression, Training, Validation
 from scdash.models import MLP, MODELS, PerturbODE, Phoenix, SecondOrder, Transport
 from scdash.sparsity import (
-    DASH, L0, METHODS, CNode, GeometricSchedule, GroupLasso, LassoNet, MagnitudePruning, PathReg, PriorPruning,
+    DASH,
+    L0,
+    METHODS,
+    CNode,
+    GeometricSchedule,
+    GroupLasso,
+    LassoNet,
+    MagnitudePruning,
+    PathReg,
+    PriorPruning,
     TrainPruneFinetune,
 )  # fmt: skip
 

@@ -85,7 +85,7 @@ import sys
 sys.stdout = sys.stderr = None
 import scdash
 a = scdash.simulate.grn_dynamics(n_genes=16, n_trajectories=12, n_test=3, noise=0.02, rng=3)
-scdash.tl.fit_dynamics(a, time_key="time", trajectory_key="trajectory", split_key="split", max_epochs=1, controls=False)
+scdash.tl.fit_dynamics(a, time_key="time", trajectory_key="trajectory", split_key="split", training=scdash.Training(max_epochs=1), validation=scdash.Validation(null_models=False))
 assert "dynamics" in a.uns
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -212,7 +212,7 @@ def test_null_models_that_were_left_out_are_not_tested():
     fit = printed(
         cells_of(1), training=scdash.Training(max_epochs=0), validation=scdash.Validation(null_models=False), **CELLS
     )
-    assert "because controls=False left the null models out" in fit.text
+    assert "because null_models=False left the null models out" in fit.text
     assert "Not tested: training as a neural ODE, for which no epoch was asked." in fit.text
 
 

@@ -156,7 +156,7 @@ scdash.settings.verbosity = 0
 cells = scdash.datasets.hsmm()[:, :60].copy()
 scdash.datasets.myogenic_prior(), scdash.datasets.gene_sets()
 scdash.pp.order_cells(cells, root=("hours", 0))
-scdash.tl.fit_dynamics(cells, max_epochs=2, progress=False)
+scdash.tl.fit_dynamics(cells, progress=False, training=scdash.Training(max_epochs=2))
 scdash.tl.pathways(cells, {"a": list(cells.var_names[:20])}, keys=[], scores={"s": cells.to_df().mean()}, min_size=2, n_permutations=5)
 screen = scdash.simulate.sergio(genes=8, n_edges=8, n_regimes=5, n_targets=1, cells_per_regime=20)
 sc.pp.log1p(screen)
@@ -167,7 +167,7 @@ scdash.tl.srrr(pairs, n_features=3)
 epochs = dict.fromkeys(("pretrain", "frozen", "unfrozen", "tuning", "autoencoder"), 1)
 epochs = {f"{name}_epochs": count for name, count in epochs.items()}
 scdash.tl.sbnn(pairs, n_features=3, hidden=(4, 4), n_clusters=3, progress=False, **epochs)
-scdash.tl.fit_perturbode(screen, fit="transport", training={"steps": 2}, key_added="transport")
+scdash.tl.fit_perturbode(screen, key_added="transport", model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=2)))
 print("offline")
 """
 

@@ -17,7 +17,7 @@ FORECASTS = set(NO_NETWORK) - {"no network", *TRIVIAL}
 NullModels: TypeAlias = Literal["compared", "states", "off", "interrupted"]
 NOT_COMPARED = {
     "states": "null models are made for cells only",
-    "off": "controls=False left the null models out",
+    "off": "null_models=False left the null models out",
     "interrupted": "the comparison with null models was interrupted",
 }
 
@@ -109,7 +109,7 @@ def report_text(
     if metrics.get("solver_error", 0) > 0.01 and not training.judged_by:
         lines.append(
             f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "
-            "training={'steps': ...}."
+            "Training(steps=...)."
         )
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from scdash.dynamics.whole_fit import EPOCHS
 from scdash.fitting._options import FitOptions, method_of
 from scdash.training.whole_trajectories import WholeTrajectories
 
-SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `training` that such a fit has
+SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `Training` that such a fit has
 NEUTRAL = {"tau": 1.0, "solver": "rk4"}
 LEARNING_RATE = 1e-2
 

@@ -32,7 +32,9 @@ class Method(Value):
             raise TypeError(f"schedule must be a scdash.sparsity.GeometricSchedule, found {schedule!r}.")
         lambdas = getattr(self, "lambdas", None)
         if isinstance(lambdas, str) and not (lambdas == "cv" and isinstance(self, DASH)):
-            raise ValueError(f"lambdas={lambdas!r}: give numbers; scdash.tl.sparsity_path tries many strengths of a penalty.")
+            raise ValueError(
+                f"lambdas={lambdas!r}: give numbers; scdash.tl.sparsity_path tries many strengths of a penalty."
+            )
         if getattr(self, "no_prior_targets", "mean") not in NO_PRIOR_TARGETS:
             raise unknown("no_prior_targets", self.no_prior_targets, NO_PRIOR_TARGETS)  # type: ignore[attr-defined]
         SPARSITIES[self.method](**self.options())  # its checks
