@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+import scdash
 from benchmarks._hsmm_data import BANDWIDTH, BINS, HORIZON, cells, collectri, predictions, reference, training_bins
 
 PAPER = {"start": "random", "model": scdash.models.Phoenix(encoder="modules", n_hidden=50)}
@@ -19,7 +20,7 @@ OURS = {
 }
 # chosen on inner held-out bins (_hsmm_inner.py): of (.5, .95), (.5, .5), (.5, .2) and (0, 0) the strongest prior among
 # the equally good; the package's default (.5, .95) believes a prior as good as the simulations'
-DASH = {"sparsity": "dash", "lambdas": (0.5, 0.5), **PAPER}
+DASH = {"sparsity": scdash.sparsity.DASH(lambdas=(0.5, 0.5)), **PAPER}
 STRATEGIES: dict[str, dict[str, Any]] = {
     "DASH": DASH,
     "IMP": {"sparsity": "imp", **PAPER},
@@ -45,15 +46,13 @@ KNOWN = {  # named before any result: what differentiating muscle cells are know
 
 def fit(strategy: str, seed: int, n_starts: int) -> dict[str, Any]:
     """Fit once; return predictions of the held-out bins, influences and knock-outs."""
-    import scdash
-
     scdash.settings.verbosity = 0
     adata = cells()
     bins, prior = training_bins(adata), collectri(adata)
     if "shuffled" in strategy:
         prior = shuffled(prior, adata, seed)
     began = time.process_time()
-    # controls=False: the held-out bins, which the package does not know of, are judged here
+    # no null models: the held-out bins, which the package does not know of, are judged here
     scdash.tl.fit_dynamics(
         bins,
         prior=prior,
@@ -76,8 +75,6 @@ def fit(strategy: str, seed: int, n_starts: int) -> dict[str, Any]:
 
 def shuffled(prior: pd.DataFrame, adata: Any, seed: int) -> pd.DataFrame:
     """Permute the names of the genes, another way for every seed: the network keeps its shape."""
-    import scdash
-
     return scdash.simulate.shuffle_prior(prior, genes=adata.var_names, rng=1000 + seed)
 
 

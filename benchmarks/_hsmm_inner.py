@@ -28,7 +28,7 @@ def inner_errors(fold: str, strengths: tuple[float, float], seed: int) -> dict[s
     held = FOLDS[fold]
     kept = [b for b in range(data.BINS) if b not in (*data.HELD_OUT, *held)]
     means, bins = data.plain_means(adata), data.training_bins(adata[~adata.obs["bin"].isin(held)].copy())
-    settings = {"lambdas": strengths, "sparsity": "dash", **PAPER}
+    settings = {"sparsity": scdash.sparsity.DASH(lambdas=strengths), **PAPER}
     scdash.tl.fit_dynamics(
         bins,
         prior=data.collectri(adata),

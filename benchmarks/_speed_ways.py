@@ -12,7 +12,7 @@ from scdash.fields import Params, Phoenix, _compact
 from scdash.sparsity import as_sparsity, prune_to
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
 
-BATCH, STEPS = 28, 4  # pairs a step, rk4 steps a pair: the settings of fit_dynamics(encoder="modules")
+BATCH, STEPS = 28, 4  # pairs a step, rk4 steps a pair: the settings of Phoenix(encoder="modules")
 RTOL, ATOL = 1e-7, 1e-9  # the authors' tolerances
 INTERVALS = (2.0, 1.0, 4.0, 2.0)  # between the times 0, 2, 3, 7, 9 of SIM350
 

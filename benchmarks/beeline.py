@@ -17,6 +17,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
+import scdash
+
 HERE = Path(__file__).parent
 DATA = ("mCAD", "HSC", "GSD", "krumsiek11")
 # best and worst published median ratio (BEELINE v1.1, ten runs of other samples of the same models)
@@ -61,8 +63,6 @@ def load(name: str) -> tuple[Any, pd.DataFrame]:
 def krumsiek() -> tuple[Any, pd.DataFrame]:
     """Return scanpy's bundled simulation: four runs of 160 cells, each a lineage of its own."""
     import scanpy as sc
-
-    import scdash
 
     adata = sc.datasets.krumsiek11()
     adata.obs_names_make_unique()
@@ -147,8 +147,6 @@ def placed(adata: Any) -> Any:
 
 def dynamics(adata: Any, seed: int, column: str, **options: Any) -> np.ndarray[Any, Any]:
     """Return a column of the edges of `fit_dynamics`, (source, target)."""
-    import scdash
-
     scdash.settings.verbosity = 0
     adata = placed(adata)
     scdash.tl.fit_dynamics(

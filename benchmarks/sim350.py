@@ -128,6 +128,8 @@ def gate_stack(method: str, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
 
 def jobs(seeds: int, *, quick: bool = False, full: bool = False) -> list[Any]:
     """Return all runs as joblib calls, the longest first; `full` adds the other strategies at other noise levels."""
+    import scdash
+
     three, many = tuple(range(3)), tuple(range(1 if quick else seeds))
     main = ((0.05, 0.05),)
     calls: list[Any] = [

@@ -40,8 +40,9 @@ options = dict(prior=adata.uns["prior"], time_key="time", trajectory_key="trajec
 options |= dict(mask_var=np.ones(n, bool), progress=False)
 if way == "modules":
     schedule = scdash.sparsity.GeometricSchedule(0.9, 10, 0.1, 20)
-    options |= dict(encoder="modules", start="random", n_hidden=int(sys.argv[3]), schedule=schedule)
-    options |= dict(max_epochs=300, training={"patience": 300, "steps": 2, "learning_rate": 1e-4})
+    options |= dict(model=scdash.models.Phoenix(encoder="modules", n_hidden=int(sys.argv[3])), start="random")
+    options |= dict(sparsity=scdash.sparsity.DASH(schedule=schedule))
+    options |= dict(training=scdash.Training(max_epochs=300, patience=300, steps=2, learning_rate=1e-4))
 else:
     degree = np.asarray((adata.varp["truth"] != 0).sum(1)).ravel()
     adata.var["tf"] = np.isin(np.arange(n), np.argsort(-degree, kind="stable")[: int(sys.argv[3])])

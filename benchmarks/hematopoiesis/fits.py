@@ -1,10 +1,12 @@
 """The models of the table, each as one call of `fit_dynamics`."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+import scdash
 from benchmarks.hematopoiesis.data import base_grn, bins, collectri
 
 MODULES = {"start": "random", "model": scdash.models.Phoenix(encoder="modules", n_hidden=50)}
@@ -15,15 +17,18 @@ STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4)
 STRATEGIES: dict[str, dict[str, Any]] = {
     "PHOENIX, none": {"sparsity": "none", **MODULES},
     "PHOENIX, IMP": {"sparsity": "imp", **MODULES},
-    "PHOENIX, DASH CollecTRI": {"sparsity": "dash", "prior": "collectri", "lambdas": TRUST, **MODULES},
-    "PHOENIX, DASH base GRN": {"sparsity": "dash", "prior": "base_grn", "lambdas": TRUST, **MODULES},
+    "PHOENIX, DASH CollecTRI": {
+        "sparsity": scdash.sparsity.DASH(),
+        "prior": "collectri",
+        "strengths": TRUST,
+        **MODULES,
+    },
+    "PHOENIX, DASH base GRN": {"sparsity": scdash.sparsity.DASH(), "prior": "base_grn", "strengths": TRUST, **MODULES},
     "PathReg, MLP": {
-        "model": "mlp",
-        "sparsity": "pathreg",
+        "model": scdash.models.MLP((50, 50)),
+        "sparsity": scdash.sparsity.PathReg(gate_rate=50.0),
         "start": "random",
-        "n_hidden": 50,
         "strengths": STRENGTHS,
-        "sparsity_options": {"gate_rate": 50.0},
     },
     "GroupLasso, MLP": {"sparsity": "group_lasso", "start": "random", "model": scdash.models.MLP((4, 4))},
     "matching, no prior": {"regulators": "is_tf", "training": scdash.Training(max_epochs=0)},
@@ -62,8 +67,6 @@ def fitted(
     changes
         Further arguments of `fit_dynamics`.
     """
-    import scdash
-
     scdash.settings.verbosity = 0
     adata = bins(lineage, validation=validation, test=test, seed=seed)
     options = dict(STRATEGIES[strategy]) | changes
@@ -71,12 +74,13 @@ def fitted(
     if prior is None and name is not None:
         prior = collectri(adata.var_names) if name == "collectri" else base_grn()
     began, found = time.process_time(), []
-    if "strengths" in options:
-        options["lambdas"] = ((chosen_strength(adata, options.pop("strengths"), seed, options),) * 2,)
-    for lambdas in options.pop("lambdas", (None,)):
+    strengths = options.pop("strengths", (None,))
+    if isinstance(options.get("sparsity"), scdash.sparsity.PathReg):
+        strengths = (chosen_strength(adata, strengths, seed, options),)
+    for strength in strengths:
         own = adata.copy()
-        if lambdas is not None:
-            options["lambdas"] = lambdas if isinstance(lambdas, tuple) else (lambdas, lambdas)
+        if strength is not None:
+            options["sparsity"] = replace(options["sparsity"], lambdas=(strength, strength))
         scdash.tl.fit_dynamics(
             own, prior=prior, rng=seed, progress=False, validation=scdash.Validation(null_models=controls), **options
         )
@@ -95,11 +99,7 @@ def validation_loss(adata: Any) -> float:
 
 def chosen_strength(adata: Any, strengths: tuple[float, ...], seed: int, options: dict[str, Any]) -> float:
     """Return the largest strength of a penalty whose validation error is within one standard error of the lowest."""
-    import scdash
-
-    own = options | {
-        "sparsity": scdash.sparsity.DASH(**(options.get("sparsity_options", {}) | {"lambdas": (1.0, 1.0)}))
-    }  # equal parts
+    own = options | {"sparsity": replace(options["sparsity"], lambdas=(1.0, 1.0))}  # equal parts
     own.pop("start")
     table = scdash.tl.sparsity_path(adata.copy(), lambdas=strengths, rng=seed, progress=False, **own)
     return float(table.loc[table["chosen"], "lambda"].iloc[0])

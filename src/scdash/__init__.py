@@ -1,6 +1,7 @@
 """Sparse, interpretable models of gene-regulatory dynamics and of paired modalities, between scanpy calls."""
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import lazy_loader
 
@@ -8,7 +9,34 @@ from scdash._logging import settings
 
 # Submodules load on first use: `import scdash` must stay quick, and torch is needed by few of them.
 __getattr__, __dir__, _lazy = lazy_loader.attach(
-    __name__, submodules=["datasets", "fields", "get", "metrics", "pl", "pp", "simulate", "sparsity", "tl"]
+    __name__,
+    submodules=["datasets", "fields", "get", "metrics", "models", "pl", "pp", "simulate", "sparsity", "tl"],
+    submod_attrs={
+        "dynamics.validation": ["Validation"],
+        "matching._regression": ["Regression"],
+        "training._settings": ["Training"],
+    },
 )
+if TYPE_CHECKING:
+    from scdash.dynamics.validation import Validation
+    from scdash.matching._regression import Regression
+    from scdash.training._settings import Training
+
 __version__ = version("scdash")
-__all__ = ["__version__", "datasets", "fields", "get", "metrics", "pl", "pp", "settings", "simulate", "sparsity", "tl"]
+__all__ = [
+    "Regression",
+    "Training",
+    "Validation",
+    "__version__",
+    "datasets",
+    "fields",
+    "get",
+    "metrics",
+    "models",
+    "pl",
+    "pp",
+    "settings",
+    "simulate",
+    "sparsity",
+    "tl",
+]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import joblib
@@ -81,3 +82,8 @@ def _numbered(function: Callable[..., T], number: int, piece: tuple[Any, ...], v
         settings.verbosity = verbosity
     with process_state():
         return number, function(*piece)
+
+
+def use_jobs(n_jobs: int | None) -> AbstractContextManager[Any]:
+    """Return a context in which work is spread over `n_jobs` processes; None changes nothing."""
+    return nullcontext() if n_jobs is None else joblib.parallel_config(n_jobs=n_jobs)

@@ -31,13 +31,12 @@ def course() -> Any:
 
 def _fit(course: Any, model: str, sparsity: Any, **changes: Any) -> Any:
     options: dict[str, Any] = {"prior": course.uns["prior"], "copy": True, "training": scdash.Training(max_epochs=2)}
-    if model in ("mlp", "sonode") or changes.get("encoder") == "modules":
-        options["n_hidden"] = 3
+    chosen: Any = {"mlp": scdash.models.MLP((3, 3)), "sonode": scdash.models.SecondOrder((3, 3))}.get(model, model)
     if isinstance(sparsity, str) and "schedule" in (SPARSITIES[sparsity].__kwdefaults__ or {}):
-        options["schedule"] = QUICK
+        sparsity = scdash.sparsity.METHODS[sparsity](schedule=QUICK)
     if sparsity == "posthoc":
-        options["sparsity_options"] = {"levels": (0.5,), "repeats": 1}
-    return scdash.tl.fit_dynamics(course, sparsity=sparsity, model=model, **HOW, **options | changes)
+        sparsity = scdash.sparsity.TrainPruneFinetune(levels=(0.5,), repeats=1)
+    return scdash.tl.fit_dynamics(course, **{"sparsity": sparsity, "model": chosen} | HOW | options | changes)
 
 
 @pytest.mark.parametrize(("model", "sparsity"), list(itertools.product(FIELDS, SPARSITIES)))
@@ -68,7 +67,7 @@ def test_every_combination_is_fitted_or_refused_with_a_reason(course: Any, model
         ("mlp", "imp", "random"),
     ],
 )
-def test_the_automatic_start_is_matching_where_it_leaves_the_method_something_to_do(
+def test_the_automatic_start_is_the_regression_where_it_leaves_the_method_something_to_do(
     model: str, sparsity: Any, start: str
 ) -> None:
     assert scdash.fitting.FitOptions(model=model, sparsity=sparsity).start == start
@@ -79,32 +78,35 @@ def test_the_automatic_start_is_matching_where_it_leaves_the_method_something_to
     [("l0", 0.1), ("cnode", 0.1), ("pathreg", (0.01, 0.1)), ("lassonet", 1.0), ("group_lasso", 0.1)],
 )
 def test_lambdas_are_the_strengths_of_any_method_that_has_them(course: Any, sparsity: str, lambdas: Any) -> None:
-    stored = _fit(course, "mlp", sparsity, sparsity=scdash.sparsity.DASH(lambdas=lambdas)).uns["dynamics"]["params"][
-        "sparsity_options"
-    ]["lambdas"]
+    method = scdash.sparsity.METHODS[sparsity](lambdas=lambdas)
+    stored = _fit(course, "mlp", method).uns["dynamics"]["params"]["sparsity_options"]["lambdas"]
     assert np.ravel(stored).tolist() == np.ravel(lambdas).tolist()
 
 
-@pytest.mark.parametrize(
-    ("sparsity", "changes", "error", "match"),
-    [
-        ("imp", {"lambdas": 0.5}, ValueError, "lambdas is the strength of a penalty.*'imp' has none.*'dash'"),
-        ("none", {"lambdas": 0.5}, ValueError, "'none' has none"),
-        ("l0", {"schedule": QUICK}, ValueError, "schedule is when a method prunes.*'l0' has none"),
-        ("l0", {"sparsity": scdash.sparsity.DASH(lambdas=0.1, lambdas=0.1)}, ValueError, "given twice"),
-        ("l0", {"sparsity": scdash.sparsity.DASH(lam=0.1)}, ValueError, "Did you mean 'lambdas'"),
-        ("pathreg", {"lambdas": 0.1}, ValueError, "two, \\(gates, weights\\)"),
-        (pathreg(), {"lambdas": (0.1, 0.1)}, TypeError, "set them there"),
-        ("l0", {"lambdas": "cv"}, ValueError, "tl.sparsity_path"),
-        ("posthoc", {"n_models": 2}, ValueError, "Leave n_models at 1"),
-        ("l0", {"model": scdash.models.Phoenix(n_hidden=(3, 3))}, ValueError, "n_hidden is a number"),
-    ],
-)
-def test_nothing_that_is_given_goes_unused(
-    course: Any, sparsity: Any, changes: dict[str, Any], error: type[Exception], match: str
-) -> None:
+METHODS_REFUSED = {
+    "pathreg, one strength": (lambda s: s.PathReg(lambdas=0.1), ValueError, "two, \\(gates, weights\\)"),
+    "l0, two strengths": (lambda s: s.L0(lambdas=(0.1, 0.2)), ValueError, "one strength here"),
+    "l0, cross-validated": (lambda s: s.L0(lambdas="cv"), ValueError, "cv"),
+    "l0, schedule": (lambda s: s.L0(schedule=QUICK), TypeError, "schedule"),
+    "imp, lambdas": (lambda s: s.MagnitudePruning(lambdas=0.5), TypeError, "lambdas"),
+    "dash, no share": (lambda s: s.DASH(lambdas=1.5), ValueError, r"shares of the prior in \[0, 1\]"),
+    "dash, scale": (lambda s: s.DASH(scale="papr"), ValueError, "Did you mean 'paper'"),
+    "dash, targets": (lambda s: s.DASH(no_prior_targets="men"), ValueError, "Did you mean 'mean'"),
+    "dash, schedule": (lambda s: s.DASH(schedule={"first": 0.5}), TypeError, "GeometricSchedule"),
+    "posthoc, epochs": (lambda s: s.TrainPruneFinetune(tuning_epochs=0), ValueError, "at least 1"),
+}
+
+
+@pytest.mark.parametrize("name", METHODS_REFUSED)
+def test_a_method_refuses_what_it_has_no_use_for(name: str) -> None:
+    make, error, match = METHODS_REFUSED[name]
     with pytest.raises(error, match=match):
-        _fit(course, "phoenix", sparsity, model=scdash.models.Phoenix(encoder="modules"), **changes)
+        make(scdash.sparsity)
+
+
+def test_replicates_are_not_for_repeats(course: Any) -> None:
+    with pytest.raises(ValueError, match="Leave n_models at 1"):
+        _fit(course, "phoenix", "posthoc", n_models=2)
 
 
 def test_regulators_bind_every_way_from_inputs_to_targets(course: Any) -> None:

@@ -6,45 +6,56 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.sparsity import GeometricSchedule, imp
+from scdash import Regression, Training, Validation
+from scdash.models import Phoenix
+from scdash.sparsity import DASH, GeometricSchedule, PriorPruning
 
 from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 
 PAIRS = PRIOR.rename(columns={})
+# values are made when the test runs: most are refused as they are made
 REFUSED = {
-    "n_hidden, one unit a gene": ({"model": scdash.models.Phoenix(n_hidden=30)}, "n_hidden would have no effect: encoder='genes'"),
-    "n_hidden, the default number": ({"model": scdash.models.Phoenix(n_hidden=40)}, "n_hidden would have no effect"),
-    "scale, l0": ({"sparsity": scdash.sparsity.L0(scale="paper")}, "scale would have no effect.*'l0'"),
-    "scale, the default": ({"sparsity": scdash.sparsity.L0(scale="matched")}, "scale would have no effect"),
-    "scale, an object": ({"sparsity": imp(), "scale": "paper"}, "scale would have no effect.*'imp'"),
-    "missing, l0": ({"sparsity": scdash.sparsity.L0(no_prior_targets="zero")}, "missing would have no effect.*'l0'"),
-    "missing, imp": ({"sparsity": scdash.sparsity.MagnitudePruning(no_prior_targets="zero")}, "missing would have no effect.*'imp'"),
-    "n_bins, states": ({"n_bins": 30}, "n_bins would have no effect"),
-    "coregulation, genes": ({"coregulation": PAIRS}, "coregulation would have no effect.*modules"),
-    "coregulation, mlp": ({"model": "mlp", "coregulation": PAIRS}, "coregulation would have no effect"),
+    "n_hidden, one unit a gene": (lambda: {"model": Phoenix(n_hidden=30)}, "n_hidden would have no effect: encoder='genes'"),
+    "n_hidden, the default number": (lambda: {"model": Phoenix(n_hidden=40)}, "n_hidden would have no effect"),
+    "n_bins, states": (lambda: {"n_bins": 30}, "n_bins would have no effect"),
+    "coregulation, genes": (lambda: {"sparsity": DASH(coregulation=PAIRS)}, "coregulation would have no effect.*modules"),
+    "coregulation, mlp": (lambda: {"model": "mlp", "sparsity": DASH(coregulation=PAIRS)}, "coregulation would have no effect"),
     "coregulation, no prior": (
-        {"prior": None, "model": scdash.models.Phoenix(encoder="modules"), "sparsity": scdash.sparsity.DASH(coregulation=PAIRS)}, "coregulation would have no effect.*without a prior",
+        lambda: {"prior": None, "model": Phoenix(encoder="modules"), "sparsity": DASH(coregulation=PAIRS)},
+        "coregulation would have no effect.*without a prior",
     ),
-    "encoder, mlp": ({"model": "mlp", "encoder": "modules"}, "encoder would have no effect: model='mlp' has none"),
-    "encoder, sonode": ({"model": "sonode", "encoder": "genes"}, "encoder would have no effect"),
-    "control": ({"control": False}, "control=False is for model='perturbode'.*Did you mean controls=False"),
-    "control, a label": ({"control": "wild type"}, "control='wild type' is for model='perturbode'"),
-    "two lambdas, one layer": ({"lambdas": (0.1, 0.9)}, "first of lambdas would have no effect"),
+    "lambdas, no prior": (lambda: {"prior": None, "sparsity": DASH(lambdas=0.3)}, "lambdas would have no effect.*prior"),
+    "scale, no prior": (lambda: {"prior": None, "sparsity": DASH(scale="paper")}, "scale would have no effect.*prior"),
+    "control": (lambda: {"control": False}, "control=False is for model='perturbode'.*Did you mean .*null_models=False"),
+    "control, a label": (lambda: {"control": "wild type"}, "control='wild type' is for model='perturbode'"),
+    "perturbation_key": (lambda: {"perturbation_key": "guide"}, "perturbation_key is for model='perturbode'"),
+    "two lambdas, one layer": (lambda: {"sparsity": DASH(lambdas=(0.1, 0.9))}, "first of lambdas would have no effect"),
+    "start, mlp": (lambda: {"model": "mlp", "start": Regression(products=2)}, "model='mlp' has none to take"),
+    "start, posthoc": (lambda: {"sparsity": "posthoc", "start": "regression"}, "needs start='random'"),
+    "learning_rate, no epoch": (lambda: {"training": Training(max_epochs=0, learning_rate=0.1)}, "learning_rate would have"),
+    "checkpoint_every": (lambda: {"training": Training(checkpoint_every=3)}, "checkpoint_every would have no effect"),
+    "checkpoint, posthoc": (
+        lambda: {"sparsity": "posthoc", "training": Training(max_epochs=2, checkpoint="x.npz")}, "checkpoint would have no",
+    ),
 }  # fmt: skip
+OF_THE_WRONG_KIND = {
+    "a class": ({"model": scdash.models.MLP}, r"did you mean MLP\(\)"),
+    "a class of a method": ({"sparsity": DASH}, r"did you mean DASH\(\)"),
+    "a field of the package": ({"model": scdash.fields.Phoenix(16)}, "pass scdash.models.Phoenix"),
+    "a dictionary": ({"training": {"max_epochs": 3}}, "training must be a scdash.Training"),
+    "a flag": ({"validation": False}, "validation must be a scdash.Validation"),
+}
 WARNED = {
     "prior, mlp": ({"model": "mlp", "sparsity": "none"}, "the prior takes no part in this fit: model='mlp'"),
     "prior, random weights": ({"sparsity": "none", "start": "random"}, "the prior takes no part in this fit"),
     "schedule": (
-        {"sparsity": scdash.sparsity.DASH(schedule=GeometricSchedule()), "training": scdash.Training(max_epochs=0)},
+        {"sparsity": DASH(schedule=GeometricSchedule()), "training": Training(max_epochs=0)},
         "schedule: without any effect",
     ),
-    "lambdas": (
-        {"sparsity": scdash.sparsity.DASH(lambdas=0.5), "training": scdash.Training(max_epochs=0)},
-        "lambdas: without any effect",
-    ),
-    "controls": (
-        {"training": scdash.Training(max_epochs=0), "validation": scdash.Validation(null_models="full")},
-        "controls='full' is without any effect",
+    "lambdas": ({"sparsity": DASH(lambdas=0.5), "training": Training(max_epochs=0)}, "lambdas: without any effect"),
+    "null_models": (
+        {"training": Training(max_epochs=0), "validation": Validation(null_models="full")},
+        "null_models='full' is without any effect",
     ),
 }
 
@@ -66,8 +77,15 @@ def fit(adata, **options):
 def test_refused(course, what):
     options, message = REFUSED[what]
     with pytest.raises(ValueError, match=message):
-        fit(course, **options)
+        fit(course, **options())
     assert "dynamics" not in course.uns
+
+
+@pytest.mark.parametrize("what", OF_THE_WRONG_KIND)
+def test_values_of_the_wrong_kind_are_named(course, what):
+    options, message = OF_THE_WRONG_KIND[what]
+    with pytest.raises(TypeError, match=message):
+        fit(course, **options)
 
 
 @pytest.mark.parametrize("what", WARNED)
@@ -86,24 +104,15 @@ def test_nothing_is_warned_about_by_default(course, caplog):
 
 
 def test_what_has_an_effect_is_taken(course):
-    early = {"schedule": GeometricSchedule(first_epoch=0), "start": "random"}
-    modules = {
-        "model": scdash.models.Phoenix(encoder="modules", n_hidden=4),
-        "sparsity": scdash.sparsity.DASH(scale="paper", no_prior_targets="zero", coregulation=PAIRS),
-    }
-    assert fit(course, **modules, **early).uns["dynamics"]["params"]["missing"] == "zero"
-    assert (
-        fit(course, sparsity=scdash.sparsity.PriorPruning(no_prior_targets="zero"), **early).uns["dynamics"]["params"][
-            "encoder"
-        ]
-        == "genes"
-    )
-    assert (
-        fit(
-            course, model=scdash.models.MLP((4, 4)), sparsity=scdash.sparsity.DASH(no_prior_targets="zero"), **early
-        ).uns["dynamics"]["params"]["scale"]
-        == "matched"
-    )
+    early, start = GeometricSchedule(first_epoch=0), {"start": "random"}
+    dash = DASH(scale="paper", no_prior_targets="zero", coregulation=PAIRS, schedule=early)
+    params = fit(course, model=Phoenix("modules", n_hidden=4), sparsity=dash, **start).uns["dynamics"]["params"]
+    assert params["no_prior_targets"] == "zero" and params["scale"] == "paper" and params["encoder"] == "modules"
+    bio = PriorPruning(no_prior_targets="zero", schedule=early)
+    assert fit(course, sparsity=bio, **start).uns["dynamics"]["params"]["encoder"] == "genes"
+    dash = DASH(no_prior_targets="zero", schedule=early)
+    params = fit(course, model=scdash.models.MLP((4, 4)), sparsity=dash, **start).uns["dynamics"]["params"]
+    assert params["scale"] == "matched"
 
 
 def test_bins_that_were_made_before_are_not_made_again():
@@ -114,11 +123,17 @@ def test_bins_that_were_made_before_are_not_made_again():
 
 def test_the_other_functions_that_take_them(course):
     with pytest.raises(ValueError, match="n_hidden would have no effect"):
-        scdash.tl.cross_validate(course, prior=PRIOR, model=scdash.models.Phoenix(n_hidden=7), **COURSE)
+        scdash.tl.cross_validate(course, prior=PRIOR, model=Phoenix(n_hidden=7), **COURSE)
     with pytest.raises(ValueError, match="coregulation would have no effect"):
         scdash.tl.cross_validate(course, prior=PRIOR, sparsity=scdash.sparsity.DASH(coregulation=PAIRS), **COURSE)
-    with pytest.raises(ValueError, match="encoder would have no effect"):
-        scdash.tl.sparsity_path(course, "mlp", sparsity="l0", encoder="modules", **COURSE)
+    with pytest.raises(ValueError, match="start would have no effect"):
+        scdash.tl.sparsity_path(course, model="phoenix", sparsity="l0", start="regression", **COURSE)
+    for function in (scdash.tl.sparsity_path, scdash.tl.cross_validate):
+        sparsity = {} if function is scdash.tl.cross_validate else {"sparsity": "l0"}
+        with pytest.raises(ValueError, match="checkpoint would have no effect"):
+            function(course, training=Training(checkpoint="x.npz"), **sparsity, **COURSE)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'max_epochs'"):
+            function(course, max_epochs=3, **COURSE)
     with pytest.raises(ValueError, match="n_bins would have no effect"):
         scdash.tl.sparsity_path(course, sparsity="l0", n_bins=9, model="mlp", **COURSE)
     fitted = fit(course, training=scdash.Training(max_epochs=0))

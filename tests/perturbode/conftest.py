@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import scdash
 from scdash.simulate._sergio import sergio
 from scdash.tl import fit_perturbode
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.tl._perturbode import ScreenArguments
+from scdash.models import PerturbODE, Transport
+from scdash.tl._perturbode import OF_SCREENS
 
 
 def test_fit_dynamics_takes_every_argument_of_fit_perturbode():
     ours = set(inspect.signature(scdash.tl.fit_perturbode).parameters)
-    theirs = set(inspect.signature(scdash.tl.fit_dynamics).parameters) - {"screen", "model"}
-    assert ours - theirs == set(ScreenArguments.__annotations__)
-    assert set(ScreenArguments.__annotations__) <= ours
+    assert ours <= set(inspect.signature(scdash.tl.fit_dynamics).parameters)
+    assert ours == {*OF_SCREENS, "adata", "key_added", "copy"}
 
 
 def test_fit_dynamics_is_fit_perturbode(small, matched):
@@ -37,42 +37,57 @@ def test_arguments_of_screens_reach_the_fit(small):
     assert set(fit.uns["dynamics"]["held_out"]["regime"]) == {"G003"}
 
 
-@pytest.mark.parametrize(
-    ("model", "arguments", "error", "message"),
-    [
-        ("perturbode", {"model": scdash.models.Phoenix(n_hidden=7)}, ValueError, "n_hidden.*training="),
-        (
-            "perturbode",
-            {"time_key": "hours", "training": scdash.Training(solver="dopri5")},
-            ValueError,
-            "time_key, solver",
-        ),
-        ("perturbode", {"lambdas": "cv"}, ValueError, "lambdas"),
-        ("perturbode", {"sparsity": "imp"}, ValueError, "fine_tune"),
-        ("perturbode", {"training": scdash.Training(steps=5)}, ValueError, "transport"),
-        ("perturbode", {"fit": "transport", "fine_tune": 10}, ValueError, "fine_tune"),
-        ("perturbode", {"fit": "transport", "sparsity": "bio"}, ValueError, "prior"),
-        ("perturbode", {"fit": "transport", "sparsity": "posthoc"}, ValueError, "posthoc"),
-        (
-            "perturbode",
-            {"model": scdash.models.PerturbODE(fit=scdash.models.Transport(solver="dopri"))},
-            ValueError,
-            "dopri5",
-        ),
-        ("perturbode", {"n_folds": 1}, ValueError, "n_folds"),
-        ("perturbode", {"hold_out": ["G999"]}, ValueError, "G999"),
-        ("perturbode", {"hold_out": ["control"]}, ValueError, "control"),
-        ("perturbode", {"regulators": ["nope"]}, KeyError, "nope"),
-        ("perturbode", {"folds": 3}, TypeError, "folds"),
-        ("phoenix", {"n_folds": 3}, TypeError, "perturbode"),
-        ("phoenix", {"folds": 3}, TypeError, "unexpected keyword"),
-    ],
-)
-def test_what_would_go_unused_is_refused(small, model, arguments, error, message):
+REFUSED = {
+    "training": (
+        lambda: {"time_key": "hours", "training": scdash.Training(max_epochs=3)},
+        ValueError,
+        "training, time_key.*Tran",
+    ),
+    "n_models": (lambda: {"n_models": 2}, ValueError, "n_models: not for model='perturbode'"),
+    "validation": (lambda: {"validation": scdash.Validation()}, ValueError, "validation: not for"),
+    "start": (lambda: {"start": "random"}, ValueError, "start: not for"),
+    "lambdas": (lambda: {"sparsity": scdash.sparsity.DASH(lambdas="cv")}, ValueError, "lambdas"),
+    "coregulation": (lambda: {"sparsity": scdash.sparsity.DASH(coregulation="x")}, ValueError, "coregulation"),
+    "sparsity": (lambda: {"sparsity": "imp"}, ValueError, "fine_tune"),
+    "fine_tune": (lambda: {"model": PerturbODE(fit="transport", fine_tune=10)}, ValueError, "fine_tune"),
+    "n_folds, transport": (
+        lambda: {"model": PerturbODE(fit=Transport(), n_folds=3)},
+        ValueError,
+        "n_folds would have no",
+    ),
+    "bio": (lambda: {"model": PerturbODE(fit="transport"), "sparsity": "bio"}, ValueError, "prior"),
+    "posthoc": (lambda: {"model": PerturbODE(fit="transport"), "sparsity": "posthoc"}, ValueError, "posthoc"),
+    "solver": (lambda: {"model": PerturbODE(fit=Transport(solver="dopri"))}, ValueError, "dopri5"),
+    "steps": (lambda: {"model": PerturbODE(fit=Transport(steps=0))}, ValueError, "steps must be positive"),
+    "fit": (lambda: {"model": PerturbODE(fit="transprt")}, ValueError, "Did you mean 'transport'"),
+    "n_folds": (lambda: {"model": PerturbODE(n_folds=1)}, ValueError, "n_folds must be at least 2"),
+    "min_cells": (lambda: {"model": PerturbODE(min_cells=0)}, ValueError, "min_cells must be at least 1"),
+    "prior_weight": (lambda: {"model": PerturbODE(prior_weight=0.5)}, ValueError, "prior_weight must be at least 1"),
+    "unknown_targets": (
+        lambda: {"model": PerturbODE(unknown_targets="ignore")},
+        ValueError,
+        "unknown_targets 'ignore'",
+    ),
+    "hold_out": (lambda: {"model": PerturbODE(hold_out=["G999"])}, ValueError, "G999"),
+    "hold_out, control": (lambda: {"model": PerturbODE(hold_out=["control"])}, ValueError, "control"),
+    "regulators": (lambda: {"regulators": ["nope"]}, KeyError, "nope"),
+    "an unknown setting": (lambda: {"model": PerturbODE(folds=3)}, TypeError, "folds"),
+    "an unknown argument": (lambda: {"folds": 3}, TypeError, "folds"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_would_go_unused_is_refused(small, what):
+    arguments, error, message = REFUSED[what]
     before = set(small.uns)
     with pytest.raises(error, match=message):
-        scdash.tl.fit_dynamics(small, model=model, **arguments)
+        scdash.tl.fit_dynamics(small, **{"model": "perturbode"} | arguments())
     assert set(small.uns) == before and not small.layers
+
+
+def test_a_model_of_time_is_none_of_a_screen(small):
+    with pytest.raises(TypeError, match=r"scdash\.models\.PerturbODE\(\.\.\.\), found 'phoenix'"):
+        scdash.tl.fit_perturbode(small, model="phoenix")
 
 
 # the bad input that the issue names, through the one entry point

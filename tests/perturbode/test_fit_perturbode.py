@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+import scdash
 from scdash.simulate._sergio import sergio
 from scdash.tl._perturbode import fit_perturbode
 from scdash.tl._predict_perturbations import predict_perturbations
@@ -154,5 +155,5 @@ def test_transport_writes_the_same_slots(screen):
     )
     assert adata.uns["dynamics"]["params"]["field_config"]["n_modules"] == 6
     assert set(pd.DataFrame(adata.uns["dynamics"]["history"]).columns) >= {"epoch", "train_loss", "validation_loss"}
-    with pytest.raises(ValueError, match="training setting"):
+    with pytest.raises(TypeError, match="epochs"):
         fit_perturbode(screen, copy=True, model=scdash.models.PerturbODE(fit=scdash.models.Transport(epochs=2)))

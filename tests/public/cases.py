@@ -209,6 +209,7 @@ RETURNING: dict[str, Case] = {
     "get.grn": Case(fitted),
     "get.history": Case(fitted),
     "get.report": Case(fitted),
+    "get.settings": Case(fitted),
     "get.influence": Case(fitted),
     "get.pathways": Case(fitted),
     "get.perturbable_genes": Case(fitted),

@@ -62,7 +62,9 @@ def test_a_full_disk_costs_the_checkpoint_not_the_fit(course, tmp_path, caplog, 
     path = tmp_path / "run.npz"
     settings = {"checkpoint_every": 2}
     with caplog.at_level("WARNING", logger="scdash"), full_disk():
-        scdash.tl.fit_dynamics(course, training=scdash.Training(**settings, checkpoint=path), **HOW, **LONG)
+        scdash.tl.fit_dynamics(
+            course, **HOW, **LONG | {"training": scdash.Training(max_epochs=30, **settings, checkpoint=path)}
+        )
     assert caplog.text.count("could not be written") == 1  # said once, not at every epoch
     assert list(tmp_path.iterdir()) == []  # nothing half-written
     assert "dynamics" in course.uns
@@ -107,7 +109,7 @@ def test_a_checkpoint_that_can_not_be_written_is_an_error_at_once(course, tmp_pa
         if os.geteuid():
             path.parent.mkdir(mode=0o500)
     with pytest.raises(OSError, match=r"checkpoint='.*Give a path|checkpoint='.*name a file"):
-        scdash.tl.fit_dynamics(course, training=scdash.Training(checkpoint=path), **HOW, **LONG)
+        scdash.tl.fit_dynamics(course, **HOW, **LONG | {"training": scdash.Training(max_epochs=30, checkpoint=path)})
     assert "dynamics" not in course.uns
     tally("checkpoint paths that can not be written: refused before the first epoch")
 
@@ -151,7 +153,9 @@ def test_foreign_checkpoints_are_refused(course, tmp_path, content, reader, tall
         if reader == "influence":
             BlockStore(path, "key")
         else:
-            scdash.tl.fit_dynamics(course, training=scdash.Training(checkpoint=path), **HOW, **LONG)
+            scdash.tl.fit_dynamics(
+                course, **HOW, **LONG | {"training": scdash.Training(max_epochs=30, checkpoint=path)}
+            )
     assert path.read_bytes() == content
     tally("foreign files as a checkpoint: refused, left as they were")
 

@@ -157,14 +157,14 @@ def test_replicates_hide_parts_of_the_prior_and_show_stability(modules):
 @pytest.mark.parametrize("sparsity", ["imp", "bio", "none", "dash"])
 def test_pruning_strategies_reach_the_schedule(course, sparsity):
     adata = course.copy()
-    plan = {} if sparsity == "none" else {"schedule": GeometricSchedule(first=0.5, first_epoch=1, then=0)}
+    plan = GeometricSchedule(first=0.5, first_epoch=1, then=0)
+    method = "none" if sparsity == "none" else scdash.sparsity.METHODS[sparsity](schedule=plan)
     scdash.tl.fit_dynamics(
         adata,
         prior=adata.uns["prior"],
-        sparsity=sparsity,
+        sparsity=method,
         start="random",
         training=scdash.Training(max_epochs=3),
-        **plan,
         **HOW,
     )
     kept = adata.uns["dynamics"]["masks"]["U_sums"]
@@ -193,7 +193,7 @@ def test_posthoc_chooses_by_one_standard_error(course):
 def test_regulators_are_the_only_sources(course):
     adata = course.copy()
     allowed = ["g00", "g01", "g02"]
-    for start in ("matching", "random"):
+    for start in ("regression", "random"):
         scdash.tl.fit_dynamics(adata, regulators=allowed, start=start, training=scdash.Training(max_epochs=6), **HOW)
         assert set(scdash.get.grn(adata)["source"]) <= set(allowed)
 

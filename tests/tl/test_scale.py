@@ -18,13 +18,13 @@ adata = scdash.simulate.grn_dynamics(n_genes=n, n_trajectories=28, n_test=3, tim
 options = dict(prior=adata.uns["prior"], time_key="time", trajectory_key="trajectory", split_key="split")
 options |= dict(mask_var=np.ones(n, bool), progress=False)
 if way == "modules":
-    options |= dict(encoder="modules", start="random", n_hidden=300, max_epochs=int(sys.argv[3]))
-    options |= dict(schedule=scdash.sparsity.GeometricSchedule(0.9, 1, 0.3, 2))
-    options |= dict(training={"steps": 1, "learning_rate": 1e-4})
+    options |= dict(model=scdash.models.Phoenix("modules", n_hidden=300), start="random")
+    options |= dict(sparsity=scdash.sparsity.DASH(schedule=scdash.sparsity.GeometricSchedule(0.9, 1, 0.3, 2)))
+    options |= dict(training=scdash.Training(max_epochs=int(sys.argv[3]), steps=1, learning_rate=1e-4))
 else:
     degree = np.asarray((adata.varp["truth"] != 0).sum(1)).ravel()
     adata.var["tf"] = np.isin(np.arange(n), np.argsort(-degree, kind="stable")[: int(sys.argv[3])])
-    options |= dict(regulators="tf", max_epochs=2)
+    options |= dict(regulators="tf", training=scdash.Training(max_epochs=2))
 scdash.tl.fit_dynamics(adata, **options)
 report = scdash.metrics.grn_report(adata, adata.uns["truth"], adata.uns["prior"])
 scdash.get.grn(adata)

@@ -19,10 +19,11 @@ COLUMNS = ["lambda", "model", "train_loss", "validation_loss", "weight_sparsity"
 
 def _path(adata, **changes):
     options = {
-        "model": scdash.models.Phoenix(n_hidden=(6,)),
+        "model": scdash.models.MLP((6,)),
+        "sparsity": "group_lasso",
         "training": scdash.Training(max_epochs=12, learning_rate=0.02),
-    } | changes
-    return scdash.tl.sparsity_path(adata, **{"model": "mlp", "sparsity": "group_lasso"} | options, **HOW)
+    }
+    return scdash.tl.sparsity_path(adata, **options | changes, **HOW)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_example_errors_average_to_the_loss() -> None:
     [
         ({"sparsity": "imp"}, ValueError, "no strength to vary.*cross_validate"),
         ({"sparsity": "posthoc"}, ValueError, "no strength to vary"),
-        ({"model": scdash.models.Phoenix(n_hidden=None)}, ValueError, "does not fit the vector field"),
+        ({"model": "phoenix"}, ValueError, "does not fit the vector field"),
         ({"lambdas": [-1.0]}, ValueError, "non-negative"),
         ({"lambdas": []}, ValueError, "at least one"),
         ({"regime": "wram"}, ValueError, "Did you mean 'warm'"),

@@ -20,7 +20,7 @@ DYNAMICS: dict[str, Any] = {
     "encoder": "genes",
     "start": "auto",
     "scale": "matched",
-    "missing": "mean",
+    "no_prior_targets": "mean",
     "n_models": 1,
     "rng": 0,
     "cells": False,

@@ -4,29 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
-
 from scdash._errors import suggest
 from scdash._logging import logger
 
 DATA_KEYS = ("time_key", "trajectory_key", "batch_key", "split_key", "layer")
-CALL = (
-    "model",
-    "sparsity",
-    "encoder",
-    "start",
-    "lambdas",
-    "scale",
-    "missing",
-    "n_hidden",
-    "observations",
-    "n_bins",
-    "max_epochs",
-    "tau",
-    "solver",
-    "allow_scaled",
-)
-"""Arguments of `scdash.tl.fit_dynamics` that are stored so that the same kind of fit can be made again."""
 X = "X"  # as a layer: the main matrix, for whoever wants it beside a fit of a layer
 
 
@@ -97,31 +78,6 @@ class FitSettings:
                 f"{suggest(self.layer, held)}"
             )
         return self.layer
-
-    def call(self) -> dict[str, Any]:
-        """Return the arguments of the call that made the fit, as far as they are stored (see `stored_call`)."""
-        return {name: _given(value) for name, value in dict(self.params.get("call") or {}).items()}
-
-
-def stored_call(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of `CALL` among the arguments of a call that differ from None and are plain values."""
-    simple = (str, bool, int, float)
-    found = {name: arguments[name] for name in CALL if name in arguments}
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in found.items()
-        if isinstance(value, simple)
-        or (isinstance(value, tuple) and value and all(isinstance(one, (int, float)) for one in value))
-    }
-
-
-def _given(value: Any) -> Any:
-    """Return a stored argument as it was given: h5ad and zarr return arrays and NumPy's numbers."""
-    if isinstance(value, np.ndarray):
-        return tuple(value.tolist())
-    if isinstance(value, np.generic):
-        return value.item()
-    return tuple(value) if isinstance(value, list) else value
 
 
 def keys_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Vector fields dx/dt = f(x): pure torch, no AnnData."""
 
-from scdash.fields._base import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
+from scdash.fields._base import DEFINED, FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
 from scdash.fields._compact import Compact
 from scdash.fields._compiled_solve import CompiledSolve
 from scdash.fields._csr import csr_tensor
@@ -12,6 +12,7 @@ from scdash.fields._phoenix_sparse import SparsePhoenix
 from scdash.fields._sonode import Sonode
 
 __all__ = [
+    "DEFINED",
     "FIELDS",
     "Compact",
     "CompiledSolve",
@@ -33,5 +34,7 @@ __all__ = [
 
 
 def field_class(name: str) -> type[VectorField]:
-    """Return the field stored under a name: one that can be asked for, or the form in which a large one is kept."""
-    return SparsePhoenix if name == SparsePhoenix.name else FIELDS[name]
+    """Return the field stored under a name: one that is registered, or any other whose file has been imported."""
+    if name in FIELDS or name not in DEFINED:
+        return FIELDS[name]
+    return DEFINED[name]

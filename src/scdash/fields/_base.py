@@ -7,7 +7,7 @@ its regulatory paths.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
 
 import numpy as np
@@ -72,6 +72,10 @@ class VectorField(ABC):
     name: ClassVar[str]
     n_genes: int
 
+    def __init_subclass__(cls) -> None:
+        if "name" in cls.__dict__:
+            DEFINED[cls.name] = cls
+
     @abstractmethod
     def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
         """Draw weights, each with leading axis `n_models`, on the CPU."""
@@ -108,10 +112,16 @@ class VectorField(ABC):
         """Rebuild a field from `config()`."""
         return cls(**config)
 
-    @classmethod
-    def sized(cls, n_genes: int, n_hidden: int | tuple[int, ...]) -> Self:
-        """Return a field for `n_genes` genes with hidden layers of the size asked for, where it has any."""
-        return cls(n_genes)  # type: ignore[call-arg]
+    @final
+    def of_genes(self, n_genes: int) -> Self:
+        """Return this field for `n_genes` genes; one that was made for another number of genes is refused.
+
+        A field that is declared with `n_genes: int = 0` can be made before the data are known, such as `Hill(exponent=3)`.
+        """
+        if self.n_genes not in (0, n_genes):
+            raise ValueError(f"model={self!r} was made for {self.n_genes} genes, and {n_genes} are modelled.")
+        made: Self = replace(self, n_genes=n_genes)  # type: ignore[type-var]
+        return made
 
     def structure(self) -> Params:
         """Return, by parameter, boolean masks (broadcastable, leading axis 1) of weights that may differ from zero.
@@ -165,6 +175,8 @@ def _plain(value: Any) -> Any:
 
 
 FIELDS: Registry[type[VectorField]] = Registry("vector field")
+DEFINED: dict[str, type[VectorField]] = {}
+"""Every field whose file has been imported, registered or not, by its name: where stored fits look for theirs."""
 
 
 def zero_share(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:

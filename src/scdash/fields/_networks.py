@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,11 +27,6 @@ class NetworkField(VectorField):
     def __post_init__(self) -> None:
         sizes = check_options(self.n_genes, self.hidden, self.skip, per_target=self.per_target)
         object.__setattr__(self, "hidden", sizes)  # a list after a JSON round trip
-
-    @classmethod
-    def sized(cls, n_genes: int, n_hidden: int | tuple[int, ...]) -> Self:
-        """Return a field with hidden layers of these sizes; one number is the size of two, as in the paper."""
-        return cls(n_genes, hidden=(n_hidden,) * 2 if isinstance(n_hidden, int) else n_hidden)
 
     @property
     def depth(self) -> int:

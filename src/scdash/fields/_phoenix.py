@@ -17,8 +17,6 @@ from scdash.fields._evaluator import Evaluator
 from scdash.fields._hill import hill_sums
 from scdash.fields._phoenix_training import Genes, Modules
 
-ENCODERS = ("genes", "modules")
-
 
 @FIELDS.register("phoenix")
 @final
@@ -42,14 +40,15 @@ class Phoenix(VectorField):
     """
 
     name: ClassVar[str] = "phoenix"
+    ENCODERS: ClassVar[tuple[str, ...]] = ("genes", "modules")
     n_genes: int
     encoder: Literal["genes", "modules"] = "genes"
     n_hidden: int = 40
     pairs: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.encoder not in ENCODERS:
-            raise unknown("encoder", self.encoder, ENCODERS)
+        if self.encoder not in self.ENCODERS:
+            raise unknown("encoder", self.encoder, self.ENCODERS)
         if self.n_genes < 1 or self.n_hidden < 1:
             raise ValueError(f"n_genes and n_hidden must be positive, found {self.n_genes} and {self.n_hidden}.")
         pairs = tuple((int(a), int(b)) for a, b in self.pairs)

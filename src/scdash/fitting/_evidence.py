@@ -57,7 +57,7 @@ def gather_evidence(
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
     scores = None if problem.halves is None else cell_scores(problem.halves, problem.regulators)
-    if scores is not None and options.start == "matching" and gene_wise(field):
+    if scores is not None and options.start == "regression" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
     edges, report = ranking_score(

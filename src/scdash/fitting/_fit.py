@@ -44,7 +44,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     followed = fit_followed(problem, options, plan, sparsity, priors, began) if whole else None
     if followed is not None:
         return followed
-    matched = match(problem, options) if options.start == "matching" else []
+    matched = match(problem, options) if options.start == "regression" else []
     field = sparsity.adapt(make_field(problem, options, matched))
     slope = matched[0].slope if matched else 1.0
     run = replace(problem, series=replace(problem.series, states=stretch(problem.series.states, slope)))
@@ -81,8 +81,6 @@ def _start(
 ) -> tuple[Params, Params]:
     """Return weights and masks of the stack before training."""
     if matched:
-        if repeats > 1:
-            raise ValueError("sparsity='posthoc' prunes a model that was trained dense; it needs start='random'.")
         params, masks = matched_start(field, options, matched)
     else:
         params, masks = random_start(field, replace(options, n_models=max(options.n_models, repeats))), {}

@@ -35,7 +35,7 @@ GRIDS = {"matched": (0.0, 0.25, 0.5, 0.75, 0.95), "paper": (0.0, 0.01, 0.05, 0.2
 def default_grid(options: FitOptions) -> list[tuple[float, float]]:
     """Return the settings tried: pairs for two layers, one number for the single layer of a gene-wise network."""
     values = GRIDS[options.scale]
-    if options.model == "phoenix" and options.encoder == "genes":
+    if options.is_phoenix and options.encoder == "genes":
         return [(value, value) for value in values]
     return [(first, second) for first in values for second in values]
 
@@ -91,7 +91,7 @@ class _Start:
 def _start(problem: FitProblem, options: FitOptions, folds: Sequence[TimeSeries]) -> _Start:
     """Return the start of every fold, without its held-out part where it is matched."""
     one = replace(options, n_models=1)
-    matched = _match_folds(problem, one, folds) if options.start == "matching" else []
+    matched = _match_folds(problem, one, folds) if options.start == "regression" else []
     slope = matched[0].slope if matched else 1.0
     stretched = [replace(fold, states=stretch(fold.states, slope)) for fold in folds]
     matched = [fit.in_units_of_slope_one() for fit in matched]
@@ -138,7 +138,7 @@ def _match_folds(problem: FitProblem, options: FitOptions, folds: Sequence[TimeS
     fit = partial(_fit_fold, problem.prior, problem.regulators)
     first = fit(folds[0], replace(transition_settings(options, problem.n_genes), half_samples=0))
     pieces = [(fold, like(first, half_samples=0)) for fold in folds[1:]]
-    return [first, *spread_all(fit, pieces, "matching folds", progress=options.progress)]
+    return [first, *spread_all(fit, pieces, "regression of folds", progress=options.progress)]
 
 
 def _fit_fold(prior: Any, regulators: Any, fold: TimeSeries, settings: TransitionSettings) -> TransitionFit:
@@ -158,7 +158,7 @@ def _first_pruning(sparsity: Sparsity, max_epochs: int) -> int:
     if first is None:
         raise ValueError(
             f"max_epochs={max_epochs} ends before the schedule prunes: lambdas weigh the prior in pruning alone, so that all "
-            "settings are the same. Train longer, or pass a `schedule` that prunes earlier."
+            "settings are the same. Train longer, or pass a schedule that prunes earlier, DASH(schedule=...)."
         )
     return first
 

@@ -31,10 +31,11 @@ HIDDEN_FITS = 1  # quick fits that measure how well hidden prior edges are found
 
 
 def transition_settings(options: FitOptions, n_genes: int) -> TransitionSettings:
-    """Return the settings of matching for cells, or for time courses of hundreds or of thousands of genes."""
+    """Return the settings of the regression for cells, or for time courses of hundreds or of thousands of genes."""
     if options.cells:
         return TransitionSettings.for_cells()
-    return TransitionSettings.for_genomes() if n_genes**2 > LISTED else TransitionSettings.for_time_courses()
+    preset = TransitionSettings.for_genomes() if n_genes**2 > LISTED else TransitionSettings.for_time_courses()
+    return replace(preset, **options.regression.changes())
 
 
 def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
@@ -51,7 +52,7 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
         settings = replace(settings, half_samples=0)
     first = fit(priors[0], settings)
     pieces = [(prior, like(first, half_samples=0)) for prior in priors[1:]]
-    return [first, *spread_all(fit, pieces, "matching replicates", progress=options.progress)]
+    return [first, *spread_all(fit, pieces, "regression of replicates", progress=options.progress)]
 
 
 def _fit_prior(
@@ -65,7 +66,7 @@ def _check_size(problem: FitProblem) -> None:
     count = problem.n_genes if problem.regulators is None else len(problem.regulators)
     if count > MOST_REGULATORS:
         raise ValueError(
-            f"start='matching' needs second moments of all {count} regulators with each other, several times over. Name "
+            f"start='regression' needs second moments of all {count} regulators with each other, several times over. Name "
             "the genes that may regulate, e.g. regulators=<var column of transcription factors>, or choose genes by "
             "mask_var."
         )

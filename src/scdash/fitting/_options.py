@@ -8,26 +8,30 @@ from typing import Any, Literal
 import torch
 
 from scdash._errors import unknown
-from scdash.fields import FIELDS, Phoenix
+from scdash.fields import FIELDS, Phoenix, VectorField
+from scdash.matching import Regression
+from scdash.models import Model
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Sparsity, as_sparsity
 from scdash.training import Plateau, TrainConfig
 
-Start = Literal["auto", "matching", "random"]
+Start = Literal["auto", "regression", "random"]
 
 
 @dataclass(frozen=True)
 class FitOptions:
     """Settings of one fit on arrays; see `scdash.tl.fit_dynamics` for their meaning."""
 
-    model: str = "phoenix"
+    model: str = "phoenix"  # the name of the field
+    form: Model | VectorField | None = None  # the model with its options, or a field of the user's own
     sparsity: str | Sparsity = "dash"
     encoder: Literal["genes", "modules"] = "genes"
     start: Start = "auto"  # replaced by what it stands for
+    regression: Regression = field(default_factory=Regression)
     lambdas: Any = None  # one strength, or (first, second); each a number or one per model
     scale: Literal["matched", "paper"] = "matched"
     missing: Literal["mean", "zero"] = "mean"
     schedule: GeometricSchedule | None = None
-    n_hidden: int | tuple[int, ...] = 40
+    n_hidden: int = 40  # of encoder="modules"
     n_models: int = 1
     seed: int = 0
     device: str = "auto"
@@ -41,9 +45,9 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("model", self.model, FIELDS),
+            *((("model", self.model, FIELDS),) if self.form is None else ()),
             ("encoder", self.encoder, ("genes", "modules")),
-            ("start", self.start, ("auto", "matching", "random")),
+            ("start", self.start, ("auto", "regression", "random")),
             ("scale", self.scale, ("matched", "paper")),
             ("missing", self.missing, ("mean", "zero")),
             *((("sparsity", self.sparsity, SPARSITIES),) if isinstance(self.sparsity, str) else ()),
@@ -52,15 +56,20 @@ class FitOptions:
             if value not in known:
                 raise unknown(name, value, known)
         if not isinstance(self.null_models, bool) and self.null_models != "full":
-            raise unknown("controls", self.null_models, (True, False, "full"))
+            raise unknown("null_models", self.null_models, ("True", "False", "full"))
         resolve_device(self.device)
         if self.start == "auto":
-            # Matching hands its network to PHOENIX alone, and to methods whose zeros come out of training it would leave
-            # nothing to do.
-            own = FIELDS[self.model] is not Phoenix or method_of(self).zeros_from_training
-            object.__setattr__(self, "start", "random" if own else "matching")
+            # The regression hands its network to PHOENIX alone, and to methods whose zeros come out of training it would
+            # leave nothing to do.
+            own = not self.is_phoenix or method_of(self).zeros_from_training
+            object.__setattr__(self, "start", "random" if own else "regression")
         if self.n_models != int(self.n_models) or self.n_models < 1:
             raise ValueError(f"n_models must be a positive whole number, found {self.n_models!r}.")
+
+    @property
+    def is_phoenix(self) -> bool:
+        """Whether the model is PHOENIX, whose weights the regression can give."""
+        return not isinstance(self.form, VectorField) and FIELDS[self.model] is Phoenix
 
 
 def method_of(options: FitOptions, **given: Any) -> Sparsity:
@@ -123,7 +132,7 @@ POLISH_CELLS = Recipe(replace(CELLS.config, max_epochs=15, learning_rate=1e-3, p
 
 def recipe(options: FitOptions) -> Recipe:
     """Return the recipe of `options`, with the user's own settings on top."""
-    matched = options.start == "matching"
+    matched = options.start == "regression"
     if options.cells:
         base = POLISH_CELLS if matched else CELLS
     elif matched:

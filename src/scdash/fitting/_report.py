@@ -91,7 +91,7 @@ def report_text(
     if metrics.get("solver_error", 0) > 0.01:
         lines.append(
             f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "
-            "training={'steps': ...}."
+            "Training(steps=...)."
         )
     return "\n".join(lines)
 

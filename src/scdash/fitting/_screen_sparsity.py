@@ -8,10 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdash._logging import logger
+from scdash.fitting._arguments import sparsity_options
 from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._strategy import build_sparsity
 from scdash.networks import plain
-from scdash.sparsity import GeometricSchedule, Prior, Sparsity, as_sparsity
+from scdash.sparsity import GeometricSchedule, Method, Prior, Sparsity, as_sparsity
 from scdash.training import TrainConfig
 
 # in rounds of 100 steps: the network has formed after ten, and ends near a density of .04 per matrix after 40
@@ -30,6 +31,13 @@ class ScreenSparsity:
     missing: Literal["mean", "zero"] = "mean"
     schedule: GeometricSchedule | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sparsity: str | Method | Sparsity) -> Self:
+        """Return what the value of a call stands for."""
+        found = sparsity_options(sparsity)
+        names = {"sparsity_options": "options"}
+        return cls(**{names.get(name, name): value for name, value in found.items()})
 
     def build(self, prior: sp.csr_matrix | None, default: GeometricSchedule) -> tuple[Sparsity, Prior | None]:
         """Return the method and the prior (given as signs, row regulates column) as the method takes it."""

@@ -1,4 +1,4 @@
-"""Where training starts: random weights, or the networks found by matching."""
+"""Where training starts: random weights, or the networks found by the regression."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,7 @@ from scdash.dynamics.problem import FitProblem
 from scdash.fields import FIELDS, Params, Phoenix, SparsePhoenix, VectorField
 from scdash.fitting._options import FitOptions
 from scdash.matching import TransitionFit
+from scdash.models import MODELS
 
 MOST = 64_000_000  # pairs of genes above which a gene-wise network can not start from random weights
 
@@ -23,8 +24,10 @@ def gene_wise(field: VectorField) -> bool:
 
 
 def make_field(problem: FitProblem, options: FitOptions, matched: Sequence[TransitionFit]) -> VectorField:
-    """Return the vector field; products found by matching become pairs of the gene-wise PHOENIX."""
+    """Return the vector field; products found by the regression become pairs of the gene-wise PHOENIX."""
     n = problem.n_genes
+    if isinstance(options.form, VectorField):
+        return options.form.of_genes(n)
     if options.model == "phoenix" and options.encoder == "genes":
         if n * n > LISTED and matched:
             if any(fit.products is not None for fit in matched):
@@ -35,17 +38,15 @@ def make_field(problem: FitProblem, options: FitOptions, matched: Sequence[Trans
         if n * n > MOST:
             raise ValueError(
                 f"A gene-wise network of {n} genes with random weights would take {n * n * 4e-9:.1f} GB several times "
-                "over. Use start='matching' with `regulators`, or encoder='modules'."
+                "over. Use start='regression' with `regulators`, or Phoenix(encoder='modules')."
             )
         pairs = {(int(a), int(b)) for fit in matched if fit.products is not None for a, b in fit.products}
         return Phoenix(n, encoder="genes", pairs=tuple(sorted(pairs)))
     if options.model == "phoenix":
-        if not isinstance(options.n_hidden, int):
-            raise ValueError(
-                f"model='phoenix' has one layer of hidden units: n_hidden is a number, found {options.n_hidden}."
-            )
         return Phoenix(n, encoder=options.encoder, n_hidden=options.n_hidden)
-    return FIELDS[options.model].sized(n, options.n_hidden)
+    if options.model in MODELS:
+        return (options.form or MODELS[options.model]()).field(n)
+    return FIELDS[options.model](n)  # type: ignore[call-arg]
 
 
 def random_start(field: VectorField, options: FitOptions) -> Params:
@@ -62,7 +63,7 @@ def matched_start(field: VectorField, options: FitOptions, matched: Sequence[Tra
         return params, {"U_sums": params["U_sums"] != 0}
     if not isinstance(field, Phoenix):
         raise ValueError(
-            f"start='matching' gives a PHOENIX its weights; model={field.name!r} has none to take. Use start='random'."
+            f"start='regression' gives a PHOENIX its weights; model={field.name!r} has none to take. Use start='random'."
         )
     if field.encoder == "genes":
         params = _stack([_genes(field, fit) for fit in matched])

@@ -11,27 +11,13 @@ from scdash.dynamics.problem import FitProblem
 from scdash.fitting._options import FitOptions, Recipe, method_of
 from scdash.sparsity import SPARSITIES, Prior, Sparsity
 
-# arguments of a fit that are options of those methods alone that know them, and what they are there
-SHARED = {
-    "lambdas": "the strength of a penalty, or of the prior in DASH",
-    "schedule": "when a method prunes while it trains",
-}
-
 
 def build_sparsity(options: FitOptions, plan: Recipe) -> Sparsity:
-    """Return the method, with the schedule of the recipe and the user's options; nothing given goes unused."""
-    asked = {name: value for name in SHARED if (value := getattr(options, name)) is not None}
+    """Return the method, with the schedule of the recipe and the user's options."""
+    asked = {name: value for name in ("lambdas", "schedule") if (value := getattr(options, name)) is not None}
     if isinstance(options.sparsity, Sparsity):
         return method_of(replace(options, sparsity_options=options.sparsity_options | asked))
     known = signature(SPARSITIES[options.sparsity]).parameters
-    for name in asked:
-        if name not in known:
-            others = [other for other in SPARSITIES if name in signature(SPARSITIES[other]).parameters]
-            raise ValueError(
-                f"{name} is {SHARED[name]}; sparsity={options.sparsity!r} has none. Leave it out, or use one of {others}."
-            )
-        if name in options.sparsity_options:
-            raise ValueError(f"{name} is given twice, as an argument and in sparsity_options; give it once.")
     given = {"schedule": plan.schedule, "scale": options.scale} | asked
     return method_of(options, **{name: value for name, value in given.items() if name in known})
 
@@ -49,10 +35,10 @@ def build_prior(problem: FitProblem, options: FitOptions, priors: Sequence[sp.cs
 def returnable_from(sparsity: Sparsity, options: FitOptions, plan: Recipe) -> int:
     """Return the first epoch whose model may be returned: none from before the network was made sparse.
 
-    A matched start is sparse already. A schedule with a target (`until`) has to have met it; an open-ended one finds
+    A start from the regression is sparse already. A schedule with a target (`until`) has to have met it; an open-ended one finds
     its own level after the first pruning.
     """
-    if options.start == "matching" or sparsity.score is None or plan.config.max_epochs == 0:
+    if options.start == "regression" or sparsity.score is None or plan.config.max_epochs == 0:
         return 0
     schedule = sparsity.schedule
     epochs = plan.config.max_epochs
@@ -60,11 +46,11 @@ def returnable_from(sparsity: Sparsity, options: FitOptions, plan: Recipe) -> in
     if schedule.first > 0 and (first >= epochs or schedule.first_epoch >= epochs):
         raise ValueError(
             f"max_epochs={epochs} ends before the schedule prunes (first at epoch {schedule.first_epoch}): the model would "
-            "be dense. Train longer, or pass a `schedule` that prunes earlier."
+            "be dense. Train longer, or pass a schedule that prunes earlier."
         )
     if schedule.until is not None and schedule.density(epochs - 1) > 1 - schedule.until + 1e-9:
         raise ValueError(
             f"max_epochs={epochs} ends at a density of {schedule.density(epochs - 1):.3f}, above the schedule's target "
-            f"{1 - schedule.until:.3f}. Train longer, or pass a `schedule` that prunes faster."
+            f"{1 - schedule.until:.3f}. Train longer, or pass a schedule that prunes faster."
         )
     return first

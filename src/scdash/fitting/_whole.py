@@ -5,11 +5,10 @@ from typing import Any
 
 from scdash._errors import unused
 from scdash.dynamics.whole_fit import EPOCHS
-from scdash.fields import FIELDS, Phoenix
 from scdash.fitting._options import FitOptions, method_of
 from scdash.training.whole_trajectories import WholeTrajectories
 
-SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `training` that such a fit has
+SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `Training` that such a fit has
 NEUTRAL = {"tau": 1.0, "solver": "rk4"}
 LEARNING_RATE = 1e-2
 
@@ -20,8 +19,8 @@ def suits_whole_trajectories(options: FitOptions) -> bool:
     Methods with penalties or gates start from random weights.
     """
     return (
-        options.start == "matching"
-        and FIELDS[options.model] is Phoenix
+        options.start == "regression"
+        and options.is_phoenix
         and options.encoder == "genes"
         and method_of(options).plain
         and not method_of(options).levels
@@ -38,7 +37,7 @@ def follows_trajectories(options: FitOptions) -> bool:
     other = sorted(set(given) - set(SETTINGS))
     if other:
         raise unused(
-            ", ".join(f"training {name!r}" for name in other),
+            ", ".join(f"{name} of Training" for name in other),
             "cells that start from the regression are trained on whole trajectories, which has the settings "
             f"{', '.join(SETTINGS)}; start='random' has the others",
         )

@@ -10,6 +10,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_biology": ["influence", "pathways", "perturbable_genes", "perturbation_scores", "subnetwork"],
         "_dynamics": ["grn", "history", "report"],
         "_model": ["model"],
+        "_settings": ["settings"],
         "_sbnn": ["feature_scores", "gene_selection", "selected_genes"],
     },
 )
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from scdash.get._dynamics import grn, history, report
     from scdash.get._model import model
     from scdash.get._sbnn import feature_scores, gene_selection, selected_genes
+    from scdash.get._settings import settings
 
 __all__ = [
     "feature_scores",
@@ -32,5 +34,6 @@ __all__ = [
     "perturbation_scores",
     "report",
     "selected_genes",
+    "settings",
     "subnetwork",
 ]

@@ -11,16 +11,40 @@ from scdash.sparsity._pathreg import pathreg
 from scdash.sparsity._prior import Prior
 from scdash.sparsity._remove import prune_paths, prune_to, remove_lowest
 from scdash.sparsity._schedule import BREAST_CANCER, NEVER, GeometricSchedule
+from scdash.sparsity._values import (
+    DASH,
+    L0,
+    METHODS,
+    CNode,
+    GroupLasso,
+    LassoNet,
+    MagnitudePruning,
+    Method,
+    PathReg,
+    PriorPruning,
+    TrainPruneFinetune,
+)
 
 __all__ = [
     "BREAST_CANCER",
+    "DASH",
+    "L0",
+    "METHODS",
     "NEVER",
     "SPARSITIES",
+    "CNode",
     "DashScore",
     "GeometricSchedule",
+    "GroupLasso",
+    "LassoNet",
+    "MagnitudePruning",
+    "Method",
+    "PathReg",
     "Prior",
+    "PriorPruning",
     "Score",
     "Sparsity",
+    "TrainPruneFinetune",
     "as_sparsity",
     "bio",
     "choose_one_standard_error",

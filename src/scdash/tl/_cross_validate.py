@@ -1,51 +1,31 @@
 """`cross_validate`: how far to trust the prior, chosen by held-out error."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scdash._core.fit_settings import keys_like_fit
 from scdash._core.process_state import guarded
+from scdash._errors import unused
 from scdash._logging import step
-from scdash.fitting import FitOptions, cross_validate_lambdas, settle
-from scdash.sparsity import GeometricSchedule
-from scdash.tl._inputs import Observations, read_inputs
-from scdash.tl._seed import seed_of
+from scdash._parallel import use_jobs
+from scdash.fitting import cross_validate_lambdas
+from scdash.tl._fit_call import FitCall
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @guarded
 def cross_validate(
-    adata: Any,
+    adata: "AnnData",
     *,
-    prior: Any,
     grid: Sequence[tuple[float, float]] | Sequence[float] | None = None,
     n_folds: int = 5,
     budget: float | None = None,
-    model: str = "phoenix",
-    encoder: Literal["genes", "modules"] | None = None,
-    start: Literal["auto", "matching", "random"] = "auto",
-    coregulation: Any = None,
-    scale: Literal["matched", "paper"] | None = None,
-    missing: Literal["mean", "zero"] | None = None,
-    schedule: GeometricSchedule | None = None,
-    regulators: Any = None,
-    n_hidden: int | tuple[int, ...] | None = None,
-    time_key: str | None = None,
-    trajectory_key: str | None = None,
-    batch_key: str | None = None,
-    split_key: str | None = None,
-    observations: Observations = "auto",
-    n_bins: int | None = None,
-    layer: str | None = None,
-    mask_var: Any = None,
-    allow_scaled: bool = False,
     key: str = "dynamics",
-    max_epochs: int | None = None,
-    training: dict[str, Any] | None = None,
-    rng: Any = 0,
-    device: str = "auto",
-    progress: bool | None = None,
+    **fit: Any,
 ) -> pd.DataFrame:
     """Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
 
@@ -56,8 +36,6 @@ def cross_validate(
     Parameters
     ----------
     adata
-        As for `scdash.tl.fit_dynamics`.
-    prior
         As for `scdash.tl.fit_dynamics`.
     grid
         Settings (lambda1, lambda2), or single numbers for both; None: a 5 x 5 grid, or 5 numbers for a gene-wise
@@ -71,17 +49,13 @@ def cross_validate(
         over folds of the lowest validation error since the last pruning. Those that go on end with the same numbers as
         without a budget (to rounding, where thousands of genes train on sparse products). A setting that is best in the end
         but not early is missed, the more easily the smaller the budget and the shorter the training.
-    model, encoder, start, coregulation, scale, missing, schedule, regulators, n_hidden
-        As for `scdash.tl.fit_dynamics`.
-    time_key, trajectory_key, batch_key, split_key, layer
-        As for `scdash.tl.fit_dynamics`; None: those of the fit of dynamics under `key`, if there is one, which the log
-        says (layer="X": X all the same).
-    observations, n_bins, mask_var, allow_scaled
-        As for `scdash.tl.fit_dynamics`.
     key
-        Name of a fit whose columns and layer are read by default.
-    max_epochs, training, rng, device, progress
-        As for `scdash.tl.fit_dynamics`.
+        Name of a fit whose columns of `obs` and layer are read where no others are given, which the log says
+        (layer="X": X all the same).
+    **fit
+        Arguments of `scdash.tl.fit_dynamics`, `prior` among them, or those of a fit: `**scdash.get.settings(adata)`.
+        What is done with a model after training plays no part (`n_models`, `validation`, `velocity_layer`), nor do the
+        lambdas of `sparsity=DASH(...)`.
 
     Returns
     -------
@@ -92,46 +66,23 @@ def cross_validate(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         Without a prior, if the schedule prunes nothing within `max_epochs`, if `budget` is too small for the number of
-        settings, or if an argument does not fit the data.
+        settings, or if an argument does not fit the data or is none of `scdash.tl.fit_dynamics`.
 
     Examples
     --------
     >>> table = scdash.tl.cross_validate(adata, prior=prior, n_folds=5)  # doctest: +SKIP
     >>> scdash.pl.lambdas(table)  # doctest: +SKIP
     """
-    settled = settle(model, "dash", encoder=encoder, scale=scale, missing=missing, n_hidden=n_hidden)
-    seed = seed_of(rng)
-    train = dict(training or {})
-    if max_epochs is not None:
-        train["max_epochs"] = max_epochs
-    with step("cross-validating lambdas") as added:
-        keys = {"time_key": time_key, "trajectory_key": trajectory_key, "batch_key": batch_key}
-        keys |= {"split_key": split_key, "layer": layer}
-        inputs = read_inputs(
-            adata,
-            **keys_like_fit(adata, key, keys),
-            mask_var=mask_var,
-            observations=observations,
-            prior=prior,
-            coregulation=coregulation,
-            regulators=regulators,
-            n_bins=n_bins,
-            seed=seed,
-            allow_scaled=allow_scaled,
-        )
-        options = FitOptions(
-            model=model,
-            start=start,
-            schedule=schedule,
-            **settled,
-            seed=seed,
-            device=device,
-            cells=inputs.cells,
-            training=train,
-            progress=progress,
-        )
+    call = FitCall.of("cross_validate", fit)
+    asked, seed = call.settle(), call.seed()
+    if asked.training.checkpoint is not None:
+        raise unused("checkpoint", "many models are trained")
+    with step("cross-validating lambdas") as added, use_jobs(call.n_jobs):
+        options = call.options(asked, seed, n_models=1, lambdas=None)
+        inputs = call.read(adata, asked, options, like=key)
+        options = replace(options, cells=inputs.cells)
         pairs = None if grid is None else [g if isinstance(g, (tuple, list)) else (g, g) for g in grid]
         table = cross_validate_lambdas(inputs.problem, options, grid=pairs, n_folds=n_folds, budget=budget)
         added.append(f"a table of {len(table)} settings")

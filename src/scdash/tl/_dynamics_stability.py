@@ -8,16 +8,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
-from scdash._core.fit_settings import DATA_KEYS, FitSettings, keys_like_fit
+from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
 from scdash._core.names import check_key
 from scdash._data import group_codes, obs_column, sanitise, split_codes
 from scdash._errors import suggest
 from scdash._logging import logger, step
 from scdash._parallel import spread_all
 from scdash._random import RNG, as_generator
+from scdash.dynamics.validation import Validation
+from scdash.fitting import settings_of_fit
+from scdash.tl._fit_call import FitCall
 from scdash.tl._fit_dynamics import fit_dynamics
+from scdash.training import Training
 
 ALWAYS = 0.75
+NOT_REPEATED = ("rng", "n_models", "validation", "velocity_layer")  # arguments of a fit that refits have of their own
 
 
 def stability_dynamics(
@@ -64,9 +69,9 @@ def stability_dynamics(
     """
     if n_repeats < 2 or not 0 < share < 1:
         raise ValueError(f"n_repeats must be at least 2 and share in (0, 1), found {n_repeats!r} and {share!r}.")
-    for name in ("copy", "checkpoint", "key_added"):
-        if name in fit:
-            raise ValueError(f"{name} is not for stability: refits are not kept.")
+    FitCall.of("stability", fit, {"copy": "refits are not kept."}).settle()
+    if isinstance(fit.get("training"), Training) and fit["training"].checkpoint is not None:
+        raise ValueError("checkpoint is not for stability: refits are not kept.")
     check_key(key_added)
     generator = as_generator(rng)
     fit = arguments_of_fit(adata, key, fit)
@@ -90,23 +95,18 @@ def stability_dynamics(
 
 
 def arguments_of_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `fit_dynamics` that repeat the fit under `key`, those `given` first; only these without one."""
+    """Return the arguments of `fit_dynamics` that repeat the fit under `key`, those `given` first; only these without one.
+
+    The log says what was taken from the fit. What is done with a model after training is not repeated.
+    """
     entry = adata.uns.get(key)
     if not isinstance(entry, Mapping) or "params" not in entry or "screen" in entry:
         return dict(given)
-    settings = FitSettings.of(entry, key)
-    read = keys_like_fit(adata, key, {name: given.get(name) for name in DATA_KEYS})
-    stored = settings.call() | {name: value for name, value in read.items() if value is not None}
-    if "mask_var" not in given:
-        stored["mask_var"] = np.asarray(adata.var_names.isin([str(gene) for gene in entry["genes"]]))
-    edges = entry["edges"]
-    prior = edges.loc[np.asarray(edges["in_prior"], dtype=bool), ["source", "target"]].astype(str)
-    if "prior" not in given and len(prior):
-        stored["prior"] = prior
-    regulators = entry["params"].get("regulators")
-    if "regulators" not in given and regulators is not None:
-        stored["regulators"] = [str(gene) for gene in regulators]
-    return stored | {name: value for name, value in given.items() if name not in DATA_KEYS}
+    keys = keys_like_fit(adata, key, {name: given.get(name) for name in DATA_KEYS})
+    stored = settings_of_fit(adata, key, without=(*NOT_REPEATED, *DATA_KEYS, *given))
+    genes = {} if "mask_var" in given else {"mask_var": np.asarray(adata.var_names.isin(stored["mask_var"]))}
+    read = {name: value for name, value in keys.items() if value is not None}
+    return stored | genes | {name: value for name, value in given.items() if name not in DATA_KEYS} | read
 
 
 def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -153,7 +153,7 @@ def _drawn(kinds: NDArray[np.int64], share: float, rng: np.random.Generator) -> 
 
 def _edges(adata: Any, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
     part = adata[rows].copy()
-    fit_dynamics(part, **{"progress": False, "rng": seed, "controls": False, **fit})
+    fit_dynamics(part, **{"progress": False, "validation": Validation(null_models=False), **fit, "rng": seed})
     edges = part.uns["dynamics"]["edges"]
     kept: pd.DataFrame = edges.loc[edges["weight"] != 0, ["source", "target", "weight"]]
     return kept.astype({"source": str, "target": str})

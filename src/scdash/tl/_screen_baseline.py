@@ -18,6 +18,7 @@ from scdash.matching._held_out import intervention_effects, mean_of_others
 from scdash.matching._notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
 from scdash.matching._regimes import Floats, RegimeStatistics, assign_folds, regime_statistics
 from scdash.matching._steady_states import Equilibrium
+from scdash.models import PerturbODE
 from scdash.tl._screen_fits import ScreenFit
 from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, labels_like_fit, read_screen
 from scdash.tl._screen_store import store_screen
@@ -112,14 +113,10 @@ def screen_baseline(
     check_key(name)
     seed = seed_of(rng)
     labels = {"perturbation_key": perturbation_key, "control": control, "separator": separator, "kind": kind}
-    request = ScreenRequest(
-        **labels_like_fit(adata, key, labels | {"layer": layer}),
-        mask_var=mask_var,
-        min_cells=min_cells,
-        unknown_targets=unknown_targets,
-        hold_out=hold_out,
-        allow_scaled=allow_scaled,
-    )
+    found = labels_like_fit(adata, key, labels | {"layer": layer})
+    own = {name: found.pop(name) for name in ("separator", "kind") if name in found}
+    screen = PerturbODE(min_cells=min_cells, unknown_targets=unknown_targets, hold_out=hold_out, **own)
+    request = ScreenRequest(**found, mask_var=mask_var, allow_scaled=allow_scaled, model=screen)
     adata = adata.copy() if copy else adata
     with step(f"running a baseline on a screen ({method})") as added:
         inputs = read_screen(adata, request)

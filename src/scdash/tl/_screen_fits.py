@@ -1,6 +1,5 @@
 """The two ways to fit a screen."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,20 +7,20 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scdash import fields
 from scdash._data import loaded
-from scdash._errors import unknown
-from scdash.fields._perturbode import PerturbODE
 from scdash.fitting._screen_sparsity import TRANSPORT, TUNING, ScreenSparsity
 from scdash.fitting._screen_tune import TunedScreen, stacked, tune_equilibrium
 from scdash.matching._equilibrium_fit import EquilibriumFit, errors_by_regime, fit_equilibrium
 from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.matching._screen_stability import Penalties, frequencies, regime_selections
+from scdash.models import PerturbODE
 from scdash.networks import pack
 from scdash.tl._screen_inputs import ScreenInputs
 from scdash.tl._screen_tables import controls, report_text
 from scdash.training._fine_tune import TuneConfig
 from scdash.training._transport import fit_transport
-from scdash.training._transport_config import TransportConfig, TransportFit
+from scdash.training._transport_config import TransportFit
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,7 @@ class ScreenOptions:
     """How a screen is fitted; see `scdash.tl.fit_perturbode`."""
 
     sparsity: ScreenSparsity = field(default_factory=ScreenSparsity)
-    prior_weight: float = 5.0
-    fine_tune: int = 0
-    n_subsamples: int = 0
-    training: Mapping[str, Any] = field(default_factory=dict)
+    model: PerturbODE = field(default_factory=PerturbODE)
     progress: bool | None = None
 
 
@@ -64,15 +60,17 @@ def equilibrium_fit(
     inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
 ) -> ScreenFit:
     """Match the steady states; fine-tune as an ODE if asked, kept only where held-out regimes are predicted better."""
-    given = penalties(inputs, options.prior_weight)
+    given = penalties(inputs, options.model.weight)
     fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed, progress=options.progress)
     frequency = np.full_like(fit.score, np.nan)
-    if options.n_subsamples:
-        frequency, _, _ = frequencies(regime_selections(stats, fit.settings, fit.lam, options.n_subsamples, rng, given))
+    if options.model.n_subsamples:
+        frequency, _, _ = frequencies(
+            regime_selections(stats, fit.settings, fit.lam, options.model.n_subsamples, rng, given)
+        )
     errors = errors_by_regime(stats, fit, penalty=given.factor, allowed=given.allowed)
     report, extra, kept = report_text(errors, fit), {}, "matching"
     compared = controls(errors)
-    if options.fine_tune:
+    if options.model.fine_tune:
         tuned = _tuned(inputs, stats, fit, options, given, rng)
         fit, report, extra = tuned.fit, f"{report} {tuned.report}", {"fine_tuning": tuned.table}
         kept = "tuned" if tuned.kept else kept
@@ -80,10 +78,10 @@ def equilibrium_fit(
     weights = fit.model.weights * slope
     s = fit.settings
     return ScreenFit(
-        config=PerturbODE(len(weights)).config(),
+        config=fields.PerturbODE(len(weights)).config(),
         params=pack(stacked([fit.model], stats.centre)),
         chosen={"trust": s.trust, "activating": s.nonnegative, "hubs": s.hubs, "mcp": s.mcp, "lam": fit.lam}
-        | {"lambdas": list(s.lambdas), "prior_weight": options.prior_weight, "kept": kept},
+        | {"lambdas": list(s.lambdas), "prior_weight": options.model.weight, "kept": kept},
         weights=weights,
         score=fit.score,
         frequency=frequency,
@@ -113,7 +111,7 @@ def _tuned(
     return tune_equilibrium(
         stats,
         fit,
-        TuneConfig(steps=options.fine_tune),
+        TuneConfig(steps=options.model.fine_tune),
         penalty=given.factor,
         allowed=given.allowed,
         sparsity=method,
@@ -123,19 +121,11 @@ def _tuned(
     )
 
 
-def transport_config(settings: Mapping[str, Any]) -> TransportConfig:
-    """Return the settings of transport; unknown names are errors that list the known ones."""
-    for name in settings:
-        if name not in TransportConfig.__dataclass_fields__:
-            raise unknown("training setting", name, TransportConfig.__dataclass_fields__)
-    return TransportConfig(**settings)
-
-
 def transport_fit(
     inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
 ) -> ScreenFit:
     """Carry control cells through the ODE onto the regimes' cells, as the paper trains."""
-    config = transport_config(options.training)
+    config = options.model.transport
     trained = train_transport(loaded(inputs.values), inputs, options, rng)
     weights = transport_network(trained)
     with torch.no_grad():
@@ -164,7 +154,7 @@ def train_transport(x: Any, inputs: ScreenInputs, options: ScreenOptions, rng: n
     return fit_transport(
         x,
         inputs.screen,
-        transport_config(options.training),
+        options.model.transport,
         rng=rng,
         sparsity=method,
         prior=prior,

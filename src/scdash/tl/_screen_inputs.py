@@ -1,8 +1,8 @@
 """From AnnData to a perturbation screen: gene choice, labels, checks and a lazy reader of its cells."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings, log_settings
 from scdash._data import (
+    AlignedPrior,
     Cells,
     Expression,
     check_log,
@@ -23,8 +24,8 @@ from scdash._data import (
     scaled_by_scanpy,
 )
 from scdash._data._screen import Screen, parse_screen, split_label
-from scdash._errors import unknown
 from scdash._logging import logger
+from scdash.models import PerturbODE
 from scdash.tl._inputs import flag_genes
 
 LARGEST = 3000  # genes taken without being asked which
@@ -36,22 +37,12 @@ class ScreenRequest:
 
     perturbation_key: str = "perturbation"
     control: str | Sequence[str] = "control"
-    separator: str = "+"
-    kind: str | Mapping[str, str] = "overexpression"
     layer: str | None = None
     mask_var: Any = None
     prior: Any = None
     regulators: Any = None
-    min_cells: int = 10
-    unknown_targets: Literal["error", "drop"] = "error"
-    hold_out: Sequence[str] = ()
     allow_scaled: bool = False
-
-    def __post_init__(self) -> None:
-        if self.unknown_targets not in ("error", "drop"):
-            raise unknown("unknown_targets", self.unknown_targets, ("error", "drop"))
-        if self.min_cells < 1:
-            raise ValueError(f"min_cells must be at least 1, found {self.min_cells!r}.")
+    model: PerturbODE = field(default_factory=PerturbODE)
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -60,15 +51,16 @@ class ScreenRequest:
 
     def params(self) -> dict[str, Any]:
         """Return what is stored with a fit; genes, prior and regulators are stored as such."""
+        model = self.model
         return {
             "perturbation_key": self.perturbation_key,
             "control": list(self.controls),
-            "separator": self.separator,
-            "kind": self.kind if isinstance(self.kind, str) else _kind_table(self.kind),
+            "separator": model.separator,
+            "kind": model.kind if isinstance(model.kind, str) else _kind_table(model.kind),
             "layer": self.layer,
-            "min_cells": self.min_cells,
-            "unknown_targets": self.unknown_targets,
-            "hold_out": [self.hold_out] if isinstance(self.hold_out, str) else list(self.hold_out),
+            "min_cells": model.min_cells,
+            "unknown_targets": model.unknown_targets,
+            "hold_out": list(model.hold_out),
             "allow_scaled": self.allow_scaled,
         }
 
@@ -81,16 +73,18 @@ class ScreenRequest:
         return cls(
             perturbation_key=str(params["perturbation_key"]),
             control=[str(c) for c in params["control"]],
-            separator=str(params["separator"]),
-            kind=stored_kind(params["kind"]),
             layer=FitSettings.of(entry, key).layer_of(adata, None),
             mask_var=np.asarray(adata.var_names.isin([str(g) for g in entry["genes"]])),
             prior=prior if len(prior) else None,
             regulators=None if regulators is None else [str(g) for g in regulators],
-            min_cells=int(params["min_cells"]),
-            unknown_targets="drop" if str(params["unknown_targets"]) == "drop" else "error",
-            hold_out=[str(name) for name in params["hold_out"]],
             allow_scaled=bool(params.get("allow_scaled", False)),
+            model=PerturbODE(
+                separator=str(params["separator"]),
+                kind=stored_kind(params["kind"]),
+                min_cells=int(params["min_cells"]),
+                unknown_targets="drop" if str(params["unknown_targets"]) == "drop" else "error",
+                hold_out=[str(name) for name in params["hold_out"]],
+            ),
         )
 
 
@@ -140,6 +134,7 @@ class ScreenInputs:
     prior: sp.csr_matrix | None  # signs, row regulates column
     regulators: NDArray[np.int64] | None  # positions among the modelled genes; None: all
     dropped: pd.DataFrame  # regimes left out, and why
+    aligned: AlignedPrior | None = None  # the prior as it was given
 
     @property
     def cells(self) -> Cells:
@@ -162,7 +157,7 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     named = {
         g
         for label in labels.cat.categories
-        for g in split_label(str(label), control=request.controls, separator=request.separator, genes=names)
+        for g in split_label(str(label), control=request.controls, separator=request.model.separator, genes=names)
     }
     mask = gene_mask(adata, request.mask_var, limit=LARGEST) | adata.var_names.isin(named)
     columns = np.flatnonzero(mask)
@@ -173,25 +168,26 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
         labels,
         values.genes,
         control=request.control,
-        separator=request.separator,
-        kind=request.kind,
-        missing=request.unknown_targets,
+        separator=request.model.separator,
+        kind=request.model.kind,
+        missing=request.model.unknown_targets,
     )
-    whole, dropped = _enough_cells(screen, request.min_cells)
-    screen = _without(whole, request.hold_out)
+    whole, dropped = _enough_cells(screen, request.model.min_cells)
+    screen = _without(whole, request.model.hold_out)
     if screen.n_regimes < 2:
         raise ValueError(
             f"perturbation_key={request.perturbation_key!r}: no perturbed regime that is not held out has "
-            f"{request.min_cells} cells or more; lower min_cells."
+            f"{request.model.min_cells} cells or more; lower min_cells."
         )
-    aligned = None if request.prior is None else prior_from(adata, request.prior, genes=values.genes).signs
+    aligned = None if request.prior is None else prior_from(adata, request.prior, genes=values.genes)
     regulators = None
     if request.regulators is not None:
         regulators = flag_genes(adata, request.regulators, values.genes, "regulators")
     logger.info(
         "    %d regimes and the control, %d genes, %d cells", screen.n_regimes - 1, len(columns), screen.counts.sum()
     )
-    return ScreenInputs(values, screen, whole, columns, aligned, regulators, dropped)
+    signs = None if aligned is None else aligned.signs
+    return ScreenInputs(values, screen, whole, columns, signs, regulators, dropped, aligned)
 
 
 def _without(screen: Screen, names: Sequence[str]) -> Screen:

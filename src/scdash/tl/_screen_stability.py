@@ -26,6 +26,7 @@ from scdash.matching._screen_stability import (
     half_of_regimes,
     regime_selections,
 )
+from scdash.models import PerturbODE, Transport
 from scdash.networks import plain
 from scdash.tl._perturbode import screen_statistics
 from scdash.tl._screen_fits import (
@@ -36,7 +37,6 @@ from scdash.tl._screen_fits import (
     transport_network,
 )
 from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.training._transport_config import TransportConfig
 
 OFTEN = 0.75  # of the refits: what the paper calls highly consistent
 EDGES_A_GENE = 5  # counted as selected where a network has no zeros
@@ -142,9 +142,10 @@ def _transport(
 ) -> list[Selection]:
     """Train again on resampled cells, or on half the regimes, each time from other random weights."""
     params = entry["params"]
-    names = TransportConfig.__dataclass_fields__
-    training = {name: plain(params[name]) for name in names if name in params}
-    options = ScreenOptions(ScreenSparsity.from_config(params["pruning"]), training=training, progress=False)
+    names = Transport.__dataclass_fields__
+    transport = Transport(**{name: plain(params[name]) for name in names if name in params})
+    pruning = ScreenSparsity.from_config(params["pruning"])
+    options = ScreenOptions(pruning, PerturbODE(fit=transport), progress=False)
     x = loaded(inputs.values)
     draws = []
     for seed in rng.spawn(n):

@@ -12,6 +12,7 @@ from scdash._data import sanitise
 from scdash._keys import DynamicsKeys
 from scdash._logging import logger
 from scdash.fields._perturbode import PerturbODE
+from scdash.fitting import stored_tables
 from scdash.fitting._screen_predict import Predictor, predictor_of
 from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.networks import module_from_entry, unpack
@@ -91,6 +92,7 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
         "history": fit.history,
         "metrics": metrics,
         "errors": fit.controls,
+        "given": stored_tables(inputs.aligned),
         "prior": {"used": 0 if inputs.prior is None else int(inputs.prior.nnz)},
         "screen": {
             "regimes": names,

@@ -29,7 +29,7 @@ def stability(data: Any, **options: Any) -> "pd.DataFrame":
         `scdash.tl.sbnn`, with `n_repeats` (10) trainings on a share `subsample` (1) of the cells.
         Screens: `n_repeats` (100), `resample` ("cells" or "regimes"), `key`, `n_jobs`, `rng`.
         Dynamics: `n_repeats` (10), `share` (0.5), `key` ("dynamics"), `key_added`, `n_jobs`, `rng`, and the arguments of
-        `scdash.tl.fit_dynamics` that are to differ from those of the fit under `key`.
+        `scdash.tl.fit_dynamics` that are to differ from those of the fit under `key` (`scdash.get.settings`).
 
     Returns
     -------
@@ -69,10 +69,10 @@ def stability(data: Any, **options: Any) -> "pd.DataFrame":
 
         return stability_screen(data, **options)
     from scdash.tl._dynamics_stability import stability_dynamics
-    from scdash.tl._fit_dynamics import fit_dynamics
+    from scdash.tl._fit_call import FitCall
 
-    known = [name for function in (stability_dynamics, fit_dynamics) for name in signature(function).parameters]
-    foreign = [name for name in options if name not in known]
+    known = [*signature(stability_dynamics).parameters, *FitCall.__dataclass_fields__]
+    foreign = [name for name in options if name not in known and name not in ("copy", "key_added")]
     if foreign:
         raise TypeError(
             f"mdata must be a MuData, found AnnData. {', '.join(foreign)} belong to paired modalities, e.g. "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scdash._core.fit_record import stamp
 from scdash._data import expression, sanitise
 from scdash._keys import DynamicsKeys
-from scdash.fitting import DynamicsFit, FitOptions, units_of_field
+from scdash.fitting import DynamicsFit, FitOptions, stored_tables, units_of_field
 from scdash.networks import module_from_entry, pack
 from scdash.tl._inputs import DynamicsInputs
 from scdash.tl._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
@@ -69,7 +69,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "encoder": options.encoder,
         "start": options.start,
         "scale": options.scale,
-        "missing": options.missing,
+        "no_prior_targets": options.missing,
         "n_models": options.n_models,
         "rng": options.seed,
         "cells": options.cells,
@@ -95,6 +95,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         **({} if fit.lineages is None else {"lineages": fit.lineages}),
         **({"lineage_names": np.asarray(inputs.lineage_names, dtype=str)} if inputs.lineage_names else {}),
         "edges": fit.edges.assign(weight=fit.edges["weight"] / inputs.time.scale),  # per unit of the user's time
+        "given": stored_tables(inputs.prior, inputs.coregulation),
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
             "time": inputs.times,

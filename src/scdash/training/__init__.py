@@ -5,6 +5,7 @@ from scdash.training._examples import Examples, examples_from
 from scdash.training._fingerprint import fingerprint
 from scdash.training._loop import Problem, TrainResult, run_epoch, start_state, train
 from scdash.training._loss import evaluate, example_errors, predict
+from scdash.training._settings import Training
 from scdash.training._state import TrainState
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "TrainState",
+    "Training",
     "evaluate",
     "example_errors",
     "examples_from",

@@ -26,7 +26,7 @@ from scdash.training._plateau import lower_rates
 from scdash.training._state import TrainState, stacked
 from scdash.training._workspace import Workspace
 
-REMEDIES = "`n_models`, `n_bins`, or the number of genes (mask_var); training={'adjoint': True} needs least."
+REMEDIES = "`n_models`, `n_bins`, or the number of genes (mask_var); Training(adjoint=True) needs least."
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def train(
     writing = checkpoint is not None
     try:
         with (
-            memory_hint(f"Lower training={{'batch_size': ...}} (now {problem.config.batch_size}), {REMEDIES}"),
+            memory_hint(f"Lower Training(batch_size=...) (now {problem.config.batch_size}), {REMEDIES}"),
             flushed_denormals(),
             progress_bar(last, description, progress=progress) as bar,
         ):
