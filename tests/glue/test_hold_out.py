@@ -52,11 +52,11 @@ def test_a_split_of_the_user_needs_validation_states_only_where_they_choose():
         ({}, True),
         ({"sparsity": "none"}, True),
         ({"start": "random"}, False),
-        ({"model": scdash.models.Phoenix(encoder="modules")}, False),
+        ({"encoder": "modules"}, False),
         ({"model": "mlp"}, False),
         ({"sparsity": "l0"}, False),
         ({"sparsity": "posthoc"}, False),
-        ({"training": scdash.Training(max_epochs=0)}, False),
+        ({"training": {"max_epochs": 0}}, False),
     ],
 )
 def test_which_fits_are_chosen_by_folds(options, suits):
