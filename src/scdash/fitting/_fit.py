@@ -13,6 +13,7 @@ from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._assemble import assemble
 from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
+from scdash.fitting._penalised import fit_penalised
 from scdash.fitting._posthoc import fit_posthoc
 from scdash.fitting._predictors import stretch
 from scdash.fitting._result import DynamicsFit, Models
@@ -63,6 +64,9 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
         field, params, masks, trained = _followed_stack(matched, params, masks, field, followed)
     elif sparsity.levels:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
+    elif sparsity.has_strength and plan.config.max_epochs:
+        trained, levels = fit_penalised(run, options, plan, field, params, masks, sparsity)
+        levels["validation_mse"] /= slope**2
     else:
         prior = build_prior(problem, options, priors)
         trained = train_stack(run, options, plan, field, params, masks, sparsity, prior, first)

@@ -5,8 +5,11 @@ from typing import Any
 from torch import Tensor
 
 from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity, one_lambda, per_model
+from scdash.sparsity._base import SPARSITIES, Sparsity
 from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
+from scdash.sparsity._strength import one_lambda, per_model
+
+STRENGTHS = ((0.1,), (0.3,), (1.0,), (3.0,), (10.0,))
 
 
 @SPARSITIES.register("cnode")
@@ -28,4 +31,4 @@ def cnode(*, lambdas: Any = 0.01, reduction: Reduction = "mean") -> Sparsity:
         return per_model(strength, norm) * norm
 
     options = {"lambdas": (strength,), "reduction": reduction}
-    return Sparsity("cnode", options, penalty=penalty, refuse=refuse_groups_and_skips)
+    return Sparsity("cnode", options, penalty=penalty, refuse=refuse_groups_and_skips, ladder=STRENGTHS)
