@@ -8,23 +8,22 @@ import numpy as np
 from benchmarks.hematopoiesis.data import base_grn, bins, collectri
 
 MODULES = {"encoder": "modules", "start": "random", "n_hidden": 50}
+LAYERS = {"model": "mlp", "start": "random", "n_hidden": 50}
 TRUST = (0.05, 0.25, 0.5, 0.75)  # DASH's trust in the prior (both layers), chosen by the validation batch
-# PathReg's strengths (gates and weights alike), the largest within one standard error by the validation batch; at the
-# pace of the weights its gates hardly move in 60 epochs, and the network stays dense at any strength
-STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4)
 STRATEGIES: dict[str, dict[str, Any]] = {
     "PHOENIX, none": {"sparsity": "none", **MODULES},
     "PHOENIX, IMP": {"sparsity": "imp", **MODULES},
     "PHOENIX, DASH CollecTRI": {"sparsity": "dash", "prior": "collectri", "lambdas": TRUST, **MODULES},
     "PHOENIX, DASH base GRN": {"sparsity": "dash", "prior": "base_grn", "lambdas": TRUST, **MODULES},
-    "PathReg, MLP": {
-        "model": "mlp",
-        "sparsity": "pathreg",
-        "start": "random",
-        "n_hidden": 50,
-        "strengths": STRENGTHS,
-        "sparsity_options": {"gate_rate": 50.0},
-    },
+    "PHOENIX, prior alone CollecTRI": {"sparsity": "bio", "prior": "collectri", **MODULES},
+    "PHOENIX, post hoc": {"sparsity": "posthoc", **MODULES},
+    "PHOENIX, L0": {"sparsity": "l0", **MODULES},
+    "PHOENIX, C-NODE": {"sparsity": "cnode", **MODULES},
+    "PHOENIX, PathReg": {"sparsity": "pathreg", **MODULES},
+    "L0, MLP": {"sparsity": "l0", **LAYERS},
+    "C-NODE, MLP": {"sparsity": "cnode", **LAYERS},
+    "PathReg, MLP": {"sparsity": "pathreg", **LAYERS},
+    "LassoNet, MLP": {"sparsity": "lassonet", **LAYERS},
     "GroupLasso, MLP": {"model": "mlp", "sparsity": "group_lasso", "start": "random", "n_hidden": 4},
     "matching, no prior": {"regulators": "is_tf", "max_epochs": 0},
     "matching, CollecTRI": {"regulators": "is_tf", "prior": "collectri", "max_epochs": 0},
@@ -71,8 +70,6 @@ def fitted(
     if prior is None and name is not None:
         prior = collectri(adata.var_names) if name == "collectri" else base_grn()
     began, found = time.process_time(), []
-    if "strengths" in options:
-        options["lambdas"] = ((chosen_strength(adata, options.pop("strengths"), seed, options),) * 2,)
     for lambdas in options.pop("lambdas", (None,)):
         own = adata.copy()
         if lambdas is not None:
@@ -89,13 +86,3 @@ def validation_loss(adata: Any) -> float:
     entry = adata.uns["dynamics"]
     history = entry["history"].set_index("epoch")["validation_loss"]
     return float(history.loc[int(entry["metrics"]["best_epoch"])])
-
-
-def chosen_strength(adata: Any, strengths: tuple[float, ...], seed: int, options: dict[str, Any]) -> float:
-    """Return the largest strength of a penalty whose validation error is within one standard error of the lowest."""
-    import scdash
-
-    own = options | {"sparsity_options": options.get("sparsity_options", {}) | {"lambdas": (1.0, 1.0)}}  # equal parts
-    own.pop("start")
-    table = scdash.tl.sparsity_path(adata.copy(), lambdas=strengths, rng=seed, progress=False, **own)
-    return float(table.loc[table["chosen"], "lambda"].iloc[0])

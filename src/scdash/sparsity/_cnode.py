@@ -19,7 +19,8 @@ def cnode(*, lambdas: Any = 0.01, reduction: Reduction = "mean") -> Sparsity:
     Parameters
     ----------
     lambdas
-        Strength, one for all models or one each (models,).
+        Strength, one for all models or one each (models,). `scdash.tl.fit_dynamics(sparsity="cnode")` chooses it by
+        held-out error where it is given none.
     reduction
         "sum" as in the paper, or "mean" over inputs x outputs, as in the released notebook.
     """

@@ -27,7 +27,8 @@ def l0(
     Parameters
     ----------
     lambdas
-        Strength, one for all models or one each (models,).
+        Strength, one for all models or one each (models,). `scdash.tl.fit_dynamics(sparsity="l0")` chooses it by
+        held-out error where it is given none.
     reduction
         "sum", or "mean" over all gated weights, which carries over between sizes.
     granularity

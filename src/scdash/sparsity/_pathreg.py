@@ -11,7 +11,7 @@ from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups
 from scdash.sparsity._strength import as_lambdas, per_model
 
 # The penalty on weights stays where it is: it is as large as the error, and it would shrink what the gates leave.
-STRENGTHS = ((1.0, 1.0), (10.0, 1.0), (30.0, 1.0), (100.0, 1.0), (300.0, 1.0), (1000.0, 1.0))
+STRENGTHS = tuple((gates, 1.0) for gates in (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0))
 
 
 @SPARSITIES.register("pathreg")
@@ -28,7 +28,8 @@ def pathreg(
     ----------
     lambdas
         (lambda0 of the gates, lambda1 of the weights), each for all models or one each (models,). The defaults are
-        the released notebook's.
+        the released notebook's; `scdash.tl.fit_dynamics(sparsity="pathreg")` chooses both by held-out error where it is
+        given none.
     reduction
         "sum" as in the paper, or "mean" over inputs x outputs, as in the released notebook.
     granularity

@@ -106,8 +106,11 @@ def fit_dynamics(
     lambdas
         DASH: weight of the prior in the scores, one number or (first layer, second layer); "cv" runs
         `scdash.tl.cross_validate` first. None: .5 and .95 (`scale="matched"`), .05 and .01 (`scale="paper"`). Penalties:
-        their strength, one number, or (gates, weights) for "pathreg"; `scdash.tl.sparsity_path` tries many. None: the
-        method's default.
+        their strength, one number, or (gates, weights) for "pathreg"; `scdash.tl.sparsity_path` tries many. None:
+        chosen among rising strengths, the largest whose held-out error is within one standard error of the lowest
+        (`params["levels"]` holds all of them). A model with a penalty is trained dense first, then under rising
+        strengths, each from the weights before, and last with the gates that it has then, so that the model returned has
+        the zeros of the end of training.
     scale
         For "dash". "matched" (None) brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
     missing

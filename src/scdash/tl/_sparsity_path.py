@@ -69,7 +69,7 @@ def sparsity_path(
         weights; that of the gates stays in proportion (.1 of it; `sparsity_options={"lambdas": (gates, weights)}` sets
         another proportion).
     regime
-        "start" (sparse from the start) or "warm" (train, then raise lambda).
+        "start" (sparse from the start) or "warm" (train without the method, gates and all, then raise lambda).
     encoder, regulators, n_hidden
         As for `scdash.tl.fit_dynamics`.
     transcription_factors
