@@ -118,11 +118,15 @@ def run_posthoc(noise: float, moved: float, seeds: Sequence[int]) -> pd.DataFram
 
 
 def judge(field: Phoenix, trained: Trained, truth: sp.csr_matrix, test: Examples, config: object) -> pd.DataFrame:
-    """Return sparsity, balanced accuracy of D's zeros over all n^2 entries and next-step test error of every model."""
+    """Return sparsity, balanced accuracy of the network's zeros over all n^2 entries and next-step test error of every model.
+
+    The network is that of the model: relu(v_i) D_ij. A gene that stands still (v <= 0) has no regulators, as in the paper,
+    where the dense baseline owes its 58.6 % to such genes.
+    """
     true = truth.toarray() != 0
     params: Params = trained.params
     errors = evaluate(field, params, test.to(torch.device("cpu"), torch.float32), config)  # type: ignore[arg-type]
-    found = effects(field, params).numpy() != 0
+    found = (effects(field, params) * field.rates(params)[:, :, None]).numpy() != 0
     tpr = (found & true).sum((1, 2)) / true.sum()
     tnr = (~found & ~true).sum((1, 2)) / (~true).sum()
     return pd.DataFrame(

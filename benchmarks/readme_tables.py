@@ -21,6 +21,10 @@ STRATEGIES = {
     "paper: imp": "the paper's model, iterative magnitude pruning",
     "paper: bio": "the paper's model, pruned by the prior alone",
     "paper: posthoc": "the paper's model, pruned post hoc",
+    "paper: pathreg": "the paper's model, PathReg",
+    "paper: l0": "the paper's model, L0",
+    "paper: cnode": "the paper's model, C-NODE",
+    "paper: none": "the paper's model, without pruning",
 }
 NOISE, MOVED = 0.05, "5%"
 

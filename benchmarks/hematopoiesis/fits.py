@@ -10,10 +10,8 @@ import scdash
 from benchmarks.hematopoiesis.data import base_grn, bins, collectri
 
 MODULES = {"start": "random", "model": scdash.models.Phoenix(encoder="modules", n_hidden=50)}
+LAYERS = {"start": "random", "model": scdash.models.MLP((50, 50))}
 TRUST = (0.05, 0.25, 0.5, 0.75)  # DASH's trust in the prior (both layers), chosen by the validation batch
-# PathReg's strengths (gates and weights alike), the largest within one standard error by the validation batch; at the
-# pace of the weights its gates hardly move in 60 epochs, and the network stays dense at any strength
-STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4)
 STRATEGIES: dict[str, dict[str, Any]] = {
     "PHOENIX, none": {"sparsity": "none", **MODULES},
     "PHOENIX, IMP": {"sparsity": "imp", **MODULES},
@@ -24,16 +22,19 @@ STRATEGIES: dict[str, dict[str, Any]] = {
         **MODULES,
     },
     "PHOENIX, DASH base GRN": {"sparsity": scdash.sparsity.DASH(), "prior": "base_grn", "strengths": TRUST, **MODULES},
-    "PathReg, MLP": {
-        "model": scdash.models.MLP((50, 50)),
-        "sparsity": scdash.sparsity.PathReg(gate_rate=50.0),
-        "start": "random",
-        "strengths": STRENGTHS,
-    },
+    "PHOENIX, prior alone CollecTRI": {"sparsity": "bio", "prior": "collectri", **MODULES},
+    "PHOENIX, post hoc": {"sparsity": "posthoc", **MODULES},
+    "PHOENIX, L0": {"sparsity": "l0", **MODULES},
+    "PHOENIX, C-NODE": {"sparsity": "cnode", **MODULES},
+    "PHOENIX, PathReg": {"sparsity": "pathreg", **MODULES},
+    "L0, MLP": {"sparsity": "l0", **LAYERS},
+    "C-NODE, MLP": {"sparsity": "cnode", **LAYERS},
+    "PathReg, MLP": {"sparsity": "pathreg", **LAYERS},
+    "LassoNet, MLP": {"sparsity": "lassonet", **LAYERS},
     "GroupLasso, MLP": {"sparsity": "group_lasso", "start": "random", "model": scdash.models.MLP((4, 4))},
-    "matching, no prior": {"regulators": "is_tf", "training": scdash.Training(max_epochs=0)},
-    "matching, CollecTRI": {"regulators": "is_tf", "prior": "collectri", "training": scdash.Training(max_epochs=0)},
-    "matching, base GRN": {"regulators": "is_tf", "prior": "base_grn", "training": scdash.Training(max_epochs=0)},
+    "regression, no prior": {"regulators": "is_tf", "training": scdash.Training(max_epochs=0)},
+    "regression, CollecTRI": {"regulators": "is_tf", "prior": "collectri", "training": scdash.Training(max_epochs=0)},
+    "regression, base GRN": {"regulators": "is_tf", "prior": "base_grn", "training": scdash.Training(max_epochs=0)},
     "default (matching, then ODE), CollecTRI": {"regulators": "is_tf", "prior": "collectri"},
 }
 CONTROLLED = "default (matching, then ODE), CollecTRI"  # the fit whose controls stand for all
@@ -74,10 +75,7 @@ def fitted(
     if prior is None and name is not None:
         prior = collectri(adata.var_names) if name == "collectri" else base_grn()
     began, found = time.process_time(), []
-    strengths = options.pop("strengths", (None,))
-    if isinstance(options.get("sparsity"), scdash.sparsity.PathReg):
-        strengths = (chosen_strength(adata, strengths, seed, options),)
-    for strength in strengths:
+    for strength in options.pop("strengths", (None,)):
         own = adata.copy()
         if strength is not None:
             options["sparsity"] = replace(options["sparsity"], lambdas=(strength, strength))
@@ -95,11 +93,3 @@ def validation_loss(adata: Any) -> float:
     entry = adata.uns["dynamics"]
     history = entry["history"].set_index("epoch")["validation_loss"]
     return float(history.loc[int(entry["metrics"]["best_epoch"])])
-
-
-def chosen_strength(adata: Any, strengths: tuple[float, ...], seed: int, options: dict[str, Any]) -> float:
-    """Return the largest strength of a penalty whose validation error is within one standard error of the lowest."""
-    own = options | {"sparsity": replace(options["sparsity"], lambdas=(1.0, 1.0))}  # equal parts
-    own.pop("start")
-    table = scdash.tl.sparsity_path(adata.copy(), lambdas=strengths, rng=seed, progress=False, **own)
-    return float(table.loc[table["chosen"], "lambda"].iloc[0])

@@ -143,3 +143,21 @@ def test_strengths_and_options_are_checked() -> None:
         cnode(reduction="max")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="Did you mean 'weight'"):
         l0(granularity="weights")  # type: ignore[arg-type]
+
+
+def test_open_gates_change_nothing_and_held_gates_are_those_of_evaluation() -> None:
+    field, generator = Mlp(5, hidden=(4,)), torch.Generator().manual_seed(0)
+    method = pathreg()
+    params = field.init(2, generator)
+    opened = params | method.opened(field, 2)
+    for name, value in method.gate(field, opened, None).items():
+        assert torch.equal(value, params[name])
+    drawn = method.gate(field, opened, torch.Generator().manual_seed(1))
+    assert not torch.equal(drawn["W1"], params["W1"])
+    half = params | {name: torch.zeros_like(gates) for name, gates in method.opened(field, 2).items()}
+    settled, again = method.settled(), method.gate(field, half, None)
+    for name, value in settled.gate(field, half, torch.Generator().manual_seed(1)).items():
+        assert torch.equal(value, again[name])
+    assert set(settled.learning_rates(field)) == {"log_alpha_W1", "log_alpha_W2"}
+    assert set(settled.learning_rates(field).values()) == {0.0}
+    assert cnode().opened(field, 2) == {}

@@ -13,7 +13,7 @@ from scdash.training._loop import _active, _keep_best
 from scdash.training._loss import evaluate_with_error, predict
 
 
-def kept_epoch(losses, pruned, *, tolerance, error=0.1, returnable_from=0):
+def kept_epoch(losses, pruned, *, tolerance, error=0.1, returnable_from=0, penalties=None):
     """Return the epoch whose model is kept after a run with these validation losses; the weight is the epoch."""
     config = TrainConfig(tolerance=tolerance)
     problem = SimpleNamespace(config=config, returnable_from=returnable_from)
@@ -23,9 +23,18 @@ def kept_epoch(losses, pruned, *, tolerance, error=0.1, returnable_from=0):
         state.params["w"] = torch.tensor([float(epoch)])
         if epoch in pruned:
             state.pruned_at = epoch
-        _keep_best(problem, state, torch.tensor([loss]), torch.tensor([error]), torch.tensor([True]))
+        penalty = 0.0 if penalties is None else torch.tensor([penalties[epoch]])
+        _keep_best(problem, state, torch.tensor([loss]), torch.tensor([error]), torch.tensor([True]), penalty)
     assert float(state.best_params["w"]) == max(int(state.best_epoch), 0)  # the weights are those of the epoch
+    if int(state.best_epoch) >= 0:  # what is reported is the loss alone
+        assert float(state.best_validation) == pytest.approx(losses[int(state.best_epoch)])
     return int(state.best_epoch)
+
+
+def test_models_are_compared_by_loss_and_penalty_together():
+    losses, penalties = [1.0, 1.1, 1.2, 1.4], [2.0, 1.5, 1.0, 0.9]
+    assert kept_epoch(losses, set(), tolerance=0) == 0
+    assert kept_epoch(losses, set(), tolerance=0, penalties=penalties) == 2
 
 
 def test_a_harmless_pruning_is_kept_and_a_harmful_one_is_not():

@@ -13,6 +13,7 @@ from scdash.fitting._assemble import assemble
 from scdash.fitting._followed import fit_followed
 from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
+from scdash.fitting._penalised import fit_penalised
 from scdash.fitting._posthoc import fit_posthoc
 from scdash.fitting._predictors import stretch
 from scdash.fitting._result import DynamicsFit, Models
@@ -55,6 +56,9 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
         trained = Trained(params, masks, pd.DataFrame(columns=list(HISTORY)))
     elif sparsity.levels:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
+    elif sparsity.has_strength and plan.config.max_epochs:
+        trained, levels = fit_penalised(run, options, plan, field, params, masks, sparsity)
+        levels["validation_mse"] /= slope**2
     else:
         prior = build_prior(problem, options, priors)
         trained = train_stack(run, options, plan, field, params, masks, sparsity, prior, first)

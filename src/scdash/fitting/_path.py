@@ -17,7 +17,7 @@ from scdash.fitting._start import make_field, random_start, restrict
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import training_rows, validation_rows
 from scdash.networks import feature_sparsity, spurious_sparsity, weight_sparsity
-from scdash.sparsity import Sparsity
+from scdash.sparsity import Sparsity, as_sparsity
 from scdash.training import (
     Examples,
     Problem,
@@ -46,18 +46,19 @@ class PathRun:
     progress: bool | None = None
 
     def fit(
-        self, lambdas: Sequence[float], params: Params, masks: Params, config: TrainConfig
+        self, lambdas: Sequence[float], params: Params, masks: Params, config: TrainConfig, *, dense: bool = False
     ) -> tuple[Params, Params, Params, Params, int]:
-        """Train one stack, `params` repeated for every strength.
+        """Train one stack, `params` repeated for every strength; `dense`: without the method, gates and all.
 
         Returns the final weights and masks (gates applied), the raw weights (gates apart) and masks to go on from, and
-        the number of epochs. Models come from the second half of training: best by validation there, because an earlier
-        epoch may predict better while it is not sparse yet.
+        the number of epochs. Models come from the second half of training: best by validation loss and penalty there,
+        because an earlier epoch may predict better while it is not sparse yet.
         """
         each = len(next(iter(params.values())))
+        strengths = torch.tensor(list(lambdas), dtype=torch.float64).repeat_interleave(each)
         problem = Problem(
             self.field,
-            scaled(self.method, torch.tensor(list(lambdas), dtype=torch.float64).repeat_interleave(each)),
+            as_sparsity("none") if dense else scaled(self.method, strengths),
             self.train,
             self.held,
             config,
@@ -132,9 +133,10 @@ def path_grid(method: Sparsity, lambdas: Sequence[float] | None) -> list[float]:
 def _warm(run: PathRun, grid: Sequence[float], params: Params, masks: Params, step_epochs: int) -> list[Any]:
     """Train without the penalty, then raise lambda, each step from the weights of the one before."""
     fits: list[Any] = []
-    found = run.fit([0.0], params, masks, run.config)
+    found = run.fit([0.0], params, masks, run.config, dense=True)
     if grid[0] == 0:
         fits.append(([0.0], *found))
+    found[2].update(run.method.opened(run.field, len(next(iter(params.values())))))
     step = replace(run.config, max_epochs=step_epochs)
     for strength in (value for value in grid if value > 0):
         found = run.fit([strength], found[2], found[3], step)

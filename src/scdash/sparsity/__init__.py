@@ -1,6 +1,6 @@
 """Sparsity methods: one small file each, records of parts that the training loop calls without knowing their names."""
 
-from scdash.sparsity._base import SPARSITIES, Score, Sparsity, as_sparsity, from_config, one_lambda, per_model
+from scdash.sparsity._base import SPARSITIES, Score, Sparsity, as_sparsity, from_config
 from scdash.sparsity._choose import choose_one_standard_error
 from scdash.sparsity._cnode import cnode
 from scdash.sparsity._dash import DashScore, bio, dash, imp, none, posthoc
@@ -11,6 +11,7 @@ from scdash.sparsity._pathreg import pathreg
 from scdash.sparsity._prior import Prior
 from scdash.sparsity._remove import prune_paths, prune_to, remove_lowest
 from scdash.sparsity._schedule import BREAST_CANCER, NEVER, GeometricSchedule
+from scdash.sparsity._strength import one_lambda, per_model
 from scdash.sparsity._values import (
     DASH,
     L0,

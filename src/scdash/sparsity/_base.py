@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +13,6 @@ from scdash.fields import Params, VectorField
 from scdash.sparsity._prior import Prior
 from scdash.sparsity._remove import remove_lowest, share_of_remaining
 from scdash.sparsity._schedule import NEVER, GeometricSchedule
-
-Lambda: TypeAlias = "float | Tensor"  # one for all models, or (models,)
 
 
 class Score(ABC):
@@ -32,6 +30,10 @@ class Score(ABC):
 
 
 def _no_parameters(field: VectorField, n_models: int, generator: torch.Generator) -> Params:
+    return {}
+
+
+def _nothing_to_open(field: VectorField, n_models: int) -> Params:
     return {}
 
 
@@ -69,6 +71,9 @@ class Sparsity:
         What `config` records: the registered name and the keyword options of its factory.
     extra_parameters
         (field, n_models, generator) -> parameters trained beside the field's own, e.g. gates.
+    opened
+        (field, n_models) -> the extra parameters beside weights that were trained without the method: gates so far open
+        that they change nothing.
     gate
         (field, params, generator) -> effective weights of the field alone. With a generator one random draw, to be
         used for a whole ODE solve; with None the gates of evaluation.
@@ -86,6 +91,10 @@ class Sparsity:
         field -> why the method makes no sense on this field, or None.
     needs
         Options that the field must be built with; `adapt` sets them.
+    ladder
+        Strengths to try where none is given, in rising order, each a factor for every one of `lambdas`. The unit is the
+        strength at which the penalty of the dense model equals its validation error, or the method's own strength where
+        there is no penalty but a proximal step.
     levels, repeats, tuning_epochs
         Post-hoc pruning: sparsities to try after dense training, each fine-tuned, and how often to repeat it all.
     """
@@ -93,6 +102,7 @@ class Sparsity:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     extra_parameters: Callable[[VectorField, int, torch.Generator], Params] = _no_parameters
+    opened: Callable[[VectorField, int], Params] = _nothing_to_open
     gate: Callable[[VectorField, Params, torch.Generator | None], Params] = _no_gate
     penalty: Callable[[VectorField, Params], Tensor | None] = _no_penalty
     prox: Callable[[VectorField, Params, Tensor | float], None] = _no_prox
@@ -102,6 +112,7 @@ class Sparsity:
     learning_rates: Callable[[VectorField], dict[str, float]] = _no_rates
     refuse: Callable[[VectorField], str | None] = _never
     needs: Mapping[str, Any] = field(default_factory=dict)
+    ladder: tuple[tuple[float, ...], ...] = ()
     levels: tuple[float, ...] = ()
     repeats: int = 1
     tuning_epochs: int = 0
@@ -173,6 +184,14 @@ class Sparsity:
         """Return the method with other options, e.g. a stronger `lambdas` for the next step of a path."""
         return SPARSITIES[self.name](**{**self.options, **changes})
 
+    def settled(self) -> "Sparsity":
+        """Return the method with gates held as evaluation has them: none is drawn, opened or closed any more."""
+
+        def held(field: VectorField, params: Params, generator: torch.Generator | None) -> Params:
+            return self.gate(field, params, None)
+
+        return replace(self, gate=held, learning_rates=lambda field: dict.fromkeys(self.learning_rates(field), 0.0))
+
     def of_models(self, part: slice | Sequence[int], models: int) -> "Sparsity":
         """Return the method for some models of a stack of `models`: their own strengths where each has one."""
         changes = {name: _part(value, part, models) for name, value in self.options.items()}
@@ -200,39 +219,6 @@ def as_sparsity(method: "str | Sparsity", **options: Any) -> Sparsity:
     if options:
         raise TypeError(f"Options {sorted(options)} go with a method's name; sparsity is an object, so set them there.")
     return method
-
-
-def as_lambdas(value: Any, name: str = "lambdas") -> tuple[Lambda, ...]:
-    """Return strengths as a tuple whose entries are numbers or (models,) tensors.
-
-    A number or a tensor (models,) is one strength; a list or tuple holds several, each of them a number, a list or a
-    tensor.
-    """
-    entries = value if isinstance(value, list | tuple) else [value]
-    found: list[Lambda] = []
-    for entry in entries:
-        tensor = torch.as_tensor(entry, dtype=torch.float64)
-        if tensor.ndim > 1 or not bool(torch.isfinite(tensor).all()) or bool((tensor < 0).any()):
-            raise ValueError(f"{name} must be non-negative numbers or one per model (models,), found {entry!r}.")
-        found.append(float(tensor) if tensor.ndim == 0 else tensor)
-    return tuple(found)
-
-
-def one_lambda(value: Any) -> Lambda:
-    """Return the one strength of a method that has a single one."""
-    found = as_lambdas(value)
-    if len(found) != 1:
-        raise ValueError(
-            f"lambdas is one strength here, a number or a tensor (models,); found {len(found)}. Strengths of stacked "
-            "models go into one tensor."
-        )
-    return found[0]
-
-
-def per_model(lam: Lambda, like: Tensor, dims: int = 1) -> Tensor:
-    """Return a strength on the device and in the precision of `like`, with `dims` axes, models first."""
-    tensor = torch.as_tensor(lam, dtype=like.dtype, device=like.device)
-    return tensor.reshape(tensor.shape + (1,) * (dims - 1)) if tensor.ndim else tensor
 
 
 def _part(value: Any, part: slice | Sequence[int], models: int) -> Any:

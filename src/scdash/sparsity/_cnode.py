@@ -5,8 +5,11 @@ from typing import Any
 from torch import Tensor
 
 from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity, one_lambda, per_model
+from scdash.sparsity._base import SPARSITIES, Sparsity
 from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
+from scdash.sparsity._strength import one_lambda, per_model
+
+STRENGTHS = ((0.1,), (0.3,), (1.0,), (3.0,), (10.0,))
 
 
 @SPARSITIES.register("cnode")
@@ -16,7 +19,8 @@ def cnode(*, lambdas: Any = 0.01, reduction: Reduction = "mean") -> Sparsity:
     Parameters
     ----------
     lambdas
-        Strength, one for all models or one each (models,).
+        Strength, one for all models or one each (models,). `scdash.tl.fit_dynamics(sparsity="cnode")` chooses it by
+        held-out error where it is given none.
     reduction
         "sum" as in the paper, or "mean" over inputs x outputs, as in the released notebook.
     """
@@ -28,4 +32,4 @@ def cnode(*, lambdas: Any = 0.01, reduction: Reduction = "mean") -> Sparsity:
         return per_model(strength, norm) * norm
 
     options = {"lambdas": (strength,), "reduction": reduction}
-    return Sparsity("cnode", options, penalty=penalty, refuse=refuse_groups_and_skips)
+    return Sparsity("cnode", options, penalty=penalty, refuse=refuse_groups_and_skips, ladder=STRENGTHS)

@@ -9,10 +9,11 @@ from torch import Tensor
 from scdash._errors import unknown
 from scdash.fields import Params, RegulatoryPath, VectorField
 from scdash.sparsity import _scores as scores
-from scdash.sparsity._base import SPARSITIES, Lambda, Score, Sparsity, as_lambdas, per_model
+from scdash.sparsity._base import SPARSITIES, Score, Sparsity
 from scdash.sparsity._path_norm import refuse_skips
 from scdash.sparsity._prior import Prior
 from scdash.sparsity._schedule import GeometricSchedule
+from scdash.sparsity._strength import Lambda, as_lambdas, per_model
 
 LEVELS = (0.5, 0.75, 0.83, 0.87, 0.9, 0.92, 0.95, 0.97, 0.99)
 # first-layer and last-layer strengths where none are given: the paper's for SIM350 on its own scale; on the matched

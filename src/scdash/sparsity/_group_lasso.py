@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity, one_lambda, per_model
-from scdash.sparsity._lassonet import zeros_as_masks
+from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.sparsity._lassonet import STRENGTHS, zeros_as_masks
+from scdash.sparsity._strength import one_lambda, per_model
 
 
 def group_soft_threshold(groups: Tensor, threshold: Tensor | float, axis: int) -> Tensor:
@@ -53,6 +54,7 @@ def group_lasso(*, lambdas: Any = 0.1, hidden: int = 10) -> Sparsity:
         finalise=zeros_as_masks,
         refuse=refuse,
         needs={"per_target": True, "hidden": (hidden,)},
+        ladder=STRENGTHS,
     )
 
 

@@ -13,6 +13,10 @@ from scdash.fields import Layer, Params, VectorField
 LOW, HIGH = -0.1, 1.1  # the interval gates are stretched to before they are clipped
 TEMPERATURE = 2 / 3
 EPSILON = 1e-6
+# Gates have further to go than weights, and drawing them makes their gradients noisy: at the rate of the weights they were
+# still closing when the weights had long settled.
+GATE_RATE = 30.0
+OPEN = math.log(19)  # of log_alpha: evaluates to exactly 1, and a fifth of the draws is smaller
 PREFIX = "log_alpha_"
 GRANULARITIES = ("weight", "input")
 
@@ -38,7 +42,7 @@ class Gates:
     """Gates on all layers of a field's paths, one per weight or one per input unit of a layer."""
 
     granularity: Literal["weight", "input"] = "weight"
-    rate: float = 1.0  # factor on their learning rate
+    rate: float = GATE_RATE  # factor on their learning rate
 
     def __post_init__(self) -> None:
         if self.granularity not in GRANULARITIES:
@@ -56,6 +60,11 @@ class Gates:
                 noise = torch.randn(n_models, rows, weight.shape[2], generator=generator, dtype=weight.dtype)
                 found[PREFIX + layer.parameter] = math.log((1 - drop) / drop) + 0.01 * noise
         return found
+
+    def opened(self, field: VectorField, n_models: int) -> Params:
+        """Return gates that are all open, for weights that were trained without them."""
+        drawn = self.parameters(field, n_models, torch.Generator().manual_seed(0))
+        return {name: torch.full_like(gates, OPEN) for name, gates in drawn.items()}
 
     def apply(self, field: VectorField, params: Params, generator: torch.Generator | None) -> Params:
         """Return the field's weights times one draw of the gates, or times the gates of evaluation."""

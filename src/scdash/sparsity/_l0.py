@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity, one_lambda, per_model
-from scdash.sparsity._hard_concrete import Gates, layers, open_matrix
+from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.sparsity._hard_concrete import GATE_RATE, Gates, layers, open_matrix
 from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips
+from scdash.sparsity._strength import one_lambda, per_model
+
+STRENGTHS = ((3.0,), (10.0,), (30.0,), (100.0,), (300.0,), (1000.0,))
 
 
 @SPARSITIES.register("l0")
@@ -17,14 +20,15 @@ def l0(
     lambdas: Any = 0.01,
     reduction: Reduction = "mean",
     granularity: Literal["weight", "input"] = "weight",
-    gate_rate: float = 1.0,
+    gate_rate: float = GATE_RATE,
 ) -> Sparsity:
     """Penalise the expected number of weights: lambda * sum P(z != 0), biases not counted.
 
     Parameters
     ----------
     lambdas
-        Strength, one for all models or one each (models,).
+        Strength, one for all models or one each (models,). `scdash.tl.fit_dynamics(sparsity="l0")` chooses it by
+        held-out error where it is given none.
     reduction
         "sum", or "mean" over all gated weights, which carries over between sizes.
     granularity
@@ -47,9 +51,11 @@ def l0(
         "l0",
         options,
         extra_parameters=gates.parameters,
+        opened=gates.opened,
         gate=gates.apply,
         penalty=penalty,
         finalise=gates.finalise,
         learning_rates=gates.learning_rates,
         refuse=refuse_groups_and_skips,
+        ladder=STRENGTHS,
     )

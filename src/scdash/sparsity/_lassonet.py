@@ -7,7 +7,10 @@ from torch import Tensor
 
 from scdash._errors import unknown
 from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity, one_lambda, per_model
+from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.sparsity._strength import one_lambda, per_model
+
+STRENGTHS = ((0.1,), (1.0,), (10.0,), (100.0,), (1000.0,))  # of the default of `lambdas`
 
 
 def hierarchical_prox(skip: Tensor, weight: Tensor, lam: Tensor | float, rho: float) -> tuple[Tensor, Tensor]:
@@ -82,7 +85,15 @@ def lassonet(*, lambdas: Any = 1.0, rho: float = 10.0, connection: Literal["inne
         return None
 
     options = {"lambdas": (strength,), "rho": rho, "connection": connection}
-    return Sparsity("lassonet", options, prox=prox, finalise=zeros_as_masks, refuse=refuse, needs={"skip": connection})
+    return Sparsity(
+        "lassonet",
+        options,
+        prox=prox,
+        finalise=zeros_as_masks,
+        refuse=refuse,
+        needs={"skip": connection},
+        ladder=STRENGTHS,
+    )
 
 
 def zeros_as_masks(field: VectorField, params: Params, masks: Params) -> tuple[Params, Params]:

@@ -5,9 +5,13 @@ from typing import Any, Literal
 from torch import Tensor
 
 from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity, as_lambdas, per_model
-from scdash.sparsity._hard_concrete import Gates, open_matrix
+from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.sparsity._hard_concrete import GATE_RATE, Gates, open_matrix
 from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
+from scdash.sparsity._strength import as_lambdas, per_model
+
+# The penalty on weights stays where it is: it is as large as the error, and it would shrink what the gates leave.
+STRENGTHS = tuple((gates, 1.0) for gates in (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0))
 
 
 @SPARSITIES.register("pathreg")
@@ -16,7 +20,7 @@ def pathreg(
     lambdas: Any = (0.001, 0.01),
     reduction: Reduction = "mean",
     granularity: Literal["weight", "input"] = "weight",
-    gate_rate: float = 1.0,
+    gate_rate: float = GATE_RATE,
 ) -> Sparsity:
     """Penalise lambda0 * || G_L ... G_1 ||_{1,1} + lambda1 * || |W_L| ... |W_1| ||_{1,1} with G = P(z != 0).
 
@@ -24,7 +28,8 @@ def pathreg(
     ----------
     lambdas
         (lambda0 of the gates, lambda1 of the weights), each for all models or one each (models,). The defaults are
-        the released notebook's.
+        the released notebook's; `scdash.tl.fit_dynamics(sparsity="pathreg")` chooses both by held-out error where it is
+        given none.
     reduction
         "sum" as in the paper, or "mean" over inputs x outputs, as in the released notebook.
     granularity
@@ -49,9 +54,11 @@ def pathreg(
         "pathreg",
         options,
         extra_parameters=gates.parameters,
+        opened=gates.opened,
         gate=gates.apply,
         penalty=penalty,
         finalise=gates.finalise,
         learning_rates=gates.learning_rates,
         refuse=refuse_groups_and_skips,
+        ladder=STRENGTHS,
     )

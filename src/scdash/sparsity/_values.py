@@ -7,6 +7,7 @@ from scdash._core.values import Value
 from scdash._errors import unknown
 from scdash.sparsity._base import SPARSITIES
 from scdash.sparsity._dash import LEVELS
+from scdash.sparsity._hard_concrete import GATE_RATE
 from scdash.sparsity._path_norm import Reduction
 from scdash.sparsity._schedule import GeometricSchedule
 
@@ -149,7 +150,7 @@ class L0(Method):
     Parameters
     ----------
     lambdas
-        Strength; `scdash.tl.sparsity_path` tries many.
+        Strength; None: the largest whose held-out error is within one standard error of the lowest.
     reduction
         The expected number of weights as a "sum", or as a "mean" over them, which carries over between sizes.
     granularity
@@ -159,10 +160,10 @@ class L0(Method):
     """
 
     method: ClassVar[str] = "l0"
-    lambdas: float = 0.01
+    lambdas: float | None = None
     reduction: Reduction = "mean"
     granularity: Literal["weight", "input"] = "weight"
-    gate_rate: float = 1.0
+    gate_rate: float = GATE_RATE
 
 
 @final
@@ -173,13 +174,13 @@ class CNode(Method):
     Parameters
     ----------
     lambdas
-        Strength; `scdash.tl.sparsity_path` tries many.
+        Strength; None: the largest whose held-out error is within one standard error of the lowest.
     reduction
         "sum" as in the paper, or "mean" over inputs x outputs.
     """
 
     method: ClassVar[str] = "cnode"
-    lambdas: float = 0.01
+    lambdas: float | None = None
     reduction: Reduction = "mean"
 
 
@@ -191,7 +192,8 @@ class PathReg(Method):
     Parameters
     ----------
     lambdas
-        Strengths (of the gates, of the weights).
+        Strengths (of the gates, of the weights); None: the largest whose held-out error is within one standard error of
+        the lowest, the gates' a tenth of the weights'.
     reduction
         "sum" as in the paper, or "mean" over inputs x outputs.
     granularity
@@ -201,10 +203,10 @@ class PathReg(Method):
     """
 
     method: ClassVar[str] = "pathreg"
-    lambdas: tuple[float, float] = (0.001, 0.01)
+    lambdas: tuple[float, float] | None = None
     reduction: Reduction = "mean"
     granularity: Literal["weight", "input"] = "weight"
-    gate_rate: float = 1.0
+    gate_rate: float = GATE_RATE
 
 
 @final

@@ -48,7 +48,7 @@ def sparsity_path(
         weights; that of the gates stays in proportion (.1 of it; `sparsity=PathReg(lambdas=(gates, weights))` sets
         another proportion).
     regime
-        "start" (sparse from the start) or "warm" (train, then raise lambda).
+        "start" (sparse from the start) or "warm" (train without the method, gates and all, then raise lambda).
     step_epochs
         Bound on training at each lambda for "warm"; None: a fifth of `Training(max_epochs=...)`, which bounds training at
         each lambda ("start"), or without the penalty ("warm").

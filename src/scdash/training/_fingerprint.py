@@ -12,7 +12,7 @@ def fingerprint(problem: Problem, state: TrainState) -> str:
     config = {
         k: v for k, v in vars(problem.config).items() if k not in ("max_epochs", "checkpoint_every", "max_memory")
     }
-    described = (problem.field.name, problem.field.config(), repr(problem.sparsity), config, problem.seed)
+    described = (problem.field.name, problem.field.config(), problem.sparsity.config(), config, problem.seed)
     digest.update(repr((*described, problem.returnable_from)).encode())
     for examples in (problem.train, problem.validation):
         for tensor in (examples.start, examples.times, examples.targets):

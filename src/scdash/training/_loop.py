@@ -159,13 +159,14 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
             losses.append(_train_batch(problem, state, work, rows[mine], weight[mine], pace, generator))
         evaluated = problem.sparsity.gate(work.field, work.params, None)
         figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
+        penalty = _penalty(problem, work)
     trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
     for found, value in zip((trained, loss, error), (torch.stack(losses).mean(0), *figures), strict=True):
         found[work.models] = value.to(found.dtype)  # models may train in double precision
     work.write_back(state)
     gated = problem.sparsity.gate(problem.field, state.params, None)
     _check_finite(problem, state, loss, active)
-    _keep_best(problem, state, loss, error, active)
+    _keep_best(problem, state, loss, error, active, penalty)
     lower_rates(config, state, loss)
     sparsity = zero_share(problem.field, gated)
     for model in range(len(state.rate)):
@@ -245,9 +246,20 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
     state.plateau_best, state.plateau_bad = torch.full_like(state.plateau_best, torch.inf), state.plateau_bad * 0
 
 
-def _keep_best(problem: Problem, state: TrainState, loss: Tensor, error: Tensor, active: Tensor) -> None:
+def _penalty(problem: Problem, work: Workspace) -> Tensor | float:
+    """Return the penalty on the weights as they are, (models,); 0 for methods without one."""
+    with torch.no_grad():
+        found = problem.sparsity.penalty(work.field, work.params)
+    return 0.0 if found is None else found
+
+
+def _keep_best(
+    problem: Problem, state: TrainState, loss: Tensor, error: Tensor, active: Tensor, penalty: Tensor | float = 0.0
+) -> None:
     """Keep the best model since the last harmless pruning, each model of the stack for itself.
 
+    Models are compared by what training minimises, validation loss and penalty together: by the loss alone one from before
+    the gates had closed would be best. The learning rate follows the loss alone, see `lower_rates`.
     With a tolerance of 0 that is the lowest validation loss of all; with 1 it is the rule of one standard error by which
     the paper chooses the sparsity of post-hoc pruning (Hastie et al.), applied along the schedule.
     """
@@ -255,15 +267,17 @@ def _keep_best(problem: Problem, state: TrainState, loss: Tensor, error: Tensor,
         return
     allowed = state.lowest + problem.config.tolerance * state.lowest_error
     sparser = state.best_epoch < state.pruned_at
-    better = active & (loss < torch.where(sparser, allowed, state.best_loss))
-    state.best_loss = torch.where(better, loss, state.best_loss)
+    objective = loss + penalty
+    better = active & (objective < torch.where(sparser, allowed, state.best_loss))
+    state.best_loss = torch.where(better, objective, state.best_loss)
+    state.best_validation = torch.where(better, loss, state.best_validation)
     state.best_epoch = torch.where(better, state.epoch, state.best_epoch)
     for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
         for name, value in current.items():
             for model in better.nonzero().flatten().tolist():  # a fifth of the time of kept[better] = value[better]
                 kept[name][model].copy_(value[model])
-    lower = active & (loss < state.lowest)
-    state.lowest = torch.where(lower, loss, state.lowest)
+    lower = active & (objective < state.lowest)
+    state.lowest = torch.where(lower, objective, state.lowest)
     state.lowest_error = torch.where(lower, error, state.lowest_error)
     state.lowest_epoch = torch.where(lower, state.epoch, state.lowest_epoch)
 
@@ -280,7 +294,7 @@ def _keep_unfinished(problem: Problem, state: TrainState) -> None:
     for kept, current in ((state.best_params, state.params), (state.best_masks, state.masks)):
         for name, value in current.items():
             kept[name][unfinished] = value[unfinished]
-    state.best_loss = torch.where(unfinished, loss, state.best_loss)
+    state.best_validation = torch.where(unfinished, loss, state.best_validation)
     state.best_epoch = torch.where(unfinished, state.epoch - 1, state.best_epoch)
 
 
@@ -323,7 +337,7 @@ def _result(problem: Problem, state: TrainState, *, interrupted: bool) -> TrainR
         params={k: v.detach() for k, v in params.items()},
         masks=dict(masks),
         best_epoch=state.best_epoch.tolist(),
-        validation_loss=state.best_loss.tolist(),
+        validation_loss=state.best_validation.tolist(),
         epochs=state.epoch,
         history=pd.DataFrame(state.history),
         interrupted=interrupted,

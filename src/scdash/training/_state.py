@@ -12,7 +12,11 @@ from torch import Tensor
 
 Arrays = dict[str, NDArray[Any]]
 GROUPS = ("params", "masks", "memory", "best_params", "best_masks")
-PER_MODEL = ("rate", "plateau_best", "plateau_bad", "lowest", "lowest_error", "lowest_epoch", "best_loss", "best_epoch")
+PER_MODEL = (
+    *("rate", "plateau_best", "plateau_bad"),
+    *("lowest", "lowest_error", "lowest_epoch"),
+    *("best_loss", "best_validation", "best_epoch"),
+)
 
 
 @dataclass
@@ -26,10 +30,11 @@ class TrainState:
     rate: Tensor  # (models,) current learning rate
     plateau_best: Tensor
     plateau_bad: Tensor
-    lowest: Tensor  # lowest validation loss among the epochs that may be returned, its standard error, and its epoch
+    lowest: Tensor  # lowest validation loss and penalty among the epochs that may be returned, its standard error, and its epoch
     lowest_error: Tensor
     lowest_epoch: Tensor
-    best_loss: Tensor  # of the model that is kept: within the tolerance of the lowest
+    best_loss: Tensor  # of the model that is kept, penalty included: within the tolerance of the lowest
+    best_validation: Tensor  # of the same model, without the penalty
     best_epoch: Tensor
     best_params: dict[str, Tensor]
     best_masks: dict[str, Tensor]
@@ -60,6 +65,7 @@ class TrainState:
             lowest_error=torch.zeros(models, device=device),
             lowest_epoch=none - 1,
             best_loss=infinite.clone(),
+            best_validation=infinite.clone(),
             best_epoch=none - 1,
             best_params={k: p.clone() for k, p in params.items()},
             best_masks={k: m.clone() for k, m in masks.items()},
