@@ -144,7 +144,9 @@ def test_the_defaults_of_a_users_call_make_a_sparse_network_of_the_stored_model(
     """I1 for gates: `varp` holds an edge exactly where the stored module's derivative depends on the source."""
     adata = scdash.simulate.grn_dynamics(n_genes=10, n_trajectories=12, n_test=2, rng=1)
     keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
-    scdash.tl.fit_dynamics(adata, sparsity="pathreg", training={"max_epochs": 40, "learning_rate": 1e-2}, **keys)
+    scdash.tl.fit_dynamics(
+        adata, sparsity="pathreg", training=scdash.Training(max_epochs=40, learning_rate=1e-2), **keys
+    )
     entry, model = adata.uns["dynamics"], scdash.get.model(adata)
     assert entry["params"]["start"] == "random" and entry["params"]["sparsity"] == "pathreg"
     assert entry["params"]["levels"]["chosen"].sum() == 1

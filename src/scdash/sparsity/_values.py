@@ -217,7 +217,8 @@ class LassoNet(Method):
     Parameters
     ----------
     lambdas
-        Strength, multiplied by the learning rate in every step.
+        Strength, multiplied by the learning rate in every step; None: the largest whose held-out error is within one
+        standard error of the lowest.
     rho
         Bound on first-layer weights relative to skip weights: 0 is a linear lasso.
     connection
@@ -225,7 +226,7 @@ class LassoNet(Method):
     """
 
     method: ClassVar[str] = "lassonet"
-    lambdas: float = 1.0
+    lambdas: float | None = None
     rho: float = 10.0
     connection: Literal["inner", "outer"] = "inner"
 
@@ -238,11 +239,12 @@ class GroupLasso(Method):
     Parameters
     ----------
     lambdas
-        Strength, multiplied by the learning rate in every step.
+        Strength, multiplied by the learning rate in every step; None: the largest whose held-out error is within one
+        standard error of the lowest.
     hidden
         Hidden units of each target's network, where the model is not made with `per_target=True` already.
     """
 
     method: ClassVar[str] = "group_lasso"
-    lambdas: float = 0.1
+    lambdas: float | None = None
     hidden: int = 10
