@@ -142,7 +142,7 @@ def read_inputs(
             seed=seed,
             shuffled=shuffled,
             hold_out=hold_out if by_folds else hold_out or HELD_OUT,
-            validation=not by_folds,
+            by_folds=by_folds,
         )
     elif n_bins is not None:
         made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"

@@ -87,9 +87,13 @@ def from_cells(
     seed: int,
     shuffled: bool,
     hold_out: float | None,
-    validation: bool,
+    by_folds: bool,
 ) -> Observed:
-    """Return cells in pseudotime as trajectories of bins; with `shuffled` also halves with shuffled times."""
+    """Return cells in pseudotime as trajectories of bins; with `shuffled` also halves with shuffled times.
+
+    `by_folds`: the model is chosen by folds, which take no validation states, but halves of the cells to learn from where a
+    lineage has a single trajectory.
+    """
     made = cells_to_series(
         rows.values,
         rows.values.genes,
@@ -101,7 +105,7 @@ def from_cells(
         horizon=HORIZON,
         split=rows.split,
         hold_out=hold_out,
-        validation=validation,
+        validation=not by_folds,
         rng=seed,
     )
     code = np.where(rows.left_out, -1, group_cells(len(rows.time.values), rows.group, rows.batch).code)
@@ -116,7 +120,7 @@ def from_cells(
         halves=_halves(rows, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None,
         kernel_means=kernel_means(rows.values, position / HORIZON, code, n_bins),
-        learning_halves=_learning_halves(rows, n_bins, seed) if _has_single_trajectories(rows) else (),
+        learning_halves=_learning_halves(rows, n_bins, seed) if by_folds and _has_single_trajectories(rows) else (),
     )
 
 
