@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import scdash
 from scdash.fitting import FitOptions, suits_whole_trajectories
 from scdash.tl._inputs import read_inputs
 
@@ -61,3 +62,19 @@ def test_a_split_of_the_user_needs_validation_states_only_where_they_choose():
 )
 def test_which_fits_are_chosen_by_folds(options, suits):
     assert suits_whole_trajectories(FitOptions(**options)) is suits
+
+
+def test_a_fraction_to_hold_out_reaches_the_stored_split():
+    states = time_courses()
+    how = {"time_key": "time", "trajectory_key": "trajectory", "start": "random", "sparsity": "none"}
+    how |= {"training": scdash.Training(max_epochs=1), "copy": True}
+    shares = []
+    for fraction in (0.1, 0.3):
+        fit = scdash.tl.fit_dynamics(states, validation=scdash.Validation(hold_out=fraction), **how)
+        shares.append((np.asarray(fit.uns["dynamics"]["series"]["split"]) == "test").mean())
+    assert 0 < shares[0] < shares[1]
+
+
+def test_a_fraction_to_hold_out_is_refused_beside_a_split():
+    with pytest.raises(ValueError, match="hold_out of Validation would have no effect.*split_key='split'"):
+        scdash.tl.fit_dynamics(time_courses(), split_key="split", validation=scdash.Validation(hold_out=0.2))

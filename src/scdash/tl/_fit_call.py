@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
-from scdash._errors import suggest
+from scdash._errors import suggest, unused
 from scdash.fitting import Asked, FitOptions, settle, stored_arguments, suits_whole_trajectories
 from scdash.models import PerturbODE
 from scdash.sparsity import DASH
@@ -71,6 +71,8 @@ class FitCall:
             raise ValueError(
                 f"control={self.control!r} is for model='perturbode'; model={name!r} has no control cells.{meant}"
             )
+        if asked.validation.hold_out is not None and self.split_key is not None:
+            raise unused("hold_out of Validation", f"split_key={self.split_key!r} says which observations are for test")
         check_switch(self.velocity_layer)
         return asked
 
