@@ -112,8 +112,9 @@ def test_without_a_network_there_is_no_edge_and_rate_and_epochs_are_chosen_anew(
         assert all(one.edges == 0 for path in paths for one in path)
         assert (paths[0][0].model.bias != paths[0][-1].model.bias).any()  # it is trained
         tables.append([[held_out_error(m.model, f) for m in path] for path, f in zip(paths, folds, strict=True)])
-    table = np.concatenate(np.swapaxes(tables, 1, 2))
-    np.testing.assert_allclose(no_network_errors(own, folds, progress=False), table[table.mean(1).argmin()])
+    table = np.swapaxes(tables, 1, 2)  # (starts, epochs, folds)
+    chosen = table[table[:, 0].mean(-1).argmin()]
+    np.testing.assert_allclose(no_network_errors(own, folds, progress=False), chosen[chosen.mean(-1).argmin()])
 
 
 def test_errors_of_every_null_model_are_on_the_folds_of_the_model(left_out):

@@ -2,7 +2,7 @@
 
 Each begins with its own mean of regressions, is trained for the number of epochs that was chosen for the model and pruned
 to the chosen level, and predicts the same held-out trajectories. The model without a network has no edges for which the
-model's settings could be right: its number of epochs, and the rate that it begins with, are chosen by the same folds.
+model's settings could be right: the rate that it begins with, and then its number of epochs, are chosen by the same folds.
 """
 
 from collections.abc import Sequence
@@ -122,15 +122,21 @@ def _error(null: NullModel, fold: Fold, choice: Choice) -> float:
 
 
 def no_network_errors(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None = None) -> Errors:
-    """Return the errors of genes that relax without any regulator, (folds,), at the start and the epochs that are best."""
+    """Return the errors of genes that relax without any regulator, (folds,), with the best start and number of epochs."""
     starts = without_network(made_of)
-    pieces = [(alone, fold.train, 1.0, alone.epochs) for alone in starts for fold in folds]
+    begun = np.concatenate([_path_errors(alone, (0,), folds, progress=progress) for alone in starts])
+    trained = _path_errors(starts[best(begun)], made_of.epochs, folds, progress=progress)
+    return np.asarray(trained[best(trained)])
+
+
+def _path_errors(
+    made_of: Ingredients, epochs: tuple[int, ...], folds: Sequence[Fold], *, progress: bool | None
+) -> Errors:
+    """Return the errors of a model without pruning at several numbers of epochs, (epochs, folds)."""
+    pieces = [(made_of, fold.train, 1.0, epochs) for fold in folds]
     paths = spread_all(dense_candidates, pieces, "the model without a network", progress=progress)
-    errors = np.array(
-        [[held_out_error(one.model, folds[k % len(folds)]) for one in path] for k, path in enumerate(paths)]
-    )
-    table = errors.reshape(len(starts), len(folds), -1).swapaxes(1, 2).reshape(-1, len(folds))
-    return np.asarray(table[best(table)])
+    found = [[held_out_error(one.model, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
+    return np.array(found).T
 
 
 def without_network(made_of: Ingredients) -> list[Ingredients]:
