@@ -129,6 +129,14 @@ def test_errors_of_every_null_model_are_on_the_folds_of_the_model(left_out):
     assert all((errors != choice.errors).any() for errors in found.values())
 
 
+def test_of_halves_of_the_same_cells_every_null_model_is_fitted_on_one(halves):
+    _, own, folds, choice = halves
+    found = null_model_errors(own, choice, folds, progress=False)
+    where = {name: np.flatnonzero(np.isfinite(errors)).tolist() for name, errors in found.items()}
+    assert [where[f"random regulators {k + 1}"] for k in range(4)] == [[0], [1], [2], [3]]
+    assert where["shuffled time"] == [0, 1] and where["no network"] == [0, 1, 2, 3]
+
+
 def test_what_cannot_be_drawn_or_is_not_used_is_left_out(left_out):
     problem, own, _, choice = left_out
 

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._parallel import spread_all
-from scdash.dynamics.folds import Fold
+from scdash.dynamics.folds import OTHER_HALF, Fold
 from scdash.dynamics.selection import Errors, best
 from scdash.dynamics.whole_fit import Choice, Ingredients, choose, dense_candidates, fit_chosen, held_out_error
 from scdash.matching import random_regulators, shuffled_priors
@@ -103,6 +103,10 @@ def null_model_errors(
         times the model's own time as there are null models.
     progress
         Show progress bars.
+
+    Returns
+    -------
+    Errors by name; NaN on folds on which a null model was not fitted (`folds_for`).
     """
     nulls = null_models(made_of, choice, folds[0].train.states.shape[2], np.random.default_rng([made_of.seed, 3]))
     found = {NO_NETWORK: no_network_errors(made_of, folds, progress=progress)}
@@ -111,9 +115,23 @@ def null_model_errors(
             own = [replace(fold, train=learned_from(null, fold.train)) for fold in folds]
             found[null.name] = choose(null.made_of, own, progress=progress).errors
         return found
-    pieces = [(null, fold, choice) for null in nulls for fold in folds]
-    errors = np.array(spread_all(_error, pieces, "null models", progress=progress)).reshape(len(nulls), len(folds))
-    return found | {null.name: errors[k] for k, null in enumerate(nulls)}
+    places = [(null, fold) for number, null in enumerate(nulls) for fold in folds_for(null, number, folds)]
+    pieces = [(null, folds[fold], choice) for null, fold in places]
+    errors = {null.name: np.full(len(folds), np.nan) for null in nulls}
+    for (null, fold), error in zip(places, spread_all(_error, pieces, "null models", progress=progress), strict=True):
+        errors[null.name][fold] = error
+    return found | errors
+
+
+def folds_for(null: NullModel, number: int, folds: Sequence[Fold]) -> list[int]:
+    """Return the folds on which a null model is fitted.
+
+    All of them where trajectories were left out. Halves of the same cells differ far less than null models of a kind do:
+    each is fitted on one of them, by turns, and the single one of its kind (shuffled time) on two.
+    """
+    if folds[0].kind != OTHER_HALF:
+        return list(range(len(folds)))
+    return [0, 1][: len(folds)] if null.shuffles_time else [number % len(folds)]
 
 
 def _error(null: NullModel, fold: Fold, choice: Choice) -> float:
