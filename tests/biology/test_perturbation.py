@@ -170,3 +170,12 @@ def test_bad_arguments_name_themselves(fitted):
         perturbation_shift(fitted, "G3", duration=-1)
     with pytest.raises(KeyError, match="groupby|lineage"):
         perturbation_shift(fitted, "G3", groupby="lineage")
+
+
+@pytest.mark.parametrize(("error", "worse"), [(0.4, False), (1.0, True)])
+def test_scores_of_a_model_that_was_judged_by_folds_are_told_its_error_over_that_of_a_constant(fitted, error, worse):
+    fitted.uns["dynamics"]["metrics"] = {"held_out_error": error}
+    perturbation_scores(fitted)
+    report = get_scores(fitted).attrs["report"]
+    assert f"held-out error {error:.3g} of a constant's" in report
+    assert ("no better than a trivial predictor" in report) is worse

@@ -72,11 +72,11 @@ def test_a_knock_out_moves_the_targets_of_the_network_first(fits, name):
     assert moved == set(network.columns[network.loc[gene]])
 
 
-def test_training_was_kept_and_the_report_says_by_what_it_was_judged(fits, single):
+def test_the_stored_model_was_trained_and_the_report_says_by_what_it_was_judged(fits, single):
     for adata, judge in ((fits["none"], "left-out trajectories"), (single, "the other half of the cells")):
         params = adata.uns["dynamics"]["params"]
-        assert params["kept"] == "trained" and params["chosen"]["epochs"] > 0
-        assert f"the error on {judge}" in scdash.get.report(adata).attrs["summary"]
+        assert params["judged_by"] == judge and params["chosen"]["epochs"] > 0
+        assert f"error on {judge}" in scdash.get.report(adata).attrs["summary"]
 
 
 def test_pruning_changes_the_network_and_params_name_what_made_the_zeros(fits):
@@ -85,7 +85,7 @@ def test_pruning_changes_the_network_and_params_name_what_made_the_zeros(fits):
     assert levels["none"] == 0 and fits["none"].uns["dynamics"]["params"]["sparsity"] == "regression"
     for name in ("imp", "bio", "dash"):
         params = fits[name].uns["dynamics"]["params"]
-        pruned = levels[name] > 0 and params["kept"] == "trained"
+        pruned = levels[name] > 0
         assert params["sparsity"] == (
             {"bio": "regression and bio"}.get(name, "regression and imp") if pruned else "regression"
         )

@@ -112,8 +112,9 @@ def test_without_a_network_there_is_no_edge_and_rate_and_epochs_are_chosen_anew(
         assert all(one.edges == 0 for path in paths for one in path)
         assert (paths[0][0].model.bias != paths[0][-1].model.bias).any()  # it is trained
         tables.append([[held_out_error(m.model, f) for m in path] for path, f in zip(paths, folds, strict=True)])
-    table = np.concatenate(np.swapaxes(tables, 1, 2))
-    np.testing.assert_allclose(no_network_errors(own, folds, progress=False), table[table.mean(1).argmin()])
+    table = np.swapaxes(tables, 1, 2)  # (starts, epochs, folds)
+    chosen = table[table[:, 0].mean(-1).argmin()]
+    np.testing.assert_allclose(no_network_errors(own, folds, progress=False), chosen[chosen.mean(-1).argmin()])
 
 
 def test_errors_of_every_null_model_are_on_the_folds_of_the_model(left_out):
@@ -126,6 +127,14 @@ def test_errors_of_every_null_model_are_on_the_folds_of_the_model(left_out):
     sets = [errors for name, errors in found.items() if name.startswith("random regulators")]
     assert len({tuple(errors.tolist()) for errors in sets}) == 4
     assert all((errors != choice.errors).any() for errors in found.values())
+
+
+def test_of_halves_of_the_same_cells_every_null_model_is_fitted_on_one(halves):
+    _, own, folds, choice = halves
+    found = null_model_errors(own, choice, folds, progress=False)
+    where = {name: np.flatnonzero(np.isfinite(errors)).tolist() for name, errors in found.items()}
+    assert [where[f"random regulators {k + 1}"] for k in range(4)] == [[0], [1], [2], [3]]
+    assert where["shuffled time"] == [0, 1] and where["no network"] == [0, 1, 2, 3]
 
 
 def test_what_cannot_be_drawn_or_is_not_used_is_left_out(left_out):

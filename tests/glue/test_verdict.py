@@ -59,6 +59,19 @@ def test_null_models_that_diverge_do_not_count():
     assert found.number == 3 and found.outcome == "better"
 
 
+def test_null_models_of_a_kind_may_be_fitted_on_a_fold_each():
+    """Of halves of the same cells: what differs is then the null model, and its spread counts in full."""
+    each = np.full((4, FOLDS), np.nan)
+    each[range(4), range(4)] = OURS[:4] + np.array([0.10, 0.11, 0.12, 0.11])
+    found = compare(OURS, each)
+    assert found.gain == pytest.approx(0.11) and found.number == 4 and found.outcome == "better"
+    assert found.set_error == pytest.approx(np.std([0.10, 0.11, 0.12, 0.11], ddof=1) * np.sqrt(1.25))
+    each[3, 3] = OURS[3] + 0.01
+    assert compare(OURS, each).outcome == "not distinguished"
+    best = judge(OURS, {"shuffled time": each[0], "no network": OURS + 0.05}, prior_used=None, trajectories=False)
+    assert best.best_null == "no network"  # by the difference to the model on the same folds
+
+
 CLEAR = {"no network": OURS + 0.2, **{f"random regulators {k}": row for k, row in enumerate(sets(0.1, 0.11, 0.1))}}
 OTHERS = {"shuffled time": OURS + 0.4, "constant": np.ones(FOLDS), "mean trajectory": OURS - 0.1}
 

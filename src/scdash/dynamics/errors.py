@@ -17,7 +17,8 @@ def error_table(model: str, ours: Errors, others: Mapping[str, Errors]) -> pd.Da
     model
         Name of the model.
     ours, others
-        Mean squared errors over that of a constant, (folds,), of the model and of all others by name.
+        Mean squared errors over that of a constant, (folds,), of the model and of all others by name; NaN on folds on
+        which a null model was not fitted.
 
     Returns
     -------
@@ -26,9 +27,15 @@ def error_table(model: str, ours: Errors, others: Mapping[str, Errors]) -> pd.Da
     """
     rows = []
     for name, errors in ({model: ours} | dict(others)).items():
-        finite = bool(np.isfinite(errors).all() and np.isfinite(ours).all())
-        own, paired = Difference.of(errors), Difference.of(errors - ours if finite else np.full(len(ours), np.nan))
-        row = {"predictor": name, "error": float(np.mean(errors)), "standard_error": own.error if finite else np.nan}
+        fitted = ~np.isnan(errors)
+        own, paired = Difference.of(errors[fitted]), difference(errors, ours)
+        row = {"predictor": name, "error": own.mean, "standard_error": own.error}
         row |= {"difference": paired.mean, "difference_error": paired.error}
         rows.append(row | {f"fold {k + 1}": float(value) for k, value in enumerate(errors)})
     return pd.DataFrame(rows)
+
+
+def difference(errors: Errors, ours: Errors) -> Difference:
+    """Return by how much errors exceed those of the model, paired over the folds that both have."""
+    fitted = np.isfinite(errors) & np.isfinite(ours)
+    return Difference.of((errors - ours)[fitted] if not np.isinf(errors).any() else [])

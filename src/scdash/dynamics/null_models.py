@@ -2,7 +2,7 @@
 
 Each begins with its own mean of regressions, is trained for the number of epochs that was chosen for the model and pruned
 to the chosen level, and predicts the same held-out trajectories. The model without a network has no edges for which the
-model's settings could be right: its number of epochs, and the rate that it begins with, are chosen by the same folds.
+model's settings could be right: the rate that it begins with, and then its number of epochs, are chosen by the same folds.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._parallel import spread_all
-from scdash.dynamics.folds import Fold
+from scdash.dynamics.folds import OTHER_HALF, Fold
 from scdash.dynamics.selection import Errors, best
 from scdash.dynamics.whole_fit import Choice, Ingredients, choose, dense_candidates, fit_chosen, held_out_error
 from scdash.matching import random_regulators, shuffled_priors
@@ -103,6 +103,10 @@ def null_model_errors(
         times the model's own time as there are null models.
     progress
         Show progress bars.
+
+    Returns
+    -------
+    Errors by name; NaN on folds on which a null model was not fitted (`folds_for`).
     """
     nulls = null_models(made_of, choice, folds[0].train.states.shape[2], np.random.default_rng([made_of.seed, 3]))
     found = {NO_NETWORK: no_network_errors(made_of, folds, progress=progress)}
@@ -111,9 +115,23 @@ def null_model_errors(
             own = [replace(fold, train=learned_from(null, fold.train)) for fold in folds]
             found[null.name] = choose(null.made_of, own, progress=progress).errors
         return found
-    pieces = [(null, fold, choice) for null in nulls for fold in folds]
-    errors = np.array(spread_all(_error, pieces, "null models", progress=progress)).reshape(len(nulls), len(folds))
-    return found | {null.name: errors[k] for k, null in enumerate(nulls)}
+    places = [(null, fold) for number, null in enumerate(nulls) for fold in folds_for(null, number, folds)]
+    pieces = [(null, folds[fold], choice) for null, fold in places]
+    errors = {null.name: np.full(len(folds), np.nan) for null in nulls}
+    for (null, fold), error in zip(places, spread_all(_error, pieces, "null models", progress=progress), strict=True):
+        errors[null.name][fold] = error
+    return found | errors
+
+
+def folds_for(null: NullModel, number: int, folds: Sequence[Fold]) -> list[int]:
+    """Return the folds on which a null model is fitted.
+
+    All of them where trajectories were left out. Halves of the same cells differ far less than null models of a kind do:
+    each is fitted on one of them, by turns, and the single one of its kind (shuffled time) on two.
+    """
+    if folds[0].kind != OTHER_HALF:
+        return list(range(len(folds)))
+    return [0, 1][: len(folds)] if null.shuffles_time else [number % len(folds)]
 
 
 def _error(null: NullModel, fold: Fold, choice: Choice) -> float:
@@ -122,15 +140,21 @@ def _error(null: NullModel, fold: Fold, choice: Choice) -> float:
 
 
 def no_network_errors(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None = None) -> Errors:
-    """Return the errors of genes that relax without any regulator, (folds,), at the start and the epochs that are best."""
+    """Return the errors of genes that relax without any regulator, (folds,), with the best start and number of epochs."""
     starts = without_network(made_of)
-    pieces = [(alone, fold.train, 1.0, alone.epochs) for alone in starts for fold in folds]
+    begun = np.concatenate([_path_errors(alone, (0,), folds, progress=progress) for alone in starts])
+    trained = _path_errors(starts[best(begun)], made_of.epochs, folds, progress=progress)
+    return np.asarray(trained[best(trained)])
+
+
+def _path_errors(
+    made_of: Ingredients, epochs: tuple[int, ...], folds: Sequence[Fold], *, progress: bool | None
+) -> Errors:
+    """Return the errors of a model without pruning at several numbers of epochs, (epochs, folds)."""
+    pieces = [(made_of, fold.train, 1.0, epochs) for fold in folds]
     paths = spread_all(dense_candidates, pieces, "the model without a network", progress=progress)
-    errors = np.array(
-        [[held_out_error(one.model, folds[k % len(folds)]) for one in path] for k, path in enumerate(paths)]
-    )
-    table = errors.reshape(len(starts), len(folds), -1).swapaxes(1, 2).reshape(-1, len(folds))
-    return np.asarray(table[best(table)])
+    found = [[held_out_error(one.model, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
+    return np.array(found).T
 
 
 def without_network(made_of: Ingredients) -> list[Ingredients]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from scdash._decisions import Difference
 from scdash.dynamics.baselines import CONSTANT
+from scdash.dynamics.errors import difference
 from scdash.dynamics.folds import LEFT_OUT
 from scdash.dynamics.power import Power, power_for
 from scdash.dynamics.selection import Errors
@@ -107,9 +108,9 @@ def error_lines(told: Told) -> list[str]:
         "them, and fitted again to everything that is not for test):"
     ]
     for name, errors in rows:
-        paired = Difference.of(errors - ours)
-        beside = "" if name in ("model", CONSTANT) or not paired.tested else _beside(paired)
-        lines.append(f"  {name:<{width}}  {np.mean(errors):.3f}{beside}")
+        paired = difference(errors, ours)
+        beside = "" if name in ("model", CONSTANT) or not paired.pairs else _beside(paired)
+        lines.append(f"  {name:<{width}}  {np.nanmean(errors):.3f}{beside}")
     if told.test is not None:
         listed = ", ".join(f"{row.predictor} {row.test:.3f}" for row in told.test.itertuples())
         lines.append(f"On test states, which took no part in any choice: {listed}.")
@@ -117,7 +118,8 @@ def error_lines(told: Told) -> list[str]:
 
 
 def _beside(paired: Difference) -> str:
-    return f"  ({paired.mean:+.3f} beside the model, standard error {paired.error:.3f})"
+    spread = f", standard error {paired.error:.3f}" if paired.tested else ", on one fold"
+    return f"  ({paired.mean:+.3f} beside the model{spread})"
 
 
 def following_lines(following: pd.DataFrame) -> list[str]:

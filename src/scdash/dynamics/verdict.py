@@ -65,23 +65,25 @@ class Verdict:
 
 
 def compare(ours: Errors, nulls: Any) -> Comparison:
-    """Compare errors over folds (folds,) with those of null models of one kind (null models, folds).
+    """Compare errors over folds (folds,) with those of null models of one kind (null models, folds), NaN where not fitted.
 
     "better": the mean error is lower by more than two standard errors of the difference over folds and, where there are
     several null models, by more than two of their standard deviations (with that of their mean), since the model itself is
     one draw of what they are draws of. "not tested": fewer than two folds, no null model with an error, or the same fit.
     """
     known = np.atleast_2d(np.asarray(nulls, dtype=np.float64)) if len(nulls) else np.empty((0, len(ours)))
-    known = known[np.isfinite(known).all(axis=1)]
+    known = known[~np.isinf(known).any(axis=1) & np.isfinite(known).any(axis=1)]
     if not len(known) or not np.isfinite(ours).all():
         return Comparison()
-    paired = Difference.of(known.mean(axis=0) - ours)
-    means = known.mean(axis=1)
-    sets = float(means.std(ddof=1) * np.sqrt(1 + 1 / len(means))) if len(means) > 1 else float("nan")
-    found = Comparison("not tested", float(means.mean()), paired.mean, paired.error, sets, len(means))
-    if not paired.tested or (np.abs(known - ours) <= SAME * np.abs(ours)).all():
+    gains = known - ours
+    fitted = np.isfinite(gains)
+    paired = Difference.of(np.nanmean(gains[:, fitted.any(axis=0)], axis=0))
+    of_each = np.nanmean(gains, axis=1)
+    sets = float(of_each.std(ddof=1) * np.sqrt(1 + 1 / len(of_each))) if len(of_each) > 1 else float("nan")
+    found = Comparison("not tested", float(np.nanmean(known)), paired.mean, paired.error, sets, len(of_each))
+    if not paired.tested or (np.abs(gains) <= SAME * np.abs(ours))[fitted].all():
         return found
-    clear = paired.clearly_positive and (len(means) == 1 or paired.mean > CLEAR * sets)
+    clear = paired.clearly_positive and (len(of_each) == 1 or paired.mean > CLEAR * sets)
     return Comparison("better" if clear else "not distinguished", *list(asdict(found).values())[1:])
 
 
@@ -105,8 +107,9 @@ def judge(ours: Errors, others: Mapping[str, Errors], *, prior_used: bool | None
 
     network, regulators = compare(ours, of_kind(NO_NETWORK)), compare(ours, of_kind(RANDOM))
     prior = Comparison("not used") if prior_used is False else compare(ours, of_kind(SHUFFLED_PRIOR))
-    best_null = _lowest({name: errors for name, errors in others.items() if name not in BASELINES})
-    best_baseline = _lowest({name: errors for name, errors in others.items() if name in BASELINES})
+    beside = {name: errors - ours for name, errors in others.items()}  # null models may lack folds
+    best_null = _lowest({name: errors for name, errors in beside.items() if name not in BASELINES})
+    best_baseline = _lowest({name: errors for name, errors in beside.items() if name in BASELINES})
     return Verdict(
         trajectories and network.outcome == regulators.outcome == "better",
         network,
@@ -121,6 +124,6 @@ def judge(ours: Errors, others: Mapping[str, Errors], *, prior_used: bool | None
 
 def _lowest(errors: Mapping[str, Errors]) -> str:
     """Return the name of the smallest mean error, empty where there is none."""
-    means = {name: float(np.mean(values)) for name, values in errors.items()}
+    means = {name: float(np.nanmean(values)) for name, values in errors.items() if np.isfinite(values).any()}
     known = {name: mean for name, mean in means.items() if np.isfinite(mean)}
     return min(known, key=lambda name: known[name]) if known else ""

@@ -202,10 +202,13 @@ def _shift(
 def _report(entry: Mapping[str, Any], table: pd.DataFrame, n_models: int) -> str:
     """Say what the error of the model and the spread of the ensemble allow to conclude."""
     metrics = entry.get("metrics") or {}
-    known = {name: metrics.get(name, float("nan")) for name in ("test_mse", "constant_mse", "no_change_mse")}
-    text = ", ".join(f"{name} {value:.3g}" for name, value in known.items())
-    worse = [name for name in ("constant_mse", "no_change_mse") if known["test_mse"] >= known[name]]
-    line = f"Model: {text}."
+    if "held_out_error" in metrics:  # over that of a constant, on what folds have left out
+        worse = metrics["held_out_error"] >= 1
+        line = f"Model: held-out error {metrics['held_out_error']:.3g} of a constant's."
+    else:
+        known = {name: metrics.get(name, float("nan")) for name in ("test_mse", "constant_mse", "no_change_mse")}
+        worse = any(known["test_mse"] >= known[name] for name in ("constant_mse", "no_change_mse"))
+        line = f"Model: {', '.join(f'{name} {value:.3g}' for name, value in known.items())}."
     if worse:
         line += " It predicts held-out states no better than a trivial predictor: do not rely on these scores."
     scored = table.dropna(subset="score")
