@@ -124,6 +124,12 @@ def test_the_functions_around_a_fit_take_its_settings(course):
     pd.testing.assert_frame_equal(frequency, repeated)
 
 
+def test_a_baseline_of_a_screen_is_named(screen):
+    adata = scdash.tl.screen_baseline(screen, "correlation", copy=True)
+    with pytest.raises(ValueError, match="baseline 'correlation'"):
+        scdash.get.settings(adata, key="correlation")
+
+
 def test_a_fit_without_stored_arguments_is_named(course):
     adata = course.copy()
     scdash.tl.fit_dynamics(adata, training=Training(max_epochs=0), progress=False, **KEYS)

@@ -59,6 +59,8 @@ REFUSED = {
     "posthoc": (lambda: {"model": PerturbODE(fit="transport"), "sparsity": "posthoc"}, ValueError, "posthoc"),
     "solver": (lambda: {"model": PerturbODE(fit=Transport(solver="dopri"))}, ValueError, "dopri5"),
     "steps": (lambda: {"model": PerturbODE(fit=Transport(steps=0))}, ValueError, "steps must be positive"),
+    "kind": (lambda: {"model": PerturbODE(kind="ko")}, ValueError, "knockout"),
+    "kind of a label": (lambda: {"model": PerturbODE(kind={"G001": "knock"})}, ValueError, "Did you mean 'knockout'"),
     "fit": (lambda: {"model": PerturbODE(fit="transprt")}, ValueError, "Did you mean 'transport'"),
     "n_folds": (lambda: {"model": PerturbODE(n_folds=1)}, ValueError, "n_folds must be at least 2"),
     "min_cells": (lambda: {"model": PerturbODE(min_cells=0)}, ValueError, "min_cells must be at least 1"),

@@ -77,7 +77,7 @@ def test_a_prior_and_regulators_are_used_again(small):
     table = scdash.tl.stability(adata, n_repeats=2)
     assert set(table["source"]) <= {f"G{i:03d}" for i in range(10)}
     request = ScreenRequest.of_fit(adata, adata.uns["dynamics"])
-    assert len(request.prior) == 6 and list(request.hold_out) == ["G004"]
+    assert len(request.prior) == 6 and list(request.model.hold_out) == ["G004"]
 
 
 @pytest.mark.parametrize(

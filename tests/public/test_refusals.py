@@ -79,7 +79,7 @@ WRONG = [
     ("tl.cross_validate", cases.course, COURSE | {"prior": None}, ValueError, "nothing to choose without a prior"),
     ("tl.cross_validate", cases.course, COURSE | {"prior": cases.prior, "budget": 1}, ValueError, "at least 2, found 1"),
     ("tl.stability", cases.course, COURSE | {"n_repeats": 1}, ValueError, "n_repeats must be at least 2"),
-    ("tl.stability", cases.course, COURSE | {"copy": True}, TypeError, "refits are not kept"),
+    ("tl.stability", cases.course, COURSE | {"copy": True}, ValueError, "refits are not kept"),
     ("tl.stability", cases.course, COURSE | {"prior_weigth": 3}, TypeError, "prior_weigth belong to paired modalities"),
     ("tl.predict", cases.fitted, {"times": [1, 0]}, ValueError, r"increasing times since the start.*found \[1\.0, 0\.0\]"),
     ("tl.perturb", cases.fitted, {"genes": "g00", "kind": "knock"}, ValueError, "kind must be one of"),

@@ -18,7 +18,6 @@ from scdash.training import Training
 
 WITHOUT_PRIOR = ("imp", "posthoc")  # methods with a score that no prior enters
 STARTS = ("auto", "random", "regression")
-SHOWN_MODELS = tuple(name for name in FIELDS if name != PerturbODE.name)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def model_of(model: Any) -> str | Model | VectorField:
         return MODELS[model]()
     if isinstance(model, str):
         if model not in FIELDS:
-            raise unknown("model", model, SHOWN_MODELS)
+            raise unknown("model", model, FIELDS)
         return model
     if isinstance(model, Model):
         return model

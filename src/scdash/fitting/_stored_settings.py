@@ -48,6 +48,10 @@ def settings_of_fit(adata: Any, key: str, *, without: Collection[str] = ()) -> d
     """
     entry = require_fit(adata, key)
     params, tables = entry["params"], entry.get("given") or {}
+    if "screen" in entry and str(params["fit"]) not in ("equilibrium", "transport"):
+        raise ValueError(
+            f"uns[{key!r}] is the baseline {params['model']!r}: run scdash.tl.screen_baseline again for it."
+        )
     settings = FitSettings.of(entry, key)
     texts = dict(params["arguments"])
     found = {str(name): _value(str(text), str(name), key) for name, text in texts.items() if name not in without}

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, final
 
 from scdash import fields
 from scdash._core.values import Value
+from scdash._data._screen import KINDS
 from scdash._errors import unknown, unused
 from scdash.models._base import Model
 from scdash.training._transport_config import TransportConfig
@@ -117,6 +118,9 @@ class PerturbODE(Model):
             raise unknown("fit", self.fit, ("equilibrium", "transport", "Transport(...)"))
         if self.unknown_targets not in ("error", "drop"):
             raise unknown("unknown_targets", self.unknown_targets, ("error", "drop"))
+        for kind in [self.kind] if isinstance(self.kind, str) else self.kind.values():
+            if kind not in KINDS:
+                raise unknown("kind", kind, KINDS)
         held = (self.hold_out,) if isinstance(self.hold_out, str) else tuple(self.hold_out)
         object.__setattr__(self, "hold_out", held)
         self._check_regression()

@@ -51,7 +51,7 @@ class FitCall:
         known = [one.name for one in fields(cls)]
         for name in given:
             if name in (refused or {}):
-                raise TypeError(f"{name} is not for {function}: {(refused or {})[name]}")
+                raise ValueError(f"{name} is not for {function}: {(refused or {})[name]}")
             if name not in known:
                 raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{suggest(name, known)}")
         return cls(**given)
