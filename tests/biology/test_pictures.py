@@ -20,10 +20,10 @@ from scdash.pl._knockouts import knockout_trends, networks
 from scdash.pl._knockouts import perturbation_shift as perturbation
 from scdash.pl._network import network
 from scdash.pl._pathways import pathways, readable
+from scdash.pl._perturbation_scores import perturbation_scores
 from scdash.tl._influence import gene_influence
 from scdash.tl._pathways import pathways as test_pathways
 from scdash.tl._perturb import perturb
-from scdash.pl._perturbation_scores import perturbation_scores
 from scdash.tl._perturbation_scores import perturbation_scores as score
 from scdash.tl._perturbation_shift import perturbation_shift
 

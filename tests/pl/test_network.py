@@ -198,7 +198,9 @@ def two_kinds(known: int, novel: int, ranked_by: str = "prior and data") -> pd.D
     count = known + novel
     table = pd.DataFrame({"source": [f"r{i % 5}" for i in range(count)], "target": [f"t{i}" for i in range(count)]})
     inside = np.arange(count) < known
-    return table.assign(weight=np.arange(count) + 1.0, in_prior=inside, score=np.where(inside, 0.5, 0.0), ranked_by=ranked_by)
+    return table.assign(
+        weight=np.arange(count) + 1.0, in_prior=inside, score=np.where(inside, 0.5, 0.0), ranked_by=ranked_by
+    )
 
 
 def caption(ax) -> str:
@@ -206,7 +208,9 @@ def caption(ax) -> str:
     return " ".join(ax.get_title(loc="left").split())
 
 
-@pytest.mark.parametrize(("known", "novel", "drawn"), [(20, 20, (4, 4)), (1, 20, (1, 7)), (20, 2, (6, 2)), (2, 2, (2, 2))])
+@pytest.mark.parametrize(
+    ("known", "novel", "drawn"), [(20, 20, (4, 4)), (1, 20, (1, 7)), (20, 2, (6, 2)), (2, 2, (2, 2))]
+)
 def test_novel_edges_are_drawn_beside_those_of_the_prior(known: int, novel: int, drawn: tuple[int, int]) -> None:
     ax = pl.network(two_kinds(known, novel), n_edges=8)
     lines = tagged(ax, "edge")

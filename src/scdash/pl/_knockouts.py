@@ -222,5 +222,7 @@ def networks(
         for panel, key in zip(axes, keys, strict=True):
             network(adata, key=key, n_edges=n_edges, focus=focus, ax=panel, show=False)
             caption = panel.get_title(loc="left")
-            panel.set_title(f"{key}\n{caption}" if caption else str(key), loc="left", fontsize="small", fontweight="bold")
+            panel.set_title(
+                f"{key}\n{caption}" if caption else str(key), loc="left", fontsize="small", fontweight="bold"
+            )
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)

@@ -88,7 +88,9 @@ def network(
         _draw_nodes(panel, names, degree, sheet)
         _draw_edges(panel, edges, names, sheet)
         _legend(panel, edges)
-        caption = panel.set_title(_wrapped(_caption(edges, rank_by), sheet.area[0]), loc="left", fontsize="small", pad=2)
+        caption = panel.set_title(
+            _wrapped(_caption(edges, rank_by), sheet.area[0]), loc="left", fontsize="small", pad=2
+        )
         caption.set_in_layout(False)  # else a long one would make the axes smaller that the drawing was fitted to
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
 

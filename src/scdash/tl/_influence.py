@@ -21,8 +21,8 @@ from scdash.networks._agreement import agreement
 from scdash.networks._influence import Influence, Perturbations
 from scdash.networks._influence import gene_influence as influence_of
 from scdash.networks._influence_local import local_influence
-from scdash.tl._starts import times_since_start
 from scdash.tl._seed import seed_of
+from scdash.tl._starts import times_since_start
 
 Starts = Literal["uniform", "data"]
 Change = Literal["redraw", "low", "high"]

@@ -208,4 +208,6 @@ def _report(entry: Mapping[str, Any], table: pd.DataFrame, n_models: int) -> str
     if n_models == 1:
         return line + " One model, so no spread: fit with n_models > 1 before choosing a gene."
     clear = int((scored["score"] > 2 * scored["spread"]).sum())
-    return line + f" {clear} of {len(scored)} scores are more than twice their standard deviation over {n_models} models."
+    return (
+        line + f" {clear} of {len(scored)} scores are more than twice their standard deviation over {n_models} models."
+    )
