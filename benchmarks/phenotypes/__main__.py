@@ -2,7 +2,8 @@
 
 Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data). Writes runs.csv (every lineage, prior, seed and
 score), summary.csv (means over seeds, with paired bootstrap intervals of the difference to our score), README.md and
-phenotypes.png into benchmarks/phenotypes. `--fits FOLDER` keeps the fits, and reads those that are there.
+phenotypes.png into benchmarks/phenotypes. `--fits FOLDER` keeps the fits, and reads those that are there; with
+`--only-kept` no others are made.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.phenotypes.data import HERE, LINEAGES, PRIORS, fitted, phenotypes
+from benchmarks.phenotypes.data import HERE, LINEAGES, PRIORS, fitted, path_of, phenotypes
 from benchmarks.phenotypes.report import picture, readme
 from benchmarks.phenotypes.scores import OURS, all_scores
 from benchmarks.phenotypes.statistics import auc, contrasts, interval_of_difference, residual
@@ -54,13 +55,15 @@ def summary(runs: pd.DataFrame, tables: dict[tuple[str, str], list[pd.DataFrame]
     return found.assign(ours_better_low=low, ours_better_high=high)
 
 
-def main(lineages: list[str], seeds: int, out: Path, kept_in: Path | None) -> None:
+def main(lineages: list[str], seeds: int, out: Path, kept_in: Path | None, *, only_kept: bool) -> None:
     """Run all fits and write what they gave."""
     rows: list[dict[str, object]] = []
     tables: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for seed in range(seeds):
         for lineage in lineages:
             for prior in PRIORS[lineage]:
+                if only_kept and not path_of(lineage, prior, seed, kept_in).exists():
+                    continue
                 scores = run(lineage, prior, seed, kept_in)
                 tables.setdefault((lineage, prior), []).append(scores)
                 rows += rows_of(lineage, prior, seed, scores)
@@ -82,5 +85,6 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--fits", type=Path, help="folder to keep fits in, and to read them from")
+    parser.add_argument("--only-kept", action="store_true", help="make no fits that are not in that folder")
     given = parser.parse_args()
-    main(given.lineages, given.seeds, given.out, given.fits)
+    main(given.lineages, given.seeds, given.out, given.fits, only_kept=given.only_kept)

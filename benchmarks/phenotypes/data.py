@@ -43,6 +43,13 @@ def edges_of(prior: str, genes: pd.Index) -> pd.DataFrame | None:
     return table[kept].reset_index(drop=True)
 
 
+def path_of(lineage: str, prior: str, seed: int, folder: Path | None) -> Path:
+    """Return where a fit is kept."""
+    if folder is None:
+        raise ValueError("--only-kept needs --fits, the folder that fits are kept in.")
+    return folder / f"{LINEAGES[lineage]}_{prior}_{seed}.h5ad"
+
+
 def fitted(lineage: str, prior: str, seed: int, kept_in: Path | None = None) -> Any:
     """Return the cells with a fit in `uns["dynamics"]`, read from `kept_in` where it was made before."""
     import anndata
@@ -50,7 +57,7 @@ def fitted(lineage: str, prior: str, seed: int, kept_in: Path | None = None) -> 
     import scdash
 
     scdash.settings.verbosity = 0
-    path = None if kept_in is None else kept_in / f"{LINEAGES[lineage]}_{prior}_{seed}.h5ad"
+    path = None if kept_in is None else path_of(lineage, prior, seed, kept_in)
     if path is not None and path.exists():
         return anndata.read_h5ad(path)
     adata, keys = lineage_cells(lineage, seed)

@@ -12,7 +12,7 @@ from sklearn.linear_model import RidgeCV
 
 ROUNDS = 3  # of propagation, as published
 PENALTIES = tuple(np.geomspace(1, 1e4, 9))
-MOST = 500  # cells, evenly along pseudotime, that a loss is propagated in
+MOST = 700  # cells, evenly along pseudotime, that weights are learned from and a loss is propagated in
 WIDTH = 0.1  # of the ranks of pseudotime over which the direction of differentiation is taken
 
 
@@ -58,9 +58,10 @@ def scores(
     x: NDArray[np.float64], time: NDArray[np.float64], allowed: NDArray[np.bool_], genes: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how far the loss of each gene runs against the direction of differentiation, and the size of the shift."""
-    every, flow = weights(x, allowed), direction(x, time)
+    flow = direction(x, time)
     some = np.argsort(time, kind="stable")[:: -(-len(time) // MOST)]
     x, flow = x[some], flow[some]
+    every = weights(x, allowed)
     regulators = np.union1d(np.flatnonzero(every.any(axis=1)), genes)
     effects = every[regulators]
     against, size = np.zeros(len(genes)), np.zeros(len(genes))

@@ -34,7 +34,7 @@ def readme(table: pd.DataFrame) -> str:
     parts = [HEAD]
     for question in ("required, rest", "strong, rest"):
         chosen = table[table["question"] == question]
-        parts.append(f"\n## {question.replace(', ', ' against the ')} (mean over {int(chosen['seeds'].max())} seeds)\n")
+        parts.append(f"\n## {question.replace(', ', ' against the ')}\n")
         parts.append(_areas(chosen))
     chosen = table[table["question"] == "required, rest"]
     parts += ["\n## Difference of our score to each baseline, required against the rest\n", _differences(chosen)]
@@ -43,7 +43,8 @@ def readme(table: pd.DataFrame) -> str:
 
 
 def _wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    named = table.assign(fit=table["lineage"] + ", " + table["prior"].map(PRIOR_NAMES))
+    seeds = table["seeds"].map(lambda count: f" ({count} seed{'s' if count > 1 else ''})")
+    named = table.assign(fit=table["lineage"] + ", " + table["prior"].map(PRIOR_NAMES) + seeds)
     wide = named.pivot_table(index="score", columns="fit", values=column, sort=False)
     return wide.reindex([OURS, *BASELINES, *FORMS])
 

@@ -14,7 +14,7 @@ OURS = "perturbation score"
 BASELINES = ("mean expression", "signed change", "absolute change", "out-strength of the network",
              "propagation, against the flow", "propagation, size")  # fmt: skip
 FORMS = ("held back along the path", "distance in ranges of genes", "held back in ranges of genes",
-         "distance with the gene itself", "distance, mean of four starts", "direct effect on velocities")  # fmt: skip
+         "distance with the gene itself", "direct effect on velocities")  # fmt: skip
 
 
 def all_scores(adata: Any, prior: str, factors: list[str]) -> pd.DataFrame:
@@ -71,16 +71,12 @@ def other_forms(entry: Any, factors: list[str]) -> dict[str, NDArray[np.float64]
     for path in lineage_paths(entry, None):
         for states, duration in zip(path.states, path.durations, strict=True):
             way, moved = states[-1] - states[0], shift(states[0], duration)
-            begun = np.linspace(0, 0.75, 4)
-            later = [shift(states[int(part * len(states))], duration * (1 - part)) for part in begun]
-            length = np.sqrt((others * way**2).sum(axis=1))
             in_ranges, way_in_ranges = moved / unit, way / unit
             ranges_length = np.sqrt((others * way_in_ranges**2).sum(axis=1))
             found[FORMS[1]].append(np.sqrt((in_ranges**2 * others).sum(axis=1)) / ranges_length)
             found[FORMS[2]].append(-(in_ranges * others) @ way_in_ranges / ranges_length**2)
             found[FORMS[3]].append(np.linalg.norm(moved, axis=1) / np.linalg.norm(way))
-            found[FORMS[4]].append(np.mean([np.sqrt((d**2 * others).sum(axis=1)) for d in later], axis=0) / length)
-            found[FORMS[5]].append(_direct(model, states, held_genes))
+            found[FORMS[4]].append(_direct(model, states, held_genes))
     return {name: np.mean(values, axis=0) for name, values in found.items()}
 
 

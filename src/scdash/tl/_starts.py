@@ -112,7 +112,7 @@ def _positions(data: AnnData, settings: FitSettings) -> NDArray[np.float64]:
     """Return the place of observations on the time axis of the fit, NaN where `data` do not say it."""
     placed = DynamicsKeys(settings.key).position
     if placed in data.obs:
-        return data.obs[placed].to_numpy(dtype=np.float64)
+        return np.asarray(data.obs[placed], dtype=np.float64)
     if bool(settings.params.get("model_time", False)) or settings.time_key not in data.obs:
         return np.full(data.n_obs, np.nan)
     return np.asarray(parse_time(data.obs[settings.time_key], f"obs[{settings.time_key!r}]").values, dtype=np.float64)
