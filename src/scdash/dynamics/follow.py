@@ -1,4 +1,4 @@
-"""Cells that start from the regression: trained on whole trajectories, pruned in rounds, chosen by folds."""
+"""Fits that start from the regression: trained on whole trajectories, pruned in rounds, chosen by folds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +13,13 @@ from scdash._parallel import spread_all
 from scdash.dynamics.folds import courses_of, is_test, make_folds
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.pruning import Candidate
-from scdash.dynamics.whole_fit import Choice, Ingredients, choose, fit_chosen
+from scdash.dynamics.states import everything_of, folds_of_states, start_of
+from scdash.dynamics.whole_fit import Choice, Given, Ingredients, choose, fit_chosen
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
+from scdash.matching import TransitionFit
 from scdash.sparsity import Sparsity
-from scdash.training.whole_trajectories import Courses, GeneWise, WholeTrajectories, roll_out
+from scdash.training.rollouts import Courses, GeneWise, longest_accurate_step, step_error
+from scdash.training.whole_trajectories import WholeTrajectories
 
 LISTED = 4_000_000  # pairs of genes above which a network is stored as a list of edges, without products of regulators
 
@@ -36,6 +39,7 @@ def follow(
     problem: FitProblem,
     sparsity: Sparsity,
     priors: Sequence[sp.csr_matrix | None],
+    fits: Sequence[TransitionFit] = (),
     *,
     settings: WholeTrajectories,
     epochs: tuple[int, ...],
@@ -48,11 +52,13 @@ def follow(
     Parameters
     ----------
     problem
-        Trajectories of cells.
+        Trajectories of cells, or of states.
     sparsity
         A method that scores weights, or none; its schedule counts epochs from the end of the dense training.
     priors
         The prior of every model, for replicates with parts of it hidden.
+    fits
+        Of states: the regression of every model, which has the folds and where they start.
     settings
         Of training.
     epochs
@@ -64,9 +70,16 @@ def follow(
     progress
         Show progress bars.
     """
-    folds = make_folds(problem)
+    parts = [fit.parts for fit in fits]
+    folds = folds_of_states(fits[0]) if parts else make_folds(problem)
     if not folds:
         return None
+    everything = everything_of(fits[0]) if parts else courses_of(problem.series, ~is_test(problem.series))
+    given = None
+    if parts:
+        first, *others = (start_of(part) for part in parts[0])
+        given = Given(first, others, fits[0].prior_weight)
+        settings = in_units_of_slope_one(settings, fits[0].slope, first, everything)
     main = Ingredients(
         sparsity,
         prior=priors[0],
@@ -76,28 +89,31 @@ def follow(
         settings=settings,
         epochs=epochs,
         seed=seed,
-        scale=None if problem.units is None else np.sqrt(problem.units.range),
+        scale=np.sqrt(problem.units.range) if problem.units is not None and not parts else None,
     )
-    choice = choose(main, folds, progress=progress)
-    everything = courses_of(problem.series, ~is_test(problem.series))
-    pieces = [(replace(main, prior=prior, seed=seed + k), everything, choice) for k, prior in enumerate(priors)]
+    choice = choose(main, folds, given=given, progress=progress)
+    pieces = [
+        (replace(main, prior=prior, seed=seed + k), everything, choice, start_of(parts[k][0]) if parts else None)
+        for k, prior in enumerate(priors)
+    ]
     candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress)
     return Followed(
         candidates,
         choice,
         folds[0].kind,
         choice.gain,
-        step_error(candidates[0].model, everything),
+        step_error(candidates[0].model, everything, settings.longest_step),
     )
 
 
-def step_error(model: GeneWise, courses: Courses) -> float:
-    """Return the root mean square error of one step of training's solver, relative to the change over an interval."""
-    seen = np.arange(1, courses.states.shape[1]) < courses.lengths[:, None]
-    start, interval = courses.states[:, :-1][seen], courses.intervals[seen][:, None]
-    coarse, fine = (roll_out(model, start, interval, steps)[:, 1] for steps in (1, 16))
-    change = np.sqrt(np.mean((fine - start) ** 2, dtype=np.float64))
-    return float(np.sqrt(np.mean((coarse - fine) ** 2, dtype=np.float64)) / max(change, 1e-12))
+def in_units_of_slope_one(
+    settings: WholeTrajectories, slope: float, start: GeneWise, courses: Courses
+) -> WholeTrajectories:
+    """Return settings for states 1/2 + slope (x - 1/2): squared errors are smaller there, and so is the pull.
+
+    The solver's steps are as long as the accuracy of the regression allows.
+    """
+    return replace(settings, pull=settings.pull * slope**2, longest_step=longest_accurate_step(start, courses))
 
 
 def as_stack(models: Sequence[GeneWise]) -> tuple[VectorField, Params, Params]:
@@ -107,16 +123,30 @@ def as_stack(models: Sequence[GeneWise]) -> tuple[VectorField, Params, Params]:
         "bias": torch.from_numpy(np.stack([model.bias for model in models])),
         "v": torch.from_numpy(np.stack([model.rates for model in models])),
     }
-    weights = [sp.csr_array(model.weights) for model in models]
+    weights = [sp.csr_array(model.weights)[:, :genes] for model in models]
     if genes**2 <= LISTED:
-        dense = torch.from_numpy(np.stack([part.toarray() for part in weights]))
-        return Phoenix(genes, encoder="genes"), {"U_sums": dense} | common, {"U_sums": dense != 0}
+        dense = {"U_sums": torch.from_numpy(np.stack([part.toarray() for part in weights]))}
+        pairs = sorted({(int(a), int(b)) for model in models for a, b in model.pairs})
+        if pairs:
+            dense["U_prods"] = torch.from_numpy(np.stack([_product_weights(model, pairs) for model in models]))
+        field = Phoenix(genes, encoder="genes", pairs=tuple(pairs))
+        return field, dense | common, {name: value != 0 for name, value in dense.items()}
     support = sp.csr_matrix(sum(abs(part) for part in weights)).tocoo()
     edges = np.sort(np.unique(support.row.astype(np.int64) * genes + support.col))
     target, regulator = edges // genes, edges % genes
     field = SparsePhoenix(genes, tuple(target.tolist()), tuple(regulator.tolist()))
     listed = torch.from_numpy(np.stack([np.asarray(part[target, regulator]).reshape(1, -1) for part in weights]))
     return field, {"U_sums": listed} | common, {"U_sums": listed != 0}
+
+
+def _product_weights(model: GeneWise, pairs: list[tuple[int, int]]) -> NDArray[np.float32]:
+    """Return the weights of products in the order of some pairs, (genes, pairs)."""
+    genes = len(model.bias)
+    place = {pair: number for number, pair in enumerate(pairs)}
+    found = np.zeros((genes, len(pairs)), dtype=np.float32)
+    if len(model.pairs):
+        found[:, [place[int(a), int(b)] for a, b in model.pairs]] = model.weights[:, genes:].toarray()
+    return found
 
 
 def history_of(followed: Followed) -> pd.DataFrame:

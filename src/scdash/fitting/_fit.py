@@ -23,7 +23,7 @@ from scdash.fitting._train import HISTORY, Trained
 from scdash.fitting._whole import dense_epochs, follows_trajectories, whole_settings
 from scdash.matching import TransitionFit
 from scdash.sparsity import Sparsity
-from scdash.training.whole_trajectories import GeneWise
+from scdash.training.rollouts import GeneWise
 
 
 def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:

@@ -17,6 +17,7 @@ from scdash.matching._hubs import relative_contribution
 from scdash.matching._l1 import l1_path
 from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlation
 from scdash.matching._no_network import NoNetwork, fit_no_network, relaxing
+from scdash.matching._parts import PartFit
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._shuffled import (
     noise_floor,
@@ -37,6 +38,7 @@ __all__ = [
     "Forecast",
     "LaggedScores",
     "NoNetwork",
+    "PartFit",
     "TransitionFit",
     "TransitionSettings",
     "aligned_template",

@@ -8,6 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
+from scdash.matching._intervals import Trajectories
+from scdash.matching._parts import PartFit
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._simulate import Field, integrate
 from scdash.matching._types import Floats
@@ -37,6 +39,8 @@ class TransitionFit:
     prior_weight: float
     lambdas: Floats  # (n,), penalty chosen for every gene; NaN for constant ones
     table: pd.DataFrame  # what was tried: stage, rate, slope, prior_weight, cv_error, seconds
+    data: Trajectories | None = None  # the states that were fitted
+    parts: tuple[PartFit, ...] = ()  # of all the data, then of every fold
 
     @property
     def field(self) -> Field:
