@@ -59,10 +59,10 @@ class Given:
     of_folds: Sequence[GeneWise]
     prior_weight: float
 
-    @property
-    def edges(self) -> int:
-        """Number of edges that training of all trajectories begins with; those of weight 0 count."""
-        return int((self.of_all.weights.indices < len(self.of_all.bias)).sum())
+
+def edges_of(start: GeneWise) -> int:
+    """Return the number of edges that training begins with; those of weight 0 count."""
+    return int((start.weights.indices < len(start.bias)).sum())
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def choose(
         if clearly_better(table[PRIOR_WEIGHT].errors[other], table[1.0].errors[place]):
             weight, place = PRIOR_WEIGHT, other
     trained = [path[place] for path in dense[weight]]
-    whole = None if given is None else given.edges
+    whole = None if given is None else edges_of(given.of_all)
     to_prune = [(made_of, fold.train, weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
     pruned = Judged.of(spread_all(pruned_candidates, to_prune, "choosing the sparsity", progress=progress), folds, step)
     level = sparsest_within_one_standard_error(pruned.errors, pruned.edges, None if given is None else pruned.cases)
@@ -202,4 +202,5 @@ def choose(
 def fit_chosen(made_of: Ingredients, courses: Courses, choice: Choice, start: GeneWise | None = None) -> Candidate:
     """Return the model with settings that were chosen, fitted to some trajectories; `start` None: the regression."""
     dense = dense_candidates(made_of, courses, choice.prior_weight, (choice.epochs,), start)[-1]
-    return pruned_candidates(made_of, courses, choice.prior_weight, dense, choice.level)[-1]
+    whole = None if start is None else edges_of(start)
+    return pruned_candidates(made_of, courses, choice.prior_weight, dense, choice.level, whole)[-1]

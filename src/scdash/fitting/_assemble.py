@@ -71,7 +71,9 @@ def assemble(
     gain = training_gain(problem, options, models) if matched else None
     if followed is not None:
         gain = Difference.of(followed.gain)
-    polished = None if gain is None else gain.clearly_positive
+    # The regression of states is among the models that the folds have chosen from; of cells it has to be beaten clearly.
+    chosen = followed is not None and not options.cells
+    polished = True if chosen else None if gain is None else gain.clearly_positive
     kept = models.start if polished is False else trained
     main = one_of(kept.params, 0)
     evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
@@ -114,6 +116,7 @@ def assemble(
                 interrupted=trained.interrupted,
                 judged_by="" if followed is None else followed.judged_by,
                 judge=followed is not None or not follows_trajectories(options),
+                chosen=chosen,
             ),
             null_models=_null_models(options, judged=judged),
             verdict=verdict,

@@ -45,10 +45,6 @@ def gather_evidence(
         for prior, (_, share) in zip(priors[1:], shares[1:], strict=True)
         if prior is not None and problem.prior is not None
     ]
-    if matched and gene_wise(field) and not options.cells:
-        # The network stays that of the convex fit: products and training improve predictions, not edges (SIM350).
-        effects = sp.csr_matrix(sp.diags(matched[0].rates) @ matched[0].linear)
-        contribution = sp.csr_matrix(matched[0].contribution)
     if matched and not hidden:
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None

@@ -7,7 +7,8 @@ import pandas as pd
 
 from scdash.dynamics.follow import Followed, as_stack, follow, history_of
 from scdash.dynamics.problem import FitProblem
-from scdash.dynamics.pruning import ROUNDS
+from scdash.dynamics.states import regression_of
+from scdash.dynamics.pruning import ROUNDS, ROUNDS_OF_STATES
 from scdash.fields import Params, VectorField
 from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._assemble import assemble
@@ -23,7 +24,6 @@ from scdash.fitting._train import HISTORY, Trained
 from scdash.fitting._whole import dense_epochs, follows_trajectories, whole_settings
 from scdash.matching import TransitionFit
 from scdash.sparsity import Sparsity
-from scdash.training.rollouts import GeneWise
 
 
 def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
@@ -33,7 +33,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     refuse_unused(problem, options)
     whole = follows_trajectories(options)
     if whole:
-        plan = replace(plan, schedule=options.schedule or ROUNDS)
+        plan = replace(plan, schedule=options.schedule or (ROUNDS if options.cells else ROUNDS_OF_STATES))
     sparsity = build_sparsity(options, plan)
     if sparsity.levels and options.n_models > 1:
         raise ValueError(
@@ -54,6 +54,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
             problem,
             sparsity,
             priors,
+            [] if options.cells else matched,
             settings=whole_settings(options),
             epochs=dense_epochs(options),
             missing=options.missing,
@@ -81,7 +82,7 @@ def _followed_stack(
     """
     if followed is None:
         return field, params, masks, Trained(params, masks, pd.DataFrame(columns=list(HISTORY)))
-    begun = [GeneWise.of(fit.effects, fit.bias, fit.rates) for fit in matched]
+    begun = [regression_of(fit.field) for fit in matched]
     field, both, kept = as_stack([*begun, *(one.model for one in followed.candidates)])
     first = {name: value[: len(begun)] for name, value in both.items()}
     last = {name: value[len(begun) :] for name, value in both.items()}

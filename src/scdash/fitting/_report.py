@@ -31,6 +31,7 @@ class TrainingOutcome:
     interrupted: bool = False
     judged_by: str = ""  # "left-out trajectories", say; empty: validation states
     judge: bool = True  # False: nothing could be left out, so that nothing was trained
+    chosen: bool = False  # the regression was one of the models that those who were left out have chosen from
 
     def lines(self) -> list[str]:
         """Say whether training was kept, by which figures, and what was not tested."""
@@ -65,9 +66,21 @@ class TrainingOutcome:
             f"{measured} by {-self.gain.mean:+.2g} per case (two standard errors {CLEAR * self.gain.error:.2g}, "
             f"{self.gain.pairs} cases)"
         )
+        if self.chosen:
+            return [*found, *self._choice(change)]
         if self.gain.clearly_positive:
             return [*found, f"Training as a neural ODE was kept: {change}."]
         return [*found, f"Training as a neural ODE was not kept: {change}, which is no clear gain over the regression."]
+
+    def _choice(self, change: str) -> list[str]:
+        """Say how a model compares with the regression, which could have been chosen as well."""
+        if self.epochs == 0:
+            return [f"Training as a neural ODE was clearly worse on {self.judged_by}. The model is the regression's."]
+        clear = "" if self.gain is not None and abs(self.gain.mean) > CLEAR * self.gain.error else ", which is no clear difference"
+        return [
+            f"The model was trained as a neural ODE for {self.epochs} epochs from the regression, and refitted to all states "
+            f"that are not for test, its settings chosen by {self.judged_by}: {change}{clear}."
+        ]
 
 
 def report_text(

@@ -11,17 +11,17 @@ from scdash.training.whole_trajectories import WholeTrajectories
 
 SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `training` that such a fit has
 NEUTRAL = {"tau": 1.0, "solver": "rk4"}
-LEARNING_RATE = 1e-2
+LEARNING_RATE = 1e-2  # of cells
+LEARNING_RATE_OF_STATES = 1e-3  # their regression predicts well: larger steps leave it worse than they found it
 
 
 def follows_trajectories(options: FitOptions) -> bool:
-    """Return whether a fit is trained on whole trajectories: cells, gene-wise, started from the regression.
+    """Return whether a fit is trained on whole trajectories: gene-wise, started from the regression.
 
     Settings that such a training does not have are refused. Methods with penalties or gates start from random weights.
     """
     wanted = (
-        options.cells
-        and options.start == "matching"
+        options.start == "matching"
         and FIELDS[options.model] is Phoenix
         and options.encoder == "genes"
         and method_of(options).plain
@@ -36,7 +36,7 @@ def follows_trajectories(options: FitOptions) -> bool:
     if other:
         raise unused(
             ", ".join(f"training {name!r}" for name in other),
-            "cells that start from the regression are trained on whole trajectories, which has the settings "
+            "fits that start from the regression are trained on whole trajectories, which has the settings "
             f"{', '.join(SETTINGS)}; start='random' has the others",
         )
     return True
@@ -53,4 +53,5 @@ def whole_settings(options: FitOptions) -> WholeTrajectories:
     given: dict[str, Any] = {
         name: options.training[name] for name in ("learning_rate", "batch_size") if name in options.training
     }
-    return replace(WholeTrajectories(learning_rate=LEARNING_RATE), **given)
+    rate = LEARNING_RATE if options.cells else LEARNING_RATE_OF_STATES
+    return replace(WholeTrajectories(learning_rate=rate), **given)
