@@ -152,6 +152,8 @@ def jobs(seeds: int, *, quick: bool = False, full: bool = False) -> list[Any]:
             calls.append(joblib.delayed(default_fit)(noise, moved, seed, {}, "default"))
     for seed in many[:3]:
         calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"max_epochs": 0}, "matching alone"))
+        for method in ("none", "imp", "bio"):  # beside DASH, the default
+            calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"sparsity": method}, f"gene-wise {method}"))
         calls.append(joblib.delayed(default_fit)(0.05, 0.05, seed, {"start": "random"}, "gene-wise DASH, random start"))
     return calls
 

@@ -17,6 +17,8 @@ from scdash.training.whole_trajectories import Trainer, WholeTrajectories
 ROUNDS = GeometricSchedule(first=0.4, first_epoch=0, then=0.4, every=20, until=0.98)
 # States start from a network of few edges: twelve levels, down to 7 % of them.
 ROUNDS_OF_STATES = GeometricSchedule(first=0.2, first_epoch=0, then=0.2, every=20, until=0.93)
+# Thousands of genes: four levels.
+ROUNDS_OF_GENOMES = GeometricSchedule(first=0.4, first_epoch=0, then=0.4, every=10, until=0.87)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,10 @@ def strengths(model: GeneWise, activations: NDArray[np.floating[Any]] | None = N
     first, second = model.pairs.T
     number = np.arange(len(model.pairs))
     partner = sp.csr_array(
-        (np.concatenate([activations[second], activations[first]]), (np.tile(number, 2), np.concatenate([first, second]))),
+        (
+            np.concatenate([activations[second], activations[first]]),
+            (np.tile(number, 2), np.concatenate([first, second])),
+        ),
         shape=(len(model.pairs), genes),
     )
     through = sp.csr_array(absolute[:, genes:] @ partner)

@@ -52,8 +52,6 @@ def within_one_standard_error(errors: Errors, cases: Errors | None = None) -> li
     return allowed
 
 
-def sparsest_within_one_standard_error(
-    errors: Errors, edges: NDArray[np.int64], cases: Errors | None = None
-) -> int:
+def sparsest_within_one_standard_error(errors: Errors, edges: NDArray[np.int64], cases: Errors | None = None) -> int:
     """Return the setting with the fewest edges among those of `within_one_standard_error`."""
     return min(within_one_standard_error(errors, cases), key=lambda row: (edges[row], errors[row].mean()))

@@ -144,7 +144,9 @@ class Judged:
             for path, fold in zip(paths, folds, strict=True)
         ]
         edges = np.array([[one.edges for one in path] for path in paths]).T.mean(axis=1).astype(np.int64)
-        return cls(paths[0], np.stack([part.mean(axis=1) for part in found], axis=1), np.concatenate(found, axis=1), edges)
+        return cls(
+            paths[0], np.stack([part.mean(axis=1) for part in found], axis=1), np.concatenate(found, axis=1), edges
+        )
 
     def rows(self, stage: str, weight: float) -> list[dict[str, Any]]:
         """Return a row of `Choice.table` for every model."""

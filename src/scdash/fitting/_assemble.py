@@ -237,7 +237,12 @@ def _chosen(problem: FitProblem, options: FitOptions, followed: Followed, *, kep
         name = "imp"
     made = "regression and " + name if kept and choice.level else "regression"
     chosen = {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
-    return {"sparsity": made, "training": asdict(whole_settings(options)), "chosen": chosen, "choices": choice.table}
+    return {
+        "sparsity": made,
+        "training": asdict(whole_settings(options, problem.n_genes)),
+        "chosen": chosen,
+        "choices": choice.table,
+    }
 
 
 def _errors(controls: pd.DataFrame) -> dict[str, float]:

@@ -8,7 +8,6 @@ import pandas as pd
 from scdash.dynamics.follow import Followed, as_stack, follow, history_of
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.states import regression_of
-from scdash.dynamics.pruning import ROUNDS, ROUNDS_OF_STATES
 from scdash.fields import Params, VectorField
 from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._assemble import assemble
@@ -21,7 +20,7 @@ from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
 from scdash.fitting._train import HISTORY, Trained
-from scdash.fitting._whole import dense_epochs, follows_trajectories, whole_settings
+from scdash.fitting._whole import default_rounds, dense_epochs, follows_trajectories, whole_settings
 from scdash.matching import TransitionFit
 from scdash.sparsity import Sparsity
 
@@ -33,7 +32,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     refuse_unused(problem, options)
     whole = follows_trajectories(options)
     if whole:
-        plan = replace(plan, schedule=options.schedule or (ROUNDS if options.cells else ROUNDS_OF_STATES))
+        plan = replace(plan, schedule=options.schedule or default_rounds(options, problem.n_genes))
     sparsity = build_sparsity(options, plan)
     if sparsity.levels and options.n_models > 1:
         raise ValueError(
@@ -55,8 +54,8 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
             sparsity,
             priors,
             [] if options.cells else matched,
-            settings=whole_settings(options),
-            epochs=dense_epochs(options),
+            settings=whole_settings(options, problem.n_genes),
+            epochs=dense_epochs(options, problem.n_genes),
             missing=options.missing,
             seed=options.seed,
             progress=options.progress,

@@ -76,7 +76,8 @@ class TrainingOutcome:
         """Say how a model compares with the regression, which could have been chosen as well."""
         if self.epochs == 0:
             return [f"Training as a neural ODE was clearly worse on {self.judged_by}. The model is the regression's."]
-        clear = "" if self.gain is not None and abs(self.gain.mean) > CLEAR * self.gain.error else ", which is no clear difference"
+        different = self.gain is not None and abs(self.gain.mean) > CLEAR * self.gain.error
+        clear = "" if different else ", which is no clear difference"
         return [
             f"The model was trained as a neural ODE for {self.epochs} epochs from the regression, and refitted to all states "
             f"that are not for test, its settings chosen by {self.judged_by}: {change}{clear}."

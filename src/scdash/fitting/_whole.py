@@ -4,13 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 from scdash._errors import unused
+from scdash.dynamics.follow import LISTED
+from scdash.dynamics.pruning import ROUNDS, ROUNDS_OF_GENOMES, ROUNDS_OF_STATES
 from scdash.dynamics.whole_fit import EPOCHS
 from scdash.fields import FIELDS, Phoenix
 from scdash.fitting._options import FitOptions, method_of
+from scdash.sparsity import GeometricSchedule
 from scdash.training.whole_trajectories import WholeTrajectories
 
 SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `training` that such a fit has
 NEUTRAL = {"tau": 1.0, "solver": "rk4"}
+# thousands of genes: fewer epochs and rounds, of fewer roll-outs
+EPOCHS_OF_GENOMES, BATCH_OF_GENOMES = (0, 30), 16
 LEARNING_RATE = 1e-2  # of cells
 LEARNING_RATE_OF_STATES = 1e-3  # their regression predicts well: larger steps leave it worse than they found it
 
@@ -42,16 +47,25 @@ def follows_trajectories(options: FitOptions) -> bool:
     return True
 
 
-def dense_epochs(options: FitOptions) -> tuple[int, ...]:
+def default_rounds(options: FitOptions, n_genes: int) -> GeometricSchedule:
+    """Return the schedule of pruning where the user gives none."""
+    if options.cells:
+        return ROUNDS
+    return ROUNDS_OF_GENOMES if n_genes**2 > LISTED else ROUNDS_OF_STATES
+
+
+def dense_epochs(options: FitOptions, n_genes: int) -> tuple[int, ...]:
     """Return the numbers of dense epochs to choose among: none, and up to the user's bound."""
     most = options.training.get("max_epochs")
-    return EPOCHS if most is None else (*(epochs for epochs in EPOCHS if epochs < most), int(most))
+    known = EPOCHS_OF_GENOMES if n_genes**2 > LISTED and not options.cells else EPOCHS
+    return known if most is None else (*(epochs for epochs in known if epochs < most), int(most))
 
 
-def whole_settings(options: FitOptions) -> WholeTrajectories:
+def whole_settings(options: FitOptions, n_genes: int) -> WholeTrajectories:
     """Return the settings of training, with the user's own."""
     given: dict[str, Any] = {
         name: options.training[name] for name in ("learning_rate", "batch_size") if name in options.training
     }
     rate = LEARNING_RATE if options.cells else LEARNING_RATE_OF_STATES
-    return replace(WholeTrajectories(learning_rate=rate), **given)
+    batch = BATCH_OF_GENOMES if n_genes**2 > LISTED and not options.cells else WholeTrajectories.batch_size
+    return replace(WholeTrajectories(learning_rate=rate, batch_size=batch), **given)

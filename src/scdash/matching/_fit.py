@@ -29,7 +29,6 @@ class TransitionFit:
     constant: NDArray[np.bool_]  # (n,)
     products: NDArray[np.int64] | None  # (k, 2) genes of each product
     product_effects: Any  # CSR (n, k) or None
-    linear: Any  # CSR (n, n), S of the linear fit: the network; `effects` go with products, for prediction
     contribution: Any  # CSR (n, n), |S_ij| / sum_j |S_ij| of the linear fit
     frequency: Any  # CSR (n, n), share of half-samples (and penalties) that use an edge
     stability: Any  # CSR (n, n), mean relative contribution over the same fits

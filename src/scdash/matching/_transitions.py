@@ -206,9 +206,7 @@ class _Engine:
         self._note("half-samples", began)
         return result
 
-    def _result(
-        self, linear: Linear, level: Floats, wider: list[Any], frequency: Any, stability: Any
-    ) -> TransitionFit:
+    def _result(self, linear: Linear, level: Floats, wider: list[Any], frequency: Any, stability: Any) -> TransitionFit:
         setup, began = self.setup, time.perf_counter()
         parts, error = make_parts(linear, wider, self.problems, setup, self.slope)
         if self.settings.products:
@@ -223,7 +221,6 @@ class _Engine:
             constant=self.problems[0].constant,
             products=field.pairs,
             product_effects=field.product_effects,
-            linear=spread(linear.effects[0], setup),
             contribution=spread(relative_contribution(linear.effects[0].toarray()), setup),
             frequency=spread(frequency, setup),
             stability=spread(stability, setup),
@@ -236,4 +233,3 @@ class _Engine:
             data=self.data,
             parts=parts,
         )
-

@@ -140,7 +140,9 @@ def errors_from_start(
     `start` (trajectories, genes) is where predictions begin; None: the first states. `weights` (genes,) weigh the squares
     of the genes; None: all alike.
     """
-    predicted = roll_out(model, courses.states[:, 0] if start is None else start, courses.intervals, substeps, longest_step)
+    predicted = roll_out(
+        model, courses.states[:, 0] if start is None else start, courses.intervals, substeps, longest_step
+    )
     seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
     squares = np.average((predicted - courses.states) ** 2, axis=-1, weights=weights)
     return np.asarray((squares * seen)[:, 1:].sum(1) / (courses.lengths - 1))
