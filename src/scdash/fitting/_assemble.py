@@ -68,9 +68,11 @@ def assemble(
 ) -> DynamicsFit:
     """Choose the model that is kept, and judge it beside everything it has to be compared with."""
     field, trained = models.field, models.trained
-    gain = training_gain(problem, options, models) if matched else None
+    gain = None
     if followed is not None:
         gain = Difference.of(followed.gain)
+    elif matched:
+        gain = training_gain(problem, options, models)
     # The regression of states is among the models that the folds have chosen from; of cells it has to be beaten clearly.
     chosen = followed is not None and not options.cells
     polished = True if chosen else None if gain is None else gain.clearly_positive

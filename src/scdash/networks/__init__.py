@@ -11,6 +11,7 @@ from scdash.networks._effects import (
     spurious_sparsity,
     strongest_effects,
     weight_sparsity,
+    with_products,
 )
 from scdash.networks._held_levels import (
     count_targets,
@@ -45,6 +46,7 @@ __all__ = [
     "sparse_relative_contribution",
     "spurious_sparsity",
     "strongest_effects",
+    "with_products",
     "unpack",
     "warn_of_interventions",
     "warn_of_negative_levels",
