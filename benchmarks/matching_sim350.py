@@ -20,6 +20,7 @@ from sklearn.metrics import average_precision_score
 
 from scdash._data import TimeSeries
 from scdash.matching import TransitionSettings, fit_transitions
+from scdash.matching._parts import all_edges
 from scdash.matching._simulate import Field, integrate
 from scdash.networks import HiddenEvidence, ranking_score
 
@@ -129,7 +130,7 @@ def run(sigma: float, moved: float | None, seed: int, label: str, changes: dict[
     def ranking(matrix: Any) -> float:
         return float(average_precision_score(truth[off], np.asarray(matrix.todense())[off]))
 
-    support = fit.contribution.toarray() != 0
+    support = all_edges(fit.field).toarray()  # of the model that predicts, products included
     times, test, noisy = clean["times"], clean["test"], clean["noisy_test"]
     foreseen = next_states(lambda x, d: model_step(fit.field, x, d), noisy[:, :-1], times)
     exact = next_states(lambda x, d: model_step(fit.field, x, d), test[:, :-1], times)

@@ -53,6 +53,12 @@ def clearly_above(value: float, error: float, level: float) -> bool:
     return bool(two_errors_below(value, error) > level)
 
 
+def better_by_one_error(errors: NDArray[np.floating[Any]], others: NDArray[np.floating[Any]]) -> bool:
+    """Return whether paired errors (cases,) lie below others by more than one standard error in the mean."""
+    gain = others - errors
+    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+
+
 def largest_within_one_error(tried: Mapping[float, NDArray[np.floating[Any]]]) -> float:
     """Return the largest setting whose mean error exceeds the lowest mean by at most one standard error.
 

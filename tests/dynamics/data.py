@@ -3,8 +3,37 @@
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
+import torch
+
+import scdash
+
 _spec = spec_from_file_location("scdash_tests_glue_data", Path(__file__).parents[1] / "glue" / "data.py")
 assert _spec is not None and _spec.loader is not None
 _module = module_from_spec(_spec)
 _spec.loader.exec_module(_module)
-PRIOR, cells_of, series_of = _module.PRIOR, _module.cells_of, _module.series_of
+PRIOR, cells_of, series_of, time_courses = (
+    _module.PRIOR,
+    _module.cells_of,
+    _module.series_of,
+    _module.time_courses,
+)
+
+
+def dependencies(adata, step=1e-2):
+    """Return which derivatives change when a gene does, by finite differences at several states; source by target."""
+    model = scdash.get.model(adata).double()  # weights may be tiny
+    rng = np.random.default_rng(0)
+    states = np.asarray(adata.uns["dynamics"]["series"]["states"], dtype=np.float64)
+    found = np.zeros((adata.n_vars, adata.n_vars), dtype=bool)
+    for state in states[rng.choice(len(states), 5)]:
+        x = torch.as_tensor(state + rng.normal(0, 0.1, adata.n_vars))[None].double()
+        with torch.no_grad():
+            before = model(torch.tensor(0.0).double(), x)
+            for gene in range(adata.n_vars):
+                moved = x.clone()
+                moved[0, gene] += step
+                change = (model(torch.tensor(0.0).double(), moved) - before)[0].numpy()
+                change[gene] = 0  # a gene decays by itself
+                found[gene] |= np.abs(change) > 1e-15
+    return found

@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 import scdash
 
-from .data import PRIOR, cells_of
+from .data import PRIOR, cells_of, dependencies
 
 KEYS = {"time_key": "time", "progress": False, "validation": scdash.Validation(null_models=False)}
 SPARSITY = ("dash", "imp", "bio", "none")
@@ -29,25 +28,6 @@ def single():
     adata = cells_of(1)
     scdash.tl.fit_dynamics(adata, regulators="is_tf", **KEYS)
     return adata
-
-
-def dependencies(adata, step=1e-2):
-    """Return which derivatives change when a gene does, by finite differences at several states; source by target."""
-    model = scdash.get.model(adata)
-    rng = np.random.default_rng(0)
-    states = np.asarray(adata.uns["dynamics"]["series"]["states"], dtype=np.float64)
-    found = np.zeros((adata.n_vars, adata.n_vars), dtype=bool)
-    for state in states[rng.choice(len(states), 5)]:
-        x = torch.as_tensor(state + rng.normal(0, 0.1, adata.n_vars))[None].to(model.minimum.dtype)
-        with torch.no_grad():
-            before = model(torch.tensor(0.0), x)
-            for gene in range(adata.n_vars):
-                moved = x.clone()
-                moved[0, gene] += step
-                change = (model(torch.tensor(0.0), moved) - before)[0].numpy()
-                change[gene] = 0  # a gene decays by itself
-                found[gene] |= np.abs(change) > 1e-6
-    return found
 
 
 @pytest.mark.parametrize("name", SPARSITY)

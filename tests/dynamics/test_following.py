@@ -10,7 +10,7 @@ from scdash._data import HalfOfCells
 from scdash.dynamics.folds import make_folds
 from scdash.dynamics.following import following_table, trajectory_r2
 from scdash.dynamics.problem import FitProblem, Units
-from scdash.training.whole_trajectories import GeneWise, roll_out
+from scdash.training.rollouts import GeneWise, roll_out
 
 from .data import series_of
 

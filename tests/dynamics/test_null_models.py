@@ -100,13 +100,13 @@ def test_wrong_regulators_prior_and_time_change_the_fit(left_out):
     alone = held_out_error(fit_chosen(replace(own, regulators=np.array([11])), courses, choice).model, fold)
     assert alone > 1.5 * choice.errors[0]
     time = NullModel("shuffled time", own, shuffles_time=True)
-    assert error(own, learned_from(time, fold.train)) > 1.5 * right
+    assert error(own, learned_from(time, fold.train)) > 1.2 * right
 
 
 def test_without_a_network_there_is_no_edge_and_rate_and_epochs_are_chosen_anew(left_out):
     _, own, folds, _ = left_out
     starts, tables = without_network(own), []
-    assert [one.regressions.rates for one in starts] == [(0.06, 0.25, 1.0), (0.015,), (0.06,), (0.25,), (1.0,)]
+    assert [one.regressions.rates for one in starts] == [(0.12, 0.6), (0.03,), (0.12,), (0.6,)]
     for alone in starts:
         paths = [dense_candidates(alone, fold.train, 1.0, FEW) for fold in folds]
         assert all(one.edges == 0 for path in paths for one in path)

@@ -5,7 +5,8 @@ import scipy.sparse as sp
 
 from scdash.dynamics.pruning import Candidate, kept_edges, pruning_path, round_lengths, with_parents
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior
-from scdash.training.whole_trajectories import Courses, GeneWise, WholeTrajectories
+from scdash.training.rollouts import Courses, GeneWise
+from scdash.training.whole_trajectories import WholeTrajectories
 
 GENES = 10
 SCHEDULE = GeometricSchedule(first=0.5, first_epoch=0, then=0.5, every=3, until=0.9)

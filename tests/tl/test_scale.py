@@ -64,18 +64,20 @@ def test_eleven_thousand_genes_by_matching_stay_within_four_gigabytes() -> None:
 
 def test_a_large_gene_wise_network_is_stored_and_trained_on_its_edges(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the bound lowered, a small fit takes the path of a large one and finds a network like the usual one's."""
-    from scdash.fitting import _match, _start
+    from scdash.dynamics import follow
+    from scdash.fitting import _match, _start, _whole
 
     adata = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=20, n_test=3, rng=0)
     keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
     adata.var["tf"] = np.asarray((adata.varp["truth"] != 0).sum(1)).ravel() > 0
-    for module in (_match, _start):
+    for module in (_match, _start, _whole, follow):
         monkeypatch.setattr(module, "LISTED", 100)
     scdash.tl.fit_dynamics(
         adata, prior=adata.uns["prior"], regulators="tf", training=scdash.Training(max_epochs=2), **keys
     )
     entry = adata.uns["dynamics"]
     assert entry["params"]["field"] == "phoenix_sparse"
+    assert entry["params"]["chosen"]["epochs"] in (0, 2)
     assert entry["weights"]["U_sums"].shape == (30, 30)
     network = adata.varp["dynamics_grn"]
     assert not network[~adata.var["tf"].to_numpy()].nnz

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from scdash.training.rollout_kernel import backward, forward
-from scdash.training.whole_trajectories import GeneWise, roll_out
+from scdash.training.rollouts import GeneWise, roll_out
 
 GENES, FIRST = 7, np.array([0, 2, 2, 4, 4])
 

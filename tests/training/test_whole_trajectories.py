@@ -5,16 +5,8 @@ import pytest
 import scipy.sparse as sp
 
 from scdash._errors import NonFiniteError
-from scdash.training.whole_trajectories import (
-    Courses,
-    GeneWise,
-    Starts,
-    Trainer,
-    WholeTrajectories,
-    errors_from_start,
-    roll_out,
-    squared_error,
-)
+from scdash.training.rollouts import Courses, GeneWise, errors_from_start, roll_out
+from scdash.training.whole_trajectories import Starts, Trainer, WholeTrajectories, squared_error
 
 GENES = 20
 

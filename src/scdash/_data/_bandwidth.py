@@ -56,7 +56,7 @@ def choose_bandwidths(
                 for k, width in enumerate(candidates):
                     means = _smooth(sums[trajectory, own], cells[trajectory, own], n_bins, width)
                     errors[trajectory, k] += ((means - judge)[judged] ** 2).sum()
-    return np.asarray(candidates, dtype=np.float64).take(errors.argmin(axis=1))
+    return np.array([candidates[best] for best in errors.argmin(axis=1)], dtype=np.float64)
 
 
 def _fine_sums(

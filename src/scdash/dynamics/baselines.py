@@ -9,7 +9,7 @@ from scdash.dynamics.folds import LEFT_OUT, TEST_TRAJECTORIES, Fold
 from scdash.dynamics.selection import Errors, best
 from scdash.matching import Courses as CommonTimes
 from scdash.matching import Forecast, aligned_template, analogue, template
-from scdash.training.whole_trajectories import Courses
+from scdash.training.rollouts import Courses
 
 CONSTANT, PERSISTENCE = "constant", "persistence"
 MEAN, SHIFTED, ALIGNED = (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scdash._data import SPLITS, TimeSeries
 from scdash.dynamics.problem import FitProblem
-from scdash.training.whole_trajectories import Courses
+from scdash.training.rollouts import Courses
 
 LEFT_OUT, OTHER_HALF = "left-out trajectories", "the other half of the cells"
 TEST_TRAJECTORIES, TEST_WINDOWS = "test trajectories", "test states inside trajectories"

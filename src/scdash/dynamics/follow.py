@@ -1,13 +1,14 @@
-"""Cells that start from the regression: trained on whole trajectories, pruned in rounds, chosen by folds."""
+"""Fits that start from the regression: trained on whole trajectories, pruned in rounds, chosen by folds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 
 from scdash._logging import logger
 from scdash._parallel import spread_all
@@ -18,9 +19,12 @@ from scdash.dynamics.null_models import null_model_errors
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.pruning import Candidate
 from scdash.dynamics.selection import Errors
-from scdash.dynamics.whole_fit import Choice, Ingredients, choose, fit_chosen
+from scdash.dynamics.states import everything_of, folds_of_states, start_of
+from scdash.dynamics.whole_fit import Choice, Given, Ingredients, choose, fit_chosen
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
-from scdash.training.whole_trajectories import Courses, GeneWise, roll_out
+from scdash.matching import TransitionFit
+from scdash.training.rollouts import Courses, GeneWise, longest_accurate_step, step_error
+from scdash.training.whole_trajectories import WholeTrajectories
 
 NullModelsMade: TypeAlias = Literal["compared", "off", "interrupted"]
 
@@ -35,9 +39,12 @@ class Followed:
     choice: Choice
     judged_by: str  # what the folds left out
     step_error: float  # of training's solver, relative to the change over an interval
-    following: pd.DataFrame  # how well the mean trajectory of every lineage is followed
-    errors: dict[str, Errors]  # relative errors of null models and baselines on the folds, (folds,) each
-    null_models: NullModelsMade  # whether null models were made, and why not
+    # of cells:
+    following: pd.DataFrame = field(
+        default_factory=pd.DataFrame
+    )  # how well the mean trajectory of every lineage is followed
+    errors: dict[str, Errors] = field(default_factory=dict)  # of null models and baselines on the folds, (folds,) each
+    null_models: NullModelsMade = "off"  # whether null models were made, and why not
 
 
 def follow(
@@ -90,13 +97,51 @@ def follow(
     )
 
 
-def step_error(model: GeneWise, courses: Courses) -> float:
-    """Return the root mean square error of one step of training's solver, relative to the change over an interval."""
-    seen = np.arange(1, courses.states.shape[1]) < courses.lengths[:, None]
-    start, interval = courses.states[:, :-1][seen], courses.intervals[seen][:, None]
-    coarse, fine = (roll_out(model, start, interval, steps)[:, 1] for steps in (1, 16))
-    change = np.sqrt(np.mean((fine - start) ** 2, dtype=np.float64))
-    return float(np.sqrt(np.mean((coarse - fine) ** 2, dtype=np.float64)) / max(change, 1e-12))
+def follow_states(
+    main: Ingredients,
+    priors: Sequence[sp.csr_matrix | None],
+    fits: Sequence[TransitionFit],
+    *,
+    progress: bool | None = None,
+) -> Followed | None:
+    """Return models of a time course of states that were trained on whole trajectories, or None without a fold.
+
+    Parameters
+    ----------
+    main
+        What the main model is made of.
+    priors
+        The prior of every model, for replicates with parts of it hidden.
+    fits
+        The regression of every model, which has the folds and where they start.
+    progress
+        Show progress bars.
+    """
+    folds = folds_of_states(fits[0])
+    if not folds:
+        return None
+    everything = everything_of(fits[0])
+    first, *others = (start_of(part) for part in fits[0].parts)
+    settings = in_units_of_slope_one(main.settings, fits[0].slope, first, everything)
+    main = replace(main, settings=settings)
+    choice = choose(main, folds, given=Given(first, others, fits[0].prior_weight), progress=progress)
+    pieces = [
+        (replace(main, prior=prior, seed=main.seed + k), everything, choice, start_of(fit.parts[0]))
+        for k, (prior, fit) in enumerate(zip(priors, fits, strict=True))
+    ]
+    candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress)
+    error = step_error(candidates[0].model, everything, settings.longest_step)
+    return Followed(candidates, choice, folds[0].kind, error)
+
+
+def in_units_of_slope_one(
+    settings: WholeTrajectories, slope: float, start: GeneWise, courses: Courses
+) -> WholeTrajectories:
+    """Return settings for states 1/2 + slope (x - 1/2): squared errors are smaller there, and so is the pull.
+
+    The solver's steps are as long as the accuracy of the regression allows.
+    """
+    return replace(settings, pull=settings.pull * slope**2, longest_step=longest_accurate_step(start, courses))
 
 
 def as_stack(models: Sequence[GeneWise]) -> tuple[VectorField, Params, Params]:
@@ -106,16 +151,30 @@ def as_stack(models: Sequence[GeneWise]) -> tuple[VectorField, Params, Params]:
         "bias": torch.from_numpy(np.stack([model.bias for model in models])),
         "v": torch.from_numpy(np.stack([model.rates for model in models])),
     }
-    weights = [sp.csr_array(model.weights) for model in models]
+    weights = [sp.csr_array(model.weights)[:, :genes] for model in models]
     if genes**2 <= LISTED:
-        dense = torch.from_numpy(np.stack([part.toarray() for part in weights]))
-        return Phoenix(genes, encoder="genes"), {"U_sums": dense} | common, {"U_sums": dense != 0}
+        dense = {"U_sums": torch.from_numpy(np.stack([part.toarray() for part in weights]))}
+        pairs = sorted({(int(a), int(b)) for model in models for a, b in model.pairs})
+        if pairs:
+            dense["U_prods"] = torch.from_numpy(np.stack([_product_weights(model, pairs) for model in models]))
+        phoenix = Phoenix(genes, encoder="genes", pairs=tuple(pairs))
+        return phoenix, dense | common, {name: value != 0 for name, value in dense.items()}
     support = sp.csr_matrix(sum(abs(part) for part in weights)).tocoo()
     edges = np.sort(np.unique(support.row.astype(np.int64) * genes + support.col))
     target, regulator = edges // genes, edges % genes
-    field = SparsePhoenix(genes, tuple(target.tolist()), tuple(regulator.tolist()))
+    sparse = SparsePhoenix(genes, tuple(target.tolist()), tuple(regulator.tolist()))
     listed = torch.from_numpy(np.stack([np.asarray(part[target, regulator]).reshape(1, -1) for part in weights]))
-    return field, {"U_sums": listed} | common, {"U_sums": listed != 0}
+    return sparse, {"U_sums": listed} | common, {"U_sums": listed != 0}
+
+
+def _product_weights(model: GeneWise, pairs: list[tuple[int, int]]) -> NDArray[np.float32]:
+    """Return the weights of products in the order of some pairs, (genes, pairs)."""
+    genes = len(model.bias)
+    place = {pair: number for number, pair in enumerate(pairs)}
+    found = np.zeros((genes, len(pairs)), dtype=np.float32)
+    if len(model.pairs):
+        found[:, [place[int(a), int(b)] for a, b in model.pairs]] = model.weights[:, genes:].toarray()
+    return found
 
 
 def history_of(followed: Followed) -> pd.DataFrame:

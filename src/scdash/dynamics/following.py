@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scdash.dynamics.folds import OTHER_HALF, TEST, Fold, lineage_codes
 from scdash.dynamics.problem import FitProblem
-from scdash.training.whole_trajectories import Courses, GeneWise, roll_out
+from scdash.training.rollouts import Courses, GeneWise, roll_out
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 

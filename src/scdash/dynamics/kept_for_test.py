@@ -15,7 +15,7 @@ from scdash.dynamics.folds import (
 )
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.whole_fit import held_out_error
-from scdash.training.whole_trajectories import Courses, GeneWise
+from scdash.training.rollouts import Courses, GeneWise
 
 
 def errors_on_test_states(problem: FitProblem, model: GeneWise, name: str) -> pd.DataFrame | None:

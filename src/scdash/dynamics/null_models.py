@@ -17,7 +17,7 @@ from scdash.dynamics.folds import OTHER_HALF, Fold
 from scdash.dynamics.selection import Errors, best
 from scdash.dynamics.whole_fit import Choice, Ingredients, choose, dense_candidates, fit_chosen, held_out_error
 from scdash.matching import random_regulators, shuffled_priors
-from scdash.training.whole_trajectories import Courses
+from scdash.training.rollouts import Courses
 
 NO_NETWORK = "no network"
 RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME = "random regulators", "shuffled prior", "shuffled time"

@@ -19,7 +19,7 @@ from scdash.matching import (
     path_of_fields,
     prune,
 )
-from scdash.training.whole_trajectories import Courses, GeneWise
+from scdash.training.rollouts import Courses, GeneWise
 
 
 @dataclass(frozen=True)

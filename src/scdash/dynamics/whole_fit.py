@@ -1,8 +1,9 @@
 """One fit of cells: its settings chosen by folds, the model refitted on everything that is not test."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,17 @@ from numpy.typing import NDArray
 from scdash._parallel import spread_all
 from scdash.dynamics.folds import Fold
 from scdash.dynamics.pruning import Candidate, dense_path, pruning_path
-from scdash.dynamics.selection import Errors, best, clearly_better, sparsest_within_one_standard_error
+from scdash.dynamics.selection import (
+    Errors,
+    best,
+    clearly_better,
+    sparsest_within_one_standard_error,
+    within_one_standard_error,
+)
 from scdash.dynamics.start import Regressions, regression_start
 from scdash.sparsity import Prior, Sparsity
-from scdash.training.whole_trajectories import Courses, GeneWise, Trainer, WholeTrajectories, errors_from_start
+from scdash.training.rollouts import Courses, GeneWise, errors_from_start
+from scdash.training.whole_trajectories import Trainer, WholeTrajectories
 
 EPOCHS = (0, 30, 100)  # dense epochs to choose among
 PRIOR_WEIGHT = 5.0  # edges of a prior that is used pay a fifth of the penalty
@@ -37,10 +45,25 @@ class Ingredients:
     regressions: Regressions = field(default_factory=Regressions)
 
     def dash_prior(self, weight: float) -> Prior | None:
-        """Return the prior as DASH takes it, or None where it is not used."""
-        if self.prior is None or weight == 1:
+        """Return the prior as scores take it, or None where it is not used; a score of the prior alone always has it."""
+        needed = getattr(self.sparsity.score, "must_have_prior", False)
+        if self.prior is None or (weight == 1 and not needed):
             return None
         return Prior(abs(self.prior), self.coregulation, missing=self.missing)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Regressions that have been fitted already, to all trajectories and to those of every fold."""
+
+    of_all: GeneWise
+    of_folds: Sequence[GeneWise]
+    prior_weight: float
+
+
+def edges_of(start: GeneWise) -> int:
+    """Return the number of edges that training begins with; those of weight 0 count."""
+    return int((start.weights.indices < len(start.bias)).sum())
 
 
 @dataclass(frozen=True)
@@ -61,27 +84,35 @@ class Choice:
         return self.start_errors - self.errors
 
 
-def dense_candidates(made_of: Ingredients, courses: Courses, weight: float, epochs: tuple[int, ...]) -> list[Candidate]:
-    """Return the models of one training without pruning, at several numbers of epochs.
+def dense_candidates(
+    made_of: Ingredients, courses: Courses, weight: float, epochs: tuple[int, ...], start: GeneWise | None = None
+) -> list[Candidate]:
+    """Return the models of one training without pruning, at several numbers of epochs; `start` None: the regression.
 
     The learning rate falls over the largest number that may be chosen, whichever is asked for: a model that is trained
     with the chosen number is the one that was judged.
     """
-    start = regression_start(
-        courses,
-        prior=made_of.prior,
-        prior_weight=weight,
-        regulators=made_of.regulators,
-        regressions=made_of.regressions,
-    )
+    if start is None:
+        start = regression_start(
+            courses,
+            prior=made_of.prior,
+            prior_weight=weight,
+            regulators=made_of.regulators,
+            regressions=made_of.regressions,
+        )
     trainer = Trainer(start, courses, made_of.settings, made_of.seed, made_of.scale)
     return dense_path(trainer, max(made_of.epochs), epochs)
 
 
 def pruned_candidates(
-    made_of: Ingredients, courses: Courses, weight: float, start: Candidate, last: int | None = None
+    made_of: Ingredients,
+    courses: Courses,
+    weight: float,
+    start: Candidate,
+    last: int | None = None,
+    whole: int | None = None,
 ) -> list[Candidate]:
-    """Return the models of pruning in rounds, the unpruned one first."""
+    """Return the models of pruning in rounds, the unpruned one first; see `pruning_path` for `whole`."""
     return pruning_path(
         start,
         courses,
@@ -91,56 +122,104 @@ def pruned_candidates(
         seed=made_of.seed + 1,
         last=last,
         scale=made_of.scale,
+        whole=whole,
     )
 
 
-def held_out_error(model: GeneWise, fold: Fold) -> float:
-    """Return the mean squared error of the held-out trajectories from their first states, over that of the mean."""
+def held_out_errors(model: GeneWise, fold: Fold, longest_step: float = math.inf) -> Errors:
+    """Return the mean squared error of every held-out trajectory from its first state, over that of the mean state.
+
+    Steps of the solver are a quarter of those that were trained with, which are not longer than `longest_step`.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        error = float(errors_from_start(model, fold.held, fold.start, fold.weights).mean() / fold.constant_error)
-    return error if np.isfinite(error) else float("inf")
+        errors = errors_from_start(model, fold.held, fold.start, fold.weights, substeps=4, longest_step=longest_step)
+        errors = errors / fold.constant_error
+    return np.where(np.isfinite(errors), errors, np.inf)
 
 
-def choose(made_of: Ingredients, folds: Sequence[Fold], *, progress: bool | None = None) -> Choice:
+def held_out_error(model: GeneWise, fold: Fold) -> float:
+    """Return the mean of `held_out_errors` over the trajectories of a fold."""
+    return float(held_out_errors(model, fold).mean())
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What held-out trajectories say of the models of a path."""
+
+    path: list[Candidate]  # of the first fold
+    errors: Errors  # (models, folds)
+    cases: Errors  # (models, trajectories)
+    edges: NDArray[np.int64]  # (models,), mean over folds
+
+    @classmethod
+    def of(cls, paths: Sequence[list[Candidate]], folds: Sequence[Fold], longest_step: float) -> Self:
+        """Judge the models of a path, one path for every fold."""
+        found = [
+            np.array([held_out_errors(one.model, fold, longest_step) for one in path])
+            for path, fold in zip(paths, folds, strict=True)
+        ]
+        edges = np.array([[one.edges for one in path] for path in paths]).T.mean(axis=1).astype(np.int64)
+        return cls(
+            paths[0], np.stack([part.mean(axis=1) for part in found], axis=1), np.concatenate(found, axis=1), edges
+        )
+
+    def rows(self, stage: str, weight: float) -> list[dict[str, Any]]:
+        """Return a row of `Choice.table` for every model."""
+        found: list[dict[str, Any]] = []
+        for one, errors, edges in zip(self.path, self.errors, self.edges, strict=True):
+            row = {"stage": stage, "prior_weight": weight, "epochs": one.epochs, "level": one.level}
+            row |= {"edges": int(edges), "error": float(errors.mean())}
+            found.append(row | {f"fold {k + 1}": value for k, value in enumerate(errors)})
+        return found
+
+
+def choose(
+    made_of: Ingredients,
+    folds: Sequence[Fold],
+    *,
+    given: Given | None = None,
+    progress: bool | None = None,
+) -> Choice:
     """Return the weight of the prior, the epochs and the level of pruning that held-out trajectories choose.
 
-    The prior is used only where it clearly lowers the error; the level is the sparsest within one standard error.
+    The prior is used only where it clearly lowers the error; the level is the sparsest within one standard error. Where
+    regressions are `given`, so is the weight of the prior that they were fitted with, and the most epochs within one
+    standard error are taken: such a start has edges that only training can use, and pruning remove.
     """
     weights = [1.0] if made_of.prior is None else [1.0, PRIOR_WEIGHT]
-    pieces = [(made_of, fold.train, weight, made_of.epochs) for weight in weights for fold in folds]
+    weights = weights if given is None else [given.prior_weight]
+    starts = [None] * len(folds) if given is None else given.of_folds
+    pieces = [
+        (made_of, fold.train, weight, made_of.epochs, start)
+        for weight in weights
+        for fold, start in zip(folds, starts, strict=True)
+    ]
     found = spread_all(dense_candidates, pieces, "choosing epochs", progress=progress)
+    step = made_of.settings.longest_step
     dense = {w: found[k * len(folds) : (k + 1) * len(folds)] for k, w in enumerate(weights)}
-    rows: list[dict[str, Any]] = []
-
-    def errors(stage: str, weight: float, paths: list[list[Candidate]]) -> Errors:
-        matrix = np.array(
-            [[held_out_error(one.model, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
-        )
-        for number, one in enumerate(paths[0]):
-            row = {"stage": stage, "prior_weight": weight, "epochs": one.epochs, "level": one.level}
-            row |= {"edges": int(np.median([path[number].edges for path in paths]))}
-            row |= {"error": float(matrix[:, number].mean())}
-            rows.append(row | {f"fold {k + 1}": value for k, value in enumerate(matrix[:, number])})
-        return matrix.T
-
-    table = {weight: errors("dense", weight, dense[weight]) for weight in weights}
-    weight, place = 1.0, best(table[1.0])
-    if len(weights) > 1:
-        other = best(table[PRIOR_WEIGHT])
-        if clearly_better(table[PRIOR_WEIGHT][other], table[1.0][place]):
+    table = {weight: Judged.of(dense[weight], folds, step) for weight in weights}
+    weight, place = weights[0], best(table[weights[0]].errors)
+    if given is not None:
+        near = within_one_standard_error(table[weight].errors, table[weight].cases)
+        place = max(near, key=lambda row: dense[weight][0][row].epochs)
+    elif len(weights) > 1:
+        other = best(table[PRIOR_WEIGHT].errors)
+        if clearly_better(table[PRIOR_WEIGHT].errors[other], table[1.0].errors[place]):
             weight, place = PRIOR_WEIGHT, other
-    starts = [path[place] for path in dense[weight]]
-    pieces_pruned = [(made_of, fold.train, weight, start) for fold, start in zip(folds, starts, strict=True)]
-    pruned = spread_all(pruned_candidates, pieces_pruned, "choosing the sparsity", progress=progress)
-    matrix = errors("pruned", weight, pruned)
-    edges = np.array([[one.edges for one in path] for path in pruned]).T.mean(axis=1).astype(np.int64)
-    level = sparsest_within_one_standard_error(matrix, edges)
-    begun = table[weight][[one.epochs for one in dense[weight][0]].index(0)]
-    models = [path[level].model for path in pruned]
-    return Choice(weight, starts[0].epochs, level, pd.DataFrame(rows), matrix[level], begun, models)
+    trained = [path[place] for path in dense[weight]]
+    whole = None if given is None else edges_of(given.of_all)
+    to_prune = [(made_of, fold.train, weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
+    paths = spread_all(pruned_candidates, to_prune, "choosing the sparsity", progress=progress)
+    pruned = Judged.of(paths, folds, step)
+    level = sparsest_within_one_standard_error(pruned.errors, pruned.edges, None if given is None else pruned.cases)
+    rows = [row for w in weights for row in table[w].rows("dense", w)] + pruned.rows("pruned", weight)
+    untrained = table[weight].errors[[one.epochs for one in dense[weight][0]].index(0)]
+    models = [path[level].model for path in paths]
+    return Choice(weight, trained[0].epochs, level, pd.DataFrame(rows), pruned.errors[level], untrained, models)
 
 
-def fit_chosen(made_of: Ingredients, courses: Courses, choice: Choice) -> Candidate:
-    """Return the model with settings that were chosen, fitted to some trajectories."""
-    dense = dense_candidates(made_of, courses, choice.prior_weight, (choice.epochs,))[-1]
-    return pruned_candidates(made_of, courses, choice.prior_weight, dense, choice.level)[-1]
+def fit_chosen(made_of: Ingredients, courses: Courses, choice: Choice, start: GeneWise | None = None) -> Candidate:
+    """Return the model with settings that were chosen, fitted to some trajectories; `start` None: the regression."""
+    dense = dense_candidates(made_of, courses, choice.prior_weight, (choice.epochs,), start)[-1]
+    whole = None if start is None else edges_of(start)
+    return pruned_candidates(made_of, courses, choice.prior_weight, dense, choice.level, whole)[-1]

@@ -11,6 +11,7 @@ import torch
 
 from scdash._decisions import Difference
 from scdash.dynamics import lineage_lines
+from scdash.dynamics.follow import Followed
 from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField, zero_share
 from scdash.fitting._baselines import forecasts, no_network, trivial
@@ -29,7 +30,7 @@ from scdash.fitting._report import TrainingOutcome, report_text
 from scdash.fitting._result import DynamicsFit, Models, one_of
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import Trained, validation_levels
-from scdash.fitting._whole import follows_trajectories
+from scdash.fitting._whole import follows_trajectories, whole_settings
 from scdash.matching import NoNetwork, TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
@@ -60,11 +61,17 @@ def assemble(
     priors: list[sp.csr_matrix | None],
     levels: pd.DataFrame | None,
     began: float,
+    followed: Followed | None = None,
 ) -> DynamicsFit:
     """Choose the model that is kept, and print it beside everything it has to be compared with."""
     field, trained = models.field, models.trained
-    gain = training_gain(problem, options, models) if matched else None
-    polished = None if gain is None else gain.clearly_positive
+    gain = None
+    if followed is not None:
+        gain = Difference.of(followed.choice.gain)
+    elif matched:
+        gain = training_gain(problem, options, models)
+    # The regression of states is among the models that the folds have chosen from.
+    polished = True if followed is not None else None if gain is None else gain.clearly_positive
     kept = models.start if polished is False else trained
     main = one_of(kept.params, 0)
     evidence = gather_evidence(problem, options, field, kept.params, priors, matched)
@@ -78,7 +85,6 @@ def assemble(
     metrics = evidence.figures | _errors(errors) | sparsity_figures(field, main)
     metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
     metrics |= _training_figures(problem, models, kept, plan) | {"seconds": perf_counter() - began}
-    source = source_of_zeros(problem, options, models, kept, matched=bool(matched))
     return DynamicsFit(
         field=field,
         params=main,
@@ -95,21 +101,26 @@ def assemble(
             errors,
             metrics,
             evidence.report,
-            training=_outcome(options, trained, gain),
+            training=_outcome(options, trained, gain, followed),
             cells=options.cells,
             course=course.lines() + ([] if lineages is None else lineage_lines(lineages)),
         ),
         directions=course.directions if len(course.directions) else None,
         lineages=lineages,
         slope=models.slope,
-        settings=_settings(options, plan, matched, levels, polished=polished) | {"sparsity": source},
+        settings=_settings(options, plan, matched, levels, polished=polished)
+        | {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
+        | ({} if followed is None else _chosen(problem, options, followed)),
     )
 
 
-def _outcome(options: FitOptions, trained: Trained, gain: Difference | None) -> TrainingOutcome:
+def _outcome(
+    options: FitOptions, trained: Trained, gain: Difference | None, followed: Followed | None
+) -> TrainingOutcome:
     """Return what training did."""
-    left_out = not follows_trajectories(options)  # else there was nothing that could be left out
-    return TrainingOutcome(gain, trained.epochs, interrupted=trained.interrupted, judge=left_out)
+    judge = followed is not None or not follows_trajectories(options)  # else there was nothing that could be left out
+    judged_by = "" if followed is None else followed.judged_by
+    return TrainingOutcome(gain, trained.epochs, interrupted=trained.interrupted, judge=judge, judged_by=judged_by)
 
 
 def _training_figures(problem: FitProblem, models: Models, kept: Trained, plan: Recipe) -> dict[str, float]:
@@ -125,7 +136,7 @@ def _others(
     """Return the predictors that the kept model is printed beside."""
     found: dict[str, Predictor] = {}
     if polished:
-        found["matching alone"] = models.predictor(models.start)
+        found["regression alone"] = models.predictor(models.start)
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
     found |= trivial(problem, alone)
@@ -190,6 +201,22 @@ def _settings(
     if matched:
         settings["matching"] = matched[0].table
     return settings
+
+
+def _chosen(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
+    """Return what held-out trajectories have chosen, and what made the zeros."""
+    choice = followed.choice
+    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
+    if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
+        name = "imp"
+    chosen = {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
+    return {
+        "sparsity": "regression and " + name if choice.level else "regression",
+        "training": asdict(whole_settings(options, problem.n_genes)),
+        "chosen": chosen,
+        "choices": choice.table,
+        "judged_by": followed.judged_by,
+    }
 
 
 def _errors(controls: pd.DataFrame) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
@@ -14,7 +15,13 @@ from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
 from scdash.fitting._start import gene_wise
 from scdash.matching import CellScores, TransitionFit, cell_scores
-from scdash.networks import HiddenEvidence, ranking_score, sparse_relative_contribution, strongest_effects
+from scdash.networks import (
+    HiddenEvidence,
+    ranking_score,
+    sparse_relative_contribution,
+    strongest_effects,
+    with_products,
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ def gather_evidence(
 
     `found`: what a model that is not of the stack finds of prior edges that were hidden from it.
     """
-    shares = [_shares(field, params, model) for model in range(len(next(iter(params.values()))))]
+    typical = typical_activation(problem.series.states)
+    shares = [_shares(field, params, model, typical) for model in range(len(next(iter(params.values()))))]
     effects, contribution = shares[0]
     frequency = matched[0].frequency if matched else _frequency([share for _, share in shares])
     hidden = [*found] + [
@@ -49,10 +57,6 @@ def gather_evidence(
         for prior, (_, share) in zip(priors[1:], shares[1:], strict=True)
         if prior is not None and problem.prior is not None
     ]
-    if matched and gene_wise(field) and not options.cells:
-        # The network stays that of the convex fit: products and training improve predictions, not edges (SIM350).
-        effects = sp.csr_matrix(sp.diags(matched[0].rates) @ matched[0].linear)
-        contribution = sp.csr_matrix(matched[0].contribution)
     if matched and not hidden:
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
@@ -89,10 +93,19 @@ def gather_evidence(
     )
 
 
-def _shares(field: VectorField, params: Params, model: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+def typical_activation(states: NDArray[np.floating[Any]]) -> float:
+    """Return the root mean square of PHOENIX's activation over all states and genes, which are in [0, 1] or so."""
+    centred = states - 0.5
+    return float(np.sqrt(np.mean((centred / (1 + np.abs(centred))) ** 2)))
+
+
+def _shares(field: VectorField, params: Params, model: int, activation: float) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return relu(v) D and |D~| of one model."""
     one = {name: value[model : model + 1] for name, value in params.items()}
     effect, totals = strongest_effects(field, one, by_gene=True)
+    if gene_wise(field):
+        effect = with_products(effect, field, one, activation)
+        totals = np.asarray(abs(effect).sum(axis=1)).ravel()
     rates = field.rates(one)
     v = None if rates is None else rates[0].detach().cpu().numpy()
     share = abs(sparse_relative_contribution(effect, v, totals))

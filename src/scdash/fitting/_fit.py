@@ -5,12 +5,13 @@ from time import perf_counter
 
 import pandas as pd
 
+from scdash.dynamics.follow import Followed, as_stack, follow_states, history_of
 from scdash.dynamics.problem import FitProblem
-from scdash.dynamics.pruning import ROUNDS
+from scdash.dynamics.states import regression_of
 from scdash.fields import Params, VectorField
 from scdash.fitting._arguments import refuse_unused
 from scdash.fitting._assemble import assemble
-from scdash.fitting._followed import fit_followed
+from scdash.fitting._followed import fit_followed, ingredients
 from scdash.fitting._match import match, model_priors
 from scdash.fitting._options import FitOptions, Recipe, recipe
 from scdash.fitting._penalised import fit_penalised
@@ -21,7 +22,7 @@ from scdash.fitting._stack import train_stack
 from scdash.fitting._start import make_field, matched_start, random_start, restrict
 from scdash.fitting._strategy import build_prior, build_sparsity, returnable_from
 from scdash.fitting._train import HISTORY, Trained
-from scdash.fitting._whole import follows_trajectories
+from scdash.fitting._whole import default_rounds, follows_trajectories
 from scdash.matching import TransitionFit
 from scdash.sparsity import Sparsity
 
@@ -33,7 +34,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     refuse_unused(problem, options)
     whole = follows_trajectories(options)
     if whole:
-        plan = replace(plan, schedule=options.schedule or ROUNDS)
+        plan = replace(plan, schedule=options.schedule or default_rounds(options, problem.n_genes))
     sparsity = build_sparsity(options, plan)
     if sparsity.levels and options.n_models > 1:
         raise ValueError(
@@ -42,18 +43,22 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     first = returnable_from(sparsity, options, plan)
     _check_prior(problem, sparsity, plan)
     priors = model_priors(problem, options)
-    followed = fit_followed(problem, options, plan, sparsity, priors, began) if whole else None
-    if followed is not None:
-        return followed
+    by_folds = fit_followed(problem, options, plan, sparsity, priors, began) if whole and options.cells else None
+    if by_folds is not None:
+        return by_folds
     matched = match(problem, options) if options.start == "regression" else []
     field = sparsity.adapt(make_field(problem, options, matched))
     slope = matched[0].slope if matched else 1.0
     run = replace(problem, series=replace(problem.series, states=stretch(problem.series.states, slope)))
     started = [fit.in_units_of_slope_one() for fit in matched]
     params, masks = _start(problem, field, options, started, sparsity.repeats if sparsity.levels else 1)
-    levels = None
-    if whole:  # nothing could be left out to choose by: the regression is returned as it is
-        trained = Trained(params, masks, pd.DataFrame(columns=list(HISTORY)))
+    levels, followed = None, None
+    if whole:
+        if not options.cells:
+            followed = follow_states(
+                ingredients(problem, options, sparsity), priors, matched, progress=options.progress
+            )
+        field, params, masks, trained = _followed_stack(matched, params, masks, field, followed)
     elif sparsity.levels:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
     elif sparsity.has_strength and plan.config.max_epochs:
@@ -65,7 +70,32 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     for loss in ("train_loss", "validation_loss"):
         trained.history[loss] /= slope**2  # back to the units of the series
     models = Models(field, slope, Trained(params, field.start_masks(params) | masks, trained.history), trained)
-    return assemble(problem, options, plan, models, matched, priors, levels, began)
+    return assemble(problem, options, plan, models, matched, priors, levels, began, followed)
+
+
+def _followed_stack(
+    matched: list[TransitionFit], params: Params, masks: Params, field: VectorField, followed: Followed | None
+) -> tuple[VectorField, Params, Params, Trained]:
+    """Return a field that holds the regression's networks and the trained ones, both stacks, and the trained one.
+
+    Where nothing could be left out to choose by, nothing was trained: the regression is returned as it is.
+    """
+    if followed is None:
+        return field, params, masks, Trained(params, masks, pd.DataFrame(columns=list(HISTORY)))
+    begun = [regression_of(fit.field) for fit in matched]
+    field, both, kept = as_stack([*begun, *(one.model for one in followed.candidates)])
+    first = {name: value[: len(begun)] for name, value in both.items()}
+    last = {name: value[len(begun) :] for name, value in both.items()}
+    history = history_of(followed).reindex(columns=list(HISTORY))
+    epochs = len(followed.candidates[0].losses)
+    trained = Trained(
+        last,
+        {name: value[len(begun) :] for name, value in kept.items()},
+        history,
+        epochs=epochs,
+        best_epoch=(epochs,) * len(followed.candidates),
+    )
+    return field, first, {name: value[: len(begun)] for name, value in kept.items()}, trained
 
 
 def _check_prior(problem: FitProblem, sparsity: Sparsity, plan: Recipe) -> None:

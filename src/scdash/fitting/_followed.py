@@ -43,10 +43,10 @@ def ingredients(problem: FitProblem, options: FitOptions, sparsity: Sparsity) ->
         regulators=problem.regulators,
         coregulation=problem.coregulation,
         missing=options.missing,
-        settings=whole_settings(options),
-        epochs=dense_epochs(options),
+        settings=whole_settings(options, problem.n_genes),
+        epochs=dense_epochs(options, problem.n_genes),
         seed=options.seed,
-        scale=None if problem.units is None else np.sqrt(problem.units.range),
+        scale=np.sqrt(problem.units.range) if options.cells and problem.units is not None else None,
     )
 
 
@@ -149,7 +149,7 @@ def _settings(options: FitOptions, plan: Recipe, followed: Followed, problem: Fi
     chosen = {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
     return {
         "sparsity": "regression and " + name if choice.level else "regression",
-        "training": asdict(whole_settings(options)),
+        "training": asdict(whole_settings(options, problem.n_genes)),
         "schedule": asdict(plan.schedule),
         "sparsity_options": build_sparsity(options, plan).config(),
         "chosen": chosen,

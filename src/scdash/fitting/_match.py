@@ -10,12 +10,13 @@ import scipy.sparse as sp
 
 from scdash._data import TimeSeries
 from scdash._parallel import spread_all
-from scdash.dynamics.folds import courses_of, is_test
+from scdash.dynamics.folds import TEST, courses_of, is_test
 from scdash.dynamics.follow import LISTED
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.start import regression_start
 from scdash.dynamics.whole_fit import PRIOR_WEIGHT
 from scdash.fitting._options import FitOptions
+from scdash.fitting._whole import follows_trajectories
 from scdash.matching import (
     TransitionFit,
     TransitionSettings,
@@ -48,11 +49,20 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
     priors = model_priors(problem, options)
     _check_size(problem)
     settings = transition_settings(options, problem.n_genes)
+    if not options.cells and follows_trajectories(options):
+        settings = on_all_but_test(settings, problem.series)
     if problem.halves is not None:  # edges are then ranked by halves of the cells instead
         settings = replace(settings, half_samples=0)
     first = fit(priors[0], settings)
     pieces = [(prior, like(first, half_samples=0)) for prior in priors[1:]]
     return [first, *spread_all(fit, pieces, "regression of replicates", progress=options.progress)]
+
+
+def on_all_but_test(settings: TransitionSettings, series: TimeSeries) -> TransitionSettings:
+    """Return settings for all states that are not for test, with folds of whole trajectories where there are two."""
+    trajectories = len(np.unique(series.trajectory[series.split != TEST]))
+    folds = min(settings.folds, trajectories) if trajectories > 1 else settings.folds
+    return replace(settings, splits=("train", "validation"), folds=folds)
 
 
 def _fit_prior(

@@ -115,7 +115,8 @@ GENES = Recipe(
     TrainConfig(max_epochs=140, learning_rate=2e-3, patience=40),
     GeometricSchedule(first=0.7, first_epoch=4, then=0.1, every=4),
 )
-# A matched start is sparse already: short training, gentle pruning, and the start itself is what has to be beaten.
+# Regression starts that are not trained on whole trajectories (hidden units, penalties, a checkpoint) are sparse already:
+# short training, gentle pruning, and the start itself is what has to be beaten.
 POLISH = Recipe(
     TrainConfig(max_epochs=15, patience=5),
     GeometricSchedule(first=0.05, first_epoch=5, then=0.05, every=5),

@@ -22,6 +22,9 @@ class TrainingOutcome:
     epochs: int
     interrupted: bool = False
     judge: bool = True  # False: nothing could be left out, so that nothing was trained
+    judged_by: str = (
+        ""  # what folds have left out and chosen by, the regression being one of the choices; empty: no folds
+    )
 
     def lines(self) -> list[str]:
         """Say whether training was kept, by which figures, and what was not tested."""
@@ -36,6 +39,8 @@ class TrainingOutcome:
                 "Not tested: training as a neural ODE, because there is one trajectory of a lineage, which cannot be left "
                 "out, and no cells that could be halved: bins were made before. The model is the regression's.",
             ]
+        if self.judged_by:
+            return [*found, *self._choice(self.gain)]
         if self.epochs == 0:
             return [
                 *found,
@@ -54,6 +59,17 @@ class TrainingOutcome:
         if self.gain.clearly_positive:
             return [*found, f"Training as a neural ODE was kept: {change}."]
         return [*found, f"Training as a neural ODE was not kept: {change}, which is no clear gain over the regression."]
+
+    def _choice(self, gain: Difference) -> list[str]:
+        """Say how a model compares with the regression, which could have been chosen as well."""
+        if self.epochs == 0:
+            return [f"Training as a neural ODE was clearly worse on {self.judged_by}. The model is the regression's."]
+        clear = "" if abs(gain.mean) > CLEAR * gain.error else ", which is no clear difference"
+        return [
+            f"The model was trained as a neural ODE for {self.epochs} epochs from the regression, and refitted to all states "
+            f"that are not for test, its settings chosen by {self.judged_by}: their error, as a fraction of a constant's, "
+            f"changed by {-gain.mean:+.2g} per fold (two standard errors {CLEAR * gain.error:.2g}, {gain.pairs} folds){clear}."
+        ]
 
 
 def report_text(

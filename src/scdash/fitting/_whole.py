@@ -4,17 +4,23 @@ from dataclasses import replace
 from typing import Any
 
 from scdash._errors import unused
+from scdash.dynamics.follow import LISTED
+from scdash.dynamics.pruning import ROUNDS, ROUNDS_OF_GENOMES, ROUNDS_OF_STATES
 from scdash.dynamics.whole_fit import EPOCHS
 from scdash.fitting._options import FitOptions, method_of
+from scdash.sparsity import GeometricSchedule
 from scdash.training.whole_trajectories import WholeTrajectories
 
 SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `Training` that such a fit has
 NEUTRAL = {"tau": 1.0, "solver": "rk4"}
-LEARNING_RATE = 1e-2
+# thousands of genes: fewer epochs and rounds, of fewer roll-outs
+EPOCHS_OF_GENOMES, BATCH_OF_GENOMES = (0, 30), 16
+LEARNING_RATE = 1e-2  # of cells
+LEARNING_RATE_OF_STATES = 1e-3  # their regression predicts well: larger steps leave it worse than they found it
 
 
 def suits_whole_trajectories(options: FitOptions) -> bool:
-    """Return whether a fit would be trained on whole trajectories if its rows were cells: gene-wise, from the regression.
+    """Return whether a fit is to be trained on whole trajectories: gene-wise, started from the regression.
 
     Methods with penalties or gates start from random weights.
     """
@@ -31,28 +37,38 @@ def suits_whole_trajectories(options: FitOptions) -> bool:
 
 def follows_trajectories(options: FitOptions) -> bool:
     """Return whether a fit is trained on whole trajectories; settings that such a training does not have are refused."""
-    if not (options.cells and suits_whole_trajectories(options)):
+    if not suits_whole_trajectories(options):
         return False
     given = {name: value for name, value in options.training.items() if NEUTRAL.get(name) != value}
     other = sorted(set(given) - set(SETTINGS))
     if other:
         raise unused(
             ", ".join(f"{name} of Training" for name in other),
-            "cells that start from the regression are trained on whole trajectories, which has the settings "
+            "fits that start from the regression are trained on whole trajectories, which has the settings "
             f"{', '.join(SETTINGS)}; start='random' has the others",
         )
     return True
 
 
-def dense_epochs(options: FitOptions) -> tuple[int, ...]:
+def default_rounds(options: FitOptions, n_genes: int) -> GeometricSchedule:
+    """Return the schedule of pruning where the user gives none."""
+    if options.cells:
+        return ROUNDS
+    return ROUNDS_OF_GENOMES if n_genes**2 > LISTED else ROUNDS_OF_STATES
+
+
+def dense_epochs(options: FitOptions, n_genes: int) -> tuple[int, ...]:
     """Return the numbers of dense epochs to choose among: none, and up to the user's bound."""
     most = options.training.get("max_epochs")
-    return EPOCHS if most is None else (*(epochs for epochs in EPOCHS if epochs < most), int(most))
+    known = EPOCHS_OF_GENOMES if n_genes**2 > LISTED and not options.cells else EPOCHS
+    return known if most is None else (*(epochs for epochs in known if epochs < most), int(most))
 
 
-def whole_settings(options: FitOptions) -> WholeTrajectories:
+def whole_settings(options: FitOptions, n_genes: int) -> WholeTrajectories:
     """Return the settings of training, with the user's own."""
     given: dict[str, Any] = {
         name: options.training[name] for name in ("learning_rate", "batch_size") if name in options.training
     }
-    return replace(WholeTrajectories(learning_rate=LEARNING_RATE), **given)
+    rate = LEARNING_RATE if options.cells else LEARNING_RATE_OF_STATES
+    batch = BATCH_OF_GENOMES if n_genes**2 > LISTED and not options.cells else WholeTrajectories.batch_size
+    return replace(WholeTrajectories(learning_rate=rate, batch_size=batch), **given)

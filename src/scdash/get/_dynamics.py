@@ -66,7 +66,7 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
     Returns
     -------
     Table with `epoch`, `model`, `train_loss`, `validation_loss` (mean squared errors in units of the genes' ranges),
-    `sparsity`, `learning_rate` and `pruned`; empty if the fit needed no training (matching alone).
+    `sparsity`, `learning_rate` and `pruned`; empty if the fit needed no training (regression alone).
 
     Raises
     ------

@@ -18,6 +18,7 @@ from scdash.matching._judging import judging_folds
 from scdash.matching._l1 import l1_path
 from scdash.matching._lagged import LaggedScores, lagged_scores, rank_correlation
 from scdash.matching._no_network import NoNetwork, fit_no_network, relaxing
+from scdash.matching._parts import PartFit
 from scdash.matching._regression import Regression
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._shuffled import (
@@ -37,6 +38,7 @@ __all__ = [
     "Forecast",
     "LaggedScores",
     "NoNetwork",
+    "PartFit",
     "Regression",
     "TransitionFit",
     "TransitionSettings",

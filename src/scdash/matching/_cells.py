@@ -232,7 +232,6 @@ def _result(
         constant=np.zeros(n, dtype=bool),
         products=None,
         product_effects=None,
-        linear=field.effects,
         contribution=sp.csr_array(relative_contribution(field.effects.toarray())),
         frequency=frequency,
         stability=stability,

@@ -8,6 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
+from scdash.matching._intervals import Trajectories
+from scdash.matching._parts import PartFit
 from scdash.matching._settings import TransitionSettings
 from scdash.matching._simulate import Field, integrate
 from scdash.matching._types import Floats
@@ -27,7 +29,6 @@ class TransitionFit:
     constant: NDArray[np.bool_]  # (n,)
     products: NDArray[np.int64] | None  # (k, 2) genes of each product
     product_effects: Any  # CSR (n, k) or None
-    linear: Any  # CSR (n, n), S of the linear fit: the network; `effects` go with products, for prediction
     contribution: Any  # CSR (n, n), |S_ij| / sum_j |S_ij| of the linear fit
     frequency: Any  # CSR (n, n), share of half-samples (and penalties) that use an edge
     stability: Any  # CSR (n, n), mean relative contribution over the same fits
@@ -37,6 +38,8 @@ class TransitionFit:
     prior_weight: float
     lambdas: Floats  # (n,), penalty chosen for every gene; NaN for constant ones
     table: pd.DataFrame  # what was tried: stage, rate, slope, prior_weight, cv_error, seconds
+    data: Trajectories | None = None  # the states that were fitted
+    parts: tuple[PartFit, ...] = ()  # of all the data, then of every fold
 
     @property
     def field(self) -> Field:

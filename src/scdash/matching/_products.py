@@ -54,8 +54,10 @@ class Terms:
         return result
 
 
-def add_products(linear: Linear, problems: list[Problem], setup: Setup, slope: float) -> tuple[Field, float]:
-    """Return the field in which genes use products where that lowers the error of predicting ahead, and that error.
+def add_products(linear: Linear, problems: list[Problem], setup: Setup, slope: float) -> tuple[list[Field], float]:
+    """Return the fields in which genes use products where that lowers the error of predicting ahead, and that error.
+
+    There is a field for every problem. All offer a gene the same terms, those of the first problem's strongest effects.
 
     Parameters
     ----------
@@ -66,7 +68,10 @@ def add_products(linear: Linear, problems: list[Problem], setup: Setup, slope: f
     setup, slope
         Of the fit.
     """
-    entries = Entries(linear.effects[0].tolil(), linear.intercepts[0].copy(), {}, [])
+    entries = [
+        Entries(effects.tolil(), intercept.copy(), {}, [])
+        for effects, intercept in zip(linear.effects, linear.intercepts, strict=True)
+    ]
     errors = np.zeros((len(problems) - 1, len(setup.targets)))
     for rate in np.unique(linear.rates):
         regressions = [problem.regression(setup, float(rate), slope, "observed") for problem in problems]
@@ -83,8 +88,10 @@ def add_products(linear: Linear, problems: list[Problem], setup: Setup, slope: f
         chosen = choose(offered, setup.settings.sharing)
         errors[:, some] = offered[:, chosen, np.arange(len(some))]
         for part, terms, coefficients, constants, _ in parts:
-            entries.add(part, terms, coefficients, constants, chosen[np.searchsorted(some, part)] - 1)
-    return entries.field(linear, setup, slope), float(errors.mean())
+            settings = chosen[np.searchsorted(some, part)] - 1
+            for one, own, constant in zip(entries, coefficients, constants, strict=True):
+                one.add(part, terms, own, constant, settings)
+    return [one.field(linear, setup, slope) for one in entries], float(errors.mean())
 
 
 @dataclass
@@ -131,7 +138,7 @@ def _paths(
     rate: float,
     slope: float,
 ) -> tuple[Floats, Floats, Floats]:
-    """Return coefficients (settings, t, terms) and intercepts (settings, t) of all data, and errors (folds, settings, t)."""
+    """Return coefficients (problems, settings, t, terms), intercepts (problems, settings, t), errors (folds, settings, t)."""
     own = problems[0].penalty[terms.regulator, targets[:, None]]
     grams, crosses, scales, held = [], [], [], []
     for problem, regression in zip(problems, regressions, strict=True):
@@ -162,11 +169,11 @@ def _paths(
         constant = np.stack(
             [s[1][:, None] - np.einsum("tlk,tk->tl", r, s[0]) for r, s in zip(raw, scales, strict=True)]
         )
-        coefficients.append(raw[0].swapaxes(0, 1))
-        intercepts.append(constant[0].T)
+        coefficients.append(raw.swapaxes(1, 2))
+        intercepts.append(constant.swapaxes(1, 2))
         judged = []
         for (x, y, precision), r, c in list(zip(held, raw, constant, strict=True))[1:]:
             residual = y[..., None] - x @ r.swapaxes(1, 2) - c[:, None]
             judged.append(np.einsum("tml,m->lt", residual**2, precision) / max(len(precision), 1))
         errors.append(np.stack(judged))
-    return np.concatenate(coefficients), np.concatenate(intercepts), np.concatenate(errors, axis=1)
+    return np.concatenate(coefficients, axis=1), np.concatenate(intercepts, axis=1), np.concatenate(errors, axis=1)

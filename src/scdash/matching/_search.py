@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scdash._decisions import largest_within_one_error
+from scdash._decisions import better_by_one_error, largest_within_one_error
 from scdash.matching._problems import Problem, Setup
 from scdash.matching._select import choose, fit_paths
 from scdash.matching._types import Floats, Index
@@ -89,6 +89,7 @@ def trust(
 ) -> float:
     """Return the largest weight of the prior that is not worse than the best one by more than a standard error.
 
+    It is 1, so that the prior is not used, where the best weight is not better than that by more than a standard error.
     Errors are of held-out transitions, as logarithms, of a sample of genes; the standard error is over these.
     """
     genes = sample(setup.targets, rng)
@@ -105,6 +106,8 @@ def trust(
         tried[weight] = np.log(np.maximum(errors, 1e-300))
         row = {"stage": "prior", "rate": rate, "slope": slope, "prior_weight": weight, "cv_error": float(errors.mean())}
         table.append(row | {"seconds": time.perf_counter() - began})
+    if 1.0 in tried and not any(better_by_one_error(errors, tried[1.0]) for errors in tried.values()):
+        return 1.0
     return largest_within_one_error(tried)
 
 

@@ -21,6 +21,8 @@ class TransitionSettings:
     """Edges of the prior pay lambda / weight; which weight is chosen by held-out error."""
     standardize: bool = True
     """Penalise effects per SD of every regulator and target; False: one common scale (cells, where batches differ)."""
+    wider: float = 0.5
+    """Fraction of the chosen penalty at which the edges are found that training on whole trajectories begins with."""
     max_active: int | None = 50
     """Regulators of a gene beyond which its path stops."""
     # dynamics

@@ -17,8 +17,8 @@ from scdash.matching._hubs import hub_factors, relative_contribution
 from scdash.matching._intervals import Trajectories, Transitions, units
 from scdash.matching._l1 import SINGLE
 from scdash.matching._linear import Linear, refine_rates, spread
+from scdash.matching._parts import make_parts
 from scdash.matching._problems import Problem, Regression, Setup, folds_of, half_of, make_problems
-from scdash.matching._products import add_products
 from scdash.matching._search import search, trust
 from scdash.matching._select import choose, fit_paths
 from scdash.matching._settings import TransitionSettings
@@ -134,14 +134,14 @@ class _Engine:
             for problem, hub in zip(self.problems, self.hubs, strict=True):
                 problem.penalty = setup.penalty(self.weight) * hub
             regressions = [problem.regression(setup, self.rate, self.slope) for problem in self.problems]
-            linear, level = self._fit(regressions, f"round {number + 1}", settings.mcp if last else None)
+            linear, level, wider = self._fit(regressions, f"round {number + 1}", settings.mcp if last else None)
             if not last:
                 self._denoise(linear, regressions)
         linear = refine_rates(linear, self.problems, regressions, setup, level, self.slope, self.table)
-        return self._result(linear, level, *self._half_samples(regressions[0], linear, level))
+        return self._result(linear, level, wider, *self._half_samples(regressions[0], linear, level))
 
-    def _fit(self, regressions: list[Regression], stage: str, mcp: float | None) -> tuple[Linear, Floats]:
-        """Return the fits and penalties (t,) chosen on the paths of all problems."""
+    def _fit(self, regressions: list[Regression], stage: str, mcp: float | None) -> tuple[Linear, Floats, list[Any]]:
+        """Return the fits and penalties (t,) chosen on the paths of all problems, and the edges at weaker penalties."""
         began, settings, setup = time.perf_counter(), self.settings, self.setup
         paths = fit_paths(
             regressions,
@@ -156,7 +156,10 @@ class _Engine:
         index = choose(paths.errors, settings.sharing)
         linear = Linear.of(paths, index, self.rate)
         self._note(stage, began, float(linear.errors.mean()))
-        return linear, paths.lambdas[index]
+        level = paths.lambdas[index]
+        weaker = np.maximum(np.searchsorted(-paths.lambdas, -settings.wider * level, side="right") - 1, index)
+        wider = [paths.take(weaker, number)[0] for number in range(len(regressions))]
+        return linear, level, wider
 
     def _note(self, stage: str, began: float, error: float = float("nan")) -> None:
         row = {"stage": stage, "rate": self.rate, "slope": self.slope, "prior_weight": self.weight}
@@ -203,26 +206,21 @@ class _Engine:
         self._note("half-samples", began)
         return result
 
-    def _result(self, linear: Linear, level: Floats, frequency: Any, stability: Any) -> TransitionFit:
+    def _result(self, linear: Linear, level: Floats, wider: list[Any], frequency: Any, stability: Any) -> TransitionFit:
         setup, began = self.setup, time.perf_counter()
-        field = linear.field(0, setup, self.slope)
+        parts, error = make_parts(linear, wider, self.problems, setup, self.slope)
         if self.settings.products:
-            for number, problem in enumerate(self.problems):
-                problem.look_ahead(setup, linear.field(number, setup, self.slope))
-            field, error = add_products(linear, self.problems, setup, self.slope)
             self._note("products", began, error)
-        lambdas, bias = np.full(len(field.bias), np.nan), field.bias.copy()
+        field = parts[0].field
+        lambdas = np.full(len(field.bias), np.nan)
         lambdas[setup.targets] = level
-        still = field.rates == 0
-        bias[still] = self.data.states[self.data.real][:, still].mean(axis=0)
         return TransitionFit(
             effects=field.effects,
-            bias=bias,
+            bias=field.bias,
             rates=field.rates,
             constant=self.problems[0].constant,
             products=field.pairs,
             product_effects=field.product_effects,
-            linear=spread(linear.effects[0], setup),
             contribution=spread(relative_contribution(linear.effects[0].toarray()), setup),
             frequency=spread(frequency, setup),
             stability=spread(stability, setup),
@@ -232,4 +230,6 @@ class _Engine:
             prior_weight=self.weight,
             lambdas=lambdas,
             table=pd.DataFrame(self.table),
+            data=self.data,
+            parts=parts,
         )

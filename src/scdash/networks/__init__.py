@@ -11,6 +11,7 @@ from scdash.networks._effects import (
     spurious_sparsity,
     strongest_effects,
     weight_sparsity,
+    with_products,
 )
 from scdash.networks._end_shift import EndShift, end_shift
 from scdash.networks._held_levels import (
@@ -48,6 +49,7 @@ __all__ = [
     "sparse_relative_contribution",
     "spurious_sparsity",
     "strongest_effects",
+    "with_products",
     "unpack",
     "warn_of_interventions",
     "warn_of_negative_levels",

@@ -227,6 +227,22 @@ def _fold(product: Tensor, path: RegulatoryPath, n_genes: int) -> Tensor:
     return torch.where(signed < 0, -size, size)
 
 
+def with_products(effect: csr_array, field: VectorField, params: Mapping[str, Tensor], activation: float) -> csr_array:
+    """Return the effects D of ONE model with the edges that act through products of genes alone, which D lacks.
+
+    Such an edge has the weights of its products times a typical `activation` of their other gene; absolute values add up,
+    and the largest gives the sign.
+    """
+    found = csr_array(effect)
+    for path in field.paths():
+        if not path.linear and path.inputs is not None:
+            incidence = csr_array(_incidence(path, field.n_genes, torch.empty(0)).numpy())
+            products = _sparse_fold(_csr(path.layers[0].effect(params)), incidence)
+            found = csr_array(found + activation * (products - products.multiply(effect != 0)))
+    found.eliminate_zeros()
+    return found
+
+
 def _sparse_fold(product: csr_array, spread: csr_array) -> csr_array:
     """Do what `_fold` does for one model's CSR effects."""
     size, signed = abs(product) @ spread, (product * abs(product)) @ spread

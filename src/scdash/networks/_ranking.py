@@ -67,10 +67,11 @@ def ranking_score(
     constant: NDArray[np.bool_] | None = None,
     genes: Any,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Rank all edges that the prior or the data name.
+    """Rank all edges that the model, the prior or the data name.
 
-    Edges of the prior come first, ordered by the evidence of the data, then the others, ordered likewise. Prior edges
-    into genes that do not change come last: nothing acts on such a gene. If hidden prior edges were found again no
+    Edges of the model come first. Among these, and among the others, edges of the prior come first, ordered by the
+    evidence of the data, then the rest, ordered likewise. Prior edges into genes that do not change come last: nothing
+    acts on such a gene. If hidden prior edges were found again no
     better than chance (less than two standard errors above 1/2), the data do not reorder the prior.
 
     Parameters
@@ -119,6 +120,7 @@ def ranking_score(
     if constant is not None and not fell_back:
         score = np.where(inside & constant[row], 0.0, score)
     effect = _at(weight, row, col)
+    score = ((effect != 0) + score) / 2
     names = np.asarray(genes, dtype=object)
     edges = pd.DataFrame(
         {

@@ -63,9 +63,16 @@ def fit_dynamics(
     .. math:: dx_i/dt = \mathrm{relu}(v_i)\,\bigl(b_i + \textstyle\sum_j U_{ij}\,\varphi_\Sigma(x_j) - x_i\bigr),
 
     fitted first by sparse regression between states (`start="regression"`, seconds), then trained on as a neural ODE and
-    pruned by DASH (Hossain, Fischer et al. 2024), which is kept only if it clearly predicts held-out states better.
+    pruned by DASH (Hossain, Fischer et al. 2024). The network that is stored is that of this model: an entry is not 0
+    exactly where the derivative of the target depends on the source.
     `model=Phoenix(encoder="modules"), sparsity=DASH(scale="paper", no_prior_targets="zero"), start="random"` is the paper's
     model and training.
+
+    Time courses are trained on whole trajectories, from the edges that a weaker penalty has as well, and with products of a
+    gene's strongest regulators. The number of epochs and the level of pruning are chosen by left-out trajectories (in up
+    to five groups; by left-out parts of a single one), and so is the weight of the prior, by the regression; the level is
+    the sparsest within one standard error. The model is fitted again to all states that are not for test, validation
+    included: errors on validation states are then no held-out ones, those in `choices` are.
 
     Cells are trained on whole trajectories, from many starts to the end, and pruned in rounds. The number of epochs, the
     use of the prior (at all, or not) and the level of pruning (the sparsest within one standard error) are chosen by

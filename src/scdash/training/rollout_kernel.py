@@ -180,13 +180,14 @@ def backward(  # type: ignore[no-untyped-def]
 
 
 @loop
-def compare(x, observed, trajectory, first, length, weights, substeps, of_x):  # type: ignore[no-untyped-def]
+def compare(x, states, steps, trajectory, first, length, weights, of_x):  # type: ignore[no-untyped-def]
     """Return the weighted sum of squared differences to the observed states after the starts, and set its half derivative.
 
-    `observed` is (times, genes, trajectories), `first` and `length` are (roll-outs,), and weights (genes,) those of the
-    squares. of_x (steps + 1, genes, roll-outs) becomes weights * (x - observed) at observed times, 0 where nothing counts.
+    `states` is (times, genes, trajectories), `steps` (times,) the number of steps before each, `first` and `length` are
+    (roll-outs,), and `weights` (genes,) those of the squares. of_x (steps + 1, genes, roll-outs) becomes
+    weights * (x - states) at observed times, 0 where nothing counts.
     """
-    times, n, _ = observed.shape
+    times, n, _ = states.shape
     loss = 0.0
     for t in range(times):
         for i in range(n):
@@ -194,8 +195,8 @@ def compare(x, observed, trajectory, first, length, weights, substeps, of_x):  #
             for b in range(x.shape[2]):
                 d = np.float32(0)
                 if first[b] < t < length[b]:
-                    d = x[t * substeps, i, b] - observed[t, i, trajectory[b]]
+                    d = x[steps[t], i, b] - states[t, i, trajectory[b]]
                 total += d * d
-                of_x[t * substeps, i, b] = w * d
+                of_x[steps[t], i, b] = w * d
             loss += np.float64(w) * total
     return loss

@@ -10,8 +10,7 @@ keeps what the trajectories do not determine where the sparse regression has put
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -21,82 +20,9 @@ from numpy.typing import NDArray
 
 from scdash._errors import NonFiniteError
 from scdash.training.rollout_kernel import backward, compare, forward
+from scdash.training.rollouts import Courses, Floats, GeneWise, solver_steps
 
-Floats = NDArray[np.float32]
 SLOWEST = 1e-6  # rates below this do not move: their gene is constant
-
-
-@dataclass(frozen=True)
-class GeneWise:
-    """dx/dt = rates * (bias + weights f(x) - x) on the edges that are left; see `rollout_kernel` for the features f."""
-
-    weights: sp.csr_array  # (genes, genes + pairs), target by feature
-    bias: Floats  # (genes,)
-    rates: Floats  # (genes,), at least 0
-    pairs: NDArray[np.int64]  # (pairs, 2), genes of each product
-
-    @classmethod
-    def of(cls, weights: Any, bias: Any, rates: Any, pairs: Any = ()) -> Self:
-        """Return the field with arrays of the types that compiled loops need."""
-        matrix = sp.csr_array(weights).astype(np.float32)
-        matrix.sum_duplicates()
-        matrix.sort_indices()
-        return cls(
-            matrix,
-            np.ascontiguousarray(bias, dtype=np.float32),
-            np.ascontiguousarray(rates, dtype=np.float32),
-            np.asarray(pairs, dtype=np.int64).reshape(-1, 2),
-        )
-
-    @property
-    def layout(self) -> tuple[Any, ...]:
-        """Return what every compiled loop takes: edges, weights, bias, rates, genes of the products."""
-        w = self.weights
-        first, second = (np.ascontiguousarray(column) for column in self.pairs.T)
-        return w.indptr, w.indices, w.data, self.bias, self.rates, first, second
-
-    def with_arrays(self, weights: Floats, bias: Floats, rates: Floats) -> Self:
-        """Return the field with other values on the same edges."""
-        matrix = sp.csr_array((weights, self.weights.indices, self.weights.indptr), shape=self.weights.shape)
-        return replace(self, weights=matrix, bias=bias, rates=rates)
-
-    def without_zeros(self) -> Self:
-        """Return the field on the edges whose weight is not 0."""
-        matrix = self.weights.copy()
-        matrix.eliminate_zeros()
-        return replace(self, weights=matrix)
-
-
-@dataclass(frozen=True)
-class Courses:
-    """Trajectories as padded arrays: a padded state repeats the last one, after an interval of 0."""
-
-    states: Floats  # (trajectories, times, genes)
-    intervals: Floats  # (trajectories, times - 1)
-    lengths: NDArray[np.int64]  # (trajectories,), at least 2
-
-    @classmethod
-    def of(cls, states: list[NDArray[Any]], times: list[NDArray[np.float64]]) -> Self:
-        """Return the courses of some trajectories, (states, genes) and (states,) each."""
-        lengths = np.array([len(part) for part in times], dtype=np.int64)
-        if not len(lengths) or lengths.min() < 2:
-            raise ValueError("A trajectory needs at least two states to be followed from one to the next.")
-        longest = int(lengths.max())
-        padded = [np.pad(part, ((0, longest - len(part)), (0, 0)), mode="edge") for part in states]
-        clocks = [np.pad(part, (0, longest - len(part)), mode="edge") for part in times]
-        return cls(np.stack(padded).astype(np.float32), np.diff(np.stack(clocks), axis=1).astype(np.float32), lengths)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    @cached_property
-    def by_time(self) -> Floats:
-        """The states as compiled loops compare them, (times, genes, trajectories)."""
-        return np.ascontiguousarray(self.states.transpose(1, 2, 0))
-
-    def select(self, trajectories: Any) -> Self:
-        """Return some of the trajectories."""
-        return type(self)(self.states[trajectories], self.intervals[trajectories], self.lengths[trajectories])
 
 
 @dataclass(frozen=True)
@@ -114,39 +40,8 @@ class WholeTrajectories:
     """Weight of the rates' logarithms in the pull."""
     clip: float = 1.0
     """Largest norm of the gradient."""
-    substeps: int = 1
-    """Steps of the solver between two observed states."""
-
-
-def roll_out(model: GeneWise, states: Floats, intervals: Floats, substeps: int = 1) -> Floats:
-    """Return the states (trajectories, times, genes) that follow from starts (trajectories, genes).
-
-    `intervals` (trajectories, times - 1) are split into `substeps` steps of the solver each.
-    """
-    steps = np.ascontiguousarray(np.repeat(intervals / substeps, substeps, axis=1).T, dtype=np.float32)
-    x = np.zeros((len(steps) + 1, *states.T.shape), np.float32)
-    x[0] = states.T
-    scratch = np.empty((2, *x[1:].shape), np.float32)
-    forward(np.full(len(steps), len(states)), steps, *model.layout, x, scratch[0], scratch[1])
-    return np.asarray(x[::substeps].transpose(2, 0, 1))
-
-
-def errors_from_start(
-    model: GeneWise,
-    courses: Courses,
-    start: Floats | None = None,
-    weights: NDArray[np.floating[Any]] | None = None,
-    substeps: int = 4,
-) -> NDArray[np.float64]:
-    """Return the mean squared error of every trajectory predicted whole, (trajectories,).
-
-    `start` (trajectories, genes) is where predictions begin; None: the first states. `weights` (genes,) weigh the squares
-    of the genes; None: all alike.
-    """
-    predicted = roll_out(model, courses.states[:, 0] if start is None else start, courses.intervals, substeps)
-    seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
-    squares = np.average((predicted - courses.states) ** 2, axis=-1, weights=weights)
-    return np.asarray((squares * seen)[:, 1:].sum(1) / (courses.lengths - 1))
+    longest_step: float = math.inf
+    """Longest step of the solver; intervals between observed states are divided into equal steps that are no longer."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +61,7 @@ class Starts:
 
 
 def squared_error(
-    model: GeneWise, courses: Courses, starts: Starts, gene_weights: Floats, substeps: int = 1
+    model: GeneWise, courses: Courses, starts: Starts, gene_weights: Floats, longest_step: float = math.inf
 ) -> tuple[float, Floats, Floats, Floats]:
     """Return the weighted mean squared error of all states after the starts, and its derivatives: weights, bias, rates.
 
@@ -174,18 +69,18 @@ def squared_error(
     """
     number, genes = len(starts.first), courses.states.shape[2]
     length = courses.lengths[starts.trajectory]
-    steps = np.ascontiguousarray(np.repeat(courses.intervals[starts.trajectory] / substeps, substeps, axis=1).T)
+    steps, observed = solver_steps(courses.intervals[starts.trajectory], 1, longest_step)
     shape = (len(steps) + 1, genes, number)
     x = np.empty(shape, np.float32)
-    x[starts.first * substeps, :, np.arange(number)] = courses.states[starts.trajectory, starts.first]
-    active = np.searchsorted(starts.first * substeps, np.arange(len(steps)), side="right")
+    x[observed[starts.first], :, np.arange(number)] = courses.states[starts.trajectory, starts.first]
+    active = np.searchsorted(observed[starts.first], np.arange(len(steps)), side="right")
     scratch = np.empty((2, len(steps), genes, number), np.float32)
     arguments = (active, steps, *model.layout, x, scratch[0], scratch[1])
     forward(*arguments)
     count = int((length - 1 - starts.first).sum()) * genes
-    of_x = np.empty(shape, np.float32) if substeps == 1 else np.zeros(shape, np.float32)
+    of_x = np.empty(shape, np.float32) if len(steps) + 1 == len(observed) else np.zeros(shape, np.float32)
     weights = gene_weights * np.float32(2 / count)
-    loss = compare(x, courses.by_time, starts.trajectory, starts.first, length, weights, substeps, of_x) / 2
+    loss = compare(x, courses.by_time, observed, starts.trajectory, starts.first, length, weights, of_x) / 2
     of_weights, of_bias, of_rates = (np.zeros_like(part) for part in (model.weights.data, model.bias, model.rates))
     backward(*arguments, of_x, of_weights, of_bias, of_rates)
     return loss, of_weights, of_bias, of_rates
@@ -262,7 +157,7 @@ class Trainer:
     def _set_gradients(self) -> None:
         settings = self.settings
         starts = Starts.draw(self.courses, settings.batch_size, self.rng)
-        loss, *found = squared_error(self.model, self.courses, starts, self.gene_weights, settings.substeps)
+        loss, *found = squared_error(self.model, self.courses, starts, self.gene_weights, settings.longest_step)
         if not math.isfinite(loss):
             raise NonFiniteError(
                 f"Training on whole trajectories left the finite numbers after {len(self.losses)} epochs. Lower the "

@@ -1,0 +1,154 @@
+"""Roll-outs of the gene-wise PHOENIX from states of trajectories, their errors, and the solver's steps."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash.training.rollout_kernel import forward
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GeneWise:
+    """dx/dt = rates * (bias + weights f(x) - x) on the edges that are left; see `rollout_kernel` for the features f."""
+
+    weights: sp.csr_array  # (genes, genes + pairs), target by feature
+    bias: Floats  # (genes,)
+    rates: Floats  # (genes,), at least 0
+    pairs: NDArray[np.int64]  # (pairs, 2), genes of each product
+
+    @classmethod
+    def of(cls, weights: Any, bias: Any, rates: Any, pairs: Any = ()) -> Self:
+        """Return the field with arrays of the types that compiled loops need."""
+        matrix = sp.csr_array(weights).astype(np.float32)
+        matrix.sum_duplicates()
+        matrix.sort_indices()
+        return cls(
+            matrix,
+            np.ascontiguousarray(bias, dtype=np.float32),
+            np.ascontiguousarray(rates, dtype=np.float32),
+            np.asarray(pairs, dtype=np.int64).reshape(-1, 2),
+        )
+
+    @property
+    def layout(self) -> tuple[Any, ...]:
+        """Return what every compiled loop takes: edges, weights, bias, rates, genes of the products."""
+        w = self.weights
+        first, second = (np.ascontiguousarray(column) for column in self.pairs.T)
+        return w.indptr, w.indices, w.data, self.bias, self.rates, first, second
+
+    def with_arrays(self, weights: Floats, bias: Floats, rates: Floats) -> Self:
+        """Return the field with other values on the same edges."""
+        matrix = sp.csr_array((weights, self.weights.indices, self.weights.indptr), shape=self.weights.shape)
+        return replace(self, weights=matrix, bias=bias, rates=rates)
+
+    def without_zeros(self) -> Self:
+        """Return the field on the edges whose weight is not 0."""
+        matrix = self.weights.copy()
+        matrix.eliminate_zeros()
+        return replace(self, weights=matrix)
+
+
+@dataclass(frozen=True)
+class Courses:
+    """Trajectories as padded arrays: a padded state repeats the last one, after an interval of 0."""
+
+    states: Floats  # (trajectories, times, genes)
+    intervals: Floats  # (trajectories, times - 1)
+    lengths: NDArray[np.int64]  # (trajectories,), at least 2
+
+    @classmethod
+    def of(cls, states: list[NDArray[Any]], times: list[NDArray[np.float64]]) -> Self:
+        """Return the courses of some trajectories, (states, genes) and (states,) each."""
+        lengths = np.array([len(part) for part in times], dtype=np.int64)
+        if not len(lengths) or lengths.min() < 2:
+            raise ValueError("A trajectory needs at least two states to be followed from one to the next.")
+        longest = int(lengths.max())
+        padded = [np.pad(part, ((0, longest - len(part)), (0, 0)), mode="edge") for part in states]
+        clocks = [np.pad(part, (0, longest - len(part)), mode="edge") for part in times]
+        return cls(np.stack(padded).astype(np.float32), np.diff(np.stack(clocks), axis=1).astype(np.float32), lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @cached_property
+    def by_time(self) -> Floats:
+        """The states as compiled loops compare them, (times, genes, trajectories)."""
+        return np.ascontiguousarray(self.states.transpose(1, 2, 0))
+
+    def select(self, trajectories: Any) -> Self:
+        """Return some of the trajectories."""
+        return type(self)(self.states[trajectories], self.intervals[trajectories], self.lengths[trajectories])
+
+
+def solver_steps(intervals: Floats, substeps: int, longest_step: float) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the solver's steps (steps, trajectories), and the number of steps before every observed state, (times,).
+
+    Intervals (trajectories, times - 1) are divided so that no step is longer than `longest_step`, and these into
+    `substeps` steps each.
+    """
+    needed = np.ceil(intervals.max(axis=0, initial=0) / longest_step - 1e-6)
+    counts = np.maximum(needed, 1).astype(np.int64) * substeps
+    steps = np.repeat(intervals / counts, counts, axis=1).T
+    return np.ascontiguousarray(steps, dtype=np.float32), np.concatenate([[0], np.cumsum(counts)])
+
+
+def roll_out(
+    model: GeneWise, states: Floats, intervals: Floats, substeps: int = 1, longest_step: float = math.inf
+) -> Floats:
+    """Return the states (trajectories, times, genes) that follow from starts (trajectories, genes).
+
+    `intervals` are (trajectories, times - 1); see `solver_steps` for how they are divided.
+    """
+    steps, observed = solver_steps(intervals, substeps, longest_step)
+    x = np.zeros((len(steps) + 1, *states.T.shape), np.float32)
+    x[0] = states.T
+    scratch = np.empty((2, *x[1:].shape), np.float32)
+    forward(np.full(len(steps), len(states)), steps, *model.layout, x, scratch[0], scratch[1])
+    return np.asarray(x[observed].transpose(2, 0, 1))
+
+
+def step_error(model: GeneWise, courses: Courses, longest_step: float = math.inf) -> float:
+    """Return the root mean square error of the solver over an interval, relative to the change over it."""
+    seen = np.arange(1, courses.states.shape[1]) < courses.lengths[:, None]
+    start, interval = courses.states[:, :-1][seen], courses.intervals[seen][:, None]
+    coarse, fine = (roll_out(model, start, interval, substeps, longest_step)[:, 1] for substeps in (1, 16))
+    change = np.sqrt(np.mean((fine - start) ** 2, dtype=np.float64))
+    return float(np.sqrt(np.mean((coarse - fine) ** 2, dtype=np.float64)) / max(change, 1e-12))
+
+
+def longest_accurate_step(model: GeneWise, courses: Courses, tolerance: float = 0.01, halvings: int = 6) -> float:
+    """Return the longest step, an interval halved some times, with which the step error is within the tolerance."""
+    step = float(courses.intervals.max())
+    for _ in range(halvings):
+        if step_error(model, courses, step) <= tolerance:
+            break
+        step /= 2
+    return step
+
+
+def errors_from_start(
+    model: GeneWise,
+    courses: Courses,
+    start: Floats | None = None,
+    weights: NDArray[np.floating[Any]] | None = None,
+    substeps: int = 4,
+    longest_step: float = math.inf,
+) -> NDArray[np.float64]:
+    """Return the mean squared error of every trajectory predicted whole, (trajectories,).
+
+    `start` (trajectories, genes) is where predictions begin; None: the first states. `weights` (genes,) weigh the squares
+    of the genes; None: all alike.
+    """
+    predicted = roll_out(
+        model, courses.states[:, 0] if start is None else start, courses.intervals, substeps, longest_step
+    )
+    seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
+    squares = np.average((predicted - courses.states) ** 2, axis=-1, weights=weights)
+    return np.asarray((squares * seen)[:, 1:].sum(1) / (courses.lengths - 1))
