@@ -74,7 +74,9 @@ def history(
     """
     table = slot(data, key, "history") if is_anndata(data) else data
     if isinstance(table, pd.DataFrame) and table.empty:
-        raise ValueError("The history is empty: the fit needed no training (regression alone), there is nothing to draw.")
+        raise ValueError(
+            "The history is empty: the fit needed no training (regression alone), there is nothing to draw."
+        )
     table = columns(table, [], argument="history")
     if {"lam", "held_out_r2", "trust"} <= set(table):
         return draw_settings(table, ax=ax, show=show, return_fig=return_fig)
