@@ -47,6 +47,13 @@ def test_a_split_of_the_user_needs_validation_states_only_where_they_choose():
         splits(adata, **how)
 
 
+def test_a_fraction_beside_a_split_is_refused():
+    adata = cells_of(4)
+    adata.obs["split"] = "train"
+    with pytest.raises(ValueError, match="hold_out.*'split'.*names what is held out"):
+        splits(adata, batch_key="batch", split_key="split", n_bins=12, by_folds=True, hold_out=0.2)
+
+
 @pytest.mark.parametrize(
     ("options", "suits"),
     [

@@ -126,6 +126,8 @@ def read_inputs(
     keys = _keys_of_bins(adata, asked) if binned else asked
     columns = np.flatnonzero(gene_mask(adata, mask_var, limit=LARGEST))
     values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
+    if hold_out is not None and keys.split_key is not None:
+        raise unused("hold_out", f"obs[{keys.split_key!r}] names what is held out")
     rows = _rows(adata, keys, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and (observations == "cells" or (observations == "auto" and rows.look_like_cells))
