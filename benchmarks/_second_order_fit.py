@@ -35,8 +35,8 @@ class Schedule:
 
     In the first, rate and strength stay as they are for a while (`held`) and then fall exponentially: a penalty strong
     enough to find the zeros shrinks the coefficients, and a network that is nearly there needs it no more. Then (`pruned`)
-    paths below the tolerance are cut, gates stay as they are, and what remains is trained on at a rate that falls once
-    more, with another cut on the way (`again`). The second stage begins with what is left of rate and strength.
+    paths below the tolerance are cut, and what remains is trained on at a rate that falls once more, with another cut on
+    the way (`again`), after which gates stay as they are. The second stage begins with what is left of rate and strength.
     """
 
     match_epochs: int = 8000
@@ -123,10 +123,12 @@ def _match(
         rates = {name: torch.full((models,), rate * factors.get(name, 1.0), dtype=torch.float64) for name in used}
         adam.step(used, step, rates)
         method.prox(field, params, rate * share)
-        if step in (round(part * schedule.match_epochs) for part in (schedule.pruned, schedule.again)):
+        cuts = [round(part * schedule.match_epochs) for part in (schedule.pruned, schedule.again)]
+        if step in cuts:
             final, masks = method.finalise(field, params, masks)
             _, masks = prune_paths(field, final, tolerances, masks)
-            method = method.settled()  # what is left is fitted without the noise of gates
+            if step == cuts[-1]:
+                method = method.settled()  # what is left is fitted without the noise of gates
         for name, mask in masks.items():
             params[name].mul_(mask)
     return params, masks

@@ -47,9 +47,8 @@ def _zeros(
 
 
 def _errors(axis: plt.Axes, main: pd.DataFrame) -> None:
-    shown = main[~main["strategy"].str.contains("strength")]
-    order = shown.groupby("strategy")["test_mse"].mean().sort_values(ascending=False).index.tolist()
-    axis.scatter(1e3 * shown["test_mse"], [order.index(s) for s in shown["strategy"]], s=16, color="#0072B2")
+    order = main.groupby("strategy")["test_mse"].mean().sort_values(ascending=False).index.tolist()
+    axis.scatter(1e3 * main["test_mse"], [order.index(s) for s in main["strategy"]], s=16, color="#0072B2")
     for name, style in (("constant_mse", "--"), ("no_change_mse", ":")):
         axis.axvline(
             1e3 * main[name].mean(), color="0.4", ls=style, lw=1, label=name.removesuffix("_mse").replace("_", " ")

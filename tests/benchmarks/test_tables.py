@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmarks import readme_tables, sim350
-from benchmarks._sim350_gates import GRIDS
 from benchmarks.perturbode import PARTS, SCREENS, all_jobs
 
 FOLDER = Path(readme_tables.__file__).parent
@@ -44,6 +43,11 @@ def test_every_row_shows_one_model() -> None:
         assert float(cells[4]) == pytest.approx(1e3 * row["test_mse_mean"], abs=0.006)
 
 
+def test_all_eight_strategies_of_the_paper_are_shown_beside_it() -> None:
+    published = {f"paper: {strategy}" for strategy, noise in sim350.PAPER if noise == readme_tables.NOISE}
+    assert len(published) == 8 and published < set(readme_tables.STRATEGIES)
+
+
 def test_rows_of_screens_are_those_of_present_jobs() -> None:
     options = argparse.Namespace(only=list(SCREENS), parts=list(PARTS), methods=None, folds=[0, 1, 2, 3, 4], seeds=3)
     known: dict[str, set[tuple[str, ...]]] = {}
@@ -63,9 +67,8 @@ def test_strategies_of_sim350_are_those_of_present_jobs(name: str) -> None:
     for function, arguments, _ in sim350.jobs(5, full=True):
         if function is sim350.paper_stack:
             known |= {f"paper: {strategy}" for strategy in arguments[1]}
-        elif function is sim350.gate_stack:
-            more = [f"paper: {arguments[0]}, strength {value}" for value in GRIDS[arguments[0]]]
-            known |= {f"paper: {arguments[0]}", *(more if len(more) > 1 else [])}
+        elif function is sim350.penalised:
+            known.add(f"paper: {arguments[0]}")
         else:
             known.add(arguments[-1])
     assert set(pd.read_csv(FOLDER / name)["strategy"]) - known == set()
