@@ -127,7 +127,7 @@ def evidence_given(monkeypatch, problem, priors, matched=()):
     monkeypatch.setattr(
         _evidence,
         "_shares",
-        lambda field, params, model: (sp.csr_matrix(everywhere), sp.csr_matrix((model + 1) * everywhere)),
+        lambda field, params, model, activation: (sp.csr_matrix(everywhere), sp.csr_matrix((model + 1) * everywhere)),
     )
     monkeypatch.setattr(
         _evidence, "posterior_score", lambda *rest, hidden, **_: given.extend(hidden) or (pd.DataFrame(), {})
