@@ -129,7 +129,11 @@ def as_stack(models: Sequence[GeneWise]) -> tuple[VectorField, Params, Params]:
         pairs = sorted({(int(a), int(b)) for model in models for a, b in model.pairs})
         if pairs:
             dense["U_prods"] = torch.from_numpy(np.stack([_product_weights(model, pairs) for model in models]))
-        return Phoenix(genes, encoder="genes", pairs=tuple(pairs)), dense | common, {name: value != 0 for name, value in dense.items()}
+        return (
+            Phoenix(genes, encoder="genes", pairs=tuple(pairs)),
+            dense | common,
+            {name: value != 0 for name, value in dense.items()},
+        )
     support = sp.csr_matrix(sum(abs(part) for part in weights)).tocoo()
     edges = np.sort(np.unique(support.row.astype(np.int64) * genes + support.col))
     target, regulator = edges // genes, edges % genes
