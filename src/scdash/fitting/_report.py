@@ -215,8 +215,8 @@ def _prior_lines(prior: Mapping[str, Any]) -> list[str]:
         f"{error:.2f}, chance 0.50)"
     )
     lines.append(
-        f"{shown}: less than two standard errors above chance, so edges of the prior all have one score and the data do "
-        "not order them."
+        f"{shown}: less than two standard errors above chance, so the data do not order edges of the prior, apart from "
+        "putting those of the model first."
         if prior.get("fell_back")
         else f"{shown}: clearly above chance, so the data order edges within the prior and below it."
     )
