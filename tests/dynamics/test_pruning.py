@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from scdash.dynamics.pruning import Candidate, kept_edges, pruning_path, round_lengths, with_parents
+from scdash.dynamics.pruning import Candidate, kept_edges, pruning_path, round_lengths, strengths, with_parents
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior
 from scdash.training.rollouts import Courses, GeneWise
 from scdash.training.whole_trajectories import WholeTrajectories
@@ -98,3 +98,19 @@ def test_a_start_that_was_not_trained_is_not_trained_between_rounds():
     path = pruning_path(start, courses(), WholeTrajectories(), method("imp"), None, seed=0)
     left = path[2].model.weights.data != 0
     np.testing.assert_array_equal(path[2].model.weights.data[left], start.model.weights.data[left])
+
+
+def test_what_an_edge_does_through_products_counts():
+    weights = np.zeros((3, 4))
+    weights[2, 0], weights[2, 1], weights[2, 3] = 0.1, 0.5, 4.0
+    model = GeneWise.of(weights, np.zeros(3), np.ones(3), [(0, 1)])
+    activations = np.array([0.2, 0.05, 0.1])
+    np.testing.assert_allclose(strengths(model), [0.1, 0.5, 4.0], rtol=1e-6)
+    np.testing.assert_allclose(strengths(model, activations), [0.1 + 4 * 0.05, 0.5 + 4 * 0.2, 4.0], rtol=1e-6)
+
+
+def test_rounds_count_edges_of_the_final_model_where_it_is_named():
+    start = Candidate(1, 0, model_of())
+    settings = WholeTrajectories(learning_rate=1e-4)
+    found = pruning_path(start, courses(), settings, method("imp"), None, seed=0, whole=60)
+    assert [one.edges for one in found] == [90, 30, 15, 7, 6]

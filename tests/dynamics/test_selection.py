@@ -35,3 +35,15 @@ def test_the_sparsest_setting_within_one_standard_error_of_the_best_is_chosen():
 def test_a_setting_that_diverges_is_never_chosen():
     errors = np.array([[1.0, 1.0], [1.0, np.inf]])
     assert sparsest_within_one_standard_error(errors, np.array([10, 1])) == 0
+
+
+def test_with_many_held_out_trajectories_the_margin_is_the_standard_error_of_the_best_error():
+    rng = np.random.default_rng(0)
+    cases = np.tile(1 + 0.1 * rng.normal(size=40), (3, 1)) + np.array(
+        [[0.0], [0.01], [0.1]]
+    )  # SE of the best: about .016
+    folds = cases.reshape(3, 5, 8).mean(axis=2)
+    edges = np.array([100, 50, 10])
+    assert sparsest_within_one_standard_error(folds, edges) == 0  # differences are the same on every fold
+    assert sparsest_within_one_standard_error(folds, edges, cases) == 1
+    assert sparsest_within_one_standard_error(folds, edges, cases[:, :9]) == 0  # too few to tell

@@ -128,7 +128,7 @@ def evidence_given(monkeypatch, problem, priors, matched=()):
     monkeypatch.setattr(
         _evidence,
         "_shares",
-        lambda field, params, model: (sp.csr_matrix(everywhere), sp.csr_matrix((model + 1) * everywhere)),
+        lambda field, params, model, activation: (sp.csr_matrix(everywhere), sp.csr_matrix((model + 1) * everywhere)),
     )
     monkeypatch.setattr(
         _evidence, "ranking_score", lambda *rest, hidden, **_: given.extend(hidden) or (pd.DataFrame(), {})
@@ -159,7 +159,7 @@ def test_a_single_model_is_judged_by_a_quick_fit_with_edges_hidden(monkeypatch):
     monkeypatch.setattr(_evidence, "hidden_evidence", lambda problem, options, fit: found)
     monkeypatch.setattr(_evidence, "gene_wise", lambda field: False)
     fit = SimpleNamespace(
-        frequency=None, stability=None, constant=None, settings=SimpleNamespace(half_samples=0), contribution=None
+        frequency=None, stability=None, constant=None, settings=SimpleNamespace(half_samples=0), slope=1.0
     )
     assert evidence_given(monkeypatch, problem, [problem.prior], [fit]) == found
 

@@ -43,14 +43,14 @@ def average_precision(truth, edges):
 
 
 def rank(prior, evidence, **options):
-    return ranking_score(
-        evidence, prior, weight=evidence, frequency=evidence, genes=GENES, **({"hidden": ()} | options)
-    )
+    known = {"hidden": (), "weight": evidence}
+    return ranking_score(evidence, prior, frequency=evidence, genes=GENES, **(known | options))
 
 
 def test_prior_and_data_together_beat_each_alone():
     truth, prior, evidence = network()
-    both, report = rank(prior, evidence, hidden=hide(prior, evidence))
+    model = evidence.multiply(evidence > 0.4)
+    both, report = rank(prior, evidence, weight=model, hidden=hide(prior, evidence))
     data, _ = rank(None, evidence)
     alone = (truth * prior.toarray()).sum() ** 2 / prior.nnz / truth.sum()
     assert average_precision(truth, both) > max(average_precision(truth, data), alone)
@@ -59,13 +59,14 @@ def test_prior_and_data_together_beat_each_alone():
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000))
-def test_prior_edges_come_first_and_evidence_orders_within(seed):
+def test_edges_of_the_model_come_first_then_those_of_the_prior_and_evidence_orders_within(seed):
     _, prior, evidence = network(seed)
-    edges, report = rank(prior, evidence)
-    inside = edges["in_prior"].to_numpy()
-    assert np.all(inside[: prior.nnz]) and not inside[prior.nnz :].any()
-    for part in (inside, ~inside):
-        assert np.all(np.diff(edges.loc[part, "contribution"]) <= 1e-12)
+    edges, report = rank(prior, evidence, weight=evidence.multiply(evidence > 0.2))
+    used, inside = edges["weight"].to_numpy() != 0, edges["in_prior"].to_numpy()
+    order = 2 * used + inside
+    assert set(order) == {0, 1, 2, 3} and np.all(np.diff(order) <= 0)
+    for part in range(4):
+        assert np.all(np.diff(edges.loc[order == part, "contribution"]) <= 1e-12)
     assert edges["score"].between(0, 1).all()
     assert report["used"] == prior.nnz == report["kept"] + report["doubted"]
     assert report["added"] == ((edges["weight"] != 0) & ~inside).sum()
@@ -89,7 +90,7 @@ def test_prior_edges_into_constant_genes_come_last():
     _, prior, evidence = network()
     constant = np.zeros(30, dtype=bool)
     constant[prior.tocoo().row[0]] = True
-    edges, _ = rank(prior, evidence, constant=constant)
+    edges, _ = rank(prior, evidence, weight=sp.diags_array((~constant).astype(float)) @ evidence, constant=constant)
     into = edges["in_prior"] & edges["target"].isin([GENES[k] for k in np.flatnonzero(constant)])
     assert into.any()
     assert (edges.loc[into, "score"] == 0).all()
@@ -98,9 +99,10 @@ def test_prior_edges_into_constant_genes_come_last():
 def test_without_evidence_the_prior_is_left_alone():
     _, prior, _ = network()
     noise = sp.csr_matrix(np.random.default_rng(5).random((30, 30)))
-    edges, report = rank(prior, noise, hidden=hide(prior, noise))
+    model = noise.multiply(noise > 0.5)
+    edges, report = rank(prior, noise, weight=model, hidden=hide(prior, noise))
     assert report["fell_back"]
-    assert set(edges["score"]) == {0.5, 0.0}
+    assert set(edges["score"]) == {0.75, 0.5, 0.25, 0.0}
 
 
 def test_evidence_auc_of_perfect_and_of_no_evidence():

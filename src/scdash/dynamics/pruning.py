@@ -166,7 +166,7 @@ def pruning_path(
     linear, goal = start.model.weights.indices < len(start.model.bias), float(whole or start.edges)
     for level, (fraction, epochs) in enumerate(rounds, start=1):
         goal *= 1 - fraction
-        amount = 1 - min(goal / max(int(np.count_nonzero(left & linear)), 1), 1)
+        amount = 1 - min(goal / max(int(np.count_nonzero(left & linear)), 1), 1.0)
         left = kept_edges(trainer.model, sparsity, amount, prior, left, scale, activations)
         trainer.prune(left)
         if start.epochs:

@@ -13,6 +13,7 @@ from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
+from scdash.fitting._predictors import stretch
 from scdash.fitting._start import gene_wise
 from scdash.matching import CellScores, TransitionFit, cell_scores
 from scdash.networks import (
@@ -48,7 +49,7 @@ def gather_evidence(
 
     `found`: what a model that is not of the stack finds of prior edges that were hidden from it.
     """
-    typical = typical_activation(problem.series.states)
+    typical = typical_activation(stretch(problem.series.states, matched[0].slope if matched else 1.0))
     shares = [_shares(field, params, model, typical) for model in range(len(next(iter(params.values()))))]
     effects, contribution = shares[0]
     frequency = matched[0].frequency if matched else _frequency([share for _, share in shares])
@@ -94,7 +95,7 @@ def gather_evidence(
 
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:
-    """Return the root mean square of PHOENIX's activation over all states and genes, which are in [0, 1] or so."""
+    """Return the root mean square of PHOENIX's activation over all states and genes."""
     centred = states - 0.5
     return float(np.sqrt(np.mean((centred / (1 + np.abs(centred))) ** 2)))
 
