@@ -19,7 +19,8 @@ def fits():
     for name in SPARSITY:
         adata = cells_of(4)
         prior = PRIOR if name in ("dash", "bio") else None
-        scdash.tl.fit_dynamics(adata, sparsity=name, prior=prior, batch_key="batch", n_bins=12, **KEYS)
+        how = {"batch_key": "batch", "n_bins": 12, "regulators": "is_tf"}
+        scdash.tl.fit_dynamics(adata, sparsity=name, prior=prior, **how, **KEYS)
         found[name] = adata
     return found
 
