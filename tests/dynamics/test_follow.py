@@ -18,7 +18,8 @@ def fits():
     for name in SPARSITY:
         adata = cells_of(4)
         prior = PRIOR if name in ("dash", "bio") else None
-        scdash.tl.fit_dynamics(adata, sparsity=name, prior=prior, batch_key="batch", n_bins=12, **KEYS)
+        how = {"batch_key": "batch", "n_bins": 12, "regulators": "is_tf"}
+        scdash.tl.fit_dynamics(adata, sparsity=name, prior=prior, **how, **KEYS)
         found[name] = adata
     return found
 
@@ -111,3 +112,10 @@ def test_cells_for_test_have_no_influence_on_the_model():
         found.append(adata.varp["dynamics_grn"].toarray())
         assert adata.uns["dynamics"]["params"]["chosen"]["epochs"] > 0
     np.testing.assert_array_equal(*found)
+
+
+def test_pruning_by_the_prior_alone_uses_it_at_any_weight_and_the_report_says_so(fits):
+    params = fits["bio"].uns["dynamics"]["params"]
+    text = scdash.get.report(fits["bio"]).attrs["summary"]
+    assert ("Prior: used by pruning alone" in text) == (params["chosen"]["prior_weight"] == 1)
+    assert "Prior: not used" not in text

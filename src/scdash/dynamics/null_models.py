@@ -46,7 +46,7 @@ def null_models(made_of: Ingredients, choice: Choice, genes: int, rng: np.random
     for k, drawn in enumerate(random_regulators(known, genes, rng, number=RANDOM_SETS)):
         prior = None if made_of.prior is None else renamed(made_of.prior, known, rng.permutation(drawn))
         found.append(NullModel(f"{RANDOM} {k + 1}", replace(made_of, regulators=drawn, prior=prior)))
-    used = made_of.prior if choice.prior_weight != 1 else None
+    used = made_of.prior if made_of.uses_prior(choice.prior_weight) else None
     for k, prior in enumerate(
         [] if used is None else shuffled_priors(used, made_of.regulators, rng, number=SHUFFLED_PRIORS)
     ):

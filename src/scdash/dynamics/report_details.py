@@ -88,8 +88,8 @@ def hidden_edges_line(prior: Mapping[str, Any]) -> str:
     )
     if prior.get("fell_back"):
         return (
-            f"{shown}: less than two standard errors above chance, so edges of the prior all have one score and the data do "
-            "not order them."
+            f"{shown}: less than two standard errors above chance, so the data do not order edges of the prior, apart from "
+            "putting those of the model first."
         )
     return f"{shown}: clearly above chance, so the data order edges within the prior and below it."
 

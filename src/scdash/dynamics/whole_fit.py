@@ -44,10 +44,13 @@ class Ingredients:
     scale: NDArray[np.floating[Any]] | None = None  # (genes,), unit of every gene in the data
     regressions: Regressions = field(default_factory=Regressions)
 
+    def uses_prior(self, weight: float) -> bool:
+        """Return whether the prior takes part; a method that prunes by the prior alone uses it at any weight."""
+        return self.prior is not None and (weight != 1 or self.sparsity.name == "bio")
+
     def dash_prior(self, weight: float) -> Prior | None:
-        """Return the prior as scores take it, or None where it is not used; a score of the prior alone always has it."""
-        needed = getattr(self.sparsity.score, "must_have_prior", False)
-        if self.prior is None or (weight == 1 and not needed):
+        """Return the prior as scores take it, or None where it is not used."""
+        if not self.uses_prior(weight):
             return None
         return Prior(abs(self.prior), self.coregulation, missing=self.missing)  # type: ignore[arg-type]
 

@@ -69,7 +69,7 @@ def fit_followed(
     evidence = gather_evidence(problem, options, field, params, priors, [], hidden)
     predict = field_predictor(field, first)
     course = describe_course(problem, MODEL, field_velocity(field, first, 1.0), predict, no_network(problem, options))
-    told = _told(problem, options, followed, evidence, course)
+    told = _told(problem, options, followed, evidence, course, main)
     table = error_table(MODEL, followed.choice.errors, {START: followed.choice.start_errors} | followed.errors)
     return DynamicsFit(
         field=field,
@@ -92,10 +92,17 @@ def fit_followed(
     )
 
 
-def _told(problem: FitProblem, options: FitOptions, followed: Followed, evidence: Evidence, course: Course) -> Told:
+def _told(
+    problem: FitProblem,
+    options: FitOptions,
+    followed: Followed,
+    evidence: Evidence,
+    course: Course,
+    main: Ingredients,
+) -> Told:
     """Return everything that the report is made from."""
     choice = followed.choice
-    used = None if problem.prior is None else choice.prior_weight != 1
+    used = None if problem.prior is None else main.uses_prior(choice.prior_weight)
     whole = followed.judged_by == LEFT_OUT
     verdict: Verdict | None = None
     if followed.null_models == "compared":
