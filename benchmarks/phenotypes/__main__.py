@@ -45,14 +45,15 @@ def summary(runs: pd.DataFrame, tables: dict[tuple[str, str], list[pd.DataFrame]
         auc=("auc", "mean"), sd_of_seeds=("auc", "std"), residual_auc=("residual_auc", "mean"),
         positives=("positives", "first"), others=("others", "first"), seeds=("seed", "nunique"),
     ).reset_index()  # fmt: skip
-    low, high = np.full(len(found), np.nan), np.full(len(found), np.nan)
+    low, high, together = (np.full(len(found), np.nan) for _ in range(3))
     for k, row in enumerate(found.itertuples()):
         ranks = sum(table.rank() for table in tables[row.lineage, row.prior])
         used, positive = contrasts(phenotypes(row.lineage).loc[ranks.index])[row.question]
+        together[k] = auc(ranks[row.score].to_numpy()[used], positive[used])
         if row.score != OURS:
             both = (ranks[name].to_numpy()[used] for name in (OURS, row.score))
             low[k], high[k] = interval_of_difference(*both, positive[used])
-    return found.assign(ours_better_low=low, ours_better_high=high)
+    return found.assign(auc_of_mean_ranks=together, ours_better_low=low, ours_better_high=high)
 
 
 def main(lineages: list[str], seeds: int, out: Path, kept_in: Path | None, *, only_kept: bool) -> None:

@@ -25,7 +25,7 @@ below it were computed as well. The distance was preferred for three reasons: it
 size of their true effect (AUC .64 and .60 in two designs, the part along the path .48 and .55; for the true part along
 the path it is the other way round, .53 and .57 against .56 and .68; mean expression has .68 and .59 for the true size);
 and its units are those in which the fit counts errors. One batch-averaged fit of B cells was compared with the curated
-calls before the choice, so that the figures below are not blind to it.
+curated calls before the choice, so that the figures below are not blind to it.
 """
 
 

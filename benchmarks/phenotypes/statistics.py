@@ -49,10 +49,17 @@ def interval_of_difference(
 ) -> tuple[float, float]:
     """Return the 95 % interval of AUC(first) - AUC(second), from genes drawn again, the same for both."""
     rng = np.random.default_rng(seed)
-    inside, outside = np.flatnonzero(positive), np.flatnonzero(~positive)
-    found = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        rows = np.append(rng.choice(inside, len(inside)), rng.choice(outside, len(outside)))
-        found[draw] = auc(first[rows], positive[rows]) - auc(second[rows], positive[rows])
+    inside, outside = int(positive.sum()), int((~positive).sum())
+    # how often each gene is drawn; a difference of areas is a sum over pairs of a positive and another gene
+    of_inside = rng.multinomial(inside, np.full(inside, 1 / inside), DRAWS)
+    of_outside = rng.multinomial(outside, np.full(outside, 1 / outside), DRAWS)
+    gain = _wins(first, positive) - _wins(second, positive)
+    found = ((of_inside @ gain) * of_outside).sum(axis=1) / (inside * outside)
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _wins(score: NDArray[np.float64], positive: Flags) -> NDArray[np.float64]:
+    """Return for every positive gene (row) and every other one (column) 1, 0, or 1/2 for equal scores."""
+    difference = score[positive][:, None] - score[~positive]
+    return np.asarray((np.sign(difference) + 1) / 2)
