@@ -76,7 +76,12 @@ def call(solver: str, options: dict[str, object]) -> float:
         keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "mask_var": [True] * GENES}
         began = time.process_time()
         scdash.tl.fit_dynamics(
-            adata, solver=solver, max_epochs=epochs, progress=False, sparsity="none", **keys, **options
+            adata,
+            progress=False,
+            sparsity="none",
+            training=scdash.Training(max_epochs=epochs, solver=solver),
+            **keys,
+            **options,
         )
         return time.process_time() - began
 
@@ -85,13 +90,15 @@ def call(solver: str, options: dict[str, object]) -> float:
 
 def main(turns: int) -> None:
     """Measure, write and print."""
+    import scdash
+
     rows = []
     for name in ("modules", "mlp"):
         ways: dict[str, Callable[[], float]] = {way: (lambda w=way, n=name: epoch(w, n)) for way in WAYS}  # type: ignore[misc]
         times = pd.DataFrame([{way: run() for way, run in ways.items()} for _ in range(turns)]).median()
         rows.append({"field": name, "what": f"epoch of {PAIRS} pairs", **times})
         options: dict[str, object] = {"start": "random"} | (
-            {"encoder": "modules"} if name == "modules" else {"model": "mlp"}
+            {"model": scdash.models.Phoenix(encoder="modules")} if name == "modules" else {"model": "mlp"}
         )
         calls = {"own rk4": "rk4", "torchdiffeq dopri5": "dopri5"}
         found = pd.DataFrame([{way: call(s, options) for way, s in calls.items()} for _ in range(turns)]).median()
