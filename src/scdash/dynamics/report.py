@@ -148,10 +148,9 @@ def prior_lines(told: Told) -> list[str]:
     edges = f"{prior['kept']} of its {prior['used']} edges are retained, {prior['doubted']} are not supported, {prior['added']} edges are novel"
     if told.prior_used:
         compared = f", and these edges predict {_than_shuffled(told.verdict)}" if told.verdict is not None else ""
-        return [
-            network,
-            f"Prior: used with weight {PRIOR_WEIGHT:g}, which lowers the held-out error{compared}; {edges}.",
-        ]
+        how = f"used with weight {PRIOR_WEIGHT:g}, which lowers the held-out error"
+        how = "used by pruning alone" if told.choice.prior_weight == 1 else how
+        return [network, f"Prior: {how}{compared}; {edges}."]
     return [network, f"Prior: not used, since it did not clearly lower the held-out error; {edges}."]
 
 
