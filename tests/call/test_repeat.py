@@ -124,6 +124,28 @@ def test_the_functions_around_a_fit_take_its_settings(course):
     pd.testing.assert_frame_equal(frequency, repeated)
 
 
+def test_bins_of_cells_are_those_that_were_asked_for(cells):
+    fit = scdash.tl.fit_dynamics(cells, training=Training(max_epochs=0), n_bins=8, batch_key="batch", copy=True)
+    assert np.unique(fit.uns["dynamics"]["series"]["trajectory"], return_counts=True)[1].max() == 8
+
+
+def test_refits_make_no_null_models(cells, monkeypatch):
+    adata, seen = cells.copy(), []
+    scdash.tl.fit_dynamics(
+        adata, training=Training(max_epochs=0), n_bins=8, batch_key="batch", validation=Validation(null_models="full"),
+        regulators=["g00", "g01"], n_models=2, velocity_layer=True, progress=False,
+    )  # fmt: skip
+
+    def fit(data, **arguments):
+        seen.append(arguments)
+        return scdash.tl.fit_dynamics(data, **arguments)
+
+    monkeypatch.setattr("scdash.tl._dynamics_stability.fit_dynamics", fit)
+    scdash.tl.stability(adata, n_repeats=2, progress=False)
+    assert [arguments["validation"] for arguments in seen] == [Validation(null_models=False)] * 2
+    assert not any({"n_models", "velocity_layer"} & set(arguments) for arguments in seen)
+
+
 def test_a_baseline_of_a_screen_is_named(screen):
     adata = scdash.tl.screen_baseline(screen, "correlation", copy=True)
     with pytest.raises(ValueError, match="baseline 'correlation'"):

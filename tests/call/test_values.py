@@ -27,6 +27,12 @@ def test_a_value_is_read_back_from_its_text(value):
     assert again == value and type(again) is type(value)
 
 
+def test_a_rule_is_left_to_the_fit_set_or_switched_off():
+    assert "plateau" not in Training().settings()
+    assert Training(plateau=False).settings() == {"plateau": None}
+    assert Training(plateau={"patience": 7}).settings()["plateau"].patience == 7
+
+
 def test_what_differs_from_the_defaults_is_shown():
     assert repr(MLP((64, 64))) == "MLP(hidden=(64, 64))"
     assert repr(DASH(lambdas=np.float64(0.5))) == "DASH(lambdas=0.5)"

@@ -15,7 +15,7 @@ from scdash.tl._velocity_layer import velocity_of
 
 from .conftest import HOW
 
-PLAIN = {"sparsity": "none", "max_epochs": 0, **HOW}
+PLAIN = {**HOW, "sparsity": "none", "training": scdash.Training(max_epochs=0)}
 
 
 def test_above_the_bound_there_is_none_and_the_log_says_so(course, fitted, monkeypatch, caplog):
