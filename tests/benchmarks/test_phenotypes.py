@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
-
 from benchmarks.phenotypes import propagation
 from benchmarks.phenotypes.statistics import auc, contrasts, interval_of_difference, residual
+from sklearn.metrics import roc_auc_score
 
 
 def test_areas_are_those_of_scikit_learn_with_ties():
@@ -16,7 +15,9 @@ def test_areas_are_those_of_scikit_learn_with_ties():
 
 
 def test_partial_phenotypes_take_no_part_where_strong_ones_are_asked_for():
-    truth = pd.DataFrame({"call": ["required", "required", "dispensable", "unknown"], "strength": ["strong", "partial", "", ""]})
+    truth = pd.DataFrame(
+        {"call": ["required", "required", "dispensable", "unknown"], "strength": ["strong", "partial", "", ""]}
+    )
     used, positive = contrasts(truth)["strong, rest"]
     assert used.tolist() == [True, False, True, True] and positive.tolist() == [True, False, False, False]
     used, positive = contrasts(truth)["required, dispensable"]
