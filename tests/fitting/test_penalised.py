@@ -158,3 +158,10 @@ def test_the_defaults_of_a_users_call_make_a_sparse_network_of_the_stored_model(
         depends[:, target] = (gradient != 0).any(0).numpy()
     np.fill_diagonal(depends, val=False)
     assert ((adata.varp["dynamics_grn"].toarray() != 0) == depends).all()
+
+
+def test_a_method_that_is_not_registered_is_trained_at_its_own_strength(problem: Any) -> None:
+    options = _options("cnode")
+    mine = replace(as_sparsity("cnode", lambdas=0.5), name="mine")
+    run = PenalisedRun(problem, options, recipe(options), FIELD, {}, [])
+    assert ladder_of(run, mine, Trained({}, {}, None)) == [mine]  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from scdash.fields import Params, VectorField, zero_share
 from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._stack import train_stack
 from scdash.fitting._train import Trained, training_rows, validation_rows
-from scdash.sparsity import Sparsity, as_sparsity
+from scdash.sparsity import SPARSITIES, Sparsity, as_sparsity
 from scdash.training import Examples, TrainState, example_errors, examples_from
 
 # Optimiser steps at every strength: open gates need 180 at their own rate to close, and as many draws to know whether to.
@@ -131,7 +131,7 @@ def strength_is_chosen(options: FitOptions) -> bool:
 def ladder_of(run: PenalisedRun, method: Sparsity, dense: Trained) -> list[Sparsity]:
     """Return the method at rising strengths: those of its ladder, or on the way to the one that was given."""
     own = tuple(method.options.get("lambdas", ()))
-    if not own:
+    if not own or method.name not in SPARSITIES:  # an object of the user's own, which cannot be built anew
         return [method]
     if not (strength_is_chosen(run.options) and method.ladder):
         return [method.with_options(lambdas=[value * part for value in own]) for part in RAISED]
