@@ -165,3 +165,28 @@ def test_a_method_that_is_not_registered_is_trained_at_its_own_strength(problem:
     mine = replace(as_sparsity("cnode", lambdas=0.5), name="mine")
     run = PenalisedRun(problem, options, recipe(options), FIELD, {}, [])
     assert ladder_of(run, mine, Trained({}, {}, None)) == [mine]  # type: ignore[arg-type]
+
+
+def test_stages_go_on_from_one_another_and_the_last_holds_the_gates(
+    problem: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[Trained] = []
+    starts: list[Any] = []
+    train = PenalisedRun.stage
+
+    def noted(run: PenalisedRun, method: Any, params: Any, masks: Any, name: str, **options: Any) -> Trained:
+        starts.append(dict(params))
+        stages.append(train(run, method, params, masks, name, **options))
+        return stages[-1]
+
+    monkeypatch.setattr(PenalisedRun, "stage", noted)
+    trained, _ = _fit(problem, "l0", lambdas=1e-2, training={"max_epochs": 8})
+    strongest, last = stages[-2:]
+    for name in ("W_sums", "W_prods", "U_sums", "U_prods"):
+        assert torch.equal(trained.masks[name], strongest.masks[name])
+        assert 0 < int(trained.masks[name].sum()) < trained.masks[name].numel()
+    assert not torch.equal(trained.params["U_sums"], strongest.params["U_sums"])
+    assert trained.epochs == sum(stage.epochs for stage in stages) and last.epochs > 0
+    for start, before in zip(starts[2:], stages[1:], strict=False):  # weights and gates are carried from stage to stage
+        assert before.state is not None
+        assert all(torch.equal(start[name], value) for name, value in before.state.best_params.items())

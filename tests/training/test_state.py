@@ -78,6 +78,7 @@ def test_the_state_before_the_first_epoch():
         "lowest_error": [0.0, 0.0],
         "lowest_epoch": [-1, -1],
         "best_loss": [np.inf, np.inf],
+        "best_validation": [np.inf, np.inf],
         "best_epoch": [-1, -1],
     }
     assert {name: getattr(state, name).tolist() for name in PER_MODEL} == expected
