@@ -73,6 +73,9 @@ def test_values_are_frozen_documented_and_made_without_arguments(value):
 def test_a_method_has_the_defaults_of_its_record(name):
     made = SPARSITIES[name]()
     for option, default in SPARSITIES[name].__kwdefaults__.items():
+        if option == "lambdas" and made.ladder:  # a strength that is not given is chosen by held-out error
+            assert METHODS[name]().lambdas is None
+            continue
         assert getattr(METHODS[name](), option) == default, f"{option} of {name}"
     assert METHODS[name].method == made.name
 
