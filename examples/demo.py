@@ -39,7 +39,7 @@ def draw(adata: sc.AnnData, out: Path) -> None:
         "effects": lambda: scdash.pl.effects(adata, return_fig=True, show=False),
         "velocity": lambda: scdash.pl.velocity(adata, basis="pca", color="dpt_pseudotime", return_fig=True, show=False),
     }
-    if len(scdash.get.history(adata)):  # empty where matching alone was asked for
+    if len(scdash.get.history(adata)):  # empty where no training was asked for
         figures["history"] = lambda: scdash.pl.history(adata, return_fig=True, show=False)
     for name, make in figures.items():
         figure = make()
