@@ -10,7 +10,7 @@ import pandas as pd
 from scdash._core.fit_settings import DATA_KEYS, FitSettings
 from scdash._core.values import call_text, read_value, shown
 from scdash._data import AlignedPrior
-from scdash._keys import require_fit
+from scdash._keys import genes_of, require_fit
 from scdash.dynamics.validation import Validation
 from scdash.fields import DEFINED, FIELDS, VectorField
 from scdash.matching import Regression
@@ -59,14 +59,15 @@ def settings_of_fit(adata: Any, key: str, *, without: Collection[str] = ()) -> d
         found["prior"] = _edges(tables["prior"])
     if "coregulation" in tables and is_dataclass(found.get("sparsity")):
         found["sparsity"] = replace(found["sparsity"], coregulation=_edges(tables["coregulation"]))
-    found |= _data(adata, entry, settings)
+    genes = genes_of(adata, entry, key)
+    found |= _data(entry, settings, [str(name) for name in genes.names[genes.present]])
     return {name: value for name, value in found.items() if name not in without}
 
 
-def _data(adata: Any, entry: Mapping[str, Any], settings: FitSettings) -> dict[str, Any]:
+def _data(entry: Mapping[str, Any], settings: FitSettings, genes: list[str]) -> dict[str, Any]:
     """Return the arguments about columns, layer, genes and regulators, those of screens as a screen has stored them."""
     params = entry["params"]
-    found: dict[str, Any] = {"mask_var": [str(gene) for gene in entry["genes"]], "rng": int(params["rng"])}
+    found: dict[str, Any] = {"mask_var": genes, "rng": int(params["rng"])}
     if "screen" in entry:
         found |= {"perturbation_key": str(params["perturbation_key"])}
         found |= {"control": [str(label) for label in params["control"]]}
