@@ -116,5 +116,5 @@ def test_null_models_can_be_left_out_or_chosen_anew(cells):
         same = not name.startswith(("random", "shuffled"))
         assert (found[True][name] == found["full"][name]) >= same
     assert (found[True] != found["full"]).any()
-    with pytest.raises(ValueError, match="controls"):
+    with pytest.raises(ValueError, match="null_models"):
         scdash.tl.fit_dynamics(cells, validation=scdash.Validation(null_models="some"), **how)

@@ -18,7 +18,7 @@ def fits():
     for name in SPARSITY:
         adata = cells_of(4)
         prior = PRIOR if name in ("dash", "bio") else None
-        how = {"batch_key": "batch", "n_bins": 12, "regulators": "is_tf"}
+        how = {"batch_key": "batch", "n_bins": 12}
         scdash.tl.fit_dynamics(adata, sparsity=name, prior=prior, **how, **KEYS)
         found[name] = adata
     return found

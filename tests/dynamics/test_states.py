@@ -99,10 +99,10 @@ def test_methods_give_different_networks_and_none_keeps_every_edge(fits):
 
 
 def test_lambdas_and_a_schedule_change_the_network(fits):
-    found = [network(fitted("dash", sparsity=scdash.sparsity.DASH(lambdas=strength))) for strength in (0.0, 1.0)]
+    found = [network(fitted(scdash.sparsity.DASH(lambdas=strength))) for strength in (0.0, 1.0)]
     assert (found[0] != found[1]).any()
     plan = scdash.sparsity.GeometricSchedule(first=0.7, first_epoch=0, then=0.0, every=5)
-    table = fitted("imp", sparsity=scdash.sparsity.DASH(schedule=plan)).uns["dynamics"]["params"]["choices"]
+    table = fitted(scdash.sparsity.MagnitudePruning(schedule=plan)).uns["dynamics"]["params"]["choices"]
     pruned = table.loc[table["stage"] == "pruned", "edges"]
     assert len(pruned) == 2 and pruned.iloc[1] < 0.4 * pruned.iloc[0]
 

@@ -274,8 +274,8 @@ def test_a_screen_without_edges(screen):
 
 def test_simulated_trajectories(simulated):
     change = re.search(
-        r"settings chosen by left-out trajectories: the error on left-out trajectories, as a fraction of a constant's, "
-        r"changed by [+-]([\d.e-]+) per case \(two standard errors ([\d.e-]+), 5 cases\)(, which is no clear difference)?\.",
+        r"settings chosen by left-out trajectories: their error, as a fraction of a constant's, changed by [+-]([\d.e-]+) per "
+        r"fold \(two standard errors ([\d.e-]+), 5 folds\)(, which is no clear difference)?\.",
         simulated.text,
     )
     assert change and (float(change.group(1)) <= float(change.group(2))) == bool(change.group(3))

@@ -47,7 +47,7 @@ def time_grid(entry: Any, times: Any) -> TimeGrid:
         return TimeGrid(np.asarray(np.linspace(0, SETTLED, 21), dtype=np.float64), 0)
     if times is None:
         time = pd.Series(np.asarray(entry["series"]["time"], dtype=np.float64))
-        since = time - time.groupby(np.asarray(entry["series"]["trajectory"]).astype(str)).transform("min")
+        since = time - time.groupby(np.asarray(entry["series"]["trajectory"], dtype=object)).transform("min")
         seen = np.unique(since)
         apart = np.append(True, np.diff(seen) > EQUAL * seen[-1])
         return TimeGrid(np.asarray(seen[apart], dtype=np.float64), 0)
