@@ -288,7 +288,7 @@ def test_the_regression_chooses_the_weight_of_the_prior_by_that_rule(monkeypatch
     assert _search.trust([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 5.0
     errors[20.0] = 0.5  # the largest of those that are as good
     assert _search.trust([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 20.0
-    errors |= {5.0: 2.0}
+    errors |= {5.0: 2.0, 20.0: 2.0}
     assert _search.trust([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 1.0
 
 

@@ -22,7 +22,6 @@ def fit_of(field):
         constant=field.rates == 0,
         products=field.pairs,
         product_effects=field.product_effects,
-        linear=empty,
         contribution=empty,
         frequency=empty,
         stability=empty,
