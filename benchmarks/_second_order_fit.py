@@ -36,7 +36,7 @@ class Schedule:
     In the first, rate and strength stay as they are for a while (`held`) and then fall exponentially: a penalty strong
     enough to find the zeros shrinks the coefficients, and a network that is nearly there needs it no more. Then (`pruned`)
     paths below the tolerance are cut, and what remains is trained on at a rate that falls once more, with another cut on
-    the way (`again`), after which gates stay as they are. The second stage begins with what is left of rate and strength.
+    the way (`again`). The second stage begins with what is left of rate and strength.
     """
 
     match_epochs: int = 8000
@@ -108,7 +108,7 @@ def _match(
     state, start = state.expand(models, -1, -1), state[:1, :3].expand(models, 1, 3)
     moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in params.items()}
     adam, generator = StackedAdam(params, moments), torch.Generator().manual_seed(0)
-    masks = field.start_masks(params)
+    factors, masks = method.learning_rates(field), field.start_masks(params)
     for step in range(1, schedule.match_epochs + 1):
         rate, share = schedule.at(step)
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
@@ -119,16 +119,12 @@ def _match(
         total = loss if penalty is None else loss + share * penalty
         gradients = torch.autograd.grad(total.sum(), list(leaves.values()), allow_unused=True)
         used = {n: g * masks[n] if n in masks else g for n, g in zip(leaves, gradients, strict=True) if g is not None}
-        factors = method.learning_rates(field)
         rates = {name: torch.full((models,), rate * factors.get(name, 1.0), dtype=torch.float64) for name in used}
         adam.step(used, step, rates)
         method.prox(field, params, rate * share)
-        cuts = [round(part * schedule.match_epochs) for part in (schedule.pruned, schedule.again)]
-        if step in cuts:
+        if step in (round(part * schedule.match_epochs) for part in (schedule.pruned, schedule.again)):
             final, masks = method.finalise(field, params, masks)
             _, masks = prune_paths(field, final, tolerances, masks)
-            if step == cuts[-1]:
-                method = method.settled()  # what is left is fitted without the noise of gates
         for name, mask in masks.items():
             params[name].mul_(mask)
     return params, masks
@@ -139,7 +135,7 @@ def solve(
 ) -> Params:
     """Train on under `masks` by solving the ODE from its start and minimising the error of the whole trajectory."""
     left = [strength * schedule.relaxed for strength in method.options.get("lambdas", ())]
-    method = (method.with_options(lambdas=left) if left else method).settled()
+    method = method.with_options(lambdas=left) if left else method
     states = torch.as_tensor(trajectory()[: steps + 1])
     whole = Examples(states[:1], (torch.arange(steps + 1, dtype=torch.float64) * STEP)[None], states[1:, None])
     # the validation error chooses nothing here: one step of it is enough
