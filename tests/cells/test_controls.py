@@ -161,5 +161,5 @@ def test_controls_can_be_left_out_or_searched_in_full(cells):
     assert {"matching", "shuffled time", "analogue"} <= set(report["predictor"])
     assert report.attrs["verdict"]["figures"]["random_sets"] == 0
     assert not report.attrs["verdict"]["supports_network"]
-    with pytest.raises(ValueError, match="controls"):
+    with pytest.raises(ValueError, match="null_models"):
         scdash.tl.fit_dynamics(cells, validation=scdash.Validation(null_models="some"), **how)
