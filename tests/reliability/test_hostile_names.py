@@ -181,7 +181,7 @@ def test_every_group_is_ordered_from_its_own_root(lineages, batches, tmp_path):
 
 @settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(genes=names(8, LABELS))
-@example(genes=["G/1", "A+B", "x#1", "a:b", "a|b", "é", "NA", " y"])
+@example(genes=["G/1", "A+B", "x#1", "a:b", "+", "é", "NA", " y"])
 def test_screens_take_any_gene_name(genes, tmp_path_factory):
     genes = [gene.strip() or "blank" for gene in genes]  # labels are read without spaces around them
     if len(set(genes)) < len(genes) or {"control"} & set(genes):

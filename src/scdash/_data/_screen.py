@@ -108,10 +108,11 @@ def parse_screen(
     values = read_labels(labels, keep=controls)
     texts = [str(category) for category in values.cat.categories]
     codes = values.cat.codes.to_numpy(dtype=np.int64)
-    nothing = [not names_something(text, control=controls, separator=separator) for text in texts]
+    position = {str(gene): i for i, gene in enumerate(genes)}
+    # a gene may be called as the separator is
+    nothing = [t not in position and not names_something(t, control=controls, separator=separator) for t in texts]
     codes = np.where(np.append(nothing, True)[codes], -1, codes)
     log_missing(codes < 0, len(codes), "perturbation")
-    position = {str(gene): i for i, gene in enumerate(genes)}
     parsed = [split_label(t, control=controls, separator=separator, genes=position) for t in texts]
     control_texts = [t for t, p, empty in zip(texts, parsed, nothing, strict=True) if not p and not empty]
     if not control_texts:
