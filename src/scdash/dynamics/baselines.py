@@ -9,7 +9,7 @@ from scdash.dynamics.folds import LEFT_OUT, TEST_TRAJECTORIES, Fold
 from scdash.dynamics.selection import Errors, best
 from scdash.matching import Courses as CommonTimes
 from scdash.matching import Forecast, aligned_template, analogue, template
-from scdash.training.rollouts import Courses
+from scdash.training.rollouts import Courses, mean_squared_errors
 
 CONSTANT, PERSISTENCE = "constant", "persistence"
 MEAN, SHIFTED, ALIGNED = (
@@ -53,8 +53,8 @@ def baseline_errors(folds: Sequence[Fold]) -> dict[str, Errors]:
 
 
 def times_of(courses: Courses) -> NDArray[np.float64]:
-    """Return the time of every state since the first, (trajectories, times)."""
-    return np.cumsum(np.pad(courses.intervals, ((0, 0), (1, 0))), axis=1, dtype=np.float64).round(6)
+    """Return times that agree where trajectories have a time in common, (trajectories, times)."""
+    return courses.times.round(6)
 
 
 def common_times(courses: Courses, lineage: NDArray[np.intp]) -> CommonTimes:
@@ -72,10 +72,7 @@ def common_times(courses: Courses, lineage: NDArray[np.intp]) -> CommonTimes:
 
 def relative_error(predicted: NDArray[np.floating], fold: Fold) -> float:
     """Return the error of predictions (trajectories, times, genes) of the held-out states, over that of their mean."""
-    seen = np.arange(fold.held.states.shape[1]) < fold.held.lengths[:, None]
-    squares = np.average((predicted - fold.held.states) ** 2, axis=-1, weights=fold.weights)
-    each = (squares * seen)[:, 1:].sum(axis=1) / (fold.held.lengths - 1)
-    return float(each.mean() / fold.constant_error)
+    return float(mean_squared_errors(predicted, fold.held, fold.weights).mean() / fold.constant_error)
 
 
 def _still(fold: Fold) -> NDArray[np.floating]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scdash._data import SPLITS, TimeSeries
 from scdash.dynamics.problem import FitProblem
-from scdash.training.rollouts import Courses
+from scdash.training.rollouts import Courses, mean_squared_errors
 
 LEFT_OUT, OTHER_HALF = "left-out trajectories", "the other half of the cells"
 TEST_TRAJECTORIES, TEST_WINDOWS = "test trajectories", "test states inside trajectories"
@@ -33,9 +33,8 @@ class Fold:
     def constant_error(self) -> float:
         """Mean squared error of predicting the mean training state."""
         mean = self.train.states.mean(axis=(0, 1), dtype=np.float64)
-        seen = np.arange(self.held.states.shape[1]) < self.held.lengths[:, None]
-        squares = np.average((self.held.states - mean) ** 2, axis=-1, weights=self.weights)
-        return float((squares * seen)[:, 1:].sum() / (self.held.lengths - 1).sum())
+        errors = mean_squared_errors(mean, self.held, self.weights)
+        return float(np.average(errors, weights=self.held.lengths - 1))
 
 
 def courses_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> Courses:

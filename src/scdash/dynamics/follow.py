@@ -39,10 +39,8 @@ class Followed:
     choice: Choice
     judged_by: str  # what the folds left out
     step_error: float  # of training's solver, relative to the change over an interval
-    # of cells:
-    following: pd.DataFrame = field(
-        default_factory=pd.DataFrame
-    )  # how well the mean trajectory of every lineage is followed
+    # of cells: how well the mean trajectory of every lineage is followed, see `following_table`
+    following: pd.DataFrame = field(default_factory=pd.DataFrame)
     errors: dict[str, Errors] = field(default_factory=dict)  # of null models and baselines on the folds, (folds,) each
     null_models: NullModelsMade = "off"  # whether null models were made, and why not
 

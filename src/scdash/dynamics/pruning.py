@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from scdash.fields import SparsePhoenix
+from scdash.matching import softsign
 from scdash.sparsity import GeometricSchedule, Prior, Sparsity
 from scdash.training.rollouts import Courses, GeneWise
 from scdash.training.whole_trajectories import Trainer, WholeTrajectories
@@ -76,8 +77,7 @@ def kept_edges(
 def typical_activations(courses: Courses) -> NDArray[np.float32]:
     """Return the root mean square of every gene's activation over all states of some trajectories, (genes,)."""
     seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
-    centred = courses.states[seen] - np.float32(0.5)
-    return np.asarray(np.sqrt(((centred / (1 + np.abs(centred))) ** 2).mean(axis=0)), dtype=np.float32)
+    return np.asarray(np.sqrt((softsign(courses.states[seen]) ** 2).mean(axis=0)), dtype=np.float32)
 
 
 def strengths(model: GeneWise, activations: NDArray[np.floating[Any]] | None = None) -> NDArray[np.float32]:

@@ -70,7 +70,7 @@ def regression_start(
         for rate in chosen.rates:
             path = path_of_fields(
                 courses.states,
-                np.cumsum(np.pad(courses.intervals, ((0, 0), (1, 0))), axis=1, dtype=np.float64),
+                courses.times,
                 courses.lengths,
                 lag=lag,
                 rate=rate,

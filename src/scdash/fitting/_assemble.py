@@ -30,7 +30,7 @@ from scdash.fitting._report import TrainingOutcome, report_text
 from scdash.fitting._result import DynamicsFit, Models, one_of
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import Trained, validation_levels
-from scdash.fitting._whole import follows_trajectories, whole_settings
+from scdash.fitting._whole import chosen_settings, follows_trajectories
 from scdash.matching import NoNetwork, TransitionFit
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.solve import step_error
@@ -109,8 +109,11 @@ def assemble(
         lineages=lineages,
         slope=models.slope,
         settings=_settings(options, plan, matched, levels, polished=polished)
-        | {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
-        | ({} if followed is None else _chosen(problem, options, followed)),
+        | (
+            {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
+            if followed is None
+            else chosen_settings(problem, options, followed)
+        ),
     )
 
 
@@ -201,22 +204,6 @@ def _settings(
     if matched:
         settings["matching"] = matched[0].table
     return settings
-
-
-def _chosen(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
-    """Return what held-out trajectories have chosen, and what made the zeros."""
-    choice = followed.choice
-    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
-    if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
-        name = "imp"
-    chosen = {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
-    return {
-        "sparsity": "regression and " + name if choice.level else "regression",
-        "training": asdict(whole_settings(options, problem.n_genes)),
-        "chosen": chosen,
-        "choices": choice.table,
-        "judged_by": followed.judged_by,
-    }
 
 
 def _errors(controls: pd.DataFrame) -> dict[str, float]:

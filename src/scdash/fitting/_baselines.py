@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash.dynamics.folds import lineage_codes
 from scdash.dynamics.problem import FitProblem
 from scdash.fitting._match import transition_settings
 from scdash.fitting._options import FitOptions
@@ -45,7 +46,7 @@ def trivial(problem: FitProblem, alone: NoNetwork) -> dict[str, Predictor]:
 def forecasts(problem: FitProblem) -> dict[str, Predictor]:
     """Return the forecasts that follow training trajectories of the same lineage."""
     series = problem.series
-    lineage = np.zeros(len(series.names), np.intp) if problem.lineage is None else problem.lineage
+    lineage = lineage_codes(problem)
     mean = Courses.of(series.originals(), lineage)
     every = Courses.of(series, lineage)
     span = float(np.ptp(series.times))

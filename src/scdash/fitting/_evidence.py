@@ -15,7 +15,7 @@ from scdash.fitting._match import hidden_evidence
 from scdash.fitting._options import FitOptions
 from scdash.fitting._predictors import stretch
 from scdash.fitting._start import gene_wise
-from scdash.matching import CellScores, TransitionFit, cell_scores
+from scdash.matching import CellScores, TransitionFit, cell_scores, softsign
 from scdash.networks import (
     HiddenEvidence,
     ranking_score,
@@ -96,8 +96,7 @@ def gather_evidence(
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:
     """Return the root mean square of PHOENIX's activation over all states and genes."""
-    centred = states - 0.5
-    return float(np.sqrt(np.mean((centred / (1 + np.abs(centred))) ** 2)))
+    return float(np.sqrt(np.mean(softsign(states) ** 2)))
 
 
 def _shares(field: VectorField, params: Params, model: int, activation: float) -> tuple[sp.csr_matrix, sp.csr_matrix]:

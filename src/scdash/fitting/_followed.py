@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +27,7 @@ from scdash.fitting._predictors import Predictor, field_predictor, fitted_states
 from scdash.fitting._result import DynamicsFit, one_of
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import HISTORY
-from scdash.fitting._whole import dense_epochs, whole_settings
+from scdash.fitting._whole import chosen_settings, dense_epochs, whole_settings
 from scdash.sparsity import Sparsity
 
 MODEL = "model"  # its name in the table of errors
@@ -70,6 +69,7 @@ def fit_followed(
     predict = field_predictor(field, first)
     course = describe_course(problem, MODEL, field_velocity(field, first, 1.0), predict, no_network(problem, options))
     told = _told(problem, options, followed, evidence, course, main)
+    report = summary(told)
     table = error_table(MODEL, followed.choice.errors, {START: followed.choice.start_errors} | followed.errors)
     return DynamicsFit(
         field=field,
@@ -83,12 +83,13 @@ def fit_followed(
         metrics=_figures(followed, field, first, evidence, course) | {"seconds": perf_counter() - began},
         errors=table if told.test is None else table.merge(told.test, on="predictor", how="left"),
         fitted=fitted_states(problem.series, predict),
-        report=summary(told),
+        report=report,
         details=details(told),
-        verdict={} if told.verdict is None else told.verdict.as_dict() | {"text": summary(told).splitlines()[0]},
+        verdict={} if told.verdict is None else told.verdict.as_dict() | {"text": report.splitlines()[0]},
         directions=course.directions if len(course.directions) else None,
         lineages=_lineages(problem, followed, predict),
-        settings=_settings(options, plan, followed, problem),
+        settings=chosen_settings(problem, options, followed)
+        | {"schedule": asdict(plan.schedule), "sparsity_options": build_sparsity(options, plan).config()},
     )
 
 
@@ -145,21 +146,3 @@ def _lineages(problem: FitProblem, followed: Followed, predict: Predictor) -> pd
     if ends is None:
         return followed.following if len(followed.following) else None
     return ends.merge(followed.following, on="lineage", how="left") if len(followed.following) else ends
-
-
-def _settings(options: FitOptions, plan: Recipe, followed: Followed, problem: FitProblem) -> dict[str, Any]:
-    """Return what held-out trajectories have chosen, and what made the zeros."""
-    choice = followed.choice
-    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
-    if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
-        name = "imp"
-    chosen = {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
-    return {
-        "sparsity": "regression and " + name if choice.level else "regression",
-        "training": asdict(whole_settings(options, problem.n_genes)),
-        "schedule": asdict(plan.schedule),
-        "sparsity_options": build_sparsity(options, plan).config(),
-        "chosen": chosen,
-        "choices": choice.table,
-        "judged_by": followed.judged_by,
-    }

@@ -17,14 +17,8 @@ from scdash.dynamics.start import regression_start
 from scdash.dynamics.whole_fit import PRIOR_WEIGHT
 from scdash.fitting._options import FitOptions
 from scdash.fitting._whole import follows_trajectories
-from scdash.matching import (
-    TransitionFit,
-    TransitionSettings,
-    fit_transitions,
-    relative_contribution,
-    settings_of,
-)
-from scdash.networks import HiddenEvidence
+from scdash.matching import TransitionFit, TransitionSettings, fit_transitions, settings_of
+from scdash.networks import HiddenEvidence, sparse_relative_contribution
 
 PARTS = 8  # a replicate hides one eighth of the prior's edges
 MOST_REGULATORS = 4000
@@ -105,8 +99,7 @@ def hidden_evidence(problem: FitProblem, options: FitOptions, fit: TransitionFit
         )
         return abs(again.contribution)
 
-    shown = model_priors(problem, replace(options, n_models=1 + HIDDEN_FITS))[1:]
-    return [evidence_of_hidden(problem.prior, part, contribution) for part in shown if part is not None]
+    return _of_hidden_parts(problem, options, contribution)
 
 
 def hidden_by_regression(problem: FitProblem, options: FitOptions) -> list[HiddenEvidence]:
@@ -117,8 +110,16 @@ def hidden_by_regression(problem: FitProblem, options: FitOptions) -> list[Hidde
 
     def contribution(shown: sp.csr_matrix) -> sp.csr_matrix:
         start = regression_start(courses, prior=shown, prior_weight=PRIOR_WEIGHT, regulators=problem.regulators)
-        return sp.csr_matrix(relative_contribution(start.weights.toarray()))
+        return sp.csr_matrix(abs(sparse_relative_contribution(start.weights)))
 
+    return _of_hidden_parts(problem, options, contribution)
+
+
+def _of_hidden_parts(
+    problem: FitProblem, options: FitOptions, contribution: Callable[[sp.csr_matrix], sp.csr_matrix]
+) -> list[HiddenEvidence]:
+    """Return what quick fits find of parts of the prior, each hidden from one of them."""
+    assert problem.prior is not None  # where there is none, nothing is hidden
     shown = model_priors(problem, replace(options, n_models=1 + HIDDEN_FITS))[1:]
     return [evidence_of_hidden(problem.prior, part, contribution) for part in shown if part is not None]
 

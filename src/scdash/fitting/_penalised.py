@@ -20,7 +20,7 @@ from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._stack import train_stack
 from scdash.fitting._train import Trained, training_rows, validation_rows
 from scdash.sparsity import SPARSITIES, Sparsity, as_sparsity
-from scdash.training import Examples, TrainState, example_errors, examples_from
+from scdash.training import Examples, TrainState, checkpoint_of_part, example_errors, examples_from
 
 # Optimiser steps at every strength: open gates need 180 at their own rate to close, and as many draws to know whether to.
 STEPS = 500
@@ -56,11 +56,9 @@ class PenalisedRun:
     ) -> Trained:
         """Train on under `method` with changed settings; the epochs count on from the stage before."""
         plan, number = replace(self.plan, config=replace(self.plan.config, **changes)), len(self.histories)
-        path = self.options.checkpoint
-        own = None if path is None else path.with_name(f"{path.stem}.{number}{path.suffix}")
         found = train_stack(
             self.problem,
-            replace(self.options, checkpoint=own),
+            replace(self.options, checkpoint=checkpoint_of_part(self.options.checkpoint, number)),
             plan,
             self.field,
             params,

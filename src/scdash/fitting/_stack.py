@@ -15,7 +15,7 @@ from scdash.fields import Params, VectorField
 from scdash.fitting._options import FitOptions, Recipe
 from scdash.fitting._train import Trained, train_models
 from scdash.sparsity import Prior, Sparsity
-from scdash.training import Examples, TrainState
+from scdash.training import Examples, TrainState, checkpoint_of_part
 
 # models beyond which a stack is no faster per model (SIM350: 74 CPU ms an epoch of one alone, 59 a model of 4, 58 of 8)
 TOGETHER = 8
@@ -54,10 +54,9 @@ def train_stack(
     pieces = []
     for number, part in enumerate(parts):
         rest = {k: v.of_models(part) if isinstance(v, Examples) else v for k, v in options_of_training.items()}
-        path = options.checkpoint
         mine = replace(
             options,
-            checkpoint=None if path is None else path.with_name(f"{path.stem}.{number}{path.suffix}"),
+            checkpoint=checkpoint_of_part(options.checkpoint, number),
             progress=False if processes > 1 else options.progress,
         )
         numbers = range(models)[part]

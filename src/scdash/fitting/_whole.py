@@ -1,10 +1,11 @@
-"""Which fits are trained on whole trajectories, and with which settings."""
+"""Which fits are trained on whole trajectories, with which settings, and what these have chosen."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from scdash._errors import unused
-from scdash.dynamics.follow import LISTED
+from scdash.dynamics.follow import LISTED, Followed
+from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.pruning import ROUNDS, ROUNDS_OF_GENOMES, ROUNDS_OF_STATES
 from scdash.dynamics.whole_fit import EPOCHS
 from scdash.fitting._options import FitOptions, method_of
@@ -72,3 +73,18 @@ def whole_settings(options: FitOptions, n_genes: int) -> WholeTrajectories:
     rate = LEARNING_RATE if options.cells else LEARNING_RATE_OF_STATES
     batch = BATCH_OF_GENOMES if n_genes**2 > LISTED and not options.cells else WholeTrajectories.batch_size
     return replace(WholeTrajectories(learning_rate=rate, batch_size=batch), **given)
+
+
+def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
+    """Return what held-out trajectories have chosen, and what made the zeros."""
+    choice = followed.choice
+    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
+    if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
+        name = "imp"
+    return {
+        "sparsity": "regression and " + name if choice.level else "regression",
+        "training": asdict(whole_settings(options, problem.n_genes)),
+        "chosen": {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level},
+        "choices": choice.table,
+        "judged_by": followed.judged_by,
+    }

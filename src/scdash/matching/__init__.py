@@ -12,6 +12,7 @@ from scdash.matching._courses import (
     choose_width,
     template,
 )
+from scdash.matching._drivers import softsign
 from scdash.matching._fit import TransitionFit, next_step_error, rollout_error, simulate
 from scdash.matching._hubs import relative_contribution
 from scdash.matching._judging import judging_folds
@@ -65,6 +66,7 @@ __all__ = [
     "shuffle_labels",
     "shuffled_priors",
     "simulate",
+    "softsign",
     "template",
     "within_scores",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
-from scdash._errors import suggest, unused
+from scdash._errors import suggest
 from scdash.fitting import Asked, FitOptions, settle, stored_arguments, suits_whole_trajectories
 from scdash.models import PerturbODE
 from scdash.sparsity import DASH
@@ -71,8 +71,6 @@ class FitCall:
             raise ValueError(
                 f"control={self.control!r} is for model='perturbode'; model={name!r} has no control cells.{meant}"
             )
-        if asked.validation.hold_out is not None and self.split_key is not None:
-            raise unused("hold_out of Validation", f"split_key={self.split_key!r} says which observations are for test")
         check_switch(self.velocity_layer)
         return asked
 
@@ -91,6 +89,7 @@ class FitCall:
     def read(self, adata: Any, asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
         """Return the data of the call; columns and layer that are not given are those of the fit under `like`."""
         keys = {name: getattr(self, name) for name in DATA_KEYS}
+        by_folds = like is None and suits_whole_trajectories(options)
         return read_inputs(
             adata,
             **(keys if like is None else keys_like_fit(adata, like, keys)),
@@ -101,10 +100,10 @@ class FitCall:
             regulators=self.regulators,
             n_bins=self.n_bins,
             seed=options.seed,
-            shuffled=bool(options.null_models) and like is None,
+            shuffled=by_folds and bool(options.null_models),
             allow_scaled=self.allow_scaled,
             hold_out=options.hold_out,
-            by_folds=like is None and suits_whole_trajectories(options),
+            by_folds=by_folds,
         )
 
     def stored(self) -> dict[str, str]:

@@ -32,7 +32,7 @@ from scdash._data import (
 from scdash._errors import unknown, unused
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
-from scdash.tl._observed import Rows, from_bins, from_cells, from_states
+from scdash.tl._observed import Observed, Rows, from_bins, from_cells, from_states
 
 Observations = Literal["auto", "cells", "states"]
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
@@ -127,7 +127,7 @@ def read_inputs(
     columns = np.flatnonzero(gene_mask(adata, mask_var, limit=LARGEST))
     values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
     if hold_out is not None and keys.split_key is not None:
-        raise unused("hold_out", f"obs[{keys.split_key!r}] names what is held out")
+        raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
     rows = _rows(adata, keys, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and (observations == "cells" or (observations == "auto" and rows.look_like_cells))
@@ -135,23 +135,18 @@ def read_inputs(
         raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
-    if cells:
-        check_log(values)
-        observed = from_cells(
-            rows,
-            n_bins=BINS if n_bins is None else n_bins,
-            regulators=flagged,
-            seed=seed,
-            shuffled=shuffled,
-            hold_out=hold_out if by_folds else hold_out or HELD_OUT,
-            by_folds=by_folds,
-        )
-    elif n_bins is not None:
-        made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
-        raise unused("n_bins", f"the rows of adata {made}")
-    else:
-        part = hold_out or HELD_OUT
-        observed = from_bins(adata, columns, rows, seed, part) if binned else from_states(rows, seed, part)
+    observed = _observe(
+        adata,
+        columns,
+        rows,
+        cells=cells,
+        n_bins=n_bins,
+        regulators=flagged,
+        seed=seed,
+        shuffled=shuffled,
+        hold_out=hold_out,
+        by_folds=by_folds,
+    )
     _check_series(observed.series, values.name, "bins" if cells else "states")
     if not (by_folds and cells):
         _check_validation(observed.series, split_key)
@@ -179,6 +174,39 @@ def read_inputs(
         kernel_means=observed.kernel_means,
         lowest=None if binned else lowest_values(values),
     )
+
+
+def _observe(
+    adata: Any,
+    columns: NDArray[np.int64],
+    rows: Rows,
+    *,
+    cells: bool,
+    n_bins: int | None,
+    regulators: NDArray[np.int64] | None,
+    seed: int,
+    shuffled: bool,
+    hold_out: float | None,
+    by_folds: bool,
+) -> Observed:
+    """Return trajectories of cells that are smoothed here, of bins made before, or of states."""
+    part = hold_out or HELD_OUT
+    if cells:
+        check_log(rows.values)
+        return from_cells(
+            rows,
+            n_bins=BINS if n_bins is None else n_bins,
+            regulators=regulators,
+            seed=seed,
+            shuffled=shuffled,
+            hold_out=hold_out if by_folds else part,
+            by_folds=by_folds,
+        )
+    binned = is_binned(adata)
+    if n_bins is not None:
+        made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
+        raise unused("n_bins", f"the rows of adata {made}")
+    return from_bins(adata, columns, rows, seed, part) if binned else from_states(rows, seed, part)
 
 
 def is_binned(adata: Any) -> bool:

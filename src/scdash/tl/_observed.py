@@ -92,7 +92,7 @@ def from_cells(
     """Return cells in pseudotime as trajectories of bins; with `shuffled` also halves with shuffled times.
 
     `by_folds`: the model is chosen by folds, which take no validation states, but halves of the cells to learn from where a
-    lineage has a single trajectory.
+    lineage has a single trajectory, and is judged against kernel means of the cells.
     """
     made = cells_to_series(
         rows.values,
@@ -119,7 +119,7 @@ def from_cells(
         cell_position=np.where(code < 0, np.nan, position),
         halves=_halves(rows, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None,
-        kernel_means=kernel_means(rows.values, position / HORIZON, code, n_bins),
+        kernel_means=kernel_means(rows.values, position / HORIZON, code, n_bins) if by_folds else None,
         learning_halves=_learning_halves(rows, n_bins, seed) if by_folds and _has_single_trajectories(rows) else (),
     )
 

@@ -1,5 +1,6 @@
 """Training stacks of models: one loop that knows no method by name, and a state that is a value."""
 
+from scdash.training._checkpoint import checkpoint_of_part
 from scdash.training._config import Plateau, TrainConfig
 from scdash.training._examples import Examples, examples_from
 from scdash.training._fingerprint import fingerprint
@@ -16,6 +17,7 @@ __all__ = [
     "TrainResult",
     "TrainState",
     "Training",
+    "checkpoint_of_part",
     "evaluate",
     "example_errors",
     "examples_from",

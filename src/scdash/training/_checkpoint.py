@@ -10,6 +10,11 @@ from scdash._logging import logger
 from scdash.training._state import TrainState
 
 
+def checkpoint_of_part(path: Path | None, number: int) -> Path | None:
+    """Return the file for one of several trainings that share `path`, the checkpoint that was asked for."""
+    return None if path is None else path.with_name(f"{path.stem}.{number}{path.suffix}")
+
+
 def write_checkpoint(path: Path, state: TrainState, fingerprint: str) -> bool:
     """Write `state` to `path`; where that fails, say so and return False: hours of training outweigh a full disk."""
     try:

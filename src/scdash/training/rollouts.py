@@ -48,12 +48,6 @@ class GeneWise:
         matrix = sp.csr_array((weights, self.weights.indices, self.weights.indptr), shape=self.weights.shape)
         return replace(self, weights=matrix, bias=bias, rates=rates)
 
-    def without_zeros(self) -> Self:
-        """Return the field on the edges whose weight is not 0."""
-        matrix = self.weights.copy()
-        matrix.eliminate_zeros()
-        return replace(self, weights=matrix)
-
 
 @dataclass(frozen=True)
 class Courses:
@@ -81,6 +75,11 @@ class Courses:
     def by_time(self) -> Floats:
         """The states as compiled loops compare them, (times, genes, trajectories)."""
         return np.ascontiguousarray(self.states.transpose(1, 2, 0))
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """The time of every state since the first, (trajectories, times)."""
+        return np.cumsum(np.pad(self.intervals, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
 
     def select(self, trajectories: Any) -> Self:
         """Return some of the trajectories."""
@@ -149,6 +148,16 @@ def errors_from_start(
     predicted = roll_out(
         model, courses.states[:, 0] if start is None else start, courses.intervals, substeps, longest_step
     )
+    return mean_squared_errors(predicted, courses, weights)
+
+
+def mean_squared_errors(
+    predicted: NDArray[np.floating[Any]], courses: Courses, weights: NDArray[np.floating[Any]] | None = None
+) -> NDArray[np.float64]:
+    """Return the mean squared error of predictions of every trajectory, without its first state, (trajectories,).
+
+    `predicted` has the shape of the states, or one that is broadcast to it; `weights` (genes,) weigh the squares.
+    """
     seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
     squares = np.average((predicted - courses.states) ** 2, axis=-1, weights=weights)
     return np.asarray((squares * seen)[:, 1:].sum(1) / (courses.lengths - 1))
