@@ -55,7 +55,7 @@ def perturbation_scores(
     score has no direction, as the sign of a net effect that runs over many edges is far less certain than its size (it
     agrees less between batches, see {doc}`/concepts/evidence`); `along_path` has it (-0.1: held back by a tenth).
 
-    A score mostly says how strongly the network lets a gene act, and a gene that is hardly expressed can not act. The
+    A score mostly says how strongly the network lets a gene act, and a gene that is hardly expressed cannot act. The
     gene's own `expression` and `change` stand beside it, so that one sees what the network adds to them.
 
     Parameters
