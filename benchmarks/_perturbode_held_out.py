@@ -9,16 +9,13 @@ import numpy as np
 from benchmarks._perturbode_data import Row, Source
 from benchmarks._perturbode_jobs import Job
 from scdash._data._screen import Screen, parse_screen
-from scdash.fitting._screen_predict import AtRest, Carried, LinearScm, Predictor
-from scdash.fitting._screen_tune import tune_equilibrium
-from scdash.matching._equilibrium_fit import EquilibriumFit, fit_equilibrium
-from scdash.matching._held_out import mean_of_others, score_changes
-from scdash.matching._notears import notears, screen_moments, standardised_sd, to_acyclic
-from scdash.matching._regimes import RegimeStatistics, assign_folds, regime_statistics
-from scdash.matching._screen_baselines import linear_effects, masked_lasso, masked_ridge, noise_sd
-from scdash.sparsity import as_sparsity
-from scdash.training._fine_tune import TuneConfig
-from scdash.training._transport import fit_transport
+from scdash.screens.baselines import linear_effects, masked_lasso, masked_ridge, noise_sd
+from scdash.screens.equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.screens.held_out import mean_of_others, score_changes
+from scdash.screens.notears import notears, screen_moments, standardised_sd, to_acyclic
+from scdash.screens.predictors import AtRest, Carried, LinearScm, Predictor
+from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
+from scdash.screens.transport import fit_transport
 from scdash.training._transport_config import TransportConfig
 
 MATCHING = "equilibrium matching"
@@ -113,14 +110,6 @@ def _matching(split: Split) -> Predictor:
     return AtRest(fit.model, stats.centre)
 
 
-def _tuned(split: Split) -> Predictor:
-    stats, fit = split.matched
-    none, rng = as_sparsity("none"), np.random.default_rng(0)
-    return AtRest(
-        tune_equilibrium(stats, fit, TuneConfig(), sparsity=none, prior=None, rng=rng).fit.model, stats.centre
-    )
-
-
 def _carried(split: Split) -> Predictor:
     config = TransportConfig()
     fit = fit_transport(split.x, split.inner, config, rng=np.random.default_rng(0), progress=False)
@@ -143,7 +132,6 @@ def _linear_scm(split: Split) -> Predictor:
 
 
 SLOW = {
-    "matching, then ODE if inner folds gain": _tuned,
     "transport, mean loss": _carried,
     "NO-TEARS, linear SCM samples": _linear_scm,
 }

@@ -9,14 +9,12 @@ import torch
 
 from benchmarks._perturbode_data import Row, Source, average_precision, noisy_prior, sign_aware, timed
 from benchmarks._perturbode_jobs import Job
-from scdash.fitting._screen_sparsity import TRANSPORT, TUNING, ScreenSparsity
-from scdash.fitting._screen_tune import tune_equilibrium
-from scdash.matching._equilibrium_fit import fit_equilibrium
-from scdash.matching._notears import notears, notears_low_rank, screen_moments
-from scdash.matching._regimes import RegimeStatistics, assign_folds, regime_statistics
-from scdash.matching._screen_baselines import correlation, differential_expression, forest, masked_lasso, masked_ridge
-from scdash.training._fine_tune import TuneConfig
-from scdash.training._transport import fit_transport
+from scdash.screens.baselines import correlation, differential_expression, forest, masked_lasso, masked_ridge
+from scdash.screens.equilibrium_fit import fit_equilibrium
+from scdash.screens.notears import notears, notears_low_rank, screen_moments
+from scdash.screens.pruning import TRANSPORT, ScreenSparsity
+from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
+from scdash.screens.transport import fit_transport
 from scdash.training._transport_config import TransportConfig
 
 Score = Callable[[], tuple[np.ndarray, Row]]  # (regulator, target), and other columns of the row
@@ -65,34 +63,17 @@ def matching_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
             yield _job(name, source, "equilibrium matching" + ("" if refine else ", plain lasso"), seed, score)
 
 
-def tuning_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
-    """Yield the weights before and after ODE fine-tuning, with and without DASH on a prior with 20 % moved edges."""
+def prior_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
+    """Yield a prior with 20 % moved edges, and the network that is fitted with it."""
     for seed in range(seeds):
         prior = cache(lambda seed=seed: noisy_prior(source()[2], 0.2, seed))
 
-        @cache
-        def fitted(*, helped: bool, seed: int = seed, prior=prior):
-            penalty = np.where(prior() != 0, 1 / 5, 1.0) if helped else None
-            stats = _statistics(source, seed)
-            return stats, fit_equilibrium(stats, penalty=penalty), penalty
+        def fitted(seed: int = seed, prior=prior) -> tuple[np.ndarray, Row]:
+            penalty = np.where(prior() != 0, 1 / 5, 1.0)
+            return fit_equilibrium(_statistics(source, seed), penalty=penalty).score, {"note": "path score"}
 
-        def tuned(*, helped: bool, seed: int = seed, prior=prior, fitted=fitted) -> tuple[np.ndarray, Row]:
-            stats, fit, penalty = fitted(helped=helped)
-            method, p = ScreenSparsity().build(sp.csr_matrix(prior()) if helped else None, TUNING)
-            rng = np.random.default_rng(seed)
-            found = tune_equilibrium(stats, fit, TuneConfig(), penalty=penalty, sparsity=method, prior=p, rng=rng)
-            return found.fit.model.weights, {"note": found.report}
-
-        scores: dict[str, Score] = {
-            "prior, 20 % moved": lambda prior=prior: (prior(), {}),
-            "matching with that prior": lambda fitted=fitted: (fitted(helped=True)[1].score, {"note": "path score"}),
-            "matched weights": lambda fitted=fitted: (fitted(helped=False)[1].model.weights, {}),
-            "weights fine-tuned as an ODE": lambda tuned=tuned: tuned(helped=False),
-            "matched weights with that prior": lambda fitted=fitted: (fitted(helped=True)[1].model.weights, {}),
-            "weights fine-tuned as an ODE with DASH and that prior": lambda tuned=tuned: tuned(helped=True),
-        }
-        for method, score in scores.items():
-            yield _job(name, source, method, seed, score)
+        yield _job(name, source, "prior, 20 % moved", seed, lambda prior=prior: (prior(), {}))
+        yield _job(name, source, "matching with that prior", seed, fitted)
 
 
 def transport_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:

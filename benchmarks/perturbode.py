@@ -19,7 +19,7 @@ from benchmarks._perturbode_data import load, simulate
 from benchmarks._perturbode_held_out import combination_jobs, held_out_jobs
 from benchmarks._perturbode_jobs import Job, collect
 from benchmarks._perturbode_memory import memory_jobs
-from benchmarks._perturbode_networks import baseline_jobs, matching_jobs, transport_jobs, tuning_jobs
+from benchmarks._perturbode_networks import baseline_jobs, matching_jobs, prior_jobs, transport_jobs
 from benchmarks._perturbode_tables import SHOWN, figure, goal_table, summary
 
 PARTS = ("matching", "tuning", "transport", "baselines", "held_out")
@@ -33,7 +33,7 @@ def screen_jobs(name: str, options: argparse.Namespace) -> Iterator[Job]:
         "matching": lambda: matching_jobs(name, source, seeds),
         "baselines": lambda: baseline_jobs(name, source, seeds, slow=small),
         "transport": lambda: transport_jobs(name, source, seeds) if small else (),
-        "tuning": lambda: tuning_jobs(name, source, seeds) if small else (),
+        "tuning": lambda: prior_jobs(name, source, seeds) if small else (),
         "held_out": lambda: held_out_jobs(name, source, options.folds, slow=small),
     }
     for part, jobs in parts.items():

@@ -7,10 +7,10 @@ import torch
 
 import scdash
 from scdash._data import as_expression, knockout_levels, lowest_values
-from scdash.fitting._screen_predict import AtRest, Carried, Constant, LinearScm, predictor_of
 from scdash.get._biology import perturbation_scores as get_scores
-from scdash.matching._held_out import Equilibrium
 from scdash.networks import held_levels, module_from_entry, rollout
+from scdash.screens.held_out import Equilibrium
+from scdash.screens.predictors import AtRest, Carried, Constant, LinearScm, predictor_of
 from scdash.simulate._sergio import sergio
 from scdash.tl import fit_perturbode, gene_influence, perturb, perturbation_scores, perturbation_shift
 

@@ -16,11 +16,10 @@ from scdash.fitting import FitOptions, _assemble, _baselines, _evidence, _fit
 from scdash.fitting._path import with_choice
 from scdash.fitting._predictors import pair_errors, rollout_errors
 from scdash.fitting._report import TrainingOutcome, _prior_lines
-from scdash.fitting._screen_tune import TuneConfig, TuneResult, _verdict
 from scdash.matching import CellScores, _cell_scores, _lagged, lagged_scores
-from scdash.matching._equilibrium_fit import RegimeErrors
+from scdash.screens.equilibrium_fit import RegimeErrors
+from scdash.screens.tables import _prediction_sentence
 from scdash.sparsity import choose_one_standard_error
-from scdash.tl._screen_tables import _prediction_sentence
 from scdash.training._cycles import gained
 
 from .data import COURSE, series_of, time_courses
@@ -87,16 +86,6 @@ def test_the_report_calls_a_gain_within_its_noise_no_clear_one():
     assert "was not kept" in TrainingOutcome(CLEAR_LOSS, 3).lines()[0]
     assert "was kept" in TrainingOutcome(CLEAR_GAIN, 3).lines()[0]
     assert "Not tested" in TrainingOutcome(Difference.of([5.0]), 3).lines()[0]
-
-
-def test_fine_tuning_of_a_screen_is_kept_by_a_clear_gain_only():
-    before = np.full(6, 2.0)
-    for gain, kept in ((NOISE, False), (1 + 0.1 * NOISE, True), (-1 + 0.1 * NOISE, False)):
-        errors = np.stack([before, before - gain])
-        held = np.concatenate([np.full((2, 1), np.nan), errors], axis=1)[:, None]  # (rounds, models, regimes)
-        found = _verdict(TuneResult([], held, [np.nan, 1.0]), TuneConfig(steps=25, every=25))
-        assert found[1] is kept
-        assert found[3].endswith(" kept." if kept else "not kept.")
 
 
 def test_errors_of_regimes_fall_clearly_or_not_at_all():

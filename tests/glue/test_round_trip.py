@@ -143,7 +143,6 @@ def test_a_split_has_its_own_starts_and_times():
 HELD = ("g3", "g7")
 SCREENS = {
     "equilibrium": PerturbODE(hold_out=HELD),
-    "fine-tuned": PerturbODE(hold_out=HELD, fine_tune=25),
     "transport": PerturbODE(hold_out=HELD, fit=Transport(steps=20, n_modules=4, check_every=10)),
 }
 

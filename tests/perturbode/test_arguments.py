@@ -48,8 +48,7 @@ REFUSED = {
     "start": (lambda: {"start": "random"}, ValueError, "start: not for"),
     "lambdas": (lambda: {"sparsity": scdash.sparsity.DASH(lambdas="cv")}, ValueError, "lambdas"),
     "coregulation": (lambda: {"sparsity": scdash.sparsity.DASH(coregulation="x")}, ValueError, "coregulation"),
-    "sparsity": (lambda: {"sparsity": "imp"}, ValueError, "fine_tune"),
-    "fine_tune": (lambda: {"model": PerturbODE(fit="transport", fine_tune=10)}, ValueError, "fine_tune"),
+    "sparsity": (lambda: {"sparsity": "imp"}, ValueError, "transport"),
     "n_folds, transport": (
         lambda: {"model": PerturbODE(fit=Transport(), n_folds=3)},
         ValueError,

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.fitting._screen_predict import LinearScm, predictor_of
-from scdash.matching._screen_baselines import masked_ridge
-from scdash.matching._steady_states import Equilibrium
-from scdash.tl._screen_inputs import ScreenRequest, read_screen
+from scdash.screens.baselines import masked_ridge
+from scdash.screens.inputs import ScreenRequest, read_screen
+from scdash.screens.predictors import LinearScm, predictor_of
+from scdash.screens.steady_states import Equilibrium
 
 METHODS = (
     "ridge", "lasso", "differential_expression", "correlation", "forest", "notears", "notears_low_rank", "no_change",

@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from scdash._data._screen import parse_screen
 from scdash._errors import NonFiniteError
 from scdash.matching import relative_contribution
-from scdash.matching._equilibria import build_problem, solve_problem
-from scdash.matching._equilibrium_fit import fit_equilibrium, has_risen
-from scdash.matching._equilibrium_path import Settings, hub_penalty, solve, to_equations
-from scdash.matching._held_out import (
+from scdash.screens.equations import build_problem, solve_problem
+from scdash.screens.equilibrium_fit import fit_equilibrium, has_risen
+from scdash.screens.equilibrium_path import Settings, hub_penalty, solve, to_equations
+from scdash.screens.held_out import (
     choose_untried,
     fill_unseen,
     mean_of_others,
     predict_changes,
     score_changes,
 )
-from scdash.matching._regimes import assign_folds, regime_statistics, sigmoid_feature
-from scdash.matching._screen_stability import frequencies, regime_selections
-from scdash.matching._steady_states import Equilibrium, steady_states
+from scdash.screens.statistics import assign_folds, regime_statistics, sigmoid_feature
+from scdash.screens.steady_states import Equilibrium, steady_states
+from scdash.screens.subsamples import frequencies, regime_selections
 
 
 def make(n_genes=6, n_regimes=8, cells=15, seed=0, slope=1.0):

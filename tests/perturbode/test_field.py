@@ -7,9 +7,9 @@ import torch
 
 from scdash._data._screen import parse_screen
 from scdash.fields._perturbode import PerturbODE
+from scdash.screens.transport import fit_transport
 from scdash.solve._exponential import exponential_euler
 from scdash.training._interventions import Strengths, interventions, start_knockdowns, start_strengths
-from scdash.training._transport import fit_transport
 from scdash.training._transport_config import TransportConfig
 
 

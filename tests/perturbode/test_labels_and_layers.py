@@ -7,7 +7,7 @@ import scanpy as sc
 
 import scdash
 from scdash._data._screen import parse_screen
-from scdash.tl._screen_inputs import ScreenRequest, read_screen
+from scdash.screens.inputs import ScreenRequest, read_screen
 
 
 @pytest.fixture(scope="module")

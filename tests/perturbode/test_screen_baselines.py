@@ -6,16 +6,7 @@ import pytest
 from scipy import linalg, optimize
 
 from scdash._data._screen import KINDS, parse_screen
-from scdash.matching._notears import (
-    acyclicity,
-    notears,
-    notears_low_rank,
-    sample_linear_scm,
-    screen_moments,
-    to_acyclic,
-)
-from scdash.matching._regimes import assign_folds, regime_statistics
-from scdash.matching._screen_baselines import (
+from scdash.screens.baselines import (
     correlation,
     differential_expression,
     forest,
@@ -23,6 +14,15 @@ from scdash.matching._screen_baselines import (
     masked_lasso,
     masked_ridge,
 )
+from scdash.screens.notears import (
+    acyclicity,
+    notears,
+    notears_low_rank,
+    sample_linear_scm,
+    screen_moments,
+    to_acyclic,
+)
+from scdash.screens.statistics import assign_folds, regime_statistics
 
 W = np.zeros((5, 5))
 W[0, 1], W[1, 2], W[0, 3], W[3, 4] = 1.2, -0.9, 0.8, 1.1

@@ -7,9 +7,9 @@ from joblib import parallel_config
 
 import scdash
 from scdash._data._screen import parse_screen
-from scdash.matching._regimes import regime_statistics
-from scdash.matching._screen_stability import Resampled, bootstrap_rows, half_of_regimes
-from scdash.tl._screen_inputs import ScreenRequest, read_screen
+from scdash.screens.inputs import ScreenRequest, read_screen
+from scdash.screens.statistics import regime_statistics
+from scdash.screens.subsamples import Resampled, bootstrap_rows, half_of_regimes
 
 
 def test_bootstraps_draw_within_regimes_with_replacement(small):

@@ -10,8 +10,9 @@ import torch
 
 import scdash
 from scdash._data import as_expression
-from scdash.tl import _screen_store, _store
-from scdash.tl._velocity_layer import velocity_of
+from scdash.networks._velocity_layer import velocity_of
+from scdash.screens import store as screen_store
+from scdash.tl import _store
 
 from .conftest import HOW
 
@@ -51,7 +52,7 @@ def test_a_screen_above_its_bound_has_none_either(monkeypatch):
     fit = {"model": scdash.models.PerturbODE(fit=scdash.models.Transport(steps=5, n_modules=3, check_every=5))}
     scdash.tl.fit_perturbode(screen, **fit)
     assert "dynamics_velocity" in screen.layers
-    monkeypatch.setattr(_screen_store, "MOST_VELOCITIES", screen.n_obs * screen.n_vars - 1)
+    monkeypatch.setattr(screen_store, "MOST_VELOCITIES", screen.n_obs * screen.n_vars - 1)
     scdash.tl.fit_perturbode(screen, **fit)
     assert "dynamics_velocity" not in screen.layers
 

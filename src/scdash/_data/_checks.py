@@ -146,3 +146,15 @@ def _flags_or_names(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]
     mask = np.zeros(adata.n_vars, dtype=bool)
     mask[present_genes(names, adata.var_names, argument)] = True
     return mask
+
+
+def flag_genes(adata: Any, chosen: Any, genes: pd.Index, argument: str) -> NDArray[np.int64]:
+    """Return the positions of chosen genes among the modelled ones, from flags in var or a list of names.
+
+    Names that are not in the data are left out and counted in the log (`scdash._data.chosen_genes`).
+    """
+    names = adata.var_names[chosen_genes(adata, chosen, argument)]
+    found = np.flatnonzero(genes.isin(names))
+    if not len(found):
+        raise ValueError(f"{argument}: none of the {len(names)} is among the {len(genes)} modelled genes.")
+    return found

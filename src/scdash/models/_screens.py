@@ -85,9 +85,6 @@ class PerturbODE(Model):
         Groups of regimes held out in turn; None: 5. For `fit="equilibrium"`.
     n_subsamples
         Random halves of the regimes on which the fit is repeated for `selection_frequency`; 0: none (NaN).
-    fine_tune
-        Steps (100 to 300) by which the matched network is trained on as an ODE; kept only if that lowers the error of
-        held-out regimes by more than two standard errors. 0: not tried. It rarely changes the network for the better.
     hold_out
         Labels of regimes that take no part in fitting and are scored afterwards.
     min_cells
@@ -108,7 +105,6 @@ class PerturbODE(Model):
     prior_weight: float | None = None
     n_folds: int | None = None
     n_subsamples: int = 0
-    fine_tune: int = 0
     hold_out: Sequence[str] = ()
     min_cells: int = 10
     unknown_targets: Literal["error", "drop"] = "error"
@@ -124,13 +120,13 @@ class PerturbODE(Model):
         held = (self.hold_out,) if isinstance(self.hold_out, str) else tuple(self.hold_out)
         object.__setattr__(self, "hold_out", held)
         self._check_regression()
-        for name, least in (("min_cells", 1), ("n_subsamples", 0), ("fine_tune", 0)):
+        for name, least in (("min_cells", 1), ("n_subsamples", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, found {getattr(self, name)!r}.")
 
     def _check_regression(self) -> None:
         """Raise for settings of the regression that are out of range, or given where there is none."""
-        names = ("prior_weight", "n_folds", "n_subsamples", "fine_tune")
+        names = ("prior_weight", "n_folds", "n_subsamples")
         for name in [name for name in names if name in self.given() and self.way == "transport"]:
             raise unused(name, "it is for fit='equilibrium'; see scdash.tl.stability for repeats of transport")
         if self.prior_weight is not None and self.prior_weight < 1:

@@ -8,10 +8,10 @@ from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
 from scdash._errors import suggest
 from scdash.fitting import Asked, FitOptions, settle, stored_arguments, suits_whole_trajectories
 from scdash.models import PerturbODE
+from scdash.networks._velocity_layer import check_switch
 from scdash.sparsity import DASH
 from scdash.tl._inputs import DynamicsInputs, Observations, read_inputs
 from scdash.tl._seed import seed_of
-from scdash.tl._velocity_layer import check_switch
 
 NOT_STORED = ("prior", "mask_var", "regulators", "rng", "n_jobs", "progress", "perturbation_key", "control", *DATA_KEYS)
 

@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -19,7 +18,6 @@ from scdash._data import (
     check_adata,
     check_log,
     check_scaled,
-    chosen_genes,
     expression,
     gene_mask,
     lowest_values,
@@ -29,6 +27,7 @@ from scdash._data import (
     scaled_by_scanpy,
     times_of,
 )
+from scdash._data._checks import flag_genes
 from scdash._errors import unknown, unused
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
@@ -271,15 +270,3 @@ def _symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """Coregulation has no direction: a pair counts however it was listed."""
     weights = abs(matrix)
     return weights.maximum(weights.T).tocsr()
-
-
-def flag_genes(adata: Any, chosen: Any, genes: pd.Index, argument: str) -> NDArray[np.int64]:
-    """Return the positions of chosen genes among the modelled ones, from flags in var or a list of names.
-
-    Names that are not in the data are left out and counted in the log (`scdash._data.chosen_genes`).
-    """
-    names = adata.var_names[chosen_genes(adata, chosen, argument)]
-    found = np.flatnonzero(genes.isin(names))
-    if not len(found):
-        raise ValueError(f"{argument}: none of the {len(names)} is among the {len(genes)} modelled genes.")
-    return found

@@ -16,9 +16,9 @@ from scdash._keys import genes_of, require_fit
 from scdash._logging import step
 from scdash.networks import count_targets, held_levels, module_from_entry, refuse_negative_levels, warn_of_interventions
 from scdash.networks._interventions import intervene
+from scdash.networks._velocity_layer import layer_megabytes, over_all_genes
 from scdash.tl._influence import longest_course
 from scdash.tl._perturbation_scores import Kind
-from scdash.tl._velocity_layer import layer_megabytes, over_all_genes
 
 ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local

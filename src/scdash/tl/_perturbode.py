@@ -13,17 +13,17 @@ from scdash._errors import unused
 from scdash._logging import logger, step
 from scdash._random import RNG
 from scdash.fitting import model_of, sparsity_of
-from scdash.fitting._screen_sparsity import ScreenSparsity
-from scdash.matching._regimes import RegimeStatistics, assign_folds, regime_statistics
 from scdash.models import PerturbODE
+from scdash.networks._velocity_layer import check_switch
+from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
+from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
+from scdash.screens.pruning import ScreenSparsity
+from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
+from scdash.screens.store import store_screen
 from scdash.sparsity import Method, Sparsity
 from scdash.tl._fit_call import FitCall
 from scdash.tl._inputs import TIME_KEY
-from scdash.tl._screen_fits import ScreenOptions, equilibrium_fit, transport_fit
-from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.tl._screen_store import store_screen
 from scdash.tl._seed import seed_of
-from scdash.tl._velocity_layer import check_switch
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -74,10 +74,10 @@ def fit_perturbode(
     model
         How the screen is read and fitted, `scdash.models.PerturbODE(fit=..., kind=..., hold_out=..., ...)`.
     sparsity
-        What prunes the network while an ODE is trained (`PerturbODE(fit="transport")` or `fine_tune`): "dash" prunes both
+        What prunes the network while an ODE is trained (`PerturbODE(fit="transport")`): "dash" prunes both
         matrices (A alone, if gene-wise) by weights and prior; without a prior it has nothing to add and the L1 penalty
         alone acts. Or any other method of `scdash.tl.fit_dynamics`, e.g. "imp" (magnitude), "none". An epoch of its schedule
-        is 100 steps of transport, 25 of fine-tuning.
+        is 100 steps.
     perturbation_key
         `obs` column of labels: a control label, `GENE`, or `GENE1+GENE2`. Cells without a label (missing, or
         an empty text) take no part and are counted in the log.
@@ -97,7 +97,7 @@ def fit_perturbode(
     `varp[f"{key_added}_sensitivity"]` (direct effect on the column's steady state, per unit of the row, at the control
     mean), `varp[f"{key_added}_total_effect"]` (simulated change of the column when the row alone is perturbed),
     `uns[key_added]` (params with the `arguments` of this call, genes, weights, edges, history, metrics, controls, prior, series, screen, report, and
-    `held_out`, `fine_tuning` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
+    `held_out` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
     sparse where some genes are not modelled; by default none above 200 million cells x modelled genes), `var[f"{key_added}_genes"]`.
 
     Raises
@@ -155,9 +155,9 @@ def _refuse_unused(model: PerturbODE, prior: Any, sparsity: Any) -> None:
         value = getattr(method, name, None)
         if value is not None and (name == "coregulation" or value == "cv"):
             raise ValueError(f"DASH({name}=...) of this kind is for models of time; give numbers or leave it out.")
-    if model.way == "equilibrium" and not model.fine_tune and ScreenSparsity.of(method) != ScreenSparsity():
+    if model.way == "equilibrium" and ScreenSparsity.of(method) != ScreenSparsity():
         raise ValueError(
-            "sparsity prunes while an ODE trains: pass PerturbODE(fine_tune=200) or PerturbODE(fit='transport'). The "
+            "sparsity prunes while an ODE trains: pass model=PerturbODE(fit='transport'). The "
             "regression alone is made sparse by its L1 penalty."
         )
 

@@ -14,10 +14,10 @@ from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._keys import genes_of, require_fit
 from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
-from scdash.fitting._screen_predict import Predictor, predictor_of, warn_unsettled
-from scdash.matching._regimes import Floats
 from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
-from scdash.tl._screen_inputs import ScreenRequest, read_screen, stored_kind
+from scdash.screens.inputs import ScreenRequest, read_screen, stored_kind
+from scdash.screens.predictors import Predictor, predictor_of, warn_unsettled
+from scdash.screens.statistics import Floats
 
 if TYPE_CHECKING:
     from anndata import AnnData

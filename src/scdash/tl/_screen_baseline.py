@@ -13,15 +13,15 @@ from scdash._data import dense32
 from scdash._errors import unknown
 from scdash._logging import step
 from scdash._random import RNG
-from scdash.matching import _screen_baselines as baselines
-from scdash.matching._held_out import intervention_effects, mean_of_others
-from scdash.matching._notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
-from scdash.matching._regimes import Floats, RegimeStatistics, assign_folds, regime_statistics
-from scdash.matching._steady_states import Equilibrium
 from scdash.models import PerturbODE
-from scdash.tl._screen_fits import ScreenFit
-from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, labels_like_fit, read_screen
-from scdash.tl._screen_store import store_screen
+from scdash.screens import baselines
+from scdash.screens.fits import ScreenFit
+from scdash.screens.held_out import intervention_effects, mean_of_others
+from scdash.screens.inputs import ScreenInputs, ScreenRequest, labels_like_fit, read_screen
+from scdash.screens.notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
+from scdash.screens.statistics import Floats, RegimeStatistics, assign_folds, regime_statistics
+from scdash.screens.steady_states import Equilibrium
+from scdash.screens.store import store_screen
 from scdash.tl._seed import seed_of
 
 if TYPE_CHECKING:

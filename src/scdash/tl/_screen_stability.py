@@ -14,10 +14,20 @@ from scdash._keys import genes_of, require_fit
 from scdash._logging import logger, step
 from scdash._parallel import spread_all
 from scdash._random import RNG, as_generator
-from scdash.fitting._screen_sparsity import ScreenSparsity
-from scdash.matching._equilibrium_path import Settings
-from scdash.matching._regimes import Floats, RegimeStatistics
-from scdash.matching._screen_stability import (
+from scdash.models import PerturbODE, Transport
+from scdash.networks import plain
+from scdash.screens.equilibrium_path import Settings
+from scdash.screens.fits import (
+    ScreenOptions,
+    in_sd_units,
+    penalties,
+    train_transport,
+    transport_network,
+)
+from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
+from scdash.screens.pruning import ScreenSparsity
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.subsamples import (
     Resampled,
     Selection,
     bootstrap_rows,
@@ -26,17 +36,7 @@ from scdash.matching._screen_stability import (
     half_of_regimes,
     regime_selections,
 )
-from scdash.models import PerturbODE, Transport
-from scdash.networks import plain
 from scdash.tl._perturbode import screen_statistics
-from scdash.tl._screen_fits import (
-    ScreenOptions,
-    in_sd_units,
-    penalties,
-    train_transport,
-    transport_network,
-)
-from scdash.tl._screen_inputs import ScreenInputs, ScreenRequest, read_screen
 
 OFTEN = 0.75  # of the refits: what the paper calls highly consistent
 EDGES_A_GENE = 5  # counted as selected where a network has no zeros

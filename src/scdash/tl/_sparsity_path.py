@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import sanitise
+from scdash._data._checks import flag_genes
 from scdash._errors import unknown, unused
 from scdash._logging import step
 from scdash._parallel import use_jobs
 from scdash.fitting import Asked, Regime, fit_path
 from scdash.tl._fit_call import FitCall
-from scdash.tl._inputs import flag_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -12,8 +12,8 @@ from scdash._data import expression, sanitise
 from scdash._keys import DynamicsKeys
 from scdash.fitting import DynamicsFit, FitOptions, stored_tables, units_of_field
 from scdash.networks import module_from_entry, pack
+from scdash.networks._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
 from scdash.tl._inputs import DynamicsInputs
-from scdash.tl._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
 
 MOST_VELOCITIES = 1_000_000_000  # rows x modelled genes above which no velocity layer is written unless asked for
 

@@ -9,17 +9,18 @@ import torch
 
 from scdash import fields
 from scdash._data import loaded
-from scdash.fitting._screen_sparsity import TRANSPORT, TUNING, ScreenSparsity
-from scdash.fitting._screen_tune import TunedScreen, stacked, tune_equilibrium
-from scdash.matching._equilibrium_fit import EquilibriumFit, errors_by_regime, fit_equilibrium
-from scdash.matching._regimes import Floats, RegimeStatistics
-from scdash.matching._screen_stability import Penalties, frequencies, regime_selections
+from scdash.fields._base import Params
+from scdash.fields._perturbode import SLOWEST
 from scdash.models import PerturbODE
 from scdash.networks import pack
-from scdash.tl._screen_inputs import ScreenInputs
-from scdash.tl._screen_tables import controls, report_text
-from scdash.training._fine_tune import TuneConfig
-from scdash.training._transport import fit_transport
+from scdash.screens.equilibrium_fit import errors_by_regime, fit_equilibrium
+from scdash.screens.inputs import ScreenInputs
+from scdash.screens.pruning import TRANSPORT, ScreenSparsity
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.steady_states import Equilibrium
+from scdash.screens.subsamples import Penalties, frequencies, regime_selections
+from scdash.screens.tables import controls, report_text
+from scdash.screens.transport import fit_transport
 from scdash.training._transport_config import TransportFit
 
 
@@ -59,7 +60,7 @@ def penalties(inputs: ScreenInputs, prior_weight: float) -> Penalties:
 def equilibrium_fit(
     inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
 ) -> ScreenFit:
-    """Match the steady states; fine-tune as an ODE if asked, kept only where held-out regimes are predicted better."""
+    """Match the steady states."""
     given = penalties(inputs, options.model.weight)
     fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed, progress=options.progress)
     frequency = np.full_like(fit.score, np.nan)
@@ -68,57 +69,47 @@ def equilibrium_fit(
             regime_selections(stats, fit.settings, fit.lam, options.model.n_subsamples, rng, given)
         )
     errors = errors_by_regime(stats, fit, penalty=given.factor, allowed=given.allowed)
-    report, extra, kept = report_text(errors, fit), {}, "matching"
-    compared = controls(errors)
-    if options.model.fine_tune:
-        tuned = _tuned(inputs, stats, fit, options, given, rng)
-        fit, report, extra = tuned.fit, f"{report} {tuned.report}", {"fine_tuning": tuned.table}
-        kept = "tuned" if tuned.kept else kept
     slope = 1.0 if fit.model.slope is None else fit.model.slope
     weights = fit.model.weights * slope
     s = fit.settings
     return ScreenFit(
         config=fields.PerturbODE(len(weights)).config(),
-        params=pack(stacked([fit.model], stats.centre)),
+        params=pack(module_weights(fit.model, stats.centre)),
         chosen={"trust": s.trust, "activating": s.nonnegative, "hubs": s.hubs, "mcp": s.mcp, "lam": fit.lam}
-        | {"lambdas": list(s.lambdas), "prior_weight": options.model.weight, "kept": kept},
+        | {"lambdas": list(s.lambdas), "prior_weight": options.model.weight},
         weights=weights,
         score=fit.score,
         frequency=frequency,
         history=fit.cv,
         metrics={"held_out_r2": errors.r2},
-        controls=compared,
+        controls=controls(errors),
         model={
             "constant": fit.model.constant,
             "effect": fit.model.effect,
             "slope": slope,
             "untried": fit.model.untried,
         },
-        report=report,
-        extra=extra,
+        report=report_text(errors, fit),
     )
 
 
-def _tuned(
-    inputs: ScreenInputs,
-    stats: RegimeStatistics,
-    fit: EquilibriumFit,
-    options: ScreenOptions,
-    given: Penalties,
-    rng: np.random.Generator,
-) -> TunedScreen:
-    method, prior = options.sparsity.build(inputs.prior, TUNING)
-    return tune_equilibrium(
-        stats,
-        fit,
-        TuneConfig(steps=options.model.fine_tune),
-        penalty=given.factor,
-        allowed=given.allowed,
-        sparsity=method,
-        prior=prior,
-        rng=rng,
-        progress=options.progress,
-    )
+def module_weights(model: Equilibrium, centre: Floats) -> Params:
+    """Return the weights of a gene-wise `PerturbODE` with w = 1 whose steady states are those of the equations.
+
+    sigmoid - 1/2 is the feature of the equations, so half of each row of A goes to the bias.
+    """
+    slope = 1.0 if model.slope is None else model.slope
+    a = torch.as_tensor(model.weights.T[None], dtype=torch.float32)
+    middle = torch.as_tensor(centre, dtype=torch.float32)
+    constant = torch.as_tensor(model.constant[None], dtype=torch.float32)
+    one = float(np.log(np.expm1(1.0 - SLOWEST)))  # softplus(one) + SLOWEST = 1
+    return {
+        "A": a,
+        "raw_alpha": torch.full(a.shape[:2], float(np.log(np.expm1(slope)))),
+        "raw_beta": middle.expand(a.shape[:2]).clone(),
+        "raw_w": torch.full(a.shape[:2], one),
+        "bias": middle + constant - 0.5 * a.sum(2),
+    }
 
 
 def transport_fit(

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from scdash._decisions import Difference
 from scdash._logging import progress_bar
-from scdash.matching._equilibria import TRUSTS, build_problem, solve_problem
-from scdash.matching._equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
-from scdash.matching._held_out import choose_untried, intervention_effects, mean_of_others
-from scdash.matching._regimes import Floats, RegimeStatistics
-from scdash.matching._steady_states import Equilibrium
+from scdash.screens.equations import TRUSTS, build_problem, solve_problem
+from scdash.screens.equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
+from scdash.screens.held_out import choose_untried, intervention_effects, mean_of_others
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.steady_states import Equilibrium
 
 TIE = 1e-9  # relative difference of errors that rounding makes
 RISE = 1.01  # factor by which the error of an empty network must be exceeded before its path is left

@@ -5,10 +5,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.edge_order import rank_edges
-from scdash.matching._equilibrium_fit import EquilibriumFit, RegimeErrors
-from scdash.matching._held_out import HeldOutScores, mean_of_others, score_changes
-from scdash.matching._regimes import Floats, RegimeStatistics
-from scdash.tl._screen_inputs import ScreenInputs
+from scdash.screens.equilibrium_fit import EquilibriumFit, RegimeErrors
+from scdash.screens.held_out import HeldOutScores, mean_of_others, score_changes
+from scdash.screens.inputs import ScreenInputs
+from scdash.screens.statistics import Floats, RegimeStatistics
 
 
 def edge_table(weights: Floats, score: Floats, frequency: Floats, inputs: ScreenInputs) -> pd.DataFrame:

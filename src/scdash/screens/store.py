@@ -13,13 +13,13 @@ from scdash._keys import DynamicsKeys
 from scdash._logging import logger
 from scdash.fields._perturbode import PerturbODE
 from scdash.fitting import stored_tables
-from scdash.fitting._screen_predict import Predictor, predictor_of
-from scdash.matching._regimes import Floats, RegimeStatistics
 from scdash.networks import module_from_entry, unpack
-from scdash.tl._screen_fits import ScreenFit
-from scdash.tl._screen_inputs import ScreenInputs
-from scdash.tl._screen_tables import add_effects, edge_table, held_out_changes, held_out_table, held_regimes
-from scdash.tl._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
+from scdash.networks._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
+from scdash.screens.fits import ScreenFit
+from scdash.screens.inputs import ScreenInputs
+from scdash.screens.predictors import Predictor, predictor_of
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.tables import add_effects, edge_table, held_out_changes, held_out_table, held_regimes
 
 MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
 FELT = 0.01  # of a gene's within-regime SD: smaller total effects are not stored

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from scdash._data._screen import Screen
 from scdash._random import RNG, as_generator
-from scdash.matching._equilibrium_fit import EquilibriumFit, fit_equilibrium
-from scdash.matching._held_out import intervention_effects
-from scdash.matching._regimes import Floats, RegimeStatistics
-from scdash.matching._steady_states import Equilibrium
+from scdash.screens.equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.screens.held_out import intervention_effects
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.steady_states import Equilibrium
 
 
 def masked_ridge(x: NDArray[Any], screen: Screen, *, alpha: float = 10.0) -> tuple[Floats, Equilibrium]:

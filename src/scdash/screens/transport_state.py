@@ -10,11 +10,11 @@ from torch import Tensor
 
 from scdash.fields._base import Params
 from scdash.fields._perturbode import PerturbODE
+from scdash.screens.transport_cells import Distance, Looks, TransportCells
 from scdash.sparsity import Prior, Sparsity
 from scdash.training._cycles import Cycles
 from scdash.training._flow import Flow
 from scdash.training._interventions import Strengths
-from scdash.training._transport_cells import Distance, Looks, TransportCells
 from scdash.training._transport_config import TransportConfig
 
 Weights: TypeAlias = tuple[Params, Params, Strengths]  # with their masks

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._equilibria import Problem, build_problem, solve_problem
-from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.screens.equations import Problem, build_problem, solve_problem
+from scdash.screens.statistics import Floats, RegimeStatistics
 
 LAMBDAS: tuple[float, ...] = tuple(float(v) for v in np.geomspace(0.3, 0.005, 12))
 MCP = 6.0  # concavity gamma; 3 and 6 did not differ on held-out regimes

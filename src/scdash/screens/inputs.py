@@ -23,10 +23,10 @@ from scdash._data import (
     read_labels,
     scaled_by_scanpy,
 )
+from scdash._data._checks import flag_genes
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._logging import logger
 from scdash.models import PerturbODE
-from scdash.tl._inputs import flag_genes
 
 LARGEST = 3000  # genes taken without being asked which
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scdash._data import Expression, as_dense
 from scdash._keys import DynamicsKeys
 from scdash._logging import logger
-from scdash.networks import DynamicsModel
+from scdash.networks._module import DynamicsModel
 
 ROWS = 4096  # rows whose velocity is computed at once
 DENSE_BYTES, SPARSE_BYTES = 4, 8  # a value, with the number of its column where the layer is sparse

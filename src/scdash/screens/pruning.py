@@ -17,8 +17,6 @@ from scdash.training import TrainConfig
 
 # in rounds of 100 steps: the network has formed after ten, and ends near a density of .04 per matrix after 40
 TRANSPORT = GeometricSchedule(first=0.5, first_epoch=10, then=0.2, every=3)
-# in rounds of 25 steps: a matched network is sparse already
-TUNING = GeometricSchedule(first=0.05, first_epoch=2, then=0.05, every=2)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
-from scdash.matching._regimes import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, RegimeStatistics
 
 Bounds: TypeAlias = list[tuple[float, float | None]]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from scdash._data._screen import Screen
 from scdash._parallel import spread_all
-from scdash.matching._equilibrium_path import Settings, solve
-from scdash.matching._regimes import Floats, RegimeStatistics, regime_statistics
+from scdash.screens.equilibrium_path import Settings, solve
+from scdash.screens.statistics import Floats, RegimeStatistics, regime_statistics
 
 
 @dataclass(frozen=True)

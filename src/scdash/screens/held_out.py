@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._regimes import Floats, RegimeStatistics
-from scdash.matching._steady_states import Equilibrium, SteadyStates, steady_states
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.steady_states import Equilibrium, SteadyStates, steady_states
 
 UNTRIED = (1.0, 0.75, 0.5, 0.25, 0.0)
 PERFECT = ("overexpression", "knockout")  # kinds that replace a gene's own equation

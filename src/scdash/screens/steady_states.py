@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._regimes import Floats, sigmoid_feature
+from scdash.screens.statistics import Floats, sigmoid_feature
 
 TOLERANCE = 1e-8  # change of a step, relative to 1 or to the largest state, below which a state is at rest
 SLOW = 0.9  # ratio of the sizes of two steps above which they shrink too slowly to be left alone

@@ -1,0 +1,1 @@
+"""Perturbation screens: from labelled cells to a network, its evidence, and predictions of unseen perturbations."""
