@@ -62,7 +62,7 @@ def test_differential_expression_is_the_mean_z_of_the_targeting_regimes(linear_s
     stats = regime_statistics(x, screen, assign_folds(6, 2, np.random.default_rng(0)), slope=None)
     z = differential_expression(stats)
     shift = x[screen.cells == 1].mean(0) - x[screen.cells == 0].mean(0)
-    assert z[0, 1] == pytest.approx(abs(shift[1]) / (stats.within_sd[1] * np.sqrt(2 / 200)))
+    assert z[0, 1] == pytest.approx(abs(shift[1]) / (stats.noise_sd[1] * np.sqrt(2 / 200)))
     assert z[0, 1] > 20 > z[1, 0]  # effects flow downstream only
 
 

@@ -78,6 +78,14 @@ def _screen() -> Any:
     return adata
 
 
+def guided() -> Any:
+    """Return the screen with a guide in every cell."""
+    adata = screen()
+    labels = adata.obs["perturbation"].astype(str)
+    adata.obs["guide"] = [f"{'NT' if x == 'control' else x}g{i % 2}" for i, x in enumerate(labels)]
+    return adata
+
+
 @cache
 def _screen_fit() -> Any:
     adata = _screen().copy()
@@ -165,6 +173,7 @@ WRITING: dict[str, Case] = {
     "pp.normalize": Case(counts),
     "pp.order_cells": Case(cells, arguments={"root": ("root", "yes"), "n_neighbors": 8, "key_added": "found"}),
     "pp.align_prior": Case(course, (prior,), {"key_added": "aligned"}),
+    "pp.assign_guides": Case(guided, arguments={"guide_key": "guide", "key_added": "found", "escapers": "flag"}),
     "pp.filter_perturbations": Case(screen),
     "pp.normalize_paired": Case(raw_pairs),
     "pp.select_by_dropout": Case(raw_pairs, arguments={"n_top_genes": 5}),

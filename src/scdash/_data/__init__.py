@@ -1,5 +1,6 @@
 """Value objects read from AnnData and the array kernels behind them; no torch here."""
 
+from scdash._data._batches import BatchOffsets, batch_offsets
 from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
 from scdash._data._cells import CellSeries, cells_to_series
 from scdash._data._checks import (
@@ -61,6 +62,7 @@ __all__ = [
     "times_of",
     "SPLITS",
     "AlignedPrior",
+    "BatchOffsets",
     "CellGroups",
     "CellHalves",
     "CellSeries",
@@ -72,6 +74,7 @@ __all__ = [
     "align_prior",
     "as_dense",
     "as_expression",
+    "batch_offsets",
     "bin_grid",
     "cells_to_series",
     "check_adata",

@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._data._batches import BatchOffsets
 from scdash._data._checks import check_adata, gene_indices, gene_mask
 from scdash._data._dense import as_dense
 from scdash._errors import suggest
@@ -33,6 +34,7 @@ class Expression:
     minimum: float = np.nan
     maximum: float = np.nan
     integers: bool = False
+    offsets: BatchOffsets | None = None  # taken away from every row that is read; blocks are dense then
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,13 +42,14 @@ class Expression:
         return int(self.matrix.shape[0]), len(self.genes)
 
     def blocks(self, rows: int = ROWS) -> Iterator[tuple[slice, Any]]:
-        """Yield (rows, block), blocks being float arrays or CSR of the chosen genes."""
+        """Yield (rows, block), blocks being float arrays or CSR of the chosen genes; arrays where there are offsets."""
         for chunk in _chunks(self.matrix):
             held = _held(self.matrix, chunk)
             for first in range(chunk.start, chunk.stop, rows):
                 part = slice(first, min(first + rows, chunk.stop))
                 inner = part if held is self.matrix else slice(part.start - chunk.start, part.stop - chunk.start)
-                yield part, _select(held[inner], self.columns)
+                block = _select(held[inner], self.columns)
+                yield part, block if self.offsets is None else self.offsets.removed(block, part)
 
     def left_multiply(self, weights: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return `weights @ X` for dense weights (k, cells), block by block; (k, genes)."""
@@ -62,7 +65,8 @@ class Expression:
             wanted, inverse = np.unique(np.asarray(rows), return_inverse=True)
             if len(wanted) < len(inverse) or not np.array_equal(wanted, rows):
                 return self.dense_rows(wanted)[inverse]
-        return as_dense(_select(self.matrix[rows], self.columns))
+        block = as_dense(_select(self.matrix[rows], self.columns))
+        return block if self.offsets is None else self.offsets.removed(block, rows)
 
     def dense(self) -> NDArray[np.floating[Any]]:
         """Return everything as a dense array, for tables of a few thousand states."""
@@ -136,8 +140,10 @@ def scaled_by_scanpy(adata: Any) -> bool:
     return {"mean", "std"} <= set(adata.var.columns)
 
 
-def check_scaled(values: Expression, *, states: bool, known: bool, allow: bool = False) -> None:
+def check_scaled(values: Expression, *, states: bool, known: bool, allow: bool = False) -> bool:
     """Raise, or warn, when values look as if every gene had been centred, as `sc.pp.scale` does, unless allowed.
+
+    Returns whether a warning was logged.
 
     An error is raised where it is `known` that scanpy has scaled the data (`scaled_by_scanpy`). Otherwise the values may be
     meant to be so, and a warning is logged. Scaled are values of which at least a fifth are negative while the means of most genes are near 0 in units of their
@@ -146,15 +152,15 @@ def check_scaled(values: Expression, *, states: bool, known: bool, allow: bool =
     whose standard deviations are the same for all genes besides.
     """
     if allow or not values.minimum < 0:
-        return
+        return False
     negative, mean, spread = _moments(values)
     moving = spread > 0
     if negative < MANY_NEGATIVE or not moving.any():
-        return
+        return False
     offset = float(np.median(np.abs(mean[moving]) / spread[moving]))
     even = float(np.quantile(spread[moving], 0.75) / np.quantile(spread[moving], 0.25))
     if offset > CENTRED or (states and even > EVEN):
-        return
+        return False
     text = (
         f"{values.name} looks scaled: {negative:.0%} of its values are negative and its genes have means near 0, as after "
         "sc.pp.scale. In such values 0 is the mean of a gene and not its absence, and genes no longer differ in size. Pass "
@@ -164,6 +170,7 @@ def check_scaled(values: Expression, *, states: bool, known: bool, allow: bool =
     if known:
         raise ValueError(f"{text} (adata.var holds the means and standard deviations that sc.pp.scale has written.)")
     logger.warning("%s The fit goes on: a knocked-out gene is held at the lowest value seen instead of at 0.", text)
+    return True
 
 
 def _moments(values: Expression) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:

@@ -31,7 +31,8 @@ def loaded(values: Expression, *, most: float | None = None) -> Any:
     """
     most = DENSE if most is None else most
     matrix, float32 = values.matrix, np.dtype(np.float32)
-    if values.columns is None and matrix.dtype == float32 and (isinstance(matrix, np.ndarray) or sp.issparse(matrix)):
+    as_they_are = values.columns is None and values.offsets is None and matrix.dtype == float32
+    if as_they_are and (isinstance(matrix, np.ndarray) or sp.issparse(matrix)):
         return matrix if isinstance(matrix, np.ndarray) or 4 * np.prod(values.shape) > most else matrix.toarray()
     if 4 * np.prod(values.shape) <= most:
         return dense32(values)

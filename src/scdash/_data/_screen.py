@@ -1,8 +1,8 @@
-"""A perturbation screen as a value: which cell belongs to which regime, and what each regime does to which gene."""
+"""Labels of a perturbation screen (`control`, `GENE`, `GENE1+GENE2`) to a `Screen`."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,58 +10,13 @@ from numpy.typing import NDArray
 
 from scdash._data._genes import near_matches
 from scdash._data._labels import log_missing, read_labels
+from scdash._data._screen_value import KINDS, Screen
 from scdash._errors import suggest, unknown
 
-# What a regime does to its targets; the effect on production and decay is in `fields.perturbode`.
-KINDS = ("shift", "overexpression", "knockout", "knockdown")
+__all__ = ["KINDS", "UNKNOWN_TARGETS", "Screen", "names_something", "parse_screen", "split_label"]
 
-
-@dataclass(frozen=True)
-class Screen:
-    """Regimes of a screen over `genes`; the control regime is number 0 and has no targets."""
-
-    names: tuple[str, ...]  # (regimes,), the control first
-    targets: NDArray[np.bool_]  # (regimes, genes)
-    kinds: tuple[str, ...]  # (regimes,), one of KINDS; meaningless for the control
-    cells: NDArray[np.int64]  # (cells,), regime of each cell, -1 where the cell is left out
-    genes: pd.Index
-
-    def __post_init__(self) -> None:
-        shape = (len(self.names), len(self.genes))
-        if self.targets.shape != shape or len(self.kinds) != shape[0]:
-            raise ValueError(f"Screen: targets {self.targets.shape} and kinds {len(self.kinds)} do not fit {shape}.")
-        if self.targets[0].any():
-            raise ValueError("Screen: regime 0 is the control and has no targets.")
-
-    @property
-    def n_regimes(self) -> int:
-        """Number of regimes, the control included."""
-        return len(self.names)
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """Cells in each regime."""
-        return np.bincount(self.cells[self.cells >= 0], minlength=self.n_regimes)
-
-    def index(self, name: str) -> int:
-        """Return the number of the regime called `name`."""
-        if name not in self.names:
-            raise unknown("regime", name, self.names)
-        return self.names.index(name)
-
-    def keep(self, regimes: NDArray[np.bool_]) -> Self:
-        """Return the screen of some regimes (mask of regimes; the control always stays); other cells become -1."""
-        kept = np.asarray(regimes, bool).copy()
-        kept[0] = True
-        new = np.where(kept, np.cumsum(kept) - 1, -1)
-        chosen = np.flatnonzero(kept)
-        return replace(
-            self,
-            names=tuple(self.names[i] for i in chosen),
-            targets=self.targets[chosen],
-            kinds=tuple(self.kinds[i] for i in chosen),
-            cells=np.where(self.cells >= 0, new[self.cells], -1),
-        )
+UNKNOWN_TARGETS = ("error", "drop", "keep")
+CONTROL_KIND = KINDS[0]  # of the control, where it means nothing
 
 
 def split_label(
@@ -88,6 +43,15 @@ def names_something(label: str, *, control: Iterable[str], separator: str) -> bo
     return label in none or any(part.strip() for part in parts)
 
 
+@dataclass(frozen=True)
+class _Intervention:
+    """What a label does: perturbations that do the same are one."""
+
+    targets: tuple[int, ...]  # positions among the genes
+    unmeasured: tuple[str, ...]
+    kind: str
+
+
 def parse_screen(
     labels: Sequence[Any] | pd.Series,
     genes: pd.Index,
@@ -95,52 +59,138 @@ def parse_screen(
     control: str | Sequence[str] = "control",
     separator: str = "+",
     kind: str | Mapping[str, str] = "overexpression",
+    kinds: pd.Series | None = None,
     missing: str = "error",
+    aliases: Mapping[str, Sequence[str]] | None = None,
+    needs_control: bool = True,
 ) -> Screen:
     """Read a column of labels (`control`, `GENE`, `GENE1+GENE2`) into a `Screen`.
 
     Cells without a label (`scdash._data.read_labels`), or with one that names nothing, take no part and are counted in the
-    log. Labels that name the same set of genes (and kind) are one regime. `kind` is one of `KINDS` for all regimes, or a
-    mapping from label or gene to kind for mixed screens. A target that is no gene of the data is an error naming it,
-    unless `missing="drop"`, which leaves the cells of that regime out.
+    log. Labels that name the same set of genes (and kind) are one perturbation.
+
+    Parameters
+    ----------
+    labels
+        Label of each cell.
+    genes
+        Genes of the data.
+    control, separator
+        Label(s) of unperturbed cells, and what stands between the genes of a combination.
+    kind
+        One of `KINDS` for all perturbations, or a mapping from label or gene to kind.
+    kinds
+        Kind of each cell instead; cells of one label with two kinds are two perturbations, called `"GENE (knockout)"` and
+        `"GENE (knockdown)"`.
+    missing
+        What happens where a target is no gene of the data: "error", an error naming it; "drop", its cells are left out;
+        "keep", the perturbation stays with its measured targets, which may be none (`Screen.unmeasured`).
+    aliases
+        Further names of genes, such as symbols, each with the gene or genes that it means.
+    needs_control
+        Whether a screen without control cells is an error. Otherwise the control has no cells.
     """
     controls = (control,) if isinstance(control, str) else tuple(control)
     values = read_labels(labels, keep=controls)
     texts = [str(category) for category in values.cat.categories]
-    codes = values.cat.codes.to_numpy(dtype=np.int64)
-    position = {str(gene): i for i, gene in enumerate(genes)}
+    known = {str(gene): (i,) for i, gene in enumerate(genes)}
+    position = _with_aliases(known, aliases or {})
     # a gene may be called as the separator is
     nothing = [t not in position and not names_something(t, control=controls, separator=separator) for t in texts]
+    codes = values.cat.codes.to_numpy(dtype=np.int64)
     codes = np.where(np.append(nothing, True)[codes], -1, codes)
     log_missing(codes < 0, len(codes), "perturbation")
     parsed = [split_label(t, control=controls, separator=separator, genes=position) for t in texts]
     control_texts = [t for t, p, empty in zip(texts, parsed, nothing, strict=True) if not p and not empty]
-    if not control_texts:
+    if not control_texts and needs_control:
         raise _no_control(control, controls[0], texts, parsed, set(position))
-    absent = sorted({g for targets in parsed for g in targets if g not in position})
-    if absent and missing == "error":
-        hint = near_matches(absent, genes)
-        raise ValueError(
-            f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}.{hint} Check `separator={separator!r}` and `control={control!r}`, "
-            f"add the genes, or drop these cells with unknown_targets='drop'."
-        )
-    order: dict[tuple[tuple[int, ...], str], int] = {((), KINDS[0]): 0}
-    names: list[str] = [control_texts[0]]
-    regime_of = np.full(len(texts), -1)
-    for i in sorted(range(len(texts)), key=lambda j: texts[j]):
-        if any(g not in position for g in parsed[i]):
+    if missing == "error":
+        _refuse_unknown_targets(parsed, position, genes, control=control, separator=separator)
+    kind_codes, kind_names = _kinds_of_cells(kinds, codes, [not targets for targets in parsed])
+    n_kinds = len(kind_names) + 1  # one for cells whose kind does not come from `kinds`
+    found, pair_of = np.unique((codes + 1) * n_kinds + kind_codes + 1, return_inverse=True)
+    pairs = [(int(pair) // n_kinds - 1, int(pair) % n_kinds - 1) for pair in found]
+    order, names = {_Intervention((), (), CONTROL_KIND): 0}, [control_texts[0] if control_texts else controls[0]]
+    regime_of = np.full(len(pairs), -1)
+    labelled = [n for n, (at, _) in enumerate(pairs) if at >= 0]
+    for n in sorted(labelled, key=lambda n: (texts[pairs[n][0]], pairs[n][1])):
+        at, own = pairs[n]
+        if missing == "drop" and any(g not in position for g in parsed[at]):
             continue
-        found = tuple(sorted(position[g] for g in parsed[i]))
-        key = (found, _kind_of(kind, texts[i], parsed[i]) if found else KINDS[0])
-        if key not in order:
-            order[key] = len(order)
-            names.append(texts[i])
-        regime_of[i] = order[key]
+        given = kind_names[own] if own >= 0 else _kind_of(kind, texts[at], parsed[at]) if parsed[at] else CONTROL_KIND
+        done = _intervention(parsed[at], position, given)
+        if done not in order:
+            order[done] = len(order)
+            names.append(texts[at])
+        regime_of[n] = order[done]
+    cells = regime_of[np.ravel(pair_of)].astype(np.int64)
+    return _screen(list(order), names, cells, genes)
+
+
+def _with_aliases(
+    known: Mapping[str, tuple[int, ...]], aliases: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[int, ...]]:
+    """Return the positions of genes under their own names and under their aliases; own names come first."""
+    found = {name: tuple(known[g][0] for g in meant if g in known) for name, meant in aliases.items()}
+    return {name: at for name, at in found.items() if at} | dict(known)
+
+
+def _intervention(targets: tuple[str, ...], position: Mapping[str, tuple[int, ...]], kind: str) -> _Intervention:
+    measured = tuple(sorted({i for g in targets if g in position for i in position[g]}))
+    unmeasured = tuple(sorted(g for g in targets if g not in position))
+    return _Intervention(measured, unmeasured, kind if targets else CONTROL_KIND)
+
+
+def _screen(order: list[_Intervention], names: list[str], cells: NDArray[np.int64], genes: pd.Index) -> Screen:
+    """Return the screen of these interventions; a name that two of them share is told apart by their kinds."""
     targets = np.zeros((len(order), len(genes)), bool)
-    for (found, _), row in order.items():
-        targets[row, list(found)] = True
-    cells = np.where(codes >= 0, regime_of[codes], -1).astype(np.int64)
-    return Screen(tuple(names), targets, tuple(k for _, k in order), cells, pd.Index(genes))
+    for row, done in enumerate(order):
+        targets[row, list(done.targets)] = True
+    twice = {name for name in names if names.count(name) > 1}
+    unique = [f"{name} ({done.kind})" if name in twice else name for name, done in zip(names, order, strict=True)]
+    unmeasured = tuple(done.unmeasured for done in order)
+    kinds = tuple(done.kind for done in order)
+    return Screen(tuple(unique), targets, kinds, cells, pd.Index(genes), unmeasured if any(unmeasured) else ())
+
+
+def _kinds_of_cells(
+    kinds: pd.Series | None, codes: NDArray[np.int64], is_control: Sequence[bool]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the kind of every perturbed cell as a code, -1 where kinds do not come from the cells, and the kinds' names."""
+    none = np.full(len(codes), -1)
+    if kinds is None:
+        return none, []
+    found = read_labels(kinds)
+    names, own = [str(name) for name in found.cat.categories], found.cat.codes.to_numpy(dtype=np.int64)
+    perturbed = (codes >= 0) & ~np.append(is_control, True)[codes]
+    where = f"adata.obs[{kinds.name!r}]" if kinds.name is not None else "kinds"
+    lost = int((perturbed & (own < 0)).sum())
+    if lost:
+        raise ValueError(f"kind_key: {where} has no value for {lost} perturbed cell(s); give each of them a kind.")
+    for i in np.unique(own[perturbed]):
+        if names[i] not in KINDS:
+            raise unknown(f"kind in {where}", names[i], KINDS)
+    return np.where(perturbed, own, -1), names
+
+
+def _refuse_unknown_targets(
+    parsed: Iterable[tuple[str, ...]],
+    position: Mapping[str, Any],
+    genes: pd.Index,
+    *,
+    control: object,
+    separator: str,
+) -> None:
+    """Raise where a target is no gene of the data, naming all of them."""
+    absent = sorted({g for targets in parsed for g in targets if g not in position})
+    if absent:
+        raise ValueError(
+            f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}."
+            f"{near_matches(absent, genes)} Check `separator={separator!r}` and `control={control!r}`, add the genes, keep "
+            "these perturbations without their own gene with unknown_targets='keep', or drop their cells with "
+            "unknown_targets='drop'. Where the targets are symbols and the genes are not, name the column of adata.var with "
+            "the symbols as symbols."
+        )
 
 
 def _no_control(
@@ -151,7 +201,8 @@ def _no_control(
     hint = f" Labels that name no gene: {', '.join(map(repr, bare[:5]))}." if bare else ""
     return ValueError(
         f"control={control!r}: no cell carries this label.{suggest(first, sorted(texts))}{hint} Pass the label of the "
-        f"unperturbed cells as `control=` (several are allowed)."
+        "unperturbed cells as `control=` (several are allowed). Data that are log fold changes from a control need no control "
+        "cells: say values='log fold change'."
     )
 
 

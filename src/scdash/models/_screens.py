@@ -6,12 +6,13 @@ from typing import ClassVar, Literal, final
 
 from scdash import fields
 from scdash._core.values import Value
-from scdash._data._screen import KINDS
+from scdash._data._screen import KINDS, UNKNOWN_TARGETS
 from scdash._errors import unknown, unused
 from scdash.models._base import Model
 from scdash.training._transport_config import TransportConfig
 
 PRIOR_WEIGHT, FOLDS = 5.0, 5
+VALUES = ("log expression", "log fold change")
 
 
 @final
@@ -76,6 +77,19 @@ class PerturbODE(Model):
     kind
         `"overexpression"` (perfect), `"shift"` (imperfect over-expression), `"knockout"`, `"knockdown"`, or a mapping
         from label or gene to one of these.
+    kind_key
+        Column of `obs` with the kind of each cell's perturbation, instead of `kind`. A knockout and a knockdown of one gene
+        are then two perturbations, called `"GENE (knockout)"` and `"GENE (knockdown)"`.
+    guide_key
+        Column of `obs` with the guide of each cell (`scdash.pp.assign_guides` writes one). Several guides of a gene are
+        replicates of its perturbation: standard errors then count guides and not cells.
+    symbols
+        Column of `var` in which targets are looked up where labels hold symbols and `var_names` another kind of name. None:
+        `var_names`; where these hold no target, a column such as `gene_symbols` or `feature_name` that holds at least half
+        of them, which the log says. A symbol of several genes stands for all of them.
+    values
+        What the data are: "log expression", or "log fold change" of each row from a control of its own. The control is then
+        0 and needs no rows.
     separator
         Between the genes of a combined perturbation.
     prior_weight
@@ -88,9 +102,13 @@ class PerturbODE(Model):
     hold_out
         Labels of regimes that take no part in fitting and are scored afterwards.
     min_cells
-        Regimes with fewer cells are left out, with a warning.
+        Perturbations with fewer cells are left out, with a warning. None: 10; or 1 where perturbations have fewer than three
+        rows in the median, as in compendia of bulk profiles, which the log says.
     unknown_targets
-        What to do with targets that are no genes of the data: an error naming them, or their cells are dropped.
+        What to do with targets that are no genes of the data: "error", an error naming them; "drop", their cells are left
+        out; "keep", they stay. The changes of such a perturbation are stored and compared with those of others, and its
+        cells show how genes vary together, but its means enter no equation: the gene that acts there is not in the network,
+        and its effects would be taken for those of the genes that it moves.
 
     Examples
     --------
@@ -101,19 +119,30 @@ class PerturbODE(Model):
     name: ClassVar[str] = "perturbode"
     fit: Literal["equilibrium", "transport"] | Transport = "equilibrium"
     kind: str | Mapping[str, str] = "overexpression"
+    kind_key: str | None = None
+    guide_key: str | None = None
+    symbols: str | None = None
+    values: Literal["log expression", "log fold change"] = "log expression"
     separator: str = "+"
     prior_weight: float | None = None
     n_folds: int | None = None
     n_subsamples: int = 0
     hold_out: Sequence[str] = ()
-    min_cells: int = 10
-    unknown_targets: Literal["error", "drop"] = "error"
+    min_cells: int | None = None
+    unknown_targets: Literal["error", "drop", "keep"] = "error"
 
     def __post_init__(self) -> None:
         if self.way not in ("equilibrium", "transport"):
             raise unknown("fit", self.fit, ("equilibrium", "transport", "Transport(...)"))
-        if self.unknown_targets not in ("error", "drop"):
-            raise unknown("unknown_targets", self.unknown_targets, ("error", "drop"))
+        if self.unknown_targets not in UNKNOWN_TARGETS:
+            raise unknown("unknown_targets", self.unknown_targets, UNKNOWN_TARGETS)
+        if self.values not in VALUES:
+            raise unknown("values", self.values, VALUES)
+        if self.kind_key is not None and "kind" in self.given():
+            raise ValueError(
+                f"kind={self.kind!r} and kind_key={self.kind_key!r}: give the kind of all perturbations, or the column of obs "
+                "that holds the kind of each."
+            )
         for kind in [self.kind] if isinstance(self.kind, str) else self.kind.values():
             if kind not in KINDS:
                 raise unknown("kind", kind, KINDS)
@@ -121,8 +150,9 @@ class PerturbODE(Model):
         object.__setattr__(self, "hold_out", held)
         self._check_regression()
         for name, least in (("min_cells", 1), ("n_subsamples", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, found {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, found {value!r}.")
 
     def _check_regression(self) -> None:
         """Raise for settings of the regression that are out of range, or given where there is none."""
@@ -133,6 +163,11 @@ class PerturbODE(Model):
             raise ValueError(f"prior_weight must be at least 1, found {self.prior_weight!r}.")
         if self.n_folds is not None and self.n_folds < 2:
             raise ValueError(f"n_folds must be at least 2, found {self.n_folds!r}.")
+
+    @property
+    def of_changes(self) -> bool:
+        """Whether the data are changes from a control instead of states."""
+        return self.values == "log fold change"
 
     @property
     def way(self) -> str:

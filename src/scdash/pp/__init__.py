@@ -7,6 +7,7 @@ import lazy_loader
 __getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "_guides": ["assign_guides"],
         "_normalize": ["normalize"],
         "_order": ["order_cells"],
         "_paired": ["normalize_paired", "select_by_dropout"],
@@ -17,6 +18,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
 )
 
 if TYPE_CHECKING:
+    from scdash.pp._guides import assign_guides
     from scdash.pp._normalize import normalize
     from scdash.pp._order import order_cells
     from scdash.pp._paired import normalize_paired, select_by_dropout
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "align_prior",
+    "assign_guides",
     "filter_perturbations",
     "normalize",
     "normalize_paired",

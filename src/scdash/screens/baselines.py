@@ -25,7 +25,8 @@ def masked_ridge(x: NDArray[Any], screen: Screen, *, alpha: float = 10.0) -> tup
     """
     used = screen.cells >= 0
     values, regime = np.asarray(x[used], dtype=np.float64), screen.cells[used]
-    centre = values[regime == 0].mean(axis=0)
+    control = values[regime == 0]
+    centre = control.mean(axis=0) if len(control) else np.zeros(values.shape[1])  # changes from a control have none
     values = values - centre
     d, total, sums = values.shape[1], values.T @ values, values.sum(axis=0)
     scores, weights, constant = np.zeros((d, d)), np.zeros((d, d)), np.zeros(d)
@@ -71,7 +72,7 @@ def masked_lasso(stats: RegimeStatistics, *, trust: float = 0.1, nonnegative: bo
 
 def differential_expression(stats: RegimeStatistics) -> Floats:
     """Return the mean |z| of a gene's change from control over the regimes that target the regulator."""
-    variance = (stats.within_sd**2)[None, :] * (1 / np.maximum(stats.counts, 1) + 1 / max(stats.counts[0], 1))[:, None]
+    variance = (stats.noise_sd**2)[None, :] * (1 / np.maximum(stats.counts, 1) + 1 / max(stats.counts[0], 1))[:, None]
     z = np.where(stats.free & (variance > 0), np.abs(stats.y) / np.sqrt(np.maximum(variance, 1e-300)), 0.0)
     targeted = stats.screen.targets.astype(float)
     seen = targeted.T @ stats.free

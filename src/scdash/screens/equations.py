@@ -45,7 +45,9 @@ def build_problem(stats: RegimeStatistics, used: NDArray[np.bool_], trust: float
     out, and a Gram matrix per target would be cubic in genes); f'y is exact.
     """
     groups = np.append(np.unique(stats.fold[used & (stats.fold >= 0)]), len(stats.ff) - 1).astype(int)
-    cells = stats.counts[used].sum()
+    hidden = stats.screen.hidden  # their means enter no equation, how their cells vary together does
+    cells = stats.counts[used | hidden].sum()
+    used = used & ~hidden
     within_ff = stats.ff[groups].sum(axis=0) / cells
     untouched = np.maximum(stats.untouched[groups].sum(axis=0), 1)
     within_fy = stats.fy[groups].sum(axis=0) / untouched

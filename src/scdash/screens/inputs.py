@@ -1,7 +1,7 @@
 """From AnnData to a perturbation screen: gene choice, labels, checks and a lazy reader of its cells."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -14,19 +14,20 @@ from scdash._data import (
     AlignedPrior,
     Cells,
     Expression,
-    check_log,
-    check_scaled,
     expression,
     gene_mask,
     obs_column,
     prior_from,
     read_labels,
-    scaled_by_scanpy,
 )
 from scdash._data._checks import flag_genes
 from scdash._data._screen import Screen, parse_screen, split_label
 from scdash._logging import logger
 from scdash.models import PerturbODE
+from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
+from scdash.screens.selection import enough_cells, least_cells, without
+from scdash.screens.targets import Aliases, gene_aliases, log_shared_names, symbol_column
+from scdash.screens.values import check_values
 
 LARGEST = 3000  # genes taken without being asked which
 
@@ -43,22 +44,29 @@ class ScreenRequest:
     regulators: Any = None
     allow_scaled: bool = False
     model: PerturbODE = field(default_factory=PerturbODE)
+    batch_key: str | None = None
 
     @property
     def controls(self) -> tuple[str, ...]:
         """Labels of unperturbed cells."""
         return (self.control,) if isinstance(self.control, str) else tuple(self.control)
 
-    def params(self) -> dict[str, Any]:
-        """Return what is stored with a fit; genes, prior and regulators are stored as such."""
+    def params(self, inputs: "ScreenInputs") -> dict[str, Any]:
+        """Return what is stored with a fit of `inputs`; genes, prior and regulators are stored as such."""
         model = self.model
+        kind = model.kind if model.kind_key is None else _seen_kinds(inputs.whole)
         return {
             "perturbation_key": self.perturbation_key,
             "control": list(self.controls),
             "separator": model.separator,
-            "kind": model.kind if isinstance(model.kind, str) else _kind_table(model.kind),
+            "kind": kind if isinstance(kind, str) else _kind_table(kind),
+            "kind_key": model.kind_key,
+            "batch_key": self.batch_key,
+            "guide_key": model.guide_key,
+            "symbols": inputs.symbols,
+            "values": model.values,
             "layer": self.layer,
-            "min_cells": model.min_cells,
+            "min_cells": inputs.min_cells,
             "unknown_targets": model.unknown_targets,
             "hold_out": list(model.hold_out),
             "allow_scaled": self.allow_scaled,
@@ -67,22 +75,28 @@ class ScreenRequest:
     @classmethod
     def of_fit(cls, adata: Any, entry: Any, key: str = "dynamics") -> Self:
         """Return the request behind a stored fit, to read the same screen again."""
-        params, edges = entry["params"], entry["edges"]
+        params, edges, settings = entry["params"], entry["edges"], FitSettings.of(entry, key)
+        kind_key, unknown = settings.text("kind_key"), str(params["unknown_targets"])
         prior = edges.loc[np.asarray(edges["in_prior"], dtype=bool), ["source", "target"]].astype(str)
         regulators = params.get("regulators")
         return cls(
             perturbation_key=str(params["perturbation_key"]),
             control=[str(c) for c in params["control"]],
-            layer=FitSettings.of(entry, key).layer_of(adata, None),
+            layer=settings.layer_of(adata, None),
+            batch_key=settings.text("batch_key"),
             mask_var=np.asarray(adata.var_names.isin([str(g) for g in entry["genes"]])),
             prior=prior if len(prior) else None,
             regulators=None if regulators is None else [str(g) for g in regulators],
             allow_scaled=bool(params.get("allow_scaled", False)),
             model=PerturbODE(
                 separator=str(params["separator"]),
-                kind=stored_kind(params["kind"]),
+                kind=PerturbODE.kind if kind_key is not None else stored_kind(params["kind"]),
+                kind_key=kind_key,
+                guide_key=settings.text("guide_key"),
+                symbols=settings.text("symbols"),
+                values="log fold change" if settings.text("values") == "log fold change" else "log expression",
                 min_cells=int(params["min_cells"]),
-                unknown_targets="drop" if str(params["unknown_targets"]) == "drop" else "error",
+                unknown_targets="drop" if unknown == "drop" else "keep" if unknown == "keep" else "error",
                 hold_out=[str(name) for name in params["hold_out"]],
             ),
         )
@@ -109,13 +123,30 @@ def labels_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str,
         "perturbation_key": str(params["perturbation_key"]),
         "control": [str(label) for label in params["control"]],
         "separator": str(params["separator"]),
-        "kind": stored_kind(params["kind"]),
+        "batch_key": settings.text("batch_key"),
+        "guide_key": settings.text("guide_key"),
+        "kind_key": settings.text("kind_key"),
+        "symbols": settings.text("symbols"),
+        "values": settings.text("values"),
     }
+    if stored["values"] == PerturbODE.values:
+        del stored["values"]
+    if "kind" in known:
+        del stored["kind_key"]
+    elif "kind_key" not in known and stored["kind_key"] is None:
+        stored["kind"] = stored_kind(params["kind"])
+    stored = {name: value for name, value in stored.items() if value is not None}
     layer = settings.layer_of(adata, given.get("layer"))
     used = {name: value for name, value in stored.items() if name not in known}
     shown = used | ({"layer": layer} if layer is not None and "layer" not in known else {})
     log_settings(settings, shown)
     return known | used | {"layer": layer}
+
+
+def _seen_kinds(screen: Screen) -> str | dict[str, str]:
+    """Return the kind of all perturbations, or that of each by name, for predictions of perturbations not seen."""
+    kinds = set(screen.kinds[1:])
+    return kinds.pop() if len(kinds) == 1 else dict(zip(screen.names[1:], screen.kinds[1:], strict=True))
 
 
 def _kind_table(kind: Mapping[str, str]) -> pd.DataFrame:
@@ -135,11 +166,18 @@ class ScreenInputs:
     regulators: NDArray[np.int64] | None  # positions among the modelled genes; None: all
     dropped: pd.DataFrame  # regimes left out, and why
     aligned: AlignedPrior | None = None  # the prior as it was given
+    min_cells: int = 1  # fewest cells of a perturbation, as it was asked for or found
+    symbols: str | None = None  # column of adata.var that names the targets; None: var_names do
 
     @property
     def cells(self) -> Cells:
-        """The cells, read in blocks."""
+        """The cells, read in blocks; each batch centred on its control cells where there are batches."""
         return Cells(self.values)
+
+    @property
+    def floor(self) -> float:
+        """Lowest level that a gene can have: 0 where the data are nowhere negative, whatever batches are moved by."""
+        return 0.0 if self.values.minimum >= 0 else -np.inf
 
     @property
     def allowed(self) -> NDArray[np.bool_] | None:
@@ -152,33 +190,34 @@ class ScreenInputs:
 
 def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     """Check and read a screen; errors name the argument and the remedy. Genes: the mask UNION the targets."""
-    labels = read_labels(obs_column(adata, request.perturbation_key, "perturbation_key"), keep=request.controls)
-    names = set(adata.var_names.astype(str))
-    named = {
-        g
-        for label in labels.cat.categories
-        for g in split_label(str(label), control=request.controls, separator=request.model.separator, genes=names)
-    }
+    model, controls = request.model, request.controls
+    labels = read_labels(obs_column(adata, request.perturbation_key, "perturbation_key"), keep=controls)
+    batch = read_groups(adata, request.batch_key, "batch_key")
+    guides = read_groups(adata, model.guide_key, "guide_key")
+    kinds = None if model.kind_key is None else obs_column(adata, model.kind_key, "kind_key")
+    symbols, aliases, named = _targets(adata, labels, request)
     mask = gene_mask(adata, request.mask_var, limit=LARGEST) | adata.var_names.isin(named)
     columns = np.flatnonzero(mask)
     values = expression(adata, layer=request.layer, genes=adata.var_names[columns])
-    check_log(values)
-    check_scaled(values, states=False, known=scaled_by_scanpy(adata), allow=request.allow_scaled)
+    check_values(adata, values, changes=model.of_changes, allow_scaled=request.allow_scaled)
     screen = parse_screen(
         labels,
         values.genes,
         control=request.control,
-        separator=request.model.separator,
-        kind=request.model.kind,
-        missing=request.model.unknown_targets,
+        separator=model.separator,
+        kind=model.kind,
+        kinds=kinds,
+        missing=model.unknown_targets,
+        aliases=aliases,
+        needs_control=not model.of_changes,
     )
-    whole, dropped = _enough_cells(screen, request.model.min_cells)
-    screen = _without(whole, request.model.hold_out)
-    if screen.n_regimes < 2:
-        raise ValueError(
-            f"perturbation_key={request.perturbation_key!r}: no perturbed regime that is not held out has "
-            f"{request.model.min_cells} cells or more; lower min_cells."
-        )
+    screen = leave_out_unbatched(screen, batch)
+    min_cells = least_cells(screen, model.min_cells)
+    whole, dropped = enough_cells(screen, min_cells, needs_control=not model.of_changes)
+    whole = with_replicates(whole, guides, batch)
+    values = centre_batches(values, whole, batch, min_cells)
+    screen = without(whole, model.hold_out)
+    _check_perturbed(screen, request, min_cells)
     aligned = None if request.prior is None else prior_from(adata, request.prior, genes=values.genes)
     regulators = None
     if request.regulators is not None:
@@ -187,33 +226,42 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
         "    %d regimes and the control, %d genes, %d cells", screen.n_regimes - 1, len(columns), screen.counts.sum()
     )
     signs = None if aligned is None else aligned.signs
-    return ScreenInputs(values, screen, whole, columns, signs, regulators, dropped, aligned)
+    return ScreenInputs(
+        values, screen, whole, columns, signs, regulators, dropped, aligned, min_cells=min_cells, symbols=symbols
+    )
 
 
-def _without(screen: Screen, names: Sequence[str]) -> Screen:
-    """Return the screen without some regimes, by name."""
-    held = np.zeros(screen.n_regimes, bool)
-    for name in (names,) if isinstance(names, str) else names:
-        at = screen.index(str(name))
-        if at == 0:
-            raise ValueError(f"hold_out: {name!r} is the control, which every fit needs.")
-        held[at] = True
-    return screen.keep(~held) if held.any() else screen
+def _targets(adata: Any, labels: pd.Series, request: ScreenRequest) -> tuple[str | None, Aliases, set[str]]:
+    """Return the `var` column that names the targets, the genes that its entries mean, and the genes that are targets."""
+    model = request.model
+    own = set(adata.var_names.astype(str))
+
+    def targets(genes: Any) -> set[str]:
+        split = (
+            split_label(str(label), control=request.controls, separator=model.separator, genes=genes)
+            for label in labels.cat.categories
+        )
+        return {gene for parts in split for gene in parts}
+
+    symbols = symbol_column(adata, targets(own)) if model.symbols is None else model.symbols
+    aliases = gene_aliases(adata, symbols)
+    found = targets(own | set(aliases))
+    log_shared_names(aliases, found)
+    return symbols, aliases, {gene for name in found for gene in ((name,) if name in own else aliases.get(name, ()))}
 
 
-def _enough_cells(screen: Screen, min_cells: int) -> tuple[Screen, pd.DataFrame]:
-    counts = screen.counts
-    if counts[0] < min_cells:
+def _check_perturbed(screen: Screen, request: ScreenRequest, min_cells: int) -> None:
+    """Raise where nothing is left that equations could be fitted to, or control cells are missing that would be carried."""
+    if request.model.way == "transport" and not screen.counts[0]:
+        raise ValueError("fit='transport' carries control cells, of which there are none; use fit='equilibrium'.")
+    if screen.n_regimes < 2:
         raise ValueError(
-            f"control: only {counts[0]} control cells ({screen.names[0]!r}), at least {min_cells} are needed "
-            f"(min_cells)."
+            f"perturbation_key={request.perturbation_key!r}: no perturbed regime that is not held out has {min_cells} cells "
+            "or more; lower min_cells."
         )
-    few = counts < min_cells
-    few[0] = False
-    names = np.asarray(screen.names, dtype=object)[few]
-    if few.any():
-        logger.warning(
-            "%d regime(s) with fewer than %d cells are left out: %s", few.sum(), min_cells, ", ".join(names[:5])
+    if screen.hidden[1:].all():
+        raise ValueError(
+            f"perturbation_key={request.perturbation_key!r}: no target of a perturbation is a gene of the data, so that no "
+            "regulator was perturbed. Where the targets are symbols and the genes are not, name the column of adata.var with "
+            "the symbols as symbols."
         )
-    table = pd.DataFrame({"regime": names.astype(str), "cells": counts[few], "reason": "too few cells"})
-    return (screen.keep(~few) if few.any() else replace(screen)), table

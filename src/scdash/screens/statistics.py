@@ -1,5 +1,6 @@
 """Sufficient statistics of a screen: regime means and within-regime second moments, in one pass over the cells."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,17 @@ from scdash._errors import NonFiniteError
 
 Floats = NDArray[np.floating[Any]]
 CHUNK = 8_000_000  # numbers of a dense chunk of cells
+LEAST_FREEDOM = 20  # degrees of freedom from which the SD within perturbations is used: its error is then 16 %
+MAD_TO_SD = 1.4826  # of a normal distribution
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Means of groups of cells that were perturbed independently: guides or batches, or whole regimes without either."""
+
+    regime: NDArray[np.int64]  # (replicates,), number of the regime
+    y: Floats  # (replicates, genes), means minus the mean control state
+    counts: NDArray[np.int64]  # (replicates,), cells
 
 
 @dataclass(frozen=True)
@@ -30,12 +42,13 @@ class RegimeStatistics:
     y: Floats  # (regimes, genes), regime means
     f: Floats  # (regimes, genes), regime means
     fold: NDArray[np.int64]  # (regimes,), group of regimes held out together; -1 for the control, never held out
-    yy: Floats  # (folds, genes), within-regime sums of squares over the regimes that leave the gene alone
-    ff: Floats  # (folds, genes, genes), within-regime sums of products
+    yy: Floats  # (folds, genes), sums of squares within replicates over the regimes that leave the gene alone
+    ff: Floats  # (folds, genes, genes), sums of products within replicates
     fy: Floats  # (folds, genes, genes), (feature, target); only over regimes that leave the target gene alone
     untouched: Floats  # (folds, genes), cells behind `yy` and `fy`
     counts: NDArray[np.int64]  # (regimes,)
     lowest: Floats  # (genes,), lowest value over all cells
+    replicates: Replicates
 
     @property
     def silent(self) -> Floats:
@@ -54,6 +67,29 @@ class RegimeStatistics:
         sd: Floats = np.sqrt(variance)
         return sd
 
+    @property
+    def noise_sd(self) -> Floats:
+        """(genes,), SD of a row around its perturbation's mean, also where most perturbations have a single row.
+
+        Within perturbations where that leaves `LEAST_FREEDOM` degrees of freedom. Otherwise from the median absolute
+        deviation over perturbations, since most perturbations do not move most genes; where that is 0 the SD over them.
+        """
+        free = self.free & (self.counts > 0)[:, None]
+        freedom = np.maximum(self.replicates.counts - 1, 0) @ self.free[self.replicates.regime]
+        within = np.sqrt(self.yy.sum(axis=0) / np.maximum(freedom, 1))
+        if (freedom >= LEAST_FREEDOM).all():
+            return within
+        size = np.sqrt(self.counts)[:, None]
+        rows = np.where(free & (np.arange(len(size)) > 0)[:, None], self.y, np.nan)
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # genes that every perturbation targets
+            around = (rows - np.nanmedian(rows, axis=0)) * size
+            robust = MAD_TO_SD * np.nanmedian(np.abs(around), axis=0)
+            plain = np.sqrt(np.nanmean(around**2, axis=0))
+        over = np.nan_to_num(np.where(robust > 0, robust, plain))
+        sd: Floats = np.where((freedom >= LEAST_FREEDOM) | (over <= 0), within, over)
+        return sd
+
     def activation(self, y: Floats) -> Floats:
         """Return f of states y (..., genes), both relative to the control mean."""
         return sigmoid_feature(y, self.slope)
@@ -67,10 +103,13 @@ def sigmoid_feature(y: Floats, slope: float | None = 1.0) -> Floats:
     return feature
 
 
-def assign_folds(n_regimes: int, n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return a fold for every regime, sizes as equal as can be; -1 for the control."""
+def assign_folds(
+    n_regimes: int, n_folds: int, rng: np.random.Generator, hidden: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Return a fold for every regime, sizes as equal as can be; -1 for the control and for `hidden` regimes."""
     fold = np.full(n_regimes, -1)
-    fold[1:] = rng.permutation(np.arange(n_regimes - 1) % n_folds)
+    shown = np.arange(1, n_regimes) if hidden is None else np.flatnonzero(~hidden[1:]) + 1
+    fold[shown] = rng.permutation(np.arange(len(shown)) % n_folds)
     return fold
 
 
@@ -83,9 +122,10 @@ def regime_statistics(
     nearly all of the time and which transport has no use for, `ff` and `fy` are empty, (folds, 0, 0).
     """
     d, n_folds = len(screen.genes), max(int(fold.max(initial=0)) + 1, 1)
-    group = np.where(fold < 0, n_folds, fold)  # the control has a group of its own: never held out
+    group = np.where(fold < 0, n_folds, fold)  # of the control and hidden regimes: never held out
     centre = _control_mean(x, screen)
-    sums_y, sums_f = np.zeros((screen.n_regimes, d)), np.zeros((screen.n_regimes, d))
+    unit, regime_of = replicate_units(screen)
+    sums_y, sums_f = np.zeros((len(regime_of), d)), np.zeros((len(regime_of), d))
     yy, untouched = np.zeros((n_folds + 1, d)), np.zeros((n_folds + 1, d))
     lowest = np.full(d, np.inf)
     ff, fy = np.zeros((2, n_folds + 1, d, d) if products else (2, n_folds + 1, 0, 0))
@@ -95,7 +135,7 @@ def regime_statistics(
         y = block - centre.astype(block.dtype)
         f = sigmoid_feature(y, slope)
         member = sparse.csr_matrix(
-            (np.ones(len(rows), block.dtype), (regime, np.arange(len(rows)))), shape=(screen.n_regimes, len(rows))
+            (np.ones(len(rows), block.dtype), (unit[rows], np.arange(len(rows)))), shape=(len(sums_y), len(rows))
         )
         sums_y += member @ y
         sums_f += member @ f
@@ -109,20 +149,52 @@ def regime_statistics(
             if products:
                 ff[g] += own_f.T @ own_f
                 fy[g] += own_f.T @ own_y
-    counts = screen.counts
-    mean_y, mean_f = (s / np.maximum(counts, 1)[:, None] for s in (sums_y, sums_f))
-    kept = np.where(screen.targets, 0, mean_y)
+    sizes = np.bincount(unit[unit >= 0], minlength=len(regime_of))
+    unit_y, unit_f = (total / np.maximum(sizes, 1)[:, None] for total in (sums_y, sums_f))
+    kept = np.where(screen.targets[regime_of], 0, unit_y)
     for g in range(n_folds + 1):
-        of = group == g
-        n = counts[of, None]
+        of = group[regime_of] == g
+        n = sizes[of, None]
         if products:
-            ff[g] -= (n * mean_f[of]).T @ mean_f[of]
-            fy[g] -= (n * mean_f[of]).T @ kept[of]
+            ff[g] -= (n * unit_f[of]).T @ unit_f[of]
+            fy[g] -= (n * unit_f[of]).T @ kept[of]
         yy[g] -= (n * kept[of] ** 2).sum(axis=0)
-        untouched[g] = (n * ~screen.targets[of]).sum(axis=0)
-    return RegimeStatistics(
-        screen, slope, centre, mean_y, mean_f, fold, np.maximum(yy, 0), ff, fy, untouched, counts, lowest
+        untouched[g] = (n * ~screen.targets[regime_of[of]]).sum(axis=0)
+    counts = screen.counts
+    belongs = sparse.csr_matrix(
+        (np.ones(len(regime_of)), (regime_of, np.arange(len(regime_of)))), shape=(screen.n_regimes, len(regime_of))
     )
+    mean_y, mean_f = ((belongs @ total) / np.maximum(counts, 1)[:, None] for total in (sums_y, sums_f))
+    return RegimeStatistics(
+        screen,
+        slope,
+        centre,
+        mean_y,
+        mean_f,
+        fold,
+        np.maximum(yy, 0),
+        ff,
+        fy,
+        untouched,
+        counts,
+        lowest,
+        Replicates(regime_of, unit_y, sizes),
+    )
+
+
+def replicate_units(screen: Screen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the group of every cell whose mean its products are taken about, and the regime of every group.
+
+    Groups are replicates: what differs between guides or batches is not how genes vary together in a cell. A regime's
+    cells without a replicate are a group of their own; without replicates, regimes are the groups.
+    """
+    if screen.replicates is None:
+        return screen.cells, np.arange(screen.n_regimes)
+    regime_of = np.concatenate([screen.replicate_regimes, np.arange(screen.n_regimes)])
+    n = len(regime_of) - screen.n_regimes
+    unit = np.where((screen.replicates >= 0) | (screen.cells < 0), screen.replicates, n + screen.cells)
+    used = np.bincount(unit[unit >= 0], minlength=len(regime_of)) > 0
+    return np.where(unit >= 0, (np.cumsum(used) - 1)[unit], -1), regime_of[used]
 
 
 def _control_mean(x: Any, screen: Screen) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scdash._data._screen import Screen
 from scdash._parallel import spread_all
 from scdash.screens.equilibrium_path import Settings, solve
-from scdash.screens.statistics import Floats, RegimeStatistics, regime_statistics
+from scdash.screens.statistics import Floats, RegimeStatistics, regime_statistics, replicate_units
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,12 @@ def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool
 
 
 def bootstrap_rows(screen: Screen, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return for every cell a random cell of its own regime (with replacement); cells left out stay."""
+    """Return for every cell a random cell of its own regime, and replicate, with replacement; cells left out stay."""
     rows = np.arange(len(screen.cells))
-    for r in range(screen.n_regimes):
-        of = np.flatnonzero(screen.cells == r)
-        rows[of] = rng.choice(of, len(of))
+    unit, regime_of = replicate_units(screen)
+    for u in range(len(regime_of)):
+        of = np.flatnonzero(unit == u)
+        rows[of] = rng.choice(of, len(of)) if len(of) else of
     return rows
 
 

@@ -1,7 +1,7 @@
 """PerturbODE on AnnData: reads a screen, fits, writes."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from scdash._random import RNG
 from scdash.fitting import model_of, sparsity_of
 from scdash.models import PerturbODE
 from scdash.networks._velocity_layer import check_switch
+from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.screens.pruning import ScreenSparsity
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
 OF_SCREENS = (
-    "prior", "model", "sparsity", "perturbation_key", "control", "layer", "mask_var", "regulators", "allow_scaled",
+    "prior", "model", "sparsity", "perturbation_key", "control", "batch_key", "layer", "mask_var", "regulators", "allow_scaled",
     "velocity_layer", "rng", "progress",
 )  # fmt: skip
 """Arguments of `fit_dynamics` that a fit of a screen has, too."""
@@ -45,6 +46,7 @@ def fit_perturbode(
     sparsity: str | Method | Sparsity = "dash",
     perturbation_key: str = "perturbation",
     control: str | Sequence[str] = "control",
+    batch_key: str | None = None,
     layer: str | None = None,
     mask_var: Any = None,
     regulators: Any = None,
@@ -83,6 +85,13 @@ def fit_perturbode(
         an empty text) take no part and are counted in the log.
     control
         Label(s) of unperturbed cells.
+    batch_key
+        `obs` column with the batch or replicate of each cell. Each batch is centred on its own control cells before anything
+        else: the mean of its control cells is taken away from its cells, and the mean of all control cells added, while the
+        cells are read. Every batch needs at least 3 control cells, and is
+        warned of below `min_cells`; cells without a batch take no part. Batches are also the
+        replicates of a perturbation where there are no guides (`PerturbODE(guide_key=)`). The velocity layer and predicted
+        cells are those of the centred cells.
     regulators
         Genes that may regulate: a `var` column of flags or a list of names, of which those that are not in the data are
         left out and counted in the log; None: all.
@@ -114,7 +123,9 @@ def fit_perturbode(
     """
     model = _perturbode(model)
     _refuse_unused(model, prior, sparsity)
-    request = ScreenRequest(perturbation_key, control, layer, mask_var, prior, regulators, allow_scaled, model)
+    request = ScreenRequest(
+        perturbation_key, control, layer, mask_var, prior, regulators, allow_scaled, model, batch_key
+    )
     pruning = ScreenSparsity.of(sparsity_of(sparsity))
     options = ScreenOptions(pruning, model, progress)
     check_key(key_added)
@@ -126,7 +137,7 @@ def fit_perturbode(
         generator = np.random.default_rng(seed)
         stats = screen_statistics(inputs, model.folds, generator, products=model.way != "transport")
         found = WAYS[model.way](inputs, stats, options, generator)
-        asked = request.params() | {
+        asked = request.params(inputs) | {
             "fit": model.way,
             "sparsity": pruning.name,
             "pruning": pruning.config(),
@@ -168,12 +179,23 @@ def _stored(model: PerturbODE, sparsity: Any, **others: Any) -> dict[str, str]:
 
 
 def screen_statistics(
-    inputs: ScreenInputs, n_folds: int, rng: np.random.Generator, *, products: bool = True
+    inputs: ScreenInputs,
+    n_folds: int,
+    rng: np.random.Generator,
+    *,
+    slope: float | None = 1.0,
+    products: bool = True,
 ) -> RegimeStatistics:
-    """Return the statistics of a screen with its regimes dealt into folds; genes that never vary are warned of."""
-    n_folds = min(n_folds, inputs.screen.n_regimes - 1)
-    fold = assign_folds(inputs.screen.n_regimes, n_folds if n_folds > 1 else 1, rng)
-    stats = regime_statistics(inputs.cells, inputs.screen, fold, products=products)
+    """Return the statistics of a screen with its perturbations dealt into folds.
+
+    Genes that never vary, and targets that moved against the kind of their perturbation, are warned of.
+    """
+    hidden = inputs.screen.hidden
+    n_folds = min(n_folds, int((~hidden).sum()) - 1)
+    fold = assign_folds(inputs.screen.n_regimes, n_folds if n_folds > 1 else 1, rng, hidden)
+    stats = regime_statistics(inputs.cells, inputs.screen, fold, slope=slope, products=products)
+    stats = replace(stats, lowest=np.maximum(stats.lowest, inputs.floor))
+    warn_of_contradicted_kinds(stats)
     flat = (stats.within_sd <= 0) & (np.ptp(stats.y, axis=0) <= 0)
     if flat.any():
         shown = ", ".join(str(g) for g in pd.Index(inputs.values.genes)[flat][:5])

@@ -19,14 +19,17 @@ from scdash.screens.fits import ScreenFit
 from scdash.screens.held_out import intervention_effects, mean_of_others
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, labels_like_fit, read_screen
 from scdash.screens.notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
-from scdash.screens.statistics import Floats, RegimeStatistics, assign_folds, regime_statistics
+from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 from scdash.screens.store import store_screen
+from scdash.tl._perturbode import screen_statistics
 from scdash.tl._seed import seed_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+OF_MODEL = ("separator", "kind", "kind_key", "guide_key", "symbols", "values")
+"""Arguments that are settings of `scdash.models.PerturbODE`."""
 Baseline = Callable[[ScreenInputs, RegimeStatistics, np.random.Generator, dict[str, Any]], ScreenFit]
 
 
@@ -49,11 +52,16 @@ def screen_baseline(
     control: str | Sequence[str] | None = None,
     separator: str | None = None,
     kind: str | Mapping[str, str] | None = None,
+    kind_key: str | None = None,
+    batch_key: str | None = None,
+    guide_key: str | None = None,
+    symbols: str | None = None,
+    values: Literal["log expression", "log fold change"] | None = None,
     options: Mapping[str, Any] | None = None,
     n_folds: int = 5,
     hold_out: Sequence[str] = (),
-    min_cells: int = 10,
-    unknown_targets: Literal["error", "drop"] = "error",
+    min_cells: int | None = None,
+    unknown_targets: Literal["error", "drop", "keep"] = "error",
     layer: str | None = None,
     mask_var: Any = None,
     allow_scaled: bool = False,
@@ -75,8 +83,8 @@ def screen_baseline(
         "notears": an acyclic linear causal model (Zheng et al. 2018); "notears_low_rank" (Fang et al. 2023). Both
         predict, and `scdash.tl.predict_perturbations(..., n_cells=)` samples cells from them. "no_change" and
         "mean_perturbation" predict and have no network.
-    perturbation_key, control, separator, kind, layer
-        As for `scdash.tl.fit_perturbode`; None: those of the fit of a screen under `key`, if there is one, which the log
+    perturbation_key, control, separator, kind, kind_key, batch_key, guide_key, symbols, values, layer
+        As for `scdash.tl.fit_perturbode` and `scdash.models.PerturbODE`; None: those of the fit of a screen under `key`, if there is one, which the log
         says (layer="X": X all the same), else the defaults of that function.
     n_folds, hold_out, min_cells, unknown_targets, mask_var, allow_scaled, rng, copy
         As for `scdash.tl.fit_perturbode`.
@@ -113,19 +121,18 @@ def screen_baseline(
     check_key(name)
     seed = seed_of(rng)
     labels = {"perturbation_key": perturbation_key, "control": control, "separator": separator, "kind": kind}
-    found = labels_like_fit(adata, key, labels | {"layer": layer})
-    own = {name: found.pop(name) for name in ("separator", "kind") if name in found}
+    labels |= {"kind_key": kind_key, "batch_key": batch_key, "guide_key": guide_key, "symbols": symbols}
+    found = labels_like_fit(adata, key, labels | {"values": values, "layer": layer})
+    own = {name: found.pop(name) for name in OF_MODEL if name in found}
     screen = PerturbODE(min_cells=min_cells, unknown_targets=unknown_targets, hold_out=hold_out, **own)
     request = ScreenRequest(**found, mask_var=mask_var, allow_scaled=allow_scaled, model=screen)
     adata = adata.copy() if copy else adata
     with step(f"running a baseline on a screen ({method})") as added:
         inputs = read_screen(adata, request)
         generator = np.random.default_rng(seed)
-        n = min(n_folds, inputs.screen.n_regimes - 1)
-        fold = assign_folds(inputs.screen.n_regimes, n if n > 1 else 1, generator)
-        stats = regime_statistics(inputs.cells, inputs.screen, fold, slope=None)
+        stats = screen_statistics(inputs, n_folds, generator, slope=None)
         fit = run(inputs, stats, generator, dict(options or {}))
-        asked = request.params() | {"sparsity": "none", "n_folds": n_folds, "rng": seed}
+        asked = request.params(inputs) | {"sparsity": "none", "n_folds": n_folds, "rng": seed}
         added += store_screen(adata, inputs, stats, fit, asked | {"model": method, "field": "none"}, name)
     return adata if copy else None
 

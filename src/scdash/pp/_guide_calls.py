@@ -1,0 +1,88 @@
+"""Which guides a cell has, from the counts of guides."""
+
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import gammaln
+from scipy.stats import norm
+
+FEW_CELLS = 10  # with a count of the guide: fewer fit no mixture
+STEPS = 200  # of expectation maximisation
+LEAST_SD = 0.25  # of log2 counts of cells that have the guide
+LEAST_MEAN = 1.0  # of log2 counts of cells that have the guide
+LEAST_WEIGHT = 1e-3  # of either component
+
+
+def call_guides(
+    counts: sp.csr_matrix, *, threshold: Literal["mixture"] | float, min_count: float, dominance: float | None
+) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
+    """Return which guides each cell has (cells, guides), and the fewest counts of each guide, (guides,).
+
+    Parameters
+    ----------
+    counts
+        Counts (cells, guides).
+    threshold
+        Fewest counts of a guide in a cell that has it, or "mixture": for every guide from a mixture of background and
+        signal, see `mixture_threshold`.
+    min_count
+        Least threshold from a mixture.
+    dominance
+        Least fraction of a cell's guide counts that its strongest guide has; the cell then has this guide alone, and without
+        such a guide none.
+    """
+    counts = counts.copy()
+    counts.eliminate_zeros()
+    if threshold == "mixture":
+        by_guide = counts.tocsc()
+        parts = np.split(by_guide.data, by_guide.indptr[1:-1])
+        least = np.array([max(mixture_threshold(part), min_count) for part in parts], dtype=np.float64)
+    else:
+        least = np.full(counts.shape[1], float(threshold))
+    called = counts.copy()
+    called.data = (counts.data >= least[counts.indices]).astype(np.int8)
+    if dominance is not None:
+        called.data[~_dominant(counts, dominance)] = 0
+    called.eliminate_zeros()
+    return called, least
+
+
+def _dominant(counts: sp.csr_matrix, dominance: float) -> NDArray[np.bool_]:
+    """Return which entries have at least the fraction `dominance` of their row's sum, and are its largest."""
+    cells = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    total = np.asarray(counts.sum(axis=1)).ravel()
+    most = np.zeros(counts.shape[0])
+    np.maximum.at(most, cells, counts.data)
+    return np.asarray((counts.data >= dominance * total[cells]) & (counts.data == most[cells]))
+
+
+def mixture_threshold(counts: NDArray[Any]) -> float:
+    """Return the fewest counts with which a cell has a guide more likely than not, from a Poisson-Gaussian mixture.
+
+    The log2 counts of the cells that have any are a mixture of a Poisson distribution (background: ambient guides,
+    chimeric reads) and a normal one (cells that have the guide), fitted by expectation maximisation (Replogle et al., Nature
+    Biotechnology 2020). Returned is the least count whose probability of the normal component, and that of every larger
+    one, is above one half; 0 where fewer than 10 cells, or only one kind of count, were seen.
+    """
+    values, times = np.unique(np.asarray(counts, dtype=np.float64), return_counts=True)
+    if times.sum() < FEW_CELLS or len(values) < 2:
+        return 0.0
+    x, weight = np.log2(values), times / times.sum()
+    upper = x > x.max() / 2
+    signal = np.where(upper, 1.0, 0.0)
+    for _ in range(STEPS):
+        share = float(np.clip(weight @ signal, LEAST_WEIGHT, 1 - LEAST_WEIGHT))
+        rate = max(float(weight @ ((1 - signal) * x)) / (1 - share), 1e-3)
+        mean = max(float(weight @ (signal * x)) / share, LEAST_MEAN, rate)
+        sd = max(np.sqrt(float(weight @ (signal * (x - mean) ** 2)) / share), LEAST_SD)
+        background = np.log1p(-share) + x * np.log(rate) - rate - gammaln(x + 1)
+        ratio = np.log(share) + norm.logpdf(x, mean, sd) - background
+        new = 1 / (1 + np.exp(-np.clip(ratio, -500, 500)))
+        new[x >= mean] = np.maximum.accumulate(new[x >= mean])  # a larger count is no less a sign of the guide
+        if np.abs(new - signal).max() < 1e-6:
+            break
+        signal = new
+    above = np.logical_and.accumulate((signal > 0.5)[::-1])[::-1]
+    return float(values[above][0]) if above.any() else float(values[-1] + 1)

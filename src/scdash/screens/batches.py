@@ -1,0 +1,68 @@
+"""Batches and guides of a screen: each batch is centred on its own control cells, and both are replicates."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash._data import Expression, batch_offsets, group_column, log_missing
+from scdash._data._screen import Screen
+from scdash._logging import logger
+
+LEAST_CONTROL = 3  # control cells of a batch, at least
+Groups = tuple[NDArray[np.int64], tuple[str, ...]]  # group of each cell, -1 for none, and their names
+
+
+def read_groups(adata: Any, key: str | None, argument: str) -> Groups | None:
+    """Return the groups of cells in a column of obs, in which labels may be missing; None without a column."""
+    return group_column(adata, key, argument, missing=True)
+
+
+def leave_out_unbatched(screen: Screen, batch: Groups | None) -> Screen:
+    """Return the screen without the cells that have no batch; the log counts them."""
+    if batch is None:
+        return screen
+    lost = (batch[0] < 0) & (screen.cells >= 0)
+    log_missing(lost, len(lost), "batch")
+    return replace(screen, cells=np.where(lost, -1, screen.cells))
+
+
+def centre_batches(values: Expression, screen: Screen, batch: Groups | None, min_cells: int) -> Expression:
+    """Return the cells without the offsets between batches: every batch gets the mean of all control cells.
+
+    Batches of fewer than `min_cells` control cells are warned of.
+
+    Raises
+    ------
+    ValueError
+        If a batch that has cells of the screen has fewer than `LEAST_CONTROL` control cells (or than `min_cells`).
+    """
+    if batch is None:
+        return values
+    codes, names = batch
+    used = np.bincount(codes[(screen.cells >= 0) & (codes >= 0)], minlength=len(names))
+    own = np.bincount(codes[(screen.cells == 0) & (codes >= 0)], minlength=len(names))
+    least = min(LEAST_CONTROL, min_cells)
+    few = (used > 0) & (own < min_cells)
+    shown = ", ".join(f"{names[i]!r} ({own[i]} of {used[i]} cells)" for i in np.flatnonzero(few)[:5])
+    if (few & (own < least)).any():
+        raise ValueError(
+            f"batch_key: {(few & (own < least)).sum()} of {len(names)} batches have fewer than {least} control cells, on which "
+            f"each batch is centred: {shown}. Leave out the cells of these batches, or join batches that were processed "
+            "together."
+        )
+    if few.any():
+        logger.warning(
+            "    WARNING: %d of %d batches are centred on fewer than %d control cells, whose noise moves all their cells: %s",
+            few.sum(), len(names), min_cells, shown,
+        )  # fmt: skip
+    packed = np.cumsum(used > 0) - 1
+    batch_of = np.where((screen.cells >= 0) & (codes >= 0), packed[codes], -1)
+    return replace(values, offsets=batch_offsets(values, np.flatnonzero(screen.cells == 0), batch_of))
+
+
+def with_replicates(screen: Screen, guides: Groups | None, batch: Groups | None) -> Screen:
+    """Return the screen with its replicates: cells of one guide, or without guides of one batch; as it is without either."""
+    groups = batch if guides is None else guides
+    return screen if groups is None else screen.with_replicates(groups[0])

@@ -1,0 +1,48 @@
+"""Perturbations whose targets moved against what their kind says."""
+
+import numpy as np
+
+from scdash._logging import logger
+from scdash.screens.statistics import RegimeStatistics
+
+LARGE_Z = 3.0  # standard errors of the difference of two means from which a target is said to have moved
+SHOWN = 5
+UP = ("overexpression", "shift")
+
+
+def contradicted(stats: RegimeStatistics) -> list[tuple[str, str, str, float, float]]:
+    """Return (perturbation, kind, target, change, z) where a target moved clearly against its kind, strongest first.
+
+    A target should rise under over-expression and fall under knockout and knockdown. z is its change over the standard
+    error of the difference between the means of the perturbation and the control.
+    """
+    counts = np.maximum(stats.counts, 1)
+    error = stats.noise_sd[None, :] * np.sqrt(1 / counts + 1 / counts[0])[:, None]
+    z = np.divide(stats.y, error, out=np.zeros_like(stats.y), where=error > 0)
+    wanted = np.where(np.isin(stats.screen.kinds, UP), 1.0, -1.0)[:, None]
+    rows, genes = np.nonzero(stats.screen.targets & (z * wanted < -LARGE_Z))
+    found = [
+        (stats.screen.names[r], stats.screen.kinds[r], str(stats.screen.genes[g]), float(stats.y[r, g]), float(z[r, g]))
+        for r, g in zip(rows, genes, strict=True)
+    ]
+    return sorted(found, key=lambda one: -abs(one[4]))
+
+
+def warn_of_contradicted_kinds(stats: RegimeStatistics) -> None:
+    """Log a warning that names the perturbations whose targets moved clearly against their kind, with numbers."""
+    found = contradicted(stats)
+    if not found:
+        return
+    tested = int(stats.screen.targets.any(axis=1).sum())
+    listed = "; ".join(
+        f"{name} ({kind}): {gene} {change:+.2f} from control, z {z:+.1f}"
+        for name, kind, gene, change, z in found[:SHOWN]
+    )
+    logger.warning(
+        "    WARNING: a target moved against the kind of its perturbation in %d of %d perturbations: %s%s. Check kind, the labels "
+        "and the control, or leave these out (scdash.pp.filter_perturbations).",
+        len({one[0] for one in found}),
+        tested,
+        listed,
+        "; ..." if len(found) > SHOWN else "",
+    )
