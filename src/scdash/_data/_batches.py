@@ -24,7 +24,7 @@ class BatchOffsets:
         batch = self.batch[rows]
         taken = self.offsets[batch].astype(values.dtype)
         taken[batch < 0] = 0
-        return values - taken
+        return np.asarray(values - taken)
 
 
 def batch_offsets(values: Any, control: NDArray[np.int64], batch: NDArray[np.int64]) -> BatchOffsets:

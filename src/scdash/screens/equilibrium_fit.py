@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._decisions import Difference
 from scdash._logging import progress_bar
 from scdash.screens.equations import TRUSTS, build_problem, solve_problem
 from scdash.screens.equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
-from scdash.screens.held_out import choose_untried, intervention_effects, mean_of_others
+from scdash.screens.evidence import Evidence, ranking_score
+from scdash.screens.forward import Forward, errors_of, forward
+from scdash.screens.held_out import mean_of_others
+from scdash.screens.network import finished, path_end
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 
@@ -26,9 +28,12 @@ class EquilibriumFit:
     model: Equilibrium
     settings: Settings
     lam: float
-    score: Floats  # (regulator, target), signed: standardised coefficients summed over the lambda path
-    standardised: Floats  # (regulator, target), coefficients at `lam` in SDs of target per SD of regulator feature
+    score: Floats  # (regulator, target), signed; see `scdash.screens.evidence.ranking_score`
     frequency: Floats  # (regulator, target), fraction of the path on which the edge is present
+    evidence: Evidence
+    believed: bool  # whether the network of the path predicts held-out perturbations; see `scdash.screens.forward`
+    explained: float  # R2 of held-out perturbations over the mean of the others, as far as the path is believed
+    held_out: Forward | None  # None where there are too few perturbations to hold any out
     cv: pd.DataFrame = field(repr=False)  # held-out error of every setting and lambda
 
 
@@ -139,7 +144,7 @@ def fit_equilibrium(
     if stats.fold.max() < 1:  # too few regimes to hold any out: the default that held up elsewhere
         settings = Settings(0.1 if 0.1 in trusts else trusts[0], lambdas=levels)
         at = int(np.argmin(np.abs(np.log(np.asarray(levels) / 0.03))))
-        return _final(stats, settings, at, _table({}, 1.0), penalty, allowed, settings)
+        return _final(stats, settings, at, _table({}, 1.0), penalty, allowed, settings, None)
     tried: dict[Settings, Floats] = {}
     reference = [1.0]
 
@@ -163,9 +168,8 @@ def fit_equilibrium(
     chosen = min(tried, key=error)
     ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
     at = int(tried[chosen].argmin())
-    fit = _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, ranking)
-    untried = choose_untried(stats, lambda used: refit(stats, used, fit, penalty=penalty, allowed=allowed))
-    return replace(fit, model=replace(fit.model, untried=untried))
+    held_out = forward(stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed)
+    return _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, ranking, held_out)
 
 
 def _descend(values: Sequence[float], error: Callable[[float], float]) -> float:
@@ -187,18 +191,23 @@ def _final(
     penalty: Floats | None,
     allowed: NDArray[np.bool_] | None,
     ranking: Settings,
+    held_out: Forward | None,
 ) -> EquilibriumFit:
-    """Refit on all regimes: weights at the chosen lambda, scores from the lasso's path (the MCP ranks no better)."""
+    """Refit on all regimes: the network at the chosen lambda, scores from the lasso's path (the MCP ranks no better)."""
     used = np.ones(stats.screen.n_regimes, bool)
     problem, ranked = solve(stats, used, ranking, penalty=penalty, allowed=allowed)
-    lam, path = settings.lambdas[at], ranked
-    if settings != ranking:
-        ending = replace(settings, lambdas=settings.lambdas[: at + 1])
-        problem, path = solve(stats, used, ending, penalty=penalty, allowed=allowed)
-    weights, constant = to_equations(path[at], problem)
-    effect = intervention_effects(stats, used, weights, constant)
-    model = Equilibrium(weights, constant, effect, stats.slope)
-    return EquilibriumFit(model, settings, lam, ranked.sum(axis=0), path[at], (ranked != 0).mean(axis=0), cv)
+    lam = settings.lambdas[at]
+    if settings == ranking:
+        end = ranked[at]
+    else:
+        problem, end = path_end(stats, used, settings, lam, penalty=penalty, allowed=allowed)
+    believed = held_out is not None and held_out.believed
+    found = finished(stats, used, problem, end, allowed=allowed, believed=believed)
+    model = found.model if held_out is None else replace(found.model, untried=held_out.untried)
+    explained = errors_of(held_out, stats).r2 if held_out is not None and believed else 0.0
+    frequency = (ranked != 0).mean(axis=0)
+    score = ranking_score(found.evidence, model.weights, ranked.sum(axis=0), frequency, explained)
+    return EquilibriumFit(model, settings, lam, score, frequency, found.evidence, believed, explained, held_out, cv)
 
 
 def _table(tried: dict[Settings, Floats], reference: float) -> pd.DataFrame:
@@ -216,61 +225,3 @@ def _table(tried: dict[Settings, Floats], reference: float) -> pd.DataFrame:
         for lam, error in zip(s.lambdas, errors, strict=False)
     ]
     return pd.DataFrame(rows, columns=columns)
-
-
-def refit(
-    stats: RegimeStatistics,
-    used: NDArray[np.bool_],
-    fit: EquilibriumFit,
-    *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-) -> Equilibrium:
-    """Return the equations of the `used` regimes at the setting and lambda that `fit` has chosen."""
-    at = fit.settings.lambdas.index(fit.lam)
-    ending = replace(fit.settings, lambdas=fit.settings.lambdas[: at + 1])
-    problem, path = solve(stats, used, ending, penalty=penalty, allowed=allowed)
-    weights, constant = to_equations(path[-1], problem)
-    effect = intervention_effects(stats, used, weights, constant)
-    return Equilibrium(weights, constant, effect, stats.slope, fit.model.untried)
-
-
-@dataclass(frozen=True)
-class RegimeErrors:
-    """Squared errors of every perturbed regime, in within-regime SDs, each predicted by a fit that has not seen it."""
-
-    network: Floats  # (regimes,), of the equations
-    others: Floats  # of the mean of the other perturbations
-    none: Floats  # of no change from the control
-
-    @property
-    def r2(self) -> float:
-        """R2 of the equations over the mean of the other perturbations; NaN where nothing was held out."""
-        total = float(self.others.sum())
-        return 1 - float(self.network.sum()) / total if total > 0 else float("nan")
-
-    @property
-    def gain(self) -> Difference:
-        """How much smaller the error of the equations is than that of the mean of the others, over regimes."""
-        return Difference.of(self.others - self.network)
-
-
-def errors_by_regime(
-    stats: RegimeStatistics,
-    fit: EquilibriumFit,
-    *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-) -> RegimeErrors:
-    """Return the errors of every regime at the chosen setting, held out with its fold; empty without two folds."""
-    if stats.fold.max() < 1:
-        return RegimeErrors(*np.zeros((3, 0)))
-    sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
-    found = np.zeros((3, len(stats.fold)))
-    for fold in range(int(stats.fold.max()) + 1):
-        out = stats.fold == fold
-        model = refit(stats, ~out, fit, penalty=penalty, allowed=allowed)
-        guesses = (model.constant + stats.f[out] @ model.weights, mean_of_others(stats, ~out), 0.0)
-        for row, guess in zip(found, guesses, strict=True):
-            row[out] = (((guess - stats.y[out]) / sd * stats.free[out]) ** 2).sum(axis=1)
-    return RegimeErrors(*found[:, stats.fold >= 0])

@@ -13,13 +13,17 @@ from scdash.fields._base import Params
 from scdash.fields._perturbode import SLOWEST
 from scdash.models import PerturbODE
 from scdash.networks import pack
-from scdash.screens.equilibrium_fit import errors_by_regime, fit_equilibrium
+from scdash.screens.equilibrium_fit import fit_equilibrium
+from scdash.screens.evidence import Evidence, range_penalty, without_noise
+from scdash.screens.forward import errors_of, forward_table
+from scdash.screens.held_out import mean_of_others
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.pruning import TRANSPORT, ScreenSparsity
+from scdash.screens.stable import spectral_radius
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
-from scdash.screens.subsamples import Penalties, frequencies, regime_selections
-from scdash.screens.tables import controls, report_text
+from scdash.screens.subsamples import Penalties, chosen_of, frequencies, regime_selections
+from scdash.screens.tables import held_out_by_perturbation, no_predictions, report_text
 from scdash.screens.transport import fit_transport
 from scdash.training._transport_config import TransportFit
 
@@ -48,27 +52,31 @@ class ScreenFit:
     controls: pd.DataFrame
     model: dict[str, Any]  # what predictions need beside the weights
     report: str
+    evidence: Evidence | None = None  # of own perturbations, where the fit weighs it
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def penalties(inputs: ScreenInputs, prior_weight: float) -> Penalties:
-    """Return the factors of lambda: smaller for edges of the prior."""
-    factor = None if inputs.prior is None else np.where(inputs.prior.toarray() != 0, 1 / prior_weight, 1.0)
-    return Penalties(factor, inputs.allowed)
+def penalties(inputs: ScreenInputs, prior_weight: float, stats: RegimeStatistics) -> Penalties:
+    """Return the factors of lambda: smaller for edges of the prior, larger for sources that were hardly tested."""
+    tested = range_penalty(stats)
+    if inputs.prior is None and (tested == 1).all():
+        return Penalties(None, inputs.allowed)
+    prior = 1.0 if inputs.prior is None else np.where(inputs.prior.toarray() != 0, 1 / prior_weight, 1.0)
+    return Penalties(np.broadcast_to(tested[:, None] * prior, (len(tested), len(tested))), inputs.allowed)
 
 
 def equilibrium_fit(
     inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
 ) -> ScreenFit:
     """Match the steady states."""
-    given = penalties(inputs, options.model.weight)
+    stats = without_noise(stats)
+    given = penalties(inputs, options.model.weight, stats)
     fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed, progress=options.progress)
     frequency = np.full_like(fit.score, np.nan)
     if options.model.n_subsamples:
-        frequency, _, _ = frequencies(
-            regime_selections(stats, fit.settings, fit.lam, options.model.n_subsamples, rng, given)
-        )
-    errors = errors_by_regime(stats, fit, penalty=given.factor, allowed=given.allowed)
+        frequency, _, _ = frequencies(regime_selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given))
+    errors = None if fit.held_out is None else errors_of(fit.held_out, stats)
+    compared = no_predictions() if fit.held_out is None else forward_table(fit.held_out, stats)
     slope = 1.0 if fit.model.slope is None else fit.model.slope
     weights = fit.model.weights * slope
     s = fit.settings
@@ -76,20 +84,27 @@ def equilibrium_fit(
         config=fields.PerturbODE(len(weights)).config(),
         params=pack(module_weights(fit.model, stats.centre)),
         chosen={"trust": s.trust, "activating": s.nonnegative, "hubs": s.hubs, "mcp": s.mcp, "lam": fit.lam}
-        | {"lambdas": list(s.lambdas), "prior_weight": options.model.weight},
+        | {"lambdas": list(s.lambdas), "prior_weight": options.model.weight}
+        | {"believed": fit.believed, "explained": fit.explained},
         weights=weights,
         score=fit.score,
         frequency=frequency,
         history=fit.cv,
-        metrics={"held_out_r2": errors.r2},
-        controls=controls(errors),
+        metrics={
+            "held_out_r2": float("nan") if errors is None else errors.r2,
+            "spectral_radius": spectral_radius(fit.model.weights, fit.model.slope),
+        },
+        controls=compared,
         model={
             "constant": fit.model.constant,
             "effect": fit.model.effect,
             "slope": slope,
             "untried": fit.model.untried,
+            "mean_change": mean_of_others(stats, np.ones(stats.screen.n_regimes, bool)),
         },
-        report=report_text(errors, fit),
+        report=report_text(compared, errors, fit, stats),
+        extra={"forward": held_out_by_perturbation(fit.held_out, stats)},
+        evidence=fit.evidence,
     )
 
 

@@ -1,7 +1,6 @@
 """Predicted changes under interventions, and how predictions of unseen regimes are scored."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium, SteadyStates, steady_states
 
-UNTRIED = (1.0, 0.75, 0.5, 0.25, 0.0)
 PERFECT = ("overexpression", "knockout")  # kinds that replace a gene's own equation
 
 
@@ -75,27 +73,6 @@ def _pearson(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> floa
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / norm if norm > 0 else 0.0
-
-
-def choose_untried(stats: RegimeStatistics, refit: Callable[[NDArray[np.bool_]], Equilibrium]) -> float:
-    """Return the share in `UNTRIED` with the least error over held-out regimes, each predicted from its targets alone.
-
-    What a gene that no regime perturbed does to others is read from how cells co-vary by a fraction of an SD; a
-    perturbation moves it by many, and what holds so far away is an extrapolation. Folds hold out genes that the other
-    regimes never perturb, so they show how much of it to believe. 1 where no fold does.
-    """
-    total = np.zeros(len(UNTRIED))
-    sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
-    for fold in range(int(stats.fold.max()) + 1):
-        out = stats.fold == fold
-        model = refit(~out)
-        targets, kinds = stats.screen.targets[out], tuple(np.asarray(stats.screen.kinds)[out])
-        if not (targets & np.isnan(model.effect)).any():
-            continue
-        for i, share in enumerate(UNTRIED):
-            predicted = predict_changes(replace(model, untried=share), stats.silent, targets, kinds).values
-            total[i] += float((((predicted - stats.y[out]) / sd * stats.free[out]) ** 2).sum())
-    return UNTRIED[int(total.argmin())]
 
 
 def predict_changes(

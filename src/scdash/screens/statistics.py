@@ -78,7 +78,7 @@ class RegimeStatistics:
         freedom = np.maximum(self.replicates.counts - 1, 0) @ self.free[self.replicates.regime]
         within = np.sqrt(self.yy.sum(axis=0) / np.maximum(freedom, 1))
         if (freedom >= LEAST_FREEDOM).all():
-            return within
+            return np.asarray(within)
         size = np.sqrt(self.counts)[:, None]
         rows = np.where(free & (np.arange(len(size)) > 0)[:, None], self.y, np.nan)
         with np.errstate(invalid="ignore"), warnings.catch_warnings():
@@ -103,13 +103,17 @@ def sigmoid_feature(y: Floats, slope: float | None = 1.0) -> Floats:
     return feature
 
 
-def assign_folds(
-    n_regimes: int, n_folds: int, rng: np.random.Generator, hidden: NDArray[np.bool_] | None = None
-) -> NDArray[np.int64]:
-    """Return a fold for every regime, sizes as equal as can be; -1 for the control and for `hidden` regimes."""
-    fold = np.full(n_regimes, -1)
-    shown = np.arange(1, n_regimes) if hidden is None else np.flatnonzero(~hidden[1:]) + 1
-    fold[shown] = rng.permutation(np.arange(len(shown)) % n_folds)
+def assign_folds(screen: Screen, n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a fold for every perturbation, sizes as equal as can be; -1 for the control and for `hidden` ones.
+
+    Perturbations of the same genes, such as a knockout and a knockdown, are held out together. There are never more folds
+    than sets of genes.
+    """
+    fold = np.full(screen.n_regimes, -1)
+    shown = np.flatnonzero(~screen.hidden[1:]) + 1
+    _, together = np.unique(screen.targets[shown], axis=0, return_inverse=True)
+    sets = int(together.max(initial=-1)) + 1
+    fold[shown] = rng.permutation(np.arange(sets) % max(min(n_folds, sets), 1))[np.ravel(together)]
     return fold
 
 

@@ -19,7 +19,7 @@ from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.predictors import Predictor, predictor_of
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.tables import add_effects, edge_table, held_out_changes, held_out_table, held_regimes
+from scdash.screens.tables import add_effects, add_evidence, edge_table, held_out_changes, held_out_table, held_regimes
 
 MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
 FELT = 0.01  # of a gene's within-regime SD: smaller total effects are not stored
@@ -41,7 +41,8 @@ def store_screen(
     predictor = None if entry["params"]["fit"] == "score" else predictor_of(entry)
     direct = _sensitivity(fit, stats)
     total = np.zeros_like(direct) if predictor is None else _total_effects(predictor, stats)
-    entry["edges"] = add_effects(edge_table(fit.weights, fit.score, fit.frequency, inputs), inputs, direct, total)
+    edges = add_effects(edge_table(fit.weights, fit.score, fit.frequency, inputs), inputs, direct, total)
+    entry["edges"] = edges if fit.evidence is None else add_evidence(edges, inputs, stats, fit.evidence)
     _score_held_out(entry, inputs, stats, predictor)
     entry = sanitise(stamp(entry))
     off = ~np.eye(d, dtype=bool)

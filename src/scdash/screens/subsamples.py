@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from scdash._data._screen import Screen
 from scdash._parallel import spread_all
+from scdash.screens.equilibrium_fit import EquilibriumFit
 from scdash.screens.equilibrium_path import Settings, solve
+from scdash.screens.evidence import ranking_score, without_noise
+from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics, regime_statistics, replicate_units
 
 
@@ -43,13 +46,33 @@ class Resampled:
         return block[inverse]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What a fit has chosen and a refit keeps; see `EquilibriumFit`."""
+
+    settings: Settings
+    lam: float
+    believed: bool
+    explained: float
+
+
+def chosen_of(fit: EquilibriumFit) -> Chosen:
+    """Return what a fit has chosen."""
+    return Chosen(fit.settings, fit.lam, fit.believed, fit.explained)
+
+
 def select(
-    stats: RegimeStatistics, used: NDArray[np.bool_], settings: Settings, lam: float, penalties: Penalties = Penalties()
+    stats: RegimeStatistics, used: NDArray[np.bool_], chosen: Chosen, penalties: Penalties = Penalties()
 ) -> Selection:
-    """Refit on the `used` regimes at settings and a lambda that were chosen before."""
-    at = int(np.argmin(np.abs(np.log(np.asarray(settings.lambdas) / lam))))
-    _, path = solve(stats, used, settings, penalty=penalties.factor, allowed=penalties.allowed)
-    return Selection(path[at] != 0, path.sum(axis=0))
+    """Refit on the `used` regimes with what was chosen before: the edges of the network, and their ranking scores."""
+    at = int(np.argmin(np.abs(np.log(np.asarray(chosen.settings.lambdas) / chosen.lam))))
+    problem, path = solve(stats, used, chosen.settings, penalty=penalties.factor, allowed=penalties.allowed)
+    found = finished(stats, used, problem, path[at], allowed=penalties.allowed, believed=chosen.believed)
+    weights = found.model.weights
+    frequency = np.asarray((path != 0).mean(axis=0))
+    return Selection(
+        weights != 0, ranking_score(found.evidence, weights, path.sum(axis=0), frequency, chosen.explained)
+    )
 
 
 def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -73,8 +96,7 @@ def bootstrap_rows(screen: Screen, rng: np.random.Generator) -> NDArray[np.int64
 
 def regime_selections(
     stats: RegimeStatistics,
-    settings: Settings,
-    lam: float,
+    chosen: Chosen,
     n: int,
     rng: np.random.Generator,
     penalties: Penalties = Penalties(),
@@ -83,15 +105,14 @@ def regime_selections(
 ) -> list[Selection]:
     """Refit on `n` random halves of the regimes."""
     halves = [half_of_regimes(stats.screen.n_regimes, rng) for _ in range(n)]
-    pieces = [(stats, used, settings, lam, penalties) for used in halves]
+    pieces = [(stats, used, chosen, penalties) for used in halves]
     return spread_all(select, pieces, "refits", n_jobs=n_jobs)
 
 
 def cell_selections(
     cells: Any,
     stats: RegimeStatistics,
-    settings: Settings,
-    lam: float,
+    chosen: Chosen,
     n: int,
     rng: np.random.Generator,
     penalties: Penalties = Penalties(),
@@ -99,20 +120,19 @@ def cell_selections(
     n_jobs: int | None = None,
 ) -> list[Selection]:
     """Refit on `n` bootstraps of the cells within regimes (Lin et al., appendix A.13)."""
-    pieces = [(cells, stats, settings, lam, penalties, bootstrap_rows(stats.screen, rng)) for _ in range(n)]
+    pieces = [(cells, stats, chosen, penalties, bootstrap_rows(stats.screen, rng)) for _ in range(n)]
     return spread_all(_bootstrapped, pieces, "refits", n_jobs=n_jobs)
 
 
 def _bootstrapped(
     cells: Any,
     stats: RegimeStatistics,
-    settings: Settings,
-    lam: float,
+    chosen: Chosen,
     penalties: Penalties,
     rows: NDArray[np.int64],
 ) -> Selection:
     again = regime_statistics(Resampled(cells, rows), stats.screen, stats.fold, slope=stats.slope)
-    return select(again, np.ones(stats.screen.n_regimes, bool), settings, lam, penalties)
+    return select(without_noise(again), np.ones(stats.screen.n_regimes, bool), chosen, penalties)
 
 
 def frequencies(found: Sequence[Selection]) -> tuple[Floats, Floats, Floats]:

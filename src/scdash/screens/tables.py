@@ -5,14 +5,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.edge_order import rank_edges
-from scdash.screens.equilibrium_fit import EquilibriumFit, RegimeErrors
+from scdash.screens.equilibrium_fit import EquilibriumFit
+from scdash.screens.evidence import Evidence
+from scdash.screens.forward import (
+    NETWORK,
+    OTHERS,
+    Forward,
+    ForwardErrors,
+    best_forecaster,
+    gene_sd,
+    squared_errors,
+)
 from scdash.screens.held_out import HeldOutScores, mean_of_others, score_changes
 from scdash.screens.inputs import ScreenInputs
+from scdash.screens.network import shown
 from scdash.screens.statistics import Floats, RegimeStatistics
+
+MOST_RANKED = 250_000  # pairs of genes that are listed beside the edges of the network and of the prior
 
 
 def edge_table(weights: Floats, score: Floats, frequency: Floats, inputs: ScreenInputs) -> pd.DataFrame:
-    """Return the edges (regulator, target) with a weight or a score, strongest first; `score` is |path score|."""
+    """Return the edges (regulator, target) with a weight or a score, strongest first; `score` is |ranking score|."""
     prior = np.zeros(weights.shape, bool) if inputs.prior is None else inputs.prior.toarray() != 0
     source, target = np.nonzero((weights != 0) | (score != 0) | prior)
     total = np.abs(weights).sum(axis=0)
@@ -29,7 +42,33 @@ def edge_table(weights: Floats, score: Floats, frequency: Floats, inputs: Screen
             "sign": np.sign(score[source, target]),
         }
     )
-    return rank_edges(table[table["source"] != table["target"]]).drop(columns="rank")
+    ranked = rank_edges(table[table["source"] != table["target"]]).drop(columns="rank")
+    listed = (np.arange(len(ranked)) < MOST_RANKED) | (ranked["weight"] != 0) | ranked["in_prior"]
+    return ranked[listed].reset_index(drop=True)
+
+
+def add_evidence(table: pd.DataFrame, inputs: ScreenInputs, stats: RegimeStatistics, found: Evidence) -> pd.DataFrame:
+    """Return the edges with what the perturbations of their own sources say; NaN where a source was never perturbed.
+
+    `source_perturbed`; `interventional_effect`, the change of the target in log units in the perturbations of its source,
+    and `interventional_z`, its ratio to its standard error; `direct_z`, the same of what the other regulators of the
+    network leave unexplained.
+    """
+    genes = pd.Index([str(g) for g in inputs.values.genes])
+    source, target = genes.get_indexer(table["source"]), genes.get_indexer(table["target"])
+    times = stats.screen.targets.sum(axis=0)
+    own = np.where(stats.screen.targets, stats.f, 0.0).sum(axis=0) / np.maximum(times, 1)
+    perturbed = found.perturbed[source]
+
+    def of(matrix: Floats, sign: Floats) -> Floats:
+        return np.where(perturbed, matrix[source, target] * sign[source], np.nan)
+
+    return table.assign(
+        source_perturbed=perturbed,
+        interventional_effect=of(found.total, own),
+        interventional_z=of(found.total_z, np.sign(own)),
+        direct_z=of(found.direct_z, np.sign(own)),
+    )
 
 
 def add_effects(table: pd.DataFrame, inputs: ScreenInputs, sensitivity: Floats, total: Floats) -> pd.DataFrame:
@@ -39,60 +78,99 @@ def add_effects(table: pd.DataFrame, inputs: ScreenInputs, sensitivity: Floats, 
     return table.assign(sensitivity=sensitivity[source, target], total_effect=total[source, target])
 
 
-def controls(errors: RegimeErrors) -> pd.DataFrame:
-    """Return held-out R2 of the equations relative to the mean of the other perturbations, and the references'."""
-    others = float(errors.others.sum())
-    none = 1 - float(errors.none.sum()) / others if others > 0 else np.nan
-    return pd.DataFrame(
-        {
-            "predictor": ["equilibrium matching", "mean of the other perturbations", "no change"],
-            "held_out_r2": [errors.r2, 0.0, none],
-        }
+def no_predictions() -> pd.DataFrame:
+    """Return the table of forecasters of a fit that held nothing out."""
+    columns = ["predictor", "perturbations", "error", "standard_error", "pearson", "top20"]
+    return pd.DataFrame({name: np.array([], dtype=str if name == "predictor" else float) for name in columns})
+
+
+def held_out_by_perturbation(found: Forward | None, stats: RegimeStatistics) -> pd.DataFrame:
+    """Return the error of every forecaster on every held-out perturbation, one row each."""
+    if found is None:
+        return pd.DataFrame({"perturbation": np.array([], dtype=str)})
+    held, sd = np.flatnonzero(stats.fold >= 0), gene_sd(stats)
+    table = {
+        "perturbation": np.asarray(stats.screen.names, dtype=str)[held],
+        "kind": np.asarray(stats.screen.kinds, dtype=str)[held],
+    }
+    errors = {name: squared_errors(predicted, stats, sd)[held] for name, predicted in found.predictions().items()}
+    return pd.DataFrame(table | {name: error for name, error in errors.items() if np.isfinite(error).any()})
+
+
+def report_text(
+    compared: pd.DataFrame, errors: ForwardErrors | None, fit: EquilibriumFit, stats: RegimeStatistics
+) -> str:
+    """Say whether held-out perturbations are predicted, what the network rests on, and what was not tested."""
+    return " ".join([_prediction_sentence(compared, errors), _edges_sentence(fit, stats), _settings_sentence(fit)])
+
+
+def _prediction_sentence(compared: pd.DataFrame, errors: ForwardErrors | None) -> str:
+    """Return what held-out perturbations say of the network as a whole."""
+    if errors is None or not len(errors.network):
+        return (
+            "Not tested: whether the network predicts perturbations that it has not seen, because there are too few "
+            "perturbations to hold any out."
+        )
+    table = compared.set_index("predictor")["error"]
+    measured = (
+        f"mean squared error {table[NETWORK]:.4g} against {table[OTHERS]:.4g}, in units of the variance of a gene, over "
+        f"{len(errors.network)} perturbations, each predicted from its targets alone by a network that has not seen it"
+    )
+    if errors.gain.clearly_positive:
+        verdict = (
+            "The network predicts perturbations that it has not seen better than the mean of the other perturbations"
+        )
+    elif errors.r2 > 0:
+        verdict = (
+            "It is not shown that the network predicts perturbations that it has not seen better than the mean of the other "
+            "perturbations: the difference is within two standard errors"
+        )
+    else:
+        verdict = (
+            "The network predicts perturbations that it has not seen no better than the mean of the other perturbations"
+        )
+    best = best_forecaster(compared, combined=False)
+    advice = "" if best == NETWORK else f" The smallest error has: {best} ({table[best]:.4g})."
+    return f"{verdict} ({measured}).{advice}"
+
+
+def _edges_sentence(fit: EquilibriumFit, stats: RegimeStatistics) -> str:
+    """Return how many edges there are, how many their own perturbations show, and whose they are."""
+    present = fit.model.weights != 0
+    edges = int(present.sum())
+    perturbed = fit.evidence.perturbed
+    if not edges:
+        return "The network has no edges; the table ranks pairs of genes all the same, by the evidence that there is."
+    seen = present & shown(fit.evidence)
+    counts = seen.sum(axis=1)
+    names = np.asarray(stats.screen.genes, dtype=str)
+    top = [f"{names[j]} ({counts[j]})" for j in np.argsort(-counts, kind="stable")[:4] if counts[j]]
+    untested = int(present[~perturbed].sum())
+    return (
+        f"The network has {edges} edges. The perturbation of their own source shows {int(seen.sum())} of them (beyond two "
+        f"standard errors, beside the other regulators); {untested} come from genes that were never perturbed, and are "
+        f"supported by how genes vary together alone." + (f" Most shown targets: {', '.join(top)}." if top else "")
     )
 
 
-def report_text(errors: RegimeErrors, fit: EquilibriumFit) -> str:
-    """Say what held-out regimes say of the network, what was chosen, and what was not tested."""
-    s, edges = fit.settings, int((fit.model.weights != 0).sum())
+def _settings_sentence(fit: EquilibriumFit) -> str:
+    s = fit.settings
     chosen = [
-        f"weight of covariation within regimes {s.trust:g}",
+        f"weight of covariation within perturbations {s.trust:g}",
         "activating edges only" if s.nonnegative else "edges of both signs",
         *(["cheaper edges from regulators that have many"] if s.hubs else []),
         "lasso" if s.mcp is None else f"minimax concave penalty ({s.mcp:g})",
         f"lambda {fit.lam:.3g}",
     ]
-    if not len(errors.network):
-        return (
-            "Not tested: whether the network predicts perturbations that it has not seen, because there are too few regimes "
-            f"to hold any out. The settings are defaults: {', '.join(chosen)}. No single edge was tested either."
-        )
-    return (
-        f"{_prediction_sentence(errors, edges)} Settings, chosen by the same held-out regimes, so that errors are "
-        f"optimistic: {', '.join(chosen)}. No single edge was tested."
+    if fit.held_out is None:
+        return f"Settings are defaults: {', '.join(chosen)}."
+    rests = (
+        "The regression over all perturbations is used, because its networks predict held-out perturbations"
+        if fit.believed
+        else "Only edges that the own perturbation of their source shows are used, because the regression over all "
+        "perturbations does not predict held-out ones"
     )
-
-
-def _prediction_sentence(errors: RegimeErrors, edges: int) -> str:
-    """Return what held-out regimes say of the network as a whole."""
-    if not edges:
-        return (
-            "The network has no edges: of all settings tried, one without any edge predicts held-out perturbations with the "
-            "smallest error."
-        )
-    measured = (
-        f"R2 over that mean {errors.r2:.3f}, over {len(errors.network)} regimes, of genes that "
-        "are no targets, with their regulators observed"
-    )
-    if errors.gain.clearly_positive:
-        return (
-            f"The network predicts held-out perturbations better than the mean of the other perturbations ({measured})."
-        )
-    return (
-        "Held-out perturbations do not show that the network predicts better than the mean of the other perturbations: the "
-        f"difference is within two standard errors ({measured})."
-        if errors.r2 > 0
-        else f"The network predicts held-out perturbations no better than the mean of the other perturbations ({measured})."
-    )
+    return f"{rests}. Settings, chosen by held-out perturbations: {', '.join(chosen)}."
 
 
 def held_out_table(

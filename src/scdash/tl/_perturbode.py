@@ -190,9 +190,7 @@ def screen_statistics(
 
     Genes that never vary, and targets that moved against the kind of their perturbation, are warned of.
     """
-    hidden = inputs.screen.hidden
-    n_folds = min(n_folds, int((~hidden).sum()) - 1)
-    fold = assign_folds(inputs.screen.n_regimes, n_folds if n_folds > 1 else 1, rng, hidden)
+    fold = assign_folds(inputs.screen, n_folds, rng)
     stats = regime_statistics(inputs.cells, inputs.screen, fold, slope=slope, products=products)
     stats = replace(stats, lowest=np.maximum(stats.lowest, inputs.floor))
     warn_of_contradicted_kinds(stats)

@@ -1,7 +1,7 @@
 """Predictions of unseen single and combined perturbations from a fit of a screen."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from scdash._core.process_state import guarded
 from scdash._data import all_genes
 from scdash._data._screen import Screen, parse_screen, split_label
+from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
+from scdash._logging import logger
 from scdash._neighbors import add_neighbors
 from scdash._random import RNG, as_generator
 from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
+from scdash.screens.forecasters import BestForecaster
+from scdash.screens.forward import NETWORK
 from scdash.screens.inputs import ScreenRequest, read_screen, stored_kind
 from scdash.screens.predictors import Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats
@@ -31,6 +35,7 @@ def predict_perturbations(
     kind: str | Mapping[str, str] | None = None,
     separator: str | None = None,
     n_cells: int = 0,
+    forecaster: Literal["best", "network"] = "best",
     key: str = "dynamics",
     rng: RNG = 0,
 ) -> "AnnData":
@@ -54,6 +59,11 @@ def predict_perturbations(
     n_cells
         0: one row per perturbation, its mean. Otherwise this many predicted cells per perturbation, beside as many
         observed ones where the screen has the perturbation, and of the control, with a UMAP of all of them.
+    forecaster
+        "best": perturbations that the fit has not seen are predicted by what had the smallest error on held-out ones
+        (`uns[key]["errors"]`): the network, the mean of the other perturbations, no change, a linear model with embeddings of
+        genes, or, for combined perturbations, the sum of the single ones. Perturbations of the fit are predicted by the
+        network. "network": by the network, whatever its error.
     key
         The `key_added` of the fit.
     rng
@@ -63,7 +73,7 @@ def predict_perturbations(
     -------
     AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
     `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
-    `obs["perturbation"]`, `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
+    `obs["perturbation"]`, `obs["forecaster"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
     perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
     oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `n_cells`: AnnData (cells, modelled genes) with
     `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
@@ -87,18 +97,31 @@ def predict_perturbations(
     labels = [perturbations] if isinstance(perturbations, str) else list(perturbations)
     genes = pd.Index([str(g) for g in entry["genes"]])
     parsed = _parse(labels, genes, entry, kind, separator)
-    predictor = predictor_of(entry)
+    if forecaster not in ("best", "network"):
+        raise unknown("forecaster", forecaster, ("best", "network"))
+    network = predictor_of(entry)
+    best = BestForecaster.of(entry, network)
+    predictor = best if forecaster == "best" else network
     genes_of(adata, entry, key, every=bool(n_cells))  # cells of the data are drawn as starts
     rows = parsed.cells[1:]
     if n_cells:
         _warn_of_targets(entry, parsed, rows)
         return _with_cells(adata, entry, key, predictor, labels, parsed, n_cells, as_generator(rng))
     n_targets = _warn_of_targets(entry, parsed, rows)
+    asked = parsed.targets[rows]
+    names = best.names(asked) if forecaster == "best" else [NETWORK] * len(asked)
+    _say_forecasters(names)
     change, converged = predictor.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
     warn_unsettled(converged)
     observed, status = _observed(entry["screen"], parsed, rows)
     obs = pd.DataFrame(
-        {"perturbation": labels, "status": pd.Categorical(status), "n_targets": n_targets, "converged": converged},
+        {
+            "perturbation": labels,
+            "status": pd.Categorical(status),
+            "n_targets": n_targets,
+            "converged": converged,
+            "forecaster": pd.Categorical(names),
+        },
         index=[str(n) for n in labels],
     )
     result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
@@ -106,6 +129,18 @@ def predict_perturbations(
     result.layers["observed_change"] = observed.astype(np.float32)
     result.layers["target"] = parsed.targets[rows]
     return result
+
+
+def _say_forecasters(names: list[str]) -> None:
+    """Log how many perturbations are not predicted by the network, and why."""
+    for name in sorted(set(names) - {NETWORK}):
+        logger.info(
+            "    %d of %d perturbations are predicted by the %s, whose error on held-out perturbations was smaller than that of "
+            "the network; forecaster='network' predicts them by the network all the same",
+            names.count(name),
+            len(names),
+            name,
+        )
 
 
 def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator: str | None) -> Screen:

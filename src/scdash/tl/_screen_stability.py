@@ -17,6 +17,7 @@ from scdash._random import RNG, as_generator
 from scdash.models import PerturbODE, Transport
 from scdash.networks import plain
 from scdash.screens.equilibrium_path import Settings
+from scdash.screens.evidence import without_noise
 from scdash.screens.fits import (
     ScreenOptions,
     in_sd_units,
@@ -28,6 +29,7 @@ from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.screens.pruning import ScreenSparsity
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.subsamples import (
+    Chosen,
     Resampled,
     Selection,
     bootstrap_rows,
@@ -125,10 +127,12 @@ def _equilibrium(
         mcp=None if params["mcp"] is None else float(params["mcp"]),
         lambdas=tuple(float(v) for v in params["lambdas"]),
     )
-    given, lam = penalties(inputs, float(params["prior_weight"])), float(params["lam"])
+    chosen = Chosen(settings, float(params["lam"]), bool(params["believed"]), float(params["explained"]))
+    quiet = without_noise(stats)
+    given = penalties(inputs, float(params["prior_weight"]), quiet)
     if resample == "regimes":
-        return regime_selections(stats, settings, lam, n, rng, given, n_jobs=n_jobs)
-    return cell_selections(inputs.cells, stats, settings, lam, n, rng, given, n_jobs=n_jobs)
+        return regime_selections(quiet, chosen, n, rng, given, n_jobs=n_jobs)
+    return cell_selections(inputs.cells, stats, chosen, n, rng, given, n_jobs=n_jobs)
 
 
 def _transport(

@@ -1,0 +1,142 @@
+"""What each source's own perturbation says of its edges, and how it enters the ranking of edges."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash.screens.statistics import Floats, RegimeStatistics, sigmoid_feature
+
+PRIOR_ROWS = 10.0  # rows for which the typical noise of all genes counts beside a gene's own
+FURTHEST = 10.0  # largest factor of the penalty of a source that its own perturbation hardly moved
+LEAST_WEIGHT = 0.1  # of an edge that no network of the path has, beside one that all have
+NOISE_PART = 9.0  # squared standard errors that are taken from a squared change: noise exceeds them once in 370 times
+MAD_TO_VARIANCE = 0.455  # median of a squared standard normal variable
+OFFSET = 0.03  # of the path score, so that edges outside the path keep an order
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the perturbations say of every edge, all (regulator, target), and 0 where there is nothing to say.
+
+    `total` is the change of the target per unit of the regulator's feature where the regulator was perturbed and the target
+    was not, `total_z` its ratio to its standard error. `direct_z` is the same of what the other regulators of a network
+    leave unexplained, `expected_z` what it would be if the network's own weight were right, and `other_z` what `direct_z`
+    is where the regulator was moved by the perturbation of other genes.
+    """
+
+    perturbed: NDArray[np.bool_]  # (genes,)
+    total: Floats
+    total_z: Floats
+    direct_z: Floats
+    expected_z: Floats
+    other_z: Floats
+
+
+def standard_errors(stats: RegimeStatistics) -> Floats:
+    """Return the standard errors (regimes, genes) of the changes from the control.
+
+    Where the noise of a gene is known from a few rows only, the typical noise of all genes counts for `PRIOR_ROWS` more
+    (as in moderated t-tests, Smyth 2004, without the degrees of freedom estimated).
+    """
+    noise = stats.noise_sd
+    rows = float(stats.counts.sum())
+    shrunken = np.sqrt((PRIOR_ROWS * np.median(noise) ** 2 + rows * noise**2) / (PRIOR_ROWS + rows))
+    size = 1 / np.maximum(stats.counts, 1) + (1 / stats.counts[0] if stats.counts[0] else 0.0)
+    errors: Floats = shrunken[None, :] * np.sqrt(size)[:, None]
+    return np.maximum(errors, 1e-9)
+
+
+def without_noise(stats: RegimeStatistics) -> RegimeStatistics:
+    """Return the statistics with features of changes that exceed their noise; targets keep theirs.
+
+    A change y with standard error s becomes y max(0, 1 - 9 s^2 / y^2), the positive part of the James-Stein estimate. Noise
+    that is shared by two genes would otherwise join them by an edge.
+    """
+    y = stats.y
+    kept = np.maximum(0.0, 1 - NOISE_PART * standard_errors(stats) ** 2 / np.maximum(y**2, 1e-300))
+    return replace(stats, f=sigmoid_feature(np.where(stats.screen.targets, y, y * kept), stats.slope))
+
+
+def range_penalty(stats: RegimeStatistics) -> Floats:
+    """Return factors of lambda (genes,) of sources that perturbations of other genes moved further than their own did.
+
+    What such a source does that far away was not tested by its own perturbation, and genes that answer the same
+    perturbation as it would become its targets. 1 for sources that are never perturbed: nothing tests those.
+    """
+    size = np.abs(stats.f)
+    own = np.where(stats.screen.targets, size, 0.0).max(axis=0)
+    others = np.where(stats.screen.targets, 0.0, size).max(axis=0)
+    factor = np.clip(others / np.maximum(own, 1e-12), 1.0, FURTHEST)
+    return np.where(stats.screen.targets.any(axis=0), factor, 1.0)
+
+
+def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Evidence:
+    """Return what the `used` perturbations (mask) say of all edges beside a network `weights` (regulator, target).
+
+    The noise of a gene is the larger of its sampling error and of what the network leaves of it in the typical
+    perturbation, so that perturbations of many genes at once, whose effects mix, count as noisy.
+    """
+    rows = used & (stats.counts > 0) & ~stats.screen.hidden
+    f, free = stats.f[rows], stats.free[rows].astype(float)
+    own, moved = np.where(stats.screen.targets[rows], f, 0.0), np.where(stats.screen.targets[rows], 0.0, f)
+    errors = standard_errors(stats)[rows]
+    left = (stats.y[rows] - constant - f @ weights) * free
+    weight = free / (errors**2 * overdispersion(left, free, errors))
+    bare = free / errors**2
+    information = (own**2).T @ bare
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = np.where(information > 0, (own.T @ (stats.y[rows] * bare)) / information, 0.0)
+    return Evidence(
+        perturbed=np.asarray(stats.screen.targets[rows].any(axis=0)),
+        total=total,
+        total_z=total * np.sqrt(information),
+        direct_z=_conditional(own, left, weight, weights),
+        expected_z=weights * np.sqrt((own**2).T @ weight),
+        other_z=_conditional(moved, left, weight, weights),
+    )
+
+
+def _conditional(features: Floats, left: Floats, weight: Floats, weights: Floats) -> Floats:
+    """Return coefficients over their standard errors, of what a network leaves with the edge's own part put back."""
+    information = (features**2).T @ weight
+    root = np.sqrt(np.maximum(information, 1e-300))
+    found: Floats = np.where(information > 0, (features.T @ (left * weight) + weights * information) / root, 0.0)
+    np.fill_diagonal(found, 0.0)
+    return found
+
+
+def overdispersion(left: Floats, free: Floats, errors: Floats) -> Floats:
+    """Return how many times its sampling variance a gene varies over perturbations beside the network, at least 1.
+
+    From the median over perturbations, because true effects that the network lacks are few; for few perturbations the
+    typical gene counts beside the gene itself.
+    """
+    perturbed = np.where(free > 0, left / errors, np.nan)[1:]
+    known = np.isfinite(perturbed).sum(axis=0)
+    squares = np.where(known > 0, np.nanmedian(np.where(known > 0, perturbed, 0.0) ** 2, axis=0), 1.0)
+    ratio = squares / MAD_TO_VARIANCE
+    moderated = (PRIOR_ROWS * np.median(ratio) + known * ratio) / (PRIOR_ROWS + known)
+    return np.asarray(np.maximum(moderated, 1.0))
+
+
+def ranking_score(found: Evidence, weights: Floats, path: Floats, frequency: Floats, explained: float) -> Floats:
+    """Return signed scores (regulator, target) that rank edges: own perturbations, and the path as far as it predicts.
+
+    `explained` is the R2 of the network of the path in held-out perturbations predicted from the intervention alone, r = 0
+    where it is not believed. Edges of a perturbed source have |direct_z| (1 - r + p), with p the frequency of the
+    edge along the path, or 1 for edges of the network `weights`; other edges r |other_z| p. Both to the power 1 - r/2,
+    times the path score to the power r/2. So an edge that its source's own perturbation does not show comes late, an
+    effect that the network explains through other genes comes after a direct one, and every pair of a perturbed source has
+    a score.
+    """
+    r = float(np.clip(np.nan_to_num(explained), 0.0, 1.0))
+    present = np.maximum(frequency, weights != 0)
+    tested = np.abs(found.direct_z) * (max(1 - r, LEAST_WEIGHT) + present)
+    size = np.where(found.perturbed[:, None], tested, r * np.abs(found.other_z) * present)
+    strong = np.abs(path)
+    unit = np.percentile(strong[strong > 0], 90) if (strong > 0).any() else 1.0
+    score = size ** (1 - r / 2) * (strong / unit + OFFSET) ** (r / 2)
+    sign = np.where(found.perturbed[:, None], np.sign(found.direct_z), np.sign(path))
+    signed: Floats = np.where(size > 0, sign * score, 0.0)
+    return signed

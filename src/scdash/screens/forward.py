@@ -1,0 +1,197 @@
+"""Perturbations that a fit has not seen, predicted from the intervention alone, as `tl.predict_perturbations` does."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._decisions import Difference, better_by_one_error
+from scdash.screens.equilibrium_path import Settings
+from scdash.screens.held_out import mean_of_others, predict_changes
+from scdash.screens.linear_model import linear_model
+from scdash.screens.network import finished, path_end
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.steady_states import Equilibrium
+
+NETWORK, OTHERS, NONE = "network", "mean of the other perturbations", "no change"
+LINEAR, SINGLES = "linear model", "sum of single perturbations"
+UNTRIED = (1.0, 0.75, 0.5, 0.25, 0.0)
+TOP = 20  # genes whose overlap is reported
+NEGLIGIBLE = 0.01  # part of the error of equations without a network that a path has to explain to be believed
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Predicted changes (regimes, genes) of perturbations that the networks have not seen; NaN for the control."""
+
+    believed: bool  # whether the network of the path, or only what own perturbations show, predicts
+    untried: float
+    network: Floats
+    others: Floats  # mean of the other perturbations
+    linear: Floats  # linear model with embeddings of genes
+    singles: Floats  # sum of the changes of the single perturbations, NaN where one was not observed
+
+    def predictions(self) -> dict[str, Floats]:
+        """Return the predictions (regimes, genes) of all forecasters by name."""
+        return {
+            NETWORK: self.network,
+            OTHERS: self.others,
+            NONE: np.zeros_like(self.network),
+            LINEAR: self.linear,
+            SINGLES: self.singles,
+        }
+
+
+@dataclass(frozen=True)
+class ForwardErrors:
+    """Mean squared errors of held-out perturbations over genes that are no targets, in SDs of the genes, (regimes,)."""
+
+    network: Floats
+    others: Floats
+
+    @property
+    def r2(self) -> float:
+        """1 - error of the network over that of the mean of the other perturbations; NaN where nothing was held out."""
+        total = float(self.others.sum())
+        return 1 - float(self.network.sum()) / total if total > 0 else float("nan")
+
+    @property
+    def gain(self) -> Difference:
+        """How much smaller the error of the network is than that of the mean of the others, over perturbations."""
+        return Difference.of(self.others - self.network)
+
+
+def forward(
+    stats: RegimeStatistics,
+    settings: Settings,
+    lam: float,
+    *,
+    penalty: Floats | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+) -> Forward:
+    """Predict every perturbation by the networks of the folds that have not seen it.
+
+    What a gene that no perturbation targeted does to others is only known from how cells vary; the share of it that is
+    believed (`UNTRIED`) is the one with the least error here. The path is believed if its networks predict better than
+    the same equations without a network, by more than one standard error and by more than 1 % of their error.
+    """
+    sd = gene_sd(stats)
+    found = {True: _Tried.empty(stats), False: _Tried.empty(stats)}
+    bare = np.full(stats.y.shape, np.nan)  # equations without a network: their constants
+    others, linear = np.full((2, *stats.y.shape), np.nan)
+    for fold in range(int(stats.fold.max()) + 1):
+        out = stats.fold == fold
+        problem, end = path_end(stats, ~out, settings, lam, penalty=penalty, allowed=allowed)
+        for believed, tried in found.items():
+            model = finished(stats, ~out, problem, end, allowed=allowed, believed=believed).model
+            tried.predict(model, stats, out)
+        others[out] = mean_of_others(stats, ~out)
+        known = ~out & (stats.fold >= 0)
+        asked = stats.screen.targets[out]
+        linear[out] = linear_model(stats.y[known], stats.screen.targets[known], asked, mean_of_others(stats, ~out))
+        bare[out] = problem.mean_y
+    held = stats.fold >= 0
+    base = squared_errors(bare, stats, sd)[held]
+    best = {believed: tried.best(stats, sd) for believed, tried in found.items()}
+    errors = squared_errors(best[True][1], stats, sd)[held]
+    believed = better_by_one_error(errors, base) and float(errors.sum()) < (1 - NEGLIGIBLE) * float(base.sum())
+    untried, network = best[believed]
+    return Forward(believed, untried, network, others, linear, sum_of_singles(stats))
+
+
+def errors_of(found: Forward, stats: RegimeStatistics) -> ForwardErrors:
+    """Return the errors of the held-out perturbations; empty where nothing was held out."""
+    held, sd = stats.fold >= 0, gene_sd(stats)
+    parts = (found.network, found.others)
+    return ForwardErrors(*(squared_errors(part, stats, sd)[held] for part in parts))
+
+
+def gene_sd(stats: RegimeStatistics) -> Floats:
+    """Return the SD of every gene that errors are measured in; infinite where a gene does not vary."""
+    return np.where(stats.noise_sd > 0, stats.noise_sd, np.inf)
+
+
+def squared_errors(predicted: Floats, stats: RegimeStatistics, sd: Floats) -> Floats:
+    """Return mean squared errors (regimes,) over the genes that are no targets."""
+    error = ((predicted - stats.y) / sd) ** 2 * stats.free
+    mean: Floats = error.sum(axis=1) / np.maximum(stats.free.sum(axis=1), 1)
+    return mean
+
+
+def forward_table(found: Forward, stats: RegimeStatistics) -> pd.DataFrame:
+    """Return how well every forecaster predicts held-out perturbations, a row each, over genes that are no targets.
+
+    `error`: mean squared error in SDs of the genes, over perturbations, with its `standard_error`; `pearson`: mean
+    correlation of changes; `top20`: mean part of the 20 genes that change most (in SDs) among the 20 predicted to.
+    Sums of single perturbations are over the combined ones alone (`perturbations` counts).
+    """
+    held, sd = stats.fold >= 0, gene_sd(stats)
+    rows = []
+    for name, predicted in found.predictions().items():
+        usable = held & np.isfinite(predicted).all(axis=1)
+        if not usable.any():
+            continue
+        errors = squared_errors(predicted, stats, sd)[usable]
+        spread = errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.nan
+        likeness = [_likeness(predicted[r] / sd, stats.y[r] / sd, stats.free[r]) for r in np.flatnonzero(usable)]
+        rows.append((name, len(errors), float(errors.mean()), float(spread), *np.nanmean(likeness, axis=0)))
+    columns = ["predictor", "perturbations", "error", "standard_error", "pearson", "top20"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def best_forecaster(table: pd.DataFrame, *, combined: bool) -> str:
+    """Return the forecaster of unseen perturbations with the least error; the network where nothing was held out."""
+    known = table if combined else table[table["predictor"] != SINGLES]
+    if known.empty:
+        return NETWORK
+    return str(known.loc[known["error"].idxmin(), "predictor"])
+
+
+def _likeness(predicted: Floats, observed: Floats, free: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the correlation of two changes over genes that are no targets, and the overlap of their largest 20."""
+    a, b = predicted[free], observed[free]
+    spread = float(a.std() * b.std())
+    r = float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 0 else 0.0
+    n = min(TOP, len(a))
+    if not np.abs(a).max(initial=0.0) > 0:
+        return r, 0.0
+    return r, len(np.intersect1d(np.argsort(-np.abs(a))[:n], np.argsort(-np.abs(b))[:n])) / max(n, 1)
+
+
+def sum_of_singles(stats: RegimeStatistics) -> Floats:
+    """Return for combined perturbations the sum of the changes of their single ones; NaN where these are not all there."""
+    single = {int(np.flatnonzero(row)[0]): r for r, row in enumerate(stats.screen.targets) if row.sum() == 1}
+    found = np.full(stats.y.shape, np.nan)
+    for r, row in enumerate(stats.screen.targets):
+        genes = np.flatnonzero(row)
+        if len(genes) > 1 and all(int(g) in single for g in genes):
+            found[r] = sum(stats.y[single[int(g)]] for g in genes)
+    return found
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Predicted changes for every share of `UNTRIED`, (shares, regimes, genes)."""
+
+    values: Floats
+
+    @classmethod
+    def empty(cls, stats: RegimeStatistics) -> "_Tried":
+        return cls(np.full((len(UNTRIED), *stats.y.shape), np.nan))
+
+    def predict(self, model: Equilibrium, stats: RegimeStatistics, out: NDArray[np.bool_]) -> None:
+        """Fill in the perturbations of one fold; without an untried target all shares are the same."""
+        targets, kinds = stats.screen.targets[out], tuple(np.asarray(stats.screen.kinds)[out])
+        new = (targets & np.isnan(model.effect)).any()
+        for i, share in enumerate(UNTRIED):
+            if i == 0 or new:
+                values = predict_changes(replace(model, untried=share), stats.silent, targets, kinds).values
+            self.values[i, out] = values
+
+    def best(self, stats: RegimeStatistics, sd: Floats) -> tuple[float, Floats]:
+        """Return the share with the least error over held-out perturbations, and its predictions."""
+        held = stats.fold >= 0
+        total = [float(np.nansum(squared_errors(one, stats, sd)[held])) for one in self.values]
+        i = int(np.argmin(total))
+        return UNTRIED[i], self.values[i]

@@ -1,0 +1,115 @@
+"""The network of a screen: a point of the path, corrected by what each source's own perturbation says, and stable."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash.screens.equations import Problem
+from scdash.screens.equilibrium_path import Settings, solve, to_equations
+from scdash.screens.evidence import Evidence, evidence
+from scdash.screens.held_out import intervention_effects
+from scdash.screens.stable import stabilised
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.steady_states import Equilibrium
+from scdash.screens.support import with_shown_edges
+
+MISSED = 3.0  # standard errors by which the own perturbation falls short of an edge that it contradicts
+SEEN = 2.0  # standard errors from which an own perturbation shows an edge
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with the evidence beside it; matrices are (regulator, target)."""
+
+    model: Equilibrium
+    evidence: Evidence
+
+
+def network_at(
+    stats: RegimeStatistics,
+    used: NDArray[np.bool_],
+    settings: Settings,
+    lam: float,
+    *,
+    penalty: Floats | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+    believed: bool = True,
+) -> Network:
+    """Return the network of the `used` regimes at settings and a lambda that were chosen before; see `finished`."""
+    problem, end = path_end(stats, used, settings, lam, penalty=penalty, allowed=allowed)
+    return finished(stats, used, problem, end, allowed=allowed, believed=believed)
+
+
+def path_end(
+    stats: RegimeStatistics,
+    used: NDArray[np.bool_],
+    settings: Settings,
+    lam: float,
+    *,
+    penalty: Floats | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+) -> tuple[Problem, Floats]:
+    """Return the regressions of the `used` regimes, and their standardised coefficients at one lambda of the path."""
+    ending = replace(settings, lambdas=settings.lambdas[: settings.lambdas.index(lam) + 1])
+    problem, path = solve(stats, used, ending, penalty=penalty, allowed=allowed)
+    return problem, path[-1]
+
+
+def finished(
+    stats: RegimeStatistics,
+    used: NDArray[np.bool_],
+    problem: Problem,
+    standardised: Floats,
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+    believed: bool = True,
+) -> Network:
+    """Return the network of some coefficients of the path, corrected by the evidence.
+
+    Where the path is `believed`, because its network predicts held-out perturbations from the intervention alone, edges
+    leave that the own perturbation of their source contradicts. Otherwise only those stay that it shows, and those come
+    that it shows beside them. Unstable loops are weakened.
+    """
+    weights, constant = to_equations(standardised, problem)
+    found = evidence(stats, used, weights, constant)
+    kept = np.where(~contradicted(found) if believed else shown(found), weights, 0.0)
+    if not believed:
+        kept = with_shown_edges(stats, used, kept, allowed=allowed)
+    kept = stabilised(kept, stats.slope)
+    fitted = constants(kept, problem)
+    constant = fitted if believed else resting(stats, used, kept)
+    effect = intervention_effects(stats, used, kept, constant)
+    return Network(Equilibrium(kept, constant, effect, stats.slope), evidence(stats, used, kept, fitted))
+
+
+def constants(weights: Floats, problem: Problem) -> Floats:
+    """Return the constants (genes,) with which equations are right in the mean of the perturbations."""
+    found: Floats = problem.mean_y - np.einsum("tp,pt->t", problem.mean_f, weights)
+    return found
+
+
+def resting(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Return the constants (genes,) with which genes are at rest where they are in perturbations of other sources.
+
+    A weight that was read from a small change of its source is large, and would turn the noise of a source that nobody
+    perturbs into a change of its targets. At these constants such sources contribute nothing.
+    """
+    rows = used & (stats.counts > 0) & ~stats.screen.hidden
+    own = np.where(stats.screen.targets[rows], stats.f[rows], 0.0)
+    free = stats.free[rows]
+    mean = ((stats.y[rows] - own @ weights) * free).sum(axis=0) / np.maximum(free.sum(axis=0), 1)
+    found: Floats = mean - stats.activation(mean) @ weights
+    return found
+
+
+def contradicted(found: Evidence) -> NDArray[np.bool_]:
+    """Return which edges (regulator, target) the own perturbation of their source would have shown, and did not."""
+    sign = np.sign(found.expected_z)
+    missing = np.abs(found.expected_z) - sign * found.direct_z
+    return np.asarray((found.expected_z != 0) & (missing > MISSED) & (sign * found.direct_z < SEEN))
+
+
+def shown(found: Evidence) -> NDArray[np.bool_]:
+    """Return which edges (regulator, target) the own perturbation of their source shows."""
+    return np.asarray(found.perturbed[:, None] & (np.abs(found.direct_z) > SEEN))
