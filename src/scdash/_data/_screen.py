@@ -216,7 +216,7 @@ def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]
         if len(found) != 1:
             raise ValueError(
                 f"kind: the mapping gives {sorted(found) or 'nothing'} for regime {label!r}; one of {list(KINDS)} is "
-                f"needed under the regime's label or its target genes."
+                "needed under the regime's label or its target genes, or for all as text, such as kind='knockout'."
             )
         chosen = found.pop()
     if chosen not in KINDS:
