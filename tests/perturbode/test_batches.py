@@ -158,3 +158,11 @@ def test_products_are_taken_about_the_means_of_replicates(batched):
     free = ~screen.targets.any(axis=0)
     expected = np.sqrt(np.diag(within) / freedom)
     np.testing.assert_allclose(stats.noise_sd[free], expected[free], rtol=1e-3)
+
+
+def test_replicates_whose_means_would_fill_the_memory_are_not_kept_apart(batched, monkeypatch, caplog):
+    monkeypatch.setattr("scdash.screens.batches.MOST_MEANS", 100)
+    with caplog.at_level("INFO", logger="scdash"):
+        inputs = read_screen(batched[1], ScreenRequest(batch_key="batch"))
+    assert inputs.screen.replicates is None and inputs.values.offsets is not None
+    assert "are too many to be kept apart" in caplog.text

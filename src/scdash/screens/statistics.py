@@ -157,21 +157,22 @@ def regime_statistics(
             if products:
                 ff[g] += own_f.T @ own_f
                 fy[g] += own_f.T @ own_y
-    unit_y, unit_f = (total / np.maximum(sizes, 1)[:, None] for total in (sums_y, sums_f))
-    kept = np.where(screen.targets[regime_of], 0, unit_y)
-    for g in range(n_folds + 1):
-        of = (group[regime_of] == g) & (sizes > 1)
-        n = sizes[of, None]
-        if products:
-            ff[g] -= (n * unit_f[of]).T @ unit_f[of]
-            fy[g] -= (n * unit_f[of]).T @ kept[of]
-        yy[g] -= (n * kept[of] ** 2).sum(axis=0)
-        untouched[g] = screen.counts[group == g] @ ~screen.targets[group == g]
     counts = screen.counts
     belongs = sparse.csr_matrix(
         (np.ones(len(regime_of)), (regime_of, np.arange(len(regime_of)))), shape=(screen.n_regimes, len(regime_of))
     )
     mean_y, mean_f = ((belongs @ total) / np.maximum(counts, 1)[:, None] for total in (sums_y, sums_f))
+    for total in (sums_y, sums_f):
+        total /= np.maximum(sizes, 1)[:, None]  # means of replicates from here on
+    for g in range(n_folds + 1):
+        of = np.flatnonzero((group[regime_of] == g) & (sizes > 1))
+        n, means = sizes[of, None], sums_f[of]
+        kept = np.where(screen.targets[regime_of[of]], 0, sums_y[of])
+        if products:
+            ff[g] -= (n * means).T @ means
+            fy[g] -= (n * means).T @ kept
+        yy[g] -= (n * kept**2).sum(axis=0)
+        untouched[g] = counts[group == g] @ ~screen.targets[group == g]
     return RegimeStatistics(
         screen,
         slope,
@@ -185,7 +186,7 @@ def regime_statistics(
         untouched,
         counts,
         lowest,
-        Replicates(regime_of, unit_y, sizes),
+        Replicates(regime_of, sums_y, sizes),
     )
 
 
