@@ -131,6 +131,16 @@ def test_changes_of_such_a_perturbation_are_stored(unmeasured, tmp_path):
     scdash.tl.stability(again, n_repeats=2, resample="regimes")
 
 
+def test_what_was_observed_of_a_gene_is_not_that_of_a_combination(unmeasured):
+    labels = unmeasured.obs["perturbation"].astype(str).to_numpy()
+    labels[np.flatnonzero(labels == "G002")[::2]] = "G002+G001"
+    unmeasured.obs["perturbation"] = labels
+    scdash.tl.fit_perturbode(unmeasured, model=PerturbODE(unknown_targets="keep"))
+    observed = scdash.tl.predict_perturbations(unmeasured, ["G002"]).layers["observed_change"][0]
+    x = np.asarray(unmeasured.X, dtype=float)
+    np.testing.assert_allclose(observed, x[labels == "G002"].mean(0) - x[labels == "control"].mean(0), atol=1e-5)
+
+
 def test_combinations_with_an_unmeasured_gene_keep_the_other():
     genes = pd.Index(["A", "B"])
     labels = ["control", "A", "A+X", "X", "X+Y", "Y+X", "B"]
@@ -188,7 +198,7 @@ def test_symbols_can_be_named_and_are_not_guessed_from_few(ensembl):
         read(adata, PerturbODE(symbols="gene_symbol"))
     few = ensembl.copy()
     few.var["gene_symbols"] = ["G001", *(f"x{i}" for i in range(few.n_vars - 1))]
-    with pytest.raises(ValueError, match="perturbation target"):
+    with pytest.raises(ValueError, match="20 perturbation target"):  # all of them, and not the other 19
         read(few)
 
 
