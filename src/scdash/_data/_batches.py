@@ -24,7 +24,8 @@ class BatchOffsets:
         batch = self.batch[rows]
         taken = self.offsets[batch].astype(values.dtype)
         taken[batch < 0] = 0
-        return np.asarray(values - taken)
+        centred: NDArray[np.floating[Any]] = values - taken
+        return centred
 
 
 def batch_offsets(values: Any, control: NDArray[np.int64], batch: NDArray[np.int64]) -> BatchOffsets:

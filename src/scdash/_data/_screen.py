@@ -156,10 +156,9 @@ def _screen(order: list[_Intervention], names: list[str], cells: NDArray[np.int6
 def _kinds_of_cells(
     kinds: pd.Series | None, codes: NDArray[np.int64], is_control: Sequence[bool]
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the kind of every perturbed cell as a code, -1 where kinds do not come from the cells, and the kinds' names."""
-    none = np.full(len(codes), -1)
+    """Return the kind of every cell as a code, -1 where kinds do not come from the cells, and the kinds' names."""
     if kinds is None:
-        return none, []
+        return np.full(len(codes), -1), []
     found = read_labels(kinds)
     names, own = [str(name) for name in found.cat.categories], found.cat.codes.to_numpy(dtype=np.int64)
     perturbed = (codes >= 0) & ~np.append(is_control, True)[codes]
@@ -170,7 +169,7 @@ def _kinds_of_cells(
     for i in np.unique(own[perturbed]):
         if names[i] not in KINDS:
             raise unknown(f"kind in {where}", names[i], KINDS)
-    return np.where(perturbed, own, -1), names
+    return own, names
 
 
 def _refuse_unknown_targets(
@@ -216,7 +215,7 @@ def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]
         if len(found) != 1:
             raise ValueError(
                 f"kind: the mapping gives {sorted(found) or 'nothing'} for regime {label!r}; one of {list(KINDS)} is "
-                f"needed under the regime's label or its target genes."
+                "needed under the regime's label or its target genes, or for all as text, such as kind='knockout'."
             )
         chosen = found.pop()
     if chosen not in KINDS:

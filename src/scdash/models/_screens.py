@@ -138,6 +138,8 @@ class PerturbODE(Model):
             raise unknown("unknown_targets", self.unknown_targets, UNKNOWN_TARGETS)
         if self.values not in VALUES:
             raise unknown("values", self.values, VALUES)
+        if self.unknown_targets == "keep" and self.way == "transport":
+            raise unused("unknown_targets='keep'", "transport acts on targets that are genes of the data; use 'drop'")
         if self.kind_key is not None and "kind" in self.given():
             raise ValueError(
                 f"kind={self.kind!r} and kind_key={self.kind_key!r}: give the kind of all perturbations, or the column of obs "

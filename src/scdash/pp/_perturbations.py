@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._data import Expression, as_dense, check_adata, expression, obs_column
+from scdash._data import Expression, as_dense, check_adata, expression, obs_column, read_labels
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
+from scdash.models import PerturbODE
+from scdash.screens.inputs import ScreenRequest, named_targets
+from scdash.screens.selection import least_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,10 +31,12 @@ def filter_perturbations(
     control: str | Sequence[str] = "control",
     separator: str = "+",
     kind: str | Mapping[str, str] = "overexpression",
+    kind_key: str | None = None,
+    symbols: str | None = None,
     max_p: float = 0.1,
-    min_cells: int = 10,
+    min_cells: int | None = None,
     require: Literal["all", "any"] = "all",
-    unknown_targets: Literal["error", "drop"] = "error",
+    unknown_targets: Literal["error", "drop", "keep"] = "error",
     layer: str | None = None,
     key_added: str = "perturbations",
     copy: bool = False,
@@ -45,12 +50,13 @@ def filter_perturbations(
     ----------
     adata
         Cells by genes, log-normalised.
-    perturbation_key, control, separator, kind, unknown_targets
-        As in `scdash.tl.fit_dynamics` for screens. With `unknown_targets="drop"` cells of such regimes go.
+    perturbation_key, control, separator, kind, kind_key, symbols, unknown_targets
+        As in `scdash.models.PerturbODE`. With `unknown_targets="drop"` cells of such regimes go; with "keep" they stay, and
+        targets that are measured are tested.
     max_p
         Largest p value.
     min_cells
-        Fewest cells of a regime.
+        Fewest cells of a regime; None: 10, or 1 where regimes have fewer than three rows in the median.
     require
         Whether all targets of a combination must have changed.
     layer
@@ -76,8 +82,10 @@ def filter_perturbations(
     """
     if require not in ("all", "any"):
         raise ValueError(f"require must be 'all' or 'any', found {require!r}.")
-    if not 0 < max_p <= 1 or min_cells < 1:
+    if not 0 < max_p <= 1 or (min_cells is not None and min_cells < 1):
         raise ValueError(f"max_p must lie in (0, 1] and min_cells be positive, found {max_p!r} and {min_cells!r}.")
+    if kind_key is not None and kind != "overexpression":
+        raise ValueError(f"Give kind ({kind!r}) or kind_key ({kind_key!r}), not both.")
     check_adata(adata, min_cells=1)
     check_key(key_added)
     if adata.isbacked and not copy:
@@ -86,14 +94,20 @@ def filter_perturbations(
         )
     adata = adata if adata.isbacked or not copy else adata.copy()
     with step("filtering perturbations") as added:
+        model = PerturbODE(separator=separator, symbols=symbols)
+        request = ScreenRequest(perturbation_key, control, model=model)
+        labels = read_labels(obs_column(adata, perturbation_key, "perturbation_key"), keep=request.controls)
         screen = parse_screen(
-            obs_column(adata, perturbation_key, "perturbation_key"),
+            labels,
             adata.var_names,
             control=control,
             separator=separator,
             kind=kind,
+            kinds=None if kind_key is None else obs_column(adata, kind_key, "kind_key"),
             missing=unknown_targets,
+            aliases=named_targets(adata, labels, request)[1],
         )
+        min_cells = least_cells(screen, min_cells)
         targeted = np.flatnonzero(screen.targets.any(axis=0))
         if not len(targeted):
             raise ValueError(f"perturbation_key={perturbation_key!r}: no cell is perturbed.")
@@ -124,21 +138,27 @@ def _table(
     control, perturbed = _gather(values, screen, targeted)
     if control.shape[0] < 2:
         raise ValueError(f"control: only {control.shape[0]} control cell(s), at least 2 are needed.")
-    rows = []
+    rows, counts = [], screen.counts
     for r in range(1, screen.n_regimes):
         here = np.flatnonzero(screen.targets[r, targeted])
         cells = perturbed[r]
         up = screen.kinds[r] in UP
-        n = len(cells)
         own = as_dense(control[:, here])
         p = [
-            float(mannwhitneyu(cells[:, k], own[:, k], alternative="greater" if up else "less").pvalue) if n else 1.0
+            float(mannwhitneyu(cells[:, k], own[:, k], alternative="greater" if up else "less").pvalue)
+            if len(cells)
+            else 1.0
             for k in range(len(here))
         ]
-        worst = max(p) if require == "all" else min(p)
-        change = float((cells.mean(axis=0) - own.mean(axis=0)).mean()) if n else np.nan
-        reason = "too few cells" if n < min_cells else "" if worst < max_p else "target not changed"
-        rows.append((screen.names[r], n, worst, change, reason == "", reason or "kept"))
+        n = int(counts[r])
+        tested = len(here) > 0
+        worst = np.nan if not tested else max(p) if require == "all" else min(p)
+        change = float((cells.mean(axis=0) - own.mean(axis=0)).mean()) if n and tested else np.nan
+        kept = n >= min_cells and (not tested or worst < max_p)
+        reason = "kept" if tested else "kept: target not measured"
+        if not kept:
+            reason = "too few cells" if n < min_cells else "target not changed"
+        rows.append((screen.names[r], n, worst, change, kept, reason))
     return pd.DataFrame(rows, columns=["regime", "cells", "worst_p", "log_change", "kept", "reason"])
 
 

@@ -10,6 +10,7 @@ from scdash._data import Expression, batch_offsets, group_column, log_missing
 from scdash._data._screen import Screen
 from scdash._logging import logger
 
+MOST_MEANS = 50_000_000  # replicates x genes: 400 MB
 LEAST_CONTROL = 3  # control cells of a batch, at least
 Groups = tuple[NDArray[np.int64], tuple[str, ...]]  # group of each cell, -1 for none, and their names
 
@@ -63,6 +64,16 @@ def centre_batches(values: Expression, screen: Screen, batch: Groups | None, min
 
 
 def with_replicates(screen: Screen, guides: Groups | None, batch: Groups | None) -> Screen:
-    """Return the screen with its replicates: cells of one guide, or without guides of one batch; as it is without either."""
+    """Return the screen with its replicates: cells of one guide, or without guides of one batch; as it is without either.
+
+    Replicates whose means would take more than `MOST_MEANS` numbers are not kept apart, which the log says.
+    """
     groups = batch if guides is None else guides
-    return screen if groups is None else screen.with_replicates(groups[0])
+    if groups is None:
+        return screen
+    found = screen.with_replicates(groups[0])
+    number = len(found.replicate_regimes)
+    if number * len(screen.genes) <= MOST_MEANS:
+        return found
+    logger.info("    %d replicates of %d genes are too many to be kept apart", number, len(screen.genes))
+    return screen

@@ -195,7 +195,7 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     batch = read_groups(adata, request.batch_key, "batch_key")
     guides = read_groups(adata, model.guide_key, "guide_key")
     kinds = None if model.kind_key is None else obs_column(adata, model.kind_key, "kind_key")
-    symbols, aliases, named = _targets(adata, labels, request)
+    symbols, aliases, named = named_targets(adata, labels, request)
     mask = gene_mask(adata, request.mask_var, limit=LARGEST) | adata.var_names.isin(named)
     columns = np.flatnonzero(mask)
     values = expression(adata, layer=request.layer, genes=adata.var_names[columns])
@@ -231,7 +231,7 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     )
 
 
-def _targets(adata: Any, labels: pd.Series, request: ScreenRequest) -> tuple[str | None, Aliases, set[str]]:
+def named_targets(adata: Any, labels: pd.Series, request: ScreenRequest) -> tuple[str | None, Aliases, set[str]]:
     """Return the `var` column that names the targets, the genes that its entries mean, and the genes that are targets."""
     model = request.model
     own = set(adata.var_names.astype(str))

@@ -40,6 +40,8 @@ def without(screen: Screen, names: Sequence[str]) -> Screen:
             raise unknown("regime", text, screen.names)
         if 0 in at:
             raise ValueError(f"hold_out: {name!r} is the control, which every fit needs.")
+        if screen.hidden[at].any():
+            raise ValueError(f"hold_out: a target of {name!r} is no gene of the data, so that it cannot be predicted.")
         held[at] = True
     return screen.keep(~held) if held.any() else screen
 

@@ -62,10 +62,16 @@ class RegimeStatistics:
 
     @property
     def within_sd(self) -> Floats:
-        """(genes,), SD of cells around their regime's mean where the gene is no target."""
+        """(genes,), SD of cells around their replicate's mean where the gene is no target; see `noise_sd` for few cells."""
         variance = self.yy.sum(axis=0) / np.maximum(self.untouched.sum(axis=0), 1)
-        sd: Floats = np.sqrt(variance)
+        few = self._freedom < LEAST_FREEDOM
+        sd: Floats = np.where(few, self.noise_sd, np.sqrt(variance)) if few.any() else np.sqrt(variance)
         return sd
+
+    @property
+    def _freedom(self) -> NDArray[np.int64]:
+        """(genes,), degrees of freedom of the SD within replicates."""
+        return np.asarray(np.maximum(self.replicates.counts - 1, 0) @ self.free[self.replicates.regime])
 
     @property
     def noise_sd(self) -> Floats:
@@ -75,8 +81,8 @@ class RegimeStatistics:
         deviation over perturbations, since most perturbations do not move most genes; where that is 0 the SD over them.
         """
         free = self.free & (self.counts > 0)[:, None]
-        freedom = np.maximum(self.replicates.counts - 1, 0) @ self.free[self.replicates.regime]
-        within = np.sqrt(self.yy.sum(axis=0) / np.maximum(freedom, 1))
+        freedom = self._freedom
+        within: Floats = np.sqrt(self.yy.sum(axis=0) / np.maximum(freedom, 1))
         if (freedom >= LEAST_FREEDOM).all():
             return np.asarray(within)
         size = np.sqrt(self.counts)[:, None]
@@ -129,6 +135,7 @@ def regime_statistics(
     group = np.where(fold < 0, n_folds, fold)  # of the control and hidden regimes: never held out
     centre = _control_mean(x, screen)
     unit, regime_of = replicate_units(screen)
+    sizes = np.bincount(unit[unit >= 0], minlength=len(regime_of))
     sums_y, sums_f = np.zeros((len(regime_of), d)), np.zeros((len(regime_of), d))
     yy, untouched = np.zeros((n_folds + 1, d)), np.zeros((n_folds + 1, d))
     lowest = np.full(d, np.inf)
@@ -146,29 +153,30 @@ def regime_statistics(
         y = np.where(
             screen.targets[regime], y.dtype.type(0), y
         )  # a target's own equation is cut: it must not enter products
-        for g in np.unique(group[regime]):
-            at = group[regime] == g
+        several = sizes[unit[rows]] > 1  # a row alone is its own mean, and products about it would be rounding errors
+        for g in np.unique(group[regime[several]]):
+            at = (group[regime] == g) & several
             own_f, own_y = f[at], y[at]
             yy[g] += (own_y**2).sum(axis=0)
             if products:
                 ff[g] += own_f.T @ own_f
                 fy[g] += own_f.T @ own_y
-    sizes = np.bincount(unit[unit >= 0], minlength=len(regime_of))
-    unit_y, unit_f = (total / np.maximum(sizes, 1)[:, None] for total in (sums_y, sums_f))
-    kept = np.where(screen.targets[regime_of], 0, unit_y)
-    for g in range(n_folds + 1):
-        of = group[regime_of] == g
-        n = sizes[of, None]
-        if products:
-            ff[g] -= (n * unit_f[of]).T @ unit_f[of]
-            fy[g] -= (n * unit_f[of]).T @ kept[of]
-        yy[g] -= (n * kept[of] ** 2).sum(axis=0)
-        untouched[g] = (n * ~screen.targets[regime_of[of]]).sum(axis=0)
     counts = screen.counts
     belongs = sparse.csr_matrix(
         (np.ones(len(regime_of)), (regime_of, np.arange(len(regime_of)))), shape=(screen.n_regimes, len(regime_of))
     )
     mean_y, mean_f = ((belongs @ total) / np.maximum(counts, 1)[:, None] for total in (sums_y, sums_f))
+    for total in (sums_y, sums_f):
+        total /= np.maximum(sizes, 1)[:, None]  # means of replicates from here on
+    for g in range(n_folds + 1):
+        of = np.flatnonzero((group[regime_of] == g) & (sizes > 1))
+        n, means = sizes[of, None], sums_f[of]
+        kept = np.where(screen.targets[regime_of[of]], 0, sums_y[of])
+        if products:
+            ff[g] -= (n * means).T @ means
+            fy[g] -= (n * means).T @ kept
+        yy[g] -= (n * kept**2).sum(axis=0)
+        untouched[g] = counts[group == g] @ ~screen.targets[group == g]
     return RegimeStatistics(
         screen,
         slope,
@@ -182,7 +190,7 @@ def regime_statistics(
         untouched,
         counts,
         lowest,
-        Replicates(regime_of, unit_y, sizes),
+        Replicates(regime_of, sums_y, sizes),
     )
 
 

@@ -1,14 +1,17 @@
 """Writing a fit of a screen to AnnData: everything is prepared first, the slots are set last."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 
 from scdash._core.fit_record import stamp
 from scdash._data import sanitise
+from scdash._data._screen import Screen
 from scdash._keys import DynamicsKeys
 from scdash._logging import logger
 from scdash.fields._perturbode import PerturbODE
@@ -104,6 +107,7 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
             "within_sd": stats.within_sd,
             "centre": stats.centre,
             "dropped": inputs.dropped,
+            "unmeasured_targets": _unmeasured(screen),
             **fit.model,
         },
         "series": {
@@ -116,6 +120,18 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
         "report": fit.report,
         **fit.extra,
     }
+
+
+def _unmeasured(screen: Screen) -> pd.DataFrame:
+    """Return the targets that are no genes of the data, one row each."""
+    rows = [(name, gene) for name, genes in zip(screen.names, screen.unmeasured, strict=False) for gene in genes]
+    return pd.DataFrame(rows, columns=["regime", "target"], dtype=str)
+
+
+def unmeasured_targets(table: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table of unmeasured targets of a stored screen; empty where an older fit has none."""
+    found = table.get("unmeasured_targets")
+    return pd.DataFrame({"regime": [], "target": []}) if found is None else found
 
 
 def _sensitivity(fit: ScreenFit, stats: RegimeStatistics) -> Floats:

@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.fit_settings import FitSettings
 from scdash._core.process_state import guarded
 from scdash._data import all_genes
 from scdash._data._screen import Screen, parse_screen, split_label
@@ -22,6 +23,8 @@ from scdash.screens.forward import NETWORK
 from scdash.screens.inputs import ScreenRequest, read_screen, stored_kind
 from scdash.screens.predictors import Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats
+from scdash.screens.store import unmeasured_targets
+from scdash.screens.targets import Aliases, gene_aliases
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,9 +54,9 @@ def predict_perturbations(
     adata
         AnnData that `scdash.tl.fit_perturbode` or `scdash.tl.screen_baseline` has written to.
     perturbations
-        Labels such as `"A"` or `"A+B"`.
+        Labels such as `"A"` or `"A+B"`, of genes or of the symbols that the fit has read.
     kind
-        As in the fit; None: the fit's.
+        As in the fit; None: the fit's. Where the fit has a gene with several kinds, say which is meant.
     separator
         None: the fit's.
     n_cells
@@ -96,7 +99,8 @@ def predict_perturbations(
         raise ValueError(f"uns[{key!r}] is no fit of a screen; use scdash.tl.predict or scdash.tl.perturb.")
     labels = [perturbations] if isinstance(perturbations, str) else list(perturbations)
     genes = pd.Index([str(g) for g in entry["genes"]])
-    parsed = _parse(labels, genes, entry, kind, separator)
+    aliases = gene_aliases(adata, FitSettings.of(entry, key).text("symbols"))
+    parsed = _parse(labels, genes, entry, kind, separator, aliases)
     if forecaster not in ("best", "network"):
         raise unknown("forecaster", forecaster, ("best", "network"))
     network = predictor_of(entry)
@@ -143,12 +147,15 @@ def _say_forecasters(names: list[str]) -> None:
         )
 
 
-def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator: str | None) -> Screen:
+def _parse(
+    labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator: str | None, aliases: Aliases
+) -> Screen:
     params = entry["params"]
     control = ["control", *(str(label) for label in params["control"])]
     sign = str(params["separator"]) if separator is None else separator
-    parts = (split_label(str(label), control=control, separator=sign, genes=genes) for label in labels)
-    named = [gene for part in parts for gene in part]
+    known = set(genes) | {name for name, meant in aliases.items() if set(meant) & set(genes)}
+    parts = (split_label(str(label), control=control, separator=sign, genes=known) for label in labels)
+    named = [gene for part in parts for name in part for gene in _meant(name, genes, aliases)]
     all_genes(dict.fromkeys(named), genes, "perturbations", error=ValueError)
     return parse_screen(
         ["control", *labels],
@@ -156,7 +163,13 @@ def _parse(labels: list[str], genes: pd.Index, entry: Any, kind: Any, separator:
         control=control,
         separator=sign,
         kind=stored_kind(params["kind"]) if kind is None else kind,
+        aliases=aliases,
     )
+
+
+def _meant(name: str, genes: pd.Index, aliases: Aliases) -> tuple[str, ...]:
+    """Return the modelled genes that a name stands for, or the name itself where it stands for none."""
+    return (name,) if name in genes else tuple(g for g in aliases.get(name, ()) if g in genes) or (name,)
 
 
 def _warn_of_targets(entry: Any, parsed: Screen, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -178,9 +191,13 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
     for table, status in ((screen.get("held_out"), "held out"), (screen, "fitted")):
         if table is None:
             continue
+        hidden = set(unmeasured_targets(table)["regime"])
         targets = sp.csr_matrix(table["targets"]).toarray() != 0
-        for at, kind, change in zip(targets, table["kinds"], np.asarray(table["change"]), strict=True):
-            known[tuple(np.flatnonzero(at)), str(kind)] = change, status
+        for name, at, kind, change in zip(
+            table["regimes"], targets, table["kinds"], np.asarray(table["change"]), strict=True
+        ):
+            if str(name) not in hidden:
+                known[tuple(np.flatnonzero(at)), str(kind)] = change, status
     nothing = np.full(parsed.targets.shape[1], np.nan), "not observed"
     found = [known.get((tuple(np.flatnonzero(parsed.targets[r])), parsed.kinds[r]), nothing) for r in rows]
     return np.stack([change for change, _ in found]), [status for _, status in found]
@@ -202,13 +219,18 @@ def _with_cells(
 
     inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
     whole, cells = inputs.whole, inputs.cells
+    if not whole.counts[0]:
+        raise ValueError(
+            "n_cells: predicted cells start from control cells, of which these data have none; use n_cells=0."
+        )
 
     def some(regime: int) -> Any:
         of = np.flatnonzero(whole.cells == regime)
         return cells[np.sort(rng.choice(of, min(n, len(of)), replace=False))]
 
     parts, names, sources = [some(0)], ["control"], ["control"]
-    known = {(tuple(np.flatnonzero(t)), k): r for r, (t, k) in enumerate(zip(whole.targets, whole.kinds, strict=True))}
+    told = [r for r in range(whole.n_regimes) if not whole.hidden[r]]  # all targets are genes of the data
+    known = {(tuple(np.flatnonzero(whole.targets[r])), whole.kinds[r]): r for r in told}
     for label, r in zip(labels, parsed.cells[1:], strict=True):
         targets, kind = parsed.targets[r], parsed.kinds[r]
         start = cells[rng.choice(np.flatnonzero(whole.cells == 0), n)]
