@@ -15,11 +15,11 @@ class Lagrangian:
     (Brouillard et al. 2020, appendix B).
     """
 
-    rounds: int = 25
-    steps: int = 200  # of Adam in a round
+    rounds: int = 12
+    steps: int = 300  # of Adam in a round
     learning_rate: float = 1e-2
-    mu: float = 1e-4
-    growth: float = 2.0
+    mu: float = 1e-3
+    growth: float = 5.0
     progress: float = 0.9
     tolerance: float = 1e-2  # on h, where training ends
 

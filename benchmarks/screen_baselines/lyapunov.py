@@ -25,7 +25,9 @@ class _Lyapunov(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, drift: Tensor, noise: Tensor) -> Tensor:
         forms = [schur(one, output="real") for one in drift.detach().numpy()]
-        solved = [_solve(t, q, np.diag(s), transposed=False) for (t, q), s in zip(forms, noise.detach().numpy())]
+        solved = [
+            _solve(t, q, np.diag(s), transposed=False) for (t, q), s in zip(forms, noise.detach().numpy(), strict=True)
+        ]
         ctx.forms = forms
         found = torch.as_tensor(np.stack(solved))
         ctx.save_for_backward(found)
@@ -35,7 +37,9 @@ class _Lyapunov(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         (found,) = ctx.saved_tensors
         even = (gradient + gradient.mT).numpy() / 2
-        adjoint = torch.as_tensor(np.stack([_solve(t, q, g, transposed=True) for (t, q), g in zip(ctx.forms, even)]))
+        adjoint = torch.as_tensor(
+            np.stack([_solve(t, q, g, transposed=True) for (t, q), g in zip(ctx.forms, even, strict=True)])
+        )
         return 2 * adjoint @ found, adjoint.diagonal(dim1=1, dim2=2)
 
 
