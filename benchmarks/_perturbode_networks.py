@@ -1,7 +1,8 @@
 """Edges: equilibrium matching, transport and the baselines, by method and seed."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -44,7 +45,8 @@ def _job(name: str, source: Source, method: str, seed: int, score: Score) -> Job
     return Job("networks", {"data": name, "method": method, "seed": seed}, run)
 
 
-def _statistics(source: Source, seed: int, slope: float | None = 1.0) -> RegimeStatistics:
+def statistics_of(source: Source, seed: int, slope: float | None = 1.0) -> RegimeStatistics:
+    """Return the statistics of a screen with folds of this seed; slope None: of linear features."""
     x, screen, _ = source()
     return regime_statistics(x, screen, assign_folds(screen.n_regimes, 5, np.random.default_rng(seed)), slope=slope)
 
@@ -55,7 +57,7 @@ def matching_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
         for refine in (True, False):
 
             def score(*, refine: bool = refine, seed: int = seed) -> tuple[np.ndarray, Row]:
-                fit = fit_equilibrium(_statistics(source, seed), refine=refine)
+                fit = fit_equilibrium(statistics_of(source, seed), refine=refine)
                 s = fit.settings
                 note = f"trust {s.trust} activating {s.nonnegative} hubs {s.hubs} mcp {s.mcp} lambda {fit.lam:.3f}"
                 return fit.score, {"note": note}
@@ -70,35 +72,37 @@ def prior_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
 
         def fitted(seed: int = seed, prior=prior) -> tuple[np.ndarray, Row]:
             penalty = np.where(prior() != 0, 1 / 5, 1.0)
-            return fit_equilibrium(_statistics(source, seed), penalty=penalty).score, {"note": "path score"}
+            return fit_equilibrium(statistics_of(source, seed), penalty=penalty).score, {"note": "path score"}
 
         yield _job(name, source, "prior, 20 % moved", seed, lambda prior=prior: (prior(), {}))
         yield _job(name, source, "matching with that prior", seed, fitted)
+
+
+def transport_network(source: Source, seed: int, *, dash: bool = False, **settings: Any) -> tuple[np.ndarray, Row]:
+    """Return the network (regulator, target) in SD units of a training by transport, and what is told of it."""
+    x, screen, truth = source()
+    known = sp.csr_matrix(noisy_prior(truth, 0.2, seed)) if dash else None
+    pruning, prior = ScreenSparsity().build(known, TRANSPORT)
+    config, rng = TransportConfig(**settings), np.random.default_rng(seed)
+    fit = fit_transport(x, screen, config, rng=rng, sparsity=pruning, prior=prior, progress=False)
+    with torch.no_grad():
+        network = fit.field.network(fit.params)[0].numpy().T.astype(float)
+    sd = x.std(axis=0)
+    found = network * sd[:, None] / np.where(sd > 0, sd, np.inf)
+    np.fill_diagonal(found, 0)
+    loss = fit.history["validation_loss"]
+    note = (
+        f"steps {int(fit.history['epoch'].iloc[-1])}; validation loss {loss.iloc[0]:.3g} to "
+        f"{loss.iloc[-1]:.3g}; density {(network != 0).mean():.2f}"
+    )
+    return found, {"note": note, "loss_ratio": float(loss.iloc[-1] / loss.iloc[0])}
 
 
 def transport_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
     """Yield the paper's way of training at its objective and ours, and under DASH with a prior."""
     for seed in range(seeds):
         for method, (settings, dash) in TRANSPORTS.items():
-
-            def score(*, settings=settings, dash: bool = dash, seed: int = seed) -> tuple[np.ndarray, Row]:
-                x, screen, truth = source()
-                known = sp.csr_matrix(noisy_prior(truth, 0.2, seed)) if dash else None
-                pruning, p = ScreenSparsity().build(known, TRANSPORT)
-                config, rng = TransportConfig(**settings), np.random.default_rng(seed)
-                fit = fit_transport(x, screen, config, rng=rng, sparsity=pruning, prior=p, progress=False)
-                with torch.no_grad():
-                    network = fit.field.network(fit.params)[0].numpy().T.astype(float)
-                sd = x.std(axis=0)
-                found = network * sd[:, None] / np.where(sd > 0, sd, np.inf)
-                np.fill_diagonal(found, 0)
-                loss = fit.history["validation_loss"]
-                note = (
-                    f"steps {int(fit.history['epoch'].iloc[-1])}; validation loss {loss.iloc[0]:.3g} to "
-                    f"{loss.iloc[-1]:.3g}; density {(network != 0).mean():.2f}"
-                )
-                return found, {"note": note, "loss_ratio": float(loss.iloc[-1] / loss.iloc[0])}
-
+            score = partial(transport_network, source, seed, dash=dash, **settings)
             yield _job(name, source, method, seed, score)
 
 
@@ -108,7 +112,7 @@ def baseline_jobs(name: str, source: Source, seeds: int, *, slow: bool) -> Itera
     def job(method: str, run: Callable[[], np.ndarray], seed: int = 0, note: str = "") -> Job:
         return _job(name, source, method, seed, lambda: (run(), {"note": note}))
 
-    linear = cache(lambda: _statistics(source, 0, None))
+    linear = cache(lambda: statistics_of(source, 0, None))
     moments = cache(lambda: screen_moments(linear()))
     yield job("masked ridge", lambda: masked_ridge(*source()[:2])[0])
     yield job("masked lasso", lambda: masked_lasso(linear()).score, note="linear features, trust .1, activating")

@@ -28,6 +28,7 @@ GOALS = (
 )
 SHOWN = {
     "networks": ["auprc_signed", "auprc_absolute", "auprc_sign_aware", "cpu_s"],
+    "paper": ["auprc", "recall", "precision", "f1", "f1_paper", "p", "edges", "cpu_s"],
     "held_out": ["wr2", "pearson_of_changes", "w2"],
     "combinations": ["wr2", "pearson_of_changes", "w2"],
     "memory": ["cpu_s", "seconds_per_epoch", "peak_gb"],

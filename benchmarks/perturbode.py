@@ -1,9 +1,9 @@
 """Perturbation screens: edges and held-out regimes of PerturbODE beside what a user would run instead.
 
 `python -m benchmarks.perturbode` reads the reference screens from SCDASH_REFERENCE_DATA, computes the rows that are not
-yet in networks.csv, held_out.csv, combinations.csv and memory.csv, and prints every table, the acceptance (goals.csv)
+yet in networks.csv, paper.csv, held_out.csv, combinations.csv and memory.csv, and prints every table, the acceptance (goals.csv)
 and perturbode.png. `--stored` prints without computing; `--again` computes anew. `--only dag mid yeast fresh combos
-memory`, `--parts matching tuning transport baselines held_out`, `--methods ...`, `--folds 0 1 2 3 4` and `--seeds 3`
+memory`, `--parts matching tuning transport baselines paper held_out`, `--methods ...`, `--folds 0 1 2 3 4` and `--seeds 3`
 choose rows, so that they may be run a few at a time. Every run is a row; nothing is chosen with the truth. CPU seconds
 are those of this process.
 """
@@ -20,9 +20,10 @@ from benchmarks._perturbode_held_out import combination_jobs, held_out_jobs
 from benchmarks._perturbode_jobs import Job, collect
 from benchmarks._perturbode_memory import memory_jobs
 from benchmarks._perturbode_networks import baseline_jobs, matching_jobs, prior_jobs, transport_jobs
+from benchmarks._perturbode_paper import paper_jobs
 from benchmarks._perturbode_tables import SHOWN, figure, goal_table, summary
 
-PARTS = ("matching", "tuning", "transport", "baselines", "held_out")
+PARTS = ("matching", "tuning", "transport", "baselines", "paper", "held_out")
 SCREENS = ("dag", "mid", "yeast", "fresh", "combos", "memory")
 
 
@@ -34,6 +35,7 @@ def screen_jobs(name: str, options: argparse.Namespace) -> Iterator[Job]:
         "baselines": lambda: baseline_jobs(name, source, seeds, slow=small),
         "transport": lambda: transport_jobs(name, source, seeds) if small else (),
         "tuning": lambda: prior_jobs(name, source, seeds) if small else (),
+        "paper": lambda: paper_jobs(name, source, seeds, every=small),
         "held_out": lambda: held_out_jobs(name, source, options.folds, slow=small),
     }
     for part, jobs in parts.items():

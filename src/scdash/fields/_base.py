@@ -64,6 +64,7 @@ class RegulatoryPath:
     linear: bool = True
     skip: Layer | None = None
     entries: tuple[Tensor, Tensor] | None = None
+    factorised: bool = False
 
 
 class VectorField(ABC):

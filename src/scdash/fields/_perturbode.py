@@ -102,7 +102,7 @@ class PerturbODE(VectorField):
         if not self.n_modules:
             return (RegulatoryPath("genes", (Layer("A", lambda p: _scaled(p).abs(), _scaled),)),)
         encode = Layer("B", lambda p: p["B"].abs(), lambda p: softplus(p["raw_alpha"])[..., None] * p["B"])
-        return (RegulatoryPath("modules", (encode, decode)),)
+        return (RegulatoryPath("modules", (encode, decode), factorised=True),)
 
     def structure(self) -> Params:
         """Gene-wise networks have no self edges."""

@@ -11,8 +11,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "_calibrated": ["calibrated_scores"],
         "_edges": ["EdgeList"],
         "_negatives": ["degree_matched_non_edges"],
+        "_perturbations": ["PerturbationEvaluation", "evaluate_perturbations"],
         "_prediction": ["constant_mse", "mse_long_horizon", "mse_next_step", "no_change_mse"],
         "_ranking": ["Auprc", "auprc", "evidence_auc", "recall_at_density", "top_k_precision"],
         "_report": ["grn_report"],
@@ -30,8 +32,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
 )
 
 if TYPE_CHECKING:
+    from ._calibrated import calibrated_scores
     from ._edges import EdgeList
     from ._negatives import degree_matched_non_edges
+    from ._perturbations import PerturbationEvaluation, evaluate_perturbations
     from ._prediction import constant_mse, mse_long_horizon, mse_next_step, no_change_mse
     from ._ranking import Auprc, auprc, evidence_auc, recall_at_density, top_k_precision
     from ._report import grn_report

@@ -19,6 +19,7 @@ LEVELS = (0.5, 0.75, 0.83, 0.87, 0.9, 0.92, 0.95, 0.97, 0.99)
 # first-layer and last-layer strengths where none are given: the paper's for SIM350 on its own scale; on the matched
 # scale those of the trials (specs: modules .5/.95, gene-wise .5 to .9)
 DEFAULT_LAMBDAS = {"paper": (0.05, 0.01), "matched": (0.5, 0.95)}
+DEFAULT_FACTORISED = 0.95  # both layers alike, because one factor means nothing without the other
 DEFAULT_SINGLE = {"paper": 0.01, "matched": 0.7}
 
 
@@ -26,6 +27,8 @@ DEFAULT_SINGLE = {"paper": 0.01, "matched": 0.7}
 @dataclass(frozen=True, eq=False)
 class DashScore(Score):
     """Scores that mix magnitude with the prior by the rule for each path's depth: L = 1, L = 2 (Eqs. 1-3), deeper (B.6).
+
+    A `factorised` path of two layers gets non-negative factors of the prior instead, on the matched scale.
 
     `lambdas` counts from the input side: one for all layers, (first, all others), or one a layer. A path of one layer
     takes the last. None stands for the defaults.
@@ -39,7 +42,7 @@ class DashScore(Score):
         """Return U(0, 1) scores: equal ones would make Omega Omega^T singular."""
         memory = {}
         for path in field.paths():
-            if len(path.layers) > 1 and self._counts(len(path.layers)):
+            if len(path.layers) > 1 and self._counts(len(path.layers)) and not self._factorises(path):
                 remembered = path.layers[:1] if len(path.layers) == 2 else path.layers
                 for layer in remembered:
                     shape = layer.importance(params).shape
@@ -91,6 +94,8 @@ class DashScore(Score):
         if depth == 1:
             edges = use.dense() if path.entries is None else use.at(*path.entries)
             return {names[0]: scored(0, edges.to(params[names[0]].device))}
+        if self._factorises(path):
+            return self._factor_scores(path, params, masks, use)
         if depth == 2:
             first = scored(0, scores.coregulation_part(current[names[0]], use))
             return {names[0]: first, names[1]: last(first)}
@@ -105,7 +110,27 @@ class DashScore(Score):
             current[names[position]] = scored(position, part)
         return current
 
-    def _lambda(self, position: int, depth: int) -> Lambda:
+    def _factorises(self, path: RegulatoryPath) -> bool:
+        """Return whether the prior is split into factors, instead of by the paper's formulas as `scale="paper"` asks."""
+        return path.factorised and (self.scale == "matched" or self.must_have_prior)
+
+    def _factor_scores(self, path: RegulatoryPath, params: Params, masks: Params, prior: Prior) -> Params:
+        """Score both layers by the non-negative factors of the prior that are nearest to their weights."""
+        weights = [layer.importance(params).double() for layer in path.layers]
+        kept = [layer.collapse(masks[layer.parameter]) for layer in path.layers]
+        last, first = scores.factor_parts(weights[1] * kept[1], weights[0] * kept[0], prior)
+        if prior.missing == "mean":
+            last = scores.fill_unknown(last, weights[1], kept[1], prior.known())
+        found = {}
+        for position, part in enumerate((first, last)):
+            lam = per_model(self._lambda(position, 2, factorised=True), part, 3)
+            mixed = scores.mix(weights[position], part, lam, kept[position], scores.matched_scale)
+            found[path.layers[position].parameter] = mixed
+        return found
+
+    def _lambda(self, position: int, depth: int, *, factorised: bool = False) -> Lambda:
+        if self.lambdas is None and factorised:
+            return DEFAULT_FACTORISED
         if self.lambdas is None:
             if depth == 1:
                 return DEFAULT_SINGLE[self.scale]

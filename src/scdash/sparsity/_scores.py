@@ -13,8 +13,9 @@ from scdash.sparsity._prior import Prior
 
 # how weights and prior are put on one scale: (importance, prior part, mask) -> (importance, prior part)
 Scale: TypeAlias = Callable[[Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor | None]]
-TINY = 1e-300
+TINY, SMALL = 1e-300, 1e-30  # below what any sum and any entry of a factor is
 RANK = 1e-12  # of the largest eigenvalue
+FACTOR_STEPS = 20  # multiplicative updates of a factorisation that starts at the weights
 
 
 def paper_scale(importance: Tensor, prior: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -60,6 +61,25 @@ def middle_part(above: Tensor, below: Tensor, prior: Prior) -> Tensor:
     through = prior.times(below.mT)  # P S^T
     left = gram_solve(above.mT, above.mT @ through)
     return gram_solve(below, left.mT).mT.abs()
+
+
+def factor_parts(last: Tensor, first: Tensor, prior: Prior) -> tuple[Tensor, Tensor]:
+    """Return non-negative factors of P, last (targets x units) and first (units x regulators), near those given.
+
+    For as many units as genes the pseudo-inverses of DASH's formulas are those of nearly singular matrices: P pinv(S) S is
+    P, but |P pinv(S)| S is not, since what should cancel is summed (on 100 genes and units, scores ordered prior edges and
+    others with an AUC of .67, and 32 % of the prior edges were left where random pruning leaves 18 %). Factors without
+    signs have nothing to cancel. They are found by multiplicative updates for |P - last first|^2 (Lee and Seung 2001) from
+    the importances, so that of the many factorisations that of the trained weights' own units is taken. Entries that are 0
+    stay 0. Every unit has the same sum in both.
+    """
+    last, first = (m / m.mean((-2, -1), keepdim=True).clamp_min(TINY) for m in (last, first))
+    for _ in range(FACTOR_STEPS):
+        first = first * (prior.transposed_times(last).mT / (last.mT @ last @ first).clamp_min(SMALL))
+        last = last * (prior.times(first.mT) / (last @ (first @ first.mT)).clamp_min(SMALL))
+    out, into = last.sum(-2, keepdim=True), first.sum(-1, keepdim=True)
+    share = (into.mT / out.clamp_min(SMALL)).sqrt()
+    return last * share, first / share.mT.clamp_min(SMALL)
 
 
 def fill_unknown(part: Tensor, importance: Tensor, mask: Tensor, known: Tensor) -> Tensor:

@@ -1,0 +1,113 @@
+"""DCDFG: differentiable causal discovery of factor graphs (Lopez et al. 2022, NeurIPS)."""
+
+from dataclasses import dataclass, field
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+from torch.nn.functional import leaky_relu
+
+from benchmarks.screen_baselines.acyclicity import SpectralRadius
+from benchmarks.screen_baselines.augmented_lagrangian import Lagrangian
+from benchmarks.screen_baselines.inputs import Cells, Floats
+
+
+@dataclass(frozen=True)
+class DCDFGSettings:
+    """Settings; `penalty` and the number of factors are those of the PerturbODE paper."""
+
+    factors: int = 10
+    penalty: float = 0.1  # of the mean probability of an edge between a gene and a factor
+    hidden: int = 16
+    batch: int = 64
+    lagrangian: Lagrangian = field(default_factory=Lagrangian)
+
+
+def dcdfg(
+    x: ArrayLike, perturbation: ArrayLike, targets: ArrayLike, settings: DCDFGSettings | None = None, *, seed: int = 0
+) -> Floats:
+    r"""Return the probability that any factor carries an edge (regulator, target).
+
+    Genes regulate factors and factors regulate genes, so that the graph of the genes has low rank (a factor directed
+    graph). The conditional of gene j in the interventional likelihood of DCDI is
+
+    .. math:: x_j \sim N\Big(\sum_k V_{kj} a_{kj} f_k(U_{\cdot k} \circ x), s_j^2\Big)
+
+    with a network f_k of one hidden layer per factor. Every gene is an input of a factor, an output of it, or neither
+    (one categorical variable per pair, with straight-through Gumbel gradients), so that no gene predicts itself through a
+    factor. The constraint is the spectral radius of the expected graph among the factors, whose entry (k, l) sums over
+    genes the probability of being an output of k and an input of l; a gene cannot be both for one factor, so the diagonal
+    is zero.
+    """
+    settings = settings or DCDFGSettings()
+    cells, generator = Cells.of(x, perturbation, targets), torch.Generator().manual_seed(seed)
+    d, m = cells.x.shape[1], settings.factors
+    model = _FactorGraph.start(d, m, settings.hidden, generator)
+    off, radius = 1 - torch.eye(m), SpectralRadius(m)
+
+    def constraint() -> Tensor:
+        enters, leaves = model.probabilities()
+        return radius((leaves.T @ enters) * off)
+
+    def objective() -> Tensor:
+        values, free = cells.draw(settings.batch, generator)
+        loss = -(model.log_likelihood(values, *model.masks(settings.batch, generator)) * free).sum()
+        enters, leaves = model.probabilities()
+        return loss / free.sum().clamp_min(1) + settings.penalty * (enters + leaves).sum() / d**2
+
+    settings.lagrangian.minimise(model.parameters(), objective, constraint)
+    with torch.no_grad():
+        enters, leaves = (p.double() for p in model.probabilities())
+        none = torch.log1p(-(enters[:, None, :] * leaves[None]).clamp_max(1 - 1e-12)).sum(-1)
+        found = -torch.expm1(none)
+        return found.fill_diagonal_(0).numpy()
+
+
+@dataclass
+class _FactorGraph:
+    """Masks between genes and factors, and the networks of the factors."""
+
+    logits: Tensor  # (genes, factors, 3): input, output, neither
+    first: Tensor  # (factors, genes, hidden)
+    first_bias: Tensor  # (factors, 1, hidden)
+    last: Tensor  # (factors, hidden, 1)
+    effect: Tensor  # (factors, genes), a
+    bias: Tensor  # (genes,)
+    log_sd: Tensor  # (genes,)
+
+    @classmethod
+    def start(cls, d: int, m: int, hidden: int, generator: torch.Generator) -> "_FactorGraph":
+        made = (
+            0.1 * torch.randn(d, m, 3, generator=generator),
+            torch.randn(m, d, hidden, generator=generator) / d**0.5,
+            torch.zeros(m, 1, hidden),
+            torch.randn(m, hidden, 1, generator=generator) / hidden**0.5,
+            torch.randn(m, d, generator=generator) / m**0.5,
+            torch.zeros(d),
+            torch.zeros(d),
+        )
+        return cls(*(p.requires_grad_() for p in made))
+
+    def parameters(self) -> list[Tensor]:
+        return [self.logits, self.first, self.first_bias, self.last, self.effect, self.bias, self.log_sd]
+
+    def probabilities(self) -> tuple[Tensor, Tensor]:
+        """Return P(gene enters factor) and P(factor regulates gene), each (genes, factors)."""
+        enters, leaves, _ = self.logits.softmax(-1).unbind(-1)
+        return enters, leaves
+
+    def masks(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw `n` graphs: which genes enter and leave which factor, each (n, genes, factors)."""
+        uniform = torch.rand(n, *self.logits.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+        soft = (self.logits - torch.log(-torch.log(uniform))).softmax(-1)
+        hard = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.0)
+        enters, leaves, _ = (hard + soft - soft.detach()).unbind(-1)
+        return enters, leaves
+
+    def log_likelihood(self, x: Tensor, enters: Tensor, leaves: Tensor) -> Tensor:
+        """Return the log density of every gene without its constant, (cells, genes)."""
+        seen = (enters * x[..., None]).permute(2, 0, 1)  # (factors, cells, genes)
+        hidden = leaky_relu(torch.baddbmm(self.first_bias, seen, self.first), 0.25)
+        factor = torch.bmm(hidden, self.last)[..., 0].T  # (cells, factors)
+        mean = torch.einsum("cjk,kj,ck->cj", leaves, self.effect, factor) + self.bias
+        return -0.5 * ((x - mean) / self.log_sd.exp()) ** 2 - self.log_sd

@@ -1,0 +1,165 @@
+"""DCDI, DCDFG and Bicycle on a small case of the kind that each of their papers uses."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from benchmarks._perturbode_data import average_precision, sign_aware
+from benchmarks.screen_baselines.acyclicity import SpectralRadius, is_acyclic, largest_acyclic_threshold
+from benchmarks.screen_baselines.augmented_lagrangian import Lagrangian
+from benchmarks.screen_baselines.bicycle import BicycleSettings, _System, bicycle
+from benchmarks.screen_baselines.dcdfg import DCDFGSettings, dcdfg
+from benchmarks.screen_baselines.dcdi import DCDISettings, dcdi
+from benchmarks.screen_baselines.inputs import checked
+from benchmarks.screen_baselines.lyapunov import stationary_covariance
+from scipy.linalg import solve_continuous_lyapunov
+
+Screen = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # cells, perturbation of each, targets, true effects
+METHODS: tuple[Callable[..., np.ndarray], ...] = (dcdi, dcdfg, bicycle)
+
+
+def single_gene_perturbations(d: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the perturbation of every cell and the targets: control, then every gene in turn."""
+    return np.repeat(np.arange(d + 1), cells), np.vstack([np.zeros(d, bool), np.eye(d, dtype=bool)])
+
+
+def nonlinear_dag(seed: int, d: int = 6, cells: int = 150) -> Screen:
+    """Return a random acyclic graph with nonlinear mechanisms and perfect interventions, as in the paper of DCDI."""
+    rng = np.random.default_rng(seed)
+    order, truth = rng.permutation(d), np.zeros((d, d))
+    for early in range(d):
+        for late in range(early + 1, d):
+            if rng.random() < 0.35:
+                truth[order[early], order[late]] = rng.choice([-1, 1]) * rng.uniform(0.7, 1.5)
+    number, targets = single_gene_perturbations(d, cells)
+    x = np.zeros((len(number), d))
+    for gene in order:
+        mean = np.where(targets[number, gene], 2, 1.5 * np.tanh(x @ truth[:, gene]))
+        x[:, gene] = mean + 0.6 * rng.normal(size=len(number))
+    return x, number, targets, truth
+
+
+def factor_graph(seed: int, d: int = 12, cells: int = 60) -> Screen:
+    """Return three layers of genes joined by one linear factor each, as in the paper of DCDFG."""
+    rng = np.random.default_rng(seed)
+    layers, truth = np.array_split(rng.permutation(d), 3), np.zeros((d, d))
+    for up, down in zip(layers, layers[1:], strict=False):
+        enters = rng.uniform(0.25, 0.5, len(up)) * rng.choice([-1, 1], len(up))
+        truth[np.ix_(up, down)] = np.outer(enters, rng.uniform(0.7, 1.3, len(down)) * rng.choice([-1, 1], len(down)))
+    number, targets = single_gene_perturbations(d, cells)
+    x = np.zeros((len(number), d))
+    for layer in layers:
+        mean = np.where(targets[number][:, layer], 2, x @ truth[:, layer])
+        x[:, layer] = mean + 0.5 * rng.normal(size=mean.shape)
+    return x, number, targets, truth
+
+
+def cyclic_system(seed: int, d: int = 8, cells: int = 200) -> Screen:
+    """Return steady states of a linear system with a cycle of four genes, as in the paper of Bicycle."""
+    rng = np.random.default_rng(seed)
+    truth, ring = np.zeros((d, d)), rng.permutation(d)[:4]
+    truth[ring, np.roll(ring, -1)] = rng.choice([-1, 1], 4) * rng.uniform(0.5, 0.8, 4)
+    while np.count_nonzero(truth) < 10:
+        source, target = rng.choice(d, 2, replace=False)
+        truth[source, target] = rng.choice([-1, 1]) * rng.uniform(0.5, 0.8)
+    truth *= min(1, 0.8 / np.linalg.eigvals(truth).real.max())
+    number, targets = single_gene_perturbations(d, cells)
+    x = []
+    for aimed in targets:
+        drift = truth.T * ~aimed[:, None] - np.eye(d)
+        covariance = solve_continuous_lyapunov(drift, -0.8 * np.eye(d))
+        x.append(rng.multivariate_normal(-np.linalg.solve(drift, np.where(aimed, 3.0, 1.0)), covariance, size=cells))
+    return np.vstack(x), number, targets, truth
+
+
+def correlation(x: np.ndarray, truth: np.ndarray) -> float:
+    return average_precision(np.abs(np.corrcoef(x.T)), truth)
+
+
+def test_dcdi_finds_a_nonlinear_acyclic_graph() -> None:
+    x, number, targets, truth = nonlinear_dag(0)
+    found = dcdi(x, number, targets, DCDISettings(lagrangian=Lagrangian(rounds=8, steps=100)))
+    assert average_precision(found, truth) > 0.95 > 0.6 > correlation(x, truth)
+    assert is_acyclic(found > 0.5)
+    assert ((found > 0.5) == (truth != 0)).mean() > 0.95
+
+
+def test_dcdfg_finds_a_factor_graph() -> None:
+    x, number, targets, truth = factor_graph(1)
+    found = dcdfg(x, number, targets, DCDFGSettings(factors=3, lagrangian=Lagrangian(rounds=8, steps=200)))
+    assert average_precision(found, truth) > 0.9 > 0.4 > correlation(x, truth)
+    assert not np.diag(found).any()
+    assert np.linalg.matrix_rank((found > 0.5).astype(float)) <= 3
+
+
+def test_bicycle_finds_a_cycle_and_its_signs() -> None:
+    x, number, targets, truth = cyclic_system(0)
+    found = bicycle(x, number, targets, BicycleSettings(steps=300))
+    assert not is_acyclic(truth != 0)
+    assert sign_aware(found, truth) > 0.95 > 0.7 > correlation(x, truth)
+    assert np.abs(found - truth)[truth != 0].max() < 0.4
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
+def test_arrays_that_do_not_fit_are_refused(method: Callable[..., np.ndarray]) -> None:
+    x, number, targets, _ = nonlinear_dag(0, d=3, cells=4)
+    with pytest.raises(ValueError, match="found shapes"):
+        method(x, number[1:], targets)
+    with pytest.raises(ValueError, match="rows of targets"):
+        method(x, number + 1, targets)
+    with pytest.raises(ValueError, match="not finite"):
+        method(np.where(np.arange(3) == 1, np.nan, x), number, targets)
+
+
+def test_dcdi_leaves_a_targets_mechanism_out_of_its_cells() -> None:
+    """What a gene does where it is targeted tells nothing of its regulators, here that gene 0 moves with gene 1."""
+    rng = np.random.default_rng(0)
+    number, targets = np.repeat([0, 1], 300), np.array([[False, False], [True, False]])
+    x = rng.normal(size=(600, 2))
+    x[number == 1, 0] += 3 * x[number == 1, 1]
+    brief = DCDISettings(lagrangian=Lagrangian(rounds=2, steps=200))
+    seen, unseen = dcdi(x, number, np.zeros((2, 2), bool), brief), dcdi(x, number, targets, brief)
+    assert seen[1, 0] > 0.7 > 0.3 > unseen[1, 0]
+
+
+def test_a_target_of_bicycle_has_no_regulators_where_it_is_perturbed() -> None:
+    system = _System.start(*checked(*nonlinear_dag(0, d=3, cells=4)[:3]))
+    with torch.no_grad():
+        system.weights.fill_(0.25)
+    drift = system.drift(np.array([0, 2])).detach().numpy()
+    whole = 0.25 * (1 - np.eye(3)) - np.eye(3)
+    assert (drift[0] == whole).all()
+    assert (drift[1] == np.where(np.arange(3)[:, None] == 1, -np.eye(3), whole)).all()
+
+
+def test_covariance_solves_the_lyapunov_equation_with_its_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drift = 0.4 * torch.randn(2, 4, 4, generator=generator, dtype=torch.float64) - 2 * torch.eye(4)
+    noise = torch.rand(2, 4, generator=generator, dtype=torch.float64) + 0.5
+    found = stationary_covariance(drift, noise)
+    rest = drift @ found + found @ drift.mT + torch.diag_embed(noise)
+    assert float(rest.abs().max()) < 1e-12
+    assert torch.autograd.gradcheck(stationary_covariance, (drift.requires_grad_(), noise.requires_grad_()))
+
+
+def test_spectral_radius_and_its_gradient() -> None:
+    matrix = torch.rand(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    radius = SpectralRadius(6, iterations=200)(matrix)
+    assert float(radius.detach()) == pytest.approx(float(torch.linalg.eigvals(matrix.detach()).abs().max()))
+    radius.backward()
+    step = torch.zeros(6, 6, dtype=torch.float64)
+    step[1, 4] = 1e-6
+    above, below = (torch.linalg.eigvals(matrix.detach() + s * step).abs().max() for s in (1, -1))
+    assert matrix.grad is not None
+    assert float(matrix.grad[1, 4]) == pytest.approx(float(above - below) / 2e-6, rel=1e-4)
+
+
+def test_the_threshold_is_the_lowest_without_a_cycle() -> None:
+    score = np.array([[0, 0.9, 0.0], [0.2, 0, 0.8], [0.5, 0.1, 0]])
+    least = largest_acyclic_threshold(score)
+    assert least == 0.5
+    assert is_acyclic(score > least) and not is_acyclic(score > 0.2)
