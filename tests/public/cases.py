@@ -208,6 +208,8 @@ RETURNING: dict[str, Case] = {
     "tl.predict_perturbations": Case(screen_fit, (["G001", "G002+G003"],)),
     "get.grn": Case(fitted),
     "get.history": Case(fitted),
+    "get.network": Case(fitted, arguments={"format": "decoupler"}),
+    "get.regulons": Case(fitted),
     "get.report": Case(fitted),
     "get.settings": Case(fitted),
     "get.influence": Case(fitted),

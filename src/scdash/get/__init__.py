@@ -10,6 +10,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_biology": ["influence", "pathways", "perturbable_genes", "perturbation_scores", "subnetwork"],
         "_dynamics": ["grn", "history", "report"],
         "_model": ["model"],
+        "_network": ["network", "regulons"],
         "_settings": ["settings"],
         "_sbnn": ["feature_scores", "gene_selection", "selected_genes"],
     },
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from scdash.get._biology import influence, pathways, perturbable_genes, perturbation_scores, subnetwork
     from scdash.get._dynamics import grn, history, report
     from scdash.get._model import model
+    from scdash.get._network import network, regulons
     from scdash.get._sbnn import feature_scores, gene_selection, selected_genes
     from scdash.get._settings import settings
 
@@ -29,9 +31,11 @@ __all__ = [
     "history",
     "influence",
     "model",
+    "network",
     "pathways",
     "perturbable_genes",
     "perturbation_scores",
+    "regulons",
     "report",
     "selected_genes",
     "settings",

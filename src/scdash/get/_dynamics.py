@@ -1,6 +1,7 @@
 """Tables of a fit of dynamics."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -8,12 +9,25 @@ from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
 from scdash._keys import require_fit
 from scdash._logging import settings
+from scdash.get._filters import chosen_edges
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 DETAILS = 3  # verbosity from which on the report in words has its details
 
 
 @guarded
-def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.DataFrame:
+def grn(
+    adata: "AnnData",
+    *,
+    key: str = "dynamics",
+    only_network: bool = False,
+    source: str | Iterable[str] | None = None,
+    target: str | Iterable[str] | None = None,
+    top: int | None = None,
+    min_weight: float | None = None,
+) -> pd.DataFrame:
     """Return the network as a table of edges, strongest evidence first.
 
     Edges are those of the fitted network and those of the prior, between genes that `adata` still has (the log says
@@ -27,6 +41,12 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
         The `key_added` of that fit.
     only_network
         Leave out edges of the prior that the fitted network does not use (weight 0).
+    source, target
+        Genes: only edges out of, or into, these.
+    top
+        Only so many edges, the strongest; counted after the other conditions.
+    min_weight
+        Smallest absolute weight of an edge, in the units of `weight`.
 
     Returns
     -------
@@ -49,7 +69,8 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
     NotFittedError
         If no fit is stored under `key`.
     """
-    return ranked_edges(adata, key, only_network=only_network)
+    edges = ranked_edges(adata, key, only_network=only_network)
+    return chosen_edges(adata, edges, key, source=source, target=target, top=top, min_weight=min_weight)
 
 
 @guarded
