@@ -10,6 +10,7 @@ from scdash._core.tables import ranked_edges
 from scdash._keys import require_fit
 from scdash._logging import settings
 from scdash.get._filters import chosen_edges
+from scdash.get._report import FitReport
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -101,8 +102,10 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
 
 
 @guarded
-def report(adata: Any, *, key: str = "dynamics", verbosity: int | None = None) -> pd.DataFrame:
+def report(adata: "AnnData", *, key: str = "dynamics", verbosity: int | None = None) -> FitReport:
     """Return errors of the fitted model beside its null models and baselines.
+
+    Printed, or as the last line of a notebook cell, it shows the report in words, the verdict first.
 
     Parameters
     ----------
@@ -136,7 +139,7 @@ def report(adata: Any, *, key: str = "dynamics", verbosity: int | None = None) -
         If no fit is stored under `key`.
     """
     entry = require_fit(adata, key)
-    table: pd.DataFrame = entry["errors"].reset_index(drop=True)
+    table = FitReport(entry["errors"].reset_index(drop=True))
     level = settings.verbosity if verbosity is None else verbosity
     parts = [entry["report"], entry.get("details", "") if level >= DETAILS else ""]
     table.attrs["summary"] = "\n".join(str(part) for part in parts if str(part))
