@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
 from scdash import pl
-from scdash.pl._layout import _shelves, arrange, route, separate
+from scdash._core.layout import _shelves, arrange, route, separate
 from scdash.pl._style import ACTIVATION, REPRESSION
 
 

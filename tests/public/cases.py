@@ -1,8 +1,12 @@
 """For every public function that takes AnnData or MuData: data it can work on, and arguments that make it quick."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,6 +155,13 @@ def _judged() -> Any:
     return mdata
 
 
+@cache
+def _file() -> Path:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder) / "fit.html"
+
+
 def fresh(make: Callable[[], Any]) -> Callable[[], Any]:
     """Return a maker of copies of what `make` makes once."""
     return lambda: make().copy()
@@ -211,6 +222,7 @@ RETURNING: dict[str, Case] = {
     "get.network": Case(fitted, arguments={"format": "decoupler"}),
     "get.regulons": Case(fitted),
     "get.report": Case(fitted),
+    "get.report_html": Case(fitted, (_file,)),
     "get.settings": Case(fitted),
     "get.influence": Case(fitted),
     "get.pathways": Case(fitted),

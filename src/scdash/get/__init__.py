@@ -11,6 +11,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_dynamics": ["grn", "history", "report"],
         "_model": ["model"],
         "_network": ["network", "regulons"],
+        "_report_html": ["report_html"],
         "_settings": ["settings"],
         "_sbnn": ["feature_scores", "gene_selection", "selected_genes"],
     },
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from scdash.get._dynamics import grn, history, report
     from scdash.get._model import model
     from scdash.get._network import network, regulons
+    from scdash.get._report_html import report_html
     from scdash.get._sbnn import feature_scores, gene_selection, selected_genes
     from scdash.get._settings import settings
 
@@ -37,6 +39,7 @@ __all__ = [
     "perturbation_scores",
     "regulons",
     "report",
+    "report_html",
     "selected_genes",
     "settings",
     "subnetwork",

@@ -16,11 +16,11 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from scdash._core.edge_order import BY_PRIOR, rank_edges
+from scdash._core.layout import arrange, route
 from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
 from scdash.metrics._edges import is_anndata
-from scdash.pl._layout import arrange, route
 from scdash.pl._read import columns, networks
 from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, bare, finish, house
 
