@@ -201,7 +201,7 @@ def test_trends_shade_what_was_held_out(adata) -> None:
     spans = sorted(vertices(patch) for patch in ax.patches if patch.get_gid() == "held out")
     np.testing.assert_allclose(spans, [(3, 4), (6, 8)])  # bins 3, and 6 with 7, half-way to their neighbours
     labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
-    assert labels == ["cells", "observed (bins)", "model", "held out"]
+    assert labels == ["cells", "observed (bins)", "model", "time window held out of the fit"]
 
 
 def test_trends_of_held_out_trajectories_are_dashed_and_open(adata) -> None:
@@ -219,7 +219,7 @@ def test_trends_of_held_out_trajectories_are_dashed_and_open(adata) -> None:
         pl.trends(adata, "TF0", trajectories=["c"])
 
 
-def test_bootstraps_are_thin_lines_of_their_trajectory(adata) -> None:
+def test_bootstraps_are_a_band_around_the_bins_of_their_trajectory(adata) -> None:
     series = adata.uns["dynamics"]["series"]
     names = np.repeat(["all", "all#1", "all#2"], len(series["time"]))
     tripled = {name: np.tile(series[name], 3) for name in ("time", "split", "n_cells")}
@@ -231,11 +231,21 @@ def test_bootstraps_are_thin_lines_of_their_trajectory(adata) -> None:
         "fitted": states,
     }
     ax = pl.trends(adata, "TF0")
-    thin = [found for found in ax.get_lines() if found.get_gid() == "redrawn"]
-    assert len(thin) == 2 and len(ax.get_lines()) == 3
-    np.testing.assert_allclose(thin[0].get_ydata() - thin[1].get_ydata(), 0.2)
+    (band,) = [found for found in ax.collections if found.get_gid() == "redrawn"]
+    assert len(ax.get_lines()) == 1
+    n = len(series["time"]) // 3
+    corners = band.get_paths()[0].vertices
+    for time, state in zip(series["time"][:n], states[:n, 0], strict=True):
+        ends = np.unique(corners[np.isclose(corners[:, 0], time), 1])
+        np.testing.assert_allclose([ends.min(), ends.max()], state + np.array([-2, 2]) * np.std([0.1, -0.1], ddof=1))
     labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
-    assert labels == ["cells", "observed (bins)", "model", "bins of re-drawn cells", "held out"]
+    assert labels == [
+        "cells",
+        "observed (bins)",
+        "model",
+        "± 2 sd of the bins (bootstrap)",
+        "time window held out of the fit",
+    ]
 
 
 def test_trends_choose_the_genes_that_change_and_few_of_many_trajectories(adata, caplog) -> None:

@@ -15,16 +15,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_coregulation": ["coregulation"],
         "_effects": ["effects"],
         "_embedding": ["embedding"],
+        "_heatmap": ["heatmap"],
         "_history": ["history"],
         "_influence": ["influence"],
-        "_knockouts": ["knockout_trends", "networks", "perturbation_shift"],
+        "_knockouts": ["knockout_trends", "knockout_volcano"],
         "_lambdas": ["lambdas", "sparsity_path"],
         "_masks": ["masks"],
         "_modules": ["modules"],
-        "_network": ["network"],
+        "_network": ["network", "networks"],
         "_pathways": ["pathways"],
         "_perturbation": ["perturbation"],
         "_perturbation_scores": ["perturbation_scores"],
+        "_perturbation_shift": ["perturbation_shift"],
+        "_phase": ["phase"],
         "_projection": ["project_velocity"],
         "_sbnn": ["sbnn"],
         "_sbnn_scores": ["feature_scores", "gene_selection", "training"],
@@ -38,16 +41,19 @@ if TYPE_CHECKING:
     from ._coregulation import coregulation
     from ._effects import effects
     from ._embedding import embedding
+    from ._heatmap import heatmap
     from ._history import history
     from ._influence import influence
-    from ._knockouts import knockout_trends, networks, perturbation_shift
+    from ._knockouts import knockout_trends, knockout_volcano
     from ._lambdas import lambdas, sparsity_path
     from ._masks import masks
     from ._modules import modules
-    from ._network import network
+    from ._network import network, networks
     from ._pathways import pathways
     from ._perturbation import perturbation
     from ._perturbation_scores import perturbation_scores
+    from ._perturbation_shift import perturbation_shift
+    from ._phase import phase
     from ._projection import project_velocity
     from ._sbnn import sbnn
     from ._sbnn_scores import feature_scores, gene_selection, training

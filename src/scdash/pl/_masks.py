@@ -26,8 +26,11 @@ def masks(
     key: str = "dynamics",
     names: str | Sequence[str] | None = None,
     cmap: str | Colormap = "Greys",
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw the sparsity pattern of every weight matrix: dark where a weight is left, its share in the title.
@@ -46,7 +49,7 @@ def masks(
         Matrices to draw (``W_sums``, ``U_sums``, ...); default all.
     cmap
         Colours from no weight to weight.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
     """
     weights = slot(adata, key, "weights")
@@ -65,10 +68,12 @@ def masks(
     with house():
         square = all(np.shape(matrices[name])[0] == np.shape(matrices[name])[1] for name in wanted)
         size = (4.4, 4.2) if square else (6.4, 1.7)
-        figure, axes = panels(len(wanted), ax, ncols=len(wanted) if square else 1, size=size)
+        figure, axes = panels(
+            len(wanted), ax, title=title, figsize=figsize, ncols=len(wanted) if square else 1, size=size
+        )
         for panel, name in zip(axes, wanted, strict=True):
             _draw(panel, name, sparse.csr_array(matrices[name]) != 0, n_genes, cmap)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="masks", title=title, save=save)
 
 
 def _draw(ax: Axes, name: str, kept: Any, n_genes: int, cmap: str | Colormap) -> None:
