@@ -204,6 +204,35 @@ def test_trends_shade_what_was_held_out(adata) -> None:
     assert labels == ["cells", "observed (bins)", "model", "time window held out of the fit"]
 
 
+def test_trends_are_drawn_on_the_users_time_where_it_is_known(adata) -> None:
+    adata.uns["dynamics"]["params"]["model_time"] = True
+    ax = pl.trends(adata, "TF0")
+    assert ax.get_xlabel() == "dpt_pseudotime"
+    np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 0], adata.obs["dpt_pseudotime"], atol=1e-9)
+    np.testing.assert_allclose(ax.get_lines()[0].get_xdata(), adata.uns["dynamics"]["series"]["time"] / 10, atol=0.02)
+    adata.obs["dpt_pseudotime"] = np.random.default_rng(0).permutation(adata.obs["dpt_pseudotime"])
+    assert pl.trends(adata, "TF0").get_xlabel() == "rank of dpt_pseudotime (0 to 10)"
+
+
+def test_the_axis_of_a_gene_begins_at_zero_unless_its_values_do_not(adata) -> None:
+    assert pl.trends(adata, "TF0").get_ylim()[0] == 0
+    adata.uns["dynamics"]["series"]["states"] = adata.uns["dynamics"]["series"]["states"] - 5
+    assert pl.trends(adata, "TF0").get_ylim()[0] < 0
+
+
+def test_the_legend_of_trends_can_be_left_out(adata) -> None:
+    assert not pl.trends(adata, "TF0", legend_loc=None).figure.legends
+    ax = pl.trends(adata, "TF0", legend_loc="upper right")
+    assert not ax.figure.legends and ax.get_legend() is not None
+
+
+def test_a_loss_of_a_narrow_range_has_a_linear_axis(adata) -> None:
+    assert pl.history(adata)[0].get_yscale() == "log"
+    table = pd.DataFrame({"epoch": range(20), "train_loss": np.linspace(0.02, 0.012, 20), "model": 0})
+    loss, _ = pl.history(table)
+    assert loss.get_yscale() == "linear" and 3 <= len(loss.get_yticks()) <= 8
+
+
 def test_trends_of_held_out_trajectories_are_dashed_and_open(adata) -> None:
     series = adata.uns["dynamics"]["series"]
     series |= {"trajectory": np.repeat(["a", "b"], 5), "split": np.repeat(["train", "test"], 5)}
