@@ -1,7 +1,7 @@
 """Tables of what a fitted model says about genes and pathways."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,12 @@ from scdash._errors import suggest, unused
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.networks._statistics import reachable
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
-def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
+def influence(adata: "AnnData", *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
     """Return the influence of every gene, strongest first.
 
     Parameters
@@ -58,7 +61,7 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
 
 @guarded
 def pathways(
-    adata: Any, *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
+    adata: "AnnData", *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
 ) -> pd.DataFrame:
     """Return the table of tested gene sets, by fit, smallest p first.
 
@@ -103,7 +106,7 @@ def pathways(
 
 
 @guarded
-def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+def perturbable_genes(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
     """Return the genes that `scdash.tl.perturb` can change, those with most targets first.
 
     Parameters
@@ -157,7 +160,7 @@ def _descendants(source: Any, target: Any, n: int) -> Any:
 
 @guarded
 def subnetwork(
-    adata: Any,
+    adata: "AnnData",
     genes: str | Iterable[str],
     *,
     key: str = "dynamics",
@@ -207,7 +210,7 @@ def subnetwork(
 
 
 @guarded
-def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+def perturbation_scores(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
     """Return how far holding each gene moves the end of a lineage, the largest effects first, genes without a target last.
 
     Parameters

@@ -75,7 +75,7 @@ def grn(
 
 
 @guarded
-def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+def history(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
     """Return the course of training: one row per epoch and model.
 
     Parameters

@@ -9,6 +9,8 @@ from scdash._errors import NotFittedError
 from scdash._keys import genes_of_modality, require_paired
 
 if TYPE_CHECKING:
+    from mudata import MuData
+
     from scdash.bottleneck import SparseBottleneck
 
 
@@ -45,7 +47,7 @@ def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
 
 
 @guarded
-def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
+def selected_genes(mdata: "MuData", *, key: str = "sbnn") -> pd.DataFrame:
     """Return the selected genes, those with the largest weights first.
 
     Parameters
@@ -72,7 +74,7 @@ def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
 
 
 @guarded
-def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
+def feature_scores(mdata: "MuData", *, key: str = "sbnn_cv") -> pd.DataFrame:
     """Return the cross-validated R2 of every method and feature.
 
     Parameters
@@ -98,7 +100,7 @@ def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
 
 
 @guarded
-def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
+def gene_selection(mdata: "MuData", *, key: str = "sbnn_stability") -> pd.DataFrame:
     """Return how often each gene was selected, the most frequent first.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,12 @@ from scdash._errors import suggest
 from scdash._keys import DynamicsKeys
 from scdash._logging import logger
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 #: matrix (row regulates column), table (source, target[, weight]), AnnData with a fit, or (truth, prior only) the
 #: name of a table in `uns` or a matrix in `varp` of that AnnData
-GRN: TypeAlias = Any
+GRN: TypeAlias = "AnnData | pd.DataFrame | NDArray[Any] | sparse.sparray | sparse.spmatrix | str"
 
 
 @dataclass(frozen=True)

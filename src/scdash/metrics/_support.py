@@ -1,7 +1,7 @@
 """Figures of which edges and weights are exactly zero."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,9 @@ from scipy import sparse
 from scdash._core.process_state import guarded
 from scdash._keys import require_fit
 from scdash.metrics._edges import GRN, align, is_anndata
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 class Confusion(NamedTuple):
@@ -135,7 +138,7 @@ def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dyna
 
 
 @guarded
-def sparsity(weights: Any, *, key: str = "dynamics") -> float:
+def sparsity(weights: "AnnData | Mapping[str, Any]", *, key: str = "dynamics") -> float:
     """Share of exact zeros among the prunable weight matrices of a model.
 
     For PHOENIX these are W_sums, W_prods, relu(v) U_sums and relu(v) U_prods together: the weights into a gene whose

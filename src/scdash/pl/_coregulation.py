@@ -1,7 +1,6 @@
 """Which regulators act alike: the correlation between their effects."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash._core.process_state import guarded
+from scdash.metrics._edges import GRN
 from scdash.pl._order import cluster_order, strengths, strongest
 from scdash.pl._points import ends
 from scdash.pl._read import networks, positions
@@ -20,11 +20,11 @@ _MAX_LABELS = 60
 
 @guarded
 def coregulation(
-    data: Any,
+    data: GRN,
     *,
     key: str = "dynamics",
-    truth: Any = None,
-    prior: Any = None,
+    truth: GRN | None = None,
+    prior: GRN | None = None,
     genes: Sequence[str] | None = None,
     regulators: Sequence[str] | None = None,
     n_top: int | None = 100,

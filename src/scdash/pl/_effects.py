@@ -12,6 +12,7 @@ from scipy import sparse
 
 from scdash._core.process_state import guarded
 from scdash._errors import unknown
+from scdash.metrics._edges import GRN
 from scdash.pl._order import (
     MOST_CLUSTERED,
     cluster_order,
@@ -30,11 +31,11 @@ _MAX_LABELS = 60  # genes a side that are named
 
 @guarded
 def effects(
-    data: Any,
+    data: GRN,
     *,
     key: str = "dynamics",
-    truth: Any = None,
-    prior: Any = None,
+    truth: GRN | None = None,
+    prior: GRN | None = None,
     values: Literal["weight", "contribution"] = "weight",
     genes: Sequence[str] | None = None,
     regulators: Sequence[str] | None = None,

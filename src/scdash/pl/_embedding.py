@@ -1,7 +1,7 @@
 """Cells on any embedding, coloured by a column or a gene."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,10 +14,13 @@ from scdash.pl._points import MARGIN, Look, frame, scatter
 from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
 def embedding(
-    adata: Any,
+    adata: "AnnData",
     color: str | Sequence[str] | None = None,
     *,
     basis: str = "umap",

@@ -1,7 +1,7 @@
 """Genes along (pseudo)time as a heat map, in the order in which they rise."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,12 +19,15 @@ from scdash.pl._read import positions, slot
 from scdash.pl._style import Drawn, finish, house, panels
 from scdash.pl._trends_data import chosen, series_of
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 _MAX_LABELS = 80
 
 
 @guarded
 def heatmap(
-    adata: Any,
+    adata: "AnnData",
     genes: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",

@@ -1,7 +1,7 @@
 """Training over epochs: loss, sparsity, and when weights were pruned."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns, slot
 from scdash.pl._screen_settings import draw_settings
 from scdash.pl._style import INK, MUTED, Drawn, category_colors, check_whole, despine, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
 _LEVELS = {
@@ -28,7 +31,7 @@ _SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beg
 
 @guarded
 def history(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "dynamics",
     model: int | Sequence[int] | None = None,

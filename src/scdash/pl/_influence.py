@@ -1,7 +1,7 @@
 """Whose start value matters for everybody else."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,13 @@ from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
 def influence(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "dynamics",
     n_top: int = 20,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from scdash.metrics._edges import is_anndata
 from scdash.pl._labels import name_points
 from scdash.pl._read import columns, expression, positions
 from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 MOST = 6  # lineages drawn
 
@@ -35,7 +38,7 @@ class Paths:
 
 @guarded
 def knockout_trends(
-    perturbed: Any,
+    perturbed: "AnnData",
     genes: str | Sequence[str] | None = None,
     *,
     observed: bool = True,
@@ -163,7 +166,7 @@ def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, obse
 
 @guarded
 def knockout_volcano(
-    perturbed: Any,
+    perturbed: "AnnData",
     *,
     n_labels: int = 12,
     title: str | Sequence[str] | None = None,

@@ -1,7 +1,7 @@
 """What a choice of lambda costs and gains."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from scdash._errors import NotFittedError
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 FAINTER = 0.35
 PATH_RULE = "chosen: largest within one\nstandard error of the lowest\nvalidation loss"
@@ -28,7 +31,7 @@ _SHARES = {
 
 @guarded
 def sparsity_path(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "sparsity_path",
     chosen: float | None = None,

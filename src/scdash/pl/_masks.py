@@ -1,7 +1,7 @@
 """Which weights are left in every matrix of a model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,13 +15,16 @@ from scdash._keys import require_fit
 from scdash.pl._read import slot
 from scdash.pl._style import Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
 
 
 @guarded
 def masks(
-    adata: Any,
+    adata: "AnnData",
     *,
     key: str = "dynamics",
     names: str | Sequence[str] | None = None,

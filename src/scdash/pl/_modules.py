@@ -1,7 +1,7 @@
 """The regulators and targets of modules as a heat map."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,10 +12,13 @@ from scdash._core.tables import module_table
 from scdash._errors import check_data, unknown
 from scdash.pl._style import SIGNED, Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
 def modules(
-    adata: Any,
+    adata: "AnnData",
     *,
     role: str = "target",
     n_genes: int = 60,

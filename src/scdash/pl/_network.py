@@ -1,7 +1,7 @@
 """The strongest edges as a drawing, of one fit or of several side by side."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +13,7 @@ from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
 from scdash._errors import suggest
-from scdash.metrics._edges import is_anndata
+from scdash.metrics._edges import GRN, is_anndata
 from scdash.pl._network_drawing import (
     Sheet,
     draw_edges,
@@ -31,10 +31,13 @@ from scdash.pl._read import columns
 from scdash.pl._read import networks as networks_of
 from scdash.pl._style import Drawn, bare, check_whole, finish, house, panels, whole_figure
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
 def network(
-    data: Any,
+    data: GRN,
     *,
     key: str = "dynamics",
     n_edges: int = 50,
@@ -98,7 +101,7 @@ def network(
 
 @guarded
 def networks(
-    adata: Any,
+    adata: "AnnData",
     keys: Sequence[str],
     *,
     n_edges: int = 25,

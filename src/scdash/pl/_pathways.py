@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from scdash._errors import unknown
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 CORRECTIONS = ("bonferroni", "fdr_bh", "fwer", "p_value")
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -29,7 +32,7 @@ _SHORT = re.compile(
 
 @guarded
 def pathways(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "pathways",
     fits: Sequence[str] | None = None,

@@ -1,7 +1,7 @@
 """Predicted against observed regimes of a screen: mean changes gene by gene, or cells on a UMAP."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,14 +13,17 @@ from scdash._keys import genes_of, require_fit
 from scdash.pl._labels import name_points
 from scdash.pl._style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 MOST = 9  # panels drawn unasked
 MOST_FAR = 4  # targets off the axes whose changes are written
 
 
 @guarded
 def perturbation(
-    adata: Any,
-    predicted: Any,
+    adata: "AnnData",
+    predicted: "AnnData",
     *,
     kind: Literal["change", "cells"] | None = None,
     regimes: Sequence[str] | None = None,

@@ -1,7 +1,7 @@
 """Scores of knock-outs, beside what the expression of each gene says without a network."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,15 @@ from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 _SHOWN = ("score", "along_path", "spread", "batch_spread", "expression", "change")
 
 
 @guarded
 def perturbation_scores(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "dynamics",
     lineage: str | None = None,

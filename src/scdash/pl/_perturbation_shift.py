@@ -1,7 +1,7 @@
 """What interventions do: arrows on an embedding, genes before and after, networks side by side."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,10 +19,13 @@ from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import Drawn, finish, house, panels
 from scdash.pl._velocity import _grid_arrows, _quiver
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
 def perturbation_shift(
-    adata: Any,
+    adata: "AnnData",
     color: str | Sequence[str] | None = None,
     *,
     shift: str = "dynamics_shift",

@@ -1,7 +1,7 @@
 """Phase portrait: two genes against each other, with where the model takes the cells."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,10 +21,13 @@ from scdash.pl._style import INK, Drawn, finish, house, panels
 from scdash.pl._trends_data import chosen, series_of
 from scdash.pl._velocity import _grid_arrows, velocity_layer
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
 def phase(
-    adata: Any,
+    adata: "AnnData",
     genes: Sequence[str],
     *,
     key: str = "dynamics",

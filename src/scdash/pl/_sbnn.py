@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from scdash.pl._points import Look, scatter
 from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, paired_colors, pick, predictions
 from scdash.pl._style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
 
+if TYPE_CHECKING:
+    from mudata import MuData
+
 LEVELS = 21
 WIDTH = 1.25  # inches of a small panel
 LETTERS = 18  # of a title that fit over a small panel
@@ -27,7 +30,7 @@ LETTERS = 18  # of a title that fit over a small panel
 
 @guarded
 def sbnn(
-    mdata: Any,
+    mdata: "MuData",
     color: str | None = None,
     *,
     key: str = "sbnn",

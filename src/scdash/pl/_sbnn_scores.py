@@ -1,7 +1,7 @@
 """Training curves, scores of single features and the stability of gene selection."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,15 @@ from scdash._keys import genes_of_modality
 from scdash.pl._sbnn_read import entry_of, table_of
 from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
+if TYPE_CHECKING:
+    from mudata import MuData
+
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
 @guarded
 def training(
-    data: Any,
+    data: "MuData | pd.DataFrame",
     *,
     key: str = "sbnn",
     baselines: bool | Mapping[str, float] = True,
@@ -89,7 +92,7 @@ def training(
 
 @guarded
 def feature_scores(
-    data: Any,
+    data: "MuData | pd.DataFrame",
     *,
     key: str = "sbnn_cv",
     methods: Sequence[str] | None = None,
@@ -152,7 +155,7 @@ def feature_scores(
 
 @guarded
 def gene_selection(
-    data: Any,
+    data: "MuData | pd.DataFrame",
     *,
     key: str = "sbnn_stability",
     n_genes: int = 30,

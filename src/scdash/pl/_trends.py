@@ -1,7 +1,7 @@
 """Genes along (pseudo)time: the cells, the bins the model saw, its trajectory, and what was held out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,16 @@ from scdash.pl._read import positions, slot
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 _BAND = 2  # standard deviations of the means of re-drawn cells
 _SHADE = "#FFF1CC"
 
 
 @guarded
 def trends(
-    adata: Any,
+    adata: "AnnData",
     genes: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",

@@ -1,7 +1,7 @@
 """The fitted velocity field on an embedding."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,12 +20,15 @@ from scdash.pl._projection import check_projection, neighbors, on_grid, project_
 from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import INK, Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 _AGAINST = "#D55E00"
 
 
 @guarded
 def velocity(
-    adata: Any,
+    adata: "AnnData",
     color: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",

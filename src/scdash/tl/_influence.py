@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from scdash.networks._influence_local import local_influence
 from scdash.tl._seed import seed_of
 from scdash.tl._starts import times_since_start
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 Starts = Literal["uniform", "data"]
 Change = Literal["redraw", "low", "high"]
 STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
@@ -32,7 +35,7 @@ N_TIMES = 11
 
 @guarded
 def gene_influence(
-    adata: Any,
+    adata: "AnnData",
     *,
     key: str = "dynamics",
     method: Literal["finite", "local"] = "finite",
@@ -50,7 +53,7 @@ def gene_influence(
     rng: RNG = 0,
     progress: bool | None = None,
     copy: bool = False,
-) -> Any:
+) -> "AnnData | None":
     r"""Measure how far a change of one gene moves the predicted trajectories of all others.
 
     For start states :math:`x_k`, copies :math:`x_k^j` in which gene j alone takes another value, and times t > 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,15 @@ from scdash.networks._gene_sets import Membership, membership
 from scdash.networks._permutation import benjamini_hochberg
 from scdash.tl._pathways import resolve_gene_sets
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
 
 @guarded
 def modules(
-    adata: Any,
+    adata: "AnnData",
     *,
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]] | None = None,
     min_size: int = 1,
@@ -32,7 +35,7 @@ def modules(
     n_modules: int = 20,
     key: str = "dynamics",
     copy: bool = False,
-) -> Any:
+) -> "AnnData | None":
     """Name the regulators and targets of every module, and test them for gene sets.
 
     Modules are the hidden units of the model (regulators: ``|B|`` above `n_sd` SDs of all of B; targets: ``|A|`` likewise;

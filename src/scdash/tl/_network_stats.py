@@ -1,6 +1,6 @@
 """`network_stats` and `coregulation`: the fitted network in figures."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,9 +16,14 @@ from scdash.networks._motifs import motif_table
 from scdash.networks._statistics import degrees, effect_correlations, summary
 from scdash.tl._seed import seed_of
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
-def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng: RNG = 0, copy: bool = False) -> Any:
+def network_stats(
+    adata: "AnnData", *, key: str = "dynamics", n_random: int = 100, rng: RNG = 0, copy: bool = False
+) -> "AnnData | None":
     """Count edges, hubs and signed motifs of the fitted network.
 
     Motifs (feed-forward loops by the signs of their edges, circles of three, pairs, self edges; Mangan and Alon 2003)
@@ -73,7 +78,9 @@ def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng
 
 
 @guarded
-def coregulation(adata: Any, *, key: str = "dynamics", min_targets: int = 2, copy: bool = False) -> Any:
+def coregulation(
+    adata: "AnnData", *, key: str = "dynamics", min_targets: int = 2, copy: bool = False
+) -> "AnnData | None":
     """Correlate the effects of every two regulators that share a target.
 
     The paper's "correlation between effects of causal variables" (Hossain, Fischer et al. 2024, Figure 2), over all

@@ -31,7 +31,7 @@ Kind = Literal["knockout", "knockdown", "overexpression"]
 
 @guarded
 def perturb(
-    adata: Any,
+    adata: "AnnData",
     genes: str | Iterable[str] | Mapping[str, float],
     *,
     kind: Kind = "knockout",

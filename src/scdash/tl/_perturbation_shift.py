@@ -1,7 +1,7 @@
 """`perturbation_shift`: where an intervention pushes every cell."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,16 @@ from scdash.tl._influence import longest_course
 from scdash.tl._perturbation_scores import Kind
 from scdash.tl._velocity_layer import layer_megabytes, over_all_genes
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local
 
 
 @guarded
 def perturbation_shift(
-    adata: Any,
+    adata: "AnnData",
     genes: str | Iterable[str] | Mapping[str, float],
     *,
     kind: Kind = "knockout",
@@ -37,7 +40,7 @@ def perturbation_shift(
     key: str = "dynamics",
     key_added: str | None = None,
     copy: bool = False,
-) -> Any:
+) -> "AnnData | None":
     """Predict for every cell how an intervention moves it within a short time, beside going on without it.
 
     The arrows of `scdash.pl.perturbation_shift`. Cells differ from the smoothed states that a model is fitted on; trust

@@ -19,7 +19,7 @@ from scdash.tl._starts import start_states, time_grid
 
 @guarded
 def predict(
-    adata: Any,
+    adata: "AnnData",
     start: Any = None,
     *,
     times: Any = None,
