@@ -48,6 +48,11 @@ def model(
     ValueError
         If what is stored there is no readable fit.
 
+    See Also
+    --------
+    scdash.tl.predict : Predict expression over time with a fitted model of dynamics, or features of cells with a bottleneck network.
+    scdash.get.settings : Return the arguments of `scdash.tl.fit_dynamics` that repeat a fit.
+
     Examples
     --------
     >>> model = scdash.get.model(adata)  # doctest: +SKIP

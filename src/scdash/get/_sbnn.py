@@ -59,12 +59,23 @@ def selected_genes(mdata: "MuData", *, key: str = "sbnn") -> pd.DataFrame:
 
     Returns
     -------
-    Table with columns `gene` and `norm` (of its first-layer weights, before pruning).
+    DataFrame
+        Table with columns `gene` and `norm` (of its first-layer weights, before pruning).
 
     Raises
     ------
     NotFittedError
         If no fit is stored under `key`.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.get.gene_selection : Return how often each gene was selected, the most frequent first.
+
+    Examples
+    --------
+    >>> len(scdash.get.selected_genes(mdata))
+    4
     """
     entry = require_paired(mdata, key, "sbnn")
     norms = pd.Series(entry["norms"], index=list(entry["masks"]["genes"]))
@@ -86,12 +97,23 @@ def feature_scores(mdata: "MuData", *, key: str = "sbnn_cv") -> pd.DataFrame:
 
     Returns
     -------
-    Table with columns `method`, `feature` ("all": multivariate), `mean`, `sd`, `n_genes`; `attrs["report"]` in words.
+    DataFrame
+        Table with columns `method`, `feature` ("all": multivariate), `mean`, `sd`, `n_genes`; `attrs["report"]` in words.
 
     Raises
     ------
     NotFittedError
         If no cross-validation is stored under `key`.
+
+    See Also
+    --------
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
+    scdash.pl.feature_scores : Draw cross-validated R2 of every feature as bars, one standard deviation over folds (paper: Figure 3).
+
+    Examples
+    --------
+    >>> scdash.get.feature_scores(mdata).columns.tolist()
+    ['method', 'feature', 'mean', 'sd', 'n_genes']
     """
     entry = require_paired(mdata, key, "cross_validate_sbnn")
     table = pd.DataFrame(entry["summary"]).copy()
@@ -112,12 +134,23 @@ def gene_selection(mdata: "MuData", *, key: str = "sbnn_stability") -> pd.DataFr
 
     Returns
     -------
-    Table with columns `gene`, `frequency`, `count`, `norm`; `attrs["report"]` in words.
+    DataFrame
+        Table with columns `gene`, `frequency`, `count`, `norm`; `attrs["report"]` in words.
 
     Raises
     ------
     NotFittedError
         If no repeats are stored under `key`.
+
+    See Also
+    --------
+    scdash.tl.stability : Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
+    scdash.pl.gene_selection : Draw how often genes were selected over repeats, and how many genes how often (paper: Figure 4).
+
+    Examples
+    --------
+    >>> scdash.get.gene_selection(mdata).columns.tolist()
+    ['gene', 'frequency', 'count', 'norm']
     """
     entry = require_paired(mdata, key, "stability")
     table = pd.DataFrame(entry["selection"]).copy()

@@ -70,6 +70,10 @@ def settings(adata: "AnnData", *, key: str = "dynamics", without: Sequence[str] 
     ValueError
         If an argument was an object whose class is not known here; the message says which.
 
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+
     Examples
     --------
     >>> again = scdash.get.settings(adata, without=("rng",))  # doctest: +SKIP

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, Union
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 #: matrix (row regulates column), table (source, target[, weight]), AnnData with a fit, or (truth, prior only) the
 #: name of a table in `uns` or a matrix in `varp` of that AnnData
-GRN: TypeAlias = "AnnData | pd.DataFrame | NDArray[Any] | sparse.sparray | sparse.spmatrix | str"
+# a Union, since the name of a class that is not imported here cannot be joined by |
+GRN: TypeAlias = Union["AnnData", pd.DataFrame, NDArray[Any], sparse.sparray, sparse.spmatrix, str]
 
 
 @dataclass(frozen=True)

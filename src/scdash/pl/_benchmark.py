@@ -51,6 +51,21 @@ def benchmark(
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.metrics.grn_report : Judge a network by a truth, and say what it adds to the prior it was given.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = [("ours", "error", 0.2), ("constant", "error", 1.0)]
+    >>> ax = scdash.pl.benchmark(pd.DataFrame(rows, columns=["method", "metric", "value"]))
     """
     table = columns(table, ["method", "metric", "value"])
     table = table.assign(source=table["source"].astype(str) if "source" in table else "ours")

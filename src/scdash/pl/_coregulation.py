@@ -58,6 +58,20 @@ def coregulation(
         the ends of the colour bar say that there are larger ones.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.coregulation : Correlate the effects of every two regulators that share a target.
+    scdash.pl.effects : Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.coregulation(adata, n_top=5)
     """
     beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
     names, matrices = networks(data, *beside.values(), key=key, genes=genes)

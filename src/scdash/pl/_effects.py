@@ -87,6 +87,17 @@ def effects(
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
 
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
+    scdash.pl.network : Draw the strongest edges of the network.
+    scdash.pl.coregulation : Draw the correlation between regulators' effects on all targets (Figure 2 of the DASH paper).
+
     Examples
     --------
     >>> scdash.pl.effects(adata, truth="truth", n_top=40)  # doctest: +SKIP

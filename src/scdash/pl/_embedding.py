@@ -74,6 +74,19 @@ def embedding(
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.velocity : Draw where the fitted dynamics take the cells, on an embedding.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.embedding(adata, "trajectory", legend_loc=None)
     """
     name, points = embedding_of(adata, basis)
     colored = values_of(adata, color, layer)

@@ -73,6 +73,19 @@ def heatmap(
         Colours. Arrows at the ends of the colour bar say that there are values beyond.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.trends : Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
+
+    Examples
+    --------
+    >>> axes = scdash.pl.heatmap(adata, n_top=10)
     """
     for name, given, known in (
         ("values", values, ("observed", "model", "both")),

@@ -73,7 +73,12 @@ def history(
 
     Returns
     -------
-    ``[loss, sparsity]`` Axes unless shown; one Axes for a matched screen.
+    list of Axes
+        ``[loss, sparsity]`` Axes unless shown; one Axes for a matched screen.
+
+    See Also
+    --------
+    scdash.get.history : Return the course of training: one row per epoch and model.
 
     Examples
     --------

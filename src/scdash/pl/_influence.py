@@ -52,6 +52,20 @@ def influence(
         Draw curves over time instead, at most eight.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.gene_influence : Measure how far a change of one gene moves the predicted trajectories of all others.
+    scdash.get.influence : Return the influence of every gene, strongest first.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.influence(adata, n_top=10)
     """
     if n_top < 1:
         raise ValueError(f"n_top must be at least 1, found {n_top}.")

@@ -68,6 +68,21 @@ def knockout_trends(
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.knockout_volcano : Draw how far an intervention changes every gene, against how certain the change is, as a volcano.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> axes = scdash.pl.knockout_trends(scdash.tl.perturb(adata, gene))
     """
     paths = _paths(perturbed, genes)
     lineages = list(dict.fromkeys(paths.trajectory.tolist()))[:MOST]
@@ -191,6 +206,21 @@ def knockout_volcano(
         Genes that are named, those with the largest changes.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.knockout_trends : Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> ax = scdash.pl.knockout_volcano(scdash.tl.perturb(adata, gene))
     """
     if not is_anndata(perturbed) or "change" not in perturbed.uns:
         raise ValueError("perturbed must be what scdash.tl.perturb returns: uns['change'].")

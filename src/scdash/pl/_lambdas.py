@@ -58,6 +58,15 @@ def sparsity_path(
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
 
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.sparsity_path : Fit a model at every strength lambda of a penalty, and show what sparsity costs in held-out error.
+
     Examples
     --------
     >>> scdash.tl.sparsity_path(adata, "mlp", sparsity="pathreg")  # doctest: +SKIP
@@ -150,6 +159,21 @@ def lambdas(
         Colours of the mean loss (dark is low); of one lambda, limits of the loss.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.cross_validate : Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> grid = pd.DataFrame({"l1": [0.1, 0.9], "l2": [0.5, 0.5], "mean": [0.02, 0.01], "chosen": [False, True]})
+    >>> ax = scdash.pl.lambdas(grid)
     """
     table = columns(table, ["l1", "l2", "mean"])
     if len(table) > 1 and (table["l1"] == table["l2"]).all():

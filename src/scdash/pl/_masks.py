@@ -54,6 +54,20 @@ def masks(
         Colours from no weight to weight.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.get.model : Rebuild the fitted model from `adata.uns[key]`.
+    scdash.pl.effects : Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.masks(adata)
     """
     weights = slot(adata, key, "weights")
     entry = require_fit(adata, key)

@@ -45,6 +45,20 @@ def modules(
         The `key_added` of the fit.
     cmap, title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.modules : Name the regulators and targets of every module, and test them for gene sets.
+
+    Examples
+    --------
+    >>> scdash.tl.modules(screen, n_modules=3)
+    >>> ax = scdash.pl.modules(screen)
     """
     if role not in ("target", "regulator"):
         raise unknown("role", role, ("target", "regulator"))

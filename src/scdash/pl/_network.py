@@ -76,6 +76,17 @@ def network(
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
 
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.networks : Draw the networks of several fits side by side, one lineage (or strategy) each, as :func:`scdash.pl.network`.
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
+    scdash.get.network : Return the fitted network in the form that another tool reads.
+
     Examples
     --------
     >>> scdash.pl.network(adata, focus="MYOG")  # doctest: +SKIP
@@ -130,6 +141,19 @@ def networks(
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.network : Draw the strongest edges of the network.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.networks(adata, ["dynamics"], n_edges=10)
     """
     if isinstance(keys, str) or not len(keys):
         raise ValueError(f"keys must list the names of fits, found {keys!r}.{suggest(str(keys), adata.uns)}")

@@ -78,6 +78,20 @@ def pathways(
         Colours of z.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.pathways : Test which gene sets gather influential genes, several fits and controls side by side.
+    scdash.get.pathways : Return the table of tested gene sets, by fit, smallest p first.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.pathways(adata)
     """
     table = _table(data, key)
     if correction not in CORRECTIONS:

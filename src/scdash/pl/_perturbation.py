@@ -66,6 +66,15 @@ def perturbation(
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
 
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.predict_perturbations : Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
+
     Examples
     --------
     >>> cells = scdash.tl.predict_perturbations(adata, ["G001", "G001+G002"], n_cells=50)  # doctest: +SKIP

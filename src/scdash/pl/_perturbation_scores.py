@@ -55,6 +55,20 @@ def perturbation_scores(
         Number of genes.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.perturbation_scores : Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
+    scdash.get.perturbation_scores : Return how far holding each gene moves the end of a lineage, the largest effects first, genes without a target last.
+
+    Examples
+    --------
+    >>> axes = scdash.pl.perturbation_scores(adata, n_top=10)
     """
     table = score_table(data, key) if is_anndata(data) else data
     table = columns(table, ["gene", "lineage", *_SHOWN], argument="data")

@@ -83,6 +83,20 @@ def perturbation_shift(
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.perturbation_shift : Predict for every cell how an intervention moves it within a short time, beside going on without it.
+    scdash.pl.velocity : Draw where the fitted dynamics take the cells, on an embedding.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.perturbation_shift(adata)
     """
     if kind not in ("grid", "cells"):
         raise unknown("kind", kind, ["grid", "cells"])

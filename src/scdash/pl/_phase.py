@@ -81,6 +81,21 @@ def phase(
         Look of the cells, see :func:`scdash.pl.embedding`.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.velocity : Draw where the fitted dynamics take the cells, on an embedding.
+    scdash.pl.trends : Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
+
+    Examples
+    --------
+    >>> first, second = scdash.get.grn(adata, top=1)[["source", "target"]].iloc[0]
+    >>> ax = scdash.pl.phase(adata, [first, second])
     """
     pair = [str(gene) for gene in ([genes] if isinstance(genes, str) else genes)]
     if len(pair) != 2 or pair[0] == pair[1]:

@@ -88,7 +88,13 @@ def sbnn(
 
     Returns
     -------
-    List of Axes: the scatter first, then genes, then features, unless shown.
+    list of Axes
+        List of Axes: the scatter first, then genes, then features, unless shown.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.pl.training : Draw R2 on training and held-out cells over the epochs of the regression stages (paper: Figure 2).
 
     Examples
     --------

@@ -53,7 +53,13 @@ def training(
 
     Returns
     -------
-    ``[pre-training, regression]`` Axes, or the one given, unless shown.
+    list of Axes
+        ``[pre-training, regression]`` Axes, or the one given, unless shown.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
 
     Examples
     --------
@@ -118,6 +124,16 @@ def feature_scores(
         Colours of the methods.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
+    scdash.get.feature_scores : Return the cross-validated R2 of every method and feature.
 
     Examples
     --------
@@ -186,7 +202,13 @@ def gene_selection(
 
     Returns
     -------
-    ``[genes, histogram]`` Axes unless shown.
+    list of Axes
+        ``[genes, histogram]`` Axes unless shown.
+
+    See Also
+    --------
+    scdash.tl.stability : Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
+    scdash.get.gene_selection : Return how often each gene was selected, the most frequent first.
 
     Examples
     --------

@@ -76,6 +76,21 @@ def trends(
         Colours of the trajectories; default ``uns["<trajectory_key>_colors"]``, else a colour-blind safe set.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.heatmap : Draw genes along time as a heat map, as observed and as simulated by the model from the first state on.
+    scdash.pl.phase : Draw two genes against each other: cells, the model's velocity of both, and its trajectory.
+    scdash.pl.knockout_trends : Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
+
+    Examples
+    --------
+    >>> axes = scdash.pl.trends(adata, list(adata.var_names[:2]))
     """
     stored, entry = dict(slot(adata, key, "series")), require_fit(adata, key)
     settings = FitSettings.of(entry, key)

@@ -91,6 +91,21 @@ def velocity(
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.embedding : Draw cells on an embedding.
+    scdash.pl.phase : Draw two genes against each other: cells, the model's velocity of both, and its trajectory.
+    scdash.pl.project_velocity : Project velocities onto an embedding through the neighbours they point at.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.velocity(adata, kind="grid")
     """
     if kind not in ("stream", "grid", "cells"):
         raise unknown("kind", kind, ["stream", "grid", "cells"])

@@ -110,8 +110,8 @@ def gene_influence(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `varm[f"{key}_influence"]` : DataFrame (n_vars rows)
         `absolute`, `signed`, `standard_error` (of `absolute`, from the drawn starts), `spread` (standard deviation of
         `absolute` over models), `shift` (mean size of the change itself), `rank` (1: strongest), `n_targets` (genes
@@ -127,6 +127,12 @@ def gene_influence(
         If no fit is stored under `key`.
     NonFiniteError
         If a trajectory leaves the finite numbers; the gene is named.
+
+    See Also
+    --------
+    scdash.get.influence : Return the influence of every gene, strongest first.
+    scdash.pl.influence : Draw the most influential genes, with the spread over the models of an ensemble, or their influence over time.
+    scdash.tl.pathways : Test which gene sets gather influential genes, several fits and controls side by side.
 
     Examples
     --------

@@ -62,9 +62,10 @@ def modules(
 
     Returns
     -------
-    None, or the copy. Written: `uns[f"{key}_modules"]`, `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
-    `weight`) and `enrichment` (DataFrame `module`, `role`, `term`, `overlap`, `size`, `p`, `genes`, `fdr`; empty without
-    `gene_sets`).
+    AnnData or None
+        None, or the copy. Written: `uns[f"{key}_modules"]`, `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
+        `weight`) and `enrichment` (DataFrame `module`, `role`, `term`, `overlap`, `size`, `p`, `genes`, `fdr`; empty without
+        `gene_sets`).
 
     Raises
     ------
@@ -72,6 +73,11 @@ def modules(
         If no fit is stored under `key`.
     ValueError
         If the fit has no modules to name, or the gene sets hold none of the modelled genes.
+
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
+    scdash.pl.modules : Draw the weights of modules (rows) on their genes (columns), both clustered.
 
     Examples
     --------

@@ -44,8 +44,8 @@ def network_stats(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `varm[f"{key}_network"]` : DataFrame (n_vars rows)
         `out_degree`, `in_degree`, `activates`, `represses`, `out_strength`, `in_strength`, `hub`, `authority`.
     `uns[f"{key}_network"]` : dict
@@ -56,6 +56,11 @@ def network_stats(
     ------
     NotFittedError
         If no network is stored under `key`.
+
+    See Also
+    --------
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
+    scdash.tl.coregulation : Correlate the effects of every two regulators that share a target.
 
     Examples
     --------
@@ -99,8 +104,8 @@ def coregulation(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `varp[f"{key}_coregulation"]` : CSR float32 (n_vars, n_vars)
         Pearson's correlation of the effects of two regulators, symmetric; not stored: no shared target.
 
@@ -108,6 +113,17 @@ def coregulation(
     ------
     NotFittedError
         If no network is stored under `key`.
+
+    See Also
+    --------
+    scdash.pl.coregulation : Draw the correlation between regulators' effects on all targets (Figure 2 of the DASH paper).
+    scdash.tl.network_stats : Count edges, hubs and signed motifs of the fitted network.
+
+    Examples
+    --------
+    >>> scdash.tl.coregulation(adata)
+    >>> adata.varp["dynamics_coregulation"].shape == adata.varp["dynamics_grn"].shape
+    True
     """
     if min_targets < 1:
         raise ValueError(f"min_targets must be at least 1, found {min_targets}.")

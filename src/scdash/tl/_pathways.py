@@ -104,8 +104,8 @@ def pathways(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `uns[key_added]` : dict
         `table`: a row per fit and set with `fit`, `control` (whether the fit is one), `pathway`, `size`, `score`, `z`,
         `z_spread` (standard deviation of z over the models of an ensemble), `p_value`, `n_permutations`, `bonferroni`,
@@ -117,6 +117,12 @@ def pathways(
     ------
     NotFittedError
         If influences are missing; the message says what to run.
+
+    See Also
+    --------
+    scdash.tl.gene_influence : Measure how far a change of one gene moves the predicted trajectories of all others.
+    scdash.get.pathways : Return the table of tested gene sets, by fit, smallest p first.
+    scdash.pl.pathways : Draw how far gene sets stand out, z by fit and control, with stars where the corrected p is small.
 
     Examples
     --------

@@ -65,14 +65,15 @@ def perturb(
 
     Returns
     -------
-    AnnData of shape (2 * starts * times, modelled genes): `X` predicted expression, `obs["condition"]` ("control",
-    "perturbed"), `obs["trajectory"]`, `obs["time"]` and `obs["position"]` as in `scdash.tl.predict`. `uns["change"]`, a table sorted by size: gene, `control` and
-    `perturbed` at the last time (mean over starts), `change`, `held`, `spread` (standard deviation of the change
-    over replicate models; NaN with `n_models=1`), and `n_targets` (how many genes this gene regulates in the fitted
-    network: a held gene with 0 changes nothing but itself, and the log warns). `layers["spread"]`: standard deviation of
-    `X` over replicate models, with `n_models > 1`. `uns["observed"]`: the states of the fit, as `trajectory`,
-    `time` and `states` (states, genes). `uns["perturbation"]`: a table `gene`,
-    `level` of what was held.
+    AnnData
+        AnnData of shape (2 * starts * times, modelled genes): `X` predicted expression, `obs["condition"]` ("control",
+        "perturbed"), `obs["trajectory"]`, `obs["time"]` and `obs["position"]` as in `scdash.tl.predict`. `uns["change"]`, a table sorted by size: gene, `control` and
+        `perturbed` at the last time (mean over starts), `change`, `held`, `spread` (standard deviation of the change
+        over replicate models; NaN with `n_models=1`), and `n_targets` (how many genes this gene regulates in the fitted
+        network: a held gene with 0 changes nothing but itself, and the log warns). `layers["spread"]`: standard deviation of
+        `X` over replicate models, with `n_models > 1`. `uns["observed"]`: the states of the fit, as `trajectory`,
+        `time` and `states` (states, genes). `uns["perturbation"]`: a table `gene`,
+        `level` of what was held.
 
     Raises
     ------
@@ -80,6 +81,13 @@ def perturb(
         If genes are not in the model; all of them are named, with near matches.
     NonFiniteError
         If a trajectory leaves the finite numbers.
+
+    See Also
+    --------
+    scdash.tl.perturbation_scores : Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
+    scdash.tl.perturbation_shift : Predict for every cell how an intervention moves it within a short time, beside going on without it.
+    scdash.pl.knockout_trends : Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
+    scdash.pl.knockout_volcano : Draw how far an intervention changes every gene, against how certain the change is, as a volcano.
 
     Examples
     --------

@@ -67,8 +67,8 @@ def perturbation_shift(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `layers[key_added]` : float32 (n_obs, n_vars)
         State with the genes held minus state without, after `duration`. Sparse where some genes were not modelled, as
         the velocity of `scdash.tl.fit_dynamics`.
@@ -77,6 +77,18 @@ def perturbation_shift(
     `uns[key_added]` : dict
         `params` (with `n_targets`: how many genes each held gene regulates), and with `groupby` the `table` of mean
         shifts: `group`, `gene`, `change`, `sd` (over cells), `n_cells`, by size within a group, the held genes left out.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.perturbation_shift : Draw where an intervention pushes the cells, on an embedding.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> scdash.tl.perturbation_shift(adata, gene)
+    >>> adata.layers["dynamics_shift"].shape == adata.shape
+    True
     """
     entry: Any = require_fit(adata, key)
     name = check_key(f"{key}_shift" if key_added is None else key_added)

@@ -35,15 +35,22 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
 
     Returns
     -------
-    Table, most frequent first: `gene`, `frequency`, `count`, `norm` (MuData, written to `uns["sbnn_stability"]`), or
-    `source`, `target`, `frequency`, and mean and SD of the score (screens; also written as `selection_frequency` of
-    the fit's edges) or the mean weight (dynamics), written to `uns["dynamics_stability"]`. `table.attrs["report"]`
-    says it in words.
+    DataFrame
+        Table, most frequent first: `gene`, `frequency`, `count`, `norm` (MuData, written to `uns["sbnn_stability"]`), or
+        `source`, `target`, `frequency`, and mean and SD of the score (screens; also written as `selection_frequency` of
+        the fit's edges) or the mean weight (dynamics), written to `uns["dynamics_stability"]`. `table.attrs["report"]`
+        says it in words.
 
     Raises
     ------
     TypeError
         If `data` is neither MuData nor AnnData.
+
+    See Also
+    --------
+    scdash.get.gene_selection : Return how often each gene was selected, the most frequent first.
+    scdash.pl.gene_selection : Draw how often genes were selected over repeats, and how many genes how often (paper: Figure 4).
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
 
     Examples
     --------
