@@ -52,18 +52,27 @@ def grn(
     Returns
     -------
     DataFrame
-        Table with `source`, `target` (gene names), `weight` (signed effect of the fitted network, 0 where only the prior
-        has the edge), `contribution` (share of the target's summed absolute effects), `in_prior`, `selection_frequency`
-        (share of half-samples that select the edge, NaN where none were drawn; of cells in pseudotime the mean of two path
-        scores, of a regression of later cells on other, earlier ones and of cells of one time on each other, see
-        :doc:`/concepts/evidence`), `stability` (its contribution, averaged over half-samples; of cells the same as
-        `selection_frequency`) `score` (the ranking score: prior and data together, not a probability), `association` (what the data say without
-        any model: absolute correlation of the source with the next change of the target, or of their changes over the
-        perturbations of a screen), `ranked_by` and `rank`. `ranked_by` says what the score rests on: "data" (there is no prior),
-        "prior and data" (edges of the prior first, ordered by the data), or "prior" (edges of the prior that were hidden from a
-        fit were not found again, so that the score says only which edges the prior has; look at edges with and without
-        `in_prior` apart, each of which the data order).  Edges of equal score are ordered by the other columns of data; edges that
-        nothing tells apart share a rank, in random order, and the log counts them. Of screens: also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
+        One row an edge, by `rank`:
+
+        - `source`, `target`: names of the genes.
+        - `weight`: signed effect of the fitted network; 0 where only the prior has the edge.
+        - `contribution`: share of the target's summed absolute effects.
+        - `in_prior`: whether the prior has the edge.
+        - `selection_frequency`: share of half-samples that select the edge, NaN where none were drawn. Of cells in
+          pseudotime the mean of two path scores: of a regression of later cells on other, earlier ones, and of cells of
+          one time on each other, see :doc:`/concepts/evidence`.
+        - `stability`: the contribution, averaged over half-samples; of cells the same as `selection_frequency`.
+        - `score`: the ranking score, prior and data together. It is not a probability.
+        - `association`: what the data say without any model: absolute correlation of the source with the next change of
+          the target, or of their changes over the perturbations of a screen.
+        - `ranked_by`: what the score rests on. "data": there is no prior. "prior and data": edges of the prior come first,
+          ordered by the data. "prior": edges of the prior that were hidden from a fit were not found again, so that the
+          score says only which edges the prior has; look at edges with and without `in_prior` apart, each of which the data
+          order.
+        - `rank`: edges of equal score are ordered by the other columns of data; edges that nothing tells apart share a
+          rank, in random order, and the log counts them.
+
+        Of screens also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
         (simulated change of the target when the source alone is perturbed).
 
     Raises

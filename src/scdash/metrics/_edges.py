@@ -25,7 +25,12 @@ GRN: TypeAlias = Union["AnnData", pd.DataFrame, NDArray[Any], sparse.sparray, sp
 
 @dataclass(frozen=True)
 class EdgeList:
-    """Weighted edges among `n` genes, sorted by `key = source * n + target`, each pair at most once."""
+    """Weighted edges among `n` genes, sorted by `key = source * n + target`, each pair at most once.
+
+    See Also
+    --------
+    scdash.metrics.auprc : Area under the precision-recall curve of ranked edges (average precision).
+    """
 
     n: int
     key: NDArray[np.int64]  # (edges,)

@@ -47,7 +47,12 @@ class TiedBlocks:
 
 
 class Auprc(float):
-    """Area under the precision-recall curve: a float that carries the `prevalence`, the value of a random ranking."""
+    """Area under the precision-recall curve: a float that carries the `prevalence`, the value of a random ranking.
+
+    See Also
+    --------
+    scdash.metrics.auprc : Area under the precision-recall curve of ranked edges (average precision).
+    """
 
     prevalence: float
 

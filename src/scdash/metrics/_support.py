@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 class Confusion(NamedTuple):
-    """Counts of pairs by network (exactly zero or not) and truth."""
+    """Counts of pairs by network (exactly zero or not) and truth.
+
+    See Also
+    --------
+    scdash.metrics.confusion : Count pairs of genes by whether the network's entry is exactly zero and whether the edge is true.
+    """
 
     true_positive: int
     false_positive: int

@@ -56,6 +56,10 @@ class Transport(Value, TransportConfig):
     check_every
         Steps between validations; such a round is an epoch to a pruning schedule.
 
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
+
     Examples
     --------
     >>> scdash.models.Transport(steps=2000, n_modules=50)
@@ -94,6 +98,10 @@ class PerturbODE(Model):
         Regimes with fewer cells are left out, with a warning.
     unknown_targets
         What to do with targets that are no genes of the data: an error naming them, or their cells are dropped.
+
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
 
     Examples
     --------

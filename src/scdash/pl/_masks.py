@@ -36,7 +36,10 @@ def masks(
     save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the sparsity pattern of every weight matrix: dark where a weight is left, its share in the title.
+    """Draw the sparsity pattern of every weight matrix, for developers: dark where a weight is left, its share in the title.
+
+    To look at the network itself use `scdash.pl.effects` or `scdash.pl.network`: a weight between genes and hidden units is
+    no regulation yet.
 
     Matrices that join genes and hidden units are drawn with the genes along the horizontal axis, so that the columns
     of the first layer (what a gene sends) and of the second (what it receives) stand above each other. Matrices larger

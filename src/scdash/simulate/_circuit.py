@@ -73,6 +73,11 @@ class Circuit:
 
     P combines :math:`f(x_j)` for activators and :math:`1 - f(x_j)` for repressors through `levels` of logic, each
     regulator occurring once per target. States lie in [0, 1] and stay there.
+
+    See Also
+    --------
+    scdash.simulate.grn_dynamics : Simulate trajectories of a random gene-regulatory system whose network is known.
+    scdash.simulate.sergio : Simulate a perturbation screen with SERGIO's model of transcription.
     """
 
     n_genes: int
