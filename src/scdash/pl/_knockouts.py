@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from scdash._core.fit_genes import fit_genes
 from scdash._core.process_state import guarded
 from scdash.metrics._edges import is_anndata
 from scdash.pl._labels import name_points
@@ -227,6 +228,7 @@ def knockout_volcano(
     if n_labels < 0:
         raise ValueError(f"n_labels must be at least 0, found {n_labels}.")
     table = columns(perturbed.uns["change"], ["gene", "control", "change", "held", "spread"], argument="uns['change']")
+    table = fit_genes(perturbed, table["gene"].astype(str), "perturbed.uns['change']").rows(table, "gene")
     table = table[~table["held"].astype(bool)]
     change = table["change"].to_numpy(dtype=float)
     certain = bool(table["spread"].notna().any())
