@@ -53,7 +53,7 @@ class Split:
 
     def statistics(self, slope: float | None = 1.0) -> RegimeStatistics:
         """Return what the matching methods fit."""
-        fold = assign_folds(self.inner.n_regimes, 5, np.random.default_rng(self.seed))
+        fold = assign_folds(self.inner, 5, np.random.default_rng(self.seed))
         return regime_statistics(self.x, self.inner, fold, slope=slope)
 
     @cached_property
@@ -148,7 +148,7 @@ def held_out_jobs(name: str, source: Source, folds: list[int], *, slow: bool, se
     @cache
     def split(k: int) -> Split:
         x, screen, _ = source()
-        return Split(x, screen, assign_folds(screen.n_regimes, 5, np.random.default_rng(seed)) != k, k)
+        return Split(x, screen, assign_folds(screen, 5, np.random.default_rng(seed)) != k, k)
 
     for k in folds:
         for method in (*(m for m in METHODS if slow or m not in SLOW), *REFERENCES):

@@ -48,7 +48,7 @@ def _job(name: str, source: Source, method: str, seed: int, score: Score) -> Job
 def statistics_of(source: Source, seed: int, slope: float | None = 1.0) -> RegimeStatistics:
     """Return the statistics of a screen with folds of this seed; slope None: of linear features."""
     x, screen, _ = source()
-    return regime_statistics(x, screen, assign_folds(screen.n_regimes, 5, np.random.default_rng(seed)), slope=slope)
+    return regime_statistics(x, screen, assign_folds(screen, 5, np.random.default_rng(seed)), slope=slope)
 
 
 def matching_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:

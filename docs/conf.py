@@ -26,9 +26,11 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinxcontrib.bibtex",
+    "link_names",
     "plot_figures",
 ]
 autosummary_generate = True
+default_role = "py:obj"  # `scdash.get.grn` in a docstring is a link
 autodoc_member_order = "groupwise"
 autodoc_typehints = "description"
 typehints_defaults = "braces"

@@ -1,6 +1,7 @@
 """Messages in scanpy's style on `logging.getLogger("scdash")`, and progress bars that obey the same verbosity."""
 
 import builtins
+import importlib
 import logging
 import sys
 import time
@@ -9,16 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 logger = logging.getLogger("scdash")
+LEVELS = ("errors only", "warnings", "what is done, reports and progress bars", "the same with details and hints")
 
 
-@dataclass
+@dataclass(repr=False)
 class Settings:
     """Package-wide settings: `verbosity` 0 errors only, 1 warnings, 2 info and progress bars (default), 3 hints."""
 
     _verbosity: int = 2
+
+    def __repr__(self) -> str:
+        return f"scdash.settings: verbosity={self._verbosity} ({LEVELS[self._verbosity]})"
 
     @property
     def verbosity(self) -> int:
@@ -104,7 +109,26 @@ def step(start: str) -> Iterator[list[str]]:
 def progress_bar(total: int, description: str, *, progress: bool | None = None) -> "tqdm[Any]":
     """Return a tqdm bar; `progress=None` shows it only at verbosity 2 or more, and only once 2 s have passed.
 
-    Nothing is shown where the process has no standard error, which tqdm writes to.
+    It is a widget in notebooks that have ipywidgets, and otherwise goes where messages go: standard output in a notebook,
+    whose standard error looks like a failure there, and standard error elsewhere. Nothing is shown where there is no such
+    stream; a file that messages go to gets none.
     """
-    shown = (settings.verbosity >= 2 if progress is None else progress) and sys.stderr is not None
-    return tqdm(total=total, desc=description, disable=not shown, delay=0 if progress else 2, leave=bool(progress))
+    notebook = hasattr(builtins, "__IPYTHON__")
+    stream = sys.stdout if notebook else sys.stderr
+    shown = (settings.verbosity >= 2 if progress is None else progress) and stream is not None
+    bar = _widget_bar() if notebook and shown else None
+    how: dict[str, Any] = {"total": total, "desc": description, "disable": not shown, "leave": bool(progress)}
+    how["delay"] = 0 if progress else 2
+    return tqdm(**how, file=stream) if bar is None else bar(**how)
+
+
+def _widget_bar() -> "type[tqdm[Any]] | None":
+    """Return tqdm's bar for notebooks where ipywidgets can show it; without it tqdm would warn on standard error."""
+    try:
+        importlib.import_module("ipywidgets")
+        from IPython import get_ipython
+        from tqdm.notebook import tqdm_notebook
+    except ImportError:
+        return None
+    in_kernel = hasattr(get_ipython(), "kernel")
+    return cast("type[tqdm[Any]]", tqdm_notebook) if in_kernel else None

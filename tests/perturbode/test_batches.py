@@ -70,9 +70,7 @@ def test_statistics_are_those_of_cells_centred_by_hand(batched, form):
         by_hand[own] += x[control].mean(axis=0) - x[own & control].mean(axis=0)
     adata.X = form(x)
     inputs = read_screen(adata, ScreenRequest(batch_key="batch"))
-    found = regime_statistics(
-        inputs.cells, inputs.screen, assign_folds(inputs.screen.n_regimes, 5, np.random.default_rng(0))
-    )
+    found = regime_statistics(inputs.cells, inputs.screen, assign_folds(inputs.screen, 5, np.random.default_rng(0)))
     np.testing.assert_allclose(found.centre, x[control].mean(axis=0), atol=1e-5)
     for r in range(inputs.screen.n_regimes):
         rows = inputs.screen.cells == r

@@ -34,7 +34,7 @@ def make(n_genes=6, n_regimes=8, cells=15, seed=0, slope=1.0):
     labels = rng.permutation(np.repeat(names, cells))
     screen = parse_screen(labels, genes)
     x = rng.gamma(2.0, 1.0, (len(labels), n_genes)) + screen.targets[screen.cells] * 2.0
-    fold = assign_folds(screen.n_regimes, 3, np.random.default_rng(1))
+    fold = assign_folds(screen, 3, np.random.default_rng(1))
     return x, screen, regime_statistics(x, screen, fold, slope=slope)
 
 
@@ -128,7 +128,7 @@ def exact_screen(n=40, cells=20, noise=0.02, seed=0):
     x = 3 + np.repeat(means, cells, axis=0)
     x = x + noise * rng.normal(size=x.shape)
     screen = parse_screen(np.repeat(labels, cells), genes)
-    fold = assign_folds(screen.n_regimes, 5, np.random.default_rng(0))
+    fold = assign_folds(screen, 5, np.random.default_rng(0))
     return regime_statistics(x, screen, fold)
 
 

@@ -59,7 +59,7 @@ def test_masked_ridge_is_ridge_on_the_cells_that_leave_the_gene_alone(linear_scr
 
 def test_differential_expression_is_the_mean_z_of_the_targeting_regimes(linear_screen):
     x, screen = linear_screen
-    stats = regime_statistics(x, screen, assign_folds(6, 2, np.random.default_rng(0)), slope=None)
+    stats = regime_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)
     z = differential_expression(stats)
     shift = x[screen.cells == 1].mean(0) - x[screen.cells == 0].mean(0)
     assert z[0, 1] == pytest.approx(abs(shift[1]) / (stats.noise_sd[1] * np.sqrt(2 / 200)))
@@ -77,7 +77,7 @@ def test_forest_and_lasso_find_the_edges(linear_screen):
     x, screen = linear_screen
     scores = forest(x, screen, n_trees=20, max_cells=400)
     assert scores[0, 1] > 0.4 and scores[3, 4] > 0.4
-    stats = regime_statistics(x, screen, assign_folds(6, 3, np.random.default_rng(0)), slope=None)
+    stats = regime_statistics(x, screen, assign_folds(screen, 3, np.random.default_rng(0)), slope=None)
     found = masked_lasso(stats, nonnegative=False).score
     assert set(np.argsort(-np.abs(found), axis=None)[:4]) == set(np.flatnonzero(W))
     with pytest.raises(ValueError, match="slope=None"):
@@ -96,7 +96,7 @@ def test_acyclicity_vanishes_on_dags_only_and_its_gradient_is_right():
 
 def test_notears_recovers_a_linear_model_and_low_rank_is_acyclic(linear_screen):
     x, screen = linear_screen
-    stats = regime_statistics(x, screen, assign_folds(6, 2, np.random.default_rng(0)), slope=None)
+    stats = regime_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)
     gram, cross = screen_moments(stats)
     np.testing.assert_allclose(gram, np.corrcoef(x.T), atol=1e-8)
     found = notears(gram, cross, lam=0.02, rounds=14)

@@ -22,6 +22,8 @@ FIT = {
     "masks": {},
     "trends": {"genes": ["TF0", "GENE3"]},
     "network": {"n_edges": 15},
+    "heatmap": {"n_top": 9},
+    "phase": {"genes": ["TF0", "GENE3"], "color": "stage"},
     "velocity": {"color": "stage", "kind": "grid"},
     "embedding": {"color": ["stage", "TF0"]},
 }
@@ -29,7 +31,7 @@ TABLES = {"sparsity_path": "lambda_table", "lambdas": "grid_table", "benchmark":
 NO_FIGURE = {"project_velocity"}
 # drawn from slots of other tools, whose own tests hold the same rules
 ELSEWHERE = {
-    "influence", "knockout_trends", "networks", "pathways", "perturbation_scores", "perturbation_shift",  # biology
+    "influence", "knockout_trends", "knockout_volcano", "networks", "pathways", "perturbation_scores", "perturbation_shift",  # biology
     "modules", "perturbation",  # perturbode
     "feature_scores", "gene_selection", "sbnn", "training",  # sbnn
 }  # fmt: skip
@@ -55,11 +57,12 @@ def test_every_public_function_is_covered() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_signature(name: str) -> None:
     parameters = inspect.signature(getattr(pl, name)).parameters
-    for argument, default in {"ax": None, "show": None, "return_fig": False}.items():
+    whole = {"title": None, "figsize": None, "ax": None, "show": None, "save": None, "return_fig": False}
+    for argument, default in whole.items():
         assert parameters[argument].default is default
         assert parameters[argument].kind is inspect.Parameter.KEYWORD_ONLY
-    on_an_embedding = {"embedding", "velocity", "perturbation_shift"}  # as those of scanpy
-    assert ("save" in parameters) == (name in on_an_embedding)
+    on_an_embedding = {"groups", "legend_loc", "frameon", "alpha", "color_map"}  # as those of scanpy
+    assert (on_an_embedding <= set(parameters)) == (name in {"embedding", "velocity"})
     positional = [p for p in parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     assert 1 <= len(positional) <= 2
     assert all(p.annotation is not inspect.Parameter.empty for p in parameters.values())
@@ -75,6 +78,45 @@ def test_a_figure_is_returned_drawn_and_nothing_else_is_touched(draw, name: str)
     assert plt.get_fignums() == [figure.number]
     figure.canvas.draw()  # layout and fonts work out
     assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_size_and_title_of_the_figure_are_those_asked_for(draw, name: str) -> None:
+    figure = draw(name, figsize=(7.5, 5.5), title="Of my own", return_fig=True)
+    np.testing.assert_allclose(figure.get_size_inches(), (7.5, 5.5))
+    figure.canvas.draw()
+    texts = [text for ax in figure.axes for place in ("left", "center") for text in [ax.get_title(loc=place)]]
+    texts += [figure.get_suptitle()]
+    assert any(text.splitlines()[:1] == ["Of my own"] for text in texts)
+    ax = plt.figure().add_subplot()
+    draw(name, title="Of my own", ax=ax)
+    shown = [found for a in ax.figure.axes for found in [a, *a.child_axes]]
+    assert any(found.get_title(loc="left").splitlines()[:1] == ["Of my own"] for found in shown)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_saved_where_scanpy_saves_its_own(draw, name: str, tmp_path) -> None:
+    import scanpy as sc
+
+    before, sc.settings.figdir = sc.settings.figdir, tmp_path
+    try:
+        draw(name, save="_mine.png")
+    finally:
+        sc.settings.figdir = before
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}_mine.png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_titles_and_sizes_are_refused_before_anything_is_drawn(draw, name: str) -> None:
+    with pytest.raises(ValueError, match="title has 30 entries"):
+        draw(name, title=["too many"] * 30)
+    with pytest.raises(ValueError, match="figsize must be"):
+        draw(name, figsize=(0, 3))
+    assert not plt.get_fignums()
+    ax = plt.figure().add_subplot()
+    with pytest.raises(ValueError, match="figsize would have no effect"):
+        draw(name, figsize=(3, 3), ax=ax)
+    assert not ax.has_data() and ax.axison
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -201,7 +201,36 @@ def test_trends_shade_what_was_held_out(adata) -> None:
     spans = sorted(vertices(patch) for patch in ax.patches if patch.get_gid() == "held out")
     np.testing.assert_allclose(spans, [(3, 4), (6, 8)])  # bins 3, and 6 with 7, half-way to their neighbours
     labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
-    assert labels == ["cells", "observed (bins)", "model", "held out"]
+    assert labels == ["cells", "observed (bins)", "model", "time window held out of the fit"]
+
+
+def test_trends_are_drawn_on_the_users_time_where_it_is_known(adata) -> None:
+    adata.uns["dynamics"]["params"]["model_time"] = True
+    ax = pl.trends(adata, "TF0")
+    assert ax.get_xlabel() == "dpt_pseudotime"
+    np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 0], adata.obs["dpt_pseudotime"], atol=1e-9)
+    np.testing.assert_allclose(ax.get_lines()[0].get_xdata(), adata.uns["dynamics"]["series"]["time"] / 10, atol=0.02)
+    adata.obs["dpt_pseudotime"] = np.random.default_rng(0).permutation(adata.obs["dpt_pseudotime"])
+    assert pl.trends(adata, "TF0").get_xlabel() == "rank of dpt_pseudotime (0 to 10)"
+
+
+def test_the_axis_of_a_gene_begins_at_zero_unless_its_values_do_not(adata) -> None:
+    assert pl.trends(adata, "TF0").get_ylim()[0] == 0
+    adata.uns["dynamics"]["series"]["states"] = adata.uns["dynamics"]["series"]["states"] - 5
+    assert pl.trends(adata, "TF0").get_ylim()[0] < 0
+
+
+def test_the_legend_of_trends_can_be_left_out(adata) -> None:
+    assert not pl.trends(adata, "TF0", legend_loc=None).figure.legends
+    ax = pl.trends(adata, "TF0", legend_loc="upper right")
+    assert not ax.figure.legends and ax.get_legend() is not None
+
+
+def test_a_loss_of_a_narrow_range_has_a_linear_axis(adata) -> None:
+    assert pl.history(adata)[0].get_yscale() == "log"
+    table = pd.DataFrame({"epoch": range(20), "train_loss": np.linspace(0.02, 0.012, 20), "model": 0})
+    loss, _ = pl.history(table)
+    assert loss.get_yscale() == "linear" and 3 <= len(loss.get_yticks()) <= 8
 
 
 def test_trends_of_held_out_trajectories_are_dashed_and_open(adata) -> None:
@@ -219,7 +248,7 @@ def test_trends_of_held_out_trajectories_are_dashed_and_open(adata) -> None:
         pl.trends(adata, "TF0", trajectories=["c"])
 
 
-def test_bootstraps_are_thin_lines_of_their_trajectory(adata) -> None:
+def test_bootstraps_are_a_band_around_the_bins_of_their_trajectory(adata) -> None:
     series = adata.uns["dynamics"]["series"]
     names = np.repeat(["all", "all#1", "all#2"], len(series["time"]))
     tripled = {name: np.tile(series[name], 3) for name in ("time", "split", "n_cells")}
@@ -231,11 +260,21 @@ def test_bootstraps_are_thin_lines_of_their_trajectory(adata) -> None:
         "fitted": states,
     }
     ax = pl.trends(adata, "TF0")
-    thin = [found for found in ax.get_lines() if found.get_gid() == "redrawn"]
-    assert len(thin) == 2 and len(ax.get_lines()) == 3
-    np.testing.assert_allclose(thin[0].get_ydata() - thin[1].get_ydata(), 0.2)
+    (band,) = [found for found in ax.collections if found.get_gid() == "redrawn"]
+    assert len(ax.get_lines()) == 1
+    n = len(series["time"]) // 3
+    corners = band.get_paths()[0].vertices
+    for time, state in zip(series["time"][:n], states[:n, 0], strict=True):
+        ends = np.unique(corners[np.isclose(corners[:, 0], time), 1])
+        np.testing.assert_allclose([ends.min(), ends.max()], state + np.array([-2, 2]) * np.std([0.1, -0.1], ddof=1))
     labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
-    assert labels == ["cells", "observed (bins)", "model", "bins of re-drawn cells", "held out"]
+    assert labels == [
+        "cells",
+        "observed (bins)",
+        "model",
+        "± 2 sd of the bins (bootstrap)",
+        "time window held out of the fit",
+    ]
 
 
 def test_trends_choose_the_genes_that_change_and_few_of_many_trajectories(adata, caplog) -> None:

@@ -193,13 +193,62 @@ def test_arrows_follow_the_velocity_and_turn_with_it(adata) -> None:
     assert np.mean(forward.U > 0) > 0.9 and np.mean(backward.U < 0) > 0.9
 
 
+@pytest.mark.parametrize("draw", [pl.embedding, pl.velocity])
+def test_groups_keep_their_colours_and_the_others_are_grey(adata, draw) -> None:
+    ax = draw(adata, "stage", groups="early")
+    assert [text.get_text() for text in ax.get_legend().get_texts()][:1] == ["early"]
+    grey, coloured = ax.collections[0], ax.collections[1]
+    assert to_hex(grey.get_facecolor()[0]) == "#d9d9d9" and to_hex(coloured.get_facecolor()[0]) == "#112233"
+    assert len(grey.get_offsets()) == (adata.obs["stage"] == "late").sum()
+    with pytest.raises(ValueError, match="Unknown group 'erly'. Did you mean 'early'"):
+        draw(adata, "stage", groups=["erly"])
+    with pytest.raises(ValueError, match="groups would have no effect"):
+        draw(adata, "TF0", groups=["early"])
+
+
+@pytest.mark.parametrize("draw", [pl.embedding, pl.velocity])
+def test_legends_stand_where_they_are_asked_for(adata, draw) -> None:
+    ax = draw(adata, "stage", legend_loc="on data")
+    assert {"early", "late"} <= {text.get_text() for text in ax.texts}
+    for none in (None, "none"):
+        assert draw(adata, "stage", legend_loc=none).get_legend() is None
+        assert len(draw(adata, "TF0", legend_loc=none).figure.axes) == 1  # no colour bar
+    with pytest.raises(ValueError, match="Unknown legend_loc 'on dtaa'. Did you mean 'on data'"):
+        draw(adata, "stage", legend_loc="on dtaa")
+
+
+@pytest.mark.parametrize("draw", [pl.embedding, pl.velocity])
+def test_frame_opacity_and_colour_map(adata, draw) -> None:
+    assert draw(adata, frameon=True).spines["top"].get_visible()
+    bare = draw(adata, frameon=False)
+    assert not bare.spines["top"].get_visible() and bare.get_xlabel() == ""
+    ax = draw(adata, "TF0", alpha=0.25, color_map="magma")
+    assert ax.collections[0].get_alpha() == 0.25 and ax.collections[0].get_cmap().name == "magma"
+    assert ax.figure.axes[1].get_ylabel() == "TF0"  # the colour bar says what it is
+    with pytest.raises(ValueError, match="two names of one argument"):
+        draw(adata, "TF0", cmap="magma", color_map="magma")
+    with pytest.raises(ValueError, match="alpha must be"):
+        draw(adata, alpha=0)
+
+
+def test_a_colour_bar_has_arrows_where_there_are_values_beyond(adata) -> None:
+    def extend(**limits: float) -> str:
+        return str(pl.embedding(adata, "TF0", **limits).collections[0].colorbar.extend)
+
+    assert extend() == "neither"
+    low, high = np.quantile(adata[:, "TF0"].X.toarray(), [0.2, 0.8])
+    assert extend(vmax=high) == "max" and extend(vmin=low) == "min" and extend(vmin=low, vmax=high) == "both"
+
+
 @pytest.mark.parametrize("kind", ["stream", "grid", "cells"])
 def test_arrows_against_time_are_drawn_and_named_as_such(adata, kind: str) -> None:
     def drawn() -> tuple[bool, set[str]]:
         ax = pl.velocity(adata, kind=kind)
         (lines,) = [c for c in ax.collections if isinstance(c, LineCollection | Quiver)]
         colors = lines.to_rgba(lines.get_array()) if kind == "stream" else lines.get_facecolor()
-        return any(text.get_gid() == "against" for text in ax.texts), {to_hex(color) for color in colors}
+        return ax.get_legend() is not None and ax.get_legend().get_gid() == "against", {
+            to_hex(color) for color in colors
+        }
 
     late = adata.obs["dpt_pseudotime"].to_numpy() > 0.75
     adata.layers["dynamics_velocity"][late] *= -1  # the model returns from where cells end up

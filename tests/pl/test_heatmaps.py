@@ -188,9 +188,13 @@ def test_coregulation_shows_correlations_beside_the_truth(adata) -> None:
     model, truth = pl.coregulation(adata, truth="truth")
     names = [label.get_text() for label in model.get_yticklabels()]
     expected = np.corrcoef(stored(adata).loc[names])
-    np.testing.assert_allclose(model.images[0].get_array(), expected, atol=1e-6)
+    np.fill_diagonal(expected, np.nan)  # 1 by definition, left grey
+    np.testing.assert_allclose(np.ma.filled(model.images[0].get_array(), np.nan), expected, atol=1e-6)
     assert names == [label.get_text() for label in truth.get_xticklabels()]
-    assert (model.images[0].norm.vmin, model.images[0].norm.vmax) == (-1, 1)
+    norm = model.images[0].norm
+    assert norm.vmax == -norm.vmin and norm.vmax < 0.6  # not stretched by the diagonal
+    given = pl.coregulation(adata, vmin=-1, vmax=1).images[0].norm
+    assert (given.vmin, given.vmax) == (-1, 1)
 
 
 def test_coregulation_marks_regulators_without_an_effect(adata) -> None:
@@ -199,7 +203,9 @@ def test_coregulation_marks_regulators_without_an_effect(adata) -> None:
     adata.varp["dynamics_grn"] = grn.tocsr()
     model, _ = pl.coregulation(adata, truth="truth")
     assert model.get_title(loc="left") == "model (1 without an effect, grey)"
-    assert np.ma.count_masked(np.ma.masked_invalid(model.images[0].get_array())) == 11
+    assert (
+        np.ma.count_masked(np.ma.masked_invalid(model.images[0].get_array())) == 11 + 5
+    )  # its row and column, and the diagonal
 
 
 def test_coregulation_needs_two_regulators(adata) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
 from scdash import pl
-from scdash.pl._layout import _shelves, arrange, route, separate
+from scdash._core.layout import _shelves, arrange, route, separate
 from scdash.pl._style import ACTIVATION, REPRESSION
 
 
@@ -229,3 +229,25 @@ def test_the_caption_says_where_the_data_do_not_tell_edges_apart() -> None:
     assert {name.split(":")[1] for name in tagged(by_column, "edge")} == {"t15", "t16", "t17"}
     assert caption(by_column) == ""  # no edge of the prior is drawn
     assert caption(pl.network(two_kinds(0, 4, "data"))) == ""
+
+
+def test_a_gene_has_the_same_place_in_every_panel(adata) -> None:
+    adata.uns["other"] = dict(adata.uns["dynamics"])
+    adata.varp["other_grn"] = adata.varp["dynamics_grn"].copy()
+    edges = adata.uns["dynamics"]["edges"].copy()
+    adata.uns["other"]["edges"] = edges.assign(score=edges["score"].to_numpy()[::-1])
+    panels = pl.networks(adata, ["dynamics", "other"], n_edges=12)
+    places = [{text.get_text(): text.get_position() for text in ax.texts} for ax in panels]
+    shared = set(places[0]) & set(places[1])
+    assert shared and set(places[0]) != set(places[1])
+    assert all(places[0][gene] == places[1][gene] for gene in shared)
+
+
+def test_the_legend_says_what_widths_mean(adata) -> None:
+    ax = pl.network(adata, n_edges=15)
+    lines = {line.get_label(): line.get_linewidth() for line in ax.get_legend().legend_handles}
+    labels = [label for label in lines if label.startswith("contribution")]
+    low, high = sorted(labels, key=lambda label: float(label.split()[1]))
+    assert lines[low] < lines[high]
+    widths = [line.get_linewidth() for line in ax.get_lines() if str(line.get_gid()).startswith("edge:")]
+    np.testing.assert_allclose([lines[low], lines[high]], [min(widths), max(widths)])

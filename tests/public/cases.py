@@ -1,8 +1,12 @@
 """For every public function that takes AnnData or MuData: data it can work on, and arguments that make it quick."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,6 +163,13 @@ def _judged() -> Any:
     return mdata
 
 
+@cache
+def _file() -> Path:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder) / "fit.html"
+
+
 def fresh(make: Callable[[], Any]) -> Callable[[], Any]:
     """Return a maker of copies of what `make` makes once."""
     return lambda: make().copy()
@@ -217,7 +228,10 @@ RETURNING: dict[str, Case] = {
     "tl.predict_perturbations": Case(screen_fit, (["G001", "G002+G003"],)),
     "get.grn": Case(fitted),
     "get.history": Case(fitted),
+    "get.network": Case(fitted, arguments={"format": "decoupler"}),
+    "get.regulons": Case(fitted),
     "get.report": Case(fitted),
+    "get.report_html": Case(fitted, (_file,)),
     "get.settings": Case(fitted),
     "get.influence": Case(fitted),
     "get.pathways": Case(fitted),
@@ -243,11 +257,14 @@ DRAWING: dict[str, Case] = {
     "pl.masks": Case(drawn),
     "pl.trends": Case(drawn, ([str(prior["target"].iloc[0])],)),
     "pl.network": Case(drawn),
+    "pl.heatmap": Case(drawn),
+    "pl.phase": Case(drawn, ([str(prior["source"].iloc[0]), str(prior["target"].iloc[0])],)),
     "pl.influence": Case(drawn),
     "pl.pathways": Case(drawn),
     "pl.perturbation_scores": Case(drawn),
     "pl.perturbation_shift": Case(drawn),
     "pl.knockout_trends": Case(fresh(_knocked_out)),
+    "pl.knockout_volcano": Case(fresh(_knocked_out)),
     "pl.networks": Case(drawn, (["dynamics"],)),
     "pl.perturbation": Case(screen_fit, (_predicted,)),
     "pl.modules": Case(modules),

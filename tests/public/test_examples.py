@@ -3,16 +3,22 @@
 import doctest
 import importlib
 import pkgutil
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 
 import scdash
 
+from .cases import drawn, judged, screen_fit
+
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Examples that are read, not run, because they show the user's own data or need a network; each has "# doctest: +SKIP".
 MOST_SKIPPED = 60
+# What the examples of docstrings begin with, as docs/api.md says: small fits of each kind.
+GIVEN: dict[str, Callable[[], Any]] = {"adata": drawn, "screen": screen_fit, "mdata": judged}
 
 
 def modules() -> Iterator[str]:
@@ -43,6 +49,10 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("test", RUN, ids=lambda test: test.name)
 def test_an_example_prints_what_it_says(test: doctest.DocTest) -> None:
     said: list[str] = []
+    source = "".join(example.source for example in test.examples)
+    for name, make in GIVEN.items():
+        if re.search(rf"\b{name}\b", source) and not re.search(rf"^{name} = ", source, flags=re.M):
+            test.globs[name] = make()
     result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append)
     assert result.failed == 0, "".join(said)
 

@@ -17,7 +17,7 @@ NAMES = [
     if inspect.isfunction(getattr(getattr(scdash, module), name))
 ]
 ON_DATA = [name for name in NAMES if name.split(".")[0] in ("pp", "tl", "pl", "get")]
-ON_TABLES = DRAWN_FROM_TABLES | {"pl.sparsity_path", "pl.knockout_trends"}
+ON_TABLES = DRAWN_FROM_TABLES | {"pl.sparsity_path", "pl.knockout_trends", "pl.knockout_volcano"}
 
 
 def parameters(name):

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scdash._core.display import as_html, as_text, some_names
+
 
 class SparseBottleneck(nn.Module):
     """Features of a cell from a few of its genes, through a bottleneck (Bernaerts, Berens & Kobak, Figure 1c).
@@ -47,6 +49,31 @@ class SparseBottleneck(nn.Module):
         self.genes = _dense_chain(weights, "genes") if "genes_0_weight" in weights else None
         for name in ("gene_mean", "gene_scale", "feature_mean", "feature_scale"):
             self.register_buffer(name, torch.as_tensor(np.asarray(scales[name]), dtype=torch.float32))
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self._facts())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self._facts())
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}: {len(self.feature_names)} features of a cell from {len(self.gene_names)} genes"
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what there is to know of the network before it is called."""
+        sizes = [len(self.gene_names)]
+        sizes += [int(layer.out_features) for layer in self.encoder if isinstance(layer, nn.Linear)]
+        after = [int(layer.out_features) for layer in self.features if isinstance(layer, nn.Linear)]
+        return [
+            ("genes", some_names(self.gene_names)),
+            ("features", some_names(self.feature_names, "features")),
+            ("layers", f"{' - '.join(map(str, sizes))} (bottleneck) - {' - '.join(map(str, after))}"),
+            ("autoencoder", "none" if self.genes is None else "yes, model.predict_genes(model.encode(x))"),
+            (
+                "call",
+                f"model(x) with log expression of shape (cells, {len(self.gene_names)}), columns model.gene_names",
+            ),
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (cells, features) in their own units."""

@@ -86,11 +86,19 @@ def krumsiek11(
 
     Returns
     -------
-    AnnData, (trajectories x times, 11):
+    AnnData
+        AnnData, (trajectories x times, 11):
+    `.X` : float32
+        expression, 0 to 1 up to noise
+    `.layers["clean"]` : without observation noise
+    `.obs` : DataFrame
+        `time`, `trajectory`, `branch` (fate reached: Ery, Mk, Mo, Neu, or "none"), `split`
+    `.uns["truth"]` : DataFrame
+        `source`, `target`, `weight`; 30 signed edges, 4 of them from a gene to itself
 
-    `.X` : float32, expression, 0 to 1 up to noise; `.layers["clean"]` : without observation noise
-    `.obs` : `time`, `trajectory`, `branch` (fate reached: Ery, Mk, Mo, Neu, or "none"), `split`
-    `.uns["truth"]` : DataFrame `source`, `target`, `weight`; 30 signed edges, 4 of them from a gene to itself
+    See Also
+    --------
+    scdash.simulate.grn_dynamics : Simulate trajectories of a random gene-regulatory system whose network is known.
 
     Examples
     --------

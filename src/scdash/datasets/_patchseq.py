@@ -75,13 +75,17 @@ def patchseq_m1(
 
     Returns
     -------
-    MuData, 1213 cells in two modalities:
-
-    `mdata["rna"].X` : CSR float32, (1213, 1000), raw exon read counts (normalise with `scdash.pp.normalize_paired`)
-    `mdata["ephys"].X` : float64, (1213, 16), physical units; AI, ISI CV and AP amp CV are natural logs
-    `mdata["ephys"].var` : `description`, `unit`, `transform`
-    `mdata.obs` : `rna_family`, `rna_type` (categorical), `rna_type_confidence`, `cre`, `mouse`; `cv_fold`, the paper's
-    folds (-1: the three cells that are in every training set), for `scdash.tl.cross_validate_sbnn(..., folds="cv_fold")`
+    MuData
+        MuData, 1213 cells in two modalities:
+    `mdata["rna"].X` : CSR float32
+        (1213, 1000), raw exon read counts (normalise with `scdash.pp.normalize_paired`)
+    `mdata["ephys"].X` : float64
+        (1213, 16), physical units; AI, ISI CV and AP amp CV are natural logs
+    `mdata["ephys"].var` : DataFrame
+        `description`, `unit`, `transform`
+    `mdata.obs` : DataFrame
+        `rna_family`, `rna_type` (categorical), `rna_type_confidence`, `cre`, `mouse`; `cv_fold`, the paper's folds (-1: the
+        three cells that are in every training set), for `scdash.tl.cross_validate_sbnn(..., folds="cv_fold")`
 
     Raises
     ------
@@ -89,6 +93,11 @@ def patchseq_m1(
         Without `folder` and `sha256`, and offline, with the files to download and where to put them.
     ValueError
         If the files are not the published ones, or not those of `sha256`.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.simulate.paired : Simulate cells whose features depend on a latent position that a few genes show.
 
     Examples
     --------

@@ -53,9 +53,15 @@ def read_prior(
 
     Returns
     -------
-    DataFrame: `source`, `target` (str) and `weight` (float; its sign is the sign of regulation, edges of unknown sign
-    are positive). One row per edge: of several the largest absolute weight counts, a known sign over an unknown one,
-    and contradicting signs count as unknown.
+    DataFrame
+        `source`, `target` (str) and `weight` (float; its sign is the sign of regulation, edges of unknown sign
+        are positive). One row per edge: of several the largest absolute weight counts, a known sign over an unknown one,
+        and contradicting signs count as unknown.
+
+    See Also
+    --------
+    scdash.pp.align_prior : Put the edges of a prior network among the genes of `adata` into `varp`, and report what was left out.
+    scdash.datasets.myogenic_prior : 119 published regulations among the genes of `hsmm`, collected by hand: myogenesis, cell cycle, matrix, sterols.
 
     Examples
     --------

@@ -40,13 +40,24 @@ def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "st
 
     Returns
     -------
-    AnnData, (800, 350), arbitrary units in [0, 1] before noise:
+    AnnData
+        AnnData, (800, 350), arbitrary units in [0, 1] before noise:
+    `.X` : float32
+        noisy
+    `.layers["clean"]` : without noise
+    `.obs` : DataFrame
+        `time` (0, 2, 3, 7, 9), `trajectory`, `split` (140 train, 10 validation, 10 test trajectories)
+    `.var["is_input"]` : bool
+        the 73 genes held constant
+    `.varp["truth"]` : CSR float32
+        signed, row regulates column
+    `.uns["truth"]`, `.uns["prior"]` : DataFrame
+        `source`, `target`, `weight` (truth also `ec50`, `exponent`)
 
-    `.X` : float32, noisy; `.layers["clean"]` : without noise
-    `.obs` : `time` (0, 2, 3, 7, 9), `trajectory`, `split` (140 train, 10 validation, 10 test trajectories)
-    `.var["is_input"]` : bool, the 73 genes held constant
-    `.varp["truth"]` : CSR float32, signed, row regulates column
-    `.uns["truth"]`, `.uns["prior"]` : DataFrames `source`, `target`, `weight` (truth also `ec50`, `exponent`)
+    See Also
+    --------
+    scdash.simulate.grn_dynamics : Simulate trajectories of a random gene-regulatory system whose network is known.
+    scdash.metrics.grn_report : Judge a network by a truth, and say what it adds to the prior it was given.
 
     Examples
     --------

@@ -23,6 +23,10 @@ class Validation(Value):
         for other fits than those by folds the same again for validation, where no `split_key` names them. None: cells that
         are trained on whole trajectories hold nothing out, since their errors come from folds; others a tenth.
 
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+
     Examples
     --------
     >>> scdash.Validation(null_models=False)

@@ -1,7 +1,7 @@
 """Tables of what a fitted model says about genes and pathways."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,12 @@ from scdash._errors import suggest, unused
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.networks._statistics import reachable
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
-def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
+def influence(adata: "AnnData", *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
     """Return the influence of every gene, strongest first.
 
     Parameters
@@ -31,14 +34,25 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
 
     Returns
     -------
-    Table with `gene`, `absolute`, `signed`, `standard_error`, `spread`, `shift`, `rank` and, where there is a network,
-    `out_degree` and `in_degree`; or `gene`, `time`, `absolute`, `signed`. `table.attrs["agreement"]` holds how far the
-    models of an ensemble agree.
+    DataFrame
+        Table with `gene`, `absolute`, `signed`, `standard_error`, `spread`, `shift`, `rank` and, where there is a network,
+        `out_degree` and `in_degree`; or `gene`, `time`, `absolute`, `signed`. `table.attrs["agreement"]` holds how far the
+        models of an ensemble agree.
 
     Raises
     ------
     NotFittedError
         If no influences are stored.
+
+    See Also
+    --------
+    scdash.tl.gene_influence : Measure how far a change of one gene moves the predicted trajectories of all others.
+    scdash.pl.influence : Draw the most influential genes, with the spread over the models of an ensemble, or their influence over time.
+
+    Examples
+    --------
+    >>> scdash.get.influence(adata)["gene"].iloc[0] in adata.var_names
+    True
     """
     table, agreement = influence_table(adata, key, by_time=by_time)
     if not by_time:
@@ -58,7 +72,7 @@ def influence(adata: Any, *, key: str = "dynamics", by_time: bool = False) -> pd
 
 @guarded
 def pathways(
-    adata: Any, *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
+    adata: "AnnData", *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
 ) -> pd.DataFrame:
     """Return the table of tested gene sets, by fit, smallest p first.
 
@@ -77,12 +91,22 @@ def pathways(
 
     Returns
     -------
-    The table described in `scdash.tl.pathways`; `table.attrs["report"]` holds the finding in words.
+    DataFrame
+        The table described in `scdash.tl.pathways`; `table.attrs["report"]` holds the finding in words.
 
     Raises
     ------
     NotFittedError
         If no table is stored.
+
+    See Also
+    --------
+    scdash.tl.pathways : Test which gene sets gather influential genes, several fits and controls side by side.
+    scdash.pl.pathways : Draw how far gene sets stand out, z by fit and control, with stars where the corrected p is small.
+
+    Examples
+    --------
+    >>> sets = scdash.get.pathways(adata, significant=True, alpha=0.1)
     """
     table, report = pathway_table(adata, key)
     for name in ("fit", "pathway", "leading_genes"):
@@ -103,7 +127,7 @@ def pathways(
 
 
 @guarded
-def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+def perturbable_genes(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
     """Return the genes that `scdash.tl.perturb` can change, those with most targets first.
 
     Parameters
@@ -115,13 +139,24 @@ def perturbable_genes(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
 
     Returns
     -------
-    Table with `gene`, `n_targets` (edges out of the gene in the fitted network; 0: a knock-out changes nothing but the
-    gene itself), `n_reached` (genes downstream, over any number of steps), `low`, `high` (range in the fitted states).
+    DataFrame
+        Table with `gene`, `n_targets` (edges out of the gene in the fitted network; 0: a knock-out changes nothing but the
+        gene itself), `n_reached` (genes downstream, over any number of steps), `low`, `high` (range in the fitted states).
 
     Raises
     ------
     NotFittedError
         If no fit is stored under `key`.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.get.subnetwork : Return the part of the fitted network below (or above) some genes, e.g. a transcription factor and its targets.
+
+    Examples
+    --------
+    >>> scdash.get.perturbable_genes(adata).columns.tolist()
+    ['gene', 'n_targets', 'n_reached', 'low', 'high']
     """
     entry: Any = require_fit(adata, key)
     genes = np.asarray(entry["genes"]).astype(str)
@@ -157,7 +192,7 @@ def _descendants(source: Any, target: Any, n: int) -> Any:
 
 @guarded
 def subnetwork(
-    adata: Any,
+    adata: "AnnData",
     genes: str | Iterable[str],
     *,
     key: str = "dynamics",
@@ -184,12 +219,25 @@ def subnetwork(
 
     Returns
     -------
-    Table of edges as from `scdash.get.grn`, with `step`, the number of steps from `genes` (1: the edge touches them).
+    DataFrame
+        Table of edges as from `scdash.get.grn`, with `step`, the number of steps from `genes` (1: the edge touches them).
 
     Raises
     ------
     KeyError
         If genes are not in the model; all of them are named, with near matches.
+
+    See Also
+    --------
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
+    scdash.pl.network : Draw the strongest edges of the network.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> edges = scdash.get.subnetwork(adata, gene, depth=2)
+    >>> sorted(edges["step"].unique()) in ([1], [1, 2])
+    True
     """
     entry: Any = require_fit(adata, key)
     names = np.asarray(entry["genes"]).astype(str)
@@ -207,7 +255,7 @@ def subnetwork(
 
 
 @guarded
-def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+def perturbation_scores(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
     """Return how far holding each gene moves the end of a lineage, the largest effects first, genes without a target last.
 
     Parameters
@@ -219,11 +267,23 @@ def perturbation_scores(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
 
     Returns
     -------
-    The table described there, with the gene's own expression beside its score; `table.attrs["report"]` says what the model's error and spread allow to conclude.
+    DataFrame
+        The table described there, with the gene's own expression beside its score; `table.attrs["report"]` says what the model's error and spread allow to conclude.
 
     Raises
     ------
     NotFittedError
         If no scores are stored.
+
+    See Also
+    --------
+    scdash.tl.perturbation_scores : Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
+    scdash.pl.perturbation_scores : Draw the regulators whose knock-out (or over-expression) moves the end of a lineage most, beside their expression.
+
+    Examples
+    --------
+    >>> scores = scdash.get.perturbation_scores(adata)
+    >>> bool(scores["score"].dropna().is_monotonic_decreasing)
+    True
     """
     return score_table(adata, key)

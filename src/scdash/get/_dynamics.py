@@ -1,6 +1,7 @@
 """Tables of a fit of dynamics."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -8,12 +9,26 @@ from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
 from scdash._keys import require_fit
 from scdash._logging import settings
+from scdash.get._filters import chosen_edges
+from scdash.get._report import FitReport
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 DETAILS = 3  # verbosity from which on the report in words has its details
 
 
 @guarded
-def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.DataFrame:
+def grn(
+    adata: "AnnData",
+    *,
+    key: str = "dynamics",
+    only_network: bool = False,
+    source: str | Iterable[str] | None = None,
+    target: str | Iterable[str] | None = None,
+    top: int | None = None,
+    min_weight: float | None = None,
+) -> pd.DataFrame:
     """Return the network as a table of edges, strongest evidence first.
 
     Edges are those of the fitted network and those of the prior, between genes that `adata` still has (the log says
@@ -27,33 +42,63 @@ def grn(adata: Any, *, key: str = "dynamics", only_network: bool = False) -> pd.
         The `key_added` of that fit.
     only_network
         Leave out edges of the prior that the fitted network does not use (weight 0).
+    source, target
+        Genes: only edges out of, or into, these.
+    top
+        Only so many edges, the strongest; counted after the other conditions.
+    min_weight
+        Smallest absolute weight of an edge, in the units of `weight`.
 
     Returns
     -------
-    Table with `source`, `target` (gene names), `weight` (signed effect of the fitted network, 0 where only the prior
-    has the edge), `contribution` (share of the target's summed absolute effects), `in_prior`, `selection_frequency`
-    (share of half-samples that select the edge, NaN where none were drawn; of cells in pseudotime the mean of two path
-    scores, of a regression of later cells on other, earlier ones and of cells of one time on each other, see
-    {doc}`/concepts/evidence`), `stability` (its contribution, averaged over half-samples; of cells the same as
-    `selection_frequency`) `score` (the ranking score: prior and data together, not a probability), `association` (what the data say without
-    any model: absolute correlation of the source with the next change of the target, or of their changes over the
-    perturbations of a screen), `ranked_by` and `rank`. `ranked_by` says what the score rests on: "data" (there is no prior),
-    "prior and data" (edges of the prior first, ordered by the data), or "prior" (edges of the prior that were hidden from a
-    fit were not found again, so that the score says only which edges the prior has; look at edges with and without
-    `in_prior` apart, each of which the data order).  Edges of equal score are ordered by the other columns of data; edges that
-    nothing tells apart share a rank, in random order, and the log counts them. Of screens: also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
-    (simulated change of the target when the source alone is perturbed).
+    DataFrame
+        One row an edge, by `rank`:
+
+        - `source`, `target`: names of the genes.
+        - `weight`: signed effect of the fitted network; 0 where only the prior has the edge.
+        - `contribution`: share of the target's summed absolute effects.
+        - `in_prior`: whether the prior has the edge.
+        - `selection_frequency`: share of half-samples that select the edge, NaN where none were drawn. Of cells in
+          pseudotime the mean of two path scores: of a regression of later cells on other, earlier ones, and of cells of
+          one time on each other, see :doc:`/concepts/evidence`.
+        - `stability`: the contribution, averaged over half-samples; of cells the same as `selection_frequency`.
+        - `score`: the ranking score, prior and data together. It is not a probability.
+        - `association`: what the data say without any model: absolute correlation of the source with the next change of
+          the target, or of their changes over the perturbations of a screen.
+        - `ranked_by`: what the score rests on. "data": there is no prior. "prior and data": edges of the prior come first,
+          ordered by the data. "prior": edges of the prior that were hidden from a fit were not found again, so that the
+          score says only which edges the prior has; look at edges with and without `in_prior` apart, each of which the data
+          order.
+        - `rank`: edges of equal score are ordered by the other columns of data; edges that nothing tells apart share a
+          rank, in random order, and the log counts them.
+
+        Of screens also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
+        (simulated change of the target when the source alone is perturbed).
 
     Raises
     ------
     NotFittedError
         If no fit is stored under `key`.
+
+    See Also
+    --------
+    scdash.get.network : Return the fitted network in the form that another tool reads.
+    scdash.get.regulons : Return the targets of every regulator, those that it activates and those that it represses apart.
+    scdash.get.subnetwork : Return the part of the fitted network below (or above) some genes, e.g. a transcription factor and its targets.
+    scdash.pl.network : Draw the strongest edges of the network.
+
+    Examples
+    --------
+    >>> edges = scdash.get.grn(adata, only_network=True, top=10)
+    >>> edges[["source", "target", "weight"]].shape
+    (10, 3)
     """
-    return ranked_edges(adata, key, only_network=only_network)
+    edges = ranked_edges(adata, key, only_network=only_network)
+    return chosen_edges(adata, edges, key, source=source, target=target, top=top, min_weight=min_weight)
 
 
 @guarded
-def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
+def history(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
     """Return the course of training: one row per epoch and model.
 
     Parameters
@@ -65,13 +110,23 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
 
     Returns
     -------
-    Table with `epoch`, `model`, `train_loss`, `validation_loss` (mean squared errors in units of the genes' ranges),
-    `sparsity`, `learning_rate` and `pruned`; empty if the fit needed no training (regression alone).
+    DataFrame
+        Table with `epoch`, `model`, `train_loss`, `validation_loss` (mean squared errors in units of the genes' ranges),
+        `sparsity`, `learning_rate` and `pruned`; empty if the fit needed no training (regression alone).
 
     Raises
     ------
     NotFittedError
         If no fit is stored under `key`.
+
+    See Also
+    --------
+    scdash.pl.history : Draw the loss of every epoch (on a logarithmic axis from a factor of five on), the sparsity below it, and the prunings as marks.
+
+    Examples
+    --------
+    >>> scdash.get.history(adata).empty  # this fit needed no training
+    True
     """
     table: pd.DataFrame = require_fit(adata, key)["history"].reset_index(drop=True)
     if "pruned" in table:
@@ -80,8 +135,10 @@ def history(adata: Any, *, key: str = "dynamics") -> pd.DataFrame:
 
 
 @guarded
-def report(adata: Any, *, key: str = "dynamics", verbosity: int | None = None) -> pd.DataFrame:
+def report(adata: "AnnData", *, key: str = "dynamics", verbosity: int | None = None) -> FitReport:
     """Return errors of the fitted model beside its null models and baselines.
+
+    Printed, or as the last line of a notebook cell, it shows the report in words, the verdict first.
 
     Parameters
     ----------
@@ -94,28 +151,40 @@ def report(adata: Any, *, key: str = "dynamics", verbosity: int | None = None) -
 
     Returns
     -------
-    Table with one row per predictor, the fitted model first. Of cells that are trained on whole trajectories: the
-    regression it starts from, null models and baselines, with the mean squared error of whole left-out trajectories (or of
-    the other half of the cells) over that of a constant, `error`, its `standard_error` over folds, the paired `difference`
-    to the model with `difference_error`, one column for each fold, and `test` where there are test states. Of other fits:
-    mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from their
-    start), for cells also `five_ahead_mse` (five bins ahead), in units of the genes' ranges.
-    `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, where there were null models, a dict:
-    `network`, `regulators`, `prior` and `time` ("better", "not distinguished", "not tested", or "not used" of a prior: held-out
-    states are predicted better than without a network, with random regulators, with shuffled priors, with shuffled time;
-    see {doc}`/concepts/evidence`), `baselines` (the same for the best baseline without a model), `supports_network`
-    (whether whole trajectories were left out and the first two are "better"), `text`, `best_null` and `best_baseline`
-    (their names) and `figures`.
-    `uns[key]["directions"]` says how far the velocity follows the observed change in each fifth of the trajectory of
-    cells, `uns[key]["lineages"]` how well the mean trajectory of each lineage is followed.
+    DataFrame
+        Table with one row per predictor, the fitted model first. Of cells that are trained on whole trajectories: the
+        regression it starts from, null models and baselines, with the mean squared error of whole left-out trajectories (or of
+        the other half of the cells) over that of a constant, `error`, its `standard_error` over folds, the paired `difference`
+        to the model with `difference_error`, one column for each fold, and `test` where there are test states. Of other fits:
+        mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from their
+        start), for cells also `five_ahead_mse` (five bins ahead), in units of the genes' ranges.
+        `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, where there were null models, a dict:
+        `network`, `regulators`, `prior` and `time` ("better", "not distinguished", "not tested", or "not used" of a prior: held-out
+        states are predicted better than without a network, with random regulators, with shuffled priors, with shuffled time;
+        see :doc:`/concepts/evidence`), `baselines` (the same for the best baseline without a model), `supports_network`
+        (whether whole trajectories were left out and the first two are "better"), `text`, `best_null` and `best_baseline`
+        (their names) and `figures`.
+        `uns[key]["directions"]` says how far the velocity follows the observed change in each fifth of the trajectory of
+        cells, `uns[key]["lineages"]` how well the mean trajectory of each lineage is followed.
 
     Raises
     ------
     NotFittedError
         If no fit is stored under `key`.
+
+    See Also
+    --------
+    scdash.get.report_html : Write a fit as one HTML file: verdict, errors, trajectories, network, knockouts, settings and versions.
+    scdash.get.history : Return the course of training: one row per epoch and model.
+
+    Examples
+    --------
+    >>> report = scdash.get.report(adata)
+    >>> report["predictor"].iloc[0]
+    'phoenix'
     """
     entry = require_fit(adata, key)
-    table: pd.DataFrame = entry["errors"].reset_index(drop=True)
+    table = FitReport(entry["errors"].reset_index(drop=True))
     level = settings.verbosity if verbosity is None else verbosity
     parts = [entry["report"], entry.get("details", "") if level >= DETAILS else ""]
     table.attrs["summary"] = "\n".join(str(part) for part in parts if str(part))

@@ -11,12 +11,17 @@ from scdash._keys import require_fit
 from scdash.networks import module_from_entry
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
     from scdash.bottleneck import SparseBottleneck
     from scdash.networks import DynamicsModel
 
 
 @guarded
-def model(adata: Any, *, key: str | None = None, replicate: int | None = None) -> "DynamicsModel | SparseBottleneck":
+def model(
+    adata: "AnnData | MuData", *, key: str | None = None, replicate: int | None = None
+) -> "DynamicsModel | SparseBottleneck":
     """Rebuild the fitted model from `adata.uns[key]`.
 
     The module needs nothing of `adata` but that entry: it is the same after writing and reading, and after
@@ -42,6 +47,11 @@ def model(adata: Any, *, key: str | None = None, replicate: int | None = None) -
         If no fit is stored under `key`.
     ValueError
         If what is stored there is no readable fit.
+
+    See Also
+    --------
+    scdash.tl.predict : Predict expression over time with a fitted model of dynamics, or features of cells with a bottleneck network.
+    scdash.get.settings : Return the arguments of `scdash.tl.fit_dynamics` that repeat a fit.
 
     Examples
     --------

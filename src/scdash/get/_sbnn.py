@@ -9,6 +9,8 @@ from scdash._errors import NotFittedError
 from scdash._keys import genes_of_modality, require_paired
 
 if TYPE_CHECKING:
+    from mudata import MuData
+
     from scdash.bottleneck import SparseBottleneck
 
 
@@ -45,7 +47,7 @@ def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
 
 
 @guarded
-def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
+def selected_genes(mdata: "MuData", *, key: str = "sbnn") -> pd.DataFrame:
     """Return the selected genes, those with the largest weights first.
 
     Parameters
@@ -57,12 +59,23 @@ def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
 
     Returns
     -------
-    Table with columns `gene` and `norm` (of its first-layer weights, before pruning).
+    DataFrame
+        Table with columns `gene` and `norm` (of its first-layer weights, before pruning).
 
     Raises
     ------
     NotFittedError
         If no fit is stored under `key`.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.get.gene_selection : Return how often each gene was selected, the most frequent first.
+
+    Examples
+    --------
+    >>> len(scdash.get.selected_genes(mdata))
+    4
     """
     entry = require_paired(mdata, key, "sbnn")
     norms = pd.Series(entry["norms"], index=list(entry["masks"]["genes"]))
@@ -72,7 +85,7 @@ def selected_genes(mdata: Any, *, key: str = "sbnn") -> pd.DataFrame:
 
 
 @guarded
-def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
+def feature_scores(mdata: "MuData", *, key: str = "sbnn_cv") -> pd.DataFrame:
     """Return the cross-validated R2 of every method and feature.
 
     Parameters
@@ -84,12 +97,23 @@ def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
 
     Returns
     -------
-    Table with columns `method`, `feature` ("all": multivariate), `mean`, `sd`, `n_genes`; `attrs["report"]` in words.
+    DataFrame
+        Table with columns `method`, `feature` ("all": multivariate), `mean`, `sd`, `n_genes`; `attrs["report"]` in words.
 
     Raises
     ------
     NotFittedError
         If no cross-validation is stored under `key`.
+
+    See Also
+    --------
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
+    scdash.pl.feature_scores : Draw cross-validated R2 of every feature as bars, one standard deviation over folds (paper: Figure 3).
+
+    Examples
+    --------
+    >>> scdash.get.feature_scores(mdata).columns.tolist()
+    ['method', 'feature', 'mean', 'sd', 'n_genes']
     """
     entry = require_paired(mdata, key, "cross_validate_sbnn")
     table = pd.DataFrame(entry["summary"]).copy()
@@ -98,7 +122,7 @@ def feature_scores(mdata: Any, *, key: str = "sbnn_cv") -> pd.DataFrame:
 
 
 @guarded
-def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
+def gene_selection(mdata: "MuData", *, key: str = "sbnn_stability") -> pd.DataFrame:
     """Return how often each gene was selected, the most frequent first.
 
     Parameters
@@ -110,12 +134,23 @@ def gene_selection(mdata: Any, *, key: str = "sbnn_stability") -> pd.DataFrame:
 
     Returns
     -------
-    Table with columns `gene`, `frequency`, `count`, `norm`; `attrs["report"]` in words.
+    DataFrame
+        Table with columns `gene`, `frequency`, `count`, `norm`; `attrs["report"]` in words.
 
     Raises
     ------
     NotFittedError
         If no repeats are stored under `key`.
+
+    See Also
+    --------
+    scdash.tl.stability : Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
+    scdash.pl.gene_selection : Draw how often genes were selected over repeats, and how many genes how often (paper: Figure 4).
+
+    Examples
+    --------
+    >>> scdash.get.gene_selection(mdata).columns.tolist()
+    ['gene', 'frequency', 'count', 'norm']
     """
     entry = require_paired(mdata, key, "stability")
     table = pd.DataFrame(entry["selection"]).copy()

@@ -29,6 +29,10 @@ class Regression(Value):
         Edges of the prior pay the penalty divided by one of these weights, which is chosen by held-out error; `(1.0,)`
         leaves the prior out of the regression.
 
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+
     Examples
     --------
     >>> scdash.Regression(half_samples=50)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, Union
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,23 @@ from scdash._errors import suggest
 from scdash._keys import DynamicsKeys
 from scdash._logging import logger
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 #: matrix (row regulates column), table (source, target[, weight]), AnnData with a fit, or (truth, prior only) the
 #: name of a table in `uns` or a matrix in `varp` of that AnnData
-GRN: TypeAlias = Any
+# a Union, since the name of a class that is not imported here cannot be joined by |
+GRN: TypeAlias = Union["AnnData", pd.DataFrame, NDArray[Any], sparse.sparray, sparse.spmatrix, str]
 
 
 @dataclass(frozen=True)
 class EdgeList:
-    """Weighted edges among `n` genes, sorted by `key = source * n + target`, each pair at most once."""
+    """Weighted edges among `n` genes, sorted by `key = source * n + target`, each pair at most once.
+
+    See Also
+    --------
+    scdash.metrics.auprc : Area under the precision-recall curve of ranked edges (average precision).
+    """
 
     n: int
     key: NDArray[np.int64]  # (edges,)

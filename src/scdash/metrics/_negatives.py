@@ -43,7 +43,18 @@ def degree_matched_non_edges(
 
     Returns
     -------
-    Table with columns ``source`` and ``target`` (names, or numbers for a bare matrix), at most one row an edge.
+    DataFrame
+        Table with columns ``source`` and ``target`` (names, or numbers for a bare matrix), at most one row an edge.
+
+    See Also
+    --------
+    scdash.metrics.evidence_auc : Chance that a prior edge hidden from the fit outranks a pair that is no prior edge (area under the ROC curve).
+
+    Examples
+    --------
+    >>> others = scdash.metrics.degree_matched_non_edges(adata)
+    >>> others.columns.tolist()
+    ['source', 'target']
     """
     matched, *others = align(
         edges, *([] if known is None else [known]), genes=genes, key=key, arguments=("edges", "known")

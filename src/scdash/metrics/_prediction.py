@@ -17,6 +17,21 @@ def mse_next_step(predicted: ArrayLike, observed: ArrayLike) -> float:
     ----------
     predicted, observed
         States at the later time of each pair, (pairs, genes): the prediction starts from the OBSERVED earlier state.
+
+    Returns
+    -------
+    float
+        Mean squared error, in squared units of the data.
+
+    See Also
+    --------
+    scdash.metrics.mse_long_horizon : Mean squared error of whole trajectories predicted from their first state, in squared units of the states.
+    scdash.metrics.constant_mse : Error of a constant, the training mean of each gene, at the states that a model of `split` must predict.
+
+    Examples
+    --------
+    >>> scdash.metrics.mse_next_step([[1.0, 2.0]], [[1.0, 4.0]])
+    2.0
     """
     error = _difference(predicted, observed)
     return float(np.mean(error**2)) if error.size else float("nan")
@@ -33,6 +48,21 @@ def mse_long_horizon(predicted: ArrayLike, observed: ArrayLike, *, by_time: bool
         and does not count. Unobserved values are NaN in `observed`.
     by_time
         Return the error at each time after the first instead of their mean.
+
+    Returns
+    -------
+    float or ndarray
+        Mean squared error, in squared units of the data; with ``by_time=True`` one for each time after the first.
+
+    See Also
+    --------
+    scdash.metrics.mse_next_step : Mean squared error of the next state of every pair, over pairs and genes, in squared units of the states.
+    scdash.metrics.no_change_mse : Error of predicting that nothing changes after the state a prediction starts from.
+
+    Examples
+    --------
+    >>> scdash.metrics.mse_long_horizon([[0.0], [1.0], [3.0]], [[0.0], [1.0], [1.0]])
+    2.0
     """
     error = _difference(predicted, observed)
     if error.ndim < 2 or error.shape[-2] < 2:
@@ -60,6 +90,20 @@ def constant_mse(series: TimeSeries, *, split: str = "test", horizon: Literal["n
         The split to predict; where it holds no state the result is NaN.
     horizon
         ``"next"`` counts the later state of each pair, ``"long"`` each state of the rollouts after their start.
+
+    Returns
+    -------
+    float
+        Mean squared error, in squared units of the data.
+
+    See Also
+    --------
+    scdash.metrics.no_change_mse : Error of predicting that nothing changes after the state a prediction starts from.
+    scdash.metrics.mse_next_step : Mean squared error of the next state of every pair, over pairs and genes, in squared units of the states.
+
+    Examples
+    --------
+    >>> scdash.metrics.constant_mse(series)  # doctest: +SKIP
     """
     rows = _predicted_rows(series, split, horizon)[1]
     train = _predicted_rows(series, "train", horizon)[1]
@@ -75,6 +119,20 @@ def no_change_mse(series: TimeSeries, *, split: str = "test", horizon: Literal["
 
     Parameters as in :func:`constant_mse`: for ``"next"`` that state is the earlier one of each pair, for ``"long"`` the
     first one of each rollout.
+
+    Returns
+    -------
+    float
+        Mean squared error, in squared units of the data.
+
+    See Also
+    --------
+    scdash.metrics.constant_mse : Error of a constant, the training mean of each gene, at the states that a model of `split` must predict.
+    scdash.metrics.mse_next_step : Mean squared error of the next state of every pair, over pairs and genes, in squared units of the states.
+
+    Examples
+    --------
+    >>> scdash.metrics.no_change_mse(series)  # doctest: +SKIP
     """
     starts, rows = _predicted_rows(series, split, horizon)
     if not len(rows):

@@ -1,6 +1,7 @@
 """A network beside its truth and beside the prior it was given."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,21 +38,36 @@ def grn_report(
 
     Returns
     -------
-    Series with
+    Series
+        Series with
 
-    - `balanced_accuracy`: mean of true positive and true negative rate over all n^2 entries, exactly zero or not
-    - `auprc`: average precision over the n (n - 1) pairs, ranked by relative contribution, or by absolute weight where
-      there is none
-    - `prevalence`: share of true edges among these pairs, the auprc of a random ranking
-    - `auprc_score`: the same ranked by the column ``score``, unlisted pairs last (NaN without it)
-    - `auprc_prior`, `balanced_accuracy_prior`: the same of the prior alone (NaN without a prior)
-    - `edges_added`, `edges_dropped`: edges of the network that the prior lacks, and the reverse (NaN without a prior)
-    - `edges_added_true`, `edges_dropped_false`: how many of these are true additions, and how many rightly dropped
-    - `density`: share of the n^2 entries that are not zero
+        - `balanced_accuracy`: mean of true positive and true negative rate over all n^2 entries, exactly zero or not
+        - `auprc`: average precision over the n (n - 1) pairs, ranked by relative contribution, or by absolute weight where
+          there is none
+        - `prevalence`: share of true edges among these pairs, the auprc of a random ranking
+        - `auprc_score`: the same ranked by the column ``score``, unlisted pairs last (NaN without it)
+        - `auprc_prior`, `balanced_accuracy_prior`: the same of the prior alone (NaN without a prior)
+        - `edges_added`, `edges_dropped`: edges of the network that the prior lacks, and the reverse (NaN without a prior)
+        - `edges_added_true`, `edges_dropped_false`: how many of these are true additions, and how many rightly dropped
+        - `density`: share of the n^2 entries that are not zero
+
+    See Also
+    --------
+    scdash.metrics.auprc : Area under the precision-recall curve of ranked edges (average precision).
+    scdash.metrics.balanced_accuracy : Mean of the true positive and the true negative rate over all :math:`n^2` entries (DASH paper, B.5).
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
+
+    Examples
+    --------
+    >>> truth = adata.uns["truth"]
+    >>> report = scdash.metrics.grn_report(adata, truth, prior=adata.uns["prior"])
+    >>> bool(0 <= report["auprc"] <= 1)
+    True
     """
     columns: dict[str, GRN] = {"weight": grn}
+    adata: Any = grn
     if is_anndata(grn):
-        table = require_fit(grn, key).get("edges") if key not in grn.varp else None
+        table = require_fit(adata, key).get("edges") if key not in adata.varp else None
     else:
         table = grn
     if isinstance(table, pd.DataFrame):

@@ -1,7 +1,7 @@
 """Figures of which edges and weights are exactly zero."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,17 @@ from scdash._core.process_state import guarded
 from scdash._keys import require_fit
 from scdash.metrics._edges import GRN, align, is_anndata
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 class Confusion(NamedTuple):
-    """Counts of pairs by network (exactly zero or not) and truth."""
+    """Counts of pairs by network (exactly zero or not) and truth.
+
+    See Also
+    --------
+    scdash.metrics.confusion : Count pairs of genes by whether the network's entry is exactly zero and whether the edge is true.
+    """
 
     true_positive: int
     false_positive: int
@@ -44,6 +52,22 @@ def confusion(
         Genes whose pairs are counted, see :func:`scdash.metrics.auprc`.
     key
         Name of the fit in the AnnData, or of a matrix in its `varp`.
+
+    Returns
+    -------
+    Confusion
+        Counts of true and false positives and negatives.
+
+    See Also
+    --------
+    scdash.metrics.balanced_accuracy : Mean of the true positive and the true negative rate over all :math:`n^2` entries (DASH paper, B.5).
+    scdash.metrics.f1 : Harmonic mean of precision and recall, :math:`2 TP / (2 TP + FP + FN)`; parameters as in :func:`confusion`.
+
+    Examples
+    --------
+    >>> truth = adata.uns["truth"]
+    >>> sum(scdash.metrics.confusion(adata, truth)) == adata.n_vars**2
+    True
     """
     found, true = (network.nonzero() for network in align(grn, truth, genes=genes, key=key))
     pairs = found.n**2
@@ -66,6 +90,22 @@ def balanced_accuracy(
 
     An entry counts as an edge unless it is exactly zero, so that a dense network scores .5 however good its large
     weights are. Parameters as in :func:`confusion`.
+
+    Returns
+    -------
+    float
+        0 to 1; 0.5 for a network without any relation to the truth.
+
+    See Also
+    --------
+    scdash.metrics.confusion : Count pairs of genes by whether the network's entry is exactly zero and whether the edge is true.
+    scdash.metrics.f1 : Harmonic mean of precision and recall, :math:`2 TP / (2 TP + FP + FN)`; parameters as in :func:`confusion`.
+
+    Examples
+    --------
+    >>> truth = adata.uns["truth"]
+    >>> 0 <= scdash.metrics.balanced_accuracy(adata, truth) <= 1
+    True
     """
     tp, fp, fn, tn = confusion(grn, truth, exclude_self=exclude_self, genes=genes, key=key)
     if tp + fn == 0 or tn + fp == 0:
@@ -85,6 +125,22 @@ def f1(
     r"""Harmonic mean of precision and recall, :math:`2 TP / (2 TP + FP + FN)`; parameters as in :func:`confusion`.
 
     The "F1" printed in the PerturbODE paper is their arithmetic mean, which is never smaller.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    See Also
+    --------
+    scdash.metrics.balanced_accuracy : Mean of the true positive and the true negative rate over all :math:`n^2` entries (DASH paper, B.5).
+    scdash.metrics.confusion : Count pairs of genes by whether the network's entry is exactly zero and whether the edge is true.
+
+    Examples
+    --------
+    >>> truth = adata.uns["truth"]
+    >>> 0 <= scdash.metrics.f1(adata, truth) <= 1
+    True
     """
     tp, fp, fn, _ = confusion(grn, truth, exclude_self=exclude_self, genes=genes, key=key)
     return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else float("nan")
@@ -102,6 +158,22 @@ def hypergeometric_p(
     """Chance that a random network with as many edges holds at least as many true ones (exact upper tail).
 
     What Monte Carlo over Erdos-Renyi graphs of the same number of edges estimates; parameters as in :func:`confusion`.
+
+    Returns
+    -------
+    float
+        0 to 1; small where more edges are true than chance explains.
+
+    See Also
+    --------
+    scdash.metrics.f1 : Harmonic mean of precision and recall, :math:`2 TP / (2 TP + FP + FN)`; parameters as in :func:`confusion`.
+    scdash.metrics.top_k_precision : Share of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
+
+    Examples
+    --------
+    >>> truth = adata.uns["truth"]
+    >>> 0 <= scdash.metrics.hypergeometric_p(adata, truth) <= 1
+    True
     """
     from scipy.stats import hypergeom
 
@@ -113,7 +185,23 @@ def hypergeometric_p(
 def density(
     grn: GRN, *, exclude_self: bool = False, genes: Iterable[str] | None = None, key: str = "dynamics"
 ) -> float:
-    """Share of pairs whose entry is not exactly zero; parameters as in :func:`confusion`."""
+    """Share of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    See Also
+    --------
+    scdash.metrics.sparsity : Share of exact zeros among the prunable weight matrices of a model.
+    scdash.metrics.out_degree : Number of targets of every gene, genes without targets included; its mean is the papers' average out-degree.
+
+    Examples
+    --------
+    >>> 0 < scdash.metrics.density(adata) < 1
+    True
+    """
     (found,) = align(grn, genes=genes, key=key)
     found, pairs = found.nonzero(), found.n**2
     if exclude_self:
@@ -128,6 +216,20 @@ def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dyna
     """Number of targets of every gene, genes without targets included; its mean is the papers' average out-degree.
 
     Parameters as in :func:`confusion`; the index holds the names of the genes, or their numbers for a bare matrix.
+
+    Returns
+    -------
+    Series
+        Number of targets, with the genes as index.
+
+    See Also
+    --------
+    scdash.metrics.density : Share of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
+    scdash.tl.network_stats : Count edges, hubs and signed motifs of the fitted network.
+
+    Examples
+    --------
+    >>> degree = scdash.metrics.out_degree(adata)
     """
     (found,) = align(grn, genes=genes, key=key)
     index = pd.RangeIndex(found.n) if found.genes is None else found.genes
@@ -135,7 +237,7 @@ def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dyna
 
 
 @guarded
-def sparsity(weights: Any, *, key: str = "dynamics") -> float:
+def sparsity(weights: "AnnData | Mapping[str, Any]", *, key: str = "dynamics") -> float:
     """Share of exact zeros among the prunable weight matrices of a model.
 
     For PHOENIX these are W_sums, W_prods, relu(v) U_sums and relu(v) U_prods together: the weights into a gene whose
@@ -147,6 +249,20 @@ def sparsity(weights: Any, *, key: str = "dynamics") -> float:
         Matrices by name, sparse or dense, as in ``uns["dynamics"]["weights"]``; or the AnnData.
     key
         Name of the fit in the AnnData.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    See Also
+    --------
+    scdash.metrics.density : Share of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
+
+    Examples
+    --------
+    >>> 0 <= scdash.metrics.sparsity(adata) <= 1
+    True
     """
     named: Any = require_fit(weights, key)["weights"] if is_anndata(weights) else weights
     if not isinstance(named, Mapping):

@@ -22,6 +22,10 @@ class Phoenix(Model):
     n_hidden
         Number of hidden units for `encoder="modules"`; None: 40.
 
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+
     Examples
     --------
     >>> scdash.models.Phoenix(encoder="modules", n_hidden=20)
@@ -64,6 +68,10 @@ class MLP(Model):
     per_target
         One network with one hidden layer for every target. Group lasso sets it by itself.
 
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+
     Examples
     --------
     >>> scdash.models.MLP((64, 64))
@@ -94,6 +102,10 @@ class SecondOrder(Model):
         Sizes of the hidden layers of the acceleration, and of the first velocity.
     skip, per_target
         As for `MLP`, with positions and velocities as inputs.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
 
     Examples
     --------

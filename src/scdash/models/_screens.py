@@ -57,6 +57,10 @@ class Transport(Value, TransportConfig):
     check_every
         Steps between validations; such a round is an epoch to a pruning schedule.
 
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
+
     Examples
     --------
     >>> scdash.models.Transport(steps=2000, n_modules=50)
@@ -109,6 +113,10 @@ class PerturbODE(Model):
         out; "keep", they stay. The changes of such a perturbation are stored and compared with those of others, and its
         cells show how genes vary together, but its means enter no equation: the gene that acts there is not in the network,
         and its effects would be taken for those of the genes that it moves.
+
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scdash._core.display import as_html, as_text, some_names
 from scdash._data import as_dense
 from scdash.fields import SparsePhoenix, VectorField, field_class
 
@@ -55,6 +56,29 @@ class DynamicsModel(nn.Module):
         unit = np.ones(len(genes)) if scale is None else scale
         self.register_buffer("minimum", torch.as_tensor(lower, dtype=example.dtype))
         self.register_buffer("range", torch.as_tensor(unit, dtype=example.dtype))
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self._facts())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self._facts())
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}: dx/dt of {len(self.genes):,} genes in the units of the data"
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what there is to know of the model before it is called."""
+        weights = []
+        for name, value in self.weights.items():
+            size = " x ".join(f"{length:,}" for length in value.shape[1:])
+            weights.append(f"{name} ({size}), {int((value != 0).sum()):,} not 0")
+        return [
+            ("field", type(self.field).__name__),
+            ("genes", some_names(self.genes)),
+            ("weights", "; ".join(weights)),
+            ("time", "in the unit of the fit; the model itself does not depend on it"),
+            ("call", f"model(t, x) with x of shape (cells, {len(self.genes):,}), columns as in model.genes"),
+        ]
 
     def forward(self, t: Tensor | float, x: Tensor) -> Tensor:
         """Return dx/dt, (cells, genes) or (genes,); `t` is not used, the dynamics are autonomous."""

@@ -1,7 +1,19 @@
 """Figures from what the other modules wrote: an AnnData or a table goes in, Axes come out.
 
-Nothing is fitted here and torch is never imported. Every function takes `ax`, `show` and `return_fig` as scanpy's do:
-with ``show=None`` the figure is shown in interactive sessions and returned otherwise.
+Nothing is fitted here and torch is never imported. Every function takes these arguments, as scanpy's do:
+
+`title`
+    A text instead of the title of the panel, or above several panels; a list with one for each panel.
+`figsize`
+    Width and height of a new figure in inches; not with `ax`.
+`ax`
+    Draw here, divided where there are several panels.
+`show`
+    Show the figure. None: in interactive sessions, unless it was drawn into `ax`.
+`save`
+    Write the figure to `scanpy.settings.figdir`: True, or what to add to the name of the file, such as ``"_b.pdf"``.
+`return_fig`
+    Return the Figure instead of its Axes.
 """
 
 from typing import TYPE_CHECKING
@@ -15,16 +27,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_coregulation": ["coregulation"],
         "_effects": ["effects"],
         "_embedding": ["embedding"],
+        "_heatmap": ["heatmap"],
         "_history": ["history"],
         "_influence": ["influence"],
-        "_knockouts": ["knockout_trends", "networks", "perturbation_shift"],
+        "_knockouts": ["knockout_trends", "knockout_volcano"],
         "_lambdas": ["lambdas", "sparsity_path"],
         "_masks": ["masks"],
         "_modules": ["modules"],
-        "_network": ["network"],
+        "_network": ["network", "networks"],
         "_pathways": ["pathways"],
         "_perturbation": ["perturbation"],
         "_perturbation_scores": ["perturbation_scores"],
+        "_perturbation_shift": ["perturbation_shift"],
+        "_phase": ["phase"],
         "_projection": ["project_velocity"],
         "_sbnn": ["sbnn"],
         "_sbnn_scores": ["feature_scores", "gene_selection", "training"],
@@ -38,16 +53,19 @@ if TYPE_CHECKING:
     from ._coregulation import coregulation
     from ._effects import effects
     from ._embedding import embedding
+    from ._heatmap import heatmap
     from ._history import history
     from ._influence import influence
-    from ._knockouts import knockout_trends, networks, perturbation_shift
+    from ._knockouts import knockout_trends, knockout_volcano
     from ._lambdas import lambdas, sparsity_path
     from ._masks import masks
     from ._modules import modules
-    from ._network import network
+    from ._network import network, networks
     from ._pathways import pathways
     from ._perturbation import perturbation
     from ._perturbation_scores import perturbation_scores
+    from ._perturbation_shift import perturbation_shift
+    from ._phase import phase
     from ._projection import project_velocity
     from ._sbnn import sbnn
     from ._sbnn_scores import feature_scores, gene_selection, training

@@ -27,8 +27,11 @@ def benchmark(
     lower_is_better: Collection[str] | None = None,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
     ncols: int = 3,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw every metric as a panel with one row a method; ours, the paper's and baselines in their own colours.
@@ -46,8 +49,23 @@ def benchmark(
         Colours of the sources.
     ncols
         Panels a row.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.metrics.grn_report : Judge a network by a truth, and say what it adds to the prior it was given.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = [("ours", "error", 0.2), ("constant", "error", 1.0)]
+    >>> ax = scdash.pl.benchmark(pd.DataFrame(rows, columns=["method", "metric", "value"]))
     """
     table = columns(table, ["method", "metric", "value"])
     table = table.assign(source=table["source"].astype(str) if "source" in table else "ours")
@@ -68,7 +86,7 @@ def benchmark(
     with house():
         longest = max(len(method) for method in rows)
         size = (2.6 + 0.055 * longest / min(ncols, len(wanted)), 1.0 + 0.27 * len(rows))
-        figure, axes = panels(len(wanted), ax, ncols=ncols, size=size)
+        figure, axes = panels(len(wanted), ax, title=title, figsize=figsize, ncols=ncols, size=size)
         for i, (panel, metric) in enumerate(zip(axes, wanted, strict=True)):
             _draw(panel, table[table["metric"] == metric], rows, sources, colors)
             panel.set_title(metric, loc="left", fontweight="bold")
@@ -81,7 +99,7 @@ def benchmark(
             figure.legend(handles, labels, loc="outside lower center", ncols=len(sources))
         elif len(sources) > 1:
             axes[0].legend(handles, labels, loc="best")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="benchmark", title=title, save=save)
 
 
 def _listed(column: str, table: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:

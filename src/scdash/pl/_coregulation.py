@@ -1,7 +1,6 @@
 """Which regulators act alike: the correlation between their effects."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash._core.process_state import guarded
+from scdash.metrics._edges import GRN
 from scdash.pl._order import cluster_order, strengths, strongest
+from scdash.pl._points import ends
 from scdash.pl._read import networks, positions
 from scdash.pl._style import FAINT, SIGNED, Drawn, finish, house, panels, signed_norm
 
@@ -19,25 +20,29 @@ _MAX_LABELS = 60
 
 @guarded
 def coregulation(
-    data: Any,
+    data: GRN,
     *,
     key: str = "dynamics",
-    truth: Any = None,
-    prior: Any = None,
+    truth: GRN | None = None,
+    prior: GRN | None = None,
     genes: Sequence[str] | None = None,
     regulators: Sequence[str] | None = None,
     n_top: int | None = 100,
     cmap: str | Colormap = SIGNED,
-    vmin: float = -1.0,
-    vmax: float = 1.0,
+    vmin: float | None = None,
+    vmax: float | None = None,
     vcenter: float = 0.0,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw the correlation between regulators' effects on all targets (Figure 2 of the DASH paper).
 
-    Red pairs drive the same targets in the same direction, blue pairs in opposite directions. The truth or the prior
+    Red pairs drive the same targets in the same direction, blue pairs in opposite directions; the diagonal, each regulator
+    with itself, is left grey. The truth or the prior
     stands beside it with the same regulators in the same order, which comes from clustering all panels together.
 
     Parameters
@@ -49,9 +54,24 @@ def coregulation(
     n_top
         How many regulators to draw at most; None for all (up to 2,000).
     cmap, vmin, vmax, vcenter
-        Colours.
-    ax, show, return_fig
+        Colours; by default the scale is symmetric about zero and ends at the 98 % quantile of the correlations. Arrows at
+        the ends of the colour bar say that there are larger ones.
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.coregulation : Correlate the effects of every two regulators that share a target.
+    scdash.pl.effects : Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.coregulation(adata, n_top=5)
     """
     beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
     names, matrices = networks(data, *beside.values(), key=key, genes=genes)
@@ -66,13 +86,17 @@ def coregulation(
     labels = names[chosen[order]]
     with house():
         inches = float(np.clip(1.4 + 0.15 * len(chosen), 3.6, 8.0)) if len(chosen) <= _MAX_LABELS else 4.6
-        figure, axes = panels(len(related), ax, size=(inches, inches * 0.92))
-        norm = signed_norm(related[0], vmin=vmin, vmax=vmax, vcenter=vcenter)
-        for i, (panel, title, matrix) in enumerate(zip(axes, ["model", *beside], related, strict=True)):
-            image = panel.imshow(matrix[np.ix_(order, order)], cmap=cmap, norm=norm, aspect="auto")
+        figure, axes = panels(len(related), ax, title=title, figsize=figsize, size=(inches, inches * 0.92))
+        pairs = np.concatenate([matrix[~np.eye(len(matrix), dtype=bool)] for matrix in related])
+        norm = signed_norm(pairs, vmin=vmin, vmax=vmax, vcenter=vcenter, quantile=0.98)
+        beyond = (bool(np.nanmin(pairs, initial=0) < norm.vmin), bool(np.nanmax(pairs, initial=0) > norm.vmax))
+        for i, (panel, side, matrix) in enumerate(zip(axes, ["model", *beside], related, strict=True)):
+            shown = matrix[np.ix_(order, order)]
+            np.fill_diagonal(shown, np.nan)  # 1 by definition: it would be all that is seen
+            image = panel.imshow(shown, cmap=cmap, norm=norm, aspect="auto")
             panel.set_facecolor(FAINT)
             silent = int(np.isnan(np.diag(matrix)).sum())
-            panel.set_title(f"{title}{f' ({silent} without an effect, grey)' if silent else ''}", loc="left")
+            panel.set_title(f"{side}{f' ({silent} without an effect, grey)' if silent else ''}", loc="left")
             panel.set_xlabel("regulator" if len(chosen) <= _MAX_LABELS else f"{len(chosen):,} regulators")
             panel.spines[:].set_visible(True)
             named = len(labels) <= _MAX_LABELS
@@ -81,10 +105,10 @@ def coregulation(
             panel.set_yticks(range(len(named)), named if i == 0 else [""] * len(named), fontsize=7)
             panel.tick_params(length=0)
         axes[0].set_ylabel(axes[0].get_xlabel())
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02)
+        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
         bar.outline.set_visible(False)
         bar.set_label("correlation between effects")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="coregulation", title=title, save=save)
 
 
 def effect_correlation(effects: sparse.csr_array) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from scdash._core.process_state import guarded
 from scdash._errors import unknown
+from scdash.metrics._edges import GRN
 from scdash.pl._order import (
     MOST_CLUSTERED,
     cluster_order,
@@ -20,6 +21,7 @@ from scdash.pl._order import (
     strongest,
     strongest_in_blocks,
 )
+from scdash.pl._points import ends
 from scdash.pl._read import networks, positions
 from scdash.pl._style import SIGNED, Drawn, finish, house, panels, signed_norm
 
@@ -29,11 +31,11 @@ _MAX_LABELS = 60  # genes a side that are named
 
 @guarded
 def effects(
-    data: Any,
+    data: GRN,
     *,
     key: str = "dynamics",
-    truth: Any = None,
-    prior: Any = None,
+    truth: GRN | None = None,
+    prior: GRN | None = None,
     values: Literal["weight", "contribution"] = "weight",
     genes: Sequence[str] | None = None,
     regulators: Sequence[str] | None = None,
@@ -45,8 +47,11 @@ def effects(
     vmin: float | None = None,
     vmax: float | None = None,
     vcenter: float | None = 0.0,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
@@ -77,9 +82,21 @@ def effects(
     regulators_on
         ``"rows"`` or ``"columns"`` (for few transcription factors and many targets, or as the paper does).
     cmap, vmin, vmax, vcenter
-        Colours; by default the scale is symmetric about zero and ends at the 95 % quantile of the effects.
-    ax, show, return_fig
+        Colours; by default the scale is symmetric about zero and ends at the 95 % quantile of the effects. Arrows at the
+        ends of the colour bar say that there are effects beyond.
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
+    scdash.pl.network : Draw the strongest edges of the network.
+    scdash.pl.coregulation : Draw the correlation between regulators' effects on all targets (Figure 2 of the DASH paper).
 
     Examples
     --------
@@ -101,23 +118,23 @@ def effects(
     if regulators_on == "columns":
         dense, labels = [matrix.T for matrix in dense], labels[::-1]
     with house():
-        figure, axes = panels(len(dense), ax, size=_size(dense[0].shape, len(dense)))
+        figure, axes = panels(len(dense), ax, title=title, figsize=figsize, size=_size(dense[0].shape, len(dense)))
         sides = ("regulator", "target") if regulators_on == "rows" else ("target", "regulator")
-        for i, (panel, title, matrix) in enumerate(zip(axes, ["model", *beside], dense, strict=True)):
+        for i, (panel, side, matrix) in enumerate(zip(axes, ["model", *beside], dense, strict=True)):
             limits = {"vmin": vmin, "vmax": vmax, "vcenter": vcenter} if i == 0 else {}
             image, block = _draw(panel, matrix, cmap, limits)
             _name(panel, labels, sides, first=i == 0)
             if max(block) > 1:
                 note = f"(a cell shows the strongest of {block[0]} x {block[1]} effects)"
                 panel.set_xlabel(f"{panel.get_xlabel()}\n{note}")
-            drawn = f"{title}: {np.count_nonzero(matrix):,} edges"
+            drawn = f"{side}: {np.count_nonzero(matrix):,} edges"
             shared = [other for name, other in zip(["model", *beside], dense, strict=True) if name == "prior"]
             if i == 0 and shared:  # the prior stands beside it: say how many edges are novel
                 drawn += f", {np.count_nonzero((matrix != 0) & (shared[0] == 0)):,} not in the prior"
             panel.set_title(drawn, loc="left")
             if i == 0 or not _only_signs(matrix):
-                _scale(panel, image, values if i == 0 else "weight")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+                _scale(panel, image, values if i == 0 else "weight", matrix)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="effects", title=title, save=save)
 
 
 def _choose(
@@ -188,7 +205,9 @@ def _only_signs(matrix: NDArray[Any]) -> bool:
     return bool(np.isin(matrix, (-1.0, 0.0, 1.0)).all())
 
 
-def _scale(ax: Axes, image: Any, values: str) -> None:
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6, aspect=25, pad=0.02)
+def _scale(ax: Axes, image: Any, values: str, matrix: NDArray[Any]) -> None:
+    """Draw the colour bar; arrows at its ends say that there are effects beyond."""
+    beyond = (bool(matrix.min() < image.norm.vmin), bool(matrix.max() > image.norm.vmax))
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
     bar.outline.set_visible(False)
     bar.set_label("effect (weight)" if values == "weight" else "relative contribution")

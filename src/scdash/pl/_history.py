@@ -1,19 +1,22 @@
 """Training over epochs: loss, sparsity, and when weights were pruned."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from scdash._core.process_state import guarded
 from scdash._keys import require_fit
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns, slot
 from scdash.pl._screen_settings import draw_settings
-from scdash.pl._style import INK, MUTED, Drawn, category_colors, despine, finish, house, panels
+from scdash.pl._style import INK, MUTED, Drawn, category_colors, check_whole, despine, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
 _LEVELS = {
@@ -22,22 +25,26 @@ _LEVELS = {
     "validation_loss_no_network": "no network",
     "validation_loss_matched_start": "matched start",
 }
+_LOGARITHMIC = 5  # largest over smallest loss from which on the axis is logarithmic
 _SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
 @guarded
 def history(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "dynamics",
     model: int | Sequence[int] | None = None,
     baselines: bool | Mapping[str, float] = True,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the loss of every epoch on a logarithmic axis, the sparsity below it, and the prunings as marks.
+    """Draw the loss of every epoch (on a logarithmic axis from a factor of five on), the sparsity below it, and the prunings as marks.
 
     Training errors are of short windows, validation errors of what the fit was chosen by (for cells whole held-out
     stretches): compare each curve with itself, and the validation curve with the levels, which are errors on the same
@@ -61,12 +68,17 @@ def history(
         Colours of ``training``, ``validation`` and ``sparsity``.
     ax
         Draw here; the sparsity then has an axis of its own on the right.
-    show, return_fig
-        Show the figure; return the Figure. See :mod:`scdash.pl`.
+    title, figsize, show, save, return_fig
+        See :mod:`scdash.pl`.
 
     Returns
     -------
-    ``[loss, sparsity]`` Axes unless shown; one Axes for a matched screen.
+    list of Axes
+        ``[loss, sparsity]`` Axes unless shown; one Axes for a matched screen.
+
+    See Also
+    --------
+    scdash.get.history : Return the course of training: one row per epoch and model.
 
     Examples
     --------
@@ -79,7 +91,9 @@ def history(
         )
     table = columns(table, [], argument="history")
     if {"lam", "held_out_r2", "trust"} <= set(table):
-        return draw_settings(table, ax=ax, show=show, return_fig=return_fig)
+        return draw_settings(
+            table, ax=ax, figsize=figsize, show=show, return_fig=return_fig, name="history", title=title, save=save
+        )
     table = columns(table, ["epoch", "train_loss"], argument="history")
     table = _choose(table, model)
     levels = _levels(data, key, baselines=baselines)
@@ -87,22 +101,27 @@ def history(
     with house():
         figure: Any
         if ax is None:
-            figure, (loss, share) = panels(2, None, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
+            figure, (loss, share) = panels(
+                2, None, title=title, figsize=figsize, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True
+            )
         else:
+            check_whole(2, ax, title, figsize)
             figure, loss = ax.figure, ax
             share = ax.twinx()
         _draw_losses(loss, table, colors, _labels(data, key))
         _draw_levels(loss, levels, colors)
         _draw_sparsity(share, table, colors["sparsity"], twin=ax is not None)
         _mark_prunings(loss, table)
-        loss.set(yscale="log", ylabel="mean squared error")
-        _plain_ticks(loss)
+        loss.set_ylabel("mean squared error")
+        _scale_losses(loss, table, levels)
         (share if ax is None else loss).set_xlabel("epoch")
         loss.xaxis.set_major_locator(MaxNLocator(integer=True))
         loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
         if ax is None:
             figure.align_ylabels()
-    return finish(figure, [loss, share], ax=ax, show=show, return_fig=return_fig)
+    return finish(
+        figure, [loss, share], ax=ax, show=show, return_fig=return_fig, name="history", title=title, save=save
+    )
 
 
 def _choose(table: pd.DataFrame, model: int | Sequence[int] | None) -> pd.DataFrame:
@@ -145,7 +164,10 @@ def _draw_losses(ax: Axes, table: pd.DataFrame, colors: Mapping[str, str], label
         if several:
             ax.plot(wide.index, wide.to_numpy(), color=colors[label], lw=0.7, alpha=0.3)
         name = f"{labels[label]} (median)" if several else labels[label]
-        ax.plot(wide.index, wide.median(axis=1), color=colors[label], label=name)
+        # a validation curve of few points is as visible as a training curve of many, and lies on top
+        few = int(wide.notna().any(axis=1).sum()) <= 30
+        ax.plot(wide.index, wide.median(axis=1), color=colors[label], label=name, marker="o" if few else None, ms=3,
+                zorder=4 if label == "validation" else 3)  # fmt: skip
 
 
 def _draw_levels(ax: Axes, levels: Mapping[str, float], colors: Mapping[str, str]) -> None:
@@ -155,17 +177,19 @@ def _draw_levels(ax: Axes, levels: Mapping[str, float], colors: Mapping[str, str
         ax.axhline(value, color=color, lw=1.1, ls=style, label=label, zorder=1)
 
 
-def _plain_ticks(ax: Axes) -> None:
-    """Write 0.3 rather than 3 x 10^-1 on a logarithmic axis that spans less than two decades."""
-    low, high = ax.get_ylim()
-    if high < 100 * low:
+def _scale_losses(ax: Axes, table: pd.DataFrame, levels: Mapping[str, float]) -> None:
+    """Choose an axis with ticks that can be read: logarithmic from a factor of five on, with 0.02 for 2 x 10^-2."""
+    columns_drawn = [name for name in _LOSSES if name in table]
+    values = np.concatenate([table[columns_drawn].to_numpy(dtype=float).ravel(), list(levels.values())])
+    values = values[np.isfinite(values) & (values > 0)]
+    if not len(values) or values.max() < _LOGARITHMIC * values.min():
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+        return
+    ax.set_yscale("log")
+    if values.max() < 100 * values.min():
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter(_few if high < 12 * low else NullFormatter())
-
-
-def _few(value: float, _: object) -> str:
-    """Label 1, 2, 3 and 5 of a decade, as there is room for."""
-    return f"{value:g}" if round(value / 10 ** np.floor(np.log10(value))) in (2, 3, 5) else ""
+        ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_sparsity(ax: Axes, table: pd.DataFrame, color: str, *, twin: bool) -> None:

@@ -1,6 +1,7 @@
 """Whose start value matters for everybody else."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,22 +15,30 @@ from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
 def influence(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "dynamics",
     n_top: int = 20,
     by_time: bool = False,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw the most influential genes, with the spread over the models of an ensemble, or their influence over time.
 
-    Red genes raise the others on balance, blue ones lower them. Bars of overlapping spread mean that the order is
-    not settled.
+    The axis is the mean absolute change of all other genes, in units of their ranges, after the start value of one gene
+    is changed (`scdash.tl.gene_influence`). Red genes raise the others on balance, blue ones lower them. Whiskers are one
+    standard deviation over the models of an ensemble, or one standard error over start states where there is one model;
+    where they overlap, the order is not settled.
 
     Parameters
     ----------
@@ -41,22 +50,36 @@ def influence(
         Genes to draw.
     by_time
         Draw curves over time instead, at most eight.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.gene_influence : Measure how far a change of one gene moves the predicted trajectories of all others.
+    scdash.get.influence : Return the influence of every gene, strongest first.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.influence(adata, n_top=10)
     """
     if n_top < 1:
         raise ValueError(f"n_top must be at least 1, found {n_top}.")
     table = _table(data, key, by_time=by_time)
     with house():
         if by_time:
-            figure, (panel,) = panels(1, ax, size=(4.4, 3.2))
+            figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.4, 3.2))
             _curves(panel, table, min(n_top, 8))
         else:
             best = table.sort_values("absolute", ascending=False, kind="stable").head(n_top)
             table = best[best["absolute"] > 0] if (best["absolute"] > 0).any() else best
-            figure, (panel,) = panels(1, ax, size=(4.2, 1.1 + 0.2 * len(table)))
+            figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.2, 1.1 + 0.2 * len(table)))
             _ranking(panel, table)
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="influence", title=title, save=save)
 
 
 def _table(data: Any, key: str, *, by_time: bool) -> pd.DataFrame:
@@ -76,14 +99,26 @@ def _ranking(ax: Axes, table: pd.DataFrame) -> None:
         ax.errorbar(size, place, xerr=np.minimum(spread, size), fmt="none", ecolor=MUTED, elinewidth=1.2, capsize=2)
     ax.scatter(size, place, c=list(color), s=30, zorder=3)
     ax.set_yticks(place, table["gene"].astype(str))
-    ax.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, None), xlabel="influence (mean change of the other genes, ranges)")
+    ax.set(
+        ylim=(len(table) - 0.5, -0.5),
+        xlim=(0, None),
+        xlabel="mean absolute change of the other genes\n(in units of their ranges)",
+    )
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.tick_params(axis="y", length=0)
     dots = [Line2D([], [], ls="", marker="o", ms=5, color=c, label=t)
             for c, t in ((ACTIVATION, "raises the others"), (REPRESSION, "lowers them"))]  # fmt: skip
     if spread is not None and spread.notna().any():
         over = "models" if "spread" in table and table["spread"].notna().any() else "drawn starts"
-        dots.append(Line2D([], [], color=MUTED, lw=1.2, label=f"spread over {over}"))
+        dots.append(
+            Line2D(
+                [],
+                [],
+                color=MUTED,
+                lw=1.2,
+                label=f"± 1 sd over {over}" if over == "models" else "± 1 standard error over starts",
+            )
+        )
     ax.legend(handles=dots, loc="lower right")
 
 
@@ -93,5 +128,5 @@ def _curves(ax: Axes, table: pd.DataFrame, n_top: int) -> None:
     wide = table.pivot(index="time", columns="gene", values="absolute")[mean.index[:n_top]]
     for gene, color in zip(wide, PALETTE, strict=False):
         ax.plot(wide.index, wide[gene], color=color, marker="o", ms=3, label=str(gene))
-    ax.set(xlabel="time after the change", ylabel="influence", ylim=(0, None))
+    ax.set(xlabel="time after the change", ylabel="mean absolute change of the other genes", ylim=(0, None))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelcolor=INK)

@@ -1,155 +1,118 @@
-"""What interventions do: arrows on an embedding, genes before and after, networks side by side."""
+"""Genes over time with and without an intervention, and how far every gene is changed by it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from scipy import sparse
 
+from scdash._core.fit_genes import fit_genes
 from scdash._core.process_state import guarded
-from scdash._errors import NotFittedError, suggest, unknown
-from scdash._keys import require_result
 from scdash.metrics._edges import is_anndata
-from scdash.pl._embedding import _scale, colors_of, frame, scatter, values_of
-from scdash.pl._network import network
-from scdash.pl._projection import project_velocity
-from scdash.pl._read import columns, embedding_of, expression, positions
-from scdash.pl._style import INK, PALETTE, Drawn, finish, house, panels, save_figure
-from scdash.pl._velocity import _grid_arrows, _quiver
+from scdash.pl._labels import name_points
+from scdash.pl._read import columns, expression, positions
+from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+MOST = 6  # lineages drawn
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Predicted and observed values of the genes that are drawn."""
+
+    genes: list[str]
+    time: NDArray[np.float64]  # (rows,), as it is drawn
+    trajectory: NDArray[np.str_]  # (rows,)
+    perturbed: NDArray[np.bool_]  # (rows,)
+    values: NDArray[np.float64]  # (rows, genes)
+    spread: NDArray[np.float64] | None  # (rows, genes), standard deviation over models
+    observed: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]  # trajectory: times, (states, genes)
 
 
 @guarded
-def perturbation_shift(
-    adata: Any,
-    color: str | Sequence[str] | None = None,
+def knockout_trends(
+    perturbed: "AnnData",
+    genes: str | Sequence[str] | None = None,
     *,
-    shift: str = "dynamics_shift",
-    basis: str = "umap",
-    kind: Literal["grid", "cells"] = "grid",
-    layer: str | None = None,
-    n_neighbors: int = 30,
-    density: float = 1.0,
-    smooth: float = 1.0,
-    size: float | None = None,
-    palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    cmap: str | Colormap = "viridis",
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float | None = None,
-    ncols: int = 3,
+    observed: bool = True,
+    ncols: int = 4,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw where an intervention pushes the cells, on an embedding.
-
-    The shift of each cell (with the genes held minus without) is projected like a velocity: arrows show directions
-    between neighbouring cells, not sizes. Read the table of shifts first.
-
-    Parameters
-    ----------
-    adata
-        AnnData after `scdash.tl.perturbation_shift`, with an embedding.
-    color
-        Columns of `obs` or genes to colour the cells by, one panel each; None: grey points.
-    shift
-        Name of the result.
-    basis
-        Key of `obsm`; ``"umap"`` finds ``X_umap`` and ``umap``.
-    kind
-        Arrows on a ``"grid"`` or for each of the ``"cells"``.
-    layer
-        Layer of expression that the shift belongs to.
-    n_neighbors
-        Neighbours a cell may move to.
-    density, smooth
-        Density of arrows; width of the smoothing kernel.
-    size, palette, cmap, vmin, vmax, vcenter
-        Look of the cells, see :func:`scdash.pl.embedding`.
-    ncols
-        Panels a row.
-    save
-        Write the figure to `scanpy.settings.figdir`, as scanpy does: `True`, or what to add to the name of the file.
-    ax, show, return_fig
-        See :mod:`scdash.pl`.
-    """
-    if kind not in ("grid", "cells"):
-        raise unknown("kind", kind, ["grid", "cells"])
-    name, points = embedding_of(adata, basis, finite=True)
-    if shift not in adata.layers:
-        raise NotFittedError(
-            f"No shifts under adata.layers[{shift!r}]. Run `scdash.tl.perturbation_shift(adata, ..., key_added={shift!r})`."
-        )
-    if layer is None and shift in adata.uns:
-        layer = adata.uns[shift]["params"].get("layer")
-    genes = adata.var_names[_shifted(adata, shift)]
-    states, moved = expression(adata, list(genes), layer), expression(adata, list(genes), shift)
-    arrows = project_velocity(states, moved, points, n_neighbors=n_neighbors)
-    colored = values_of(adata, color, layer)
-    held, action = _action(adata, shift)
-    with house():
-        figure, axes = panels(len(colored), ax, ncols=ncols, size=(5.4, 4.4))
-        for panel, (title, values) in zip(axes, colored, strict=True):
-            scatter(panel, points, values, title, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
-                    stored=colors_of(adata, title, values), alpha=0.45, bar_label=title,
-                    **_scale(values, cmap, vmin, vmax, vcenter))  # fmt: skip
-            _quiver(panel, *(_grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
-            panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
-            frame(panel, name)
-    save_figure(figure, "perturbation_shift", save=save)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
-
-
-def _action(adata: Any, shift: str) -> tuple[str, str]:
-    """Return which genes were held, and what was done to them; nothing and "shift" where that is not stored."""
-    if shift not in adata.uns:
-        return "", "shift"
-    run = f"scdash.tl.perturbation_shift(adata, ..., key_added={shift!r})"
-    params = require_result(adata, shift, "params", what="shift", run=run)["params"]
-    return ", ".join(str(gene) for gene in np.atleast_1d(params["genes"])), str(params["kind"])
-
-
-def _shifted(adata: Any, shift: str) -> NDArray[np.bool_]:
-    """Return which genes a shift was computed for."""
-    name = f"{shift}_genes"
-    if name in adata.var:
-        return np.asarray(adata.var[name], dtype=bool)
-    layer = adata.layers[shift]
-    if sparse.issparse(layer):
-        stored: NDArray[np.bool_] = np.asarray(layer.getnnz(axis=0)).ravel() > 0
-        return stored
-    return np.asarray(np.isfinite(np.asarray(layer[:1])).ravel(), dtype=bool)
-
-
-@guarded
-def knockout_trends(
-    perturbed: Any,
-    genes: str | Sequence[str] | None = None,
-    *,
-    ncols: int = 4,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    return_fig: bool = False,
-) -> Drawn:
     """Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
+
+    The genes that are held come first. Bands are one standard deviation over the models of the fit (`n_models` > 1);
+    circles are the observed, unperturbed states that the model was fitted to, so that its own error can be seen beside the
+    effect.
 
     Parameters
     ----------
     perturbed
         AnnData returned by `scdash.tl.perturb`.
     genes
-        Genes to draw; None: the eight that change most, the held ones left out.
+        Genes to draw; None: the held ones (two at most) and those that change most, eight in all.
+    observed
+        Draw the observed states, where there are any of the predicted trajectories.
     ncols
         Panels a row.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.knockout_volcano : Draw how far an intervention changes every gene, against how certain the change is, as a volcano.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> axes = scdash.pl.knockout_trends(scdash.tl.perturb(adata, gene))
     """
+    paths = _paths(perturbed, genes)
+    lineages = list(dict.fromkeys(paths.trajectory.tolist()))[:MOST]
+    table = columns(perturbed.uns["perturbation"], ["gene", "level"], argument="perturbed.uns['perturbation']")
+    with house():
+        figure, axes = panels(
+            len(paths.genes), ax, title=title, figsize=figsize, ncols=ncols, size=(2.4, 2.0), sharex=True
+        )
+        for i, (panel, gene) in enumerate(zip(axes, paths.genes, strict=True)):
+            for color, lineage in zip(PALETTE, lineages, strict=False):
+                _draw(panel, paths, i, lineage, color, observed=observed)
+            held = gene in set(table["gene"].astype(str))
+            panel.set_title(f"{gene} (held)" if held else gene, loc="left", fontweight="bold")
+            if paths.values[:, i].min() >= 0:
+                panel.set_ylim(bottom=0)
+            if i % ncols == 0:
+                panel.set_ylabel("expression")
+            if i >= len(paths.genes) - ncols:
+                panel.set_xlabel(str(perturbed.uns.get("time_name", "time")))
+                panel.tick_params(labelbottom=True)
+        entries = _entries(paths, lineages, table, observed=observed)
+        if ax is None:
+            figure.legend(handles=entries, loc="outside lower center", ncols=4)
+        else:
+            axes[0].legend(handles=entries, loc="best")
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="knockout_trends", title=title, save=save)
+
+
+def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
     for name in ("condition", "trajectory", "time"):
         if not is_anndata(perturbed) or name not in perturbed.obs:
             raise ValueError(
@@ -157,72 +120,139 @@ def knockout_trends(
             )
     if genes is None:
         change = perturbed.uns["change"]
-        genes = list(change.loc[~change["held"].astype(bool), "gene"].astype(str)[:8])
+        held = change["held"].astype(bool)
+        genes = [*change.loc[held, "gene"].astype(str)[:2]]
+        genes += list(change.loc[~held, "gene"].astype(str)[: 8 - len(genes)])
     names = pd.Index(perturbed.var_names.astype(str))
-    listed = list(names[positions(genes, names)])
-    values = pd.DataFrame(expression(perturbed, listed, None), columns=listed)
-    obs = perturbed.obs.reset_index(drop=True)
-    lineages = list(pd.unique(obs["trajectory"].astype(str)))[:6]
-    with house():
-        figure, axes = panels(len(listed), ax, ncols=ncols, size=(2.4, 2.0), sharex=True)
-        for i, (panel, gene) in enumerate(zip(axes, listed, strict=True)):
-            for color, lineage in zip(PALETTE, lineages, strict=False):
-                for condition, style in (("control", "-"), ("perturbed", "--")):
-                    rows = (obs["trajectory"].astype(str) == lineage) & (obs["condition"].astype(str) == condition)
-                    panel.plot(obs.loc[rows, "time"], values.loc[rows, gene], color=color, ls=style)
-            panel.set_title(gene, loc="left", fontweight="bold")
-            if i % ncols == 0:
-                panel.set_ylabel("predicted expression")
-            if i >= len(listed) - ncols:
-                panel.set_xlabel(str(perturbed.uns.get("time_name", "time")))
-                panel.tick_params(labelbottom=True)
-        table = columns(perturbed.uns["perturbation"], ["gene", "level"], argument="perturbed.uns['perturbation']")
-        held = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(table["gene"], table["level"], strict=True))
-        entries = [Line2D([], [], color=INK, label="unperturbed"), Line2D([], [], color=INK, ls="--", label=held)]
-        if len(lineages) > 1:
-            entries += [Line2D([], [], color=c, lw=3, label=name) for c, name in zip(PALETTE, lineages, strict=False)]
-        if ax is None:
-            figure.legend(handles=entries, loc="outside lower center", ncols=4)
-        else:
-            axes[0].legend(handles=entries, loc="best")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    at = positions(genes, names)
+    listed = list(names[at])
+    obs = perturbed.obs
+    axis = perturbed.uns.get("time_axis")
+
+    def shown(time: Any) -> NDArray[np.float64]:
+        values = np.asarray(time, dtype=np.float64)
+        return values if axis is None else np.interp(values, np.asarray(axis["fitted"]), np.asarray(axis["shown"]))
+
+    found = perturbed.uns.get("observed") or {}
+    observed = {}
+    for name in dict.fromkeys(str(one) for one in found.get("trajectory", ())):
+        rows = np.array([str(one) == name for one in found["trajectory"]])
+        order = np.argsort(np.asarray(found["time"])[rows], kind="stable")
+        states = np.asarray(found["states"], dtype=np.float64)[rows][order][:, at]
+        observed[name] = (shown(np.asarray(found["time"])[rows][order]), states)
+    return Paths(
+        listed,
+        shown(obs["position"] if "position" in obs else obs["time"]),
+        obs["trajectory"].astype(str).to_numpy(dtype=str),
+        (obs["condition"].astype(str) == "perturbed").to_numpy(),
+        expression(perturbed, listed, None),
+        expression(perturbed, listed, "spread") if "spread" in perturbed.layers else None,
+        observed,
+    )
+
+
+def _draw(ax: Axes, paths: Paths, gene: int, lineage: str, color: str, *, observed: bool) -> None:
+    if observed and lineage in paths.observed:
+        time, states = paths.observed[lineage]
+        ax.scatter(time, states[:, gene], s=9, color=color, alpha=0.35, lw=0, clip_on=False, gid="observed")
+    for perturbed, style in ((False, "-"), (True, "--")):
+        rows = (paths.trajectory == lineage) & (paths.perturbed == perturbed)
+        ax.plot(paths.time[rows], paths.values[rows, gene], color=color, ls=style, zorder=3)
+        if paths.spread is not None:
+            middle, spread = paths.values[rows, gene], paths.spread[rows, gene]
+            ax.fill_between(
+                paths.time[rows], middle - spread, middle + spread, color=color, alpha=0.2, lw=0, gid="spread"
+            )
+
+
+def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, observed: bool) -> list[Any]:
+    held = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(table["gene"], table["level"], strict=True))
+    entries: list[Any] = [
+        Line2D([], [], color=INK, label="unperturbed (model)"),
+        Line2D([], [], color=INK, ls="--", label=f"{held} (model)"),
+    ]
+    if paths.spread is not None:
+        entries.append(Patch(color=INK, alpha=0.2, lw=0, label="± 1 sd over models"))
+    if observed and any(name in paths.observed for name in lineages):
+        entries.append(Line2D([], [], ls="", marker="o", ms=4, color=INK, alpha=0.35, label="observed, unperturbed"))
+    if len(lineages) > 1:
+        entries += [Line2D([], [], color=c, lw=3, label=name) for c, name in zip(PALETTE, lineages, strict=False)]
+    return entries
 
 
 @guarded
-def networks(
-    adata: Any,
-    keys: Sequence[str],
+def knockout_volcano(
+    perturbed: "AnnData",
     *,
-    n_edges: int = 25,
-    focus: str | Sequence[str] | None = None,
-    ncols: int = 2,
+    n_labels: int = 12,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the networks of several fits side by side, one lineage (or strategy) each, as :func:`scdash.pl.network`.
+    """Draw how far an intervention changes every gene, against how certain the change is, as a volcano.
+
+    The horizontal axis is the predicted change at the end of the trajectory, in the units of expression. A model gives no
+    p-value. With replicate models (`n_models` > 1) the vertical axis is the absolute change over its standard deviation
+    over models, dashed at 2; without them it is the change relative to the unperturbed level, which says nothing about
+    certainty. Genes that are held are left out.
 
     Parameters
     ----------
-    adata
-        AnnData with the fits.
-    keys
-        Names of the fits.
-    n_edges, focus
-        As in :func:`scdash.pl.network`.
-    ncols
-        Panels a row.
-    ax, show, return_fig
+    perturbed
+        AnnData returned by `scdash.tl.perturb`.
+    n_labels
+        Genes that are named, those with the largest changes.
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.knockout_trends : Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> ax = scdash.pl.knockout_volcano(scdash.tl.perturb(adata, gene))
     """
-    if isinstance(keys, str) or not len(keys):
-        raise ValueError(f"keys must list the names of fits, found {keys!r}.{suggest(str(keys), adata.uns)}")
+    if not is_anndata(perturbed) or "change" not in perturbed.uns:
+        raise ValueError("perturbed must be what scdash.tl.perturb returns: uns['change'].")
+    if n_labels < 0:
+        raise ValueError(f"n_labels must be at least 0, found {n_labels}.")
+    table = columns(perturbed.uns["change"], ["gene", "control", "change", "held", "spread"], argument="uns['change']")
+    table = fit_genes(perturbed, table["gene"].astype(str), "perturbed.uns['change']").rows(table, "gene")
+    table = table[~table["held"].astype(bool)]
+    change = table["change"].to_numpy(dtype=float)
+    certain = bool(table["spread"].notna().any())
+    scale = table["spread"].to_numpy(dtype=float) if certain else np.abs(table["control"].to_numpy(dtype=float))
+    typical = float(np.median(scale[scale > 0])) if (scale > 0).any() else 1.0
+    height = np.abs(change) / np.maximum(scale, 0.05 * typical)  # a gene that no model moves has no spread to speak of
+    held = perturbed.uns["perturbation"]
     with house():
-        figure, axes = panels(len(keys), ax, ncols=ncols, size=(6.2, 5.2))
-        for panel, key in zip(axes, keys, strict=True):
-            network(adata, key=key, n_edges=n_edges, focus=focus, ax=panel, show=False)
-            caption = panel.get_title(loc="left")
-            panel.set_title(
-                f"{key}\n{caption}" if caption else str(key), loc="left", fontsize="small", fontweight="bold"
-            )
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.6, 3.8))
+        color = np.where(change > 0, ACTIVATION, REPRESSION)
+        if certain:
+            color = np.where(height >= 2, color, MUTED)
+            panel.axhline(2, color=MUTED, lw=1, ls="--", zorder=0)
+        panel.scatter(change, height, s=14, c=list(color), lw=0, alpha=0.8, zorder=2)
+        panel.axvline(0, color=MUTED, lw=0.8, zorder=0)
+        if certain and height.max() > 50:
+            panel.set_yscale("symlog", linthresh=2)
+        panel.set_ylim(bottom=0)
+        words = "absolute change / sd over models" if certain else "absolute change / unperturbed level"
+        panel.set(xlabel="change at the end (expression)", ylabel=words)
+        texts = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(held["gene"], held["level"], strict=True))
+        panel.set_title(texts, loc="left", fontweight="bold")
+        names = table["gene"].astype(str).to_numpy(dtype=str)
+        name_points(panel, change, height, names, np.abs(change), n_labels)
+    return finish(
+        figure, [panel], ax=ax, show=show, return_fig=return_fig, name="knockout_volcano", title=title, save=save
+    )

@@ -1,11 +1,13 @@
 """What a choice of lambda costs and gains."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.patches import Patch
 
 from scdash._core.process_state import guarded
 from scdash._errors import NotFittedError
@@ -13,7 +15,12 @@ from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 FAINTER = 0.35
+PATH_RULE = "chosen: largest within one\nstandard error of the lowest\nvalidation loss"
+RULE = "chosen: lowest mean validation loss"
 _LOSSES = {"train_loss": ("training", PALETTE[0]), "validation_loss": ("validation", PALETTE[1])}
 _SHARES = {
     "weight_sparsity": ("weights", PALETTE[2]),
@@ -24,12 +31,15 @@ _SHARES = {
 
 @guarded
 def sparsity_path(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "sparsity_path",
     chosen: float | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw loss (above) and sparsity (below) against lambda.
@@ -45,8 +55,17 @@ def sparsity_path(
         The ``key_added`` of that path.
     chosen
         The lambda that was chosen, marked by a line; default the one that the column ``chosen`` flags.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.sparsity_path : Fit a model at every strength lambda of a penalty, and show what sparsity costs in held-out error.
 
     Examples
     --------
@@ -54,12 +73,14 @@ def sparsity_path(
     >>> scdash.pl.sparsity_path(adata)  # doctest: +SKIP
     """
     table = columns(_path_of(data, key), ["lambda"])
+    rule = "chosen"
     if chosen is None and "chosen" in table and table["chosen"].astype(bool).any():
+        rule = PATH_RULE
         chosen = float(table.loc[table["chosen"].astype(bool), "lambda"].iloc[0])
     if not any(name in table for name in (*_LOSSES, *_SHARES)):
         raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES]}.")
     with house():
-        figure, (loss, share) = panels(2, ax, ncols=1, size=(5.2, 2.3), sharex=True)
+        figure, (loss, share) = panels(2, ax, title=title, figsize=figsize, ncols=1, size=(5.2, 2.3), sharex=True)
         _draw_curves(loss, table, _LOSSES, 1.0)
         _draw_curves(share, table, _SHARES, 100.0)
         _log_axis(loss, share, table["lambda"].to_numpy(dtype=float))
@@ -67,12 +88,14 @@ def sparsity_path(
         share.set(ylim=(-3, 103), ylabel="zero (%)", xlabel=r"$\lambda$")
         for panel in (loss, share):
             if chosen is not None:
-                panel.axvline(chosen, color=INK, lw=1, ls=":", label="chosen" if panel is loss else None, zorder=1)
+                panel.axvline(chosen, color=INK, lw=1, ls=":", label=rule if panel is loss else None, zorder=1)
             if panel.get_legend_handles_labels()[0]:
                 panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
         if ax is None:
             figure.align_ylabels()
-    return finish(figure, [loss, share], ax=ax, show=show, return_fig=return_fig)
+    return finish(
+        figure, [loss, share], ax=ax, show=show, return_fig=return_fig, name="sparsity_path", title=title, save=save
+    )
 
 
 def _path_of(data: Any, key: str) -> Any:
@@ -112,11 +135,14 @@ def _log_axis(first: Axes, second: Axes, values: np.ndarray[Any, Any]) -> None:
 def lambdas(
     table: pd.DataFrame,
     *,
-    cmap: str | Colormap = "viridis_r",
+    cmap: str | Colormap = "viridis",
     vmin: float | None = None,
     vmax: float | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw the cross-validated loss over a grid of lambda1 and lambda2; the chosen pair is framed.
@@ -130,16 +156,31 @@ def lambdas(
         Table of ``scdash.tl.cross_validate``: columns ``l1``, ``l2``, ``mean`` and, where present, ``se``, ``chosen``,
         ``finished`` and ``epochs``.
     cmap, vmin, vmax
-        Colours of the mean loss (bright is low); of one lambda, limits of the loss.
-    ax, show, return_fig
+        Colours of the mean loss (dark is low); of one lambda, limits of the loss.
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.cross_validate : Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> grid = pd.DataFrame({"l1": [0.1, 0.9], "l2": [0.5, 0.5], "mean": [0.02, 0.01], "chosen": [False, True]})
+    >>> ax = scdash.pl.lambdas(grid)
     """
     table = columns(table, ["l1", "l2", "mean"])
     if len(table) > 1 and (table["l1"] == table["l2"]).all():
         with house():
-            figure, (panel,) = panels(1, ax, size=(4.4, 2.8))
+            figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.4, 2.8))
             _draw_line(panel, table.sort_values("l1"), vmin, vmax)
-        return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+        return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="lambdas", title=title, save=save)
     mean = table.pivot_table(index="l2", columns="l1", values="mean").sort_index(ascending=False)
     spread = table.pivot_table(index="l2", columns="l1", values="se").reindex_like(mean) if "se" in table else None
     values = mean.to_numpy()
@@ -153,7 +194,7 @@ def lambdas(
     norm: Normalize = LogNorm(low, high) if span > 10 else Normalize(low, high)
     with house():
         size = (1.9 + 0.72 * mean.shape[1], 1.3 + 0.5 * mean.shape[0])
-        figure, (panel,) = panels(1, ax, size=size)
+        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=size)
         alpha = np.where(np.isnan(stopped), 1.0, FAINTER)
         image = panel.imshow(np.ma.masked_invalid(values), cmap=cmap, aspect="auto", norm=norm, alpha=alpha)
         panel.set_facecolor(FAINT)
@@ -171,7 +212,11 @@ def lambdas(
         bar = figure.colorbar(image, ax=panel, shrink=0.8, aspect=20, pad=0.03)
         bar.outline.set_visible(False)
         bar.set_label("validation loss" + (rf" ($10^{{{power}}}$)" if power else ""))
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+        if "chosen" in table and table["chosen"].astype(bool).any():
+            framed = Patch(fc="none", ec=PALETTE[5], lw=2, label=RULE)
+            below = {"loc": "outside lower left"} if ax is None else {"loc": "upper left"}
+            (figure if ax is None else panel).legend(handles=[framed], **below)
+    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="lambdas", title=title, save=save)
 
 
 def _draw_line(ax: Axes, table: pd.DataFrame, vmin: float | None, vmax: float | None) -> None:
@@ -192,7 +237,7 @@ def _draw_line(ax: Axes, table: pd.DataFrame, vmin: float | None, vmax: float | 
     if "chosen" in table and table["chosen"].astype(bool).any():
         at = table["chosen"].astype(bool).to_numpy()
         style: dict[str, Any] = {"s": 90, "facecolors": "none", "edgecolors": PALETTE[5], "linewidths": 2, "zorder": 3}
-        ax.scatter(lam[at], mean[at], label="chosen", gid="chosen", **style)
+        ax.scatter(lam[at], mean[at], label=RULE, gid="chosen", **style)
         ax.legend()
     low, high = (None if limit is None else limit / 10.0**power for limit in (vmin, vmax))
     ax.set(xlabel=r"$\lambda$ (0: weights alone, 1: prior alone)", ylim=(low, high))

@@ -1,7 +1,7 @@
 """Which weights are left in every matrix of a model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,22 +15,31 @@ from scdash._keys import require_fit
 from scdash.pl._read import slot
 from scdash.pl._style import Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
 
 
 @guarded
 def masks(
-    adata: Any,
+    adata: "AnnData",
     *,
     key: str = "dynamics",
     names: str | Sequence[str] | None = None,
     cmap: str | Colormap = "Greys",
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the sparsity pattern of every weight matrix: dark where a weight is left, its share in the title.
+    """Draw the sparsity pattern of every weight matrix, for developers: dark where a weight is left, its share in the title.
+
+    To look at the network itself use `scdash.pl.effects` or `scdash.pl.network`: a weight between genes and hidden units is
+    no regulation yet.
 
     Matrices that join genes and hidden units are drawn with the genes along the horizontal axis, so that the columns
     of the first layer (what a gene sends) and of the second (what it receives) stand above each other. Matrices larger
@@ -46,8 +55,22 @@ def masks(
         Matrices to draw (``W_sums``, ``U_sums``, ...); default all.
     cmap
         Colours from no weight to weight.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.get.model : Rebuild the fitted model from `adata.uns[key]`.
+    scdash.pl.effects : Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.masks(adata)
     """
     weights = slot(adata, key, "weights")
     entry = require_fit(adata, key)
@@ -65,10 +88,12 @@ def masks(
     with house():
         square = all(np.shape(matrices[name])[0] == np.shape(matrices[name])[1] for name in wanted)
         size = (4.4, 4.2) if square else (6.4, 1.7)
-        figure, axes = panels(len(wanted), ax, ncols=len(wanted) if square else 1, size=size)
+        figure, axes = panels(
+            len(wanted), ax, title=title, figsize=figsize, ncols=len(wanted) if square else 1, size=size
+        )
         for panel, name in zip(axes, wanted, strict=True):
             _draw(panel, name, sparse.csr_array(matrices[name]) != 0, n_genes, cmap)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="masks", title=title, save=save)
 
 
 def _draw(ax: Axes, name: str, kept: Any, n_genes: int, cmap: str | Colormap) -> None:

@@ -1,6 +1,7 @@
 """The regulators and targets of modules as a heat map."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,17 +12,23 @@ from scdash._core.tables import module_table
 from scdash._errors import check_data, unknown
 from scdash.pl._style import SIGNED, Drawn, finish, house, panels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
 def modules(
-    adata: Any,
+    adata: "AnnData",
     *,
     role: str = "target",
     n_genes: int = 60,
     key: str = "dynamics",
     cmap: str | Colormap = SIGNED,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw the weights of modules (rows) on their genes (columns), both clustered.
@@ -36,8 +43,22 @@ def modules(
         Genes drawn, those with the largest weights.
     key
         The `key_added` of the fit.
-    cmap, ax, show, return_fig
+    cmap, title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.modules : Name the regulators and targets of every module, and test them for gene sets.
+
+    Examples
+    --------
+    >>> scdash.tl.modules(screen, n_modules=3)
+    >>> ax = scdash.pl.modules(screen)
     """
     if role not in ("target", "regulator"):
         raise unknown("role", role, ("target", "regulator"))
@@ -52,13 +73,15 @@ def modules(
     table = table[top]
     table = table.iloc[_order(table.to_numpy()), _order(table.to_numpy().T)]
     with house():
-        figure, axes = panels(1, ax, size=(max(4.0, 0.14 * table.shape[1]), max(2.5, 0.16 * len(table))))
+        figure, axes = panels(
+            1, ax, title=title, figsize=figsize, size=(max(4.0, 0.14 * table.shape[1]), max(2.5, 0.16 * len(table)))
+        )
         limit = float(np.abs(table.to_numpy()).max())
         image = axes[0].imshow(table, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
         axes[0].set_xticks(range(table.shape[1]), [str(g) for g in table.columns], rotation=90, fontsize=6)
         axes[0].set_yticks(range(len(table)), [f"module {m}" for m in table.index], fontsize=6)
         figure.colorbar(image, ax=axes[0], label=f"weight on {role}s")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="modules", title=title, save=save)
 
 
 def _order(matrix: np.ndarray[Any, Any]) -> Any:

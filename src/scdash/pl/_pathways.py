@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from scdash._errors import unknown
 from scdash.metrics._edges import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 CORRECTIONS = ("bonferroni", "fdr_bh", "fwer", "p_value")
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -29,7 +32,7 @@ _SHORT = re.compile(
 
 @guarded
 def pathways(
-    data: Any,
+    data: "AnnData | pd.DataFrame",
     *,
     key: str = "pathways",
     fits: Sequence[str] | None = None,
@@ -41,8 +44,11 @@ def pathways(
     vmin: float | None = None,
     vmax: float | None = None,
     vcenter: float = 0.0,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw how far gene sets stand out, z by fit and control, with stars where the corrected p is small.
@@ -70,8 +76,22 @@ def pathways(
         Longer names are cut in the middle.
     cmap, vmin, vmax, vcenter
         Colours of z.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.pathways : Test which gene sets gather influential genes, several fits and controls side by side.
+    scdash.get.pathways : Return the table of tested gene sets, by fit, smallest p first.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.pathways(adata)
     """
     table = _table(data, key)
     if correction not in CORRECTIONS:
@@ -90,7 +110,7 @@ def pathways(
     )
     with house():
         size = (3.1 + 0.62 * len(drawn) + 0.045 * max_chars, 1.5 + 0.24 * len(chosen))
-        figure, (panel,) = panels(1, ax, size=size)
+        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=size)
         norm = signed_norm(wide.to_numpy(), vmin=vmin, vmax=vmax, vcenter=vcenter)
         for x, fit in zip(place, drawn, strict=True):
             image = panel.pcolormesh(
@@ -113,8 +133,8 @@ def pathways(
         bar = figure.colorbar(image, ax=panel, shrink=min(1.0, 5 / max(len(chosen), 5)), aspect=14, pad=0.03)
         bar.outline.set_visible(False)
         bar.ax.set_title(label, fontsize=8, loc="left")  # beside the bar it would not fit beside few sets
-        panel.set_title(f"* {_NAMES[correction]} ≤ {alpha:g}", loc="left", fontsize=8, color=MUTED)
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig)
+        panel.set_title(_key_to_stars(correction, alpha, p.to_numpy()), loc="left", fontsize=8, color=MUTED)
+    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="pathways", title=title, save=save)
 
 
 _NAMES = {"bonferroni": "p after Bonferroni", "fdr_bh": "false discovery rate", "fwer": "family-wise p (joint)", "p_value": "p, not corrected"}  # fmt: skip
@@ -136,6 +156,16 @@ def readable(name: str, width: int = 48) -> str:
         return bare
     head = max(width * 2 // 3, 1)
     return f"{bare[:head].rstrip()}…{bare[len(bare) - (width - head - 1) :].lstrip()}"
+
+
+def _key_to_stars(correction: str, alpha: float, p: Any) -> str:
+    """Say what each number of stars that is drawn means."""
+    levels = [(level, stars) for level, stars in reversed(STARS) if level < alpha]
+    steps = [
+        (alpha, "*"),
+        *((level, stars) for level, stars in levels if (p <= min(level, alpha)).any() and stars != "*"),
+    ]
+    return f"{_NAMES[correction]}:  " + "   ".join(f"{stars} ≤ {level:g}" for level, stars in steps)
 
 
 def _wrapped(fit: str) -> str:

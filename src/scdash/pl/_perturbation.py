@@ -1,7 +1,7 @@
 """Predicted against observed regimes of a screen: mean changes gene by gene, or cells on a UMAP."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from scdash._core.process_state import guarded
 from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
-from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, bare, finish, house, panels
+from scdash.pl._labels import name_points
+from scdash.pl._style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 MOST = 9  # panels drawn unasked
 MOST_FAR = 4  # targets off the axes whose changes are written
@@ -18,8 +22,8 @@ MOST_FAR = 4  # targets off the axes whose changes are written
 
 @guarded
 def perturbation(
-    adata: Any,
-    predicted: Any,
+    adata: "AnnData",
+    predicted: "AnnData",
     *,
     kind: Literal["change", "cells"] | None = None,
     regimes: Sequence[str] | None = None,
@@ -27,8 +31,11 @@ def perturbation(
     ncols: int = 3,
     n_labels: int = 5,
     size: float = 8,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw predicted against observed regimes, one panel each.
@@ -56,8 +63,17 @@ def perturbation(
         Genes named per panel, those with the largest observed change.
     size
         Size of the dots.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.predict_perturbations : Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
 
     Examples
     --------
@@ -81,14 +97,17 @@ def perturbation(
     if not chosen:
         raise ValueError("predicted: none of its perturbations was observed in the screen; nothing to compare.")
     with house():
-        figure, axes = panels(len(chosen), ax, ncols=ncols, size=(2.8, 2.8))
+        figure, axes = panels(len(chosen), ax, title=title, figsize=figsize, ncols=ncols, size=(2.8, 2.8))
         for panel, name in zip(axes, chosen, strict=True):
             if found == "change":
                 _draw_change(panel, predicted, name, n_labels, size)
             else:
                 _draw_cells(panel, predicted, name, size)
         axes[0].legend(fontsize=6, loc="upper left")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+        if found == "change":
+            for panel, name in zip(axes, chosen, strict=True):
+                _name_genes(panel, predicted, name, n_labels)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation", title=title, save=save)
 
 
 def _known(predicted: Any, kind: str) -> list[str]:
@@ -117,7 +136,6 @@ def _draw_change(ax: Axes, predicted: Any, name: str, n_labels: int, size: float
         far += ["..."] * (int(beyond.sum()) > MOST_FAR)
         ax.text(0.98, 0.03, "\n".join(far), transform=ax.transAxes, ha="right", fontsize=6, color=PALETTE[5])
     ax.set(xlim=(low, high), ylim=(low, high))
-    _name_genes(ax, x, y, np.asarray(predicted.var_names, dtype=str), np.where(target, 0, np.abs(x)), n_labels)
     r = np.corrcoef(x[~target], y[~target])[0, 1] if x[~target].std() * y[~target].std() > 0 else np.nan
     held = " (held out)" if predicted.obs["status"].iloc[row] == "held out" else ""
     ax.set(title=f"{name}{held}  r = {r:.2f}", xlabel="observed change", ylabel="predicted change")
@@ -130,21 +148,12 @@ def _ends(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     return float(both.min()) - margin, float(both.max()) + margin
 
 
-def _name_genes(
-    ax: Axes, x: NDArray[Any], y: NDArray[Any], names: NDArray[Any], rank: NDArray[Any], count: int
-) -> None:
-    """Name the genes of highest rank whose names do not fall on one another."""
-    span, taken = float(np.ptp(ax.get_xlim())), list[tuple[float, float]]()
-    for i in np.argsort(-rank, kind="stable")[: 4 * count]:
-        clear = all(abs(x[i] - a) > 0.2 * span or abs(y[i] - b) > 0.05 * span for a, b in taken)
-        if len(taken) == count or rank[i] <= 0 or not clear:
-            continue
-        left = x[i] > ax.get_xlim()[0] + 0.75 * span  # there is no room to the right
-        ax.annotate(
-            names[i], (x[i], y[i]), xytext=(-3 if left else 3, 0), textcoords="offset points", fontsize=6, color=INK,
-            va="center", ha="right" if left else "left",
-        )  # fmt: skip
-        taken.append((float(x[i]), float(y[i])))
+def _name_genes(ax: Axes, predicted: Any, name: str, n_labels: int) -> None:
+    """Name the genes with the largest observed change, targets left out; once all panels have their places."""
+    row = list(predicted.obs["perturbation"].astype(str)).index(name)
+    x, y = (np.asarray(predicted.layers[layer], dtype=np.float64)[row] for layer in ("observed_change", "change"))
+    target = np.asarray(predicted.layers["target"])[row].astype(bool)
+    name_points(ax, x, y, np.asarray(predicted.var_names, dtype=str), np.where(target, 0, np.abs(x)), n_labels)
 
 
 def _draw_cells(ax: Axes, predicted: Any, name: str, size: float) -> None:

@@ -45,7 +45,19 @@ def project_velocity(
 
     Returns
     -------
-    (cells, dimensions), arrows on the embedding; zero for cells without velocity.
+    ndarray
+        (cells, dimensions), arrows on the embedding; zero for cells without velocity.
+
+    See Also
+    --------
+    scdash.pl.velocity : Draw where the fitted dynamics take the cells, on an embedding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cells = np.random.default_rng(0).random((20, 3))
+    >>> scdash.pl.project_velocity(cells, np.ones((20, 3)), cells[:, :2], n_neighbors=5).shape
+    (20, 2)
     """
     check_projection(states, velocity, embedding)
     return project_to(neighbors(states if space is None else space, n_neighbors), states, velocity, embedding, scale)

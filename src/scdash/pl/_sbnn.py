@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,14 @@ from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
+from scdash._errors import suggest
 from scdash._keys import genes_of_modality
-from scdash.pl._embedding import scatter
+from scdash.pl._points import Look, scatter
 from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, paired_colors, pick, predictions
-from scdash.pl._style import INK, Drawn, bare, category_colors, finish, house, whole_figure
+from scdash.pl._style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
+
+if TYPE_CHECKING:
+    from mudata import MuData
 
 LEVELS = 21
 WIDTH = 1.25  # inches of a small panel
@@ -26,13 +30,14 @@ LETTERS = 18  # of a title that fit over a small panel
 
 @guarded
 def sbnn(
-    mdata: Any,
+    mdata: "MuData",
     color: str | None = None,
     *,
     key: str = "sbnn",
     genes: int | Sequence[str] = 9,
     features: int | Sequence[str] = 9,
     basis: str | None = None,
+    gene_symbols: str | None = None,
     max_edge: float = 0.12,
     size: float | None = None,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
@@ -40,8 +45,11 @@ def sbnn(
     vmin: float = -1.0,
     vmax: float = 1.0,
     legend: bool | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
@@ -63,6 +71,8 @@ def sbnn(
     basis
         Two-dimensional entry of `mdata.obsm`; None: the latent space itself if it has two dimensions, else its t-SNE
         (`scdash.tl.latent_tsne`).
+    gene_symbols
+        Column of `mdata[x].var` with the names to write above the maps of genes; None: their index.
     max_edge
         Longest edge of a triangle drawn, as a share of the extent of the cells.
     size
@@ -73,12 +83,18 @@ def sbnn(
         Colour scale of the predictions, in training standard deviations from the mean.
     legend
         Show the categories' names; None: up to 20 of them.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`; `ax` gets the scatter alone.
 
     Returns
     -------
-    List of Axes: the scatter first, then genes, then features, unless shown.
+    list of Axes
+        List of Axes: the scatter first, then genes, then features, unless shown.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.pl.training : Draw R2 on training and held-out cells over the epochs of the regression stages (paper: Figure 2).
 
     Examples
     --------
@@ -92,6 +108,7 @@ def sbnn(
     tables = {head: predictions(mdata, entry, key, head) for head in ("genes", "features")}
     drawn = {"genes": pick(genes, tables["genes"].columns, "genes")}
     drawn["features"] = pick(features, tables["features"].columns, "features")
+    titles = _titles(mdata, x, gene_symbols, drawn["genes"])
     known = np.asarray(np.isfinite(points).all(axis=1))
     for table in tables.values():  # cells without genes have no predictions
         known &= np.isfinite(table.to_numpy(dtype=np.float64)).all(axis=1)
@@ -101,11 +118,14 @@ def sbnn(
             "removed from one modality alone?"
         )
     colors = _palette(mdata, color, x, groups, palette)
+    check_whole(1 + sum(map(len, drawn.values())) if ax is None else 1, ax, title, figsize)
     with house():
         if ax is not None:
             _scatter(ax, points[known], groups, known, colors, name, size, legend=legend)
-            return finish(whole_figure(ax), [ax], ax=ax, show=show, return_fig=return_fig)
-        figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]))
+            return finish(
+                whole_figure(ax), [ax], ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save
+            )
+        figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]), figsize)
         _scatter(middle, points[known], groups, known, colors, name, size, legend=legend)
         mesh = masked_triangulation(points[known], max_edge)
         scale = Normalize(vmin, vmax)
@@ -113,12 +133,13 @@ def sbnn(
         for head, panels in sides.items():
             for panel, column in zip(panels, drawn[head], strict=True):
                 contours(panel, mesh, tables[head][column].to_numpy()[known], cmap, scale)
-                title = "\n".join(textwrap.wrap(column, LETTERS, break_on_hyphens=False))
-                panel.set_title(title, fontsize=8, pad=2, style="italic" if head == "genes" else "normal")
+                panel.set(xlim=middle.get_xlim(), ylim=middle.get_ylim())  # every map shows the whole latent space
+                text = "\n".join(textwrap.wrap(titles.get(column, column), LETTERS, break_on_hyphens=False))
+                panel.set_title(text, fontsize=8, pad=2, style="italic" if head == "genes" else "normal")
             axes += panels
         if len(axes) > 1:
             _colorbar(figure, sides["features"] or sides["genes"], cmap, scale)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save)
 
 
 def masked_triangulation(points: NDArray[np.float64], max_edge: float) -> Triangulation:
@@ -146,8 +167,20 @@ def contours(
     bare(ax)
 
 
-def _layout(n_genes: int, n_features: int) -> tuple[Figure, Axes, dict[str, list[Axes]]]:
-    """Return the figure, the axes of the scatter, and a grid of small axes on either side.
+def _titles(mdata: Any, x: str, column: str | None, genes: Sequence[str]) -> dict[str, str]:
+    """Return what is written above the map of each gene."""
+    if column is None:
+        return {}
+    var = mdata.mod[x].var
+    if column not in var:
+        raise KeyError(f"gene_symbols: {column!r} is no column of mdata[{x!r}].var.{suggest(column, var.columns)}")
+    return {gene: str(var.loc[gene, column]) for gene in genes}
+
+
+def _layout(
+    n_genes: int, n_features: int, figsize: tuple[float, float] | None
+) -> tuple[Figure, Axes, dict[str, list[Axes]]]:
+    """Return the figure, the axes of the scatter, and a grid of small axes, all of one size, on either side.
 
     All axes belong to the figure itself, so that `axes[0].figure.savefig` writes the whole of it.
     """
@@ -156,15 +189,14 @@ def _layout(n_genes: int, n_features: int) -> tuple[Figure, Axes, dict[str, list
     width = {side: WIDTH * columns[side] for side in counts}
     rows = max(-(-counts[side] // max(columns[side], 1)) for side in counts)
     height = max(3.7, 1.25 * rows + 0.5)
-    figure = plt.figure(figsize=(sum(width.values()) + 4.6, height), layout="constrained")
+    figure = plt.figure(figsize=figsize or (sum(width.values()) + 4.6, height), layout="constrained")
     ratios = [max(width["genes"], 0.05), 3.6, max(width["features"], 0.05)]
     left, centre, right = figure.add_gridspec(1, 3, width_ratios=ratios)
     middle = figure.add_subplot(centre)
     sides: dict[str, list[Axes]] = {"genes": [], "features": []}
     for side, part in (("genes", left), ("features", right)):
         if counts[side]:
-            n_rows = -(-counts[side] // columns[side])
-            grid = part.subgridspec(1 + n_rows, columns[side], height_ratios=[0.12] + n_rows * [1.0])
+            grid = part.subgridspec(1 + rows, columns[side], height_ratios=[0.12] + rows * [1.0])
             _heading(figure.add_subplot(grid[0, :]), f"{side}, predicted")
             places = [divmod(i, columns[side]) for i in range(counts[side])]
             sides[side] = [figure.add_subplot(grid[row + 1, column]) for row, column in places]
@@ -204,18 +236,20 @@ def _scatter(
         values = values.astype("category").cat.remove_unused_categories()
         values = values.cat.rename_categories([str(category) for category in values.cat.categories])
     area = size if size is not None else float(np.clip(9_000 / max(len(points), 1), 1.5, 18))
-    scatter(ax, points, values, name, size=area, palette=colors)
+    scatter(ax, points, values, None, Look(area, colors))
     shown = len(colors or ()) <= 20 if legend is None else legend
     box = ax.get_legend()
     if box is not None:
         handles, labels = ax.get_legend_handles_labels()
         box.remove()
         if shown:
-            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "ncols": min(4, len(labels))}
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.06), "ncols": min(4, len(labels))}
             ax.legend(handles, labels, handletextpad=0.2, columnspacing=0.8, **below)
     bare(ax)
-    title = "latent space" if not name.endswith("tsne") else "t-SNE of the latent space"
-    ax.set_title(title, fontsize=9)
+    tsne = name.endswith("tsne")
+    ax.set_xlabel("t-SNE 1" if tsne else "latent 1", loc="left")
+    ax.set_ylabel("t-SNE 2" if tsne else "latent 2", loc="bottom")
+    ax.set_title("t-SNE of the latent space" if tsne else "latent space", fontsize=9)
 
 
 def _colorbar(figure: Figure, axes: Sequence[Axes], cmap: str | Colormap, scale: Normalize) -> None:

@@ -1,7 +1,7 @@
 """Training curves, scores of single features and the stability of gene selection."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,18 +13,24 @@ from scdash._keys import genes_of_modality
 from scdash.pl._sbnn_read import entry_of, table_of
 from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
+if TYPE_CHECKING:
+    from mudata import MuData
+
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
 @guarded
 def training(
-    data: Any,
+    data: "MuData | pd.DataFrame",
     *,
     key: str = "sbnn",
     baselines: bool | Mapping[str, float] = True,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw R2 on training and held-out cells over the epochs of the regression stages (paper: Figure 2).
@@ -42,12 +48,18 @@ def training(
         Colours of training and held-out cells.
     ax
         Draw here; the cross-entropy of pre-training is then left out.
-    show, return_fig
+    title, figsize, show, save, return_fig
         See :mod:`scdash.pl`.
 
     Returns
     -------
-    ``[pre-training, regression]`` Axes, or the one given, unless shown.
+    list of Axes
+        ``[pre-training, regression]`` Axes, or the one given, unless shown.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
 
     Examples
     --------
@@ -60,9 +72,11 @@ def training(
     first = table[table["stage"] == "pretrain"]
     with house():
         both = ax is None and not first.empty
-        figure, axes = panels(2 if both else 1, ax, size=(3.9, 2.9), widths=[1.0, 2.2] if both else None)
+        figure, axes = panels(
+            2 if both else 1, ax, title=title, figsize=figsize, size=(3.9, 2.9), widths=[1.0, 2.2] if both else None
+        )
         if both:
-            figure.set_size_inches(8.4, 2.9)
+            figure.set_size_inches(figsize or (8.4, 2.9))
             for column, name in (("train_loss", "training"), ("validation_loss", "held-out")):
                 _band(axes[0], first, column, name, colors[name])
             axes[0].set(xlabel="epoch", ylabel="cross-entropy", title="pre-training on clusters")
@@ -79,18 +93,21 @@ def training(
         if np.isfinite(shown).any():
             curves.set_ylim(max(-0.1, float(np.nanmin(shown)) - 0.03), float(np.nanmax(shown)) + 0.06)
         curves.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="training", title=title, save=save)
 
 
 @guarded
 def feature_scores(
-    data: Any,
+    data: "MuData | pd.DataFrame",
     *,
     key: str = "sbnn_cv",
     methods: Sequence[str] | None = None,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw cross-validated R2 of every feature as bars, one standard deviation over folds (paper: Figure 3).
@@ -105,8 +122,18 @@ def feature_scores(
         Methods to draw, in order; None: all. The line is the multivariate R2 of the first.
     palette
         Colours of the methods.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
+    scdash.get.feature_scores : Return the cross-validated R2 of every method and feature.
 
     Examples
     --------
@@ -123,7 +150,7 @@ def feature_scores(
     order = leading.sort_values("mean", ascending=False)["feature"].astype(str).tolist()
     width = 0.8 / len(chosen)
     with house():
-        figure, axes = panels(1, ax, size=(max(4.0, 1.2 + 0.42 * len(order)), 3.3))
+        figure, axes = panels(1, ax, title=title, figsize=figsize, size=(max(4.0, 1.2 + 0.42 * len(order)), 3.3))
         bars = axes[0]
         for k, name in enumerate(chosen):
             own = table[table["method"] == name].set_index("feature").loc[order]
@@ -139,18 +166,21 @@ def feature_scores(
         bars.tick_params(axis="x", length=0)
         bars.set(ylabel="cross-validated $R^2$", xlim=(-0.6, len(order) - 0.4))
         bars.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="feature_scores", title=title, save=save)
 
 
 @guarded
 def gene_selection(
-    data: Any,
+    data: "MuData | pd.DataFrame",
     *,
     key: str = "sbnn_stability",
     n_genes: int = 30,
     color: str | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
     """Draw how often genes were selected over repeats, and how many genes how often (paper: Figure 4).
@@ -167,12 +197,18 @@ def gene_selection(
         Colour of the bars.
     ax
         Draw the genes here; the histogram is then left out.
-    show, return_fig
+    title, figsize, show, save, return_fig
         See :mod:`scdash.pl`.
 
     Returns
     -------
-    ``[genes, histogram]`` Axes unless shown.
+    list of Axes
+        ``[genes, histogram]`` Axes unless shown.
+
+    See Also
+    --------
+    scdash.tl.stability : Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
+    scdash.get.gene_selection : Return how often each gene was selected, the most frequent first.
 
     Examples
     --------
@@ -189,9 +225,16 @@ def gene_selection(
     fill = color or category_colors(["a"])["a"]
     with house():
         size = (max(3.4, 0.6 + 0.2 * len(shown)), 2.9)
-        figure, axes = panels(1 if ax is not None else 2, ax, size=size, widths=None if ax is not None else [2.4, 1.0])
+        figure, axes = panels(
+            1 if ax is not None else 2,
+            ax,
+            title=title,
+            figsize=figsize,
+            size=size,
+            widths=None if ax is not None else [2.4, 1.0],
+        )
         if ax is None:
-            figure.set_size_inches(size[0] + 2.8, 2.9)
+            figure.set_size_inches(figsize or (size[0] + 2.8, 2.9))
             _histogram(axes[1], ever["count"], repeats, fill)
         bars = axes[0]
         bars.bar(np.arange(len(shown)), shown["frequency"], 0.85, color=fill)
@@ -203,7 +246,7 @@ def gene_selection(
             bars.set_title(
                 f"{len(shown)} most often selected genes; {more} more were selected at least once", fontsize=9
             )
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="gene_selection", title=title, save=save)
 
 
 def _histogram(ax: Axes, counts: pd.Series, repeats: int, fill: str) -> None:

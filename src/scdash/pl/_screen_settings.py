@@ -1,5 +1,7 @@
 """What matching a screen chose from: held-out R2 of every setting along the penalty."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,11 +9,21 @@ from matplotlib.axes import Axes
 from scdash.pl._style import INK, MUTED, PALETTE, Drawn, finish, house, panels
 
 
-def draw_settings(table: pd.DataFrame, *, ax: Axes | None, show: bool | None, return_fig: bool) -> Drawn:
+def draw_settings(
+    table: pd.DataFrame,
+    *,
+    title: str | Sequence[str] | None,
+    figsize: tuple[float, float] | None,
+    ax: Axes | None,
+    show: bool | None,
+    save: str | bool | None,
+    return_fig: bool,
+    name: str,
+) -> Drawn:
     """Draw `held_out_r2` against `lam`, one line a setting; zero is the mean of the other perturbations."""
     best = table.loc[table["held_out_r2"].idxmax()]
     with house():
-        figure, axes = panels(1, ax, size=(6.4, 3.2))
+        figure, axes = panels(1, ax, title=title, figsize=figsize, size=(6.4, 3.2))
         drawn = table.groupby(["trust", "activating", "hubs", "mcp"], sort=False)
         for i, (setting, part) in enumerate(drawn):
             chosen = setting == tuple(best[["trust", "activating", "hubs", "mcp"]])
@@ -29,7 +41,7 @@ def draw_settings(table: pd.DataFrame, *, ax: Axes | None, show: bool | None, re
         axes[0].minorticks_off()
         axes[0].invert_xaxis()
         axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name=name, title=title, save=save)
 
 
 def _words(trust: float, activating: object, hubs: object, mcp: float) -> str:

@@ -13,6 +13,7 @@ from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, to_hex
 from matplotlib.figure import Figure, SubFigure
 
+from scdash._errors import unused
 from scdash._logging import logger
 
 #: what a function returns: its Axes (a list if it drew several panels), the Figure, or None once it has been shown
@@ -62,17 +63,24 @@ def panels(
     count: int,
     ax: Axes | None,
     *,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ncols: int | None = None,
     size: tuple[float, float] = (4.0, 3.2),
     widths: Sequence[float] | None = None,
     heights: Sequence[float] | None = None,
     sharex: bool = False,
 ) -> tuple[Any, list[Axes]]:
-    """Return the figure and `count` axes: a new figure (`size` inches a panel), or the given `ax`, divided if need be."""
+    """Return the figure and `count` axes: a new figure, or the given `ax`, divided if need be.
+
+    A new figure has `figsize` inches if given, else `size` inches a panel. The number of titles is checked before anything
+    is drawn; `finish` writes them.
+    """
+    check_whole(count, ax, title, figsize)
     columns = min(count, ncols or count)
     rows = -(-count // columns)
     if ax is None:
-        total = (size[0] * columns, size[1] * rows)
+        total = figsize or (size[0] * columns, size[1] * rows)
         figure, grid = plt.subplots(
             rows,
             columns,
@@ -118,10 +126,35 @@ def save_figure(figure: Any, name: str, *, save: str | bool | None) -> None:
     logger.info("saved figure %s", path)
 
 
+def check_whole(
+    count: int, ax: Axes | None, title: str | Sequence[str] | None, figsize: tuple[float, float] | None
+) -> None:
+    """Raise where titles are not as many as panels, or a size is given for a figure that is not ours."""
+    if figsize is not None and ax is not None:
+        raise unused("figsize", "the figure of the given ax keeps its size")
+    if figsize is not None and not (len(figsize) == 2 and min(figsize) > 0):
+        raise ValueError(f"figsize must be (width, height) in inches, both above 0, found {figsize!r}.")
+    if title is not None and not isinstance(title, str) and len(title) != count:
+        raise ValueError(f"title has {len(title)} entries for {count} panels: give one for each, or a single text.")
+
+
 def finish(
-    figure: Figure, axes: Sequence[Axes], *, ax: Axes | None, show: bool | None, return_fig: bool
+    figure: Figure,
+    axes: Sequence[Axes],
+    *,
+    name: str,
+    ax: Axes | None,
+    show: bool | None,
+    return_fig: bool,
+    title: str | Sequence[str] | None = None,
+    save: str | bool | None = None,
 ) -> "Axes | list[Axes] | Figure | None":
-    """Show the figure or return what was drawn; a figure drawn into the caller's `ax` is never shown unasked."""
+    """Write titles, save the figure, and show it or return what was drawn.
+
+    A figure drawn into the caller's `ax` is never shown unasked. `name` is that of the plot, for the file.
+    """
+    set_titles(figure, axes, title, own=ax is None)
+    save_figure(figure, name, save=save)
     if return_fig:
         return figure
     if show is None:
@@ -130,6 +163,19 @@ def finish(
         plt.show()
         return None
     return axes[0] if len(axes) == 1 else list(axes)
+
+
+def set_titles(figure: Figure, axes: Sequence[Axes], title: str | Sequence[str] | None, *, own: bool) -> None:
+    """Replace the titles of all panels, or write one text above several of them."""
+    if title is None:
+        return
+    if isinstance(title, str) and len(axes) > 1 and own:
+        figure.suptitle(title, fontweight="bold", fontsize=11)
+        return
+    for panel, text in zip(axes, [title] if isinstance(title, str) else title, strict=False):
+        for place in ("center", "right"):
+            panel.set_title("", loc=place)
+        panel.set_title(text, loc="left", fontweight="bold")
 
 
 def is_interactive() -> bool:

@@ -1,11 +1,12 @@
 """The fitted velocity field on an embedding."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
@@ -13,17 +14,21 @@ from scdash._core.process_state import guarded
 from scdash._data import parse_time, representation
 from scdash._errors import suggest, unknown
 from scdash._keys import DynamicsKeys, genes_of, require_fit
-from scdash.pl._embedding import _scale, colors_of, frame, scatter, values_of
+from scdash.pl._embedding import colors_of, values_of
+from scdash.pl._points import MARGIN, Look, frame, scatter
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
 from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import INK, Drawn, finish, house, panels, save_figure
+from scdash.pl._style import INK, Drawn, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _AGAINST = "#D55E00"
 
 
 @guarded
 def velocity(
-    adata: Any,
+    adata: "AnnData",
     color: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",
@@ -33,13 +38,20 @@ def velocity(
     n_neighbors: int = 30,
     density: float = 1.0,
     smooth: float = 1.0,
+    groups: str | Sequence[str] | None = None,
     size: float | None = None,
+    alpha: float | None = None,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
     cmap: str | Colormap = "viridis",
+    color_map: str | Colormap | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
     vcenter: float | None = None,
+    legend_loc: str | None = MARGIN,
+    frameon: bool | None = None,
     ncols: int = 3,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | bool | None = None,
@@ -73,42 +85,76 @@ def velocity(
         Neighbours a cell may move to.
     density, smooth
         Density of streamlines or arrows; width of the smoothing kernel.
-    size, palette, cmap, vmin, vmax, vcenter
+    groups, size, alpha, palette, cmap, color_map, vmin, vmax, vcenter, legend_loc, frameon
         Look of the cells, see :func:`scdash.pl.embedding`.
     ncols
         Panels a row.
-    save
-        Write the figure to `scanpy.settings.figdir`, as scanpy does: `True`, or what to add to the name of the file.
-    ax, show, return_fig
+    title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.embedding : Draw cells on an embedding.
+    scdash.pl.phase : Draw two genes against each other: cells, the model's velocity of both, and its trajectory.
+    scdash.pl.project_velocity : Project velocities onto an embedding through the neighbours they point at.
+
+    Examples
+    --------
+    >>> ax = scdash.pl.velocity(adata, kind="grid")
     """
     if kind not in ("stream", "grid", "cells"):
         raise unknown("kind", kind, ["stream", "grid", "cells"])
     name, points = embedding_of(adata, basis, finite=True)
     layer = FitSettings.of(require_fit(adata, key), key).layer_of(adata, layer)
     colored = values_of(adata, color, layer)
+    look = Look(size, palette, cmap, color_map, vmin, vmax, vcenter, alpha, groups, legend_loc, frameon)
+    look.check([values for _, values in colored])
     near, arrows = _arrows(adata, key, layer, points, n_neighbors)
     time_key, later = _later(adata, key, points, near)
     with house():
-        figure, axes = panels(len(colored), ax, ncols=ncols, size=(5.4, 4.4))
-        for panel, (title, values) in zip(axes, colored, strict=True):
-            look = _scale(values, cmap, vmin, vmax, vcenter)
-            scatter(panel, points, values, title, size=size or float(np.clip(9e4 / len(points), 4, 60)), palette=palette,
-                    stored=colors_of(adata, title, values), alpha=0.45, **look)  # fmt: skip
+        figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
+        for panel, (column, values) in zip(axes, colored, strict=True):
+            size_of_cells = float(np.clip(9e4 / len(points), 4, 60))
+            scatter(
+                panel,
+                points,
+                values,
+                column,
+                look,
+                stored=colors_of(adata, column, values),
+                size=size_of_cells,
+                alpha=0.45,
+            )
             if kind == "stream":
                 against = _stream(panel, points, arrows, later, density, smooth)
             elif kind == "grid":
                 against = _quiver(panel, *_grid_arrows(points, arrows, density, smooth, later))
             else:
                 against = _quiver(panel, points, arrows, later)
-            if title is not None:
-                panel.set_title(title, loc="left", fontweight="bold")
-            frame(panel, name)
-            if against:
-                panel.text(1.0, -0.01, f"against {time_key}", transform=panel.transAxes, ha="right", va="top",
-                           color=_AGAINST, fontsize=8, gid="against")  # fmt: skip
-    save_figure(figure, "velocity", save=save)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig)
+            if column is not None:
+                panel.set_title(column, loc="left", fontweight="bold")
+            frame(panel, name, frameon=frameon)
+            if against and legend_loc not in (None, "none"):
+                _direction_legend(panel, time_key)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="velocity", title=title, save=save)
+
+
+def _direction_legend(ax: Axes, time_key: str) -> None:
+    """Say what the colours of arrows mean, below the panel and beside any legend of the cells."""
+    arrows = [
+        Line2D([], [], color=color, marker=">", ms=4, label=f"{word} {time_key}")
+        for color, word in ((INK, "along"), (_AGAINST, "against"))
+    ]
+    cells = ax.get_legend()
+    if cells is not None:
+        ax.add_artist(cells)
+    box = ax.legend(handles=arrows, loc="upper right", bbox_to_anchor=(1.0, 0.0), ncols=2, borderaxespad=0.2)
+    box.set_gid("against")
 
 
 def _arrows(
@@ -117,13 +163,7 @@ def _arrows(
     """Return the neighbours of every cell and its arrow."""
     fit, slots = require_fit(adata, key), DynamicsKeys(key)
     genes_of(adata, fit, key)
-    if slots.velocity not in adata.layers:
-        layers = [str(name) for name in adata.layers if name is not None]
-        raise KeyError(
-            f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)} Fits without an ODE have no velocity, and "
-            "none is written with velocity_layer=False or where rows x genes are too many: see 'Large data' for how to add "
-            "it for some rows."
-        )
+    velocity_layer(adata, key)
     modelled = adata.var[slots.genes].to_numpy(bool) if slots.genes in adata.var else np.ones(adata.n_vars, bool)
     genes = list(adata.var_names[modelled])
     states = expression(adata, genes, layer)
@@ -132,6 +172,19 @@ def _arrows(
     components = next((name for name in ("X_pca", "pca") if name in adata.obsm), None)
     near = neighbors(states if components is None else representation(adata, components, "obsm"), n_neighbors)
     return near, project_to(near, states, found, points)
+
+
+def velocity_layer(adata: Any, key: str) -> str:
+    """Return the name of the layer with the velocities of a fit, or say why there is none."""
+    slots = DynamicsKeys(key)
+    if slots.velocity not in adata.layers:
+        layers = [str(name) for name in adata.layers if name is not None]
+        raise KeyError(
+            f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)} Fits without an ODE have no velocity, and "
+            "none is written with velocity_layer=False or where rows x genes are too many: see 'Large data' for how to add "
+            "it for some rows."
+        )
+    return slots.velocity
 
 
 def _later(

@@ -51,11 +51,19 @@ def normalize(
 
     Returns
     -------
-    None, or the copy. Written:
-
-    `adata.X` : float, (cells, genes), natural logarithms
+    AnnData or None
+        None, or the copy. Written:
+    `adata.X` : float
+        (cells, genes), natural logarithms
     `adata.uns["log1p"]` : as scanpy writes it
-    `adata.var["highly_variable"]` : bool, with `n_top_genes`; with scanpy's columns beside it
+    `adata.var["highly_variable"]` : bool
+        with `n_top_genes`; with scanpy's columns beside it
+
+    See Also
+    --------
+    scdash.pp.order_cells : Order cells from a root by diffusion pseudotime (Haghverdi et al. 2016), per lineage and batch if named.
+    scdash.pp.normalize_paired : Normalise the counts of one modality: genes by depth, proteins by their centred log ratio.
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
 
     Examples
     --------

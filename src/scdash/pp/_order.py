@@ -101,12 +101,20 @@ def order_cells(
 
     Returns
     -------
-    None, or the copy. Written:
+    AnnData or None
+        None, or the copy. Written:
+    `adata.obs[key_added]` : float64
+        (cells,), 0 at the root, 1 at the farthest cell
+    `adata.uns[key_added]` : dict
+        `roots`, a table `lineage`, `batch`, `root` (name of the cell; "all" where no lineage or batch was named),
+        `shape` (a table: `group`, `shape` "line", "loop" or "fork", and `detour`, how much farther late cells are
+        from each other than on one line, as a fraction of the way to the root), and `params`
 
-    `adata.obs[key_added]` : float64, (cells,), 0 at the root, 1 at the farthest cell
-    `adata.uns[key_added]` : dict; `roots`, a table `lineage`, `batch`, `root` (name of the cell; "all" where no lineage
-    or batch was named), `shape` (a table: `group`, `shape` "line", "loop" or "fork", and `detour`, how much farther late
-    cells are from each other than on one line, as a fraction of the way to the root), and `params`
+    See Also
+    --------
+    scdash.pp.trajectories : Smooth cells into one trajectory of time bins per lineage and batch.
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.pl.embedding : Draw cells on an embedding.
 
     Examples
     --------

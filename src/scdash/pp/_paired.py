@@ -76,16 +76,23 @@ def normalize_paired(
 
     Returns
     -------
-    None, or the copy. Written to the modality:
-
-    `.X` : float32; "depth": dense or CSR as it was, log2; "clr": dense, natural logarithms, below 0 for half of the features
+    MuData or None
+        None, or the copy. Written to the modality:
+    `.X` : float32
+        "depth": dense or CSR as it was, log2; "clr": dense, natural logarithms, below 0 for half of the features
     `.layers["counts"]` : the counts as they were
-    `.uns["normalize_paired"]` : dict with `method`, and `target_sum` of "depth"
+    `.uns["normalize_paired"]` : dict
+        `method`, and `target_sum` of "depth"
 
     Raises
     ------
     ValueError
         If the values are logged already, a cell has no counts, or `target_sum` is given for "clr".
+
+    See Also
+    --------
+    scdash.pp.select_by_dropout : Mark genes that are missing from more cells than their level where present would suggest.
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
 
     Examples
     --------
@@ -208,8 +215,14 @@ def select_by_dropout(
 
     Returns
     -------
-    None, or the copy. Written to the modality's var: `highly_variable` (bool), `dropout_rate` (share of zeros) and
-    `mean_log2` (mean log2 count where present; NaN for genes below `min_cells`).
+    MuData or None
+        None, or the copy. Written to the modality's var: `highly_variable` (bool), `dropout_rate` (share of zeros) and
+        `mean_log2` (mean log2 count where present; NaN for genes below `min_cells`).
+
+    See Also
+    --------
+    scdash.pp.normalize_paired : Normalise the counts of one modality: genes by depth, proteins by their centred log ratio.
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
 
     Examples
     --------

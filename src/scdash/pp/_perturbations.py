@@ -68,10 +68,15 @@ def filter_perturbations(
 
     Returns
     -------
-    None, or the copy. Cells of regimes that were not kept, and unlabelled ones, are removed. Written:
+    AnnData or None
+        None, or the copy. Cells of regimes that were not kept, and unlabelled ones, are removed. Written:
+    `uns[key_added]` : DataFrame
+        one row a regime: `regime`, `cells`, `worst_p`, `log_change` (mean over targets, in the units of the
+        data), `kept`, `reason`.
 
-    `uns[key_added]` : DataFrame, one row a regime: `regime`, `cells`, `worst_p`, `log_change` (mean over targets, in
-    the units of the data), `kept`, `reason`.
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
 
     Examples
     --------

@@ -50,10 +50,17 @@ def align_prior(
 
     Returns
     -------
-    None, or the copy. Written:
+    AnnData or None
+        None, or the copy. Written:
+    `adata.varp[key_added]` : CSR float32
+        (genes, genes), signed, row regulates column
+    `adata.uns[key_added + "_report"]` : dict
+        edges given, used, dropped and why, regulators, targets
 
-    `adata.varp[key_added]` : CSR float32, (genes, genes), signed, row regulates column
-    `adata.uns[key_added + "_report"]` : dict; edges given, used, dropped and why, regulators, targets
+    See Also
+    --------
+    scdash.datasets.read_prior : Read a prior network into the one table that models take: source, target, weight.
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
 
     Examples
     --------

@@ -99,15 +99,25 @@ def trajectories(
 
     Returns
     -------
-    A new AnnData, (bins, genes):
-
-    `.X` : float32, bin means in log units
-    `.layers["scaled"]` : float32, (X - minimum) / range, what models are trained on
-    `.obs` : `time`, `trajectory`, `lineage`, `batch`, `bootstrap` (0: all cells), `n_cells` (effective), `split`,
-    `cell_time` (mean time of the cells behind a bin)
-    `.var["minimum"]`, `.var["range"]` : float, log units; besides the columns of `adata.var`
+    AnnData
+        A new AnnData, (bins, genes):
+    `.X` : float32
+        bin means in log units
+    `.layers["scaled"]` : float32
+        (X - minimum) / range, what models are trained on
+    `.obs` : DataFrame
+        `time`, `trajectory`, `lineage`, `batch`, `bootstrap` (0: all cells), `n_cells` (effective), `split`, `cell_time`
+        (mean time of the cells behind a bin)
+    `.var["minimum"]`, `.var["range"]` : float
+        log units; besides the columns of `adata.var`
     `.varp` : as in `adata`, for the genes kept
-    `.uns["trajectories"]` : dict, the parameters, and `bandwidths`, the kernel width of every trajectory in bins
+    `.uns["trajectories"]` : dict
+        the parameters, and `bandwidths`, the kernel width of every trajectory in bins
+
+    See Also
+    --------
+    scdash.pp.order_cells : Order cells from a root by diffusion pseudotime (Haghverdi et al. 2016), per lineage and batch if named.
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
 
     Examples
     --------

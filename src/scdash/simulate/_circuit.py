@@ -28,7 +28,18 @@ def hill(x: NDArray[Any], ec50: Any, n: Any) -> NDArray[Any]:
 
     Returns
     -------
-    The activation, of the broadcast shape.
+    ndarray
+        The activation, of the broadcast shape.
+
+    See Also
+    --------
+    scdash.simulate.grn_dynamics : Simulate trajectories of a random gene-regulatory system whose network is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scdash.simulate.hill(np.array([0.5]), 0.5, 2.0)  # half of the largest activation at ec50
+    array([0.5])
     """
     powered, half = np.maximum(x, 0.0) ** n, np.asarray(ec50) ** np.asarray(n)
     return np.asarray((1 - half) * powered / (half + (1 - 2 * half) * powered))
@@ -62,6 +73,11 @@ class Circuit:
 
     P combines :math:`f(x_j)` for activators and :math:`1 - f(x_j)` for repressors through `levels` of logic, each
     regulator occurring once per target. States lie in [0, 1] and stay there.
+
+    See Also
+    --------
+    scdash.simulate.grn_dynamics : Simulate trajectories of a random gene-regulatory system whose network is known.
+    scdash.simulate.sergio : Simulate a perturbation screen with SERGIO's model of transcription.
     """
 
     n_genes: int

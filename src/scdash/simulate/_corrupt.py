@@ -30,7 +30,13 @@ def corrupt_prior(
 
     Returns
     -------
-    As many edges as `truth`: `source`, `target`, `weight`.
+    DataFrame
+        As many edges as `truth`: `source`, `target`, `weight`.
+
+    See Also
+    --------
+    scdash.simulate.shuffle_prior : Permute the names of the genes of a network: the control that knows its shape and nothing of its biology.
+    scdash.simulate.grn_dynamics : Simulate trajectories of a random gene-regulatory system whose network is known.
 
     Examples
     --------
@@ -74,7 +80,12 @@ def shuffle_prior(prior: pd.DataFrame, *, genes: Sequence[str] | pd.Index | None
 
     Returns
     -------
-    The edges with permuted `source` and `target`.
+    DataFrame
+        The edges with permuted `source` and `target`.
+
+    See Also
+    --------
+    scdash.simulate.corrupt_prior : Move a share of the edges of a network to random places.
 
     Examples
     --------

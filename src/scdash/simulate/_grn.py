@@ -75,14 +75,25 @@ def grn_dynamics(
 
     Returns
     -------
-    AnnData, (trajectories x times, genes), rows sorted by trajectory and time:
-
-    `.X` : float32, noisy expression, about [0, 1]; `.layers["clean"]` : the same without noise
-    `.obs` : `time`, `trajectory` (categorical), `split` (train/validation/test)
+    AnnData
+        AnnData, (trajectories x times, genes), rows sorted by trajectory and time:
+    `.X` : float32
+        noisy expression, about [0, 1]
+    `.layers["clean"]` : the same without noise
+    `.obs` : DataFrame
+        `time`, `trajectory` (categorical), `split` (train/validation/test)
     `.var["is_input"]` : bool
-    `.varp["truth"]` : CSR float32, signed, row regulates column
-    `.uns["truth"]`, `.uns["prior"]` : DataFrames `source`, `target`, `weight` (truth also `ec50`, `exponent`)
-    `.uns["simulation"]` : dict, the parameters
+    `.varp["truth"]` : CSR float32
+        signed, row regulates column
+    `.uns["truth"]`, `.uns["prior"]` : DataFrame
+        `source`, `target`, `weight` (truth also `ec50`, `exponent`)
+    `.uns["simulation"]` : dict
+        the parameters
+
+    See Also
+    --------
+    scdash.simulate.corrupt_prior : Move a share of the edges of a network to random places.
+    scdash.datasets.sim350 : Read SIM350: 350 genes, 550 signed edges, 150 trajectories for training and validation and 10 for test.
 
     Examples
     --------

@@ -62,12 +62,24 @@ def paired(
 
     Returns
     -------
-    MuData with the same cells in two modalities:
+    MuData
+        MuData with the same cells in two modalities:
+    `mdata["rna"].X` : CSR float32
+        (cells, genes), counts
+    `.var["informative"]` : bool
+    `mdata["ephys"].X` : float32
+        (cells, features)
+    `.layers["clean"]` : the same without noise
+    `mdata.obs["cell_type"]` : categorical
+    `mdata.obsm["latent_truth"]` : float
+        (cells, n_latent), z
+    `mdata.uns["simulation"]` : dict
+        the parameters and `best_r2`
 
-    `mdata["rna"].X` : CSR float32, (cells, genes), counts; `.var["informative"]` : bool
-    `mdata["ephys"].X` : float32, (cells, features); `.layers["clean"]` : the same without noise
-    `mdata.obs["cell_type"]` : categorical; `mdata.obsm["latent_truth"]` : float, (cells, n_latent), z
-    `mdata.uns["simulation"]` : dict, the parameters and `best_r2`
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.datasets.patchseq_m1 : Read 1213 neurons of mouse motor cortex: expression of 1000 genes and 16 electrophysiological features.
 
     Examples
     --------

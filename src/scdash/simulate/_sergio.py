@@ -90,12 +90,18 @@ def sergio(
 
     Returns
     -------
-    AnnData with X float32 concentrations (cells, genes); apply `log1p` before modelling.
+    AnnData
+        AnnData with X float32 concentrations (cells, genes); apply `log1p` before modelling.
 
-    - `obs["perturbation"]` categorical, `obs["n_targets"]` int.
-    - `var`: the columns of `kinetics` and `master_regulator` (bool).
-    - `varp["truth"]`: CSR float32 of signed K, row regulates column; `uns["truth"]`: the same edges as a table.
-    - `uns["simulation"]`: the settings.
+        - `obs["perturbation"]` categorical, `obs["n_targets"]` int.
+        - `var`: the columns of `kinetics` and `master_regulator` (bool).
+        - `varp["truth"]`: CSR float32 of signed K, row regulates column; `uns["truth"]`: the same edges as a table.
+        - `uns["simulation"]`: the settings.
+
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
+    scdash.simulate.grn_dynamics : Simulate trajectories of a random gene-regulatory system whose network is known.
 
     Examples
     --------

@@ -10,6 +10,10 @@ class GeometricSchedule:
     The defaults are the DASH paper's for SIM350 and bone marrow: 70 % at epoch 3, then 10 % at every epoch divisible
     by 10, so that the density is .3 * .9^k. `until` is the sparsity at which to stop (the last step is cut to meet
     it), None never stops: the end of training finds the sparsity. `first=0` never prunes.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
     """
 
     first: float = 0.7

@@ -74,6 +74,11 @@ class DASH(Method):
     schedule
         When how much is pruned; None: what suits the model, its start and the data.
 
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.cross_validate : Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
+
     Examples
     --------
     >>> scdash.sparsity.DASH(lambdas=0.5)
@@ -97,6 +102,11 @@ class MagnitudePruning(Method):
     ----------
     schedule
         When how much is pruned; None: what suits the model, its start and the data.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.cross_validate : Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
     """
 
     method: ClassVar[str] = "imp"
@@ -114,6 +124,11 @@ class PriorPruning(Method):
         What the prior says of targets without any edge in it, as for `DASH`.
     schedule
         When how much is pruned; None: what suits the model, its start and the data.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.cross_validate : Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
     """
 
     method: ClassVar[str] = "bio"
@@ -134,6 +149,11 @@ class TrainPruneFinetune(Method):
         Models that all this is done with.
     tuning_epochs
         Bound on the epochs of fine-tuning.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.cross_validate : Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
     """
 
     method: ClassVar[str] = "posthoc"
@@ -157,6 +177,11 @@ class L0(Method):
         One gate per "weight", or one per "input" unit of a layer.
     gate_rate
         Factor on the learning rate of the gates.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.sparsity_path : Fit a model at every strength lambda of a penalty, and show what sparsity costs in held-out error.
     """
 
     method: ClassVar[str] = "l0"
@@ -177,6 +202,11 @@ class CNode(Method):
         Strength; None: the largest whose held-out error is within one standard error of the lowest.
     reduction
         "sum" as in the paper, or "mean" over inputs x outputs.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.sparsity_path : Fit a model at every strength lambda of a penalty, and show what sparsity costs in held-out error.
     """
 
     method: ClassVar[str] = "cnode"
@@ -200,6 +230,11 @@ class PathReg(Method):
         One gate per "weight", or one per "input" unit of a layer.
     gate_rate
         Factor on the learning rate of the gates.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.sparsity_path : Fit a model at every strength lambda of a penalty, and show what sparsity costs in held-out error.
     """
 
     method: ClassVar[str] = "pathreg"
@@ -223,6 +258,11 @@ class LassoNet(Method):
         Bound on first-layer weights relative to skip weights: 0 is a linear lasso.
     connection
         "inner" adds S x to dx/dt, "outer" to the solution.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.sparsity_path : Fit a model at every strength lambda of a penalty, and show what sparsity costs in held-out error.
     """
 
     method: ClassVar[str] = "lassonet"
@@ -243,6 +283,11 @@ class GroupLasso(Method):
         standard error of the lowest.
     hidden
         Hidden units of each target's network, where the model is not made with `per_target=True` already.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.tl.sparsity_path : Fit a model at every strength lambda of a penalty, and show what sparsity costs in held-out error.
     """
 
     method: ClassVar[str] = "group_lasso"

@@ -59,16 +59,22 @@ def cross_validate(
 
     Returns
     -------
-    Table with one row per setting: `l1`, `l2`, `mean` and `se` (standard error over folds, NaN of one) of the validation
-    error, `epochs` (for how long it was trained), `finished` (False for settings that a `budget` stopped early: their
-    errors are those they were dropped for), `chosen` (the lowest mean of the finished), `fold0`, `fold1`, ... Nothing is
-    written to `adata`.
+    DataFrame
+        Table with one row per setting: `l1`, `l2`, `mean` and `se` (standard error over folds, NaN of one) of the validation
+        error, `epochs` (for how long it was trained), `finished` (False for settings that a `budget` stopped early: their
+        errors are those they were dropped for), `chosen` (the lowest mean of the finished), `fold0`, `fold1`, ... Nothing is
+        written to `adata`.
 
     Raises
     ------
     ValueError, TypeError
         Without a prior, if the schedule prunes nothing within `max_epochs`, if `budget` is too small for the number of
         settings, or if an argument does not fit the data or is none of `scdash.tl.fit_dynamics`.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.pl.lambdas : Draw the cross-validated loss over a grid of lambda1 and lambda2; the chosen pair is framed.
 
     Examples
     --------

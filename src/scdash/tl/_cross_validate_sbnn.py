@@ -72,11 +72,18 @@ def cross_validate_sbnn(
 
     Returns
     -------
-    Table with one row per `method` (sbnn-2, srrr-2, srrr-16, ridge), `fold` and `feature` ("all": multivariate), with
-    the held-out `r2` and the number of genes `n_genes`. The report in words is `table.attrs["report"]`. Written:
+    DataFrame
+        Table with one row per `method` (sbnn-2, srrr-2, srrr-16, ridge), `fold` and `feature` ("all": multivariate), with
+        the held-out `r2` and the number of genes `n_genes`. The report in words is `table.attrs["report"]`. Written:
+    `mdata.uns["sbnn_cv"]` : dict
+        params, scores (the table), summary (mean and standard deviation over folds), history of every fold with `test_r2`
+        per epoch, selection (how often each gene was selected), metrics, report
 
-    `mdata.uns["sbnn_cv"]` : params, scores (the table), summary (mean and standard deviation over folds), history of
-    every fold with `test_r2` per epoch, selection (how often each gene was selected), metrics, report
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.get.feature_scores : Return the cross-validated R2 of every method and feature.
+    scdash.pl.feature_scores : Draw cross-validated R2 of every feature as bars, one standard deviation over folds (paper: Figure 3).
 
     Examples
     --------

@@ -90,7 +90,7 @@ def fit_dynamics(
     model
         A name or a value of `scdash.models`: "phoenix" or `Phoenix(...)`, "mlp" or `MLP(...)` (a plain neural ODE),
         "sonode" or `SecondOrder(...)`, and "perturbode" or `PerturbODE(...)` for a perturbation screen, which is
-        `scdash.tl.fit_perturbode`. Or a vector field of your own, such as `Hill(exponent=3)`; see {doc}`/extending`.
+        `scdash.tl.fit_perturbode`. Or a vector field of your own, such as `Hill(exponent=3)`; see :doc:`/extending`.
     sparsity
         A name or a value of `scdash.sparsity`: "dash" or `DASH(...)` (prior and weights), "imp" or `MagnitudePruning(...)`,
         "bio" or `PriorPruning(...)`, "posthoc" or `TrainPruneFinetune(...)`, "none", or a penalty: "l0", "cnode", "pathreg",
@@ -154,8 +154,8 @@ def fit_dynamics(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `varp[f"{key_added}_grn"]` : CSR float32 (n_vars, n_vars)
         Network: effect of the ROW (regulator) on dx/dt of the COLUMN (target), signed, in units of the genes' ranges.
     `uns[key_added]`
@@ -180,6 +180,15 @@ def fit_dynamics(
         what to do. `adata` is unchanged then.
     NonFiniteError
         If training leaves the finite numbers.
+
+    See Also
+    --------
+    scdash.get.report : Return errors of the fitted model beside its null models and baselines.
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
+    scdash.get.settings : Return the arguments of `scdash.tl.fit_dynamics` that repeat a fit.
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.trends : Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
+    scdash.pl.network : Draw the strongest edges of the network.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from scdash.networks._influence_local import local_influence
 from scdash.tl._seed import seed_of
 from scdash.tl._starts import times_since_start
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 Starts = Literal["uniform", "data"]
 Change = Literal["redraw", "low", "high"]
 STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
@@ -32,7 +35,7 @@ N_TIMES = 11
 
 @guarded
 def gene_influence(
-    adata: Any,
+    adata: "AnnData",
     *,
     key: str = "dynamics",
     method: Literal["finite", "local"] = "finite",
@@ -50,7 +53,7 @@ def gene_influence(
     rng: RNG = 0,
     progress: bool | None = None,
     copy: bool = False,
-) -> Any:
+) -> "AnnData | None":
     r"""Measure how far a change of one gene moves the predicted trajectories of all others.
 
     For start states :math:`x_k`, copies :math:`x_k^j` in which gene j alone takes another value, and times t > 0
@@ -107,8 +110,8 @@ def gene_influence(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `varm[f"{key}_influence"]` : DataFrame (n_vars rows)
         `absolute`, `signed`, `standard_error` (of `absolute`, from the drawn starts), `spread` (standard deviation of
         `absolute` over models), `shift` (mean size of the change itself), `rank` (1: strongest), `n_targets` (genes
@@ -124,6 +127,12 @@ def gene_influence(
         If no fit is stored under `key`.
     NonFiniteError
         If a trajectory leaves the finite numbers; the gene is named.
+
+    See Also
+    --------
+    scdash.get.influence : Return the influence of every gene, strongest first.
+    scdash.pl.influence : Draw the most influential genes, with the spread over the models of an ensemble, or their influence over time.
+    scdash.tl.pathways : Test which gene sets gather influential genes, several fits and controls side by side.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,15 @@ from scdash.networks._gene_sets import Membership, membership
 from scdash.networks._permutation import benjamini_hochberg
 from scdash.tl._pathways import resolve_gene_sets
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
 
 @guarded
 def modules(
-    adata: Any,
+    adata: "AnnData",
     *,
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]] | None = None,
     min_size: int = 1,
@@ -32,7 +35,7 @@ def modules(
     n_modules: int = 20,
     key: str = "dynamics",
     copy: bool = False,
-) -> Any:
+) -> "AnnData | None":
     """Name the regulators and targets of every module, and test them for gene sets.
 
     Modules are the hidden units of the model (regulators: ``|B|`` above `n_sd` SDs of all of B; targets: ``|A|`` likewise;
@@ -59,9 +62,10 @@ def modules(
 
     Returns
     -------
-    None, or the copy. Written: `uns[f"{key}_modules"]`, `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
-    `weight`) and `enrichment` (DataFrame `module`, `role`, `term`, `overlap`, `size`, `p`, `genes`, `fdr`; empty without
-    `gene_sets`).
+    AnnData or None
+        None, or the copy. Written: `uns[f"{key}_modules"]`, `members` (DataFrame `module`, `gene`, `role` "regulator" or "target",
+        `weight`) and `enrichment` (DataFrame `module`, `role`, `term`, `overlap`, `size`, `p`, `genes`, `fdr`; empty without
+        `gene_sets`).
 
     Raises
     ------
@@ -69,6 +73,11 @@ def modules(
         If no fit is stored under `key`.
     ValueError
         If the fit has no modules to name, or the gene sets hold none of the modelled genes.
+
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
+    scdash.pl.modules : Draw the weights of modules (rows) on their genes (columns), both clustered.
 
     Examples
     --------

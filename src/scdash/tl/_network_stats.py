@@ -1,6 +1,6 @@
 """`network_stats` and `coregulation`: the fitted network in figures."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,9 +16,14 @@ from scdash.networks._motifs import motif_table
 from scdash.networks._statistics import degrees, effect_correlations, summary
 from scdash.tl._seed import seed_of
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 @guarded
-def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng: RNG = 0, copy: bool = False) -> Any:
+def network_stats(
+    adata: "AnnData", *, key: str = "dynamics", n_random: int = 100, rng: RNG = 0, copy: bool = False
+) -> "AnnData | None":
     """Count edges, hubs and signed motifs of the fitted network.
 
     Motifs (feed-forward loops by the signs of their edges, circles of three, pairs, self edges; Mangan and Alon 2003)
@@ -39,8 +44,8 @@ def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `varm[f"{key}_network"]` : DataFrame (n_vars rows)
         `out_degree`, `in_degree`, `activates`, `represses`, `out_strength`, `in_strength`, `hub`, `authority`.
     `uns[f"{key}_network"]` : dict
@@ -51,6 +56,11 @@ def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng
     ------
     NotFittedError
         If no network is stored under `key`.
+
+    See Also
+    --------
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
+    scdash.tl.coregulation : Correlate the effects of every two regulators that share a target.
 
     Examples
     --------
@@ -73,7 +83,9 @@ def network_stats(adata: Any, *, key: str = "dynamics", n_random: int = 100, rng
 
 
 @guarded
-def coregulation(adata: Any, *, key: str = "dynamics", min_targets: int = 2, copy: bool = False) -> Any:
+def coregulation(
+    adata: "AnnData", *, key: str = "dynamics", min_targets: int = 2, copy: bool = False
+) -> "AnnData | None":
     """Correlate the effects of every two regulators that share a target.
 
     The paper's "correlation between effects of causal variables" (Hossain, Fischer et al. 2024, Figure 2), over all
@@ -92,8 +104,8 @@ def coregulation(adata: Any, *, key: str = "dynamics", min_targets: int = 2, cop
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `varp[f"{key}_coregulation"]` : CSR float32 (n_vars, n_vars)
         Pearson's correlation of the effects of two regulators, symmetric; not stored: no shared target.
 
@@ -101,6 +113,17 @@ def coregulation(adata: Any, *, key: str = "dynamics", min_targets: int = 2, cop
     ------
     NotFittedError
         If no network is stored under `key`.
+
+    See Also
+    --------
+    scdash.pl.coregulation : Draw the correlation between regulators' effects on all targets (Figure 2 of the DASH paper).
+    scdash.tl.network_stats : Count edges, hubs and signed motifs of the fitted network.
+
+    Examples
+    --------
+    >>> scdash.tl.coregulation(adata)
+    >>> adata.varp["dynamics_coregulation"].shape == adata.varp["dynamics_grn"].shape
+    True
     """
     if min_targets < 1:
         raise ValueError(f"min_targets must be at least 1, found {min_targets}.")

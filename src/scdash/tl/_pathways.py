@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from os import PathLike
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from scdash.tl._pathway_controls import built_in_controls
 from scdash.tl._pathway_report import in_control, pathway_report
 from scdash.tl._seed import seed_of
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 Method = Literal["sum", "over_representation", "prerank"]
 METHODS = ("sum", "over_representation", "prerank")
 SHIPPED = ("go_bp", "go_mf")
@@ -32,7 +35,7 @@ SHIPPED = ("go_bp", "go_mf")
 
 @guarded
 def pathways(
-    adata: Any,
+    adata: "AnnData",
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],
     *,
     keys: str | Sequence[str] = "dynamics",
@@ -50,7 +53,7 @@ def pathways(
     key_added: str = "pathways",
     rng: RNG = 0,
     copy: bool = False,
-) -> Any:
+) -> "AnnData | None":
     r"""Test which gene sets gather influential genes, several fits and controls side by side.
 
     "sum" (Hossain, Fischer et al. 2024, B.8): the score of a set is the sum :math:`S` of the influences of its m genes.
@@ -101,8 +104,8 @@ def pathways(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `uns[key_added]` : dict
         `table`: a row per fit and set with `fit`, `control` (whether the fit is one), `pathway`, `size`, `score`, `z`,
         `z_spread` (standard deviation of z over the models of an ensemble), `p_value`, `n_permutations`, `bonferroni`,
@@ -114,6 +117,12 @@ def pathways(
     ------
     NotFittedError
         If influences are missing; the message says what to run.
+
+    See Also
+    --------
+    scdash.tl.gene_influence : Measure how far a change of one gene moves the predicted trajectories of all others.
+    scdash.get.pathways : Return the table of tested gene sets, by fit, smallest p first.
+    scdash.pl.pathways : Draw how far gene sets stand out, z by fit and control, with stars where the corrected p is small.
 
     Examples
     --------

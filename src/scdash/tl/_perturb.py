@@ -1,6 +1,6 @@
 """`perturb`: what the fitted model says about knock-outs and over-expression."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
 from scdash._core.process_state import guarded
+from scdash._core.time_axis import time_axis
+from scdash._core.trajectories import StoredTrajectories
 from scdash._keys import genes_of, require_fit
 from scdash.networks import (
     DynamicsModel,
@@ -29,7 +31,7 @@ Kind = Literal["knockout", "knockdown", "overexpression"]
 
 @guarded
 def perturb(
-    adata: Any,
+    adata: "AnnData",
     genes: str | Iterable[str] | Mapping[str, float],
     *,
     kind: Kind = "knockout",
@@ -63,12 +65,15 @@ def perturb(
 
     Returns
     -------
-    AnnData of shape (2 * starts * times, modelled genes): `X` predicted expression, `obs["condition"]` ("control",
-    "perturbed"), `obs["trajectory"]`, `obs["time"]` and `obs["position"]` as in `scdash.tl.predict`. `uns["change"]`, a table sorted by size: gene, `control` and
-    `perturbed` at the last time (mean over starts), `change`, `held`, `spread` (standard deviation of the change
-    over replicate models; NaN with `n_models=1`), and `n_targets` (how many genes this gene regulates in the fitted
-    network: a held gene with 0 changes nothing but itself, and the log warns). `uns["perturbation"]`: a table `gene`,
-    `level` of what was held.
+    AnnData
+        AnnData of shape (2 * starts * times, modelled genes): `X` predicted expression, `obs["condition"]` ("control",
+        "perturbed"), `obs["trajectory"]`, `obs["time"]` and `obs["position"]` as in `scdash.tl.predict`. `uns["change"]`, a table sorted by size: gene, `control` and
+        `perturbed` at the last time (mean over starts), `change`, `held`, `spread` (standard deviation of the change
+        over replicate models; NaN with `n_models=1`), and `n_targets` (how many genes this gene regulates in the fitted
+        network: a held gene with 0 changes nothing but itself, and the log warns). `layers["spread"]`: standard deviation of
+        `X` over replicate models, with `n_models > 1`. `uns["observed"]`: the states of the fit, as `trajectory`,
+        `time` and `states` (states, genes). `uns["perturbation"]`: a table `gene`,
+        `level` of what was held.
 
     Raises
     ------
@@ -76,6 +81,13 @@ def perturb(
         If genes are not in the model; all of them are named, with near matches.
     NonFiniteError
         If a trajectory leaves the finite numbers.
+
+    See Also
+    --------
+    scdash.tl.perturbation_scores : Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
+    scdash.tl.perturbation_shift : Predict for every cell how an intervention moves it within a short time, beside going on without it.
+    scdash.pl.knockout_trends : Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
+    scdash.pl.knockout_volcano : Draw how far an intervention changes every gene, against how certain the change is, as a volcano.
 
     Examples
     --------
@@ -94,7 +106,8 @@ def perturb(
         refuse_negative_levels(entry, held)
     warn_of_interventions(entry, held)
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
-    spread = [(rollout(m, x, t, held=held)[-1] - rollout(m, x, t)[-1]).mean(0).numpy() for m in _replicates(entry)]
+    others = [(rollout(m, x, t).numpy(), rollout(m, x, t, held=held).numpy()) for m in _replicates(entry)]
+    spread = [(changed[-1] - free[-1]).mean(0) for free, changed in others]
     both = [
         paths_to_adata(path[grid.added :].numpy(), starts.names, grid.asked, model.genes, starts.position)
         for path in (control, perturbed)
@@ -107,7 +120,13 @@ def perturb(
         var=both[0].var,
     )
     result.obs["condition"] = pd.Categorical(result.obs["condition"], categories=["control", "perturbed"])
-    result.uns["time_name"] = settings.time_name
+    if len(others) > 1:
+        result.layers["spread"] = np.concatenate([_spread(paths, grid.added) for paths in zip(*others, strict=True)])
+    axis = time_axis(adata, entry, key)
+    result.uns["time_name"] = axis.name
+    if axis.fitted is not None and axis.own is not None:
+        result.uns["time_axis"] = pd.DataFrame({"fitted": axis.fitted, "shown": axis.own})
+    result.uns["observed"] = _observed(entry)
     result.uns["change"] = _change_table(model, control[-1], perturbed[-1], held, spread, count_targets(entry))
     result.uns["perturbation"] = pd.DataFrame(
         {
@@ -116,6 +135,24 @@ def perturb(
         }
     )
     return result
+
+
+def _spread(paths: Sequence[NDArray[np.float32]], added: int) -> NDArray[np.float32]:
+    """Return the standard deviation over models, (starts * times, genes), in the order of `paths_to_adata`."""
+    spread = np.std(paths, axis=0, ddof=1)[added:]
+    return np.asarray(spread.swapaxes(0, 1).reshape(-1, spread.shape[-1]), dtype=np.float32)
+
+
+def _observed(entry: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the states that the fit was made on, without those of re-drawn cells."""
+    series = entry["series"]
+    known = StoredTrajectories.of(series)
+    rows = np.flatnonzero(known.name == known.origin)
+    return {
+        "trajectory": known.name[rows].astype(object),
+        "time": np.asarray(series["time"], dtype=np.float64)[rows],
+        "states": np.asarray(series["states"], dtype=np.float32)[rows],
+    }
 
 
 def _replicates(entry: Any) -> list[DynamicsModel]:

@@ -53,7 +53,7 @@ def perturbation_scores(
 
     averaged over the trajectories. A score of 0.1: the lineage ends a tenth of its own path away from where it would. The
     score has no direction, as the sign of a net effect that runs over many edges is far less certain than its size (it
-    agrees less between batches, see {doc}`/concepts/evidence`); `along_path` has it (-0.1: held back by a tenth).
+    agrees less between batches, see :doc:`/concepts/evidence`); `along_path` has it (-0.1: held back by a tenth).
 
     A score mostly says how strongly the network lets a gene act, and a gene that is hardly expressed cannot act. The
     gene's own `expression` and `change` stand beside it, so that one sees what the network adds to them.
@@ -77,8 +77,8 @@ def perturbation_scores(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `uns[f"{key}_perturbation_scores"]` : dict
         `table`: a row per gene and lineage with `gene`, `lineage`, `score`, `along_path`, `spread` (standard deviation of
         the score over models), `batch_spread` (over the `n_trajectories` of the lineage), `agreement` (fraction of models
@@ -93,6 +93,12 @@ def perturbation_scores(
         If a gene is not in the model.
     NonFiniteError
         If a trajectory leaves the finite numbers.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.get.perturbation_scores : Return how far holding each gene moves the end of a lineage, the largest effects first, genes without a target last.
+    scdash.pl.perturbation_scores : Draw the regulators whose knock-out (or over-expression) moves the end of a lineage most, beside their expression.
 
     Examples
     --------

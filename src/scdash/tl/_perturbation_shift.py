@@ -1,7 +1,7 @@
 """`perturbation_shift`: where an intervention pushes every cell."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,16 @@ from scdash.networks._velocity_layer import layer_megabytes, over_all_genes
 from scdash.tl._influence import longest_course
 from scdash.tl._perturbation_scores import Kind
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local
 
 
 @guarded
 def perturbation_shift(
-    adata: Any,
+    adata: "AnnData",
     genes: str | Iterable[str] | Mapping[str, float],
     *,
     kind: Kind = "knockout",
@@ -37,7 +40,7 @@ def perturbation_shift(
     key: str = "dynamics",
     key_added: str | None = None,
     copy: bool = False,
-) -> Any:
+) -> "AnnData | None":
     """Predict for every cell how an intervention moves it within a short time, beside going on without it.
 
     The arrows of `scdash.pl.perturbation_shift`. Cells differ from the smoothed states that a model is fitted on; trust
@@ -64,8 +67,8 @@ def perturbation_shift(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `layers[key_added]` : float32 (n_obs, n_vars)
         State with the genes held minus state without, after `duration`. Sparse where some genes were not modelled, as
         the velocity of `scdash.tl.fit_dynamics`.
@@ -74,6 +77,18 @@ def perturbation_shift(
     `uns[key_added]` : dict
         `params` (with `n_targets`: how many genes each held gene regulates), and with `groupby` the `table` of mean
         shifts: `group`, `gene`, `change`, `sd` (over cells), `n_cells`, by size within a group, the held genes left out.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.perturbation_shift : Draw where an intervention pushes the cells, on an embedding.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> scdash.tl.perturbation_shift(adata, gene)
+    >>> adata.layers["dynamics_shift"].shape == adata.shape
+    True
     """
     entry: Any = require_fit(adata, key)
     name = check_key(f"{key}_shift" if key_added is None else key_added)

@@ -102,17 +102,25 @@ def fit_perturbode(
 
     Returns
     -------
-    None, or the copy. Written: `varp[f"{key_added}_grn"]` (CSR float32, row regulates column, signed),
-    `varp[f"{key_added}_sensitivity"]` (direct effect on the column's steady state, per unit of the row, at the control
-    mean), `varp[f"{key_added}_total_effect"]` (simulated change of the column when the row alone is perturbed),
-    `uns[key_added]` (params with the `arguments` of this call, genes, weights, edges, history, metrics, controls, prior, series, screen, report, and
-    `held_out` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
-    sparse where some genes are not modelled; by default none above 200 million cells x modelled genes), `var[f"{key_added}_genes"]`.
+    AnnData or None
+        None, or the copy. Written: `varp[f"{key_added}_grn"]` (CSR float32, row regulates column, signed),
+        `varp[f"{key_added}_sensitivity"]` (direct effect on the column's steady state, per unit of the row, at the control
+        mean), `varp[f"{key_added}_total_effect"]` (simulated change of the column when the row alone is perturbed),
+        `uns[key_added]` (params with the `arguments` of this call, genes, weights, edges, history, metrics, controls, prior, series, screen, report, and
+        `held_out` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
+        sparse where some genes are not modelled; by default none above 200 million cells x modelled genes), `var[f"{key_added}_genes"]`.
 
     Raises
     ------
     ValueError, KeyError, TypeError
         If an argument does not fit the data; the message names it and what to do. `adata` is unchanged then.
+
+    See Also
+    --------
+    scdash.tl.predict_perturbations : Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
+    scdash.tl.screen_baseline : Run a baseline on a perturbation screen and store it as a fit, to be read, predicted from and compared alike.
+    scdash.tl.modules : Name the regulators and targets of every module, and test them for gene sets.
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from scdash.tl._starts import start_states, time_grid
 
 @guarded
 def predict(
-    adata: Any,
+    adata: "AnnData",
     start: Any = None,
     *,
     times: Any = None,
@@ -60,7 +60,7 @@ def predict(
         For cells: "network", the fitted model; one of the forecasts without a network that the fit's report lists
         (`scdash.get.report`), which follow the training trajectories; or "best", the one of all these with the smallest
         error of whole validation stretches, which the log names. A network is often not the best forecast of cells
-        ({doc}`/concepts/evidence`). Starts other than None take their time and lineage from the training state nearest
+        (:doc:`/concepts/evidence`). Starts other than None take their time and lineage from the training state nearest
         to them; a forecast without a network can not be asked what a change of a gene would do.
     split
         Predict what the fit was judged by: every stretch of states of "test" (or "validation", "train"), whole, from the
@@ -70,11 +70,12 @@ def predict(
 
     Returns
     -------
-    AnnData of shape (starts * times, modelled genes): `X` predicted expression, `obs["trajectory"]` the start's name,
-    `obs["time"]` since the start, `obs["position"]` the place on the time axis of the fit, which is that of the start plus
-    the time: of cells the axis of `obs[f"{key}_position"]`, so that a prediction stands beside the cells of the same
-    position, else that of `time_key` (NaN for starts whose place is not known, such as arrays), `uns["forecaster"]` the name of the forecaster (dynamics alone),
-    `uns["time_name"]` what an axis of `obs["time"]` is called.
+    AnnData
+        AnnData of shape (starts * times, modelled genes): `X` predicted expression, `obs["trajectory"]` the start's name,
+        `obs["time"]` since the start, `obs["position"]` the place on the time axis of the fit, which is that of the start plus
+        the time: of cells the axis of `obs[f"{key}_position"]`, so that a prediction stands beside the cells of the same
+        position, else that of `time_key` (NaN for starts whose place is not known, such as arrays), `uns["forecaster"]` the name of the forecaster (dynamics alone),
+        `uns["time_name"]` what an axis of `obs["time"]` is called.
 
     Raises
     ------
@@ -86,6 +87,11 @@ def predict(
         If `forecaster` is unknown, or needs cells and the fit is of time courses or a screen; if `split` has no states.
     NonFiniteError
         If the trajectory leaves the finite numbers.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.get.model : Rebuild the fitted model from `adata.uns[key]`.
 
     Examples
     --------

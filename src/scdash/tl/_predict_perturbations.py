@@ -74,12 +74,13 @@ def predict_perturbations(
 
     Returns
     -------
-    AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
-    `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
-    `obs["perturbation"]`, `obs["forecaster"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
-    perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
-    oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `n_cells`: AnnData (cells, modelled genes) with
-    `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
+    AnnData
+        AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
+        `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
+        `obs["perturbation"]`, `obs["forecaster"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
+        perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
+        oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `n_cells`: AnnData (cells, modelled genes) with
+        `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
 
     Raises
     ------
@@ -87,6 +88,11 @@ def predict_perturbations(
         If no fit of a screen is stored under `key`.
     ValueError
         If a label names a gene that was not modelled.
+
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
+    scdash.pl.perturbation : Draw predicted against observed regimes, one panel each.
 
     Examples
     --------

@@ -91,21 +91,35 @@ def sbnn(
 
     Returns
     -------
-    None, or the copy. Written, for ``key_added="sbnn"``:
-
-    `mdata.obsm["X_sbnn"]` : float32, (cells, n_latent), the bottleneck; NaN for cells without x
-    `mdata.obs["sbnn_split"]` : categorical, train, test or unused
-    `mdata[x].var["sbnn_selected"]` : bool; `mdata[x].var["sbnn_norm"]` : float, :math:`\|W_i\|` before pruning
-    `mdata[x].varm["sbnn"]` : CSR float32, (genes, 512), first layer after tuning
-    `mdata[x].obsm["sbnn_features"]`, `mdata[x].obsm["sbnn_genes"]` : float32, both heads, standardised; their columns are
-    `features` and `genes` of `mdata.uns["sbnn"]`
-    `mdata[y].layers["sbnn"]` : float32, predicted features in their own units
-    `mdata.uns["sbnn"]` : params, genes, features, weights, scales, masks, norms, history, metrics, per_feature, report
+    MuData or None
+        None, or the copy. Written, for ``key_added="sbnn"``:
+    `mdata.obsm["X_sbnn"]` : float32
+        (cells, n_latent), the bottleneck; NaN for cells without x
+    `mdata.obs["sbnn_split"]` : categorical
+        train, test or unused
+    `mdata[x].var["sbnn_selected"]` : bool
+    `mdata[x].var["sbnn_norm"]` : float
+        :math:`\|W_i\|` before pruning
+    `mdata[x].varm["sbnn"]` : CSR float32
+        (genes, 512), first layer after tuning
+    `mdata[x].obsm["sbnn_features"]`, `mdata[x].obsm["sbnn_genes"]` : float32
+        both heads, standardised; their columns are `features` and `genes` of `mdata.uns["sbnn"]`
+    `mdata[y].layers["sbnn"]` : float32
+        predicted features in their own units
+    `mdata.uns["sbnn"]` : dict
+        params, genes, features, weights, scales, masks, norms, history, metrics, per_feature, report
 
     Raises
     ------
     TypeError, KeyError, ValueError
         If an argument does not fit the data; the message says which and what to do.
+
+    See Also
+    --------
+    scdash.tl.srrr : Predict one modality linearly from a few genes of the other (Kobak et al. 2021; Chen & Huang 2012).
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
+    scdash.pl.sbnn : Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
+    scdash.get.selected_genes : Return the selected genes, those with the largest weights first.
 
     Examples
     --------

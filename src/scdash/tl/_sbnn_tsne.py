@@ -45,7 +45,13 @@ def latent_tsne(
 
     Returns
     -------
-    None, or the copy. Written: `mdata.obsm["X_sbnn_tsne"]`, float32, (cells, 2), NaN for cells without a latent position.
+    MuData or None
+        None, or the copy. Written: `mdata.obsm["X_sbnn_tsne"]`, float32, (cells, 2), NaN for cells without a latent position.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.pl.sbnn : Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
 
     Examples
     --------

@@ -98,13 +98,19 @@ def screen_baseline(
 
     Returns
     -------
-    None, or the copy. Written: the slots of `scdash.tl.fit_perturbode`, without a velocity: there is no ODE. Read them
-    with `scdash.get.grn(adata, key=...)`.
+    AnnData or None
+        None, or the copy. Written: the slots of `scdash.tl.fit_perturbode`, without a velocity: there is no ODE. Read them
+        with `scdash.get.grn(adata, key=...)`.
 
     Raises
     ------
     ValueError, KeyError
         As for `scdash.tl.fit_perturbode`; an unknown option lists the known ones.
+
+    See Also
+    --------
+    scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
 
     Examples
     --------

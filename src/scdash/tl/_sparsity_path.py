@@ -67,12 +67,12 @@ def sparsity_path(
 
     Returns
     -------
-    Table with one row per lambda and model: `lambda`, `model`, `train_loss`, `validation_loss` (mean squared errors of
-    the evaluated model, without penalty), `weight_sparsity` (share of weights below 1e-5), `feature_sparsity` (share of
-    target x input pairs whose paths sum to less than 1e-5), `spurious_sparsity` where asked for, `epochs`, and `chosen`:
-    the largest lambda whose held-out error is within one standard error of the lowest. Models are the best by validation
-    of the second half of training, so that none is from before it was sparse. Written as well:
-
+    DataFrame
+        Table with one row per lambda and model: `lambda`, `model`, `train_loss`, `validation_loss` (mean squared errors of
+        the evaluated model, without penalty), `weight_sparsity` (share of weights below 1e-5), `feature_sparsity` (share of
+        target x input pairs whose paths sum to less than 1e-5), `spurious_sparsity` where asked for, `epochs`, and `chosen`:
+        the largest lambda whose held-out error is within one standard error of the lowest. Models are the best by validation
+        of the second half of training, so that none is from before it was sparse. Written as well:
     `uns[key_added]` : DataFrame
         The same table.
 
@@ -80,6 +80,11 @@ def sparsity_path(
     ------
     ValueError, KeyError, TypeError
         If an argument does not fit the data or the method; `adata` is unchanged then.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+    scdash.pl.sparsity_path : Draw loss (above) and sparsity (below) against lambda.
 
     Examples
     --------

@@ -72,9 +72,15 @@ def srrr(
 
     Returns
     -------
-    None, or the copy. Written as by `scdash.tl.sbnn`, for ``key_added="srrr"``: `mdata.obsm["X_srrr"]` (XW),
-    `mdata.obs["srrr_split"]`, `mdata[x].var["srrr_selected"]` and `["srrr_norm"]` (row norms of the unrelaxed W),
-    `mdata[x].varm["srrr"]` (W), `mdata[x].obsm["srrr_features"]`, `mdata[y].layers["srrr"]`, `mdata.uns["srrr"]`.
+    MuData or None
+        None, or the copy. Written as by `scdash.tl.sbnn`, for ``key_added="srrr"``: `mdata.obsm["X_srrr"]` (XW),
+        `mdata.obs["srrr_split"]`, `mdata[x].var["srrr_selected"]` and `["srrr_norm"]` (row norms of the unrelaxed W),
+        `mdata[x].varm["srrr"]` (W), `mdata[x].obsm["srrr_features"]`, `mdata[y].layers["srrr"]`, `mdata.uns["srrr"]`.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.pl.sbnn : Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
 
     Examples
     --------

@@ -7,12 +7,14 @@ from scdash._core.process_state import guarded
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
 
 PAIRED = {"x", "y", "y_layer", "n_latent", "n_features", "subsample"}  # arguments that only a MuData has a use for
 
 
 @guarded
-def stability(data: Any, **options: Any) -> "pd.DataFrame":
+def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
     """Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
 
     Refits are spread by joblib: `with joblib.parallel_config("loky" | "dask" | "ray"): scdash.tl.stability(...)`, or
@@ -33,15 +35,22 @@ def stability(data: Any, **options: Any) -> "pd.DataFrame":
 
     Returns
     -------
-    Table, most frequent first: `gene`, `frequency`, `count`, `norm` (MuData, written to `uns["sbnn_stability"]`), or
-    `source`, `target`, `frequency`, and mean and SD of the score (screens; also written as `selection_frequency` of
-    the fit's edges) or the mean weight (dynamics), written to `uns["dynamics_stability"]`. `table.attrs["report"]`
-    says it in words.
+    DataFrame
+        Table, most frequent first: `gene`, `frequency`, `count`, `norm` (MuData, written to `uns["sbnn_stability"]`), or
+        `source`, `target`, `frequency`, and mean and SD of the score (screens; also written as `selection_frequency` of
+        the fit's edges) or the mean weight (dynamics), written to `uns["dynamics_stability"]`. `table.attrs["report"]`
+        says it in words.
 
     Raises
     ------
     TypeError
         If `data` is neither MuData nor AnnData.
+
+    See Also
+    --------
+    scdash.get.gene_selection : Return how often each gene was selected, the most frequent first.
+    scdash.pl.gene_selection : Draw how often genes were selected over repeats, and how many genes how often (paper: Figure 4).
+    scdash.get.grn : Return the network as a table of edges, strongest evidence first.
 
     Examples
     --------

@@ -54,6 +54,10 @@ class Training(Value):
     max_memory
         Bytes that the models of a stack may take together; larger stacks are trained in parts.
 
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+
     Examples
     --------
     >>> scdash.Training(max_epochs=60, learning_rate=1e-3)

@@ -1,0 +1,164 @@
+"""Genes along (pseudo)time as a heat map, in the order in which they rise."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
+from numpy.typing import NDArray
+
+from scdash._core.process_state import guarded
+from scdash._core.time_axis import time_axis
+from scdash._errors import unknown
+from scdash._keys import genes_of, require_fit
+from scdash.pl._order import cluster_order
+from scdash.pl._points import ends
+from scdash.pl._read import positions, slot
+from scdash.pl._style import Drawn, finish, house, panels
+from scdash.pl._trends_data import chosen, series_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_MAX_LABELS = 80
+
+
+@guarded
+def heatmap(
+    adata: "AnnData",
+    genes: str | Sequence[str] | None = None,
+    *,
+    key: str = "dynamics",
+    trajectory: str | None = None,
+    values: Literal["observed", "model", "both"] = "both",
+    n_top: int = 50,
+    order: Literal["peak", "cluster", "given"] = "peak",
+    standard_scale: Literal["gene"] | None = "gene",
+    cmap: str | Colormap = "viridis",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw genes along time as a heat map, as observed and as simulated by the model from the first state on.
+
+    Columns are the states of one trajectory that the fit was made on (for cells: means of bins along pseudotime, equally
+    wide here; the axis names their times). Both panels have the genes in the same order and the same colours.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit over time.
+    genes
+        Genes to draw; None: the `n_top` modelled genes that change most.
+    key
+        Name of the fit.
+    trajectory
+        The trajectory to draw; None: the first.
+    values
+        ``"observed"`` states, those of the ``"model"``, or ``"both"`` side by side.
+    n_top
+        Number of genes, where none are named.
+    order
+        ``"peak"``: by the time of the highest observed value; ``"cluster"``: similar genes together; ``"given"``.
+    standard_scale
+        ``"gene"``: every gene from its lowest (0) to its highest (1) observed value, as in scanpy; None: expression.
+    cmap, vmin, vmax
+        Colours. Arrows at the ends of the colour bar say that there are values beyond.
+    title, figsize, ax, show, save, return_fig
+        See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.trends : Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
+
+    Examples
+    --------
+    >>> axes = scdash.pl.heatmap(adata, n_top=10)
+    """
+    for name, given, known in (
+        ("values", values, ("observed", "model", "both")),
+        ("order", order, ("peak", "cluster", "given")),
+        ("standard_scale", standard_scale, ("gene", None)),
+    ):
+        if given not in known:
+            raise unknown(name, given, [str(one) for one in known])
+    if n_top < 1:
+        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    entry = require_fit(adata, key)
+    if "screen" in entry:
+        raise ValueError(
+            f"uns[{key!r}] is the fit of a screen, which has no time; draw a fit of scdash.tl.fit_dynamics."
+        )
+    times, observed, fitted, names, axis_name = _states(adata, entry, key, genes, trajectory, n_top)
+    rows = _ordered(observed, order)
+    shown = {"observed": observed[rows], "model": fitted[rows]}
+    if standard_scale == "gene":
+        low, high = observed[rows].min(axis=1, keepdims=True), observed[rows].max(axis=1, keepdims=True)
+        shown = {side: (some - low) / np.maximum(high - low, 1e-12) for side, some in shown.items()}
+        vmin, vmax = 0.0 if vmin is None else vmin, 1.0 if vmax is None else vmax
+    sides = ["observed", "model"] if values == "both" else [values]
+    drawn = np.stack([shown[side] for side in sides])
+    low_end = float(drawn.min()) if vmin is None else vmin
+    high_end = float(drawn.max()) if vmax is None else vmax
+    norm = Normalize(low_end, high_end)
+    with house():
+        height = float(np.clip(1.2 + 0.15 * len(rows), 2.6, 10.0))
+        figure, axes = panels(len(sides), ax, title=title, figsize=figsize, size=(3.6, height))
+        for i, (panel, side) in enumerate(zip(axes, sides, strict=True)):
+            image = panel.imshow(shown[side], cmap=cmap, norm=norm, aspect="auto", interpolation="nearest")
+            _name(panel, names[rows], times, axis_name, first=i == 0)
+            panel.set_title(side, loc="left", fontweight="bold")
+        beyond = (bool(drawn.min() < low_end - 1e-9), bool(drawn.max() > high_end + 1e-9))
+        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
+        bar.outline.set_visible(False)
+        bar.set_label("expression" if standard_scale is None else "expression (0 to 1: observed range)")
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="heatmap", title=title, save=save)
+
+
+def _states(
+    adata: Any, entry: Any, key: str, genes: str | Sequence[str] | None, trajectory: str | None, n_top: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], pd.Index, str]:
+    """Return times, observed and fitted states (genes, times), names of the genes and of the axis."""
+    stored, here = dict(slot(adata, key, "series")), genes_of(adata, entry, key)
+    names = pd.Index(np.asarray(entry["genes"], dtype=object))
+    if genes is None:
+        spread = np.nan_to_num(np.asarray(stored["states"], dtype=np.float64).std(axis=0))
+        at = np.argsort(-np.where(here.present, spread, -1.0), kind="stable")[: min(n_top, int(here.present.sum()))]
+    else:
+        at = positions(genes, names)
+    axis = time_axis(adata, entry, key)
+    series = series_of(stored, at, axis)
+    rows = series.rows(chosen(series, trajectory)[0])
+    return series.time[rows], series.states[rows].T, series.fitted[rows].T, names[at], axis.name
+
+
+def _ordered(observed: NDArray[np.float64], order: str) -> NDArray[np.int64]:
+    if order == "given":
+        return np.arange(len(observed))
+    if order == "cluster":
+        return cluster_order(observed - observed.mean(axis=1, keepdims=True))
+    middle = (observed * np.arange(observed.shape[1])).sum(axis=1) / np.maximum(observed.sum(axis=1), 1e-12)
+    return np.lexsort((middle, observed.argmax(axis=1)))
+
+
+def _name(ax: Axes, genes: pd.Index, times: NDArray[np.float64], axis_name: str, *, first: bool) -> None:
+    named = genes if len(genes) <= _MAX_LABELS else genes[:0]
+    ax.set_yticks(range(len(named)), [str(gene) for gene in named] if first else [""] * len(named), fontsize=7)
+    if first and not len(named):
+        ax.set_ylabel(f"{len(genes):,} genes")
+    at = np.unique(np.linspace(0, len(times) - 1, min(5, len(times))).round().astype(int))
+    ax.set_xticks(at, [f"{times[i]:.2g}" for i in at])
+    ax.set_xlabel(axis_name)
+    ax.tick_params(length=0)

@@ -1,0 +1,143 @@
+"""Phase portrait: two genes against each other, with where the model takes the cells."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from scdash._core.fit_settings import FitSettings
+from scdash._core.process_state import guarded
+from scdash._core.time_axis import time_axis
+from scdash._data import all_genes
+from scdash._keys import genes_of, require_fit
+from scdash.pl._embedding import colors_of, values_of
+from scdash.pl._points import MARGIN, Look, scatter
+from scdash.pl._read import expression, slot
+from scdash.pl._style import INK, Drawn, finish, house, panels
+from scdash.pl._trends_data import chosen, series_of
+from scdash.pl._velocity import _grid_arrows, velocity_layer
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@guarded
+def phase(
+    adata: "AnnData",
+    genes: Sequence[str],
+    *,
+    key: str = "dynamics",
+    color: str | None = None,
+    layer: str | None = None,
+    trajectory: str | None = None,
+    arrows: bool = True,
+    density: float = 0.8,
+    groups: str | Sequence[str] | None = None,
+    size: float | None = None,
+    alpha: float | None = None,
+    palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    cmap: str | Colormap = "viridis",
+    color_map: str | Colormap | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    vcenter: float | None = None,
+    legend_loc: str | None = MARGIN,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw two genes against each other: cells, the model's velocity of both, and its trajectory.
+
+    Arrows are the mean velocity (dx/dt of the two genes, from ``layers["<key>_velocity"]``) of the cells around each point,
+    so that they hold for the values that the other genes have there. Both components of an arrow are scaled by the ranges
+    of the axes. The line is simulated by the model from the first state of a trajectory, the circle.
+
+    Parameters
+    ----------
+    adata
+        AnnData with a fit and its velocities.
+    genes
+        Two modelled genes: of the horizontal and of the vertical axis.
+    key
+        Name of the fit.
+    color
+        Column of `obs` or gene to colour the cells by; None: grey points.
+    layer
+        Layer of expression; default the one that was fitted.
+    trajectory
+        The trajectory whose simulation is drawn; None: the first.
+    arrows
+        Draw the velocities.
+    density
+        Density of arrows.
+    groups, size, alpha, palette, cmap, color_map, vmin, vmax, vcenter, legend_loc
+        Look of the cells, see :func:`scdash.pl.embedding`.
+    title, figsize, ax, show, save, return_fig
+        See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.pl.velocity : Draw where the fitted dynamics take the cells, on an embedding.
+    scdash.pl.trends : Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
+
+    Examples
+    --------
+    >>> first, second = scdash.get.grn(adata, top=1)[["source", "target"]].iloc[0]
+    >>> ax = scdash.pl.phase(adata, [first, second])
+    """
+    pair = [str(gene) for gene in ([genes] if isinstance(genes, str) else genes)]
+    if len(pair) != 2 or pair[0] == pair[1]:
+        raise ValueError(f"genes must be two different genes, found {pair!r}.")
+    entry = require_fit(adata, key)
+    here = genes_of(adata, entry, key)
+    at = all_genes(pair, here.names, "genes", error=ValueError)
+    layer = FitSettings.of(entry, key).layer_of(adata, layer)
+    colored = values_of(adata, color, layer)
+    look = Look(size, palette, cmap, color_map, vmin, vmax, vcenter, alpha, groups, legend_loc)
+    look.check([values for _, values in colored])
+    points = expression(adata, pair, layer)
+    moves = expression(adata, pair, velocity_layer(adata, key)) if arrows else None
+    series = series_of(dict(slot(adata, key, "series")), at, time_axis(adata, entry, key))
+    line = series.fitted[series.rows(chosen(series, trajectory)[0])]
+    with house():
+        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.8, 4.0))
+        ((column, values),) = colored
+        scatter(panel, points, values, column, look, stored=colors_of(adata, column, values), alpha=0.6)
+        if moves is not None:
+            _draw_arrows(panel, points, moves, density)
+        panel.plot(*line.T, color=INK, lw=2, zorder=4)
+        panel.plot(*line[0], color=INK, marker="o", ms=6, mfc="white", ls="", zorder=5)
+        panel.set(xlabel=f"{pair[0]} (expression)", ylabel=f"{pair[1]} (expression)")
+        if legend_loc not in (None, "none"):
+            _legend(panel)
+    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="phase", title=title, save=save)
+
+
+def _draw_arrows(ax: Axes, points: NDArray[np.float64], moves: NDArray[np.float64], density: float) -> None:
+    """Draw mean velocities on a grid; both axes count by their ranges, so that no unit decides the direction."""
+    span = np.maximum(np.ptp(points, axis=0), 1e-12)
+    where, mean, _ = _grid_arrows(points / span, moves / span, density, 1.0)
+    longest = float(np.quantile(np.hypot(*mean.T), 0.95)) or 1.0
+    ax.quiver(*(where * span).T, *mean.T, color=INK, angles="uv", scale=22 * longest, width=0.0034, headwidth=4,
+              headlength=4.5, headaxislength=4, zorder=3, alpha=0.75)  # fmt: skip
+
+
+def _legend(ax: Axes) -> None:
+    """Say what the line is, below the panel and beside any legend of the cells."""
+    cells = ax.get_legend()
+    if cells is not None:
+        ax.add_artist(cells)
+    entry = Line2D([], [], color=INK, lw=2, marker="o", mfc="white", markevery=[0], label="model, from its first state")
+    ax.legend(handles=[entry], loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
