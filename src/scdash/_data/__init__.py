@@ -33,6 +33,7 @@ from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._kernel_means import kernel_means
 from scdash._data._knockout_level import knockout_levels, lowest_values
 from scdash._data._labels import log_missing, read_labels
+from scdash._data._memberships import Memberships, is_membership_table, read_memberships, times_in_lineages
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._placed import positions_in_groups
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
@@ -46,6 +47,10 @@ from scdash._data._time import StandardTime, Times, parse_time, read_time
 from scdash._data._within import WithinMoments, within_moments
 
 __all__ = [
+    "Memberships",
+    "is_membership_table",
+    "read_memberships",
+    "times_in_lineages",
     "StandardTime",
     "Times",
     "all_genes",

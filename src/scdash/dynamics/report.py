@@ -11,6 +11,7 @@ from scdash._decisions import Difference
 from scdash.dynamics.baselines import CONSTANT
 from scdash.dynamics.errors import difference
 from scdash.dynamics.folds import LEFT_OUT
+from scdash.dynamics.lineages import lineage_lines
 from scdash.dynamics.power import Power, power_for
 from scdash.dynamics.selection import Errors
 from scdash.dynamics.verdict import Verdict
@@ -40,6 +41,7 @@ class Told:
     regulators: int | None  # None: every gene may regulate
     test: pd.DataFrame | None = None  # errors on test states
     course: Sequence[str] = ()
+    ends: pd.DataFrame | None = None  # of several lineages, see `lineage_ends`
     real_time: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -50,7 +52,9 @@ class Told:
 
 def summary(told: Told) -> str:
     """Return the report: verdict, errors, how well trajectories are followed, prior, what to do next."""
-    lines = [verdict_line(told), *error_lines(told), *following_lines(told.following), *prior_lines(told)]
+    lines = [verdict_line(told), *error_lines(told), *following_lines(told.following)]
+    lines += [] if told.ends is None else lineage_lines(told.ends)
+    lines += prior_lines(told)
     return "\n".join([*lines, *next_lines(told)])
 
 

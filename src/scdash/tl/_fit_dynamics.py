@@ -106,9 +106,16 @@ def fit_dynamics(
     time_key
         `obs` column with pseudotime or time: numbers, timedelta (read as hours), dates (hours since the first), or texts
         with a unit such as "D2", "day 2", "24h", "E8.5". The unit changes nothing but the unit of rates and predictions:
-        the fit works in a unit of its own (`params["time_scale"]` is its length in the user's unit).
+        the fit works in a unit of its own (`params["time_scale"]` is its length in the user's unit). With a table of
+        lineages as `trajectory_key` it may be a table of `obsm`, too, with the pseudotime of every cell in every lineage.
     trajectory_key
-        `obs` column: the lineage of each cell, or the trajectory (time course) of each sample.
+        `obs` column: the lineage of each cell, or the trajectory (time course) of each sample. Or, for cells, an `obsm`
+        table of the weights of every cell in every lineage: the weights of slingshot, branch masks of Palantir, fate
+        probabilities of CellRank; lineages are named by the columns of a DataFrame, the `names` of the array, or
+        `uns[f"{trajectory_key}_names"]` (or `_columns`). Rows sum to 1, or have 1 as their largest weight (masks and
+        slingshot: a shared progenitor counts fully in each of its lineages); weights below 0.05 count as 0, and a cell
+        without any takes no part. A bin of a lineage is the mean of its cells by weight, and a cell that weighs less takes
+        a smaller part of the path. One model is fitted to all lineages, which it tells apart by their first states.
     batch_key
         `obs` column with the batch of each cell: each batch is a trajectory of its own, aligned by rank.
     split_key

@@ -14,7 +14,9 @@ from scdash._data import (
     CellHalves,
     Expression,
     HalfOfCells,
+    Memberships,
     StandardTime,
+    Times,
     TimeSeries,
     check_adata,
     check_log,
@@ -22,11 +24,14 @@ from scdash._data import (
     chosen_genes,
     expression,
     gene_mask,
+    is_membership_table,
     lowest_values,
     obs_column,
     prior_from,
     read_labels,
+    read_memberships,
     scaled_by_scanpy,
+    times_in_lineages,
     times_of,
 )
 from scdash._errors import unknown, unused
@@ -131,6 +136,11 @@ def read_inputs(
     rows = _rows(adata, keys, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and (observations == "cells" or (observations == "auto" and rows.look_like_cells))
+    if rows.weights is not None and not cells:
+        raise ValueError(
+            f"trajectory_key={trajectory_key!r} is a table of weights of cells in lineages, but the rows are "
+            f"{'bins' if binned else 'states'}. Give a column of adata.obs with one label per row."
+        )
     if batch_key is not None and not cells:
         raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
     if not binned:
@@ -227,15 +237,44 @@ def _keys_of_bins(adata: Any, asked: DataKeys) -> DataKeys:
 
 def _rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
     """Return what is known of every row; rows that lack a label take no part, so their time may be missing."""
-    columns = [
-        None if key is None else read_labels(obs_column(adata, key, f"{name}_key"))
-        for name, key in (("trajectory", keys.trajectory_key), ("split", keys.split_key), ("batch", keys.batch_key))
-    ]
+    several = is_membership_table(adata, keys.trajectory_key)
+    named = (("trajectory", None if several else keys.trajectory_key), ("split", keys.split_key), ("batch", keys.batch_key))
+    columns = [None if key is None else read_labels(obs_column(adata, key, f"{name}_key")) for name, key in named]
     labelled = np.ones(adata.n_obs, dtype=bool)
     for column in columns:
         labelled &= True if column is None else column.notna().to_numpy()
+    if several and keys.trajectory_key is not None:
+        return _rows_of_lineages(adata, read_memberships(adata, keys.trajectory_key), keys, values, columns, labelled)
     time = times_of(adata, keys.time_key, finite=bool(labelled.all()))
     return Rows(values, time, *columns)
+
+
+def _rows_of_lineages(
+    adata: Any,
+    members: Memberships,
+    keys: DataKeys,
+    values: Expression,
+    columns: list[pd.Series | None],
+    labelled: NDArray[np.bool_],
+) -> Rows:
+    """Return a row for every cell and lineage that it belongs to; times may be a table of `obsm` with the lineages, too."""
+    inside = np.unique(members.cell[labelled[members.cell]])
+    if is_membership_table(adata, keys.time_key):
+        time = times_in_lineages(adata, keys.time_key, members)
+    else:
+        read = times_of(adata, keys.time_key, finite=len(inside) == adata.n_obs)
+        time = Times(read.values[members.cell], read.unit)
+    split, batch = (None if column is None else column.iloc[members.cell].reset_index(drop=True) for column in columns[1:])
+    return Rows(
+        values.repeated(members.cell),
+        time,
+        members.lineage,
+        split,
+        batch,
+        weights=members.weight,
+        cell=members.cell,
+        n_cells=adata.n_obs,
+    )
 
 
 def _check_series(series: TimeSeries, name: str, kind: str) -> None:

@@ -38,10 +38,15 @@ class Rows:
     group: pd.Series | None  # lineage of a cell, trajectory of a state; NaN: the row takes no part
     split: pd.Series | None  # NaN: the row takes no part
     batch: pd.Series | None = None  # of a cell; NaN: the row takes no part
+    weights: NDArray[np.float64] | None = None  # of a cell in its lineage; None: every row counts fully
+    cell: NDArray[np.int64] | None = None  # row of adata, where a cell has a row for each of its lineages
+    n_cells: int = 0  # rows of adata, where cells have rows for their lineages
 
     @property
     def look_like_cells(self) -> bool:
         """Cells each have a time of their own and come in hundreds; samples of a time course share few times."""
+        if self.weights is not None:
+            return True
         times = self.time.values
         largest = len(times) if self.group is None else int(self.group.value_counts().iloc[0])
         return largest > 50 and len(np.unique(times)) > len(times) / 2
@@ -107,21 +112,34 @@ def from_cells(
         hold_out=hold_out,
         validation=not by_folds,
         rng=seed,
+        weights=rows.weights,
+        cell=rows.cell,
     )
     code = np.where(rows.left_out, -1, group_cells(len(rows.time.values), rows.group, rows.batch).code)
-    position = HORIZON * positions_in_groups(rows.time.values, code, "rank")[0]
+    position = positions_in_groups(rows.time.values, code, "rank", rows.weights)[0]
     return Observed(
         made.series,
         made.minimum,
         made.range,
         lineage=_lineages(made.bins["lineage"], made.series),
         lineage_names=tuple(pd.unique(made.bins["lineage"].astype(str))),
-        cell_position=np.where(code < 0, np.nan, position),
+        cell_position=HORIZON * _of_cells(np.where(code < 0, np.nan, position), rows),
         halves=_halves(rows, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None,
-        kernel_means=kernel_means(rows.values, position / HORIZON, code, n_bins) if by_folds else None,
+        kernel_means=kernel_means(rows.values, position, code, n_bins, weights=rows.weights) if by_folds else None,
         learning_halves=_learning_halves(rows, n_bins, seed) if by_folds and _has_single_trajectories(rows) else (),
     )
+
+
+def _of_cells(values: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
+    """Return one value for every cell of adata: the weighted mean over its lineages, NaN where it takes no part."""
+    if rows.cell is None or rows.weights is None:
+        return values
+    known = np.isfinite(values)
+    cell, weight = rows.cell[known], rows.weights[known]
+    total = np.bincount(cell, weights=weight, minlength=rows.n_cells)
+    found = np.bincount(cell, weights=weight * values[known], minlength=rows.n_cells)
+    return np.divide(found, total, out=np.full(rows.n_cells, np.nan), where=total > 0)
 
 
 def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int, hold_out: float) -> Observed:
@@ -187,6 +205,8 @@ def _halves(
         shuffled=shuffled,
         leave_out=rows.left_out | (False if rows.split is None else (rows.split == "test").to_numpy()),
         sources=regulators,
+        weights=rows.weights,
+        cell=rows.cell,
         rng=np.random.default_rng([seed, 4 + shuffled]),
     )
 
@@ -217,6 +237,8 @@ def _learning_halves(rows: Rows, n_bins: int, seed: int) -> tuple[HalfOfCells, .
         horizon=HORIZON,
         n_bootstrap=N_BOOTSTRAP,
         leave_out=rows.left_out | _test_cells(rows),
+        weights=rows.weights,
+        cell=rows.cell,
         rng=np.random.default_rng([seed, 6]),
     )
     return tuple(found)
