@@ -102,7 +102,9 @@ def test_repeated_rows_are_read_without_copying():
         assert isinstance(values, Expression) and values.shape == (7, 3)
         np.testing.assert_array_equal(values.dense(), dense[rows])
         np.testing.assert_array_equal(values.dense_rows(np.array([5, 0])), dense[[3, 0]])
-        parts = [(part, np.asarray(block.todense() if sp.issparse(block) else block)) for part, block in values.blocks(2)]
+        parts = [
+            (part, np.asarray(block.todense() if sp.issparse(block) else block)) for part, block in values.blocks(2)
+        ]
         np.testing.assert_array_equal(np.concatenate([block for _, block in parts]), dense[rows])
         assert [part.start for part, _ in parts] == sorted(part.start for part, _ in parts)
 

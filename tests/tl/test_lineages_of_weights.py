@@ -22,13 +22,17 @@ def forked():
     cells, genes = 260, 10
     time, side = np.sort(rng.random(cells)), rng.random(cells) < 0.5
     late = np.clip(time - 0.3, 0, None)
-    values = 1 + np.outer(time, np.linspace(0, 2, genes)) + np.outer(np.where(side, 1, -1) * late, np.linspace(1, -1, genes))
-    adata = sc.AnnData((np.clip(values, 0, None) + rng.normal(0, 0.1, (cells, genes)).clip(-0.3, 0.3)).astype(np.float32))
+    values = (
+        1 + np.outer(time, np.linspace(0, 2, genes)) + np.outer(np.where(side, 1, -1) * late, np.linspace(1, -1, genes))
+    )
+    adata = sc.AnnData(
+        (np.clip(values, 0, None) + rng.normal(0, 0.1, (cells, genes)).clip(-0.3, 0.3)).astype(np.float32)
+    )
     adata.X = np.clip(adata.X, 0, None)
     adata.obs_names, adata.var_names = [f"c{i}" for i in range(cells)], [f"g{i}" for i in range(genes)]
     adata.obs["time"], adata.obs["lineage"] = time, np.where(side, "up", "down")
     weights = np.column_stack([~side, side]).astype(float)
-    adata.obsm["labels"] = pd.DataFrame(weights, index=adata.obs_names, columns=["down", "up"])
+    adata.obsm["labels"] = pd.DataFrame(weights.copy(), index=adata.obs_names, columns=["down", "up"])
     weights[time < 0.3] = 1.0
     adata.obsm["masks"] = pd.DataFrame(weights, index=adata.obs_names, columns=["down", "up"])
     return adata

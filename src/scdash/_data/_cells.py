@@ -128,8 +128,12 @@ def cells_to_series(
     sides = _sides(groups, n_bins, side, hold_out, rng, validation=validation)
     widths = np.full(len(groups.names), np.nan if bandwidth is None else float(bandwidth))
     if bandwidth is None and not disjoint:
-        widths = choose_bandwidths(values, _for_training(position, groups, sides, weights, cell), n_bins=n_bins, rng=rng)
-    kernels = _kernels(position, groups, sides, widths, n_bins=n_bins, min_cells=min_cells, disjoint=disjoint, weights=weights)
+        widths = choose_bandwidths(
+            values, _for_training(position, groups, sides, weights, cell), n_bins=n_bins, rng=rng
+        )
+    kernels = _kernels(
+        position, groups, sides, widths, n_bins=n_bins, min_cells=min_cells, disjoint=disjoint, weights=weights
+    )
     plain = np.ones(len(position)) if weights is None else weights
     draws = np.concatenate([plain[None], redrawn_weights(n_bootstrap, len(position), weights, cell, rng)])
     means, behind = binned_means(values, groups.code, position, kernels, draws)
@@ -139,9 +143,9 @@ def cells_to_series(
         np.broadcast_to(sides[:, None], keep.shape)[keep], categories=list(SPLITS)
     )
     states = means[keep]
-    floor = _floor(values) if range_floor is None else range_floor
-    minimum, width = _scale(states, bins, scale_by, floor)
-    series = _series((states - minimum) / width, bins, values)
+    floor = smallest_range(values) if range_floor is None else range_floor
+    minimum, width = scale_of_bins(states, bins, scale_by, floor)
+    series = series_of_bins((states - minimum) / width, bins, values)
     return CellSeries(series, bins, minimum, width, widths)
 
 
@@ -304,12 +308,12 @@ def _group_split(split: NDArray[np.int8], groups: CellGroups) -> dict[str, int]:
     return of_group
 
 
-def _floor(values: Expression) -> float | None:
+def smallest_range(values: Expression) -> float | None:
     """Return the smallest range of a gene in the units of the values; None: relative to the genes' own ranges."""
     return LOG_FLOOR if values.maximum - values.minimum > NARROW else None
 
 
-def _scale(
+def scale_of_bins(
     states: NDArray[np.float64], bins: pd.DataFrame, scale_by: Sequence[str] | None, floor: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return minimum and range of every gene; ranges below the floor are set to it, which the log says."""
@@ -340,7 +344,8 @@ def _scale(
     return low, np.maximum(width, floor)
 
 
-def _series(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
+def series_of_bins(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
+    """Return trajectories of states from the table of their bins."""
     names = bins["trajectory"].cat.categories
     return TimeSeries(
         states=scaled,

@@ -1,6 +1,6 @@
 """`fit_dynamics`: reads AnnData, fits, writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,6 +45,7 @@ def fit_dynamics(
     regulators: Any = None,
     observations: Observations = "auto",
     n_bins: int | None = None,
+    couplings: Literal["ot", "none"] | Mapping[tuple[Any, Any], Any] | None = None,
     allow_scaled: bool = False,
     velocity_layer: bool | None = None,
     n_models: int = 1,
@@ -79,6 +80,13 @@ def fit_dynamics(
     leaving out whole trajectories in turn where every lineage has several batches, and otherwise by predicting the other
     half of the cells; the model is then fitted again to all cells that are not for test. `uns[key_added]["params"]` holds
     what was `chosen` and every setting that was looked at (`choices`).
+
+    Cells at few sampled times (`time_key` "hours", "D2", timedelta, ...) are one trajectory with the mean of the cells of
+    each time as its states and real intervals between them. It is also learned from cells drawn again, and from groups of
+    related cells, which couplings between consecutive times follow to their ancestors and descendants: how groups that
+    differ early differ later is what means alone do not show. Each time between two others is left out in turn and
+    predicted from the state before, beside a straight line between its neighbours; epochs, prior and level are chosen by
+    these errors, and null models are judged by them.
 
     Parameters
     ----------
@@ -133,10 +141,17 @@ def fit_dynamics(
         Genes that may regulate: a `var` column of flags or a list of names, such as all transcription factors of the
         species (names that are not in the data are left out and counted in the log); None: all.
     observations
-        "cells": rows are cells, smoothed into `n_bins` bins per trajectory. "states": every row is one state. "auto":
-        cells if trajectories have more than 50 rows, most with a time of their own.
+        "cells": rows are cells, smoothed into `n_bins` bins per trajectory, or, where they share few sampled times, one bin
+        per time. "states": every row is one state. "auto": cells if there are more than 50 rows, most with a time of their
+        own, or at least five of a trajectory at most times.
     n_bins
-        Bins per trajectory of cells; None: 20.
+        Bins per trajectory of cells; None: 20. Cells at sampled times have one per time instead.
+    couplings
+        For cells at sampled times: how cells of consecutive times belong together. "ot": by unbalanced optimal transport,
+        which lets cells multiply and die (needs POT, extra `ot`). A mapping of (time, next time) to a matrix of cells by cells, dense or sparse, both in the order of `adata`, such as
+        those of moscot or of clones; times are labels of `time_key` or numbers, and a matrix over a longer interval is used
+        where the times between are left out (otherwise those in between are composed). "none": the means alone. None: "ot" where
+        POT is installed.
     allow_scaled
         Accept values that look centred or scaled (`sc.pp.scale`), such as changes from a reference.
     velocity_layer
@@ -171,14 +186,15 @@ def fit_dynamics(
         the mean trajectory of each is followed, `r2`; where there are several also `covered`, `end_rmse`, and `nearest`, the
         lineage at whose end the model arrives), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `velocity_layer`
-        dx/dt of every row, per unit of `time_key` (for cells: of the model's time, which runs from 0 to 10). Dense where
+        dx/dt of every row, per unit of `time_key` (for cells in pseudotime: of the model's time, which runs from 0 to 10). Dense where
         every gene is modelled. Else CSR, with 8 bytes for each row and modelled gene: every value of a modelled gene is
         stored, also zeros, and a gene that was not modelled has no entry.
     `var[f"{key_added}_genes"]`, `var[f"{key_added}_velocity_genes"]` : bool
         Genes that were modelled; and, where the layer is written, those that have a velocity, under the name that
         CellRank and scVelo look for.
     `obs[f"{key_added}_position"]` : float (cells only)
-        Place of every cell on the time axis of the fit; NaN for cells that took no part.
+        Place of every cell on the time axis of the fit, 0 to 10 (of cells at sampled times their time, in the unit of
+        `time_key`); NaN for cells that took no part.
 
     Raises
     ------

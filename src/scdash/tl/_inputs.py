@@ -14,7 +14,9 @@ from scdash._data import (
     CellHalves,
     Expression,
     HalfOfCells,
+    LeftOutTimes,
     Memberships,
+    RelatedCells,
     StandardTime,
     Times,
     TimeSeries,
@@ -38,6 +40,7 @@ from scdash._errors import unknown, unused
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Observed, Rows, from_bins, from_cells, from_states
+from scdash.tl._sampled import from_sampled
 
 Observations = Literal["auto", "cells", "states"]
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
@@ -68,6 +71,9 @@ class DynamicsInputs:
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
     learning_halves: tuple[HalfOfCells, ...] = ()
+    related: tuple[RelatedCells, ...] = ()
+    left_out_times: tuple[LeftOutTimes, ...] = ()
+    couplings: str | None = None  # of cells at sampled times: which were used
     kernel_means: NDArray[np.float64] | None = None  # of cells, (trajectories, bins, genes)
     lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
 
@@ -78,7 +84,8 @@ class DynamicsInputs:
             "time_unit": self.time_unit,
             "time_scale": self.time.scale,
             **({} if self.regulators is None else {"regulators": list(self.series.genes[self.regulators])}),
-            "model_time": self.cells and self.cell_position is not None,
+            "model_time": self.cells and self.cell_position is not None and self.couplings is None,
+            **({} if self.couplings is None else {"couplings": self.couplings}),
         }
 
     @property
@@ -93,6 +100,8 @@ class DynamicsInputs:
             halves=self.halves,
             shuffled_halves=self.shuffled_halves,
             learning_halves=self.learning_halves,
+            related=self.related,
+            left_out_times=self.left_out_times,
             kernel_means=self.kernel_means,
             units=Units(self.minimum, self.range),
         )
@@ -117,6 +126,7 @@ def read_inputs(
     allow_scaled: bool = False,
     hold_out: float | None = None,
     by_folds: bool = False,
+    couplings: Any = None,
 ) -> DynamicsInputs:
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy.
 
@@ -135,7 +145,12 @@ def read_inputs(
         raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
     rows = _rows(adata, keys, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
-    cells = not binned and (observations == "cells" or (observations == "auto" and rows.look_like_cells))
+    cells = not binned and (
+        observations == "cells" or (observations == "auto" and (rows.look_like_cells or rows.are_sampled))
+    )
+    sampled = cells and rows.are_sampled
+    if couplings is not None and not sampled:
+        raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
     if rows.weights is not None and not cells:
         raise ValueError(
             f"trajectory_key={trajectory_key!r} is a table of weights of cells in lineages, but the rows are "
@@ -150,6 +165,9 @@ def read_inputs(
         columns,
         rows,
         cells=cells,
+        sampled=sampled,
+        couplings=couplings,
+        labels=None if is_membership_table(adata, keys.time_key) else adata.obs[keys.time_key],
         n_bins=n_bins,
         regulators=flagged,
         seed=seed,
@@ -157,7 +175,7 @@ def read_inputs(
         hold_out=hold_out,
         by_folds=by_folds,
     )
-    _check_series(observed.series, values.name, "bins" if cells else "states")
+    _check_series(observed.series, values.name, "sampled times" if sampled else "bins" if cells else "states")
     if not (by_folds and cells):
         _check_validation(observed.series, split_key)
     aligned = None if prior is None else prior_from(adata, prior, genes=values.genes)
@@ -181,6 +199,9 @@ def read_inputs(
         halves=observed.halves,
         shuffled_halves=observed.shuffled_halves,
         learning_halves=observed.learning_halves,
+        related=observed.related,
+        left_out_times=observed.left_out_times,
+        couplings=observed.couplings,
         kernel_means=observed.kernel_means,
         lowest=None if binned else lowest_values(values),
     )
@@ -192,6 +213,9 @@ def _observe(
     rows: Rows,
     *,
     cells: bool,
+    sampled: bool,
+    couplings: Any,
+    labels: Any,
     n_bins: int | None,
     regulators: NDArray[np.int64] | None,
     seed: int,
@@ -201,6 +225,20 @@ def _observe(
 ) -> Observed:
     """Return trajectories of cells that are smoothed here, of bins made before, or of states."""
     part = hold_out or HELD_OUT
+    if sampled:
+        check_log(rows.values)
+        if n_bins is not None:
+            raise unused("n_bins", "every sampled time is one bin")
+        return from_sampled(
+            rows,
+            couplings=couplings,
+            labels=labels,
+            regulators=regulators,
+            seed=seed,
+            shuffled=shuffled,
+            hold_out=hold_out if by_folds else part,
+            by_folds=by_folds,
+        )
     if cells:
         check_log(rows.values)
         return from_cells(
@@ -238,7 +276,11 @@ def _keys_of_bins(adata: Any, asked: DataKeys) -> DataKeys:
 def _rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
     """Return what is known of every row; rows that lack a label take no part, so their time may be missing."""
     several = is_membership_table(adata, keys.trajectory_key)
-    named = (("trajectory", None if several else keys.trajectory_key), ("split", keys.split_key), ("batch", keys.batch_key))
+    named = (
+        ("trajectory", None if several else keys.trajectory_key),
+        ("split", keys.split_key),
+        ("batch", keys.batch_key),
+    )
     columns = [None if key is None else read_labels(obs_column(adata, key, f"{name}_key")) for name, key in named]
     labelled = np.ones(adata.n_obs, dtype=bool)
     for column in columns:
@@ -264,7 +306,9 @@ def _rows_of_lineages(
     else:
         read = times_of(adata, keys.time_key, finite=len(inside) == adata.n_obs)
         time = Times(read.values[members.cell], read.unit)
-    split, batch = (None if column is None else column.iloc[members.cell].reset_index(drop=True) for column in columns[1:])
+    split, batch = (
+        None if column is None else column.iloc[members.cell].reset_index(drop=True) for column in columns[1:]
+    )
     return Rows(
         values.repeated(members.cell),
         time,

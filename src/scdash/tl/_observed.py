@@ -11,6 +11,8 @@ from scdash._data import (
     CellHalves,
     Expression,
     HalfOfCells,
+    LeftOutTimes,
+    RelatedCells,
     StandardTime,
     Times,
     TimeSeries,
@@ -26,6 +28,8 @@ from scdash._data import (
 from scdash._logging import logger
 
 HORIZON = 10.0  # length of pseudotime as models see it
+MANY_ROWS = 50  # above which rows may be cells
+SHARED = 5  # rows of a trajectory with the same time (their median) from which times are sampled ones
 N_BOOTSTRAP = 8  # re-drawn trajectories that show a model how uncertain each bin is
 
 
@@ -49,7 +53,18 @@ class Rows:
             return True
         times = self.time.values
         largest = len(times) if self.group is None else int(self.group.value_counts().iloc[0])
-        return largest > 50 and len(np.unique(times)) > len(times) / 2
+        return largest > MANY_ROWS and len(np.unique(times)) > len(times) / 2
+
+    @property
+    def are_sampled(self) -> bool:
+        """Cells at few sampled times: many rows of a trajectory share a time."""
+        times = self.time.values
+        group = np.zeros(len(times), np.int64) if self.group is None else self.group.cat.codes.to_numpy()
+        if self.batch is not None:
+            group = group * (int(self.batch.cat.codes.max()) + 1) + self.batch.cat.codes.to_numpy()
+        inside = np.isfinite(times) & ~self.left_out
+        counts = pd.DataFrame({"group": group, "time": times})[inside].value_counts()
+        return len(counts) > 0 and float(counts.median()) >= SHARED
 
     @property
     def left_out(self) -> NDArray[np.bool_]:
@@ -76,6 +91,9 @@ class Observed:
     kernel_means: NDArray[np.float64] | None = None  # (trajectories, bins, genes), of all cells
     standard: StandardTime = StandardTime()
     user_times: NDArray[np.float64] | None = None  # of the states; None: those of the series
+    related: tuple[RelatedCells, ...] = ()  # of cells at sampled times
+    left_out_times: tuple[LeftOutTimes, ...] = ()
+    couplings: str | None = None  # which are used, of cells at sampled times
     in_units_of_bins: bool = False  # minimum and range were made with the bins, and lead back to their X
 
     @property
@@ -121,9 +139,9 @@ def from_cells(
         made.series,
         made.minimum,
         made.range,
-        lineage=_lineages(made.bins["lineage"], made.series),
+        lineage=lineages_of_rows(made.bins["lineage"], made.series),
         lineage_names=tuple(pd.unique(made.bins["lineage"].astype(str))),
-        cell_position=HORIZON * _of_cells(np.where(code < 0, np.nan, position), rows),
+        cell_position=HORIZON * mean_of_cells(np.where(code < 0, np.nan, position), rows),
         halves=_halves(rows, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None,
         kernel_means=kernel_means(rows.values, position, code, n_bins, weights=rows.weights) if by_folds else None,
@@ -131,7 +149,7 @@ def from_cells(
     )
 
 
-def _of_cells(values: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
+def mean_of_cells(values: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
     """Return one value for every cell of adata: the weighted mean over its lineages, NaN where it takes no part."""
     if rows.cell is None or rows.weights is None:
         return values
@@ -171,7 +189,7 @@ def from_states(rows: Rows, seed: int, hold_out: float) -> Observed:
     return replace(found, standard=standard, user_times=series.times)
 
 
-def _lineages(labels: Any, series: TimeSeries) -> NDArray[np.intp]:
+def lineages_of_rows(labels: Any, series: TimeSeries) -> NDArray[np.intp]:
     """Return the code of the lineage of every trajectory, from the label of every row."""
     code = np.zeros(len(series.names), np.intp)
     code[series.trajectory] = pd.factorize(np.asarray(labels).astype(str))[0]
