@@ -1,5 +1,7 @@
 """Cells at few sampled times: one state per time in the user's unit, times left out in turn, and clear refusals."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,9 +71,6 @@ def test_nothing_of_a_left_out_time_is_learned_from(couplings):
     adata, other = sampled(), sampled()
     late = (other.obs["hours"] == 24).to_numpy()
     other.X[late] = np.random.default_rng(5).permuted(other.X[late], axis=1)[:, ::-1]
-    minimum = None
-    for here, there in zip(*(make_folds(problem_of(one, couplings=couplings)) for one in (adata, other)), strict=True):
-        minimum = here if minimum is None else minimum
     first, second = (problem_of(one, couplings=couplings) for one in (adata, other))
     folds = [make_folds(one) for one in (first, second)]
     learned = [
@@ -133,7 +132,7 @@ def test_the_unit_changes_no_fit():
 
 def given(adata, times=HOURS):
     counts = [int((adata.obs["hours"] == hour).sum()) for hour in times]
-    return {pair: np.ones(shape) for pair, shape in zip(zip(times, times[1:]), zip(counts, counts[1:]), strict=False)}
+    return {pair: np.ones(shape) for pair, shape in zip(pairwise(times), pairwise(counts), strict=True)}
 
 
 def test_given_couplings_change_the_fit_and_are_asked_for_again():

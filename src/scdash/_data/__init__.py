@@ -14,8 +14,8 @@ from scdash._data._checks import (
     time_column,
     times_of,
 )
-from scdash._data._dense import as_dense
 from scdash._data._couplings import has_optimal_transport
+from scdash._data._dense import as_dense
 from scdash._data._expression import (
     Expression,
     as_expression,
@@ -27,8 +27,8 @@ from scdash._data._expression import (
     scaled_by_scanpy,
 )
 from scdash._data._flags import holds_flags, read_flags
-from scdash._data._given_couplings import read_couplings
 from scdash._data._genes import all_genes, listed_names, present_genes
+from scdash._data._given_couplings import read_couplings
 from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._half_series import HalfOfCells, halves_to_learn_from
 from scdash._data._halves import CellHalves, halve_cells
@@ -39,18 +39,10 @@ from scdash._data._memberships import Memberships, is_membership_table, read_mem
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
 from scdash._data._placed import Placed, positions_in_groups
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
+from scdash._data._related_cells import LeftOutTimes, RelatedCells, left_out_groups, related_cells, timed_cells
 from scdash._data._representation import representation
 from scdash._data._rows import Cells, dense32, loaded
-from scdash._data._sampled import (
-    LeftOutTimes,
-    RelatedCells,
-    left_out_groups,
-    related_cells,
-    sampled_halves,
-    sampled_series,
-    shuffled_states,
-    timed_cells,
-)
+from scdash._data._sampled import sampled_halves, sampled_series, shuffled_states
 from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes

@@ -47,7 +47,8 @@ def read_memberships(adata: Any, key: str, argument: str = "trajectory_key") -> 
     weights = _checked(table.to_numpy(dtype=np.float64), name)
     kept = np.where(weights >= SMALLEST, weights, 0.0)
     log_missing(int((~kept.any(axis=1)).sum()), len(kept), key)
-    empty = [str(column) for column, some in zip(table.columns, kept.any(axis=0), strict=True) if not some]
+    used = np.count_nonzero(kept, axis=0)
+    empty = [str(column) for column, cells in zip(table.columns, used, strict=True) if not cells]
     if empty:
         raise ValueError(f"{name} has no cell in lineage {empty[0]!r}. Leave the column out.")
     cell, code = np.nonzero(kept)

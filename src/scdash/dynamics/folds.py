@@ -139,7 +139,7 @@ def _as_lists(courses: Courses) -> tuple[list[NDArray[Any]], list[NDArray[np.flo
 
 def _scaled(problem: FitProblem, related: RelatedCells) -> NDArray[np.float64]:
     assert problem.units is not None  # cells have units
-    return (related.states - problem.units.minimum) / problem.units.range
+    return np.asarray((related.states - problem.units.minimum) / problem.units.range)
 
 
 def _left_out_times(problem: FitProblem) -> Iterator[Fold]:

@@ -97,7 +97,7 @@ def following_table(
         own = np.flatnonzero(lineage == code)
         name = series.names[int(series.trajectory[rows[own[0]][0]])]
         seen, followed = [observed[k] for k in own], [made[k, : len(rows[k])] for k in own]
-        whole = trajectory_r2(*(_together(parts) for parts in (seen, followed)))
+        whole = trajectory_r2(_together(seen), _together(followed))
         halves = _of_halves(problem.units.range, folds, fold_models, int(code))
         found.append((name, whole.genes, whole.top_genes, whole.median_gene, *halves))
     return pd.DataFrame(found, columns=list(COLUMNS))

@@ -71,8 +71,9 @@ def dense_epochs(problem: FitProblem, options: FitOptions) -> tuple[int, ...]:
     """Return the numbers of dense epochs to choose among: none, and up to the user's bound."""
     n_genes = problem.n_genes
     most = options.training.get("max_epochs")
-    known = EPOCHS_OF_GENOMES if n_genes**2 > LISTED and not options.cells else EPOCHS
-    known = EPOCHS_OF_LINEAGES if has_lineages(problem, options) else known
+    known: tuple[int, ...] = EPOCHS_OF_GENOMES if n_genes**2 > LISTED and not options.cells else EPOCHS
+    if has_lineages(problem, options):
+        known = EPOCHS_OF_LINEAGES
     return known if most is None else (*(epochs for epochs in known if epochs < most), int(most))
 
 

@@ -12,13 +12,10 @@ from scdash._core.fit_settings import DataKeys
 from scdash._data import (
     AlignedPrior,
     CellHalves,
-    Expression,
     HalfOfCells,
     LeftOutTimes,
-    Memberships,
     RelatedCells,
     StandardTime,
-    Times,
     TimeSeries,
     check_adata,
     check_log,
@@ -28,18 +25,14 @@ from scdash._data import (
     gene_mask,
     is_membership_table,
     lowest_values,
-    obs_column,
     prior_from,
-    read_labels,
-    read_memberships,
     scaled_by_scanpy,
-    times_in_lineages,
-    times_of,
 )
 from scdash._errors import unknown, unused
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Observed, Rows, from_bins, from_cells, from_states
+from scdash.tl._rows import read_rows
 from scdash.tl._sampled import from_sampled
 
 Observations = Literal["auto", "cells", "states"]
@@ -143,21 +136,13 @@ def read_inputs(
     values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
     if hold_out is not None and keys.split_key is not None:
         raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
-    rows = _rows(adata, keys, values)
+    rows = read_rows(adata, keys, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and (
         observations == "cells" or (observations == "auto" and (rows.look_like_cells or rows.are_sampled))
     )
     sampled = cells and rows.are_sampled
-    if couplings is not None and not sampled:
-        raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
-    if rows.weights is not None and not cells:
-        raise ValueError(
-            f"trajectory_key={trajectory_key!r} is a table of weights of cells in lineages, but the rows are "
-            f"{'bins' if binned else 'states'}. Give a column of adata.obs with one label per row."
-        )
-    if batch_key is not None and not cells:
-        raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
+    _check_use(rows, asked, couplings, cells=cells, sampled=sampled)
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
     observed = _observe(
@@ -205,6 +190,19 @@ def read_inputs(
         kernel_means=observed.kernel_means,
         lowest=None if binned else lowest_values(values),
     )
+
+
+def _check_use(rows: Rows, asked: DataKeys, couplings: Any, *, cells: bool, sampled: bool) -> None:
+    """Raise for what has no meaning for such rows."""
+    if couplings is not None and not sampled:
+        raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
+    if rows.weights is not None and not cells:
+        raise ValueError(
+            f"trajectory_key={asked.trajectory_key!r} is a table of weights of cells in lineages, but the rows of adata are "
+            "bins or states. Give a column of adata.obs with one label per row."
+        )
+    if asked.batch_key is not None and not cells:
+        raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
 
 
 def _observe(
@@ -270,54 +268,6 @@ def _keys_of_bins(adata: Any, asked: DataKeys) -> DataKeys:
         batch_key=asked.batch_key,
         split_key=asked.split_key or ("split" if "split" in adata.obs else None),
         layer=asked.layer or ("scaled" if "scaled" in adata.layers else None),
-    )
-
-
-def _rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
-    """Return what is known of every row; rows that lack a label take no part, so their time may be missing."""
-    several = is_membership_table(adata, keys.trajectory_key)
-    named = (
-        ("trajectory", None if several else keys.trajectory_key),
-        ("split", keys.split_key),
-        ("batch", keys.batch_key),
-    )
-    columns = [None if key is None else read_labels(obs_column(adata, key, f"{name}_key")) for name, key in named]
-    labelled = np.ones(adata.n_obs, dtype=bool)
-    for column in columns:
-        labelled &= True if column is None else column.notna().to_numpy()
-    if several and keys.trajectory_key is not None:
-        return _rows_of_lineages(adata, read_memberships(adata, keys.trajectory_key), keys, values, columns, labelled)
-    time = times_of(adata, keys.time_key, finite=bool(labelled.all()))
-    return Rows(values, time, *columns)
-
-
-def _rows_of_lineages(
-    adata: Any,
-    members: Memberships,
-    keys: DataKeys,
-    values: Expression,
-    columns: list[pd.Series | None],
-    labelled: NDArray[np.bool_],
-) -> Rows:
-    """Return a row for every cell and lineage that it belongs to; times may be a table of `obsm` with the lineages, too."""
-    inside = np.unique(members.cell[labelled[members.cell]])
-    if is_membership_table(adata, keys.time_key):
-        time = times_in_lineages(adata, keys.time_key, members)
-    else:
-        read = times_of(adata, keys.time_key, finite=len(inside) == adata.n_obs)
-        time = Times(read.values[members.cell], read.unit)
-    split, batch = (
-        None if column is None else column.iloc[members.cell].reset_index(drop=True) for column in columns[1:]
-    )
-    return Rows(
-        values.repeated(members.cell),
-        time,
-        members.lineage,
-        split,
-        batch,
-        weights=members.weight,
-        cell=members.cell,
-        n_cells=adata.n_obs,
     )
 
 

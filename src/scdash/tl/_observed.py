@@ -157,7 +157,7 @@ def mean_of_cells(values: NDArray[np.float64], rows: Rows) -> NDArray[np.float64
     cell, weight = rows.cell[known], rows.weights[known]
     total = np.bincount(cell, weights=weight, minlength=rows.n_cells)
     found = np.bincount(cell, weights=weight * values[known], minlength=rows.n_cells)
-    return np.divide(found, total, out=np.full(rows.n_cells, np.nan), where=total > 0)
+    return np.asarray(np.divide(found, total, out=np.full(rows.n_cells, np.nan), where=total > 0))
 
 
 def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int, hold_out: float) -> Observed:

@@ -1,7 +1,8 @@
 """Cells at few sampled times: one state per time, couplings of cells, and the times that are left out in turn."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,10 @@ COUPLINGS = ("ot", "none")
 
 
 class Coupled(NamedTuple):
-    """Couplings as they are used: given ones by pairs of times, or None for optimal transport."""
+    """Couplings as they are used."""
 
-    used: bool
-    given: Any
-    name: str  # for the parameters of the fit
+    name: Literal["none", "optimal transport", "given"]
+    given: Mapping[tuple[int, int], Any] | None = None  # by pairs of times
 
 
 def from_sampled(
@@ -116,24 +116,24 @@ def _coupled(couplings: Any, rows: Rows, labels: Any, *, by_folds: bool) -> Coup
     if isinstance(couplings, str) and couplings not in COUPLINGS:
         raise unknown("couplings", couplings, COUPLINGS)
     if couplings == "none":
-        return Coupled(False, None, "none")
+        return Coupled("none")
     if not by_folds:
         if couplings is not None:
             raise ValueError(
                 "couplings are for fits that start from the regression and are trained on whole trajectories; this model, "
                 "start or sparsity does not learn from them. Leave couplings out."
             )
-        return Coupled(False, None, "none")
+        return Coupled("none")
     if couplings is None or couplings == "ot":
         if has_optimal_transport():
-            return Coupled(True, None, "optimal transport")
+            return Coupled("optimal transport")
         text = 'Couplings by optimal transport need POT: pip install "scdash[ot]".'
         if couplings == "ot":
             raise ImportError(text)
         logger.warning("%s The fit goes on without couplings.", text)
-        return Coupled(False, None, "none")
+        return Coupled("none")
     times = mean_of_cells(rows.time.values, rows)
-    return Coupled(True, read_couplings(couplings, labels, times, rows.time.unit), "given")
+    return Coupled("given", read_couplings(couplings, labels, times, rows.time.unit))
 
 
 def _to_learn_from(
@@ -141,7 +141,7 @@ def _to_learn_from(
 ) -> tuple[tuple[RelatedCells, ...], tuple[LeftOutTimes, ...]]:
     """Return groups of related cells at all times, and which times are left out in turn, with the groups seen then."""
     away = left_out_groups(made)
-    if not coupled.used:
+    if coupled.name == "none":
         return (), tuple(LeftOutTimes(times) for times in away)
     known = np.unique(rows.time.values[np.isfinite(rows.time.values)])
     timed = timed_cells(rows.values, made, rows.weights, rows.cell, rng)
