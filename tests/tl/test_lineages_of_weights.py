@@ -62,6 +62,7 @@ def test_shared_progenitors_belong_to_both_lineages(forked):
     assert sorted(table["lineage"]) == ["down", "up"]
     assert {"r2", "covered", "nearest", "end_rmse"} <= set(table.columns)
     assert "per lineage" in entry["report"]
+    assert entry["params"]["training"]["from_start"] == 0.8
     assert entry["metrics"]["trajectory_r2_lowest"] == pytest.approx(table["r2"].min())
     again = adata.copy()
     scdash.tl.fit_dynamics(again, **scdash.get.settings(adata) | {"progress": False})

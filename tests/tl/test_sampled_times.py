@@ -58,6 +58,18 @@ def test_times_are_left_out_in_turn_and_compared_with_their_neighbours(fitted):
     assert not entry["verdict"]["supports_network"]
 
 
+def test_the_level_of_pruning_is_the_best_one(fitted):
+    params = fitted.uns["dynamics"]["params"]
+    pruned = params["choices"][params["choices"]["stage"] == "pruned"]
+    assert params["chosen"]["level"] == int(pruned.loc[pruned["error"].idxmin(), "level"])
+
+
+def test_errors_of_all_times_are_fractions_of_the_same():
+    folds = make_folds(problem_of(sampled(), couplings="none"))
+    assert len({fold.constant_error for fold in folds}) == 1
+    assert folds[0].constant_error > 0
+
+
 def problem_of(adata, **options):
     call = FitCall(time_key="hours", **(QUICK | options))
     asked = call.settle()
