@@ -18,7 +18,7 @@ SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `Training` that s
 NEUTRAL = {"tau": 1.0, "solver": "rk4"}
 # thousands of genes: fewer epochs and rounds, of fewer roll-outs
 EPOCHS_OF_GENOMES, BATCH_OF_GENOMES = (0, 30), 16
-EPOCHS_OF_LINEAGES = (0, 30, 100, 300)
+MORE_EPOCHS = (0, 30, 100, 300)  # of lineages, which are hard to tell apart, and of sampled times, which are few states
 LEARNING_RATE = 1e-2  # of cells
 FROM_START = 0.8  # of lineages: their first states are nearly the same, and decide to which end each goes
 LEARNING_RATE_OF_STATES = 1e-3  # their regression predicts well: larger steps leave it worse than they found it
@@ -72,8 +72,8 @@ def dense_epochs(problem: FitProblem, options: FitOptions) -> tuple[int, ...]:
     n_genes = problem.n_genes
     most = options.training.get("max_epochs")
     known: tuple[int, ...] = EPOCHS_OF_GENOMES if n_genes**2 > LISTED and not options.cells else EPOCHS
-    if has_lineages(problem, options):
-        known = EPOCHS_OF_LINEAGES
+    if has_lineages(problem, options) or problem.left_out_times:
+        known = MORE_EPOCHS
     return known if most is None else (*(epochs for epochs in known if epochs < most), int(most))
 
 
