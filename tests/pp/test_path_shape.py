@@ -10,9 +10,16 @@ import pytest
 import scipy.sparse as sp
 
 import scdash
-from scdash.pp._path_shape import FEWEST, PathShape, _mixed, _sweep, late_detour, path_shape
+from scdash.pp._path_shape import FEWEST, PathShape, _mixed, _sweep, late_detour, path_shape, shape_warning
 
 GENES = np.linspace(0, 1, 14)
+
+
+@pytest.mark.parametrize("kind", ["loop", "fork"])
+def test_a_warning_says_what_to_pass(kind):
+    text = shape_warning(PathShape(kind, 0.5), "all", "dpt_pseudotime")
+    assert "lineage_key" in text and "trajectory_key" in text and "adata.obsm" in text and "slingshot" in text
+    assert shape_warning(PathShape("line", 0.0), "all", "dpt_pseudotime") == ""
 
 
 def rows(X: np.ndarray, place: np.ndarray) -> ad.AnnData:

@@ -122,6 +122,14 @@ def test_short_trajectories_are_padded_without_a_trace():
     assert drawn.first[drawn.trajectory == 1].max() == 2 and (np.diff(drawn.first) >= 0).all()
 
 
+def test_a_fraction_of_the_roll_outs_begins_at_the_first_state():
+    _, courses = system()
+    anywhere, begun = (Starts.draw(courses, 400, np.random.default_rng(1), share) for share in (0.0, 0.75))
+    assert (anywhere.first == 0).mean() < 0.25
+    assert 0.75 <= (begun.first == 0).mean() < 0.9
+    assert set(begun.trajectory[begun.first == 0]) == set(range(12))
+
+
 def test_values_that_leave_the_finite_numbers_are_an_error():
     true, courses = system()
     wild = GeneWise.of(sp.csr_array(np.full((GENES, GENES), np.inf)), true.bias, true.rates)

@@ -2,7 +2,7 @@
 
 from scdash._data._batches import BatchOffsets, batch_offsets
 from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
-from scdash._data._cells import CellSeries, cells_to_series
+from scdash._data._cells import CellSeries, cells_to_series, without_split
 from scdash._data._checks import (
     check_adata,
     check_unique,
@@ -15,6 +15,7 @@ from scdash._data._checks import (
     time_column,
     times_of,
 )
+from scdash._data._couplings import has_optimal_transport
 from scdash._data._dense import as_dense
 from scdash._data._expression import (
     Expression,
@@ -28,17 +29,21 @@ from scdash._data._expression import (
 )
 from scdash._data._flags import holds_flags, read_flags
 from scdash._data._genes import all_genes, listed_names, present_genes
+from scdash._data._given_couplings import read_couplings
 from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._half_series import HalfOfCells, halves_to_learn_from
 from scdash._data._halves import CellHalves, halve_cells
 from scdash._data._kernel_means import kernel_means
 from scdash._data._knockout_level import knockout_levels, lowest_values
 from scdash._data._labels import log_missing, read_labels
+from scdash._data._memberships import Memberships, is_membership_table, read_memberships, times_in_lineages
 from scdash._data._mudata import copy_paired, make_mudata, without_pulling
-from scdash._data._placed import positions_in_groups
+from scdash._data._placed import Placed, positions_in_groups
 from scdash._data._prior import AlignedPrior, align_prior, prior_from
+from scdash._data._related_cells import LeftOutTimes, RelatedCells, left_out_groups, related_cells, timed_cells
 from scdash._data._representation import representation
 from scdash._data._rows import Cells, dense32, loaded
+from scdash._data._sampled import sampled_halves, sampled_series, shuffled_states
 from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
@@ -47,6 +52,22 @@ from scdash._data._time import StandardTime, Times, parse_time, read_time
 from scdash._data._within import WithinMoments, within_moments
 
 __all__ = [
+    "LeftOutTimes",
+    "Placed",
+    "RelatedCells",
+    "has_optimal_transport",
+    "left_out_groups",
+    "read_couplings",
+    "related_cells",
+    "sampled_halves",
+    "sampled_series",
+    "shuffled_states",
+    "without_split",
+    "timed_cells",
+    "Memberships",
+    "is_membership_table",
+    "read_memberships",
+    "times_in_lineages",
     "StandardTime",
     "Times",
     "all_genes",

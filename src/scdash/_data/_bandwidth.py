@@ -62,17 +62,20 @@ def choose_bandwidths(
 def _fine_sums(
     values: Expression, placed: Placed, half: NDArray[np.int64], fine: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return sums (trajectories, halves, intervals, genes) and numbers of cells in fine intervals of each half."""
+    """Return sums (trajectories, halves, intervals, genes) and weights of cells in fine intervals of each half."""
     shape = (len(placed.groups), 2, fine)
     row = (placed.code * 2 + half) * fine + own_bin(placed.position, fine)
     total = np.zeros((int(np.prod(shape)), values.shape[1]))
     for part, block in values.blocks():
         inside = np.flatnonzero(placed.code[part] >= 0)
         rows = row[part][inside]
-        indicator = sp.csr_array((np.ones(len(rows)), (rows, inside)), shape=(len(total), block.shape[0]))
+        weights = np.ones(len(rows)) if placed.weights is None else placed.weights[part][inside]
+        indicator = sp.csr_array((weights, (rows, inside)), shape=(len(total), block.shape[0]))
         added = indicator @ block
         total += added.toarray() if sp.issparse(added) else np.asarray(added)
-    cells = np.bincount(row[placed.code >= 0], minlength=len(total)).astype(np.float64)
+    within = placed.code >= 0
+    known = None if placed.weights is None else placed.weights[within]
+    cells = np.bincount(row[within], weights=known, minlength=len(total)).astype(np.float64)
     return total.reshape(*shape, -1), cells.reshape(shape)
 
 
@@ -91,4 +94,4 @@ def _plain_means(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return means of the cells of every bin, (bins, genes), and which bins have a cell."""
     total, number = sums.reshape(n_bins, FINE, -1).sum(1), cells.reshape(n_bins, FINE).sum(1)
-    return total / np.maximum(number, 1)[:, None], number > 0
+    return total / np.where(number > 0, number, 1)[:, None], number > 0

@@ -35,6 +35,23 @@ def rank_align(time: Any, batch: Any = None) -> NDArray[np.float64]:
     return np.asarray((ranks - 0.5) / sizes, dtype=np.float64)
 
 
+def weighted_rank_align(
+    time: NDArray[np.float64], code: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share of the weight of its group that lies before each cell, half of its own time counted.
+
+    With equal weights this is `rank_align`.
+
+    >>> weighted_rank_align(np.array([5.0, 1.0, 1.0, 30.0]), np.zeros(4, int), np.array([1.0, 0.5, 0.5, 2.0]))
+    array([0.375, 0.125, 0.125, 0.75 ])
+    """
+    table = pd.DataFrame({"code": code, "time": time, "weight": weights})
+    same = table.groupby(["code", "time"], sort=True)["weight"].sum()
+    before = same.groupby(level="code").cumsum() - same / 2
+    share = before / same.groupby(level="code").transform("sum")
+    return np.asarray(share.reindex(pd.MultiIndex.from_frame(table[["code", "time"]])), dtype=np.float64)
+
+
 def range_align(time: Any, batch: Any = None) -> NDArray[np.float64]:
     """Return time rescaled to [0, 1] within its batch; a batch with one time only sits at 1/2."""
     column = pd.Series(np.asarray(time, dtype=np.float64))

@@ -13,7 +13,7 @@ from scdash._data._bins import Kernels, binned_means, fit_kernels, own_bin
 from scdash._data._expression import Expression, as_expression
 from scdash._data._groups import CellGroups, group_cells, origins
 from scdash._data._labels import log_missing, read_labels
-from scdash._data._placed import Placed, positions_in_groups
+from scdash._data._placed import Placed, positions_in_groups, redrawn_weights
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import TEST, default_split, split_codes
 from scdash._errors import unknown
@@ -63,6 +63,8 @@ def cells_to_series(
     range_floor: float | None = None,
     rng: RNG = 0,
     disjoint: bool = False,
+    weights: NDArray[np.float64] | None = None,
+    cell: NDArray[np.int64] | None = None,
 ) -> CellSeries:
     r"""Smooth cells into one trajectory per lineage and batch.
 
@@ -106,6 +108,9 @@ def cells_to_series(
         Seed or Generator, for bootstraps and split.
     disjoint
         Bins that share no cell, instead of kernels; those with fewer than `min_cells` cells are left out.
+    weights, cell
+        Where cells belong to several lineages there is a row of X for every cell and lineage: the weight of the cell in
+        that lineage, and the number of the cell, (rows,). None: every row is a cell of its own and counts fully.
 
     Returns
     -------
@@ -118,25 +123,29 @@ def cells_to_series(
     if side is not None and (side < 0).any():
         lineage, batch = without_split(side, lineage, batch)
     groups = group_cells(values.shape[0], lineage, batch)
-    position, seconds = positions_in_groups(time, groups.code, align)
+    position, seconds = positions_in_groups(time, groups.code, align, weights)
     _check_groups(position, groups, n_bins, min_cells)
     sides = _sides(groups, n_bins, side, hold_out, rng, validation=validation)
     widths = np.full(len(groups.names), np.nan if bandwidth is None else float(bandwidth))
     if bandwidth is None and not disjoint:
-        widths = choose_bandwidths(values, _for_training(position, groups, sides), n_bins=n_bins, rng=rng)
-    kernels = _kernels(position, groups, sides, widths, n_bins=n_bins, min_cells=min_cells, disjoint=disjoint)
-    draws = np.ones((1 + n_bootstrap, len(position)))
-    draws[1:] = rng.exponential(size=(n_bootstrap, len(position)))
+        widths = choose_bandwidths(
+            values, _for_training(position, groups, sides, weights, cell), n_bins=n_bins, rng=rng
+        )
+    kernels = _kernels(
+        position, groups, sides, widths, n_bins=n_bins, min_cells=min_cells, disjoint=disjoint, weights=weights
+    )
+    plain = np.ones(len(position)) if weights is None else weights
+    draws = np.concatenate([plain[None], redrawn_weights(n_bootstrap, len(position), weights, cell, rng)])
     means, behind = binned_means(values, groups.code, position, kernels, draws)
     keep = _kept(behind, position, groups, kernels, min_cells, align, disjoint=disjoint)
-    bins = _bin_table(groups, kernels, behind, keep, position, seconds, horizon)
+    bins = _bin_table(groups, kernels, behind, keep, position, seconds, horizon, plain)
     bins["split"] = pd.Categorical.from_codes(
         np.broadcast_to(sides[:, None], keep.shape)[keep], categories=list(SPLITS)
     )
     states = means[keep]
-    floor = _floor(values) if range_floor is None else range_floor
-    minimum, width = _scale(states, bins, scale_by, floor)
-    series = _series((states - minimum) / width, bins, values)
+    floor = smallest_range(values) if range_floor is None else range_floor
+    minimum, width = scale_of_bins(states, bins, scale_by, floor)
+    series = series_of_bins((states - minimum) / width, bins, values)
     return CellSeries(series, bins, minimum, width, widths)
 
 
@@ -161,14 +170,20 @@ def _check_groups(position: NDArray[np.float64], groups: CellGroups, n_bins: int
             raise ValueError(f"Time is constant within trajectory {name!r} ({len(own)} cells).")
 
 
-def _for_training(position: NDArray[np.float64], groups: CellGroups, sides: NDArray[np.int8]) -> Placed:
+def _for_training(
+    position: NDArray[np.float64],
+    groups: CellGroups,
+    sides: NDArray[np.int8],
+    weights: NDArray[np.float64] | None,
+    cell: NDArray[np.int64] | None,
+) -> Placed:
     """Return the places of the cells without those of a test stretch inside a trajectory."""
     code = groups.code.copy()
     for g, of_bins in enumerate(sides):
         if len(np.unique(of_bins)) > 1:
             own = np.flatnonzero(groups.code == g)
             code[own[of_bins[own_bin(position[own], len(of_bins))] == TEST]] = -1
-    return Placed(code, position, [np.flatnonzero(code == g) for g in range(len(groups.names))])
+    return Placed(code, position, [np.flatnonzero(code == g) for g in range(len(groups.names))], weights, cell)
 
 
 def _kernels(
@@ -180,6 +195,7 @@ def _kernels(
     n_bins: int,
     min_cells: float,
     disjoint: bool,
+    weights: NDArray[np.float64] | None = None,
 ) -> list[Kernels]:
     """Return the kernels of every trajectory; held-out stretches and their surroundings share no cell."""
     return [
@@ -188,6 +204,7 @@ def _kernels(
             n_bins=n_bins,
             bandwidth=1.0 if disjoint else float(bandwidth),  # without any meaning for disjoint bins
             min_cells=min_cells,
+            weights=None if weights is None else weights[groups.code == g],
             disjoint=disjoint,
             side=of_bins if len(np.unique(of_bins)) > 1 else None,
         )
@@ -232,9 +249,10 @@ def _bin_table(
     position: NDArray[np.float64],
     seconds: NDArray[np.float64],
     horizon: float,
+    weights: NDArray[np.float64],
 ) -> pd.DataFrame:
     """One row per kept state, sorted by group, draw and bin."""
-    cell_time, zero, one = np.full(behind.shape, np.nan), np.zeros_like(groups.code), np.ones((1, len(position)))
+    cell_time, zero, one = np.full(behind.shape, np.nan), np.zeros_like(groups.code), weights[None]
     for g, kernel in enumerate(kernels):
         own = groups.code == g
         means, _ = binned_means(as_expression(seconds[own][:, None]), zero[own], position[own], [kernel], one[:, own])
@@ -290,12 +308,12 @@ def _group_split(split: NDArray[np.int8], groups: CellGroups) -> dict[str, int]:
     return of_group
 
 
-def _floor(values: Expression) -> float | None:
+def smallest_range(values: Expression) -> float | None:
     """Return the smallest range of a gene in the units of the values; None: relative to the genes' own ranges."""
     return LOG_FLOOR if values.maximum - values.minimum > NARROW else None
 
 
-def _scale(
+def scale_of_bins(
     states: NDArray[np.float64], bins: pd.DataFrame, scale_by: Sequence[str] | None, floor: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return minimum and range of every gene; ranges below the floor are set to it, which the log says."""
@@ -326,7 +344,8 @@ def _scale(
     return low, np.maximum(width, floor)
 
 
-def _series(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
+def series_of_bins(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
+    """Return trajectories of states from the table of their bins."""
     names = bins["trajectory"].cat.categories
     return TimeSeries(
         states=scaled,

@@ -1,7 +1,7 @@
 """Checked reading of X or a layer, whatever array type it is, in blocks of rows: the matrix is never densified whole."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,18 @@ class Expression:
     maximum: float = np.nan
     integers: bool = False
     offsets: BatchOffsets | None = None  # taken away from every row that is read; blocks are dense then
+    rows: NDArray[np.int64] | None = None  # of the matrix, sorted; the same row may come several times. None: every row
 
     @property
     def shape(self) -> tuple[int, int]:
         """Cells, genes."""
-        return int(self.matrix.shape[0]), len(self.genes)
+        return int(self.matrix.shape[0]) if self.rows is None else len(self.rows), len(self.genes)
+
+    def repeated(self, rows: NDArray[np.int64]) -> "Expression":
+        """Return the expression of some rows, sorted, of which one may come several times; nothing is copied."""
+        if self.rows is not None or (np.diff(rows) < 0).any():
+            raise ValueError("rows must be sorted, and can be chosen once.")
+        return replace(self, rows=rows)
 
     def blocks(self, rows: int = ROWS) -> Iterator[tuple[slice, Any]]:
         """Yield (rows, block), blocks being float arrays or CSR of the chosen genes; arrays where there are offsets."""
@@ -49,7 +56,15 @@ class Expression:
                 part = slice(first, min(first + rows, chunk.stop))
                 inner = part if held is self.matrix else slice(part.start - chunk.start, part.stop - chunk.start)
                 block = _select(held[inner], self.columns)
-                yield part, block if self.offsets is None else self.offsets.removed(block, part)
+                if self.offsets is not None:
+                    block = self.offsets.removed(block, part)
+                if self.rows is None:
+                    yield part, block
+                    continue
+                first_row, last_row = np.searchsorted(self.rows, (part.start, part.stop))
+                if last_row > first_row:
+                    wanted = slice(int(first_row), int(last_row))
+                    yield wanted, block[self.rows[wanted] - part.start]
 
     def left_multiply(self, weights: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return `weights @ X` for dense weights (k, cells), block by block; (k, genes)."""
@@ -60,6 +75,8 @@ class Expression:
 
     def dense_rows(self, rows: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Return some rows as a dense array: minibatches and small tables only."""
+        if self.rows is not None:
+            return replace(self, rows=None).dense_rows(self.rows[rows])
         if not isinstance(rows, slice) and not isinstance(self.matrix, np.ndarray) and not sp.issparse(self.matrix):
             # on disk: rows are read in order, and none twice
             wanted, inverse = np.unique(np.asarray(rows), return_inverse=True)

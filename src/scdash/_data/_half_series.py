@@ -36,6 +36,8 @@ def halves_to_learn_from(
     n_draws: int = 2,
     n_bootstrap: int = 8,
     leave_out: NDArray[np.bool_] | None = None,
+    weights: NDArray[np.float64] | None = None,
+    cell: NDArray[np.int64] | None = None,
     rng: RNG = 0,
 ) -> list[HalfOfCells]:
     """Return each half of the cells with its counterpart, for several ways to deal the cells to halves.
@@ -55,11 +57,13 @@ def halves_to_learn_from(
         Ways to deal the cells; each gives two results.
     leave_out
         Cells that take no part.
+    weights, cell
+        As for `cells_to_series`.
     rng
         Seed or Generator.
     """
     generator = as_generator(rng)
-    placed = Placed.of(time, lineage, batch, leave_out)
+    placed = Placed.of(time, lineage, batch, leave_out, weights, cell)
     if bandwidth is None:
         widths = choose_bandwidths(values, placed, n_bins=n_bins, rng=generator)
     else:
@@ -68,7 +72,11 @@ def halves_to_learn_from(
     def means(bandwidths: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
         kernels = [
             fit_kernels(
-                placed.position[own], n_bins=n_bins, bandwidth=width, min_cells=2 * min(min_cells, len(own) / 4)
+                placed.position[own],
+                n_bins=n_bins,
+                bandwidth=width,
+                min_cells=2 * min(min_cells, placed.effective(own) / 4),
+                weights=None if weights is None else weights[own],
             )
             for own, width in zip(placed.groups, bandwidths, strict=True)
         ]
@@ -77,10 +85,10 @@ def halves_to_learn_from(
 
     sides = np.stack([placed.deal(2, generator) for _ in range(n_draws)])
     parts = np.concatenate([sides == 0, sides == 1]).astype(np.float64)  # (2 draws, cells)
-    weights = np.ones((1 + n_bootstrap, 1, parts.shape[1]))
-    weights[1:] = generator.exponential(size=(n_bootstrap, 1, parts.shape[1]))
-    learned = means(widths, (weights * parts).reshape(-1, parts.shape[1]))
+    plain = np.ones(parts.shape[1]) if weights is None else weights
+    drawn = np.concatenate([plain[None], placed.redrawn(n_bootstrap, generator)])
+    learned = means(widths, (drawn[:, None] * parts).reshape(-1, parts.shape[1]))
     learned = learned.reshape(1 + n_bootstrap, len(parts), *learned.shape[1:])
-    judged = means(np.full(len(widths), judging_bandwidth), np.roll(parts, n_draws, axis=0))
+    judged = means(np.full(len(widths), judging_bandwidth), np.roll(parts, n_draws, axis=0) * plain)
     times = horizon * bin_grid(n_bins)
     return [HalfOfCells(learned[:, k], judged[k], times) for k in range(len(parts))]

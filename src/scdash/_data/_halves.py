@@ -43,6 +43,8 @@ def halve_cells(
     shuffled: bool = False,
     leave_out: NDArray[np.bool_] | None = None,
     sources: NDArray[np.integer[Any]] | None = None,
+    weights: NDArray[np.float64] | None = None,
+    cell: NDArray[np.int64] | None = None,
     rng: RNG = 0,
 ) -> CellHalves:
     """Return bins of disjoint parts of each trajectory's cells.
@@ -65,24 +67,33 @@ def halve_cells(
         Cells that take no part, whole trajectories.
     sources
         Genes that may regulate, for `within`; None: all.
+    weights, cell
+        As for `cells_to_series`.
     rng
         Seed or Generator.
     """
     generator = as_generator(rng)
-    placed = Placed.of(time, lineage, batch, leave_out)
+    placed = Placed.of(time, lineage, batch, leave_out, weights, cell)
     if shuffled:
         placed = placed.shuffled(generator)
     code, position = placed.code, placed.position
     side = np.stack([placed.deal(4, generator) for _ in range(n_draws)])
     kernels = [
-        fit_kernels(position[own], n_bins=n_bins, bandwidth=bandwidth, min_cells=min(min_cells, len(own) / 2))
+        fit_kernels(
+            position[own],
+            n_bins=n_bins,
+            bandwidth=bandwidth,
+            min_cells=min(min_cells, placed.effective(own) / 2),
+            weights=None if weights is None else weights[own],
+        )
         for own in placed.groups
     ]
     dealt = np.concatenate([side == part for part in range(4)]).astype(np.float64)  # (4 draws, cells)
+    dealt = dealt if weights is None else dealt * weights
     means, _ = binned_means(values, code, position, kernels, dealt)
     filled = np.where(np.isnan(means), np.nanmean(means, axis=2, keepdims=True), means).swapaxes(0, 1)
     place = np.where(code >= 0, code * n_bins + own_bin(position, n_bins), -1)
-    within = within_moments(values, place, _some(side[0], generator), sources=sources)
+    within = within_moments(values, place, _some(side[0], generator), sources=sources, weights=weights)
     return CellHalves(filled.reshape(4, n_draws, *filled.shape[1:]), within)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._data._bins import binned_means, fit_kernels
+from scdash._data._bins import binned_means, effective_cells, fit_kernels
 from scdash._data._expression import Expression
 
 KERNEL_WIDTH = 0.05  # of the ranks of the cells of a trajectory
@@ -17,6 +17,7 @@ def kernel_means(
     n_bins: int,
     *,
     width: float = KERNEL_WIDTH,
+    weights: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return means of all cells at the centres of the bins, (trajectories, bins, genes), in units of the data.
 
@@ -32,10 +33,21 @@ def kernel_means(
         Number of bins.
     width
         Standard deviation of the Gaussian kernel, as a fraction of the ranks.
+    weights
+        Of the cells in their trajectories, (cells,); None: all 1.
     """
     present = np.unique(group[group >= 0])
     code = np.where(group >= 0, np.searchsorted(present, group), -1)
-    own = [position[code == g] for g in range(len(present))]
-    kernels = [fit_kernels(p, n_bins=n_bins, bandwidth=width * n_bins, min_cells=min(FEWEST, len(p) / 2)) for p in own]
-    means, _ = binned_means(values, code, np.where(code >= 0, position, 0), kernels, np.ones((1, len(position))))
+    plain = np.ones(len(position)) if weights is None else weights
+    kernels = [
+        fit_kernels(
+            position[own],
+            n_bins=n_bins,
+            bandwidth=width * n_bins,
+            min_cells=min(FEWEST, float(effective_cells(plain[own])) / 2),
+            weights=None if weights is None else weights[own],
+        )
+        for own in (np.flatnonzero(code == g) for g in range(len(present)))
+    ]
+    means, _ = binned_means(values, code, np.where(code >= 0, position, 0), kernels, plain[None])
     return means[:, 0]

@@ -97,5 +97,6 @@ def _check_steps(times: NDArray[np.float64], code: NDArray[np.int64], names: tup
         at = repeated[0]
         raise ValueError(
             f"Trajectory {names[code[at]]!r} has two states at time {times[at]:g} ({len(repeated)} such pairs in all). "
-            "Replicates need their own trajectory label each; single cells go through scdash.pp.trajectories first."
+            "Replicates need their own trajectory label each. Single cells need a pseudotime of their own each (scdash.pp.order_cells), "
+            "or at least five at most times, whose means are then the states."
         )

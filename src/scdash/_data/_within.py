@@ -31,6 +31,7 @@ def within_moments(
     part: NDArray[np.int64],
     *,
     sources: NDArray[np.integer[Any]] | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> WithinMoments:
     r"""Return :math:`\sum_c (x_c - m_{g(c)}) (x_c - m_{g(c)})^T` of every part q of the cells, in one pass over X.
 
@@ -45,6 +46,8 @@ def within_moments(
         Code of the group and of the part of each cell; a cell with -1 in either takes no part.
     sources
         Genes on the first side of the products; None: all.
+    weights
+        Of the cells, (cells,); None: all 1.
     """
     genes, parts = values.shape[1], int(part.max(initial=0)) + 1
     chosen = np.arange(genes) if sources is None else np.asarray(sources, dtype=np.intp)
@@ -58,15 +61,18 @@ def within_moments(
             if not len(own):
                 continue
             x = as_dense(block[own], np.float64)
-            cross[q] += x[:, chosen].T @ x
-            squares[q] += (x**2).sum(axis=0)
+            w = np.ones(len(own)) if weights is None else weights[rows][own]
+            weighted = x if weights is None else w[:, None] * x
+            cross[q] += x[:, chosen].T @ weighted
+            squares[q] += (x * weighted).sum(axis=0)
             code = group[rows][own]
-            member = sp.csr_matrix((np.ones(len(own)), (code, np.arange(len(own)))), shape=(number, len(own)))
+            member = sp.csr_matrix((w, (code, np.arange(len(own)))), shape=(number, len(own)))
             total[q] += member @ x
-            count[q] += np.bincount(code, minlength=number)
-    mean = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1)[:, None]
+            count[q] += np.bincount(code, weights=w, minlength=number)
+    known = count.sum(axis=0)
+    mean = total.sum(axis=0) / np.where(known > 0, known, 1)[:, None]
     for q in range(parts):
-        weighted = total[q] - count[q][:, None] * mean
-        cross[q] -= total[q][:, chosen].T @ mean + mean[:, chosen].T @ weighted
-        squares[q] -= (total[q] * mean + mean * weighted).sum(axis=0)
+        moved = total[q] - count[q][:, None] * mean
+        cross[q] -= total[q][:, chosen].T @ mean + mean[:, chosen].T @ moved
+        squares[q] -= (total[q] * mean + mean * moved).sum(axis=0)
     return WithinMoments(cross, np.maximum(squares, 0), chosen)

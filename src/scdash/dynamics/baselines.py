@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.dynamics.folds import LEFT_OUT, TEST_TRAJECTORIES, Fold
+from scdash.dynamics.folds import LEFT_OUT, TEST_TRAJECTORIES, TIME_POINTS, Fold
 from scdash.dynamics.selection import Errors, best
 from scdash.matching import Courses as CommonTimes
 from scdash.matching import Forecast, aligned_template, analogue, template
@@ -18,7 +18,8 @@ MEAN, SHIFTED, ALIGNED = (
     "mean trajectory aligned to the start",
 )
 NEIGHBOURS = "nearest neighbours"
-BASELINES = (CONSTANT, PERSISTENCE, MEAN, SHIFTED, ALIGNED, NEIGHBOURS)
+INTERPOLATION = "linear interpolation of the neighbours"  # in time, of a time point that was left out
+BASELINES = (CONSTANT, PERSISTENCE, MEAN, SHIFTED, ALIGNED, NEIGHBOURS, INTERPOLATION)
 WIDTHS = (0.25, 0.5, 1.0, 2.0)  # of the neighbourhood, in distances of the nearest neighbour
 DECAYS = (0.0, 0.25, 1.0, 4.0, 16.0)  # of the shift, per length of a trajectory
 
@@ -35,6 +36,11 @@ def baseline_errors(folds: Sequence[Fold]) -> dict[str, Errors]:
         CONSTANT: np.array([1.0 for _ in folds]),
         PERSISTENCE: np.array([relative_error(_still(fold), fold) for fold in folds]),
     }
+    if folds[0].kind == TIME_POINTS:
+        means = [fold.train.states.mean(axis=(0, 1), dtype=np.float64) for fold in folds]
+        found[CONSTANT] = np.array([relative_error(mean, fold) for mean, fold in zip(means, folds, strict=True)])
+        found[INTERPOLATION] = np.array([relative_error(_between(fold), fold) for fold in folds])
+        return found
     if folds[0].kind not in (LEFT_OUT, TEST_TRAJECTORIES):
         return found
     length = float(np.mean([times_of(fold.held).max() for fold in folds]))
@@ -73,6 +79,12 @@ def common_times(courses: Courses, lineage: NDArray[np.intp]) -> CommonTimes:
 def relative_error(predicted: NDArray[np.floating], fold: Fold) -> float:
     """Return the error of predictions (trajectories, times, genes) of the held-out states, over that of their mean."""
     return float(mean_squared_errors(predicted, fold.held, fold.weights).mean() / fold.constant_error)
+
+
+def _between(fold: Fold) -> NDArray[np.floating]:
+    """Return the straight line between the times before and after as (trajectories, times, genes), errors being of the last."""
+    assert fold.interpolated is not None  # of left-out times
+    return np.stack([fold.start, fold.interpolated], axis=1)
 
 
 def _still(fold: Fold) -> NDArray[np.floating]:

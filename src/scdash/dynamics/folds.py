@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._data import SPLITS, TimeSeries
+from scdash._data import SPLITS, RelatedCells, TimeSeries
 from scdash.dynamics.problem import FitProblem
 from scdash.training.rollouts import Courses, mean_squared_errors
 
 LEFT_OUT, OTHER_HALF = "left-out trajectories", "the other half of the cells"
+TIME_POINTS = "left-out time points"
 TEST_TRAJECTORIES, TEST_WINDOWS = "test trajectories", "test states inside trajectories"
 MOST = 5  # folds; more trajectories than this are left out in groups
 TEST = SPLITS.index("test")
@@ -28,10 +29,19 @@ class Fold:
     weights: NDArray[np.floating[Any]]  # (genes,), of squared errors: those of the data's units, squared
     train_lineage: NDArray[np.intp]  # (trajectories,), code of the lineage of each
     held_lineage: NDArray[np.intp]
+    spread: float | None = None  # of left-out times: mean squared distance of all states from their mean
+    interpolated: NDArray[np.floating[Any]] | None = (
+        None  # of left-out times: (trajectories, genes), between their neighbours
+    )
 
     @property
     def constant_error(self) -> float:
-        """Mean squared error of predicting the mean training state."""
+        """Mean squared error of predicting the mean state; of a time that is left out the mean over all times.
+
+        A single time may be near the mean state, and errors relative to that would make it outweigh all others.
+        """
+        if self.spread is not None:
+            return self.spread
         mean = self.train.states.mean(axis=(0, 1), dtype=np.float64)
         errors = mean_squared_errors(mean, self.held, self.weights)
         return float(np.average(errors, weights=self.held.lengths - 1))
@@ -80,10 +90,13 @@ def is_test(series: TimeSeries) -> NDArray[np.bool_]:
 def make_folds(problem: FitProblem) -> list[Fold]:
     """Return the folds by which a fit of cells chooses; test states take no part.
 
-    Where every lineage has at least two trajectories that are not for test (batches, say), trajectories are left out in
+    Of cells at sampled times, times between others are left out in turn, in all trajectories, and predicted from the state
+    before. Where every lineage has at least two trajectories that are not for test (batches, say), trajectories are left out in
     turn, in groups where there are more than five, together with what was re-drawn from their cells. Otherwise models
     are learned from one half of the cells and judged on the other, if the problem has halves; else there is no fold.
     """
+    if problem.left_out_times:
+        return list(_left_out_times(problem))
     series, usable = problem.series, ~is_test(problem.series)
     origin = series.parent
     own = np.flatnonzero(usable & (origin == np.arange(len(series.names))))
@@ -103,6 +116,68 @@ def _left_out(
         judged = courses_of(series, held & usable, redrawn=False)
         lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
         yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], LEFT_OUT, weights, *lineages)
+
+
+def all_to_learn_from(problem: FitProblem) -> Courses:
+    """Return every trajectory that is not for test, re-drawn ones and groups of related cells among them."""
+    found = courses_of(problem.series, ~is_test(problem.series))
+    if not problem.related:
+        return found
+    states, times = _as_lists(found)
+    more = [_scaled(problem, one) for one in problem.related]
+    return Courses.of(
+        states + [group for part in more for group in part],
+        times + [one.times for one in problem.related for _ in range(len(one.states))],
+    )
+
+
+def _as_lists(courses: Courses) -> tuple[list[NDArray[Any]], list[NDArray[np.float64]]]:
+    """Return states and times of every trajectory, without what pads them."""
+    own = list(zip(courses.states, courses.times, courses.lengths, strict=True))
+    return [states[:length] for states, _, length in own], [times[:length] for _, times, length in own]
+
+
+def _scaled(problem: FitProblem, related: RelatedCells) -> NDArray[np.float64]:
+    assert problem.units is not None  # cells have units
+    return np.asarray((related.states - problem.units.minimum) / problem.units.range)
+
+
+def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
+    """Return a fold for every time, or group of times, that is left out; states of the test split take no part."""
+    series, weights, lineage = problem.series, gene_weights(problem), lineage_codes(problem)
+    runs = _rows_used(series, ~is_test(series))
+    own = [rows for rows in runs if series.parent[series.trajectory[rows[0]]] == series.trajectory[rows[0]]]
+    seen = series.states[np.concatenate(own)]
+    spread = float(np.average((seen - seen.mean(axis=0)) ** 2, axis=1, weights=weights).mean())
+    for left in problem.left_out_times:
+        away = [np.isclose(series.times[rows][:, None], left.times[None]).any(axis=1) for rows in runs]
+        kept = [rows[~gone] for rows, gone in zip(runs, away, strict=True) if (~gone).sum() > 1]
+        related = [(one, group) for one in left.related for group in _scaled(problem, one)]
+        train = Courses.of(
+            [series.states[rows] for rows in kept] + [group for _, group in related],
+            [series.times[rows] for rows in kept] + [one.times for one, _ in related],
+        )
+        of_train = [series.trajectory[rows[0]] for rows in kept] + [one.trajectory for one, _ in related]
+        trios = [
+            rows[k - 1 : k + 2]
+            for rows in own
+            for k in range(1, len(rows) - 1)
+            if np.isclose(series.times[rows[k]], left.times).any()
+        ]
+        held = Courses.of([series.states[trio[:2]] for trio in trios], [series.times[trio[:2]] for trio in trios])
+        share = np.array([np.diff(series.times[trio])[0] / np.ptp(series.times[trio]) for trio in trios])[:, None]
+        first, last = (series.states[[trio[at] for trio in trios]] for at in (0, 2))
+        yield Fold(
+            train,
+            held,
+            held.states[:, 0],
+            TIME_POINTS,
+            weights,
+            lineage[of_train],
+            lineage[[series.trajectory[trio[0]] for trio in trios]],
+            spread=spread,
+            interpolated=(1 - share) * first + share * last,
+        )
 
 
 def _other_half(problem: FitProblem) -> Iterator[Fold]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scdash._logging import logger
 from scdash._parallel import spread_all
 from scdash.dynamics.baselines import baseline_errors
-from scdash.dynamics.folds import courses_of, is_test, make_folds
+from scdash.dynamics.folds import all_to_learn_from, make_folds
 from scdash.dynamics.following import following_table
 from scdash.dynamics.null_models import null_model_errors
 from scdash.dynamics.problem import FitProblem
@@ -72,7 +72,7 @@ def follow(
     if not folds:
         return None
     choice = choose(main, folds, progress=progress)
-    everything = courses_of(problem.series, ~is_test(problem.series))
+    everything = all_to_learn_from(problem)
     pieces = [(replace(main, prior=prior, seed=main.seed + k), everything, choice) for k, prior in enumerate(priors)]
     candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress)
     errors = baseline_errors(folds)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._data import TimeSeries
 from scdash.dynamics.folds import OTHER_HALF, TEST, Fold, lineage_codes
 from scdash.dynamics.problem import FitProblem
 from scdash.training.rollouts import Courses, GeneWise, roll_out
@@ -71,7 +72,7 @@ def following_table(
     Parameters
     ----------
     problem
-        Cells with their kernel means; an empty table is returned where there are none.
+        Cells with their kernel means, or at sampled times; an empty table is returned for others.
     model
         Fitted to all cells that are not for test; simulated from the first state of every trajectory.
     folds, fold_models
@@ -85,22 +86,39 @@ def following_table(
     """
     series = problem.series.originals()
     rows = [rows for rows in series.each() if (series.split[rows] != TEST).any()]
-    means = problem.kernel_means
-    if means is None or problem.units is None or not rows or any(len(r) != means.shape[1] for r in series.each()):
+    observed = _observed(problem, series, rows)
+    if observed is None or problem.units is None:
         return pd.DataFrame(columns=list(COLUMNS))
-    number = {int(code): k for k, code in enumerate(np.unique(series.trajectory))}
     lineage = lineage_codes(problem)[[series.trajectory[r[0]] for r in rows]]
     courses = Courses.of([series.states[r] for r in rows], [series.times[r] for r in rows])
     made = roll_out(model, courses.states[:, 0], courses.intervals, STEPS) * problem.units.range + problem.units.minimum
-    seen = means[[number[int(series.trajectory[r[0]])] for r in rows]]
     found = []
     for code in dict.fromkeys(lineage.tolist()):
-        own = lineage == code
-        name = series.names[int(series.trajectory[rows[int(np.argmax(own))][0]])]
-        whole = trajectory_r2(seen[own], made[own])
+        own = np.flatnonzero(lineage == code)
+        name = series.names[int(series.trajectory[rows[own[0]][0]])]
+        seen, followed = [observed[k] for k in own], [made[k, : len(rows[k])] for k in own]
+        whole = trajectory_r2(_together(seen), _together(followed))
         halves = _of_halves(problem.units.range, folds, fold_models, int(code))
         found.append((name, whole.genes, whole.top_genes, whole.median_gene, *halves))
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _observed(problem: FitProblem, series: TimeSeries, rows: list[NDArray[np.int64]]) -> list[Floats] | None:
+    """Return what every trajectory is judged against, in units of the data: kernel means, or the means of sampled times."""
+    means = problem.kernel_means
+    if not rows or problem.units is None:
+        return None
+    if problem.left_out_times:
+        return [series.states[r] * problem.units.range + problem.units.minimum for r in rows]
+    if means is None or any(len(r) != means.shape[1] for r in series.each()):
+        return None
+    number = {int(code): k for k, code in enumerate(np.unique(series.trajectory))}
+    return [means[number[int(series.trajectory[r[0]])]] for r in rows]
+
+
+def _together(parts: list[Floats]) -> Floats:
+    """Return trajectories side by side, to be averaged; those of different lengths one after the other."""
+    return np.stack(parts) if len({len(part) for part in parts}) == 1 else np.concatenate(parts)
 
 
 def _of_halves(

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import CellHalves, HalfOfCells, TimeSeries
+from scdash._data import CellHalves, HalfOfCells, LeftOutTimes, RelatedCells, TimeSeries
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class FitProblem:
     shuffled_halves: CellHalves | None = None  # the same with times shuffled within trajectories
     learning_halves: tuple[HalfOfCells, ...] = ()  # cells only, where a lineage has a single trajectory
     kernel_means: NDArray[np.floating[Any]] | None = None  # cells only: (trajectories, bins, genes), units of the data
+    related: tuple[RelatedCells, ...] = ()  # cells at sampled times only: groups of related cells, to learn from
+    left_out_times: tuple[LeftOutTimes, ...] = ()  # the same: which times are left out in turn, to choose by
     units: Units | None = None  # of the series' states; None: those of the data
 
     @property

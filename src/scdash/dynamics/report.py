@@ -10,7 +10,8 @@ import pandas as pd
 from scdash._decisions import Difference
 from scdash.dynamics.baselines import CONSTANT
 from scdash.dynamics.errors import difference
-from scdash.dynamics.folds import LEFT_OUT
+from scdash.dynamics.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
+from scdash.dynamics.lineages import lineage_lines
 from scdash.dynamics.power import Power, power_for
 from scdash.dynamics.selection import Errors
 from scdash.dynamics.verdict import Verdict
@@ -19,6 +20,11 @@ from scdash.dynamics.whole_fit import PRIOR_WEIGHT, Choice
 NOT_COMPARED = {
     "off": "null models were not asked for",
     "interrupted": "the fits of null models were interrupted",
+}
+SUBJECTS = {
+    LEFT_OUT: "left-out trajectories are",
+    OTHER_HALF: "the other half of the cells is",
+    TIME_POINTS: "left-out time points are",
 }
 WELL_FOLLOWED = 0.9  # fraction of what the smoothed cells reach themselves below which more genes or cells are advised
 
@@ -40,6 +46,7 @@ class Told:
     regulators: int | None  # None: every gene may regulate
     test: pd.DataFrame | None = None  # errors on test states
     course: Sequence[str] = ()
+    ends: pd.DataFrame | None = None  # of several lineages, see `lineage_ends`
     real_time: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -50,7 +57,9 @@ class Told:
 
 def summary(told: Told) -> str:
     """Return the report: verdict, errors, how well trajectories are followed, prior, what to do next."""
-    lines = [verdict_line(told), *error_lines(told), *following_lines(told.following), *prior_lines(told)]
+    lines = [verdict_line(told), *error_lines(told), *following_lines(told.following)]
+    lines += [] if told.ends is None else lineage_lines(told.ends)
+    lines += prior_lines(told)
     return "\n".join([*lines, *next_lines(told)])
 
 
@@ -58,7 +67,7 @@ def verdict_line(told: Told) -> str:
     """Return one sentence that says what held-out predictions distinguish."""
     if told.verdict is None:
         return f"Verdict: not tested whether a network predicts better than none, because {NOT_COMPARED[told.null_models]}."
-    subject = "left-out trajectories are" if told.whole else "the other half of the cells is"
+    subject = SUBJECTS[told.judged_by]
     network, regulators = told.verdict.network.outcome, told.verdict.regulators.outcome
     if regulators == "better":
         rest = "and than without a network" if network == "better" else "but not clearly better than without a network"

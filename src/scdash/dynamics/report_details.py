@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from scdash._decisions import Difference
+from scdash.dynamics.folds import TIME_POINTS
 from scdash.dynamics.report import Told
 from scdash.dynamics.verdict import Comparison
 
@@ -32,7 +33,9 @@ def comparison_lines(told: Told) -> list[str]:
         _comparison(f"Best baseline without a model ({verdict.best_baseline})", verdict.baselines),
         "A difference is clear where it exceeds two standard errors over folds, and over sets where several were drawn.",
     ]
-    if not told.whole:
+    if told.judged_by == TIME_POINTS:
+        found.append("The folds are time points of the same trajectories, not independent replicates.")
+    elif not told.whole:
         found.append(
             "The folds are halves of the same cells, not independent replicates: their standard errors show the noise of "
             "cells alone."

@@ -55,8 +55,8 @@ def folds_of_states(fit: TransitionFit) -> list[Fold]:
         weights = np.ones(len(fit.bias))
         kind = LEFT_OUT if whole else LEFT_OUT_PARTS
         learned = _runs(fit, part, part.sees)
-        lineages = (np.zeros(len(one), dtype=np.intp) for one in (learned, judged))  # states are of one lineage
-        found.append(Fold(learned, judged, judged.states[:, 0], kind, weights, *lineages))
+        own, other = (np.zeros(len(one), dtype=np.intp) for one in (learned, judged))  # states are of one lineage
+        found.append(Fold(learned, judged, judged.states[:, 0], kind, weights, own, other))
     return found
 
 

@@ -23,7 +23,7 @@ from scdash.fitting._course import Course, describe_course, field_velocity, line
 from scdash.fitting._evidence import Evidence, gather_evidence
 from scdash.fitting._match import hidden_by_regression
 from scdash.fitting._options import FitOptions, Recipe
-from scdash.fitting._predictors import Predictor, field_predictor, fitted_states
+from scdash.fitting._predictors import field_predictor, fitted_states
 from scdash.fitting._result import DynamicsFit, one_of
 from scdash.fitting._strategy import build_sparsity
 from scdash.fitting._train import HISTORY
@@ -42,8 +42,8 @@ def ingredients(problem: FitProblem, options: FitOptions, sparsity: Sparsity) ->
         regulators=problem.regulators,
         coregulation=problem.coregulation,
         missing=options.missing,
-        settings=whole_settings(options, problem.n_genes),
-        epochs=dense_epochs(options, problem.n_genes),
+        settings=whole_settings(problem, options),
+        epochs=dense_epochs(problem, options),
         seed=options.seed,
         scale=np.sqrt(problem.units.range) if options.cells and problem.units is not None else None,
     )
@@ -68,7 +68,8 @@ def fit_followed(
     evidence = gather_evidence(problem, options, field, params, priors, [], hidden)
     predict = field_predictor(field, first)
     course = describe_course(problem, MODEL, field_velocity(field, first, 1.0), predict, no_network(problem, options))
-    told = _told(problem, options, followed, evidence, course, main)
+    ends = lineage_table(problem, predict)
+    told = _told(problem, options, followed, evidence, course, main, ends)
     report = summary(told)
     table = error_table(MODEL, followed.choice.errors, {START: followed.choice.start_errors} | followed.errors)
     return DynamicsFit(
@@ -87,7 +88,7 @@ def fit_followed(
         details=details(told),
         verdict={} if told.verdict is None else told.verdict.as_dict() | {"text": report.splitlines()[0]},
         directions=course.directions if len(course.directions) else None,
-        lineages=_lineages(problem, followed, predict),
+        lineages=_lineages(followed, ends),
         settings=chosen_settings(problem, options, followed)
         | {"schedule": asdict(plan.schedule), "sparsity_options": build_sparsity(options, plan).config()},
     )
@@ -100,6 +101,7 @@ def _told(
     evidence: Evidence,
     course: Course,
     main: Ingredients,
+    ends: pd.DataFrame | None,
 ) -> Told:
     """Return everything that the report is made from."""
     choice = followed.choice
@@ -122,6 +124,7 @@ def _told(
         regulators=None if problem.regulators is None else len(problem.regulators),
         test=errors_on_test_states(problem, followed.candidates[0].model, MODEL),
         course=course.lines(),
+        ends=ends,
         real_time=real_time_figures(problem, evidence.scores) if options.null_models else {},
     )
 
@@ -136,13 +139,14 @@ def _figures(
     names = {"trajectory_r2": "r2", "trajectory_r2_median_gene": "r2_median_gene"}
     names |= {"trajectory_r2_other_half": "r2_other_half", "trajectory_r2_smoother": "r2_smoother"}
     found |= {name: float(following[column].mean()) for name, column in names.items() if len(following)}
+    if len(following) > 1:
+        found["trajectory_r2_lowest"] = float(following["r2"].min())
     epochs = float(len(followed.candidates[0].losses))
     return found | {"epochs": epochs, "best_epoch": epochs, "solver_error": followed.step_error}
 
 
-def _lineages(problem: FitProblem, followed: Followed, predict: Predictor) -> pd.DataFrame | None:
+def _lineages(followed: Followed, ends: pd.DataFrame | None) -> pd.DataFrame | None:
     """Return how every lineage is followed, and where the model ends where there are several."""
-    ends = lineage_table(problem, predict)
     if ends is None:
         return followed.following if len(followed.following) else None
     return ends.merge(followed.following, on="lineage", how="left") if len(followed.following) else ends

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from scdash._data import TimeSeries
 from scdash._parallel import spread_all
-from scdash.dynamics.folds import TEST, courses_of, is_test
+from scdash.dynamics.folds import TEST, all_to_learn_from
 from scdash.dynamics.follow import LISTED
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.start import regression_start
@@ -106,7 +106,7 @@ def hidden_by_regression(problem: FitProblem, options: FitOptions) -> list[Hidde
     """Return what the regression that training starts from finds of prior edges that are hidden from it."""
     if problem.prior is None:
         return []
-    courses = courses_of(problem.series, ~is_test(problem.series))
+    courses = all_to_learn_from(problem)
 
     def contribution(shown: sp.csr_matrix) -> sp.csr_matrix:
         start = regression_start(courses, prior=shown, prior_weight=PRIOR_WEIGHT, regulators=problem.regulators)

@@ -1,7 +1,7 @@
 """The arguments of a call as a fit stores them, and reading them back to repeat the fit."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,11 @@ from scdash.training import Training
 
 VALUES: tuple[type, ...] = (Training, Validation, Regression, GeometricSchedule, Transport)
 TABLES = ("prior", "coregulation")
+
+
+@dataclass(frozen=True)
+class GivenMatrices:
+    """In place of matrices that a fit was given and does not store: whoever repeats the fit gives them again."""
 
 
 def stored_arguments(arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
@@ -95,6 +100,8 @@ def _portable(value: Any) -> Any:
     """Return a value without its tables and files."""
     if isinstance(value, Training):
         return replace(value, checkpoint=None, checkpoint_every=None)
+    if isinstance(value, Mapping):
+        return GivenMatrices()
     if getattr(value, "coregulation", None) is not None:
         return replace(value, coregulation=None)
     return value

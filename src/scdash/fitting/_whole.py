@@ -3,6 +3,8 @@
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from scdash._errors import unused
 from scdash.dynamics.follow import LISTED, Followed
 from scdash.dynamics.problem import FitProblem
@@ -16,7 +18,9 @@ SETTINGS = ("learning_rate", "batch_size", "max_epochs")  # of `Training` that s
 NEUTRAL = {"tau": 1.0, "solver": "rk4"}
 # thousands of genes: fewer epochs and rounds, of fewer roll-outs
 EPOCHS_OF_GENOMES, BATCH_OF_GENOMES = (0, 30), 16
+MORE_EPOCHS = (0, 30, 100, 300)  # of lineages, which are hard to tell apart, and of sampled times, which are few states
 LEARNING_RATE = 1e-2  # of cells
+FROM_START = 0.8  # of lineages: their first states are nearly the same, and decide to which end each goes
 LEARNING_RATE_OF_STATES = 1e-3  # their regression predicts well: larger steps leave it worse than they found it
 
 
@@ -58,21 +62,31 @@ def default_rounds(options: FitOptions, n_genes: int) -> GeometricSchedule:
     return ROUNDS_OF_GENOMES if n_genes**2 > LISTED else ROUNDS_OF_STATES
 
 
-def dense_epochs(options: FitOptions, n_genes: int) -> tuple[int, ...]:
+def has_lineages(problem: FitProblem, options: FitOptions) -> bool:
+    """Return whether cells are of several lineages, which one model has to tell apart by their first states."""
+    return options.cells and problem.lineage is not None and len(np.unique(problem.lineage)) > 1
+
+
+def dense_epochs(problem: FitProblem, options: FitOptions) -> tuple[int, ...]:
     """Return the numbers of dense epochs to choose among: none, and up to the user's bound."""
+    n_genes = problem.n_genes
     most = options.training.get("max_epochs")
-    known = EPOCHS_OF_GENOMES if n_genes**2 > LISTED and not options.cells else EPOCHS
+    known: tuple[int, ...] = EPOCHS_OF_GENOMES if n_genes**2 > LISTED and not options.cells else EPOCHS
+    if has_lineages(problem, options) or problem.left_out_times:
+        known = MORE_EPOCHS
     return known if most is None else (*(epochs for epochs in known if epochs < most), int(most))
 
 
-def whole_settings(options: FitOptions, n_genes: int) -> WholeTrajectories:
+def whole_settings(problem: FitProblem, options: FitOptions) -> WholeTrajectories:
     """Return the settings of training, with the user's own."""
+    n_genes = problem.n_genes
     given: dict[str, Any] = {
         name: options.training[name] for name in ("learning_rate", "batch_size") if name in options.training
     }
     rate = LEARNING_RATE if options.cells else LEARNING_RATE_OF_STATES
     batch = BATCH_OF_GENOMES if n_genes**2 > LISTED and not options.cells else WholeTrajectories.batch_size
-    return replace(WholeTrajectories(learning_rate=rate, batch_size=batch), **given)
+    start = FROM_START if has_lineages(problem, options) else 0.0
+    return replace(WholeTrajectories(learning_rate=rate, batch_size=batch, from_start=start), **given)
 
 
 def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
@@ -83,7 +97,7 @@ def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed
         name = "imp"
     return {
         "sparsity": "regression and " + name if choice.level else "regression",
-        "training": asdict(whole_settings(options, problem.n_genes)),
+        "training": asdict(whole_settings(problem, options)),
         "chosen": {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level},
         "choices": choice.table,
         "judged_by": followed.judged_by,

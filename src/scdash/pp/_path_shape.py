@@ -162,7 +162,9 @@ def shape_warning(shape: PathShape, group: str, key_added: str) -> str:
     """Return what to tell the user of a shape that is no line; the empty string for a line."""
     remedy = (
         "Label the lineages in a column of adata.obs and pass it as lineage_key to scdash.pp.order_cells and as "
-        "trajectory_key to scdash.tl.fit_dynamics."
+        "trajectory_key to scdash.tl.fit_dynamics; or put weights of cells in lineages (those of slingshot, branch masks of "
+        "Palantir, fate probabilities of CellRank) into adata.obsm and pass its name as trajectory_key, so that progenitors "
+        "belong to all of their lineages."
     )
     if shape.kind == "loop":
         return (

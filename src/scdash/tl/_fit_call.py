@@ -37,6 +37,7 @@ class FitCall:
     regulators: Any = None
     observations: Observations = "auto"
     n_bins: int | None = None
+    couplings: Any = None
     allow_scaled: bool = False
     velocity_layer: bool | None = None
     n_models: int = 1
@@ -99,6 +100,7 @@ class FitCall:
             coregulation=asked.sparsity.coregulation if isinstance(asked.sparsity, DASH) else None,
             regulators=self.regulators,
             n_bins=self.n_bins,
+            couplings=self.couplings,
             seed=options.seed,
             shuffled=by_folds and bool(options.null_models),
             allow_scaled=self.allow_scaled,

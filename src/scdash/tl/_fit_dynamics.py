@@ -1,6 +1,6 @@
 """`fit_dynamics`: reads AnnData, fits, writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,6 +45,7 @@ def fit_dynamics(
     regulators: Any = None,
     observations: Observations = "auto",
     n_bins: int | None = None,
+    couplings: Literal["ot", "none"] | Mapping[tuple[Any, Any], Any] | None = None,
     allow_scaled: bool = False,
     velocity_layer: bool | None = None,
     n_models: int = 1,
@@ -80,6 +81,13 @@ def fit_dynamics(
     half of the cells; the model is then fitted again to all cells that are not for test. `uns[key_added]["params"]` holds
     what was `chosen` and every setting that was looked at (`choices`).
 
+    Cells at few sampled times (`time_key` "hours", "D2", timedelta, ...) are one trajectory with the mean of the cells of
+    each time as its states and real intervals between them. It is also learned from cells drawn again, and from groups of
+    related cells, which couplings between consecutive times follow to their ancestors and descendants: how groups that
+    differ early differ later is what means alone do not show. Each time between two others is left out in turn and
+    predicted from the state before, beside a straight line between its neighbours; epochs, prior and level are chosen by
+    these errors, and null models are judged by them.
+
     Parameters
     ----------
     adata
@@ -106,9 +114,16 @@ def fit_dynamics(
     time_key
         `obs` column with pseudotime or time: numbers, timedelta (read as hours), dates (hours since the first), or texts
         with a unit such as "D2", "day 2", "24h", "E8.5". The unit changes nothing but the unit of rates and predictions:
-        the fit works in a unit of its own (`params["time_scale"]` is its length in the user's unit).
+        the fit works in a unit of its own (`params["time_scale"]` is its length in the user's unit). With a table of
+        lineages as `trajectory_key` it may be a table of `obsm`, too, with the pseudotime of every cell in every lineage.
     trajectory_key
-        `obs` column: the lineage of each cell, or the trajectory (time course) of each sample.
+        `obs` column: the lineage of each cell, or the trajectory (time course) of each sample. Or, for cells, an `obsm`
+        table of the weights of every cell in every lineage: the weights of slingshot, branch masks of Palantir, fate
+        probabilities of CellRank; lineages are named by the columns of a DataFrame, the `names` of the array, or
+        `uns[f"{trajectory_key}_names"]` (or `_columns`). Rows sum to 1, or have 1 as their largest weight (masks and
+        slingshot: a shared progenitor counts fully in each of its lineages); weights below 0.05 count as 0, and a cell
+        without any takes no part. A bin of a lineage is the mean of its cells by weight, and a cell that weighs less takes
+        a smaller part of the path. One model is fitted to all lineages, which it tells apart by their first states.
     batch_key
         `obs` column with the batch of each cell: each batch is a trajectory of its own, aligned by rank.
     split_key
@@ -126,10 +141,17 @@ def fit_dynamics(
         Genes that may regulate: a `var` column of flags or a list of names, such as all transcription factors of the
         species (names that are not in the data are left out and counted in the log); None: all.
     observations
-        "cells": rows are cells, smoothed into `n_bins` bins per trajectory. "states": every row is one state. "auto":
-        cells if trajectories have more than 50 rows, most with a time of their own.
+        "cells": rows are cells, smoothed into `n_bins` bins per trajectory, or, where they share few sampled times, one bin
+        per time. "states": every row is one state. "auto": cells if there are more than 50 rows, most with a time of their
+        own, or at least five of a trajectory at most times.
     n_bins
-        Bins per trajectory of cells; None: 20.
+        Bins per trajectory of cells; None: 20. Cells at sampled times have one per time instead.
+    couplings
+        For cells at sampled times: how cells of consecutive times belong together. "ot": by unbalanced optimal transport,
+        which lets cells multiply and die (needs POT, extra `ot`). A mapping of (time, next time) to a matrix of cells by cells, dense or sparse, both in the order of `adata`, such as
+        those of moscot or of clones; times are labels of `time_key` or numbers, and a matrix over a longer interval is used
+        where the times between are left out (otherwise those in between are composed). "none": the means alone. None: "ot" where
+        POT is installed.
     allow_scaled
         Accept values that look centred or scaled (`sc.pp.scale`), such as changes from a reference.
     velocity_layer
@@ -164,14 +186,15 @@ def fit_dynamics(
         the mean trajectory of each is followed, `r2`; where there are several also `covered`, `end_rmse`, and `nearest`, the
         lineage at whose end the model arrives), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
     `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `velocity_layer`
-        dx/dt of every row, per unit of `time_key` (for cells: of the model's time, which runs from 0 to 10). Dense where
+        dx/dt of every row, per unit of `time_key` (for cells in pseudotime: of the model's time, which runs from 0 to 10). Dense where
         every gene is modelled. Else CSR, with 8 bytes for each row and modelled gene: every value of a modelled gene is
         stored, also zeros, and a gene that was not modelled has no entry.
     `var[f"{key_added}_genes"]`, `var[f"{key_added}_velocity_genes"]` : bool
         Genes that were modelled; and, where the layer is written, those that have a velocity, under the name that
         CellRank and scVelo look for.
     `obs[f"{key_added}_position"]` : float (cells only)
-        Place of every cell on the time axis of the fit; NaN for cells that took no part.
+        Place of every cell on the time axis of the fit, 0 to 10 (of cells at sampled times their time, in the unit of
+        `time_key`); NaN for cells that took no part.
 
     Raises
     ------

@@ -11,8 +11,9 @@ from scdash._core.fit_settings import DataKeys
 from scdash._data import (
     AlignedPrior,
     CellHalves,
-    Expression,
     HalfOfCells,
+    LeftOutTimes,
+    RelatedCells,
     StandardTime,
     TimeSeries,
     check_adata,
@@ -20,18 +21,18 @@ from scdash._data import (
     check_scaled,
     expression,
     gene_mask,
+    is_membership_table,
     lowest_values,
-    obs_column,
     prior_from,
-    read_labels,
     scaled_by_scanpy,
-    times_of,
 )
 from scdash._data._checks import flag_genes
 from scdash._errors import unknown, unused
 from scdash._logging import logger
 from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Observed, Rows, from_bins, from_cells, from_states
+from scdash.tl._rows import read_rows
+from scdash.tl._sampled import from_sampled
 
 Observations = Literal["auto", "cells", "states"]
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
@@ -62,6 +63,9 @@ class DynamicsInputs:
     halves: CellHalves | None = None
     shuffled_halves: CellHalves | None = None
     learning_halves: tuple[HalfOfCells, ...] = ()
+    related: tuple[RelatedCells, ...] = ()
+    left_out_times: tuple[LeftOutTimes, ...] = ()
+    couplings: str | None = None  # of cells at sampled times: which were used
     kernel_means: NDArray[np.float64] | None = None  # of cells, (trajectories, bins, genes)
     lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
 
@@ -72,7 +76,8 @@ class DynamicsInputs:
             "time_unit": self.time_unit,
             "time_scale": self.time.scale,
             **({} if self.regulators is None else {"regulators": list(self.series.genes[self.regulators])}),
-            "model_time": self.cells and self.cell_position is not None,
+            "model_time": self.cells and self.cell_position is not None and self.couplings is None,
+            **({} if self.couplings is None else {"couplings": self.couplings}),
         }
 
     @property
@@ -87,6 +92,8 @@ class DynamicsInputs:
             halves=self.halves,
             shuffled_halves=self.shuffled_halves,
             learning_halves=self.learning_halves,
+            related=self.related,
+            left_out_times=self.left_out_times,
             kernel_means=self.kernel_means,
             units=Units(self.minimum, self.range),
         )
@@ -111,6 +118,7 @@ def read_inputs(
     allow_scaled: bool = False,
     hold_out: float | None = None,
     by_folds: bool = False,
+    couplings: Any = None,
 ) -> DynamicsInputs:
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy.
 
@@ -127,11 +135,13 @@ def read_inputs(
     values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
     if hold_out is not None and keys.split_key is not None:
         raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
-    rows = _rows(adata, keys, values)
+    rows = read_rows(adata, keys, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
-    cells = not binned and (observations == "cells" or (observations == "auto" and rows.look_like_cells))
-    if batch_key is not None and not cells:
-        raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
+    cells = not binned and (
+        observations == "cells" or (observations == "auto" and (rows.look_like_cells or rows.are_sampled))
+    )
+    sampled = cells and rows.are_sampled
+    _check_use(rows, asked, couplings, cells=cells, sampled=sampled)
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
     observed = _observe(
@@ -139,6 +149,9 @@ def read_inputs(
         columns,
         rows,
         cells=cells,
+        sampled=sampled,
+        couplings=couplings,
+        labels=None if is_membership_table(adata, keys.time_key) else adata.obs[keys.time_key],
         n_bins=n_bins,
         regulators=flagged,
         seed=seed,
@@ -146,7 +159,7 @@ def read_inputs(
         hold_out=hold_out,
         by_folds=by_folds,
     )
-    _check_series(observed.series, values.name, "bins" if cells else "states")
+    _check_series(observed.series, values.name, "sampled times" if sampled else "bins" if cells else "states")
     if not (by_folds and cells):
         _check_validation(observed.series, split_key)
     aligned = None if prior is None else prior_from(adata, prior, genes=values.genes)
@@ -170,9 +183,25 @@ def read_inputs(
         halves=observed.halves,
         shuffled_halves=observed.shuffled_halves,
         learning_halves=observed.learning_halves,
+        related=observed.related,
+        left_out_times=observed.left_out_times,
+        couplings=observed.couplings,
         kernel_means=observed.kernel_means,
         lowest=None if binned else lowest_values(values),
     )
+
+
+def _check_use(rows: Rows, asked: DataKeys, couplings: Any, *, cells: bool, sampled: bool) -> None:
+    """Raise for what has no meaning for such rows."""
+    if couplings is not None and not sampled:
+        raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
+    if rows.weights is not None and not cells:
+        raise ValueError(
+            f"trajectory_key={asked.trajectory_key!r} is a table of weights of cells in lineages, but the rows of adata are "
+            "bins or states. Give a column of adata.obs with one label per row."
+        )
+    if asked.batch_key is not None and not cells:
+        raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
 
 
 def _observe(
@@ -181,6 +210,9 @@ def _observe(
     rows: Rows,
     *,
     cells: bool,
+    sampled: bool,
+    couplings: Any,
+    labels: Any,
     n_bins: int | None,
     regulators: NDArray[np.int64] | None,
     seed: int,
@@ -190,6 +222,20 @@ def _observe(
 ) -> Observed:
     """Return trajectories of cells that are smoothed here, of bins made before, or of states."""
     part = hold_out or HELD_OUT
+    if sampled:
+        check_log(rows.values)
+        if n_bins is not None:
+            raise unused("n_bins", "every sampled time is one bin")
+        return from_sampled(
+            rows,
+            couplings=couplings,
+            labels=labels,
+            regulators=regulators,
+            seed=seed,
+            shuffled=shuffled,
+            hold_out=hold_out if by_folds else part,
+            by_folds=by_folds,
+        )
     if cells:
         check_log(rows.values)
         return from_cells(
@@ -222,19 +268,6 @@ def _keys_of_bins(adata: Any, asked: DataKeys) -> DataKeys:
         split_key=asked.split_key or ("split" if "split" in adata.obs else None),
         layer=asked.layer or ("scaled" if "scaled" in adata.layers else None),
     )
-
-
-def _rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
-    """Return what is known of every row; rows that lack a label take no part, so their time may be missing."""
-    columns = [
-        None if key is None else read_labels(obs_column(adata, key, f"{name}_key"))
-        for name, key in (("trajectory", keys.trajectory_key), ("split", keys.split_key), ("batch", keys.batch_key))
-    ]
-    labelled = np.ones(adata.n_obs, dtype=bool)
-    for column in columns:
-        labelled &= True if column is None else column.notna().to_numpy()
-    time = times_of(adata, keys.time_key, finite=bool(labelled.all()))
-    return Rows(values, time, *columns)
 
 
 def _check_series(series: TimeSeries, name: str, kind: str) -> None:

@@ -11,6 +11,8 @@ from scdash._data import (
     CellHalves,
     Expression,
     HalfOfCells,
+    LeftOutTimes,
+    RelatedCells,
     StandardTime,
     Times,
     TimeSeries,
@@ -26,6 +28,8 @@ from scdash._data import (
 from scdash._logging import logger
 
 HORIZON = 10.0  # length of pseudotime as models see it
+MANY_ROWS = 50  # above which rows may be cells
+SHARED = 5  # rows of a trajectory with the same time (their median) from which times are sampled ones
 N_BOOTSTRAP = 8  # re-drawn trajectories that show a model how uncertain each bin is
 
 
@@ -38,13 +42,29 @@ class Rows:
     group: pd.Series | None  # lineage of a cell, trajectory of a state; NaN: the row takes no part
     split: pd.Series | None  # NaN: the row takes no part
     batch: pd.Series | None = None  # of a cell; NaN: the row takes no part
+    weights: NDArray[np.float64] | None = None  # of a cell in its lineage; None: every row counts fully
+    cell: NDArray[np.int64] | None = None  # row of adata, where a cell has a row for each of its lineages
+    n_cells: int = 0  # rows of adata, where cells have rows for their lineages
 
     @property
     def look_like_cells(self) -> bool:
         """Cells each have a time of their own and come in hundreds; samples of a time course share few times."""
+        if self.weights is not None:
+            return True
         times = self.time.values
         largest = len(times) if self.group is None else int(self.group.value_counts().iloc[0])
-        return largest > 50 and len(np.unique(times)) > len(times) / 2
+        return largest > MANY_ROWS and len(np.unique(times)) > len(times) / 2
+
+    @property
+    def are_sampled(self) -> bool:
+        """Cells at few sampled times: many rows of a trajectory share a time."""
+        times = self.time.values
+        group = np.zeros(len(times), np.int64) if self.group is None else self.group.cat.codes.to_numpy()
+        if self.batch is not None:
+            group = group * (int(self.batch.cat.codes.max()) + 1) + self.batch.cat.codes.to_numpy()
+        inside = np.isfinite(times) & ~self.left_out
+        counts = pd.DataFrame({"group": group, "time": times})[inside].value_counts()
+        return len(counts) > 0 and float(counts.median()) >= SHARED
 
     @property
     def left_out(self) -> NDArray[np.bool_]:
@@ -71,6 +91,9 @@ class Observed:
     kernel_means: NDArray[np.float64] | None = None  # (trajectories, bins, genes), of all cells
     standard: StandardTime = StandardTime()
     user_times: NDArray[np.float64] | None = None  # of the states; None: those of the series
+    related: tuple[RelatedCells, ...] = ()  # of cells at sampled times
+    left_out_times: tuple[LeftOutTimes, ...] = ()
+    couplings: str | None = None  # which are used, of cells at sampled times
     in_units_of_bins: bool = False  # minimum and range were made with the bins, and lead back to their X
 
     @property
@@ -107,21 +130,34 @@ def from_cells(
         hold_out=hold_out,
         validation=not by_folds,
         rng=seed,
+        weights=rows.weights,
+        cell=rows.cell,
     )
     code = np.where(rows.left_out, -1, group_cells(len(rows.time.values), rows.group, rows.batch).code)
-    position = HORIZON * positions_in_groups(rows.time.values, code, "rank")[0]
+    position = positions_in_groups(rows.time.values, code, "rank", rows.weights)[0]
     return Observed(
         made.series,
         made.minimum,
         made.range,
-        lineage=_lineages(made.bins["lineage"], made.series),
+        lineage=lineages_of_rows(made.bins["lineage"], made.series),
         lineage_names=tuple(pd.unique(made.bins["lineage"].astype(str))),
-        cell_position=np.where(code < 0, np.nan, position),
+        cell_position=HORIZON * mean_of_cells(np.where(code < 0, np.nan, position), rows),
         halves=_halves(rows, n_bins, regulators, seed),
         shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None,
-        kernel_means=kernel_means(rows.values, position / HORIZON, code, n_bins) if by_folds else None,
+        kernel_means=kernel_means(rows.values, position, code, n_bins, weights=rows.weights) if by_folds else None,
         learning_halves=_learning_halves(rows, n_bins, seed) if by_folds and _has_single_trajectories(rows) else (),
     )
+
+
+def mean_of_cells(values: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
+    """Return one value for every cell of adata: the weighted mean over its lineages, NaN where it takes no part."""
+    if rows.cell is None or rows.weights is None:
+        return values
+    known = np.isfinite(values)
+    cell, weight = rows.cell[known], rows.weights[known]
+    total = np.bincount(cell, weights=weight, minlength=rows.n_cells)
+    found = np.bincount(cell, weights=weight * values[known], minlength=rows.n_cells)
+    return np.asarray(np.divide(found, total, out=np.full(rows.n_cells, np.nan), where=total > 0))
 
 
 def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int, hold_out: float) -> Observed:
@@ -153,7 +189,7 @@ def from_states(rows: Rows, seed: int, hold_out: float) -> Observed:
     return replace(found, standard=standard, user_times=series.times)
 
 
-def _lineages(labels: Any, series: TimeSeries) -> NDArray[np.intp]:
+def lineages_of_rows(labels: Any, series: TimeSeries) -> NDArray[np.intp]:
     """Return the code of the lineage of every trajectory, from the label of every row."""
     code = np.zeros(len(series.names), np.intp)
     code[series.trajectory] = pd.factorize(np.asarray(labels).astype(str))[0]
@@ -187,6 +223,8 @@ def _halves(
         shuffled=shuffled,
         leave_out=rows.left_out | (False if rows.split is None else (rows.split == "test").to_numpy()),
         sources=regulators,
+        weights=rows.weights,
+        cell=rows.cell,
         rng=np.random.default_rng([seed, 4 + shuffled]),
     )
 
@@ -217,6 +255,8 @@ def _learning_halves(rows: Rows, n_bins: int, seed: int) -> tuple[HalfOfCells, .
         horizon=HORIZON,
         n_bootstrap=N_BOOTSTRAP,
         leave_out=rows.left_out | _test_cells(rows),
+        weights=rows.weights,
+        cell=rows.cell,
         rng=np.random.default_rng([seed, 6]),
     )
     return tuple(found)

@@ -44,8 +44,8 @@ def predict(
         the data.
     times
         Increasing times since the start, which is 0 whether or not it is among them: the state at 2 is the same for
-        times=[2, 4] and times=[0, 2, 4]. In the unit of the fit's `time_key`; for cells in the model's time, which runs
-        from 0 to 10: `obs[f"{key}_position"]` has the place of every cell on it. None: the times at which the fit has
+        times=[2, 4] and times=[0, 2, 4]. In the unit of the fit's `time_key`; for cells in pseudotime in the model's
+        time, which runs from 0 to 10: `obs[f"{key}_position"]` has the place of every cell on it. None: the times at which the fit has
         states, each since the first state of its own trajectory, so that predictions from the first states end where the
         trajectories do (of cells the states are the means of bins, the first and last of which lie half a bin inside the
         axis: with 20 bins at 0.25 and 9.75, and the times are 0, 0.5, ..., 9.5); for a screen, long enough to come to rest.

@@ -42,6 +42,8 @@ class WholeTrajectories:
     """Largest norm of the gradient."""
     longest_step: float = math.inf
     """Longest step of the solver; intervals between observed states are divided into equal steps that are no longer."""
+    from_start: float = 0.0
+    """Fraction of the roll-outs that begin at the first state of their trajectory; the others begin anywhere."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,11 @@ class Starts:
     first: NDArray[np.int64]  # (roll-outs,), state they begin at
 
     @classmethod
-    def draw(cls, courses: Courses, number: int, rng: np.random.Generator) -> Self:
-        """Draw trajectories, and in each a state before its last."""
+    def draw(cls, courses: Courses, number: int, rng: np.random.Generator, from_start: float = 0.0) -> Self:
+        """Draw trajectories, and in each a state before its last; a fraction begins at the first state."""
         trajectory = rng.integers(0, len(courses), number)
         first = (rng.random(number) * (courses.lengths[trajectory] - 1)).astype(np.int64)
+        first[: round(from_start * number)] = 0
         order = np.argsort(first, kind="stable")
         return cls(trajectory[order], first[order])
 
@@ -156,7 +159,7 @@ class Trainer:
 
     def _set_gradients(self) -> None:
         settings = self.settings
-        starts = Starts.draw(self.courses, settings.batch_size, self.rng)
+        starts = Starts.draw(self.courses, settings.batch_size, self.rng, settings.from_start)
         loss, *found = squared_error(self.model, self.courses, starts, self.gene_weights, settings.longest_step)
         if not math.isfinite(loss):
             raise NonFiniteError(
