@@ -17,7 +17,7 @@ from scdash.fitting._path import with_choice
 from scdash.fitting._predictors import pair_errors, rollout_errors
 from scdash.fitting._report import TrainingOutcome, _prior_lines
 from scdash.matching import CellScores, _cell_scores, _lagged, lagged_scores
-from scdash.screens.equilibrium_fit import RegimeErrors
+from scdash.screens.forward import NETWORK, OTHERS, ForwardErrors
 from scdash.screens.tables import _prediction_sentence
 from scdash.sparsity import choose_one_standard_error
 from scdash.training._cycles import gained
@@ -98,9 +98,12 @@ def test_errors_of_regimes_fall_clearly_or_not_at_all():
 def test_a_network_of_a_screen_is_better_only_if_clearly_so():
     others = np.full(6, 3.0)
     for gain, better in ((NOISE, False), (1 + 0.1 * NOISE, True), (-1 + 0.1 * NOISE, False)):
-        errors = RegimeErrors(others - gain, others, others)
+        errors = ForwardErrors(others - gain, others)
         assert errors.gain.mean == pytest.approx(gain.mean())
-        assert ("predicts held-out perturbations better than" in _prediction_sentence(errors, 5)) is better
+        means = [(others - gain).mean(), 3.0]
+        table = pd.DataFrame({"predictor": [NETWORK, OTHERS], "perturbations": 6, "error": means})
+        words = "The network predicts perturbations that it has not seen better than"
+        assert (words in _prediction_sentence(table, errors)) is better
 
 
 # 2. Hidden edges: replicates of a stack, and what DASH is given.

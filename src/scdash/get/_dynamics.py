@@ -55,7 +55,8 @@ def grn(
         One row an edge, by `rank`:
 
         - `source`, `target`: names of the genes.
-        - `weight`: signed effect of the fitted network; 0 where only the prior has the edge.
+        - `weight`: signed effect of the fitted network; 0 where only the prior has the edge, and for pairs of genes that
+          a screen ranks without an edge between them.
         - `contribution`: share of the target's summed absolute effects.
         - `in_prior`: whether the prior has the edge.
         - `selection_frequency`: share of half-samples that select the edge, NaN where none were drawn. Of cells in
@@ -72,7 +73,9 @@ def grn(
         - `rank`: edges of equal score are ordered by the other columns of data; edges that nothing tells apart share a
           rank, in random order, and the log counts them.
 
-        Of screens also `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
+        Of screens also `source_perturbed`, `interventional_effect` (change of the target in log units where its source was
+        perturbed), `interventional_z` (its ratio to its standard error), `direct_z` (the same of what the other regulators of
+        the network leave unexplained; all three NaN where the source was never perturbed), `sign` of the score, `sensitivity` (direct effect on the target's steady state) and `total_effect`
         (simulated change of the target when the source alone is perturbed).
 
     Raises

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import wilcoxon
 
-from scdash._decisions import Difference, better_by_one_error
+from scdash._decisions import Difference
 from scdash.screens.equilibrium_path import Settings
 from scdash.screens.held_out import mean_of_others, predict_changes
 from scdash.screens.linear_model import linear_model
@@ -17,6 +18,7 @@ from scdash.screens.steady_states import Equilibrium
 NETWORK, OTHERS, NONE = "network", "mean of the other perturbations", "no change"
 LINEAR, SINGLES = "linear model", "sum of single perturbations"
 UNTRIED = (1.0, 0.75, 0.5, 0.25, 0.0)
+SURE = 0.01  # p value
 TOP = 20  # genes whose overlap is reported
 NEGLIGIBLE = 0.01  # part of the error of equations without a network that a path has to explain to be believed
 
@@ -74,7 +76,8 @@ def forward(
 
     What a gene that no perturbation targeted does to others is only known from how cells vary; the share of it that is
     believed (`UNTRIED`) is the one with the least error here. The path is believed if its networks predict better than
-    the same equations without a network, by more than one standard error and by more than 1 % of their error.
+    the same equations without a network: in most perturbations (signed-rank test, p < 0.01), and by more than 1 % of
+    their error.
     """
     sd = gene_sd(stats)
     found = {True: _Tried.empty(stats), False: _Tried.empty(stats)}
@@ -95,9 +98,14 @@ def forward(
     base = squared_errors(bare, stats, sd)[held]
     best = {believed: tried.best(stats, sd) for believed, tried in found.items()}
     errors = squared_errors(best[True][1], stats, sd)[held]
-    believed = better_by_one_error(errors, base) and float(errors.sum()) < (1 - NEGLIGIBLE) * float(base.sum())
+    believed = mostly_smaller(errors, base) and float(errors.sum()) < (1 - NEGLIGIBLE) * float(base.sum())
     untried, network = best[believed]
     return Forward(believed, untried, network, others, linear, sum_of_singles(stats))
+
+
+def mostly_smaller(errors: Floats, others: Floats) -> bool:
+    """Return whether paired errors are smaller than others by a signed-rank test; few strong perturbations do not decide."""
+    return bool(np.any(errors != others)) and float(wilcoxon(others, errors, alternative="greater").pvalue) < SURE
 
 
 def errors_of(found: Forward, stats: RegimeStatistics) -> ForwardErrors:
