@@ -254,6 +254,14 @@ def test_bad_input_is_named_and_nothing_is_written(what):
     assert list(adata.obs) == ["guide"] and not adata.uns
 
 
+def test_a_mudata_is_refused_with_its_modalities():
+    import mudata
+
+    adata, _ = escapees()
+    with pytest.raises(TypeError, match=r"guides is a MuData.*\['rna'\]"):
+        scdash.pp.assign_guides(adata, mudata.MuData({"rna": adata}))
+
+
 def test_counts_are_refused_where_escaping_cells_are_looked_for():
     adata, _ = escapees()
     adata.X = np.rint(adata.X * 10)

@@ -65,6 +65,10 @@ def _from_counts(adata: Any, guides: Any, guide_names: str | Sequence[str] | Non
         if guides not in adata.obsm:
             raise KeyError(f"guides={guides!r} is not in adata.obsm.{suggest(guides, list(adata.obsm))}")
         guides = adata.obsm[guides]
+    if hasattr(guides, "mod") and hasattr(guides, "var_names"):  # tables have a `mod`, too
+        raise TypeError(
+            f"guides is a MuData; pass the modality with the guides, one of {list(guides.mod)}: mdata.mod[...]."
+        )
     if hasattr(guides, "var_names"):
         rows, names, matrix = guides.obs_names, [str(n) for n in guides.var_names], guides.X
     elif isinstance(guides, pd.DataFrame):

@@ -17,13 +17,12 @@ from scdash._logging import logger, step
 from scdash.pp._escapers import escaping, perturbed_probability
 from scdash.pp._guide_calls import call_guides
 from scdash.pp._guide_counts import GuideTable, read_guides
+from scdash.pp._guide_labels import guide_table, label_cells, missing_where
 from scdash.pp._guide_names import CONTROL_GUIDES, genes_of_guides
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-Calls = tuple[pd.Categorical, pd.Categorical, NDArray[np.int64]]  # perturbation, guide, number of guides of each cell
 
 
 @guarded
@@ -71,7 +70,7 @@ def assign_guides(
     pattern
         Regular expression of a guide's name with the gene as its first group, such as `"^(.+)_exon[0-9]+$"`. None: the form
         that most guides have out of `GENEg1`, `sgGENE_1`, `GENE-1`, `GENE_sg1`, `GENE_+_74376132.23-P1P2` and
-        `GENE_ACGTACGTACGTACGTACGT`; a guide that is called as a gene of the data is is that gene.
+        `GENE_ACGTACGTACGTACGTACGT`; a guide that is called as a gene of the data is that gene.
     control_pattern
         Regular expression of guides that target nothing, in any case; the default finds `NTg3`, `NTC_1`,
         `non-targeting_0001`, `negCtrl0`, `safe-targeting-2`, `scrambled` and the like.
@@ -155,7 +154,7 @@ def assign_guides(
             targets=table.targets,
         )
         _check_guides(called, genes, control_pattern)
-        labels, guide, n_guides = _labels(
+        labels, guide, n_guides = label_cells(
             called,
             [genes[name] for name in table.names],
             table.names,
@@ -170,9 +169,9 @@ def assign_guides(
             columns = {f"{key_added}_escaping": lost, f"{key_added}_probability": probability}
             added.append(f"{int(lost.sum())} of {int(np.isfinite(probability).sum())} perturbed cells escaped")
             if escapers == "drop":
-                labels, guide = _missing_where(labels, lost), _missing_where(guide, lost)
+                labels, guide = missing_where(labels, lost), missing_where(guide, lost)
         columns = {key_added: labels, f"{key_added}_guide": guide, f"{key_added}_n_guides": n_guides} | columns
-        found = _guide_table(called, table.names, genes, least, labels, control)
+        found = guide_table(called, table.names, genes, least, labels, control)
         out = adata.copy() if copy else adata
         for name, values in columns.items():
             out.obs[name] = values
@@ -224,35 +223,6 @@ def _check_guides(called: sp.csr_matrix, genes: Mapping[str, str | None], contro
     logger.info("    %d of %d guides are controls: %s", len(controls), len(genes), shown)
 
 
-def _labels(
-    called: sp.csr_matrix,
-    genes: Sequence[str | None],
-    names: Sequence[str],
-    control: str,
-    separator: str,
-    *,
-    combine: bool,
-) -> Calls:
-    """Return perturbation, guide and number of guides of every cell."""
-    n_guides = np.diff(called.indptr).astype(np.int64)
-    labels, guide = np.full(called.shape[0], None, dtype=object), np.full(called.shape[0], None, dtype=object)
-    several = 0
-    for cell in np.flatnonzero(n_guides):
-        own = np.sort(called.indices[called.indptr[cell] : called.indptr[cell + 1]])
-        targeted = sorted({gene for gene in (genes[g] for g in own) if gene is not None})
-        several += len(targeted) > 1
-        if len(targeted) > 1 and not combine:
-            continue
-        labels[cell] = separator.join(targeted) if targeted else control
-        guide[cell] = separator.join(names[g] for g in own)
-    if several:
-        logger.info(
-            "    %d of %d cells have guides of several genes and %s",
-            several, called.shape[0], "get a combined label" if combine else "no label (multiple='combine' joins them)",
-        )  # fmt: skip
-    return pd.Categorical(labels), pd.Categorical(guide), n_guides
-
-
 def _probabilities(
     adata: Any, labels: pd.Categorical, control: str, separator: str, layer: str | None, batch_key: str | None
 ) -> NDArray[np.float64]:
@@ -263,30 +233,3 @@ def _probabilities(
     batch = read_groups(adata, batch_key, "batch_key")
     screen = leave_out_unbatched(screen, batch)
     return perturbed_probability(centre_batches(values, screen, batch, min_cells=10), screen)
-
-
-def _missing_where(labels: pd.Categorical, lost: NDArray[np.bool_]) -> pd.Categorical:
-    """Return labels without those of the `lost` cells."""
-    kept = pd.Series(labels).where(~lost)
-    return pd.Categorical(kept).remove_unused_categories()
-
-
-def _guide_table(
-    called: sp.csr_matrix,
-    names: Sequence[str],
-    genes: Mapping[str, str | None],
-    least: NDArray[np.float64],
-    labels: pd.Categorical,
-    control: str,
-) -> pd.DataFrame:
-    """Return one row a guide, with what became of it."""
-    used = called[np.flatnonzero(labels.codes >= 0)]
-    return pd.DataFrame(
-        {
-            "guide": list(names),
-            "perturbation": [control if genes[name] is None else genes[name] for name in names],
-            "threshold": least,
-            "cells": np.bincount(called.indices, minlength=len(names)),
-            "used": np.bincount(used.indices, minlength=len(names)),
-        }
-    )

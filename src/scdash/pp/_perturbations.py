@@ -13,9 +13,8 @@ from scdash._core.process_state import guarded
 from scdash._data import Expression, as_dense, check_adata, expression, obs_column, read_labels
 from scdash._data._screen import Screen, parse_screen
 from scdash._logging import step
-from scdash.models import PerturbODE
-from scdash.screens.inputs import ScreenRequest, named_targets
 from scdash.screens.selection import least_cells
+from scdash.screens.targets import named_targets
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -99,9 +98,9 @@ def filter_perturbations(
         )
     adata = adata if adata.isbacked or not copy else adata.copy()
     with step("filtering perturbations") as added:
-        model = PerturbODE(separator=separator, symbols=symbols)
-        request = ScreenRequest(perturbation_key, control, model=model)
-        labels = read_labels(obs_column(adata, perturbation_key, "perturbation_key"), keep=request.controls)
+        controls = (control,) if isinstance(control, str) else tuple(control)
+        labels = read_labels(obs_column(adata, perturbation_key, "perturbation_key"), keep=controls)
+        _, aliases, _ = named_targets(adata, labels, controls=controls, separator=separator, symbols=symbols)
         screen = parse_screen(
             labels,
             adata.var_names,
@@ -110,7 +109,7 @@ def filter_perturbations(
             kind=kind,
             kinds=None if kind_key is None else obs_column(adata, kind_key, "kind_key"),
             missing=unknown_targets,
-            aliases=named_targets(adata, labels, request)[1],
+            aliases=aliases,
         )
         min_cells = least_cells(screen, min_cells)
         targeted = np.flatnonzero(screen.targets.any(axis=0))

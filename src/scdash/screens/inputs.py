@@ -21,12 +21,12 @@ from scdash._data import (
     read_labels,
 )
 from scdash._data._checks import flag_genes
-from scdash._data._screen import Screen, parse_screen, split_label
+from scdash._data._screen import Screen, parse_screen
 from scdash._logging import logger
 from scdash.models import PerturbODE
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
 from scdash.screens.selection import enough_cells, least_cells, without
-from scdash.screens.targets import Aliases, gene_aliases, log_shared_names, symbol_column
+from scdash.screens.targets import named_targets
 from scdash.screens.values import check_values
 
 LARGEST = 3000  # genes taken without being asked which
@@ -195,7 +195,9 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     batch = read_groups(adata, request.batch_key, "batch_key")
     guides = read_groups(adata, model.guide_key, "guide_key")
     kinds = None if model.kind_key is None else obs_column(adata, model.kind_key, "kind_key")
-    symbols, aliases, named = named_targets(adata, labels, request)
+    symbols, aliases, named = named_targets(
+        adata, labels, controls=controls, separator=model.separator, symbols=model.symbols
+    )
     mask = gene_mask(adata, request.mask_var, limit=LARGEST) | adata.var_names.isin(named)
     columns = np.flatnonzero(mask)
     values = expression(adata, layer=request.layer, genes=adata.var_names[columns])
@@ -229,25 +231,6 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     return ScreenInputs(
         values, screen, whole, columns, signs, regulators, dropped, aligned, min_cells=min_cells, symbols=symbols
     )
-
-
-def named_targets(adata: Any, labels: pd.Series, request: ScreenRequest) -> tuple[str | None, Aliases, set[str]]:
-    """Return the `var` column that names the targets, the genes that its entries mean, and the genes that are targets."""
-    model = request.model
-    own = set(adata.var_names.astype(str))
-
-    def targets(genes: Any) -> set[str]:
-        split = (
-            split_label(str(label), control=request.controls, separator=model.separator, genes=genes)
-            for label in labels.cat.categories
-        )
-        return {gene for parts in split for gene in parts}
-
-    symbols = symbol_column(adata, targets(own)) if model.symbols is None else model.symbols
-    aliases = gene_aliases(adata, symbols)
-    found = targets(own | set(aliases))
-    log_shared_names(aliases, found)
-    return symbols, aliases, {gene for name in found for gene in ((name,) if name in own else aliases.get(name, ()))}
 
 
 def _check_perturbed(screen: Screen, request: ScreenRequest, min_cells: int) -> None:

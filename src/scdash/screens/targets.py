@@ -1,12 +1,13 @@
 """Targets of perturbations that go by another name than the genes of the data, such as symbols beside Ensembl ids."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from scdash._data import read_labels
+from scdash._data._screen import split_label
 from scdash._errors import suggest
 from scdash._logging import logger
 
@@ -64,3 +65,23 @@ def log_shared_names(aliases: Mapping[str, tuple[str, ...]], targets: Iterable[s
     if shared:
         listed = "; ".join(f"{name}: {', '.join(genes)}" for name, genes in list(shared.items())[:5])
         logger.info("    %d target(s) are the name of several genes, all taken as perturbed: %s", len(shared), listed)
+
+
+def named_targets(
+    adata: Any, labels: pd.Series, *, controls: tuple[str, ...], separator: str, symbols: str | None
+) -> tuple[str | None, Aliases, set[str]]:
+    """Return the `var` column that names the targets, the genes that its entries mean, and the genes that are targets.
+
+    `labels` are categorical; `symbols` is the column, None for `var_names` or a column that `symbol_column` finds.
+    """
+    own = set(adata.var_names.astype(str))
+
+    def targets(genes: Container[str]) -> set[str]:
+        texts = [str(label) for label in labels.cat.categories]
+        return {g for text in texts for g in split_label(text, control=controls, separator=separator, genes=genes)}
+
+    column = symbol_column(adata, targets(own)) if symbols is None else symbols
+    aliases = gene_aliases(adata, column)
+    found = targets(own | set(aliases))
+    log_shared_names(aliases, found)
+    return column, aliases, {gene for name in found for gene in ((name,) if name in own else aliases.get(name, ()))}
