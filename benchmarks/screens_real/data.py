@@ -89,3 +89,27 @@ def aupr(score: NDArray[np.floating], edges: NDArray[np.bool_]) -> float:
 
     off = ~np.eye(len(edges), dtype=bool)
     return float(average_precision_score(edges[off], score[off]))
+
+
+def planted(seed: int, *, genes: int = 300, perturbed: int = 59, cells: int = 100, umi: float = 0.3) -> anndata.AnnData:
+    """Return counts of a knockout screen in which every perturbed gene changes 12 others by up to a factor of seven."""
+    import scanpy as sc
+
+    rng = np.random.default_rng(seed)
+    names = [f"g{i:03d}" for i in range(genes)]
+    effect = np.zeros((genes, genes))
+    for gene in range(perturbed):
+        others = rng.choice(np.delete(np.arange(genes), gene), 12, replace=False)
+        effect[gene, others] = rng.choice([-1, 1], 12) * rng.uniform(0.6, 2.0, 12)
+    level = rng.gamma(1.0, 1.0, genes) + 0.05
+    level *= umi / level.mean()
+    change = np.vstack([np.zeros(genes), effect[:perturbed] - 2 * np.eye(genes)[:perturbed]])
+    rate = np.repeat(level * np.exp(change), cells, axis=0) * rng.lognormal(0, 0.3, (cells * (perturbed + 1), 1))
+    labels = np.repeat(["control", *names[:perturbed]], cells)
+    obs = pd.DataFrame({"perturbation": labels}, index=[f"c{i}" for i in range(len(labels))])
+    counts = sparse.csr_matrix(rng.poisson(rate).astype(np.float32))
+    adata = anndata.AnnData(counts, obs=obs, var=pd.DataFrame(index=names))
+    adata.varp["truth"] = sparse.csr_matrix(effect != 0)
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    return adata
