@@ -60,6 +60,10 @@ nb_execution_cache_path = str(HERE / "_build" / "notebooks" / _source_hash())
 nb_execution_timeout = 600
 nb_execution_raise_on_error = False  # a warning, and warnings are errors: one build then names every failing notebook
 nb_execution_excludepatterns = ["_build/*"]
+# Data that are not part of the package: where they are absent, the page is shown without results.
+_reference = Path(os.environ.setdefault("SCDASH_REFERENCE_DATA", str(HERE.parents[1] / "shared" / "data")))
+if not (_reference / "papalexi_eccite").is_dir():
+    nb_execution_excludepatterns += ["tutorials/screen_real*"]
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "text/html", 0)]
 

@@ -17,7 +17,12 @@ UNTRUE = (
     "no evidence", "support a network", "supports a network", "the data say nothing", "hypotheses", "doubted",
     "nothing validated", "can not", "real time won", "the course",
 )  # fmt: skip
-NO_EDGE = ("test no single edge", "No single edge was tested")
+NO_EDGE = (
+    "test no single edge",
+    "No single edge was tested",
+    "The perturbation of their own source shows",  # screens test edges, and count those that they show
+    "The network has no edges",
+)
 
 
 class Printed:
@@ -269,7 +274,7 @@ def test_four_batches(batches):
 def test_a_screen_without_edges(screen):
     assert screen.adata.varp["dynamics_grn"].nnz == 0
     assert "The network has no edges" in screen.text
-    assert "better than the mean of the other" not in screen.text
+    assert "The network predicts perturbations that it has not seen better" not in screen.text
 
 
 def test_simulated_trajectories(simulated):
@@ -380,9 +385,8 @@ def test_without_test_states_errors_are_said_to_be_too_small():
 def test_a_screen_is_predicted_better_only_if_clearly_so(strength, genes, better):
     adata = screen_of(100, strength=strength, genes=genes, shift=1.0)
     fit = printed(adata, model="perturbode", perturbation_key="perturbation", progress=False)
-    assert adata.varp["dynamics_grn"].nnz > 0
-    assert ("The network predicts held-out perturbations better than the mean" in fit.text) is better
-    assert ("Held-out perturbations do not show" in fit.text) is not better
+    assert (adata.varp["dynamics_grn"].nnz > 0) is better
+    assert ("The network predicts perturbations that it has not seen better than the mean" in fit.text) is better
 
 
 def test_too_few_regimes_to_hold_any_out():

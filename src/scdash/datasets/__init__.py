@@ -8,6 +8,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_krumsiek": ["krumsiek11"],
+        "_papalexi": ["papalexi"],
         "_patchseq": ["patchseq_m1"],
         "_priors": ["read_prior"],
         "_shipped": ["gene_sets", "hsmm", "myogenic_prior"],
@@ -17,9 +18,10 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
 
 if TYPE_CHECKING:
     from scdash.datasets._krumsiek import krumsiek11
+    from scdash.datasets._papalexi import papalexi
     from scdash.datasets._patchseq import patchseq_m1
     from scdash.datasets._priors import read_prior
     from scdash.datasets._shipped import gene_sets, hsmm, myogenic_prior
     from scdash.datasets._sim350 import sim350
 
-__all__ = ["gene_sets", "hsmm", "krumsiek11", "myogenic_prior", "patchseq_m1", "read_prior", "sim350"]
+__all__ = ["gene_sets", "hsmm", "krumsiek11", "myogenic_prior", "papalexi", "patchseq_m1", "read_prior", "sim350"]

@@ -21,15 +21,13 @@ class Evidence:
 
     `total` is the change of the target per unit of the regulator's feature where the regulator was perturbed and the target
     was not, `total_z` its ratio to its standard error. `direct_z` is the same of what the other regulators of a network
-    leave unexplained, `expected_z` what it would be if the network's own weight were right, and `other_z` what `direct_z`
-    is where the regulator was moved by the perturbation of other genes.
+    leave unexplained, and `other_z` what that is where the regulator was moved by the perturbation of other genes.
     """
 
     perturbed: NDArray[np.bool_]  # (genes,)
     total: Floats
     total_z: Floats
     direct_z: Floats
-    expected_z: Floats
     other_z: Floats
 
 
@@ -92,7 +90,6 @@ def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, 
         total=total,
         total_z=total * np.sqrt(information),
         direct_z=_conditional(own, left, weight, weights),
-        expected_z=weights * np.sqrt((own**2).T @ weight),
         other_z=_conditional(moved, left, weight, weights),
     )
 
@@ -120,23 +117,41 @@ def overdispersion(left: Floats, free: Floats, errors: Floats) -> Floats:
     return np.asarray(np.maximum(moderated, 1.0))
 
 
-def ranking_score(found: Evidence, weights: Floats, path: Floats, frequency: Floats, explained: float) -> Floats:
+def with_odds(z: Floats, odds: Floats | None) -> Floats:
+    """Return sizes of z values with a prior: sqrt(z^2 + 2 log odds), whose square is twice the logarithm of posterior odds."""
+    size: Floats = np.abs(z)
+    return size if odds is None else np.where(z != 0, np.sqrt(z**2 + 2 * np.log(odds)), 0.0)
+
+
+def ranking_score(
+    found: Evidence,
+    weights: Floats,
+    path: Floats,
+    frequency: Floats,
+    explained: float,
+    odds: Floats | None = None,
+) -> Floats:
     """Return signed scores (regulator, target) that rank edges: own perturbations, and the path as far as it predicts.
 
     `explained` is the R2 of the network of the path in held-out perturbations predicted from the intervention alone, r = 0
     where it is not believed. Edges of a perturbed source have |direct_z| (1 - r + p), with p the frequency of the
     edge along the path, or 1 for edges of the network `weights`; other edges r |other_z| p. Both to the power 1 - r/2,
-    times the path score to the power r/2. So an edge that its source's own perturbation does not show comes late, an
+    times the path score to the power r/2. Edges of a prior have their z as `with_odds` says, and those of sources that were
+    never perturbed come before pairs about which nothing is known. So an edge that its source's own perturbation does not show comes late, an
     effect that the network explains through other genes comes after a direct one, and every pair of a perturbed source has
     a score.
     """
     r = float(np.clip(np.nan_to_num(explained), 0.0, 1.0))
     present = np.maximum(frequency, weights != 0)
-    tested = np.abs(found.direct_z) * (max(1 - r, LEAST_WEIGHT) + present)
-    size = np.where(found.perturbed[:, None], tested, r * np.abs(found.other_z) * present)
+    tested = with_odds(found.direct_z, odds) * (max(1 - r, LEAST_WEIGHT) + present)
+    untested = r * with_odds(found.other_z, odds) * present
+    if odds is not None:
+        untested = untested + np.where(odds > 1, LEAST_WEIGHT * np.sqrt(2 * np.log(odds)), 0.0)
+    size = np.where(found.perturbed[:, None], tested, untested)
     strong = np.abs(path)
     unit = np.percentile(strong[strong > 0], 90) if (strong > 0).any() else 1.0
     score = size ** (1 - r / 2) * (strong / unit + OFFSET) ** (r / 2)
-    sign = np.where(found.perturbed[:, None], np.sign(found.direct_z), np.sign(path))
+    sign = np.sign(np.where(found.perturbed[:, None], found.direct_z, np.where(path != 0, path, found.other_z)))
+    sign = np.where(sign == 0, 1.0, sign)
     signed: Floats = np.where(size > 0, sign * score, 0.0)
     return signed

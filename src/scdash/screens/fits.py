@@ -58,11 +58,11 @@ class ScreenFit:
 
 def penalties(inputs: ScreenInputs, prior_weight: float, stats: RegimeStatistics) -> Penalties:
     """Return the factors of lambda: smaller for edges of the prior, larger for sources that were hardly tested."""
-    tested = range_penalty(stats)
-    if inputs.prior is None and (tested == 1).all():
+    tested, d = range_penalty(stats), len(inputs.columns)
+    odds = None if inputs.prior is None else np.where(inputs.prior.toarray() != 0, prior_weight, 1.0)
+    if odds is None and (tested == 1).all():
         return Penalties(None, inputs.allowed)
-    prior = 1.0 if inputs.prior is None else np.where(inputs.prior.toarray() != 0, 1 / prior_weight, 1.0)
-    return Penalties(np.broadcast_to(tested[:, None] * prior, (len(tested), len(tested))), inputs.allowed)
+    return Penalties(np.broadcast_to(tested[:, None], (d, d)) / (1.0 if odds is None else odds), inputs.allowed, odds)
 
 
 def equilibrium_fit(
@@ -71,7 +71,9 @@ def equilibrium_fit(
     """Match the steady states."""
     stats = without_noise(stats)
     given = penalties(inputs, options.model.weight, stats)
-    fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed, progress=options.progress)
+    fit = fit_equilibrium(
+        stats, penalty=given.factor, allowed=given.allowed, odds=given.odds, progress=options.progress
+    )
     frequency = np.full_like(fit.score, np.nan)
     if options.model.n_subsamples:
         frequency, _, _ = frequencies(regime_selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given))

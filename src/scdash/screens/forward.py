@@ -71,6 +71,7 @@ def forward(
     *,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
 ) -> Forward:
     """Predict every perturbation by the networks of the folds that have not seen it.
 
@@ -87,7 +88,7 @@ def forward(
         out = stats.fold == fold
         problem, end = path_end(stats, ~out, settings, lam, penalty=penalty, allowed=allowed)
         for believed, tried in found.items():
-            model = finished(stats, ~out, problem, end, allowed=allowed, believed=believed).model
+            model = finished(stats, ~out, problem, end, allowed=allowed, odds=odds, believed=believed).model
             tried.predict(model, stats, out)
         others[out] = mean_of_others(stats, ~out)
         known = ~out & (stats.fold >= 0)

@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 
 from scdash.screens.equations import Problem
 from scdash.screens.equilibrium_path import Settings, solve, to_equations
-from scdash.screens.evidence import Evidence, evidence
+from scdash.screens.evidence import Evidence, evidence, with_odds
 from scdash.screens.held_out import intervention_effects
 from scdash.screens.stable import stabilised
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 from scdash.screens.support import with_shown_edges
 
-MISSED = 3.0  # standard errors by which the own perturbation falls short of an edge that it contradicts
 SEEN = 2.0  # standard errors from which an own perturbation shows an edge
 
 
@@ -34,11 +33,12 @@ def network_at(
     *,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
     believed: bool = True,
 ) -> Network:
     """Return the network of the `used` regimes at settings and a lambda that were chosen before; see `finished`."""
     problem, end = path_end(stats, used, settings, lam, penalty=penalty, allowed=allowed)
-    return finished(stats, used, problem, end, allowed=allowed, believed=believed)
+    return finished(stats, used, problem, end, allowed=allowed, odds=odds, believed=believed)
 
 
 def path_end(
@@ -63,19 +63,21 @@ def finished(
     standardised: Floats,
     *,
     allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
     believed: bool = True,
 ) -> Network:
     """Return the network of some coefficients of the path, corrected by the evidence.
 
-    Where the path is `believed`, because its network predicts held-out perturbations from the intervention alone, edges
-    leave that the own perturbation of their source contradicts. Otherwise only those stay that it shows, and those come
-    that it shows beside them. Unstable loops are weakened.
+    Edges of perturbed sources stay where the own perturbation shows them. Where the path is `believed`, because its network
+    predicts held-out perturbations from the intervention alone, edges of sources that were never perturbed stay as well;
+    otherwise edges come that own perturbations show beside those of the path. Unstable loops are weakened.
     """
     weights, constant = to_equations(standardised, problem)
     found = evidence(stats, used, weights, constant)
-    kept = np.where(~contradicted(found) if believed else shown(found), weights, 0.0)
+    untested = ~found.perturbed[:, None] if believed else np.zeros((len(weights), 1), bool)
+    kept = np.where(shown(found, odds) | untested, weights, 0.0)
     if not believed:
-        kept = with_shown_edges(stats, used, kept, allowed=allowed)
+        kept = with_shown_edges(stats, used, kept, allowed=allowed, odds=odds)
     kept = stabilised(kept, stats.slope)
     fitted = constants(kept, problem)
     constant = fitted if believed else resting(stats, used, kept)
@@ -103,13 +105,6 @@ def resting(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -
     return found
 
 
-def contradicted(found: Evidence) -> NDArray[np.bool_]:
-    """Return which edges (regulator, target) the own perturbation of their source would have shown, and did not."""
-    sign = np.sign(found.expected_z)
-    missing = np.abs(found.expected_z) - sign * found.direct_z
-    return np.asarray((found.expected_z != 0) & (missing > MISSED) & (sign * found.direct_z < SEEN))
-
-
-def shown(found: Evidence) -> NDArray[np.bool_]:
-    """Return which edges (regulator, target) the own perturbation of their source shows."""
-    return np.asarray(found.perturbed[:, None] & (np.abs(found.direct_z) > SEEN))
+def shown(found: Evidence, odds: Floats | None = None) -> NDArray[np.bool_]:
+    """Return which edges (regulator, target) the own perturbation of their source shows, prior `odds` considered."""
+    return np.asarray(found.perturbed[:, None] & (with_odds(found.direct_z, odds) > SEEN))

@@ -22,6 +22,7 @@ class Penalties:
 
     factor: Floats | None = None  # (regulator, target)
     allowed: NDArray[np.bool_] | None = None  # (regulator, target)
+    odds: Floats | None = None  # (regulator, target), of edges of the prior beside others
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,14 @@ def select(
     """Refit on the `used` regimes with what was chosen before: the edges of the network, and their ranking scores."""
     at = int(np.argmin(np.abs(np.log(np.asarray(chosen.settings.lambdas) / chosen.lam))))
     problem, path = solve(stats, used, chosen.settings, penalty=penalties.factor, allowed=penalties.allowed)
-    found = finished(stats, used, problem, path[at], allowed=penalties.allowed, believed=chosen.believed)
+    found = finished(
+        stats, used, problem, path[at], allowed=penalties.allowed, odds=penalties.odds, believed=chosen.believed
+    )
     weights = found.model.weights
     frequency = np.asarray((path != 0).mean(axis=0))
     return Selection(
-        weights != 0, ranking_score(found.evidence, weights, path.sum(axis=0), frequency, chosen.explained)
+        weights != 0,
+        ranking_score(found.evidence, weights, path.sum(axis=0), frequency, chosen.explained, penalties.odds),
     )
 
 
