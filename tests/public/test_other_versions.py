@@ -66,7 +66,13 @@ def test_every_result_is_stamped(tmp_path):
 def readers():
     from .cases import DRAWING, RETURNING, WRITING
 
-    without = {"pl.embedding", "pl.history", "pl.knockout_trends", "pl.knockout_volcano", "pl.sparsity_path"}  # read no result, or a table
+    without = {
+        "pl.embedding",
+        "pl.history",
+        "pl.knockout_trends",
+        "pl.knockout_volcano",
+        "pl.sparsity_path",
+    }  # read no result, or a table
     slow = {"pl.sbnn", "pl.training", "pl.feature_scores", "pl.gene_selection", "get.selected_genes"}
     reading = {"tl.modules", "tl.network_stats", "tl.coregulation", "tl.gene_influence", "tl.perturbation_scores",
                "tl.perturbation_shift", "tl.pathways", "tl.perturb", "tl.predict", "tl.predict_perturbations"}  # fmt: skip

@@ -75,7 +75,12 @@ def test_results_are_tables_or_data_that_survive_files(name, tmp_path):
         if isinstance(result, ad.AnnData):
             (tmp_path / kind).mkdir(exist_ok=True)
             assert difference(result, round_trip(result, tmp_path / kind, kind)) is None
-    if not isinstance(result, ad.AnnData) and name not in ("get.model", "get.settings", "get.regulons", "get.report_html"):
+    if not isinstance(result, ad.AnnData) and name not in (
+        "get.model",
+        "get.settings",
+        "get.regulons",
+        "get.report_html",
+    ):
         assert isinstance(result, pd.DataFrame)
 
 
