@@ -8,6 +8,7 @@ from scdash._errors import NotFittedError
 from scdash.get._biology import perturbation_scores as get_scores
 from scdash.networks import module_from_entry, rollout
 from scdash.networks._interventions import intervene
+from scdash.tl._perturb import perturb
 from scdash.tl._perturbation_scores import perturbation_scores
 from scdash.tl._perturbation_shift import perturbation_shift
 
@@ -179,3 +180,32 @@ def test_scores_of_a_model_that_was_judged_by_folds_are_told_its_error_over_that
     report = get_scores(fitted).attrs["report"]
     assert f"held-out error {error:.3g} of a constant's" in report
     assert ("no better than a trivial predictor" in report) is worse
+
+
+def test_the_spread_over_models_is_kept_for_every_time(fitted):
+    found = perturb(fitted, "G3")
+    models = [
+        module_from_entry(fitted.uns["dynamics"], weights) for weights in fitted.uns["dynamics"]["replicates"].values()
+    ]
+    assert found.layers["spread"].shape == found.shape
+    held = {int(np.flatnonzero(models[0].genes == "G3")[0]): torch.zeros(2)}
+    times = torch.as_tensor(np.unique(found.obs["time"]))
+    starts = torch.as_tensor(found[(found.obs["condition"] == "control") & (found.obs["time"] == 0)].X)
+    for condition, options in (("control", {}), ("perturbed", {"held": held})):
+        paths = np.array([rollout(model, starts, times, **options).numpy() for model in models])
+        rows = found.obs["condition"] == condition
+        expected = paths.std(axis=0, ddof=1).swapaxes(0, 1).reshape(-1, found.n_vars)
+        np.testing.assert_allclose(found.layers["spread"][rows], expected, atol=1e-5)
+    del fitted.uns["dynamics"]["replicates"]
+    assert "spread" not in perturb(fitted, "G3").layers
+
+
+def test_the_observed_states_are_those_of_the_fit_without_re_drawn_ones(fitted):
+    series = fitted.uns["dynamics"]["series"]
+    names = np.array([str(name) for name in series["trajectory"]])
+    first = names == names[0]
+    series["origin"] = np.where(first, names, names[0])  # all others are made of its cells
+    observed = perturb(fitted, "G3", start=None).uns["observed"]
+    assert set(observed["trajectory"]) == {names[0]}
+    np.testing.assert_allclose(observed["states"], np.asarray(series["states"])[first], rtol=1e-6)
+    np.testing.assert_allclose(observed["time"], np.asarray(series["time"])[first])

@@ -200,6 +200,9 @@ def test_groups_keep_their_colours_and_the_others_are_grey(adata, draw) -> None:
     grey, coloured = ax.collections[0], ax.collections[1]
     assert to_hex(grey.get_facecolor()[0]) == "#d9d9d9" and to_hex(coloured.get_facecolor()[0]) == "#112233"
     assert len(grey.get_offsets()) == (adata.obs["stage"] == "late").sum()
+    adata.obs.loc[adata.obs_names[:3], "stage"] = np.nan
+    counts = [len(found.get_offsets()) for found in draw(adata, "stage").collections if hasattr(found, "get_sizes")]
+    assert sum(counts[:2]) == adata.n_obs and counts[0] == 3  # cells without a category are drawn once, below
     with pytest.raises(ValueError, match="Unknown group 'erly'. Did you mean 'early'"):
         draw(adata, "stage", groups=["erly"])
     with pytest.raises(ValueError, match="groups would have no effect"):

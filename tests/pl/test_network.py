@@ -1,6 +1,9 @@
 """The drawn network: names never overlap, heads tell activation from repression, edges end at their boxes."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -251,3 +254,18 @@ def test_the_legend_says_what_widths_mean(adata) -> None:
     assert lines[low] < lines[high]
     widths = [line.get_linewidth() for line in ax.get_lines() if str(line.get_gid()).startswith("edge:")]
     np.testing.assert_allclose([lines[low], lines[high]], [min(widths), max(widths)])
+
+
+def test_the_layout_is_the_same_in_every_process() -> None:
+    code = (
+        "import numpy as np; from scdash._core.layout import arrange;"
+        "names = [f'GENE{i}' for i in range(14)]; pairs = [(names[i % 4], names[i]) for i in range(4, 12)];"
+        "print(arrange(names, pairs, np.full((14, 2), 20.0), length=80.0)[0].round(6).tolist())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1

@@ -139,3 +139,11 @@ def test_bad_input_writes_no_file(make, arguments, error, message, tmp_path):
     with pytest.raises(error, match=message):
         scdash.get.report_html(make(), tmp_path / "fit.html", **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_words_of_a_report_cannot_become_html():
+    from scdash.get._html import verdict
+
+    text = verdict("Verdict: <b>bold</b> by 0.5. Next <i>.\nMore <u>.")
+    assert "<b>" not in text and "<i>" not in text and "<u>" not in text
+    assert '<p class="verdict">Verdict: &lt;b&gt;bold&lt;/b&gt; by 0.5.</p>' in text

@@ -40,7 +40,11 @@ def arrange(
         chosen = [names[i] for i in part]
         # a hub's targets need a circle on which they find room beside each other
         crowd = max(degree for _, degree in graph.degree(chosen)) * float(np.mean(sizes[part, 0])) * 0.75 / (2 * np.pi)
-        middles = separate(_springs(nx, graph.subgraph(chosen), chosen) * max(length, crowd), sizes[part])
+        # not graph.subgraph, whose order of nodes, and with it the layout, differs from one process to the next
+        own = nx.Graph()
+        own.add_nodes_from(chosen)
+        own.add_edges_from(pair for pair in edges if pair[0] in own)
+        middles = separate(_springs(nx, own, chosen) * max(length, crowd), sizes[part])
         corner = (middles - sizes[part] / 2).min(axis=0)
         local.append((middles - corner, (middles + sizes[part] / 2).max(axis=0) - corner))
     corners, area = _shelves([size for _, size in local], gap=0.3 * length, aspect=aspect)

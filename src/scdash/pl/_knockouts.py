@@ -118,6 +118,8 @@ def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
             raise ValueError(
                 "perturbed must be what scdash.tl.perturb returns: obs['condition'], 'trajectory', 'time'."
             )
+    if not perturbed.n_obs:
+        raise ValueError("perturbed has no rows: there is nothing to draw.")
     if genes is None:
         change = perturbed.uns["change"]
         held = change["held"].astype(bool)

@@ -108,6 +108,8 @@ def phase(
     look = Look(size, palette, cmap, color_map, vmin, vmax, vcenter, alpha, groups, legend_loc)
     look.check([values for _, values in colored])
     points = expression(adata, pair, layer)
+    if arrows and len(points) < 3:
+        raise ValueError(f"{len(points)} cells: at least three are needed to draw velocities. Pass arrows=False.")
     moves = expression(adata, pair, velocity_layer(adata, key)) if arrows else None
     series = series_of(dict(slot(adata, key, "series")), at, time_axis(adata, entry, key))
     line = series.fitted[series.rows(chosen(series, trajectory)[0])]
