@@ -49,21 +49,22 @@ def test_couplings_are_a_mapping_of_pairs():
         read_couplings({24: np.ones((2, 3))}, LABELS, TIMES, "hours")
 
 
-def two_kinds(seed=0, cells=40):
+def two_kinds(seed=0, sizes=(40, 30, 24)):
     """Cells of two kinds that stay apart over three times: kind a rises in gene 0, kind b in gene 1."""
     rng = np.random.default_rng(seed)
-    kind = np.arange(cells) % 2
-    values = [np.eye(2)[kind] * (1 + k) + rng.normal(0, 0.02, (cells, 2)) for k in range(3)]
-    rows = [np.arange(cells) + k * cells for k in range(3)]
-    return TimedCells(rows, values, [np.full(cells, 1 / cells)] * 3), kind
+    kinds = [np.arange(cells) % 2 for cells in sizes]
+    values = [np.eye(2)[kind] * (1 + k) + rng.normal(0, 0.02, (len(kind), 2)) for k, kind in enumerate(kinds)]
+    ends = np.cumsum(sizes)
+    rows = [np.arange(end - cells, end) for cells, end in zip(sizes, ends, strict=True)]
+    return TimedCells(rows, values, [np.full(cells, 1 / cells) for cells in sizes]), kinds
 
 
 def test_transport_keeps_kinds_together():
     pytest.importorskip("ot")
-    cells, kind = two_kinds()
-    found = couple(cells, [0, 1, 2], None, np.random.default_rng(0))
-    for coupling in found:
-        assert coupling[kind == 0][:, kind == 0].sum() + coupling[kind == 1][:, kind == 1].sum() > 0.95 * coupling.sum()
+    cells, kinds = two_kinds()
+    for k, coupling in enumerate(couple(cells, [0, 1, 2], None, np.random.default_rng(0))):
+        same = kinds[k][:, None] == kinds[k + 1][None]
+        assert coupling[same].sum() > 0.95 * coupling.sum()
 
 
 def test_transport_lets_cells_multiply():
@@ -78,15 +79,12 @@ def test_transport_lets_cells_multiply():
 @pytest.mark.parametrize("source", ["transport", "given"])
 def test_groups_are_followed_to_their_own_descendants_and_ancestors(source):
     pytest.importorskip("ot")
-    cells, kind = two_kinds()
+    cells, kinds = two_kinds()
     own = None
     if source == "given":
-        n = 3 * len(kind)
-        same = np.zeros((n, n))
-        for k in range(2):
-            rows, columns = cells.rows[k], cells.rows[k + 1]
-            same[np.ix_(rows, columns)] = kind[:, None] == kind[None]
-        own = {(0, 1): sp.csr_matrix(same * 1.0), (1, 2): sp.csr_matrix(same * 1.0)}
+        kind = np.concatenate(kinds)
+        same = sp.csr_matrix((kind[:, None] == kind[None]) * 1.0)
+        own = {(0, 1): same, (1, 2): same}
     rng = np.random.default_rng(1)
     for kept in ([0, 1, 2], [0, 2]):
         groups = follow_groups(cells, kept, couple(cells, kept, own, rng), rng, groups=12)

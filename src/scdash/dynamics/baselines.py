@@ -19,7 +19,8 @@ MEAN, SHIFTED, ALIGNED = (
 )
 NEIGHBOURS = "nearest neighbours"
 INTERPOLATION = "linear interpolation of the neighbours"  # in time, of a time point that was left out
-BASELINES = (CONSTANT, PERSISTENCE, MEAN, SHIFTED, ALIGNED, NEIGHBOURS, INTERPOLATION)
+BASELINES = (CONSTANT, PERSISTENCE, MEAN, SHIFTED, ALIGNED, NEIGHBOURS)  # of trajectories
+BASELINES_OF_TIMES = (CONSTANT, PERSISTENCE, INTERPOLATION)
 WIDTHS = (0.25, 0.5, 1.0, 2.0)  # of the neighbourhood, in distances of the nearest neighbour
 DECAYS = (0.0, 0.25, 1.0, 4.0, 16.0)  # of the shift, per length of a trajectory
 

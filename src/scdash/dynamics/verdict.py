@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from scdash._decisions import CLEAR, Difference
-from scdash.dynamics.baselines import BASELINES
+from scdash.dynamics.baselines import BASELINES, BASELINES_OF_TIMES
 from scdash.dynamics.null_models import NO_NETWORK, RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME
 from scdash.dynamics.selection import Errors
 
@@ -107,9 +107,10 @@ def judge(ours: Errors, others: Mapping[str, Errors], *, prior_used: bool | None
 
     network, regulators = compare(ours, of_kind(NO_NETWORK)), compare(ours, of_kind(RANDOM))
     prior = Comparison("not used") if prior_used is False else compare(ours, of_kind(SHUFFLED_PRIOR))
+    known = {*BASELINES, *BASELINES_OF_TIMES}
     beside = {name: errors - ours for name, errors in others.items()}  # null models may lack folds
-    best_null = _lowest({name: errors for name, errors in beside.items() if name not in BASELINES})
-    best_baseline = _lowest({name: errors for name, errors in beside.items() if name in BASELINES})
+    best_null = _lowest({name: errors for name, errors in beside.items() if name not in known})
+    best_baseline = _lowest({name: errors for name, errors in beside.items() if name in known})
     return Verdict(
         trajectories and network.outcome == regulators.outcome == "better",
         network,
