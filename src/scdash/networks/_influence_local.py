@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from scdash._errors import NonFiniteError
 from scdash._random import RNG, as_generator
-from scdash.networks._influence_solve import outgoing
+from scdash.networks._solver import outgoing
 from scdash.networks._module import DynamicsModel
 from scdash.solve import integrate
 
