@@ -57,7 +57,7 @@ class Solver:
             return found
         velocity, zero = self.velocity, state.new_zeros(())
         if fixed is not None:
-            velocity = lambda x: torch.where(fixed, zero, self.velocity(x))  # noqa: E731
+            velocity = lambda x: torch.where(fixed, zero, self.velocity(x))
         # not `integrate`, which stacks states: the memory order that sparse products need would be lost
         return rk4_interval(velocity, state, torch.as_tensor(duration, dtype=state.dtype), steps)
 
