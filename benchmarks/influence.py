@@ -4,7 +4,7 @@ Measured on models with random weights on a random 5 % of their places (DASH's d
 data: 529 genes, 50 hidden units, as erythroid cells; 11,165 genes, 300 units, as breast cancer. K = 200 start states,
 eleven times over a horizon of 10, as `tl.gene_influence` does by default. A run is stopped after the given seconds; the
 time of all genes is then EXTRAPOLATED from those done, and said so. With `--checkpoint` finished blocks are kept and the
-same call goes on from there. `method="local"` is timed beside, for many genes by probe likewise.
+same call goes on from there.
 """
 
 import argparse
@@ -45,9 +45,8 @@ def model(n_genes: int, n_hidden: int) -> Any:
 
 
 def timed(n_genes: int, n_hidden: int, seconds: float, checkpoint: Path | None) -> list[dict[str, object]]:
-    """Time finite differences for as many genes as the seconds allow, and the probes of the local method."""
+    """Time as many genes as the seconds allow."""
     from scdash.networks._influence import Perturbations, gene_influence
-    from scdash.networks._influence_local import local_influence
 
     fitted, rng = model(n_genes, n_hidden), np.random.default_rng(0)
     times = np.linspace(0, HORIZON, 11)
@@ -69,19 +68,8 @@ def timed(n_genes: int, n_hidden: int, seconds: float, checkpoint: Path | None) 
     work = marks[-1][0] - setup
     kind = f"modules ({n_hidden})" if n_hidden else "genes"
     whole = setup + work * n_genes / max(done - before, 1)
-    rows = [{"genes": n_genes, "encoder": kind, "method": "finite", "done": done, "of them resumed": before,
+    return [{"genes": n_genes, "encoder": kind, "done": done, "of them resumed": before,
              "CPU seconds": setup + work, "for all": whole}]  # fmt: skip
-    if not n_hidden:
-        return rows
-    starts, probes = (STARTS, 16) if n_genes <= LONG else (20, 2)
-    began = time.process_time()
-    local_influence(fitted, design.starts[:starts], times, n_probes=probes)
-    used = time.process_time() - began
-    # as many sign probes as Cauchy ones, and at least 2 x times / starts; plus one pass for the signed sum
-    passes = {p: p + max(p, -(-2 * 10 // starts)) + 1 for p in (probes, 16)}
-    rows.append({"genes": n_genes, "encoder": kind, "method": f"local, {starts} starts, {probes} probes", "done": n_genes,
-                 "of them resumed": 0, "CPU seconds": used, "for all": used * passes[16] / passes[probes]})  # fmt: skip
-    return rows
 
 
 def main(sizes: list[int], seconds: float, out: Path, checkpoint: Path | None) -> None:
@@ -90,7 +78,7 @@ def main(sizes: list[int], seconds: float, out: Path, checkpoint: Path | None) -
     runs = [(n, HIDDEN.get(n, 50)) for n in sizes] + [(n, 0) for n in sizes if n <= LONG]
     table = pd.DataFrame([row for n, hidden in runs for row in timed(n, hidden, seconds, checkpoint)])
     print(table.to_string(index=False, float_format=lambda x: f"{x:.3g}"))
-    for row in table[table["method"] == "finite"].to_dict("records"):
+    for row in table.to_dict("records"):
         how = "measured" if row["done"] == row["genes"] else f"EXTRAPOLATED from {row['done']} genes"
         print(f"n = {row['genes']}, {row['encoder']}: {row['for all'] / 3600:.2g} CPU hours, {row['for all']:.3g} s ({how}); "
               f"resumable by blocks with `checkpoint=`")  # fmt: skip

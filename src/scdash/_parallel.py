@@ -6,16 +6,22 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import joblib
+from joblib.parallel import BACKENDS, DEFAULT_BACKEND, get_active_backend
 
 from scdash._core.process_state import process_state
 from scdash._logging import logger, progress_bar, settings
+from scdash._threads import one_thread
 
 T = TypeVar("T")
 ATTEMPTS = 3  # a piece that takes its worker down every time must not be tried for ever
 
 
 def spread(
-    function: Callable[..., T], pieces: Sequence[tuple[Any, ...]], *, n_jobs: int | None = None
+    function: Callable[..., T],
+    pieces: Sequence[tuple[Any, ...]],
+    *,
+    n_jobs: int | None = None,
+    threads: bool = False,
 ) -> Iterator[tuple[int, T]]:
     """Yield (number, function(*piece)) as pieces finish; in their order where there is one process.
 
@@ -28,7 +34,8 @@ def spread(
     left = dict(enumerate(pieces))
     for attempt in range(1, ATTEMPTS + 1):
         calls = [
-            joblib.delayed(_numbered)(function, number, piece, settings.verbosity) for number, piece in left.items()
+            joblib.delayed(_numbered)(function, number, piece, settings.verbosity, threads=threads)
+            for number, piece in left.items()
         ]
         try:
             for number, result in _parallel(n_jobs)(calls):
@@ -48,13 +55,14 @@ def spread_all(
     *,
     n_jobs: int | None = None,
     progress: bool | None = None,
+    threads: bool = False,
 ) -> list[T]:
-    """Return the results of all pieces in order, with a progress bar over pieces."""
+    """Return the results of all pieces in order, with a progress bar over pieces; `threads` as in `spread`."""
     if not pieces:  # no bar for no work
         return []
     found: dict[int, T] = {}
     with progress_bar(len(pieces), description, progress=progress) as bar:
-        for number, result in spread(function, pieces, n_jobs=n_jobs):
+        for number, result in spread(function, pieces, n_jobs=n_jobs, threads=threads):
             found[number] = result
             bar.update()
     return [found[number] for number in range(len(pieces))]
@@ -76,11 +84,25 @@ def _parallel(n_jobs: int | None) -> joblib.Parallel:
         return joblib.Parallel(n_jobs=n_jobs, batch_size=1)
 
 
-def _numbered(function: Callable[..., T], number: int, piece: tuple[Any, ...], verbosity: int) -> tuple[int, T]:
+def _nothing_said() -> bool:
+    """Return whether joblib is as it is imported: no `parallel_config`, and not within a piece of work."""
+    backend, n_jobs = get_active_backend()
+    return n_jobs is None and backend.nesting_level == 0 and isinstance(backend, BACKENDS[DEFAULT_BACKEND])
+
+
+def _torch_threads() -> int:
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+def _numbered(
+    function: Callable[..., T], number: int, piece: tuple[Any, ...], verbosity: int, *, threads: bool
+) -> tuple[int, T]:
     """Do one piece; this is where a worker process begins, which has settings and a state of its own."""
     if settings.verbosity != verbosity:
         settings.verbosity = verbosity
-    with process_state():
+    with process_state(), one_thread() if threads else nullcontext():
         return number, function(*piece)
 
 

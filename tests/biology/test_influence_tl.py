@@ -141,20 +141,3 @@ def test_ranges_are_those_of_the_data_whatever_units_the_field_runs_in(fitted):
     assert row["shift"] == pytest.approx(1 / 3, abs=0.06)  # mean distance of two uniform numbers
     # no target can have moved further than its range
     assert row["absolute"] < 7 / 23
-
-
-def test_local_influence_ranks_as_finite_changes_do(fitted):
-    gene_influence(fitted, n_starts=30, models="main")
-    finite = influence(fitted).set_index("gene")
-    gene_influence(fitted, n_starts=10, models="main", method="local")
-    local = influence(fitted).set_index("gene")
-    assert local.index[0] == "G3"
-    silent = finite.index[finite["absolute"] == 0]
-    assert (local.loc[silent, "absolute"] == 0).all()
-    moved = ["G3", "G10", "G6"]
-    ratio = local.loc[moved, "absolute"] / finite.loc[moved, "absolute"]
-    assert ratio.between(0.7, 1.4).all()  # the activation bends between start and changed value
-    assert np.sign(local.loc["G6", "signed"]) == np.sign(finite.loc["G6", "signed"])
-    assert influence(fitted, by_time=True)["time"].unique().tolist() == [4.0]
-    with pytest.raises(ValueError, match="method 'exact'"):
-        gene_influence(fitted, method="exact")

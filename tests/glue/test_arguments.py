@@ -149,10 +149,6 @@ def test_functions_around_the_fit(course):
     with pytest.raises(ValueError, match="bandwidth would have no effect"):
         scdash.pp.trajectories(cells_of(1), time_key="time", n_bins=8, disjoint=True, bandwidth=3.0)
     fitted = fit(course, training=scdash.Training(max_epochs=0))
-    with pytest.raises(ValueError, match="n_probes would have no effect"):
-        scdash.tl.gene_influence(fitted, n_starts=2, n_probes=4, method="finite")
-    with pytest.raises(ValueError, match="checkpoint would have no effect"):
-        scdash.tl.gene_influence(fitted, n_starts=2, method="local", checkpoint="here")
     scdash.tl.gene_influence(fitted, n_starts=2, progress=False)
     sets = {"first": ["g0", "g1", "g2"], "second": ["g3", "g4", "g5"]}
     with pytest.raises(ValueError, match="alternative or max_permutations would have no effect"):

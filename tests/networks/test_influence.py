@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scdash._errors import NonFiniteError
 from scdash.fields import Layer, Phoenix, RegulatoryPath, VectorField, _compact
-from scdash.networks import _influence, _influence_solve
+from scdash.networks import _influence, _solver
 from scdash.networks._influence import Perturbations, gene_influence
 from scdash.networks._module import DynamicsModel
 
@@ -93,11 +93,11 @@ def test_sparse_models_run_on_the_weights_left(encoder, monkeypatch):
             if name in model.weights:
                 weight = model.weights[name]
                 weight *= torch.rand(weight.shape, generator=torch.Generator().manual_seed(3)) < 0.3
-    assert type(_influence_solve.lean(model)[0]) is Phoenix
+    assert type(_solver.lean(model)[0]) is Phoenix
     dense = gene_influence(model, design)
     monkeypatch.setattr(_compact, "WIDE", 0)
     monkeypatch.setattr(_compact, "DENSE", 1.0)
-    assert type(_influence_solve.lean(model)[0]) is not Phoenix
+    assert type(_solver.lean(model)[0]) is not Phoenix
     sparse = gene_influence(model, design)
     np.testing.assert_allclose(sparse.absolute, dense.absolute, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(sparse.signed, dense.signed, rtol=1e-4, atol=1e-6)

@@ -92,10 +92,10 @@ def test_a_finite_trajectory_that_depends_on_the_step_is_no_error_of_non_finite_
     monkeypatch: pytest.MonkeyPatch, model: DynamicsModel
 ) -> None:
     start, times = torch.rand(2, GENES), torch.tensor([0.0, 1.0])
-    unsettled(monkeypatch, _rollout, "_integrate", (2, 2, GENES), torch.full)
+    unsettled(monkeypatch, _rollout, "_integrate", (2, 1, GENES), torch.full)
     with pytest.raises(NotConvergedError, match="Predicted trajectories.*Ask for shorter `times`"):
         _rollout.rollout(model, start, times)
-    unsettled(monkeypatch, _rollout, "_integrate", (2, 2, GENES), lambda shape, steps: torch.full(shape, torch.inf))
+    unsettled(monkeypatch, _rollout, "_integrate", (2, 1, GENES), lambda shape, steps: torch.full(shape, torch.inf))
     with pytest.raises(NonFiniteError, match="first gene: g0"):
         _rollout.rollout(model, start, times)
 

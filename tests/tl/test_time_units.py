@@ -70,19 +70,11 @@ def test_what_is_asked_of_a_fit_later_takes_the_users_unit(both):
         scdash.tl.perturbation_scores(adata, genes=[gene])
         scdash.tl.perturbation_shift(adata, gene, duration=1.5 * unit)
         adata.uns["moved"] = scdash.tl.perturb(adata, gene, times=[3 * unit]).uns["change"]
-        adata.uns["local"] = (
-            scdash.tl.gene_influence(
-                adata, method="local", n_starts=3, n_probes=4, times=[0, 3 * unit], progress=False, copy=True
-            )
-            .varm["dynamics_influence"]["absolute"]
-            .to_numpy()
-        )
     for read in (
         lambda adata: adata.varm["dynamics_influence"][["absolute", "signed"]].to_numpy(),
         lambda adata: adata.uns["dynamics_perturbation_scores"]["table"]["score"].to_numpy(),
         lambda adata: adata.layers["dynamics_shift"],
         lambda adata: adata.uns["moved"].sort_values("gene")["change"].to_numpy(),
-        lambda adata: adata.uns["local"],
     ):
         np.testing.assert_allclose(read(hours), read(days), rtol=1e-4, atol=1e-6)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data._expression import Expression, as_expression
@@ -215,10 +216,29 @@ def binned_means(
             cells = rows + part.start
             w = draws[:, None, cells] * kernels[g].weights(position[cells])[None]
             chosen = block if len(rows) == block.shape[0] else block[rows]
-            total[g] += np.asarray(w.reshape(-1, len(rows)) @ chosen).reshape(*shape[1:], -1)
+            total[g] += _products(w, draws[:, cells] != 0, chosen)
             weight[g] += w.sum(-1)
             square[g] += (w**2).sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(weight[..., None] > 0, total / weight[..., None], np.nan)
         cells_behind = np.where(square > 0, weight**2 / square, 0.0)
     return means, cells_behind
+
+
+def _products(w: NDArray[np.float64], counted: NDArray[np.bool_], block: Any) -> NDArray[np.float64]:
+    """Return the sums (draws, bins, genes) of weights (draws, bins, cells) times a block; `counted`: (draws, cells) not 0.
+
+    Of a sparse block only the cells that count are multiplied, with the same sums to the last bit. A dense product of many
+    rows of weights is faster than several of few.
+    """
+    if not sp.issparse(block) or counted.all():
+        return np.asarray(w.reshape(-1, w.shape[2]) @ block).reshape(*w.shape[:2], -1)
+    alike: dict[bytes, list[int]] = {}
+    for draw, cells in enumerate(np.packbits(counted, axis=1)):
+        alike.setdefault(cells.tobytes(), []).append(draw)
+    found = np.empty((*w.shape[:2], block.shape[1]))
+    for same in alike.values():
+        own = np.flatnonzero(counted[same[0]])
+        part = np.take(w[same], own, axis=2)
+        found[same] = np.asarray(part.reshape(-1, len(own)) @ block[own]).reshape(*part.shape[:2], -1)
+    return found

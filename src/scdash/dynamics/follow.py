@@ -74,7 +74,7 @@ def follow(
     choice = choose(main, folds, progress=progress)
     everything = all_to_learn_from(problem)
     pieces = [(replace(main, prior=prior, seed=main.seed + k), everything, choice) for k, prior in enumerate(priors)]
-    candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress)
+    candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress, threads=True)
     errors = baseline_errors(folds)
     made: NullModelsMade = "off"
     if null_models:
@@ -127,7 +127,7 @@ def follow_states(
         (replace(main, prior=prior, seed=main.seed + k), everything, choice, start_of(fit.parts[0]))
         for k, (prior, fit) in enumerate(zip(priors, fits, strict=True))
     ]
-    candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress)
+    candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress, threads=True)
     error = step_error(candidates[0].model, everything, settings.longest_step)
     return Followed(candidates, choice, folds[0].kind, error)
 

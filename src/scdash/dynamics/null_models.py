@@ -118,7 +118,9 @@ def null_model_errors(
     places = [(null, fold) for number, null in enumerate(nulls) for fold in folds_for(null, number, folds)]
     pieces = [(null, folds[fold], choice) for null, fold in places]
     errors = {null.name: np.full(len(folds), np.nan) for null in nulls}
-    for (null, fold), error in zip(places, spread_all(_error, pieces, "null models", progress=progress), strict=True):
+    for (null, fold), error in zip(
+        places, spread_all(_error, pieces, "null models", progress=progress, threads=True), strict=True
+    ):
         errors[null.name][fold] = error
     return found | errors
 
@@ -152,7 +154,7 @@ def _path_errors(
 ) -> Errors:
     """Return the errors of a model without pruning at several numbers of epochs, (epochs, folds)."""
     pieces = [(made_of, fold.train, 1.0, epochs) for fold in folds]
-    paths = spread_all(dense_candidates, pieces, "the model without a network", progress=progress)
+    paths = spread_all(dense_candidates, pieces, "the model without a network", progress=progress, threads=True)
     found = [[held_out_error(one.model, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
     return np.array(found).T
 

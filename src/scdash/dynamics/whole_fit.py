@@ -198,7 +198,7 @@ def choose(
         for weight in weights
         for fold, start in zip(folds, starts, strict=True)
     ]
-    found = spread_all(dense_candidates, pieces, "choosing epochs", progress=progress)
+    found = spread_all(dense_candidates, pieces, "choosing epochs", progress=progress, threads=True)
     step = made_of.settings.longest_step
     dense = {w: found[k * len(folds) : (k + 1) * len(folds)] for k, w in enumerate(weights)}
     table = {weight: Judged.of(dense[weight], folds, step) for weight in weights}
@@ -213,7 +213,7 @@ def choose(
     trained = [path[place] for path in dense[weight]]
     whole = None if given is None else edges_of(given.of_all)
     to_prune = [(made_of, fold.train, weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
-    paths = spread_all(pruned_candidates, to_prune, "choosing the sparsity", progress=progress)
+    paths = spread_all(pruned_candidates, to_prune, "choosing the sparsity", progress=progress, threads=True)
     pruned = Judged.of(paths, folds, step)
     level = (
         best(pruned.errors)

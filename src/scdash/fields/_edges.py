@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,6 +98,16 @@ class EdgeWise(Evaluator[Record]):
         )
         return self._states(velocity), (torch.from_numpy(features), torch.from_numpy(net))
 
+    def advance(self, x: Tensor, duration: float, steps: int, held: Tensor | None) -> Tensor:
+        layout, places = self.layout, self.layout.support.forward
+        state = np.array(self._rows(x).numpy())
+        fixed = np.zeros((0, 0), bool) if held is None else self._rows(held).numpy()
+        room = np.empty((places.shape[1], state.shape[1]), state.dtype), np.empty_like(state), np.empty_like(state)
+        edges = (places.start, places.index, self.values.numpy(), layout.genes, layout.first, layout.second)
+        step = state.dtype.type(duration / steps)
+        kernels().runge_kutta(*edges, self.bias, self.rate, fixed, step, steps, state, *room)
+        return self._states(state)
+
     def backward(self, saved: Record, gradient: Tensor, *, wanted: bool) -> tuple[Tensor | None, Record]:
         layout, places, loops = self.layout, self.layout.support.backward, kernels()
         features, net = (part.numpy() for part in saved)
@@ -129,7 +140,7 @@ class EdgeWise(Evaluator[Record]):
         """Return (models, batch, genes) as (models * genes, batch)."""
         return x.detach().mT.reshape(-1, x.shape[1]).contiguous()
 
-    def _states(self, rows: NDArray[np.float32]) -> Tensor:
+    def _states(self, rows: NDArray[Any]) -> Tensor:
         """Undo `_rows`."""
         return torch.from_numpy(rows).reshape(self.layout.models, -1, rows.shape[1]).mT
 

@@ -39,6 +39,13 @@ class Evaluator(ABC, Generic[Kept]):
     def collect(self, factors: list[Kept]) -> Params:
         """Return the gradients of the weights from the factors of some evaluations."""
 
+    def advance(self, x: Tensor, duration: float, steps: int, held: Tensor | None) -> Tensor | None:
+        """Return the states `duration` later by so many Runge-Kutta steps, without derivatives; None where that is no faster.
+
+        Genes that are `held`, shaped like x (models, batch, genes), stay where they are.
+        """
+        return None
+
     def compiled(self, x0: Tensor) -> CompiledSolve | None:
         """Return the same for compiled solves that start from `x0`, where that is faster."""
         return None

@@ -98,6 +98,65 @@ def _relax(
             velocity[row, b] = rate[row] * net[row, b]
 
 
+def _runge_kutta(
+    start: Any,
+    index: Any,
+    values: Any,
+    genes: Any,
+    first: Any,
+    second: Any,
+    bias: Any,
+    rate: Any,
+    fixed: Any,
+    step: Any,
+    steps: Any,
+    x: Any,
+    features: Any,
+    stage: Any,
+    total: Any,
+) -> None:
+    """Advance x by `steps` Runge-Kutta steps of rate * (M features + bias - x), row by row in one pass an evaluation.
+
+    Entries of `fixed` stay where they are (no rows: none). `features`, `stage` and `total` are room to work in.
+    """
+    width, holding = x.shape[1], len(fixed) > 0
+    half_value, one, two, six = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(2), x.dtype.type(6)
+    for evaluation in range(4 * steps):
+        part = evaluation % 4
+        source = x if part == 0 else stage
+        for row in range(len(genes)):
+            for b in range(width):
+                centred = source[genes[row], b] - half_value
+                features[row, b] = centred / (abs(centred) + one)
+        for row in range(len(first)):
+            for b in range(width):
+                features[len(genes) + row, b] = features[first[row], b] * features[second[row], b]
+        ahead = step if part == 2 else half_value * step
+        counted = one if part == 0 else two
+        for row in range(len(start) - 1):
+            net = stage[row]  # its state has been read where the row begins, and is written where it ends
+            for b in range(width):
+                net[b] = bias[row] - source[row, b]
+            for place in range(start[row], start[row + 1]):
+                weight, column = values[place], index[place]
+                for b in range(width):
+                    net[b] += weight * features[column, b]
+            for b in range(width):
+                net[b] *= rate[row]
+            if holding:
+                for b in range(width):
+                    if fixed[row, b]:
+                        net[b] = 0
+            if part == 3:
+                for b in range(width):
+                    x[row, b] += step / six * (total[row, b] + net[b])
+            else:
+                for b in range(width):
+                    slope = net[b]
+                    total[row, b] = counted * slope if part == 0 else total[row, b] + counted * slope
+                    net[b] = x[row, b] + ahead * slope
+
+
 def _relax_back(gradient: Any, rate: Any, net: Any, scaled: Any, of_x: Any, of_rate: Any) -> None:
     """Set scaled = rate * gradient, of_x to its negative, and of_rate to the sums of gradient * net over the batch."""
     width = gradient.shape[1]
@@ -150,6 +209,7 @@ LOOPS: dict[str, Callable[..., Any]] = {
     "multiply": _multiply,
     "add_multiply_gradient": _add_multiply_gradient,
     "relax": _relax,
+    "runge_kutta": _runge_kutta,
     "relax_back": _relax_back,
     "hill_all": _hill_all,
     "hills_back": _hills_back,

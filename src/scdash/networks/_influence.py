@@ -20,9 +20,9 @@ from torch import Tensor
 
 from scdash._errors import NonFiniteError, NotConvergedError
 from scdash._parallel import spread
-from scdash.networks._influence_solve import Solver, outgoing, scaled
 from scdash.networks._influence_store import BlockStore, fingerprint
 from scdash.networks._module import DynamicsModel
+from scdash.networks._solver import Solver, outgoing, scaled
 from scdash.solve import converged
 
 STEP = 0.5  # largest step in units of the fastest rate; halved until that changes nothing any more

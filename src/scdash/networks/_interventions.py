@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from scdash._errors import NonFiniteError, NotConvergedError
 from scdash.networks._module import DynamicsModel
-from scdash.solve import converged, integrate
+from scdash.networks._solver import Solver, blocks
+from scdash.solve import converged
 
 STEP = 0.25  # largest step in units of the fastest rate
 TOLERANCE = 1e-3  # accepted RMS change, in units of the genes' ranges, when the step is halved
@@ -41,14 +42,13 @@ def intervene(
     """
     if not (np.isfinite(duration) and duration > 0):
         raise ValueError(f"The time to integrate must be positive, found {duration!r}.")
-    begun = np.where(held, levels, starts)
+    begun, solver = np.where(held, levels, starts), Solver.of(model)
     rows = [slice(i, i + ROWS) for i in range(0, len(begun), ROWS)]
-    return np.concatenate([_converged(model, begun[part], duration / model.time_scale, held[part]) for part in rows])
+    return np.concatenate([_converged(solver, begun[part], duration / model.time_scale, held[part]) for part in rows])
 
 
-def _converged(
-    model: DynamicsModel, starts: NDArray[Any], duration: float, held: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _converged(solver: Solver, starts: NDArray[Any], duration: float, held: NDArray[np.bool_]) -> NDArray[np.float64]:
+    model = solver.model
     rates = model.field.rates(dict(model.weights))
     steps = max(1, int(np.ceil(duration * (1.0 if rates is None else float(rates.detach().max())) / STEP)))
     unit = model.range.double().cpu().numpy()
@@ -63,7 +63,7 @@ def _converged(
         )
 
     return converged(
-        lambda steps: _solve(model, starts, duration, held, steps),
+        lambda steps: _solve(solver, starts, duration, held, steps),
         steps,
         change=lambda coarse, fine: float(np.sqrt(np.mean(((fine - coarse) / unit) ** 2))),
         tolerance=TOLERANCE,
@@ -74,16 +74,15 @@ def _converged(
 
 
 def _solve(
-    model: DynamicsModel, starts: NDArray[Any], duration: float, held: NDArray[np.bool_], steps: int
+    solver: Solver, starts: NDArray[Any], duration: float, held: NDArray[np.bool_], steps: int
 ) -> NDArray[np.float64]:
-    params = dict(model.weights)
-    velocity = model.field.bind(params)
+    model, times = solver.model, np.array([0.0, duration])
     device, dtype = model.minimum.device, model.minimum.dtype
+    ends = np.empty(starts.shape)
     with torch.inference_mode():
-        x = torch.as_tensor(np.asarray(starts), dtype=dtype, device=device)
-        state = model.field.lift(params, ((x - model.minimum) / model.range)[None])
-        free = torch.ones(state.shape[1:], dtype=dtype, device=device)
-        free[:, : held.shape[1]] = torch.as_tensor(~held, device=device).to(dtype)
-        path = integrate(lambda z: velocity(z) * free, state, torch.tensor([0.0, duration]), solver="rk4", steps=steps)
-        end = model.field.observe(params, path[-1])[0] * model.range + model.minimum
-        return np.asarray(end.double().cpu().numpy())
+        for rows in blocks(*starts.shape):
+            x = torch.as_tensor(np.asarray(starts[rows]), dtype=dtype, device=device)
+            fixed = torch.as_tensor(np.ascontiguousarray(held[rows]), device=device) if held[rows].any() else None
+            (end,) = solver.path_of((x - model.minimum) / model.range, times, steps, fixed)
+            ends[rows] = (end * model.range + model.minimum).double().cpu().numpy()
+    return ends

@@ -1,6 +1,6 @@
 """`gene_influence`: whose start value matters for everybody else."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from scdash._core.fit_record import stamp
 from scdash._core.process_state import guarded
 from scdash._data import all_genes, listed_names, sanitise
-from scdash._errors import unknown, unused
+from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
 from scdash._logging import progress_bar, step
 from scdash._random import RNG, as_generator
-from scdash.networks import DynamicsModel, count_targets, module_from_entry, warn_without_targets
+from scdash.networks import count_targets, module_from_entry, warn_without_targets
 from scdash.networks._agreement import agreement
 from scdash.networks._influence import Influence, Perturbations
 from scdash.networks._influence import gene_influence as influence_of
-from scdash.networks._influence_local import local_influence
 from scdash.tl._seed import seed_of
 from scdash.tl._starts import times_since_start
 
@@ -38,11 +37,9 @@ def gene_influence(
     adata: "AnnData",
     *,
     key: str = "dynamics",
-    method: Literal["finite", "local"] = "finite",
     starts: Starts = "uniform",
     change: Change = "redraw",
     n_starts: int = 200,
-    n_probes: int = 16,
     times: Any = None,
     genes: str | Iterable[str] | None = None,
     models: Literal["all", "main"] = "all",
@@ -72,10 +69,6 @@ def gene_influence(
         AnnData that `scdash.tl.fit_dynamics` has written to.
     key
         The `key_added` of the fit.
-    method
-        "finite": the definition above; the cost grows with the square of the number of genes. "local": the same for
-        small changes, the mean absolute (`signed`: mean) derivative of later states by each gene's start, times the mean
-        size of its change, from random probes and backward passes: 10,000 genes take minutes instead of days.
     starts
         "uniform": independent uniform numbers between each gene's minimum and maximum, as in the paper; no cell looks
         like that. "data": states that the model was fitted on.
@@ -83,9 +76,8 @@ def gene_influence(
         "redraw": another value from where the starts come from, as in the paper. "low", "high": the lowest or highest
         value of the gene in the fitted states.
     n_starts
-        Number K of start states.
-    n_probes
-        Probes of "local"; its relative error is about 1.6 / sqrt(`n_starts` * `n_probes`).
+        Number K of start states. The cost is in proportion to it, and to the genes changed; `standard_error` says what
+        more starts would gain.
     times
         Increasing times since the start, which is 0 whether or not it is among them; the influence is measured at those
         after it. None: eleven equal steps over the longest fitted trajectory.
@@ -140,8 +132,7 @@ def gene_influence(
     >>> scdash.get.influence(adata).head()  # doctest: +SKIP
     """
     entry: Any = require_fit(adata, key)
-    _check_options(method, starts, change, n_starts, models)
-    _check_unused(method, n_probes, checkpoint)
+    _check_options(starts, change, n_starts, models)
     names = np.asarray(entry["genes"]).astype(str)
     genes_of(adata, entry, key)
     chosen = _chosen(genes, names)
@@ -153,14 +144,11 @@ def gene_influence(
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
     unit = gene_range(entry)[1]
     with step(f"influence of {len(chosen)} genes ({n_starts} starts, {len(weights)} models)") as added:
-        total = (n_probes if method == "local" else len(chosen)) * len(weights)
+        total = len(chosen) * len(weights)
         with progress_bar(total, "influence", progress=progress) as bar:
             found = []
             for number, one in enumerate(weights):
                 model = module_from_entry(entry, one).to(_device(device))
-                if method == "local":
-                    found.append(_local(model, design, chosen, unit, n_probes, max_memory, seed, bar.update))
-                    continue
                 found.append(
                     influence_of(
                         model,
@@ -174,7 +162,6 @@ def gene_influence(
                     )
                 )
         params = {
-            "method": method,
             "starts": starts,
             "change": change,
             "n_starts": n_starts,
@@ -185,7 +172,7 @@ def gene_influence(
             _result(
                 found,
                 names[chosen],
-                design.times[[0, -1]] if method == "local" else design.times,
+                design.times,
                 params | {"steps": found[0].steps},
             )
         )
@@ -226,32 +213,6 @@ def perturbations(entry: Any, *, starts: Starts, change: Change, n_starts: int, 
     return Perturbations(x, values, _times(entry, times))
 
 
-def _local(
-    model: DynamicsModel,
-    design: Perturbations,
-    chosen: NDArray[np.int64],
-    unit: NDArray[np.float64],
-    n_probes: int,
-    max_memory: float,
-    seed: int,
-    progress: Callable[[int], object],
-) -> Influence:
-    """Return derivatives times the mean size of each gene's change, in the form of finite influences at one time."""
-    found = local_influence(
-        model,
-        design.starts,
-        design.times,
-        n_probes=n_probes,
-        unit=unit,
-        max_memory=max_memory,
-        rng=seed,
-        progress=progress,
-    )
-    shift = (np.abs(design.values - design.starts) / unit).mean(0)
-    columns = [(part * shift)[chosen] for part in (found.absolute, found.signed, found.standard_error)]
-    return Influence(chosen, columns[0][:, None], columns[1][:, None], columns[2], shift[chosen], found.steps)
-
-
 def gene_range(entry: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return minimum and range of every gene as the data were scaled for the fit, (genes,).
 
@@ -275,15 +236,8 @@ def _times(entry: Any, times: Any) -> NDArray[np.float64]:
     return np.asarray(np.linspace(0.0, longest_course(entry), N_TIMES), dtype=np.float64)
 
 
-def _check_unused(method: str, n_probes: int, checkpoint: Any) -> None:
-    if method == "finite" and n_probes != 16:
-        raise unused("n_probes", "it is for method='local'")
-    if method == "local" and checkpoint is not None:
-        raise unused("checkpoint", "it is for method='finite'")
-
-
-def _check_options(method: str, starts: str, change: str, n_starts: int, models: str) -> None:
-    known = (("method", method, ("finite", "local")), ("starts", starts, STARTS), ("change", change, CHANGES))
+def _check_options(starts: str, change: str, n_starts: int, models: str) -> None:
+    known = (("starts", starts, STARTS), ("change", change, CHANGES))
     for argument, value, options in known:
         if value not in options:
             raise unknown(argument, value, options)

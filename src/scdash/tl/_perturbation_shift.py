@@ -111,8 +111,9 @@ def perturbation_shift(
             for column, one in levels.items():
                 held[:, column], target[:, column] = True, one.numpy()
             held_genes = list(levels)
-            moved = intervene(model, x, span, held, target)
-            shift[rows] = moved - intervene(model, x, span, np.zeros_like(held), x)
+            both = np.concatenate([target, x]), np.concatenate([held, np.zeros_like(held)])
+            moved, unchanged = np.split(intervene(model, both[0], span, both[1], both[0]), 2)
+            shift[rows] = moved - unchanged
         warn_of_interventions(entry, held_genes)
         params: dict[str, Any] = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
         params |= {"layer": read, "n_targets": count_targets(entry)[held_genes]}

@@ -143,5 +143,5 @@ def paths_to_adata(
         },
         index=pd.Index([f"{name}_t{k}" for name in names for k in range(len(grid))]),
     )
-    flat = path.transpose(1, 0, 2).reshape(-1, path.shape[2]).astype(np.float32)
+    flat = path.transpose(1, 0, 2).reshape(-1, path.shape[2]).astype(np.float32, copy=False)
     return AnnData(X=flat, obs=obs, var=pd.DataFrame(index=pd.Index(genes)))

@@ -1,4 +1,7 @@
-"""The solves behind influences: which genes can matter at all, and batches of states on the weights that are left."""
+"""The one way to simulate a fitted model: on the weights left, in blocks of states that stay in a core's cache.
+
+Predictions, interventions and influences all integrate here.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.fields import VectorField, Velocity
+from scdash.fields import Evaluator, VectorField, Velocity
 from scdash.networks._module import DynamicsModel
 from scdash.solve import rk4_interval
+
+CACHED = 2**16  # entries of the states that are integrated together: about what stays in a core's cache
+FEWEST = 16  # states integrated together at least: sparse products go through rows of states
 
 
 @dataclass(frozen=True)
@@ -22,23 +28,44 @@ class Solver:
     field: VectorField
     weights: dict[str, Tensor]
     velocity: Velocity
+    evaluator: Evaluator[Any] | None
 
     @classmethod
-    def of(cls, model: DynamicsModel) -> "Solver":
+    def of(cls, model: DynamicsModel, dtype: torch.dtype | None = None) -> "Solver":
+        """Return the solver of a model in the precision `dtype`; None: that of the model."""
         field, weights = lean(model)
-        return cls(model, field, weights, field.bind(weights))
+        weights = {name: value if dtype is None else value.to(dtype) for name, value in weights.items()}
+        return cls(model, field, weights, field.bind(weights), field.evaluator(weights))
 
     def path(self, x: NDArray[Any], times: NDArray[Any], steps: int) -> Iterator[Tensor]:
         """Yield the field's states (rows, genes) from `x` at each time after the first, holding one at a time."""
         yield from self.path_of(scaled(self.model, x), times, steps)
 
-    def path_of(self, z: Tensor, times: NDArray[Any], steps: int) -> Iterator[Tensor]:
-        """Do as `path` from states of the field."""
-        state = self.field.lift(self.weights, z[None])
+    def path_of(self, z: Tensor, times: NDArray[Any], steps: int, held: Tensor | None = None) -> Iterator[Tensor]:
+        """Do as `path` from states of the field; genes that are `held`, (rows, genes), stay where they are."""
+        state, fixed = self.field.lift(self.weights, z[None]), None
+        if held is not None:
+            fixed = torch.zeros_like(state, dtype=torch.bool)  # in the memory order of the states
+            fixed[0, :, : held.shape[1]] = held
         for duration in np.diff(times):
-            # not `integrate`, which stacks states: the memory order that sparse products need would be lost
-            state = rk4_interval(self.velocity, state, torch.as_tensor(duration, dtype=state.dtype), steps)
+            state = self._advance(state, float(duration), steps, fixed)
             yield self.field.observe(self.weights, state)[0]
+
+    def _advance(self, state: Tensor, duration: float, steps: int, fixed: Tensor | None) -> Tensor:
+        found = None if self.evaluator is None else self.evaluator.advance(state, duration, steps, fixed)
+        if found is not None:
+            return found
+        velocity, zero = self.velocity, state.new_zeros(())
+        if fixed is not None:
+            velocity = lambda x: torch.where(fixed, zero, self.velocity(x))
+        # not `integrate`, which stacks states: the memory order that sparse products need would be lost
+        return rk4_interval(velocity, state, torch.as_tensor(duration, dtype=state.dtype), steps)
+
+
+def blocks(rows: int, genes: int) -> Iterator[slice]:
+    """Yield the rows of states that are integrated together."""
+    size = max(FEWEST, CACHED // genes)
+    yield from (slice(first, min(first + size, rows)) for first in range(0, rows, size))
 
 
 def scaled(model: DynamicsModel, values: NDArray[Any]) -> Tensor:
