@@ -1,7 +1,6 @@
 """Causal-discovery methods that the PerturbODE paper compares with: DCDI, DCDFG and Bicycle, in compact form.
 
-They live beside the benchmarks and not in the package because nobody should choose them for a network of genes: they
-take minutes where the package's own baselines take seconds, do not reach 1,000 genes, and give edges without a sign
+They live beside the benchmarks and not in the package because they take minutes where the package's own baselines take seconds, do not reach 1,000 genes, and give edges without a sign
 (DCDI, DCDFG). Here they serve one purpose, the rows of the paper's tables. NO-TEARS and NO-TEARS-LR are baselines of
 `scdash.tl.screen_baseline`.
 

@@ -25,7 +25,8 @@ class Transport(Value, TransportConfig):
     loss
         Distance of the transported cells from those of a regime: "mean" (of their means) or "w2" (needs geomloss).
     n_modules
-        Modules of genes; None: as many as genes, at most 100; 0: every gene is a module of its own.
+        Modules of genes; 0: every gene is a module of its own. None: 0 with DASH and a prior, which says nothing of modules,
+        otherwise as many as genes, at most 100.
     l1
         Weight of the sum of absolute weights in the loss.
     steps

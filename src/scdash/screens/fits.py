@@ -1,6 +1,6 @@
 """The two ways to fit a screen."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 
 from scdash import fields
 from scdash._data import loaded
+from scdash._logging import logger
 from scdash.fields._base import Params
 from scdash.fields._perturbode import SLOWEST
 from scdash.models import PerturbODE
@@ -18,7 +19,7 @@ from scdash.screens.evidence import Evidence, range_penalty, without_noise
 from scdash.screens.forward import errors_of, forward_table
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.pruning import TRANSPORT, ScreenSparsity
+from scdash.screens.pruning import MODULES, TRANSPORT, ScreenSparsity
 from scdash.screens.stable import spectral_radius
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
@@ -158,11 +159,22 @@ def transport_fit(
 
 def train_transport(x: Any, inputs: ScreenInputs, options: ScreenOptions, rng: np.random.Generator) -> TransportFit:
     """Train on cells x (cells, genes) of the screen, see `scdash._data.loaded`."""
-    method, prior = options.sparsity.build(inputs.prior, TRANSPORT)
+    config = options.model.transport
+    helped = inputs.prior is not None and options.sparsity.name == "dash"
+    if config.n_modules is None and helped:
+        logger.info("    a prior says which genes act on which: every gene is a module of its own (n_modules=0)")
+        config = replace(config, n_modules=0)
+    elif config.n_modules and helped:
+        logger.warning(
+            "    n_modules=%d with DASH and a prior: a prior on genes does not say which module an edge passes through, and "
+            "networks were better without modules (n_modules=0) in simulations",
+            config.n_modules,
+        )
+    method, prior = options.sparsity.build(inputs.prior, TRANSPORT if config.n_modules == 0 else MODULES)
     return fit_transport(
         x,
         inputs.screen,
-        options.model.transport,
+        config,
         rng=rng,
         sparsity=method,
         prior=prior,
