@@ -8,9 +8,10 @@ import numpy as np
 
 from benchmarks._perturbode_data import Row, Source
 from benchmarks._perturbode_jobs import Job
+from benchmarks._perturbode_networks import default_fit
 from scdash._data._screen import Screen, parse_screen
 from scdash.screens.baselines import linear_effects, masked_lasso, masked_ridge, noise_sd
-from scdash.screens.equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.screens.equilibrium_fit import EquilibriumFit
 from scdash.screens.held_out import mean_of_others, score_changes
 from scdash.screens.notears import notears, screen_moments, standardised_sd, to_acyclic
 from scdash.screens.predictors import AtRest, Carried, LinearScm, Predictor
@@ -60,7 +61,7 @@ class Split:
     def matched(self) -> tuple[RegimeStatistics, EquilibriumFit]:
         """The matched network, which also tells the references how strong the interventions are."""
         stats = self.statistics()
-        return stats, fit_equilibrium(stats)
+        return stats, default_fit(stats)
 
     def predictor(self, method: str) -> Predictor:
         """Fit one of `METHODS`."""

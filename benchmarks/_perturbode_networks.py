@@ -11,7 +11,8 @@ import torch
 from benchmarks._perturbode_data import Row, Source, average_precision, noisy_prior, sign_aware, timed
 from benchmarks._perturbode_jobs import Job
 from scdash.screens.baselines import correlation, differential_expression, forest, masked_lasso, masked_ridge
-from scdash.screens.equilibrium_fit import fit_equilibrium
+from scdash.screens.equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.screens.evidence import range_penalty, without_noise
 from scdash.screens.notears import notears, notears_low_rank, screen_moments
 from scdash.screens.pruning import TRANSPORT, ScreenSparsity
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
@@ -45,6 +46,16 @@ def _job(name: str, source: Source, method: str, seed: int, score: Score) -> Job
     return Job("networks", {"data": name, "method": method, "seed": seed}, run)
 
 
+def default_fit(
+    stats: RegimeStatistics, prior: np.ndarray | None = None, *, refine: bool = True, weight: float = 5.0
+) -> EquilibriumFit:
+    """Return the fit that `tl.fit_perturbode` makes of these statistics, with a prior (regulator, target) where it is given."""
+    quiet = without_noise(stats)
+    odds = None if prior is None else np.where(prior != 0, weight, 1.0)
+    penalty = np.broadcast_to(range_penalty(quiet)[:, None], (len(stats.centre),) * 2)
+    return fit_equilibrium(quiet, penalty=penalty if odds is None else penalty / odds, odds=odds, refine=refine)
+
+
 def statistics_of(source: Source, seed: int, slope: float | None = 1.0) -> RegimeStatistics:
     """Return the statistics of a screen with folds of this seed; slope None: of linear features."""
     x, screen, _ = source()
@@ -57,7 +68,7 @@ def matching_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
         for refine in (True, False):
 
             def score(*, refine: bool = refine, seed: int = seed) -> tuple[np.ndarray, Row]:
-                fit = fit_equilibrium(statistics_of(source, seed), refine=refine)
+                fit = default_fit(statistics_of(source, seed), refine=refine)
                 s = fit.settings
                 note = f"trust {s.trust} activating {s.nonnegative} hubs {s.hubs} mcp {s.mcp} lambda {fit.lam:.3f}"
                 return fit.score, {"note": note}
@@ -71,8 +82,7 @@ def prior_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
         prior = cache(lambda seed=seed: noisy_prior(source()[2], 0.2, seed))
 
         def fitted(seed: int = seed, prior=prior) -> tuple[np.ndarray, Row]:
-            penalty = np.where(prior() != 0, 1 / 5, 1.0)
-            return fit_equilibrium(statistics_of(source, seed), penalty=penalty).score, {"note": "path score"}
+            return default_fit(statistics_of(source, seed), prior()).score, {"note": "ranking score"}
 
         yield _job(name, source, "prior, 20 % moved", seed, lambda prior=prior: (prior(), {}))
         yield _job(name, source, "matching with that prior", seed, fitted)

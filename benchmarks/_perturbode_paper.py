@@ -11,23 +11,22 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-from scdash.matching._equilibrium_fit import fit_equilibrium
-from scdash.matching._notears import notears, notears_low_rank, screen_moments
 
 from benchmarks._perturbode_data import Row, Source, average_precision, sign_aware, timed
 from benchmarks._perturbode_jobs import Job
-from benchmarks._perturbode_networks import statistics_of, transport_network
+from benchmarks._perturbode_networks import default_fit, statistics_of, transport_network
 from benchmarks.screen_baselines.acyclicity import largest_acyclic_threshold
 from benchmarks.screen_baselines.bicycle import bicycle
 from benchmarks.screen_baselines.dcdfg import dcdfg
 from benchmarks.screen_baselines.dcdi import dcdi
+from scdash.screens.notears import notears, notears_low_rank, screen_moments
 
 Network = Callable[[Source, int], np.ndarray]  # of a screen and a seed: (regulator, target)
 FRACTION_OF_SD = {"yeast": 0.1}  # the paper's c; 0.01 for screens of 100 genes
 
 
 def _equilibrium(source: Source, seed: int) -> np.ndarray:
-    return fit_equilibrium(statistics_of(source, seed)).score
+    return default_fit(statistics_of(source, seed)).score
 
 
 def _notears(source: Source, seed: int) -> np.ndarray:
