@@ -55,7 +55,7 @@ def draw(runs: pd.DataFrame, path: Path) -> None:
     axes[1].axhline(0.85, color="black", lw=0.8, ls="--")
     axes[1].set(ylabel="R2 of the mean trajectory\nof paul15's lineages", ylim=(min(0, right["value"].min()), 1))
     for ax in axes:
-        ax.legend(frameon=False, fontsize=7)
+        ax.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
