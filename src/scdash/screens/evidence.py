@@ -21,16 +21,14 @@ class Evidence:
 
     `total` is the change of the target per unit of the regulator's feature where the regulator was perturbed and the target
     was not, `total_z` its ratio to its standard error. `direct_z` is the same of what the other regulators of a network
-    leave unexplained, `expected_z` what it would be if the network's own weight were right, and `other_z` what `direct_z`
-    is where the regulator was moved by the perturbation of other genes.
+    leave unexplained, and `expected_z` what it would be if the network's own weight were right.
     """
 
-    perturbed: NDArray[np.bool_]  # (genes,)
+    perturbed: NDArray[np.bool_]  # (sources,)
     total: Floats
     total_z: Floats
     direct_z: Floats
     expected_z: Floats
-    other_z: Floats
 
 
 def standard_errors(stats: RegimeStatistics) -> Floats:
@@ -55,20 +53,21 @@ def without_noise(stats: RegimeStatistics) -> RegimeStatistics:
     """
     y = stats.y
     kept = np.maximum(0.0, 1 - NOISE_PART * standard_errors(stats) ** 2 / np.maximum(y**2, 1e-300))
-    return replace(stats, f=sigmoid_feature(np.where(stats.screen.targets, y, y * kept), stats.slope))
+    quiet = np.where(stats.screen.targets, y, y * kept)
+    return replace(stats, f=sigmoid_feature(quiet[:, stats.sources], stats.slope))
 
 
 def range_penalty(stats: RegimeStatistics) -> Floats:
-    """Return factors of lambda (genes,) of sources that perturbations of other genes moved further than their own did.
+    """Return factors of lambda (sources,) of sources that perturbations of other genes moved further than their own did.
 
     What such a source does that far away was not tested by its own perturbation, and genes that answer the same
     perturbation as it would become its targets. 1 for sources that are never perturbed: nothing tests those.
     """
     size = np.abs(stats.f)
-    own = np.where(stats.screen.targets, size, 0.0).max(axis=0)
-    others = np.where(stats.screen.targets, 0.0, size).max(axis=0)
+    own = np.where(stats.own, size, 0.0).max(axis=0)
+    others = np.where(stats.own, 0.0, size).max(axis=0)
     factor = np.clip(others / np.maximum(own, 1e-12), 1.0, FURTHEST)
-    return np.where(stats.screen.targets.any(axis=0), factor, 1.0)
+    return np.where(stats.own.any(axis=0), factor, 1.0)
 
 
 def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Evidence:
@@ -78,32 +77,60 @@ def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, 
     perturbation, so that perturbations of many genes at once, whose effects mix, count as noisy.
     """
     rows = used & (stats.counts > 0) & ~stats.screen.hidden
-    f, free = stats.f[rows], stats.free[rows].astype(float)
-    own, moved = np.where(stats.screen.targets[rows], f, 0.0), np.where(stats.screen.targets[rows], 0.0, f)
-    errors = standard_errors(stats)[rows]
-    left = (stats.y[rows] - constant - f @ weights) * free
-    weight = free / (errors**2 * overdispersion(left, free, errors))
-    bare = free / errors**2
+    perturbed = np.asarray(stats.own[rows].any(axis=0))
+    own = np.where(stats.own[rows], stats.f[rows], 0.0)[:, perturbed]  # of other genes there is nothing
+    left, weight, bare = _unexplained(stats, rows, weights, constant)
     information = (own**2).T @ bare
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.where(information > 0, (own.T @ (stats.y[rows] * bare)) / information, 0.0)
-    return Evidence(
-        perturbed=np.asarray(stats.screen.targets[rows].any(axis=0)),
-        total=total,
-        total_z=total * np.sqrt(information),
-        direct_z=_conditional(own, left, weight, weights),
-        expected_z=weights * np.sqrt((own**2).T @ weight),
-        other_z=_conditional(moved, left, weight, weights),
+    direct, seen = _conditional(own, left, weight, weights[perturbed])
+    found = Evidence(
+        perturbed=perturbed,
+        total=_among_all(total, perturbed),
+        total_z=_among_all(total * np.sqrt(information), perturbed),
+        direct_z=_among_all(direct, perturbed),
+        expected_z=_among_all(weights[perturbed] * np.sqrt(seen), perturbed),
     )
+    found.direct_z[stats.edges_to_self] = 0.0
+    return found
 
 
-def _conditional(features: Floats, left: Floats, weight: Floats, weights: Floats) -> Floats:
-    """Return coefficients over their standard errors, of what a network leaves with the edge's own part put back."""
+def evidence_of_others(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Floats:
+    """Return what stands for `direct_z` of sources that were never perturbed, (unperturbed sources, genes).
+
+    That is the same ratio where the source was moved by perturbations of other genes.
+    """
+    rows = used & (stats.counts > 0) & ~stats.screen.hidden
+    untested = ~np.asarray(stats.own[rows].any(axis=0))
+    left, weight, _ = _unexplained(stats, rows, weights, constant)
+    return _conditional(stats.f[rows][:, untested], left, weight, weights[untested])[0]
+
+
+def _unexplained(
+    stats: RegimeStatistics, rows: NDArray[np.bool_], weights: Floats, constant: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return what a network leaves of the genes in the regimes `rows`, its weight, and its weight without the network."""
+    free, errors = stats.free[rows].astype(float), standard_errors(stats)[rows]
+    left = (stats.y[rows] - constant - stats.f[rows] @ weights) * free
+    return left, free / (errors**2 * overdispersion(left, free, errors)), free / errors**2
+
+
+def _among_all(values: Floats, perturbed: NDArray[np.bool_]) -> Floats:
+    """Return values (perturbed sources, genes) as (sources, genes), 0 for the others."""
+    found = np.zeros((len(perturbed), values.shape[1]))
+    found[perturbed] = values
+    return found
+
+
+def _conditional(features: Floats, left: Floats, weight: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return coefficients over their standard errors, of what a network leaves with the edge's own part put back.
+
+    And the information that the features give on each, 1 / (standard error)^2.
+    """
     information = (features**2).T @ weight
     root = np.sqrt(np.maximum(information, 1e-300))
     found: Floats = np.where(information > 0, (features.T @ (left * weight) + weights * information) / root, 0.0)
-    np.fill_diagonal(found, 0.0)
-    return found
+    return found, information
 
 
 def overdispersion(left: Floats, free: Floats, errors: Floats) -> Floats:
@@ -120,20 +147,22 @@ def overdispersion(left: Floats, free: Floats, errors: Floats) -> Floats:
     return np.asarray(np.maximum(moderated, 1.0))
 
 
-def ranking_score(found: Evidence, weights: Floats, path: Floats, frequency: Floats, explained: float) -> Floats:
+def ranking_score(
+    found: Evidence, others: Floats | None, weights: Floats, path: Floats, frequency: Floats, explained: float
+) -> Floats:
     """Return signed scores (regulator, target) that rank edges: own perturbations, and the path as far as it predicts.
 
     `explained` is the R2 of the network of the path in held-out perturbations predicted from the intervention alone, r = 0
     where it is not believed. Edges of a perturbed source have |direct_z| (1 - r + p), with p the frequency of the
-    edge along the path, or 1 for edges of the network `weights`; other edges r |other_z| p. Both to the power 1 - r/2,
+    edge along the path, or 1 for edges of the network `weights`; other edges r |z| p, with z of `evidence_of_others` (unperturbed sources, genes); None where r is 0. Both to the power 1 - r/2,
     times the path score to the power r/2. So an edge that its source's own perturbation does not show comes late, an
     effect that the network explains through other genes comes after a direct one, and every pair of a perturbed source has
     a score.
     """
     r = float(np.clip(np.nan_to_num(explained), 0.0, 1.0))
     present = np.maximum(frequency, weights != 0)
-    tested = np.abs(found.direct_z) * (max(1 - r, LEAST_WEIGHT) + present)
-    size = np.where(found.perturbed[:, None], tested, r * np.abs(found.other_z) * present)
+    size = np.abs(found.direct_z) * (max(1 - r, LEAST_WEIGHT) + present)
+    size[~found.perturbed] = 0.0 if others is None else r * np.abs(others) * present[~found.perturbed]
     strong = np.abs(path)
     unit = np.percentile(strong[strong > 0], 90) if (strong > 0).any() else 1.0
     score = size ** (1 - r / 2) * (strong / unit + OFFSET) ** (r / 2)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from scdash import fields
 from scdash._data import loaded
@@ -39,7 +40,7 @@ class ScreenOptions:
 
 @dataclass(frozen=True)
 class ScreenFit:
-    """A fitted screen, whichever way; matrices are (regulator, target)."""
+    """A fitted screen, whichever way; matrices are (regulator, target), the regulators being `sources`."""
 
     config: dict[str, Any]  # of the field
     params: dict[str, Any]  # packed weights
@@ -53,16 +54,21 @@ class ScreenFit:
     model: dict[str, Any]  # what predictions need beside the weights
     report: str
     evidence: Evidence | None = None  # of own perturbations, where the fit weighs it
+    sources: NDArray[np.int64] | None = None  # positions of the regulators among the genes; None: all genes
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 def penalties(inputs: ScreenInputs, prior_weight: float, stats: RegimeStatistics) -> Penalties:
     """Return the factors of lambda: smaller for edges of the prior, larger for sources that were hardly tested."""
-    tested = range_penalty(stats)
+    tested, allowed = range_penalty(stats), None
+    if inputs.regulators is not None:
+        allowed = np.repeat(np.isin(stats.sources, inputs.regulators)[:, None], len(stats.centre), axis=1)
     if inputs.prior is None and (tested == 1).all():
-        return Penalties(None, inputs.allowed)
-    prior = 1.0 if inputs.prior is None else np.where(inputs.prior.toarray() != 0, 1 / prior_weight, 1.0)
-    return Penalties(np.broadcast_to(tested[:, None] * prior, (len(tested), len(tested))), inputs.allowed)
+        return Penalties(None, allowed)
+    prior: Floats | float = 1.0
+    if inputs.prior is not None:
+        prior = np.where(inputs.prior[stats.sources].toarray() != 0, 1 / prior_weight, 1.0)
+    return Penalties(np.broadcast_to(tested[:, None] * prior, (len(tested), len(stats.centre))), allowed)
 
 
 def equilibrium_fit(
@@ -81,7 +87,7 @@ def equilibrium_fit(
     weights = fit.model.weights * slope
     s = fit.settings
     return ScreenFit(
-        config=fields.PerturbODE(len(weights)).config(),
+        config=fields.PerturbODE(len(stats.centre)).config(),
         params=pack(module_weights(fit.model, stats.centre)),
         chosen={"trust": s.trust, "activating": s.nonnegative, "hubs": s.hubs, "mcp": s.mcp, "lam": fit.lam}
         | {"lambdas": list(s.lambdas), "prior_weight": options.model.weight}
@@ -92,7 +98,7 @@ def equilibrium_fit(
         history=fit.cv,
         metrics={
             "held_out_r2": float("nan") if errors is None else errors.r2,
-            "spectral_radius": spectral_radius(fit.model.weights, fit.model.slope),
+            "spectral_radius": spectral_radius(fit.model.weights[:, stats.sources], fit.model.slope),
         },
         controls=compared,
         model={
@@ -105,6 +111,7 @@ def equilibrium_fit(
         report=report_text(compared, errors, fit, stats),
         extra={"forward": held_out_by_perturbation(fit.held_out, stats)},
         evidence=fit.evidence,
+        sources=stats.sources,
     )
 
 
@@ -114,7 +121,11 @@ def module_weights(model: Equilibrium, centre: Floats) -> Params:
     sigmoid - 1/2 is the feature of the equations, so half of each row of A goes to the bias.
     """
     slope = 1.0 if model.slope is None else model.slope
-    a = torch.as_tensor(model.weights.T[None], dtype=torch.float32)
+    genes = len(centre)
+    a = torch.zeros(1, genes, genes)
+    a[0][:, slice(None) if model.sources is None else model.sources] = torch.as_tensor(
+        model.weights.T.astype(np.float32)
+    )
     middle = torch.as_tensor(centre, dtype=torch.float32)
     constant = torch.as_tensor(model.constant[None], dtype=torch.float32)
     one = float(np.log(np.expm1(1.0 - SLOWEST)))  # softplus(one) + SLOWEST = 1

@@ -179,14 +179,6 @@ class ScreenInputs:
         """Lowest level that a gene can have: 0 where the data are nowhere negative, whatever batches are moved by."""
         return 0.0 if self.values.minimum >= 0 else -np.inf
 
-    @property
-    def allowed(self) -> NDArray[np.bool_] | None:
-        """(regulator, target), edges that may exist; None: all."""
-        if self.regulators is None:
-            return None
-        rows = np.isin(np.arange(len(self.columns)), self.regulators)
-        return np.repeat(rows[:, None], len(self.columns), axis=1)
-
 
 def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     """Check and read a screen; errors name the argument and the remedy. Genes: the mask UNION the targets."""
