@@ -22,7 +22,7 @@ def read(adata, model=None, **request):
 
 def statistics(inputs, slope=None):
     screen = inputs.screen
-    fold = assign_folds(screen.n_regimes, 3, np.random.default_rng(0), screen.hidden)
+    fold = assign_folds(screen, 3, np.random.default_rng(0))
     return regime_statistics(inputs.cells, screen, fold, slope=slope)
 
 

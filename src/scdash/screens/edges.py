@@ -62,7 +62,7 @@ def _pairs(source: NDArray[np.int64], target: NDArray[np.int64], genes: int) -> 
 
 
 def _at(matrix: sp.csr_matrix, source: NDArray[np.int64], target: NDArray[np.int64]) -> Floats:
-    return np.asarray(matrix[source, target]).ravel()
+    return np.asarray(matrix[source, target]).ravel() if len(source) else np.zeros(0)
 
 
 def add_evidence(table: pd.DataFrame, inputs: ScreenInputs, stats: RegimeStatistics, found: Evidence) -> pd.DataFrame:

@@ -125,6 +125,7 @@ def fit_equilibrium(
     refine: bool = True,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
     progress: bool | None = None,
 ) -> EquilibriumFit:
     """Fit the network of a screen; every choice minimises the error of held-out regimes.
@@ -150,6 +151,8 @@ def fit_equilibrium(
         Factor of lambda for every edge (regulator, target), e.g. 1/20 for edges of a trusted prior.
     allowed
         Edges that may exist (regulator, target).
+    odds
+        Prior odds of every edge beside those of others (regulator, target), at least 1, which count beside own perturbations.
     progress
         Show a bar of the settings tried; None: if it takes over two seconds.
     """
@@ -157,7 +160,7 @@ def fit_equilibrium(
     if stats.fold.max() < 1:  # too few regimes to hold any out: the default that held up elsewhere
         settings = Settings(0.1 if 0.1 in trusts else trusts[0], lambdas=levels)
         at = int(np.argmin(np.abs(np.log(np.asarray(levels) / 0.03))))
-        return _final(stats, settings, at, _table({}, 1.0), penalty, allowed, settings, None)
+        return _final(stats, settings, at, _table({}, 1.0), penalty, allowed, odds, settings, None)
     tried: dict[Settings, Floats] = {}
     problems = FoldProblems(stats)
     reference = [1.0]
@@ -184,8 +187,10 @@ def fit_equilibrium(
     chosen = min(tried, key=error)
     ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
     at = int(tried[chosen].argmin())
-    held_out = forward(stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, problems=problems)
-    return _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, ranking, held_out)
+    held_out = forward(
+        stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds, problems=problems
+    )
+    return _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, odds, ranking, held_out)
 
 
 def _descend(values: Sequence[float], error: Callable[[float], float]) -> float:
@@ -206,6 +211,7 @@ def _final(
     cv: pd.DataFrame,
     penalty: Floats | None,
     allowed: NDArray[np.bool_] | None,
+    odds: Floats | None,
     ranking: Settings,
     held_out: Forward | None,
 ) -> EquilibriumFit:
@@ -218,10 +224,10 @@ def _final(
     else:
         end = solved(problem, until(settings, lam), penalty=penalty, allowed=allowed)[-1]
     believed = held_out is not None and held_out.believed
-    found = finished(stats, used, problem, end, allowed=allowed, believed=believed)
+    found = finished(stats, used, problem, end, allowed=allowed, odds=odds, believed=believed)
     model = found.model if held_out is None else replace(found.model, untried=held_out.untried)
     explained = errors_of(held_out, stats).r2 if held_out is not None and believed else 0.0
-    score, frequency = found.ranking(ranked, explained)
+    score, frequency = found.ranking(ranked, explained, odds)
     return EquilibriumFit(model, settings, lam, score, frequency, found.evidence, believed, explained, held_out, cv)
 
 

@@ -21,14 +21,13 @@ class Evidence:
 
     `total` is the change of the target per unit of the regulator's feature where the regulator was perturbed and the target
     was not, `total_z` its ratio to its standard error. `direct_z` is the same of what the other regulators of a network
-    leave unexplained, and `expected_z` what it would be if the network's own weight were right.
+    leave unexplained.
     """
 
     perturbed: NDArray[np.bool_]  # (sources,)
     total: Floats
     total_z: Floats
     direct_z: Floats
-    expected_z: Floats
 
 
 def standard_errors(stats: RegimeStatistics) -> Floats:
@@ -83,13 +82,11 @@ def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, 
     information = (own**2).T @ bare
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.where(information > 0, (own.T @ (stats.y[rows] * bare)) / information, 0.0)
-    direct, seen = _conditional(own, left, weight, weights[perturbed])
     found = Evidence(
         perturbed=perturbed,
         total=_among_all(total, perturbed),
         total_z=_among_all(total * np.sqrt(information), perturbed),
-        direct_z=_among_all(direct, perturbed),
-        expected_z=_among_all(weights[perturbed] * np.sqrt(seen), perturbed),
+        direct_z=_among_all(_conditional(own, left, weight, weights[perturbed]), perturbed),
     )
     found.direct_z[stats.edges_to_self] = 0.0
     return found
@@ -103,7 +100,7 @@ def evidence_of_others(stats: RegimeStatistics, used: NDArray[np.bool_], weights
     rows = used & (stats.counts > 0) & ~stats.screen.hidden
     untested = ~np.asarray(stats.own[rows].any(axis=0))
     left, weight, _ = _unexplained(stats, rows, weights, constant)
-    return _conditional(stats.f[rows][:, untested], left, weight, weights[untested])[0]
+    return _conditional(stats.f[rows][:, untested], left, weight, weights[untested])
 
 
 def _unexplained(
@@ -122,15 +119,12 @@ def _among_all(values: Floats, perturbed: NDArray[np.bool_]) -> Floats:
     return found
 
 
-def _conditional(features: Floats, left: Floats, weight: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return coefficients over their standard errors, of what a network leaves with the edge's own part put back.
-
-    And the information that the features give on each, 1 / (standard error)^2.
-    """
+def _conditional(features: Floats, left: Floats, weight: Floats, weights: Floats) -> Floats:
+    """Return coefficients over their standard errors, of what a network leaves with the edge's own part put back."""
     information = (features**2).T @ weight
     root = np.sqrt(np.maximum(information, 1e-300))
     found: Floats = np.where(information > 0, (features.T @ (left * weight) + weights * information) / root, 0.0)
-    return found, information
+    return found
 
 
 def overdispersion(left: Floats, free: Floats, errors: Floats) -> Floats:
@@ -147,25 +141,45 @@ def overdispersion(left: Floats, free: Floats, errors: Floats) -> Floats:
     return np.asarray(np.maximum(moderated, 1.0))
 
 
+def with_odds(z: Floats, odds: Floats | None) -> Floats:
+    """Return sizes of z values with a prior: sqrt(z^2 + 2 log odds), whose square is twice the logarithm of posterior odds."""
+    size: Floats = np.abs(z)
+    return size if odds is None else np.where(z != 0, np.sqrt(z**2 + 2 * np.log(odds)), 0.0)
+
+
 def ranking_score(
-    found: Evidence, others: Floats | None, weights: Floats, path: Floats, frequency: Floats, explained: float
+    found: Evidence,
+    others: Floats | None,
+    weights: Floats,
+    path: Floats,
+    frequency: Floats,
+    explained: float,
+    odds: Floats | None = None,
 ) -> Floats:
     """Return signed scores (regulator, target) that rank edges: own perturbations, and the path as far as it predicts.
 
     `explained` is the R2 of the network of the path in held-out perturbations predicted from the intervention alone, r = 0
     where it is not believed. Edges of a perturbed source have |direct_z| (1 - r + p), with p the frequency of the
-    edge along the path, or 1 for edges of the network `weights`; other edges r |z| p, with z of `evidence_of_others` (unperturbed sources, genes); None where r is 0. Both to the power 1 - r/2,
-    times the path score to the power r/2. So an edge that its source's own perturbation does not show comes late, an
-    effect that the network explains through other genes comes after a direct one, and every pair of a perturbed source has
-    a score.
+    edge along the path, or 1 for edges of the network `weights`; other edges r |z| p, with z of `others` (unperturbed
+    sources, genes), see `evidence_of_others`; None, without a prior, where r is 0. Both to the power 1 - r/2,
+    times the path score to the power r/2. Edges of a prior have their z as `with_odds` says, and those of sources that
+    were never perturbed come before pairs about which nothing is known. So an edge that its source's own perturbation does
+    not show comes late, an effect that the network explains through other genes comes after a direct one, and every pair
+    of a perturbed source has a score.
     """
     r = float(np.clip(np.nan_to_num(explained), 0.0, 1.0))
     present = np.maximum(frequency, weights != 0)
-    size = np.abs(found.direct_z) * (max(1 - r, LEAST_WEIGHT) + present)
-    size[~found.perturbed] = 0.0 if others is None else r * np.abs(others) * present[~found.perturbed]
+    size = with_odds(found.direct_z, odds) * (max(1 - r, LEAST_WEIGHT) + present)
+    sign, rest = np.sign(found.direct_z), ~found.perturbed
+    size[rest] = 0.0
+    if others is not None:
+        believed = None if odds is None else odds[rest]
+        size[rest] = r * with_odds(others, believed) * present[rest]
+        if believed is not None:
+            size[rest] += np.where(believed > 1, LEAST_WEIGHT * np.sqrt(2 * np.log(believed)), 0.0)
+        sign[rest] = np.sign(np.where(path[rest] != 0, path[rest], others))
     strong = np.abs(path)
     unit = np.percentile(strong[strong > 0], 90) if (strong > 0).any() else 1.0
     score = size ** (1 - r / 2) * (strong / unit + OFFSET) ** (r / 2)
-    sign = np.where(found.perturbed[:, None], np.sign(found.direct_z), np.sign(path))
-    signed: Floats = np.where(size > 0, sign * score, 0.0)
+    signed: Floats = np.where(size > 0, np.where(sign == 0, 1.0, sign) * score, 0.0)
     return signed

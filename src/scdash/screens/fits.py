@@ -63,12 +63,13 @@ def penalties(inputs: ScreenInputs, prior_weight: float, stats: RegimeStatistics
     tested, allowed = range_penalty(stats), None
     if inputs.regulators is not None:
         allowed = np.repeat(np.isin(stats.sources, inputs.regulators)[:, None], len(stats.centre), axis=1)
-    if inputs.prior is None and (tested == 1).all():
-        return Penalties(None, allowed)
-    prior: Floats | float = 1.0
+    odds = None
     if inputs.prior is not None:
-        prior = np.where(inputs.prior[stats.sources].toarray() != 0, 1 / prior_weight, 1.0)
-    return Penalties(np.broadcast_to(tested[:, None] * prior, (len(tested), len(stats.centre))), allowed)
+        odds = np.where(inputs.prior[stats.sources].toarray() != 0, prior_weight, 1.0)
+    if odds is None and (tested == 1).all():
+        return Penalties(None, allowed)
+    factor = np.broadcast_to(tested[:, None], (len(tested), len(stats.centre))) / (1.0 if odds is None else odds)
+    return Penalties(factor, allowed, odds)
 
 
 def equilibrium_fit(
@@ -77,7 +78,9 @@ def equilibrium_fit(
     """Match the steady states."""
     stats = without_noise(stats)
     given = penalties(inputs, options.model.weight, stats)
-    fit = fit_equilibrium(stats, penalty=given.factor, allowed=given.allowed, progress=options.progress)
+    fit = fit_equilibrium(
+        stats, penalty=given.factor, allowed=given.allowed, odds=given.odds, progress=options.progress
+    )
     frequency = np.full_like(fit.score, np.nan)
     if options.model.n_subsamples:
         frequency, _, _ = frequencies(regime_selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given))

@@ -71,6 +71,7 @@ def forward(
     *,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
     problems: FoldProblems | None = None,
 ) -> Forward:
     """Predict every perturbation by the networks of the folds that have not seen it.
@@ -89,7 +90,7 @@ def forward(
         out = stats.fold == fold
         end = solved(problem, until(settings, lam), penalty=penalty, allowed=allowed)[-1]
         for believed, tried in found.items():
-            model = finished(stats, ~out, problem, end, allowed=allowed, believed=believed).model
+            model = finished(stats, ~out, problem, end, allowed=allowed, odds=odds, believed=believed).model
             tried.predict(model, stats, out)
         others[out] = mean_of_others(stats, ~out)
         known = ~out & (stats.fold >= 0)

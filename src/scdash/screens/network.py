@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from scdash.screens.equations import Problem
 from scdash.screens.equilibrium_path import Settings, solve, to_equations, until
-from scdash.screens.evidence import Evidence, evidence, evidence_of_others, ranking_score
+from scdash.screens.evidence import Evidence, evidence, evidence_of_others, ranking_score, with_odds
 from scdash.screens.held_out import intervention_effects
 from scdash.screens.stable import stabilised
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 from scdash.screens.support import with_shown_edges
 
-MISSED = 3.0  # standard errors by which the own perturbation falls short of an edge that it contradicts
 SEEN = 2.0  # standard errors from which an own perturbation shows an edge
 
 
@@ -33,15 +32,14 @@ class Network:
         """What own perturbations say beside the network."""
         return evidence(self.stats, self.used, self.model.weights, self.fitted)
 
-    def ranking(self, path: Floats, explained: float) -> tuple[Floats, Floats]:
+    def ranking(self, path: Floats, explained: float, odds: Floats | None = None) -> tuple[Floats, Floats]:
         """Return the scores that rank edges, see `ranking_score`, and the fraction of the path that has each edge."""
         frequency = np.asarray((path != 0).mean(axis=0))
         others = None
-        if explained > 0 and not self.evidence.perturbed.all():
+        if (explained > 0 or odds is not None) and not self.evidence.perturbed.all():
             others = evidence_of_others(self.stats, self.used, self.model.weights, self.fitted)
-        return ranking_score(
-            self.evidence, others, self.model.weights, path.sum(axis=0), frequency, explained
-        ), frequency
+        weights, total = self.model.weights, path.sum(axis=0)
+        return ranking_score(self.evidence, others, weights, total, frequency, explained, odds), frequency
 
 
 def network_at(
@@ -52,11 +50,12 @@ def network_at(
     *,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
     believed: bool = True,
 ) -> Network:
     """Return the network of the `used` regimes at settings and a lambda that were chosen before; see `finished`."""
     problem, path = solve(stats, used, until(settings, lam), penalty=penalty, allowed=allowed)
-    return finished(stats, used, problem, path[-1], allowed=allowed, believed=believed)
+    return finished(stats, used, problem, path[-1], allowed=allowed, odds=odds, believed=believed)
 
 
 def finished(
@@ -66,19 +65,21 @@ def finished(
     standardised: Floats,
     *,
     allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
     believed: bool = True,
 ) -> Network:
     """Return the network of some coefficients of the path, corrected by the evidence.
 
-    Where the path is `believed`, because its network predicts held-out perturbations from the intervention alone, edges
-    leave that the own perturbation of their source contradicts. Otherwise only those stay that it shows, and those come
-    that it shows beside them. Unstable loops are weakened.
+    Edges of perturbed sources stay where the own perturbation shows them. Where the path is `believed`, because its network
+    predicts held-out perturbations from the intervention alone, edges of sources that were never perturbed stay as well;
+    otherwise edges come that own perturbations show beside those of the path. Unstable loops are weakened.
     """
     weights, constant = to_equations(standardised, problem)
     found = evidence(stats, used, weights, constant)
-    kept = np.where(~contradicted(found) if believed else shown(found), weights, 0.0)
+    untested = ~found.perturbed[:, None] if believed else np.zeros((len(weights), 1), bool)
+    kept = np.where(shown(found, odds) | untested, weights, 0.0)
     if not believed:
-        kept = with_shown_edges(stats, used, kept, allowed=allowed)
+        kept = with_shown_edges(stats, used, kept, allowed=allowed, odds=odds)
     kept[:, stats.sources] = stabilised(kept[:, stats.sources], stats.slope)
     fitted = problem.constants(kept)
     constant = fitted if believed else resting(stats, used, kept)
@@ -100,13 +101,6 @@ def resting(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -
     return found
 
 
-def contradicted(found: Evidence) -> NDArray[np.bool_]:
-    """Return which edges (regulator, target) the own perturbation of their source would have shown, and did not."""
-    sign = np.sign(found.expected_z)
-    missing = np.abs(found.expected_z) - sign * found.direct_z
-    return np.asarray((found.expected_z != 0) & (missing > MISSED) & (sign * found.direct_z < SEEN))
-
-
-def shown(found: Evidence) -> NDArray[np.bool_]:
-    """Return which edges (regulator, target) the own perturbation of their source shows."""
-    return np.asarray(found.perturbed[:, None] & (np.abs(found.direct_z) > SEEN))
+def shown(found: Evidence, odds: Floats | None = None) -> NDArray[np.bool_]:
+    """Return which edges (regulator, target) the own perturbation of their source shows, prior `odds` considered."""
+    return np.asarray(found.perturbed[:, None] & (with_odds(found.direct_z, odds) > SEEN))

@@ -140,14 +140,13 @@ def regime_statistics(
     fold: NDArray[np.int64],
     *,
     slope: float | None = 1.0,
-    products: bool = True,
     sources: NDArray[np.int64] | None = None,
 ) -> RegimeStatistics:
     """Stream over cells x (cells, genes), dense, sparse or backed, and return the statistics of the screen.
 
-    The control's cells are read once more at the start, for the centre of the features. Without `products`, which take
-    nearly all of the time and which transport has no use for, `ff` and `fy` are empty, (folds, 0, 0). `sources` are the
-    positions of the genes that may regulate, None: all; nothing else needs features, and products are only as large.
+    The control's cells are read once more at the start, for the centre of the features. `sources` are the positions of
+    the genes that may regulate, None: all. Only they have features and products, which take nearly all of the time; transport
+    has no use for any.
     """
     d, n_folds = len(screen.genes), max(int(fold.max(initial=0)) + 1, 1)
     sources = np.arange(d) if sources is None else np.asarray(sources)
@@ -159,7 +158,7 @@ def regime_statistics(
     sums_y, sums_f = np.zeros((len(regime_of), d)), np.zeros((len(regime_of), n_sources))
     yy, untouched = np.zeros((n_folds + 1, d)), np.zeros((n_folds + 1, d))
     lowest = np.full(d, np.inf)
-    ff, fy = (np.zeros((n_folds + 1, *((n_sources, n) if products else (0, 0)))) for n in (n_sources, d))
+    ff, fy = (np.zeros((n_folds + 1, n_sources, n)) for n in (n_sources, d))
     for rows, block in _chunks(x, screen, d):
         regime = screen.cells[rows]
         lowest = np.minimum(lowest, block.min(axis=0, initial=np.inf))
@@ -178,9 +177,8 @@ def regime_statistics(
             at = (group[regime] == g) & several
             own_f, own_y = f[at], y[at]
             yy[g] += (own_y**2).sum(axis=0)
-            if products:
-                ff[g] += own_f.T @ own_f
-                fy[g] += own_f.T @ own_y
+            ff[g] += own_f.T @ own_f
+            fy[g] += own_f.T @ own_y
     counts = screen.counts
     belongs = sparse.csr_matrix(
         (np.ones(len(regime_of)), (regime_of, np.arange(len(regime_of)))), shape=(screen.n_regimes, len(regime_of))
@@ -192,9 +190,8 @@ def regime_statistics(
         of = np.flatnonzero((group[regime_of] == g) & (sizes > 1))
         n, means = sizes[of, None], sums_f[of]
         kept = np.where(screen.targets[regime_of[of]], 0, sums_y[of])
-        if products:
-            ff[g] -= (n * means).T @ means
-            fy[g] -= (n * means).T @ kept
+        ff[g] -= (n * means).T @ means
+        fy[g] -= (n * means).T @ kept
         yy[g] -= (n * kept**2).sum(axis=0)
         untouched[g] = counts[group == g] @ ~screen.targets[group == g]
     return RegimeStatistics(

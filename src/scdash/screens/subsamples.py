@@ -22,6 +22,7 @@ class Penalties:
 
     factor: Floats | None = None  # (regulator, target)
     allowed: NDArray[np.bool_] | None = None  # (regulator, target)
+    odds: Floats | None = None  # (regulator, target), of edges of the prior beside others
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ def select(
     """Refit on the `used` regimes with what was chosen before: the edges of the network, and their ranking scores."""
     at = int(np.argmin(np.abs(np.log(np.asarray(chosen.settings.lambdas) / chosen.lam))))
     problem, path = solve(stats, used, chosen.settings, penalty=penalties.factor, allowed=penalties.allowed)
-    found = finished(stats, used, problem, path[at], allowed=penalties.allowed, believed=chosen.believed)
-    return Selection(found.model.weights != 0, found.ranking(path, chosen.explained)[0])
+    found = finished(
+        stats, used, problem, path[at], allowed=penalties.allowed, odds=penalties.odds, believed=chosen.believed
+    )
+    return Selection(found.model.weights != 0, found.ranking(path, chosen.explained, penalties.odds)[0])
 
 
 def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool_]:

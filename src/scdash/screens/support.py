@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, norm
 
-from scdash.screens.evidence import evidence, overdispersion, standard_errors
+from scdash.screens.evidence import evidence, overdispersion, standard_errors, with_odds
 from scdash.screens.statistics import Floats, RegimeStatistics
 
 FALSE_DISCOVERIES = 0.05  # rate among all pairs of a perturbed source and a gene
@@ -18,11 +18,12 @@ def with_shown_edges(
     weights: Floats,
     *,
     allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
 ) -> Floats:
     """Return weights (regulator, target) with the edges that own perturbations show.
 
     Candidates are pairs of a perturbed source and a gene whose `direct_z` passes a false discovery rate of 5 %
-    (Benjamini-Hochberg). For every target the strongest candidate is added and all its weights are fitted anew by least
+    (Benjamini-Hochberg; a prior counts as in `with_odds`). For every target the strongest candidate is added and all its weights are fitted anew by least
     squares over the perturbations that leave it alone; what that leaves of the others is looked at again (orthogonal
     matching pursuit), so that an effect which passes through another regulator is not added.
     """
@@ -31,7 +32,7 @@ def with_shown_edges(
     tested = found.direct_z != 0
     if allowed is not None:
         tested &= allowed
-    size = np.abs(found.direct_z)
+    size = with_odds(found.direct_z, odds)
     chosen = np.zeros(tested.shape, bool)
     if tested.any():
         chosen[tested] = false_discovery_control(2 * norm.sf(size[tested])) <= FALSE_DISCOVERIES

@@ -107,7 +107,8 @@ def _settings_sentence(fit: EquilibriumFit) -> str:
     if fit.held_out is None:
         return f"Settings are defaults: {', '.join(chosen)}."
     rests = (
-        "The regression over all perturbations is used, because its networks predict held-out perturbations"
+        "The regression over all perturbations is used, because its networks predict held-out perturbations: of perturbed "
+        "sources the edges that their own perturbation shows, of other genes all"
         if fit.believed
         else "Only edges that the own perturbation of their source shows are used, because the regression over all "
         "perturbations does not predict held-out ones"
