@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 import scdash
 from scdash._data._screen import Screen, parse_screen
 from scdash.screens.equilibrium_fit import fit_equilibrium
-from scdash.screens.equilibrium_path import Settings
-from scdash.screens.evidence import evidence, range_penalty, standard_errors, without_noise
+from scdash.screens.equilibrium_path import Settings, solve
+from scdash.screens.evidence import evidence, range_penalty, standard_errors, with_odds, without_noise
 from scdash.screens.forward import NETWORK, OTHERS, SINGLES, best_forecaster, forward, gene_sd, squared_errors
 from scdash.screens.held_out import predict_changes
 from scdash.screens.linear_model import linear_model
-from scdash.screens.network import contradicted, network_at
+from scdash.screens.network import finished, network_at, shown
 from scdash.screens.stable import LARGEST_RADIUS, loops, spectral_radius, stabilised
 from scdash.screens.statistics import assign_folds, regime_statistics
 
@@ -84,16 +84,26 @@ def test_a_ranking_is_never_empty_and_noise_makes_no_network(seed):
     assert (fit.model.weights != 0).sum() <= 2  # a false discovery rate of 5 %
 
 
-def test_edges_that_their_own_perturbation_contradicts_are_found(siblings):
+def test_only_edges_that_their_own_perturbation_shows_stay(siblings):
     network, _ = siblings
     stats = without_noise(screen_of(network, GENES))
     used = np.ones(len(stats.counts), bool)
     wrong = network.copy()
     wrong[1, 2] = 0.9  # g1 and g2 go together, and the knockout of g1 leaves g2 alone
-    features = stats.f
-    weights = np.where(wrong != 0, wrong * (stats.y[:, [0]] / features[:, [0]]).mean() if False else wrong * 4, 0.0)
-    found = evidence(stats, used, weights, np.zeros(12))
-    assert contradicted(found)[1, 2] and not contradicted(found)[0, 1:6].any()
+    found = evidence(stats, used, wrong * 4, np.zeros(12))
+    assert shown(found)[0, 1:6].all() and not shown(found)[1, 2]
+    problem, _ = solve(stats, used, Settings(0.1))
+    ratio = problem.scale_y[None, :] / problem.scale_f[:, None]
+    for believed in (True, False):
+        kept = finished(stats, used, problem, wrong * 4 / ratio, believed=believed).model.weights
+        assert kept[0, 1:6].all() and kept[1, 2] == 0
+
+
+def test_a_prior_counts_as_much_as_its_odds():
+    z = np.array([[0.0, 1.5, -1.5, 3.0]])
+    odds = np.array([[5.0, 1.0, 5.0, 1.0]])
+    np.testing.assert_allclose(with_odds(z, odds), [[0, 1.5, np.sqrt(1.5**2 + 2 * np.log(5)), 3]])
+    np.testing.assert_allclose(with_odds(z, None), np.abs(z))
 
 
 def test_evidence_is_that_of_the_perturbations_used():
