@@ -127,6 +127,7 @@ SCREENS = {
     "PerturbODE fit": (PerturbODE(), PerturbODE(fit=SHORT)),
     "PerturbODE kind": (PerturbODE(), PerturbODE(kind="knockout")),
     "PerturbODE separator": (PerturbODE(), PerturbODE(separator="|", unknown_targets="drop")),
+    "PerturbODE sources": (PerturbODE(), PerturbODE(sources="perturbed")),
     "PerturbODE prior_weight": (PerturbODE(), PerturbODE(prior_weight=1.0)),
     "PerturbODE n_folds": (PerturbODE(), PerturbODE(n_folds=2)),
     "PerturbODE n_subsamples": (PerturbODE(), PerturbODE(n_subsamples=2)),

@@ -88,7 +88,8 @@ def test_gram_form_is_the_weighted_least_squares_of_the_docstring(seed, trust):
     for t in range(len(s)):
         if not np.isfinite(problem.scale_y[t]):
             continue
-        quadratic = 0.5 * s @ (bare.gram - bare.downdate[t] @ bare.downdate[t].T) @ s - bare.cross[:, t] @ s
+        low_rank = bare.downdate[bare.row[t]] if bare.row[t] >= 0 else np.zeros((len(s), 1))
+        quadratic = 0.5 * s @ (bare.gram - low_rank @ low_rank.T) @ s - bare.cross[:, t] @ s
         f, y = stats.f / bare.scale_f, stats.y[:, t] / bare.scale_y[t]
         w = weight * stats.free[:, t]
         residual = y - f @ s

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 2  # 1: before the number existed; trajectories of re-drawn cells were known by "#" in their names
+# 1: before the number existed; trajectories of re-drawn cells were known by "#" in their names. 2: errors under "controls", the
+# network that of the regression; screens without what own perturbations show.
+FORMAT = 3
 NESTED = ("params", "series", "screen", "scales", "masks", "prior", "metrics")
 
 # What a setting meant before it could be chosen.
@@ -58,6 +60,8 @@ SCREEN: dict[str, Any] = {
     "hubs": False,
     "mcp": None,
     "untried": 1.0,
+    "believed": True,
+    "explained": 0.0,
 }
 PAIRED: dict[str, Any] = {"x": "rna", "y": "ephys", "layer": None, "y_layer": None, "missing": "raise", "rng": 0}
 

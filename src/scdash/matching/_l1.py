@@ -83,7 +83,8 @@ def l1_path(
         lambdas.reshape(len(lambdas), *((1,) * (3 - lambdas.ndim)), *lambdas.shape[1:]),
         (len(lambdas), problems, targets),
     )
-    out = np.zeros((problems, len(lambdas), features, targets), dtype=np.result_type(gram, cross))
+    # A target's coefficients lie side by side, as they are found; what is returned is a view.
+    out = np.zeros((problems, len(lambdas), targets, features), dtype=np.result_type(gram, cross))
     for first in range(0, problems * targets, COLUMNS_AT_ONCE):
         which, at = np.divmod(np.arange(first, min(first + COLUMNS_AT_ONCE, problems * targets)), targets)
         shape = (len(which), features)
@@ -105,7 +106,8 @@ def l1_path(
             found,
         )
         for step, solution in enumerate(found):
-            out[which, step, :, at] = solution
+            out[which, step, at] = solution
+    out = out.swapaxes(2, 3)
     return out if stacked else out[0]
 
 

@@ -11,6 +11,7 @@ from scdash._errors import unknown, unused
 from scdash.models._base import Model
 from scdash.training._transport_config import TransportConfig
 
+SOURCES = ("auto", "perturbed", "all")
 PRIOR_WEIGHT, FOLDS = 5.0, 5
 VALUES = ("log expression", "log fold change")
 
@@ -97,6 +98,11 @@ class PerturbODE(Model):
         0 and needs no rows.
     separator
         Between the genes of a combined perturbation.
+    sources
+        Genes that may regulate: "all"; "perturbed", those that a perturbation of the screen targets; "auto": all of up to
+        1,500 genes, else the perturbed ones, which the log says. Time and memory grow with the sources times the genes. Edges
+        of a gene that was never perturbed rest on how genes vary together alone. Where `regulators` are given, these may
+        regulate and no other gene, whatever this says. For `fit="equilibrium"`.
     prior_weight
         Edges of the prior pay the penalty divided by this weight; 1 leaves the prior out of the regression. None: 5.
         For `fit="equilibrium"` with a prior.
@@ -133,6 +139,7 @@ class PerturbODE(Model):
     symbols: str | None = None
     values: Literal["log expression", "log fold change"] = "log expression"
     separator: str = "+"
+    sources: Literal["auto", "perturbed", "all"] = "auto"
     prior_weight: float | None = None
     n_folds: int | None = None
     n_subsamples: int = 0
@@ -145,6 +152,8 @@ class PerturbODE(Model):
             raise unknown("fit", self.fit, ("equilibrium", "transport", "Transport(...)"))
         if self.unknown_targets not in UNKNOWN_TARGETS:
             raise unknown("unknown_targets", self.unknown_targets, UNKNOWN_TARGETS)
+        if self.sources not in SOURCES:
+            raise unknown("sources", self.sources, SOURCES)
         if self.values not in VALUES:
             raise unknown("values", self.values, VALUES)
         if self.unknown_targets == "keep" and self.way == "transport":
@@ -167,7 +176,7 @@ class PerturbODE(Model):
 
     def _check_regression(self) -> None:
         """Raise for settings of the regression that are out of range, or given where there is none."""
-        names = ("prior_weight", "n_folds", "n_subsamples")
+        names = ("prior_weight", "n_folds", "n_subsamples", "sources")
         for name in [name for name in names if name in self.given() and self.way == "transport"]:
             raise unused(name, "it is for fit='equilibrium'; see scdash.tl.stability for repeats of transport")
         if self.prior_weight is not None and self.prior_weight < 1:

@@ -8,12 +8,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._logging import progress_bar
-from scdash.screens.equations import TRUSTS, build_problem, solve_problem
-from scdash.screens.equilibrium_path import LAMBDAS, MCP, Settings, hub_factors, solve, to_equations
-from scdash.screens.evidence import Evidence, ranking_score
-from scdash.screens.forward import Forward, errors_of, forward
+from scdash.screens.equations import TRUSTS, solve_problem
+from scdash.screens.equilibrium_path import (
+    LAMBDAS,
+    MCP,
+    FoldProblems,
+    Settings,
+    hub_factors,
+    solve,
+    solved,
+    to_equations,
+    until,
+)
+from scdash.screens.evidence import Evidence
+from scdash.screens.forward import NEGLIGIBLE, Forward, errors_of, forward
 from scdash.screens.held_out import mean_of_others
-from scdash.screens.network import finished, path_end
+from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 
@@ -23,7 +33,7 @@ RISE = 1.01  # factor by which the error of an empty network must be exceeded be
 
 @dataclass(frozen=True)
 class EquilibriumFit:
-    """A matched network and how its settings were chosen; matrices are (regulator, target)."""
+    """A matched network and how its settings were chosen; matrices are (source, gene), see `RegimeStatistics.sources`."""
 
     model: Equilibrium
     settings: Settings
@@ -44,23 +54,25 @@ def held_out_errors(
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
     block: int = 3,
+    problems: FoldProblems | None = None,
 ) -> tuple[Floats, float]:
     """Return, per lambda, squared errors of the equations in regimes not fitted, and those of the mean of the others.
 
     Errors are in within-regime SDs and over genes that are no targets. The path is followed `block` lambdas at a time
     and left once the error rises (dense ends of a path cost most and matter least), so fewer errors may come back.
+    `problems` are the regressions without each fold, where they are at hand.
     """
     sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
-    folds = range(int(stats.fold.max()) + 1)
-    problems = [build_problem(stats, stats.fold != k, settings.trust) for k in folds]
-    factors = [hub_factors(p, settings, penalty, allowed) for p in problems]
-    starts: list[Floats | None] = [None for _ in folds]
+    of_folds = (FoldProblems(stats) if problems is None else problems).of(settings.trust)
+    factors = [hub_factors(problem, settings, penalty, allowed) for problem in of_folds]
+    empty = [p.empty_from(f, nonnegative=settings.nonnegative) for p, f in zip(of_folds, factors, strict=True)]
+    starts: list[Floats | None] = [None for _ in of_folds]
     errors: list[float] = []
     block = len(settings.lambdas) if settings.mcp else block  # the path of the MCP follows lassos: no warm start
     for first in range(0, len(settings.lambdas), block):
         levels = settings.lambdas[first : first + block]
         found = np.zeros(len(levels))
-        for k, problem in enumerate(problems):
+        for k, problem in enumerate(of_folds):
             path = solve_problem(
                 problem,
                 levels,
@@ -69,6 +81,7 @@ def held_out_errors(
                 allowed=allowed,
                 mcp=settings.mcp,
                 start=starts[k],
+                empty_from=empty[k],
             )
             starts[k] = path[-1]
             out = np.flatnonzero(stats.fold == k)
@@ -118,8 +131,8 @@ def fit_equilibrium(
     """Fit the network of a screen; every choice minimises the error of held-out regimes.
 
     One coordinate after the other, always with the whole lambda path: trust (walking from the middle of the grid),
-    sign (edges free or all activating), then hub-aware penalties and the concave MCP penalty (`refine`). The path
-    that ranks edges ends where the held-out error has begun to rise. Last, how much to believe of regulators that no
+    sign (edges free or all activating), then hub-aware penalties and the concave MCP penalty (`refine`), unless the lasso
+    explains less than 1 % of the error: then there is nothing to refine. The path that ranks edges ends where the held-out error has begun to rise. Last, how much to believe of regulators that no
     regime perturbed (`choose_untried`): this changes predictions, not edges.
 
     Parameters
@@ -149,11 +162,14 @@ def fit_equilibrium(
         at = int(np.argmin(np.abs(np.log(np.asarray(levels) / 0.03))))
         return _final(stats, settings, at, _table({}, 1.0), penalty, allowed, odds, settings, None)
     tried: dict[Settings, Floats] = {}
+    problems = FoldProblems(stats)
     reference = [1.0]
 
     def error(settings: Settings) -> float:
         if settings not in tried:
-            tried[settings], reference[0] = held_out_errors(stats, settings, penalty=penalty, allowed=allowed)
+            tried[settings], reference[0] = held_out_errors(
+                stats, settings, penalty=penalty, allowed=allowed, problems=problems
+            )
             bar.update()
         return float(tried[settings].min())
 
@@ -161,8 +177,8 @@ def fit_equilibrium(
         nonnegative = signs[0]
         trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
         nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))
-        if refine:
-            lasso = Settings(trust, nonnegative, lambdas=levels)
+        lasso = Settings(trust, nonnegative, lambdas=levels)
+        if refine and error(lasso) < (1 - NEGLIGIBLE) * reference[0]:
             error(replace(lasso, hubs=True))
             # What the MCP does not shrink needs no small lambda: its best one is never below the lasso's.
             shorter = levels[: int(tried[lasso].argmin()) + 1]
@@ -171,7 +187,13 @@ def fit_equilibrium(
     chosen = min(tried, key=error)
     ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
     at = int(tried[chosen].argmin())
+<<<<<<< HEAD
     held_out = forward(stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds)
+=======
+    held_out = forward(
+        stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds, problems=problems
+    )
+>>>>>>> h-scr
     return _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, odds, ranking, held_out)
 
 
@@ -204,13 +226,17 @@ def _final(
     if settings == ranking:
         end = ranked[at]
     else:
-        problem, end = path_end(stats, used, settings, lam, penalty=penalty, allowed=allowed)
+        end = solved(problem, until(settings, lam), penalty=penalty, allowed=allowed)[-1]
     believed = held_out is not None and held_out.believed
     found = finished(stats, used, problem, end, allowed=allowed, odds=odds, believed=believed)
     model = found.model if held_out is None else replace(found.model, untried=held_out.untried)
     explained = errors_of(held_out, stats).r2 if held_out is not None and believed else 0.0
+<<<<<<< HEAD
     frequency = (ranked != 0).mean(axis=0)
     score = ranking_score(found.evidence, model.weights, ranked.sum(axis=0), frequency, explained, odds)
+=======
+    score, frequency = found.ranking(ranked, explained, odds)
+>>>>>>> h-scr
     return EquilibriumFit(model, settings, lam, score, frequency, found.evidence, believed, explained, held_out, cv)
 
 

@@ -1,6 +1,6 @@
 """One way to fit a screen: settings, hub-aware penalties, and the path of solutions they give."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,13 @@ class Settings:
 
 def to_equations(standardised: Floats, problem: Problem) -> tuple[Floats, Floats]:
     """Return weights (regulator, target) in the units of the states, and the constants of all genes."""
-    finite = np.isfinite(problem.scale_f)[:, None] & np.isfinite(problem.scale_y)
-    ratio = np.where(np.isfinite(problem.scale_y), problem.scale_y, 0)[None, :] / problem.scale_f[:, None]
-    weights: Floats = np.where(finite, standardised * ratio, 0.0)
-    constant: Floats = problem.mean_y - np.einsum("tp,pt->t", problem.mean_f, weights)
-    return weights, constant
+    target, source = np.nonzero(standardised.T)  # few: everything else stays zero
+    weights: Floats = np.zeros(standardised.shape[::-1]).T
+    finite = np.isfinite(problem.scale_f[source]) & np.isfinite(problem.scale_y[target])
+    target, source = target[finite], source[finite]
+    values = standardised[source, target] * (problem.scale_y[target] / problem.scale_f[source])
+    weights[source, target] = values
+    return weights, problem.constants_of(source, target, values)
 
 
 def hub_penalty(score: Floats) -> Floats:
@@ -44,11 +46,11 @@ def hub_penalty(score: Floats) -> Floats:
     share = size / np.where(total > 0, total, 1.0)
     number = np.where(total > 0, 1 / np.where(total > 0, (share**2).sum(axis=0), 1.0), 0.0)
     degree = (share * number).sum(axis=1)
-    p = len(degree)
+    p = size.shape[1]  # genes, also those that cannot regulate
     overall = min(max(degree.sum() / (p * max(p - 1, 1)), 1 / (p * p)), 0.4)
     rate = np.minimum((degree + 1) / (p - 1 + 1 / overall), 0.45)
     factor = np.log((1 - rate) / rate) / np.log((1 - overall) / overall)
-    return np.repeat(factor[:, None], size.shape[1], axis=1)
+    return np.broadcast_to(factor[:, None], size.shape)
 
 
 def hub_factors(
@@ -72,13 +74,45 @@ def solve(
 ) -> tuple[Problem, Floats]:
     """Return the Gram form over the `used` regimes and the standardised path (lambdas, regulator, target)."""
     problem = build_problem(stats, used, settings.trust)
-    factors = hub_factors(problem, settings, penalty, allowed)
-    path = solve_problem(
+    return problem, solved(problem, settings, penalty=penalty, allowed=allowed)
+
+
+def solved(
+    problem: Problem,
+    settings: Settings,
+    *,
+    penalty: Floats | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+) -> Floats:
+    """Return the standardised path (lambdas, regulator, target) of regressions that were built with the same trust."""
+    return solve_problem(
         problem,
         settings.lambdas,
         nonnegative=settings.nonnegative,
-        penalty=factors,
+        penalty=hub_factors(problem, settings, penalty, allowed),
         allowed=allowed,
         mcp=settings.mcp,
     )
-    return problem, path
+
+
+def until(settings: Settings, lam: float) -> Settings:
+    """Return the settings with the lambdas down to one of them."""
+    return replace(settings, lambdas=settings.lambdas[: settings.lambdas.index(lam) + 1])
+
+
+class FoldProblems:
+    """The regressions without each fold of regimes, for one trust at a time: those of the trust asked for last are kept."""
+
+    def __init__(self, stats: RegimeStatistics) -> None:
+        self.stats = stats
+        self._trust: float | None = None
+        self._problems: list[Problem] = []
+
+    def of(self, trust: float) -> list[Problem]:
+        """Return the regressions (folds,)."""
+        if trust != self._trust:
+            self._problems = []  # let go of the others before these take memory
+            folds = range(int(self.stats.fold.max()) + 1)
+            self._problems = [build_problem(self.stats, self.stats.fold != k, trust) for k in folds]
+            self._trust = trust
+        return self._problems

@@ -21,14 +21,21 @@ class Evidence:
 
     `total` is the change of the target per unit of the regulator's feature where the regulator was perturbed and the target
     was not, `total_z` its ratio to its standard error. `direct_z` is the same of what the other regulators of a network
+<<<<<<< HEAD
     leave unexplained, and `other_z` what that is where the regulator was moved by the perturbation of other genes.
+=======
+    leave unexplained.
+>>>>>>> h-scr
     """
 
-    perturbed: NDArray[np.bool_]  # (genes,)
+    perturbed: NDArray[np.bool_]  # (sources,)
     total: Floats
     total_z: Floats
     direct_z: Floats
+<<<<<<< HEAD
     other_z: Floats
+=======
+>>>>>>> h-scr
 
 
 def standard_errors(stats: RegimeStatistics) -> Floats:
@@ -53,20 +60,21 @@ def without_noise(stats: RegimeStatistics) -> RegimeStatistics:
     """
     y = stats.y
     kept = np.maximum(0.0, 1 - NOISE_PART * standard_errors(stats) ** 2 / np.maximum(y**2, 1e-300))
-    return replace(stats, f=sigmoid_feature(np.where(stats.screen.targets, y, y * kept), stats.slope))
+    quiet = np.where(stats.screen.targets, y, y * kept)
+    return replace(stats, f=sigmoid_feature(quiet[:, stats.sources], stats.slope))
 
 
 def range_penalty(stats: RegimeStatistics) -> Floats:
-    """Return factors of lambda (genes,) of sources that perturbations of other genes moved further than their own did.
+    """Return factors of lambda (sources,) of sources that perturbations of other genes moved further than their own did.
 
     What such a source does that far away was not tested by its own perturbation, and genes that answer the same
     perturbation as it would become its targets. 1 for sources that are never perturbed: nothing tests those.
     """
     size = np.abs(stats.f)
-    own = np.where(stats.screen.targets, size, 0.0).max(axis=0)
-    others = np.where(stats.screen.targets, 0.0, size).max(axis=0)
+    own = np.where(stats.own, size, 0.0).max(axis=0)
+    others = np.where(stats.own, 0.0, size).max(axis=0)
     factor = np.clip(others / np.maximum(own, 1e-12), 1.0, FURTHEST)
-    return np.where(stats.screen.targets.any(axis=0), factor, 1.0)
+    return np.where(stats.own.any(axis=0), factor, 1.0)
 
 
 def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Evidence:
@@ -76,22 +84,56 @@ def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, 
     perturbation, so that perturbations of many genes at once, whose effects mix, count as noisy.
     """
     rows = used & (stats.counts > 0) & ~stats.screen.hidden
-    f, free = stats.f[rows], stats.free[rows].astype(float)
-    own, moved = np.where(stats.screen.targets[rows], f, 0.0), np.where(stats.screen.targets[rows], 0.0, f)
-    errors = standard_errors(stats)[rows]
-    left = (stats.y[rows] - constant - f @ weights) * free
-    weight = free / (errors**2 * overdispersion(left, free, errors))
-    bare = free / errors**2
+    perturbed = np.asarray(stats.own[rows].any(axis=0))
+    own = np.where(stats.own[rows], stats.f[rows], 0.0)[:, perturbed]  # of other genes there is nothing
+    left, weight, bare = _unexplained(stats, rows, weights, constant)
     information = (own**2).T @ bare
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.where(information > 0, (own.T @ (stats.y[rows] * bare)) / information, 0.0)
+<<<<<<< HEAD
     return Evidence(
         perturbed=np.asarray(stats.screen.targets[rows].any(axis=0)),
         total=total,
         total_z=total * np.sqrt(information),
         direct_z=_conditional(own, left, weight, weights),
         other_z=_conditional(moved, left, weight, weights),
+=======
+    found = Evidence(
+        perturbed=perturbed,
+        total=_among_all(total, perturbed),
+        total_z=_among_all(total * np.sqrt(information), perturbed),
+        direct_z=_among_all(_conditional(own, left, weight, weights[perturbed]), perturbed),
+>>>>>>> h-scr
     )
+    found.direct_z[stats.edges_to_self] = 0.0
+    return found
+
+
+def evidence_of_others(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Floats:
+    """Return what stands for `direct_z` of sources that were never perturbed, (unperturbed sources, genes).
+
+    That is the same ratio where the source was moved by perturbations of other genes.
+    """
+    rows = used & (stats.counts > 0) & ~stats.screen.hidden
+    untested = ~np.asarray(stats.own[rows].any(axis=0))
+    left, weight, _ = _unexplained(stats, rows, weights, constant)
+    return _conditional(stats.f[rows][:, untested], left, weight, weights[untested])
+
+
+def _unexplained(
+    stats: RegimeStatistics, rows: NDArray[np.bool_], weights: Floats, constant: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return what a network leaves of the genes in the regimes `rows`, its weight, and its weight without the network."""
+    free, errors = stats.free[rows].astype(float), standard_errors(stats)[rows]
+    left = (stats.y[rows] - constant - stats.f[rows] @ weights) * free
+    return left, free / (errors**2 * overdispersion(left, free, errors)), free / errors**2
+
+
+def _among_all(values: Floats, perturbed: NDArray[np.bool_]) -> Floats:
+    """Return values (perturbed sources, genes) as (sources, genes), 0 for the others."""
+    found = np.zeros((len(perturbed), values.shape[1]))
+    found[perturbed] = values
+    return found
 
 
 def _conditional(features: Floats, left: Floats, weight: Floats, weights: Floats) -> Floats:
@@ -99,7 +141,6 @@ def _conditional(features: Floats, left: Floats, weight: Floats, weights: Floats
     information = (features**2).T @ weight
     root = np.sqrt(np.maximum(information, 1e-300))
     found: Floats = np.where(information > 0, (features.T @ (left * weight) + weights * information) / root, 0.0)
-    np.fill_diagonal(found, 0.0)
     return found
 
 
@@ -125,6 +166,10 @@ def with_odds(z: Floats, odds: Floats | None) -> Floats:
 
 def ranking_score(
     found: Evidence,
+<<<<<<< HEAD
+=======
+    others: Floats | None,
+>>>>>>> h-scr
     weights: Floats,
     path: Floats,
     frequency: Floats,
@@ -135,6 +180,7 @@ def ranking_score(
 
     `explained` is the R2 of the network of the path in held-out perturbations predicted from the intervention alone, r = 0
     where it is not believed. Edges of a perturbed source have |direct_z| (1 - r + p), with p the frequency of the
+<<<<<<< HEAD
     edge along the path, or 1 for edges of the network `weights`; other edges r |other_z| p. Both to the power 1 - r/2,
     times the path score to the power r/2. Edges of a prior have their z as `with_odds` says, and those of sources that were
     never perturbed come before pairs about which nothing is known. So an edge that its source's own perturbation does not show comes late, an
@@ -154,4 +200,28 @@ def ranking_score(
     sign = np.sign(np.where(found.perturbed[:, None], found.direct_z, np.where(path != 0, path, found.other_z)))
     sign = np.where(sign == 0, 1.0, sign)
     signed: Floats = np.where(size > 0, sign * score, 0.0)
+=======
+    edge along the path, or 1 for edges of the network `weights`; other edges r |z| p, with z of `others` (unperturbed
+    sources, genes), see `evidence_of_others`; None, without a prior, where r is 0. Both to the power 1 - r/2,
+    times the path score to the power r/2. Edges of a prior have their z as `with_odds` says, and those of sources that
+    were never perturbed come before pairs about which nothing is known. So an edge that its source's own perturbation does
+    not show comes late, an effect that the network explains through other genes comes after a direct one, and every pair
+    of a perturbed source has a score.
+    """
+    r = float(np.clip(np.nan_to_num(explained), 0.0, 1.0))
+    present = np.maximum(frequency, weights != 0)
+    size = with_odds(found.direct_z, odds) * (max(1 - r, LEAST_WEIGHT) + present)
+    sign, rest = np.sign(found.direct_z), ~found.perturbed
+    size[rest] = 0.0
+    if others is not None:
+        believed = None if odds is None else odds[rest]
+        size[rest] = r * with_odds(others, believed) * present[rest]
+        if believed is not None:
+            size[rest] += np.where(believed > 1, LEAST_WEIGHT * np.sqrt(2 * np.log(believed)), 0.0)
+        sign[rest] = np.sign(np.where(path[rest] != 0, path[rest], others))
+    strong = np.abs(path)
+    unit = np.percentile(strong[strong > 0], 90) if (strong > 0).any() else 1.0
+    score = size ** (1 - r / 2) * (strong / unit + OFFSET) ** (r / 2)
+    signed: Floats = np.where(size > 0, np.where(sign == 0, 1.0, sign) * score, 0.0)
+>>>>>>> h-scr
     return signed

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from scdash import fields
 from scdash._data import loaded
@@ -40,7 +41,7 @@ class ScreenOptions:
 
 @dataclass(frozen=True)
 class ScreenFit:
-    """A fitted screen, whichever way; matrices are (regulator, target)."""
+    """A fitted screen, whichever way; matrices are (regulator, target), the regulators being `sources`."""
 
     config: dict[str, Any]  # of the field
     params: dict[str, Any]  # packed weights
@@ -54,16 +55,30 @@ class ScreenFit:
     model: dict[str, Any]  # what predictions need beside the weights
     report: str
     evidence: Evidence | None = None  # of own perturbations, where the fit weighs it
+    sources: NDArray[np.int64] | None = None  # positions of the regulators among the genes; None: all genes
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 def penalties(inputs: ScreenInputs, prior_weight: float, stats: RegimeStatistics) -> Penalties:
     """Return the factors of lambda: smaller for edges of the prior, larger for sources that were hardly tested."""
+<<<<<<< HEAD
     tested, d = range_penalty(stats), len(inputs.columns)
     odds = None if inputs.prior is None else np.where(inputs.prior.toarray() != 0, prior_weight, 1.0)
     if odds is None and (tested == 1).all():
         return Penalties(None, inputs.allowed)
     return Penalties(np.broadcast_to(tested[:, None], (d, d)) / (1.0 if odds is None else odds), inputs.allowed, odds)
+=======
+    tested, allowed = range_penalty(stats), None
+    if inputs.regulators is not None:
+        allowed = np.repeat(np.isin(stats.sources, inputs.regulators)[:, None], len(stats.centre), axis=1)
+    odds = None
+    if inputs.prior is not None:
+        odds = np.where(inputs.prior[stats.sources].toarray() != 0, prior_weight, 1.0)
+    if odds is None and (tested == 1).all():
+        return Penalties(None, allowed)
+    factor = np.broadcast_to(tested[:, None], (len(tested), len(stats.centre))) / (1.0 if odds is None else odds)
+    return Penalties(factor, allowed, odds)
+>>>>>>> h-scr
 
 
 def equilibrium_fit(
@@ -84,7 +99,7 @@ def equilibrium_fit(
     weights = fit.model.weights * slope
     s = fit.settings
     return ScreenFit(
-        config=fields.PerturbODE(len(weights)).config(),
+        config=fields.PerturbODE(len(stats.centre)).config(),
         params=pack(module_weights(fit.model, stats.centre)),
         chosen={"trust": s.trust, "activating": s.nonnegative, "hubs": s.hubs, "mcp": s.mcp, "lam": fit.lam}
         | {"lambdas": list(s.lambdas), "prior_weight": options.model.weight}
@@ -95,7 +110,7 @@ def equilibrium_fit(
         history=fit.cv,
         metrics={
             "held_out_r2": float("nan") if errors is None else errors.r2,
-            "spectral_radius": spectral_radius(fit.model.weights, fit.model.slope),
+            "spectral_radius": spectral_radius(fit.model.weights[:, stats.sources], fit.model.slope),
         },
         controls=compared,
         model={
@@ -108,6 +123,7 @@ def equilibrium_fit(
         report=report_text(compared, errors, fit, stats),
         extra={"forward": held_out_by_perturbation(fit.held_out, stats)},
         evidence=fit.evidence,
+        sources=stats.sources,
     )
 
 
@@ -117,7 +133,11 @@ def module_weights(model: Equilibrium, centre: Floats) -> Params:
     sigmoid - 1/2 is the feature of the equations, so half of each row of A goes to the bias.
     """
     slope = 1.0 if model.slope is None else model.slope
-    a = torch.as_tensor(model.weights.T[None], dtype=torch.float32)
+    genes = len(centre)
+    a = torch.zeros(1, genes, genes)
+    a[0][:, slice(None) if model.sources is None else model.sources] = torch.as_tensor(
+        model.weights.T.astype(np.float32)
+    )
     middle = torch.as_tensor(centre, dtype=torch.float32)
     constant = torch.as_tensor(model.constant[None], dtype=torch.float32)
     one = float(np.log(np.expm1(1.0 - SLOWEST)))  # softplus(one) + SLOWEST = 1

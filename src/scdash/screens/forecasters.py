@@ -37,7 +37,7 @@ class BestForecaster(Predictor):
     @classmethod
     def of(cls, entry: Mapping[str, Any], network: Predictor) -> Self:
         """Read a stored fit; fits without errors of held-out perturbations predict by their network."""
-        screen, errors = entry["screen"], entry["errors"]
+        screen, errors = entry["screen"], entry.get("errors")
         table = errors if isinstance(errors, pd.DataFrame) and "error" in errors else pd.DataFrame({"predictor": []})
         nothing = np.full(len(network.centre), np.nan)
         return cls(

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from scdash._decisions import Difference
-from scdash.screens.equilibrium_path import Settings
+from scdash.screens.equilibrium_path import FoldProblems, Settings, solved, until
 from scdash.screens.held_out import mean_of_others, predict_changes
 from scdash.screens.linear_model import linear_model
-from scdash.screens.network import finished, path_end
+from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 
@@ -72,21 +72,26 @@ def forward(
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
     odds: Floats | None = None,
+<<<<<<< HEAD
+=======
+    problems: FoldProblems | None = None,
+>>>>>>> h-scr
 ) -> Forward:
     """Predict every perturbation by the networks of the folds that have not seen it.
 
     What a gene that no perturbation targeted does to others is only known from how cells vary; the share of it that is
     believed (`UNTRIED`) is the one with the least error here. The path is believed if its networks predict better than
     the same equations without a network: in most perturbations (signed-rank test, p < 0.01), and by more than 1 % of
-    their error.
+    their error. `problems` are the regressions without each fold, where they are at hand.
     """
     sd = gene_sd(stats)
     found = {True: _Tried.empty(stats), False: _Tried.empty(stats)}
     bare = np.full(stats.y.shape, np.nan)  # equations without a network: their constants
     others, linear = np.full((2, *stats.y.shape), np.nan)
-    for fold in range(int(stats.fold.max()) + 1):
+    problems = FoldProblems(stats) if problems is None else problems
+    for fold, problem in enumerate(problems.of(settings.trust)):
         out = stats.fold == fold
-        problem, end = path_end(stats, ~out, settings, lam, penalty=penalty, allowed=allowed)
+        end = solved(problem, until(settings, lam), penalty=penalty, allowed=allowed)[-1]
         for believed, tried in found.items():
             model = finished(stats, ~out, problem, end, allowed=allowed, odds=odds, believed=believed).model
             tried.predict(model, stats, out)

@@ -1,13 +1,19 @@
 """The network of a screen: a point of the path, corrected by what each source's own perturbation says, and stable."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scdash.screens.equations import Problem
+<<<<<<< HEAD
 from scdash.screens.equilibrium_path import Settings, solve, to_equations
 from scdash.screens.evidence import Evidence, evidence, with_odds
+=======
+from scdash.screens.equilibrium_path import Settings, solve, to_equations, until
+from scdash.screens.evidence import Evidence, evidence, evidence_of_others, ranking_score, with_odds
+>>>>>>> h-scr
 from scdash.screens.held_out import intervention_effects
 from scdash.screens.stable import stabilised
 from scdash.screens.statistics import Floats, RegimeStatistics
@@ -19,10 +25,26 @@ SEEN = 2.0  # standard errors from which an own perturbation shows an edge
 
 @dataclass(frozen=True)
 class Network:
-    """A network with the evidence beside it; matrices are (regulator, target)."""
+    """A network with the evidence beside it; matrices are (regulator, target), regulators are the sources of `stats`."""
 
     model: Equilibrium
-    evidence: Evidence
+    stats: RegimeStatistics
+    used: NDArray[np.bool_]
+    fitted: Floats  # (genes,), constants with which the equations are right in the mean of the perturbations
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What own perturbations say beside the network."""
+        return evidence(self.stats, self.used, self.model.weights, self.fitted)
+
+    def ranking(self, path: Floats, explained: float, odds: Floats | None = None) -> tuple[Floats, Floats]:
+        """Return the scores that rank edges, see `ranking_score`, and the fraction of the path that has each edge."""
+        frequency = np.asarray((path != 0).mean(axis=0))
+        others = None
+        if (explained > 0 or odds is not None) and not self.evidence.perturbed.all():
+            others = evidence_of_others(self.stats, self.used, self.model.weights, self.fitted)
+        weights, total = self.model.weights, path.sum(axis=0)
+        return ranking_score(self.evidence, others, weights, total, frequency, explained, odds), frequency
 
 
 def network_at(
@@ -37,6 +59,7 @@ def network_at(
     believed: bool = True,
 ) -> Network:
     """Return the network of the `used` regimes at settings and a lambda that were chosen before; see `finished`."""
+<<<<<<< HEAD
     problem, end = path_end(stats, used, settings, lam, penalty=penalty, allowed=allowed)
     return finished(stats, used, problem, end, allowed=allowed, odds=odds, believed=believed)
 
@@ -54,6 +77,10 @@ def path_end(
     ending = replace(settings, lambdas=settings.lambdas[: settings.lambdas.index(lam) + 1])
     problem, path = solve(stats, used, ending, penalty=penalty, allowed=allowed)
     return problem, path[-1]
+=======
+    problem, path = solve(stats, used, until(settings, lam), penalty=penalty, allowed=allowed)
+    return finished(stats, used, problem, path[-1], allowed=allowed, odds=odds, believed=believed)
+>>>>>>> h-scr
 
 
 def finished(
@@ -78,17 +105,16 @@ def finished(
     kept = np.where(shown(found, odds) | untested, weights, 0.0)
     if not believed:
         kept = with_shown_edges(stats, used, kept, allowed=allowed, odds=odds)
+<<<<<<< HEAD
     kept = stabilised(kept, stats.slope)
     fitted = constants(kept, problem)
+=======
+    kept[:, stats.sources] = stabilised(kept[:, stats.sources], stats.slope)
+    fitted = problem.constants(kept)
+>>>>>>> h-scr
     constant = fitted if believed else resting(stats, used, kept)
     effect = intervention_effects(stats, used, kept, constant)
-    return Network(Equilibrium(kept, constant, effect, stats.slope), evidence(stats, used, kept, fitted))
-
-
-def constants(weights: Floats, problem: Problem) -> Floats:
-    """Return the constants (genes,) with which equations are right in the mean of the perturbations."""
-    found: Floats = problem.mean_y - np.einsum("tp,pt->t", problem.mean_f, weights)
-    return found
+    return Network(Equilibrium(kept, constant, effect, stats.slope, sources=stats.sources), stats, used, fitted)
 
 
 def resting(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -> Floats:
@@ -98,10 +124,10 @@ def resting(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -
     perturbs into a change of its targets. At these constants such sources contribute nothing.
     """
     rows = used & (stats.counts > 0) & ~stats.screen.hidden
-    own = np.where(stats.screen.targets[rows], stats.f[rows], 0.0)
+    own = np.where(stats.own[rows], stats.f[rows], 0.0)
     free = stats.free[rows]
     mean = ((stats.y[rows] - own @ weights) * free).sum(axis=0) / np.maximum(free.sum(axis=0), 1)
-    found: Floats = mean - stats.activation(mean) @ weights
+    found: Floats = mean - stats.activation(mean[stats.sources]) @ weights
     return found
 
 

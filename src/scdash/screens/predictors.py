@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
@@ -116,7 +117,9 @@ class LinearScm(Predictor):
         """Return samples: the model's mean under the perturbation plus noise passed on along its edges."""
         mean = self.centre + self.changes(targets[None], (kind,))[0]
         perfect = kind in PERFECT
-        weights = np.where(targets[None, :], 0.0, self.model.weights) if perfect else self.model.weights
+        weights = np.zeros((len(mean), len(mean)))
+        regulators, rows = self.model.regulators
+        weights[regulators] = np.where(targets[None, :], 0.0, rows) if perfect else rows
         none = np.zeros(len(mean), bool)
         return sample_linear_scm(weights, mean, self.noise_sd, none, np.zeros(len(mean)), len(control), rng=rng)
 
@@ -155,6 +158,14 @@ def _found(change: Floats) -> SteadyStates:
     return SteadyStates(change, np.ones(len(change), bool))
 
 
+def _weights_of_sources(a: Any) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the rows (sources, genes) of a stored matrix A (target, regulator) that are not all zero, and their positions."""
+    found = sp.csc_array(a if sp.issparse(a) else as_dense(a))
+    found.eliminate_zeros()
+    sources = np.flatnonzero(np.diff(found.indptr))
+    return found[:, sources].toarray().T.astype(float), sources
+
+
 def predictor_of(entry: Mapping[str, Any]) -> Predictor:
     """Rebuild the predictor of a stored fit of a screen."""
     screen, params = entry["screen"], entry["params"]
@@ -172,9 +183,9 @@ def predictor_of(entry: Mapping[str, Any]) -> Predictor:
     if way == "constant":
         return Constant(constant, effect, centre, lowest)
     slope = screen.get("slope")
-    a = as_dense(entry["weights"]["A"])
     untried = float(screen.get("untried", 1.0))
-    model = Equilibrium(a.T.astype(float), constant, effect, None if way == "linear" else float(slope), untried)
+    weights, sources = _weights_of_sources(entry["weights"]["A"])
+    model = Equilibrium(weights, constant, effect, None if way == "linear" else float(slope), untried, sources)
     if way == "linear" and "noise_sd" in screen:
         return LinearScm(model, np.asarray(screen["noise_sd"], dtype=float), centre, lowest)
     return AtRest(model, centre, lowest)

@@ -40,15 +40,26 @@ class RegimeStatistics:
     slope: float | None  # None: linear features f = y
     centre: Floats  # (genes,), mean control state
     y: Floats  # (regimes, genes), regime means
-    f: Floats  # (regimes, genes), regime means
+    f: Floats  # (regimes, sources), regime means
     fold: NDArray[np.int64]  # (regimes,), group of regimes held out together; -1 for the control, never held out
     yy: Floats  # (folds, genes), sums of squares within replicates over the regimes that leave the gene alone
-    ff: Floats  # (folds, genes, genes), sums of products within replicates
-    fy: Floats  # (folds, genes, genes), (feature, target); only over regimes that leave the target gene alone
+    ff: Floats  # (folds, sources, sources), sums of products within replicates
+    fy: Floats  # (folds, sources, genes), (feature, target); only over regimes that leave the target gene alone
     untouched: Floats  # (folds, genes), cells behind `yy` and `fy`
     counts: NDArray[np.int64]  # (regimes,)
     lowest: Floats  # (genes,), lowest value over all cells
     replicates: Replicates
+    sources: NDArray[np.int64]  # positions of the genes that may regulate, in their order; features are theirs alone
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """(regimes, sources), whether the regime perturbs the source."""
+        return self.screen.targets[:, self.sources]
+
+    @property
+    def edges_to_self(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where a matrix (sources, genes) has the edges from a gene to itself."""
+        return np.arange(len(self.sources)), self.sources
 
     @property
     def silent(self) -> Floats:
@@ -124,27 +135,35 @@ def assign_folds(screen: Screen, n_folds: int, rng: np.random.Generator) -> NDAr
 
 
 def regime_statistics(
-    x: Any, screen: Screen, fold: NDArray[np.int64], *, slope: float | None = 1.0, products: bool = True
+    x: Any,
+    screen: Screen,
+    fold: NDArray[np.int64],
+    *,
+    slope: float | None = 1.0,
+    sources: NDArray[np.int64] | None = None,
 ) -> RegimeStatistics:
     """Stream over cells x (cells, genes), dense, sparse or backed, and return the statistics of the screen.
 
-    The control's cells are read once more at the start, for the centre of the features. Without `products`, which take
-    nearly all of the time and which transport has no use for, `ff` and `fy` are empty, (folds, 0, 0).
+    The control's cells are read once more at the start, for the centre of the features. `sources` are the positions of
+    the genes that may regulate, None: all. Only they have features and products, which take nearly all of the time; transport
+    has no use for any.
     """
     d, n_folds = len(screen.genes), max(int(fold.max(initial=0)) + 1, 1)
+    sources = np.arange(d) if sources is None else np.asarray(sources)
+    n_sources, every = len(sources), len(sources) == d
     group = np.where(fold < 0, n_folds, fold)  # of the control and hidden regimes: never held out
     centre = _control_mean(x, screen)
     unit, regime_of = replicate_units(screen)
     sizes = np.bincount(unit[unit >= 0], minlength=len(regime_of))
-    sums_y, sums_f = np.zeros((len(regime_of), d)), np.zeros((len(regime_of), d))
+    sums_y, sums_f = np.zeros((len(regime_of), d)), np.zeros((len(regime_of), n_sources))
     yy, untouched = np.zeros((n_folds + 1, d)), np.zeros((n_folds + 1, d))
     lowest = np.full(d, np.inf)
-    ff, fy = np.zeros((2, n_folds + 1, d, d) if products else (2, n_folds + 1, 0, 0))
+    ff, fy = (np.zeros((n_folds + 1, n_sources, n)) for n in (n_sources, d))
     for rows, block in _chunks(x, screen, d):
         regime = screen.cells[rows]
         lowest = np.minimum(lowest, block.min(axis=0, initial=np.inf))
         y = block - centre.astype(block.dtype)
-        f = sigmoid_feature(y, slope)
+        f = sigmoid_feature(y if every else y[:, sources], slope)
         member = sparse.csr_matrix(
             (np.ones(len(rows), block.dtype), (unit[rows], np.arange(len(rows)))), shape=(len(sums_y), len(rows))
         )
@@ -158,9 +177,8 @@ def regime_statistics(
             at = (group[regime] == g) & several
             own_f, own_y = f[at], y[at]
             yy[g] += (own_y**2).sum(axis=0)
-            if products:
-                ff[g] += own_f.T @ own_f
-                fy[g] += own_f.T @ own_y
+            ff[g] += own_f.T @ own_f
+            fy[g] += own_f.T @ own_y
     counts = screen.counts
     belongs = sparse.csr_matrix(
         (np.ones(len(regime_of)), (regime_of, np.arange(len(regime_of)))), shape=(screen.n_regimes, len(regime_of))
@@ -172,9 +190,8 @@ def regime_statistics(
         of = np.flatnonzero((group[regime_of] == g) & (sizes > 1))
         n, means = sizes[of, None], sums_f[of]
         kept = np.where(screen.targets[regime_of[of]], 0, sums_y[of])
-        if products:
-            ff[g] -= (n * means).T @ means
-            fy[g] -= (n * means).T @ kept
+        ff[g] -= (n * means).T @ means
+        fy[g] -= (n * means).T @ kept
         yy[g] -= (n * kept**2).sum(axis=0)
         untouched[g] = counts[group == g] @ ~screen.targets[group == g]
     return RegimeStatistics(
@@ -191,6 +208,7 @@ def regime_statistics(
         counts,
         lowest,
         Replicates(regime_of, sums_y, sizes),
+        sources,
     )
 
 

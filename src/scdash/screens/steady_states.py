@@ -1,9 +1,10 @@
 """Steady states of a fitted network under interventions, reached from the control as the cells would reach them."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash.screens.statistics import Floats, sigmoid_feature
@@ -12,6 +13,7 @@ TOLERANCE = 1e-8  # change of a step, relative to 1 or to the largest state, bel
 SLOW = 0.9  # ratio of the sizes of two steps above which they shrink too slowly to be left alone
 SMALLEST_STEP = 0.02
 EXTRAPOLATE_EVERY = 10  # steps between two extrapolations of the same perturbation
+SPARSE = 0.05  # fraction of the weights of regulators below which products with their zeros are left out
 EXPLODED = 1e8  # states this far from the control are not computed any further
 
 
@@ -23,11 +25,18 @@ class Equilibrium:
     imperfect ones what is added to its equation.
     """
 
-    weights: Floats  # (regulator, target), in units of the states
+    weights: Floats  # (regulator, target), in units of the states; regulators are the `sources`
     constant: Floats  # (genes,)
     effect: Floats  # (genes,), NaN where the gene was in no training regime
     slope: float | None = 1.0  # None: linear
     untried: float = 1.0  # share of a gene's feature that counts where it is perturbed and never was in training
+    sources: NDArray[np.int64] | None = None  # positions of the regulators among the genes; None: all genes
+
+    @property
+    def regulators(self) -> tuple[NDArray[np.int64], Floats]:
+        """Positions of the genes that have edges, and their rows of the weights."""
+        rows = np.flatnonzero((self.weights != 0).any(axis=1))
+        return (rows if self.sources is None else self.sources[rows]), self.weights[rows]
 
 
 class SteadyStates(NamedTuple):
@@ -41,17 +50,18 @@ class SteadyStates(NamedTuple):
 class _Equations:
     """The right-hand sides of some perturbations: y is at rest where it equals `next(y)`."""
 
-    model: Equilibrium
+    slope: float | None
+    regulators: NDArray[np.int64]  # positions of the genes that have edges
+    weights: Any  # of these, (regulators, genes), sparse or dense
+    constant: Floats
     held: NDArray[np.bool_]  # (perturbations, genes)
     effect: Floats
     added: Floats
-    share: Floats
+    share: Floats  # (perturbations, regulators)
 
     def next(self, y: Floats) -> Floats:
-        feature = self.share * sigmoid_feature(y, self.model.slope)
-        found: Floats = np.where(
-            self.held, self.effect, self.model.constant + feature @ self.model.weights + self.added
-        )
+        feature = self.share * sigmoid_feature(y[:, self.regulators], self.slope)
+        found: Floats = np.where(self.held, self.effect, self.constant + feature @ self.weights + self.added)
         return found
 
     def rows(self, which: NDArray[np.bool_]) -> "_Equations":
@@ -71,12 +81,18 @@ def steady_states(
     `most` steps oscillates, diverges or takes too long; it is returned as it then is, and marked.
     """
     held = targets & perfect[:, None]
+    regulators, weights = model.regulators
+    untried = (targets & np.isnan(model.effect))[:, regulators]
+    sparse = np.count_nonzero(weights) < SPARSE * weights.size
     equations = _Equations(
-        model=model,
+        slope=model.slope,
+        regulators=regulators,
+        weights=sp.csr_array(weights) if sparse else weights,
+        constant=model.constant,
         held=held,
         effect=effect,
         added=np.where(targets & ~perfect[:, None], effect, 0.0),
-        share=np.where(targets & np.isnan(model.effect), model.untried, 1.0),
+        share=np.where(untried, model.untried, 1.0),
     )
     values = np.where(held, effect, 0.0)
     converged = np.zeros(len(values), bool)

@@ -18,13 +18,15 @@ from scdash.fields._perturbode import PerturbODE
 from scdash.fitting import stored_tables
 from scdash.networks import module_from_entry, unpack
 from scdash.networks._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
+from scdash.screens.edges import add_effects, add_evidence, edge_table
 from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.predictors import Predictor, predictor_of
+from scdash.screens.predictors import AtRest, LinearScm, Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.tables import add_effects, add_evidence, edge_table, held_out_changes, held_out_table, held_regimes
+from scdash.screens.tables import held_out_changes, held_out_table, held_regimes
 
 MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
+SIMULATED = 500_000  # perturbations x genes that are simulated at once
 FELT = 0.01  # of a gene's within-regime SD: smaller total effects are not stored
 
 
@@ -43,15 +45,14 @@ def store_screen(
     entry = _entry(inputs, stats, fit, asked)
     predictor = None if entry["params"]["fit"] == "score" else predictor_of(entry)
     direct = _sensitivity(fit, stats)
-    total = np.zeros_like(direct) if predictor is None else _total_effects(predictor, stats)
-    edges = add_effects(edge_table(fit.weights, fit.score, fit.frequency, inputs), inputs, direct, total)
+    total = sp.csr_matrix((d, d)) if predictor is None else _total_effects(predictor, stats)
+    edges = add_effects(edge_table(fit, inputs), inputs, direct, total)
     entry["edges"] = edges if fit.evidence is None else add_evidence(edges, inputs, stats, fit.evidence)
     _score_held_out(entry, inputs, stats, predictor)
     entry = sanitise(stamp(entry))
-    off = ~np.eye(d, dtype=bool)
     networks = {
-        keys.grn: _among_all(fit.weights * off, inputs, adata.n_vars),
-        keys.sensitivity: _among_all(direct * off, inputs, adata.n_vars),
+        keys.grn: _among_all(_over_genes(fit.weights, fit, d), inputs, adata.n_vars),
+        keys.sensitivity: _among_all(direct, inputs, adata.n_vars),
         keys.total_effect: _among_all(total, inputs, adata.n_vars),
     }
     velocity = None
@@ -80,7 +81,8 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
     names = np.asarray(screen.names, dtype=str)
     regulators = None if inputs.regulators is None else np.asarray(inputs.values.genes, dtype=str)[inputs.regulators]
     versions = {name: version(name) for name in ("scdash", "torch", "anndata", "numpy")}
-    metrics = fit.metrics | {"edges": float((fit.weights != 0).sum()), "sparsity": float((fit.weights == 0).mean())}
+    edges = int(np.count_nonzero(fit.weights))
+    metrics = fit.metrics | {"edges": float(edges), "sparsity": 1 - edges / d**2}
     return {
         "params": {"model": "perturbode", "field": "perturbode", "field_config": fit.config, "regulators": regulators}
         | asked
@@ -134,22 +136,41 @@ def unmeasured_targets(table: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({"regime": [], "target": []}) if found is None else found
 
 
-def _sensitivity(fit: ScreenFit, stats: RegimeStatistics) -> Floats:
+def _over_genes(matrix: Floats, fit: ScreenFit, genes: int) -> sp.csr_matrix:
+    """Return a matrix (sources, genes) as (genes, genes)."""
+    found = sp.coo_matrix(matrix)
+    row = found.row if fit.sources is None else fit.sources[found.row]
+    return sp.csr_matrix((found.data, (row, found.col)), shape=(genes, genes))
+
+
+def _sensitivity(fit: ScreenFit, stats: RegimeStatistics) -> sp.csr_matrix:
     """Return d steady state / d regulator at the control mean (regulator, target); a linear model's are its weights."""
     if "raw_w" not in fit.params:
-        return fit.weights
+        return _over_genes(fit.weights, fit, len(stats.centre))
     field = PerturbODE(**fit.config)
     with torch.no_grad():
         found = field.sensitivity(unpack(fit.params), torch.as_tensor(stats.centre, dtype=torch.float32))
-    return found[0].numpy().T.astype(float)
+    return sp.csr_matrix(found[0].numpy().T).astype(float)
 
 
-def _total_effects(predictor: Predictor, stats: RegimeStatistics) -> Floats:
-    """Return the change of the column when the row is perturbed alone, by the most frequent kind of the screen."""
+def _total_effects(predictor: Predictor, stats: RegimeStatistics) -> sp.csr_matrix:
+    """Return the change of the column when the row is perturbed alone, by the most frequent kind of the screen.
+
+    Genes without edges change nothing else; the others are simulated some at a time.
+    """
     d, kinds = len(stats.centre), stats.screen.kinds[1:]
-    alone = np.eye(d, dtype=bool)
-    change = predictor.changes(alone, (max(sorted(set(kinds)), key=kinds.count),) * d)
-    return np.where(alone | (np.abs(change) < FELT * stats.within_sd), 0.0, change)
+    kind = max(sorted(set(kinds)), key=kinds.count)
+    acting = predictor.model.regulators[0] if isinstance(predictor, AtRest | LinearScm) else np.arange(d)
+    found, settled = [sp.csr_matrix((0, d))], [np.zeros(0, bool)]
+    step = max(1, SIMULATED // d)
+    for rows in (acting[first : first + step] for first in range(0, len(acting), step)):
+        alone = rows[:, None] == np.arange(d)
+        change, converged = predictor.solve(alone, (kind,) * len(rows))
+        found.append(sp.csr_matrix(np.where(alone | (np.abs(change) < FELT * stats.within_sd), 0.0, change)))
+        settled.append(converged)
+    warn_unsettled(np.concatenate(settled))
+    total = sp.coo_matrix(sp.vstack(found))
+    return sp.csr_matrix((total.data, (acting[total.row], total.col)), shape=(d, d))
 
 
 def _score_held_out(
@@ -175,6 +196,9 @@ def _score_held_out(
     )
 
 
-def _among_all(matrix: Floats, inputs: ScreenInputs, n_vars: int) -> sp.csr_matrix:
+def _among_all(matrix: sp.csr_matrix, inputs: ScreenInputs, n_vars: int) -> sp.csr_matrix:
+    """Return a network of the modelled genes among all genes, without edges from a gene to itself."""
     found, at = sp.coo_matrix(matrix), inputs.columns
-    return sp.csr_matrix((found.data.astype(np.float32), (at[found.row], at[found.col])), shape=(n_vars, n_vars))
+    off = found.row != found.col
+    row, column, data = (part[off] for part in (found.row, found.col, found.data))
+    return sp.csr_matrix((data.astype(np.float32), (at[row], at[column])), shape=(n_vars, n_vars))

@@ -11,7 +11,7 @@ from scdash._data._screen import Screen
 from scdash._parallel import spread_all
 from scdash.screens.equilibrium_fit import EquilibriumFit
 from scdash.screens.equilibrium_path import Settings, solve
-from scdash.screens.evidence import ranking_score, without_noise
+from scdash.screens.evidence import without_noise
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics, regime_statistics, replicate_units
 
@@ -27,7 +27,7 @@ class Penalties:
 
 @dataclass(frozen=True)
 class Selection:
-    """Edges of one refit (regulator, target): selected or not, and the path score."""
+    """Edges of one refit (source, gene): selected or not, and the path score."""
 
     selected: NDArray[np.bool_]
     score: Floats
@@ -70,13 +70,17 @@ def select(
     problem, path = solve(stats, used, chosen.settings, penalty=penalties.factor, allowed=penalties.allowed)
     found = finished(
         stats, used, problem, path[at], allowed=penalties.allowed, odds=penalties.odds, believed=chosen.believed
+<<<<<<< HEAD
     )
     weights = found.model.weights
     frequency = np.asarray((path != 0).mean(axis=0))
     return Selection(
         weights != 0,
         ranking_score(found.evidence, weights, path.sum(axis=0), frequency, chosen.explained, penalties.odds),
+=======
+>>>>>>> h-scr
     )
+    return Selection(found.model.weights != 0, found.ranking(path, chosen.explained, penalties.odds)[0])
 
 
 def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -135,7 +139,9 @@ def _bootstrapped(
     penalties: Penalties,
     rows: NDArray[np.int64],
 ) -> Selection:
-    again = regime_statistics(Resampled(cells, rows), stats.screen, stats.fold, slope=stats.slope)
+    again = regime_statistics(
+        Resampled(cells, rows), stats.screen, stats.fold, slope=stats.slope, sources=stats.sources
+    )
     return select(without_noise(again), np.ones(stats.screen.n_regimes, bool), chosen, penalties)
 
 

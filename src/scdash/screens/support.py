@@ -39,7 +39,7 @@ def with_shown_edges(
     least = size[chosen].min() if chosen.any() else np.inf
     rows = used & (stats.counts > 0) & ~stats.screen.hidden
     f, y, free, errors = stats.f[rows], stats.y[rows], stats.free[rows].astype(float), standard_errors(stats)[rows]
-    own = np.where(stats.screen.targets[rows], f, 0.0)
+    own = np.where(stats.own[rows], f, 0.0)
     precision = free / (errors**2 * overdispersion((y - constant - f @ weights) * free, free, errors))
     result: Floats = weights.copy()
     for target in np.flatnonzero(chosen.any(axis=0) | (weights != 0).any(axis=0)):

@@ -4,9 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import rank_edges
 from scdash.screens.equilibrium_fit import EquilibriumFit
-from scdash.screens.evidence import Evidence
 from scdash.screens.forward import (
     NETWORK,
     OTHERS,
@@ -20,62 +18,6 @@ from scdash.screens.held_out import HeldOutScores, mean_of_others, score_changes
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.network import shown
 from scdash.screens.statistics import Floats, RegimeStatistics
-
-MOST_RANKED = 250_000  # pairs of genes that are listed beside the edges of the network and of the prior
-
-
-def edge_table(weights: Floats, score: Floats, frequency: Floats, inputs: ScreenInputs) -> pd.DataFrame:
-    """Return the edges (regulator, target) with a weight or a score, strongest first; `score` is |ranking score|."""
-    prior = np.zeros(weights.shape, bool) if inputs.prior is None else inputs.prior.toarray() != 0
-    source, target = np.nonzero((weights != 0) | (score != 0) | prior)
-    total = np.abs(weights).sum(axis=0)
-    names = np.asarray(inputs.values.genes, dtype=str)
-    table = pd.DataFrame(
-        {
-            "source": names[source],
-            "target": names[target],
-            "weight": weights[source, target],
-            "contribution": np.abs(weights[source, target]) / np.maximum(total[target], 1e-300),
-            "in_prior": prior[source, target],
-            "selection_frequency": frequency[source, target],
-            "score": np.abs(score[source, target]),
-            "sign": np.sign(score[source, target]),
-        }
-    )
-    ranked = rank_edges(table[table["source"] != table["target"]]).drop(columns="rank")
-    listed = (np.arange(len(ranked)) < MOST_RANKED) | (ranked["weight"] != 0) | ranked["in_prior"]
-    return ranked[listed].reset_index(drop=True)
-
-
-def add_evidence(table: pd.DataFrame, inputs: ScreenInputs, stats: RegimeStatistics, found: Evidence) -> pd.DataFrame:
-    """Return the edges with what the perturbations of their own sources say; NaN where a source was never perturbed.
-
-    `source_perturbed`; `interventional_effect`, the change of the target in log units in the perturbations of its source,
-    and `interventional_z`, its ratio to its standard error; `direct_z`, the same of what the other regulators of the
-    network leave unexplained.
-    """
-    genes = pd.Index([str(g) for g in inputs.values.genes])
-    source, target = genes.get_indexer(table["source"]), genes.get_indexer(table["target"])
-    times = stats.screen.targets.sum(axis=0)
-    own = np.where(stats.screen.targets, stats.f, 0.0).sum(axis=0) / np.maximum(times, 1)
-    perturbed = found.perturbed[source]
-
-    def of(matrix: Floats, sign: Floats) -> Floats:
-        return np.where(perturbed, matrix[source, target] * sign[source], np.nan)
-
-    return table.assign(
-        source_perturbed=perturbed,
-        interventional_effect=of(found.total, own),
-        interventional_z=of(found.total_z, np.sign(own)),
-        direct_z=of(found.direct_z, np.sign(own)),
-    )
-
-
-def add_effects(table: pd.DataFrame, inputs: ScreenInputs, sensitivity: Floats, total: Floats) -> pd.DataFrame:
-    """Return the edges with columns `sensitivity` and `total_effect`, both (regulator, target)."""
-    genes = pd.Index([str(g) for g in inputs.values.genes])
-    source, target = genes.get_indexer(table["source"]), genes.get_indexer(table["target"])
-    return table.assign(sensitivity=sensitivity[source, target], total_effect=total[source, target])
 
 
 def no_predictions() -> pd.DataFrame:
@@ -143,7 +85,7 @@ def _edges_sentence(fit: EquilibriumFit, stats: RegimeStatistics) -> str:
         return "The network has no edges; the table ranks pairs of genes all the same, by the evidence that there is."
     seen = present & shown(fit.evidence)
     counts = seen.sum(axis=1)
-    names = np.asarray(stats.screen.genes, dtype=str)
+    names = np.asarray(stats.screen.genes, dtype=str)[stats.sources]
     top = [f"{names[j]} ({counts[j]})" for j in np.argsort(-counts, kind="stable")[:4] if counts[j]]
     untested = int(present[~perturbed].sum())
     return (

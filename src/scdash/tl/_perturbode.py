@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -143,7 +144,7 @@ def fit_perturbode(
     with step(f"fitting dynamics (perturbode, {model.way})") as added:
         inputs = read_screen(adata, request)
         generator = np.random.default_rng(seed)
-        stats = screen_statistics(inputs, model.folds, generator, products=model.way != "transport")
+        stats = screen_statistics(inputs, model.folds, generator, sources=sources_of(inputs, model))
         found = WAYS[model.way](inputs, stats, options, generator)
         asked = request.params(inputs) | {
             "fit": model.way,
@@ -192,14 +193,14 @@ def screen_statistics(
     rng: np.random.Generator,
     *,
     slope: float | None = 1.0,
-    products: bool = True,
+    sources: NDArray[np.int64] | None = None,
 ) -> RegimeStatistics:
-    """Return the statistics of a screen with its perturbations dealt into folds.
+    """Return the statistics of a screen with its perturbations dealt into folds; `sources` as in `regime_statistics`.
 
     Genes that never vary, and targets that moved against the kind of their perturbation, are warned of.
     """
     fold = assign_folds(inputs.screen, n_folds, rng)
-    stats = regime_statistics(inputs.cells, inputs.screen, fold, slope=slope, products=products)
+    stats = regime_statistics(inputs.cells, inputs.screen, fold, slope=slope, sources=sources)
     stats = replace(stats, lowest=np.maximum(stats.lowest, inputs.floor))
     warn_of_contradicted_kinds(stats)
     flat = (stats.within_sd <= 0) & (np.ptp(stats.y, axis=0) <= 0)
@@ -207,6 +208,11 @@ def screen_statistics(
         shown = ", ".join(str(g) for g in pd.Index(inputs.values.genes)[flat][:5])
         logger.warning("%d gene(s) never vary and get no edges: %s", flat.sum(), shown)
     return stats
+
+
+def sources_of(inputs: ScreenInputs, model: PerturbODE) -> NDArray[np.int64]:
+    """Return the positions of the genes whose features a fit needs; transport needs none."""
+    return inputs.sources(model.sources) if model.way == "equilibrium" else np.array([], dtype=np.int64)
 
 
 def fit_screen(adata: Any, call: FitCall, **others: Any) -> Any:

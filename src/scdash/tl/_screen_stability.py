@@ -89,17 +89,22 @@ def stability_screen(
     genes_of(adata, entry, key, every=True)
     generator = as_generator(rng)
     with step(f"refitting a screen {n_repeats} times (resampled {resample})") as added:
-        inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
         folds = int(entry["params"]["n_folds"])
-        stats = screen_statistics(inputs, folds, generator, products=way == "equilibrium")
+        request = ScreenRequest.of_fit(adata, entry, key)
+        inputs = read_screen(adata, request)
+        regressed = way == "equilibrium"
+        needed = inputs.sources(request.model.sources) if regressed else np.array([], dtype=np.int64)
+        stats = screen_statistics(inputs, folds, generator, sources=needed)
         refits = _equilibrium if way == "equilibrium" else _transport
         found = refits(entry, inputs, stats, n_repeats, resample, generator, n_jobs)
         frequency, mean, sd = frequencies(found)
-        table = _table(inputs, frequency, mean, sd)
+        sources = needed if regressed else np.arange(len(inputs.columns))
+        table = _table(inputs, sources, frequency, mean, sd)
         edges = entry["edges"].copy()
         place = pd.Index([str(g) for g in inputs.values.genes])
-        at = place.get_indexer(edges["source"].astype(str)), place.get_indexer(edges["target"].astype(str))
-        edges["selection_frequency"] = frequency[at]
+        row = pd.Index(sources).get_indexer(place.get_indexer(edges["source"].astype(str)))
+        found_again = frequency[row, place.get_indexer(edges["target"].astype(str))]
+        edges["selection_frequency"] = np.where(row >= 0, found_again, 0.0)
         report = _report(edges, table, n_repeats)
         params = {"n_repeats": n_repeats, "resample": resample, "key": key}
         adata.uns[f"{key}_stability"] = sanitise(stamp({"edges": table, "params": params, "report": report}))
@@ -178,10 +183,14 @@ def _train_again(
     return Selection((np.abs(score) >= strongest[0]) & (score != 0) if len(strongest) else score != 0, score)
 
 
-def _table(inputs: ScreenInputs, frequency: Floats, mean: Floats, sd: Floats) -> pd.DataFrame:
+def _table(
+    inputs: ScreenInputs, sources: NDArray[np.int64], frequency: Floats, mean: Floats, sd: Floats
+) -> pd.DataFrame:
     names = np.asarray(inputs.values.genes, dtype=str)
     source, target = np.nonzero(frequency)
-    table = pd.DataFrame({"source": names[source], "target": names[target], "frequency": frequency[source, target]})
+    table = pd.DataFrame(
+        {"source": names[sources[source]], "target": names[target], "frequency": frequency[source, target]}
+    )
     table["mean_score"], table["sd_score"] = mean[source, target], sd[source, target]
     order = table.assign(size=table["mean_score"].abs()).sort_values(
         ["frequency", "size"], ascending=False, kind="stable"
