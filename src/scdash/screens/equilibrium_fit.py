@@ -187,13 +187,9 @@ def fit_equilibrium(
     chosen = min(tried, key=error)
     ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
     at = int(tried[chosen].argmin())
-<<<<<<< HEAD
-    held_out = forward(stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds)
-=======
     held_out = forward(
         stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds, problems=problems
     )
->>>>>>> h-scr
     return _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, odds, ranking, held_out)
 
 
@@ -231,12 +227,7 @@ def _final(
     found = finished(stats, used, problem, end, allowed=allowed, odds=odds, believed=believed)
     model = found.model if held_out is None else replace(found.model, untried=held_out.untried)
     explained = errors_of(held_out, stats).r2 if held_out is not None and believed else 0.0
-<<<<<<< HEAD
-    frequency = (ranked != 0).mean(axis=0)
-    score = ranking_score(found.evidence, model.weights, ranked.sum(axis=0), frequency, explained, odds)
-=======
     score, frequency = found.ranking(ranked, explained, odds)
->>>>>>> h-scr
     return EquilibriumFit(model, settings, lam, score, frequency, found.evidence, believed, explained, held_out, cv)
 
 

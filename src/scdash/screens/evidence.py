@@ -21,21 +21,13 @@ class Evidence:
 
     `total` is the change of the target per unit of the regulator's feature where the regulator was perturbed and the target
     was not, `total_z` its ratio to its standard error. `direct_z` is the same of what the other regulators of a network
-<<<<<<< HEAD
-    leave unexplained, and `other_z` what that is where the regulator was moved by the perturbation of other genes.
-=======
     leave unexplained.
->>>>>>> h-scr
     """
 
     perturbed: NDArray[np.bool_]  # (sources,)
     total: Floats
     total_z: Floats
     direct_z: Floats
-<<<<<<< HEAD
-    other_z: Floats
-=======
->>>>>>> h-scr
 
 
 def standard_errors(stats: RegimeStatistics) -> Floats:
@@ -90,20 +82,11 @@ def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, 
     information = (own**2).T @ bare
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.where(information > 0, (own.T @ (stats.y[rows] * bare)) / information, 0.0)
-<<<<<<< HEAD
-    return Evidence(
-        perturbed=np.asarray(stats.screen.targets[rows].any(axis=0)),
-        total=total,
-        total_z=total * np.sqrt(information),
-        direct_z=_conditional(own, left, weight, weights),
-        other_z=_conditional(moved, left, weight, weights),
-=======
     found = Evidence(
         perturbed=perturbed,
         total=_among_all(total, perturbed),
         total_z=_among_all(total * np.sqrt(information), perturbed),
         direct_z=_among_all(_conditional(own, left, weight, weights[perturbed]), perturbed),
->>>>>>> h-scr
     )
     found.direct_z[stats.edges_to_self] = 0.0
     return found
@@ -166,10 +149,7 @@ def with_odds(z: Floats, odds: Floats | None) -> Floats:
 
 def ranking_score(
     found: Evidence,
-<<<<<<< HEAD
-=======
     others: Floats | None,
->>>>>>> h-scr
     weights: Floats,
     path: Floats,
     frequency: Floats,
@@ -180,27 +160,6 @@ def ranking_score(
 
     `explained` is the R2 of the network of the path in held-out perturbations predicted from the intervention alone, r = 0
     where it is not believed. Edges of a perturbed source have |direct_z| (1 - r + p), with p the frequency of the
-<<<<<<< HEAD
-    edge along the path, or 1 for edges of the network `weights`; other edges r |other_z| p. Both to the power 1 - r/2,
-    times the path score to the power r/2. Edges of a prior have their z as `with_odds` says, and those of sources that were
-    never perturbed come before pairs about which nothing is known. So an edge that its source's own perturbation does not show comes late, an
-    effect that the network explains through other genes comes after a direct one, and every pair of a perturbed source has
-    a score.
-    """
-    r = float(np.clip(np.nan_to_num(explained), 0.0, 1.0))
-    present = np.maximum(frequency, weights != 0)
-    tested = with_odds(found.direct_z, odds) * (max(1 - r, LEAST_WEIGHT) + present)
-    untested = r * with_odds(found.other_z, odds) * present
-    if odds is not None:
-        untested = untested + np.where(odds > 1, LEAST_WEIGHT * np.sqrt(2 * np.log(odds)), 0.0)
-    size = np.where(found.perturbed[:, None], tested, untested)
-    strong = np.abs(path)
-    unit = np.percentile(strong[strong > 0], 90) if (strong > 0).any() else 1.0
-    score = size ** (1 - r / 2) * (strong / unit + OFFSET) ** (r / 2)
-    sign = np.sign(np.where(found.perturbed[:, None], found.direct_z, np.where(path != 0, path, found.other_z)))
-    sign = np.where(sign == 0, 1.0, sign)
-    signed: Floats = np.where(size > 0, sign * score, 0.0)
-=======
     edge along the path, or 1 for edges of the network `weights`; other edges r |z| p, with z of `others` (unperturbed
     sources, genes), see `evidence_of_others`; None, without a prior, where r is 0. Both to the power 1 - r/2,
     times the path score to the power r/2. Edges of a prior have their z as `with_odds` says, and those of sources that
@@ -223,5 +182,4 @@ def ranking_score(
     unit = np.percentile(strong[strong > 0], 90) if (strong > 0).any() else 1.0
     score = size ** (1 - r / 2) * (strong / unit + OFFSET) ** (r / 2)
     signed: Floats = np.where(size > 0, np.where(sign == 0, 1.0, sign) * score, 0.0)
->>>>>>> h-scr
     return signed

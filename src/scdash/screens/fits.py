@@ -61,13 +61,6 @@ class ScreenFit:
 
 def penalties(inputs: ScreenInputs, prior_weight: float, stats: RegimeStatistics) -> Penalties:
     """Return the factors of lambda: smaller for edges of the prior, larger for sources that were hardly tested."""
-<<<<<<< HEAD
-    tested, d = range_penalty(stats), len(inputs.columns)
-    odds = None if inputs.prior is None else np.where(inputs.prior.toarray() != 0, prior_weight, 1.0)
-    if odds is None and (tested == 1).all():
-        return Penalties(None, inputs.allowed)
-    return Penalties(np.broadcast_to(tested[:, None], (d, d)) / (1.0 if odds is None else odds), inputs.allowed, odds)
-=======
     tested, allowed = range_penalty(stats), None
     if inputs.regulators is not None:
         allowed = np.repeat(np.isin(stats.sources, inputs.regulators)[:, None], len(stats.centre), axis=1)
@@ -78,7 +71,6 @@ def penalties(inputs: ScreenInputs, prior_weight: float, stats: RegimeStatistics
         return Penalties(None, allowed)
     factor = np.broadcast_to(tested[:, None], (len(tested), len(stats.centre))) / (1.0 if odds is None else odds)
     return Penalties(factor, allowed, odds)
->>>>>>> h-scr
 
 
 def equilibrium_fit(

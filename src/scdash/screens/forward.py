@@ -72,10 +72,7 @@ def forward(
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
     odds: Floats | None = None,
-<<<<<<< HEAD
-=======
     problems: FoldProblems | None = None,
->>>>>>> h-scr
 ) -> Forward:
     """Predict every perturbation by the networks of the folds that have not seen it.
 

@@ -7,13 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash.screens.equations import Problem
-<<<<<<< HEAD
-from scdash.screens.equilibrium_path import Settings, solve, to_equations
-from scdash.screens.evidence import Evidence, evidence, with_odds
-=======
 from scdash.screens.equilibrium_path import Settings, solve, to_equations, until
 from scdash.screens.evidence import Evidence, evidence, evidence_of_others, ranking_score, with_odds
->>>>>>> h-scr
 from scdash.screens.held_out import intervention_effects
 from scdash.screens.stable import stabilised
 from scdash.screens.statistics import Floats, RegimeStatistics
@@ -59,28 +54,8 @@ def network_at(
     believed: bool = True,
 ) -> Network:
     """Return the network of the `used` regimes at settings and a lambda that were chosen before; see `finished`."""
-<<<<<<< HEAD
-    problem, end = path_end(stats, used, settings, lam, penalty=penalty, allowed=allowed)
-    return finished(stats, used, problem, end, allowed=allowed, odds=odds, believed=believed)
-
-
-def path_end(
-    stats: RegimeStatistics,
-    used: NDArray[np.bool_],
-    settings: Settings,
-    lam: float,
-    *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-) -> tuple[Problem, Floats]:
-    """Return the regressions of the `used` regimes, and their standardised coefficients at one lambda of the path."""
-    ending = replace(settings, lambdas=settings.lambdas[: settings.lambdas.index(lam) + 1])
-    problem, path = solve(stats, used, ending, penalty=penalty, allowed=allowed)
-    return problem, path[-1]
-=======
     problem, path = solve(stats, used, until(settings, lam), penalty=penalty, allowed=allowed)
     return finished(stats, used, problem, path[-1], allowed=allowed, odds=odds, believed=believed)
->>>>>>> h-scr
 
 
 def finished(
@@ -105,13 +80,8 @@ def finished(
     kept = np.where(shown(found, odds) | untested, weights, 0.0)
     if not believed:
         kept = with_shown_edges(stats, used, kept, allowed=allowed, odds=odds)
-<<<<<<< HEAD
-    kept = stabilised(kept, stats.slope)
-    fitted = constants(kept, problem)
-=======
     kept[:, stats.sources] = stabilised(kept[:, stats.sources], stats.slope)
     fitted = problem.constants(kept)
->>>>>>> h-scr
     constant = fitted if believed else resting(stats, used, kept)
     effect = intervention_effects(stats, used, kept, constant)
     return Network(Equilibrium(kept, constant, effect, stats.slope, sources=stats.sources), stats, used, fitted)

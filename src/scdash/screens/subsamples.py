@@ -70,15 +70,6 @@ def select(
     problem, path = solve(stats, used, chosen.settings, penalty=penalties.factor, allowed=penalties.allowed)
     found = finished(
         stats, used, problem, path[at], allowed=penalties.allowed, odds=penalties.odds, believed=chosen.believed
-<<<<<<< HEAD
-    )
-    weights = found.model.weights
-    frequency = np.asarray((path != 0).mean(axis=0))
-    return Selection(
-        weights != 0,
-        ranking_score(found.evidence, weights, path.sum(axis=0), frequency, chosen.explained, penalties.odds),
-=======
->>>>>>> h-scr
     )
     return Selection(found.model.weights != 0, found.ranking(path, chosen.explained, penalties.odds)[0])
 
