@@ -21,7 +21,8 @@ TEXT = "def double(x, out):\n    for i in range(len(x)):\n        out[i] = 2 * x
 
 def module(folder: Path, name: str) -> Any:
     path = folder / f"{name}.py"
-    path.write_text(TEXT)
+    if not path.exists():
+        path.write_text(TEXT)
     spec = importlib.util.spec_from_file_location(f"scdash.{name}", path)
     assert spec is not None and spec.loader is not None
     found = importlib.util.module_from_spec(spec)
@@ -59,7 +60,7 @@ def test_one_line_is_logged_before_the_first_compilation_and_none_for_kept_code(
     assert lines == [_compiled.MESSAGE] and "once" in lines[0]
     lines.clear()
     _compiled._say.cache_clear()
-    again = _compiled.loop(first.double)
+    again = _compiled.loop(module(tmp_path, "first").double)
     use(again)
     assert hits(again) == (1, 0) and lines == []
 
