@@ -57,6 +57,27 @@ def test_masked_ridge_is_ridge_on_the_cells_that_leave_the_gene_alone(linear_scr
     np.testing.assert_allclose(model.effect, 3.0, atol=0.2)
 
 
+def test_masked_ridge_shares_one_inverse_between_genes_that_are_never_perturbed():
+    """Genes that no cell, few cells and many cells leave out are those of separate regressions, to rounding."""
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(0)
+    labels = (
+        ["control"] * 80 + [f"g{g}" for g in (0, 1, 2) for _ in range(2)] + [f"g{g}" for g in (3, 4) for _ in range(50)]
+    )
+    x = rng.normal(size=(len(labels), 6)) @ rng.normal(size=(6, 40)) + rng.normal(size=(len(labels), 40)) + 5
+    screen = parse_screen(labels, pd.Index([f"g{i}" for i in range(40)]))
+    scores, model = masked_ridge(x, screen)
+    centre = x[:80].mean(0)
+    for t in range(40):
+        rows, others = ~screen.targets[screen.cells, t], np.delete(np.arange(40), t)
+        fitted = Ridge(alpha=10.0, solver="cholesky").fit((x - centre)[rows][:, others], (x - centre)[rows, t])
+        np.testing.assert_allclose(model.weights[others, t], fitted.coef_, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(model.constant[t], fitted.intercept_, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(scores[others, t], fitted.coef_ * x[:, others].std(0) / x[rows, t].std(), atol=1e-10)
+    assert (np.diag(model.weights) == 0).all()
+
+
 def test_differential_expression_is_the_mean_z_of_the_targeting_regimes(linear_screen):
     x, screen = linear_screen
     stats = regime_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)

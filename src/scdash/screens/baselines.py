@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from scdash._data._screen import Screen
 from scdash._random import RNG, as_generator
@@ -16,35 +17,60 @@ from scdash.screens.held_out import intervention_effects
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 
+FEW = 4  # genes for every removed row from which an update of low rank is faster than a solve
+
 
 def masked_ridge(x: NDArray[Any], screen: Screen, *, alpha: float = 10.0) -> tuple[Floats, Equilibrium]:
     """Ridge regression of every gene on all others, over the cells of all regimes that do not perturb it.
 
     x (cells, genes) is dense. Returns the coefficients in SDs of the target per SD of the regulator, and the same
-    model as linear equations y = c + W' y relative to the control mean, for predictions. It takes seconds: the bar.
+    model as linear equations y = c + W' y relative to the control mean, for predictions. All genes that are never perturbed
+    share one inverse of the covariance: the coefficients on all others are its column over its diagonal, with a minus.
     """
     used = screen.cells >= 0
     values, regime = np.asarray(x[used], dtype=np.float64), screen.cells[used]
     control = values[regime == 0]
     centre = control.mean(axis=0) if len(control) else np.zeros(values.shape[1])  # changes from a control have none
-    values = values - centre
-    d, total, sums = values.shape[1], values.T @ values, values.sum(axis=0)
-    scores, weights, constant = np.zeros((d, d)), np.zeros((d, d)), np.zeros(d)
-    sd = values.std(axis=0)
-    for t in range(d):
-        left_out = values[np.isin(regime, np.flatnonzero(screen.targets[:, t]))]
+    sd, middle = values.std(axis=0), values.mean(axis=0)
+    values = values - middle
+    gram = values.T @ values
+    inverse = np.linalg.inv(gram + alpha * np.eye(len(gram)))  # of the gram of all cells, for every target
+    weights, constant, spread = np.zeros_like(gram), np.zeros(len(gram)), np.ones(len(gram))
+    for t in range(len(gram)):
+        left_out = values[screen.targets[regime, t]]
         n = len(values) - len(left_out)
         if n < 3:
             continue
-        mean = (sums - left_out.sum(axis=0)) / n
-        gram = total - left_out.T @ left_out - n * np.outer(mean, mean)
-        others = np.delete(np.arange(d), t)
-        solved = np.linalg.solve(gram[np.ix_(others, others)] + alpha * np.eye(d - 1), gram[others, t])
-        weights[others, t] = solved
-        constant[t] = mean[t] - mean[others] @ solved
-        spread = np.sqrt(max(gram[t, t] / n, 1e-300))
-        scores[others, t] = solved * sd[others] / spread
+        total = left_out.sum(axis=0)
+        column, variance = inverse[:, t], gram[t, t]
+        if len(left_out):
+            removed = np.vstack([left_out, total / np.sqrt(n)])
+            column = _column_without(gram, inverse, removed, alpha, t)
+            variance = variance - removed[:, t] @ removed[:, t]
+        weights[:, t] = -column / column[t]  # the regression of one gene on all others, from the inverse of all
+        weights[t, t] = 0
+        mean = middle - centre - total / n
+        constant[t] = mean[t] - mean @ weights[:, t]
+        spread[t] = np.sqrt(max(variance / n, 1e-300))
+    scores: Floats = weights * sd[:, None] / spread
     return scores, _linear(x, screen, weights, constant, centre)
+
+
+def _column_without(gram: Floats, inverse: Floats, removed: Floats, alpha: float, t: int) -> Floats:
+    """Return column t of (G - R' R + alpha)^-1 for the removed rows R; `inverse` is (G + alpha)^-1.
+
+    Few rows change the inverse by a matrix of low rank (Woodbury), else the column is solved for.
+    """
+    if FEW * len(removed) > len(gram):
+        one = np.zeros(len(gram))
+        one[t] = 1
+        left = gram - removed.T @ removed
+        left[np.diag_indices_from(left)] += alpha
+        column: Floats = linalg.solve(left, one, assume_a="pos", check_finite=False)
+        return column
+    through = inverse @ removed.T
+    inner = np.eye(len(removed)) - removed @ through
+    return np.asarray(inverse[:, t] + through @ np.linalg.solve(inner, through[t]))
 
 
 def _linear(x: NDArray[Any], screen: Screen, weights: Floats, constant: Floats, centre: Floats) -> Equilibrium:
