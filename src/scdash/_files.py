@@ -22,7 +22,7 @@ def check_writable(path: Path, argument: str = "checkpoint") -> None:
             pass
     except OSError as error:
         raise OSError(
-            f"{argument}={str(path)!r}: its folder can not be written to ({error.strerror}). Give a path in a folder "
+            f"{argument}={str(path)!r}: its folder cannot be written to ({error.strerror}). Give a path in a folder "
             "that can."
         ) from error
     if path.is_dir():

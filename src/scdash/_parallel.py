@@ -26,7 +26,7 @@ def spread(
     """Yield (number, function(*piece)) as pieces finish; in their order where there is one process.
 
     Any backend of joblib will do, so `function` must be one that can be pickled: no lambda and no inner function. Where the
-    backend can not hand over results one by one (multiprocessing, ray), all are yielded when the last has arrived.
+    backend cannot hand over results one by one (multiprocessing, ray), all are yielded when the last has arrived.
     joblib gives a whole call up when one of its workers is killed (loky's TerminatedWorkerError, a BrokenExecutor). Here
     what has arrived is kept and the rest is run again, at most `ATTEMPTS` times in all. dask moves the pieces of a lost
     worker by itself. Errors of a piece are raised.

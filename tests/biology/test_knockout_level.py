@@ -1,4 +1,4 @@
-"""What a knock-out means: no expression, which is 0 only where the data are not negative, and of genes that have targets."""
+"""What a knockout means: no expression, which is 0 only where the data are not negative, and of genes that have targets."""
 
 import numpy as np
 import pytest
@@ -129,7 +129,7 @@ def test_shift_warns_and_stores_the_number_of_targets(fitted, messages):
 
 @pytest.fixture(scope="module")
 def screen():
-    """A knock-out screen of 12 genes, 8 of them perturbed, every gene less its mean."""
+    """A knockout screen of 12 genes, 8 of them perturbed, every gene less its mean."""
     adata = sergio(genes=12, n_edges=20, n_regimes=8, n_targets=1, cells_per_regime=30, half_response="mid", rng=2)
     adata.X = np.log1p(adata.X)
     adata.X = np.asarray(adata.X) - np.asarray(adata.X).mean(0)

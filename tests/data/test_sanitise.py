@@ -1,4 +1,4 @@
-"""What the sanitiser returns is what comes back from disk; what it can not store it refuses, saying where."""
+"""What the sanitiser returns is what comes back from disk; what it cannot store it refuses, saying where."""
 
 import datetime
 import enum
@@ -104,8 +104,8 @@ def test_tensors_become_arrays(tmp_path):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ({"a/b": 1}, "'a/b' can not be stored"),
-        ({"": 1}, "can not be stored"),
+        ({"a/b": 1}, "'a/b' cannot be stored"),
+        ({"": 1}, "cannot be stored"),
         ({(1, 2): 1}, "keys must be strings"),
         ({"a": [1, None]}, r"uns\['a'\]: a list may not hold None"),
         ({"a": [1, "x"]}, "mixed types"),

@@ -57,7 +57,7 @@ def test_parts_keep_within_the_memory_asked_for(problem) -> None:
 
 
 def pieces():
-    """Return functions defined inside a function: they travel by value, workers can not import a test module."""
+    """Return functions defined inside a function: they travel by value, workers cannot import a test module."""
 
     def square(number: int, folder: str | None = None) -> int:
         """Take the worker down the first time piece 3 is run."""

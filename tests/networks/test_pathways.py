@@ -44,7 +44,7 @@ def test_p_value_is_the_share_of_all_sets_of_the_size_that_reach_the_sum():
 
 
 def test_smallest_possible_p_and_the_largest():
-    """The unique best pair of 60: exact p is 1 / C(60, 2), and p can not be below 1 / (K + 1)."""
+    """The unique best pair of 60: exact p is 1 / C(60, 2), and p cannot be below 1 / (K + 1)."""
     scores = np.arange(60.0) ** 2
     matrix = np.zeros((2, 60))
     matrix[0, -2:], matrix[1, :2] = 1, 1
@@ -186,7 +186,7 @@ def test_less_is_greater_of_the_negative():
 
 def test_limits_and_errors():
     sets = sp.csr_matrix(np.ones((1, 3)))
-    assert permutation_test(np.arange(3.0), sets).p_value[0] == 1.0  # the whole universe can not stand out
+    assert permutation_test(np.arange(3.0), sets).p_value[0] == 1.0  # the whole universe cannot stand out
     assert enough_permutations(1000) * 0.05 / 1000 >= 5
     with pytest.raises(ValueError, match="alternative"):
         permutation_test(np.arange(3.0), sets, alternative="grater")

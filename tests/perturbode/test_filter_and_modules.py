@@ -53,7 +53,7 @@ def test_modules_of_a_fit_and_plots(screen):
     modules(adata, gene_sets={"some": ["G001", "G002"], "one": ["G003", "XYZ"], "absent": ["XYZ"]}, n_modules=4)
     found = adata.uns["dynamics_modules"]
     assert set(found["members"]["role"]) <= {"regulator", "target"}
-    assert {"some", "one"} == set(found["enrichment"]["term"])  # a set without a measured gene can not be tested
+    assert {"some", "one"} == set(found["enrichment"]["term"])  # a set without a measured gene cannot be tested
     labels = [p for p in adata.obs["perturbation"].cat.categories if p != "control"][:2]
     figure = plot_perturbation(adata, predict_perturbations(adata, labels), return_fig=True)
     assert len(figure.axes) == 2 and labels[0] in figure.axes[0].get_title()

@@ -1,4 +1,4 @@
-"""Pseudotime recovers a known order; roots and graphs that can not work are errors that name names."""
+"""Pseudotime recovers a known order; roots and graphs that cannot work are errors that name names."""
 
 import anndata as ad
 import numpy as np

@@ -111,7 +111,7 @@ def test_a_checkpoint_that_can_not_be_written_is_an_error_at_once(course, tmp_pa
     with pytest.raises(OSError, match=r"checkpoint='.*Give a path|checkpoint='.*name a file"):
         scdash.tl.fit_dynamics(course, **HOW, **LONG | {"training": scdash.Training(max_epochs=30, checkpoint=path)})
     assert "dynamics" not in course.uns
-    tally("checkpoint paths that can not be written: refused before the first epoch")
+    tally("checkpoint paths that cannot be written: refused before the first epoch")
 
 
 def damage(data, kind, rng):

@@ -152,7 +152,7 @@ def test_pruned_weights_stay_zero_and_rates_reset(series):
 def test_stopping_is_per_model(series):
     problem = make_problem(series, max_epochs=60, patience=3, learning_rate=0.05)
     state = start_state(problem, {k: v.repeat(2, *[1] * (v.ndim - 1)) for k, v in weights().items()})
-    state.params["v"][1] = -1.0  # relu(v) = 0: this model can not move
+    state.params["v"][1] = -1.0  # relu(v) = 0: this model cannot move
     result = train(problem, state, progress=False)
     lengths = result.history.groupby("model")["epoch"].max()
     assert lengths[1] == 3 and lengths[0] > 3

@@ -307,5 +307,5 @@ def _raise_not_finite(values: Expression, part: slice, block: Any) -> None:
         cells, genes = np.nonzero(~np.isfinite(block))
     raise ValueError(
         f"{values.name} is NaN or infinite, first at cell {part.start + int(cells[0])}, gene "
-        f"{values.genes[int(genes[0])]!r}. Dynamics can not be learned from missing values; fill or drop them."
+        f"{values.genes[int(genes[0])]!r}. Dynamics cannot be learned from missing values; fill or drop them."
     )

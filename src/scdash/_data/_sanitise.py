@@ -47,7 +47,7 @@ def _key(key: Any, where: str) -> str:
     if not isinstance(key, str | int | np.integer):
         raise TypeError(f"{where}: keys must be strings, found {key!r} ({type(key).__name__}).")
     if "/" in str(key) or str(key) == "":
-        raise ValueError(f"{where}: the key {str(key)!r} can not be stored (HDF5 and zarr read '/' as a path).")
+        raise ValueError(f"{where}: the key {str(key)!r} cannot be stored (HDF5 and zarr read '/' as a path).")
     return str(key)
 
 
@@ -71,7 +71,7 @@ def _sanitise_array(value: Any, where: str) -> Any:
     if isinstance(value, list | tuple | range):
         return _sequence(list(value), where)
     raise TypeError(
-        f"{where} holds a {type(value).__name__}, which can not be written to h5ad or zarr. Store plain numbers, "
+        f"{where} holds a {type(value).__name__}, which cannot be written to h5ad or zarr. Store plain numbers, "
         "strings, arrays, tables or dicts of them."
     )
 
@@ -101,7 +101,7 @@ def _array(array: np.ndarray[Any, Any], where: str) -> Any:
     if array.dtype.kind == "U":
         array = array.astype(object)
     elif array.dtype.kind not in "biuf":
-        raise TypeError(f"{where}: arrays of dtype {array.dtype} can not be stored.")
+        raise TypeError(f"{where}: arrays of dtype {array.dtype} cannot be stored.")
     return array.item() if array.ndim == 0 else array
 
 

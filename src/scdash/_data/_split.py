@@ -54,7 +54,7 @@ def default_split(
     -------
     (rows,) codes into `SPLITS`. With fewer than two trajectories to spare, every trajectory loses two contiguous
     stretches of rows, validation around 45 % and test around 75 % of its length: inside the path, because its end
-    can not be learned without having been seen.
+    cannot be learned without having been seen.
     """
     if fraction is None:
         return np.zeros(len(trajectory), np.int8)

@@ -29,9 +29,9 @@ def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "st
     Parameters
     ----------
     noise
-        Noise level: N(0, (noise / 2)^2) is added once to every value; 0, .05 and .10 are "0, 5, 10 %" of the papers.
+        Noise level: N(0, (noise / 2)^2) is added once to every value; 0, 0.05 and 0.10 are "0, 5, 10 %" of the papers.
     moved
-        Share of prior edges in a random place: 0, .05, .1 and .2 read the published priors, other values are drawn.
+        Share of prior edges in a random place: 0, 0.05, 0.1 and 0.2 read the published priors, other values are drawn.
     rng
         Seed or Generator of the noise (and of a prior that is drawn).
     folder

@@ -189,7 +189,7 @@ def next_lines(told: Told) -> list[str]:
     elif not told.whole:
         found.append("Next: give batches or replicates (batch_key=...), so that whole trajectories can be left out.")
     else:
-        found.append("Next: test single edges by perturbations or knock-outs; held-out prediction tests none.")
+        found.append("Next: test single edges by perturbations or knockouts; held-out prediction tests none.")
     missed = told.following[told.following["r2"] < WELL_FOLLOWED] if len(told.following) else told.following
     if len(missed):
         names = ", ".join(str(name) for name in missed["lineage"])

@@ -15,7 +15,7 @@ from scdash.fitting._options import FitOptions
 from scdash.matching import TransitionFit
 from scdash.models import MODELS
 
-MOST = 64_000_000  # pairs of genes above which a gene-wise network can not start from random weights
+MOST = 64_000_000  # pairs of genes above which a gene-wise network cannot start from random weights
 
 
 def gene_wise(field: VectorField) -> bool:
@@ -112,7 +112,7 @@ def _modules(field: Phoenix, fit: TransitionFit, options: FitOptions, model: int
 
 
 def restrict(field: VectorField, params: Params, masks: Params, regulators: NDArray[np.int64]) -> Params:
-    """Mask the inputs of genes that can not regulate, in the first layer of every path and in its skip connection."""
+    """Mask the inputs of genes that cannot regulate, in the first layer of every path and in its skip connection."""
     found = field.start_masks(params) | masks
     allowed = torch.zeros(field.n_genes, dtype=torch.bool)
     allowed[torch.as_tensor(regulators)] = True

@@ -140,7 +140,7 @@ def perturbable_genes(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFram
     Returns
     -------
     DataFrame
-        Table with `gene`, `n_targets` (edges out of the gene in the fitted network; 0: a knock-out changes nothing but the
+        Table with `gene`, `n_targets` (edges out of the gene in the fitted network; 0: a knockout changes nothing but the
         gene itself), `n_reached` (genes downstream, over any number of steps), `low`, `high` (range in the fitted states).
 
     Raises
@@ -277,8 +277,8 @@ def perturbation_scores(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFr
 
     See Also
     --------
-    scdash.tl.perturbation_scores : Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
-    scdash.pl.perturbation_scores : Draw the regulators whose knock-out (or over-expression) moves the end of a lineage most, beside their expression.
+    scdash.tl.perturbation_scores : Score every regulator by how far its knockout (or overexpression) moves the end of a lineage.
+    scdash.pl.perturbation_scores : Draw the regulators whose knockout (or overexpression) moves the end of a lineage most, beside their expression.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 r"""Many fits of one network to one: averaged as vector fields, pruned, and run at the pace of trajectories left out.
 
-One held-out batch can not tell good settings from lucky ones. Fields dx/dt = r (b + S phi(x) - x) that differ in their
+One held-out batch cannot tell good settings from lucky ones. Fields dx/dt = r (b + S phi(x) - x) that differ in their
 rate, lag, penalty and trust in the prior are linear in (r, r b, r S), so their mean is a field of the same kind and still
 one network:
 

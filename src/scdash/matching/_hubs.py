@@ -13,7 +13,7 @@ def relative_contribution(effects: Floats) -> Floats:
 
 
 def hub_factors(contribution: Floats, exponent: float) -> Floats:
-    """Return ((mean h + .05) / (h + .05)) ** exponent within [.1, 10], h (p,) the summed relative contributions."""
+    """Return ((mean h + 0.05) / (h + 0.05)) ** exponent within [0.1, 10], h (p,) the summed relative contributions."""
     weight = contribution.sum(axis=0)
     result: Floats = np.clip(((weight.mean() + 0.05) / (weight + 0.05)) ** exponent, 0.1, 10.0)
     return result

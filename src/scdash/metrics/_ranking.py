@@ -248,8 +248,8 @@ def evidence_auc(
 ) -> float:
     """Chance that a prior edge hidden from the fit outranks a pair that is no prior edge (area under the ROC curve).
 
-    It needs no truth: .5 means that the data carry no evidence for edges of the kind the prior lists. Hubs alone lift it
-    far above .5 against random pairs, so judge it against :func:`degree_matched_non_edges` too.
+    It needs no truth: 0.5 means that the data carry no evidence for edges of the kind the prior lists. Hubs alone lift it
+    far above 0.5 against random pairs, so judge it against :func:`degree_matched_non_edges` too.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ def balanced_accuracy(
 ) -> float:
     r"""Mean of the true positive and the true negative rate over all :math:`n^2` entries (DASH paper, B.5).
 
-    An entry counts as an edge unless it is exactly zero, so that a dense network scores .5 however good its large
+    An entry counts as an edge unless it is exactly zero, so that a dense network scores 0.5 however good its large
     weights are. Parameters as in :func:`confusion`.
 
     Returns

@@ -81,7 +81,7 @@ class PerturbODE(Model):
         "equilibrium": steady states are matched by sparse regression over the regimes, in seconds. "transport", or
         `Transport(...)` with its settings: control cells are carried through the ODE, as in the paper.
     kind
-        `"overexpression"` (perfect), `"shift"` (imperfect over-expression), `"knockout"`, `"knockdown"`, or a mapping
+        `"overexpression"` (perfect), `"shift"` (imperfect overexpression), `"knockout"`, `"knockdown"`, or a mapping
         from label or gene to one of these.
     kind_key
         Column of `obs` with the kind of each cell's perturbation, instead of `kind`. A knockout and a knockdown of one gene

@@ -209,7 +209,7 @@ def weight_sparsity(field: VectorField, params: Mapping[str, Tensor], *, toleran
 def spurious_sparsity(
     field: VectorField, params: Mapping[str, Tensor], regulators: NDArray[np.bool_], *, tolerance: float = TOLERANCE
 ) -> Tensor:
-    """Return the share of zeros in the columns of genes that can not regulate, (models,); higher is better.
+    """Return the share of zeros in the columns of genes that cannot regulate, (models,); higher is better.
 
     `regulators` flags the genes that can, e.g. transcription factors; NaN if all do.
     """

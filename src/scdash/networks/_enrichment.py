@@ -31,7 +31,7 @@ def over_representation(genes: Iterable[str], sets: Membership) -> pd.DataFrame:
     Parameters
     ----------
     genes
-        The list, a subset of the modelled genes; those outside `sets.genes` can not be in a set and are ignored.
+        The list, a subset of the modelled genes; those outside `sets.genes` cannot be in a set and are ignored.
     sets
         Gene sets restricted to the background.
 

@@ -129,7 +129,7 @@ def membership(
         Limits on the number of modelled genes of a set.
     annotated_only
         Let the universe be the genes that occur in any set (before the size limits), as in B.8 of Hossain et al.
-        2024: genes nobody has annotated can not be in a pathway, and often have other scores. Otherwise all genes.
+        2024: genes nobody has annotated cannot be in a pathway, and often have other scores. Otherwise all genes.
     """
     if not 1 <= min_size <= max_size:
         raise ValueError(f"min_size and max_size must satisfy 1 <= min_size <= max_size, found {min_size}, {max_size}.")

@@ -22,7 +22,7 @@ def held_levels(
     """Return gene number -> level per start, in the units of the data.
 
     Levels are measured from the level of a knocked-out gene (`knockout_levels`), which is 0 where values are not
-    negative: a knock-down to one half is half of the way from there to the start value.
+    negative: a knockdown to one half is half of the way from there to the start value.
     """
     wanted, given = _wanted(genes, kind, level)
     places = all_genes([str(gene) for gene in wanted], model.genes, "genes")
@@ -52,7 +52,7 @@ def _wanted(genes: Any, kind: str, level: float | None) -> tuple[list[Any], dict
         raise ValueError("genes: name at least one gene to perturb.")
     if level is not None and (given or kind == "knockout" or not np.isfinite(level) or level < 0):
         raise ValueError(
-            f"level={level!r} must be a number of at least 0, and is for knock-down and over-expression only."
+            f"level={level!r} must be a number of at least 0, and is for knockdown and overexpression only."
         )
     return wanted, given
 
@@ -74,7 +74,7 @@ def warn_of_interventions(entry: Any, held: Iterable[int]) -> None:
 
 
 def refuse_negative_levels(entry: Any, knocked: Iterable[int]) -> None:
-    """Raise where the data of a fit have negative values and the user could have named the level of a knock-out.
+    """Raise where the data of a fit have negative values and the user could have named the level of a knockout.
 
     Functions that knock out one gene after the other hold it at the lowest value seen instead, and warn.
     """

@@ -124,7 +124,7 @@ def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | Non
     return DynamicsModel(
         field,
         unpack(entry["weights"] if weights is None else weights, field),
-        genes=np.array([str(gene) for gene in entry["genes"]]),  # zarr returns a dtype that numpy can not cast
+        genes=np.array([str(gene) for gene in entry["genes"]]),  # zarr returns a dtype that numpy cannot cast
         minimum=np.asarray(entry["minimum"]),
         scale=np.asarray(entry["range"]),
         time_scale=float(params.get("time_scale", 1.0)),

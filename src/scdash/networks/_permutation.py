@@ -85,7 +85,7 @@ def permutation_test(
 
     `fwer` is the single-step maxT p-value (Westfall and Young 1993): how often the largest z among ALL sets reaches
     the set's own z in the first `n_permutations`. It takes the overlap of the sets into account, which Bonferroni
-    does not, but can not be below 1 / (n_permutations + 1).
+    does not, but cannot be below 1 / (n_permutations + 1).
 
     Parameters
     ----------

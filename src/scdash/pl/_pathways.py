@@ -71,7 +71,7 @@ def pathways(
     correction
         Column of p-values for the stars: "bonferroni", "fdr_bh", "fwer" or "p_value".
     alpha
-        Largest p that gets a star: one up to `alpha`, two up to .01, three up to .001.
+        Largest p that gets a star: one up to `alpha`, two up to 0.01, three up to 0.001.
     max_chars
         Longer names are cut in the middle.
     cmap, vmin, vmax, vcenter

@@ -1,4 +1,4 @@
-"""Scores of knock-outs, beside what the expression of each gene says without a network."""
+"""Scores of knockouts, beside what the expression of each gene says without a network."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ def perturbation_scores(
     save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the regulators whose knock-out (or over-expression) moves the end of a lineage most, beside their expression.
+    """Draw the regulators whose knockout (or overexpression) moves the end of a lineage most, beside their expression.
 
     The first panel shows the score: blue where the lineage is held back along its path, red where it is pushed on.
     Whiskers are the standard deviation over models, or over batches where there is one model. The other two show the mean
@@ -63,7 +63,7 @@ def perturbation_scores(
 
     See Also
     --------
-    scdash.tl.perturbation_scores : Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
+    scdash.tl.perturbation_scores : Score every regulator by how far its knockout (or overexpression) moves the end of a lineage.
     scdash.get.perturbation_scores : Return how far holding each gene moves the end of a lineage, the largest effects first, genes without a target last.
 
     Examples

@@ -64,7 +64,7 @@ def project_velocity(
 
 
 def check_projection(states: Array, velocity: Array, embedding: Array) -> None:
-    """Raise where these can not be projected."""
+    """Raise where these cannot be projected."""
     if states.shape != velocity.shape or len(embedding) != len(states):
         raise ValueError(
             f"states {states.shape}, velocity {velocity.shape} and embedding {embedding.shape} do not fit together."

@@ -78,7 +78,7 @@ def normalize(
 
     check_adata(adata, min_cells=1)
     if adata.isbacked:
-        raise ValueError("adata is backed: its X can not be rewritten in place. Use adata.to_memory() first.")
+        raise ValueError("adata is backed: its X cannot be rewritten in place. Use adata.to_memory() first.")
     counts = expression(adata, layer=layer, mask_var=np.ones(adata.n_vars, bool), min_cells=1)
     check_counts(counts)
     kept = present_genes(keep, adata.var_names, "keep") if len(keep) else np.zeros(0, np.int64)

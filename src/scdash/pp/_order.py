@@ -289,7 +289,7 @@ def _check_connected(connectivities: Any, obs: pd.DataFrame, name: str, n_neighb
     shown = "; ".join(f"{sizes[k]} cells{_who(obs, label == k)}" for k in order[:5])
     raise ValueError(
         f"The neighbour graph of {name!r} falls into {pieces} pieces ({shown}{'; ...' if pieces > 5 else ''}): no path "
-        f"leads from one to the other, so they can not be ordered from one root. Raise n_neighbors (now {n_neighbors}), "
+        f"leads from one to the other, so they cannot be ordered from one root. Raise n_neighbors (now {n_neighbors}), "
         "leave the stray cells out, or name the groups by lineage_key or batch_key."
     )
 

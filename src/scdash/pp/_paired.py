@@ -103,7 +103,7 @@ def normalize_paired(
     adata = _modality(target, x)
     if adata.isbacked:
         raise ValueError(
-            f"{x!r} is backed: its X can not be rewritten in place. Use mdata.mod[{x!r}].to_memory() first."
+            f"{x!r} is backed: its X cannot be rewritten in place. Use mdata.mod[{x!r}].to_memory() first."
         )
     mask = np.ones(adata.n_vars, dtype=bool) if mask_var is None else gene_mask(adata, mask_var)
     counts = _counts(adata, layer, x)

@@ -42,7 +42,7 @@ def filter_perturbations(
 ) -> "AnnData | None":
     """Keep the regimes whose targets changed as intended, against control, and that have enough cells.
 
-    One-sided Mann-Whitney test of every target gene (up for over-expression, down for knock-out and knock-down); a
+    One-sided Mann-Whitney test of every target gene (up for overexpression, down for knockout and knockdown); a
     regime is kept if `p < max_p` for all (or any) of its targets (Lin et al., appendix A.1).
 
     Parameters
@@ -94,7 +94,7 @@ def filter_perturbations(
     check_key(key_added)
     if adata.isbacked and not copy:
         raise ValueError(
-            "adata is backed: its cells can not be removed on disk. copy=True returns the cells kept, in memory."
+            "adata is backed: its cells cannot be removed on disk. copy=True returns the cells kept, in memory."
         )
     adata = adata if adata.isbacked or not copy else adata.copy()
     with step("filtering perturbations") as added:

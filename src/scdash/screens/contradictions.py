@@ -13,7 +13,7 @@ UP = ("overexpression", "shift")
 def contradicted(stats: RegimeStatistics) -> list[tuple[str, str, str, float, float]]:
     """Return (perturbation, kind, target, change, z) where a target moved clearly against its kind, strongest first.
 
-    A target should rise under over-expression and fall under knockout and knockdown. z is its change over the standard
+    A target should rise under overexpression and fall under knockout and knockdown. z is its change over the standard
     error of the difference between the means of the perturbation and the control.
     """
     counts = np.maximum(stats.counts, 1)

@@ -15,7 +15,7 @@ from scdash.networks import plain
 from scdash.sparsity import GeometricSchedule, Method, Prior, Sparsity, as_sparsity
 from scdash.training import TrainConfig
 
-# in rounds of 100 steps: the network has formed after ten, and ends near a density of .04 per matrix after 40
+# in rounds of 100 steps: the network has formed after ten, and ends near a density of 0.04 per matrix after 40
 TRANSPORT = GeometricSchedule(first=0.5, first_epoch=10, then=0.2, every=3)
 # Two matrices that are 5 % dense each leave too few paths through modules: pruning by magnitude alone then halves the AUPRC.
 MODULES = replace(TRANSPORT, until=0.9)

@@ -57,7 +57,7 @@ def grn_dynamics(
         Times observed, arbitrary units; all genes relax at rate 1.
     noise
         Noise level, as a share of the mean expression of about 1/2: N(0, (noise / 2)^2) is added once to every value
-        (0, .05 and .10 are the "0, 5, 10 %" of the papers).
+        (0, 0.05 and 0.10 are the "0, 5, 10 %" of the papers).
     prior_moved
         Share of the prior's edges that are in a random place (`corrupt_prior`).
     n_edges

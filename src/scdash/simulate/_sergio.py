@@ -71,7 +71,7 @@ def sergio(
         `"shift"` (imperfect: gamma is added), `"knockout"` (no production, started at zero),
         `"knockdown"` (production times 1 - `knockdown`).
     knockdown
-        Fraction of production that a knock-down removes.
+        Fraction of production that a knockdown removes.
     cells_per_regime
         Cells of each regime and of the control.
     half_response
@@ -84,7 +84,7 @@ def sergio(
         Length of the simulation and number of steps. The paper's "dt = 2 in 50 steps" is read as total time 2:
         with a decay near 0.8 a step of 2 is unstable.
     mask_decay
-        Whether a perfect over-expression removes the decay of its targets too (Eq. 8).
+        Whether a perfect overexpression removes the decay of its targets too (Eq. 8).
     rng
         Seed or numpy Generator; equal seeds give equal data.
 
@@ -157,7 +157,7 @@ def simulate_cells(
     if mask_decay:
         decay[where & (kind == "overexpression")] = 0
     added = (driven * kinetics.strength[:, None]).astype(np.float32)
-    # A perfect over-expression starts without its mask (Eq. 15, 16); a gene that is shut down starts shut down.
+    # A perfect overexpression starts without its mask (Eq. 15, 16); a gene that is shut down starts shut down.
     unmasked = np.where(kind == "overexpression", np.float32(1), production)
     start = steady_state(kinetics, added, unmasked)
 

@@ -28,7 +28,7 @@ def step_error(
     """Compare rk4 with `steps` per interval to dopri5 at `rtol`, `atol`; arguments as for `integrate`.
 
     Give it a sample of examples: the tight solution costs far more than the steps it judges. In float32 tolerances
-    below the defaults can not be met.
+    below the defaults cannot be met.
     """
     with torch.no_grad():
         found = integrate(velocity, x0, times, steps=steps)

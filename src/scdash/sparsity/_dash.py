@@ -17,7 +17,7 @@ from scdash.sparsity._strength import Lambda, as_lambdas, per_model
 
 LEVELS = (0.5, 0.75, 0.83, 0.87, 0.9, 0.92, 0.95, 0.97, 0.99)
 # first-layer and last-layer strengths where none are given: the paper's for SIM350 on its own scale; on the matched
-# scale those of the trials (specs: modules .5/.95, gene-wise .5 to .9)
+# scale those of the trials (specs: modules 0.5/0.95, gene-wise 0.5 to 0.9)
 DEFAULT_LAMBDAS = {"paper": (0.05, 0.01), "matched": (0.5, 0.95)}
 DEFAULT_FACTORISED = 0.95  # both layers alike, because one factor means nothing without the other
 DEFAULT_SINGLE = {"paper": 0.01, "matched": 0.7}

@@ -27,7 +27,7 @@ def probability_open(log_alpha: Tensor) -> Tensor:
 
 
 def evaluation_gate(log_alpha: Tensor) -> Tensor:
-    """Return clip(1.2 sigmoid(log_alpha) - .1, 0, 1), exactly 0 where log_alpha <= -ln 11."""
+    """Return clip(1.2 sigmoid(log_alpha) - 0.1, 0, 1), exactly 0 where log_alpha <= -ln 11."""
     return (torch.sigmoid(log_alpha) * (HIGH - LOW) + LOW).clamp(0, 1)
 
 
@@ -49,7 +49,7 @@ class Gates:
             raise unknown("granularity", self.granularity, GRANULARITIES)
 
     def parameters(self, field: VectorField, n_models: int, generator: torch.Generator) -> Params:
-        """Return log_alpha ~ N(ln((1 - d) / d), .01) with drop rate d = .2 in first layers and .5 in others."""
+        """Return log_alpha ~ N(ln((1 - d) / d), 0.01) with drop rate d = 0.2 in first layers and 0.5 in others."""
         shapes = field.init(1, torch.Generator().manual_seed(0))
         found = {}
         for path in field.paths():

@@ -8,7 +8,7 @@ class GeometricSchedule:
     """Remove `first` of the weights at `first_epoch`, then `then` of the REMAINING ones at multiples of `every`.
 
     The defaults are the DASH paper's for SIM350 and bone marrow: 70 % at epoch 3, then 10 % at every epoch divisible
-    by 10, so that the density is .3 * .9^k. `until` is the sparsity at which to stop (the last step is cut to meet
+    by 10, so that the density is 0.3 * 0.9^k. `until` is the sparsity at which to stop (the last step is cut to meet
     it), None never stops: the end of training finds the sparsity. `first=0` never prunes.
 
     See Also

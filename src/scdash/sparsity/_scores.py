@@ -68,7 +68,7 @@ def factor_parts(last: Tensor, first: Tensor, prior: Prior) -> tuple[Tensor, Ten
 
     For as many units as genes the pseudo-inverses of DASH's formulas are those of nearly singular matrices: P pinv(S) S is
     P, but |P pinv(S)| S is not, since what should cancel is summed (on 100 genes and units, scores ordered prior edges and
-    others with an AUC of .67, and 32 % of the prior edges were left where random pruning leaves 18 %). Factors without
+    others with an AUC of 0.67, and 32 % of the prior edges were left where random pruning leaves 18 %). Factors without
     signs have nothing to cancel. They are found by multiplicative updates for |P - last first|^2 (Lee and Seung 2001) from
     the importances, so that of the many factorisations that of the trained weights' own units is taken. Entries that are 0
     stay 0. Every unit has the same sum in both.

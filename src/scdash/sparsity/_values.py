@@ -60,9 +60,9 @@ class DASH(Method):
     ----------
     lambdas
         Weight of the prior in the scores, one number in [0, 1] or (first layer, second layer); "cv" runs
-        `scdash.tl.cross_validate` first. None: .5 and .95 (`scale="matched"`), .05 and .01 (`scale="paper"`).
+        `scdash.tl.cross_validate` first. None: 0.5 and 0.95 (`scale="matched"`), 0.05 and 0.01 (`scale="paper"`).
     scale
-        "matched" brings both halves of a score to one scale, so that .5 means half and half; "paper" does not.
+        "matched" brings both halves of a score to one scale, so that 0.5 means half and half; "paper" does not.
     no_prior_targets
         What the prior says of targets without any edge in it. "mean" gives them what the others get on average, so that
         a sparse prior does not take all their inputs (with modules their own weights say which are kept). "zero" is the

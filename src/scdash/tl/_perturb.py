@@ -1,4 +1,4 @@
-"""`perturb`: what the fitted model says about knock-outs and over-expression."""
+"""`perturb`: what the fitted model says about knockouts and overexpression."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -57,7 +57,7 @@ def perturb(
         "overexpression": at `level` times the highest value that it has in the fitted trajectories (default 1). Both are
         measured from the lowest value of the gene where that is negative.
     level
-        See `kind`; not for knock-outs or mappings.
+        See `kind`; not for knockouts or mappings.
     start, times, layer
         As in `scdash.tl.predict`.
     key
@@ -84,7 +84,7 @@ def perturb(
 
     See Also
     --------
-    scdash.tl.perturbation_scores : Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
+    scdash.tl.perturbation_scores : Score every regulator by how far its knockout (or overexpression) moves the end of a lineage.
     scdash.tl.perturbation_shift : Predict for every cell how an intervention moves it within a short time, beside going on without it.
     scdash.pl.knockout_trends : Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
     scdash.pl.knockout_volcano : Draw how far an intervention changes every gene, against how certain the change is, as a volcano.

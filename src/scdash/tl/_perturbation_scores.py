@@ -1,4 +1,4 @@
-"""`perturbation_scores`: which knock-out moves the end of a lineage, and what it adds to the gene's expression."""
+"""`perturbation_scores`: which knockout moves the end of a lineage, and what it adds to the gene's expression."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -41,7 +41,7 @@ def perturbation_scores(
     key: str = "dynamics",
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Score every regulator by how far its knock-out (or over-expression) moves the end of a lineage.
+    r"""Score every regulator by how far its knockout (or overexpression) moves the end of a lineage.
 
     From the first fitted state of every trajectory of the lineage (of every batch, say), with the gene held, the model is
     integrated to the end of the trajectory. With :math:`d` the observed difference between the last and the first state,
@@ -98,7 +98,7 @@ def perturbation_scores(
     --------
     scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
     scdash.get.perturbation_scores : Return how far holding each gene moves the end of a lineage, the largest effects first, genes without a target last.
-    scdash.pl.perturbation_scores : Draw the regulators whose knock-out (or over-expression) moves the end of a lineage most, beside their expression.
+    scdash.pl.perturbation_scores : Draw the regulators whose knockout (or overexpression) moves the end of a lineage most, beside their expression.
 
     Examples
     --------

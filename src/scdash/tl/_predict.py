@@ -61,7 +61,7 @@ def predict(
         (`scdash.get.report`), which follow the training trajectories; or "best", the one of all these with the smallest
         error of whole validation stretches, which the log names. A network is often not the best forecast of cells
         (:doc:`/concepts/evidence`). Starts other than None take their time and lineage from the training state nearest
-        to them; a forecast without a network can not be asked what a change of a gene would do.
+        to them; a forecast without a network cannot be asked what a change of a gene would do.
     split
         Predict what the fit was judged by: every stretch of states of "test" (or "validation", "train"), whole, from the
         state before it and at its own times. Of cells these are the smoothed bins. Without `start` and `times`. `layers`

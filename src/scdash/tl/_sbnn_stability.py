@@ -45,7 +45,7 @@ def stability_mudata(
     """Train a sparse bottleneck network again and again and count how often each gene is selected (paper: Figure 4).
 
     Repeats differ in initial weights, the order of cells and the clusters of pre-training, and train as one stack. The
-    tuning after pruning can not change the genes and is left out.
+    tuning after pruning cannot change the genes and is left out.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def check_slots(mdata: Any, x: str, y: str, key: object) -> None:
     if key in mdata.mod or f"X_{key}" in mdata.mod:
         raise ValueError(f"key_added={key!r} clashes with a modality of mdata ({list(mdata.mod)}); choose another.")
     if getattr(mdata, "is_view", False):
-        raise ValueError("mdata is a view of another MuData; results can not be written to it. Use mdata.copy() first.")
+        raise ValueError("mdata is a view of another MuData; results cannot be written to it. Use mdata.copy() first.")
 
 
 def store_network(

@@ -45,7 +45,7 @@ def sparsity_path(
         As for `scdash.tl.fit_dynamics`.
     lambdas
         Strengths; None: 0 and powers of ten around the method's own. For "pathreg" it is the strength of the
-        weights; that of the gates stays in proportion (.1 of it; `sparsity=PathReg(lambdas=(gates, weights))` sets
+        weights; that of the gates stays in proportion (0.1 of it; `sparsity=PathReg(lambdas=(gates, weights))` sets
         another proportion).
     regime
         "start" (sparse from the start) or "warm" (train without the method, gates and all, then raise lambda).

@@ -45,5 +45,5 @@ def read_checkpoint(path: Path, fingerprint: str, device: torch.device) -> Train
                 f"checkpoint={str(path)!r} is no readable scdash checkpoint (incomplete: {error}). {REMEDY}"
             ) from error
     raise ValueError(
-        f"checkpoint={str(path)!r} belongs to a run with other data, settings or seed, so it can not be resumed. {REMEDY}"
+        f"checkpoint={str(path)!r} belongs to a run with other data, settings or seed, so it cannot be resumed. {REMEDY}"
     )

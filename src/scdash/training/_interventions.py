@@ -12,14 +12,14 @@ from torch.nn.functional import softplus
 from scdash._data._screen import Screen
 
 ADDED = ("overexpression", "shift")  # kinds that add a strength to their targets
-SMALLEST = 1e-3  # of a strength: softplus can not reach zero
-SHARE = (0.05, 0.95)  # bounds of what a knock-down takes away
+SMALLEST = 1e-3  # of a strength: softplus cannot reach zero
+SHARE = (0.05, 0.95)  # bounds of what a knockdown takes away
 
 
 def interventions(screen: Screen) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return M (regimes, genes), where a strength is added and where production is only weakened, by kind.
 
-    M is 0 at the targets of perfect interventions; a knock-down's 1 - rho is applied on top (`Strengths.apply`).
+    M is 0 at the targets of perfect interventions; a knockdown's 1 - rho is applied on top (`Strengths.apply`).
     """
     mask = np.ones(screen.targets.shape, np.float32)
     kind = np.asarray(screen.kinds)[:, None]
@@ -59,7 +59,7 @@ class Strengths:
     """How strongly genes are perturbed, free of constraints; both (genes,)."""
 
     raw_shift: Tensor  # s = softplus
-    raw_rho: Tensor  # rho = sigmoid, what a knock-down takes from production
+    raw_rho: Tensor  # rho = sigmoid, what a knockdown takes from production
 
     @classmethod
     def from_values(cls, shift: NDArray[Any], rho: NDArray[Any]) -> "Strengths":
@@ -74,7 +74,7 @@ class Strengths:
 
     @property
     def rho(self) -> Tensor:
-        """The share of production that a knock-down takes away (genes,)."""
+        """The share of production that a knockdown takes away (genes,)."""
         return torch.sigmoid(self.raw_rho)
 
     def apply(self, mask: Tensor, added: Tensor, weak: Tensor) -> tuple[Tensor, Tensor]:

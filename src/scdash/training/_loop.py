@@ -103,7 +103,7 @@ def train(
     `state` is changed in place; a run that was paused goes on from it as if it had not been.
 
     A run found at `checkpoint` with the same `fingerprint` is continued, bit for bit on a CPU. Interrupting from the
-    keyboard ends the run early with the best models so far. A checkpoint that can not be written any more is a warning,
+    keyboard ends the run early with the best models so far. A checkpoint that cannot be written any more is a warning,
     a path that never could be an error before the first epoch.
     """
     device = state.rate.device
