@@ -31,7 +31,7 @@ TABLES = {"sparsity_path": "lambda_table", "lambdas": "grid_table", "benchmark":
 NO_FIGURE = {"project_velocity"}
 # drawn from slots of other tools, whose own tests hold the same rules
 ELSEWHERE = {
-    "influence", "knockout_trends", "knockout_volcano", "networks", "pathways", "perturbation_scores", "perturbation_shift",  # biology
+    "influence", "knockout_trends", "knockout_volcano", "networks", "pathways", "perturbation_fates", "perturbation_scores", "perturbation_shift",  # biology
     "modules", "perturbation",  # perturbode
     "feature_scores", "gene_selection", "sbnn", "training",  # sbnn
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """What a fitted model says: its effects, its edges against the prior, and its predictions."""
 
+from scdash.networks._cellrank import fate_probabilities, has_cellrank
 from scdash.networks._effects import (
     dependencies,
     effects,
@@ -34,8 +35,10 @@ __all__ = [
     "dependencies",
     "effects",
     "end_shift",
+    "fate_probabilities",
     "feature_sparsity",
     "evidence_auc",
+    "has_cellrank",
     "held_levels",
     "refuse_negative_levels",
     "model_sparsity",

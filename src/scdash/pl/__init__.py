@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_network": ["network", "networks"],
         "_pathways": ["pathways"],
         "_perturbation": ["perturbation"],
+        "_perturbation_fates": ["perturbation_fates"],
         "_perturbation_scores": ["perturbation_scores"],
         "_perturbation_shift": ["perturbation_shift"],
         "_phase": ["phase"],
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from ._network import network, networks
     from ._pathways import pathways
     from ._perturbation import perturbation
+    from ._perturbation_fates import perturbation_fates
     from ._perturbation_scores import perturbation_scores
     from ._perturbation_shift import perturbation_shift
     from ._phase import phase

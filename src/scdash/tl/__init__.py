@@ -15,6 +15,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "_network_stats": ["coregulation", "network_stats"],
         "_pathways": ["pathways"],
         "_perturb": ["perturb"],
+        "_perturbation_fates": ["perturbation_fates"],
         "_perturbation_scores": ["perturbation_scores"],
         "_perturbation_shift": ["perturbation_shift"],
         "_perturbode": ["fit_perturbode"],
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from scdash.tl._network_stats import coregulation, network_stats
     from scdash.tl._pathways import pathways
     from scdash.tl._perturb import perturb
+    from scdash.tl._perturbation_fates import perturbation_fates
     from scdash.tl._perturbation_scores import perturbation_scores
     from scdash.tl._perturbation_shift import perturbation_shift
     from scdash.tl._perturbode import fit_perturbode
@@ -62,6 +64,7 @@ __all__ = [
     "network_stats",
     "pathways",
     "perturb",
+    "perturbation_fates",
     "perturbation_scores",
     "perturbation_shift",
     "predict",

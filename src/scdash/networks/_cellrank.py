@@ -1,0 +1,87 @@
+"""Fate probabilities through CellRank; the one place that calls it, and that mends what it needs mended."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+CONNECTIVITY = 0.2  # fraction of the kernel of mere similarity, which CellRank's own tutorials add to that of velocity
+TOLERANCE = 1e-6  # of the linear solver
+MISSING = 'perturbation_fates needs CellRank: pip install "scdash[velocity]".'
+
+
+def has_cellrank() -> bool:
+    """Return whether CellRank is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("cellrank") is not None
+
+
+@contextmanager
+def cellrank() -> Iterator[Any]:
+    """Import CellRank and make it run, without a word, with the NumPy that is there.
+
+    CellRank 2.0.7, the last for Python 3.11, calls `numpy.testing.assert_array_equal` by the argument names x and y, which
+    NumPy 2.4 has taken away. Inside this block, and only there, both ways to call it work.
+    """
+    compare = np.testing.assert_array_equal
+
+    def by_either_name(*args: Any, **kwargs: Any) -> None:
+        if "x" in kwargs and "y" in kwargs:
+            args = (kwargs.pop("x"), kwargs.pop("y"), *args)
+        compare(*args, **kwargs)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import cellrank as cr
+        except ImportError as error:
+            raise ImportError(MISSING) from error
+        level, cr.settings.verbosity = cr.settings.verbosity, 0
+        np.testing.assert_array_equal = by_either_name
+        try:
+            yield cr
+        finally:
+            np.testing.assert_array_equal = compare
+            cr.settings.verbosity = level
+
+
+def fate_probabilities(
+    cells: Any, moves: Sequence[NDArray[np.floating[Any]]], terminal: pd.Series
+) -> list[NDArray[np.float64]]:
+    """Return the probabilities (cells, states) to end in each terminal state, for every way in which cells move.
+
+    A cell goes to those neighbours that lie where it moves to (CellRank's `VelocityKernel`, correlation), and with a
+    fifth of the weight to any neighbour; absorbed are the cells of a terminal state.
+
+    Parameters
+    ----------
+    cells
+        AnnData with the states in `X` and the graph of neighbours.
+    moves
+        Changes of the states, (cells, genes) each.
+    terminal
+        Terminal state of every cell, categorical; NaN for the others.
+    """
+    names = list(terminal.cat.categories)
+    found = []
+    with cellrank() as cr:
+        similar = cr.kernels.ConnectivityKernel(cells).compute_transition_matrix()
+        cells.obsm["states"] = np.asarray(cells.X, dtype=np.float64)
+        for move in moves:
+            cells.obsm["moves"] = np.asarray(move, dtype=np.float64)
+            kernel = cr.kernels.VelocityKernel(cells, attr="obsm", xkey="states", vkey="moves")
+            kernel.compute_transition_matrix(show_progress_bar=False, n_jobs=1, backend="threading")
+            estimator = cr.estimators.GPCCA((1 - CONNECTIVITY) * kernel + CONNECTIVITY * similar)
+            estimator.set_terminal_states(terminal.copy())
+            estimator.compute_fate_probabilities(
+                show_progress_bar=False, n_jobs=1, backend="threading", use_petsc=False, tol=TOLERANCE
+            )
+            fates = estimator.fate_probabilities
+            order = [list(fates.names).index(name) for name in names]
+            found.append(np.asarray(fates.X, dtype=np.float64)[:, order])
+    return found

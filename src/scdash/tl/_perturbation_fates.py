@@ -1,0 +1,210 @@
+"""`perturbation_fates`: how a knockout changes where cells end."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from scdash._core.fit_record import stamp
+from scdash._core.fit_settings import FitSettings
+from scdash._core.names import check_key
+from scdash._core.process_state import guarded
+from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
+from scdash._keys import genes_of, require_fit
+from scdash._logging import logger, step
+from scdash.networks import (
+    DynamicsModel,
+    count_targets,
+    fate_probabilities,
+    has_cellrank,
+    held_levels,
+    module_from_entry,
+    refuse_negative_levels,
+    warn_of_interventions,
+)
+from scdash.networks._cellrank import MISSING
+from scdash.networks._interventions import intervene
+from scdash.tl._influence import longest_course
+from scdash.tl._perturbation_scores import Kind
+from scdash.tl._terminal_states import read_terminal_states
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+ROWS = 1024
+FRACTION = 0.1  # of the longest fitted trajectory, in which effects run over several edges, as in `perturbation_shift`
+
+
+@guarded
+def perturbation_fates(
+    adata: "AnnData",
+    genes: str | Iterable[str] | Mapping[str, float],
+    *,
+    terminal_states: str | tuple[str, Sequence[str]] | Mapping[str, Iterable[str]],
+    groupby: str | None = None,
+    kind: Kind = "knockout",
+    level: float | None = None,
+    duration: float | None = None,
+    layer: str | None = None,
+    key: str = "dynamics",
+    key_added: str | None = None,
+    copy: bool = False,
+) -> "AnnData | None":
+    r"""Predict how the fates of cells change when some genes are knocked out, through CellRank.
+
+    Each cell is followed by the model for a short time, without and with the genes held at a level. CellRank's velocity
+    kernel (Lange et al. 2022) turns both changes of state into probabilities to go to neighbouring cells, and a random walk
+    is absorbed in the terminal states. Written is by how much the probability of each fate,
+
+    .. math:: F = (I - Q)^{-1} S,
+
+    with Q the steps between cells that are not terminal and S those into terminal states, differs between the two. The held
+    genes themselves take no part in the kernel, so that what remains is what the network makes of them.
+
+    A model that does not tell the branches apart says nothing about fates: look at the fates without intervention first.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `scdash.tl.fit_dynamics` has written to, with a graph of neighbours (:func:`scanpy.pp.neighbors`).
+    genes, kind, level
+        As in `scdash.tl.perturb`; several genes are held together.
+    terminal_states
+        Where cells end: an `obs` column with the name of the terminal state of every cell that is in one and no label for
+        the others; a column and the labels of it that are terminal, `("clusters", ["Alpha", "Beta"])`; or a mapping from
+        names of terminal states to names of cells. At least two states.
+    groupby
+        `obs` column (cell type, cluster) to average the changes over; None: all cells that are not terminal are one group.
+    duration
+        Time for which cells are followed, in the unit of `scdash.tl.predict`'s times; None: a tenth of the longest fitted
+        trajectory.
+    layer
+        Layer of expression; None: the one that was fitted; "X": X.
+    key
+        The `key_added` of the fit. With `n_models > 1` the mean over its models is written, and their spread.
+    key_added
+        Name of the result; None: `f"{key}_fates"`.
+    copy
+        Return a copy with the result instead of writing to `adata`.
+
+    Returns
+    -------
+    AnnData or None
+        None, or the copy. Written:
+    `obsm[key_added]` : DataFrame (n_obs, states)
+        Change of the probability of every fate, perturbed minus control, between -1 and 1.
+    `obsm[f"{key_added}_control"]` : DataFrame (n_obs, states)
+        Probability of every fate without intervention; rows sum to 1.
+    `uns[key_added]` : dict
+        `params` (with `n_targets`: how many genes each held gene regulates), and the `table` per start group and fate:
+        `group`, `state`, `control`, `perturbed`, `change`, `sd` (standard deviation of the change over models; NaN with
+        one) and `n_cells`. Cells of terminal states are in no group.
+
+    Raises
+    ------
+    ImportError
+        If CellRank is not installed (extra `velocity`).
+    KeyError, ValueError
+        If `terminal_states` names what is not there or fewer than two states, or if there is no graph of neighbours.
+
+    See Also
+    --------
+    scdash.pl.perturbation_fates : Draw by how much a knockout changes the probability of every fate, for each group of cells.
+    scdash.tl.perturbation_shift : Predict for every cell how an intervention moves it within a short time, beside going on without it.
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+
+    Examples
+    --------
+    >>> ends = ("clusters", ["Alpha", "Beta"])
+    >>> scdash.tl.perturbation_fates(adata, "Pax4", terminal_states=ends, groupby="clusters")  # doctest: +SKIP
+    >>> adata.uns["dynamics_fates"]["table"].head()  # doctest: +SKIP
+    """
+    entry: Any = require_fit(adata, key)
+    name = check_key(f"{key}_fates" if key_added is None else key_added)
+    genes_of(adata, entry, key, every=True)
+    terminal = read_terminal_states(adata, terminal_states)
+    groups = None if groupby is None else read_labels(obs_column(adata, groupby, "groupby"))
+    if "connectivities" not in adata.obsp:
+        raise KeyError("adata.obsp has no 'connectivities': run scanpy.pp.neighbors(adata) first.")
+    if not has_cellrank():
+        raise ImportError(MISSING)
+    model = module_from_entry(entry)
+    read = FitSettings.of(entry, key).layer_of(adata, layer)
+    values = expression(adata, layer=read, genes=model.genes, min_cells=1)
+    span = FRACTION * longest_course(entry) if duration is None else float(duration)
+    models = [model, *(module_from_entry(entry, one) for one in (entry.get("replicates") or {}).values())]
+    with step(f"fates of {adata.n_obs} cells, {len(models)} model{'s' if len(models) > 1 else ''}") as added:
+        states = as_dense(values.dense(), np.float64)
+        levels = held_levels(model, entry, genes, kind, level, torch.as_tensor(states))
+        if kind == "knockout" and not isinstance(genes, Mapping):
+            refuse_negative_levels(entry, levels)
+        held = list(levels)
+        moves = [move for one in models for move in _moves(one, states, levels, span)]
+        free = np.delete(np.arange(states.shape[1]), held)
+        found = fate_probabilities(_cells(adata, states[:, free]), [move[:, free] for move in moves], terminal)
+        control, perturbed = np.stack(found[::2]), np.stack(found[1::2])  # (models, cells, states)
+        warn_of_interventions(entry, held)
+        if len(models) == 1:
+            logger.info("    one model: no spread; fit with n_models=5 to see how far models agree")
+        params = {"genes": list(model.genes[held]), "kind": kind, "duration": span, "key": key, "layer": read}
+        params |= {"states": list(terminal.cat.categories), "groupby": groupby, "n_models": len(models)}
+        params["n_targets"] = count_targets(entry)[held]
+        if groups is not None:
+            log_missing(groups.isna().to_numpy(), len(groups), groupby or "")
+        table = _table(control, perturbed, groups, terminal)
+        clean = sanitise(stamp({"params": params, "table": table}))
+        out = adata.copy() if copy else adata
+        columns = list(terminal.cat.categories)
+        change = (perturbed - control).mean(axis=0)
+        for slot, part in ((name, change), (f"{name}_control", control.mean(axis=0))):
+            out.obsm[slot] = pd.DataFrame(part.astype(np.float32), index=out.obs_names, columns=columns)
+        out.uns[name] = clean
+        added.append(f"added obsm[{name!r}], change of the probability of every fate; uns[{name!r}], table of groups")
+    return out if copy else None
+
+
+def _moves(
+    model: DynamicsModel, states: NDArray[np.float64], levels: Mapping[int, torch.Tensor], span: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return by how much every cell moves within a time, without and with the genes held."""
+    held, target = np.zeros(states.shape, dtype=bool), states.copy()
+    for column, one in levels.items():
+        held[:, column], target[:, column] = True, one.numpy()
+    free = intervene(model, states, span, np.zeros_like(held), states) - states
+    return free, intervene(model, states, span, held, target) - states
+
+
+def _cells(adata: Any, states: NDArray[np.float64]) -> Any:
+    """Return the states with the graph of neighbours of the cells, and nothing else of the data."""
+    import anndata as ad
+
+    cells = ad.AnnData(states, obs=pd.DataFrame(index=adata.obs_names))
+    cells.obsp["connectivities"] = adata.obsp["connectivities"].copy()
+    cells.uns["neighbors"] = {"connectivities_key": "connectivities", "distances_key": "distances", "params": {}}
+    if "distances" in adata.obsp:
+        cells.obsp["distances"] = adata.obsp["distances"].copy()
+    given = adata.uns.get("neighbors")
+    if isinstance(given, Mapping) and isinstance(given.get("params"), Mapping):
+        cells.uns["neighbors"]["params"] = dict(given["params"])
+    return cells
+
+
+def _table(
+    control: NDArray[np.float64], perturbed: NDArray[np.float64], groups: pd.Series | None, terminal: pd.Series
+) -> pd.DataFrame:
+    """Return the mean fates of every start group, and the spread of their changes over models."""
+    free = terminal.isna().to_numpy()
+    labels = pd.Series("all", index=range(len(free))) if groups is None else groups.astype(object).reset_index(drop=True)
+    rows = []
+    for group in pd.unique(labels[free & labels.notna().to_numpy()]):
+        own = free & (labels == group).to_numpy()
+        before, after = control[:, own].mean(axis=1), perturbed[:, own].mean(axis=1)  # (models, states)
+        for place, state in enumerate(terminal.cat.categories):
+            change = after[:, place] - before[:, place]
+            spread = float(change.std(ddof=1)) if len(change) > 1 else float("nan")
+            figures = (float(before[:, place].mean()), float(after[:, place].mean()), float(change.mean()), spread)
+            rows.append((str(group), str(state), *figures, int(own.sum())))
+    return pd.DataFrame(rows, columns=["group", "state", "control", "perturbed", "change", "sd", "n_cells"])
