@@ -149,7 +149,13 @@ def perturbation_fates(
         warn_of_interventions(entry, held)
         if len(models) == 1:
             logger.info("    one model: no spread; fit with n_models=5 to see how far models agree")
-        params = {"genes": list(model.genes[held]), "kind": kind, "duration": span, "key": key, "layer": read}
+        params: dict[str, Any] = {
+            "genes": list(model.genes[held]),
+            "kind": kind,
+            "duration": span,
+            "key": key,
+            "layer": read,
+        }
         params |= {"states": list(terminal.cat.categories), "groupby": groupby, "n_models": len(models)}
         params["n_targets"] = count_targets(entry)[held]
         if groups is not None:
@@ -197,7 +203,9 @@ def _table(
 ) -> pd.DataFrame:
     """Return the mean fates of every start group, and the spread of their changes over models."""
     free = terminal.isna().to_numpy()
-    labels = pd.Series("all", index=range(len(free))) if groups is None else groups.astype(object).reset_index(drop=True)
+    labels = (
+        pd.Series("all", index=range(len(free))) if groups is None else groups.astype(object).reset_index(drop=True)
+    )
     rows = []
     for group in pd.unique(labels[free & labels.notna().to_numpy()]):
         own = free & (labels == group).to_numpy()
