@@ -11,7 +11,7 @@ import pytest
 
 import scdash
 from scdash.models import PerturbODE
-from scdash.screens import equilibrium_fit, equilibrium_path, inputs
+from scdash.screens import equilibrium_fit, equilibrium_path, sources
 from scdash.screens.equilibrium_fit import fit_equilibrium
 from scdash.screens.evidence import without_noise
 from scdash.screens.inputs import ScreenRequest, read_screen
@@ -83,7 +83,7 @@ def test_named_regulators_are_the_only_ones_whatever_the_rule(partly):
 
 
 def test_of_many_genes_only_perturbed_ones_regulate_and_the_log_says_so(partly, monkeypatch, caplog):
-    monkeypatch.setattr(inputs, "ALL_SOURCES", 23)
+    monkeypatch.setattr(sources, "ALL_SOURCES", 23)
     with caplog.at_level(logging.INFO, logger="scdash"):
         many = fitted(partly)
     assert "only the 12 perturbed genes may regulate, because 24 genes are more than 23" in caplog.text
