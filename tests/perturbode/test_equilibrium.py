@@ -62,9 +62,9 @@ def test_sparse_cells_and_cells_left_out():
     again = regime_statistics(sp.csr_matrix(x), screen, stats.fold)
     np.testing.assert_allclose(again.ff, stats.ff)
     drop = screen.keep(np.arange(screen.n_regimes) != 2)
-    short = regime_statistics(x, screen, stats.fold, products=False)
-    assert short.ff.shape == short.fy.shape == (len(stats.ff), 0, 0)
-    for name in ("centre", "y", "f", "yy", "untouched", "counts", "within_sd"):
+    short = regime_statistics(x, screen, stats.fold, sources=np.array([], dtype=np.int64))
+    assert short.ff.size == short.fy.size == short.f.size == 0
+    for name in ("centre", "y", "yy", "untouched", "counts", "within_sd"):
         np.testing.assert_array_equal(getattr(short, name), getattr(stats, name))
     fewer = regime_statistics(x, drop, np.delete(stats.fold, 2))
     np.testing.assert_allclose(fewer.y, np.delete(stats.y, 2, axis=0))

@@ -23,13 +23,11 @@ def edge_table(fit: ScreenFit, inputs: ScreenInputs) -> pd.DataFrame:
     sources = np.arange(d) if fit.sources is None else fit.sources
     row = np.full(d, -1)
     row[sources] = np.arange(len(sources))
-    keys = (
-        np.array([], dtype=np.int64)
-        if inputs.prior is None
-        else _pairs(inputs.prior.nonzero()[0], inputs.prior.nonzero()[1], d)
-    )
     at, other = np.nonzero(fit.weights)
-    keys = np.union1d(keys, _pairs(sources[at], other, d))
+    keys = _pairs(sources[at], other, d)
+    if inputs.prior is not None:
+        at, other = inputs.prior.nonzero()
+        keys = np.union1d(keys, _pairs(at, other, d))
     at, other = np.nonzero(fit.score)
     size = np.abs(fit.score[at, other])
     if len(size) > MOST_RANKED:

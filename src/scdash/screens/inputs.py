@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -26,11 +26,11 @@ from scdash._logging import logger
 from scdash.models import PerturbODE
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
 from scdash.screens.selection import enough_cells, least_cells, without
+from scdash.screens.sources import stored_rule
 from scdash.screens.targets import named_targets
 from scdash.screens.values import check_values
 
 LARGEST = 3000  # genes taken without being asked which
-ALL_SOURCES = 1500  # genes up to which all may regulate without being asked
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,9 @@ class ScreenRequest:
                 min_cells=int(params["min_cells"]),
                 unknown_targets="drop" if unknown == "drop" else "keep" if unknown == "keep" else "error",
                 hold_out=[str(name) for name in params["hold_out"]],
-                sources=stored_sources(params),
+                sources=stored_rule(params),
             ),
         )
-
-
-def stored_sources(params: Mapping[str, Any]) -> Literal["auto", "perturbed", "all"]:
-    """Return which genes may regulate in a stored fit."""
-    rule = str(params.get("sources", "auto"))
-    return "perturbed" if rule == "perturbed" else "all" if rule == "all" else "auto"
 
 
 def stored_kind(stored: Any) -> str | dict[str, str]:
@@ -187,27 +181,6 @@ class ScreenInputs:
     def floor(self) -> float:
         """Lowest level that a gene can have: 0 where the data are nowhere negative, whatever batches are moved by."""
         return 0.0 if self.values.minimum >= 0 else -np.inf
-
-    def sources(self, rule: str) -> NDArray[np.int64]:
-        """Return the positions of the genes whose features a regression needs; `rule` as in `scdash.models.PerturbODE`.
-
-        Regulators that are named are the only ones, but the own perturbations of all others are evidence beside them.
-        """
-        d = len(self.columns)
-        perturbed = self.screen.targets.any(axis=0)
-        if self.regulators is not None:
-            return np.flatnonzero(perturbed | np.isin(np.arange(d), self.regulators))
-        if rule == "all" or (rule == "auto" and d <= ALL_SOURCES):
-            return np.arange(d)
-        if rule == "auto":
-            logger.info(
-                "    only the %d perturbed genes may regulate, because %d genes are more than %d; name others in regulators, "
-                "or take all by PerturbODE(sources='all')",
-                perturbed.sum(),
-                d,
-                ALL_SOURCES,
-            )
-        return np.flatnonzero(perturbed)
 
 
 def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:

@@ -169,9 +169,8 @@ def regime_statistics(
         )
         sums_y += member @ y
         sums_f += member @ f
-        y = np.where(
-            screen.targets[regime], y.dtype.type(0), y
-        )  # a target's own equation is cut: it must not enter products
+        # a target's own equation is cut: it must not enter products
+        y = np.where(screen.targets[regime], y.dtype.type(0), y)
         several = sizes[unit[rows]] > 1  # a row alone is its own mean, and products about it would be rounding errors
         for g in np.unique(group[regime[several]]):
             at = (group[regime] == g) & several

@@ -20,6 +20,7 @@ from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.screens.pruning import ScreenSparsity
+from scdash.screens.sources import sources_of
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
 from scdash.screens.store import store_screen
 from scdash.sparsity import Method, Sparsity
@@ -30,6 +31,7 @@ from scdash.tl._seed import seed_of
 if TYPE_CHECKING:
     from anndata import AnnData
 
+NO_SOURCES = np.array([], dtype=np.int64)  # transport needs no features
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
 OF_SCREENS = (
     "prior", "model", "sparsity", "perturbation_key", "control", "batch_key", "layer", "mask_var", "regulators", "allow_scaled",
@@ -144,7 +146,10 @@ def fit_perturbode(
     with step(f"fitting dynamics (perturbode, {model.way})") as added:
         inputs = read_screen(adata, request)
         generator = np.random.default_rng(seed)
-        stats = screen_statistics(inputs, model.folds, generator, sources=sources_of(inputs, model))
+        needed = NO_SOURCES
+        if model.way == "equilibrium":
+            needed = sources_of(inputs.screen, inputs.regulators, model.sources)
+        stats = screen_statistics(inputs, model.folds, generator, sources=needed)
         found = WAYS[model.way](inputs, stats, options, generator)
         asked = request.params(inputs) | {
             "fit": model.way,
@@ -208,11 +213,6 @@ def screen_statistics(
         shown = ", ".join(str(g) for g in pd.Index(inputs.values.genes)[flat][:5])
         logger.warning("%d gene(s) never vary and get no edges: %s", flat.sum(), shown)
     return stats
-
-
-def sources_of(inputs: ScreenInputs, model: PerturbODE) -> NDArray[np.int64]:
-    """Return the positions of the genes whose features a fit needs; transport needs none."""
-    return inputs.sources(model.sources) if model.way == "equilibrium" else np.array([], dtype=np.int64)
 
 
 def fit_screen(adata: Any, call: FitCall, **others: Any) -> Any:

@@ -27,6 +27,7 @@ from scdash.screens.fits import (
 )
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.screens.pruning import ScreenSparsity
+from scdash.screens.sources import sources_of
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.subsamples import (
     Chosen,
@@ -38,7 +39,7 @@ from scdash.screens.subsamples import (
     half_of_regimes,
     regime_selections,
 )
-from scdash.tl._perturbode import screen_statistics
+from scdash.tl._perturbode import NO_SOURCES, screen_statistics
 
 OFTEN = 0.75  # of the refits: what the paper calls highly consistent
 EDGES_A_GENE = 5  # counted as selected where a network has no zeros
@@ -93,7 +94,9 @@ def stability_screen(
         request = ScreenRequest.of_fit(adata, entry, key)
         inputs = read_screen(adata, request)
         regressed = way == "equilibrium"
-        needed = inputs.sources(request.model.sources) if regressed else np.array([], dtype=np.int64)
+        needed = NO_SOURCES
+        if regressed:
+            needed = sources_of(inputs.screen, inputs.regulators, request.model.sources)
         stats = screen_statistics(inputs, folds, generator, sources=needed)
         refits = _equilibrium if way == "equilibrium" else _transport
         found = refits(entry, inputs, stats, n_repeats, resample, generator, n_jobs)
