@@ -4,8 +4,9 @@ import builtins
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
@@ -104,7 +105,81 @@ def step(start: str) -> Iterator[list[str]]:
 def progress_bar(total: int, description: str, *, progress: bool | None = None) -> "tqdm[Any]":
     """Return a tqdm bar; `progress=None` shows it only at verbosity 2 or more, and only once 2 s have passed.
 
-    Nothing is shown where the process has no standard error, which tqdm writes to.
+    Nothing is shown where the process has no standard error, which tqdm writes to. Within `whole_call` the bar of the whole
+    call moves instead, where what is described was expected.
     """
+    whole = _WHOLE.get()
+    if whole is not None and description in whole.costs:
+        return _Part(whole, description)
+    return _bar(total, description, progress=progress)
+
+
+def _bar(total: float, description: str, *, progress: bool | None, **options: Any) -> "tqdm[Any]":
     shown = (settings.verbosity >= 2 if progress is None else progress) and sys.stderr is not None
-    return tqdm(total=total, desc=description, disable=not shown, delay=0 if progress else 2, leave=bool(progress))
+    delay = 0 if progress else 2
+    return tqdm(total=total, desc=description, disable=not shown, delay=delay, leave=bool(progress), **options)
+
+
+class Whole:
+    """The bar of a whole call: every piece of work that is expected counts by what it costs."""
+
+    def __init__(self, name: str, *, progress: bool | None) -> None:
+        self.name, self.progress = name, progress
+        self.costs: dict[str, float] = {}
+        self.bar: tqdm[Any] | None = None
+
+    def expect(self, work: Mapping[str, tuple[int, float]]) -> None:
+        """Say what is left: name of a part -> number of pieces, and what one of them costs (in any unit, one for all)."""
+        self.costs |= {name: cost for name, (_, cost) in work.items()}
+        total = sum(number * cost for number, cost in work.values())
+        if self.bar is not None:
+            self.bar.total = self.bar.n + total
+            return
+        self.bar = _bar(total, self.name, progress=self.progress, bar_format=WHOLE_FORMAT, smoothing=0)
+
+    def advance(self, name: str, pieces: float) -> None:
+        """Count finished pieces; more than were expected do not take the bar beyond its end."""
+        if self.bar is not None:
+            self.bar.set_description_str(f"{self.name}: {name}", refresh=False)
+            self.bar.update(max(0.0, min(self.costs[name] * pieces, (self.bar.total or 0) - self.bar.n)))
+
+    def close(self) -> None:
+        """End the bar, if it has begun."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class _Part(tqdm):  # type: ignore[misc]
+    """A bar that is not shown and moves that of the whole call."""
+
+    def __init__(self, whole: Whole, name: str) -> None:
+        super().__init__(disable=True)
+        self._whole, self._name = whole, name
+        whole.advance(name, 0)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        self._whole.advance(self._name, 1 if n is None else n)
+        return None
+
+
+_WHOLE: ContextVar[Whole | None] = ContextVar("whole call", default=None)
+WHOLE_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left"
+
+
+@contextmanager
+def whole_call(name: str, *, progress: bool | None = None) -> Iterator[None]:
+    """Let one bar, with an estimate of the time left, stand for all that is expected within a `with` block; see `expect`."""
+    whole = Whole(name, progress=progress)
+    token = _WHOLE.set(whole)
+    try:
+        yield
+    finally:
+        _WHOLE.reset(token)
+        whole.close()
+
+
+def expect(work: Mapping[str, tuple[int, float]]) -> None:
+    """Tell the bar of the whole call, where there is one, what is to be done; see `Whole.expect`."""
+    whole = _WHOLE.get()
+    if whole is not None:
+        whole.expect(work)
