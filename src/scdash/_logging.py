@@ -5,8 +5,9 @@ import importlib
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
@@ -111,15 +112,25 @@ def progress_bar(total: int, description: str, *, progress: bool | None = None) 
 
     It is a widget in notebooks that have ipywidgets, and otherwise goes where messages go: standard output in a notebook,
     whose standard error looks like a failure there, and standard error elsewhere. Nothing is shown where there is no such
-    stream; a file that messages go to gets none.
+    stream; a file that messages go to gets none. Within `whole_call` the bar of the whole call moves instead, where what is
+    described was expected.
     """
+    whole = _WHOLE.get()
+    if whole is not None and description in whole.costs:
+        return _Part(whole, description)
+    return _bar(total, description, progress=progress)
+
+
+def _bar(total: float, description: str, *, progress: bool | None, **options: Any) -> "tqdm[Any]":
     notebook = hasattr(builtins, "__IPYTHON__")
     stream = sys.stdout if notebook else sys.stderr
     shown = (settings.verbosity >= 2 if progress is None else progress) and stream is not None
-    bar = _widget_bar() if notebook and shown else None
+    widget = _widget_bar() if notebook and shown else None
     how: dict[str, Any] = {"total": total, "desc": description, "disable": not shown, "leave": bool(progress)}
     how["delay"] = 0 if progress else 2
-    return tqdm(**how, file=stream) if bar is None else bar(**how)
+    if widget is not None:
+        return widget(**how)
+    return tqdm(**how, **options, file=stream)
 
 
 def _widget_bar() -> "type[tqdm[Any]] | None":
@@ -132,3 +143,68 @@ def _widget_bar() -> "type[tqdm[Any]] | None":
         return None
     in_kernel = hasattr(get_ipython(), "kernel")
     return cast("type[tqdm[Any]]", tqdm_notebook) if in_kernel else None
+
+
+class Whole:
+    """The bar of a whole call: every piece of work that is expected counts by what it costs."""
+
+    def __init__(self, name: str, *, progress: bool | None) -> None:
+        self.name, self.progress = name, progress
+        self.costs: dict[str, float] = {}
+        self.bar: tqdm[Any] | None = None
+
+    def expect(self, work: Mapping[str, tuple[int, float]]) -> None:
+        """Say what is left: name of a part -> number of pieces, and what one of them costs (in any unit, one for all)."""
+        self.costs |= {name: cost for name, (_, cost) in work.items()}
+        total = sum(number * cost for number, cost in work.values())
+        if self.bar is not None:
+            self.bar.total = self.bar.n + total
+            return
+        self.bar = _bar(total, self.name, progress=self.progress, bar_format=WHOLE_FORMAT, smoothing=0)
+
+    def advance(self, name: str, pieces: float) -> None:
+        """Count finished pieces; more than were expected do not take the bar beyond its end."""
+        if self.bar is not None:
+            self.bar.set_description_str(f"{self.name}: {name}", refresh=False)
+            self.bar.update(max(0.0, min(self.costs[name] * pieces, (self.bar.total or 0) - self.bar.n)))
+
+    def close(self) -> None:
+        """End the bar, if it has begun."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class _Part(tqdm):  # type: ignore[misc]
+    """A bar that is not shown and moves that of the whole call."""
+
+    def __init__(self, whole: Whole, name: str) -> None:
+        super().__init__(disable=True)
+        self._whole, self._name = whole, name
+        whole.advance(name, 0)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        self._whole.advance(self._name, 1 if n is None else n)
+        return None
+
+
+_WHOLE: ContextVar[Whole | None] = ContextVar("whole call", default=None)
+WHOLE_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left"
+
+
+@contextmanager
+def whole_call(name: str, *, progress: bool | None = None) -> Iterator[None]:
+    """Let one bar, with an estimate of the time left, stand for all that is expected within a `with` block; see `expect`."""
+    whole = Whole(name, progress=progress)
+    token = _WHOLE.set(whole)
+    try:
+        yield
+    finally:
+        _WHOLE.reset(token)
+        whole.close()
+
+
+def expect(work: Mapping[str, tuple[int, float]]) -> None:
+    """Tell the bar of the whole call, where there is one, what is to be done; see `Whole.expect`."""
+    whole = _WHOLE.get()
+    if whole is not None:
+        whole.expect(work)

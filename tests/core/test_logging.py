@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import scanpy
 
-from scdash._logging import logger, output_stream, progress_bar
+from scdash._logging import Whole, expect, logger, output_stream, progress_bar, whole_call
 
 
 @pytest.fixture
@@ -89,3 +89,39 @@ scdash.tl.fit_dynamics(a, time_key="time", trajectory_key="trajectory", split_ke
 assert "dynamics" in a.uns
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_one_bar_stands_for_all_parts_of_a_call_by_what_they_cost(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[float] = []
+    advance = Whole.advance
+
+    def noted(self: Whole, name: str, pieces: float) -> None:
+        advance(self, name, pieces)
+        assert self.bar is not None
+        done.append(self.bar.n / (self.bar.total or 1))
+
+    monkeypatch.setattr(Whole, "advance", noted)
+    with whole_call("fit", progress=True):
+        expect({"reading": (2, 1.0), "training": (4, 2.0)})
+        for name, pieces in (("reading", 2), ("training", 5)):  # one piece more than was expected
+            with progress_bar(pieces, name) as bar:
+                for _ in range(pieces):
+                    bar.update()
+        expect({"judging": (1, 10.0)})
+        with progress_bar(1, "judging") as bar:
+            bar.update()
+    assert done == pytest.approx([0, 0.1, 0.2, 0.2, 0.4, 0.6, 0.8, 1, 1, 0.5, 1])
+    told = capsys.readouterr().err
+    assert "fit: judging 100%" in told and "left" in told
+    with progress_bar(1, "training", progress=True):
+        pass
+    assert "training:" in capsys.readouterr().err  # outside a call the bar is its own
+
+
+def test_a_bar_that_was_not_expected_is_shown_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with whole_call("fit", progress=True), progress_bar(2, "lambda 1", progress=True) as bar:
+        bar.update(2)
+    told = capsys.readouterr().err
+    assert "lambda 1: 100%" in told and "fit" not in told

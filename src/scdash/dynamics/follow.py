@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from scdash._logging import logger
+from scdash._logging import expect, logger
 from scdash._parallel import spread_all
 from scdash.dynamics.baselines import baseline_errors
 from scdash.dynamics.folds import all_to_learn_from, make_folds
@@ -20,7 +20,7 @@ from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.pruning import Candidate
 from scdash.dynamics.selection import Errors
 from scdash.dynamics.states import everything_of, folds_of_states, start_of
-from scdash.dynamics.whole_fit import Choice, Given, Ingredients, choose, fit_chosen
+from scdash.dynamics.whole_fit import FITTING, Choice, Given, Ingredients, choose, fit_chosen, work_of
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
 from scdash.matching import TransitionFit
 from scdash.training.rollouts import Courses, GeneWise, longest_accurate_step, step_error
@@ -71,10 +71,13 @@ def follow(
     folds = make_folds(problem)
     if not folds:
         return None
+    # null models are known when the settings are; until then they count as many as with a prior that is used
+    likely = {"null models to come": (9, 1.0)} if null_models else {}
+    expect(work_of(main, len(folds), len(priors)) | likely)
     choice = choose(main, folds, progress=progress)
     everything = all_to_learn_from(problem)
     pieces = [(replace(main, prior=prior, seed=main.seed + k), everything, choice) for k, prior in enumerate(priors)]
-    candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress, threads=True)
+    candidates = spread_all(fit_chosen, pieces, FITTING, progress=progress, threads=True)
     errors = baseline_errors(folds)
     made: NullModelsMade = "off"
     if null_models:
@@ -122,12 +125,13 @@ def follow_states(
     first, *others = (start_of(part) for part in fits[0].parts)
     settings = in_units_of_slope_one(main.settings, fits[0].slope, first, everything)
     main = replace(main, settings=settings)
+    expect(work_of(main, len(folds), len(priors)))
     choice = choose(main, folds, given=Given(first, others, fits[0].prior_weight), progress=progress)
     pieces = [
         (replace(main, prior=prior, seed=main.seed + k), everything, choice, start_of(fit.parts[0]))
         for k, (prior, fit) in enumerate(zip(priors, fits, strict=True))
     ]
-    candidates = spread_all(fit_chosen, pieces, "fitting with the chosen settings", progress=progress, threads=True)
+    candidates = spread_all(fit_chosen, pieces, FITTING, progress=progress, threads=True)
     error = step_error(candidates[0].model, everything, settings.longest_step)
     return Followed(candidates, choice, folds[0].kind, error)
 

@@ -12,14 +12,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._logging import expect
 from scdash._parallel import spread_all
 from scdash.dynamics.folds import OTHER_HALF, Fold
 from scdash.dynamics.selection import Errors, best
-from scdash.dynamics.whole_fit import Choice, Ingredients, choose, dense_candidates, fit_chosen, held_out_error
+from scdash.dynamics.whole_fit import Choice, Ingredients, choose, dense_candidates, fit_chosen, held_out_error, work_of
 from scdash.matching import random_regulators, shuffled_priors
 from scdash.training.rollouts import Courses
 
 NO_NETWORK = "no network"
+NULL_MODELS, WITHOUT_NETWORK = "null models", "the model without a network"
 RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME = "random regulators", "shuffled prior", "shuffled time"
 RANDOM_SETS, SHUFFLED_PRIORS = 4, 4
 NO_EDGES = 1e6  # a penalty under which no edge is left
@@ -109,6 +111,7 @@ def null_model_errors(
     Errors by name; NaN on folds on which a null model was not fitted (`folds_for`).
     """
     nulls = null_models(made_of, choice, folds[0].train.states.shape[2], np.random.default_rng([made_of.seed, 3]))
+    expect(null_work_of(made_of, folds, nulls, anew=anew))
     found = {NO_NETWORK: no_network_errors(made_of, folds, progress=progress)}
     if anew:
         for null in nulls:
@@ -119,10 +122,27 @@ def null_model_errors(
     pieces = [(null, folds[fold], choice) for null, fold in places]
     errors = {null.name: np.full(len(folds), np.nan) for null in nulls}
     for (null, fold), error in zip(
-        places, spread_all(_error, pieces, "null models", progress=progress, threads=True), strict=True
+        places, spread_all(_error, pieces, NULL_MODELS, progress=progress, threads=True), strict=True
     ):
         errors[null.name][fold] = error
     return found | errors
+
+
+def null_work_of(
+    made_of: Ingredients, folds: Sequence[Fold], nulls: Sequence[NullModel], *, anew: bool
+) -> dict[str, tuple[int, float]]:
+    """Return what null models take, for the bar of the whole call; the unit is that of `whole_fit.work_of`.
+
+    Of the openings for the model without a network only the last trains for more than a moment.
+    """
+    openings = (len(without_network(made_of)) + 1) * len(folds)
+    found = {WITHOUT_NETWORK: (openings, 0.35 * len(folds) / openings)}
+    if anew:
+        return found | {
+            name: (len(nulls) * number, cost) for name, (number, cost) in work_of(made_of, len(folds), 0).items()
+        }
+    pieces = sum(len(folds_for(null, number, folds)) for number, null in enumerate(nulls))
+    return found | {NULL_MODELS: (pieces, 1.0)}
 
 
 def folds_for(null: NullModel, number: int, folds: Sequence[Fold]) -> list[int]:
@@ -154,7 +174,7 @@ def _path_errors(
 ) -> Errors:
     """Return the errors of a model without pruning at several numbers of epochs, (epochs, folds)."""
     pieces = [(made_of, fold.train, 1.0, epochs) for fold in folds]
-    paths = spread_all(dense_candidates, pieces, "the model without a network", progress=progress, threads=True)
+    paths = spread_all(dense_candidates, pieces, WITHOUT_NETWORK, progress=progress, threads=True)
     found = [[held_out_error(one.model, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
     return np.array(found).T
 

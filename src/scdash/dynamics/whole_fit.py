@@ -25,6 +25,10 @@ from scdash.sparsity import Prior, Sparsity
 from scdash.training.rollouts import Courses, GeneWise, errors_from_start
 from scdash.training.whole_trajectories import Trainer, WholeTrajectories
 
+CHOOSING_EPOCHS, CHOOSING_SPARSITY = "choosing epochs", "choosing the sparsity"
+FITTING = "fitting with the chosen settings"
+# what a piece of each takes, in trainings of the dense model on one fold; measured on the myoblasts
+COSTS = {CHOOSING_EPOCHS: 1.0, CHOOSING_SPARSITY: 1.0, FITTING: 1.0}
 EPOCHS = (0, 30, 100)  # dense epochs to choose among
 PRIOR_WEIGHT = 5.0  # edges of a prior that is used pay a fifth of the penalty
 
@@ -198,7 +202,7 @@ def choose(
         for weight in weights
         for fold, start in zip(folds, starts, strict=True)
     ]
-    found = spread_all(dense_candidates, pieces, "choosing epochs", progress=progress, threads=True)
+    found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=True)
     step = made_of.settings.longest_step
     dense = {w: found[k * len(folds) : (k + 1) * len(folds)] for k, w in enumerate(weights)}
     table = {weight: Judged.of(dense[weight], folds, step) for weight in weights}
@@ -213,7 +217,7 @@ def choose(
     trained = [path[place] for path in dense[weight]]
     whole = None if given is None else edges_of(given.of_all)
     to_prune = [(made_of, fold.train, weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
-    paths = spread_all(pruned_candidates, to_prune, "choosing the sparsity", progress=progress, threads=True)
+    paths = spread_all(pruned_candidates, to_prune, CHOOSING_SPARSITY, progress=progress, threads=True)
     pruned = Judged.of(paths, folds, step)
     level = (
         best(pruned.errors)
@@ -224,6 +228,13 @@ def choose(
     untrained = table[weight].errors[[one.epochs for one in dense[weight][0]].index(0)]
     models = [path[level].model for path in paths]
     return Choice(weight, trained[0].epochs, level, pd.DataFrame(rows), pruned.errors[level], untrained, models)
+
+
+def work_of(made_of: Ingredients, folds: int, models: int) -> dict[str, tuple[int, float]]:
+    """Return what choosing settings and fitting with them takes, for the bar of the whole call: pieces, cost of each."""
+    weights = 1 if made_of.prior is None else 2
+    pieces = {CHOOSING_EPOCHS: weights * folds, CHOOSING_SPARSITY: folds, FITTING: models}
+    return {name: (number, COSTS[name]) for name, number in pieces.items()}
 
 
 def fit_chosen(made_of: Ingredients, courses: Courses, choice: Choice, start: GeneWise | None = None) -> Candidate:

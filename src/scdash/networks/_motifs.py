@@ -36,7 +36,7 @@ def _counted(network: sp.csr_array, graphs: int) -> dict[str, NDArray[np.int64]]
     def each(matrix: sp.csr_array) -> NDArray[np.int64]:
         rows = np.add.reduceat(np.append(matrix.data, 0.0), matrix.indptr[:-1])
         rows[np.diff(matrix.indptr) == 0] = 0  # where reduceat gives the entry that follows
-        return np.asarray(rows.reshape(graphs, -1).sum(axis=1).round().astype(np.int64))
+        return np.asarray(rows.reshape(graphs, -1).sum(axis=1).round(), dtype=np.int64)
 
     diagonal = network.diagonal().reshape(graphs, -1)
     counts = {"self +": (diagonal > 0).sum(axis=1), "self -": (diagonal < 0).sum(axis=1)}

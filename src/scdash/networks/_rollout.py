@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash._errors import NonFiniteError, NotConvergedError
+from scdash._logging import progress_bar
 from scdash.networks._module import DynamicsModel
 from scdash.networks._solver import Solver, blocks
 from scdash.solve import Converged, converged
@@ -17,7 +18,14 @@ STEP = 0.25  # largest step in units of the fastest rate: the training step can 
 TOLERANCE = 1e-6
 
 
-def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping[int, Tensor] | None = None) -> Tensor:
+def rollout(
+    model: DynamicsModel,
+    start: Tensor,
+    times: Tensor,
+    *,
+    held: Mapping[int, Tensor] | None = None,
+    progress: bool | None = None,
+) -> Tensor:
     """Integrate from `start` at times[0] and return the states (times, cells, genes), in the user's units.
 
     Fixed-step rk4 in double precision with steps of at most a quarter of the fastest relaxation time, halved until
@@ -34,6 +42,8 @@ def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping
         Increasing times in the user's unit, (times,); the first is that of the start.
     held
         Interventions: column number -> value of every cell (cells,) in the user's units, set at the start and kept.
+    progress
+        Show a progress bar over starts; None: if `scdash.settings.verbosity` is at least 2 and it takes over two seconds.
 
     Raises
     ------
@@ -46,7 +56,7 @@ def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping
     found = torch.empty(len(start), len(times), start.shape[1], dtype=start.dtype)
     solver, since, steps = Solver.of(model, torch.float64), (times / model.time_scale).double(), _steps(model, times)
     columns = torch.tensor(sorted(held or {}), dtype=torch.long)
-    with torch.no_grad():
+    with torch.no_grad(), progress_bar(len(start), "starts", progress=progress) as bar:
         for rows in blocks(len(start), start.shape[1]):
             begun = start[rows].double()  # a copy, unless it is in double precision
             begun = begun.clone()
@@ -56,6 +66,7 @@ def rollout(model: DynamicsModel, start: Tensor, times: Tensor, *, held: Mapping
             if len(times) > 1:
                 result = _converged(solver, begun, since.numpy(), columns, steps)
                 found[rows, 1:], steps = result.fine.to(start.dtype), result.steps
+            bar.update(len(begun))
     return found.transpose(0, 1)
 
 

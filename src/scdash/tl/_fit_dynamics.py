@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._logging import logger, step
+from scdash._logging import logger, step, whole_call
 from scdash._parallel import use_jobs
 from scdash.dynamics.validation import Validation
 from scdash.fields import VectorField
@@ -230,12 +230,13 @@ def fit_dynamics(
     asked, seed = call.settle(), call.seed()
     options = call.options(asked, seed)
     with step(f"fitting dynamics ({asked.names})") as added, use_jobs(n_jobs):
-        inputs = call.read(adata, asked, options)
-        options = replace(options, cells=inputs.cells)
-        warn_unused(options, asked)
-        if asked.cross_validated:
-            options = choose_lambdas(inputs.problem, options)
-        fit = fit_series(inputs.problem, options)
+        with whole_call("fit", progress=progress):
+            inputs = call.read(adata, asked, options)
+            options = replace(options, cells=inputs.cells)
+            warn_unused(options, asked)
+            if asked.cross_validated:
+                options = choose_lambdas(inputs.problem, options)
+            fit = fit_series(inputs.problem, options)
         if key_added in adata.uns:
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
         target = adata.copy() if copy else adata

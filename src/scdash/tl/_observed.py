@@ -1,5 +1,6 @@
 """Rows of AnnData to trajectories in scaled units: cells smoothed into bins, bins made before, or states."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,11 +26,12 @@ from scdash._data import (
     positions_in_groups,
     series_from_states,
 )
-from scdash._logging import logger
+from scdash._logging import expect, logger, progress_bar
 
 HORIZON = 10.0  # length of pseudotime as models see it
 MANY_ROWS = 50  # above which rows may be cells
 SHARED = 5  # rows of a trajectory with the same time (their median) from which times are sampled ones
+READING, PARTS = "smoothing cells", 4  # bins, halves, halves with shuffled times, halves to learn from
 N_BOOTSTRAP = 8  # re-drawn trajectories that show a model how uncertain each bin is
 
 
@@ -117,6 +119,23 @@ def from_cells(
     `by_folds`: the model is chosen by folds, which take no validation states, but halves of the cells to learn from where a
     lineage has a single trajectory, and is judged against kernel means of the cells.
     """
+    if by_folds:  # until the folds are known: a usual fit, in trainings of one model
+        expect({READING: (PARTS, 0.5), "the fit": (1, 25.0)})
+    with progress_bar(PARTS, READING, progress=False) as bar:  # seen as a part of the whole call alone
+        return _cells(rows, n_bins, regulators, seed, hold_out, bar.update, shuffled=shuffled, by_folds=by_folds)
+
+
+def _cells(
+    rows: Rows,
+    n_bins: int,
+    regulators: NDArray[np.int64] | None,
+    seed: int,
+    hold_out: float | None,
+    done: Callable[[], object],
+    *,
+    shuffled: bool,
+    by_folds: bool,
+) -> Observed:
     made = cells_to_series(
         rows.values,
         rows.values.genes,
@@ -133,8 +152,15 @@ def from_cells(
         weights=rows.weights,
         cell=rows.cell,
     )
+    done()
     code = np.where(rows.left_out, -1, group_cells(len(rows.time.values), rows.group, rows.batch).code)
     position = positions_in_groups(rows.time.values, code, "rank", rows.weights)[0]
+    halves = _halves(rows, n_bins, regulators, seed)
+    done()
+    shuffled_halves = _halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None
+    done()
+    learning_halves = _learning_halves(rows, n_bins, seed) if by_folds and _has_single_trajectories(rows) else ()
+    done()
     return Observed(
         made.series,
         made.minimum,
@@ -142,10 +168,10 @@ def from_cells(
         lineage=lineages_of_rows(made.bins["lineage"], made.series),
         lineage_names=tuple(pd.unique(made.bins["lineage"].astype(str))),
         cell_position=HORIZON * mean_of_cells(np.where(code < 0, np.nan, position), rows),
-        halves=_halves(rows, n_bins, regulators, seed),
-        shuffled_halves=_halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None,
+        halves=halves,
+        shuffled_halves=shuffled_halves,
         kernel_means=kernel_means(rows.values, position, code, n_bins, weights=rows.weights) if by_folds else None,
-        learning_halves=_learning_halves(rows, n_bins, seed) if by_folds and _has_single_trajectories(rows) else (),
+        learning_halves=learning_halves,
     )
 
 

@@ -1,6 +1,6 @@
 """`perturbation_scores`: which knockout moves the end of a lineage, and what it adds to the gene's expression."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from scdash._core.trajectories import LineagePath, lineage_paths
 from scdash._data import all_genes, listed_names, sanitise
 from scdash._errors import unknown
 from scdash._keys import genes_of, require_fit
-from scdash._logging import step
+from scdash._logging import progress_bar, step
 from scdash.networks import (
     EndShift,
     count_targets,
@@ -122,7 +122,10 @@ def perturbation_scores(
     warn_of_interventions(entry, named)
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
     with step(f"{kind} of {len(chosen)} genes, {len(paths)} lineages, {len(weights)} models") as added:
-        parts = [_of_lineage(entry, path, weights, names, chosen, degree, kind, level) for path in paths]
+        with progress_bar(len(weights) * sum(len(path.states) for path in paths), "perturbations") as bar:
+            parts = [
+                _of_lineage(entry, path, weights, names, chosen, degree, kind, level, bar.update) for path in paths
+            ]
         table = pd.concat(parts, ignore_index=True).sort_values(
             ["score", "expression"], ascending=False, kind="stable", na_position="last", ignore_index=True
         )
@@ -156,6 +159,7 @@ def _of_lineage(
     degree: NDArray[np.int64],
     kind: Kind,
     level: float | None,
+    done: Callable[[], object],
 ) -> pd.DataFrame:
     """Return the rows of one lineage."""
     able = degree[chosen] > 0
@@ -165,6 +169,7 @@ def _of_lineage(
         for t, (states, duration) in enumerate(path.ends):
             found = _shift(entry, one, states, duration, names, chosen[able], kind, level)
             distance[m, t, able], along[m, t, able] = found
+            done()
     expression = np.mean([states.mean(axis=0) for states in path.states], axis=0)
     change = np.mean([states[-1] - states[0] for states in path.states], axis=0)
     mean, missing = along.mean(axis=(0, 1)), np.full(len(chosen), np.nan)

@@ -13,7 +13,7 @@ from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
 from scdash._keys import genes_of, require_fit
-from scdash._logging import step
+from scdash._logging import progress_bar, step
 from scdash.networks import count_targets, held_levels, module_from_entry, refuse_negative_levels, warn_of_interventions
 from scdash.networks._interventions import intervene
 from scdash.networks._velocity_layer import layer_megabytes, over_all_genes
@@ -101,7 +101,7 @@ def perturbation_shift(
     columns = pd.Index(adata.var_names).get_indexer(pd.Index(model.genes, dtype=object))
     shift = np.empty((adata.n_obs, len(columns)), dtype=np.float32)
     held_genes: list[int] = []
-    with step(f"shift of {adata.n_obs} cells") as added:
+    with step(f"shift of {adata.n_obs} cells") as added, progress_bar(adata.n_obs, "cells") as bar:
         for rows, block in values.blocks(ROWS):
             x = as_dense(block, np.float64)
             levels = held_levels(model, entry, genes, kind, level, torch.as_tensor(x))
@@ -114,6 +114,7 @@ def perturbation_shift(
             both = np.concatenate([target, x]), np.concatenate([held, np.zeros_like(held)])
             moved, unchanged = np.split(intervene(model, both[0], span, both[1], both[0]), 2)
             shift[rows] = moved - unchanged
+            bar.update(len(x))
         warn_of_interventions(entry, held_genes)
         params: dict[str, Any] = {"genes": list(model.genes[held_genes]), "kind": kind, "duration": span, "key": key}
         params |= {"layer": read, "n_targets": count_targets(entry)[held_genes]}
