@@ -120,7 +120,7 @@ def test_regimes_with_too_few_cells_are_left_out_with_a_warning(small, caplog):
     few = small[(labels != "G002") | (np.arange(small.n_obs) % 6 == 0)].copy()
     with caplog.at_level(logging.WARNING, logger="scdash"):
         scdash.tl.fit_dynamics(few, model="perturbode")
-    assert "1 regime(s) with fewer than 10 cells are left out: G002" in caplog.text
+    assert "1 perturbation(s) with fewer than 10 cells are left out: G002" in caplog.text
     with pytest.raises(ValueError, match="min_cells"):
         scdash.tl.fit_dynamics(few, model=scdash.models.PerturbODE(min_cells=31))
 

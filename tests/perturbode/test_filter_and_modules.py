@@ -42,7 +42,7 @@ def test_filter_is_the_one_sided_mann_whitney_test(screen):
     of = lambda name: adata.X[(adata.obs["perturbation"] == name).to_numpy(), gene]
     expected = mannwhitneyu(of(names[2]), of("control"), alternative="greater").pvalue
     assert table.loc[names[2], "worst_p"] == pytest.approx(expected)
-    with pytest.raises(ValueError, match="No regime passes"):
+    with pytest.raises(ValueError, match="No perturbation passes"):
         filter_perturbations(adata, kind="knockout")
     with pytest.raises(KeyError, match="perturbation"):
         filter_perturbations(adata, perturbation_key="perturbed")
@@ -60,7 +60,7 @@ def test_modules_of_a_fit_and_plots(screen):
     assert plot_modules(adata, show=False) is not None
     with pytest.raises(KeyError, match="scdash.tl.modules"):
         plot_modules(screen)
-    with pytest.raises(ValueError, match="regime"):
+    with pytest.raises(ValueError, match="perturbation"):
         plot_perturbation(adata, predict_perturbations(adata, labels), regimes=["G999"])
 
 

@@ -60,7 +60,7 @@ def test_kinds_of_cells_are_read_again_from_a_stored_fit(two_kinds, tmp_path):
     predicted = scdash.tl.predict_perturbations(again, ["G001", "G002"], kind="knockdown")
     assert list(predicted.obs["status"]) == ["fitted", "not observed"]
     assert list(scdash.tl.predict_perturbations(again, ["G002"]).obs["status"]) == ["fitted"]
-    with pytest.raises(ValueError, match="nothing for regime 'G001'.*kind='knockout'"):
+    with pytest.raises(ValueError, match="nothing for perturbation 'G001'.*kind='knockout'"):
         scdash.tl.predict_perturbations(again, ["G001"])
     scdash.tl.screen_baseline(again, "ridge")
     assert again.uns["ridge"]["params"]["kind_key"] == "type"

@@ -214,7 +214,7 @@ def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]
         found = {kind[gene] for gene in targets if gene in kind}
         if len(found) != 1:
             raise ValueError(
-                f"kind: the mapping gives {sorted(found) or 'nothing'} for regime {label!r}; one of {list(KINDS)} is "
+                f"kind: the mapping gives {sorted(found) or 'nothing'} for perturbation {label!r}; one of {list(KINDS)} is "
                 "needed under the regime's label or its target genes, or for all as text, such as kind='knockout'."
             )
         chosen = found.pop()

@@ -65,9 +65,10 @@ def calibrated_scores(
 
     Returns
     -------
-    Table with one row per predicted perturbation: `weighted_mse` (squared units of the data), `weighted_r2`, `mean_mse` and
-    `replicate_mse` (those of the two references) and `calibrated`, which is NaN where the other half does not predict better
-    than the mean, so that nothing reproducible is left to be predicted. All are NaN for perturbations with fewer than 4 cells.
+    DataFrame
+        One row per predicted perturbation: `weighted_mse` (squared units of the data), `weighted_r2`, `mean_mse` and
+        `replicate_mse` (those of the two references) and `calibrated`, which is NaN where the other half does not predict better
+        than the mean, so that nothing reproducible is left to be predicted. All are NaN for perturbations with fewer than 4 cells.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def calibrated_scores(
 
     See Also
     --------
-    evaluate_perturbations : These scores beside those of cell-eval2.
+    scdash.metrics.evaluate_perturbations : These scores beside those of cell-eval2.
 
     Examples
     --------

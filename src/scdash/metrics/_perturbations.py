@@ -78,16 +78,17 @@ def evaluate_perturbations(
 
     Returns
     -------
-    `table`, one row per predicted perturbation, and `summary`, the mean of every column:
+    PerturbationEvaluation
+        `table`, one row per predicted perturbation, and `summary`, the mean of every column:
 
-    - `discrimination`: fraction of other perturbations whose observed change is less like the predicted one (cosine); 0.5 is chance;
-    - `mae`, `mse` of the profiles, `pearson_of_changes` from control;
-    - `direction`: fraction of observed differential genes that the prediction moves the right way; `overlap` and `jaccard` of
-      predicted and observed differential genes (Wilcoxon, false discovery rate 0.05); `fold_change_error`: normalised absolute
-      error of their log fold changes, 1 where no change is predicted. `direction` and `fold_change_error` are NaN for
-      perturbations with fewer than 10 observed differential genes;
-    - `weighted_mse`, `weighted_r2`, `mean_mse`, `replicate_mse`, `calibrated`: see :func:`scdash.metrics.calibrated_scores`. In
-      `summary`, `calibrated` is that of the summed errors, so that perturbations without an effect do not decide it.
+        - `discrimination`: fraction of other perturbations whose observed change is less like the predicted one (cosine); 0.5 is chance;
+        - `mae`, `mse` of the profiles, `pearson_of_changes` from control;
+        - `direction`: fraction of observed differential genes that the prediction moves the right way; `overlap` and `jaccard` of
+          predicted and observed differential genes (Wilcoxon, false discovery rate 0.05); `fold_change_error`: normalised absolute
+          error of their log fold changes, 1 where no change is predicted. `direction` and `fold_change_error` are NaN for
+          perturbations with fewer than 10 observed differential genes;
+        - `weighted_mse`, `weighted_r2`, `mean_mse`, `replicate_mse`, `calibrated`: see :func:`scdash.metrics.calibrated_scores`. In
+          `summary`, `calibrated` is that of the summed errors, so that perturbations without an effect do not decide it.
 
     Raises
     ------
@@ -98,8 +99,8 @@ def evaluate_perturbations(
 
     See Also
     --------
-    calibrated_scores : The calibrated errors alone, without the extra.
-    scdash.tl.predict_perturbations : Makes predictions.
+    scdash.metrics.calibrated_scores : The calibrated errors alone, without the extra.
+    scdash.tl.predict_perturbations : Make predictions.
 
     Examples
     --------

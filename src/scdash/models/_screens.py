@@ -24,7 +24,7 @@ class Transport(Value, TransportConfig):
     Parameters
     ----------
     loss
-        Distance of the transported cells from those of a regime: "mean" (of their means) or "w2" (needs geomloss).
+        Distance of the transported cells from those of a perturbation: "mean" (of their means) or "w2" (needs geomloss).
     n_modules
         Modules of genes; 0: every gene is a module of its own. None: 0 with DASH and a prior, which says nothing of modules,
         otherwise as many as genes, at most 100.
@@ -37,9 +37,9 @@ class Transport(Value, TransportConfig):
     learning_rate
         Largest step size of Adam.
     regimes
-        Regimes in a batch.
+        Perturbations in a batch.
     cells
-        Control cells that are carried to each regime; None: 16 for "w2", 2 for "mean".
+        Control cells that are carried to each perturbation; None: 16 for "w2", 2 for "mean".
     duration
         Time for which cells are carried.
     ode_steps
@@ -78,7 +78,7 @@ class PerturbODE(Model):
     Parameters
     ----------
     fit
-        "equilibrium": steady states are matched by sparse regression over the regimes, in seconds. "transport", or
+        "equilibrium": steady states are matched by sparse regression over the perturbations, in seconds. "transport", or
         `Transport(...)` with its settings: control cells are carried through the ODE, as in the paper.
     kind
         `"overexpression"` (perfect), `"shift"` (imperfect overexpression), `"knockout"`, `"knockdown"`, or a mapping
@@ -107,11 +107,11 @@ class PerturbODE(Model):
         Edges of the prior pay the penalty divided by this weight; 1 leaves the prior out of the regression. None: 5.
         For `fit="equilibrium"` with a prior.
     n_folds
-        Groups of regimes held out in turn; None: 5. For `fit="equilibrium"`.
+        Groups of perturbations held out in turn; None: 5. For `fit="equilibrium"`.
     n_subsamples
-        Random halves of the regimes on which the fit is repeated for `selection_frequency`; 0: none (NaN).
+        Random halves of the perturbations on which the fit is repeated for `selection_frequency`; 0: none (NaN).
     hold_out
-        Labels of regimes that take no part in fitting and are scored afterwards.
+        Labels of perturbations that take no part in fitting and are scored afterwards.
     min_cells
         Perturbations with fewer cells are left out, with a warning. None: 10; or 1 where perturbations have fewer than three
         rows in the median, as in compendia of bulk profiles, which the log says.
@@ -201,7 +201,7 @@ class PerturbODE(Model):
 
     @property
     def folds(self) -> int:
-        """Groups of regimes held out in turn."""
+        """Groups of perturbations held out in turn."""
         return FOLDS if self.n_folds is None else self.n_folds
 
     @property

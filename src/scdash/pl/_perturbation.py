@@ -1,4 +1,4 @@
-"""Predicted against observed regimes of a screen: mean changes gene by gene, or cells on a UMAP."""
+"""Predicted against observed perturbations of a screen: mean changes gene by gene, or cells on a UMAP."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,7 +38,7 @@ def perturbation(
     save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw predicted against observed regimes, one panel each.
+    """Draw predicted against observed perturbations, one panel each.
 
     "change": predicted against observed mean change from control, one dot a gene. Targets of the intervention are
     left out of the correlation, which they would flatter, and of the axes, which they would stretch: one that lies
@@ -83,7 +83,7 @@ def perturbation(
     entry = require_fit(adata, key)
     genes_of(adata, entry, key)
     if "screen" not in entry:
-        raise ValueError(f"uns[{key!r}] is no fit of a screen; pl.perturbation compares regimes of one.")
+        raise ValueError(f"uns[{key!r}] is no fit of a screen; pl.perturbation compares perturbations of a screen.")
     found = "cells" if "source" in predicted.obs else "change"
     if kind not in (None, "change", "cells"):
         raise unknown("kind", kind, ("change", "cells"))
@@ -93,7 +93,7 @@ def perturbation(
     chosen = known[:MOST] if regimes is None else list(regimes)
     for name in chosen:
         if name not in known:
-            raise unknown("regime", name, known)
+            raise unknown("perturbation", name, known)
     if not chosen:
         raise ValueError("predicted: none of its perturbations was observed in the screen; nothing to compare.")
     with house():

@@ -107,8 +107,8 @@ def assign_guides(
 
     Returns
     -------
-    None, or the copy. Written:
-
+    AnnData or None
+        None, or the copy. Written:
     `obs[key_added]` : categorical
         `control`, a gene, or genes joined by `separator`; missing for cells without a guide.
     `obs[f"{key_added}_guide"]` : categorical
@@ -129,7 +129,7 @@ def assign_guides(
     See Also
     --------
     scdash.pp.filter_perturbations : Which perturbations changed their targets.
-    scdash.models.PerturbODE : `guide_key`, what guides are used for.
+    scdash.tl.fit_perturbode : Learn the network of a screen; guides are replicates (`guide_key`).
 
     Examples
     --------

@@ -40,22 +40,22 @@ def filter_perturbations(
     key_added: str = "perturbations",
     copy: bool = False,
 ) -> "AnnData | None":
-    """Keep the regimes whose targets changed as intended, against control, and that have enough cells.
+    """Keep the perturbations whose targets changed as intended, against control, and that have enough cells.
 
     One-sided Mann-Whitney test of every target gene (up for overexpression, down for knockout and knockdown); a
-    regime is kept if `p < max_p` for all (or any) of its targets (Lin et al., appendix A.1).
+    perturbation is kept if `p < max_p` for all (or any) of its targets (Lin et al., appendix A.1).
 
     Parameters
     ----------
     adata
         Cells by genes, log-normalised.
     perturbation_key, control, separator, kind, kind_key, symbols, unknown_targets
-        As in `scdash.models.PerturbODE`. With `unknown_targets="drop"` cells of such regimes go; with "keep" they stay, and
+        As in `scdash.models.PerturbODE`. With `unknown_targets="drop"` cells of such perturbations go; with "keep" they stay, and
         targets that are measured are tested.
     max_p
         Largest p value.
     min_cells
-        Fewest cells of a regime; None: 10, or 1 where regimes have fewer than three rows in the median.
+        Fewest cells of a perturbation; None: 10, or 1 where perturbations have fewer than three rows in the median.
     require
         Whether all targets of a combination must have changed.
     layer
@@ -68,9 +68,9 @@ def filter_perturbations(
     Returns
     -------
     AnnData or None
-        None, or the copy. Cells of regimes that were not kept, and unlabelled ones, are removed. Written:
+        None, or the copy. Cells of perturbations that were not kept, and unlabelled ones, are removed. Written:
     `uns[key_added]` : DataFrame
-        one row a regime: `regime`, `cells`, `worst_p`, `log_change` (mean over targets, in the units of the
+        one row a perturbation: `regime`, `cells`, `worst_p`, `log_change` (mean over targets, in the units of the
         data), `kept`, `reason`.
 
     See Also
@@ -121,7 +121,7 @@ def filter_perturbations(
         cells = (screen.cells >= 0) & kept[screen.cells]
         if not table["kept"].any():
             raise ValueError(
-                f"No regime passes max_p={max_p} and min_cells={min_cells}; the reasons: "
+                f"No perturbation passes max_p={max_p} and min_cells={min_cells}; the reasons: "
                 f"{table['reason'].value_counts().to_dict()}. Check kind={kind!r} and that X is not scaled."
             )
         if adata.isbacked:
@@ -129,7 +129,7 @@ def filter_perturbations(
         else:
             adata._inplace_subset_obs(cells)
         adata.uns[key_added] = table
-        added.append(f"kept {int(table['kept'].sum())} of {len(table)} regimes, {int(cells.sum())} cells")
+        added.append(f"kept {int(table['kept'].sum())} of {len(table)} perturbations, {int(cells.sum())} cells")
         added.append(f"added uns[{key_added!r}], what was kept and why")
     return adata if copy else None
 

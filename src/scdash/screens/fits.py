@@ -164,7 +164,7 @@ def transport_fit(
         | {"seconds_per_epoch": trained.seconds_per_epoch},
         controls=pd.DataFrame({"predictor": np.array([], dtype=str), "held_out_r2": np.array([], dtype=float)}),
         model={"shift": shift, "rho": rho},
-        report=f"Trained by transport (loss {config.loss!r}); edges scored by G in SD units. Hold out regimes by name "
+        report=f"Trained by transport (loss {config.loss!r}); edges scored by G in SD units. Hold out perturbations by name "
         "(hold_out=) to see what it predicts.",
     )
 

@@ -1,4 +1,4 @@
-"""Predicted changes under interventions, and how predictions of unseen regimes are scored."""
+"""Predicted changes under interventions, and how predictions of unseen perturbations are scored."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ PERFECT = ("overexpression", "knockout")  # kinds that replace a gene's own equa
 
 
 def intervention_effects(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Floats:
-    """Return what interventions did to each gene, averaged over the `used` regimes; NaN for genes never targeted."""
+    """Return what interventions did to each gene, averaged over the `used` perturbations; NaN for genes never targeted."""
     own = constant + stats.f @ weights
     perfect = np.isin(stats.screen.kinds, PERFECT)[:, None]
     seen = stats.screen.targets & used[:, None]
@@ -36,10 +36,10 @@ def fill_unseen(effect: Floats, kind: str, silent: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class HeldOutScores:
-    """Predicted against observed changes from control of regimes that were not trained on, untargeted genes only.
+    """Predicted against observed changes from control of perturbations that were not trained on, untargeted genes only.
 
-    `pearson` is the mean over regimes; `wr2` is 1 - sum (error / s)^2 / sum (error of the mean of the other
-    perturbations / s)^2 with s the within-regime SD of each gene, so that 0 is what that mean reaches.
+    `pearson` is the mean over perturbations; `wr2` is 1 - sum (error / s)^2 / sum (error of the mean of the other
+    perturbations / s)^2 with s the within-perturbation SD of each gene, so that 0 is what that mean reaches.
     """
 
     pearson: float
@@ -61,7 +61,7 @@ def score_changes(
 
 
 def mean_of_others(stats: RegimeStatistics, used: NDArray[np.bool_]) -> Floats:
-    """Return (genes,), the mean change over the perturbed `used` regimes that leave the gene alone."""
+    """Return (genes,), the mean change over the `used` perturbations that leave the gene alone."""
     rows = used.copy()
     rows[0] = False
     count = (stats.free & rows[:, None]).sum(axis=0)

@@ -220,7 +220,7 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     if request.regulators is not None:
         regulators = flag_genes(adata, request.regulators, values.genes, "regulators")
     logger.info(
-        "    %d regimes and the control, %d genes, %d cells", screen.n_regimes - 1, len(columns), screen.counts.sum()
+        "    %d perturbations and the control, %d genes, %d cells", screen.n_regimes - 1, len(columns), screen.counts.sum()
     )
     signs = None if aligned is None else aligned.signs
     return ScreenInputs(
@@ -234,7 +234,7 @@ def _check_perturbed(screen: Screen, request: ScreenRequest, min_cells: int) -> 
         raise ValueError("fit='transport' carries control cells, of which there are none; use fit='equilibrium'.")
     if screen.n_regimes < 2:
         raise ValueError(
-            f"perturbation_key={request.perturbation_key!r}: no perturbed regime that is not held out has {min_cells} cells "
+            f"perturbation_key={request.perturbation_key!r}: no perturbation that is not held out has {min_cells} cells "
             "or more; lower min_cells."
         )
     if screen.hidden[1:].all():

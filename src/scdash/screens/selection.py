@@ -58,7 +58,7 @@ def enough_cells(screen: Screen, min_cells: int, *, needs_control: bool = True) 
     names = np.asarray(screen.names, dtype=object)[few]
     if few.any():
         logger.warning(
-            "%d regime(s) with fewer than %d cells are left out: %s", few.sum(), min_cells, ", ".join(names[:5])
+            "%d perturbation(s) with fewer than %d cells are left out: %s", few.sum(), min_cells, ", ".join(names[:5])
         )
     table = pd.DataFrame({"regime": names.astype(str), "cells": counts[few], "reason": "too few cells"})
     return (screen.keep(~few) if few.any() else replace(screen)), table

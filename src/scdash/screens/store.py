@@ -176,7 +176,7 @@ def _total_effects(predictor: Predictor, stats: RegimeStatistics) -> sp.csr_matr
 def _score_held_out(
     entry: dict[str, Any], inputs: ScreenInputs, stats: RegimeStatistics, predictor: Predictor | None
 ) -> None:
-    """Add what the fit says of regimes that were held out by name."""
+    """Add what the fit says of perturbations that were held out by name."""
     held = held_regimes(inputs)
     if predictor is None or not len(held):
         return
@@ -191,7 +191,7 @@ def _score_held_out(
     entry["held_out"], scores = held_out_table(inputs, stats, predictor.changes(targets, kinds), observed, held)
     entry["metrics"] |= {"named_wr2": scores.wr2, "named_pearson_of_changes": scores.pearson}
     entry["report"] = (
-        f"{entry['report']} {len(held)} regime(s) held out by name: R2 over the mean of the other perturbations "
+        f"{entry['report']} {len(held)} perturbation(s) held out by name: R2 over the mean of the other perturbations "
         f"{scores.wr2:.3f}, Pearson of changes {scores.pearson:.3f}."
     )
 

@@ -34,7 +34,7 @@ def fit_transport(
     regulators: NDArray[np.int64] | None = None,
     progress: bool | None = None,
 ) -> TransportFit:
-    """Train on cells x (cells, genes), log1p values; 20 % of the cells of regimes of >= 100 cells validate.
+    """Train on cells x (cells, genes), log1p values; 20 % of the cells of perturbations of >= 100 cells validate.
 
     x[rows] are dense or sparse rows: cells may stay on disk (`scdash._data.loaded`), only those drawn are ever dense.
 
@@ -43,7 +43,7 @@ def fit_transport(
     `config.check_every` steps); `prior` is what DASH prunes by; `regulators` restricts the inputs.
 
     The learning rate falls in cosine cycles of doubling length. Training ends with the first cycle that does not lower
-    the validation loss by more than two standard errors over regimes, and the best end of a cycle is kept: ends are
+    the validation loss by more than two standard errors over perturbations, and the best end of a cycle is kept: ends are
     compared, where the rate is zero, because in between the loss is as noisy as the steps are long. A schedule of
     pruning sets its own pace: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
     weights that are left settle. An interrupt from the keyboard keeps the best end of a cycle, or the weights as they are.
@@ -181,7 +181,7 @@ def _apply(state: State) -> None:
 
 
 def _check(task: Task, state: State, step: int, fit: Tensor) -> NDArray[Any]:
-    """Return the errors of the validation regimes; remember them and how far the network has moved."""
+    """Return the errors of the validation perturbations; remember them and how far the network has moved."""
     regimes, start, aim = task.looks
     with torch.no_grad():
         gated = task.sparsity.gate(task.field, state.params, None)
@@ -207,7 +207,7 @@ def _better(state: State, errors: NDArray[Any]) -> bool:
 def _finish(task: Task, state: State, screen: Screen, seconds: float, steps: int) -> TransportFit:
     epoch = seconds * max(1.0, (screen.n_regimes - 1) / task.config.regimes)
     logger.info(
-        "    %d steps, %.3f s each; %.2f s an epoch of all %d perturbed regimes",
+        "    %d steps, %.3f s each; %.2f s an epoch of all %d perturbations",
         steps,
         seconds,
         epoch,

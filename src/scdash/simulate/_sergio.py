@@ -66,14 +66,14 @@ def sergio(
         Labels such as `"G001"` or `"G001+G004"`; None draws `n_regimes` sets of `n_targets` genes. Cells without an
         intervention (`"control"`) are always added.
     kind
-        What a regime does to its targets, one name for all or a mapping from label or gene:
+        What a perturbation does to its targets, one name for all or a mapping from label or gene:
         `"overexpression"` (perfect: production, and with `mask_decay` decay too, are replaced by the rate gamma),
         `"shift"` (imperfect: gamma is added), `"knockout"` (no production, started at zero),
         `"knockdown"` (production times 1 - `knockdown`).
     knockdown
         Fraction of production that a knockdown removes.
     cells_per_regime
-        Cells of each regime and of the control.
+        Cells of each perturbation and of the control.
     half_response
         `"mean"`: h = mean(b / q) for all regulators, as the paper prints it; `"mid"`: the mean of each regulator in
         the control, SERGIO's own rule, which gives clearer effects.
@@ -146,7 +146,7 @@ def simulate_cells(
     mask_decay: bool,  # noqa: FBT001 (internal)
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Return X (regimes * cells, genes) of some regimes after Euler-Maruyama steps, vectorised over all cells."""
+    """Return X (regimes * cells, genes) of some perturbations after Euler-Maruyama steps, vectorised over all cells."""
     where = screen.targets[regimes].T  # (genes, regimes)
     kind = np.asarray(screen.kinds)[regimes]
     driven = where & np.isin(kind, ("shift", "overexpression"))

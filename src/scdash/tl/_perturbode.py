@@ -65,7 +65,7 @@ def fit_perturbode(
     .. math:: dx/dt = M_r [A\, \sigma(\alpha (B x - \beta)) + b] + u_r - w x
 
     (Lin et al., plus a bias). With `PerturbODE(fit="equilibrium")` the steady states are matched by sparse regression, gene by
-    gene, over the regimes that leave the gene alone, in seconds; every setting is chosen on held-out regimes. With
+    gene, over the perturbations that leave the gene alone, in seconds; every setting is chosen on held-out perturbations. With
     `PerturbODE(fit="transport")` control cells are carried through the ODE onto each regime's cells, as in the paper; this is for
     trajectories and as reproduction: it has not found edges as well in simulations.
 

@@ -45,7 +45,7 @@ def predict_perturbations(
     """Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
 
     Targets take the strengths they had in training; genes never perturbed take the median strength. What such genes do
-    to others was only seen in how cells co-vary: an equilibrium fit shrinks it by the share that predicted regimes held
+    to others was only seen in how cells co-vary: an equilibrium fit shrinks it by the share that predicted perturbations held
     out in the fit best (`uns[key]["screen"]["untried"]`). An equilibrium fit gives steady states, a transport fit where
     the control is carried to.
 
@@ -92,7 +92,7 @@ def predict_perturbations(
     See Also
     --------
     scdash.tl.fit_perturbode : Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
-    scdash.pl.perturbation : Draw predicted against observed regimes, one panel each.
+    scdash.pl.perturbation : Draw predicted against observed perturbations, one panel each.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def _meant(name: str, genes: pd.Index, aliases: Aliases) -> tuple[str, ...]:
 
 
 def _warn_of_targets(entry: Any, parsed: Screen, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Warn of perturbed genes without an edge or with a negative level, and return the edges per regime, (rows,)."""
+    """Warn of perturbed genes without an edge or with a negative level, and return the edges per perturbation, (rows,)."""
     n_targets = count_targets(entry)
     if str(entry["params"]["fit"]) != "constant":  # a constant change has no network
         perturbed = np.flatnonzero(parsed.targets[rows].any(0))
@@ -192,7 +192,7 @@ def _warn_of_targets(entry: Any, parsed: Screen, rows: NDArray[np.int64]) -> NDA
 
 
 def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Floats, list[str]]:
-    """Return the observed changes of regimes that do the same to the same genes, whatever their labels, and their status."""
+    """Return the observed changes of perturbations that do the same to the same genes, whatever their labels, and their status."""
     known: dict[tuple[tuple[int, ...], str], tuple[Floats, str]] = {}
     for table, status in ((screen.get("held_out"), "held out"), (screen, "fitted")):
         if table is None:

@@ -77,7 +77,7 @@ def screen_baseline(
     adata
         As for `scdash.tl.fit_perturbode`.
     method
-        "ridge": every gene on all others, over the cells of the regimes that do not perturb it; the bar. "lasso": the
+        "ridge": every gene on all others, over the cells of the perturbations that leave it alone; the bar. "lasso": the
         same with an L1 penalty, by equilibrium matching with linear features. "differential_expression": mean absolute
         z of a gene where the regulator is perturbed. "correlation". "forest": random-forest importances as GENIE3.
         "notears": an acyclic linear causal model (Zheng et al. 2018); "notears_low_rank" (Fang et al. 2023). Both

@@ -1,4 +1,4 @@
-"""How often the edges of a fitted screen are selected when its cells or regimes are drawn again."""
+"""How often the edges of a fitted screen are selected when its cells or perturbations are drawn again."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -64,8 +64,8 @@ def stability_screen(
         Refits. An equilibrium fit takes well under a second each for a hundred genes; training by transport is
         repeated whole.
     resample
-        "cells": bootstraps of the cells within every regime (Lin et al., appendix A.13). "regimes": random halves of
-        the perturbed regimes; control always takes part.
+        "cells": bootstraps of the cells within every perturbation (Lin et al., appendix A.13). "regimes": random halves of
+        the perturbations; control always takes part.
     key
         The `key_added` of the fit.
     n_jobs
@@ -152,7 +152,7 @@ def _transport(
     rng: np.random.Generator,
     n_jobs: int | None,
 ) -> list[Selection]:
-    """Train again on resampled cells, or on half the regimes, each time from other random weights."""
+    """Train again on resampled cells, or on half the perturbations, each time from other random weights."""
     params = entry["params"]
     names = Transport.__dataclass_fields__
     transport = Transport(**{name: plain(params[name]) for name in names if name in params})

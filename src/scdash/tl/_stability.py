@@ -24,7 +24,7 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
     ----------
     data
         MuData with two paired modalities: gene selection of a sparse bottleneck network. AnnData with a fit of a
-        perturbation screen under `key` ("dynamics"): edges over bootstraps of cells, or halves of regimes. Any other
+        perturbation screen under `key` ("dynamics"): edges over bootstraps of cells, or halves of perturbations. Any other
         AnnData: edges of dynamics over random halves of trajectories or cells.
     options
         MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `rng`, ...: those of
