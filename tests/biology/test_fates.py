@@ -99,7 +99,10 @@ def test_fates_of_a_knockout(branching):
     np.testing.assert_allclose(branching.obsm["dynamics_fates_control"].sum(axis=1), 1, atol=1e-3)
     assert (table["sd"] > 0).all()  # three models
     assert result["params"]["n_models"] == 3 and list(result["params"]["n_targets"]) == [7]
-    assert branching.obsp.keys() == before.obsp.keys() and branching.uns["neighbors"].keys() == before.uns["neighbors"].keys()
+    assert (
+        branching.obsp.keys() == before.obsp.keys()
+        and branching.uns["neighbors"].keys() == before.uns["neighbors"].keys()
+    )
     axes = scdash.pl.perturbation_fates(branching, show=False)
     assert len(axes) == 2
 

@@ -197,7 +197,9 @@ def _table(
 ) -> pd.DataFrame:
     """Return the mean fates of every start group, and the spread of their changes over models."""
     free = terminal.isna().to_numpy()
-    labels = pd.Series("all", index=range(len(free))) if groups is None else groups.astype(object).reset_index(drop=True)
+    labels = (
+        pd.Series("all", index=range(len(free))) if groups is None else groups.astype(object).reset_index(drop=True)
+    )
     rows = []
     for group in pd.unique(labels[free & labels.notna().to_numpy()]):
         own = free & (labels == group).to_numpy()

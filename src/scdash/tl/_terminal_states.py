@@ -12,9 +12,7 @@ from scdash._errors import suggest
 ARGUMENT = "terminal_states"
 
 
-def read_terminal_states(
-    adata: Any, given: str | tuple[str, Sequence[str]] | Mapping[str, Iterable[str]]
-) -> pd.Series:
+def read_terminal_states(adata: Any, given: str | tuple[str, Sequence[str]] | Mapping[str, Iterable[str]]) -> pd.Series:
     """Return the terminal state of every cell, categorical, NaN for cells that are in none.
 
     Raises
@@ -65,6 +63,8 @@ def _of_cells(adata: Any, given: Mapping[str, Iterable[str]]) -> pd.Series:
             raise KeyError(f"{ARGUMENT}: cell {name!r} of state {state!r} is not in adata.obs_names.")
         taken = labels.iloc[places].dropna()
         if len(taken):
-            raise ValueError(f"{ARGUMENT}: cell {str(taken.index[0])!r} is in two states, {taken.iloc[0]!r} and {state!r}.")
+            raise ValueError(
+                f"{ARGUMENT}: cell {str(taken.index[0])!r} is in two states, {taken.iloc[0]!r} and {state!r}."
+            )
         labels.iloc[places] = str(state)
     return labels
