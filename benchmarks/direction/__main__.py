@@ -1,6 +1,6 @@
 """Data that carry direction, beside baselines: `python -m benchmarks.direction [--rows semrau paul15 ...] [--seeds 3]`.
 
-Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data) and POT. Writes runs.csv (every run; those of other
+Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data), POT, and scVelo for the pancreas. Writes runs.csv (every run; those of other
 rows are kept), summary.csv (mean, lowest and highest over seeds) and direction.png into benchmarks/direction. A further row
 of the table is a function of a seed that yields `Row`, entered in `ROWS`.
 """
@@ -15,8 +15,15 @@ from benchmarks.direction.branches import NAME, paul15
 from benchmarks.direction.data import HERE
 from benchmarks.direction.row import OURS, Row
 from benchmarks.direction.sampled import hsmm, renge, semrau
+from benchmarks.direction.velocity import pancreas
 
-ROWS: dict[str, Callable[[int], Iterator[Row]]] = {"semrau": semrau, "hsmm": hsmm, "renge": renge, "paul15": paul15}
+ROWS: dict[str, Callable[[int], Iterator[Row]]] = {
+    "semrau": semrau,
+    "hsmm": hsmm,
+    "renge": renge,
+    "paul15": paul15,
+    "pancreas": pancreas,
+}
 RATIO = "MSE of left-out times / linear interpolation"
 COLORS = {OURS: "#0072B2", "no network": "#999999", "state before": "#CCCCCC", f"{OURS}, without couplings": "#56B4E9"}
 

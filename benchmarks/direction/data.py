@@ -72,3 +72,15 @@ def paul15() -> Any:
     adata.obs["lineage"] = np.where(first, "myeloid", "erythroid")
     adata.obs["pseudotime"] = np.where(first, *(adata.obsm["pseudotimes"][name] for name in LINEAGES))
     return adata
+
+
+def pancreas() -> Any:
+    """Return pancreas endocrinogenesis with spliced and unspliced counts, the 400 most variable genes marked, in order."""
+    import anndata
+
+    import scdash
+
+    adata = anndata.read_h5ad(reference() / "veloviz_pancreas" / "pancreas_739.h5ad")
+    scdash.pp.normalize(adata, n_top_genes=400)
+    scdash.pp.order_cells(adata, root=("clusters", "Ductal"))
+    return adata

@@ -66,7 +66,7 @@ def fitted(lineage: str, prior: str, seed: int, kept_in: Path | None = None) -> 
         prior=edges_of(prior, adata.var_names),
         regulators="is_tf",
         rng=seed,
-        velocity_layer=False,
+        write_velocity=False,
         progress=False,
         validation=scdash.Validation(null_models=False),
         **keys,

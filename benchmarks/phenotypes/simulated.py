@@ -88,7 +88,7 @@ def areas(seed: int, settings: tuple[int, float, float]) -> pd.DataFrame:
     keys = {"time_key": "pseudotime", "batch_key": "batch", "split_key": "split", "regulators": "is_tf"}
     scdash.settings.verbosity = 0
     scdash.tl.fit_dynamics(
-        adata, rng=seed, velocity_layer=False, progress=False, validation=scdash.Validation(null_models=False), **keys
+        adata, rng=seed, write_velocity=False, progress=False, validation=scdash.Validation(null_models=False), **keys
     )
     factors = list(adata.var_names[:FACTORS])
     scdash.tl.perturbation_scores(adata, genes=factors)

@@ -133,7 +133,7 @@ def test_refits_make_no_null_models(cells, monkeypatch):
     adata, seen = cells.copy(), []
     scdash.tl.fit_dynamics(
         adata, training=Training(max_epochs=0), n_bins=8, batch_key="batch", validation=Validation(null_models="full"),
-        regulators=["g00", "g01"], n_models=2, velocity_layer=True, progress=False,
+        regulators=["g00", "g01"], n_models=2, write_velocity=True, progress=False,
     )  # fmt: skip
 
     def fit(data, **arguments):
@@ -143,7 +143,7 @@ def test_refits_make_no_null_models(cells, monkeypatch):
     monkeypatch.setattr("scdash.tl._dynamics_stability.fit_dynamics", fit)
     scdash.tl.stability(adata, n_repeats=2, progress=False)
     assert [arguments["validation"] for arguments in seen] == [Validation(null_models=False)] * 2
-    assert not any({"n_models", "velocity_layer"} & set(arguments) for arguments in seen)
+    assert not any({"n_models", "write_velocity"} & set(arguments) for arguments in seen)
 
 
 def test_a_baseline_of_a_screen_is_named(screen):

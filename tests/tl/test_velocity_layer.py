@@ -107,12 +107,12 @@ def test_memory_grows_with_the_modelled_genes(caplog, tmp_path):
 
 def test_the_switch_decides(course, monkeypatch):
     adata = course.copy()
-    scdash.tl.fit_dynamics(adata, velocity_layer=False, **PLAIN)
+    scdash.tl.fit_dynamics(adata, write_velocity=False, **PLAIN)
     assert "dynamics_velocity" not in adata.layers and "dynamics_velocity_genes" not in adata.var
     monkeypatch.setattr(_store, "MOST_VELOCITIES", 1)
-    scdash.tl.fit_dynamics(adata, velocity_layer=True, **PLAIN)
+    scdash.tl.fit_dynamics(adata, write_velocity=True, **PLAIN)
     assert isinstance(adata.layers["dynamics_velocity"], np.ndarray)  # every gene is modelled
     scdash.tl.fit_dynamics(adata, **PLAIN)
     assert "dynamics_velocity" not in adata.layers and "dynamics_velocity_genes" not in adata.var
-    with pytest.raises(ValueError, match="velocity_layer must be True, False or None, found 'yes'"):
-        scdash.tl.fit_dynamics(adata, velocity_layer="yes", **PLAIN)
+    with pytest.raises(ValueError, match="write_velocity must be True, False or None, found 'yes'"):
+        scdash.tl.fit_dynamics(adata, write_velocity="yes", **PLAIN)

@@ -2,6 +2,7 @@
 
 from scdash._data._batches import BatchOffsets, batch_offsets
 from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
+from scdash._data._cell_velocity import CellVelocity, read_velocity
 from scdash._data._cells import CellSeries, cells_to_series, without_split
 from scdash._data._checks import (
     check_adata,
@@ -49,9 +50,13 @@ from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
 from scdash._data._states import series_from_states
 from scdash._data._time import StandardTime, Times, parse_time, read_time
+from scdash._data._velocity_rows import VelocityRows
 from scdash._data._within import WithinMoments, within_moments
 
 __all__ = [
+    "CellVelocity",
+    "read_velocity",
+    "VelocityRows",
     "LeftOutTimes",
     "Placed",
     "RelatedCells",

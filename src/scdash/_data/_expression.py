@@ -48,6 +48,10 @@ class Expression:
             raise ValueError("rows must be sorted, and can be chosen once.")
         return replace(self, rows=rows)
 
+    def every_row(self) -> "Expression":
+        """Return the expression of every row of the matrix once."""
+        return replace(self, rows=None)
+
     def blocks(self, rows: int = ROWS) -> Iterator[tuple[slice, Any]]:
         """Yield (rows, block), blocks being float arrays or CSR of the chosen genes; arrays where there are offsets."""
         for chunk in _chunks(self.matrix):

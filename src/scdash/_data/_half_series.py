@@ -20,6 +20,7 @@ class HalfOfCells:
     states: NDArray[np.float64]  # (1 + re-drawings, trajectories, bins, genes)
     others: NDArray[np.float64]  # (trajectories, bins, genes), of the cells of the other half
     times: NDArray[np.float64]  # (bins,)
+    held: NDArray[np.bool_] | None = None  # (rows,), cells of the other half
 
 
 def halves_to_learn_from(
@@ -91,4 +92,5 @@ def halves_to_learn_from(
     learned = learned.reshape(1 + n_bootstrap, len(parts), *learned.shape[1:])
     judged = means(np.full(len(widths), judging_bandwidth), np.roll(parts, n_draws, axis=0) * plain)
     times = horizon * bin_grid(n_bins)
-    return [HalfOfCells(learned[:, k], judged[k], times) for k in range(len(parts))]
+    held = np.roll(parts, n_draws, axis=0) > 0
+    return [HalfOfCells(learned[:, k], judged[k], times, held[k]) for k in range(len(parts))]

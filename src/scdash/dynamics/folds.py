@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._data import SPLITS, RelatedCells, TimeSeries
+from scdash._data import SPLITS, RelatedCells, TimeSeries, VelocityRows
+from scdash.dynamics.measured_velocity import courses_with_velocity, learned_and_held
 from scdash.dynamics.problem import FitProblem
 from scdash.training.rollouts import Courses, mean_squared_errors
 
@@ -33,6 +34,7 @@ class Fold:
     interpolated: NDArray[np.floating[Any]] | None = (
         None  # of left-out times: (trajectories, genes), between their neighbours
     )
+    held_velocity: VelocityRows | None = None  # of cells that are not learned from
 
     @property
     def constant_error(self) -> float:
@@ -115,12 +117,16 @@ def _left_out(
         held = np.isin(origin, own[group == fold])
         judged = courses_of(series, held & usable, redrawn=False)
         lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
-        yield Fold(courses_of(series, usable & ~held), judged, judged.states[:, 0], LEFT_OUT, weights, *lineages)
+        away = None if problem.velocity is None else problem.velocity.inside[:, held].any(axis=1)
+        train, other = learned_and_held(problem, courses_of(series, usable & ~held), away)
+        start = judged.states[:, 0]
+        yield Fold(train, judged, start, LEFT_OUT, weights, *lineages, held_velocity=other)
 
 
 def all_to_learn_from(problem: FitProblem) -> Courses:
     """Return every trajectory that is not for test, re-drawn ones and groups of related cells among them."""
     found = courses_of(problem.series, ~is_test(problem.series))
+    found = courses_with_velocity(problem, found)
     if not problem.related:
         return found
     states, times = _as_lists(found)
@@ -128,6 +134,7 @@ def all_to_learn_from(problem: FitProblem) -> Courses:
     return Courses.of(
         states + [group for part in more for group in part],
         times + [one.times for one in problem.related for _ in range(len(one.states))],
+        velocity=found.velocity,
     )
 
 
@@ -167,6 +174,9 @@ def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
         held = Courses.of([series.states[trio[:2]] for trio in trios], [series.times[trio[:2]] for trio in trios])
         share = np.array([np.diff(series.times[trio])[0] / np.ptp(series.times[trio]) for trio in trios])[:, None]
         first, last = (series.states[[trio[at] for trio in trios]] for at in (0, 2))
+        measured = problem.velocity
+        cells = None if measured is None else np.isclose(measured.times[:, None], left.times[None]).any(axis=1)
+        train, other = learned_and_held(problem, train, cells)
         yield Fold(
             train,
             held,
@@ -177,6 +187,7 @@ def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
             lineage[[series.trajectory[trio[0]] for trio in trios]],
             spread=spread,
             interpolated=(1 - share) * first + share * last,
+            held_velocity=other,
         )
 
 
@@ -184,7 +195,7 @@ def _other_half(problem: FitProblem) -> Iterator[Fold]:
     assert problem.units is not None  # cells have units
     test = np.unique(problem.series.times[problem.series.split == TEST])
     lineage = lineages_of(problem, ~is_test(problem.series), redrawn=False)
-    for half in problem.learning_halves:
+    for number, half in enumerate(problem.learning_halves):
         kept = ~np.isin(half.times, test)
         train, held = (
             ((part - problem.units.minimum) / problem.units.range)[..., kept, :] for part in (half.states, half.others)
@@ -194,7 +205,9 @@ def _other_half(problem: FitProblem) -> Iterator[Fold]:
         judged = Courses.of(list(held), [times] * len(held))
         start = train[0, :, 0].astype(np.float32)
         lineages = np.tile(lineage, train.shape[0]), lineage
-        yield Fold(courses, judged, start, OTHER_HALF, gene_weights(problem), *lineages)
+        away = None if problem.velocity is None else problem.velocity.other_halves[number]
+        courses, other = learned_and_held(problem, courses, away)
+        yield Fold(courses, judged, start, OTHER_HALF, gene_weights(problem), *lineages, held_velocity=other)
 
 
 def gene_weights(problem: FitProblem) -> NDArray[np.floating[Any]]:

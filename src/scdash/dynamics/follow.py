@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from scdash._logging import expect, logger
 from scdash._parallel import spread_all
 from scdash.dynamics.baselines import baseline_errors
-from scdash.dynamics.folds import all_to_learn_from, make_folds
+from scdash.dynamics.folds import Fold, all_to_learn_from, make_folds
 from scdash.dynamics.following import following_table
 from scdash.dynamics.null_models import null_model_errors
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.pruning import Candidate
 from scdash.dynamics.selection import Errors
 from scdash.dynamics.states import everything_of, folds_of_states, start_of
+from scdash.dynamics.velocity_weight import VelocityChoice, choose_velocity_weight, velocity_cosine, with_weight
 from scdash.dynamics.whole_fit import FITTING, Choice, Given, Ingredients, choose, fit_chosen, work_of
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
 from scdash.matching import TransitionFit
@@ -43,6 +44,8 @@ class Followed:
     following: pd.DataFrame = field(default_factory=pd.DataFrame)
     errors: dict[str, Errors] = field(default_factory=dict)  # of null models and baselines on the folds, (folds,) each
     null_models: NullModelsMade = "off"  # whether null models were made, and why not
+    velocity: VelocityChoice | None = None  # of measured velocities
+    velocity_cosine: float = float("nan")  # of the chosen models of the folds with velocities left out
 
 
 def follow(
@@ -71,6 +74,8 @@ def follow(
     folds = make_folds(problem)
     if not folds:
         return None
+    weighed = choose_velocity_weight(main, folds, progress=progress)
+    main = with_weight(main, weighed)
     # null models are known when the settings are; until then they count as many as with a prior that is used
     likely = {"null models to come": (9, 1.0)} if null_models else {}
     expect(work_of(main, len(folds), len(priors)) | likely)
@@ -95,7 +100,16 @@ def follow(
         following_table(problem, candidates[0].model, folds, choice.models),
         errors,
         made,
+        weighed,
+        _velocity_cosine(folds, choice),
     )
+
+
+def _velocity_cosine(folds: Sequence[Fold], choice: Choice) -> float:
+    """Return the mean cosine of the chosen models with velocities that are left out; NaN without any."""
+    pairs = [(model, fold.held_velocity) for model, fold in zip(choice.models, folds, strict=True)]
+    found = [velocity_cosine(model, rows) for model, rows in pairs if rows is not None]
+    return float(np.mean(found)) if found else float("nan")
 
 
 def follow_states(

@@ -68,13 +68,17 @@ def renamed(prior: sp.csr_matrix, regulators: NDArray[np.int64], names: NDArray[
 
 
 def shuffled_in_time(courses: Courses, seed: int) -> Courses:
-    """Return trajectories whose states are in random order, each in its own; times stay where they are."""
+    """Return trajectories whose states are in random order, each in its own, as are velocities among theirs."""
     rng = np.random.default_rng(seed)
     states = courses.states.copy()
     for trajectory, length in enumerate(courses.lengths):
         states[trajectory, :length] = states[trajectory, rng.permutation(length)]
         states[trajectory, length:] = states[trajectory, length - 1]
-    return replace(courses, states=states)
+    if courses.velocity is None:
+        return replace(courses, states=states)
+    rows = courses.velocity
+    mixed = replace(rows, velocities=rows.velocities[rng.permutation(len(rows))])
+    return replace(courses, states=states, velocity=mixed)
 
 
 def learned_from(null: NullModel, courses: Courses) -> Courses:

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import CellHalves, HalfOfCells, LeftOutTimes, RelatedCells, TimeSeries
+from scdash._data import CellHalves, CellVelocity, HalfOfCells, LeftOutTimes, RelatedCells, TimeSeries
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,18 @@ class Units:
 
     minimum: NDArray[np.floating[Any]]
     range: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class VelocityOfCells:
+    """Measured velocities of cells, and where every cell belongs."""
+
+    cells: CellVelocity
+    usable: NDArray[np.bool_]  # (cells,), of a trajectory, and not for test
+    inside: NDArray[np.bool_]  # (cells, trajectories of the series)
+    times: NDArray[np.floating[Any]]  # (cells,), in the unit of the series
+    other_halves: tuple[NDArray[np.bool_], ...] = ()  # (cells,) each: those that `learning_halves` are judged by
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class FitProblem:
     kernel_means: NDArray[np.floating[Any]] | None = None  # cells only: (trajectories, bins, genes), units of the data
     related: tuple[RelatedCells, ...] = ()  # cells at sampled times only: groups of related cells, to learn from
     left_out_times: tuple[LeftOutTimes, ...] = ()  # the same: which times are left out in turn, to choose by
+    velocity: VelocityOfCells | None = None  # cells only
     units: Units | None = None  # of the series' states; None: those of the data
 
     @property

@@ -14,6 +14,7 @@ from scdash.dynamics.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
 from scdash.dynamics.lineages import lineage_lines
 from scdash.dynamics.power import Power, power_for
 from scdash.dynamics.selection import Errors
+from scdash.dynamics.velocity_weight import VelocityChoice
 from scdash.dynamics.verdict import Verdict
 from scdash.dynamics.whole_fit import PRIOR_WEIGHT, Choice
 
@@ -48,6 +49,8 @@ class Told:
     course: Sequence[str] = ()
     ends: pd.DataFrame | None = None  # of several lineages, see `lineage_ends`
     real_time: Mapping[str, float] = field(default_factory=dict)
+    velocity: VelocityChoice | None = None  # of measured velocities
+    velocity_cosine: float = float("nan")
 
     @property
     def whole(self) -> bool:
@@ -59,6 +62,7 @@ def summary(told: Told) -> str:
     """Return the report: verdict, errors, how well trajectories are followed, prior, what to do next."""
     lines = [verdict_line(told), *error_lines(told), *following_lines(told.following)]
     lines += [] if told.ends is None else lineage_lines(told.ends)
+    lines += [] if told.velocity is None else told.velocity.lines(told.velocity_cosine)
     lines += prior_lines(told)
     return "\n".join([*lines, *next_lines(told)])
 

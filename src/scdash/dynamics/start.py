@@ -6,6 +6,7 @@ pruning has to choose from, strong ones shrink effects that do not repeat. The m
 same form, and training moves it to where whole trajectories go.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scdash.matching import (
     Field,
     TransitionSettings,
+    WeightedVelocity,
     average,
     path_of_fields,
     prune,
@@ -43,6 +45,7 @@ def regression_start(
     *,
     prior: sp.csr_matrix | None = None,
     prior_weight: float = 1.0,
+    velocity_weight: float = 0.0,
     regulators: NDArray[np.int64] | None = None,
     regressions: Regressions | None = None,
 ) -> GeneWise:
@@ -51,37 +54,78 @@ def regression_start(
     Parameters
     ----------
     courses
-        States in units of about [0, 1].
+        States in units of about [0, 1], and measured velocities if there are any.
     prior
         Sparse (target, regulator); every nonzero entry is an edge.
     prior_weight
         Edges of the prior pay the penalty divided by this weight; 1 ignores the prior.
+    velocity_weight
+        How much all measured velocities count beside all transitions; 0 ignores them. Velocities that were not measured,
+        or are noise, are those of the regressions on transitions alone.
     regulators
         Genes that may regulate; None: all.
     regressions
         Which regressions are averaged.
     """
+    starts = regression_starts(
+        courses,
+        (velocity_weight,),
+        prior=prior,
+        prior_weight=prior_weight,
+        regulators=regulators,
+        regressions=regressions,
+    )
+    return starts[0]
+
+
+def regression_starts(
+    courses: Courses,
+    velocity_weights: Sequence[float],
+    *,
+    prior: sp.csr_matrix | None = None,
+    prior_weight: float = 1.0,
+    regulators: NDArray[np.int64] | None = None,
+    regressions: Regressions | None = None,
+) -> list[GeneWise]:
+    """Return `regression_start` for several weights of measured velocities."""
     chosen = regressions or Regressions()
     used = prior if prior_weight != 1 else None
-    found: list[Field] = []
     settings = TransitionSettings.for_cells(lambdas=chosen.lambdas, half_samples=0)
     longest = int(courses.lengths.max())
-    for lag in [lag for lag in chosen.lags if lag < longest] or [1]:
-        for rate in chosen.rates:
-            path = path_of_fields(
-                courses.states,
-                courses.times,
-                courses.lengths,
-                lag=lag,
-                rate=rate,
-                prior=used,
-                prior_weight=prior_weight,
-                regulators=regulators,
-                settings=settings,
+    lags = [lag for lag in chosen.lags if lag < longest] or [1]
+
+    def mean(velocity: WeightedVelocity | None) -> Field:
+        found: list[Field] = []
+        for lag in lags:
+            for rate in chosen.rates:
+                path = path_of_fields(
+                    courses.states,
+                    courses.times,
+                    courses.lengths,
+                    lag=lag,
+                    rate=rate,
+                    prior=used,
+                    prior_weight=prior_weight,
+                    regulators=regulators,
+                    settings=settings,
+                    velocity=velocity,
+                )
+                found += path[-chosen.averaged :]
+        return average(found, np.full(len(found), 1 / len(found)))
+
+    alone, rows = mean(None), courses.velocity
+    filled = None if rows is None or not any(velocity_weights) else rows.filled(alone.velocity(rows.states))
+    states = courses.states.reshape(-1, courses.states.shape[2])
+    return [
+        as_gene_wise(
+            prune(
+                alone if filled is None or not weight else mean(WeightedVelocity(filled, weight)),
+                states,
+                chosen.smallest_share,
             )
-            found += path[-chosen.averaged :]
-    mean = average(found, np.full(len(found), 1 / len(found)))
-    return as_gene_wise(prune(mean, courses.states.reshape(-1, courses.states.shape[2]), chosen.smallest_share))
+        )
+        for weight in velocity_weights
+    ]
 
 
 def as_gene_wise(field: Field) -> GeneWise:

@@ -46,6 +46,7 @@ class Ingredients:
     epochs: tuple[int, ...] = EPOCHS
     seed: int = 0
     scale: NDArray[np.floating[Any]] | None = None  # (genes,), unit of every gene in the data
+    velocity_weight: float = 0.0  # of measured velocities beside transitions, in the regressions
     regressions: Regressions = field(default_factory=Regressions)
 
     def uses_prior(self, weight: float) -> bool:
@@ -104,6 +105,7 @@ def dense_candidates(
             courses,
             prior=made_of.prior,
             prior_weight=weight,
+            velocity_weight=made_of.velocity_weight,
             regulators=made_of.regulators,
             regressions=made_of.regressions,
         )

@@ -126,6 +126,8 @@ def _told(
         course=course.lines(),
         ends=ends,
         real_time=real_time_figures(problem, evidence.scores) if options.null_models else {},
+        velocity=followed.velocity,
+        velocity_cosine=followed.velocity_cosine,
     )
 
 
@@ -139,6 +141,9 @@ def _figures(
     names = {"trajectory_r2": "r2", "trajectory_r2_median_gene": "r2_median_gene"}
     names |= {"trajectory_r2_other_half": "r2_other_half", "trajectory_r2_smoother": "r2_smoother"}
     found |= {name: float(following[column].mean()) for name, column in names.items() if len(following)}
+    if followed.velocity is not None:
+        found |= {"velocity_weight": followed.velocity.weight, "velocity_agreement": followed.velocity.agreement}
+        found["velocity_cosine"] = followed.velocity_cosine
     if len(following) > 1:
         found["trajectory_r2_lowest"] = float(following["r2"].min())
     epochs = float(len(followed.candidates[0].losses))

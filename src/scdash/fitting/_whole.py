@@ -91,14 +91,16 @@ def whole_settings(problem: FitProblem, options: FitOptions) -> WholeTrajectorie
 
 def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
     """Return what held-out trajectories have chosen, and what made the zeros."""
-    choice = followed.choice
+    choice, weighed = followed.choice, followed.velocity
     name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
     if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
         name = "imp"
     return {
         "sparsity": "regression and " + name if choice.level else "regression",
         "training": asdict(whole_settings(problem, options)),
-        "chosen": {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level},
+        "chosen": {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
+        | ({} if weighed is None else {"velocity_weight": weighed.weight}),
         "choices": choice.table,
+        **({} if weighed is None else {"velocity_choices": weighed.table}),
         "judged_by": followed.judged_by,
     }

@@ -12,6 +12,7 @@ from scdash.matching._courses import (
     choose_width,
     template,
 )
+from scdash.matching._derivatives import WeightedVelocity
 from scdash.matching._drivers import softsign
 from scdash.matching._fit import TransitionFit, next_step_error, rollout_error, simulate
 from scdash.matching._hubs import relative_contribution
@@ -43,6 +44,7 @@ __all__ = [
     "Regression",
     "TransitionFit",
     "TransitionSettings",
+    "WeightedVelocity",
     "aligned_template",
     "analogue",
     "average",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scdash._data import TimeSeries
 from scdash.matching._averaging import at_pace, average, credences, prune, shrunk
+from scdash.matching._derivatives import WeightedVelocity, with_velocity
 from scdash.matching._fit import TransitionFit
 from scdash.matching._hubs import relative_contribution
 from scdash.matching._intervals import Trajectories, units
@@ -34,6 +35,7 @@ class Fold:
     judge: Judge
     problem: Problem
     setups: dict[int, Setup]
+    velocity: WeightedVelocity | None = None
 
     @classmethod
     def of(cls, series: TimeSeries, make: MakeSetup, settings: TransitionSettings, *, alone: bool) -> Self:
@@ -173,6 +175,8 @@ def _path(fold: Fold, settings: TransitionSettings, lag: int, rate: float, weigh
     """Return the field of every penalty of one path."""
     setup = fold.setups[lag]
     regression = fold.problem.regression(setup, rate, settings.slopes[0])
+    if fold.velocity is not None:
+        regression = with_velocity(regression, fold.velocity, setup.regulators, rate, settings.slopes[0])
     lambdas, n = np.asarray(settings.lambdas), setup.allowed.shape[1]
     paths = fit_paths(
         [regression],
@@ -255,8 +259,9 @@ def path_of_fields(
     prior_weight: float,
     regulators: NDArray[np.integer[Any]] | None,
     settings: TransitionSettings,
+    velocity: WeightedVelocity | None = None,
 ) -> list[Field]:
-    """Return the field of every penalty of one path, fitted to padded trajectories.
+    """Return the field of every penalty of one path, fitted to padded trajectories, and to measured velocities if given.
 
     States are (trajectories, times, genes), times (trajectories, times); `rate` is per median interval.
     """
@@ -270,5 +275,5 @@ def path_of_fields(
     unit = 1 / float(np.median(np.diff(times, axis=1)[data.real[:, 1:]]))
     setup = make_setup(data, check_prior(prior, genes), regulators, settings, lag, still)
     problem = Problem(data, data.real[:, 1:], None, still, data.states, np.ones((1, 1)))
-    fold = Fold(Judge(np.zeros(genes), (), np.zeros((1, genes))), problem, {lag: setup})
+    fold = Fold(Judge(np.zeros(genes), (), np.zeros((1, genes))), problem, {lag: setup}, velocity)
     return _path(fold, settings, lag, rate * unit, prior_weight)

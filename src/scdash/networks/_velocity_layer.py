@@ -21,16 +21,16 @@ def layer_megabytes(rows: int, modelled: int, n_vars: int) -> float:
     return 1e-6 * rows * modelled * (DENSE_BYTES if modelled == n_vars else SPARSE_BYTES)
 
 
-def check_switch(velocity_layer: object) -> None:
-    """Raise unless `velocity_layer` is True, False or None."""
-    if velocity_layer is not None and not isinstance(velocity_layer, bool | np.bool_):
-        raise ValueError(f"velocity_layer must be True, False or None, found {velocity_layer!r}.")
+def check_switch(write_velocity: object) -> None:
+    """Raise unless `write_velocity` is True, False or None."""
+    if write_velocity is not None and not isinstance(write_velocity, bool | np.bool_):
+        raise ValueError(f"write_velocity must be True, False or None, found {write_velocity!r}.")
 
 
 def wanted(adata: Any, modelled: int, *, most: int, switch: bool | None) -> bool:
     """Return whether the layer is written; the log says why it is not.
 
-    `switch`, the argument `velocity_layer`, None: where rows x modelled genes are at most `most`.
+    `switch`, the argument `write_velocity`, None: where rows x modelled genes are at most `most`.
     """
     if switch is not None and not switch:
         return False
@@ -38,7 +38,7 @@ def wanted(adata: Any, modelled: int, *, most: int, switch: bool | None) -> bool
     if switch or rows * modelled <= most:
         return True
     logger.info(
-        "    no velocity layer: %d rows x %d genes would take %.0f MB; velocity_layer=True writes it all the same, and "
+        "    no velocity layer: %d rows x %d genes would take %.0f MB; write_velocity=True writes it all the same, and "
         "scdash.get.model(adata)(0.0, x) returns dx/dt of any rows x",
         rows,
         modelled,

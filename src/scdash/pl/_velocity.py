@@ -181,7 +181,7 @@ def velocity_layer(adata: Any, key: str) -> str:
         layers = [str(name) for name in adata.layers if name is not None]
         raise KeyError(
             f"No layer {slots.velocity!r}.{suggest(slots.velocity, layers)} Fits without an ODE have no velocity, and "
-            "none is written with velocity_layer=False or where rows x genes are too many: see 'Large data' for how to add "
+            "none is written with write_velocity=False or where rows x genes are too many: see 'Large data' for how to add "
             "it for some rows."
         )
     return slots.velocity

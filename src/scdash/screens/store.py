@@ -38,7 +38,7 @@ def store_screen(
     asked: dict[str, Any],
     key: str,
     *,
-    velocity_layer: bool | None = None,
+    write_velocity: bool | None = None,
 ) -> list[str]:
     """Write a fit of a screen to the slots of `DynamicsKeys`; return a line for each, for the log."""
     keys, d = DynamicsKeys(key), len(inputs.columns)
@@ -56,9 +56,9 @@ def store_screen(
         keys.total_effect: _among_all(total, inputs, adata.n_vars),
     }
     velocity = None
-    if velocity_layer and fit.params.get("raw_w") is None:
-        logger.warning("    velocity_layer=True has no effect: fit=%r has no ODE", entry["params"]["fit"])
-    if fit.params.get("raw_w") is not None and wanted(adata, d, most=MOST_VELOCITIES, switch=velocity_layer):
+    if write_velocity and fit.params.get("raw_w") is None:
+        logger.warning("    write_velocity=True has no effect: fit=%r has no ODE", entry["params"]["fit"])
+    if fit.params.get("raw_w") is not None and wanted(adata, d, most=MOST_VELOCITIES, switch=write_velocity):
         velocity = velocity_of(inputs.values, module_from_entry(entry), inputs.columns, adata.n_vars)
     genes = np.zeros(adata.n_vars, bool)
     genes[inputs.columns] = True

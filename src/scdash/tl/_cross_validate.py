@@ -54,7 +54,7 @@ def cross_validate(
         (layer="X": X all the same).
     **fit
         Arguments of `scdash.tl.fit_dynamics`, `prior` among them, or those of a fit: `**scdash.get.settings(adata)`.
-        What is done with a model after training plays no part (`n_models`, `validation`, `velocity_layer`), nor do the
+        What is done with a model after training plays no part (`n_models`, `validation`, `write_velocity`), nor do the
         lambdas of `sparsity=DASH(...)`.
 
     Returns

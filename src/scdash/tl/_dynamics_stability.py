@@ -22,7 +22,7 @@ from scdash.tl._fit_dynamics import fit_dynamics
 from scdash.training import Training
 
 ALWAYS = 0.75
-NOT_REPEATED = ("rng", "n_models", "validation", "velocity_layer")  # arguments of a fit that refits have of their own
+NOT_REPEATED = ("rng", "n_models", "validation", "write_velocity")  # arguments of a fit that refits have of their own
 
 
 def stability_dynamics(

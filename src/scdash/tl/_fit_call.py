@@ -38,8 +38,9 @@ class FitCall:
     observations: Observations = "auto"
     n_bins: int | None = None
     couplings: Any = None
+    velocity: Any = None
     allow_scaled: bool = False
-    velocity_layer: bool | None = None
+    write_velocity: bool | None = None
     n_models: int = 1
     rng: Any = 0
     device: str = "auto"
@@ -72,7 +73,7 @@ class FitCall:
             raise ValueError(
                 f"control={self.control!r} is for model='perturbode'; model={name!r} has no control cells.{meant}"
             )
-        check_switch(self.velocity_layer)
+        check_switch(self.write_velocity)
         return asked
 
     def seed(self) -> int:
@@ -101,6 +102,7 @@ class FitCall:
             regulators=self.regulators,
             n_bins=self.n_bins,
             couplings=self.couplings,
+            velocity=self.velocity,
             seed=options.seed,
             shuffled=by_folds and bool(options.null_models),
             allow_scaled=self.allow_scaled,

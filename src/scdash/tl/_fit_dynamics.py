@@ -46,8 +46,9 @@ def fit_dynamics(
     observations: Observations = "auto",
     n_bins: int | None = None,
     couplings: Literal["ot", "none"] | Mapping[tuple[Any, Any], Any] | None = None,
+    velocity: str | tuple[str, str] | None = None,
     allow_scaled: bool = False,
-    velocity_layer: bool | None = None,
+    write_velocity: bool | None = None,
     n_models: int = 1,
     rng: Any = 0,
     device: str = "auto",
@@ -152,9 +153,21 @@ def fit_dynamics(
         those of moscot or of clones; times are labels of `time_key` or numbers, and a matrix over a longer interval is used
         where the times between are left out (otherwise those in between are composed). "none": the means alone. None: "ot" where
         POT is installed.
+    velocity
+        For cells: measured dx/dt, from which the regression that training starts from learns besides. The name of a layer
+        with the velocity of every cell from any tool, in units of the expression per unit of any time (what scVelo has
+        written, which is in units of counts, is divided by 1 + `layers["Ms"]`; only genes flagged in
+        `var[f"{velocity}_genes"]`, where there is such a column, have one). Or the names of two layers, of spliced and
+        unspliced counts, `("spliced", "unspliced")`, from which scVelo's steady-state model makes velocities (extra
+        `velocity`), for every part of the cells on its own, so that halves stay apart. Rows are means of neighbouring
+        cells, weighted by how much these differ; each gene's velocity is scaled to the slope of its trajectory, since its
+        unit of time is unknown, and left out where it opposes it. How much all rows count beside all transitions (0, 0.3, 1
+        or 3) is chosen by velocities and trajectories of cells that were left out, and reported
+        (`params["chosen"]["velocity_weight"]`, `params["velocity_choices"]`, and in `metrics` the cosine of the model with
+        velocities that were left out, `velocity_cosine`). With a layer, its own smoothing over cells is not undone.
     allow_scaled
         Accept values that look centred or scaled (`sc.pp.scale`), such as changes from a reference.
-    velocity_layer
+    write_velocity
         Write dx/dt of every row as a layer. None: where rows x modelled genes are at most a billion; True: always;
         False: never. The log names its size.
     n_models
@@ -185,7 +198,7 @@ def fit_dynamics(
         `minimum`, `range`, `history`, `metrics`, `errors`, `verdict` and `directions` (cells), `lineages` (a table: how well
         the mean trajectory of each is followed, `r2`; where there are several also `covered`, `end_rmse`, and `nearest`, the
         lineage at whose end the model arrives), `edges`, `prior`, `series`, `report`; read by `scdash.get`.
-    `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `velocity_layer`
+    `layers[f"{key_added}_velocity"]` : float32 (n_obs, n_vars), see `write_velocity`
         dx/dt of every row, per unit of `time_key` (for cells in pseudotime: of the model's time, which runs from 0 to 10). Dense where
         every gene is modelled. Else CSR, with 8 bytes for each row and modelled gene: every value of a modelled gene is
         stored, also zeros, and a gene that was not modelled has no entry.
@@ -241,7 +254,7 @@ def fit_dynamics(
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
         target = adata.copy() if copy else adata
         settings = inputs.settings | {"arguments": call.stored()}
-        added += store(target, fit, inputs, options, key_added, settings, velocity_layer=velocity_layer)
+        added += store(target, fit, inputs, options, key_added, settings, write_velocity=write_velocity)
     logger.info(fit.report)
     if fit.details:
         logger.debug(fit.details)

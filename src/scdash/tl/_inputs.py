@@ -29,10 +29,12 @@ from scdash._data import (
 from scdash._data._checks import flag_genes
 from scdash._errors import unknown, unused
 from scdash._logging import logger
+from scdash.dynamics.problem import VelocityOfCells
 from scdash.fitting import FitProblem, Units
 from scdash.tl._observed import Observed, Rows, from_bins, from_cells, from_states
 from scdash.tl._rows import read_rows
 from scdash.tl._sampled import from_sampled
+from scdash.tl._velocity_input import velocity_of_cells
 
 Observations = Literal["auto", "cells", "states"]
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
@@ -67,6 +69,7 @@ class DynamicsInputs:
     left_out_times: tuple[LeftOutTimes, ...] = ()
     couplings: str | None = None  # of cells at sampled times: which were used
     kernel_means: NDArray[np.float64] | None = None  # of cells, (trajectories, bins, genes)
+    velocity: VelocityOfCells | None = None  # measured velocities of cells
     lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
 
     @property
@@ -95,6 +98,7 @@ class DynamicsInputs:
             related=self.related,
             left_out_times=self.left_out_times,
             kernel_means=self.kernel_means,
+            velocity=self.velocity,
             units=Units(self.minimum, self.range),
         )
 
@@ -119,6 +123,7 @@ def read_inputs(
     hold_out: float | None = None,
     by_folds: bool = False,
     couplings: Any = None,
+    velocity: Any = None,
 ) -> DynamicsInputs:
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy.
 
@@ -162,6 +167,7 @@ def read_inputs(
     _check_series(observed.series, values.name, "sampled times" if sampled else "bins" if cells else "states")
     if not (by_folds and cells):
         _check_validation(observed.series, split_key)
+    measured = velocity_of_cells(adata, velocity, rows, observed, columns, cells=cells, by_folds=by_folds, seed=seed)
     aligned = None if prior is None else prior_from(adata, prior, genes=values.genes)
     together = None if coregulation is None else prior_from(adata, coregulation, genes=values.genes)
     return DynamicsInputs(
@@ -187,6 +193,7 @@ def read_inputs(
         left_out_times=observed.left_out_times,
         couplings=observed.couplings,
         kernel_means=observed.kernel_means,
+        velocity=measured,
         lowest=None if binned else lowest_values(values),
     )
 

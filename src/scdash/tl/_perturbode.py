@@ -35,7 +35,7 @@ NO_SOURCES = np.array([], dtype=np.int64)  # transport needs no features
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
 OF_SCREENS = (
     "prior", "model", "sparsity", "perturbation_key", "control", "batch_key", "layer", "mask_var", "regulators", "allow_scaled",
-    "velocity_layer", "rng", "progress",
+    "write_velocity", "rng", "progress",
 )  # fmt: skip
 """Arguments of `fit_dynamics` that a fit of a screen has, too."""
 
@@ -54,7 +54,7 @@ def fit_perturbode(
     mask_var: Any = None,
     regulators: Any = None,
     allow_scaled: bool = False,
-    velocity_layer: bool | None = None,
+    write_velocity: bool | None = None,
     rng: RNG = 0,
     key_added: str = "dynamics",
     progress: bool | None = None,
@@ -98,7 +98,7 @@ def fit_perturbode(
     regulators
         Genes that may regulate: a `var` column of flags or a list of names, of which those that are not in the data are
         left out and counted in the log; None: all.
-    layer, mask_var, allow_scaled, velocity_layer, key_added, progress, copy
+    layer, mask_var, allow_scaled, write_velocity, key_added, progress, copy
         As in `scdash.tl.fit_dynamics`; targets of perturbations are always modelled.
     rng
         Seed or numpy Generator (folds, subsamples, training).
@@ -140,7 +140,7 @@ def fit_perturbode(
     pruning = ScreenSparsity.of(sparsity_of(sparsity))
     options = ScreenOptions(pruning, model, progress)
     check_key(key_added)
-    check_switch(velocity_layer)
+    check_switch(write_velocity)
     seed = seed_of(rng)
     adata = adata.copy() if copy else adata
     with step(f"fitting dynamics (perturbode, {model.way})") as added:
@@ -157,9 +157,9 @@ def fit_perturbode(
             "pruning": pruning.config(),
             "n_folds": model.folds,
             "rng": seed,
-            "arguments": _stored(model, sparsity, allow_scaled=allow_scaled, velocity_layer=velocity_layer),
+            "arguments": _stored(model, sparsity, allow_scaled=allow_scaled, write_velocity=write_velocity),
         }
-        added += store_screen(adata, inputs, stats, found, asked, key_added, velocity_layer=velocity_layer)
+        added += store_screen(adata, inputs, stats, found, asked, key_added, write_velocity=write_velocity)
     return adata if copy else None
 
 

@@ -26,14 +26,14 @@ def store(
     key: str,
     asked: dict[str, Any],
     *,
-    velocity_layer: bool | None = None,
+    write_velocity: bool | None = None,
 ) -> list[str]:
     """Write `fit` to `adata` and return a line for each slot, for the log."""
     keys = DynamicsKeys(key)
     entry = sanitise(stamp(_entry(fit, inputs, options, asked)))
     grn = _full_grn(fit, inputs, adata.n_vars)
     velocity = None
-    if wanted(adata, len(inputs.columns), most=MOST_VELOCITIES, switch=velocity_layer):
+    if wanted(adata, len(inputs.columns), most=MOST_VELOCITIES, switch=write_velocity):
         velocity = _velocity(adata, entry, inputs, inputs.keys.layer)
     genes = np.zeros(adata.n_vars, dtype=bool)
     genes[inputs.columns] = True

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._data import VelocityRows
 from scdash.training.rollout_kernel import forward
 
 Floats = NDArray[np.float32]
@@ -56,9 +57,12 @@ class Courses:
     states: Floats  # (trajectories, times, genes)
     intervals: Floats  # (trajectories, times - 1)
     lengths: NDArray[np.int64]  # (trajectories,), at least 2
+    velocity: VelocityRows | None = None  # measured beside the trajectories, in their units
 
     @classmethod
-    def of(cls, states: list[NDArray[Any]], times: list[NDArray[np.float64]]) -> Self:
+    def of(
+        cls, states: list[NDArray[Any]], times: list[NDArray[np.float64]], velocity: VelocityRows | None = None
+    ) -> Self:
         """Return the courses of some trajectories, (states, genes) and (states,) each."""
         lengths = np.array([len(part) for part in times], dtype=np.int64)
         if not len(lengths) or lengths.min() < 2:
@@ -66,7 +70,8 @@ class Courses:
         longest = int(lengths.max())
         padded = [np.pad(part, ((0, longest - len(part)), (0, 0)), mode="edge") for part in states]
         clocks = [np.pad(part, (0, longest - len(part)), mode="edge") for part in times]
-        return cls(np.stack(padded).astype(np.float32), np.diff(np.stack(clocks), axis=1).astype(np.float32), lengths)
+        intervals = np.diff(np.stack(clocks), axis=1).astype(np.float32)
+        return cls(np.stack(padded).astype(np.float32), intervals, lengths, velocity)
 
     def __len__(self) -> int:
         return len(self.lengths)

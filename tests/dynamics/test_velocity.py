@@ -1,0 +1,130 @@
+"""Measured velocities beside trajectories: rows, their weights, and what they teach a regression."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scdash._data import VelocityRows
+from scdash.dynamics.measured_velocity import calibration
+from scdash.dynamics.null_models import shuffled_in_time
+from scdash.dynamics.start import regression_start
+from scdash.dynamics.velocity_weight import mean_cosine, velocity_cosine
+from scdash.matching import WeightedVelocity
+from scdash.matching._derivatives import with_velocity
+from scdash.matching._problems import Regression
+from scdash.training.rollouts import Courses, GeneWise, roll_out
+
+GENES = 12
+
+
+@pytest.fixture(scope="module")
+def truth():
+    rng = np.random.default_rng(0)
+    weights = np.where(rng.random((GENES, GENES)) < 0.2, rng.normal(0, 2, (GENES, GENES)), 0)
+    np.fill_diagonal(weights, 0)
+    return GeneWise.of(weights, 0.5 + 0 * weights[0], np.full(GENES, 0.3), ())
+
+
+def true_velocity(model, states):
+    phi = (states - 0.5) / (1 + np.abs(states - 0.5))
+    return model.rates * (phi @ model.weights.toarray().T + model.bias - states)
+
+
+def rows_of(model, number=150, seed=1, noise=0.02):
+    rng = np.random.default_rng(seed)
+    states = rng.random((number, GENES))
+    velocities = true_velocity(model, states) + noise * rng.normal(size=(number, GENES))
+    even = np.full(number, 1e-4)
+    return VelocityRows(states, velocities, even, even, np.ones(GENES))
+
+
+@pytest.fixture(scope="module")
+def courses(truth):
+    start = np.random.default_rng(2).random((1, GENES)).astype(np.float32)
+    path = roll_out(truth, np.repeat(start, 3, 0), np.full((3, 19), 0.5, np.float32), 4)
+    path = path + 0.01 * np.random.default_rng(3).normal(size=path.shape)
+    return Courses.of(list(path), [0.5 * np.arange(20.0)] * 3)
+
+
+def test_velocities_teach_what_one_trajectory_cannot(truth, courses):
+    held = rows_of(truth, seed=4)
+    alone = regression_start(courses)
+    taught = regression_start(replace(courses, velocity=rows_of(truth)), velocity_weight=1.0)
+    assert velocity_cosine(taught, held) > 0.8 > velocity_cosine(alone, held) + 0.2
+    ignored = regression_start(replace(courses, velocity=rows_of(truth)), velocity_weight=0.0)
+    np.testing.assert_array_equal(ignored.weights.toarray(), alone.weights.toarray())
+
+
+def test_unreliable_genes_teach_nothing_new(truth, courses):
+    """Noise in the velocity of a gene of reliability 0 does not reach any result."""
+    rows = rows_of(truth)
+    known = np.arange(GENES) != 5
+    rows = replace(rows, reliability=known.astype(float))
+    wrong = rows.velocities.copy()
+    wrong[:, 5] = 100 * np.random.default_rng(0).normal(size=len(rows))
+    a, b = (
+        regression_start(replace(courses, velocity=one), velocity_weight=1.0)
+        for one in (rows, replace(rows, velocities=wrong))
+    )
+    np.testing.assert_array_equal(a.weights.toarray(), b.weights.toarray())
+
+
+def test_rows_count_by_their_noise_and_together_by_the_weight(truth):
+    rows = rows_of(truth, number=4)
+    rows = replace(rows, state_variance=np.array([1.0, 1, 1, 3]), velocity_variance=np.array([0.0, 0, 0.25, 0]))
+    seen = np.array([True, True, False])
+    plain = Regression(np.zeros((3, 2)), np.zeros((3, GENES)), np.array([1.0, 2, 5]), seen, ~seen)
+    found = with_velocity(plain, WeightedVelocity(rows, 0.5), np.array([1, 4]), 0.5, 1.0)
+    own = found.precision[3:]
+    assert own.sum() == pytest.approx(0.5 * 3)  # of the transitions that are fitted
+    np.testing.assert_allclose(own / own[0], [1, 1, 1 / 2, 1 / 3])  # 1 + 0.25 / 0.5^2 = 2
+    np.testing.assert_allclose(found.y[3:], rows.states + rows.velocities / 0.5)
+    assert found.fit[3:].all() and not found.held[3:].any()
+    assert found.x.shape == (7, 2)
+
+
+def test_every_gene_has_a_unit_of_time_of_its_own(truth, courses):
+    rows = rows_of(truth, noise=0)
+    rows = replace(rows, states=courses.states[0].astype(float), velocities=true_velocity(truth, courses.states[0]))
+    factor = np.linspace(0.1, 5, GENES)
+    factor[3] = -1  # points against time
+    scale, trusted = calibration(replace(rows, velocities=rows.velocities * factor), courses)
+    again, _ = calibration(rows, courses)
+    np.testing.assert_allclose(scale * np.abs(factor), again, rtol=1e-6)
+    assert trusted[3] == 0 and np.delete(trusted, 3).mean() > 0.7
+
+
+def test_noise_is_measured():
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(600, GENES))
+    states[:, 0] += np.linspace(-30, 30, 600)  # what cells are neighbours by
+    velocities = 0.1 * states[:, :1] * np.ones(GENES) + rng.normal(size=(600, GENES))
+    velocities[:, 1] = rng.normal(size=600)  # nothing but noise
+    known = np.arange(GENES) != 2
+    rows = VelocityRows.of_cells(states, velocities, known)
+    assert len(rows) == 400
+    np.testing.assert_allclose(rows.state_variance.mean(), 1 / 30, rtol=0.4)
+    assert rows.reliability[2] == 0 and not rows.velocities[:, 2].any()
+    assert rows.reliability[1] < 0.4 < 0.9 < rows.reliability[3]
+    scaled = rows.in_units(np.ones(GENES), np.full(GENES, 2.0))
+    np.testing.assert_allclose(scaled.velocities, rows.velocities / 2)
+    np.testing.assert_allclose(scaled.velocity_variance, rows.velocity_variance / 4)
+
+
+def test_a_cosine_does_not_depend_on_units_of_genes(truth):
+    rows = rows_of(truth)
+    made = np.random.default_rng(0).normal(size=rows.velocities.shape)
+    factor = np.linspace(0.1, 9, GENES)
+    assert mean_cosine(made * factor, replace(rows, velocities=rows.velocities * factor)) == pytest.approx(
+        mean_cosine(made, rows)
+    )
+    assert mean_cosine(rows.velocities, rows) == pytest.approx(1)
+
+
+def test_shuffled_time_shuffles_velocities(truth, courses):
+    mixed = shuffled_in_time(replace(courses, velocity=rows_of(truth)), 0).velocity
+    rows = rows_of(truth)
+    assert not np.array_equal(mixed.velocities, rows.velocities)
+    np.testing.assert_array_equal(np.sort(mixed.velocities, axis=0), np.sort(rows.velocities, axis=0))
+    np.testing.assert_array_equal(mixed.states, rows.states)
