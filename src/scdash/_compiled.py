@@ -59,7 +59,7 @@ _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 def _take_over(function: Callable[..., Any], compiled: Any) -> None:
     """Copy code that was compiled beside the package to where this process looks for it."""
-    source, chosen = Path(inspect.getfile(function)), compiled.stats.cache_path
+    source, chosen = Path(inspect.getfile(function)), getattr(getattr(compiled, "stats", None), "cache_path", None)
     beside = source.parent / "__pycache__"
     if chosen is None or Path(chosen) == beside:
         return

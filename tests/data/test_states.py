@@ -29,7 +29,7 @@ def test_rows_are_sorted_by_trajectory_and_time_whatever_their_order():
 def test_two_states_at_one_time_are_an_error_that_names_them():
     times = TIMES.copy()
     times[4] = 0.0
-    with pytest.raises(ValueError, match="'q' has two states at time 0 .*pp.trajectories"):
+    with pytest.raises(ValueError, match="'q' has two states at time 0 .*pp.order_cells"):
         series_from_states(X, ["a", "b"], times, WHO)
 
 

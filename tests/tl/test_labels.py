@@ -120,11 +120,11 @@ def test_scaled_values_are_refused_at_every_fit(course):
     assert "dynamics" in cells.uns
 
 
-def test_the_axis_of_cells_says_that_it_is_the_models_time():
+def test_the_axis_of_cells_has_the_users_time():
     adata = line()
     scdash.tl.fit_dynamics(adata, **CELLS)
     ax = scdash.pl.trends(adata, "0", show=False)
-    assert "model time" in (ax if hasattr(ax, "get_xlabel") else ax[0]).get_xlabel()
+    assert "dpt_pseudotime" in (ax if hasattr(ax, "get_xlabel") else ax[0]).get_xlabel()
 
 
 @pytest.mark.parametrize("rows", [[7], [0, 1, 2]])
