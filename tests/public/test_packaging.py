@@ -26,11 +26,23 @@ def test_the_conda_recipe_asks_for_the_same_packages() -> None:
 
 def test_the_entry_of_the_scverse_list_and_the_citation_have_the_version_and_what_their_schemas_ask_for() -> None:
     entry = yaml.safe_load((ROOT / "packaging" / "scverse" / "meta.yaml").read_text())
-    needed = {"name", "description", "project_home", "documentation_home", "install", "license", "tags", "version", "authors"}
+    needed = {
+        "name",
+        "description",
+        "project_home",
+        "documentation_home",
+        "install",
+        "license",
+        "tags",
+        "version",
+        "authors",
+    }
     assert needed <= set(entry)
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
     for table in (entry, citation):
         assert (table["version"], table["license"]) == (PROJECT["version"], PROJECT["license"])
-    bibtex = re.search(r"@software\{scdash,.*?version = \{(.*?)\}", (ROOT / "docs" / "citing.md").read_text(), flags=re.S)
+    bibtex = re.search(
+        r"@software\{scdash,.*?version = \{(.*?)\}", (ROOT / "docs" / "citing.md").read_text(), flags=re.S
+    )
     assert bibtex is not None and bibtex[1] == PROJECT["version"]

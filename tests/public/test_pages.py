@@ -29,7 +29,9 @@ def calls(page: Path) -> Iterator[tuple[str, ast.Call]]:
     """Yield every call of a name of scdash in the Python blocks of a page."""
     for block in blocks(page):
         code = doctest.script_from_examples(block) if ">>>" in block else block
-        for node in ast.walk(ast.parse("\n".join(line for line in code.splitlines() if not line.startswith(("%", ":"))))):
+        for node in ast.walk(
+            ast.parse("\n".join(line for line in code.splitlines() if not line.startswith(("%", ":"))))
+        ):
             if isinstance(node, ast.Call) and NAME.fullmatch(name := ast.unparse(node.func)):
                 yield name, node
 
@@ -75,7 +77,9 @@ def test_the_answers_of_the_faq_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     text = "\n".join(blocks(ROOT / "docs" / "faq.md"))
     test = doctest.DocTestParser().get_doctest(text, {}, "faq", None, 0)
     said: list[str] = []
-    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(
+        test, out=said.append
+    )
     scdash.settings.verbosity = before
     plt.close("all")
     assert result.attempted > 30

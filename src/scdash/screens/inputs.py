@@ -225,7 +225,10 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     if request.regulators is not None:
         regulators = flag_genes(adata, request.regulators, values.genes, "regulators")
     logger.info(
-        "    %d perturbations and the control, %d genes, %d cells", screen.n_regimes - 1, len(columns), screen.counts.sum()
+        "    %d perturbations and the control, %d genes, %d cells",
+        screen.n_regimes - 1,
+        len(columns),
+        screen.counts.sum(),
     )
     signs = None if aligned is None else aligned.signs
     return ScreenInputs(

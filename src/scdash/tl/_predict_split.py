@@ -18,7 +18,9 @@ def predict_split(entry: Any, split: str) -> AnnData:
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if "screen" in entry:
-        raise ValueError("split is for fits of time; predict perturbations of a screen with scdash.tl.predict_perturbations.")
+        raise ValueError(
+            "split is for fits of time; predict perturbations of a screen with scdash.tl.predict_perturbations."
+        )
     model = module_from_entry(entry)
     series = stored_series(entry, model)[0].originals()
     runs = series.rollouts(split)
