@@ -99,7 +99,10 @@ def test_no_report_says_what_was_not_tested(name, request):
 
 def test_errors_of_time_courses_are_those_of_the_table(simulated):
     fit = simulated
-    lines = {"test_mse": "Prediction of the next step on test states", "rollout_mse": "Multi-step prediction of whole test"}
+    lines = {
+        "test_mse": "Prediction of the next step on test states",
+        "rollout_mse": "Multi-step prediction of whole test",
+    }
     for column, line in lines.items():
         (found,) = [text for text in fit.text.splitlines() if text.startswith(line)]
         assert f"phoenix {fit.table[column].iloc[0]:.3g}" in found
