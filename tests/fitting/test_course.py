@@ -110,9 +110,9 @@ def test_the_lines_say_where_the_velocity_fails() -> None:
     table = pd.DataFrame({"start": [0, 0.2, 0.4, 0.6, 0.8], "stop": [0.2, 0.4, 0.6, 0.8, 1.0]})
     table["phoenix"], table["no network"], table["other cells"] = [0.6, 0.1, 0.5, 0.2, -0.1], -0.5, 0.7
     lines = Course(
-        table, {"course_covered": 0.65, "course_covered_no_network": 0.49}, ("MYOG +4.0 (made +1.0)",)
+        table, {"course_covered": 0.65, "course_covered_no_network": 0.49}, ("MYOG (observed +4.0, predicted +1.0)",)
     ).lines()
-    assert "makes 65% of the observed change to its last (no network 49%); furthest off: MYOG +4.0" in lines[0]
+    assert "reproduces 65% of the total expression change (49% without a network). Largest misses: MYOG" in lines[0]
     assert "phoenix 0.60 0.10 0.50 0.20 -0.10; no network -0.50" in lines[1]
     assert "20-40 % and 60-100 % of the trajectory" in lines[2]
     fine = Course(table.assign(phoenix=0.6), {"course_covered": 1.0, "course_covered_no_network": 0.0}).lines()

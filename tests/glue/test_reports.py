@@ -99,13 +99,17 @@ def test_no_report_says_what_was_not_tested(name, request):
 
 def test_errors_of_time_courses_are_those_of_the_table(simulated):
     fit = simulated
-    for column, line in (("test_mse", "the next step on test states"), ("rollout_mse", "whole test stretches")):
-        (found,) = [text for text in fit.text.splitlines() if text.startswith(f"Mean squared error of {line}")]
+    lines = {
+        "test_mse": "Prediction of the next step on test states",
+        "rollout_mse": "Multi-step prediction of whole test",
+    }
+    for column, line in lines.items():
+        (found,) = [text for text in fit.text.splitlines() if text.startswith(line)]
         assert f"phoenix {fit.table[column].iloc[0]:.3g}" in found
         assert f"constant {fit.table.loc['constant', column]:.3g}" in found
         for baseline in ("constant", "no change", "no network"):
             beaten = fit.table[column].iloc[0] < fit.table.loc[baseline, column]
-            what = "the next step" if column == "test_mse" else "whole stretches"
+            what = "the next step" if column == "test_mse" else "whole time windows"
             warned = [t for t in fit.text.splitlines() if t.startswith("WARNING") and t.endswith(f"than {baseline!r}.")]
             assert beaten != (bool(warned) and what in warned[0])
     edges = fit.adata.varp["dynamics_grn"].nnz

@@ -63,7 +63,7 @@ def test_history_of_one_model_from_the_table(adata) -> None:
 def test_history_names_what_the_losses_are_errors_of(adata) -> None:
     adata.uns["dynamics"]["params"]["training"] = {"window": 5}
     loss, _ = pl.history(adata, model=0)
-    assert line(loss, "training (5 steps)") is not None and line(loss, "validation (whole stretches)") is not None
+    assert line(loss, "training (5 steps)") is not None and line(loss, "validation (whole time windows)") is not None
 
 
 def test_history_of_a_sparse_start_shows_what_changes(adata) -> None:

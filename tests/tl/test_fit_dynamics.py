@@ -121,7 +121,7 @@ def test_every_error_stands_beside_the_trivial_ones(fitted):
     test = fitted[(fitted.obs["split"] == "test") & (fitted.obs["time"] > 0)].X
     constant = report.set_index("predictor").loc["constant", "test_mse"]
     assert constant == pytest.approx(((test - x.mean(0)) ** 2).mean(), rel=1e-4)
-    assert "Mean squared error of the next step on test states" in report.attrs["summary"]
+    assert "Prediction of the next step on test states" in report.attrs["summary"]
 
 
 def test_a_model_that_is_no_better_than_a_constant_is_called_so(course):
@@ -226,5 +226,5 @@ def test_of_many_forecasts_the_report_names_the_best():
     errors = pd.Series(
         {"phoenix": 0.1, "no change": 0.3, "template": 0.25, "analogue": 0.2, "aligned template": np.nan}
     )
-    assert _listed(errors) == "phoenix 0.1, no change 0.3, the best of 2 forecasts without a network (analogue) 0.2"
+    assert _listed(errors) == "phoenix 0.1, no change 0.3, the best of 2 predictions without a network (analogue) 0.2"
     assert _listed(errors[:2]) == "phoenix 0.1, no change 0.3"

@@ -111,7 +111,9 @@ def fit_kernels(
         raise ValueError(f"position must lie in [0, 1], found {position.min():g} to {position.max():g}.")
     cells = float(len(position)) if weights is None else float(effective_cells(weights))
     if cells < min_cells:
-        raise ValueError(f"min_cells={min_cells:g} effective cells cannot be had from {cells:g} cells.")
+        raise ValueError(
+            f"Only {cells:g} cells: fewer than min_cells={min_cells:g} per bin. Lower min_cells or n_bins, or add cells."
+        )
     sigma, nearest = np.full(n_bins, bandwidth / n_bins), np.zeros(n_bins)
     if not disjoint:
         own = own_bin(position, n_bins)

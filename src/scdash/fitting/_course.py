@@ -28,16 +28,16 @@ class Course:
 
     directions: pd.DataFrame = field(default_factory=pd.DataFrame)  # see `directions`
     figures: dict[str, float] = field(default_factory=dict)  # share of the change that each covers
-    furthest: tuple[str, ...] = ()  # "GENE observed change (the model's)"
+    furthest: tuple[str, ...] = ()  # "GENE (observed change, predicted change)"
 
     def lines(self) -> list[str]:
         """Put both into words."""
         if not self.figures:
             return []
         lines = [
-            f"Simulated from the first state of every trajectory (training states included), the model makes {self.figures['course_covered']:.0%} of "
-            f"the observed change to its last (no network {self.figures['course_covered_no_network']:.0%}); furthest off: "
-            f"{', '.join(self.furthest)}."
+            "Simulated from the first state of every trajectory (training states included), the model reproduces "
+            f"{self.figures['course_covered']:.0%} of the total expression change "
+            f"({self.figures['course_covered_no_network']:.0%} without a network). Largest misses: {', '.join(self.furthest)}."
         ]
         if not len(self.directions):
             return lines
@@ -49,8 +49,8 @@ class Course:
         weak = self.directions[self.directions[names[0]] < self.directions[OTHER_CELLS] / 2]
         if len(weak):
             lines.append(
-                f"WARNING: at {_stretches(weak)} of the trajectory the velocity hardly follows the observed change, or runs "
-                f"against it: its cosine is less than half of what other cells show. Do not read the velocity there."
+                f"WARNING: model velocity is unreliable at {_stretches(weak)} of the trajectory; do not interpret arrows there. Its "
+                "cosine with the observed change is less than half of what other cells show."
             )
         return lines
 
@@ -71,7 +71,7 @@ def describe_course(problem: FitProblem, name: str, velocity: Velocity, predict:
             "course_covered": covered(observed, simulated),
             "course_covered_no_network": covered(observed, relaxed),
         },
-        tuple(f"{series.genes[gene]} {mean[gene]:+.1f} (made {made[gene]:+.1f})" for gene in missed),
+        tuple(f"{series.genes[gene]} (observed {mean[gene]:+.1f}, predicted {made[gene]:+.1f})" for gene in missed),
     )
 
 

@@ -49,7 +49,7 @@ class TrainingOutcome:
         if not self.gain.tested:
             found.append(
                 "Not tested: whether training as a neural ODE improves on the regression, because that takes at least two "
-                f"stretches of validation states, and there is {self.gain.pairs}. The model is the regression's."
+                f"time windows of validation states, and there is {self.gain.pairs}. The model is the regression's."
             )
             return found
         change = (
@@ -123,8 +123,8 @@ def _not_compared(*, cells: bool) -> str:
 def _error_lines(errors: pd.DataFrame, held: str) -> list[str]:
     name = held.removesuffix("_mse")
     lines = [
-        f"Mean squared error of the next step on {name} states: {_listed(errors[held])}.",
-        f"Mean squared error of whole {name} stretches from their start: {_listed(errors['rollout_mse'])}.",
+        f"Prediction of the next step on {name} states (mean squared error): {_listed(errors[held])}.",
+        f"Multi-step prediction of whole {name} time windows (mean squared error): {_listed(errors['rollout_mse'])}.",
     ]
     if name == "validation":
         lines.append(
@@ -134,12 +134,12 @@ def _error_lines(errors: pd.DataFrame, held: str) -> list[str]:
 
 
 def _listed(errors: pd.Series) -> str:
-    """Name every error but those of the forecasts of cells, of which the best stands for all; the table has each."""
+    """Name every error but those of the predictions of cells without a network, of which the best stands for all; the table has each."""
     others = errors.index.isin(FORECASTS)
     shown = [f"{predictor} {_number(value)}" for predictor, value in errors[~others].items()]
     known = errors[others].dropna()
     if len(known):
-        shown.append(f"the best of {len(known)} forecasts without a network ({known.idxmin()}) {known.min():.3g}")
+        shown.append(f"the best of {len(known)} predictions without a network ({known.idxmin()}) {known.min():.3g}")
     return ", ".join(shown)
 
 
@@ -156,7 +156,7 @@ def _baseline_lines(errors: pd.DataFrame, held: str) -> list[str]:
             continue
         worse = [
             what
-            for column, what in ((held, "the next step"), ("rollout_mse", "whole stretches"))
+            for column, what in ((held, "the next step"), ("rollout_mse", "whole time windows"))
             if np.isfinite(ours[column]) and ours[column] >= errors.loc[baseline, column]
         ]
         if worse:

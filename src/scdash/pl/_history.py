@@ -152,7 +152,7 @@ def _labels(data: Any, key: str) -> dict[str, str]:
     window = int(training["window"]) if isinstance(training, Mapping) and "window" in training else 1
     if window == 1:
         return {label: label for label in _LOSSES.values()}
-    return {"training": f"training ({window} steps)", "validation": "validation (whole stretches)"}
+    return {"training": f"training ({window} steps)", "validation": "validation (whole time windows)"}
 
 
 def _draw_losses(ax: Axes, table: pd.DataFrame, colors: Mapping[str, str], labels: Mapping[str, str]) -> None:

@@ -61,7 +61,7 @@ def forecast(
         errors = validation_errors(series, {NETWORK: network} | known)
         name = next(iter(errors))
         listed = ", ".join(f"{other} {error:.3g}" for other, error in errors.items())
-        logger.info("    forecaster: %s (errors of whole validation stretches: %s)", name, listed)
+        logger.info("    forecaster: %s (errors of whole validation time windows: %s)", name, listed)
     else:
         logger.info("    forecaster: %s", name)
     scaled = _scale(states, model)

@@ -293,7 +293,7 @@ def _check_validation(series: TimeSeries, split_key: str | None) -> None:
     if not len(series.pairs("validation")):
         raise ValueError(
             f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "
-            "trajectories (or a stretch of one) 'validation', or give no split_key."
+            "trajectories (or a time window of one) 'validation', or give no split_key."
         )
 
 
