@@ -83,7 +83,7 @@ WRONG = [
     ("tl.stability", cases.course, COURSE | {"prior_weigth": 3}, TypeError, "prior_weigth belong to paired modalities"),
     ("tl.predict", cases.fitted, {"times": [1, 0]}, ValueError, r"increasing times since the start.*found \[1\.0, 0\.0\]"),
     ("tl.perturb", cases.fitted, {"genes": "g00", "kind": "knock"}, ValueError, "kind must be one of"),
-    ("tl.perturb", cases.fitted, {"genes": "g00", "level": 2.0}, ValueError, "level=2.0 .* knockdown and over-expr"),
+    ("tl.perturb", cases.fitted, {"genes": "g00", "level": 2.0}, ValueError, "level=2.0 .* knockdown and overexpr"),
     ("tl.gene_influence", cases.fitted, {"models": "first"}, ValueError, "models 'first'"),
     ("tl.perturbation_scores", cases.fitted, {"models": "first"}, ValueError, "models 'first'"),
     ("tl.pathways", cases.fitted, {"gene_sets": cases.SETS, "score": "absolut"}, ValueError, "Did you mean 'absolute'"),
