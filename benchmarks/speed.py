@@ -2,8 +2,9 @@
 
 One table in one run: (a) the authors' way (one pair at a time, adjoint, dopri5 at 1e-7/1e-9, extrapolated from a few
 pairs), (b) torchdiffeq's dopri5 in batches (from one batch), ours dense and at 95 % sparsity, (c) the bound of the dense
-matrix products; then stacks of lambdas, choosing among them with a budget, and (with --fit) whole fits on all cores with
-their peak memory. Epochs are CPU seconds of one thread unless OMP_NUM_THREADS says otherwise. Needs no data; writes
+matrix products; then calls around the fit, each as a ratio to a reference of the same process and with its peak memory
+(`--calls`: these alone), stacks of lambdas, choosing among them with a budget, and (with --fit) whole fits on all cores
+with their peak memory. Epochs are CPU seconds of one thread unless OMP_NUM_THREADS says otherwise. Needs no data; writes
 speed*.csv and speed.png beside this script.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from benchmarks._speed_calls import calls
 from benchmarks._speed_ways import authors, batched, bound, make, ours
 from benchmarks._speed_ways import cpu as cpu_seconds
 
@@ -174,7 +176,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", action="store_true", help="whole fits at 2,000 and 11,165 genes too (minutes)")
     parser.add_argument("--sizes", type=int, nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--calls", action="store_true", help="only the calls around the fit")
     asked = parser.parse_args()
+    if asked.calls or asked.sizes == list(SIZES):
+        calls().to_csv(HERE / "speed_calls.csv", index=False, float_format="%.3g")
+    if asked.calls:
+        return
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     table = epochs(asked.sizes)

@@ -30,7 +30,11 @@ def spread(
     joblib gives a whole call up when one of its workers is killed (loky's TerminatedWorkerError, a BrokenExecutor). Here
     what has arrived is kept and the rest is run again, at most `ATTEMPTS` times in all. dask moves the pieces of a lost
     worker by itself. Errors of a piece are raised.
+
+    `threads`: each piece computes in one thread, mostly in loops that release Python's lock. Where nothing is said about
+    joblib, as many pieces run side by side as torch may use threads.
     """
+    side_by_side = min(_torch_threads(), len(pieces)) if threads and n_jobs is None and _nothing_said() else 1
     left = dict(enumerate(pieces))
     for attempt in range(1, ATTEMPTS + 1):
         calls = [
@@ -38,7 +42,7 @@ def spread(
             for number, piece in left.items()
         ]
         try:
-            for number, result in _parallel(n_jobs)(calls):
+            for number, result in _parallel(n_jobs, side_by_side)(calls):
                 del left[number]
                 yield number, result
             return
@@ -73,8 +77,10 @@ def workers() -> int:
     return int(joblib.effective_n_jobs(None))
 
 
-def _parallel(n_jobs: int | None) -> joblib.Parallel:
+def _parallel(n_jobs: int | None, threads: int) -> joblib.Parallel:
     """Return joblib's Parallel, which yields results as they arrive where the backend can do so."""
+    if threads > 1:
+        return joblib.Parallel(threads, backend="threading", return_as="generator_unordered", batch_size=1)
     # one piece a batch: a lost worker then loses no other
     try:
         return joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)

@@ -1,11 +1,16 @@
 """Null models are alive: each changes where it is given something obviously wrong, and each is trained as the model is."""
 
+import threading
+from contextlib import ExitStack
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
+from scdash import _parallel
 from scdash.dynamics.baselines import BASELINES, baseline_errors
 from scdash.dynamics.folds import LEFT_OUT, OTHER_HALF, make_folds
 from scdash.dynamics.null_models import (
@@ -127,6 +132,45 @@ def test_errors_of_every_null_model_are_on_the_folds_of_the_model(left_out):
     sets = [errors for name, errors in found.items() if name.startswith("random regulators")]
     assert len({tuple(errors.tolist()) for errors in sets}) == 4
     assert all((errors != choice.errors).any() for errors in found.values())
+
+
+@pytest.mark.parametrize("backend", ["threads by default", "sequential", "threading", "loky", "dask"])
+def test_null_models_are_the_same_wherever_they_are_fitted(halves, backend, monkeypatch):
+    _, own, folds, choice = halves
+    with ExitStack() as stack:
+        if backend == "dask":
+            distributed = pytest.importorskip("distributed")
+            cluster = distributed.LocalCluster(
+                n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            )
+            stack.enter_context(stack.enter_context(distributed.Client(stack.enter_context(cluster))).as_current())
+        if backend == "threads by default":
+            monkeypatch.setattr(_parallel, "_torch_threads", lambda: 3)
+        else:
+            stack.enter_context(joblib.parallel_config(backend, n_jobs=1 if backend == "sequential" else 2))
+        found = null_model_errors(own, choice, folds, progress=False)
+    alone = null_model_errors(own, choice, folds, progress=False)
+    assert list(found) == list(alone)
+    for name, errors in alone.items():
+        np.testing.assert_array_equal(found[name], errors)
+
+
+def test_pieces_run_in_threads_only_where_nothing_is_said_about_joblib(monkeypatch):
+    monkeypatch.setattr(_parallel, "_torch_threads", lambda: 3)
+    barrier = threading.Barrier(3, timeout=30)
+
+    def names():
+        calls = _parallel.spread_all(
+            lambda: (barrier.wait(), threading.current_thread().name)[1], [()] * 3, "x", threads=True
+        )
+        return set(calls)
+
+    assert len(names()) == 3
+    with joblib.parallel_config(n_jobs=1):
+        found = _parallel.spread_all(lambda: threading.current_thread().name, [()] * 3, "x", threads=True)
+    assert set(found) == {threading.current_thread().name}
+    one = _parallel.spread_all(lambda: torch.get_num_threads(), [()] * 3, "x", threads=True)
+    assert one == [1, 1, 1]
 
 
 def test_of_halves_of_the_same_cells_every_null_model_is_fitted_on_one(halves):
