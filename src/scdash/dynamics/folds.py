@@ -117,7 +117,7 @@ def _left_out(
         held = np.isin(origin, own[group == fold])
         judged = courses_of(series, held & usable, redrawn=False)
         lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
-        away = None if problem.velocity is None else problem.velocity.inside[:, held].any(axis=1)
+        away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
         train, other = learned_and_held(problem, courses_of(series, usable & ~held), away)
         start = judged.states[:, 0]
         yield Fold(train, judged, start, LEFT_OUT, weights, *lineages, held_velocity=other)

@@ -149,7 +149,13 @@ def perturbation_fates(
         warn_of_interventions(entry, held)
         if len(models) == 1:
             logger.info("    one model: no spread; fit with n_models=5 to see how far models agree")
-        params = {"genes": list(model.genes[held]), "kind": kind, "duration": span, "key": key, "layer": read}
+        params: dict[str, Any] = {
+            "genes": list(model.genes[held]),
+            "kind": kind,
+            "duration": span,
+            "key": key,
+            "layer": read,
+        }
         params |= {"states": list(terminal.cat.categories), "groupby": groupby, "n_models": len(models)}
         params["n_targets"] = count_targets(entry)[held]
         if groups is not None:
