@@ -274,6 +274,8 @@ DRAWING: dict[str, Case] = {
     "pl.gene_selection": Case(judged),
     "pl.sparsity_path": Case(fresh(_path)),
 }
+# need CellRank, which is not among the test dependencies: tests/biology/test_fates.py holds what the cases hold
+NEED_CELLRANK = {"tl.perturbation_fates", "pl.perturbation_fates"}
 DRAWN_FROM_TABLES = {"pl.benchmark", "pl.lambdas"}
 ON_ARRAYS = {"pl.project_velocity"}  # the projection behind pl.velocity, for those who draw it themselves
 

@@ -52,7 +52,7 @@ def steady_state_velocity(
         finally:
             scv.settings.verbosity = before
     velocity = np.asarray(cells.layers["velocity"], dtype=np.float64)
-    known = np.isfinite(velocity).all(axis=0) & velocity.any(axis=0)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(velocity).all(axis=0) & velocity.any(axis=0))
     if "velocity_genes" in cells.var:  # scVelo writes no such column where hardly any gene fits its model
-        known &= cells.var["velocity_genes"].to_numpy(dtype=bool)
-    return np.where(known, velocity / (1 + np.asarray(cells.layers["Ms"])), 0.0), np.asarray(known)
+        known = known & cells.var["velocity_genes"].to_numpy(dtype=bool)
+    return np.where(known, velocity / (1 + np.asarray(cells.layers["Ms"])), 0.0), known

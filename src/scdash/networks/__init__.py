@@ -1,6 +1,6 @@
 """What a fitted model says: its effects, its edges against the prior, and its predictions."""
 
-from scdash.networks._cellrank import fate_probabilities, has_cellrank
+from scdash.networks._cellrank import cellrank, fate_probabilities, has_cellrank
 from scdash.networks._effects import (
     dependencies,
     effects,
@@ -31,6 +31,7 @@ __all__ = [
     "DynamicsModel",
     "EndShift",
     "HiddenEvidence",
+    "cellrank",
     "count_targets",
     "dependencies",
     "effects",

@@ -92,8 +92,8 @@ def _draw(panel: Axes, rows: pd.DataFrame, reach: float, *, named: bool) -> None
     panel.barh(place, rows["change"], color=color, height=0.6)
     if rows["sd"].notna().any():
         panel.errorbar(rows["change"], place, xerr=rows["sd"], fmt="none", ecolor=INK, elinewidth=1.0, capsize=2)
-    for at, control in zip(place, rows["control"], strict=True):
-        panel.text(reach * 1.25, float(at), f"{control:.2f}", va="center", ha="right", color=MUTED, fontsize="small")
+    for at, control in zip(place.tolist(), rows["control"], strict=True):
+        panel.text(reach * 1.25, at, f"{control:.2f}", va="center", ha="right", color=MUTED, fontsize="small")
     panel.axvline(0, color=INK, lw=0.8)
     panel.set(ylim=(len(rows) - 0.5, -0.5), xlim=(-reach, 1.3 * reach))
     panel.set_yticks(place, list(rows.index) if named else [""] * len(rows))
