@@ -42,6 +42,10 @@ def cells() -> Any:
     scdash.tl.pathways(adata, scdash.datasets.gene_sets("go_bp"))
     scdash.tl.perturbation_scores(adata)
     scdash.tl.perturbation_shift(adata, "MYOG")
+    order = adata.obs_names[np.argsort(adata.obs["dpt_pseudotime"].to_numpy())]
+    ends = {"myoblasts": order[:20], "myotubes": order[-20:]}
+    adata.obs["harvested"] = adata.obs["hours"].map("{:g} h".format).astype("category")
+    scdash.tl.perturbation_fates(adata, "MYOG", terminal_states=ends, groupby="harvested")
     return adata
 
 
@@ -146,6 +150,7 @@ def figures() -> dict[str, Callable[[], Any]]:
         "networks": lambda: pl.networks(fit, ["dynamics", "no_prior"], **held),
         "pathways": lambda: pl.pathways(fit, **held),
         "perturbation": lambda: pl.perturbation(knock, scdash.tl.predict_perturbations(knock, regimes), **held),
+        "perturbation_fates": lambda: pl.perturbation_fates(fit, **held),
         "perturbation_scores": lambda: pl.perturbation_scores(fit, **held),
         "perturbation_shift": lambda: pl.perturbation_shift(fit, "dpt_pseudotime", **held),
         "phase": lambda: pl.phase(fit, ["MYOG", "MYH3"], color="dpt_pseudotime", **held),
