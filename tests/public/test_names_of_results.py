@@ -12,6 +12,8 @@ from scdash._core.names import check_key
 
 LABELS = st.text(alphabet="ab:#|/ ()2", max_size=5)
 
+from .cases import NEED_CELLRANK
+
 
 @given(st.lists(LABELS, max_size=8), st.lists(LABELS, max_size=4))
 def test_names_are_unique_and_new(names, taken):
@@ -54,7 +56,7 @@ def writers():
                 yield f"{part}.{name}"
 
 
-@pytest.mark.parametrize("name", sorted(writers()))
+@pytest.mark.parametrize("name", sorted(set(writers()) - NEED_CELLRANK))
 def test_every_public_function_refuses_a_slash(name):
     from .cases import RETURNING, WRITING, public
 
