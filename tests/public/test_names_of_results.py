@@ -10,9 +10,9 @@ import scdash
 from scdash._core.labels import group_names, redrawn_names, unique_names
 from scdash._core.names import check_key
 
-LABELS = st.text(alphabet="ab:#|/ ()2", max_size=5)
-
 from .cases import NEED_CELLRANK
+
+LABELS = st.text(alphabet="ab:#|/ ()2", max_size=5)
 
 
 @given(st.lists(LABELS, max_size=8), st.lists(LABELS, max_size=4))
