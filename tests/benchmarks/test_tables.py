@@ -72,8 +72,3 @@ def test_strategies_of_sim350_are_those_of_present_jobs(name: str) -> None:
         else:
             known.add(arguments[-1])
     assert set(pd.read_csv(FOLDER / name)["strategy"]) - known == set()
-
-
-def test_methods_of_influence_are_those_of_the_script() -> None:
-    methods = pd.read_csv(FOLDER / "influence.csv")["method"]
-    assert methods.str.fullmatch(r"finite|local, \d+ starts, \d+ probes").all()
