@@ -230,7 +230,7 @@ def choose(
 
 def in_threads(courses: Courses) -> bool:
     """Return whether fits are large enough to be made side by side in threads, which wait for each other for Python's lock."""
-    return courses.states.shape[2] >= THREADED
+    return bool(courses.states.shape[2] >= THREADED)
 
 
 def work_of(made_of: Ingredients, folds: int, models: int) -> dict[str, tuple[int, float]]:
