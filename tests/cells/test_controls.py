@@ -118,3 +118,16 @@ def test_null_models_can_be_left_out_or_chosen_anew(cells):
     assert (found[True] != found["full"]).any()
     with pytest.raises(ValueError, match="null_models"):
         scdash.tl.fit_dynamics(cells, validation=scdash.Validation(null_models="some"), **how)
+
+
+def test_quarters_of_sparse_cells_are_those_of_dense_ones():
+    """Only the cells of each quarter are multiplied, with those of several lineages and draws kept apart."""
+    rng = np.random.default_rng(0)
+    values = rng.random((90, 7)) * (rng.random((90, 7)) < 0.4)
+    lineage = np.array(["a", "b"])[rng.integers(2, size=90)]
+    options = {"lineage": lineage, "n_bins": 5, "n_draws": 3, "rng": 1}
+    time = rng.random(90)
+    found = halve_cells(as_expression(sp.csr_matrix(values)), time, **options).quarters
+    expected = halve_cells(as_expression(values), time, **options).quarters
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    assert not np.allclose(found[0], found[1])

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from scdash import _parallel
+from scdash.dynamics import whole_fit
 from scdash.dynamics.baselines import BASELINES, baseline_errors
 from scdash.dynamics.folds import LEFT_OUT, OTHER_HALF, make_folds
 from scdash.dynamics.null_models import (
@@ -146,6 +147,7 @@ def test_null_models_are_the_same_wherever_they_are_fitted(halves, backend, monk
             stack.enter_context(stack.enter_context(distributed.Client(stack.enter_context(cluster))).as_current())
         if backend == "threads by default":
             monkeypatch.setattr(_parallel, "_torch_threads", lambda: 3)
+            monkeypatch.setattr(whole_fit, "THREADED", 1)
         else:
             stack.enter_context(joblib.parallel_config(backend, n_jobs=1 if backend == "sequential" else 2))
         found = null_model_errors(own, choice, folds, progress=False)

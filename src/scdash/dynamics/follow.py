@@ -21,7 +21,7 @@ from scdash.dynamics.pruning import Candidate
 from scdash.dynamics.selection import Errors
 from scdash.dynamics.states import everything_of, folds_of_states, start_of
 from scdash.dynamics.velocity_weight import VelocityChoice, choose_velocity_weight, velocity_cosine, with_weight
-from scdash.dynamics.whole_fit import FITTING, Choice, Given, Ingredients, choose, fit_chosen, work_of
+from scdash.dynamics.whole_fit import FITTING, Choice, Given, Ingredients, choose, fit_chosen, in_threads, work_of
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
 from scdash.matching import TransitionFit
 from scdash.training.rollouts import Courses, GeneWise, longest_accurate_step, step_error
@@ -82,7 +82,7 @@ def follow(
     choice = choose(main, folds, progress=progress)
     everything = all_to_learn_from(problem)
     pieces = [(replace(main, prior=prior, seed=main.seed + k), everything, choice) for k, prior in enumerate(priors)]
-    candidates = spread_all(fit_chosen, pieces, FITTING, progress=progress, threads=True)
+    candidates = spread_all(fit_chosen, pieces, FITTING, progress=progress, threads=in_threads(everything))
     errors = baseline_errors(folds)
     made: NullModelsMade = "off"
     if null_models:
@@ -145,7 +145,7 @@ def follow_states(
         (replace(main, prior=prior, seed=main.seed + k), everything, choice, start_of(fit.parts[0]))
         for k, (prior, fit) in enumerate(zip(priors, fits, strict=True))
     ]
-    candidates = spread_all(fit_chosen, pieces, FITTING, progress=progress, threads=True)
+    candidates = spread_all(fit_chosen, pieces, FITTING, progress=progress, threads=in_threads(everything))
     error = step_error(candidates[0].model, everything, settings.longest_step)
     return Followed(candidates, choice, folds[0].kind, error)
 

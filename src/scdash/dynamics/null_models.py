@@ -16,7 +16,16 @@ from scdash._logging import expect
 from scdash._parallel import spread_all
 from scdash.dynamics.folds import OTHER_HALF, Fold
 from scdash.dynamics.selection import Errors, best
-from scdash.dynamics.whole_fit import Choice, Ingredients, choose, dense_candidates, fit_chosen, held_out_error, work_of
+from scdash.dynamics.whole_fit import (
+    Choice,
+    Ingredients,
+    choose,
+    dense_candidates,
+    fit_chosen,
+    held_out_error,
+    in_threads,
+    work_of,
+)
 from scdash.matching import random_regulators, shuffled_priors
 from scdash.training.rollouts import Courses
 
@@ -126,7 +135,9 @@ def null_model_errors(
     pieces = [(null, folds[fold], choice) for null, fold in places]
     errors = {null.name: np.full(len(folds), np.nan) for null in nulls}
     for (null, fold), error in zip(
-        places, spread_all(_error, pieces, NULL_MODELS, progress=progress, threads=True), strict=True
+        places,
+        spread_all(_error, pieces, NULL_MODELS, progress=progress, threads=in_threads(folds[0].train)),
+        strict=True,
     ):
         errors[null.name][fold] = error
     return found | errors
@@ -178,7 +189,7 @@ def _path_errors(
 ) -> Errors:
     """Return the errors of a model without pruning at several numbers of epochs, (epochs, folds)."""
     pieces = [(made_of, fold.train, 1.0, epochs) for fold in folds]
-    paths = spread_all(dense_candidates, pieces, WITHOUT_NETWORK, progress=progress, threads=True)
+    paths = spread_all(dense_candidates, pieces, WITHOUT_NETWORK, progress=progress, threads=in_threads(folds[0].train))
     found = [[held_out_error(one.model, fold) for one in path] for path, fold in zip(paths, folds, strict=True)]
     return np.array(found).T
 

@@ -30,6 +30,7 @@ FITTING = "fitting with the chosen settings"
 # what a piece of each takes, in trainings of the dense model on one fold; measured on the myoblasts
 COSTS = {CHOOSING_EPOCHS: 1.0, CHOOSING_SPARSITY: 1.0, FITTING: 1.0}
 EPOCHS = (0, 30, 100)  # dense epochs to choose among
+THREADED = 500  # genes: two threads took twice the CPU seconds of one at 150, as many at 600
 PRIOR_WEIGHT = 5.0  # edges of a prior that is used pay a fifth of the penalty
 
 
@@ -204,7 +205,7 @@ def choose(
         for weight in weights
         for fold, start in zip(folds, starts, strict=True)
     ]
-    found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=True)
+    found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
     step = made_of.settings.longest_step
     dense = {w: found[k * len(folds) : (k + 1) * len(folds)] for k, w in enumerate(weights)}
     table = {weight: Judged.of(dense[weight], folds, step) for weight in weights}
@@ -219,7 +220,9 @@ def choose(
     trained = [path[place] for path in dense[weight]]
     whole = None if given is None else edges_of(given.of_all)
     to_prune = [(made_of, fold.train, weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
-    paths = spread_all(pruned_candidates, to_prune, CHOOSING_SPARSITY, progress=progress, threads=True)
+    paths = spread_all(
+        pruned_candidates, to_prune, CHOOSING_SPARSITY, progress=progress, threads=in_threads(folds[0].train)
+    )
     pruned = Judged.of(paths, folds, step)
     level = (
         best(pruned.errors)
@@ -230,6 +233,11 @@ def choose(
     untrained = table[weight].errors[[one.epochs for one in dense[weight][0]].index(0)]
     models = [path[level].model for path in paths]
     return Choice(weight, trained[0].epochs, level, pd.DataFrame(rows), pruned.errors[level], untrained, models)
+
+
+def in_threads(courses: Courses) -> bool:
+    """Return whether fits are large enough to be made side by side in threads, which wait for each other for Python's lock."""
+    return bool(courses.states.shape[2] >= THREADED)
 
 
 def work_of(made_of: Ingredients, folds: int, models: int) -> dict[str, tuple[int, float]]:
