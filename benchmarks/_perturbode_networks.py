@@ -10,9 +10,11 @@ import torch
 
 from benchmarks._perturbode_data import Row, Source, average_precision, noisy_prior, sign_aware, timed
 from benchmarks._perturbode_jobs import Job
+from scdash.models import PerturbODE
 from scdash.screens.baselines import correlation, differential_expression, forest, masked_lasso, masked_ridge
 from scdash.screens.equilibrium_fit import EquilibriumFit, fit_equilibrium
-from scdash.screens.evidence import range_penalty, without_noise
+from scdash.screens.evidence import without_noise
+from scdash.screens.fits import penalties
 from scdash.screens.notears import notears, notears_low_rank, screen_moments
 from scdash.screens.pruning import TRANSPORT, ScreenSparsity
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
@@ -46,14 +48,11 @@ def _job(name: str, source: Source, method: str, seed: int, score: Score) -> Job
     return Job("networks", {"data": name, "method": method, "seed": seed}, run)
 
 
-def default_fit(
-    stats: RegimeStatistics, prior: np.ndarray | None = None, *, refine: bool = True, weight: float = 5.0
-) -> EquilibriumFit:
+def default_fit(stats: RegimeStatistics, prior: np.ndarray | None = None, *, refine: bool = True) -> EquilibriumFit:
     """Return the fit that `tl.fit_perturbode` makes of these statistics, with a prior (regulator, target) where it is given."""
     quiet = without_noise(stats)
-    odds = None if prior is None else np.where(prior != 0, weight, 1.0)
-    penalty = np.broadcast_to(range_penalty(quiet)[:, None], (len(stats.centre),) * 2)
-    return fit_equilibrium(quiet, penalty=penalty if odds is None else penalty / odds, odds=odds, refine=refine)
+    given = penalties(quiet, None if prior is None else sp.csr_matrix(prior), PerturbODE().weight, None)
+    return fit_equilibrium(quiet, penalty=given.factor, odds=given.odds, refine=refine)
 
 
 def statistics_of(source: Source, seed: int, slope: float | None = 1.0) -> RegimeStatistics:

@@ -16,9 +16,10 @@ from scdash.screens.evidence import evidence, range_penalty, standard_errors, wi
 from scdash.screens.forward import NETWORK, OTHERS, SINGLES, best_forecaster, forward, gene_sd, squared_errors
 from scdash.screens.held_out import predict_changes
 from scdash.screens.linear_model import linear_model
-from scdash.screens.network import finished, network_at, shown
+from scdash.screens.network import finished, shown
 from scdash.screens.stable import LARGEST_RADIUS, loops, spectral_radius, stabilised
 from scdash.screens.statistics import assign_folds, regime_statistics
+from scdash.screens.sum_of_singles import sum_of_singles
 
 GENES = [f"g{i}" for i in range(12)]
 
@@ -172,7 +173,8 @@ def test_held_out_perturbations_are_predicted_by_networks_that_have_not_seen_the
     found = forward(stats, at, 0.03)
     for fold in range(5):
         out = stats.fold == fold
-        model = network_at(stats, ~out, at, 0.03, believed=found.believed).model
+        problem, path = solve(stats, ~out, at)
+        model = finished(stats, ~out, problem, path[-1], believed=found.believed).model
         model = replace(model, untried=found.untried)
         told = predict_changes(model, stats.silent, stats.screen.targets[out], ("shift",) * out.sum()).values
         np.testing.assert_allclose(found.network[out], told)
@@ -256,3 +258,12 @@ def test_the_table_of_edges_says_what_own_perturbations_show(lost):
     np.testing.assert_allclose(seen["interventional_effect"], 1.0, atol=0.25)  # the knockout raises g9
     assert seen["interventional_z"] > 5
     assert 0 <= lost.uns["dynamics"]["metrics"]["spectral_radius"] < 1
+
+
+def test_combinations_are_sums_of_what_was_seen_alone():
+    targets = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], bool)
+    changes = np.array([[1.0, 0, 4], [3.0, 0, 2], [0, 5.0, 1], [9.0, 9, 9]])
+    asked = np.array([[1, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 0]], bool)
+    found = sum_of_singles(changes, targets, asked)
+    np.testing.assert_allclose(found[0], [2, 5, 4])  # a gene seen twice counts with its mean
+    assert np.isnan(found[1:]).all()

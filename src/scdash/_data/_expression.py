@@ -80,7 +80,7 @@ class Expression:
     def dense_rows(self, rows: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Return some rows as a dense array: minibatches and small tables only."""
         if self.rows is not None:
-            return replace(self, rows=None).dense_rows(self.rows[rows])
+            return self.every_row().dense_rows(self.rows[rows])
         if not isinstance(rows, slice) and not isinstance(self.matrix, np.ndarray) and not sp.issparse(self.matrix):
             # on disk: rows are read in order, and none twice
             wanted, inverse = np.unique(np.asarray(rows), return_inverse=True)

@@ -132,8 +132,9 @@ def fit_equilibrium(
 
     One coordinate after the other, always with the whole lambda path: trust (walking from the middle of the grid),
     sign (edges free or all activating), then hub-aware penalties and the concave MCP penalty (`refine`), unless the lasso
-    explains less than 1 % of the error: then there is nothing to refine. The path that ranks edges ends where the held-out error has begun to rise. Last, how much to believe of regulators that no
-    regime perturbed (`choose_untried`): this changes predictions, not edges.
+    explains less than 1 % of the error: then there is nothing to refine. The path that ranks edges ends where the held-out
+    error has begun to rise. Last, whether the path is believed, and how much of regulators that no perturbation targeted
+    (`scdash.screens.forward`).
 
     Parameters
     ----------
@@ -173,7 +174,7 @@ def fit_equilibrium(
             bar.update()
         return float(tried[settings].min())
 
-    with progress_bar(len(trusts) + len(signs) + 2 * refine, "matching", progress=progress) as bar:
+    with progress_bar(len(trusts) + len(signs) + 2 * refine, "choosing settings", progress=progress) as bar:
         nonnegative = signs[0]
         trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
         nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))

@@ -21,13 +21,14 @@ class Evidence:
 
     `total` is the change of the target per unit of the regulator's feature where the regulator was perturbed and the target
     was not, `total_z` its ratio to its standard error. `direct_z` is the same of what the other regulators of a network
-    leave unexplained.
+    leave unexplained. `precision` is the weight of a perturbation for a gene there: 1 / variance, 0 for a target.
     """
 
     perturbed: NDArray[np.bool_]  # (sources,)
     total: Floats
     total_z: Floats
     direct_z: Floats
+    precision: Floats  # (perturbations used, genes)
 
 
 def standard_errors(stats: RegimeStatistics) -> Floats:
@@ -75,7 +76,7 @@ def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, 
     The noise of a gene is the larger of its sampling error and of what the network leaves of it in the typical
     perturbation, so that perturbations of many genes at once, whose effects mix, count as noisy.
     """
-    rows = used & (stats.counts > 0) & ~stats.screen.hidden
+    rows = stats.measured(used)
     perturbed = np.asarray(stats.own[rows].any(axis=0))
     own = np.where(stats.own[rows], stats.f[rows], 0.0)[:, perturbed]  # of other genes there is nothing
     left, weight, bare = _unexplained(stats, rows, weights, constant)
@@ -87,6 +88,7 @@ def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, 
         total=_among_all(total, perturbed),
         total_z=_among_all(total * np.sqrt(information), perturbed),
         direct_z=_among_all(_conditional(own, left, weight, weights[perturbed]), perturbed),
+        precision=weight,
     )
     found.direct_z[stats.edges_to_self] = 0.0
     return found
@@ -97,7 +99,7 @@ def evidence_of_others(stats: RegimeStatistics, used: NDArray[np.bool_], weights
 
     That is the same ratio where the source was moved by perturbations of other genes.
     """
-    rows = used & (stats.counts > 0) & ~stats.screen.hidden
+    rows = stats.measured(used)
     untested = ~np.asarray(stats.own[rows].any(axis=0))
     left, weight, _ = _unexplained(stats, rows, weights, constant)
     return _conditional(stats.f[rows][:, untested], left, weight, weights[untested])
@@ -109,7 +111,7 @@ def _unexplained(
     """Return what a network leaves of the genes in the regimes `rows`, its weight, and its weight without the network."""
     free, errors = stats.free[rows].astype(float), standard_errors(stats)[rows]
     left = (stats.y[rows] - constant - stats.f[rows] @ weights) * free
-    return left, free / (errors**2 * overdispersion(left, free, errors)), free / errors**2
+    return left, free / (errors**2 * _overdispersion(left, free, errors)), free / errors**2
 
 
 def _among_all(values: Floats, perturbed: NDArray[np.bool_]) -> Floats:
@@ -127,7 +129,7 @@ def _conditional(features: Floats, left: Floats, weight: Floats, weights: Floats
     return found
 
 
-def overdispersion(left: Floats, free: Floats, errors: Floats) -> Floats:
+def _overdispersion(left: Floats, free: Floats, errors: Floats) -> Floats:
     """Return how many times its sampling variance a gene varies over perturbations beside the network, at least 1.
 
     From the median over perturbations, because true effects that the network lacks are few; for few perturbations the

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ from scdash.screens.stable import spectral_radius
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 from scdash.screens.subsamples import Penalties, chosen_of, frequencies, regime_selections
-from scdash.screens.tables import held_out_by_perturbation, no_predictions, report_text
+from scdash.screens.tables import held_out_by_perturbation, report_text
 from scdash.screens.transport import fit_transport
 from scdash.training._transport_config import TransportFit
 
@@ -59,14 +60,22 @@ class ScreenFit:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def penalties(inputs: ScreenInputs, prior_weight: float, stats: RegimeStatistics) -> Penalties:
-    """Return the factors of lambda: smaller for edges of the prior, larger for sources that were hardly tested."""
+def penalties(
+    stats: RegimeStatistics,
+    prior: sp.csr_matrix | None,
+    prior_weight: float,
+    regulators: NDArray[np.int64] | None,
+) -> Penalties:
+    """Return the factors of lambda: smaller for edges of the prior, larger for sources that were hardly tested.
+
+    The prior is (regulator, target) over all genes; `regulators` are the positions of genes that may regulate, None: all.
+    """
     tested, allowed = range_penalty(stats), None
-    if inputs.regulators is not None:
-        allowed = np.repeat(np.isin(stats.sources, inputs.regulators)[:, None], len(stats.centre), axis=1)
+    if regulators is not None:
+        allowed = np.repeat(np.isin(stats.sources, regulators)[:, None], len(stats.centre), axis=1)
     odds = None
-    if inputs.prior is not None:
-        odds = np.where(inputs.prior[stats.sources].toarray() != 0, prior_weight, 1.0)
+    if prior is not None:
+        odds = np.where(prior[stats.sources].toarray() != 0, prior_weight, 1.0)
     if odds is None and (tested == 1).all():
         return Penalties(None, allowed)
     factor = np.broadcast_to(tested[:, None], (len(tested), len(stats.centre))) / (1.0 if odds is None else odds)
@@ -78,7 +87,7 @@ def equilibrium_fit(
 ) -> ScreenFit:
     """Match the steady states."""
     stats = without_noise(stats)
-    given = penalties(inputs, options.model.weight, stats)
+    given = penalties(stats, inputs.prior, options.model.weight, inputs.regulators)
     fit = fit_equilibrium(
         stats, penalty=given.factor, allowed=given.allowed, odds=given.odds, progress=options.progress
     )
@@ -86,7 +95,7 @@ def equilibrium_fit(
     if options.model.n_subsamples:
         frequency, _, _ = frequencies(regime_selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given))
     errors = None if fit.held_out is None else errors_of(fit.held_out, stats)
-    compared = no_predictions() if fit.held_out is None else forward_table(fit.held_out, stats)
+    compared = forward_table(fit.held_out, stats)
     slope = 1.0 if fit.model.slope is None else fit.model.slope
     weights = fit.model.weights * slope
     s = fit.settings

@@ -10,11 +10,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES, best_forecaster
-from scdash.screens.held_out import PERFECT, fill_unseen
 from scdash.screens.linear_model import linear_model
-from scdash.screens.predictors import Predictor
+from scdash.screens.predictors import Constant, Predictor
 from scdash.screens.statistics import Floats
 from scdash.screens.steady_states import SteadyStates
+from scdash.screens.sum_of_singles import sum_of_singles
 
 
 @final
@@ -66,7 +66,7 @@ class BestForecaster(Predictor):
         found = []
         for row in targets:
             name = self.combined if row.sum() > 1 else self.single
-            if row.tobytes() in seen or (name == SINGLES and self._singles(row) is None):
+            if row.tobytes() in seen or (name == SINGLES and np.isnan(self._singles(row)).any()):
                 name = NETWORK
             found.append(name)
         return found
@@ -85,21 +85,12 @@ class BestForecaster(Predictor):
 
     def _simple(self, name: str, row: NDArray[np.bool_], kind: str) -> Floats:
         if name == SINGLES:
-            summed = self._singles(row)
-            return self.mean if summed is None else summed
+            return self._singles(row)
         if name == LINEAR:
             change = linear_model(self.observed, self.targets, row[None], self.mean)[0]
         else:
             change = self.mean if name == OTHERS else np.zeros(len(self.mean))
-        own = fill_unseen(self.effect, kind, self.lowest - self.centre)
-        found: Floats = np.where(row, own if kind in PERFECT else change + own, change)
-        return found
+        return np.asarray(Constant(change, self.effect, self.centre, self.lowest).solve(row[None], (kind,)).values[0])
 
-    def _singles(self, row: NDArray[np.bool_]) -> Floats | None:
-        """Return the sum of the observed changes of single perturbations; None where one is missing."""
-        single = self.targets.sum(axis=1) == 1
-        parts = [self.observed[single & self.targets[:, gene]] for gene in np.flatnonzero(row)]
-        if any(not len(part) for part in parts):
-            return None
-        total: Floats = np.sum([part.mean(axis=0) for part in parts], axis=0)
-        return total
+    def _singles(self, row: NDArray[np.bool_]) -> Floats:
+        return np.asarray(sum_of_singles(self.observed, self.targets, row[None])[0])

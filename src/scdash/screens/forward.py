@@ -14,9 +14,11 @@ from scdash.screens.linear_model import linear_model
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
+from scdash.screens.sum_of_singles import sum_of_singles
 
 NETWORK, OTHERS, NONE = "network", "mean of the other perturbations", "no change"
 LINEAR, SINGLES = "linear model", "sum of single perturbations"
+COLUMNS = ["predictor", "perturbations", "error", "standard_error", "pearson", "top20"]
 UNTRIED = (1.0, 0.75, 0.5, 0.25, 0.0)
 SURE = 0.01  # p value
 TOP = 20  # genes whose overlap is reported
@@ -103,7 +105,9 @@ def forward(
     errors = squared_errors(best[True][1], stats, sd)[held]
     believed = mostly_smaller(errors, base) and float(errors.sum()) < (1 - NEGLIGIBLE) * float(base.sum())
     untried, network = best[believed]
-    return Forward(believed, untried, network, others, linear, sum_of_singles(stats))
+    return Forward(
+        believed, untried, network, others, linear, sum_of_singles(stats.y, stats.screen.targets, stats.screen.targets)
+    )
 
 
 def mostly_smaller(errors: Floats, others: Floats) -> bool:
@@ -130,13 +134,17 @@ def squared_errors(predicted: Floats, stats: RegimeStatistics, sd: Floats) -> Fl
     return mean
 
 
-def forward_table(found: Forward, stats: RegimeStatistics) -> pd.DataFrame:
+def forward_table(found: Forward | None, stats: RegimeStatistics) -> pd.DataFrame:
     """Return how well every forecaster predicts held-out perturbations, a row each, over genes that are no targets.
+
+    There are no rows where nothing was held out.
 
     `error`: mean squared error in SDs of the genes, over perturbations, with its `standard_error`; `pearson`: mean
     correlation of changes; `top20`: mean part of the 20 genes that change most (in SDs) among the 20 predicted to.
     Sums of single perturbations are over the combined ones alone (`perturbations` counts).
     """
+    if found is None:
+        return pd.DataFrame({name: np.array([], dtype=str if name == "predictor" else float) for name in COLUMNS})
     held, sd = stats.fold >= 0, gene_sd(stats)
     rows = []
     for name, predicted in found.predictions().items():
@@ -147,8 +155,7 @@ def forward_table(found: Forward, stats: RegimeStatistics) -> pd.DataFrame:
         spread = errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.nan
         likeness = [_likeness(predicted[r] / sd, stats.y[r] / sd, stats.free[r]) for r in np.flatnonzero(usable)]
         rows.append((name, len(errors), float(errors.mean()), float(spread), *np.nanmean(likeness, axis=0)))
-    columns = ["predictor", "perturbations", "error", "standard_error", "pearson", "top20"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def best_forecaster(table: pd.DataFrame, *, combined: bool) -> str:
@@ -168,17 +175,6 @@ def _likeness(predicted: Floats, observed: Floats, free: NDArray[np.bool_]) -> t
     if not np.abs(a).max(initial=0.0) > 0:
         return r, 0.0
     return r, len(np.intersect1d(np.argsort(-np.abs(a))[:n], np.argsort(-np.abs(b))[:n])) / max(n, 1)
-
-
-def sum_of_singles(stats: RegimeStatistics) -> Floats:
-    """Return for combined perturbations the sum of the changes of their single ones; NaN where these are not all there."""
-    single = {int(np.flatnonzero(row)[0]): r for r, row in enumerate(stats.screen.targets) if row.sum() == 1}
-    found = np.full(stats.y.shape, np.nan)
-    for r, row in enumerate(stats.screen.targets):
-        genes = np.flatnonzero(row)
-        if len(genes) > 1 and all(int(g) in single for g in genes):
-            found[r] = sum(stats.y[single[int(g)]] for g in genes)
-    return found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash.screens.equations import Problem
-from scdash.screens.equilibrium_path import Settings, solve, to_equations, until
+from scdash.screens.equilibrium_path import to_equations
 from scdash.screens.evidence import Evidence, evidence, evidence_of_others, ranking_score, with_odds
 from scdash.screens.held_out import intervention_effects
 from scdash.screens.stable import stabilised
@@ -40,22 +40,6 @@ class Network:
             others = evidence_of_others(self.stats, self.used, self.model.weights, self.fitted)
         weights, total = self.model.weights, path.sum(axis=0)
         return ranking_score(self.evidence, others, weights, total, frequency, explained, odds), frequency
-
-
-def network_at(
-    stats: RegimeStatistics,
-    used: NDArray[np.bool_],
-    settings: Settings,
-    lam: float,
-    *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-    odds: Floats | None = None,
-    believed: bool = True,
-) -> Network:
-    """Return the network of the `used` regimes at settings and a lambda that were chosen before; see `finished`."""
-    problem, path = solve(stats, used, until(settings, lam), penalty=penalty, allowed=allowed)
-    return finished(stats, used, problem, path[-1], allowed=allowed, odds=odds, believed=believed)
 
 
 def finished(
@@ -93,7 +77,7 @@ def resting(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -
     A weight that was read from a small change of its source is large, and would turn the noise of a source that nobody
     perturbs into a change of its targets. At these constants such sources contribute nothing.
     """
-    rows = used & (stats.counts > 0) & ~stats.screen.hidden
+    rows = stats.measured(used)
     own = np.where(stats.own[rows], stats.f[rows], 0.0)
     free = stats.free[rows]
     mean = ((stats.y[rows] - own @ weights) * free).sum(axis=0) / np.maximum(free.sum(axis=0), 1)

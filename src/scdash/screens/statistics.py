@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class RegimeStatistics:
     replicates: Replicates
     sources: NDArray[np.int64]  # positions of the genes that may regulate, in their order; features are theirs alone
 
-    @property
+    @cached_property
     def own(self) -> NDArray[np.bool_]:
         """(regimes, sources), whether the regime perturbs the source."""
         return self.screen.targets[:, self.sources]
@@ -71,6 +72,10 @@ class RegimeStatistics:
         """(regimes, genes), whether the gene obeys its own equation there, i.e. is no target."""
         return ~self.screen.targets
 
+    def measured(self, used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of the `used` regimes (mask) have cells, and targets that are all genes of the data."""
+        return used & (self.counts > 0) & ~self.screen.hidden
+
     @property
     def within_sd(self) -> Floats:
         """(genes,), SD of cells around their replicate's mean where the gene is no target; see `noise_sd` for few cells."""
@@ -79,12 +84,12 @@ class RegimeStatistics:
         sd: Floats = np.where(few, self.noise_sd, np.sqrt(variance)) if few.any() else np.sqrt(variance)
         return sd
 
-    @property
+    @cached_property
     def _freedom(self) -> NDArray[np.int64]:
         """(genes,), degrees of freedom of the SD within replicates."""
         return np.asarray(np.maximum(self.replicates.counts - 1, 0) @ self.free[self.replicates.regime])
 
-    @property
+    @cached_property
     def noise_sd(self) -> Floats:
         """(genes,), SD of a row around its perturbation's mean, also where most perturbations have a single row.
 

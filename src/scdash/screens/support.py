@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, norm
 
-from scdash.screens.evidence import evidence, overdispersion, standard_errors, with_odds
+from scdash.screens.evidence import evidence, with_odds
 from scdash.screens.statistics import Floats, RegimeStatistics
 
 FALSE_DISCOVERIES = 0.05  # rate among all pairs of a perturbed source and a gene
@@ -23,12 +23,11 @@ def with_shown_edges(
     """Return weights (regulator, target) with the edges that own perturbations show.
 
     Candidates are pairs of a perturbed source and a gene whose `direct_z` passes a false discovery rate of 5 %
-    (Benjamini-Hochberg; a prior counts as in `with_odds`). For every target the strongest candidate is added and all its weights are fitted anew by least
-    squares over the perturbations that leave it alone; what that leaves of the others is looked at again (orthogonal
-    matching pursuit), so that an effect which passes through another regulator is not added.
+    (Benjamini-Hochberg; a prior counts as in `with_odds`). For every target the strongest candidate is added and all its
+    weights are fitted anew by least squares over the perturbations that leave it alone; what that leaves of the others is
+    looked at again (orthogonal matching pursuit), so that an effect which passes through another regulator is not added.
     """
-    constant = _constants(stats, used, weights)
-    found = evidence(stats, used, weights, constant)
+    found = evidence(stats, used, weights, _constants(stats, used, weights))
     tested = found.direct_z != 0
     if allowed is not None:
         tested &= allowed
@@ -37,10 +36,9 @@ def with_shown_edges(
     if tested.any():
         chosen[tested] = false_discovery_control(2 * norm.sf(size[tested])) <= FALSE_DISCOVERIES
     least = size[chosen].min() if chosen.any() else np.inf
-    rows = used & (stats.counts > 0) & ~stats.screen.hidden
-    f, y, free, errors = stats.f[rows], stats.y[rows], stats.free[rows].astype(float), standard_errors(stats)[rows]
+    rows, precision = stats.measured(used), found.precision
+    f, y = stats.f[rows], stats.y[rows]
     own = np.where(stats.own[rows], f, 0.0)
-    precision = free / (errors**2 * overdispersion((y - constant - f @ weights) * free, free, errors))
     result: Floats = weights.copy()
     for target in np.flatnonzero(chosen.any(axis=0) | (weights != 0).any(axis=0)):
         known = [int(j) for j in np.flatnonzero(weights[:, target])]
@@ -81,6 +79,6 @@ def _fit(f: Floats, y: Floats, precision: Floats, sources: list[int]) -> tuple[F
 
 def _constants(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -> Floats:
     """Return the mean (genes,) of what a network leaves of a gene over the perturbations that leave it alone."""
-    count = stats.free * (used & (stats.counts > 0) & ~stats.screen.hidden)[:, None]
+    count = stats.free * stats.measured(used)[:, None]
     mean: Floats = ((stats.y - stats.f @ weights) * count).sum(axis=0) / np.maximum(count.sum(axis=0), 1)
     return mean

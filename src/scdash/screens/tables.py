@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scdash.screens.equilibrium_fit import EquilibriumFit
 from scdash.screens.forward import (
     NETWORK,
+    NONE,
     OTHERS,
     Forward,
     ForwardErrors,
@@ -18,12 +19,6 @@ from scdash.screens.held_out import HeldOutScores, mean_of_others, score_changes
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.network import shown
 from scdash.screens.statistics import Floats, RegimeStatistics
-
-
-def no_predictions() -> pd.DataFrame:
-    """Return the table of forecasters of a fit that held nothing out."""
-    columns = ["predictor", "perturbations", "error", "standard_error", "pearson", "top20"]
-    return pd.DataFrame({name: np.array([], dtype=str if name == "predictor" else float) for name in columns})
 
 
 def held_out_by_perturbation(found: Forward | None, stats: RegimeStatistics) -> pd.DataFrame:
@@ -125,7 +120,7 @@ def held_out_table(
     mean = np.broadcast_to(mean_of_others(stats, used), observed.shape)
     free = ~whole.targets[held]
     rows = []
-    guesses = (("fit", predicted), ("mean of the other perturbations", mean), ("no change", np.zeros(mean.shape)))
+    guesses = (("fit", predicted), (OTHERS, mean), (NONE, np.zeros(mean.shape)))
     for name, guess in guesses:
         for i, r in enumerate(held):
             one = slice(i, i + 1)

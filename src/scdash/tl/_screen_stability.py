@@ -137,7 +137,7 @@ def _equilibrium(
     )
     chosen = Chosen(settings, float(params["lam"]), bool(params["believed"]), float(params["explained"]))
     quiet = without_noise(stats)
-    given = penalties(inputs, float(params["prior_weight"]), quiet)
+    given = penalties(quiet, inputs.prior, float(params["prior_weight"]), inputs.regulators)
     if resample == "regimes":
         return regime_selections(quiet, chosen, n, rng, given, n_jobs=n_jobs)
     return cell_selections(inputs.cells, stats, chosen, n, rng, given, n_jobs=n_jobs)
