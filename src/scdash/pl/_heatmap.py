@@ -17,7 +17,7 @@ from scdash.pl._order import cluster_order
 from scdash.pl._points import ends
 from scdash.pl._read import positions, slot
 from scdash.pl._style import Drawn, finish, house, panels
-from scdash.pl._trends_data import chosen, series_of
+from scdash.pl._trends_data import changing_most, chosen, series_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -134,8 +134,7 @@ def _states(
     stored, here = dict(slot(adata, key, "series")), genes_of(adata, entry, key)
     names = pd.Index(np.asarray(entry["genes"], dtype=object))
     if genes is None:
-        spread = np.nan_to_num(np.asarray(stored["states"], dtype=np.float64).std(axis=0))
-        at = np.argsort(-np.where(here.present, spread, -1.0), kind="stable")[: min(n_top, int(here.present.sum()))]
+        at = changing_most(stored, here.present, n_top)
     else:
         at = positions(genes, names)
     axis = time_axis(adata, entry, key)

@@ -13,7 +13,7 @@ from scdash._core.process_state import guarded
 from scdash._errors import NotFittedError, unknown
 from scdash._keys import require_result
 from scdash.pl._embedding import colors_of, values_of
-from scdash.pl._points import MARGIN, Look, frame, scatter
+from scdash.pl._points import MARGIN, Look, frame, scatter_under_arrows
 from scdash.pl._projection import project_velocity
 from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import Drawn, finish, house, panels
@@ -117,8 +117,7 @@ def perturbation_shift(
     with house():
         figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
         for panel, (column, values) in zip(axes, colored, strict=True):
-            scatter(panel, points, values, column, look, stored=colors_of(adata, column, values),
-                    size=float(np.clip(9e4 / len(points), 4, 60)), alpha=0.45)  # fmt: skip
+            scatter_under_arrows(panel, points, values, column, look, colors_of(adata, column, values))
             _quiver(panel, *(_grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
             panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
             frame(panel, name, frameon=frameon)

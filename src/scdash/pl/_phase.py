@@ -15,7 +15,7 @@ from scdash._core.time_axis import time_axis
 from scdash._data import all_genes
 from scdash._keys import genes_of, require_fit
 from scdash.pl._embedding import colors_of, values_of
-from scdash.pl._points import MARGIN, Look, scatter
+from scdash.pl._points import MARGIN, Look, beside_legend, scatter
 from scdash.pl._read import expression, slot
 from scdash.pl._style import INK, Drawn, finish, house, panels
 from scdash.pl._trends_data import chosen, series_of
@@ -138,8 +138,5 @@ def _draw_arrows(ax: Axes, points: NDArray[np.float64], moves: NDArray[np.float6
 
 def _legend(ax: Axes) -> None:
     """Say what the line is, below the panel and beside any legend of the cells."""
-    cells = ax.get_legend()
-    if cells is not None:
-        ax.add_artist(cells)
     entry = Line2D([], [], color=INK, lw=2, marker="o", mfc="white", markevery=[0], label="model, from its first state")
-    ax.legend(handles=[entry], loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
+    beside_legend(ax, [entry], loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
+from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
 from scdash._errors import unknown, unused
@@ -77,9 +78,29 @@ class Look:
         return {"cmap": cmap, "norm": TwoSlopeNorm(self.vcenter, low, high)}
 
 
+def beside_legend(ax: Axes, handles: Sequence[Any], **where: Any) -> Legend:
+    """Draw another legend, and keep that of the cells; `where` as in matplotlib."""
+    cells = ax.get_legend()
+    if cells is not None:
+        ax.add_artist(cells)
+    return ax.legend(handles=handles, **where)
+
+
 def is_categorical(values: pd.Series | None) -> bool:
     """Say whether a column holds categories, not numbers."""
     return values is not None and isinstance(values.dtype, pd.CategoricalDtype)
+
+
+def scatter_under_arrows(
+    ax: Axes,
+    points: NDArray[np.float64],
+    values: pd.Series | None,
+    name: str | None,
+    look: Look,
+    stored: Mapping[str, str] | None,
+) -> None:
+    """Draw points as `scatter`, larger and paler, so that arrows over them are seen."""
+    scatter(ax, points, values, name, look, stored=stored, size=float(np.clip(9e4 / len(points), 4, 60)), alpha=0.45)
 
 
 def scatter(

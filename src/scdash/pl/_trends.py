@@ -98,7 +98,7 @@ def trends(
     stored["position_key"] = DynamicsKeys(key).position
     here = genes_of(adata, entry, key)
     names = pd.Index(np.asarray(entry["genes"], dtype=object))
-    at = changing_most(stored, here.present) if genes is None else positions(genes, names)
+    at = changing_most(stored, here.present, 8) if genes is None else positions(genes, names)
     axis = time_axis(adata, entry, key)
     series = series_of(stored, at, axis)
     drawn = chosen(series, trajectories)

@@ -44,13 +44,15 @@ class Series:
         return self.trajectories.redrawn(trajectory)
 
 
-def changing_most(stored: Mapping[str, Any], present: NDArray[np.bool_]) -> NDArray[np.int64]:
+def changing_most(stored: Mapping[str, Any], present: NDArray[np.bool_], number: int) -> NDArray[np.int64]:
+    """Return the positions of the genes in the data (`present`) whose states vary most, at most so many, the first the most."""
     spread = np.nan_to_num(np.asarray(stored["states"], dtype=np.float64).std(axis=0))
     order = np.argsort(-np.where(present, spread, -1.0), kind="stable")
-    return order[present[order]][:8]
+    return order[present[order]][:number]
 
 
 def series_of(stored: Mapping[str, Any], at: NDArray[np.int64], axis: TimeAxis) -> Series:
+    """Return the states of the genes at positions `at` of a stored fit, with times as the axis shows them."""
     rows = len(stored["time"])
     return Series(
         axis.shown(stored["time"]),
@@ -63,6 +65,7 @@ def series_of(stored: Mapping[str, Any], at: NDArray[np.int64], axis: TimeAxis) 
 
 
 def chosen(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
+    """Return the trajectories to draw: those wanted, or all, or where there are many some that were held out and others."""
     everything = series.trajectories.all
     available = series.trajectories.originals  # one made of cells drawn again is drawn with its original
     if wanted is not None:

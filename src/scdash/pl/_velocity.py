@@ -15,7 +15,7 @@ from scdash._data import parse_time, representation
 from scdash._errors import suggest, unknown
 from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.pl._embedding import colors_of, values_of
-from scdash.pl._points import MARGIN, Look, frame, scatter
+from scdash.pl._points import MARGIN, Look, beside_legend, frame, scatter_under_arrows
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
 from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import INK, Drawn, finish, house, panels
@@ -119,17 +119,7 @@ def velocity(
     with house():
         figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
         for panel, (column, values) in zip(axes, colored, strict=True):
-            size_of_cells = float(np.clip(9e4 / len(points), 4, 60))
-            scatter(
-                panel,
-                points,
-                values,
-                column,
-                look,
-                stored=colors_of(adata, column, values),
-                size=size_of_cells,
-                alpha=0.45,
-            )
+            scatter_under_arrows(panel, points, values, column, look, colors_of(adata, column, values))
             if kind == "stream":
                 against = _stream(panel, points, arrows, later, density, smooth)
             elif kind == "grid":
@@ -150,10 +140,7 @@ def _direction_legend(ax: Axes, time_key: str) -> None:
         Line2D([], [], color=color, marker=">", ms=4, label=f"{word} {time_key}")
         for color, word in ((INK, "along"), (_AGAINST, "against"))
     ]
-    cells = ax.get_legend()
-    if cells is not None:
-        ax.add_artist(cells)
-    box = ax.legend(handles=arrows, loc="upper right", bbox_to_anchor=(1.0, 0.0), ncols=2, borderaxespad=0.2)
+    box = beside_legend(ax, arrows, loc="upper right", bbox_to_anchor=(1.0, 0.0), ncols=2, borderaxespad=0.2)
     box.set_gid("against")
 
 
