@@ -10,20 +10,17 @@ from numpy.typing import NDArray
 from scdash._core.labels import redrawn_names
 from scdash._data._bandwidth import choose_bandwidths
 from scdash._data._bins import Kernels, binned_means, fit_kernels, own_bin
-from scdash._data._expression import Expression, as_expression
-from scdash._data._groups import CellGroups, group_cells, origins
+from scdash._data._expression import as_expression
+from scdash._data._groups import CellGroups, group_cells
 from scdash._data._labels import log_missing, read_labels
 from scdash._data._placed import Placed, positions_in_groups, redrawn_weights
+from scdash._data._scale_of_bins import scale_of_bins, series_of_bins, smallest_range
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import TEST, default_split, split_codes
-from scdash._errors import unknown
 from scdash._logging import logger
 from scdash._random import RNG, as_generator
 
 Align = Literal["rank", "range", "none"]
-LOG_FLOOR = 0.5  # smallest range of a gene in log values
-NARROW = 1.5  # values that all lie within this of each other are no log counts, such as values in [0, 1]
-RELATIVE_FLOOR = 0.1  # smallest range of a gene in such values, in units of the median range
 
 
 class CellSeries(NamedTuple):
@@ -306,54 +303,3 @@ def _group_split(split: NDArray[np.int8], groups: CellGroups) -> dict[str, int]:
             )
         of_group[name] = int(found[0])
     return of_group
-
-
-def smallest_range(values: Expression) -> float | None:
-    """Return the smallest range of a gene in the units of the values; None: relative to the genes' own ranges."""
-    return LOG_FLOOR if values.maximum - values.minimum > NARROW else None
-
-
-def scale_of_bins(
-    states: NDArray[np.float64], bins: pd.DataFrame, scale_by: Sequence[str] | None, floor: float | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return minimum and range of every gene; ranges below the floor are set to it, which the log says."""
-    if floor is not None and not floor > 0:
-        raise ValueError(f"range_floor must be positive, found {floor}.")
-    rows = (bins["bootstrap"] == 0).to_numpy()
-    if scale_by is None:
-        rows = rows & (bins["split"] == "train").to_numpy()
-    else:
-        known = bins["trajectory"].cat.categories
-        for name in [scale_by] if isinstance(scale_by, str) else scale_by:
-            if name not in known:
-                raise unknown("trajectory in scale_by", name, known)
-        rows = rows & bins["trajectory"].isin([scale_by] if isinstance(scale_by, str) else list(scale_by)).to_numpy()
-    low, high = states[rows].min(0), states[rows].max(0)
-    width = high - low
-    if floor is None:
-        floor = RELATIVE_FLOOR * float(np.median(width[width > 0])) if (width > 0).any() else 1.0
-    flat = int((width < floor).sum())
-    if flat:
-        logger.info(
-            "    %d of %d genes change by less than %.3g along the bins; their range counts as %.3g (range_floor)",
-            flat,
-            len(width),
-            floor,
-            floor,
-        )
-    return low, np.maximum(width, floor)
-
-
-def series_of_bins(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
-    """Return trajectories of states from the table of their bins."""
-    names = bins["trajectory"].cat.categories
-    return TimeSeries(
-        states=scaled,
-        times=bins["time"].to_numpy(dtype=np.float64),
-        trajectory=bins["trajectory"].cat.codes.to_numpy(dtype=np.int64),
-        names=tuple(names),
-        split=bins["split"].cat.codes.to_numpy(dtype=np.int8),
-        genes=values.genes,
-        weights=bins["n_cells"].to_numpy(dtype=np.float64),
-        origin=origins(bins, names),
-    )

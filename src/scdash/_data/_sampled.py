@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from scdash._core.labels import redrawn_names
 from scdash._data._bins import effective_cells
-from scdash._data._cells import scale_of_bins, series_of_bins
 from scdash._data._expression import Expression
 from scdash._data._groups import CellGroups
 from scdash._data._halves import CellHalves
 from scdash._data._placed import Placed, redrawn_weights
+from scdash._data._scale_of_bins import scale_of_bins, series_of_bins
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split
 from scdash._data._within import within_moments

@@ -67,9 +67,8 @@ def order_cells(
 
     One pseudotime is for cells on one line. The log warns where cells lie on a loop (a cycle such as the cell cycle: two
     ways round lead to the same late cells) and where the path forks (late cells fall into groups that are far apart).
-    The remedy is `lineage_key` here and `trajectory_key` in :func:`scdash.tl.fit_dynamics`, which also takes weights of cells in
-    lineages. Short side branches and
-    branches that join again are not always noticed.
+    The remedy is `lineage_key` here and `trajectory_key` in :func:`scdash.tl.fit_dynamics`, which also takes weights of
+    cells in lineages. Short side branches and branches that join again are not always noticed.
 
     Parameters
     ----------
