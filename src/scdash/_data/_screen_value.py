@@ -15,7 +15,7 @@ KINDS = ("shift", "overexpression", "knockout", "knockdown")
 
 @dataclass(frozen=True)
 class Screen:
-    """Perturbations ("regimes") of a screen over `genes`; the control is number 0 and has no targets.
+    """Perturbations of a screen over `genes`; the control is number 0 and has no targets.
 
     `unmeasured` names, for every perturbation, those of its targets that are no genes of the data; empty where there are
     none. Such a perturbation is `hidden`: what acts on the genes there is not among them. `replicates` numbers groups of
@@ -23,12 +23,12 @@ class Screen:
     belongs to one perturbation.
     """
 
-    names: tuple[str, ...]  # (regimes,), the control first
-    targets: NDArray[np.bool_]  # (regimes, genes)
-    kinds: tuple[str, ...]  # (regimes,), one of KINDS; meaningless for the control
-    cells: NDArray[np.int64]  # (cells,), regime of each cell, -1 where the cell is left out
+    names: tuple[str, ...]  # (perturbations,), the control first
+    targets: NDArray[np.bool_]  # (perturbations, genes)
+    kinds: tuple[str, ...]  # (perturbations,), one of KINDS; meaningless for the control
+    cells: NDArray[np.int64]  # (cells,), perturbation of each cell, -1 where the cell is left out
     genes: pd.Index
-    unmeasured: tuple[tuple[str, ...], ...] = ()  # (regimes,), or () where all targets are genes of the data
+    unmeasured: tuple[tuple[str, ...], ...] = ()  # (perturbations,), or () where all targets are genes of the data
     replicates: NDArray[np.int64] | None = None  # (cells,), replicate of each cell, -1 for none; None: not known
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Screen:
 
     @property
     def hidden(self) -> NDArray[np.bool_]:
-        """(regimes,), whether a target of the perturbation is not measured."""
+        """(perturbations,), whether a target of the perturbation is not measured."""
         if not self.unmeasured:
             return np.zeros(self.n_regimes, bool)
         return np.array([bool(names) for names in self.unmeasured])

@@ -21,7 +21,7 @@ FEW = 4  # genes for every removed row from which an update of low rank is faste
 
 
 def masked_ridge(x: NDArray[Any], screen: Screen, *, alpha: float = 10.0) -> tuple[Floats, Equilibrium]:
-    """Ridge regression of every gene on all others, over the cells of all regimes that do not perturb it.
+    """Ridge regression of every gene on all others, over the cells of all perturbations that leave it alone.
 
     x (cells, genes) is dense. Returns the coefficients in SDs of the target per SD of the regulator, and the same
     model as linear equations y = c + W' y relative to the control mean, for predictions. All genes that are never perturbed
@@ -90,14 +90,14 @@ def _mean_where(values: Floats, where: NDArray[np.bool_]) -> Floats:
 
 
 def masked_lasso(stats: RegimeStatistics, *, trust: float = 0.1, nonnegative: bool = True) -> EquilibriumFit:
-    """Equilibrium matching with LINEAR features (`regime_statistics(slope=None)`), lambda by held-out regimes."""
+    """The regression of equilibria with LINEAR features (`regime_statistics(slope=None)`), lambda by held-out perturbations."""
     if stats.slope is not None:
         raise ValueError("masked_lasso: the statistics must have linear features, regime_statistics(..., slope=None).")
     return fit_equilibrium(stats, trusts=(trust,), signs=(nonnegative,), refine=False)
 
 
 def differential_expression(stats: RegimeStatistics) -> Floats:
-    """Return the mean |z| of a gene's change from control over the regimes that target the regulator."""
+    """Return the mean |z| of a gene's change from control over the perturbations that target the regulator."""
     variance = (stats.noise_sd**2)[None, :] * (1 / np.maximum(stats.counts, 1) + 1 / max(stats.counts[0], 1))[:, None]
     z = np.where(stats.free & (variance > 0), np.abs(stats.y) / np.sqrt(np.maximum(variance, 1e-300)), 0.0)
     targeted = stats.screen.targets.astype(float)
@@ -155,7 +155,7 @@ def linear_effects(stats: RegimeStatistics, weights: Floats) -> Equilibrium:
 
 
 def noise_sd(stats: RegimeStatistics, weights: Floats) -> Floats:
-    """Return the SD of what linear equations leave of a gene within regimes, (genes,); needs linear features."""
+    """Return the SD of what linear equations leave of a gene within perturbations, (genes,); needs linear features."""
     untouched = np.maximum(stats.untouched.sum(axis=0), 1)
     ff = stats.ff.sum(axis=0) / stats.counts.sum()
     fy, yy = stats.fy.sum(axis=0) / untouched, stats.yy.sum(axis=0) / untouched

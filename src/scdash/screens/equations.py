@@ -1,4 +1,4 @@
-"""Equilibrium matching: the network of a screen as one sparse regression per gene on Hill features."""
+"""The regression of equilibria: the network of a screen as one sparse regression per gene on Hill features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ TOLERANCE = 1e-5  # largest violation of the optimality conditions, in units of 
 
 @dataclass(frozen=True)
 class Problem:
-    """Gram form of the regressions of all genes, standardised, for one set of regimes and one trust."""
+    """Gram form of the regressions of all genes, standardised, for one set of perturbations and one trust."""
 
     sources: NDArray[np.int64]  # (p,), positions of the features' genes among the targets
     gram: Floats  # (p, p)
     cross: Floats  # (p, targets)
-    row: NDArray[np.int64]  # (targets,), row of `downdate` and `moved`; -1: no used regime targets the gene
+    row: NDArray[np.int64]  # (targets,), row of `downdate` and `moved`; -1: no used perturbation targets the gene
     downdate: Floats  # (perturbed targets, p, k)
-    share: Floats  # (targets,), weight of the regimes that leave the target alone
+    share: Floats  # (targets,), weight of the perturbations that leave the target alone
     scale_f: Floats  # (p,)
     scale_y: Floats  # (targets,)
-    centre_f: Floats  # (p,), weighted mean feature over all used regimes
-    moved: Floats  # (perturbed targets, p), the same over the regimes that leave the target alone, less `centre_f`
-    mean_y: Floats  # (targets,), weighted mean state over the regimes that leave the target alone
+    centre_f: Floats  # (p,), weighted mean feature over all used perturbations
+    moved: Floats  # (perturbed targets, p), the same where the target is left alone, less `centre_f`
+    mean_y: Floats  # (targets,), weighted mean state over the perturbations that leave the target alone
 
     @cached_property
     def usable(self) -> NDArray[np.bool_]:
@@ -38,7 +38,7 @@ class Problem:
         return usable
 
     def constants(self, weights: Floats) -> Floats:
-        """Return the constants (targets,) with which weights (p, targets) are right in the mean of the regimes."""
+        """Return the constants (targets,) with which weights (p, targets) are right in the mean of the perturbations."""
         target, source = np.nonzero(weights.T)
         return self.constants_of(source, target, weights[source, target])
 
@@ -70,13 +70,13 @@ def regime_weights(counts: NDArray[np.int64], used: NDArray[np.bool_]) -> Floats
 
 
 def build_problem(stats: RegimeStatistics, used: NDArray[np.bool_], trust: float) -> Problem:
-    r"""Return the Gram form over the `used` regimes (mask; the control included).
+    r"""Return the Gram form over the `used` perturbations (mask; the control included).
 
-    Per target t, over the regimes that do not target it::
+    Per target t, over the perturbations that do not target it::
 
         minimise over s, c  sum_r w_r (y_rt - c - s . f_r)^2 + trust * mean over cells ((y - y_r) - s . (f - f_r))^2
 
-    The means enter exactly. Within regimes f'f is pooled over all used regimes (it hardly depends on leaving a few
+    The means enter exactly. Within perturbations f'f is pooled over all used ones (it hardly depends on leaving a few
     out, and a Gram matrix per target would be cubic in genes); f'y is exact.
     """
     groups = np.append(np.unique(stats.fold[used & (stats.fold >= 0)]), len(stats.ff) - 1).astype(int)
@@ -91,12 +91,12 @@ def build_problem(stats: RegimeStatistics, used: NDArray[np.bool_], trust: float
     weight = regime_weights(stats.counts, used)
     centre_f, centre_y = weight @ stats.f, weight @ stats.y
     f, y = stats.f - centre_f, stats.y - centre_y
-    left = weight[:, None] * stats.free  # (regimes, targets)
+    left = weight[:, None] * stats.free  # (perturbations, targets)
     share = left.sum(axis=0)
     safe = np.maximum(share, 1e-12)
     targeted = stats.screen.targets & used[:, None]
     perturbed = np.flatnonzero(targeted.any(axis=0))
-    # Over all regimes the centred features have mean 0: only for targets that some regimes perturb it is another.
+    # Over all perturbations the centred features have mean 0: only for targets of some of them it is another.
     moved = (left[:, perturbed].T @ f) / safe[perturbed, None]
     mean_y = (left * y).sum(axis=0) / safe
     between = (f * weight[:, None]).T @ f
@@ -136,7 +136,7 @@ def _divided(matrix: Floats, rows: Floats, columns: Floats) -> Floats:
 def _downdate(
     f: Floats, weight: Floats, targeted: NDArray[np.bool_], mean_f: Floats, share: Floats
 ) -> NDArray[np.float64]:
-    """Return V (targets, p, k): regimes that target the gene, and the centring over those that do not."""
+    """Return V (targets, p, k): perturbations that target the gene, and the centring over those that do not."""
     most = int(targeted.sum(axis=0).max(initial=0))
     out = np.zeros((targeted.shape[1], f.shape[1], most + 1))
     for t in range(targeted.shape[1]):

@@ -1,4 +1,4 @@
-"""Fit of equilibrium matching: settings by held-out regimes, hub-aware penalties, edges ranked over the path."""
+"""Fit of a screen by regression: settings by held-out perturbations, hub-aware penalties, edges ranked over the path."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ RISE = 1.01  # factor by which the error of an empty network must be exceeded be
 
 @dataclass(frozen=True)
 class EquilibriumFit:
-    """A matched network and how its settings were chosen; matrices are (source, gene), see `RegimeStatistics.sources`."""
+    """A fitted network and how its settings were chosen; matrices are (source, gene), see `RegimeStatistics.sources`."""
 
     model: Equilibrium
     settings: Settings
@@ -56,9 +56,9 @@ def held_out_errors(
     block: int = 3,
     problems: FoldProblems | None = None,
 ) -> tuple[Floats, float]:
-    """Return, per lambda, squared errors of the equations in regimes not fitted, and those of the mean of the others.
+    """Return, per lambda, squared errors of the equations in perturbations not fitted, and those of the mean of the others.
 
-    Errors are in within-regime SDs and over genes that are no targets. The path is followed `block` lambdas at a time
+    Errors are in within-perturbation SDs and over genes that are no targets. The path is followed `block` lambdas at a time
     and left once the error rises (dense ends of a path cost most and matter least), so fewer errors may come back.
     `problems` are the regressions without each fold, where they are at hand.
     """
@@ -128,7 +128,7 @@ def fit_equilibrium(
     odds: Floats | None = None,
     progress: bool | None = None,
 ) -> EquilibriumFit:
-    """Fit the network of a screen; every choice minimises the error of held-out regimes.
+    """Fit the network of a screen; every choice minimises the error of held-out perturbations.
 
     One coordinate after the other, always with the whole lambda path: trust (walking from the middle of the grid),
     sign (edges free or all activating), then hub-aware penalties and the concave MCP penalty (`refine`), unless the lasso
@@ -139,9 +139,9 @@ def fit_equilibrium(
     Parameters
     ----------
     stats
-        Statistics of the screen; its folds are the regimes held out together.
+        Statistics of the screen; its folds are the perturbations held out together.
     trusts
-        Weights of within-regime covariation beside the effects of perturbations.
+        Weights of within-perturbation covariation beside the effects of perturbations.
     signs
         Values of "all edges activate" to try.
     lambdas
@@ -158,7 +158,7 @@ def fit_equilibrium(
         Show a bar of the settings tried; None: if it takes over two seconds.
     """
     levels = tuple(float(v) for v in lambdas)
-    if stats.fold.max() < 1:  # too few regimes to hold any out: the default that held up elsewhere
+    if stats.fold.max() < 1:  # too few perturbations to hold any out: the default that held up elsewhere
         settings = Settings(0.1 if 0.1 in trusts else trusts[0], lambdas=levels)
         at = int(np.argmin(np.abs(np.log(np.asarray(levels) / 0.03))))
         return _final(stats, settings, at, _table({}, 1.0), penalty, allowed, odds, settings, None)
@@ -216,7 +216,7 @@ def _final(
     ranking: Settings,
     held_out: Forward | None,
 ) -> EquilibriumFit:
-    """Refit on all regimes: the network at the chosen lambda, scores from the lasso's path (the MCP ranks no better)."""
+    """Refit on all perturbations: the network at the chosen lambda, scores by the lasso's path (the MCP ranks no better)."""
     used = np.ones(stats.screen.n_regimes, bool)
     problem, ranked = solve(stats, used, ranking, penalty=penalty, allowed=allowed)
     lam = settings.lambdas[at]

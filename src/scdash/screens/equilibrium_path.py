@@ -9,12 +9,12 @@ from scdash.screens.equations import Problem, build_problem, solve_problem
 from scdash.screens.statistics import Floats, RegimeStatistics
 
 LAMBDAS: tuple[float, ...] = tuple(float(v) for v in np.geomspace(0.3, 0.005, 12))
-MCP = 6.0  # concavity gamma; 3 and 6 did not differ on held-out regimes
+MCP = 6.0  # concavity gamma; 3 and 6 did not differ on held-out perturbations
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One way to fit: trust in within-regime covariation, sign constraint, hub-aware penalty, concavity of the MCP."""
+    """One way to fit: trust in within-perturbation covariation, sign constraint, hub-aware penalty, concavity of the MCP."""
 
     trust: float = 0.1
     nonnegative: bool = False
@@ -72,7 +72,7 @@ def solve(
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
 ) -> tuple[Problem, Floats]:
-    """Return the Gram form over the `used` regimes and the standardised path (lambdas, regulator, target)."""
+    """Return the Gram form over the `used` perturbations and the standardised path (lambdas, regulator, target)."""
     problem = build_problem(stats, used, settings.trust)
     return problem, solved(problem, settings, penalty=penalty, allowed=allowed)
 
@@ -101,7 +101,7 @@ def until(settings: Settings, lam: float) -> Settings:
 
 
 class FoldProblems:
-    """The regressions without each fold of regimes, for one trust at a time: those of the trust asked for last are kept."""
+    """The regressions without each fold, for one trust at a time: those of the trust asked for last are kept."""
 
     def __init__(self, stats: RegimeStatistics) -> None:
         self.stats = stats

@@ -32,7 +32,7 @@ class Evidence:
 
 
 def standard_errors(stats: RegimeStatistics) -> Floats:
-    """Return the standard errors (regimes, genes) of the changes from the control.
+    """Return the standard errors (perturbations, genes) of the changes from the control.
 
     Where the noise of a gene is known from a few rows only, the typical noise of all genes counts for `PRIOR_ROWS` more
     (as in moderated t-tests, Smyth 2004, without the degrees of freedom estimated).
@@ -108,7 +108,7 @@ def evidence_of_others(stats: RegimeStatistics, used: NDArray[np.bool_], weights
 def _unexplained(
     stats: RegimeStatistics, rows: NDArray[np.bool_], weights: Floats, constant: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Return what a network leaves of the genes in the regimes `rows`, its weight, and its weight without the network."""
+    """Return what a network leaves of the genes in some perturbations, its weight, and its weight without the network."""
     free, errors = stats.free[rows].astype(float), standard_errors(stats)[rows]
     left = (stats.y[rows] - constant - stats.f[rows] @ weights) * free
     return left, free / (errors**2 * _overdispersion(left, free, errors)), free / errors**2

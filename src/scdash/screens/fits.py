@@ -85,7 +85,7 @@ def penalties(
 def equilibrium_fit(
     inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
 ) -> ScreenFit:
-    """Match the steady states."""
+    """Fit the steady states by regression."""
     stats = without_noise(stats)
     given = penalties(stats, inputs.prior, options.model.weight, inputs.regulators)
     fit = fit_equilibrium(
@@ -154,7 +154,7 @@ def module_weights(model: Equilibrium, centre: Floats) -> Params:
 def transport_fit(
     inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
 ) -> ScreenFit:
-    """Carry control cells through the ODE onto the regimes' cells, as the paper trains."""
+    """Carry control cells through the ODE onto the perturbations' cells, as the paper trains."""
     config = options.model.transport
     trained = train_transport(loaded(inputs.values), inputs, options, rng)
     weights = transport_network(trained)

@@ -27,7 +27,7 @@ NEGLIGIBLE = 0.01  # part of the error of equations without a network that a pat
 
 @dataclass(frozen=True)
 class Forward:
-    """Predicted changes (regimes, genes) of perturbations that the networks have not seen; NaN for the control."""
+    """Predicted changes (perturbations, genes) of perturbations that the networks have not seen; NaN for the control."""
 
     believed: bool  # whether the network of the path, or only what own perturbations show, predicts
     untried: float
@@ -37,7 +37,7 @@ class Forward:
     singles: Floats  # sum of the changes of the single perturbations, NaN where one was not observed
 
     def predictions(self) -> dict[str, Floats]:
-        """Return the predictions (regimes, genes) of all forecasters by name."""
+        """Return the predictions (perturbations, genes) of all forecasters by name."""
         return {
             NETWORK: self.network,
             OTHERS: self.others,
@@ -49,7 +49,7 @@ class Forward:
 
 @dataclass(frozen=True)
 class ForwardErrors:
-    """Mean squared errors of held-out perturbations over genes that are no targets, in SDs of the genes, (regimes,)."""
+    """Mean squared errors of held-out perturbations over genes that are no targets, in SDs of the genes, (perturbations,)."""
 
     network: Floats
     others: Floats
@@ -128,7 +128,7 @@ def gene_sd(stats: RegimeStatistics) -> Floats:
 
 
 def squared_errors(predicted: Floats, stats: RegimeStatistics, sd: Floats) -> Floats:
-    """Return mean squared errors (regimes,) over the genes that are no targets."""
+    """Return mean squared errors (perturbations,) over the genes that are no targets."""
     error = ((predicted - stats.y) / sd) ** 2 * stats.free
     mean: Floats = error.sum(axis=1) / np.maximum(stats.free.sum(axis=1), 1)
     return mean
@@ -179,7 +179,7 @@ def _likeness(predicted: Floats, observed: Floats, free: NDArray[np.bool_]) -> t
 
 @dataclass(frozen=True)
 class _Tried:
-    """Predicted changes for every share of `UNTRIED`, (shares, regimes, genes)."""
+    """Predicted changes for every share of `UNTRIED`, (shares, perturbations, genes)."""
 
     values: Floats
 

@@ -44,13 +44,13 @@ class HeldOutScores:
 
     pearson: float
     wr2: float
-    rmse: float  # in within-regime SDs
+    rmse: float  # in within-perturbation SDs
 
 
 def score_changes(
     predicted: Floats, observed: Floats, reference: Floats, free: NDArray[np.bool_], sd: Floats
 ) -> HeldOutScores:
-    """Score (regimes, genes) of changes from control against `reference`, the mean of the other perturbations."""
+    """Score (perturbations, genes) of changes from control against `reference`, the mean of the other perturbations."""
     usable = free & (sd > 0)
     safe = np.where(sd > 0, sd, 1.0)
     error = np.where(usable, (predicted - observed) / safe, 0.0)
@@ -78,7 +78,7 @@ def _pearson(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> floa
 def predict_changes(
     model: Equilibrium, silent: Floats, targets: NDArray[np.bool_], kinds: tuple[str, ...]
 ) -> SteadyStates:
-    """Return the steady-state change from the control mean (regimes, genes) under unseen interventions.
+    """Return the steady-state change from the control mean (perturbations, genes) under unseen interventions.
 
     Effects of genes never targeted in training are filled by `fill_unseen`, which `silent` is for.
     """

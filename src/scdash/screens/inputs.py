@@ -162,12 +162,12 @@ class ScreenInputs:
     """Everything a fit of a screen reads from AnnData."""
 
     values: Expression
-    screen: Screen  # what is fitted: cells of regimes held out are left out
-    whole: Screen  # with the regimes held out
+    screen: Screen  # what is fitted: cells of perturbations held out are left out
+    whole: Screen  # with the perturbations held out
     columns: NDArray[np.int64]  # of the modelled genes in adata.var
     prior: sp.csr_matrix | None  # signs, row regulates column
     regulators: NDArray[np.int64] | None  # positions among the modelled genes; None: all
-    dropped: pd.DataFrame  # regimes left out, and why
+    dropped: pd.DataFrame  # perturbations left out, and why
     aligned: AlignedPrior | None = None  # the prior as it was given
     min_cells: int = 1  # fewest cells of a perturbation, as it was asked for or found
     symbols: str | None = None  # column of adata.var that names the targets; None: var_names do

@@ -30,9 +30,9 @@ def standardised_sd(stats: RegimeStatistics) -> Floats:
 
 
 def screen_moments(stats: RegimeStatistics) -> tuple[Floats, Floats]:
-    """Return the correlation-like second moments (p, p) of y and (p, targets) without the regimes that cut a target.
+    """Return the correlation-like second moments (p, p) of y and (p, targets) without the perturbations that cut a target.
 
-    Needs linear features. Cells count equally, within and between regimes.
+    Needs linear features. Cells count equally, within and between perturbations.
     """
     sd = standardised_sd(stats)
     n = stats.counts[:, None]

@@ -33,11 +33,11 @@ class Predictor(ABC):
 
     @abstractmethod
     def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
-        """Return the mean change from control (regimes, genes), and for which of them it was found."""
+        """Return the mean change from control (perturbations, genes), and for which of them it was found."""
 
     @final
     def changes(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> Floats:
-        """Return the mean change from control (regimes, genes), and warn where a perturbation does not come to rest."""
+        """Return the mean change from control (perturbations, genes), and warn where a perturbation does not come to rest."""
         found = self.solve(targets, kinds)
         warn_unsettled(found.converged)
         return found.values

@@ -1,4 +1,4 @@
-"""Sufficient statistics of a screen: regime means and within-regime second moments, in one pass over the cells."""
+"""Sufficient statistics of a screen: means and second moments within perturbations, in one pass over the cells."""
 
 import warnings
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ MAD_TO_SD = 1.4826  # of a normal distribution
 
 @dataclass(frozen=True)
 class Replicates:
-    """Means of groups of cells that were perturbed independently: guides or batches, or whole regimes without either."""
+    """Means of groups of cells that were perturbed independently: guides or batches, or perturbations where neither is known."""
 
-    regime: NDArray[np.int64]  # (replicates,), number of the regime
+    regime: NDArray[np.int64]  # (replicates,), number of the perturbation
     y: Floats  # (replicates, genes), means minus the mean control state
     counts: NDArray[np.int64]  # (replicates,), cells
 
 
 @dataclass(frozen=True)
 class RegimeStatistics:
-    """All that equilibrium matching needs to know of the cells; its size does not depend on their number.
+    """All that the regression of equilibria needs to know of the cells; its size does not depend on their number.
 
     y are the states x minus the mean control state; f = sigmoid(slope * y) - 1/2 are their Hill features (in log
     space a sigmoid is a Hill function), so both are zero for a cell at the control mean.
@@ -40,21 +40,21 @@ class RegimeStatistics:
     screen: Screen
     slope: float | None  # None: linear features f = y
     centre: Floats  # (genes,), mean control state
-    y: Floats  # (regimes, genes), regime means
-    f: Floats  # (regimes, sources), regime means
-    fold: NDArray[np.int64]  # (regimes,), group of regimes held out together; -1 for the control, never held out
-    yy: Floats  # (folds, genes), sums of squares within replicates over the regimes that leave the gene alone
+    y: Floats  # (perturbations, genes), perturbation means
+    f: Floats  # (perturbations, sources), perturbation means
+    fold: NDArray[np.int64]  # (perturbations,), those of one fold are held out together; -1: never, as the control
+    yy: Floats  # (folds, genes), sums of squares within replicates over the perturbations that leave the gene alone
     ff: Floats  # (folds, sources, sources), sums of products within replicates
-    fy: Floats  # (folds, sources, genes), (feature, target); only over regimes that leave the target gene alone
+    fy: Floats  # (folds, sources, genes), (feature, target); only over perturbations that leave the target gene alone
     untouched: Floats  # (folds, genes), cells behind `yy` and `fy`
-    counts: NDArray[np.int64]  # (regimes,)
+    counts: NDArray[np.int64]  # (perturbations,)
     lowest: Floats  # (genes,), lowest value over all cells
     replicates: Replicates
     sources: NDArray[np.int64]  # positions of the genes that may regulate, in their order; features are theirs alone
 
     @cached_property
     def own(self) -> NDArray[np.bool_]:
-        """(regimes, sources), whether the regime perturbs the source."""
+        """(perturbations, sources), whether the source is one of its targets."""
         return self.screen.targets[:, self.sources]
 
     @property
@@ -69,11 +69,11 @@ class RegimeStatistics:
 
     @property
     def free(self) -> NDArray[np.bool_]:
-        """(regimes, genes), whether the gene obeys its own equation there, i.e. is no target."""
+        """(perturbations, genes), whether the gene obeys its own equation there, i.e. is no target."""
         return ~self.screen.targets
 
     def measured(self, used: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which of the `used` regimes (mask) have cells, and targets that are all genes of the data."""
+        """Return which of the `used` perturbations (mask) have cells, and targets that are all genes of the data."""
         return used & (self.counts > 0) & ~self.screen.hidden
 
     @property
@@ -156,7 +156,7 @@ def regime_statistics(
     d, n_folds = len(screen.genes), max(int(fold.max(initial=0)) + 1, 1)
     sources = np.arange(d) if sources is None else np.asarray(sources)
     n_sources, every = len(sources), len(sources) == d
-    group = np.where(fold < 0, n_folds, fold)  # of the control and hidden regimes: never held out
+    group = np.where(fold < 0, n_folds, fold)  # of the control and hidden perturbations: never held out
     centre = _control_mean(x, screen)
     unit, regime_of = replicate_units(screen)
     sizes = np.bincount(unit[unit >= 0], minlength=len(regime_of))
@@ -217,10 +217,10 @@ def regime_statistics(
 
 
 def replicate_units(screen: Screen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the group of every cell whose mean its products are taken about, and the regime of every group.
+    """Return the group of every cell whose mean its products are taken about, and the perturbation of every group.
 
-    Groups are replicates: what differs between guides or batches is not how genes vary together in a cell. A regime's
-    cells without a replicate are a group of their own; without replicates, regimes are the groups.
+    Groups are replicates: what differs between guides or batches is not how genes vary together in a cell. A perturbation's
+    cells without a replicate are a group of their own; without replicates, perturbations are the groups.
     """
     if screen.replicates is None:
         return screen.cells, np.arange(screen.n_regimes)

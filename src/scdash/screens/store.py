@@ -27,7 +27,7 @@ from scdash.screens.tables import held_out_changes, held_out_table, held_regimes
 
 MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
 SIMULATED = 500_000  # perturbations x genes that are simulated at once
-FELT = 0.01  # of a gene's within-regime SD: smaller total effects are not stored
+FELT = 0.01  # of a gene's within-perturbation SD: smaller total effects are not stored
 
 
 def store_screen(

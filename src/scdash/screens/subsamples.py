@@ -1,4 +1,4 @@
-"""How often a screen's edges are selected again: on halves of its regimes, and on resampled cells."""
+"""How often a screen's edges are selected again: on halves of its perturbations, and on resampled cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Cells drawn with replacement within their regimes: row i of the data is row `rows[i]` of `cells`."""
+    """Cells drawn with replacement within their perturbations: row i of the data is row `rows[i]` of `cells`."""
 
     cells: Any
     rows: NDArray[np.int64]
@@ -65,7 +65,7 @@ def chosen_of(fit: EquilibriumFit) -> Chosen:
 def select(
     stats: RegimeStatistics, used: NDArray[np.bool_], chosen: Chosen, penalties: Penalties = Penalties()
 ) -> Selection:
-    """Refit on the `used` regimes with what was chosen before: the edges of the network, and their ranking scores."""
+    """Refit on the `used` perturbations with what was chosen before: the edges of the network, and their ranking scores."""
     at = int(np.argmin(np.abs(np.log(np.asarray(chosen.settings.lambdas) / chosen.lam))))
     problem, path = solve(stats, used, chosen.settings, penalty=penalties.factor, allowed=penalties.allowed)
     found = finished(
@@ -75,7 +75,7 @@ def select(
 
 
 def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return a random half of the regimes (mask), the control always."""
+    """Return a random half of the perturbations (mask), the control always."""
     used = np.zeros(n_regimes, bool)
     used[0] = True
     others = rng.permutation(np.arange(1, n_regimes))
@@ -84,7 +84,7 @@ def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool
 
 
 def bootstrap_rows(screen: Screen, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return for every cell a random cell of its own regime, and replicate, with replacement; cells left out stay."""
+    """Return for every cell a random cell of its own perturbation, and replicate, with replacement; cells left out stay."""
     rows = np.arange(len(screen.cells))
     unit, regime_of = replicate_units(screen)
     for u in range(len(regime_of)):
@@ -102,7 +102,7 @@ def regime_selections(
     *,
     n_jobs: int | None = None,
 ) -> list[Selection]:
-    """Refit on `n` random halves of the regimes."""
+    """Refit on `n` random halves of the perturbations."""
     halves = [half_of_regimes(stats.screen.n_regimes, rng) for _ in range(n)]
     pieces = [(stats, used, chosen, penalties) for used in halves]
     return spread_all(select, pieces, "refits", n_jobs=n_jobs)
@@ -118,7 +118,7 @@ def cell_selections(
     *,
     n_jobs: int | None = None,
 ) -> list[Selection]:
-    """Refit on `n` bootstraps of the cells within regimes (Lin et al., appendix A.13)."""
+    """Refit on `n` bootstraps of the cells within perturbations (Lin et al., appendix A.13)."""
     pieces = [(cells, stats, chosen, penalties, bootstrap_rows(stats.screen, rng)) for _ in range(n)]
     return spread_all(_bootstrapped, pieces, "refits", n_jobs=n_jobs)
 

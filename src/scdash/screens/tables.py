@@ -114,7 +114,7 @@ def _settings_sentence(fit: EquilibriumFit) -> str:
 def held_out_table(
     inputs: ScreenInputs, stats: RegimeStatistics, predicted: Floats, observed: Floats, held: NDArray[np.int64]
 ) -> tuple[pd.DataFrame, HeldOutScores]:
-    """Score predicted changes (held, genes) of the regimes `held` of the whole screen, beside the trivial references."""
+    """Score predicted changes (held, genes) of the perturbations `held` of the screen, beside the trivial references."""
     whole = inputs.whole
     used = np.ones(stats.screen.n_regimes, bool)
     mean = np.broadcast_to(mean_of_others(stats, used), observed.shape)
@@ -131,7 +131,7 @@ def held_out_table(
 
 
 def held_out_changes(inputs: ScreenInputs, stats: RegimeStatistics, held: NDArray[np.int64]) -> Floats:
-    """Return observed mean changes from control (held, genes) of regimes that were not fitted."""
+    """Return observed mean changes from control (held, genes) of perturbations that were not fitted."""
     whole, cells = inputs.whole, inputs.cells
     means = [cells[np.flatnonzero(whole.cells == r)].mean(axis=0) for r in held]
     observed: Floats = np.stack(means) - stats.centre
@@ -139,6 +139,6 @@ def held_out_changes(inputs: ScreenInputs, stats: RegimeStatistics, held: NDArra
 
 
 def held_regimes(inputs: ScreenInputs) -> NDArray[np.int64]:
-    """Return the numbers, in the whole screen, of the regimes that were not fitted."""
+    """Return the numbers, in the whole screen, of the perturbations that were not fitted."""
     fitted = set(inputs.screen.names)
     return np.array([r for r, name in enumerate(inputs.whole.names) if name not in fitted], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""PerturbODE as its paper trains it: control cells are carried through the ODE onto each regime's cells."""
+"""PerturbODE as its paper trains it: control cells are carried through the ODE onto each perturbation's cells."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Cells of a screen as transport sees them: training and validation rows of every regime, and the losses."""
+"""Cells of a screen as transport sees them: training and validation rows of every perturbation, and the losses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from scdash._data import as_dense
 from scdash._data._screen import Screen
 
 Rows: TypeAlias = list[NDArray[np.int64]]
-Looks: TypeAlias = tuple[NDArray[np.int64], Tensor, Tensor]  # regimes, control cells, what these should reach
+Looks: TypeAlias = tuple[NDArray[np.int64], Tensor, Tensor]  # perturbations, control cells, what these should reach
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 BLOCK = 8_000_000  # numbers of a dense block of cells
 LEAST_SD = 0.05  # of a gene among control cells: residuals are divided by it
@@ -22,18 +22,18 @@ LEAST_SD = 0.05  # of a gene among control cells: residuals are divided by it
 
 @dataclass(frozen=True)
 class TransportCells:
-    """Cells by regime; 20 % of those of regimes of at least 100 cells validate, smaller ones do both."""
+    """Cells by perturbation; 20 % of those of perturbations of at least 100 cells validate, smaller ones do both."""
 
     cells: Any  # cells[rows] gives rows (numbers or a slice), dense or sparse, in memory or not
     train: Rows
     validation: Rows
-    means: Tensor  # (regimes, genes), of training cells
-    held_means: Tensor  # (regimes, genes), of validation cells
+    means: Tensor  # (perturbations, genes), of training cells
+    held_means: Tensor  # (perturbations, genes), of validation cells
     sd: Tensor  # (genes,), of training control cells
 
     @classmethod
     def split(cls, x: Any, screen: Screen, rng: np.random.Generator) -> Self:
-        """Return cells x (cells, genes) by regime; x is read in blocks, and never whole."""
+        """Return cells x (cells, genes) by perturbation; x is read in blocks, and never whole."""
         train, validation = [], []
         for r in range(screen.n_regimes):
             rows = rng.permutation(np.flatnonzero(screen.cells == r))
@@ -50,13 +50,13 @@ class TransportCells:
         return cls(x, train, validation, *(torch.as_tensor(part, dtype=torch.float32) for part in (means, held, sd)))
 
     def draw(self, rows: Rows, regimes: NDArray[np.int64], n: int, rng: np.random.Generator) -> Tensor:
-        """Return `n` random cells of each of `regimes`, (len(regimes) * n, genes)."""
+        """Return `n` random cells of each of `perturbations`, (len(perturbations) * n, genes)."""
         return torch.as_tensor(
             as_dense(self.cells[np.concatenate([rng.choice(rows[r], n) for r in regimes])], np.float32)
         )
 
     def looks(self, loss: str, most: int, n: int, rng: np.random.Generator) -> Looks:
-        """Draw validation cells of at most `most` regimes once, so that looks at them differ by the network alone."""
+        """Draw validation cells of at most `most` perturbations once, so that looks at them differ by the network alone."""
         perturbed = np.arange(1, len(self.train))
         regimes = np.sort(rng.choice(perturbed, min(most, len(perturbed)), replace=False))
         start = self.draw(self.validation, np.zeros(len(regimes), int), n, rng)
@@ -66,7 +66,7 @@ class TransportCells:
 
 
 def _means(x: Any, screen: Screen, members: Rows) -> NDArray[np.float64]:
-    """Return the mean of every regime's `members`, (regimes, genes), from one pass in the order of the cells."""
+    """Return the mean of every perturbation's `members`, (perturbations, genes), from one pass in the order of the cells."""
     regime = np.full(len(screen.cells), -1)
     for r, rows in enumerate(members):
         regime[rows] = r
@@ -85,7 +85,7 @@ def _parts(rows: int, genes: int) -> list[slice]:
 
 
 def distance(loss: str, sd: Tensor) -> Distance:
-    """Return distances (regimes,) between clouds (regimes, cells, genes), in units of `sd`.
+    """Return distances (perturbations,) between clouds (perturbations, cells, genes), in units of `sd`.
 
     "mean" is the squared distance of the clouds' means, "w2" half the squared, debiased Sinkhorn W2.
     """

@@ -29,7 +29,7 @@ class Task:
     sparsity: Sparsity
     prior: Prior | None
     data: TransportCells
-    regimes: tuple[Tensor, Tensor, Tensor]  # M, added, weak of every regime (regimes, genes)
+    regimes: tuple[Tensor, Tensor, Tensor]  # M, added, weak of every perturbation (perturbations, genes)
     distance: Distance
     looks: Looks
     cycles: Cycles
@@ -38,7 +38,7 @@ class Task:
     generator: torch.Generator
 
     def carry(self, params: Params, strengths: Strengths, start: Tensor, regimes: NDArray[Any], flow: Flow) -> Tensor:
-        """Return start cells (regimes * n, genes) under their regimes' interventions, (regimes, n, genes)."""
+        """Return start cells (perturbations * n, genes) under their perturbations' interventions, (perturbations, n, genes)."""
         n = start.shape[0] // len(regimes)
         pick = torch.as_tensor(np.repeat(regimes, n))
         mask, added, weak = (part[pick] for part in self.regimes)
@@ -54,7 +54,7 @@ class State:
     masks: Params
     strengths: Strengths
     memory: Params
-    best: NDArray[Any] | None = None  # errors of the validation regimes where a cycle ended best
+    best: NDArray[Any] | None = None  # errors of the validation perturbations where a cycle ended best
     kept: Weights | None = None
     before: Tensor | None = None  # network at the last round
     history: list[dict[str, float]] = field(default_factory=list)
