@@ -20,20 +20,21 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 
 def place_of(name: str) -> str:
-    """Return "file::test"; a name without a file is one of `test_ten_mutations.py`."""
-    return name if "::" in name else f"test_ten_mutations.py::{name}"
+    """Return "path::test" from the root; a name without a folder is one of `FOLDER`, without a file of `test_ten_mutations.py`."""
+    named = name if "::" in name else f"test_ten_mutations.py::{name}"
+    return f"tests/{named}" if "/" in named else f"{FOLDER}/{named}"
 
 
 def failures(copy: Path, names: list[str]) -> set[str]:
-    """Return which of some tests fail against the package in `copy`, as "file::test"."""
-    wanted = [f"{FOLDER}/{place_of(name)}" for name in names]
+    """Return which of some tests fail against the package in `copy`, as "path::test"."""
+    wanted = [place_of(name) for name in names]
     environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", *wanted]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):  # pytest could not run: the line is no valid code, or a test has another name
         raise RuntimeError(f"pytest ended with status {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     lines = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return {line.removeprefix(f"{FOLDER}/").split("[")[0] for line in lines}
+    return {line.split("[")[0] for line in lines}
 
 
 def apply(copy: Path, mutation: dict[str, Any]) -> str | None:
