@@ -60,7 +60,7 @@ def tell(adata: sc.AnnData, out: Path) -> None:
     print("\nErrors beside the trivial predictors:")
     print(report.to_string(index=False, float_format=lambda x: f"{x:.4f}"))
     change = scdash.tl.perturb(adata, "MYOG").uns["change"]
-    print("\nPredicted effect of a MYOG knock-out (largest changes, log units):")
+    print("\nPredicted effect of a MYOG knockout (largest changes, log units):")
     print(change[~change["held"]].head(6)[["gene", "change"]].to_string(index=False))
     print(
         "\n=== What these data can and cannot show ===\n"
