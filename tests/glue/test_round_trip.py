@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.dynamics.arguments import model_of
 from scdash.fields import FIELDS
-from scdash.models import PerturbODE, Transport
+from scdash.models import PerturbODE, Transport, model_of
 from scdash.sparsity import GeometricSchedule
 
 from .data import COURSE, PRIOR, cells_of, screen_of, time_courses

@@ -9,11 +9,11 @@ from scdash._core.logging import logger
 from scdash.dynamics.options import FitOptions, method_of
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.whole_trajectories.settings import follows_trajectories
-from scdash.fields import FIELDS, VectorField
-from scdash.models import MODELS, Model, PerturbODE, Phoenix
+from scdash.fields import VectorField
+from scdash.models import Model, Phoenix, model_of
 from scdash.regression import Regression
 from scdash.resampling.validation import Validation
-from scdash.sparsity import DASH, METHODS, SPARSITIES, Method, Sparsity
+from scdash.sparsity import DASH, Method, Sparsity, sparsity_of, sparsity_options
 from scdash.training import Training
 
 WITHOUT_PRIOR = ("imp", "posthoc")  # methods with a score that no prior enters
@@ -85,40 +85,6 @@ def settle(
     return asked
 
 
-def model_of(model: Any) -> str | Model | VectorField:
-    """Return the model that `model` names, or itself if it is one."""
-    if isinstance(model, str) and model in MODELS:
-        return MODELS[model]()
-    if isinstance(model, str):
-        if model not in FIELDS:
-            raise unknown("model", model, FIELDS)
-        return model
-    if isinstance(model, Model):
-        return model
-    if not isinstance(model, VectorField):
-        called = f"; did you mean {model.__name__}()?" if isinstance(model, type) else "."
-        raise TypeError(f"model must be a name, a value of scdash.models or a vector field, found {model!r}{called}")
-    if model.name in FIELDS and FIELDS[model.name] is not type(model):
-        raise ValueError(f"model={model!r}: the name {model.name!r} is that of another field; give yours its own name.")
-    if model.name in (Phoenix.name, PerturbODE.name):
-        raise TypeError(f"model={model!r}: pass scdash.models.{type(model).__name__} instead of the field.")
-    return model
-
-
-def sparsity_of(sparsity: Any) -> str | Method | Sparsity:
-    """Return the method that `sparsity` names, or itself if it is one."""
-    if isinstance(sparsity, str):
-        if sparsity not in SPARSITIES:
-            raise unknown("sparsity", sparsity, SPARSITIES)
-        return METHODS[sparsity]() if sparsity in METHODS else sparsity
-    if not isinstance(sparsity, Method | Sparsity):
-        called = f"; did you mean {sparsity.__name__}()?" if isinstance(sparsity, type) else "."
-        raise TypeError(
-            f"sparsity must be a name, a value of scdash.sparsity or a Sparsity, found {sparsity!r}{called}"
-        )
-    return sparsity
-
-
 def _start_of(start: Any) -> str | Regression:
     if isinstance(start, Regression):
         return start
@@ -142,16 +108,6 @@ def _model_options(model: str | Model | VectorField) -> dict[str, Any]:
     if isinstance(model, Phoenix):
         return {"model": model.name, "encoder": model.encoder, "n_hidden": model.units}
     return {"model": model.name, "form": model}
-
-
-def sparsity_options(sparsity: str | Method | Sparsity) -> dict[str, Any]:
-    """Return the options of a method, with those apart that `FitOptions` has by name."""
-    if not isinstance(sparsity, Method):
-        return {"sparsity": sparsity}
-    options = sparsity.options()
-    own = {name: options.pop(name) for name in ("lambdas", "schedule", "scale") if name in options}
-    targets = getattr(sparsity, "no_prior_targets", "mean")
-    return {"sparsity": sparsity.method, "missing": targets, "sparsity_options": options} | own
 
 
 def _check_start(asked: Asked) -> None:

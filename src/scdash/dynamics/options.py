@@ -1,7 +1,6 @@
 """What a fit of dynamics can be asked for, and the recipe that fits each kind of start and data."""
 
 from dataclasses import dataclass, field, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from scdash._core.errors import unknown
 from scdash.fields import FIELDS, Phoenix, VectorField
 from scdash.models import Model
 from scdash.regression import Regression
-from scdash.sparsity import SPARSITIES, GeometricSchedule, Sparsity, as_sparsity
+from scdash.sparsity import SPARSITIES, GeometricSchedule, Sparsity, method_from
 from scdash.training import Plateau, TrainConfig
 
 Start = Literal["auto", "regression", "random"]
@@ -74,13 +73,7 @@ class FitOptions:
 
 def method_of(options: FitOptions, **given: Any) -> Sparsity:
     """Return the sparsity method with the user's own options, and `given` ones where the user has none."""
-    if isinstance(options.sparsity, Sparsity):
-        return as_sparsity(options.sparsity, **options.sparsity_options)
-    known = signature(SPARSITIES[options.sparsity]).parameters
-    for name in options.sparsity_options:
-        if name not in known:
-            raise unknown(f"option of sparsity={options.sparsity!r}", name, known)
-    return as_sparsity(options.sparsity, **given | options.sparsity_options)
+    return method_from(options.sparsity, options.sparsity_options, **given)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -8,14 +8,14 @@ from scdash._core.logging import logger, step, whole_call
 from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
-from scdash.dynamics.arguments import model_of, warn_unused
+from scdash.dynamics.arguments import warn_unused
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.fit import fit_series
 from scdash.dynamics.inputs import TIME_KEY, Observations
 from scdash.dynamics.lambda_choice import choose_lambdas
 from scdash.dynamics.store import store
 from scdash.fields import VectorField
-from scdash.models import Model, PerturbODE
+from scdash.models import Model, PerturbODE, model_of
 from scdash.regression import Regression
 from scdash.resampling.validation import Validation
 from scdash.sparsity import Method, Sparsity

@@ -14,10 +14,9 @@ from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG
 from scdash._core.seeds import seed_of
-from scdash.dynamics.arguments import model_of, sparsity_of
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.inputs import TIME_KEY
-from scdash.models import PerturbODE
+from scdash.models import PerturbODE, model_of
 from scdash.networks.velocity_layer import check_switch
 from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
@@ -26,7 +25,7 @@ from scdash.screens.pruning import ScreenSparsity
 from scdash.screens.sources import sources_of
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
 from scdash.screens.store import store_screen
-from scdash.sparsity import Method, Sparsity
+from scdash.sparsity import Method, Sparsity, sparsity_of
 
 if TYPE_CHECKING:
     from anndata import AnnData

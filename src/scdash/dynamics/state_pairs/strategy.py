@@ -1,25 +1,20 @@
 """The sparsity method of a fit, with its prior, and from which epoch on a model may be returned."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from inspect import signature
 
 import scipy.sparse as sp
 
 from scdash._core.logging import logger
-from scdash.dynamics.options import FitOptions, Recipe, method_of
+from scdash.dynamics.options import FitOptions, Recipe
 from scdash.dynamics.problem import FitProblem
-from scdash.sparsity import SPARSITIES, Prior, Sparsity
+from scdash.sparsity import Prior, Sparsity, method_with
 
 
 def build_sparsity(options: FitOptions, plan: Recipe) -> Sparsity:
     """Return the method, with the schedule of the recipe and the user's options."""
-    asked = {name: value for name in ("lambdas", "schedule") if (value := getattr(options, name)) is not None}
-    if isinstance(options.sparsity, Sparsity):
-        return method_of(replace(options, sparsity_options=options.sparsity_options | asked))
-    known = signature(SPARSITIES[options.sparsity]).parameters
-    given = {"schedule": plan.schedule, "scale": options.scale} | asked
-    return method_of(options, **{name: value for name, value in given.items() if name in known})
+    asked = {"lambdas": options.lambdas, "schedule": options.schedule}
+    defaults = {"schedule": plan.schedule, "scale": options.scale}
+    return method_with(options.sparsity, options.sparsity_options, asked, **defaults)
 
 
 def build_prior(problem: FitProblem, options: FitOptions, priors: Sequence[sp.csr_matrix | None]) -> Prior | None:
