@@ -31,7 +31,13 @@ def run(simulator: str, batches: int, kind: str, seed: int) -> dict[str, Any]:
     regulators = random_names(adata, seed) if kind == "random" else "is_tf"
     began = time.process_time()
     scdash.tl.fit_dynamics(
-        adata, time_key="time", batch_key="batch", regulators=regulators, n_bins=12, rng=seed, progress=False
+        adata,
+        time_key="time",
+        batch_key="batch",
+        regulators=regulators,
+        observations=scdash.Cells(n_bins=12),
+        rng=seed,
+        progress=False,
     )
     seconds = time.process_time() - began
     report = scdash.get.report(adata)

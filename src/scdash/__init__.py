@@ -12,18 +12,24 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submodules=["datasets", "fields", "get", "metrics", "models", "pl", "pp", "simulate", "sparsity", "tl"],
     submod_attrs={
+        "_data.time_series.observations": ["Cells"],
+        "paired.schedule": ["BottleneckTraining"],
         "resampling.validation": ["Validation"],
         "regression.regression_value": ["Regression"],
         "training.settings": ["Training"],
     },
 )
 if TYPE_CHECKING:
+    from scdash._data.time_series.observations import Cells
+    from scdash.paired.schedule import BottleneckTraining
     from scdash.regression.regression_value import Regression
     from scdash.resampling.validation import Validation
     from scdash.training.settings import Training
 
 __version__ = version("scdash")
 __all__ = [
+    "BottleneckTraining",
+    "Cells",
     "Regression",
     "Training",
     "Validation",

@@ -10,12 +10,12 @@ import scipy.sparse as sp
 import torch
 
 from scdash._core.errors import NonFiniteError
-from scdash.paired import Fold, Schedule, fit_networks, make_folds, multivariate_r2
+from scdash.paired import BottleneckTraining, Fold, fit_networks, make_folds, multivariate_r2
 from scdash.paired.five_stages import Trainer
 from scdash.paired.layers import group_norms
 from scdash.paired.targets import pretrain_labels
 
-SMALL = Schedule(
+SMALL = BottleneckTraining(
     hidden=(16, 8), n_clusters=4, pretrain_epochs=3, frozen_epochs=2, unfrozen_epochs=3, tuning_epochs=3,
     autoencoder_epochs=2, pretrain_rate=1e-3, frozen_rate=1e-3, unfrozen_rate=1e-3, tuning_rate=1e-3, batch_size=16,
 )  # fmt: skip
@@ -37,7 +37,7 @@ def fit(x: Any, y: np.ndarray, folds: list[Fold] | None = None, **options: Any) 
     return fit_networks(x, y, folds, **options)
 
 
-def trainer(x: np.ndarray, y: np.ndarray, schedule: Schedule = SMALL, n_folds: int = 2) -> Trainer:
+def trainer(x: np.ndarray, y: np.ndarray, schedule: BottleneckTraining = SMALL, n_folds: int = 2) -> Trainer:
     folds = make_folds(len(y), n_folds, rng=0)
     streams = np.random.default_rng(0).spawn(n_folds)
     return Trainer(x, y, folds, streams, n_latent=2, n_features=5, schedule=schedule)

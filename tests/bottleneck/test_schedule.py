@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scdash.paired import Schedule, make_schedule
+from scdash.paired import BottleneckTraining, training_of
 
 
 def test_defaults_are_the_papers() -> None:
@@ -14,8 +14,8 @@ def test_defaults_are_the_papers() -> None:
         "unfrozen_rate": 5e-5, "tuning_rate": 5e-5, "autoencoder_rate": 5e-5, "validation_fraction": 0.4,
         "start_from": "best", "n_frozen": 2, "lasso": 0.1, "l2": 1e-10, "batch_size": 32, "adam_epsilon": 1e-7,
     }  # fmt: skip
-    assert Schedule().config() == expected
-    assert Schedule().total_epochs == 350
+    assert BottleneckTraining().config() == expected
+    assert BottleneckTraining().total_epochs == 350
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,10 @@ def test_defaults_are_the_papers() -> None:
 )  # fmt: skip
 def test_nonsense_is_named(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
-        make_schedule(options)
+        BottleneckTraining(**options)
 
 
-def test_unknown_name_raises_with_a_near_match() -> None:
-    with pytest.raises(TypeError, match="Did you mean 'tuning_epochs'"):
-        make_schedule({"tuning_epoch": 3})  # type: ignore[typeddict-unknown-key]
+def test_only_a_value_is_taken() -> None:
+    with pytest.raises(TypeError, match="training must be a scdash.BottleneckTraining, found"):
+        training_of({"tuning_epochs": 3})
+    assert training_of(None) == BottleneckTraining()

@@ -65,7 +65,14 @@ def test_a_fit_of_states_is_repeated(course, pairs, name, tmp_path):
 def test_a_fit_of_cells_is_repeated(cells, arguments, tmp_path):
     adata = cells.copy()
     short = Training(max_epochs=3, batch_size=8)
-    scdash.tl.fit_dynamics(adata, training=short, n_bins=8, regulators=["g00", "g01"], progress=False, **arguments)
+    scdash.tl.fit_dynamics(
+        adata,
+        training=short,
+        observations=scdash.Cells(n_bins=8),
+        regulators=["g00", "g01"],
+        progress=False,
+        **arguments,
+    )
     settings = scdash.get.settings(reread(adata, tmp_path))
     same(adata, scdash.tl.fit_dynamics(cells, progress=False, copy=True, **settings))
 
@@ -125,14 +132,16 @@ def test_the_functions_around_a_fit_take_its_settings(course):
 
 
 def test_bins_of_cells_are_those_that_were_asked_for(cells):
-    fit = scdash.tl.fit_dynamics(cells, training=Training(max_epochs=0), n_bins=8, batch_key="batch", copy=True)
+    fit = scdash.tl.fit_dynamics(
+        cells, training=Training(max_epochs=0), observations=scdash.Cells(n_bins=8), batch_key="batch", copy=True
+    )
     assert np.unique(fit.uns["dynamics"]["series"]["trajectory"], return_counts=True)[1].max() == 8
 
 
 def test_refits_make_no_null_models(cells, monkeypatch):
     adata, seen = cells.copy(), []
     scdash.tl.fit_dynamics(
-        adata, training=Training(max_epochs=0), n_bins=8, batch_key="batch", validation=Validation(null_models="full"),
+        adata, training=Training(max_epochs=0), observations=scdash.Cells(n_bins=8), batch_key="batch", validation=Validation(null_models="full"),
         regulators=["g00", "g01"], n_models=2, write_velocity=True, progress=False,
     )  # fmt: skip
 

@@ -90,10 +90,9 @@ def test_flat_genes_have_no_edges():
 def test_cells_without_a_prior_are_ranked_by_it_and_so_is_the_control(cells):
     scdash.tl.fit_dynamics(
         cells,
-        n_bins=10,
         time_key="time",
         batch_key="batch",
-        observations="cells",
+        observations=scdash.Cells(n_bins=10),
         training=scdash.Training(max_epochs=5),
     )
     edges = scdash.get.grn(cells)

@@ -22,7 +22,9 @@ QUICK = {"forest": {"n_trees": 3, "max_cells": 60}, "notears": {"lam": 0.1}, "no
 def all_of_them(small):
     adata = small.copy()
     for method in METHODS:
-        scdash.tl.screen_baseline(adata, method, options=QUICK.get(method), hold_out=["G003"])
+        scdash.tl.screen_baseline(
+            adata, method, options=QUICK.get(method), model=scdash.models.PerturbODE(hold_out=["G003"])
+        )
     return adata
 
 
@@ -95,3 +97,9 @@ def test_errors(small):
         scdash.tl.screen_baseline(small, "rigde")
     with pytest.raises(ValueError, match="alpha"):
         scdash.tl.screen_baseline(small, "ridge", options={"lam": 1})
+
+
+@pytest.mark.parametrize("options", [{"prior_weight": 3.0}, {"sources": "all"}, {"n_subsamples": 2}])
+def test_settings_of_a_network_are_refused(small, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} of PerturbODE would have no effect"):
+        scdash.tl.screen_baseline(small, "ridge", model=scdash.models.PerturbODE(**options))

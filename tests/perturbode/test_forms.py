@@ -64,7 +64,7 @@ def test_kinds_of_cells_are_read_again_from_a_stored_fit(two_kinds, tmp_path):
         scdash.tl.predict_perturbations(again, ["G001"])
     scdash.tl.screen_baseline(again, "ridge")
     assert again.uns["ridge"]["params"]["kind_key"] == "type"
-    scdash.tl.screen_baseline(again, "ridge", kind="knockdown")
+    scdash.tl.screen_baseline(again, "ridge", model=PerturbODE(kind="knockdown"))
     assert again.uns["ridge"]["params"]["kind_key"] is None and again.uns["ridge"]["params"]["kind"] == "knockdown"
 
 
@@ -128,7 +128,7 @@ def test_changes_of_such_a_perturbation_are_stored(unmeasured, tmp_path):
     with pytest.raises(ValueError, match="G001"):
         scdash.tl.predict_perturbations(again, ["G001"])
     assert list(scdash.tl.predict_perturbations(again, ["G002"], n_cells=5).obs["source"].unique())
-    scdash.tl.screen_baseline(again, "mean_perturbation", unknown_targets="keep")
+    scdash.tl.screen_baseline(again, "mean_perturbation", model=PerturbODE(unknown_targets="keep"))
     scdash.tl.stability(again, n_repeats=2, resample="regimes")
 
 
@@ -240,7 +240,7 @@ def test_single_profiles_are_let_through_and_their_noise_is_found(bulk, caplog):
     stats = statistics(inputs)
     assert stats.noise_sd == pytest.approx(np.full(60, 0.1), rel=0.5)
     assert np.median(stats.noise_sd) == pytest.approx(0.1, rel=0.1)
-    scdash.tl.screen_baseline(bulk, "differential_expression", kind="knockout")
+    scdash.tl.screen_baseline(bulk, "differential_expression", model=PerturbODE(kind="knockout"))
     first = scdash.get.grn(bulk, key="differential_expression").head(60)
     assert all(int(t[1:]) == (int(s[1:]) + 1) % 60 for s, t in zip(first["source"], first["target"], strict=True))
     scdash.tl.fit_perturbode(bulk, model=PerturbODE(kind="knockout"))
@@ -353,7 +353,7 @@ def test_targets_that_moved_against_their_kind_are_named(small, caplog):
     )
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="scdash"):
-        scdash.tl.screen_baseline(small, "differential_expression", kind="knockdown", copy=True)
+        scdash.tl.screen_baseline(small, "differential_expression", model=PerturbODE(kind="knockdown"), copy=True)
     assert "in 20 of 20 perturbations" in caplog.text
     stats = statistics(read(adata))
     (name, kind, target, change, z) = contradicted(stats)[0]

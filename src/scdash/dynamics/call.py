@@ -7,8 +7,9 @@ from typing import Any, Self
 from scdash._core.errors import suggest
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
 from scdash._core.seeds import seed_of
+from scdash._data.time_series.observations import Observations, as_cells
 from scdash.dynamics.arguments import Asked, settle
-from scdash.dynamics.inputs import DynamicsInputs, Observations, read_inputs
+from scdash.dynamics.inputs import DynamicsInputs, read_inputs
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.whole_trajectories.settings import suits_whole_trajectories
 from scdash.models import PerturbODE
@@ -39,8 +40,6 @@ class FitCall:
     mask_var: Any = None
     regulators: Any = None
     observations: Observations = "auto"
-    n_bins: int | None = None
-    couplings: Any = None
     velocity: Any = None
     allow_scaled: bool = False
     write_velocity: bool | None = None
@@ -94,17 +93,18 @@ class FitCall:
     def read(self, adata: Any, asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
         """Return the data of the call; columns and layer that are not given are those of the fit under `like`."""
         keys = {name: getattr(self, name) for name in DATA_KEYS}
+        kind, cells = as_cells(self.observations)
         by_folds = like is None and suits_whole_trajectories(options)
         return read_inputs(
             adata,
             **(keys if like is None else keys_like_fit(adata, like, keys)),
             mask_var=self.mask_var,
-            observations=self.observations,
+            observations=kind,
             prior=self.prior,
             coregulation=asked.sparsity.coregulation if isinstance(asked.sparsity, DASH) else None,
             regulators=self.regulators,
-            n_bins=self.n_bins,
-            couplings=self.couplings,
+            n_bins=cells.n_bins,
+            couplings=cells.couplings,
             velocity=self.velocity,
             seed=options.seed,
             shuffled=by_folds and bool(options.null_models),

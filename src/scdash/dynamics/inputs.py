@@ -1,13 +1,13 @@
 """From AnnData to what models train on: trajectories in scaled units, and a prior on the same genes."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown, unused
+from scdash._core.errors import unused
 from scdash._core.fit_settings import DataKeys
 from scdash._core.logging import logger
 from scdash._data import (
@@ -29,13 +29,13 @@ from scdash._data import (
     scaled_by_scanpy,
 )
 from scdash._data.checks import flag_genes
+from scdash._data.time_series.observations import Kind
 from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states
 from scdash._data.time_series.row_labels import read_rows
 from scdash._data.time_series.sampled_cells import from_sampled
 from scdash.dynamics.problem import FitProblem, Units, VelocityOfCells
 from scdash.dynamics.velocity_input import velocity_of_cells
 
-Observations = Literal["auto", "cells", "states"]
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
 BINS = 20  # per trajectory of cells, where the user names no number
 HELD_OUT = 0.1  # fraction of trajectories, or of states, for validation and again for test
@@ -111,7 +111,7 @@ def read_inputs(
     trajectory_key: str | None,
     batch_key: str | None,
     split_key: str | None,
-    observations: Observations,
+    observations: Kind,
     prior: Any,
     coregulation: Any,
     regulators: Any,
@@ -129,8 +129,6 @@ def read_inputs(
     `by_folds`: cells are for a model that is chosen by folds, which needs no validation states, and test states only where
     a `split_key` or a fraction to `hold_out` asks for them. `shuffled`: make halves of cells with shuffled times, too.
     """
-    if observations not in ("auto", "cells", "states"):
-        raise unknown("observations", observations, ("auto", "cells", "states"))
     check_adata(adata)
     binned = is_binned(adata)
     asked = DataKeys(time_key or TIME_KEY, trajectory_key, batch_key, split_key, layer)

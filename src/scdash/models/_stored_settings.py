@@ -11,6 +11,7 @@ from scdash._core.fit_settings import DATA_KEYS, FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.values import call_text, read_value, shown
 from scdash._data import AlignedPrior
+from scdash._data.time_series.observations import Cells
 from scdash.fields import DEFINED, FIELDS, VectorField
 from scdash.models import MODELS, Transport
 from scdash.regression import Regression
@@ -18,7 +19,7 @@ from scdash.resampling.validation import Validation
 from scdash.sparsity import METHODS, SPARSITIES, GeometricSchedule, Sparsity
 from scdash.training import Training
 
-VALUES: tuple[type, ...] = (Training, Validation, Regression, GeometricSchedule, Transport)
+VALUES: tuple[type, ...] = (Cells, Training, Validation, Regression, GeometricSchedule, Transport)
 TABLES = ("prior", "coregulation")
 
 
@@ -100,8 +101,8 @@ def _portable(value: Any) -> Any:
     """Return a value without its tables and files."""
     if isinstance(value, Training):
         return replace(value, checkpoint=None, checkpoint_every=None)
-    if isinstance(value, Mapping):
-        return GivenMatrices()
+    if isinstance(value, Cells) and isinstance(value.couplings, Mapping):
+        return replace(value, couplings=GivenMatrices())  # type: ignore[arg-type]
     if getattr(value, "coregulation", None) is not None:
         return replace(value, coregulation=None)
     return value

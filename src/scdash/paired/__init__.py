@@ -13,7 +13,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
         "standardize": ["Scale", "Standardize", "learn_scale"],
         "bottleneck_module": ["SparseBottleneck", "module_from_entry"],
         "result": ["BottleneckFit", "Prediction", "predict"],
-        "schedule": ["Schedule", "ScheduleOptions", "make_schedule"],
+        "schedule": ["BottleneckTraining", "training_of"],
         "r2_scores": ["feature_r2", "learned_something", "multivariate_r2"],
         "reduced_rank": ["ReducedRank", "Regression"],
     },
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scdash.paired.r2_scores import feature_r2, learned_something, multivariate_r2
     from scdash.paired.reduced_rank import ReducedRank, Regression
     from scdash.paired.result import BottleneckFit, Prediction, predict
-    from scdash.paired.schedule import Schedule, ScheduleOptions, make_schedule
+    from scdash.paired.schedule import BottleneckTraining, training_of
     from scdash.paired.stacks import choose_device, fit_networks
     from scdash.paired.standardize import Scale, Standardize, learn_scale
 
@@ -38,8 +38,7 @@ __all__ = [
     "ReducedRank",
     "Regression",
     "Scale",
-    "Schedule",
-    "ScheduleOptions",
+    "BottleneckTraining",
     "SparseBottleneck",
     "Standardize",
     "choose_device",
@@ -49,7 +48,7 @@ __all__ = [
     "learn_scale",
     "learned_something",
     "make_folds",
-    "make_schedule",
+    "training_of",
     "module_from_entry",
     "multivariate_r2",
     "predict",

@@ -12,7 +12,7 @@ from torch import Tensor
 from scdash.paired.batches import pad
 from scdash.paired.folds import Fold
 from scdash.paired.layers import Dense, cross_entropy, glorot, group_norms, mean_squares
-from scdash.paired.schedule import Schedule
+from scdash.paired.schedule import BottleneckTraining
 from scdash.paired.stacked_inputs import Inputs, Table
 from scdash.paired.stage import RowSource, Stage, evaluate, run_stage
 from scdash.paired.standardize import Standardize, learn_scale
@@ -55,7 +55,7 @@ class Trainer:
         *,
         n_latent: int,
         n_features: int,
-        schedule: Schedule,
+        schedule: BottleneckTraining,
         standardize: Standardize = "train",
         device: torch.device | None = None,
         bar: Any = None,

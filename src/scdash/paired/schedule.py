@@ -1,42 +1,19 @@
 """The training schedule of Bernaerts, Berens & Kobak: every constant has a name and the paper's value."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, get_args
 
 from scdash._core.errors import unknown
+from scdash._core.values import Value
 
 Start = Literal["best", "last"]
 
 
-class ScheduleOptions(TypedDict, total=False):
-    """Keyword arguments that change a `Schedule`."""
+@dataclass(frozen=True, repr=False)
+class BottleneckTraining(Value):
+    """How `scdash.tl.sbnn` trains: constants of the five stages, the paper's by default (Methods, "Training" to "Group lasso").
 
-    hidden: tuple[int, int]
-    n_clusters: int
-    pretrain_epochs: int
-    frozen_epochs: int
-    unfrozen_epochs: int
-    tuning_epochs: int
-    autoencoder_epochs: int
-    pretrain_rate: float
-    frozen_rate: float
-    unfrozen_rate: float
-    tuning_rate: float
-    autoencoder_rate: float
-    validation_fraction: float
-    start_from: Start
-    n_frozen: int
-    lasso: float
-    l2: float
-    batch_size: int
-    adam_epsilon: float
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Constants of the five stages (paper: Methods, "Training" to "Group lasso and pruning").
-
-    Attributes
+    Parameters
     ----------
     hidden
         Units of the two hidden layers of the encoder; the decoders have them in reverse.
@@ -47,7 +24,7 @@ class Schedule:
     pretrain_rate, frozen_rate, unfrozen_rate, tuning_rate, autoencoder_rate
         Learning rates of Adam, which starts afresh in each stage.
     validation_fraction
-        Share of the training cells kept out of pre-training to choose its epoch.
+        Fraction of the training cells kept out of pre-training to choose its epoch.
     start_from
         Regression starts from the pre-training epoch of lowest validation cross-entropy ("best", the paper) or from
         the last one ("last", the released code).
@@ -61,6 +38,15 @@ class Schedule:
         Cells of a step; the last, smaller batch of an epoch is used too.
     adam_epsilon
         Epsilon of Adam (Keras' default).
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+
+    Examples
+    --------
+    >>> scdash.BottleneckTraining(tuning_epochs=300)
+    BottleneckTraining(tuning_epochs=300)
     """
 
     hidden: tuple[int, int] = (512, 128)
@@ -114,10 +100,10 @@ class Schedule:
         return {**asdict(self), "hidden": list(self.hidden)}
 
 
-def make_schedule(options: ScheduleOptions) -> Schedule:
-    """Return a schedule with some constants changed; an unknown name raises with near matches."""
-    fields = Schedule.__dataclass_fields__
-    for name in options:
-        if name not in fields:
-            raise TypeError(str(unknown("keyword argument", name, fields)))
-    return Schedule(**options)
+def training_of(value: Any) -> BottleneckTraining:
+    """Return a value of the argument `training`; None stands for the paper's constants."""
+    if value is None:
+        return BottleneckTraining()
+    if not isinstance(value, BottleneckTraining):
+        raise TypeError(f"training must be a scdash.BottleneckTraining, found {value!r}.")
+    return value

@@ -16,7 +16,7 @@ from scdash.paired.five_stages import Networks, Trainer
 from scdash.paired.folds import Fold
 from scdash.paired.layers import Dense
 from scdash.paired.result import BottleneckFit
-from scdash.paired.schedule import Schedule
+from scdash.paired.schedule import BottleneckTraining
 from scdash.paired.standardize import Scale, Standardize
 
 STACK_BYTES = 2 * 2**30  # what the weights and standardised inputs of one stack may take
@@ -29,7 +29,7 @@ def fit_networks(
     *,
     n_latent: int = 2,
     n_features: int = 25,
-    schedule: Schedule | None = None,
+    schedule: BottleneckTraining | None = None,
     standardize: Standardize = "train",
     autoencoder: bool = True,
     rng: RNG = 0,
@@ -66,7 +66,7 @@ def fit_networks(
     description
         Text before the bar.
     """
-    schedule = schedule or Schedule()
+    schedule = schedule or BottleneckTraining()
     streams = np.random.default_rng(int(as_generator(rng).integers(2**63 - 1))).spawn(len(folds))
     processes = workers()
     size = _stack_size(matrix, y, len(folds), schedule, processes)
@@ -149,7 +149,7 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def _stack_size(matrix: Any, y: NDArray[np.float64], folds: int, schedule: Schedule, workers: int) -> int:
+def _stack_size(matrix: Any, y: NDArray[np.float64], folds: int, schedule: BottleneckTraining, workers: int) -> int:
     """Models trained together: all, unless memory or the number of workers asks for fewer."""
     cells, genes = matrix.shape
     held = 6 * genes * schedule.hidden[0]  # weights, best weights, gradients, two moments, and one to spare

@@ -12,7 +12,7 @@ from torch import Tensor
 from scdash._core.errors import NonFiniteError
 from scdash.paired.batches import epoch_batches
 from scdash.paired.layers import Dense, add_group_lasso, backward, flatten, forward
-from scdash.paired.schedule import Schedule
+from scdash.paired.schedule import BottleneckTraining
 
 ROWS = 2048  # cells of one forward pass outside training
 
@@ -61,7 +61,7 @@ class Stage:
 
 def run_stage(
     stage: Stage,
-    schedule: Schedule,
+    schedule: BottleneckTraining,
     streams: Sequence[np.random.Generator],
     device: torch.device,
     on_epoch: Callable[[int, NDArray[np.float64]], None],

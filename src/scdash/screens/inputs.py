@@ -103,6 +103,10 @@ def stored_kind(stored: Any) -> str | dict[str, str]:
     return {str(k): str(v) for k, v in stored.items()} if isinstance(stored, Mapping) else str(stored)
 
 
+LABELS_OF_MODEL = ("separator", "kind", "kind_key", "guide_key", "symbols", "values")
+"""Fields of `scdash.models.PerturbODE` that a fit has stored and that say how labels are read."""
+
+
 def labels_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return where to read a screen: what was given, else what the fit of a screen under `key` has read.
 

@@ -1,7 +1,7 @@
 """`cross_validate_sbnn`: what a network is worth on cells it has not seen, beside linear models."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
 from scdash._core.seeds import seed_of
 from scdash._data import sanitise
-from scdash.paired import BottleneckFit, ScheduleOptions, Standardize, fit_networks, make_folds, make_schedule
+from scdash.paired import BottleneckFit, BottleneckTraining, Standardize, fit_networks, make_folds, training_of
 from scdash.paired.evaluation import check_sizes
 from scdash.paired.reading import Missing, Paired, read_paired
 from scdash.paired.score_tables import baseline_rows, judge, network_rows, selection_table, summarise
@@ -32,6 +32,7 @@ def cross_validate_sbnn(
     y: str = "ephys",
     n_latent: int = 2,
     n_features: int = 25,
+    training: BottleneckTraining | None = None,
     folds: Any = 10,
     baselines: Sequence[str] = BASELINES,
     layer: str | None = None,
@@ -44,7 +45,6 @@ def cross_validate_sbnn(
     rng: Any = 0,
     device: str = "auto",
     progress: bool | None = None,
-    **schedule: Unpack[ScheduleOptions],
 ) -> pd.DataFrame:
     """Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
 
@@ -54,7 +54,7 @@ def cross_validate_sbnn(
 
     Parameters
     ----------
-    mdata, x, y, n_latent, n_features, layer, y_layer, mask_var, missing, allow_counts, rng, device, progress
+    mdata, x, y, n_latent, n_features, training, layer, y_layer, mask_var, missing, allow_counts, rng, device, progress
         As for `scdash.tl.sbnn`.
     folds
         Number of folds, or a column of `mdata.obs` (or one label per cell) that names them: cells labelled -1 train in
@@ -67,8 +67,6 @@ def cross_validate_sbnn(
         "train" (no leak), or "all" to reproduce the released code's figures.
     key_added
         Name of the results in `mdata.uns`.
-    **schedule
-        Constants, see `scdash.tl.sbnn`.
 
     Returns
     -------
@@ -90,7 +88,7 @@ def cross_validate_sbnn(
     >>> table = scdash.tl.cross_validate_sbnn(mdata, n_features=25)  # doctest: +SKIP
     >>> scdash.pl.feature_scores(mdata)  # doctest: +SKIP
     """
-    constants = make_schedule(schedule)
+    constants = training_of(training)
     check_slots(mdata, x, y, key_added)
     for name in baselines:
         if name not in BASELINES:

@@ -15,6 +15,7 @@ from scdash._core.names import check_key
 from scdash._core.parallel import spread_all
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data import group_codes, obs_column, sanitise, split_codes
+from scdash._data.time_series.observations import as_cells
 from scdash.dynamics.call import FitCall
 from scdash.models._stored_settings import settings_of_fit
 from scdash.resampling.validation import Validation
@@ -120,7 +121,8 @@ def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generato
     if key is not None:
         group, names = group_codes(obs_column(adata, key, "trajectory_key"), key, missing=True)
     sizes = np.bincount(group[group >= 0])
-    whole = fit.get("observations") == "states" or (fit.get("observations", "auto") == "auto" and sizes.max() <= 50)
+    kind, _ = as_cells(fit.get("observations", "auto"))
+    whole = kind == "states" or (kind == "auto" and sizes.max() <= 50)
     if whole:
         if len(names) < 4:
             hint = "" if key is not None else suggest("trajectory", adata.obs.columns)

@@ -1,6 +1,6 @@
 """`fit_dynamics`: reads AnnData, fits, writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,10 +8,11 @@ from scdash._core.logging import logger, step, whole_call
 from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
+from scdash._data.time_series.observations import Observations
 from scdash.dynamics.arguments import warn_unused
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.fit import fit_series
-from scdash.dynamics.inputs import TIME_KEY, Observations
+from scdash.dynamics.inputs import TIME_KEY
 from scdash.dynamics.lambda_choice import choose_lambdas
 from scdash.dynamics.store import store
 from scdash.fields import VectorField
@@ -46,8 +47,6 @@ def fit_dynamics(
     mask_var: Any = None,
     regulators: Any = None,
     observations: Observations = "auto",
-    n_bins: int | None = None,
-    couplings: Literal["ot", "none"] | Mapping[tuple[Any, Any], Any] | None = None,
     velocity: str | tuple[str, str] | None = None,
     allow_scaled: bool = False,
     write_velocity: bool | None = None,
@@ -144,17 +143,10 @@ def fit_dynamics(
         Genes that may regulate: a `var` column of flags or a list of names, such as all transcription factors of the
         species (names that are not in the data are left out and counted in the log); None: all.
     observations
-        "cells": rows are cells, smoothed into `n_bins` bins per trajectory, or, where they share few sampled times, one bin
-        per time. "states": every row is one state. "auto": cells if there are more than 50 rows, most with a time of their
-        own, or at least five of a trajectory at most times.
-    n_bins
-        Bins per trajectory of cells; None: 20. Cells at sampled times have one per time instead.
-    couplings
-        For cells at sampled times: how cells of consecutive times belong together. "ot": by unbalanced optimal transport,
-        which lets cells multiply and die (needs POT, extra `ot`). A mapping of (time, next time) to a matrix of cells by cells, dense or sparse, both in the order of `adata`, such as
-        those of moscot or of clones; times are labels of `time_key` or numbers, and a matrix over a longer interval is used
-        where the times between are left out (otherwise those in between are composed). "none": the means alone. None: "ot" where
-        POT is installed.
+        "cells": rows are cells, smoothed into 20 bins per trajectory, or, where they share few sampled times, one bin per
+        time; or `scdash.Cells(n_bins=..., couplings=...)` with other bins, or other couplings of cells at sampled times.
+        "states": every row is one state. "auto": cells if there are more than 50 rows, most with a time of their own, or at
+        least five of a trajectory at most times.
     velocity
         For cells: measured dx/dt, from which the regression that training starts from learns besides. The name of a layer
         with the velocity of every cell from any tool, in units of the expression per unit of any time (what scVelo has

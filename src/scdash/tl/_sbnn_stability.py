@@ -1,8 +1,9 @@
 """Which genes a network selects again when it is trained again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from scdash._core.fit_record import stamp
 from scdash._core.logging import logger, step
 from scdash._core.seeds import seed_of
 from scdash._data import sanitise
-from scdash.paired import BottleneckFit, Fold, ScheduleOptions, Standardize, fit_networks, make_schedule
+from scdash.paired import BottleneckFit, BottleneckTraining, Fold, Standardize, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes
 from scdash.paired.reading import Missing, Paired, read_paired
 from scdash.paired.score_tables import selection_table
@@ -30,6 +31,7 @@ def stability_mudata(
     subsample: float = 1.0,
     n_latent: int = 2,
     n_features: int = 25,
+    training: BottleneckTraining | None = None,
     layer: str | None = None,
     y_layer: str | None = None,
     mask_var: Any = None,
@@ -40,7 +42,6 @@ def stability_mudata(
     rng: Any = 0,
     device: str = "auto",
     progress: bool | None = None,
-    **schedule: Unpack[ScheduleOptions],
 ) -> pd.DataFrame:
     """Train a sparse bottleneck network again and again and count how often each gene is selected (paper: Figure 4).
 
@@ -49,7 +50,7 @@ def stability_mudata(
 
     Parameters
     ----------
-    mdata, x, y, n_latent, n_features, layer, y_layer, mask_var, missing, standardize, allow_counts, rng, device, progress
+    mdata, x, y, n_latent, n_features, training, layer, y_layer, mask_var, missing, standardize, allow_counts, rng, device, progress
         As for `scdash.tl.sbnn`.
     n_repeats
         Networks trained.
@@ -57,8 +58,6 @@ def stability_mudata(
         Share of the cells each of them sees, drawn at random; 1 (the paper): all, so that only training is random.
     key_added
         Name of the results in `mdata.uns`.
-    **schedule
-        Constants, see `scdash.tl.sbnn`.
 
     Returns
     -------
@@ -73,7 +72,7 @@ def stability_mudata(
     >>> table = scdash.tl.stability(mdata, n_repeats=10)  # doctest: +SKIP
     >>> scdash.pl.gene_selection(mdata)  # doctest: +SKIP
     """
-    constants = make_schedule({**schedule, "tuning_epochs": 1})
+    constants = replace(training_of(training), tuning_epochs=1)
     check_slots(mdata, x, y, key_added)
     check_repeats(n_repeats, subsample)
     seed = seed_of(rng)
