@@ -155,7 +155,7 @@ SCREENS = {
     "Transport check_every": (carried(), carried(check_every=2)),
 }  # fmt: skip
 ELSEWHERE = {
-    "PerturbODE kind_key", "PerturbODE guide_key", "PerturbODE symbols", "PerturbODE values",  # tests/perturbode/test_forms.py
+    "PerturbODE kind_key", "PerturbODE guide_key", "PerturbODE symbols", "PerturbODE values",  # tests/screens/test_forms.py
     "Training checkpoint", "Training checkpoint_every", "Training max_memory", "Validation null_models", "Validation hold_out",
 }  # fmt: skip
 

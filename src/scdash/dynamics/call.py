@@ -13,7 +13,7 @@ from scdash.dynamics.inputs import DynamicsInputs, read_inputs
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.whole_trajectories.settings import suits_whole_trajectories
 from scdash.models import PerturbODE
-from scdash.models._stored_settings import stored_arguments
+from scdash.models.stored_settings import stored_arguments
 from scdash.networks.velocity_layer import check_switch
 from scdash.sparsity import DASH
 

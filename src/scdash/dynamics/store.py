@@ -14,7 +14,7 @@ from scdash.dynamics.inputs import DynamicsInputs
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import units_of_field
 from scdash.dynamics.result import DynamicsFit
-from scdash.models._stored_settings import stored_tables
+from scdash.models.stored_settings import stored_tables
 from scdash.networks import module_from_entry, pack
 from scdash.networks.velocity_layer import set_velocity, velocity_line, velocity_of, wanted
 

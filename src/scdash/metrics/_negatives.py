@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scdash._core.logging import logger
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
-from scdash.metrics._edges import GRN, EdgeList, align
+from scdash.metrics.edge_lists import GRN, EdgeList, align
 
 
 @guarded

@@ -1,7 +1,7 @@
 """Dense layers of stacked networks, with the gradient written out.
 
 A chain of six layers on batches of 32 cells spends more time in autograd's bookkeeping than in arithmetic; the chain
-rule of a dense network is short enough to be written down. `tests/bottleneck/test_layers.py` compares with autograd.
+rule of a dense network is short enough to be written down. `tests/paired/test_layers.py` compares with autograd.
 """
 
 from collections.abc import Iterable, Sequence

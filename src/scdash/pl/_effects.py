@@ -12,7 +12,7 @@ from scipy import sparse
 
 from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
-from scdash.metrics._edges import GRN
+from scdash.metrics.edge_lists import GRN
 from scdash.pl._order import (
     MOST_CLUSTERED,
     cluster_order,

@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap
 from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import pathway_table
-from scdash.metrics._edges import is_anndata
+from scdash.metrics.edge_lists import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
 

@@ -17,7 +17,7 @@ from scdash.pl._points import MARGIN, Look, frame, scatter_under_arrows
 from scdash.pl._projection import project_velocity
 from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import Drawn, finish, house, panels
-from scdash.pl._velocity import _grid_arrows, _quiver
+from scdash.pl._velocity import grid_arrows, quiver
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -118,7 +118,7 @@ def perturbation_shift(
         figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
         for panel, (column, values) in zip(axes, colored, strict=True):
             scatter_under_arrows(panel, points, values, column, look, colors_of(adata, column, values))
-            _quiver(panel, *(_grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
+            quiver(panel, *(grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
             panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
             frame(panel, name, frameon=frameon)
     return finish(

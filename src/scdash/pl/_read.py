@@ -11,7 +11,7 @@ from scipy import sparse
 from scdash._core.errors import suggest
 from scdash._core.keys import check_genes, require_fit
 from scdash._data import all_genes, as_dense, check_unique, representation
-from scdash.metrics._edges import EdgeList, align, is_anndata
+from scdash.metrics.edge_lists import EdgeList, align, is_anndata
 
 
 def slot(adata: Any, key: str, name: str, *, made_by: str = "scdash.tl.fit_dynamics") -> Any:

@@ -15,7 +15,7 @@ from scdash._core.logging import logger
 from scdash._data import sanitise
 from scdash._data.screen import Screen
 from scdash.fields.perturbode import PerturbODE
-from scdash.models._stored_settings import stored_tables
+from scdash.models.stored_settings import stored_tables
 from scdash.networks import module_from_entry, unpack
 from scdash.networks.velocity_layer import set_velocity, velocity_line, velocity_of, wanted
 from scdash.screens.edges import add_effects, add_evidence, edge_table

@@ -17,7 +17,7 @@ from scdash._core.random_streams import RNG, as_generator
 from scdash._data import group_codes, obs_column, sanitise, split_codes
 from scdash._data.time_series.observations import as_cells
 from scdash.dynamics.call import FitCall
-from scdash.models._stored_settings import settings_of_fit
+from scdash.models.stored_settings import settings_of_fit
 from scdash.resampling.validation import Validation
 from scdash.tl._fit_dynamics import fit_dynamics
 from scdash.training import Training

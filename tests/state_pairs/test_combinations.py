@@ -18,7 +18,7 @@ REFUSED = {
         ("phoenix", method): reason
         for method, reason in (("lassonet", "skip connection"), ("group_lasso", "per target"))
     },
-    # a time course is no screen; methods on screens are tested in tests/perturbode
+    # a time course is no screen; methods on screens are tested in tests/screens
     **{("perturbode", method): "not for model='perturbode'" for method in SPARSITIES},
 }
 QUICK = GeometricSchedule(first=0.5, first_epoch=1)
