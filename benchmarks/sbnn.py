@@ -132,10 +132,10 @@ def network(kind: str, n_latent: int, seed: int, pair: int) -> Rows:
 
 def paired() -> Rows:
     """Return what is found in simulated modalities, and what in shuffled ones."""
+    from scdash.paired.stability import stability_mudata
     from scdash.pp._paired import normalize_paired
     from scdash.simulate._paired import paired as simulate
     from scdash.tl._cross_validate_sbnn import cross_validate_sbnn
-    from scdash.tl._sbnn_stability import stability_mudata
 
     rows = []
     for seed in (0, 1, 2):
@@ -162,7 +162,7 @@ def paired() -> Rows:
 
 def stability() -> Rows:
     """Return how many genes runs on all cells share (the paper: 13 of 25 at two latent units)."""
-    from scdash.tl._sbnn_stability import stability_mudata
+    from scdash.paired.stability import stability_mudata
 
     rows = []
     for n_latent in (2, 64):

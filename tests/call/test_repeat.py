@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 import scdash
 from scdash import Regression, Training, Validation
+from scdash.dynamics.fit_of_call import fit_of_call
 from scdash.models import MLP, PerturbODE, Phoenix, SecondOrder, Transport
 from scdash.sparsity import DASH, GeometricSchedule, MagnitudePruning, PathReg
 
@@ -145,14 +146,14 @@ def test_refits_make_no_null_models(cells, monkeypatch):
         regulators=["g00", "g01"], n_models=2, write_velocity=True, progress=False,
     )  # fmt: skip
 
-    def fit(data, **arguments):
-        seen.append(arguments)
-        return scdash.tl.fit_dynamics(data, **arguments)
+    def fit(data, call, asked, seed):
+        seen.append(call)
+        return fit_of_call(data, call, asked, seed)
 
-    monkeypatch.setattr("scdash.tl._dynamics_stability.fit_dynamics", fit)
+    monkeypatch.setattr("scdash.dynamics.stability.fit_of_call", fit)
     scdash.tl.stability(adata, n_repeats=2, progress=False)
-    assert [arguments["validation"] for arguments in seen] == [Validation(null_models=False)] * 2
-    assert not any({"n_models", "write_velocity"} & set(arguments) for arguments in seen)
+    assert [call.validation for call in seen] == [Validation(null_models=False)] * 2
+    assert [(call.n_models, call.write_velocity) for call in seen] == [(1, None)] * 2
 
 
 def test_a_baseline_of_a_screen_is_named(screen):

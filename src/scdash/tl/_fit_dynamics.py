@@ -1,7 +1,7 @@
 """`fit_dynamics`: reads AnnData, fits, writes."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from scdash._core.logging import logger, step, whole_call
@@ -9,11 +9,9 @@ from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
 from scdash._data.time_series.observations import Observations
-from scdash.dynamics.arguments import warn_unused
 from scdash.dynamics.call import FitCall
-from scdash.dynamics.fit import fit_series
+from scdash.dynamics.fit_of_call import fit_of_call
 from scdash.dynamics.inputs import TIME_KEY
-from scdash.dynamics.lambda_choice import choose_lambdas
 from scdash.dynamics.store import store
 from scdash.fields import VectorField
 from scdash.models import Model, PerturbODE, model_of
@@ -235,21 +233,17 @@ def fit_dynamics(
         return fit_screen(adata, call, key_added=key_added, copy=copy)
     check_key(key_added)
     asked, seed = call.settle(), call.seed()
-    options = call.options(asked, seed)
     with step(f"fitting dynamics ({asked.names})") as added, use_jobs(n_jobs):
         with whole_call("fit", progress=progress):
-            inputs = call.read(adata, asked, options)
-            options = replace(options, cells=inputs.cells)
-            warn_unused(options, asked)
-            if asked.cross_validated:
-                options = choose_lambdas(inputs.problem, options)
-            fit = fit_series(inputs.problem, options)
+            found = fit_of_call(adata, call, asked, seed)
         if key_added in adata.uns:
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
         target = adata.copy() if copy else adata
-        settings = inputs.settings | {"arguments": call.stored()}
-        added += store(target, fit, inputs, options, key_added, settings, write_velocity=write_velocity)
-    logger.info(fit.report)
-    if fit.details:
-        logger.debug(fit.details)
+        settings = found.inputs.settings | {"arguments": call.stored()}
+        added += store(
+            target, found.fit, found.inputs, found.options, key_added, settings, write_velocity=write_velocity
+        )
+    logger.info(found.fit.report)
+    if found.fit.details:
+        logger.debug(found.fit.details)
     return target if copy else None

@@ -17,9 +17,9 @@ from scdash._core.random_streams import RNG, as_generator
 from scdash._data import group_codes, obs_column, sanitise, split_codes
 from scdash._data.time_series.observations import as_cells
 from scdash.dynamics.call import FitCall
+from scdash.dynamics.fit_of_call import fit_of_call
 from scdash.models.stored_settings import settings_of_fit
 from scdash.resampling.validation import Validation
-from scdash.tl._fit_dynamics import fit_dynamics
 from scdash.training import Training
 
 ALWAYS = 0.75
@@ -154,8 +154,9 @@ def _drawn(kinds: NDArray[np.int64], share: float, rng: np.random.Generator) -> 
 
 
 def _edges(adata: Any, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
-    part = adata[rows].copy()
-    fit_dynamics(part, **{"progress": False, "validation": Validation(null_models=False), **fit, "rng": seed})
-    edges = part.uns["dynamics"]["edges"]
+    """Return the edges of a fit of some rows, in the unit of the user's time."""
+    call = FitCall(**{"progress": False, "validation": Validation(null_models=False), **fit, "rng": seed})
+    found = fit_of_call(adata[rows].copy(), call, call.settle(), seed)
+    edges = found.fit.edges.assign(weight=found.fit.edges["weight"] / found.inputs.time.scale)
     kept: pd.DataFrame = edges.loc[edges["weight"] != 0, ["source", "target", "weight"]]
     return kept.astype({"source": str, "target": str})
