@@ -49,7 +49,6 @@ def test_velocity_vanishes_where_the_equations_rest(fitted):
     predicted = predict_perturbations(fitted, ["G001"])
     import torch
 
-    from scdash.fields import _perturbode  # noqa: F401
     from scdash.networks import module_from_entry
 
     model = module_from_entry(fitted.uns["dynamics"])
