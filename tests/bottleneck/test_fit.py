@@ -9,11 +9,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdash._errors import NonFiniteError
-from scdash.bottleneck import Fold, Schedule, fit_networks, make_folds, multivariate_r2
-from scdash.bottleneck._fit import Trainer
-from scdash.bottleneck._layers import group_norms
-from scdash.bottleneck._targets import pretrain_labels
+from scdash._core.errors import NonFiniteError
+from scdash.paired import Fold, Schedule, fit_networks, make_folds, multivariate_r2
+from scdash.paired.five_stages import Trainer
+from scdash.paired.layers import group_norms
+from scdash.paired.targets import pretrain_labels
 
 SMALL = Schedule(
     hidden=(16, 8), n_clusters=4, pretrain_epochs=3, frozen_epochs=2, unfrozen_epochs=3, tuning_epochs=3,
@@ -56,7 +56,7 @@ def test_stacked_models_equal_models_one_by_one(
 ) -> None:
     """Only rounding differs between one stack of three and three stacks of one."""
     together = fit(*data)
-    monkeypatch.setattr("scdash.bottleneck._fits.STACK_BYTES", 0)
+    monkeypatch.setattr("scdash.paired.stacks.STACK_BYTES", 0)
     alone = fit(*data)
     for a, b in zip(together, alone, strict=True):
         assert a.selected.tolist() == b.selected.tolist()
@@ -200,7 +200,7 @@ def test_sparse_equals_dense(data: tuple[np.ndarray, np.ndarray], monkeypatch: p
     x, y = data
     x = np.where(x > 0.7, x, 0)
     dense = fit(x, y)[0]
-    monkeypatch.setattr("scdash.bottleneck._inputs.DENSE_BYTES", 0)  # never densified whole
+    monkeypatch.setattr("scdash.paired.stacked_inputs.DENSE_BYTES", 0)  # never densified whole
     sparse = fit(sp.csr_matrix(x), y)[0]
     assert dense.selected.tolist() == sparse.selected.tolist()
     np.testing.assert_allclose(dense.weights["encoder_0_weight"], sparse.weights["encoder_0_weight"], atol=2e-4)

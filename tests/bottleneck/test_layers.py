@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from scdash.bottleneck._layers import (
+from scdash.paired.layers import (
     Dense,
     add_group_lasso,
     backward,

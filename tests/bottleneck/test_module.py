@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdash.bottleneck import SparseBottleneck, predict
+from scdash.paired import SparseBottleneck, predict
 
 RNG = np.random.default_rng(0)
 SIZES = {"encoder": (3, 5, 4, 2), "features": (2, 4, 5, 6), "genes": (2, 4, 5, 3)}
@@ -52,7 +52,7 @@ def test_arithmetic_and_units() -> None:
 def test_blocks_of_cells_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     x = RNG.normal(size=(23, 3))
     whole = predict(WEIGHTS, SCALES, x)
-    monkeypatch.setattr("scdash.bottleneck._result.ROWS", 5)
+    monkeypatch.setattr("scdash.paired.result.ROWS", 5)
     for a, b in zip(whole, predict(WEIGHTS, SCALES, x), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert predict(WEIGHTS, SCALES, x[:0]).features.shape == (0, 6)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from scdash.bottleneck import Scale
-from scdash.bottleneck._design import Design
-from scdash.bottleneck._ridge import ridge
+from scdash.paired import Scale
+from scdash.paired.design import Design
+from scdash.paired.ridge import ridge
 
 
 def data(n: int, p: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdash.bottleneck import Fold, Scale, learn_scale
-from scdash.bottleneck._inputs import Inputs, Table
+from scdash.paired import Fold, Scale, learn_scale
+from scdash.paired.stacked_inputs import Inputs, Table
 
 RNG = np.random.default_rng(0)
 X = np.where(RNG.random((3000, 6)) < 0.4, RNG.normal(5, 2, (3000, 6)), 0.0)
@@ -59,7 +59,7 @@ def test_what_is_learned_on_which_cells() -> None:
 @pytest.mark.parametrize("limit", [0, 2**30])
 def test_minibatches_are_standardised_rows(convert: type, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sparse or dense, held or made on the fly: the same rows and columns."""
-    monkeypatch.setattr("scdash.bottleneck._inputs.DENSE_BYTES", limit)
+    monkeypatch.setattr("scdash.paired.stacked_inputs.DENSE_BYTES", limit)
     scales = [Scale.learn(X, np.arange(1000)), Scale.learn(X, np.arange(1000, 3000))]
     source = Inputs(convert(X), scales, torch.device("cpu"))
     index = torch.tensor([[5, 9, 5], [0, 2999, 17]])

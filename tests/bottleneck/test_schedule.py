@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scdash.bottleneck import Schedule, make_schedule
+from scdash.paired import Schedule, make_schedule
 
 
 def test_defaults_are_the_papers() -> None:

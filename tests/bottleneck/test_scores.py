@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scdash.bottleneck import feature_r2, learned_something, make_folds, multivariate_r2
+from scdash.paired import feature_r2, learned_something, make_folds, multivariate_r2
 
 RNG = np.random.default_rng(0)
 

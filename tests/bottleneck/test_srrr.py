@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scdash.bottleneck import Penalty, Regression, Scale
-from scdash.bottleneck._srrr import fix_signs
+from scdash.paired import Penalty, Regression, Scale
+from scdash.paired.reduced_rank import fix_signs
 
 
 def centred(seed: int = 0, n: int = 90, p: int = 20, q: int = 6) -> tuple[np.ndarray, np.ndarray]:

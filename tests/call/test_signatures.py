@@ -8,9 +8,9 @@ from dataclasses import fields
 import pytest
 
 import scdash
+from scdash.dynamics.call import FitCall
 from scdash.models import MODELS
 from scdash.sparsity import METHODS, SPARSITIES
-from scdash.tl._fit_call import FitCall
 
 VALUES = [
     scdash.Training,

@@ -7,7 +7,9 @@ import scipy.sparse as sp
 
 import scdash
 from scdash._data import as_expression, halve_cells, within_moments
-from scdash.matching import cell_scores, lagged_scores, within_scores
+from scdash.networks.cell_scores_of_edges import cell_scores
+from scdash.networks.edges_within_places import within_scores
+from scdash.networks.lagged_edges import lagged_scores
 
 
 def draw(cells: int, genes: int, seed: int = 0) -> np.ndarray:

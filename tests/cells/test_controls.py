@@ -7,13 +7,9 @@ import scipy.sparse as sp
 
 import scdash
 from scdash._data import as_expression, halve_cells
-from scdash.fitting._predictors import ahead_errors
-from scdash.matching import (
-    lagged_scores,
-    random_regulators,
-    rank_correlation,
-    shuffle_labels,
-)
+from scdash.dynamics.comparisons.shuffled import random_regulators, shuffle_labels
+from scdash.dynamics.predictors import ahead_errors
+from scdash.networks.lagged_edges import lagged_scores, rank_correlation
 
 from .test_forecasts import CURVES, TIMES, series_of
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash.fitting import forecasters, nearest_training, validation_errors
+from scdash.dynamics.comparisons.forecasters import forecasters, nearest_training, validation_errors
 
 from .test_forecasts import CURVES, TIMES, series_of
 

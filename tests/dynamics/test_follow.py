@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash.dynamics.selection import sparsest_that_explains_as_much
+from scdash.dynamics.whole_trajectories.selection import sparsest_that_explains_as_much
 
 from .data import PRIOR, cells_of, dependencies
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scdash.dynamics.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
-from scdash.dynamics.selection import (
+from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
+from scdash.dynamics.whole_trajectories.selection import (
     best,
     chosen_level,
     clearly_better,

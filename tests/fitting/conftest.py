@@ -7,7 +7,7 @@ import scdash
 
 @pytest.fixture(scope="session")
 def simulated_problem():
-    from scdash.tl._inputs import read_inputs
+    from scdash.dynamics.inputs import read_inputs
 
     def read(n_trajectories, n_test):
         adata = scdash.simulate.grn_dynamics(n_genes=20, n_trajectories=n_trajectories, n_test=n_test, rng=0)

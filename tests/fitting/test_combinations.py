@@ -71,7 +71,7 @@ def test_every_combination_is_fitted_or_refused_with_a_reason(course: Any, model
 def test_the_automatic_start_is_the_regression_where_it_leaves_the_method_something_to_do(
     model: str, sparsity: Any, start: str
 ) -> None:
-    assert scdash.fitting.FitOptions(model=model, sparsity=sparsity).start == start
+    assert scdash.dynamics.options.FitOptions(model=model, sparsity=sparsity).start == start
 
 
 @pytest.mark.parametrize(

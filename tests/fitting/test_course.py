@@ -9,11 +9,11 @@ from anndata import AnnData
 
 import scdash
 from scdash._data import CellHalves, TimeSeries
+from scdash.dynamics.predictors import no_change, relaxation
 from scdash.dynamics.problem import Units
+from scdash.dynamics.reporting.direction import Course, arrivals, covered, directions, field_velocity
+from scdash.dynamics.state_pairs.train import validation_levels, validation_rows
 from scdash.fields import Phoenix
-from scdash.fitting._course import Course, arrivals, covered, directions, field_velocity
-from scdash.fitting._predictors import no_change, relaxation
-from scdash.fitting._train import validation_levels, validation_rows
 
 GENES = 40
 UNITS = Units(np.full(GENES, 1.5), np.linspace(0.5, 4, GENES))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scdash._data import TimeSeries
-from scdash.fitting._folds import TEST, VALIDATION, make_folds, stack_examples
+from scdash.resampling.fold_series import TEST, VALIDATION, make_folds, stack_examples
 
 
 def series(n_trajectories, rows=5, names=None, split=None, origin=None):

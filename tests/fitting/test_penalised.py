@@ -8,12 +8,19 @@ import pytest
 import torch
 
 import scdash
+from scdash.dynamics.options import FitOptions, recipe
+from scdash.dynamics.state_pairs.penalised import (
+    Level,
+    PenalisedRun,
+    _choose,
+    fit_penalised,
+    ladder_of,
+    strength_is_chosen,
+)
+from scdash.dynamics.state_pairs.start import random_start
+from scdash.dynamics.state_pairs.strategy import build_sparsity
+from scdash.dynamics.state_pairs.train import Trained, training_rows, validation_rows
 from scdash.fields import Phoenix, zero_share
-from scdash.fitting import FitOptions, recipe
-from scdash.fitting._penalised import Level, PenalisedRun, _choose, fit_penalised, ladder_of, strength_is_chosen
-from scdash.fitting._start import random_start
-from scdash.fitting._strategy import build_sparsity
-from scdash.fitting._train import Trained, training_rows, validation_rows
 from scdash.networks import effects
 from scdash.sparsity import as_sparsity
 from scdash.training import evaluate, examples_from

@@ -12,11 +12,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scdash.fitting import FitOptions, cross_validate_lambdas
-from scdash.fitting._search import FACTOR, Rung, errors_since_pruning, plan_rungs, train_settings
+from scdash.dynamics.lambda_choice import cross_validate_lambdas
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.state_pairs.successive_halving import (
+    FACTOR,
+    Rung,
+    errors_since_pruning,
+    plan_rungs,
+    train_settings,
+)
 from scdash.sparsity import GeometricSchedule
-from scdash.training import Examples, _loop
-from scdash.training._examples import epoch_batches
+from scdash.training import Examples
+from scdash.training import loop as _loop
+from scdash.training.examples import epoch_batches
 
 
 def total_epochs(n: int, max_epochs: int, alike: int, rungs: tuple[Rung, ...]) -> int:

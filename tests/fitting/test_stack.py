@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scdash._parallel import spread, spread_all
-from scdash.fitting import FitOptions, cross_validate_lambdas
-from scdash.fitting._options import recipe
-from scdash.fitting._stack import bytes_per_model, stack_parts
-from scdash.fitting._start import make_field, random_start
+from scdash._core.parallel import spread, spread_all
+from scdash.dynamics.lambda_choice import cross_validate_lambdas
+from scdash.dynamics.options import FitOptions, recipe
+from scdash.dynamics.state_pairs.stacks import bytes_per_model, stack_parts
+from scdash.dynamics.state_pairs.start import make_field, random_start
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from scdash.dynamics.lambda_choice import default_grid
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.state_pairs.start import matched_start
 from scdash.fields import Phoenix
-from scdash.fitting._lambdas import default_grid
-from scdash.fitting._options import FitOptions
-from scdash.fitting._start import matched_start
 from scdash.networks import effects
 
 

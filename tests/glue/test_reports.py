@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.dynamics.power import power_for, power_table
-from scdash.dynamics.report import power_words
+from scdash.dynamics.reporting.power import power_for, power_table
+from scdash.dynamics.reporting.report import power_words
 
 from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 

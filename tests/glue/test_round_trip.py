@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import scdash
+from scdash.dynamics.arguments import model_of
 from scdash.fields import FIELDS
-from scdash.fitting import model_of
 from scdash.models import PerturbODE, Transport
 from scdash.sparsity import GeometricSchedule
 

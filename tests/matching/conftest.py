@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from scdash._data import TimeSeries
-from scdash.matching._simulate import Field, integrate
+from scdash.regression.linear_field import Field, integrate
 
 RATE = 1.3
 

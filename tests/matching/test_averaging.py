@@ -6,11 +6,11 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdash.matching import TransitionSettings
-from scdash.matching._averaging import at_pace, average, credences, prune, shrunk
-from scdash.matching._drivers import softsign
-from scdash.matching._judging import DRAWS, SHIFTS, Judge
-from scdash.matching._simulate import Field, integrate
+from scdash.regression import TransitionSettings
+from scdash.regression.averaging import at_pace, average, credences, prune, shrunk
+from scdash.regression.held_out_trajectories import DRAWS, SHIFTS, Judge
+from scdash.regression.linear_field import Field, integrate
+from scdash.regression.production import softsign
 
 
 def field(seed, rate=None, n=6, density=0.5):

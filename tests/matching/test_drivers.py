@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from scdash.matching._drivers import productions, softsign, within
-from scdash.matching._intervals import Trajectories, Transitions
+from scdash.regression.intervals import Trajectories, Transitions
+from scdash.regression.production import productions, softsign, within
 
 
 def mean_phi(data, steps, rate, kind="exponential"):

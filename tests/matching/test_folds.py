@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from scdash.matching._intervals import Trajectories, Transitions, units
-from scdash.matching._problems import Regression, folds_of, half_of
-from scdash.matching._search import minimise
-from scdash.matching._select import choose, fit_paths, relative
+from scdash.regression.intervals import Trajectories, Transitions, units
+from scdash.regression.penalty_choice import choose, fit_paths, relative
+from scdash.regression.problems import Regression, folds_of, half_of
+from scdash.regression.shared_settings import minimise
 
 
 def data_of(system, trajectories=6, times=8, **more):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet, Lasso
 
-from scdash.matching import l1_path
+from scdash.regression import l1_path
 
 
 def problem(rows=60, features=25, targets=7, seed=0, mixing=0.6):

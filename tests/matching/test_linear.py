@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scdash.matching import TransitionSettings, _linear
-from scdash.matching._l1 import l1_path
-from scdash.matching._problems import Regression
+from scdash.regression import TransitionSettings
+from scdash.regression import linear_fits as _linear
+from scdash.regression.l1_paths import l1_path
+from scdash.regression.problems import Regression
 
 
 @pytest.mark.parametrize("entries", [20_000_000, 1])  # all genes at once, or one by one

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scdash.matching._intervals import Trajectories
-from scdash.matching._noise import average_constants, denoise, noise_and_constants
+from scdash.regression.intervals import Trajectories
+from scdash.regression.noise import average_constants, denoise, noise_and_constants
 
 
 def all_of(data):

@@ -8,8 +8,8 @@ import pytest
 import scipy.sparse as sp
 from scipy.integrate import solve_ivp
 
-from scdash.matching import TransitionFit, TransitionSettings, next_step_error, rollout_error, simulate
-from scdash.matching._simulate import Field, integrate
+from scdash.regression import TransitionFit, TransitionSettings, next_step_error, rollout_error, simulate
+from scdash.regression.linear_field import Field, integrate
 
 
 def fit_of(field):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scdash.matching import TransitionSettings, fit_transitions, next_step_error, rollout_error, settings_of, simulate
-from scdash.matching._judging import Judge, judging_folds, pooled
-from scdash.matching._transitions import check_prior
+from scdash.dynamics.comparisons.shuffled import settings_of
+from scdash.regression import TransitionSettings, fit_transitions, next_step_error, rollout_error, simulate
+from scdash.regression.held_out_trajectories import Judge, judging_folds, pooled
+from scdash.regression.transitions import check_prior
 
 QUICK = TransitionSettings.for_time_courses(rounds=2, half_samples=6, gene_rates=(1.0,))
 

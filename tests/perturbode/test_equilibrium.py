@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scdash._data._screen import parse_screen
-from scdash._errors import NonFiniteError
-from scdash.matching import relative_contribution
+from scdash._core.errors import NonFiniteError
+from scdash._data.screen import parse_screen
+from scdash.regression import relative_contribution
 from scdash.screens.equations import build_problem, solve_problem
 from scdash.screens.equilibrium_fit import fit_equilibrium, has_risen
 from scdash.screens.equilibrium_path import Settings, hub_penalty, solve, to_equations

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scdash
-from scdash._data._screen import Screen, parse_screen
+from scdash._data.screen import Screen, parse_screen
 from scdash.screens.equilibrium_fit import fit_equilibrium
 from scdash.screens.equilibrium_path import Settings, solve
 from scdash.screens.evidence import evidence, range_penalty, standard_errors, with_odds, without_noise

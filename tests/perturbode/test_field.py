@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from scdash._data._screen import parse_screen
-from scdash.fields._perturbode import PerturbODE
+from scdash._data.screen import parse_screen
+from scdash.fields.perturbode import PerturbODE
 from scdash.screens.transport import fit_transport
-from scdash.solve._exponential import exponential_euler
-from scdash.training._interventions import Strengths, interventions, start_knockdowns, start_strengths
-from scdash.training._transport_config import TransportConfig
+from scdash.solve.exponential import exponential_euler
+from scdash.training.interventions import Strengths, interventions, start_knockdowns, start_strengths
+from scdash.training.transport_config import TransportConfig
 
 
 def params_of(modules, seed=0, n=5, dtype=torch.float64):

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import hypergeom, mannwhitneyu
 
 import scdash
-from scdash.networks._gene_sets import membership
+from scdash.networks.gene_sets import membership
 from scdash.pl._modules import modules as plot_modules
 from scdash.pl._perturbation import perturbation as plot_perturbation
 from scdash.pp._perturbations import filter_perturbations

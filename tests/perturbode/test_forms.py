@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash._data._screen import parse_screen
+from scdash._data.screen import parse_screen
 from scdash.models import PerturbODE, Transport
 from scdash.screens.contradictions import contradicted
 from scdash.screens.equations import build_problem

@@ -6,7 +6,7 @@ import pytest
 import scanpy as sc
 
 import scdash
-from scdash._data._screen import parse_screen
+from scdash._data.screen import parse_screen
 from scdash.screens.inputs import ScreenRequest, read_screen
 
 

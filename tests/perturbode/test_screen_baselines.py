@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import linalg, optimize
 
-from scdash._data._screen import KINDS, parse_screen
+from scdash._data.screen import KINDS, parse_screen
 from scdash.screens.baselines import (
     correlation,
     differential_expression,

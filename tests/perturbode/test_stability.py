@@ -6,7 +6,7 @@ import pytest
 from joblib import parallel_config
 
 import scdash
-from scdash._data._screen import parse_screen
+from scdash._data.screen import parse_screen
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.statistics import regime_statistics
 from scdash.screens.subsamples import Resampled, bootstrap_rows, half_of_regimes

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import scdash
-from scdash._data._screen import parse_screen
-from scdash.fields._perturbode import PerturbODE
+from scdash._data.screen import parse_screen
+from scdash.fields.perturbode import PerturbODE
 from scdash.screens.pruning import ScreenSparsity
 from scdash.screens.transport import fit_transport
 from scdash.sparsity import GeometricSchedule, Prior, as_sparsity
-from scdash.training._flow import Flow
-from scdash.training._transport_config import TransportConfig
+from scdash.training.flow import Flow
+from scdash.training.transport_config import TransportConfig
 
 FAST = {"steps": 80, "check_every": 20, "regimes": 6, "learning_rate": 0.02}
 

@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 
 from scdash._data import make_mudata, without_pulling
-from scdash.bottleneck import feature_r2, multivariate_r2
+from scdash.paired import feature_r2, multivariate_r2
 
 KEYS = {"sbnn": 24, "srrr": 2}
 

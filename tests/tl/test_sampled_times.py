@@ -8,8 +8,8 @@ import pytest
 import scanpy as sc
 
 import scdash
-from scdash.dynamics.folds import TIME_POINTS, make_folds
-from scdash.tl._fit_call import FitCall
+from scdash.dynamics.call import FitCall
+from scdash.dynamics.whole_trajectories.folds import TIME_POINTS, make_folds
 
 HOURS = (0, 6, 24, 48, 96)
 SHORT = {"training": scdash.Training(max_epochs=3), "progress": False}

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import sanitise
-from scdash._random import RNG, as_generator
 
 if TYPE_CHECKING:
     from anndata import AnnData

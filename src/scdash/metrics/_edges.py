@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import suggest
+from scdash._core.keys import DynamicsKeys
+from scdash._core.logging import logger
 from scdash._data import all_genes
-from scdash._errors import suggest
-from scdash._keys import DynamicsKeys
-from scdash._logging import logger
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -9,9 +9,9 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import NotFittedError, unknown
+from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
-from scdash._errors import NotFittedError, unknown
-from scdash._keys import require_result
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._points import MARGIN, Look, frame, scatter_under_arrows
 from scdash.pl._projection import project_velocity

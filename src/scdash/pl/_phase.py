@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash._data import all_genes
-from scdash._keys import genes_of, require_fit
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._points import MARGIN, Look, beside_legend, scatter
 from scdash.pl._read import expression, slot

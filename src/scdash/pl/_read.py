@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import suggest
+from scdash._core.keys import check_genes, require_fit
 from scdash._data import all_genes, as_dense, check_unique, representation
-from scdash._errors import suggest
-from scdash._keys import check_genes, require_fit
 from scdash.metrics._edges import EdgeList, align, is_anndata
 
 

@@ -9,11 +9,11 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from scdash._core.errors import suggest, unknown
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import parse_time, representation
-from scdash._errors import suggest, unknown
-from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._points import MARGIN, Look, beside_legend, frame, scatter_under_arrows
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to

@@ -10,19 +10,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings, log_settings
-from scdash._data import (
-    AlignedPrior,
-    Cells,
-    Expression,
-    expression,
-    gene_mask,
-    obs_column,
-    prior_from,
-    read_labels,
-)
-from scdash._data._checks import flag_genes
-from scdash._data._screen import Screen, parse_screen
-from scdash._logging import logger
+from scdash._core.logging import logger
+from scdash._data import AlignedPrior, Cells, Expression, expression, gene_mask, obs_column, prior_from, read_labels
+from scdash._data.checks import flag_genes
+from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
 from scdash.screens.selection import enough_cells, least_cells, without

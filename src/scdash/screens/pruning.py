@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import scipy.sparse as sp
 
-from scdash._logging import logger
-from scdash.fitting._arguments import sparsity_options
-from scdash.fitting._options import FitOptions, Recipe
-from scdash.fitting._strategy import build_sparsity
+from scdash._core.logging import logger
+from scdash.dynamics.arguments import sparsity_options
+from scdash.dynamics.options import FitOptions, Recipe
+from scdash.dynamics.state_pairs.strategy import build_sparsity
 from scdash.networks import plain
 from scdash.sparsity import GeometricSchedule, Method, Prior, Sparsity, as_sparsity
 from scdash.training import TrainConfig

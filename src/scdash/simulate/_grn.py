@@ -8,10 +8,10 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.logging import step as log_step
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import SPLITS, sanitise
-from scdash._logging import step as log_step
-from scdash._random import RNG, as_generator
 from scdash.simulate._circuit import Circuit, Level
 from scdash.simulate._corrupt import corrupt_prior
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import pandas as pd
 
+from scdash._core.errors import suggest, unknown
 from scdash._core.fit_record import stamp
+from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
+from scdash._core.seeds import seed_of
 from scdash._data import sanitise
-from scdash._errors import suggest, unknown
-from scdash._logging import logger, step
-from scdash.bottleneck import BottleneckFit, ScheduleOptions, Standardize, fit_networks, make_folds, make_schedule
-from scdash.tl._sbnn_evaluate import check_sizes
-from scdash.tl._sbnn_read import Missing, Paired, read_paired
-from scdash.tl._sbnn_scores import baseline_rows, judge, network_rows, selection_table, summarise
-from scdash.tl._sbnn_store import check_slots, versions
-from scdash.tl._seed import seed_of
+from scdash.paired import BottleneckFit, ScheduleOptions, Standardize, fit_networks, make_folds, make_schedule
+from scdash.paired.evaluation import check_sizes
+from scdash.paired.reading import Missing, Paired, read_paired
+from scdash.paired.score_tables import baseline_rows, judge, network_rows, selection_table, summarise
+from scdash.paired.store import check_slots, versions
 
 if TYPE_CHECKING:
     from mudata import MuData

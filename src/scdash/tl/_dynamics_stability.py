@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import suggest
 from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
+from scdash._core.parallel import spread_all
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import group_codes, obs_column, sanitise, split_codes
-from scdash._errors import suggest
-from scdash._logging import logger, step
-from scdash._parallel import spread_all
-from scdash._random import RNG, as_generator
-from scdash.dynamics.validation import Validation
-from scdash.fitting import settings_of_fit
-from scdash.tl._fit_call import FitCall
+from scdash.dynamics.call import FitCall
+from scdash.models._stored_settings import settings_of_fit
+from scdash.resampling.validation import Validation
 from scdash.tl._fit_dynamics import fit_dynamics
 from scdash.training import Training
 

@@ -4,20 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from scdash._core.logging import logger, step, whole_call
 from scdash._core.names import check_key
+from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
-from scdash._logging import logger, step, whole_call
-from scdash._parallel import use_jobs
-from scdash.dynamics.validation import Validation
+from scdash.dynamics.arguments import model_of, warn_unused
+from scdash.dynamics.call import FitCall
+from scdash.dynamics.fit import fit_series
+from scdash.dynamics.inputs import TIME_KEY, Observations
+from scdash.dynamics.lambda_choice import choose_lambdas
+from scdash.dynamics.store import store
 from scdash.fields import VectorField
-from scdash.fitting import choose_lambdas, fit_series, model_of, warn_unused
-from scdash.matching import Regression
 from scdash.models import Model, PerturbODE
+from scdash.regression import Regression
+from scdash.resampling.validation import Validation
 from scdash.sparsity import Method, Sparsity
-from scdash.tl._fit_call import FitCall
-from scdash.tl._inputs import TIME_KEY, Observations
 from scdash.tl._perturbode import fit_screen
-from scdash.tl._store import store
 from scdash.training import Training
 
 if TYPE_CHECKING:

@@ -3,14 +3,14 @@
 import time
 from typing import TYPE_CHECKING, Any, Unpack
 
+from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
+from scdash._core.seeds import seed_of
 from scdash._data import copy_paired
-from scdash._logging import logger, step
-from scdash.bottleneck import ScheduleOptions, Standardize, choose_device, fit_networks, make_schedule
-from scdash.tl._sbnn_evaluate import check_sizes, evaluate_fit, held_out
-from scdash.tl._sbnn_read import Missing, read_paired
-from scdash.tl._sbnn_store import check_slots, store_network
-from scdash.tl._seed import seed_of
+from scdash.paired import ScheduleOptions, Standardize, choose_device, fit_networks, make_schedule
+from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
+from scdash.paired.reading import Missing, read_paired
+from scdash.paired.store import check_slots, store_network
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash._core.errors import unknown
+from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG
+from scdash._core.seeds import seed_of
 from scdash._data import dense32
-from scdash._errors import unknown
-from scdash._logging import step
-from scdash._random import RNG
 from scdash.models import PerturbODE
 from scdash.screens import baselines
 from scdash.screens.fits import ScreenFit
@@ -23,7 +24,6 @@ from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 from scdash.screens.store import store_screen
 from scdash.tl._perturbode import screen_statistics
-from scdash.tl._seed import seed_of
 
 if TYPE_CHECKING:
     from anndata import AnnData

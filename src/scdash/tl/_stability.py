@@ -77,8 +77,8 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
         from scdash.tl._screen_stability import stability_screen
 
         return stability_screen(data, **options)
+    from scdash.dynamics.call import FitCall
     from scdash.tl._dynamics_stability import stability_dynamics
-    from scdash.tl._fit_call import FitCall
 
     known = [*signature(stability_dynamics).parameters, *FitCall.__dataclass_fields__]
     foreign = [name for name in options if name not in known and name not in ("copy", "key_added")]
