@@ -72,6 +72,17 @@ def test_a_single_trajectory_is_pruned_to_the_level_that_its_halves_choose_and_t
     assert single.varp["dynamics_grn"].nnz == pytest.approx(dense.varp["dynamics_grn"].nnz * 0.8**level, abs=level + 1)
 
 
+def test_the_report_says_what_pruning_has_cost(single, fits):
+    params = single.uns["dynamics"]["params"]
+    pruned = params["choices"][params["choices"]["stage"] == "pruned"]
+    level, errors = int(params["chosen"]["level"]), pruned["error"].to_numpy()
+    fraction = pruned["edges"].iloc[level] / pruned["edges"].iloc[0]
+    text = scdash.get.report(single).attrs["summary"]
+    assert f"Pruning kept {fraction:.0%} of the edges of the start" in text
+    assert f"error on the other half of the cells is {errors[level]:.3f} with them and {errors[0]:.3f} with all" in text
+    assert "Pruning kept" not in scdash.get.report(fits["none"]).attrs["summary"]
+
+
 def test_pruning_changes_the_network_and_params_name_what_made_the_zeros(fits):
     edges = {name: adata.varp["dynamics_grn"].nnz for name, adata in fits.items()}
     levels = {name: int(adata.uns["dynamics"]["params"]["chosen"]["level"]) for name, adata in fits.items()}

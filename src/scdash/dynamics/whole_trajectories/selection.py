@@ -64,9 +64,10 @@ def sparsest_that_explains_as_much(errors: Errors, edges: NDArray[np.int64]) -> 
 
     What is explained is 1 less the mean of the relative errors (settings, folds). This is the rule for halves of the same
     cells: they are no independent replicates, and their standard error, which falls as more of them are drawn, says
-    nothing about other cells. The margin was set by such cells: of models that were fitted to one batch of two lineages
-    and chosen by its halves, the error on the other batches stayed the same down to levels that explained 0.85 to 0.95 of
-    what the best one did on the other half, and rose below. Where nothing is explained, the best setting is returned.
+    nothing about other cells. The margin was set by other cells: of models that were fitted to one batch of two lineages
+    and pruned step by step, the error on the other batches stayed the same down to levels that explained about nine
+    tenths of what the best one did on the other half, and rose below (docs/concepts/evidence.md). Where nothing is
+    explained, the best setting is returned.
     """
     smallest = best(errors)
     with np.errstate(invalid="ignore"):
