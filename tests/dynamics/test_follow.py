@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import scdash
+from scdash.dynamics.whole_trajectories.selection import sparsest_that_explains_as_much
 
 from .data import PRIOR, cells_of, dependencies
 
@@ -58,6 +59,28 @@ def test_the_stored_model_was_trained_and_the_report_says_by_what_it_was_judged(
         params = adata.uns["dynamics"]["params"]
         assert params["judged_by"] == judge and params["chosen"]["epochs"] > 0
         assert f"error on {judge}" in scdash.get.report(adata).attrs["summary"]
+
+
+def test_a_single_trajectory_is_pruned_to_the_level_that_its_halves_choose_and_that_level_is_stored(single):
+    table = single.uns["dynamics"]["params"]["choices"]
+    pruned, level = table[table["stage"] == "pruned"], int(single.uns["dynamics"]["params"]["chosen"]["level"])
+    errors = pruned.filter(like="fold ").to_numpy(dtype=float)
+    assert level == sparsest_that_explains_as_much(errors, pruned["edges"].to_numpy()) > 0
+    assert single.uns["dynamics"]["params"]["sparsity"] == "regression and imp"
+    dense = cells_of(1)
+    scdash.tl.fit_dynamics(dense, regulators="is_tf", sparsity="none", **KEYS)
+    assert single.varp["dynamics_grn"].nnz == pytest.approx(dense.varp["dynamics_grn"].nnz * 0.8**level, abs=level + 1)
+
+
+def test_the_report_says_what_pruning_has_cost(single, fits):
+    params = single.uns["dynamics"]["params"]
+    pruned = params["choices"][params["choices"]["stage"] == "pruned"]
+    level, errors = int(params["chosen"]["level"]), pruned["error"].to_numpy()
+    fraction = pruned["edges"].iloc[level] / pruned["edges"].iloc[0]
+    text = scdash.get.report(single).attrs["summary"]
+    assert f"Pruning kept {fraction:.0%} of the edges of the start" in text
+    assert f"error on the other half of the cells is {errors[level]:.3f} with them and {errors[0]:.3f} with all" in text
+    assert "Pruning kept" not in scdash.get.report(fits["none"]).attrs["summary"]
 
 
 def test_pruning_changes_the_network_and_params_name_what_made_the_zeros(fits):

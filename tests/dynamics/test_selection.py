@@ -1,10 +1,14 @@
 """Choices by held-out trajectories."""
 
 import numpy as np
+import pytest
 
+from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
 from scdash.dynamics.whole_trajectories.selection import (
     best,
+    chosen_level,
     clearly_better,
+    sparsest_that_explains_as_much,
     sparsest_within_one_standard_error,
     standard_error,
 )
@@ -52,3 +56,51 @@ def test_with_many_held_out_trajectories_the_margin_is_the_standard_error_of_the
     assert sparsest_within_one_standard_error(folds, edges) == 0  # differences are the same on every fold
     assert sparsest_within_one_standard_error(folds, edges, cases) == 1
     assert sparsest_within_one_standard_error(folds, edges, cases[:, :9]) == 0  # too few to tell
+
+
+EDGES = np.array([1000, 800, 640, 500])
+
+
+def test_on_halves_the_sparser_of_two_levels_with_the_same_error_apart_from_noise_is_chosen():
+    rng = np.random.default_rng(0)
+    errors = 0.28 + rng.normal(0, 0.008, (4, 4))  # as much as halves of the myoblasts differ
+    assert sparsest_that_explains_as_much(errors, EDGES) == 3
+
+
+def test_on_halves_a_small_difference_that_all_halves_agree_on_does_not_keep_the_edges():
+    errors = np.array([[0.28], [0.29], [0.30], [0.40]]) + np.array([[0.0, 0.01, -0.01, 0.02]])
+    assert sparsest_that_explains_as_much(errors, EDGES) == 2  # explains 97 % of what the best one does
+    assert sparsest_within_one_standard_error(errors, EDGES) == 0  # which is why halves have a rule of their own
+
+
+def test_on_halves_a_level_that_explains_clearly_less_is_not_chosen_however_uncertain_it_is():
+    errors = np.array([[0.28] * 4, [0.33] * 4, [0.1, 0.1, 0.1, 1.9], [0.9] * 4])
+    assert sparsest_that_explains_as_much(errors, EDGES) == 0
+    assert sparsest_that_explains_as_much(errors[1:], EDGES[1:]) == 0
+
+
+def test_on_halves_the_margin_is_a_twentieth_of_what_the_best_level_explains():
+    explained = np.array([[0.8], [0.8 * 0.951], [0.8 * 0.949]]) * np.ones((1, 4))
+    assert sparsest_that_explains_as_much(1 - explained, EDGES[:3]) == 1
+
+
+def test_on_halves_the_best_level_is_kept_where_nothing_is_explained_or_others_diverge():
+    assert sparsest_that_explains_as_much(np.array([[1.2, 1.1], [1.3, 1.2]]), EDGES[:2]) == 0
+    assert sparsest_that_explains_as_much(np.array([[0.3, 0.3], [0.3, np.inf]]), EDGES[:2]) == 0
+
+
+def test_more_edges_are_not_needed_for_an_error_that_is_no_lower():
+    errors = np.array([[0.3] * 4, [0.5] * 4, [0.25] * 4, [0.4] * 4])  # training goes on between rounds of pruning
+    assert sparsest_that_explains_as_much(errors, EDGES) == 2
+
+
+@pytest.mark.parametrize(("kind", "level"), [(OTHER_HALF, 1), (LEFT_OUT, 0), (TIME_POINTS, 0)])
+def test_halves_have_a_rule_of_their_own_and_trajectories_the_standard_error(kind, level):
+    errors = np.array([[0.28], [0.29], [0.40]]) + np.array([[0.0, 0.01, -0.01, 0.02]])
+    assert chosen_level(kind, errors, EDGES[:3]) == level
+
+
+def test_left_out_times_choose_the_best_level_and_trajectories_the_sparsest_within_one_standard_error():
+    errors = np.array([[0.28, 0.30, 0.29], [0.31, 0.28, 0.30], [0.5, 0.5, 0.5]])  # differences 0.03, -0.02, 0.01
+    assert chosen_level(LEFT_OUT, errors, EDGES[:3]) == 1
+    assert chosen_level(TIME_POINTS, errors, EDGES[:3]) == 0

@@ -34,7 +34,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     refuse_unused(problem, options)
     whole = follows_trajectories(options)
     if whole:
-        plan = replace(plan, schedule=options.schedule or default_rounds(options, problem.n_genes))
+        plan = replace(plan, schedule=options.schedule or default_rounds(problem, options))
     sparsity = build_sparsity(options, plan)
     if sparsity.levels and options.n_models > 1:
         raise ValueError(

@@ -154,7 +154,7 @@ def prior_lines(told: Told) -> list[str]:
     prior, figures = told.prior, told.figures
     network = (
         f"The network has {int(figures['edges'])} edges; {int(figures['genes_without_inputs'])} of {int(figures['genes'])} "
-        "genes have no regulator."
+        f"genes have no regulator.{pruning_words(told.choice, told.judged_by)}"
     )
     if told.prior_used is None:
         return [network, "There is no prior: edges are ranked by the data alone."]
@@ -165,6 +165,18 @@ def prior_lines(told: Told) -> list[str]:
         how = "used by pruning alone" if told.choice.prior_weight == 1 else how
         return [network, f"Prior: {how}{compared}; {edges}."]
     return [network, f"Prior: not used, since it did not clearly lower the held-out error; {edges}."]
+
+
+def pruning_words(choice: Choice, judged_by: str) -> str:
+    """Say which fraction of the edges pruning has kept, and what this costs; nothing where nothing was pruned."""
+    path = choice.table[choice.table["stage"] == "pruned"]
+    if not choice.level:
+        return ""
+    first, chosen = path.iloc[0], path.iloc[choice.level]
+    return (
+        f" Pruning kept {chosen['edges'] / first['edges']:.0%} of the edges of the start: the error on {judged_by} is "
+        f"{chosen['error']:.3f} with them and {first['error']:.3f} with all."
+    )
 
 
 def _than_shuffled(verdict: Verdict) -> str:

@@ -11,13 +11,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.parallel import spread_all
-from scdash.dynamics.whole_trajectories.folds import TIME_POINTS, Fold
+from scdash.dynamics.whole_trajectories.folds import Fold
 from scdash.dynamics.whole_trajectories.pruning import Candidate, dense_path, pruning_path
 from scdash.dynamics.whole_trajectories.selection import (
     Errors,
     best,
+    chosen_level,
     clearly_better,
-    sparsest_within_one_standard_error,
     within_one_standard_error,
 )
 from scdash.dynamics.whole_trajectories.start import Regressions, regression_start
@@ -192,10 +192,9 @@ def choose(
 ) -> Choice:
     """Return the weight of the prior, the epochs and the level of pruning that held-out trajectories choose.
 
-    The prior is used only where it clearly lowers the error; the level is the sparsest within one standard error, but of
-    left-out times, which are few and unlike each other, the best one. Where
-    regressions are `given`, so is the weight of the prior that they were fitted with, and the most epochs within one
-    standard error are taken: such a start has edges that only training can use, and pruning remove.
+    The prior is used only where it clearly lowers the error; see `chosen_level` for the level. Where regressions are
+    `given`, so is the weight of the prior that they were fitted with, and the most epochs within one standard error are
+    taken: such a start has edges that only training can use, and pruning remove.
     """
     weights = [1.0] if made_of.prior is None else [1.0, PRIOR_WEIGHT]
     weights = weights if given is None else [given.prior_weight]
@@ -224,11 +223,7 @@ def choose(
         pruned_candidates, to_prune, CHOOSING_SPARSITY, progress=progress, threads=in_threads(folds[0].train)
     )
     pruned = Judged.of(paths, folds, step)
-    level = (
-        best(pruned.errors)
-        if folds[0].kind == TIME_POINTS
-        else sparsest_within_one_standard_error(pruned.errors, pruned.edges, None if given is None else pruned.cases)
-    )
+    level = chosen_level(folds[0].kind, pruned.errors, pruned.edges, None if given is None else pruned.cases)
     rows = [row for w in weights for row in table[w].rows("dense", w)] + pruned.rows("pruned", weight)
     untrained = table[weight].errors[[one.epochs for one in dense[weight][0]].index(0)]
     models = [path[level].model for path in paths]

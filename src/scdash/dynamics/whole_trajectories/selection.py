@@ -1,12 +1,14 @@
-"""Choices by held-out trajectories: pure functions of errors (settings, folds), relative to a constant prediction."""
+"""Choices by held-out data: pure functions of errors (settings, folds), relative to a constant prediction."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scdash._core.decisions import Difference
+from scdash.dynamics.whole_trajectories.folds import OTHER_HALF, TIME_POINTS
 
 Errors = NDArray[np.float64]
 MANY = 10  # held-out trajectories of which a standard error is one
+AS_MUCH = 0.95  # of what the best model explains of the other half of the cells; see `sparsest_that_explains_as_much`
 
 
 def standard_error(differences: Errors) -> float:
@@ -55,3 +57,35 @@ def within_one_standard_error(errors: Errors, cases: Errors | None = None) -> li
 def sparsest_within_one_standard_error(errors: Errors, edges: NDArray[np.int64], cases: Errors | None = None) -> int:
     """Return the setting with the fewest edges among those of `within_one_standard_error`."""
     return min(within_one_standard_error(errors, cases), key=lambda row: (edges[row], errors[row].mean()))
+
+
+def sparsest_that_explains_as_much(errors: Errors, edges: NDArray[np.int64]) -> int:
+    """Return the setting with the fewest edges that explains at least `AS_MUCH` of what the best one explains.
+
+    What is explained is 1 less the mean of the relative errors (settings, folds). This is the rule for halves of the same
+    cells: they are no independent replicates, and their standard error, which falls as more of them are drawn, says
+    nothing about other cells. The margin was set by other cells: of models that were fitted to one batch of two lineages
+    and pruned step by step, the error on the other batches stayed the same down to levels that explained about nine
+    tenths of what the best one did on the other half, and rose below (docs/concepts/evidence.md). Where nothing is
+    explained, the best setting is returned.
+    """
+    smallest = best(errors)
+    with np.errstate(invalid="ignore"):
+        explained = np.where(np.isfinite(errors).all(axis=1), 1 - errors.mean(axis=1), -np.inf)
+    if explained[smallest] <= 0:
+        return smallest
+    enough = np.flatnonzero(explained >= AS_MUCH * explained[smallest])
+    return int(min(enough, key=lambda row: (edges[row], -explained[row])))
+
+
+def chosen_level(kind: str, errors: Errors, edges: NDArray[np.int64], cases: Errors | None = None) -> int:
+    """Return the level of pruning that folds choose; `kind` says what they leave out.
+
+    Of left-out trajectories the sparsest within one standard error (see there for `cases`), of the other half of the cells
+    the sparsest that explains as much, and of left-out times, which are few and unlike each other, the best one.
+    """
+    if kind == TIME_POINTS:
+        return best(errors)
+    if kind == OTHER_HALF:
+        return sparsest_that_explains_as_much(errors, edges)
+    return sparsest_within_one_standard_error(errors, edges, cases)

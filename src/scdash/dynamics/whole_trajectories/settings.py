@@ -10,7 +10,7 @@ from scdash.dynamics.options import FitOptions, method_of
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.whole_trajectories.fit import LISTED, Followed
 from scdash.dynamics.whole_trajectories.one_fit import EPOCHS
-from scdash.dynamics.whole_trajectories.pruning import ROUNDS, ROUNDS_OF_GENOMES, ROUNDS_OF_STATES
+from scdash.dynamics.whole_trajectories.pruning import ROUNDS, ROUNDS_OF_GENOMES, SMALL_ROUNDS
 from scdash.sparsity import GeometricSchedule
 from scdash.training.whole_trajectories import WholeTrajectories
 
@@ -21,6 +21,8 @@ EPOCHS_OF_GENOMES, BATCH_OF_GENOMES = (0, 30), 16
 MORE_EPOCHS = (0, 30, 100, 300)  # of lineages, which are hard to tell apart, and of sampled times, which are few states
 LEARNING_RATE = 1e-2  # of cells
 FROM_START = 0.8  # of lineages: their first states are nearly the same, and decide to which end each goes
+# of a single trajectory of cells: what is judged begins there, and from there pruned models go the furthest astray
+FROM_SINGLE_START = 0.25
 LEARNING_RATE_OF_STATES = 1e-3  # their regression predicts well: larger steps leave it worse than they found it
 
 
@@ -55,11 +57,11 @@ def follows_trajectories(options: FitOptions) -> bool:
     return True
 
 
-def default_rounds(options: FitOptions, n_genes: int) -> GeometricSchedule:
+def default_rounds(problem: FitProblem, options: FitOptions) -> GeometricSchedule:
     """Return the schedule of pruning where the user gives none."""
     if options.cells:
-        return ROUNDS
-    return ROUNDS_OF_GENOMES if n_genes**2 > LISTED else ROUNDS_OF_STATES
+        return SMALL_ROUNDS if problem.learning_halves else ROUNDS
+    return ROUNDS_OF_GENOMES if problem.n_genes**2 > LISTED else SMALL_ROUNDS
 
 
 def has_lineages(problem: FitProblem, options: FitOptions) -> bool:
@@ -85,7 +87,8 @@ def whole_settings(problem: FitProblem, options: FitOptions) -> WholeTrajectorie
     }
     rate = LEARNING_RATE if options.cells else LEARNING_RATE_OF_STATES
     batch = BATCH_OF_GENOMES if n_genes**2 > LISTED and not options.cells else WholeTrajectories.batch_size
-    start = FROM_START if has_lineages(problem, options) else 0.0
+    start = FROM_SINGLE_START if options.cells and problem.learning_halves else 0.0
+    start = FROM_START if has_lineages(problem, options) else start
     return replace(WholeTrajectories(learning_rate=rate, batch_size=batch, from_start=start), **given)
 
 

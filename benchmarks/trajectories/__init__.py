@@ -1,0 +1,1 @@
+"""How well default fits follow trajectories, and with how many edges."""
