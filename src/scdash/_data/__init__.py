@@ -49,7 +49,7 @@ from scdash._data._sanitise import sanitise
 from scdash._data._series import SPLITS, TimeSeries
 from scdash._data._split import default_split, split_codes
 from scdash._data._states import series_from_states
-from scdash._data._time import StandardTime, Times, parse_time, read_time
+from scdash._data._time import StandardTime, Times, parse_time, read_time, time_in_unit
 from scdash._data._velocity_rows import VelocityRows
 from scdash._data._within import WithinMoments, within_moments
 
@@ -85,6 +85,7 @@ __all__ = [
     "read_labels",
     "read_time",
     "representation",
+    "time_in_unit",
     "times_of",
     "SPLITS",
     "AlignedPrior",
