@@ -20,7 +20,7 @@ import scdash
 from benchmarks.screens_real.data import DATA, aupr, truth
 
 Row = dict[str, Any]
-TREES = 500
+TREES = 200
 NO_CALL = "no call for it: nothing was perturbed, and there is no time"
 LITERATURE = "GENIE3, dynGENIE3: not checked"
 

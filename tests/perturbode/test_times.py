@@ -9,8 +9,11 @@ import pytest
 
 import scdash
 from scdash.models import PerturbODE, Transport
+from scdash.screens.equilibrium_fit import fit_equilibrium
+from scdash.screens.evidence import without_noise
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.relaxation import Relaxation, fit_relaxation, products_of
+from scdash.screens.timed_errors import shares_of_folds, timed_forward
 from scdash.tl._perturbode import screen_statistics
 
 from .timed import timed_screen
@@ -150,13 +153,7 @@ def test_a_perturbation_left_out_is_predicted_at_each_time(relaxing):
 
 def test_errors_of_perturbations_left_out_do_not_use_them(relaxing):
     """The mean of the others at a time is without the fold."""
-    inputs = read_screen(relaxing, ScreenRequest(time_key="day", model=KNOCKOUT))
-    from scdash.screens.equilibrium_fit import fit_equilibrium
-    from scdash.screens.evidence import without_noise
-    from scdash.screens.timed_errors import timed_forward
-
-    stats = without_noise(screen_statistics(inputs, 5, np.random.default_rng(0)))
-    found = timed_forward(fit_equilibrium(stats, progress=False).held_out, stats)
+    stats, found = regressed(relaxing)
     for r in (1, 4):
         others = (stats.fold != stats.fold[r]) & (stats.fold >= 0)
         for t in range(4):
@@ -319,3 +316,61 @@ def test_noise_alone_and_single_times_are_immediate():
     products, genes = products_of(rng.normal(size=(3, 2, 50)), np.ones((3, 50), bool))
     found = fit_relaxation(np.array([1.0, 2.0]), products, counts, genes)
     assert np.isinf(found.rate)
+
+
+def regressed(adata):
+    """Return the statistics that are fitted, and what the fit predicts of what was left out."""
+    inputs = read_screen(adata, ScreenRequest(time_key="day", model=KNOCKOUT))
+    stats = without_noise(screen_statistics(inputs, 5, np.random.default_rng(0)))
+    return stats, timed_forward(fit_equilibrium(stats, progress=False).held_out, stats)
+
+
+def test_a_time_is_predicted_without_its_own_changes(relaxing):
+    """What perturbed cells are at a time does not enter its prediction, from the times before it, in the fit's table."""
+    later = relaxing.copy()
+    rows = ((later.obs["day"] == 4) & (later.obs["perturbation"] == "G01")).to_numpy()
+    later.X[rows, 10:] += np.random.default_rng(1).normal(0, 2, later.n_vars - 10)
+    one, two = (regressed(adata)[1].times["own response, relaxed"] for adata in (relaxing, later))
+    np.testing.assert_allclose(two[:, 1:3], one[:, 1:3], atol=1e-8)
+    assert np.abs(two[2, 3] - one[2, 3]).max() > 0.1  # day 5 is predicted from day 4, too
+
+
+def test_the_share_of_the_network_is_that_of_the_other_folds(relaxing):
+    stats = screen_statistics(
+        read_screen(relaxing, ScreenRequest(time_key="day", model=KNOCKOUT)), 5, np.random.default_rng(0)
+    )
+    own = np.ones(stats.timed.change.shape)
+    left = 0.5 * own
+    held = stats.fold == 2
+    left[held] = 5.0
+    share, shares = shares_of_folds(own, left, stats)
+    np.testing.assert_allclose(shares[held], 0.5)
+    assert share > 0.5 and (shares[(stats.fold >= 0) & ~held] > 0.5).all()
+    assert shares_of_folds(0 * own, left, stats)[0] == 1 and shares_of_folds(-own, left, stats)[0] == 0
+
+
+def test_a_response_is_least_squares_over_times_and_worth_fewer_cells(relaxing):
+    stats = screen_statistics(
+        read_screen(relaxing, ScreenRequest(time_key="day", model=KNOCKOUT)), 5, np.random.default_rng(0)
+    )
+    found, level = stats.timed, stats.timed.relaxation.at(np.array([2.0, 3, 4, 5]))
+    assert level[0] < 1
+    for r in (1, 5):
+        by_hand = np.linalg.lstsq(level[:, None], found.change[r], rcond=None)[0][0]  # as many cells at each time
+        free = stats.free[r]
+        np.testing.assert_allclose(stats.y[r, free], by_hand[free], atol=1e-10)
+        np.testing.assert_allclose(stats.y[r, ~free], found.change[r].mean(axis=0)[~free], atol=1e-10)
+        assert stats.rows[r] == pytest.approx(40 * (level**2).sum())
+    assert stats.counts[1] == 160
+
+
+def test_responses_are_shrunk_more_the_noisier_they_are(relaxing):
+    """The posterior mean lies between nothing and least squares; where nothing but noise is there it is nothing."""
+    found = timed(relaxing)
+    still = timed(timed_screen(perturbed=10, rate=np.inf, noise=3.0, cells=10))
+    for one, least, most in ((found, 0.9, 1.0), (still, 0.0, 0.9)):
+        level, counts = one.relaxation.at(one.times.values), one.counts[1:].astype(float)
+        weights = counts * level
+        squares = np.einsum("pt,ptg->pg", weights, one.deviations()[1:]) / (weights * level).sum(axis=1)[:, None]
+        ratio = (one.responses()[1:] * squares).sum() / (squares**2).sum()
+        assert least <= ratio <= most

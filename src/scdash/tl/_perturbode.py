@@ -121,6 +121,9 @@ def fit_perturbode(
         `uns[key_added]` (params with the `arguments` of this call, genes, weights, edges, history, metrics, controls, prior, series, screen, report, and
         `held_out` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
         sparse where some genes are not modelled; by default none above 200 million cells x modelled genes), `var[f"{key_added}_genes"]`.
+        With `time_key`, `uns[key_added]` also has `errors_by_time` (errors at each time of perturbations left out, and of times
+        predicted from those before them) and `screen["times"]` (`values`, `unit`, `rate` and `onset` of the relaxation, `part` of
+        the response at each time, `change` and `cells` of every perturbation at each time).
 
     Raises
     ------
