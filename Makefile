@@ -52,13 +52,13 @@ test-matrix: $(VENV)/.test
 	bash .ci/matrix
 
 # Faults, hostile files and every form of data; docs/reliability.md keeps the counts that it prints at the end.
-RELIABILITY = tests/reliability tests/public/test_variants.py tests/public/test_refusals.py tests/fitting/test_stack.py
+RELIABILITY = tests/reliability tests/public/test_variants.py tests/public/test_refusals.py tests/state_pairs/test_stack.py
 reliability: $(VENV)/.test
 	$(BIN)/python -m pytest -q --disable-warnings $(RELIABILITY)
 
 # Every compiled loop with its indices checked. Checked code is kept apart: numba would go on using it, or the unchecked one.
-COMPILED = tests/fields tests/solve tests/training tests/sparsity/test_conformance.py tests/perturbode/test_field.py \
-	tests/perturbode/test_equilibrium.py tests/bottleneck/test_fit.py
+COMPILED = tests/fields tests/solve tests/training tests/sparsity/test_conformance.py tests/screens/test_field.py \
+	tests/screens/test_equilibrium.py tests/paired/test_fit.py
 bounds: $(VENV)/.test
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-boundscheck $(BIN)/python -m pytest -q \
 		-m "not slow and not gpu" $(COMPILED)

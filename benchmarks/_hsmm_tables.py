@@ -60,7 +60,7 @@ def controls(adata: Any) -> pd.DataFrame:
 def set_tables(influences: pd.DataFrame, adata: Any) -> pd.DataFrame:
     """Test every averaged influence and every control on Hallmark, GO BP and Reactome (signed scores two-sided)."""
     import scdash
-    from scdash.networks._gene_sets import read_gmt
+    from scdash.networks.gene_sets import read_gmt
 
     signed = [column for column in influences if "signed" in column]
     parts = []
@@ -78,7 +78,7 @@ def set_tables(influences: pd.DataFrame, adata: Any) -> pd.DataFrame:
 
 def stability(results: Results) -> pd.DataFrame:
     """Return how far seeds of one strategy agree on their influences."""
-    from scdash.networks._agreement import agreement
+    from scdash.networks.agreement import agreement
 
     rows = []
     for strategy, variant in product(_done(results), results[0]["influences"]):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scdash._data._screen import Screen, parse_screen
+from scdash._data.screen import Screen, parse_screen
 
 DATA = Path(os.environ.get("SCDASH_REFERENCE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FILES = {

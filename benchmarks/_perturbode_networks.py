@@ -19,7 +19,7 @@ from scdash.screens.notears import notears, notears_low_rank, screen_moments
 from scdash.screens.pruning import TRANSPORT, ScreenSparsity
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
 from scdash.screens.transport import fit_transport
-from scdash.training._transport_config import TransportConfig
+from scdash.training.transport_config import TransportConfig
 
 Score = Callable[[], tuple[np.ndarray, Row]]  # (regulator, target), and other columns of the row
 TRANSPORTS = {  # settings, and whether DASH prunes with the prior

@@ -14,7 +14,7 @@ from scdash.fields import Params, Sonode, VectorField
 from scdash.solve import integrate
 from scdash.sparsity import Sparsity, prune_paths
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
-from scdash.training._adam import StackedAdam
+from scdash.training.adam import StackedAdam
 
 # x'' = A [x; x']: the coefficients of the paper's Eq. 14 are not available, these stand in for them
 TRUTH = np.array([[-1.0, 0.0, 0.0, -0.1, 0.0, 0.0], [0.6, -2.0, 0.0, 0.0, -0.1, 0.0], [0.0, 0.8, -3.0, 0.0, 0.0, -0.1]])

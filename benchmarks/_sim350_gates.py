@@ -3,11 +3,12 @@
 import pandas as pd
 
 from benchmarks._sim350_paper import judge, load, stacked_examples
+from scdash.dynamics.options import FitOptions, recipe
+from scdash.dynamics.problem import FitProblem
+from scdash.dynamics.state_pairs.penalised import fit_penalised
+from scdash.dynamics.state_pairs.start import random_start
+from scdash.dynamics.state_pairs.strategy import build_sparsity
 from scdash.fields import Phoenix
-from scdash.fitting import FitOptions, FitProblem, recipe
-from scdash.fitting._penalised import fit_penalised
-from scdash.fitting._start import random_start
-from scdash.fitting._strategy import build_sparsity
 from scdash.networks import feature_sparsity, weight_sparsity
 
 MAX_EPOCHS = 150  # of the dense stage and of the last one; every strength in between has 500 steps

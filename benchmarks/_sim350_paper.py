@@ -10,12 +10,13 @@ import torch
 
 from scdash import datasets
 from scdash._data import TimeSeries, prior_from, series_from_states
+from scdash.dynamics.options import FitOptions, recipe
+from scdash.dynamics.problem import FitProblem
+from scdash.dynamics.state_pairs.start import random_start
+from scdash.dynamics.state_pairs.strategy import build_prior, returnable_from
+from scdash.dynamics.state_pairs.train import Trained, train_models
+from scdash.dynamics.state_pairs.train_prune_finetune import tune_levels
 from scdash.fields import Params, Phoenix
-from scdash.fitting import FitOptions, FitProblem, recipe
-from scdash.fitting._posthoc import tune_levels
-from scdash.fitting._start import random_start
-from scdash.fitting._strategy import build_prior, returnable_from
-from scdash.fitting._train import Trained, train_models
 from scdash.networks import effects, model_sparsity
 from scdash.sparsity import as_sparsity, choose_one_standard_error
 from scdash.training import Examples, evaluate, examples_from

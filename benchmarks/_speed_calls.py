@@ -130,7 +130,7 @@ def ridge(genes: int) -> dict[str, float]:
     """Fit ridge regressions of all genes, a fifth of which are perturbed; beside one of scikit-learn's."""
     from sklearn.linear_model import Ridge
 
-    from scdash._data._screen import parse_screen
+    from scdash._data.screen import parse_screen
     from scdash.screens.baselines import masked_ridge
 
     rng = np.random.default_rng(0)

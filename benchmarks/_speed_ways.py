@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scdash.fields import Params, Phoenix, _compact
+from scdash.fields import Params, Phoenix
+from scdash.fields import compact as _compact
 from scdash.sparsity import as_sparsity, prune_to
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
 

@@ -162,7 +162,7 @@ def dynamics(adata: Any, seed: int, column: str, **options: Any) -> np.ndarray[A
 def path_scores(adata: Any, seed: int, **options: Any) -> Any:
     """Return the two parts of the default's score, (target, regulator)."""
     from scdash._data import as_expression, halve_cells
-    from scdash.matching import cell_scores
+    from scdash.networks.cell_scores_of_edges import cell_scores
 
     adata = placed(adata)
     time, lineage = adata.obs["time"].to_numpy(float), adata.obs["lineage"].astype(str).to_numpy()

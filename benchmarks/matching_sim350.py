@@ -19,10 +19,10 @@ import scipy.sparse as sp
 from sklearn.metrics import average_precision_score
 
 from scdash._data import TimeSeries
-from scdash.matching import TransitionSettings, fit_transitions
-from scdash.matching._parts import all_edges
-from scdash.matching._simulate import Field, integrate
 from scdash.networks import HiddenEvidence, ranking_score
+from scdash.regression import TransitionSettings, fit_transitions
+from scdash.regression.fold_fits import all_edges
+from scdash.regression.linear_field import Field, integrate
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SCDASH_REFERENCE_DATA", HERE.parents[1] / "shared" / "data")) / "sim350"

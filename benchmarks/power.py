@@ -3,7 +3,7 @@
 For every simulator, number of batches and seed three fits with default arguments: with the true regulators, with random genes
 in their place, and, where three hidden signals of time drive all genes, with genes that regulate nothing. Writes
 `benchmarks/power_runs.csv` (one row per fit, runs that are there already are kept), the table that reports quote
-(`src/scdash/dynamics/power.csv`) and `benchmarks/power.png`.
+(`src/scdash/dynamics/reporting/power.csv`) and `benchmarks/power.png`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from benchmarks._power_data import GENES, REGULATORS, SIMULATORS, cells, random_
 
 HERE = Path(__file__).parent
 RUNS, FIGURE = HERE / "power_runs.csv", HERE / "power.png"
-TABLE = HERE.parent / "src" / "scdash" / "dynamics" / "power.csv"
+TABLE = HERE.parent / "src" / "scdash" / "dynamics" / "reporting" / "power.csv"
 KINDS = ("true", "random", "hidden")
 KEYS = ["simulator", "batches", "kind", "seed"]
 
@@ -31,7 +31,13 @@ def run(simulator: str, batches: int, kind: str, seed: int) -> dict[str, Any]:
     regulators = random_names(adata, seed) if kind == "random" else "is_tf"
     began = time.process_time()
     scdash.tl.fit_dynamics(
-        adata, time_key="time", batch_key="batch", regulators=regulators, n_bins=12, rng=seed, progress=False
+        adata,
+        time_key="time",
+        batch_key="batch",
+        regulators=regulators,
+        observations=scdash.Cells(n_bins=12),
+        rng=seed,
+        progress=False,
     )
     seconds = time.process_time() - began
     report = scdash.get.report(adata)

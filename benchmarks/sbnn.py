@@ -48,7 +48,7 @@ def row(part: str, method: str, metric: str, value: float, **keys: Any) -> dict[
 
 def linear() -> Rows:
     """Return R2 of sRRR at the published lambdas, every fold, with the two ways to standardise."""
-    from scdash.bottleneck import make_folds, multivariate_r2
+    from scdash.paired import make_folds, multivariate_r2
     from scdash.tl._srrr import fit_linear
 
     mdata, rows = load_m1(), []
@@ -74,7 +74,7 @@ def large() -> Rows:
     """Return the time of ten folds of sRRR at 6,855 cells x 4,000 genes x 14 proteins."""
     import scipy.sparse as sp
 
-    from scdash.bottleneck import make_folds
+    from scdash.paired import make_folds
     from scdash.tl._srrr import fit_linear
 
     rng = np.random.default_rng(0)
@@ -103,17 +103,19 @@ def network(kind: str, n_latent: int, seed: int, pair: int) -> Rows:
     training cells (a tenth of those of five folds, R2 after 50, 100, ... 300 epochs: .371 .376 .381 .386 .387 .389 at two
     latent units, .404 .413 .417 .414 .414 .412 at 64), not on the test folds.
     """
+    from scdash import BottleneckTraining
     from scdash.tl._cross_validate_sbnn import cross_validate_sbnn
 
     mdata = load_m1()
     folds = mdata.obs["cv_fold"].where(mdata.obs["cv_fold"].isin([2 * pair, 2 * pair + 1]), -1)
     clock, wall = time.process_time(), time.perf_counter()
     baselines = ("srrr", "ridge") if seed == 0 and n_latent == 2 and kind == "network" else ()
-    schedule: dict[str, Any] = {"tuning_epochs": LONGER[n_latent]} if kind == "longer" else {}
-    options = {"n_latent": n_latent, "rng": 100 * seed + pair, "baselines": baselines, **schedule}
+    longer = kind == "longer"
+    training = BottleneckTraining(tuning_epochs=LONGER[n_latent]) if longer else None
+    options = {"n_latent": n_latent, "rng": 100 * seed + pair, "baselines": baselines, "training": training}
     table = cross_validate_sbnn(mdata, folds=folds.to_numpy(), **options)
     part, method = f"{kind} {n_latent} {seed} {pair}", f"sbnn-{n_latent}"
-    keys: dict[str, Any] = {"setting": f"{LONGER[n_latent]} tuning epochs" if schedule else "paper", "seed": seed}
+    keys: dict[str, Any] = {"setting": f"{LONGER[n_latent]} tuning epochs" if longer else "paper", "seed": seed}
     rows = [
         row(part, r.method, "r2", r.r2, fold=r.fold, feature="" if r.feature == "all" else r.feature, **keys)
         for r in table.itertuples()
@@ -130,10 +132,10 @@ def network(kind: str, n_latent: int, seed: int, pair: int) -> Rows:
 
 def paired() -> Rows:
     """Return what is found in simulated modalities, and what in shuffled ones."""
+    from scdash.paired.stability import stability_mudata
     from scdash.pp._paired import normalize_paired
     from scdash.simulate._paired import paired as simulate
     from scdash.tl._cross_validate_sbnn import cross_validate_sbnn
-    from scdash.tl._sbnn_stability import stability_mudata
 
     rows = []
     for seed in (0, 1, 2):
@@ -160,7 +162,7 @@ def paired() -> Rows:
 
 def stability() -> Rows:
     """Return how many genes runs on all cells share (the paper: 13 of 25 at two latent units)."""
-    from scdash.tl._sbnn_stability import stability_mudata
+    from scdash.paired.stability import stability_mudata
 
     rows = []
     for n_latent in (2, 64):

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from benchmarks._speed_ways import BATCH, STEPS, cpu, make
-from scdash.fields import Params, Phoenix, _fused, _phoenix_training
+from scdash.fields import Params, Phoenix
+from scdash.fields import fused as _fused
+from scdash.fields import phoenix_training as _phoenix_training
 from scdash.solve import integrate, rk4_interval, rk4_path
 
 HERE = Path(__file__).parent

@@ -31,7 +31,7 @@ def changed_line(mutant: str) -> str:
 
 
 def function_of(mutant: str) -> str:
-    """Return module and function of a mutant, as "scdash._data._split.default_split"."""
+    """Return module and function of a mutant, as "scdash._data.split.default_split"."""
     module, name = mutant.rsplit(".", 1)
     return f"{module}.{name.split('__mutmut_')[0].removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}"
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.direction import data
 from benchmarks.direction.row import OURS, Row
+from scdash import Cells
 
 LINE = "linear interpolation of the neighbours"
 SHOWN = {"model": OURS, "no network": "no network", "shuffled time": "shuffled time", "persistence": "state before"}
@@ -20,7 +21,7 @@ def semrau(seed: int) -> Iterator[Row]:
         name = f"Semrau, 9 times, {way}"
         yield from left_out(name, adata, "hours", seed)
         yield from chip(name, adata, seed)
-        yield from left_out(name, adata, "hours", seed, couplings="none")
+        yield from left_out(name, adata, "hours", seed, observations=Cells(couplings="none"))
 
 
 def hsmm(seed: int) -> Iterator[Row]:

@@ -68,7 +68,7 @@ def floors(lineage: str, seed: int) -> pd.DataFrame:
     import numpy as np
 
     import scdash
-    from scdash.tl._inputs import read_inputs
+    from scdash.dynamics.inputs import read_inputs
 
     scdash.settings.verbosity = 0
     adata = bins(lineage, seed=seed, **protocol_a(lineage))

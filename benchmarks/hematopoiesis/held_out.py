@@ -11,10 +11,10 @@ from scdash._data import SPLITS, TimeSeries
 
 def trajectory_table(entry: Any) -> pd.DataFrame:
     """Return `predictor`, `trajectory`, `rollout_mse` and `five_ahead_mse` of every test trajectory, the fit first."""
-    from scdash.fitting import field_predictor, forecasters, rollout_errors
-    from scdash.fitting._predictors import ahead_errors
+    from scdash.dynamics.comparisons.forecasters import forecasters
+    from scdash.dynamics.predictions import stored_series
+    from scdash.dynamics.predictors import ahead_errors, field_predictor, rollout_errors
     from scdash.networks import module_from_entry
-    from scdash.tl._forecast import stored_series
 
     model = module_from_entry(entry)
     series, lineage = stored_series(entry, model)

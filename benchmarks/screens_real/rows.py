@@ -39,11 +39,7 @@ def compared(name: str, adata: AnnData, seed: int = 0, *, z: bool = False, **arg
     made, seconds = fitted(adata, rng=seed, **arguments)
     edges = truth(adata)
     labels = {k: v for k, v in arguments.items() if k in ("perturbation_key", "control", "batch_key")}
-    model = arguments.get("model", PerturbODE())
-    own = {"kind": model.kind, "kind_key": model.kind_key} if model.kind_key else {"kind": model.kind}
-    scdash.tl.screen_baseline(
-        made, "differential_expression", **labels, **{k: v for k, v in own.items() if v is not None}
-    )
+    scdash.tl.screen_baseline(made, "differential_expression", **labels)
     network = made.varp["dynamics_grn"].toarray() != 0
     errors = made.uns["dynamics"]["errors"].set_index("predictor")["error"]
     row = {

@@ -17,9 +17,11 @@ import scdash
 from scdash import pl
 
 QUICK = {
-    "hidden": (32, 16), "n_clusters": 6, "pretrain_epochs": 10, "frozen_epochs": 10, "unfrozen_epochs": 20,
-    "tuning_epochs": 20, "autoencoder_epochs": 10, "pretrain_rate": 1e-3, "frozen_rate": 1e-3, "unfrozen_rate": 2e-3,
-    "tuning_rate": 1e-3, "autoencoder_rate": 1e-3,
+    "training": scdash.BottleneckTraining(
+        hidden=(32, 16), n_clusters=6, pretrain_epochs=10, frozen_epochs=10, unfrozen_epochs=20,
+        tuning_epochs=20, autoencoder_epochs=10, pretrain_rate=1e-3, frozen_rate=1e-3, unfrozen_rate=2e-3,
+        tuning_rate=1e-3, autoencoder_rate=1e-3,
+    )
 }  # fmt: skip
 
 

@@ -5,25 +5,31 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from scdash._logging import settings
+from scdash._core.logging import settings
 
 # Submodules load on first use: `import scdash` must stay quick, and torch is needed by few of them.
 __getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submodules=["datasets", "fields", "get", "metrics", "models", "pl", "pp", "simulate", "sparsity", "tl"],
     submod_attrs={
-        "dynamics.validation": ["Validation"],
-        "matching._regression": ["Regression"],
-        "training._settings": ["Training"],
+        "_data.time_series.observations": ["Cells"],
+        "paired.schedule": ["BottleneckTraining"],
+        "resampling.validation": ["Validation"],
+        "regression.regression_value": ["Regression"],
+        "training.settings": ["Training"],
     },
 )
 if TYPE_CHECKING:
-    from scdash.dynamics.validation import Validation
-    from scdash.matching._regression import Regression
-    from scdash.training._settings import Training
+    from scdash._data.time_series.observations import Cells
+    from scdash.paired.schedule import BottleneckTraining
+    from scdash.regression.regression_value import Regression
+    from scdash.resampling.validation import Validation
+    from scdash.training.settings import Training
 
 __version__ = version("scdash")
 __all__ = [
+    "BottleneckTraining",
+    "Cells",
     "Regression",
     "Training",
     "Validation",

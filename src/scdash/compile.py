@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scdash._logging import settings
+from scdash._core.logging import settings
 
 
 def compile_loops() -> list[Path]:

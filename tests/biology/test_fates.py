@@ -10,7 +10,7 @@ import scanpy as sc
 
 import scdash
 from scdash.networks import fate_probabilities
-from scdash.networks._cellrank import cellrank
+from scdash.networks.cellrank_calls import cellrank
 
 needs_cellrank = pytest.mark.skipif(
     importlib.util.find_spec("cellrank") is None, reason='CellRank is not installed: pip install "scdash[velocity]"'
@@ -145,7 +145,7 @@ def test_terminal_states_that_are_refused(branching, given, error, message):
 
 
 def test_forms_of_terminal_states(branching):
-    from scdash.tl._terminal_states import read_terminal_states
+    from scdash._data.terminal_states import read_terminal_states
 
     branching.obs["ends"] = branching.obs["clusters"].where(branching.obs["clusters"].isin(["low", "high"]))
     by_column, by_labels = (read_terminal_states(branching, given) for given in ("ends", ENDS))

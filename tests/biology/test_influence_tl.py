@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scdash._errors import NotFittedError
+from scdash._core.errors import NotFittedError
 from scdash.get._biology import influence, perturbable_genes, subnetwork
 from scdash.tl._influence import gene_influence, gene_range, perturbations
 

@@ -179,9 +179,9 @@ def test_every_predictor_knocks_out_to_the_lowest_value(carried_field):
 
 @pytest.fixture
 def carried_field():
-    from scdash.fields._perturbode import PerturbODE
-    from scdash.training._flow import EXPONENTIAL, Flow
-    from scdash.training._interventions import Strengths
+    from scdash.fields.perturbode import PerturbODE
+    from scdash.training.flow import EXPONENTIAL, Flow
+    from scdash.training.interventions import Strengths
 
     field = PerturbODE(n_genes=2, n_modules=1)
     params = field.init(1, torch.Generator().manual_seed(0))

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scdash._errors import NotFittedError
+from scdash._core.errors import NotFittedError
 from scdash.tl._network_stats import coregulation, network_stats
 
 

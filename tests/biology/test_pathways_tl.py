@@ -7,11 +7,11 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import rankdata
 
-from scdash._errors import NotFittedError
+from scdash._core.errors import NotFittedError
 from scdash.get._biology import pathways as get_pathways
-from scdash.networks._permutation import null_moments
+from scdash.networks.pathway_controls import built_in_controls
+from scdash.networks.permutation import null_moments
 from scdash.tl._influence import gene_influence
-from scdash.tl._pathway_controls import built_in_controls
 from scdash.tl._pathways import pathways
 
 SETS = {"driver": ["G3", "G10", "G6"], "targets": [f"G{i}" for i in range(11, 17)], "mixed": ["G0", "G1", "G2", "G7"],

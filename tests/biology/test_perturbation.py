@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from scdash._errors import NotFittedError
+from scdash._core.errors import NotFittedError
 from scdash.get._biology import perturbation_scores as get_scores
 from scdash.networks import module_from_entry, rollout
-from scdash.networks._interventions import intervene
+from scdash.networks.interventions import intervene
 from scdash.tl._perturb import perturb
 from scdash.tl._perturbation_scores import perturbation_scores
 from scdash.tl._perturbation_shift import perturbation_shift

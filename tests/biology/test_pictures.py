@@ -13,7 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scdash._errors import NotFittedError
+from scdash._core.errors import NotFittedError
 from scdash.pl._coregulation import coregulation
 from scdash.pl._influence import influence
 from scdash.pl._knockouts import knockout_trends

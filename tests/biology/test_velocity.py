@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.sparse import issparse
 
-from scdash._keys import DynamicsKeys
+from scdash._core.keys import DynamicsKeys
 from scdash.networks import module_from_entry, rollout
-from scdash.networks._velocity_layer import over_all_genes, set_velocity
+from scdash.networks.velocity_layer import over_all_genes, set_velocity
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

@@ -155,7 +155,7 @@ SCREENS = {
     "Transport check_every": (carried(), carried(check_every=2)),
 }  # fmt: skip
 ELSEWHERE = {
-    "PerturbODE kind_key", "PerturbODE guide_key", "PerturbODE symbols", "PerturbODE values",  # tests/perturbode/test_forms.py
+    "PerturbODE kind_key", "PerturbODE guide_key", "PerturbODE symbols", "PerturbODE values",  # tests/screens/test_forms.py
     "Training checkpoint", "Training checkpoint_every", "Training max_memory", "Validation null_models", "Validation hold_out",
 }  # fmt: skip
 
@@ -228,7 +228,7 @@ def test_null_models_are_printed_beside_cells_or_left_out(cells):
     found = {}
     for way in (True, False):
         made = scdash.tl.fit_dynamics(
-            cells, n_bins=8, batch_key="batch", regulators=["g00", "g01"], training=Training(max_epochs=2),
+            cells, observations=scdash.Cells(n_bins=8), batch_key="batch", regulators=["g00", "g01"], training=Training(max_epochs=2),
             validation=Validation(null_models=way), progress=False, copy=True,
         )  # fmt: skip
         found[way] = set(scdash.get.report(made)["predictor"])

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 import scdash
 from scdash import Regression, Training, Validation
+from scdash.dynamics.fit_of_call import fit_of_call
 from scdash.models import MLP, PerturbODE, Phoenix, SecondOrder, Transport
 from scdash.sparsity import DASH, GeometricSchedule, MagnitudePruning, PathReg
 
@@ -65,7 +66,14 @@ def test_a_fit_of_states_is_repeated(course, pairs, name, tmp_path):
 def test_a_fit_of_cells_is_repeated(cells, arguments, tmp_path):
     adata = cells.copy()
     short = Training(max_epochs=3, batch_size=8)
-    scdash.tl.fit_dynamics(adata, training=short, n_bins=8, regulators=["g00", "g01"], progress=False, **arguments)
+    scdash.tl.fit_dynamics(
+        adata,
+        training=short,
+        observations=scdash.Cells(n_bins=8),
+        regulators=["g00", "g01"],
+        progress=False,
+        **arguments,
+    )
     settings = scdash.get.settings(reread(adata, tmp_path))
     same(adata, scdash.tl.fit_dynamics(cells, progress=False, copy=True, **settings))
 
@@ -125,25 +133,27 @@ def test_the_functions_around_a_fit_take_its_settings(course):
 
 
 def test_bins_of_cells_are_those_that_were_asked_for(cells):
-    fit = scdash.tl.fit_dynamics(cells, training=Training(max_epochs=0), n_bins=8, batch_key="batch", copy=True)
+    fit = scdash.tl.fit_dynamics(
+        cells, training=Training(max_epochs=0), observations=scdash.Cells(n_bins=8), batch_key="batch", copy=True
+    )
     assert np.unique(fit.uns["dynamics"]["series"]["trajectory"], return_counts=True)[1].max() == 8
 
 
 def test_refits_make_no_null_models(cells, monkeypatch):
     adata, seen = cells.copy(), []
     scdash.tl.fit_dynamics(
-        adata, training=Training(max_epochs=0), n_bins=8, batch_key="batch", validation=Validation(null_models="full"),
+        adata, training=Training(max_epochs=0), observations=scdash.Cells(n_bins=8), batch_key="batch", validation=Validation(null_models="full"),
         regulators=["g00", "g01"], n_models=2, write_velocity=True, progress=False,
     )  # fmt: skip
 
-    def fit(data, **arguments):
-        seen.append(arguments)
-        return scdash.tl.fit_dynamics(data, **arguments)
+    def fit(data, call, asked, seed):
+        seen.append(call)
+        return fit_of_call(data, call, asked, seed)
 
-    monkeypatch.setattr("scdash.tl._dynamics_stability.fit_dynamics", fit)
+    monkeypatch.setattr("scdash.dynamics.stability.fit_of_call", fit)
     scdash.tl.stability(adata, n_repeats=2, progress=False)
-    assert [arguments["validation"] for arguments in seen] == [Validation(null_models=False)] * 2
-    assert not any({"n_models", "write_velocity"} & set(arguments) for arguments in seen)
+    assert [call.validation for call in seen] == [Validation(null_models=False)] * 2
+    assert [(call.n_models, call.write_velocity) for call in seen] == [(1, None)] * 2
 
 
 def test_a_baseline_of_a_screen_is_named(screen):

@@ -8,13 +8,15 @@ from dataclasses import fields
 import pytest
 
 import scdash
+from scdash.dynamics.call import FitCall
 from scdash.models import MODELS
 from scdash.sparsity import METHODS, SPARSITIES
-from scdash.tl._fit_call import FitCall
 
 VALUES = [
     scdash.Training,
     scdash.Validation,
+    scdash.Cells,
+    scdash.BottleneckTraining,
     scdash.Regression,
     scdash.models.Transport,
     *MODELS.values(),
@@ -22,7 +24,7 @@ VALUES = [
 ]
 GONE = {
     "encoder", "n_hidden", "lambdas", "scale", "missing", "schedule", "sparsity_options", "coregulation", "controls",
-    "max_epochs", "tau", "solver", "checkpoint",
+    "max_epochs", "tau", "solver", "checkpoint", "n_bins", "couplings",
 }  # fmt: skip
 
 
@@ -30,7 +32,7 @@ def parameters(function):
     return inspect.signature(function).parameters
 
 
-@pytest.mark.parametrize(("name", "most"), [("fit_dynamics", 29), ("fit_perturbode", 17)])
+@pytest.mark.parametrize(("name", "most"), [("fit_dynamics", 27), ("fit_perturbode", 17)])
 def test_a_fit_has_few_arguments_and_each_is_named(name, most):
     found = parameters(getattr(scdash.tl, name))
     assert len(found) <= most and not GONE & set(found)

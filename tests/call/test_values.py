@@ -7,8 +7,8 @@ import pytest
 
 from scdash import Regression, Training, Validation
 from scdash._core.values import Value, read_value, shown
-from scdash.fitting._stored_settings import _maker
 from scdash.models import MLP, PerturbODE, Phoenix, SecondOrder, Transport
+from scdash.models.stored_settings import _maker
 from scdash.sparsity import DASH, GeometricSchedule, PathReg, TrainPruneFinetune
 
 SAME = [

@@ -7,7 +7,9 @@ import scipy.sparse as sp
 
 import scdash
 from scdash._data import as_expression, halve_cells, within_moments
-from scdash.matching import cell_scores, lagged_scores, within_scores
+from scdash.networks.cell_scores_of_edges import cell_scores
+from scdash.networks.edges_within_places import within_scores
+from scdash.networks.lagged_edges import lagged_scores
 
 
 def draw(cells: int, genes: int, seed: int = 0) -> np.ndarray:
@@ -88,10 +90,9 @@ def test_flat_genes_have_no_edges():
 def test_cells_without_a_prior_are_ranked_by_it_and_so_is_the_control(cells):
     scdash.tl.fit_dynamics(
         cells,
-        n_bins=10,
         time_key="time",
         batch_key="batch",
-        observations="cells",
+        observations=scdash.Cells(n_bins=10),
         training=scdash.Training(max_epochs=5),
     )
     edges = scdash.get.grn(cells)

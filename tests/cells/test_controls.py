@@ -7,13 +7,9 @@ import scipy.sparse as sp
 
 import scdash
 from scdash._data import as_expression, halve_cells
-from scdash.fitting._predictors import ahead_errors
-from scdash.matching import (
-    lagged_scores,
-    random_regulators,
-    rank_correlation,
-    shuffle_labels,
-)
+from scdash.dynamics.comparisons.shuffled import random_regulators, shuffle_labels
+from scdash.dynamics.predictors import ahead_errors
+from scdash.networks.lagged_edges import lagged_scores, rank_correlation
 
 from .test_forecasts import CURVES, TIMES, series_of
 
@@ -85,7 +81,7 @@ def test_fits_of_cells_carry_a_verdict_that_survives_a_file(cells, tmp_path):
 
     prior = pd.DataFrame({"source": ["g0", "g1", "g2", "g3"] * 2, "target": [f"g{i}" for i in range(4, 12)]})
     how = {"time_key": "time", "batch_key": "batch", "regulators": "is_tf", "prior": prior}
-    scdash.tl.fit_dynamics(cells, n_bins=10, observations="cells", training=scdash.Training(max_epochs=10), **how)
+    scdash.tl.fit_dynamics(cells, observations=scdash.Cells(n_bins=10), training=scdash.Training(max_epochs=10), **how)
     before = scdash.get.report(cells, verbosity=3)
     cells.write_h5ad(tmp_path / "cells.h5ad")
     report = scdash.get.report(anndata.read_h5ad(tmp_path / "cells.h5ad"), verbosity=3)
@@ -103,8 +99,7 @@ def test_null_models_can_be_left_out_or_chosen_anew(cells):
     how = {
         "time_key": "time",
         "batch_key": "batch",
-        "n_bins": 10,
-        "observations": "cells",
+        "observations": scdash.Cells(n_bins=10),
         "training": scdash.Training(max_epochs=5),
     }
     found = {}

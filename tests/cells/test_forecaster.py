@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash.fitting import forecasters, nearest_training, validation_errors
+from scdash.dynamics.comparisons.forecasters import forecasters, nearest_training, validation_errors
 
 from .test_forecasts import CURVES, TIMES, series_of
 
@@ -27,7 +27,7 @@ def fitted():
     adata = anndata.concat(parts, index_unique="_", keys=range(len(parts)))
     adata.obs_names = [f"c{i}" for i in range(adata.n_obs)]
     adata.obs["split"] = adata.obs["batch"].map({"a": "train", "b": "validation", "c": "test"}).astype(str)
-    scdash.tl.fit_dynamics(adata, time_key="time", trajectory_key="lineage", batch_key="batch", split_key="split", observations="cells", n_bins=10, training=scdash.Training(max_epochs=0), validation=scdash.Validation(null_models=True))  # fmt: skip
+    scdash.tl.fit_dynamics(adata, time_key="time", trajectory_key="lineage", batch_key="batch", split_key="split", observations=scdash.Cells(n_bins=10), training=scdash.Training(max_epochs=0), validation=scdash.Validation(null_models=True))  # fmt: skip
     return adata
 
 

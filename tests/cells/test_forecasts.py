@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from scdash._data import TimeSeries
-from scdash.matching import Courses, aligned_template, analogue, choose_template_rates, choose_width, template
+from scdash.dynamics.comparisons.forecasts_without_network import (
+    Courses,
+    aligned_template,
+    analogue,
+    choose_template_rates,
+    choose_width,
+    template,
+)
 
 
 def series_of(curves, times, split, names=None, origin=None):

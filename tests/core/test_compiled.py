@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash import _compiled
+from scdash._core import compiled as _compiled
 
 TEXT = "def double(x, out):\n    for i in range(len(x)):\n        out[i] = 2 * x[i]\n"
 

@@ -8,7 +8,7 @@ import pytest
 
 import scdash
 from scdash._core.display import as_html, as_text
-from scdash._logging import progress_bar
+from scdash._core.logging import progress_bar
 
 
 def test_facts_are_aligned_and_escaped():

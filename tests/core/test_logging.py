@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import scanpy
 
-from scdash._logging import Whole, expect, logger, output_stream, progress_bar, whole_call
+from scdash._core.logging import Whole, expect, logger, output_stream, progress_bar, whole_call
 
 
 @pytest.fixture

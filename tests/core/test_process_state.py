@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scdash._core.process_state import SharedSetting, guarded, is_guarded, process_state
-from scdash._threads import one_thread
+from scdash._core.threads import one_thread
 
 
 @pytest.fixture(autouse=True)

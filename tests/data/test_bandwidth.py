@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from scdash._data import cells_to_series
-from scdash._data._bandwidth import BANDWIDTHS, _fine_sums, _plain_means, _smooth, choose_bandwidths
-from scdash._data._expression import as_expression
-from scdash._data._placed import Placed
+from scdash._data.expression_matrix import as_expression
+from scdash._data.time_series.bandwidth import BANDWIDTHS, _fine_sums, _plain_means, _smooth, choose_bandwidths
+from scdash._data.time_series.placed import Placed
 
 BINS = 20
 NARROWEST, WIDEST = BANDWIDTHS[0], BANDWIDTHS[-1]

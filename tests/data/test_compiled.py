@@ -3,7 +3,7 @@
 import numba
 import pytest
 
-from scdash import _compiled
+from scdash._core import compiled as _compiled
 
 
 def double(x):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scdash._data._couplings import TimedCells, couple, follow_groups, optimal_transport
-from scdash._data._given_couplings import read_couplings
+from scdash._data.time_series.couplings import TimedCells, couple, follow_groups, optimal_transport
+from scdash._data.time_series.given_couplings import read_couplings
 
 TIMES = np.array([0.0, 0.0, 24.0, 24.0, 24.0, 48.0])
 LABELS = ["0h", "0h", "24h", "24h", "24h", "48h"]

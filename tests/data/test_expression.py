@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from scdash._data import _expression as module
 from scdash._data import as_expression, check_counts, check_log, expression
+from scdash._data import expression_matrix as module
 
 X = np.random.default_rng(0).poisson(1.0, (23, 6))
 

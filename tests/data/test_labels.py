@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from scdash._data import group_codes, read_labels
-from scdash._data._split import split_codes
+from scdash._data.split import split_codes
 
 MISSING = [np.nan, None, pd.NA, "", "  ", "\t", "nan", "NaN", "None", "<NA>"]
 

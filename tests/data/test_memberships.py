@@ -7,9 +7,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scdash._data import Expression, as_expression, positions_in_groups, rank_align, read_memberships
-from scdash._data._bins import weighted_rank_align
-from scdash._data._placed import Placed, redrawn_weights
-from scdash._data._within import within_moments
+from scdash._data.time_series.bins import weighted_rank_align
+from scdash._data.time_series.placed import Placed, redrawn_weights
+from scdash._data.time_series.within_places import within_moments
 
 
 def table(*rows, names=("a", "b"), **uns):

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from scdash._data import Cells, expression, loaded
-from scdash._data._rows import dense32, sparse32
+from scdash._data.rows import dense32, sparse32
 
 GENES = ["g5", "g0", "g3"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scdash._data._split import TEST, TRAIN, VALIDATION, default_split, split_codes
+from scdash._data.split import TEST, TRAIN, VALIDATION, default_split, split_codes
 
 
 def trajectories(number: int, rows: int = 3) -> np.ndarray:

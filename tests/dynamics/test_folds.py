@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from scdash._data import HalfOfCells
-from scdash.dynamics.folds import courses_of, is_test, make_folds
 from scdash.dynamics.problem import FitProblem, Units
+from scdash.dynamics.whole_trajectories.folds import courses_of, is_test, make_folds
 
 from .data import series_of
 

@@ -18,7 +18,7 @@ def fits():
     for name in SPARSITY:
         adata = cells_of(4)
         prior = PRIOR if name in ("dash", "bio") else None
-        how = {"batch_key": "batch", "n_bins": 12}
+        how = {"batch_key": "batch", "observations": scdash.Cells(n_bins=12)}
         scdash.tl.fit_dynamics(adata, sparsity=name, prior=prior, **how, **KEYS)
         found[name] = adata
     return found
@@ -81,7 +81,11 @@ def test_a_schedule_changes_the_network():
         adata = cells_of(4)
         plan = scdash.sparsity.GeometricSchedule(first=first, first_epoch=0, then=0.0, every=5)
         scdash.tl.fit_dynamics(
-            adata, batch_key="batch", n_bins=12, sparsity=scdash.sparsity.MagnitudePruning(schedule=plan), **KEYS
+            adata,
+            batch_key="batch",
+            observations=scdash.Cells(n_bins=12),
+            sparsity=scdash.sparsity.MagnitudePruning(schedule=plan),
+            **KEYS,
         )
         table = adata.uns["dynamics"]["params"]["choices"]
         found.append(table.loc[table["stage"] == "pruned", "edges"].tolist())
@@ -90,13 +94,24 @@ def test_a_schedule_changes_the_network():
 
 def test_settings_that_such_a_training_does_not_have_are_refused():
     with pytest.raises(ValueError, match="window.*whole trajectories"):
-        scdash.tl.fit_dynamics(cells_of(4), batch_key="batch", n_bins=12, training=scdash.Training(window=2), **KEYS)
+        scdash.tl.fit_dynamics(
+            cells_of(4),
+            batch_key="batch",
+            observations=scdash.Cells(n_bins=12),
+            training=scdash.Training(window=2),
+            **KEYS,
+        )
 
 
 def test_a_bound_on_the_epochs_is_kept():
     adata = cells_of(4)
     scdash.tl.fit_dynamics(
-        adata, sparsity="none", batch_key="batch", n_bins=12, training=scdash.Training(max_epochs=5), **KEYS
+        adata,
+        sparsity="none",
+        batch_key="batch",
+        observations=scdash.Cells(n_bins=12),
+        training=scdash.Training(max_epochs=5),
+        **KEYS,
     )
     table = adata.uns["dynamics"]["params"]["choices"]
     assert sorted(table["epochs"].unique()) == [0, 5]
@@ -108,7 +123,9 @@ def test_cells_for_test_have_no_influence_on_the_model():
         adata = cells_of(4)
         adata.obs["split"] = adata.obs["batch"].map({"b0": "train", "b1": "train", "b2": "validation", "b3": "test"})
         adata.X[(adata.obs["split"] == "test").to_numpy()] *= factor
-        scdash.tl.fit_dynamics(adata, sparsity="imp", batch_key="batch", split_key="split", n_bins=12, **KEYS)
+        scdash.tl.fit_dynamics(
+            adata, sparsity="imp", batch_key="batch", split_key="split", observations=scdash.Cells(n_bins=12), **KEYS
+        )
         found.append(adata.varp["dynamics_grn"].toarray())
         assert adata.uns["dynamics"]["params"]["chosen"]["epochs"] > 0
     np.testing.assert_array_equal(*found)

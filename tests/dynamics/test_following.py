@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 from scdash._data import HalfOfCells
-from scdash.dynamics.folds import make_folds
-from scdash.dynamics.following import following_table, trajectory_r2
 from scdash.dynamics.problem import FitProblem, Units
+from scdash.dynamics.reporting.following import following_table, trajectory_r2
+from scdash.dynamics.whole_trajectories.folds import make_folds
 from scdash.training.rollouts import GeneWise, roll_out
 
 from .data import series_of

@@ -58,8 +58,7 @@ def forked():
 def test_a_fit_reports_and_stores_its_lineages(forked: ad.AnnData) -> None:
     keys = {
         "trajectory_key": "lineage",
-        "observations": "cells",
-        "n_bins": 10,
+        "observations": scdash.Cells(n_bins=10),
         "progress": False,
         "training": scdash.Training(max_epochs=0),
         "validation": scdash.Validation(null_models=False),

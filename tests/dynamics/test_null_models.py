@@ -10,11 +10,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdash import _parallel
-from scdash.dynamics import whole_fit
-from scdash.dynamics.baselines import BASELINES, baseline_errors
-from scdash.dynamics.folds import LEFT_OUT, OTHER_HALF, make_folds
-from scdash.dynamics.null_models import (
+from scdash._core import parallel as _parallel
+from scdash.dynamics.comparisons.baselines import BASELINES, baseline_errors
+from scdash.dynamics.comparisons.null_models import (
     NO_NETWORK,
     SHUFFLED_TIME,
     NullModel,
@@ -25,10 +23,12 @@ from scdash.dynamics.null_models import (
     renamed,
     without_network,
 )
-from scdash.dynamics.pruning import ROUNDS
-from scdash.dynamics.whole_fit import Ingredients, choose, dense_candidates, fit_chosen, held_out_error
+from scdash.dynamics.inputs import read_inputs
+from scdash.dynamics.whole_trajectories import one_fit as whole_fit
+from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, make_folds
+from scdash.dynamics.whole_trajectories.one_fit import Ingredients, choose, dense_candidates, fit_chosen, held_out_error
+from scdash.dynamics.whole_trajectories.pruning import ROUNDS
 from scdash.sparsity import as_sparsity
-from scdash.tl._inputs import read_inputs
 
 from .data import PRIOR, cells_of
 

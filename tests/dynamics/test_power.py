@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from scdash.dynamics import power
-from scdash.dynamics.power import Power, power_for
-from scdash.dynamics.report import power_words
+from scdash.dynamics.reporting import power
+from scdash.dynamics.reporting.power import Power, power_for
+from scdash.dynamics.reporting.report import power_words
 
 TABLE = pd.DataFrame(
     {

@@ -3,7 +3,14 @@
 import numpy as np
 import scipy.sparse as sp
 
-from scdash.dynamics.pruning import Candidate, kept_edges, pruning_path, round_lengths, strengths, with_parents
+from scdash.dynamics.whole_trajectories.pruning import (
+    Candidate,
+    kept_edges,
+    pruning_path,
+    round_lengths,
+    strengths,
+    with_parents,
+)
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior
 from scdash.training.rollouts import Courses, GeneWise
 from scdash.training.whole_trajectories import WholeTrajectories

@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from scdash.dynamics.selection import best, clearly_better, sparsest_within_one_standard_error, standard_error
+from scdash.dynamics.whole_trajectories.selection import (
+    best,
+    clearly_better,
+    sparsest_within_one_standard_error,
+    standard_error,
+)
 
 
 def test_the_standard_error_of_one_fold_is_infinite():

@@ -6,8 +6,9 @@ import pytest
 import scipy.sparse as sp
 
 import scdash
-from scdash.dynamics.states import folds_of_states, start_of
-from scdash.matching import TransitionSettings, fit_transitions, shuffled_priors
+from scdash.dynamics.comparisons.shuffled import shuffled_priors
+from scdash.dynamics.whole_trajectories.states import folds_of_states, start_of
+from scdash.regression import TransitionSettings, fit_transitions
 
 from .data import dependencies, series_of, time_courses
 

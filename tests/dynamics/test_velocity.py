@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from scdash._data import VelocityRows
-from scdash.dynamics.measured_velocity import calibration
-from scdash.dynamics.null_models import shuffled_in_time
-from scdash.dynamics.start import regression_start
-from scdash.dynamics.velocity_weight import mean_cosine, velocity_cosine
-from scdash.matching import WeightedVelocity
-from scdash.matching._derivatives import with_velocity
-from scdash.matching._problems import Regression
+from scdash.dynamics.comparisons.null_models import shuffled_in_time
+from scdash.dynamics.whole_trajectories.measured_velocity import calibration
+from scdash.dynamics.whole_trajectories.start import regression_start
+from scdash.dynamics.whole_trajectories.velocity_weight import mean_cosine, velocity_cosine
+from scdash.regression import WeightedVelocity
+from scdash.regression.derivative_rows import with_velocity
+from scdash.regression.problems import Regression
 from scdash.training.rollouts import Courses, GeneWise, roll_out
 
 GENES = 12

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from scdash.fields import Compact, Params, Phoenix, VectorField, _compact, _evaluator, _support
+from scdash.fields import Compact, Params, Phoenix, VectorField
+from scdash.fields import compact as _compact
+from scdash.fields import evaluator as _evaluator
+from scdash.fields import support as _support
 from scdash.solve import rk4_path
 from scdash.sparsity import prune_to
 

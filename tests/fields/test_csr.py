@@ -6,8 +6,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from scdash.dynamics.state_pairs.train import adjacency
 from scdash.fields import csr_tensor
-from scdash.fitting._train import adjacency
 
 
 @pytest.fixture

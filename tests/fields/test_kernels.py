@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scdash.fields import _kernels
+from scdash.fields import kernels as _kernels
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ PAIRS = PRIOR.rename(columns={})
 REFUSED = {
     "n_hidden, one unit a gene": (lambda: {"model": Phoenix(n_hidden=30)}, "n_hidden would have no effect: encoder='genes'"),
     "n_hidden, the default number": (lambda: {"model": Phoenix(n_hidden=40)}, "n_hidden would have no effect"),
-    "n_bins, states": (lambda: {"n_bins": 30}, "n_bins would have no effect"),
+    "n_bins, states": (lambda: {"observations": scdash.Cells(n_bins=30)}, "too few for n_bins=30"),
     "coregulation, genes": (lambda: {"sparsity": DASH(coregulation=PAIRS)}, "coregulation would have no effect.*modules"),
     "coregulation, mlp": (lambda: {"model": "mlp", "sparsity": DASH(coregulation=PAIRS)}, "coregulation would have no effect"),
     "coregulation, no prior": (
@@ -118,7 +118,9 @@ def test_what_has_an_effect_is_taken(course):
 def test_bins_that_were_made_before_are_not_made_again():
     bins = scdash.pp.trajectories(cells_of(4), time_key="time", batch_key="batch", n_bins=10)
     with pytest.raises(ValueError, match="n_bins would have no effect.*pp.trajectories"):
-        scdash.tl.fit_dynamics(bins, n_bins=20, progress=False, training=scdash.Training(max_epochs=0))
+        scdash.tl.fit_dynamics(
+            bins, observations=scdash.Cells(n_bins=20), progress=False, training=scdash.Training(max_epochs=0)
+        )
 
 
 def test_the_other_functions_that_take_them(course):
@@ -134,8 +136,8 @@ def test_the_other_functions_that_take_them(course):
             function(course, training=Training(checkpoint="x.npz"), **sparsity, **COURSE)
         with pytest.raises(TypeError, match="unexpected keyword argument 'max_epochs'"):
             function(course, max_epochs=3, **COURSE)
-    with pytest.raises(ValueError, match="n_bins would have no effect"):
-        scdash.tl.sparsity_path(course, sparsity="l0", n_bins=9, model="mlp", **COURSE)
+    with pytest.raises(ValueError, match="too few for n_bins=9"):
+        scdash.tl.sparsity_path(course, sparsity="l0", observations=scdash.Cells(n_bins=9), model="mlp", **COURSE)
     fitted = fit(course, training=scdash.Training(max_epochs=0))
     with pytest.raises(ValueError, match="missing_genes='mean' is for MuData"):
         scdash.tl.predict(fitted, missing_genes="mean")

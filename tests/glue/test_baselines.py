@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import scipy.sparse as sp
 
-from scdash.fitting import FitOptions, _baselines
-from scdash.fitting._baselines import forecasts, no_network, real_time_figures, trivial
-from scdash.matching import CellScores, TransitionSettings
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.reporting import cell_baselines as _baselines
+from scdash.dynamics.reporting.cell_baselines import forecasts, no_network, real_time_figures, trivial
+from scdash.networks.cell_scores_of_edges import CellScores
+from scdash.regression import TransitionSettings
 
 from .data import series_of
 

@@ -10,17 +10,24 @@ import scipy.sparse as sp
 import torch
 
 import scdash
+from scdash._core.decisions import Difference
 from scdash._data import CellHalves, as_expression, halve_cells
-from scdash._decisions import Difference
-from scdash.fitting import FitOptions, _assemble, _baselines, _evidence, _fit
-from scdash.fitting._path import with_choice
-from scdash.fitting._predictors import pair_errors, rollout_errors
-from scdash.fitting._report import TrainingOutcome, _prior_lines
-from scdash.matching import CellScores, _cell_scores, _lagged, lagged_scores
+from scdash.dynamics import fit as _fit
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.predictors import pair_errors, rollout_errors
+from scdash.dynamics.reporting import cell_baselines as _baselines
+from scdash.dynamics.reporting import edge_evidence as _evidence
+from scdash.dynamics.state_pairs import assembly as _assemble
+from scdash.dynamics.state_pairs.penalty_path import with_choice
+from scdash.dynamics.state_pairs.report import TrainingOutcome, _prior_lines
+from scdash.networks import cell_scores_of_edges as _cell_scores
+from scdash.networks import lagged_edges as _lagged
+from scdash.networks.cell_scores_of_edges import CellScores
+from scdash.networks.lagged_edges import lagged_scores
 from scdash.screens.forward import NETWORK, OTHERS, ForwardErrors
 from scdash.screens.tables import _prediction_sentence
 from scdash.sparsity import choose_one_standard_error
-from scdash.training._cycles import gained
+from scdash.training.cycles import gained
 
 from .data import COURSE, series_of, time_courses
 from .test_ten_mutations import NOISE, problem_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scdash._decisions import CLEAR, Difference, clearly_above, largest_within_one_error, two_errors_below
+from scdash._core.decisions import CLEAR, Difference, clearly_above, largest_within_one_error, two_errors_below
 
 # Decisions.
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.fitting import FitOptions, suits_whole_trajectories
-from scdash.tl._inputs import read_inputs
+from scdash.dynamics.inputs import read_inputs
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.whole_trajectories.settings import suits_whole_trajectories
 
 from .data import cells_of, time_courses
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.dynamics.power import power_for, power_table
-from scdash.dynamics.report import power_words
+from scdash.dynamics.reporting.power import power_for, power_table
+from scdash.dynamics.reporting.report import power_words
 
 from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 
@@ -66,7 +66,7 @@ def with_tfs():
 @pytest.fixture(scope="module")
 def batches():
     """Four batches with named regulators."""
-    return printed(cells_of(4), regulators="is_tf", batch_key="batch", n_bins=12, **CELLS)
+    return printed(cells_of(4), regulators="is_tf", batch_key="batch", observations=scdash.Cells(n_bins=12), **CELLS)
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,12 @@ def test_errors_on_test_states_are_told_beside_those_of_the_folds():
     adata = cells_of(4)
     adata.obs["split"] = np.where(adata.obs["batch"] == "b3", "test", "train")
     fit = printed(
-        adata, batch_key="batch", split_key="split", n_bins=12, validation=scdash.Validation(null_models=False), **CELLS
+        adata,
+        batch_key="batch",
+        split_key="split",
+        observations=scdash.Cells(n_bins=12),
+        validation=scdash.Validation(null_models=False),
+        **CELLS,
     )
     test = fit.table["test"].dropna()
     assert list(test.index) == ["model", "constant", "persistence", "mean trajectory"] and test["constant"] == 1
@@ -411,7 +416,7 @@ def test_more_cells_do_not_empty_a_screen(cells):
 
 
 def test_bins_of_a_single_trajectory_are_not_trained_and_the_report_says_why():
-    bins = scdash.pp.trajectories(cells_of(1), time_key="time", n_bins=12)
+    bins = scdash.pp.trajectories(cells_of(1), time_key="time", observations=scdash.Cells(n_bins=12))
     fit = printed(bins, progress=False, validation=scdash.Validation(null_models=False))
     assert "Not tested: training as a neural ODE, because there is one trajectory of a lineage" in fit.text
     assert "no epoch was asked" not in fit.text and fit.entry["params"]["kept"] == "matching"

@@ -10,8 +10,7 @@ import pytest
 
 import scdash
 from scdash.fields import FIELDS
-from scdash.fitting import model_of
-from scdash.models import PerturbODE, Transport
+from scdash.models import PerturbODE, Transport, model_of
 from scdash.sparsity import GeometricSchedule
 
 from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
@@ -20,8 +19,7 @@ STORED = 2e-5  # relative: what storage in float32 leaves of an error
 QUICK = GeometricSchedule(first=0.5, first_epoch=1, then=0.1, every=1)
 CELLS = {
     "time_key": "time",
-    "n_bins": 10,
-    "observations": "cells",
+    "observations": scdash.Cells(n_bins=10),
     "progress": False,
     "validation": scdash.Validation(null_models=False),
 }

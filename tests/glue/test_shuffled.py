@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scdash.matching import (
-    TransitionSettings,
+from scdash.dynamics.comparisons.shuffled import (
     random_regulators,
     settings_of,
     shuffle_labels,
     shuffled_priors,
 )
+from scdash.regression import TransitionSettings
 
 from .data import series_of
 

@@ -11,26 +11,33 @@ import scipy.sparse as sp
 import torch
 
 import scdash
+from scdash._core.decisions import Difference, clearly_above, largest_within_one_error
 from scdash._data import CellHalves
-from scdash._decisions import Difference, clearly_above, largest_within_one_error
-from scdash.dynamics import null_models as _null_models
-from scdash.dynamics.folds import courses_of, is_test, make_folds
-from scdash.dynamics.null_models import (
+from scdash.dynamics.comparisons import null_models as _null_models
+from scdash.dynamics.comparisons.null_models import (
     RANDOM_SETS,
     SHUFFLED_PRIORS,
     learned_from,
     null_model_errors,
     null_models,
 )
-from scdash.dynamics.whole_fit import Ingredients
-from scdash.fitting import FitOptions, FitProblem, _assemble, _match
-from scdash.fitting._predictors import ahead_errors, stretch, units_of_field
-from scdash.matching import TransitionSettings, _lagged, _search, lagged_scores
-from scdash.networks import HiddenEvidence, _ranking, evidence_auc, ranking_score
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.predictors import ahead_errors, stretch, units_of_field
+from scdash.dynamics.problem import FitProblem
+from scdash.dynamics.state_pairs import assembly as _assemble
+from scdash.dynamics.state_pairs import regression_fits as _match
+from scdash.dynamics.whole_trajectories.folds import courses_of, is_test, make_folds
+from scdash.dynamics.whole_trajectories.one_fit import Ingredients
+from scdash.networks import HiddenEvidence, evidence_auc, ranking_score
+from scdash.networks import edge_ranking as _ranking
+from scdash.networks import lagged_edges as _lagged
+from scdash.networks.lagged_edges import lagged_scores
+from scdash.regression import TransitionSettings
+from scdash.regression import shared_settings as _search
 from scdash.sparsity import GeometricSchedule, as_sparsity
 from scdash.training import Plateau, TrainConfig
-from scdash.training._plateau import lower_rates
-from scdash.training._state import TrainState
+from scdash.training.plateau import lower_rates
+from scdash.training.state import TrainState
 
 from .data import COURSE, series_of, time_courses
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scdash.dynamics.verdict import compare, judge
+from scdash.dynamics.reporting.verdict import compare, judge
 
 FOLDS = 6
 NOISE = np.array([0.03, -0.02, 0.04, -0.01, 0.0, -0.04])

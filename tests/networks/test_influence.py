@@ -10,11 +10,13 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from scdash._errors import NonFiniteError
-from scdash.fields import Layer, Phoenix, RegulatoryPath, VectorField, _compact
-from scdash.networks import _influence, _solver
-from scdash.networks._influence import Perturbations, gene_influence
-from scdash.networks._module import DynamicsModel
+from scdash._core.errors import NonFiniteError
+from scdash.fields import Layer, Phoenix, RegulatoryPath, VectorField
+from scdash.fields import compact as _compact
+from scdash.networks import influence as _influence
+from scdash.networks import solver as _solver
+from scdash.networks.dynamics_model import DynamicsModel
+from scdash.networks.influence import Perturbations, gene_influence
 
 
 def a_model(n=12, *, encoder="modules", seed=0, zero=(), scale=None, dtype=torch.float64):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdash._errors import NonFiniteError
+from scdash._core.errors import NonFiniteError
 from scdash.fields import Phoenix
 from scdash.networks import DynamicsModel, rollout
 

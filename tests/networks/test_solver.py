@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from scdash.fields import Mlp, Phoenix, Sonode, SparsePhoenix, VectorField
-from scdash.networks import DynamicsModel, _solver, rollout
-from scdash.networks._interventions import intervene
+from scdash.networks import DynamicsModel, rollout
+from scdash.networks import solver as _solver
+from scdash.networks.interventions import intervene
 from scdash.solve import integrate
 
 GENES, EDGES, CELLS = 120, 500, 40

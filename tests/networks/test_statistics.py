@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdash.networks._motifs import count_motifs, motif_table, rewired
-from scdash.networks._statistics import degrees, effect_correlations, reachable, summary
+from scdash.networks.motifs import count_motifs, motif_table, rewired
+from scdash.networks.statistics import degrees, effect_correlations, reachable, summary
 
 
 def a_network(seed=0, n=15, density=0.2):

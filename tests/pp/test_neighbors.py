@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 from sklearn.neighbors import NearestNeighbors
 
 import scdash
-from scdash import _neighbors
+from scdash._data import neighbors as _neighbors
 
 N_CELLS = 9_000  # scanpy searches approximately from 8,192 cells on
 

@@ -77,7 +77,7 @@ def test_transport_trains_on_streamed_cells(
     expected, found = screen.copy(), stored
     how = {"rng": 3, "model": scdash.models.PerturbODE(fit=scdash.models.Transport(steps=20, n_modules=4, regimes=5))}
     scdash.tl.fit_perturbode(expected, **how)
-    monkeypatch.setattr(scdash._data._rows, "DENSE", 0.0)
+    monkeypatch.setattr(scdash._data.rows, "DENSE", 0.0)
     scdash.tl.fit_perturbode(found, **how)
     a, b = (adata.uns["dynamics"]["edges"].set_index(["source", "target"])["weight"] for adata in (expected, found))
     np.testing.assert_allclose(b.reindex(a.index), a, rtol=1e-5, atol=1e-7)

@@ -16,8 +16,11 @@ import scdash
 
 COURSE = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
 SHORT = {
-    "hidden": (8, 4), "n_clusters": 3, "pretrain_epochs": 2, "frozen_epochs": 2, "unfrozen_epochs": 2,
-    "tuning_epochs": 2, "autoencoder_epochs": 2, "progress": False,
+    "training": scdash.BottleneckTraining(
+        hidden=(8, 4), n_clusters=3, pretrain_epochs=2, frozen_epochs=2, unfrozen_epochs=2, tuning_epochs=2,
+        autoencoder_epochs=2,
+    ),
+    "progress": False,
 }  # fmt: skip
 SETS = {"first": [f"g{i:02d}" for i in range(6)], "second": [f"g{i:02d}" for i in range(6, 12)]}
 

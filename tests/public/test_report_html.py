@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 import scdash
-from scdash._errors import NotFittedError
+from scdash._core.errors import NotFittedError
 
 from .cases import _fitted, _judged, _screen_fit
 

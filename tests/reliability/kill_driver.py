@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import scdash
-from scdash._files import read_arrays
+from scdash._core.files import read_arrays
 
 HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import scdash
-from scdash._errors import memory_hint
-from scdash._files import read_arrays, write_arrays
-from scdash.networks._influence_store import BlockStore
+from scdash._core.errors import memory_hint
+from scdash._core.files import read_arrays, write_arrays
+from scdash.networks.influence_store import BlockStore
 
 HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
 LONG = {"start": "random", "sparsity": "imp", "training": scdash.Training(max_epochs=30)}
@@ -27,7 +27,7 @@ LONG = {"start": "random", "sparsity": "imp", "training": scdash.Training(max_ep
               RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1e15 bytes")],
 )  # fmt: skip
 def test_out_of_memory_names_what_to_lower(course, monkeypatch, error, tally):
-    import scdash.training._loop as loop
+    import scdash.training.loop as loop
 
     def fail(*arguments):
         raise error

@@ -148,7 +148,7 @@ def test_lineages_and_batches_are_never_merged(lineages, batches, tmp_path):
             cells,
             trajectory_key="lineage",
             batch_key="batch",
-            n_bins=6,
+            observations=scdash.Cells(n_bins=6),
             progress=False,
             training=scdash.Training(max_epochs=0),
             validation=scdash.Validation(null_models=False),

@@ -19,7 +19,7 @@ def held(adata):
 @pytest.fixture
 def interrupt_at(monkeypatch):
     """Press Ctrl-C in the middle of an epoch."""
-    import scdash.training._loop as loop
+    import scdash.training.loop as loop
 
     step = loop._train_batch
 
@@ -69,7 +69,7 @@ def test_an_interrupt_before_there_is_a_model_says_so_and_changes_nothing(
         assert held(course) == held(before) and np.array_equal(course.X, before.X)
         caplog.clear()
         tally("interrupts: nothing to keep yet, said so, data unchanged")
-        monkeypatch.setattr("scdash.fitting._match.fit_transitions", interrupted)
+        monkeypatch.setattr("scdash.dynamics.state_pairs.regression_fits.fit_transitions", interrupted)
 
 
 def interrupted(*arguments, **options):
@@ -79,7 +79,7 @@ def interrupted(*arguments, **options):
 def test_an_interrupt_of_the_comparison_costs_the_verdict_not_the_model(monkeypatch, caplog, tally):
     cells = scdash.datasets.hsmm()[:, :40].copy()
     scdash.pp.order_cells(cells, root=("hours", 0))
-    monkeypatch.setattr("scdash.dynamics.null_models.fit_chosen", interrupted)
+    monkeypatch.setattr("scdash.dynamics.comparisons.null_models.fit_chosen", interrupted)
     with caplog.at_level("WARNING", logger="scdash"):
         scdash.tl.fit_dynamics(cells, progress=False, training=scdash.Training(max_epochs=5))
     assert "the model is kept, without a verdict" in caplog.text

@@ -130,7 +130,7 @@ GMTS = {
 
 @pytest.mark.parametrize("kind", GMTS)
 def test_hostile_gene_sets_are_errors_or_sets_of_text(tmp_path, kind, tally):
-    from scdash.networks._gene_sets import read_gmt
+    from scdash.networks.gene_sets import read_gmt
 
     path = tmp_path / ("sets.gmt.gz" if kind == "not gzip" else "sets.gmt")
     path.write_bytes(GMTS[kind])
@@ -166,7 +166,8 @@ scdash.pp.normalize_paired(pairs)
 scdash.tl.srrr(pairs, n_features=3)
 epochs = dict.fromkeys(("pretrain", "frozen", "unfrozen", "tuning", "autoencoder"), 1)
 epochs = {f"{name}_epochs": count for name, count in epochs.items()}
-scdash.tl.sbnn(pairs, n_features=3, hidden=(4, 4), n_clusters=3, progress=False, **epochs)
+training = scdash.BottleneckTraining(hidden=(4, 4), n_clusters=3, **epochs)
+scdash.tl.sbnn(pairs, n_features=3, training=training, progress=False)
 scdash.tl.fit_perturbode(screen, key_added="transport", model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=2)))
 print("offline")
 """

@@ -16,9 +16,11 @@ from scdash._data import copy_paired
 
 # a few seconds instead of minutes; rates are raised as epochs are cut
 SHORT = {
-    "hidden": (24, 12), "n_clusters": 5, "pretrain_epochs": 4, "frozen_epochs": 4, "unfrozen_epochs": 8,
-    "tuning_epochs": 8, "autoencoder_epochs": 4, "pretrain_rate": 1e-3, "frozen_rate": 1e-3, "unfrozen_rate": 2e-3,
-    "tuning_rate": 1e-3, "autoencoder_rate": 1e-3,
+    "training": scdash.BottleneckTraining(
+        hidden=(24, 12), n_clusters=5, pretrain_epochs=4, frozen_epochs=4, unfrozen_epochs=8, tuning_epochs=8,
+        autoencoder_epochs=4, pretrain_rate=1e-3, frozen_rate=1e-3, unfrozen_rate=2e-3, tuning_rate=1e-3,
+        autoencoder_rate=1e-3,
+    )
 }  # fmt: skip
 
 

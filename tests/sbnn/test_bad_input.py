@@ -1,5 +1,6 @@
 """Every kind of bad input raises an error that names the argument, what was found and what to do."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_more_features_than_genes(api: SimpleNamespace, mdata: Any, short: dict[
 @pytest.mark.parametrize("name", ["sbnn", "cross_validate", "stability"])
 def test_more_clusters_than_cells(api: SimpleNamespace, mdata: Any, short: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match="n_clusters=400 is larger than the number of training cells"):
-        call(api, name, mdata, short | {"n_clusters": 400})
+        call(api, name, mdata, {"training": replace(short["training"], n_clusters=400)})
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -148,7 +149,7 @@ def test_constant_genes_are_never_selected_before_others(
         ({"test_fraction": 1.0}, ValueError, "test_fraction must be at least 0 and below 1"),
         ({"key_added": "rna"}, ValueError, "key_added='rna' clashes with a modality"),
         ({"key_added": "a/b"}, ValueError, "key_added must be a non-empty string without '/'"),
-        ({"tuning_epoch": 5}, TypeError, "Did you mean 'tuning_epochs'"),
+        ({"training": {"tuning_epochs": 5}}, TypeError, "training must be a scdash.BottleneckTraining"),
         ({"rng": -1}, ValueError, "rng must be a seed of at least 0"),
     ],
 )

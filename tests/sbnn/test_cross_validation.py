@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from scdash._data import copy_paired
-from scdash.bottleneck import Penalty, Regression, Scale, learned_something, multivariate_r2
+from scdash.paired import Penalty, Regression, Scale, learned_something, multivariate_r2
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:

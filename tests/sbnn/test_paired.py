@@ -9,12 +9,15 @@ import scipy.sparse as sp
 from anndata import AnnData
 from scipy.optimize import brentq
 
+import scdash
 from scdash.pp._paired import select_above_curve
 
 # the default simulation, with a network and a schedule that take seconds
 QUICK = {
-    "hidden": (64, 32), "pretrain_epochs": 15, "frozen_epochs": 10, "unfrozen_epochs": 25, "tuning_epochs": 25,
-    "pretrain_rate": 5e-4, "frozen_rate": 5e-4, "unfrozen_rate": 4e-4, "tuning_rate": 5e-4, "autoencoder_epochs": 5,
+    "training": scdash.BottleneckTraining(
+        hidden=(64, 32), pretrain_epochs=15, frozen_epochs=10, unfrozen_epochs=25, tuning_epochs=25,
+        pretrain_rate=5e-4, frozen_rate=5e-4, unfrozen_rate=4e-4, tuning_rate=5e-4, autoencoder_epochs=5,
+    )
 }  # fmt: skip
 
 

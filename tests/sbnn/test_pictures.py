@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from scdash._errors import NotFittedError
+from scdash._core.errors import NotFittedError
 from scdash.pl._sbnn import masked_triangulation
 
 

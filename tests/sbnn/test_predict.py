@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
+from scdash._core.errors import NotFittedError
 from scdash._data import copy_paired, make_mudata
-from scdash._errors import NotFittedError
 
 
 @pytest.mark.parametrize("key", ["sbnn", "srrr"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scdash._data import copy_paired, without_pulling
-from scdash.bottleneck import make_folds, multivariate_r2
+from scdash.paired import make_folds, multivariate_r2
 from scdash.tl._srrr import fit_linear
 
 pytestmark = pytest.mark.reference

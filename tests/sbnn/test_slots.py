@@ -1,6 +1,7 @@
 """What lands in MuData, that it survives the disk, and that nothing is written when something fails."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from scdash._data import make_mudata, without_pulling
-from scdash.bottleneck import feature_r2, multivariate_r2
+from scdash.paired import feature_r2, multivariate_r2
 
 KEYS = {"sbnn": 24, "srrr": 2}
 
@@ -122,7 +123,11 @@ def test_copy_leaves_the_original(mdata: Any, api: SimpleNamespace, short: dict[
 
 def test_nothing_is_written_when_something_fails(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:
     slots = [set(mdata.uns), set(mdata.obsm), set(mdata.obs), set(mdata["rna"].var), set(mdata["ephys"].layers)]
-    for bad in ({"n_features": 99}, {"frozen_rate": 1e30}, {"n_clusters": 500}):
+    for bad in (
+        {"n_features": 99},
+        {"training": replace(short["training"], frozen_rate=1e30)},
+        {"training": replace(short["training"], n_clusters=500)},
+    ):
         with pytest.raises((ValueError, FloatingPointError)):
             api.sbnn(mdata, **{"n_features": 4, **short, **bad})
     found = [set(mdata.uns), set(mdata.obsm), set(mdata.obs), set(mdata["rna"].var), set(mdata["ephys"].layers)]

@@ -11,7 +11,7 @@ import mudata
 from scdash.simulate._paired import paired
 from scdash.pp._paired import normalize_paired, select_by_dropout
 from scdash.tl._srrr import srrr
-from scdash.tl._sbnn_predict import predict_mudata
+from scdash.paired.application import predict_mudata
 from scdash.get._sbnn import selected_genes as genes
 from scdash.pl._sbnn import sbnn as draw
 import matplotlib

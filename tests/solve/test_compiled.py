@@ -6,8 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdash._threads import one_thread
-from scdash.fields import Phoenix, _phoenix_training
+from scdash._core.threads import one_thread
+from scdash.fields import Phoenix
+from scdash.fields import phoenix_training as _phoenix_training
 from scdash.solve import integrate, rk4_path
 
 FIELD = Phoenix(7, encoder="modules", n_hidden=3)
@@ -57,7 +58,7 @@ def test_times_may_be_shared_by_models_and_examples_and_states_be_a_view():
 
 
 def test_without_gradients_nothing_but_the_last_evaluation_is_kept(monkeypatch):
-    from scdash.fields._modules_loops import CompiledModules
+    from scdash.fields.modules_loops import CompiledModules
 
     params, x, times = drawn(2, 5, 3)
     asked, keep = [], CompiledModules.keep
@@ -120,8 +121,8 @@ def test_nan_and_infinity_are_not_hidden():
 def test_the_vectorised_logarithm_and_exponential_are_exact_to_single_precision():
     from numba import njit
 
-    from scdash._compiled import OPTIONS
-    from scdash.fields._modules_loops import exp_of, log_of
+    from scdash._core.compiled import OPTIONS
+    from scdash.fields.modules_loops import exp_of, log_of
 
     @njit(**OPTIONS)  # not kept: these are loops of another file
     def apply(x, y, logs, exps):

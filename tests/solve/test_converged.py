@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from scdash._errors import NonFiniteError, NotConvergedError
+from scdash._core.errors import NonFiniteError, NotConvergedError
+from scdash.dynamics import predictors as _predictors
 from scdash.fields import Phoenix
-from scdash.fitting import _predictors
-from scdash.networks import _interventions, _rollout
-from scdash.networks._module import DynamicsModel
-from scdash.solve import _converged, converged
+from scdash.networks import interventions as _interventions
+from scdash.networks import predicted_trajectories as _rollout
+from scdash.networks.dynamics_model import DynamicsModel
+from scdash.solve import converged
+from scdash.solve import step_halving as _converged
 
 GENES = 3
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdash._errors import NonFiniteError
+from scdash._core.errors import NonFiniteError
 from scdash.fields import Phoenix
 from scdash.solve import integrate, require_finite, step_error
 

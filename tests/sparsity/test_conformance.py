@@ -13,7 +13,7 @@ from torch import Tensor
 from scdash.fields import FIELDS, Params, SparsePhoenix, VectorField, field_class
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior, Sparsity, as_sparsity, from_config
 from scdash.training import Examples, Problem, TrainConfig, start_state, train
-from scdash.training._adam import StackedAdam
+from scdash.training.adam import StackedAdam
 
 GENES, MODELS = 6, 2
 # options under which a field is tried; a new field is tried with its defaults

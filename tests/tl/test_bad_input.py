@@ -187,4 +187,4 @@ def test_counts_are_refused_for_cells():
         scdash.tl.fit_dynamics(adata)
     with pytest.raises(ValueError, match="n_bins"):
         adata.X = np.log1p(adata.X)
-        scdash.tl.fit_dynamics(adata, n_bins=200)
+        scdash.tl.fit_dynamics(adata, observations=scdash.Cells(n_bins=200))

@@ -221,7 +221,7 @@ def test_cross_validation_chooses_the_lowest_mean(course):
 def test_of_many_forecasts_the_report_names_the_best():
     import pandas as pd
 
-    from scdash.fitting._report import _listed
+    from scdash.dynamics.state_pairs.report import _listed
 
     errors = pd.Series(
         {"phoenix": 0.1, "no change": 0.3, "template": 0.25, "analogue": 0.2, "aligned template": np.nan}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash.fitting import FitOptions
+from scdash.dynamics.options import FitOptions
 
 from .conftest import HOW
 
@@ -116,7 +116,7 @@ def test_bins_are_taken_as_pp_made_them(line):
 
 
 def test_a_plateau_can_be_given_as_a_dict():
-    from scdash.fitting._options import recipe
+    from scdash.dynamics.options import recipe
     from scdash.training import Plateau
 
     options = FitOptions(start="random", training={"plateau": {"patience": 7}})

@@ -46,7 +46,7 @@ def line(n=240, genes=12):
 
 
 CELLS = {
-    "n_bins": 6,
+    "observations": scdash.Cells(n_bins=6),
     "progress": False,
     "training": scdash.Training(max_epochs=0),
     "validation": scdash.Validation(null_models=False),

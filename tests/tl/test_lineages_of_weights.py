@@ -10,7 +10,7 @@ import scdash
 SHORT = {
     "training": scdash.Training(max_epochs=3),
     "validation": scdash.Validation(null_models=False),
-    "n_bins": 8,
+    "observations": scdash.Cells(n_bins=8),
     "progress": False,
 }
 

@@ -8,8 +8,8 @@ import pytest
 import scanpy as sc
 
 import scdash
-from scdash.dynamics.folds import TIME_POINTS, make_folds
-from scdash.tl._fit_call import FitCall
+from scdash.dynamics.call import FitCall
+from scdash.dynamics.whole_trajectories.folds import TIME_POINTS, make_folds
 
 HOURS = (0, 6, 24, 48, 96)
 SHORT = {"training": scdash.Training(max_epochs=3), "progress": False}
@@ -65,7 +65,7 @@ def test_the_level_of_pruning_is_the_best_one(fitted):
 
 
 def test_errors_of_all_times_are_fractions_of_the_same():
-    folds = make_folds(problem_of(sampled(), couplings="none"))
+    folds = make_folds(problem_of(sampled(), observations=scdash.Cells(couplings="none")))
     assert len({fold.constant_error for fold in folds}) == 1
     assert folds[0].constant_error > 0
 
@@ -83,7 +83,7 @@ def test_nothing_of_a_left_out_time_is_learned_from(couplings):
     adata, other = sampled(), sampled()
     late = (other.obs["hours"] == 24).to_numpy()
     other.X[late] = np.random.default_rng(5).permuted(other.X[late], axis=1)[:, ::-1]
-    first, second = (problem_of(one, couplings=couplings) for one in (adata, other))
+    first, second = (problem_of(one, observations=scdash.Cells(couplings=couplings)) for one in (adata, other))
     folds = [make_folds(one) for one in (first, second)]
     learned = [
         part[1].train.states * one.units.range + one.units.minimum
@@ -99,7 +99,7 @@ def test_nothing_of_a_left_out_time_is_learned_from(couplings):
 
 
 def test_a_line_between_the_neighbours_is_drawn_in_real_time():
-    problem = problem_of(sampled(), couplings="none")
+    problem = problem_of(sampled(), observations=scdash.Cells(couplings="none"))
     fold = make_folds(problem)[0]
     states = problem.series.originals().states
     np.testing.assert_allclose(fold.interpolated[0], states[0] + (states[2] - states[0]) * 6 / 24, rtol=1e-6)
@@ -149,8 +149,8 @@ def given(adata, times=HOURS):
 
 def test_given_couplings_change_the_fit_and_are_asked_for_again():
     adata, without = sampled(), sampled()
-    scdash.tl.fit_dynamics(adata, time_key="hours", couplings=given(adata), **QUICK)
-    scdash.tl.fit_dynamics(without, time_key="hours", couplings="none", **QUICK)
+    scdash.tl.fit_dynamics(adata, time_key="hours", observations=scdash.Cells(couplings=given(adata)), **QUICK)
+    scdash.tl.fit_dynamics(without, time_key="hours", observations=scdash.Cells(couplings="none"), **QUICK)
     assert adata.uns["dynamics"]["params"]["couplings"] == "given"
     assert without.uns["dynamics"]["params"]["couplings"] == "none"
     assert (adata.varp["dynamics_grn"] != without.varp["dynamics_grn"]).nnz
@@ -172,9 +172,14 @@ def test_bad_input_is_refused_and_nothing_is_written():
     adata = sampled()
     wrong = given(adata)
     wrong[0, 6] = wrong[0, 6][1:]
-    refused(adata, ValueError, r"couplings\[\(0, 6\)\] has the shape \(23, 24\); needed is \(24, 24\)", couplings=wrong)
-    refused(adata, ValueError, "couplings", couplings="moscot")
-    refused(adata, ValueError, "n_bins", n_bins=10)
+    refused(
+        adata,
+        ValueError,
+        r"couplings\[\(0, 6\)\] has the shape \(23, 24\); needed is \(24, 24\)",
+        observations=scdash.Cells(couplings=wrong),
+    )
+    refused(adata, ValueError, "couplings", observations=scdash.Cells(couplings="moscot"))
+    refused(adata, ValueError, "n_bins", observations=scdash.Cells(n_bins=10))
     adata.obs["one"] = 3.0
     refused(adata, ValueError, "constant", time_key="one")
     adata.obs["bad"] = pd.Categorical(np.where(adata.obs["hours"] == 0, "start", "12 parsecs"))
@@ -189,9 +194,16 @@ def test_bad_input_is_refused_and_nothing_is_written():
 
 def test_couplings_without_a_use_are_refused():
     adata = sampled()
-    refused(adata, ValueError, "couplings are for fits", couplings="ot", start="random", sparsity="none")
+    refused(
+        adata,
+        ValueError,
+        "couplings are for fits",
+        observations=scdash.Cells(couplings="ot"),
+        start="random",
+        sparsity="none",
+    )
     adata.obs["hours"] = np.linspace(0, 1, adata.n_obs)
-    refused(adata, ValueError, "couplings", couplings="ot")
+    refused(adata, ValueError, "couplings", observations=scdash.Cells(couplings="ot"))
 
 
 def test_a_model_without_folds_is_fitted_to_sampled_times():
@@ -206,7 +218,7 @@ def test_a_model_without_folds_is_fitted_to_sampled_times():
 def test_batches_are_trajectories_and_a_time_is_left_out_of_all():
     adata = sampled(cells=30)
     adata.obs["batch"] = np.where(np.arange(adata.n_obs) % 2, "a", "b")
-    folds = make_folds(problem_of(adata, batch_key="batch", couplings="none"))
+    folds = make_folds(problem_of(adata, batch_key="batch", observations=scdash.Cells(couplings="none")))
     assert [len(fold.held) for fold in folds] == [2, 2, 2]
     scdash.tl.fit_dynamics(adata, time_key="hours", batch_key="batch", **QUICK)
     assert adata.uns["dynamics"]["params"]["judged_by"] == TIME_POINTS

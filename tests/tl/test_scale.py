@@ -64,8 +64,10 @@ def test_eleven_thousand_genes_by_matching_stay_within_four_gigabytes() -> None:
 
 def test_a_large_gene_wise_network_is_stored_and_trained_on_its_edges(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the bound lowered, a small fit takes the path of a large one and finds a network like the usual one's."""
-    from scdash.dynamics import follow
-    from scdash.fitting import _match, _start, _whole
+    from scdash.dynamics.state_pairs import regression_fits as _match
+    from scdash.dynamics.state_pairs import start as _start
+    from scdash.dynamics.whole_trajectories import fit as follow
+    from scdash.dynamics.whole_trajectories import settings as _whole
 
     adata = scdash.simulate.grn_dynamics(n_genes=30, n_trajectories=20, n_test=3, rng=0)
     keys = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}

@@ -7,8 +7,8 @@ import torch
 from anndata import read_h5ad
 
 import scdash
+from scdash.dynamics.state_pairs.penalty_path import PathRun, path_grid, scaled, with_choice
 from scdash.fields import Mlp
-from scdash.fitting._path import PathRun, path_grid, scaled, with_choice
 from scdash.sparsity import as_sparsity
 from scdash.training import Examples, TrainConfig, evaluate, example_errors
 
@@ -119,5 +119,5 @@ def test_bad_input_names_the_argument_and_writes_nothing(course, change, error, 
 
 
 def test_the_picture_needs_a_path(course) -> None:
-    with pytest.raises(scdash._errors.NotFittedError, match="tl.sparsity_path"):
+    with pytest.raises(scdash._core.errors.NotFittedError, match="tl.sparsity_path"):
         scdash.pl.sparsity_path(course)

@@ -13,7 +13,7 @@ QUICK = {
     "training": scdash.Training(max_epochs=5),
     "validation": scdash.Validation(null_models=False),
     "progress": False,
-    "n_bins": 10,
+    "observations": scdash.Cells(n_bins=10),
 }
 GENES = 10
 
@@ -181,7 +181,7 @@ def test_batches_lineages_and_sampled_times_take_velocities():
     ways = (
         {"batch_key": "batch"},
         {"trajectory_key": "weights"},
-        {"time_key": "hours", "couplings": "none", "n_bins": None},
+        {"time_key": "hours", "observations": scdash.Cells(couplings="none")},
     )
     for way in ways:
         scdash.tl.fit_dynamics(adata, velocity="velocity", **(QUICK | way))

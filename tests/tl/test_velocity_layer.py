@@ -10,9 +10,9 @@ import torch
 
 import scdash
 from scdash._data import as_expression
-from scdash.networks._velocity_layer import velocity_of
+from scdash.dynamics import store as _store
+from scdash.networks.velocity_layer import velocity_of
 from scdash.screens import store as screen_store
-from scdash.tl import _store
 
 from .conftest import HOW
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 import scdash
-from scdash.training._adam import StackedAdam
+from scdash.training.adam import StackedAdam
 
 SHAPES = {"W": (3, 4, 5), "b": (3, 4)}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scdash.training._cycles import Cycles, gained
+from scdash.training.cycles import Cycles, gained
 
 
 def test_cycles_double_until_the_steps_are_used():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from scdash.fields import Phoenix
 from scdash.training import Examples, TrainConfig, TrainState, evaluate
-from scdash.training._loop import _active, _keep_best
-from scdash.training._loss import evaluate_with_error, predict
+from scdash.training.loop import _active, _keep_best
+from scdash.training.loss import evaluate_with_error, predict
 
 
 def kept_epoch(losses, pruned, *, tolerance, error=0.1, returnable_from=0, penalties=None):

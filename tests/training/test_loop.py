@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+from scdash._core.errors import NonFiniteError
 from scdash._data import TimeSeries
-from scdash._errors import NonFiniteError
 from scdash.fields import Phoenix
 from scdash.solve import integrate
 from scdash.sparsity import GeometricSchedule, Prior, as_sparsity

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scdash.training import Plateau, TrainConfig, TrainState
-from scdash.training._plateau import lower_rates
+from scdash.training.plateau import lower_rates
 
 PLATEAU = Plateau(factor=0.5, patience=1, threshold=0.125, minimum=0.0625)
 

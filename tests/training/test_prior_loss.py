@@ -4,7 +4,7 @@ import torch
 
 import scdash
 from scdash.fields import Phoenix, csr_tensor
-from scdash.training._loss import prior_loss
+from scdash.training.loss import prior_loss
 
 HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdash.training._state import GROUPS, PER_MODEL, TrainState, stacked
+from scdash.training.state import GROUPS, PER_MODEL, TrainState, stacked
 
 CPU = torch.device("cpu")
 

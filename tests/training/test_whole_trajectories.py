@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scdash._errors import NonFiniteError
+from scdash._core.errors import NonFiniteError
 from scdash.training.rollouts import Courses, GeneWise, errors_from_start, roll_out
 from scdash.training.whole_trajectories import Starts, Trainer, WholeTrajectories, squared_error
 

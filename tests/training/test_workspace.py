@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from scdash.fields import Phoenix, _compact
+from scdash.fields import Phoenix
+from scdash.fields import compact as _compact
 from scdash.sparsity import GeometricSchedule, as_sparsity
-from scdash.training import Examples, Problem, TrainConfig, _loop, fingerprint, run_epoch, start_state, train
+from scdash.training import Examples, Problem, TrainConfig, fingerprint, run_epoch, start_state, train
+from scdash.training import loop as _loop
 
 SCHEDULE = GeometricSchedule(first=0.7, first_epoch=2, then=0.2, every=3)
 

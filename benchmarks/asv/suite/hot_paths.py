@@ -12,9 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from scdash.fields import Params, Phoenix, _compact
-from scdash.matching import l1_path
+from scdash.fields import Params, Phoenix
+from scdash.fields import compact as _compact
 from scdash.networks import strongest_effects
+from scdash.regression import l1_path
 from scdash.sparsity import Prior, as_sparsity, prune_to
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._logging import logger
+from scdash._core.logging import logger
 
 SHOWN = 5
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from scdash._errors import suggest
-from scdash._logging import logger
+from scdash._core.errors import suggest
+from scdash._core.logging import logger
 
 DATA_KEYS = ("time_key", "trajectory_key", "batch_key", "split_key", "layer")
 X = "X"  # as a layer: the main matrix, for whoever wants it beside a fit of a layer
@@ -31,7 +31,7 @@ class FitSettings:
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], key: str) -> Self:
-        """Return the settings of an entry as `scdash._keys.require_fit` returns it."""
+        """Return the settings of an entry as `scdash._core.keys.require_fit` returns it."""
         params = entry.get("params")
         return cls(key, params if isinstance(params, Mapping) else {})
 

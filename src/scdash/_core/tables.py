@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.edge_order import BY_PRIOR, association, n_tied, rank_edges, ranked_by
+from scdash._core.errors import NotFittedError, check_data
 from scdash._core.fit_genes import fit_genes
-from scdash._errors import NotFittedError, check_data
-from scdash._keys import genes_of, require_fit, require_result
-from scdash._logging import logger
+from scdash._core.keys import genes_of, require_fit, require_result
+from scdash._core.logging import logger
 
 
 def network_edges(adata: Any, key: str, *, candidates: bool = False) -> pd.DataFrame:

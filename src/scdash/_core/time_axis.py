@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
-from scdash._keys import DynamicsKeys
+from scdash._core.keys import DynamicsKeys
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._errors import unknown
+from scdash._core.errors import unknown
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,7 @@
 """Value objects read from AnnData and the array kernels behind them; no torch here."""
 
-from scdash._data._batches import BatchOffsets, batch_offsets
-from scdash._data._bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
-from scdash._data._cell_velocity import CellVelocity, read_velocity
-from scdash._data._cells import CellSeries, cells_to_series, without_split
-from scdash._data._checks import (
+from scdash._data.batches import BatchOffsets, batch_offsets
+from scdash._data.checks import (
     check_adata,
     check_unique,
     chosen_genes,
@@ -16,9 +13,8 @@ from scdash._data._checks import (
     time_column,
     times_of,
 )
-from scdash._data._couplings import has_optimal_transport
-from scdash._data._dense import as_dense
-from scdash._data._expression import (
+from scdash._data.dense import as_dense
+from scdash._data.expression_matrix import (
     Expression,
     as_expression,
     check_counts,
@@ -28,30 +24,40 @@ from scdash._data._expression import (
     matrix_of,
     scaled_by_scanpy,
 )
-from scdash._data._flags import holds_flags, read_flags
-from scdash._data._genes import all_genes, listed_names, present_genes
-from scdash._data._given_couplings import read_couplings
-from scdash._data._groups import CellGroups, group_cells, origins
-from scdash._data._half_series import HalfOfCells, halves_to_learn_from
-from scdash._data._halves import CellHalves, halve_cells
-from scdash._data._kernel_means import kernel_means
-from scdash._data._knockout_level import knockout_levels, lowest_values
-from scdash._data._labels import log_missing, read_labels
-from scdash._data._memberships import Memberships, is_membership_table, read_memberships, times_in_lineages
-from scdash._data._mudata import copy_paired, make_mudata, without_pulling
-from scdash._data._placed import Placed, positions_in_groups
-from scdash._data._prior import AlignedPrior, align_prior, prior_from
-from scdash._data._related_cells import LeftOutTimes, RelatedCells, left_out_groups, related_cells, timed_cells
-from scdash._data._representation import representation
-from scdash._data._rows import Cells, dense32, loaded
-from scdash._data._sampled import sampled_halves, sampled_series, shuffled_states
-from scdash._data._sanitise import sanitise
-from scdash._data._series import SPLITS, TimeSeries
-from scdash._data._split import default_split, split_codes
-from scdash._data._states import series_from_states
-from scdash._data._time import StandardTime, Times, parse_time, read_time, time_in_unit
-from scdash._data._velocity_rows import VelocityRows
-from scdash._data._within import WithinMoments, within_moments
+from scdash._data.flags import holds_flags, read_flags
+from scdash._data.genes import all_genes, listed_names, present_genes
+from scdash._data.groups import CellGroups, group_cells, origins
+from scdash._data.h5ad_values import sanitise
+from scdash._data.knockout_level import knockout_levels, lowest_values
+from scdash._data.labels import log_missing, read_labels
+from scdash._data.memberships import Memberships, is_membership_table, read_memberships, times_in_lineages
+from scdash._data.mudata import copy_paired, make_mudata, without_pulling
+from scdash._data.prior import AlignedPrior, align_prior, prior_from
+from scdash._data.representations import representation
+from scdash._data.rows import Cells, dense32, loaded
+from scdash._data.split import default_split, split_codes
+from scdash._data.time import StandardTime, Times, parse_time, read_time, time_in_unit
+from scdash._data.time_series.bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
+from scdash._data.time_series.cell_velocity import CellVelocity, read_velocity
+from scdash._data.time_series.cells import CellSeries, cells_to_series, without_split
+from scdash._data.time_series.couplings import has_optimal_transport
+from scdash._data.time_series.given_couplings import read_couplings
+from scdash._data.time_series.half_series import HalfOfCells, halves_to_learn_from
+from scdash._data.time_series.halves import CellHalves, halve_cells
+from scdash._data.time_series.placed import Placed, positions_in_groups
+from scdash._data.time_series.related_cells import (
+    LeftOutTimes,
+    RelatedCells,
+    left_out_groups,
+    related_cells,
+    timed_cells,
+)
+from scdash._data.time_series.sampled import sampled_halves, sampled_series, shuffled_states
+from scdash._data.time_series.series import SPLITS, TimeSeries
+from scdash._data.time_series.smoothed_trajectory import kernel_means
+from scdash._data.time_series.states import series_from_states
+from scdash._data.time_series.velocity_rows import VelocityRows
+from scdash._data.time_series.within_places import WithinMoments, within_moments
 
 __all__ = [
     "CellVelocity",

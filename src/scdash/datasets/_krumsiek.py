@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import SPLITS, default_split, sanitise
-from scdash._random import RNG, as_generator
 
 if TYPE_CHECKING:
     from anndata import AnnData

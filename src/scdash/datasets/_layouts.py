@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from scdash._errors import suggest
+from scdash._core.errors import suggest
 
 Layout = Literal["long", "matrix", "peaks"]
 

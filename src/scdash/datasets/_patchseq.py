@@ -10,9 +10,9 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
 from scdash._data import make_mudata
-from scdash._logging import logger, step
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from scdash._core.errors import unknown
+from scdash._core.logging import logger
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
-from scdash._logging import logger
 from scdash.datasets._layouts import Layout, detect, from_long, from_matrix, from_peaks, read_table
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
 
 if TYPE_CHECKING:
     from anndata import AnnData

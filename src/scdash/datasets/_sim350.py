@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import sanitise
-from scdash._random import RNG, as_generator
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -64,8 +64,8 @@ def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "st
     >>> import scdash
     >>> adata = scdash.datasets.sim350(noise=0.05)  # doctest: +SKIP
     """
-    from scdash.simulate._corrupt import corrupt_prior
-    from scdash.simulate._grn import add_truth, time_series_adata
+    from scdash.simulate import corrupt_prior
+    from scdash.simulate.time_series import add_truth, time_series_adata
 
     if noise < 0:
         raise ValueError(f"noise must not be negative, found {noise}.")

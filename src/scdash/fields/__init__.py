@@ -1,15 +1,15 @@
 """Vector fields dx/dt = f(x): pure torch, no AnnData."""
 
-from scdash.fields._base import DEFINED, FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
-from scdash.fields._compact import Compact
-from scdash.fields._compiled_solve import CompiledSolve
-from scdash.fields._csr import csr_tensor
-from scdash.fields._evaluator import Evaluator
-from scdash.fields._mlp import Mlp
-from scdash.fields._perturbode import PerturbODE
-from scdash.fields._phoenix import Phoenix
-from scdash.fields._phoenix_sparse import SparsePhoenix
-from scdash.fields._sonode import Sonode
+from scdash.fields.compact import Compact
+from scdash.fields.compiled_solve import CompiledSolve
+from scdash.fields.csr import csr_tensor
+from scdash.fields.evaluator import Evaluator
+from scdash.fields.mlp import Mlp
+from scdash.fields.perturbode import PerturbODE
+from scdash.fields.phoenix import Phoenix
+from scdash.fields.phoenix_sparse import SparsePhoenix
+from scdash.fields.second_order import Sonode
+from scdash.fields.vector_field import DEFINED, FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
 
 __all__ = [
     "DEFINED",

@@ -8,12 +8,12 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from scdash._core.edge_order import rank_edges
+from scdash._core.errors import suggest, unused
+from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table, network_edges, pathway_table, score_table
 from scdash._data import all_genes, listed_names
-from scdash._errors import suggest, unused
-from scdash._keys import DynamicsKeys, genes_of, require_fit
-from scdash.networks._statistics import reachable
+from scdash.networks.statistics import reachable
 
 if TYPE_CHECKING:
     from anndata import AnnData

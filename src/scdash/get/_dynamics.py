@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scdash._core.keys import require_fit
+from scdash._core.logging import settings
 from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
-from scdash._keys import require_fit
-from scdash._logging import settings
 from scdash.get._filters import chosen_edges
 from scdash.get._report import FitReport
 

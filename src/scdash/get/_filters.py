@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scdash._core.keys import genes_of, require_fit
 from scdash._data import all_genes, listed_names
-from scdash._keys import genes_of, require_fit
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scdash._errors import unused
+from scdash._core.errors import unused
 
 if TYPE_CHECKING:
     import networkx

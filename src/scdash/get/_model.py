@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from scdash._core.errors import unknown
 from scdash._core.fit_record import FitFormatError
+from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
-from scdash._keys import require_fit
 from scdash.networks import module_from_entry
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from scdash.bottleneck import SparseBottleneck
     from scdash.networks import DynamicsModel
+    from scdash.paired import SparseBottleneck
 
 
 @guarded

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pandas as pd
 
+from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
-from scdash._errors import unknown
 from scdash.get import _formats
 from scdash.get._filters import chosen_edges
 

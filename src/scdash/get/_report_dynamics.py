@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scdash._core.errors import unused
+from scdash._core.keys import genes_of, require_fit
 from scdash._core.tables import ranked_edges, score_table
 from scdash._core.time_axis import time_axis
 from scdash._core.trajectories import StoredTrajectories
 from scdash._core.values import shown
 from scdash._data import all_genes, listed_names
-from scdash._errors import unused
-from scdash._keys import genes_of, require_fit
 from scdash.get._html import facts, note, section, table, verdict
 from scdash.get._svg import Curve, legend, network_svg, trends_svg
 

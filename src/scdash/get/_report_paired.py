@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scdash._errors import unused
-from scdash._keys import require_paired
+from scdash._core.errors import unused
+from scdash._core.keys import require_paired
 from scdash.get._html import facts, note, section, table, verdict
 from scdash.get._report_dynamics import N_EDGES, settings_of
 from scdash.get._sbnn import selected_genes

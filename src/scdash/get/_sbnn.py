@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scdash._core.errors import NotFittedError
+from scdash._core.keys import genes_of_modality, require_paired
 from scdash._core.process_state import guarded
-from scdash._errors import NotFittedError
-from scdash._keys import genes_of_modality, require_paired
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scdash.bottleneck import SparseBottleneck
+    from scdash.paired import SparseBottleneck
 
 
 def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
@@ -38,7 +38,7 @@ def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
     --------
     >>> model = scdash.get.model(mdata, key="sbnn")  # doctest: +SKIP
     """
-    from scdash.bottleneck import module_from_entry
+    from scdash.paired import module_from_entry
 
     entry = require_paired(mdata, key, "sbnn")
     if "weights" not in entry:

@@ -8,7 +8,7 @@ import pandas as pd
 from scdash._core.display import as_html, as_text, some_names
 from scdash._core.process_state import guarded
 from scdash._core.values import shown
-from scdash.fitting import settings_of_fit
+from scdash.models.stored_settings import settings_of_fit
 
 if TYPE_CHECKING:
     from anndata import AnnData

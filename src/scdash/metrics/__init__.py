@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_calibrated": ["calibrated_scores"],
-        "_edges": ["EdgeList"],
+        "edge_lists": ["EdgeList"],
         "_negatives": ["degree_matched_non_edges"],
         "_perturbations": ["PerturbationEvaluation", "evaluate_perturbations"],
         "_prediction": ["constant_mse", "mse_long_horizon", "mse_next_step", "no_change_mse"],
@@ -33,7 +33,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
 
 if TYPE_CHECKING:
     from ._calibrated import calibrated_scores
-    from ._edges import EdgeList
     from ._negatives import degree_matched_non_edges
     from ._perturbations import PerturbationEvaluation, evaluate_perturbations
     from ._prediction import constant_mse, mse_long_horizon, mse_next_step, no_change_mse
@@ -49,3 +48,4 @@ if TYPE_CHECKING:
         out_degree,
         sparsity,
     )
+    from .edge_lists import EdgeList

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.logging import logger
 from scdash._core.process_state import guarded
-from scdash._logging import logger
-from scdash._random import RNG, as_generator
-from scdash.metrics._edges import GRN, EdgeList, align
+from scdash._core.random_streams import RNG, as_generator
+from scdash.metrics.edge_lists import GRN, EdgeList, align
 
 
 @guarded

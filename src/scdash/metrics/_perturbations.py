@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scdash._core.logging import logger
 from scdash._core.process_state import guarded
-from scdash._logging import logger
-from scdash._random import RNG, as_generator
+from scdash._core.random_streams import RNG, as_generator
 from scdash.metrics._calibrated import FEWEST, calibrated_table
 from scdash.metrics._profiles import Comparison, Floats, Labelled, Profiles, compared
 

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._errors import suggest
-from scdash._logging import logger
-from scdash.metrics._edges import is_anndata
+from scdash._core.errors import suggest
+from scdash._core.logging import logger
+from scdash.metrics.edge_lists import is_anndata
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
-from scdash.metrics._edges import GRN, EdgeList, align
+from scdash.metrics.edge_lists import GRN, EdgeList, align
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
-from scdash._keys import require_fit
-from scdash.metrics._edges import GRN, EdgeList, align, is_anndata
 from scdash.metrics._ranking import rank_pairs
+from scdash.metrics.edge_lists import GRN, EdgeList, align, is_anndata
 
 
 @guarded

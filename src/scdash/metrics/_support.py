@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
-from scdash._keys import require_fit
-from scdash.metrics._edges import GRN, align, is_anndata
+from scdash.metrics.edge_lists import GRN, align, is_anndata
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -2,6 +2,7 @@
 
 from scdash.models._base import MODELS, Model
 from scdash.models._dynamics import MLP, Phoenix, SecondOrder
+from scdash.models._named import model_of
 from scdash.models._screens import PerturbODE, Transport
 
-__all__ = ["MLP", "MODELS", "Model", "PerturbODE", "Phoenix", "SecondOrder", "Transport"]
+__all__ = ["MLP", "MODELS", "Model", "PerturbODE", "Phoenix", "SecondOrder", "Transport", "model_of"]

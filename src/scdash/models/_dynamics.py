@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 from scdash import fields
-from scdash._errors import unknown, unused
+from scdash._core.errors import unknown, unused
 from scdash.models._base import Model
 
 UNITS = 40  # hidden units, where none are asked for

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 from scdash import fields
+from scdash._core.errors import unknown, unused
 from scdash._core.values import Value
-from scdash._data._screen import KINDS, UNKNOWN_TARGETS
-from scdash._errors import unknown, unused
+from scdash._data.screen import KINDS, UNKNOWN_TARGETS
 from scdash.models._base import Model
-from scdash.training._transport_config import TransportConfig
+from scdash.training.transport_config import TransportConfig
 
 SOURCES = ("auto", "perturbed", "all")
 PRIOR_WEIGHT, FOLDS = 5.0, 5

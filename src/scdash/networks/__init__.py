@@ -1,7 +1,9 @@
 """What a fitted model says: its effects, its edges against the prior, and its predictions."""
 
-from scdash.networks._cellrank import cellrank, fate_probabilities, has_cellrank
-from scdash.networks._effects import (
+from scdash.networks.cellrank_calls import cellrank, fate_probabilities, has_cellrank
+from scdash.networks.dynamics_model import DynamicsModel, module_from_entry, pack, plain, unpack
+from scdash.networks.edge_ranking import HiddenEvidence, evidence_auc, ranking_score
+from scdash.networks.effect_matrices import (
     dependencies,
     effects,
     feature_sparsity,
@@ -14,8 +16,8 @@ from scdash.networks._effects import (
     weight_sparsity,
     with_products,
 )
-from scdash.networks._end_shift import EndShift, end_shift
-from scdash.networks._held_levels import (
+from scdash.networks.end_shifts import EndShift, end_shift
+from scdash.networks.intervention_levels import (
     count_targets,
     held_levels,
     refuse_negative_levels,
@@ -23,9 +25,7 @@ from scdash.networks._held_levels import (
     warn_of_negative_levels,
     warn_without_targets,
 )
-from scdash.networks._module import DynamicsModel, module_from_entry, pack, plain, unpack
-from scdash.networks._ranking import HiddenEvidence, evidence_auc, ranking_score
-from scdash.networks._rollout import rollout
+from scdash.networks.predicted_trajectories import rollout
 
 __all__ = [
     "DynamicsModel",

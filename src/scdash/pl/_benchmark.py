@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
 from scdash.pl._read import columns
 from scdash.pl._style import MUTED, Drawn, category_colors, finish, house, panels
 

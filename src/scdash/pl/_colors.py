@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_hex
 
-from scdash._logging import logger
+from scdash._core.logging import logger
 
 
 def stored_colors(uns: Mapping[str, Any], column: str | None, categories: Sequence[str]) -> dict[str, str] | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash._core.process_state import guarded
-from scdash.metrics._edges import GRN
+from scdash.metrics.edge_lists import GRN
 from scdash.pl._order import cluster_order, strengths, strongest
 from scdash.pl._points import ends
 from scdash.pl._read import networks, positions

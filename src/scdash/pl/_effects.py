@@ -10,9 +10,9 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
-from scdash.metrics._edges import GRN
+from scdash.metrics.edge_lists import GRN
 from scdash.pl._order import (
     MOST_CLUSTERED,
     cluster_order,

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
+from scdash._core.errors import suggest
 from scdash._core.process_state import guarded
-from scdash._errors import suggest
 from scdash.pl._colors import stored_colors
 from scdash.pl._points import MARGIN, Look, frame, scatter
 from scdash.pl._read import embedding_of, expression

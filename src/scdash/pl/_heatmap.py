@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown
+from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
-from scdash._errors import unknown
-from scdash._keys import genes_of, require_fit
 from scdash.pl._order import cluster_order
 from scdash.pl._points import ends
 from scdash.pl._read import positions, slot

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table
-from scdash.metrics._edges import is_anndata
+from scdash.metrics.edge_lists import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 

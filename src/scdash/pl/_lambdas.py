@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.patches import Patch
 
+from scdash._core.errors import NotFittedError
 from scdash._core.process_state import guarded
-from scdash._errors import NotFittedError
-from scdash.metrics._edges import is_anndata
+from scdash.metrics.edge_lists import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
 

@@ -9,9 +9,9 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import unknown
+from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
-from scdash._keys import require_fit
 from scdash.pl._read import slot
 from scdash.pl._style import Drawn, finish, house, panels
 

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
+from scdash._core.errors import check_data, unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import module_table
-from scdash._errors import check_data, unknown
 from scdash.pl._style import SIGNED, Drawn, finish, house, panels
 
 if TYPE_CHECKING:

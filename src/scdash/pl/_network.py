@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from scdash._core.edge_order import BY_PRIOR, rank_edges
+from scdash._core.errors import suggest
 from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
-from scdash._errors import suggest
-from scdash.metrics._edges import GRN, is_anndata
+from scdash.metrics.edge_lists import GRN, is_anndata
 from scdash.pl._network_drawing import (
     Sheet,
     draw_edges,

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
+from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import pathway_table
-from scdash._errors import unknown
-from scdash.metrics._edges import is_anndata
+from scdash.metrics.edge_lists import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
 

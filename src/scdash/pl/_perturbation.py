@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown
+from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
-from scdash._keys import genes_of, require_fit
 from scdash.pl._labels import name_points
 from scdash.pl._style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
 

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.errors import unknown
+from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
-from scdash._errors import unknown
-from scdash._keys import require_result
 from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
 if TYPE_CHECKING:

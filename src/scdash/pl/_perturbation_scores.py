@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import score_table
-from scdash._errors import unknown
-from scdash.metrics._edges import is_anndata
+from scdash.metrics.edge_lists import is_anndata
 from scdash.pl._read import columns
 from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 

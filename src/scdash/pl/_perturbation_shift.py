@@ -9,15 +9,15 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import NotFittedError, unknown
+from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
-from scdash._errors import NotFittedError, unknown
-from scdash._keys import require_result
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._points import MARGIN, Look, frame, scatter_under_arrows
 from scdash.pl._projection import project_velocity
 from scdash.pl._read import embedding_of, expression
 from scdash.pl._style import Drawn, finish, house, panels
-from scdash.pl._velocity import _grid_arrows, _quiver
+from scdash.pl._velocity import grid_arrows, quiver
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -118,7 +118,7 @@ def perturbation_shift(
         figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
         for panel, (column, values) in zip(axes, colored, strict=True):
             scatter_under_arrows(panel, points, values, column, look, colors_of(adata, column, values))
-            _quiver(panel, *(_grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
+            quiver(panel, *(grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
             panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
             frame(panel, name, frameon=frameon)
     return finish(

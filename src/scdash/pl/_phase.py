@@ -10,16 +10,16 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash._data import all_genes
-from scdash._keys import genes_of, require_fit
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._points import MARGIN, Look, beside_legend, scatter
 from scdash.pl._read import expression, slot
 from scdash.pl._style import INK, Drawn, finish, house, panels
 from scdash.pl._trends_data import chosen, series_of
-from scdash.pl._velocity import _grid_arrows, velocity_layer
+from scdash.pl._velocity import grid_arrows, velocity_layer
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -130,7 +130,7 @@ def phase(
 def _draw_arrows(ax: Axes, points: NDArray[np.float64], moves: NDArray[np.float64], density: float) -> None:
     """Draw mean velocities on a grid; both axes count by their ranges, so that no unit decides the direction."""
     span = np.maximum(np.ptp(points, axis=0), 1e-12)
-    where, mean, _ = _grid_arrows(points / span, moves / span, density, 1.0)
+    where, mean, _ = grid_arrows(points / span, moves / span, density, 1.0)
     longest = float(np.quantile(np.hypot(*mean.T), 0.95)) or 1.0
     ax.quiver(*(where * span).T, *mean.T, color=INK, angles="uv", scale=22 * longest, width=0.0034, headwidth=4,
               headlength=4.5, headaxislength=4, zorder=3, alpha=0.75)  # fmt: skip

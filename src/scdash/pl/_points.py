@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
-from scdash._errors import unknown, unused
+from scdash._core.errors import unknown, unused
 from scdash.pl._style import FAINT, INK, bare, category_colors
 
 ROWS = 14  # entries of a legend in one column

@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import suggest
+from scdash._core.keys import check_genes, require_fit
 from scdash._data import all_genes, as_dense, check_unique, representation
-from scdash._errors import suggest
-from scdash._keys import check_genes, require_fit
-from scdash.metrics._edges import EdgeList, align, is_anndata
+from scdash.metrics.edge_lists import EdgeList, align, is_anndata
 
 
 def slot(adata: Any, key: str, name: str, *, made_by: str = "scdash.tl.fit_dynamics") -> Any:

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
+from scdash._core.errors import suggest
+from scdash._core.keys import genes_of_modality
 from scdash._core.process_state import guarded
-from scdash._errors import suggest
-from scdash._keys import genes_of_modality
 from scdash.pl._points import Look, scatter
 from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, paired_colors, pick, predictions
 from scdash.pl._style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure

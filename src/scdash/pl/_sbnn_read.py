@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import NotFittedError, suggest
+from scdash._core.keys import require_paired
 from scdash._data import all_genes, check_unique
-from scdash._errors import NotFittedError, suggest
-from scdash._keys import require_paired
 from scdash.pl._colors import stored_colors
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.keys import genes_of_modality
 from scdash._core.process_state import guarded
-from scdash._keys import genes_of_modality
 from scdash.pl._sbnn_read import entry_of, table_of
 from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 

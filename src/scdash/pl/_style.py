@@ -13,8 +13,8 @@ from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, to_hex
 from matplotlib.figure import Figure, SubFigure
 
-from scdash._errors import unused
-from scdash._logging import logger
+from scdash._core.errors import unused
+from scdash._core.logging import logger
 
 #: what a function returns: its Axes (a list if it drew several panels), the Figure, or None once it has been shown
 Drawn: TypeAlias = "Axes | list[Axes] | Figure | None"

@@ -11,9 +11,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
-from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.pl._colors import stored_colors
 from scdash.pl._read import positions, slot
 from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown
 from scdash._core.fit_settings import FitSettings
+from scdash._core.logging import logger
 from scdash._core.time_axis import TimeAxis
 from scdash._core.trajectories import StoredTrajectories
 from scdash._data import parse_time
-from scdash._errors import unknown
-from scdash._logging import logger
 from scdash.pl._read import expression
 
 _MAX_TRAJECTORIES = 6

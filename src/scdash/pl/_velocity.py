@@ -9,11 +9,11 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from scdash._core.errors import suggest, unknown
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import parse_time, representation
-from scdash._errors import suggest, unknown
-from scdash._keys import DynamicsKeys, genes_of, require_fit
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._points import MARGIN, Look, beside_legend, frame, scatter_under_arrows
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
@@ -123,9 +123,9 @@ def velocity(
             if kind == "stream":
                 against = _stream(panel, points, arrows, later, density, smooth)
             elif kind == "grid":
-                against = _quiver(panel, *_grid_arrows(points, arrows, density, smooth, later))
+                against = quiver(panel, *grid_arrows(points, arrows, density, smooth, later))
             else:
-                against = _quiver(panel, points, arrows, later)
+                against = quiver(panel, points, arrows, later)
             if column is not None:
                 panel.set_title(column, loc="left", fontweight="bold")
             frame(panel, name, frameon=frameon)
@@ -209,7 +209,7 @@ def _stream(
     return bool(against.any())
 
 
-def _grid_arrows(
+def grid_arrows(
     points: NDArray[Any], arrows: NDArray[Any], density: float, smooth: float, later: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
     n_grid = max(int(22 * density), 4)
@@ -223,7 +223,7 @@ def _grid_arrows(
     return where, found, np.column_stack([a[kept], b[kept]])
 
 
-def _quiver(ax: Axes, points: NDArray[Any], arrows: NDArray[Any], later: NDArray[Any] | None = None) -> bool:
+def quiver(ax: Axes, points: NDArray[Any], arrows: NDArray[Any], later: NDArray[Any] | None = None) -> bool:
     """Draw arrows; return whether any runs against time."""
     longest = np.quantile(np.hypot(*arrows.T), 0.95) or 1.0
     against = np.zeros(len(points), bool) if later is None else (arrows * later).sum(axis=1) < 0

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from scdash._core.logging import logger
 from scdash._data import Expression, as_dense
-from scdash._data._screen import Screen
-from scdash._logging import logger
+from scdash._data.screen import Screen
 
 LEAST_CELLS = 20  # of a perturbation, and of the control, in which escaping cells are looked for
 LEAST_GENES = 5  # differential genes that show a direction

@@ -10,9 +10,9 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.errors import suggest
+from scdash._core.logging import logger
 from scdash._data import check_unique, obs_column, read_labels
-from scdash._errors import suggest
-from scdash._logging import logger
 
 SEVERAL = re.compile(r"\s*[|;,]\s*")  # between the guides of one cell in a column of labels
 

@@ -7,7 +7,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._logging import logger
+from scdash._core.logging import logger
 
 Calls = tuple[pd.Categorical, pd.Categorical, NDArray[np.int64]]  # perturbation, guide, number of guides of each cell
 

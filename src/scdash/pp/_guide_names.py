@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from scdash._logging import logger
+from scdash._core.logging import logger
 
 CONTROL_GUIDES = (
     r"^(?:[pm]_)?(?:sg(?:RNA)?[-_. ]?)?(?:"

@@ -8,12 +8,12 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import check_adata, check_log, expression, sanitise
-from scdash._data._screen import parse_screen
-from scdash._errors import unknown
-from scdash._logging import logger, step
+from scdash._data.screen import parse_screen
 from scdash.pp._escapers import escaping, perturbed_probability
 from scdash.pp._guide_calls import call_guides
 from scdash.pp._guide_counts import GuideTable, read_guides

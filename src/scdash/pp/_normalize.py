@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._core.errors import unused
+from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._data import check_adata, check_counts, expression, log_missing, obs_column, present_genes, read_labels
-from scdash._errors import unused
-from scdash._logging import step
 
 if TYPE_CHECKING:
     from anndata import AnnData

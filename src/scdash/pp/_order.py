@@ -9,8 +9,11 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.errors import suggest, unknown
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import (
     CellGroups,
     as_dense,
@@ -23,10 +26,7 @@ from scdash._data import (
     representation,
     sanitise,
 )
-from scdash._errors import suggest, unknown
-from scdash._logging import logger, step
-from scdash._neighbors import add_neighbors
-from scdash._random import RNG, as_generator
+from scdash._data.neighbors import add_neighbors
 from scdash.pp._path_shape import PathShape, path_shape, shape_warning
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.errors import suggest, unknown
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import (
@@ -20,8 +22,6 @@ from scdash._data import (
     gene_mask,
     matrix_of,
 )
-from scdash._errors import suggest, unknown
-from scdash._logging import logger, step
 
 NAMES = {"depth": "log2(1 + x) of counts by depth", "clr": "centred log ratio"}
 PROTEINS = {"prot", "prots", "protein", "proteins", "adt", "adts", "ab", "antibody", "antibodies", "cite"}

@@ -8,11 +8,11 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import Expression, as_dense, check_adata, expression, obs_column, read_labels
-from scdash._data._screen import Screen, parse_screen
-from scdash._logging import step
+from scdash._data.screen import Screen, parse_screen
 from scdash.screens.selection import least_cells
 from scdash.screens.targets import named_targets
 

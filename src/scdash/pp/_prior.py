@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scdash._core.errors import suggest
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import AlignedPrior, check_adata, sanitise
 from scdash._data import align_prior as align
-from scdash._errors import suggest
-from scdash._logging import logger, step
 
 if TYPE_CHECKING:
     from anndata import AnnData

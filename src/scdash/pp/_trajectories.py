@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash._core.errors import unused
+from scdash._core.logging import step
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG
 from scdash._data import (
     CellSeries,
     cells_to_series,
@@ -19,9 +22,6 @@ from scdash._data import (
     scaled_by_scanpy,
     time_column,
 )
-from scdash._errors import unused
-from scdash._logging import step
-from scdash._random import RNG
 
 if TYPE_CHECKING:
     from anndata import AnnData

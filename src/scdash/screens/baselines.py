@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from scdash._data._screen import Screen
-from scdash._random import RNG, as_generator
+from scdash._core.random_streams import RNG, as_generator
+from scdash._data.screen import Screen
 from scdash.screens.equilibrium_fit import EquilibriumFit, fit_equilibrium
 from scdash.screens.held_out import intervention_effects
 from scdash.screens.statistics import Floats, RegimeStatistics

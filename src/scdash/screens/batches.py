@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.logging import logger
 from scdash._data import Expression, batch_offsets, group_column, log_missing
-from scdash._data._screen import Screen
-from scdash._logging import logger
+from scdash._data.screen import Screen
 
 MOST_MEANS = 50_000_000  # replicates x genes: 400 MB
 LEAST_CONTROL = 3  # control cells of a batch, at least

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scdash._logging import logger
+from scdash._core.logging import logger
 from scdash.screens.statistics import RegimeStatistics
 
 LARGE_Z = 3.0  # standard errors of the difference of two means from which a target is said to have moved

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.matching._l1 import l1_path
+from scdash.regression.l1_paths import l1_path
 from scdash.screens.statistics import Floats, RegimeStatistics
 
 TRUSTS: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03)

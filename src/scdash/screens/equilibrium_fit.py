@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._logging import progress_bar
+from scdash._core.logging import progress_bar
 from scdash.screens.equations import TRUSTS, solve_problem
 from scdash.screens.equilibrium_path import (
     LAMBDAS,

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from scdash import fields
+from scdash._core.logging import logger
 from scdash._data import loaded
-from scdash._logging import logger
-from scdash.fields._base import Params
-from scdash.fields._perturbode import SLOWEST
+from scdash.fields.perturbode import SLOWEST
+from scdash.fields.vector_field import Params
 from scdash.models import PerturbODE
 from scdash.networks import pack
 from scdash.screens.equilibrium_fit import fit_equilibrium
@@ -29,7 +29,7 @@ from scdash.screens.subsamples import Penalties, chosen_of, frequencies, regime_
 from scdash.screens.tables import held_out_by_perturbation, report_text
 from scdash.screens.timed_errors import timed_forward, timed_sentences, timed_table
 from scdash.screens.transport import fit_transport
-from scdash.training._transport_config import TransportFit
+from scdash.training.transport_config import TransportFit
 
 
 @dataclass(frozen=True)

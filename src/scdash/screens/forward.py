@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from scdash._decisions import Difference
+from scdash._core.decisions import Difference
 from scdash.screens.equilibrium_path import FoldProblems, Settings, solved, until
 from scdash.screens.held_out import mean_of_others, predict_changes
 from scdash.screens.linear_model import linear_model

@@ -10,19 +10,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings, log_settings
-from scdash._data import (
-    AlignedPrior,
-    Cells,
-    Expression,
-    expression,
-    gene_mask,
-    obs_column,
-    prior_from,
-    read_labels,
-)
-from scdash._data._checks import flag_genes
-from scdash._data._screen import Screen, parse_screen
-from scdash._logging import logger
+from scdash._core.logging import logger
+from scdash._data import AlignedPrior, Cells, Expression, expression, gene_mask, obs_column, prior_from, read_labels
+from scdash._data.checks import flag_genes
+from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
 from scdash.screens.sampled_times import (
@@ -120,6 +111,10 @@ def stored_kind(stored: Any) -> str | dict[str, str]:
     if isinstance(stored, pd.DataFrame):
         return dict(zip(stored["name"].astype(str), stored["kind"].astype(str), strict=True))
     return {str(k): str(v) for k, v in stored.items()} if isinstance(stored, Mapping) else str(stored)
+
+
+LABELS_OF_MODEL = ("separator", "kind", "kind_key", "guide_key", "symbols", "values")
+"""Fields of `scdash.models.PerturbODE` that a fit has stored and that say how labels are read."""
 
 
 def labels_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:

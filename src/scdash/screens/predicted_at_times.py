@@ -8,8 +8,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data._screen import Screen
-from scdash._logging import logger
+from scdash._core.logging import logger
+from scdash._data.screen import Screen
 from scdash.screens.forward import NETWORK
 from scdash.screens.predictors import Predictor, warn_unsettled
 from scdash.screens.statistics import Floats

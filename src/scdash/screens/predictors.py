@@ -10,16 +10,16 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from scdash._core.logging import logger
 from scdash._data import as_dense, knockout_levels
-from scdash._logging import logger
-from scdash.fields._perturbode import PerturbODE
+from scdash.fields.perturbode import PerturbODE
 from scdash.networks import unpack
 from scdash.screens.held_out import PERFECT, fill_unseen, predict_changes
 from scdash.screens.notears import sample_linear_scm
 from scdash.screens.statistics import Floats
 from scdash.screens.steady_states import Equilibrium, SteadyStates
-from scdash.training._flow import EXPONENTIAL, Flow
-from scdash.training._interventions import ADDED, Strengths
+from scdash.training.flow import EXPONENTIAL, Flow
+from scdash.training.interventions import ADDED, Strengths
 
 
 class Predictor(ABC):

@@ -7,13 +7,9 @@ from typing import Any, Literal, Self
 import numpy as np
 import scipy.sparse as sp
 
-from scdash._logging import logger
-from scdash.fitting._arguments import sparsity_options
-from scdash.fitting._options import FitOptions, Recipe
-from scdash.fitting._strategy import build_sparsity
+from scdash._core.logging import logger
 from scdash.networks import plain
-from scdash.sparsity import GeometricSchedule, Method, Prior, Sparsity, as_sparsity
-from scdash.training import TrainConfig
+from scdash.sparsity import GeometricSchedule, Method, Prior, Sparsity, as_sparsity, method_with, sparsity_options
 
 # in rounds of 100 steps: the network has formed after ten, and ends near a density of 0.04 per matrix after 40
 TRANSPORT = GeometricSchedule(first=0.5, first_epoch=10, then=0.2, every=3)
@@ -44,16 +40,8 @@ class ScreenSparsity:
         if prior is None and self.sparsity == "dash":
             logger.info("    no prior: nothing for DASH to add, the L1 penalty alone keeps the network sparse")
             return as_sparsity("none"), None
-        known = FitOptions(
-            model="perturbode",
-            sparsity=self.sparsity,
-            lambdas=self.lambdas,
-            scale=self.scale,
-            missing=self.missing,
-            schedule=self.schedule,
-            sparsity_options=dict(self.options),
-        )
-        method = build_sparsity(known, Recipe(TrainConfig(), self.schedule or default))
+        asked = {"lambdas": self.lambdas, "schedule": self.schedule}
+        method = method_with(self.sparsity, dict(self.options), asked, schedule=default, scale=self.scale)
         if method.levels:
             raise ValueError(
                 f"sparsity={method.name!r} retrains whole models and is not for screens; use 'dash' or 'imp'."

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.logging import logger
 from scdash._data import log_missing, obs_column, parse_time
-from scdash._data._screen import Screen
-from scdash._logging import logger
+from scdash._data.screen import Screen
 from scdash.screens.batches import LEAST_CONTROL, Groups, with_replicates
 from scdash.screens.statistics import Floats
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from scdash._data._screen import Screen
-from scdash._errors import unknown
-from scdash._logging import logger
+from scdash._core.errors import unknown
+from scdash._core.logging import logger
+from scdash._data.screen import Screen
 
 CELLS = 10  # of a perturbation, at least, unless most have a single profile
 FEW_ROWS = 3  # median rows of a perturbation below which a row is a profile of many cells, as in bulk compendia

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._data._screen import Screen
-from scdash._logging import logger
+from scdash._core.logging import logger
+from scdash._data.screen import Screen
 
 ALL_SOURCES = 1500  # genes up to which all may regulate without being asked
 

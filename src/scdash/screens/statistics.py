@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import NonFiniteError
 from scdash._data import as_dense
-from scdash._data._screen import Screen
-from scdash._errors import NonFiniteError
+from scdash._data.screen import Screen
 
 if TYPE_CHECKING:
     from scdash.screens.timed_responses import TimedResponses

@@ -10,14 +10,14 @@ import scipy.sparse as sp
 import torch
 
 from scdash._core.fit_record import stamp
+from scdash._core.keys import DynamicsKeys
+from scdash._core.logging import logger
 from scdash._data import sanitise
-from scdash._data._screen import Screen
-from scdash._keys import DynamicsKeys
-from scdash._logging import logger
-from scdash.fields._perturbode import PerturbODE
-from scdash.fitting import stored_tables
+from scdash._data.screen import Screen
+from scdash.fields.perturbode import PerturbODE
+from scdash.models.stored_settings import stored_tables
 from scdash.networks import module_from_entry, unpack
-from scdash.networks._velocity_layer import set_velocity, velocity_line, velocity_of, wanted
+from scdash.networks.velocity_layer import set_velocity, velocity_line, velocity_of, wanted
 from scdash.screens.edges import add_effects, add_evidence, edge_table
 from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._data._screen import Screen
-from scdash._parallel import spread_all
+from scdash._core.parallel import spread_all
+from scdash._data.screen import Screen
 from scdash.screens.equilibrium_fit import EquilibriumFit
 from scdash.screens.equilibrium_path import Settings, solve
 from scdash.screens.evidence import without_noise

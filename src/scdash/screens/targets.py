@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scdash._core.errors import suggest
+from scdash._core.logging import logger
 from scdash._data import read_labels
-from scdash._data._screen import split_label
-from scdash._errors import suggest
-from scdash._logging import logger
+from scdash._data.screen import split_label
 
 SYMBOL_COLUMNS = (
     "gene_symbols", "gene_symbol", "gene_names", "gene_name", "feature_name", "symbols", "symbol", "hgnc_symbol",

@@ -9,8 +9,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.logging import logger
 from scdash._data import parse_time, time_in_unit
-from scdash._logging import logger
 from scdash.screens.forecasters import BestForecaster
 from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES
 from scdash.screens.linear_model import linear_model

@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash._data._screen import Screen
-from scdash._errors import NonFiniteError
-from scdash._logging import logger, progress_bar
-from scdash.fields._perturbode import PerturbODE
+from scdash._core.errors import NonFiniteError
+from scdash._core.logging import logger, progress_bar
+from scdash._data.screen import Screen
+from scdash.fields.perturbode import PerturbODE
 from scdash.screens.transport_cells import TransportCells, distance
 from scdash.screens.transport_state import State, Task
 from scdash.sparsity import Prior, Sparsity, as_sparsity
-from scdash.training._cycles import Cycles, gained
-from scdash.training._interventions import first_strengths, interventions
-from scdash.training._transport_config import TransportConfig, TransportFit
+from scdash.training.cycles import Cycles, gained
+from scdash.training.interventions import first_strengths, interventions
+from scdash.training.transport_config import TransportConfig, TransportFit
 
 MOST_STEPS, PRUNED_STEPS = 15_000, 5000
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash._data import as_dense
-from scdash._data._screen import Screen
+from scdash._data.screen import Screen
 
 Rows: TypeAlias = list[NDArray[np.int64]]
 Looks: TypeAlias = tuple[NDArray[np.int64], Tensor, Tensor]  # perturbations, control cells, what these should reach

@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.fields._base import Params
-from scdash.fields._perturbode import PerturbODE
+from scdash.fields.perturbode import PerturbODE
+from scdash.fields.vector_field import Params
 from scdash.screens.transport_cells import Distance, Looks, TransportCells
 from scdash.sparsity import Prior, Sparsity
-from scdash.training._cycles import Cycles
-from scdash.training._flow import Flow
-from scdash.training._interventions import Strengths
-from scdash.training._transport_config import TransportConfig
+from scdash.training.cycles import Cycles
+from scdash.training.flow import Flow
+from scdash.training.interventions import Strengths
+from scdash.training.transport_config import TransportConfig
 
 Weights: TypeAlias = tuple[Params, Params, Strengths]  # with their masks
 

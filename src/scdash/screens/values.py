@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from scdash._core.logging import logger
 from scdash._data import Expression, as_dense, check_log, check_scaled, scaled_by_scanpy
-from scdash._data._expression import LARGEST_LOG
-from scdash._logging import logger
+from scdash._data.expression_matrix import LARGEST_LOG
 
 FEW_NEGATIVE = 0.01  # fraction of negative values that no warning is given of
 

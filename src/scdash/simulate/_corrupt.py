@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
-from scdash._random import RNG, as_generator
+from scdash._core.random_streams import RNG, as_generator
 
 
 @guarded

@@ -1,19 +1,19 @@
 """Random signed networks with Hill dynamics, in the manner of SIM350 (Hossain et al. 2024; DASH, appendix B.1)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.logging import step as log_step
 from scdash._core.process_state import guarded
-from scdash._data import SPLITS, sanitise
-from scdash._logging import step as log_step
-from scdash._random import RNG, as_generator
+from scdash._core.random_streams import RNG, as_generator
+from scdash._data import sanitise
 from scdash.simulate._circuit import Circuit, Level
 from scdash.simulate._corrupt import corrupt_prior
+from scdash.simulate.time_series import add_truth, time_series_adata
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -219,43 +219,6 @@ def random_start(circuit: Circuit, number: int, rng: np.random.Generator) -> NDA
     while (outside := (drawn < 0) | (drawn > 1)).any():
         drawn = np.where(outside, rng.normal(mean, sd, (number, n)), drawn)
     return np.where(held, drawn, start)
-
-
-def time_series_adata(
-    states: NDArray[Any],
-    times: Sequence[float],
-    split: NDArray[np.int8],
-    genes: Sequence[str] | pd.Index,
-    noise: float,
-    rng: np.random.Generator,
-) -> "AnnData":
-    """Return states (trajectories, times, genes) as an AnnData, with noise of standard deviation noise / 2 added."""
-    from anndata import AnnData
-
-    number, steps, n = states.shape
-    clean = np.ascontiguousarray(states.reshape(-1, n), dtype=np.float32)
-    noisy = (
-        clean + np.float32(noise / 2) * rng.standard_normal(clean.shape, dtype=np.float32) if noise else clean.copy()
-    )
-    names = np.array([f"t{i:0{len(str(number - 1))}d}" for i in range(number)])
-    obs = pd.DataFrame(
-        {
-            "time": np.tile(np.asarray(times, dtype=np.float64), number),
-            "trajectory": pd.Categorical(np.repeat(names, steps)),
-            "split": pd.Categorical.from_codes(np.repeat(split, steps), list(SPLITS)),
-        },
-        index=pd.Index([f"{name}_{k}" for name in names for k in range(steps)]),
-    )
-    return AnnData(noisy, obs=obs, var=pd.DataFrame(index=pd.Index(genes)), layers={"clean": clean})
-
-
-def add_truth(adata: "AnnData", edges: pd.DataFrame, is_input: NDArray[np.bool_]) -> None:
-    """File a true network: uns["truth"], varp["truth"] (row regulates column), var["is_input"]."""
-    at = adata.var_names.get_indexer(edges["source"]), adata.var_names.get_indexer(edges["target"])
-    shape = (adata.n_vars, adata.n_vars)
-    adata.varp["truth"] = sp.csr_matrix((edges["weight"].to_numpy(dtype=np.float32), at), shape=shape)
-    adata.uns["truth"] = sanitise(edges.reset_index(drop=True))
-    adata.var["is_input"] = is_input
 
 
 def _edges(circuit: Circuit, genes: pd.Index) -> pd.DataFrame:

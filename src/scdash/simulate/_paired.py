@@ -7,10 +7,10 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.logging import step
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import make_mudata, sanitise
-from scdash._logging import step
-from scdash._random import RNG, as_generator
 
 if TYPE_CHECKING:
     from mudata import MuData

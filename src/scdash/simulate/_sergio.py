@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
-from scdash._data._screen import KINDS, Screen, parse_screen
-from scdash._errors import unknown
-from scdash._random import RNG, as_generator
+from scdash._core.random_streams import RNG, as_generator
+from scdash._data.screen import KINDS, Screen, parse_screen
 from scdash.simulate._sergio_kinetics import Kinetics, draw_kinetics, read_network, steady_state
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._errors import suggest
+from scdash._core.errors import suggest
 
 COLUMNS = {
     "decay": "decay",

@@ -1,10 +1,10 @@
 """Solving ordinary differential equations: our own rk4, everything else through torchdiffeq (imported only here)."""
 
-from scdash.solve._converged import Converged, converged
-from scdash.solve._integrate import SOLVERS, integrate, require_finite
-from scdash.solve._rk4 import rk4_interval
-from scdash.solve._rk4_path import rk4_path
-from scdash.solve._step import StepError, step_error
+from scdash.solve.integration import SOLVERS, integrate, require_finite
+from scdash.solve.rk4 import rk4_interval
+from scdash.solve.rk4_path_of_states import rk4_path
+from scdash.solve.step_errors import StepError, step_error
+from scdash.solve.step_halving import Converged, converged
 
 __all__ = [
     "SOLVERS",

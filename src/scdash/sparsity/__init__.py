@@ -7,6 +7,7 @@ from scdash.sparsity._dash import DashScore, bio, dash, imp, none, posthoc
 from scdash.sparsity._group_lasso import group_lasso, group_soft_threshold
 from scdash.sparsity._l0 import l0
 from scdash.sparsity._lassonet import hierarchical_prox, lassonet
+from scdash.sparsity._named import method_from, method_with, sparsity_of, sparsity_options
 from scdash.sparsity._pathreg import pathreg
 from scdash.sparsity._prior import Prior
 from scdash.sparsity._remove import prune_paths, prune_to, remove_lowest
@@ -27,6 +28,10 @@ from scdash.sparsity._values import (
 )
 
 __all__ = [
+    "method_from",
+    "method_with",
+    "sparsity_of",
+    "sparsity_options",
     "BREAST_CANCER",
     "DASH",
     "L0",

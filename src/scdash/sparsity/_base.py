@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scdash._registry import Registry
+from scdash._core.registry import Registry
 from scdash.fields import Params, VectorField
 from scdash.sparsity._prior import Prior
 from scdash.sparsity._remove import remove_lowest, share_of_remaining

@@ -6,7 +6,7 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from scdash._errors import unknown
+from scdash._core.errors import unknown
 from scdash.fields import Params, RegulatoryPath, VectorField
 from scdash.sparsity import _scores as scores
 from scdash.sparsity._base import SPARSITIES, Score, Sparsity

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scdash._errors import unknown
+from scdash._core.errors import unknown
 from scdash.fields import Layer, Params, VectorField
 
 LOW, HIGH = -0.1, 1.1  # the interval gates are stretched to before they are clipped

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from scdash._errors import unknown
+from scdash._core.errors import unknown
 from scdash.fields import Params, VectorField
 from scdash.sparsity._base import SPARSITIES, Sparsity
 from scdash.sparsity._strength import one_lambda, per_model

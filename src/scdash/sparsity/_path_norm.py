@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scdash._errors import unknown
+from scdash._core.errors import unknown
 from scdash.fields import Layer, VectorField
 
 Reduction = Literal["sum", "mean"]

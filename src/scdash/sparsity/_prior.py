@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import coo_array
 from torch import Tensor
 
-from scdash._errors import unknown
+from scdash._core.errors import unknown
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, final
 
+from scdash._core.errors import unknown
 from scdash._core.values import Value
-from scdash._errors import unknown
 from scdash.sparsity._base import SPARSITIES
 from scdash.sparsity._dash import LEVELS
 from scdash.sparsity._hard_concrete import GATE_RATE

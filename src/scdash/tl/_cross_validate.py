@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scdash._core.errors import unused
+from scdash._core.logging import step
+from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
-from scdash._errors import unused
-from scdash._logging import step
-from scdash._parallel import use_jobs
-from scdash.fitting import cross_validate_lambdas
-from scdash.tl._fit_call import FitCall
+from scdash.dynamics.call import FitCall
+from scdash.dynamics.lambda_choice import cross_validate_lambdas
 
 if TYPE_CHECKING:
     from anndata import AnnData

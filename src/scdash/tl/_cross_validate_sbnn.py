@@ -1,22 +1,22 @@
 """`cross_validate_sbnn`: what a network is worth on cells it has not seen, beside linear models."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from scdash._core.errors import suggest, unknown
 from scdash._core.fit_record import stamp
+from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
+from scdash._core.seeds import seed_of
 from scdash._data import sanitise
-from scdash._errors import suggest, unknown
-from scdash._logging import logger, step
-from scdash.bottleneck import BottleneckFit, ScheduleOptions, Standardize, fit_networks, make_folds, make_schedule
-from scdash.tl._sbnn_evaluate import check_sizes
-from scdash.tl._sbnn_read import Missing, Paired, read_paired
-from scdash.tl._sbnn_scores import baseline_rows, judge, network_rows, selection_table, summarise
-from scdash.tl._sbnn_store import check_slots, versions
-from scdash.tl._seed import seed_of
+from scdash.paired import BottleneckFit, BottleneckTraining, Standardize, fit_networks, make_folds, training_of
+from scdash.paired.evaluation import check_sizes
+from scdash.paired.reading import Missing, Paired, read_paired
+from scdash.paired.score_tables import baseline_rows, judge, network_rows, selection_table, summarise
+from scdash.paired.store import check_slots, versions
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -32,6 +32,7 @@ def cross_validate_sbnn(
     y: str = "ephys",
     n_latent: int = 2,
     n_features: int = 25,
+    training: BottleneckTraining | None = None,
     folds: Any = 10,
     baselines: Sequence[str] = BASELINES,
     layer: str | None = None,
@@ -44,7 +45,6 @@ def cross_validate_sbnn(
     rng: Any = 0,
     device: str = "auto",
     progress: bool | None = None,
-    **schedule: Unpack[ScheduleOptions],
 ) -> pd.DataFrame:
     """Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
 
@@ -54,7 +54,7 @@ def cross_validate_sbnn(
 
     Parameters
     ----------
-    mdata, x, y, n_latent, n_features, layer, y_layer, mask_var, missing, allow_counts, rng, device, progress
+    mdata, x, y, n_latent, n_features, training, layer, y_layer, mask_var, missing, allow_counts, rng, device, progress
         As for `scdash.tl.sbnn`.
     folds
         Number of folds, or a column of `mdata.obs` (or one label per cell) that names them: cells labelled -1 train in
@@ -67,8 +67,6 @@ def cross_validate_sbnn(
         "train" (no leak), or "all" to reproduce the released code's figures.
     key_added
         Name of the results in `mdata.uns`.
-    **schedule
-        Constants, see `scdash.tl.sbnn`.
 
     Returns
     -------
@@ -90,7 +88,7 @@ def cross_validate_sbnn(
     >>> table = scdash.tl.cross_validate_sbnn(mdata, n_features=25)  # doctest: +SKIP
     >>> scdash.pl.feature_scores(mdata)  # doctest: +SKIP
     """
-    constants = make_schedule(schedule)
+    constants = training_of(training)
     check_slots(mdata, x, y, key_added)
     for name in baselines:
         if name not in BASELINES:

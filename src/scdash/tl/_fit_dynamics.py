@@ -1,23 +1,24 @@
 """`fit_dynamics`: reads AnnData, fits, writes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from scdash._core.logging import logger, step, whole_call
 from scdash._core.names import check_key
+from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
-from scdash._logging import logger, step, whole_call
-from scdash._parallel import use_jobs
-from scdash.dynamics.validation import Validation
+from scdash._data.time_series.observations import Observations
+from scdash.dynamics.call import FitCall
+from scdash.dynamics.fit_of_call import fit_of_call
+from scdash.dynamics.inputs import TIME_KEY
+from scdash.dynamics.store import store
 from scdash.fields import VectorField
-from scdash.fitting import choose_lambdas, fit_series, model_of, warn_unused
-from scdash.matching import Regression
-from scdash.models import Model, PerturbODE
+from scdash.models import Model, PerturbODE, model_of
+from scdash.regression import Regression
+from scdash.resampling.validation import Validation
 from scdash.sparsity import Method, Sparsity
-from scdash.tl._fit_call import FitCall
-from scdash.tl._inputs import TIME_KEY, Observations
 from scdash.tl._perturbode import fit_screen
-from scdash.tl._store import store
 from scdash.training import Training
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ def fit_dynamics(
     mask_var: Any = None,
     regulators: Any = None,
     observations: Observations = "auto",
-    n_bins: int | None = None,
-    couplings: Literal["ot", "none"] | Mapping[tuple[Any, Any], Any] | None = None,
     velocity: str | tuple[str, str] | None = None,
     allow_scaled: bool = False,
     write_velocity: bool | None = None,
@@ -142,17 +141,10 @@ def fit_dynamics(
         Genes that may regulate: a `var` column of flags or a list of names, such as all transcription factors of the
         species (names that are not in the data are left out and counted in the log); None: all.
     observations
-        "cells": rows are cells, smoothed into `n_bins` bins per trajectory, or, where they share few sampled times, one bin
-        per time. "states": every row is one state. "auto": cells if there are more than 50 rows, most with a time of their
-        own, or at least five of a trajectory at most times.
-    n_bins
-        Bins per trajectory of cells; None: 20. Cells at sampled times have one per time instead.
-    couplings
-        For cells at sampled times: how cells of consecutive times belong together. "ot": by unbalanced optimal transport,
-        which lets cells multiply and die (needs POT, extra `ot`). A mapping of (time, next time) to a matrix of cells by cells, dense or sparse, both in the order of `adata`, such as
-        those of moscot or of clones; times are labels of `time_key` or numbers, and a matrix over a longer interval is used
-        where the times between are left out (otherwise those in between are composed). "none": the means alone. None: "ot" where
-        POT is installed.
+        "cells": rows are cells, smoothed into 20 bins per trajectory, or, where they share few sampled times, one bin per
+        time; or `scdash.Cells(n_bins=..., couplings=...)` with other bins, or other couplings of cells at sampled times.
+        "states": every row is one state. "auto": cells if there are more than 50 rows, most with a time of their own, or at
+        least five of a trajectory at most times.
     velocity
         For cells: measured dx/dt, from which the regression that training starts from learns besides. The name of a layer
         with the velocity of every cell from any tool, in units of the expression per unit of any time (what scVelo has
@@ -241,21 +233,17 @@ def fit_dynamics(
         return fit_screen(adata, call, key_added=key_added, copy=copy)
     check_key(key_added)
     asked, seed = call.settle(), call.seed()
-    options = call.options(asked, seed)
     with step(f"fitting dynamics ({asked.names})") as added, use_jobs(n_jobs):
         with whole_call("fit", progress=progress):
-            inputs = call.read(adata, asked, options)
-            options = replace(options, cells=inputs.cells)
-            warn_unused(options, asked)
-            if asked.cross_validated:
-                options = choose_lambdas(inputs.problem, options)
-            fit = fit_series(inputs.problem, options)
+            found = fit_of_call(adata, call, asked, seed)
         if key_added in adata.uns:
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
         target = adata.copy() if copy else adata
-        settings = inputs.settings | {"arguments": call.stored()}
-        added += store(target, fit, inputs, options, key_added, settings, write_velocity=write_velocity)
-    logger.info(fit.report)
-    if fit.details:
-        logger.debug(fit.details)
+        settings = found.inputs.settings | {"arguments": call.stored()}
+        added += store(
+            target, found.fit, found.inputs, found.options, key_added, settings, write_velocity=write_velocity
+        )
+    logger.info(found.fit.report)
+    if found.fit.details:
+        logger.debug(found.fit.details)
     return target if copy else None

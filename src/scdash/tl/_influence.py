@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown
 from scdash._core.fit_record import stamp
+from scdash._core.keys import genes_of, require_fit
+from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG, as_generator
+from scdash._core.seeds import seed_of
 from scdash._data import all_genes, listed_names, sanitise
-from scdash._errors import unknown
-from scdash._keys import genes_of, require_fit
-from scdash._logging import progress_bar, step
-from scdash._random import RNG, as_generator
 from scdash.networks import count_targets, module_from_entry, warn_without_targets
-from scdash.networks._agreement import agreement
-from scdash.networks._influence import Influence, Perturbations
-from scdash.networks._influence import gene_influence as influence_of
-from scdash.tl._seed import seed_of
-from scdash.tl._starts import times_since_start
+from scdash.networks.agreement import agreement
+from scdash.networks.influence import Influence, Perturbations
+from scdash.networks.influence import gene_influence as influence_of
+from scdash.networks.prediction_starts import times_since_start
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import unused
 from scdash._core.fit_record import stamp
+from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
-from scdash._errors import unused
-from scdash._keys import genes_of, require_fit
-from scdash.networks._enrichment import over_representation
-from scdash.networks._gene_sets import Membership, membership
-from scdash.networks._permutation import benjamini_hochberg
+from scdash.networks.enrichment import over_representation
+from scdash.networks.gene_sets import Membership, membership
+from scdash.networks.permutation import benjamini_hochberg
 from scdash.tl._pathways import resolve_gene_sets
 
 if TYPE_CHECKING:

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._core.errors import NotFittedError, check_data
 from scdash._core.fit_record import stamp
+from scdash._core.keys import DynamicsKeys, check_genes
+from scdash._core.logging import step
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG
+from scdash._core.seeds import seed_of
 from scdash._data import sanitise
-from scdash._errors import NotFittedError, check_data
-from scdash._keys import DynamicsKeys, check_genes
-from scdash._logging import step
-from scdash._random import RNG
-from scdash.networks._motifs import motif_table
-from scdash.networks._statistics import degrees, effect_correlations, summary
-from scdash.tl._seed import seed_of
+from scdash.networks.motifs import motif_table
+from scdash.networks.statistics import degrees, effect_correlations, summary
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from scdash._core.errors import NotFittedError, check_data, unknown, unused
 from scdash._core.fit_genes import fit_genes
 from scdash._core.fit_record import stamp
+from scdash._core.keys import require_result
+from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG
+from scdash._core.seeds import seed_of
 from scdash._data import sanitise
-from scdash._errors import NotFittedError, check_data, unknown, unused
-from scdash._keys import require_result
-from scdash._logging import step
-from scdash._random import RNG
-from scdash.networks._enrichment import over_representation, prerank
-from scdash.networks._gene_sets import Membership, membership, read_gmt
-from scdash.networks._pathways import pathway_table
-from scdash.networks._permutation import Alternative, null_moments
-from scdash.tl._pathway_controls import built_in_controls
-from scdash.tl._pathway_report import in_control, pathway_report
-from scdash.tl._seed import seed_of
+from scdash.networks.enrichment import over_representation, prerank
+from scdash.networks.gene_sets import Membership, membership, read_gmt
+from scdash.networks.pathway_controls import built_in_controls
+from scdash.networks.pathway_report import in_control, pathway_report
+from scdash.networks.pathway_scores import pathway_table
+from scdash.networks.permutation import Alternative, null_moments
 
 if TYPE_CHECKING:
     from anndata import AnnData

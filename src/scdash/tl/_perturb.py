@@ -10,10 +10,10 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash._core.trajectories import StoredTrajectories
-from scdash._keys import genes_of, require_fit
 from scdash.networks import (
     DynamicsModel,
     count_targets,
@@ -23,8 +23,8 @@ from scdash.networks import (
     rollout,
     warn_of_interventions,
 )
+from scdash.networks.prediction_starts import start_states, time_grid
 from scdash.tl._predict import paths_to_adata
-from scdash.tl._starts import start_states, time_grid
 
 Kind = Literal["knockout", "knockdown", "overexpression"]
 

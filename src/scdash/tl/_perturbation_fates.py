@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import genes_of, require_fit
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
-from scdash._keys import genes_of, require_fit
-from scdash._logging import logger, step
+from scdash._data.terminal_states import read_terminal_states
 from scdash.networks import (
     DynamicsModel,
     count_targets,
@@ -25,11 +26,10 @@ from scdash.networks import (
     refuse_negative_levels,
     warn_of_interventions,
 )
-from scdash.networks._cellrank import MISSING
-from scdash.networks._interventions import intervene
+from scdash.networks.cellrank_calls import MISSING
+from scdash.networks.interventions import intervene
 from scdash.tl._influence import longest_course
 from scdash.tl._perturbation_scores import Kind
-from scdash.tl._terminal_states import read_terminal_states
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -9,13 +9,13 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown
 from scdash._core.fit_record import stamp
+from scdash._core.keys import genes_of, require_fit
+from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
 from scdash._core.trajectories import LineagePath, lineage_paths
 from scdash._data import all_genes, listed_names, sanitise
-from scdash._errors import unknown
-from scdash._keys import genes_of, require_fit
-from scdash._logging import progress_bar, step
 from scdash.networks import (
     EndShift,
     count_targets,

@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import unused
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._errors import unused
-from scdash._logging import logger, step
-from scdash._random import RNG
-from scdash.fitting import model_of, sparsity_of
-from scdash.models import PerturbODE
-from scdash.networks._velocity_layer import check_switch
+from scdash._core.random_streams import RNG
+from scdash._core.seeds import seed_of
+from scdash.dynamics.call import FitCall
+from scdash.dynamics.inputs import TIME_KEY
+from scdash.models import PerturbODE, model_of
+from scdash.networks.velocity_layer import check_switch
 from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
@@ -24,10 +26,7 @@ from scdash.screens.sources import sources_of
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
 from scdash.screens.store import store_screen
 from scdash.screens.timed_responses import control_at_times, over_times
-from scdash.sparsity import Method, Sparsity
-from scdash.tl._fit_call import FitCall
-from scdash.tl._inputs import TIME_KEY
-from scdash.tl._seed import seed_of
+from scdash.sparsity import Method, Sparsity, sparsity_of
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -9,12 +9,12 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
-from scdash._keys import genes_of, require_fit
+from scdash.dynamics.predictions import NETWORK, Forecaster, check_forecaster, forecast
+from scdash.dynamics.split_predictions import predict_split
 from scdash.networks import module_from_entry, rollout
-from scdash.tl._forecast import NETWORK, Forecaster, check_forecaster, forecast
-from scdash.tl._predict_split import predict_split
-from scdash.tl._starts import start_states, time_grid
+from scdash.networks.prediction_starts import start_states, time_grid
 
 
 @guarded
@@ -98,7 +98,7 @@ def predict(
     >>> future = scdash.tl.predict(adata, times=[0, 1, 2, 5])  # doctest: +SKIP
     """
     if hasattr(adata, "mod"):
-        from scdash.tl._sbnn_predict import predict_mudata
+        from scdash.paired.application import predict_mudata
 
         if forecaster != NETWORK:
             raise ValueError(f"forecaster={forecaster!r} is for dynamics; a MuData has no time.")

@@ -8,15 +8,15 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown
 from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import genes_of, require_fit
+from scdash._core.logging import logger
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import all_genes
-from scdash._data._screen import Screen, parse_screen, split_label
-from scdash._errors import unknown
-from scdash._keys import genes_of, require_fit
-from scdash._logging import logger
-from scdash._neighbors import add_neighbors
-from scdash._random import RNG, as_generator
+from scdash._data.neighbors import add_neighbors
+from scdash._data.screen import Screen, parse_screen, split_label
 from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
 from scdash.screens.forecasters import BestForecaster
 from scdash.screens.forward import NETWORK

@@ -1,16 +1,16 @@
 """`sbnn`: features of cells from a few of their genes through a bottleneck, on MuData."""
 
 import time
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
+from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
+from scdash._core.seeds import seed_of
 from scdash._data import copy_paired
-from scdash._logging import logger, step
-from scdash.bottleneck import ScheduleOptions, Standardize, choose_device, fit_networks, make_schedule
-from scdash.tl._sbnn_evaluate import check_sizes, evaluate_fit, held_out
-from scdash.tl._sbnn_read import Missing, read_paired
-from scdash.tl._sbnn_store import check_slots, store_network
-from scdash.tl._seed import seed_of
+from scdash.paired import BottleneckTraining, Standardize, choose_device, fit_networks, training_of
+from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
+from scdash.paired.reading import Missing, read_paired
+from scdash.paired.store import check_slots, store_network
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -24,6 +24,7 @@ def sbnn(
     y: str = "ephys",
     n_latent: int = 2,
     n_features: int = 25,
+    training: BottleneckTraining | None = None,
     layer: str | None = None,
     y_layer: str | None = None,
     mask_var: Any = None,
@@ -37,7 +38,6 @@ def sbnn(
     device: str = "auto",
     progress: bool | None = None,
     copy: bool = False,
-    **schedule: Unpack[ScheduleOptions],
 ) -> "MuData | None":
     r"""Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
 
@@ -57,6 +57,8 @@ def sbnn(
         Units of the bottleneck. 2 can be drawn as it is; 64 predicts better and selects genes more stably.
     n_features
         Genes kept.
+    training
+        Constants of the five stages, `scdash.BottleneckTraining(tuning_epochs=...)`; None: those of the paper.
     layer, y_layer
         Layers to read instead of X.
     mask_var
@@ -82,12 +84,6 @@ def sbnn(
         Progress bar; None: at verbosity 2 or more.
     copy
         Return a changed copy instead of changing `mdata`.
-    **schedule
-        Constants of the schedule, the paper's by default: `hidden` (512, 128), `n_clusters` 20, `pretrain_epochs`,
-        `frozen_epochs`, `unfrozen_epochs` 50, `tuning_epochs`, `autoencoder_epochs` 100, `pretrain_rate`,
-        `frozen_rate` 1e-4, `unfrozen_rate`, `tuning_rate`, `autoencoder_rate` 5e-5, `validation_fraction` 0.4,
-        `start_from` "best" (pre-training epoch of lowest validation loss) or "last" (released code), `n_frozen` 2,
-        `lasso` 0.1, `l2` 1e-10, `batch_size` 32, `adam_epsilon` 1e-7.
 
     Returns
     -------
@@ -128,7 +124,7 @@ def sbnn(
     >>> scdash.tl.sbnn(mdata, n_features=10)  # doctest: +SKIP
     >>> scdash.pl.sbnn(mdata, color="cell_type")  # doctest: +SKIP
     """
-    constants = make_schedule(schedule)
+    constants = training_of(training)
     check_slots(mdata, x, y, key_added)
     seed = seed_of(rng)
     with step(f"fitting a sparse bottleneck network ({x} to {y}, {n_latent} latent, {n_features} genes)") as added:

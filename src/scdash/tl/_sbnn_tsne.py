@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdash._core.errors import NotFittedError
+from scdash._core.logging import step
 from scdash._core.process_state import guarded
+from scdash._core.seeds import seed_of
 from scdash._data import copy_paired
-from scdash._errors import NotFittedError
-from scdash._logging import step
-from scdash.tl._seed import seed_of
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown
 from scdash._core.fit_record import stamp
+from scdash._core.keys import genes_of, require_fit
+from scdash._core.logging import logger, step
+from scdash._core.parallel import spread_all
+from scdash._core.random_streams import RNG, as_generator
 from scdash._data import loaded, sanitise
-from scdash._errors import unknown
-from scdash._keys import genes_of, require_fit
-from scdash._logging import logger, step
-from scdash._parallel import spread_all
-from scdash._random import RNG, as_generator
 from scdash.models import PerturbODE, Transport
 from scdash.networks import plain
 from scdash.screens.equilibrium_path import Settings

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import unknown, unused
+from scdash._core.logging import step
 from scdash._core.names import check_key
+from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
 from scdash._data import sanitise
-from scdash._data._checks import flag_genes
-from scdash._errors import unknown, unused
-from scdash._logging import step
-from scdash._parallel import use_jobs
-from scdash.fitting import Asked, Regime, fit_path
-from scdash.tl._fit_call import FitCall
+from scdash._data.checks import flag_genes
+from scdash.dynamics.arguments import Asked
+from scdash.dynamics.call import FitCall
+from scdash.dynamics.state_pairs.penalty_path import Regime, fit_path
 
 if TYPE_CHECKING:
     from anndata import AnnData

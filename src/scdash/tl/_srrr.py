@@ -3,18 +3,15 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
+from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
+from scdash._core.seeds import seed_of
 from scdash._data import copy_paired
-from scdash._logging import logger, step
-from scdash.bottleneck import BottleneckFit, Fold, Penalty, ReducedRank, Regression, Scale, Standardize, learn_scale
-from scdash.tl._sbnn_evaluate import check_sizes, evaluate_fit, held_out
-from scdash.tl._sbnn_read import Missing, read_paired
-from scdash.tl._sbnn_store import check_slots, store_network
-from scdash.tl._seed import seed_of
+from scdash.paired import Standardize
+from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
+from scdash.paired.linear_fit import as_network, check_alpha, fit_linear
+from scdash.paired.reading import Missing, read_paired
+from scdash.paired.store import check_slots, store_network
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -128,49 +125,3 @@ def srrr(
         params |= {"missing": missing, "standardize": standardize, "test_fraction": float(test_fraction), "rng": seed}
         added += store_network(target, fit, data, result, params, key_added)
     return target if copy else None
-
-
-def check_alpha(alpha: float, lam: float | None) -> None:
-    """Raise unless alpha and lambda make a problem that can be solved."""
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must lie between 0 (ridge) and 1 (group lasso), found {alpha}.")
-    if lam is not None and not lam > 0:
-        raise ValueError(f"lam must be positive, found {lam}.")
-    if alpha == 0 and lam is None:
-        raise ValueError("alpha=0 is a ridge, which selects no genes: pass lam.")
-
-
-def fit_linear(
-    matrix: Any,
-    y: NDArray[np.float64],
-    fold: Fold,
-    *,
-    rank: int,
-    lam: float | None,
-    n_features: int,
-    alpha: float = 1.0,
-    relaxed: bool = True,
-    standardize: Standardize = "train",
-) -> tuple[ReducedRank, tuple[Scale, Scale]]:
-    """Fit the training cells of one fold; missing features count as their training mean."""
-    x_scale, y_scale = learn_scale(matrix, fold, standardize), learn_scale(y, fold, standardize)
-    problem = Regression(matrix, np.nan_to_num(y_scale.apply(y[fold.train])), x_scale, fold.train)
-    if lam is None:
-        return problem.fit_to_size(rank, n_features, alpha=alpha, relaxed=relaxed), (x_scale, y_scale)
-    return problem.fit(rank, Penalty(lam, alpha), relaxed=relaxed), (x_scale, y_scale)
-
-
-def as_network(found: ReducedRank, fold: Fold, x_scale: Scale, y_scale: Scale) -> BottleneckFit:
-    """Return the regression as the network it is: one linear layer to the latent space, one from it."""
-    selected = found.selected[np.argsort(-found.selected_norm[found.selected], kind="stable")]
-    weights = {
-        "encoder_0_weight": found.encoder[selected].astype(np.float32),
-        "encoder_0_bias": np.zeros(found.encoder.shape[1], dtype=np.float32),
-        "features_0_weight": found.decoder.T.astype(np.float32),
-        "features_0_bias": np.zeros(len(found.decoder), dtype=np.float32),
-    }
-    rounds = np.arange(1, len(found.loss) + 1)
-    history = pd.DataFrame({"model": fold.name, "epoch": rounds, "stage": "alternation", "train_loss": found.loss})
-    history["train_r2"] = 1 - history["train_loss"]
-    kept = Scale(x_scale.mean[selected], x_scale.scale[selected])
-    return BottleneckFit(fold, selected, found.selected_norm.astype(np.float32), weights, kept, y_scale, history)

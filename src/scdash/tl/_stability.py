@@ -58,7 +58,7 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
     >>> scdash.tl.stability(adata, n_repeats=100, n_jobs=4).head()  # doctest: +SKIP
     """
     if hasattr(data, "mod"):
-        from scdash.tl._sbnn_stability import stability_mudata
+        from scdash.paired.stability import stability_mudata
 
         return stability_mudata(data, **options)
     if not hasattr(data, "obs") or not hasattr(data, "var_names"):
@@ -77,8 +77,8 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
         from scdash.tl._screen_stability import stability_screen
 
         return stability_screen(data, **options)
-    from scdash.tl._dynamics_stability import stability_dynamics
-    from scdash.tl._fit_call import FitCall
+    from scdash.dynamics.call import FitCall
+    from scdash.dynamics.stability import stability_dynamics
 
     known = [*signature(stability_dynamics).parameters, *FitCall.__dataclass_fields__]
     foreign = [name for name in options if name not in known and name not in ("copy", "key_added")]

@@ -1,13 +1,13 @@
 """Training stacks of models: one loop that knows no method by name, and a state that is a value."""
 
-from scdash.training._checkpoint import checkpoint_of_part
-from scdash.training._config import Plateau, TrainConfig
-from scdash.training._examples import Examples, examples_from
-from scdash.training._fingerprint import fingerprint
-from scdash.training._loop import Problem, TrainResult, run_epoch, start_state, train
-from scdash.training._loss import evaluate, example_errors, predict
-from scdash.training._settings import Training
-from scdash.training._state import TrainState
+from scdash.training.checkpoint import checkpoint_of_part
+from scdash.training.config import Plateau, TrainConfig
+from scdash.training.examples import Examples, examples_from
+from scdash.training.loop import Problem, TrainResult, run_epoch, start_state, train
+from scdash.training.loss import evaluate, example_errors, predict
+from scdash.training.run_fingerprint import fingerprint
+from scdash.training.settings import Training
+from scdash.training.state import TrainState
 
 __all__ = [
     "Examples",

@@ -14,7 +14,7 @@ autograd.
 
 import numpy as np
 
-from scdash._compiled import loop
+from scdash._core.compiled import loop
 
 SMALL = 1e-3  # rate times interval below which the weight of the correction is taken from its series
 

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from scdash._errors import NonFiniteError
+from scdash._core.errors import NonFiniteError
 from scdash.training.rollout_kernel import backward, compare, forward
 from scdash.training.rollouts import Courses, Floats, GeneWise, solver_steps
 

@@ -1,0 +1,118 @@
+"""Where results live in AnnData: the one place that knows the names of the slots."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scdash._core.errors import NotFittedError, check_data
+from scdash._core.fit_genes import FitGenes, fit_genes
+from scdash._core.fit_record import Record, open_record
+
+
+@dataclass(frozen=True)
+class DynamicsKeys:
+    """Slots of one fit, all derived from `key_added`."""
+
+    key: str = "dynamics"
+
+    @property
+    def grn(self) -> str:
+        """`varp` key of the network, row regulates column."""
+        return f"{self.key}_grn"
+
+    @property
+    def sensitivity(self) -> str:
+        """`varp` key of the direct sensitivities at the control's state (screens), row regulates column."""
+        return f"{self.key}_sensitivity"
+
+    @property
+    def total_effect(self) -> str:
+        """`varp` key of the simulated total effects of perturbing the row on the column (screens)."""
+        return f"{self.key}_total_effect"
+
+    @property
+    def velocity(self) -> str:
+        """`layers` key of dx/dt."""
+        return f"{self.key}_velocity"
+
+    @property
+    def genes(self) -> str:
+        """`var` key of the mask of modelled genes."""
+        return f"{self.key}_genes"
+
+    @property
+    def velocity_genes(self) -> str:
+        """`var` key of the genes that have a velocity, under the name that CellRank and scVelo look for."""
+        return f"{self.velocity}_genes"
+
+    @property
+    def position(self) -> str:
+        """`obs` key of the place of every cell on the time axis of the fit."""
+        return f"{self.key}_position"
+
+
+def require_fit(adata: Any, key: str) -> Record:
+    """Return the fit under `adata.uns[key]` with defaults for missing settings, or say what to run.
+
+    The returned record is a copy: what is written to it does not reach `adata`.
+    """
+    check_data(adata)
+    entry = adata.uns.get(key)
+    if not isinstance(entry, Mapping) or "params" not in entry:
+        raise NotFittedError(
+            f"No model under adata.uns[{key!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."
+        )
+    function = "fit_perturbode" if "screen" in entry else "fit_dynamics"
+    return open_record(entry, f"adata.uns[{key!r}]", f"scdash.tl.{function}(adata, ..., key_added={key!r})")
+
+
+def genes_of(adata: Any, entry: Mapping[str, Any], key: str, *, every: bool = False) -> FitGenes:
+    """Compare the genes of a fit of dynamics or of a screen with `adata.var_names`; see `fit_genes`."""
+    return fit_genes(adata, entry["genes"], f"adata.uns[{key!r}]", every=every)
+
+
+def check_genes(adata: Any, key: str) -> None:
+    """Compare the genes of the fit under `key` with those of the data, where there is such a fit."""
+    entry = adata.uns.get(key)
+    if isinstance(entry, Mapping) and "params" in entry and "genes" in entry:
+        genes_of(adata, require_fit(adata, key), key)
+
+
+def genes_of_modality(mdata: Any, entry: Mapping[str, Any], key: str, genes: Iterable[Any] | None = None) -> FitGenes:
+    """Compare the genes of a result of paired modalities with those of the modality they were chosen from."""
+    name = str(entry["params"]["x"])
+    listed = entry["genes"] if genes is None else genes
+    if name not in getattr(mdata, "mod", {}):
+        raise KeyError(f"mdata has no modality {name!r}, which mdata.uns[{key!r}] was fitted on.")
+    return fit_genes(mdata.mod[name], listed, f"mdata.uns[{key!r}]")
+
+
+def require_paired(mdata: Any, key: str, function: str = "sbnn") -> Record:
+    """Return the result under `mdata.uns[key]` with defaults, or say which function of `scdash.tl` to run."""
+    entry = mdata.uns.get(key) if hasattr(mdata, "uns") else None
+    if not isinstance(entry, Mapping) or "params" not in entry:
+        raise NotFittedError(
+            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first."
+        )
+    return open_record(entry, f"mdata.uns[{key!r}]", f"scdash.tl.{function}(mdata, ..., key_added={key!r})")
+
+
+def require_result(adata: Any, slot: str, *needed: str, what: str, run: str) -> Record:
+    """Return another stored result (scores, influences, modules), or say what to run.
+
+    Parameters
+    ----------
+    slot
+        Key of `uns`.
+    needed
+        Entries it must hold.
+    what
+        What is missing, for the message.
+    run
+        The call that makes it, for the message.
+    """
+    check_data(adata)
+    entry = adata.uns.get(slot)
+    if not isinstance(entry, Mapping) or any(name not in entry for name in needed):
+        raise NotFittedError(f"No {what} under adata.uns[{slot!r}]. Run `{run}` first.")
+    return open_record(entry, f"adata.uns[{slot!r}]", run)

@@ -1,0 +1,105 @@
+"""Lists of gene names as users hold them: the one resolver of names against the genes of the data or of a model."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._core.logging import logger
+from scdash._data.names import cause_of_mismatch
+
+LEAST_SHARED = 0.01  # of the list, or of the genes of the data: less than this hints at another kind of name
+SHOWN = 10  # absent names that a message spells out with their near matches
+
+
+def listed_names(wanted: str | Iterable[Any]) -> list[str]:
+    """Return one name or several as a list of texts, each once, in the order given."""
+    return [wanted] if isinstance(wanted, str) else list(dict.fromkeys(str(name) for name in wanted))
+
+
+def present_genes(wanted: str | Iterable[Any], genes: Any, argument: str) -> NDArray[np.int64]:
+    """Return the positions of those names that `genes` holds; absent ones are left out and counted in the log.
+
+    For lists from elsewhere, such as all transcription factors of a species.
+
+    Raises
+    ------
+    KeyError
+        If none of the names is there, or less than 1 % of both the list and the genes.
+    """
+    names, index = listed_names(wanted), pd.Index(genes).astype(str)
+    if not names:
+        raise ValueError(f"{argument} is empty: name at least one gene, or leave it out.")
+    found = index.get_indexer(pd.Index(names, dtype=object))
+    absent = [name for name, at in zip(names, found, strict=True) if at < 0]
+    shared = len(names) - len(absent)
+    if shared / max(len(names), 1) < LEAST_SHARED and shared / max(len(index), 1) < LEAST_SHARED or not shared:
+        cause = cause_of_mismatch(pd.Index(names), index, argument)
+        raise KeyError(
+            f"{argument}: {'none' if not shared else f'only {shared}'} of its {len(names)} names "
+            f"{'is' if shared < 2 else 'are'} among the {len(index)} genes.{near_matches(absent, index)}{cause} "
+            f"Genes here: {_examples(index)}; in the list: {_examples(names)}."
+        )
+    if absent:
+        logger.info(
+            "    %s: %d of %d names are not among the genes and are left out (%s)",
+            argument,
+            len(absent),
+            len(names),
+            ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else ""),
+        )
+    return np.asarray(found[found >= 0], dtype=np.int64)
+
+
+def _examples(names: Iterable[Any]) -> str:
+    return ", ".join(repr(str(name)) for name in list(names)[:3])
+
+
+def all_genes(
+    wanted: str | Iterable[Any],
+    genes: Any,
+    argument: str,
+    *,
+    where: str = "the model",
+    error: type[KeyError] | type[ValueError] = KeyError,
+) -> NDArray[np.int64]:
+    """Return the position of every name in `genes`; an error names ALL absent ones, each with near matches.
+
+    For lists that must be complete, such as the genes to perturb or to draw.
+    """
+    names = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
+    index = pd.Index(genes).astype(str)
+    found = index.get_indexer(pd.Index(names, dtype=object))
+    absent = list(dict.fromkeys(name for name, at in zip(names, found, strict=True) if at < 0))
+    if absent:
+        raise error(absent_message(absent, len(names), index, argument, where))
+    return np.asarray(found, dtype=np.int64)
+
+
+def absent_message(absent: list[str], of: int, genes: pd.Index, argument: str, where: str) -> str:
+    """Return the sentence that names all absent genes and their near matches."""
+    listed = ", ".join(repr(name) for name in absent)
+    start = f"{argument}: {listed} is not in {where}."
+    if len(absent) > 1:
+        start = f"{argument}: {len(absent)} of {of} names are not in {where}: {listed}."
+    shown = ", ".join(map(str, genes[:8])) + (f", ... ({len(genes)} in all)" if len(genes) > 8 else "")
+    return f"{start}{near_matches(absent, genes)} Available: [{shown}]."
+
+
+def near_matches(absent: Iterable[str], genes: Iterable[Any]) -> str:
+    """Return " Did you mean ...?" with the nearest names of the first absent ones, "" where nothing comes near."""
+    lowered = {str(gene).lower(): str(gene) for gene in genes}
+    pairs = []
+    for name in list(absent)[:SHOWN]:
+        text = str(name).lower()
+        near = [text] if text in lowered else difflib.get_close_matches(text, list(lowered), n=2, cutoff=0.6)
+        if near:
+            pairs.append((name, " or ".join(repr(lowered[found]) for found in near)))
+    if not pairs:
+        return ""
+    if len(pairs) == 1:
+        return f" Did you mean {pairs[0][1]}?"
+    return " Did you mean " + "; ".join(f"{near} for {name!r}" for name, near in pairs) + "?"

@@ -1,0 +1,130 @@
+"""Velocities of cells as users hold them: a layer with dx/dt, or layers of spliced and unspliced counts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._core.logging import logger
+from scdash._data.dense import as_dense
+from scdash._data.expression_matrix import Expression, matrix_of
+from scdash._data.flags import read_flags
+from scdash._data.time_series.scvelo import has_scvelo, steady_state_velocity
+from scdash._data.time_series.velocity_rows import VelocityRows
+
+MOST_CELLS = 5000  # that velocities are read of; of more, random ones
+FEWEST_GENES = 5  # with a velocity
+Measured: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class CellVelocity:
+    """Velocities that can be asked for any part of the cells, in units of the data per unit of the tool's time."""
+
+    values: Expression
+    measure: Callable[[NDArray[np.int64]], Measured]  # of some cells: velocities (cells, genes), genes that have one
+
+    def rows(self, cells: NDArray[np.int64], rng: np.random.Generator) -> VelocityRows:
+        """Return groups of some of the cells with their mean states and velocities."""
+        some = np.sort(rng.choice(cells, MOST_CELLS, replace=False)) if len(cells) > MOST_CELLS else np.sort(cells)
+        velocities, known = self.measure(some)
+        return VelocityRows.of_cells(np.asarray(self.values.dense_rows(some), dtype=np.float64), velocities, known)
+
+
+def read_velocity(adata: Any, velocity: Any, values: Expression, columns: NDArray[np.int64]) -> CellVelocity:
+    """Read what the argument `velocity` names; see `scdash.tl.fit_dynamics` for its meaning.
+
+    Parameters
+    ----------
+    adata
+        Where the layers are.
+    velocity
+        The name of a layer, or of two: spliced and unspliced counts.
+    values, columns
+        Expression of the modelled genes, and their columns in `adata`.
+    """
+    if isinstance(velocity, str):
+        return _from_layer(adata, velocity, values, columns)
+    names = list(velocity) if isinstance(velocity, tuple | list) else []
+    if len(names) != 2 or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            "velocity must be the name of a layer with dx/dt of every cell, or a pair of names, of the layers with spliced "
+            f"and unspliced counts, found {velocity!r}."
+        )
+    return _from_counts(adata, names[0], names[1], values, columns)
+
+
+def _from_layer(adata: Any, name: str, values: Expression, columns: NDArray[np.int64]) -> CellVelocity:
+    where, matrix = matrix_of(adata, name, argument="velocity")
+    flags = f"{name}_genes"
+    flagged = np.ones(len(columns), dtype=bool)
+    if flags in adata.var:
+        flagged = read_flags(adata.var[flags], f"adata.var[{flags!r}]")[columns]
+    found = _columns_of(matrix, columns)
+    finite, moving = np.isfinite(found).all(axis=0), (np.nan_to_num(found) != 0).any(axis=0)
+    empty = np.isnan(found).all(axis=0)
+    partly = flagged & ~finite & ~empty
+    if partly.any():
+        gene = int(np.argmax(partly))
+        cell = int(np.argmax(~np.isfinite(found[:, gene])))
+        raise ValueError(
+            f"{where} (velocity) is NaN or infinite for some cells of {int(partly.sum())} modelled genes, first at cell "
+            f"{str(adata.obs_names[cell])!r}, gene {str(values.genes[gene])!r}. Fill or drop them, or mark the genes that "
+            f"have a velocity in adata.var[{flags!r}]; genes that are NaN in all cells are left out."
+        )
+    known = flagged & finite & moving
+    _check_genes(known, where)
+    if "Ms" in adata.layers and f"{name}_params" in adata.uns:
+        logger.info("    %s is of scVelo, in units of counts: it is divided by 1 + adata.layers['Ms']", where)
+        found = found / (1 + _columns_of(adata.layers["Ms"], columns))
+    used = np.where(known, np.nan_to_num(found), 0.0)
+    return CellVelocity(values, lambda cells: (used[cells], known))
+
+
+def _from_counts(
+    adata: Any, spliced: str, unspliced: str, values: Expression, columns: NDArray[np.int64]
+) -> CellVelocity:
+    matrices = []
+    for name in (spliced, unspliced):
+        where, matrix = matrix_of(adata, name, argument="velocity")
+        counts = sp.csr_matrix(matrix if sp.issparse(matrix) else as_dense(matrix))
+        bad = ~np.isfinite(counts.data) | (counts.data < 0)
+        if bad.any():
+            raise ValueError(
+                f"{where} (velocity) must hold counts, found {int(bad.sum())} negative, NaN or infinite values. Pass the "
+                "layers of spliced and unspliced counts as velocity=('spliced', 'unspliced')."
+            )
+        total = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+        size = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
+        matrices.append(sp.csr_matrix(sp.diags_array(size) @ counts)[:, columns])
+    both = np.asarray((matrices[0] > 0).sum(axis=0)).ravel(), np.asarray((matrices[1] > 0).sum(axis=0)).ravel()
+    _check_genes((both[0] > 0) & (both[1] > 0), f"adata.layers[{spliced!r}] and adata.layers[{unspliced!r}]")
+    if not has_scvelo():
+        raise ImportError('velocity from spliced and unspliced counts needs scVelo: pip install "scdash[velocity]".')
+
+    def measure(cells: NDArray[np.int64]) -> Measured:
+        logged = np.asarray(values.dense_rows(cells), dtype=np.float64)
+        mature, nascent = (part[cells] for part in matrices)
+        depth = np.median(np.expm1(logged).sum(axis=1)) / max(np.median(np.asarray(mature.sum(axis=1))), 1e-300)
+        return steady_state_velocity(mature * depth, nascent * depth, logged)
+
+    return CellVelocity(values, measure)
+
+
+def _columns_of(matrix: Any, columns: NDArray[np.int64]) -> NDArray[np.float64]:
+    found = matrix[:, columns] if not hasattr(matrix, "compute") else matrix[:, columns].compute()
+    return np.asarray(as_dense(found), dtype=np.float64)
+
+
+def _check_genes(known: NDArray[np.bool_], where: str) -> None:
+    """Raise where too few of the modelled genes have a velocity; tell the log how many have."""
+    if known.sum() < min(FEWEST_GENES, len(known)):
+        raise ValueError(
+            f"{where} (velocity) has a velocity for {int(known.sum())} of the {len(known)} modelled genes, too few to learn "
+            "from: was it made with other genes? Compute velocities of the modelled genes, or model the genes that have one "
+            "(mask_var)."
+        )
+    logger.info("    velocity of %d of %d modelled genes from %s", int(known.sum()), len(known), where)

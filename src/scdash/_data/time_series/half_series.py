@@ -1,0 +1,96 @@
+"""Smoothed trajectories of one half of the cells, to learn from, and of the other half, to judge by."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash._core.random_streams import RNG, as_generator
+from scdash._data.expression_matrix import Expression
+from scdash._data.time_series.bandwidth import choose_bandwidths
+from scdash._data.time_series.bins import bin_grid, binned_means, fit_kernels
+from scdash._data.time_series.placed import Placed
+
+
+@dataclass(frozen=True)
+class HalfOfCells:
+    """Bins of one half of the cells of every trajectory, in units of the data."""
+
+    states: NDArray[np.float64]  # (1 + re-drawings, trajectories, bins, genes)
+    others: NDArray[np.float64]  # (trajectories, bins, genes), of the cells of the other half
+    times: NDArray[np.float64]  # (bins,)
+    held: NDArray[np.bool_] | None = None  # (rows,), cells of the other half
+
+
+def halves_to_learn_from(
+    values: Expression,
+    time: Any,
+    *,
+    lineage: Any = None,
+    batch: Any = None,
+    n_bins: int = 20,
+    bandwidth: float | None = None,
+    judging_bandwidth: float = 1.0,
+    min_cells: float = 5,
+    horizon: float = 10.0,
+    n_draws: int = 2,
+    n_bootstrap: int = 8,
+    leave_out: NDArray[np.bool_] | None = None,
+    weights: NDArray[np.float64] | None = None,
+    cell: NDArray[np.int64] | None = None,
+    rng: RNG = 0,
+) -> list[HalfOfCells]:
+    """Return each half of the cells with its counterpart, for several ways to deal the cells to halves.
+
+    Neighbours in time go to different halves. The half to learn from is smoothed and re-drawn as `cells_to_series` does
+    with all cells; the half to judge by is smoothed less, since a judge need not be smooth.
+
+    Parameters
+    ----------
+    values
+        Log expression, (cells, genes).
+    time, lineage, batch, n_bins, bandwidth, min_cells, horizon, n_bootstrap
+        As for `cells_to_series`; `bandwidth=None` chooses a width for every trajectory.
+    judging_bandwidth
+        Kernel width, in bins, of the half to judge by.
+    n_draws
+        Ways to deal the cells; each gives two results.
+    leave_out
+        Cells that take no part.
+    weights, cell
+        As for `cells_to_series`.
+    rng
+        Seed or Generator.
+    """
+    generator = as_generator(rng)
+    placed = Placed.of(time, lineage, batch, leave_out, weights, cell)
+    if bandwidth is None:
+        widths = choose_bandwidths(values, placed, n_bins=n_bins, rng=generator)
+    else:
+        widths = np.full(len(placed.groups), float(bandwidth))
+
+    def means(bandwidths: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        kernels = [
+            fit_kernels(
+                placed.position[own],
+                n_bins=n_bins,
+                bandwidth=width,
+                min_cells=2 * min(min_cells, placed.effective(own) / 4),
+                weights=None if weights is None else weights[own],
+            )
+            for own, width in zip(placed.groups, bandwidths, strict=True)
+        ]
+        found, _ = binned_means(values, placed.code, placed.position, kernels, draws)
+        return np.where(np.isnan(found), np.nanmean(found, axis=2, keepdims=True), found).swapaxes(0, 1)
+
+    sides = np.stack([placed.deal(2, generator) for _ in range(n_draws)])
+    parts = np.concatenate([sides == 0, sides == 1]).astype(np.float64)  # (2 draws, cells)
+    plain = np.ones(parts.shape[1]) if weights is None else weights
+    drawn = np.concatenate([plain[None], placed.redrawn(n_bootstrap, generator)])
+    learned = means(widths, (drawn[:, None] * parts).reshape(-1, parts.shape[1]))
+    learned = learned.reshape(1 + n_bootstrap, len(parts), *learned.shape[1:])
+    judged = means(np.full(len(widths), judging_bandwidth), np.roll(parts, n_draws, axis=0) * plain)
+    times = horizon * bin_grid(n_bins)
+    held = np.roll(parts, n_draws, axis=0) > 0
+    return [HalfOfCells(learned[:, k], judged[k], times, held[k]) for k in range(len(parts))]

@@ -1,0 +1,70 @@
+"""What is known of every row of AnnData: time, lineage or weights of lineages, split and batch."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._core.fit_settings import DataKeys
+from scdash._data import (
+    Expression,
+    Memberships,
+    Times,
+    is_membership_table,
+    obs_column,
+    read_labels,
+    read_memberships,
+    times_in_lineages,
+    times_of,
+)
+from scdash._data.time_series.observed import Rows
+
+
+def read_rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
+    """Return what is known of every row; rows that lack a label take no part, so their time may be missing."""
+    several = is_membership_table(adata, keys.trajectory_key)
+    named = (
+        ("trajectory", None if several else keys.trajectory_key),
+        ("split", keys.split_key),
+        ("batch", keys.batch_key),
+    )
+    columns = [None if key is None else read_labels(obs_column(adata, key, f"{name}_key")) for name, key in named]
+    labelled = np.ones(adata.n_obs, dtype=bool)
+    for column in columns:
+        labelled &= True if column is None else column.notna().to_numpy()
+    if several and keys.trajectory_key is not None:
+        return _rows_of_lineages(adata, read_memberships(adata, keys.trajectory_key), keys, values, columns, labelled)
+    time = times_of(adata, keys.time_key, finite=bool(labelled.all()))
+    group, split, batch = columns
+    return Rows(values, time, group, split, batch)
+
+
+def _rows_of_lineages(
+    adata: Any,
+    members: Memberships,
+    keys: DataKeys,
+    values: Expression,
+    columns: list[pd.Series | None],
+    labelled: NDArray[np.bool_],
+) -> Rows:
+    """Return a row for every cell and lineage that it belongs to; times may be a table of `obsm` with the lineages, too."""
+    inside = np.unique(members.cell[labelled[members.cell]])
+    if is_membership_table(adata, keys.time_key):
+        time = times_in_lineages(adata, keys.time_key, members)
+    else:
+        read = times_of(adata, keys.time_key, finite=len(inside) == adata.n_obs)
+        time = Times(read.values[members.cell], read.unit)
+    split, batch = (
+        None if column is None else column.iloc[members.cell].reset_index(drop=True) for column in columns[1:]
+    )
+    return Rows(
+        values.repeated(members.cell),
+        time,
+        members.lineage,
+        split,
+        batch,
+        weights=members.weight,
+        cell=members.cell,
+        n_cells=adata.n_obs,
+    )

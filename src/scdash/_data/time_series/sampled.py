@@ -1,0 +1,205 @@
+"""Cells at few sampled times: one state per time, the mean of its cells."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._core.labels import redrawn_names
+from scdash._data.expression_matrix import Expression
+from scdash._data.groups import CellGroups
+from scdash._data.split import default_split
+from scdash._data.time_series.bins import effective_cells
+from scdash._data.time_series.halves import CellHalves
+from scdash._data.time_series.placed import Placed, redrawn_weights
+from scdash._data.time_series.scale_of_bins import scale_of_bins, series_of_bins
+from scdash._data.time_series.series import SPLITS, TimeSeries
+from scdash._data.time_series.within_places import within_moments
+
+FEWEST = 5  # effective cells behind the mean of a time
+
+
+@dataclass(frozen=True)
+class SampledCells:
+    """Trajectories with a state for each sampled time, in scaled units, times those of the user."""
+
+    series: TimeSeries
+    bins: pd.DataFrame  # one row per state
+    minimum: NDArray[np.float64]
+    range: NDArray[np.float64]
+    state: NDArray[np.int64]  # (rows,), row of the state of each cell among `bins` that are not re-drawn; -1: none
+
+
+def sampled_series(
+    values: Expression,
+    groups: CellGroups,
+    time: NDArray[np.float64],
+    *,
+    split: NDArray[np.int8] | None,
+    hold_out: float | None,
+    validation: bool,
+    n_bootstrap: int,
+    weights: NDArray[np.float64] | None = None,
+    cell: NDArray[np.int64] | None = None,
+    rng: np.random.Generator,
+) -> SampledCells:
+    """Return the mean of the cells of every sampled time, and those of cells drawn again (Bayesian bootstrap).
+
+    Parameters
+    ----------
+    values
+        Log expression, (cells, genes); read in blocks, never densified whole.
+    groups
+        The trajectory of every cell.
+    time
+        Of every cell; each distinct one is a state.
+    split, hold_out, validation
+        As for `cells_to_series`; the cells of one time of a trajectory are of one split.
+    n_bootstrap
+        Further trajectories of re-drawn cells.
+    weights, cell
+        As for `cells_to_series`.
+    rng
+        Draws cells again, and what is held out.
+    """
+    plain = np.ones(len(time)) if weights is None else weights
+    inside = groups.code >= 0
+    table = pd.DataFrame({"group": groups.code[inside], "time": time[inside]})
+    states = table.drop_duplicates().sort_values(["group", "time"]).reset_index(drop=True)
+    state = np.full(len(time), -1)
+    state[inside] = pd.MultiIndex.from_frame(states).get_indexer(pd.MultiIndex.from_frame(table))
+    behind = np.array([float(effective_cells(plain[state == k])) for k in range(len(states))])
+    _check_states(states, behind, groups)
+    sides = _sides(states, state, split, groups, hold_out, validation=validation, rng=rng)
+    drawn = np.concatenate([plain[None], redrawn_weights(n_bootstrap, len(time), weights, cell, rng)])
+    means = state_means(values, state, len(states), drawn)
+    names = np.array(redrawn_names(groups.names, n_bootstrap), dtype=object)
+    parts = []
+    for draw in range(len(drawn)):
+        group = states["group"].to_numpy()
+        parts.append(
+            pd.DataFrame(
+                {
+                    "time": states["time"],
+                    "trajectory": names[draw, group],
+                    "lineage": np.array(groups.lineage, dtype=object)[group],
+                    "batch": np.array(groups.batch, dtype=object)[group],
+                    "bootstrap": draw,
+                    "n_cells": behind,
+                    "split": pd.Categorical.from_codes(sides, categories=list(SPLITS)),
+                    "state": np.arange(len(states)),
+                    "group": group,
+                }
+            )
+        )
+    bins = pd.concat(parts, ignore_index=True)
+    bins["trajectory"] = pd.Categorical(bins["trajectory"], categories=pd.unique(bins["trajectory"]))
+    found = means[bins["bootstrap"], bins["state"]]
+    minimum, width = scale_of_bins(found, bins, None, None)  # means of many cells: small ranges are no noise
+    return SampledCells(series_of_bins((found - minimum) / width, bins, values), bins, minimum, width, state)
+
+
+def state_means(
+    values: Expression, state: NDArray[np.int64], states: int, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return weighted means of the cells of every state, (draws, states, genes), in one pass; NaN without a cell."""
+    total, weight = np.zeros((len(weights), states, values.shape[1])), np.zeros((len(weights), states))
+    for part, block in values.blocks():
+        own = np.flatnonzero(state[part] >= 0)
+        rows = state[part][own]
+        for draw, of_cells in enumerate(weights):
+            w = of_cells[part][own]
+            member = sp.csr_matrix((w, (rows, own)), shape=(states, block.shape[0]))
+            added = member @ block
+            total[draw] += added.toarray() if sp.issparse(added) else np.asarray(added)
+            weight[draw] += np.bincount(rows, weights=w, minlength=states)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(weight[..., None] > 0, total / weight[..., None], np.nan)
+
+
+def _check_states(states: pd.DataFrame, behind: NDArray[np.float64], groups: CellGroups) -> None:
+    """Raise for a trajectory with one time, and for a time with hardly a cell."""
+    for group, own in states.groupby("group"):
+        name = groups.names[int(group)]
+        if len(own) == 1:
+            raise ValueError(
+                f"Trajectory {name!r} has one time point only ({own['time'].iloc[0]:g}): there is no step to learn from. "
+                "Leave these cells out (no label), or order them by pseudotime (scdash.pp.order_cells) and pass that as "
+                "time_key."
+            )
+    few = np.flatnonzero(behind < FEWEST)
+    if len(few):
+        row = states.iloc[few[0]]
+        raise ValueError(
+            f"Trajectory {groups.names[int(row['group'])]!r} has {behind[few[0]]:.3g} cells at time {row['time']:g}; the mean "
+            f"of a sampled time needs {FEWEST}. Leave these cells out (no label)."
+        )
+
+
+def _sides(
+    states: pd.DataFrame,
+    state: NDArray[np.int64],
+    split: NDArray[np.int8] | None,
+    groups: CellGroups,
+    hold_out: float | None,
+    *,
+    validation: bool,
+    rng: np.random.Generator,
+) -> NDArray[np.int8]:
+    """Return the split of every state."""
+    if split is None:
+        group = states["group"].to_numpy(dtype=np.int64)
+        kind = pd.factorize(np.array(groups.lineage, dtype=object))[0][group]
+        return default_split(group, stratum=kind, fraction=hold_out, validation=validation, rng=rng)
+    found = np.zeros(len(states), np.int8)
+    for k in range(len(states)):
+        labels = np.unique(split[state == k])
+        if len(labels) > 1:
+            row = states.iloc[k]
+            raise ValueError(
+                f"The cells of trajectory {groups.names[int(row['group'])]!r} at time {row['time']:g} have {len(labels)} "
+                "different splits; their mean is one state. Label whole time points."
+            )
+        found[k] = labels[0]
+    return found
+
+
+def sampled_halves(
+    values: Expression,
+    made: SampledCells,
+    placed: Placed,
+    sources: NDArray[np.integer[Any]] | None,
+    rng: np.random.Generator,
+    n_draws: int = 8,
+) -> CellHalves | None:
+    """Return means of disjoint quarters of the cells of every time; None where trajectories differ in their times.
+
+    States of the test split take no part.
+    """
+    own = made.bins[(made.bins["bootstrap"] == 0) & (made.bins["split"] != "test")]
+    counts = own.groupby("group")["state"].size()
+    if counts.nunique() > 1 or counts.iloc[0] < 3:
+        return None
+    new = np.full(int(made.bins["state"].max()) + 1, -1)
+    new[own["state"]] = np.arange(len(own))
+    state = np.where(made.state >= 0, new[made.state], -1)
+    side = np.stack([placed.deal(4, rng) for _ in range(n_draws)])
+    plain = np.ones(len(state)) if placed.weights is None else placed.weights
+    dealt = np.concatenate([side == part for part in range(4)]).astype(np.float64) * plain
+    means = state_means(values, state, len(own), dealt)
+    whole = state_means(values, state, len(own), plain[None])
+    means = np.where(np.isnan(means), whole, means)
+    within = within_moments(values, state, side[0], sources=sources, weights=placed.weights)
+    shape = (4, n_draws, len(counts), int(counts.iloc[0]), values.shape[1])
+    return CellHalves(means.reshape(shape), within)
+
+
+def shuffled_states(made: SampledCells, placed: Placed, rng: np.random.Generator) -> SampledCells:
+    """Return the same cells with their times permuted within each trajectory."""
+    state = made.state.copy()
+    for own in placed.groups:
+        state[own] = made.state[rng.permutation(own)]
+    return replace(made, state=state)

@@ -1,0 +1,161 @@
+"""Cells at few sampled times: one state per time, couplings of cells, and the times that are left out in turn."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash._core.errors import unknown
+from scdash._core.logging import logger
+from scdash._data import (
+    LeftOutTimes,
+    Placed,
+    RelatedCells,
+    StandardTime,
+    group_cells,
+    has_optimal_transport,
+    left_out_groups,
+    read_couplings,
+    related_cells,
+    sampled_halves,
+    sampled_series,
+    shuffled_states,
+    split_codes,
+    timed_cells,
+    without_split,
+)
+from scdash._data.time_series.observed import N_BOOTSTRAP, Observed, Rows, lineages_of_rows, mean_of_cells
+
+COUPLINGS = ("ot", "none")
+
+
+class Coupled(NamedTuple):
+    """Couplings as they are used."""
+
+    name: Literal["none", "optimal transport", "given"]
+    given: Mapping[tuple[int, int], Any] | None = None  # by pairs of times
+
+
+def from_sampled(
+    rows: Rows,
+    *,
+    couplings: Any,
+    labels: Any,
+    regulators: NDArray[np.int64] | None,
+    seed: int,
+    shuffled: bool,
+    hold_out: float | None,
+    by_folds: bool,
+) -> Observed:
+    """Return cells at sampled times as trajectories of their means, with times in the standard unit.
+
+    Parameters
+    ----------
+    couplings
+        None, "ot", "none" or a mapping; see `scdash.tl.fit_dynamics`.
+    labels
+        The column of times as the user has it, one for each row of adata.
+    regulators, seed, shuffled, hold_out, by_folds
+        As for `from_cells`.
+    """
+    coupled = _coupled(couplings, rows, labels, by_folds=by_folds)
+    split = None if rows.split is None else split_codes(rows.split)
+    lineage, batch = rows.group, rows.batch
+    if split is not None and (split < 0).any():
+        lineage, batch = without_split(split, lineage, batch)
+    groups = group_cells(len(rows.time.values), lineage, batch)
+    rng = np.random.default_rng([seed, 7])
+    made = sampled_series(
+        rows.values,
+        groups,
+        rows.time.values,
+        split=split,
+        hold_out=hold_out,
+        validation=not by_folds,
+        n_bootstrap=N_BOOTSTRAP,
+        weights=rows.weights,
+        cell=rows.cell,
+        rng=rng,
+    )
+    series = made.series
+    standard = StandardTime.of(series.times, series.trajectory)
+    related, left_out = _to_learn_from(rows, made, coupled, rng) if by_folds else ((), ())
+    if by_folds and not left_out:
+        raise ValueError(
+            "No trajectory has three sampled times, so that none can be left out to choose the model by. Give the times "
+            "between, or order the cells by pseudotime (scdash.pp.order_cells) and pass that as time_key."
+        )
+    placed = Placed.of(rows.time.values, lineage, batch, rows.left_out, rows.weights, rows.cell)
+    mixed = shuffled_states(made, placed, rng) if shuffled else None
+    return Observed(
+        _in_unit(series, standard),
+        made.minimum,
+        made.range,
+        lineage=lineages_of_rows(made.bins["lineage"], series),
+        lineage_names=tuple(dict.fromkeys(made.bins["lineage"].astype(str))),
+        cell_position=mean_of_cells(np.where(groups.code < 0, np.nan, rows.time.values), rows),
+        halves=sampled_halves(rows.values, made, placed, regulators, np.random.default_rng([seed, 4])),
+        shuffled_halves=None
+        if mixed is None
+        else sampled_halves(rows.values, mixed, placed, regulators, np.random.default_rng([seed, 5])),
+        standard=standard,
+        user_times=series.times,
+        related=tuple(_related_in_unit(one, standard) for one in related),
+        left_out_times=tuple(
+            LeftOutTimes(_apply(standard, one.times), tuple(_related_in_unit(part, standard) for part in one.related))
+            for one in left_out
+        ),
+        couplings=coupled.name,
+    )
+
+
+def _coupled(couplings: Any, rows: Rows, labels: Any, *, by_folds: bool) -> Coupled:
+    """Return the couplings to use; what cannot be used is refused before anything is computed."""
+    if isinstance(couplings, str) and couplings not in COUPLINGS:
+        raise unknown("couplings", couplings, COUPLINGS)
+    if couplings == "none":
+        return Coupled("none")
+    if not by_folds:
+        if couplings is not None:
+            raise ValueError(
+                "couplings are for fits that start from the regression and are trained on whole trajectories; this model, "
+                "start or sparsity does not learn from them. Leave couplings out."
+            )
+        return Coupled("none")
+    if couplings is None or couplings == "ot":
+        if has_optimal_transport():
+            return Coupled("optimal transport")
+        text = 'Couplings by optimal transport need POT: pip install "scdash[ot]".'
+        if couplings == "ot":
+            raise ImportError(text)
+        logger.warning("%s The fit goes on without couplings.", text)
+        return Coupled("none")
+    times = mean_of_cells(rows.time.values, rows)
+    return Coupled("given", read_couplings(couplings, labels, times, rows.time.unit))
+
+
+def _to_learn_from(
+    rows: Rows, made: Any, coupled: Coupled, rng: np.random.Generator
+) -> tuple[tuple[RelatedCells, ...], tuple[LeftOutTimes, ...]]:
+    """Return groups of related cells at all times, and which times are left out in turn, with the groups seen then."""
+    away = left_out_groups(made)
+    if coupled.name == "none":
+        return (), tuple(LeftOutTimes(times) for times in away)
+    known = np.unique(rows.time.values[np.isfinite(rows.time.values)])
+    timed = timed_cells(rows.values, made, rows.weights, rows.cell, rng)
+    found = [related_cells(timed, times, coupled.given, known, rng) for times in (np.array([]), *away)]
+    return found[0], tuple(LeftOutTimes(times, part) for times, part in zip(away, found[1:], strict=True))
+
+
+def _apply(standard: StandardTime, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((times - standard.origin) / standard.scale)
+
+
+def _related_in_unit(related: RelatedCells, standard: StandardTime) -> RelatedCells:
+    return RelatedCells(related.trajectory, _apply(standard, related.times), related.states)
+
+
+def _in_unit(series: Any, standard: StandardTime) -> Any:
+    return replace(series, times=standard.apply(series.times))

@@ -1,0 +1,120 @@
+"""A call of `fit_dynamics` as a value, which the functions around the fit share with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from scdash._core.errors import suggest
+from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
+from scdash._core.seeds import seed_of
+from scdash._data.time_series.observations import Observations, as_cells
+from scdash.dynamics.arguments import Asked, settle
+from scdash.dynamics.inputs import DynamicsInputs, read_inputs
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.whole_trajectories.settings import suits_whole_trajectories
+from scdash.models import PerturbODE
+from scdash.models.stored_settings import stored_arguments
+from scdash.networks.velocity_layer import check_switch
+from scdash.sparsity import DASH
+
+NOT_STORED = ("prior", "mask_var", "regulators", "rng", "n_jobs", "progress", "perturbation_key", "control", *DATA_KEYS)
+
+
+@dataclass(frozen=True)
+class FitCall:
+    """The arguments of `scdash.tl.fit_dynamics` that say what is fitted to which data; see there."""
+
+    prior: Any = None
+    model: Any = "phoenix"
+    sparsity: Any = "dash"
+    start: Any = "auto"
+    training: Any = None
+    validation: Any = None
+    time_key: str | None = None
+    trajectory_key: str | None = None
+    batch_key: str | None = None
+    split_key: str | None = None
+    perturbation_key: str | None = None
+    control: Any = "control"
+    layer: str | None = None
+    mask_var: Any = None
+    regulators: Any = None
+    observations: Observations = "auto"
+    velocity: Any = None
+    allow_scaled: bool = False
+    write_velocity: bool | None = None
+    n_models: int = 1
+    rng: Any = 0
+    device: str = "auto"
+    n_jobs: int | None = None
+    progress: bool | None = None
+
+    @classmethod
+    def of(cls, function: str, given: Mapping[str, Any], refused: Mapping[str, str] | None = None) -> Self:
+        """Return the call behind the keyword arguments of `function`; unknown ones are errors, as are the `refused`."""
+        known = [one.name for one in fields(cls)]
+        for name in given:
+            if name in (refused or {}):
+                raise ValueError(f"{name} is not for {function}: {(refused or {})[name]}")
+            if name not in known:
+                raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{suggest(name, known)}")
+        return cls(**given)
+
+    def settle(self) -> Asked:
+        """Return what the call asks for in values; arguments that go unused are refused."""
+        asked = settle(self.model, self.sparsity, self.start, self.training, self.validation)
+        name = asked.model if isinstance(asked.model, str) else asked.model.name
+        if isinstance(asked.model, PerturbODE):
+            raise ValueError(
+                "model='perturbode' is for perturbation screens, fitted by fit_dynamics or fit_perturbode."
+            )
+        if self.perturbation_key is not None:
+            raise ValueError(f"perturbation_key is for model='perturbode'; model={name!r} learns from time.")
+        if self.control != "control":
+            meant = " Did you mean validation=Validation(null_models=False)?" if isinstance(self.control, bool) else ""
+            raise ValueError(
+                f"control={self.control!r} is for model='perturbode'; model={name!r} has no control cells.{meant}"
+            )
+        check_switch(self.write_velocity)
+        return asked
+
+    def seed(self) -> int:
+        """Return the seed; a Generator is drawn from once for every time that this is asked."""
+        return seed_of(self.rng)
+
+    def options(self, asked: Asked, seed: int, **changes: Any) -> FitOptions:
+        """Return the options of the fit, as far as they are known before the data are read: see `FitOptions.cells`."""
+        return FitOptions(
+            **asked.options()
+            | {"n_models": self.n_models, "seed": seed, "device": self.device, "progress": self.progress}
+            | changes
+        )
+
+    def read(self, adata: Any, asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
+        """Return the data of the call; columns and layer that are not given are those of the fit under `like`."""
+        keys = {name: getattr(self, name) for name in DATA_KEYS}
+        kind, cells = as_cells(self.observations)
+        by_folds = like is None and suits_whole_trajectories(options)
+        return read_inputs(
+            adata,
+            **(keys if like is None else keys_like_fit(adata, like, keys)),
+            mask_var=self.mask_var,
+            observations=kind,
+            prior=self.prior,
+            coregulation=asked.sparsity.coregulation if isinstance(asked.sparsity, DASH) else None,
+            regulators=self.regulators,
+            n_bins=cells.n_bins,
+            couplings=cells.couplings,
+            velocity=self.velocity,
+            seed=options.seed,
+            shuffled=by_folds and bool(options.null_models),
+            allow_scaled=self.allow_scaled,
+            hold_out=options.hold_out,
+            by_folds=by_folds,
+        )
+
+    def stored(self) -> dict[str, str]:
+        """Return the arguments as a fit stores them; data and genes are stored elsewhere."""
+        names = [one.name for one in fields(self) if one.name not in NOT_STORED]
+        defaults = {one.name: one.default for one in fields(self)}
+        return stored_arguments({name: getattr(self, name) for name in names}, defaults)

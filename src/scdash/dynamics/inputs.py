@@ -1,0 +1,309 @@
+"""From AnnData to what models train on: trajectories in scaled units, and a prior on the same genes."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._core.errors import unused
+from scdash._core.fit_settings import DataKeys
+from scdash._core.logging import logger
+from scdash._data import (
+    AlignedPrior,
+    CellHalves,
+    HalfOfCells,
+    LeftOutTimes,
+    RelatedCells,
+    StandardTime,
+    TimeSeries,
+    check_adata,
+    check_log,
+    check_scaled,
+    expression,
+    gene_mask,
+    is_membership_table,
+    lowest_values,
+    prior_from,
+    scaled_by_scanpy,
+)
+from scdash._data.checks import flag_genes
+from scdash._data.time_series.observations import Kind
+from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states
+from scdash._data.time_series.row_labels import read_rows
+from scdash._data.time_series.sampled_cells import from_sampled
+from scdash.dynamics.problem import FitProblem, Units, VelocityOfCells
+from scdash.dynamics.velocity_input import velocity_of_cells
+
+TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
+BINS = 20  # per trajectory of cells, where the user names no number
+HELD_OUT = 0.1  # fraction of trajectories, or of states, for validation and again for test
+LARGEST = 3000  # genes taken without being asked which
+
+
+@dataclass(frozen=True)
+class DynamicsInputs:
+    """Everything a fit of dynamics reads from AnnData."""
+
+    series: TimeSeries  # scaled units: (value - minimum) / range
+    minimum: NDArray[np.float64]  # (genes,)
+    range: NDArray[np.float64]
+    columns: NDArray[np.int64]  # of the modelled genes in adata.var
+    cells: bool  # rows are cells in pseudotime, smoothed into bins
+    keys: DataKeys  # where the data were read, to be read there again
+    time: StandardTime  # from the user's times to those of `series`
+    times: NDArray[np.float64]  # (rows of the series,), in the user's unit
+    time_unit: str | None  # of the user's times, where it is known
+    prior: AlignedPrior | None
+    regulators: NDArray[np.int64] | None  # positions among the modelled genes; None: every gene may regulate
+    coregulation: AlignedPrior | None = None
+    cell_position: NDArray[np.float64] | None = None  # place of every cell on the time axis of the bins
+    lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
+    lineage_names: tuple[str, ...] = ()  # of the codes
+    halves: CellHalves | None = None
+    shuffled_halves: CellHalves | None = None
+    learning_halves: tuple[HalfOfCells, ...] = ()
+    related: tuple[RelatedCells, ...] = ()
+    left_out_times: tuple[LeftOutTimes, ...] = ()
+    couplings: str | None = None  # of cells at sampled times: which were used
+    kernel_means: NDArray[np.float64] | None = None  # of cells, (trajectories, bins, genes)
+    velocity: VelocityOfCells | None = None  # measured velocities of cells
+    lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What later functions need to read the same data again, and to speak of time in the user's unit."""
+        return asdict(self.keys) | {
+            "time_unit": self.time_unit,
+            "time_scale": self.time.scale,
+            **({} if self.regulators is None else {"regulators": list(self.series.genes[self.regulators])}),
+            "model_time": self.cells and self.cell_position is not None and self.couplings is None,
+            **({} if self.couplings is None else {"couplings": self.couplings}),
+        }
+
+    @property
+    def problem(self) -> FitProblem:
+        """Return what a fit needs, on arrays; matrices turn to (target, regulator)."""
+        return FitProblem(
+            series=self.series,
+            prior=None if self.prior is None else self.prior.signs.T.tocsr(),
+            coregulation=None if self.coregulation is None else _symmetric(self.coregulation.matrix),
+            regulators=self.regulators,
+            lineage=self.lineage,
+            halves=self.halves,
+            shuffled_halves=self.shuffled_halves,
+            learning_halves=self.learning_halves,
+            related=self.related,
+            left_out_times=self.left_out_times,
+            kernel_means=self.kernel_means,
+            velocity=self.velocity,
+            units=Units(self.minimum, self.range),
+        )
+
+
+def read_inputs(
+    adata: Any,
+    *,
+    layer: str | None,
+    mask_var: Any,
+    time_key: str | None,
+    trajectory_key: str | None,
+    batch_key: str | None,
+    split_key: str | None,
+    observations: Kind,
+    prior: Any,
+    coregulation: Any,
+    regulators: Any,
+    n_bins: int | None,
+    seed: int,
+    shuffled: bool = False,
+    allow_scaled: bool = False,
+    hold_out: float | None = None,
+    by_folds: bool = False,
+    couplings: Any = None,
+    velocity: Any = None,
+) -> DynamicsInputs:
+    """Check and read what `fit_dynamics` was given; errors name the argument and the remedy.
+
+    `by_folds`: cells are for a model that is chosen by folds, which needs no validation states, and test states only where
+    a `split_key` or a fraction to `hold_out` asks for them. `shuffled`: make halves of cells with shuffled times, too.
+    """
+    check_adata(adata)
+    binned = is_binned(adata)
+    asked = DataKeys(time_key or TIME_KEY, trajectory_key, batch_key, split_key, layer)
+    keys = _keys_of_bins(adata, asked) if binned else asked
+    columns = np.flatnonzero(gene_mask(adata, mask_var, limit=LARGEST))
+    values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
+    if hold_out is not None and keys.split_key is not None:
+        raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
+    rows = read_rows(adata, keys, values)
+    flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
+    cells = not binned and (
+        observations == "cells" or (observations == "auto" and (rows.look_like_cells or rows.are_sampled))
+    )
+    sampled = cells and rows.are_sampled
+    _check_use(rows, asked, couplings, cells=cells, sampled=sampled)
+    if not binned:
+        check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
+    observed = _observe(
+        adata,
+        columns,
+        rows,
+        cells=cells,
+        sampled=sampled,
+        couplings=couplings,
+        labels=None if is_membership_table(adata, keys.time_key) else adata.obs[keys.time_key],
+        n_bins=n_bins,
+        regulators=flagged,
+        seed=seed,
+        shuffled=shuffled,
+        hold_out=hold_out,
+        by_folds=by_folds,
+    )
+    _check_series(observed.series, values.name, "sampled times" if sampled else "bins" if cells else "states")
+    if not (by_folds and cells):
+        _check_validation(observed.series, split_key)
+    measured = velocity_of_cells(adata, velocity, rows, observed, columns, cells=cells, by_folds=by_folds, seed=seed)
+    aligned = None if prior is None else prior_from(adata, prior, genes=values.genes)
+    together = None if coregulation is None else prior_from(adata, coregulation, genes=values.genes)
+    return DynamicsInputs(
+        series=observed.series,
+        minimum=observed.minimum,
+        range=observed.range,
+        columns=columns,
+        cells=cells or binned,
+        keys=replace(keys, layer=layer) if binned and observed.in_units_of_bins else keys,
+        time=observed.standard,
+        times=observed.times,
+        time_unit=rows.time.unit,
+        prior=aligned,
+        regulators=flagged,
+        coregulation=together,
+        cell_position=observed.cell_position,
+        lineage=observed.lineage,
+        lineage_names=observed.lineage_names,
+        halves=observed.halves,
+        shuffled_halves=observed.shuffled_halves,
+        learning_halves=observed.learning_halves,
+        related=observed.related,
+        left_out_times=observed.left_out_times,
+        couplings=observed.couplings,
+        kernel_means=observed.kernel_means,
+        velocity=measured,
+        lowest=None if binned else lowest_values(values),
+    )
+
+
+def _check_use(rows: Rows, asked: DataKeys, couplings: Any, *, cells: bool, sampled: bool) -> None:
+    """Raise for what has no meaning for such rows."""
+    if couplings is not None and not sampled:
+        raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
+    if rows.weights is not None and not cells:
+        raise ValueError(
+            f"trajectory_key={asked.trajectory_key!r} is a table of weights of cells in lineages, but the rows of adata are "
+            "bins or states. Give a column of adata.obs with one label per row."
+        )
+    if asked.batch_key is not None and not cells:
+        raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
+
+
+def _observe(
+    adata: Any,
+    columns: NDArray[np.int64],
+    rows: Rows,
+    *,
+    cells: bool,
+    sampled: bool,
+    couplings: Any,
+    labels: Any,
+    n_bins: int | None,
+    regulators: NDArray[np.int64] | None,
+    seed: int,
+    shuffled: bool,
+    hold_out: float | None,
+    by_folds: bool,
+) -> Observed:
+    """Return trajectories of cells that are smoothed here, of bins made before, or of states."""
+    part = hold_out or HELD_OUT
+    if sampled:
+        check_log(rows.values)
+        if n_bins is not None:
+            raise unused("n_bins", "every sampled time is one bin")
+        return from_sampled(
+            rows,
+            couplings=couplings,
+            labels=labels,
+            regulators=regulators,
+            seed=seed,
+            shuffled=shuffled,
+            hold_out=hold_out if by_folds else part,
+            by_folds=by_folds,
+        )
+    if cells:
+        check_log(rows.values)
+        return from_cells(
+            rows,
+            n_bins=BINS if n_bins is None else n_bins,
+            regulators=regulators,
+            seed=seed,
+            shuffled=shuffled,
+            hold_out=hold_out if by_folds else part,
+            by_folds=by_folds,
+        )
+    binned = is_binned(adata)
+    if n_bins is not None:
+        made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
+        raise unused("n_bins", f"the rows of adata {made}")
+    return from_bins(adata, columns, rows, seed, part) if binned else from_states(rows, seed, part)
+
+
+def is_binned(adata: Any) -> bool:
+    """Return whether `adata` holds bins made by `scdash.pp.trajectories`."""
+    return "trajectories" in adata.uns and {"time", "trajectory"} <= set(adata.obs.columns)
+
+
+def _keys_of_bins(adata: Any, asked: DataKeys) -> DataKeys:
+    """Return the columns and the layer that `pp.trajectories` has written, where others were not asked for."""
+    return DataKeys(
+        time_key="time" if asked.time_key == TIME_KEY else asked.time_key,
+        trajectory_key=asked.trajectory_key or "trajectory",
+        batch_key=asked.batch_key,
+        split_key=asked.split_key or ("split" if "split" in adata.obs else None),
+        layer=asked.layer or ("scaled" if "scaled" in adata.layers else None),
+    )
+
+
+def _check_series(series: TimeSeries, name: str, kind: str) -> None:
+    """Raise where there is nothing to learn; tell the log what was read."""
+    genes = series.states.shape[1]
+    if not np.ptp(series.states, axis=0).any():
+        raise ValueError(
+            f"{name}: none of the {genes} genes changes between the {len(series)} states; there are no "
+            "dynamics to learn. Look at the values, or pass another layer."
+        )
+    logger.info("    %d genes, %s", genes, _counted(series, kind))
+
+
+def _check_validation(series: TimeSeries, split_key: str | None) -> None:
+    """Raise where there is nothing to choose models by."""
+    if not len(series.pairs("validation")):
+        raise ValueError(
+            f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "
+            "trajectories (or a time window of one) 'validation', or give no split_key."
+        )
+
+
+def _counted(series: TimeSeries, kind: str) -> str:
+    """Say how many states and trajectories there are; bootstraps of cells are no further trajectories."""
+    own = series.originals()
+    number = len(np.unique(own.trajectory))
+    text = f"{len(own)} {kind} of {number} {'trajectory' if number == 1 else 'trajectories'}"
+    more = len(np.unique(series.trajectory)) - number
+    return f"{text}, and {more // number} bootstraps of each" if more else text
+
+
+def _symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Coregulation has no direction: a pair counts however it was listed."""
+    weights = abs(matrix)
+    return weights.maximum(weights.T).tocsr()

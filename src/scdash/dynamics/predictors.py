@@ -1,0 +1,166 @@
+"""Predictors that can be compared on held-out states: fitted fields and the trivial ones they have to beat."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scdash._core.logging import logger
+from scdash._data import SPLITS, TimeSeries
+from scdash.dynamics.comparisons.no_network import relaxing
+from scdash.fields import VectorField
+from scdash.solve import converged, integrate
+
+Floats: TypeAlias = NDArray[np.floating[Any]]
+Codes: TypeAlias = NDArray[np.integer[Any]]
+# start (b, genes), times (b, k + 1), codes (b,) of the trajectories they are from -> (k, b, genes)
+Predictor: TypeAlias = Callable[[Floats, Floats, Codes], Floats]
+
+AHEAD = 5  # states between start and target of the longer forecasts of cells
+# accepted RMS change of a prediction when its steps are halved: errors that are reported have to come out again where the
+# same states are predicted in other company, as by `tl.predict`
+TOLERANCE = 1e-6
+
+
+def constant(series: TimeSeries) -> Predictor:
+    """Predict the mean training state of every gene, whatever the start."""
+    mean = series.states[series.rows_of("train")].mean(0)
+    return lambda start, times, code: np.broadcast_to(mean, (times.shape[1] - 1, *start.shape))
+
+
+def relaxation(bias: Floats, rates: Floats) -> Predictor:
+    """Predict dx/dt = rates * (bias - x), genes without any network, by its closed form."""
+    rollout = relaxing(bias, rates)
+    return lambda start, times, code: rollout(start, times).transpose(1, 0, 2)
+
+
+def no_change(start: Floats, times: Floats, code: Codes) -> Floats:
+    """Predict the start state for ever."""
+    return np.broadcast_to(start, (times.shape[1] - 1, *start.shape))
+
+
+def stretch(states: Floats, slope: float) -> Floats:
+    """Return states in the units 1/2 + slope (x - 1/2), in which the activation found by matching is PHOENIX's own."""
+    return states if slope == 1 else 0.5 + slope * (states - 0.5)
+
+
+def units_of_field(minimum: Floats, width: Floats, slope: float) -> tuple[Floats, Floats]:
+    """Return offset and unit of every gene such that (x - offset) / unit is `stretch((x - minimum) / width, slope)`."""
+    return minimum + width * (0.5 - 0.5 / slope), width / slope
+
+
+def field_predictor(
+    field: VectorField, params: Mapping[str, Tensor], *, steps: int = 4, slope: float = 1.0
+) -> Predictor:
+    """Integrate ONE model (leading axis 1), halving rk4's step until it no longer matters.
+
+    A prediction that depends on the step, or leaves the finite numbers, is returned as it is after a warning: it is to be
+    compared with others, and loses. The field runs in double precision and in units stretched by `slope`; states are given
+    and returned in those of the series.
+    """
+    dtype = torch.float64
+    cpu = {name: value.detach().cpu().to(dtype) for name, value in params.items()}
+
+    def once(start: Floats, times: Floats, n: int) -> Tensor:
+        x = torch.as_tensor(np.ascontiguousarray(stretch(start, slope)), dtype=dtype)[None]
+        with torch.no_grad():
+            path = integrate(field.bind(cpu), field.lift(cpu, x), torch.as_tensor(times)[None], solver="rk4", steps=n)
+            return field.observe(cpu, path)[1:, 0]
+
+    told: list[str] = []  # one message a predictor: it is asked for many predictions
+
+    def tell(path: Tensor, text: str) -> None:
+        if not told:
+            told.append(text)
+            logger.warning("    WARNING: %s", text)
+
+    def predict(start: Floats, times: Floats, code: Codes) -> Floats:
+        found = converged(
+            lambda n: once(start, times, n),
+            steps,
+            change=lambda coarse, fine: float((fine - coarse).square().mean().sqrt()),
+            tolerance=TOLERANCE,
+            what="Predictions of held-out states",
+            remedy="Their errors are those of the last try; a sparser model may be stable.",
+            otherwise=tell,
+        ).fine
+        return stretch(found.numpy(), 1 / slope)
+
+    return predict
+
+
+def pair_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
+    """Return the mean squared error of every next-step prediction of a split, (pairs,)."""
+    rows = series.pairs(split)
+    if not len(rows):
+        return np.empty(0)
+    predicted = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])[0]
+    return np.asarray(((predicted - series.states[rows[:, 1]]) ** 2).mean(1))
+
+
+def rollout_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
+    """Return the mean squared error of every held-out stretch predicted whole from its start, (stretches,)."""
+    runs = series.rollouts(split)
+    errors = np.empty(len(runs))
+    for length in {len(run) for run in runs}:
+        same = [i for i, run in enumerate(runs) if len(run) == length]
+        rows = np.stack([runs[i] for i in same])
+        predicted = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])
+        observed = series.states[rows[:, 1:]].transpose(1, 0, 2)
+        errors[same] = ((predicted - observed) ** 2).mean((0, 2))
+    return errors
+
+
+def ahead_errors(series: TimeSeries, predict: Predictor, split: str, steps: int = AHEAD) -> Floats:
+    """Return the mean squared error of every state of a split predicted from `steps` states before it, (states,)."""
+    rows = [
+        np.column_stack([mine[:-steps], mine[steps:]]) for mine in series.each() if len(mine) > steps
+    ]  # runs of a trajectory, whatever the split of the states between
+    found = np.concatenate(rows) if rows else np.empty((0, 2), np.int64)
+    found = found[series.split[found[:, 1]] == SPLITS.index(split)]
+    if not len(found):
+        return np.empty(0)
+    predicted = predict(series.states[found[:, 0]], series.times[found], series.trajectory[found[:, 0]])[0]
+    return np.asarray(((predicted - series.states[found[:, 1]]) ** 2).mean(1))
+
+
+def held_out(series: TimeSeries) -> str:
+    """Return the split that judges a fit: test where there is one."""
+    return "test" if len(series.pairs("test")) else "validation"
+
+
+def control_table(series: TimeSeries, predictors: Mapping[str, Predictor], *, ahead: bool = False) -> pd.DataFrame:
+    """Return one row per predictor: next-step errors by split, and the error of whole held-out stretches.
+
+    `rollout_mse` (and, with `ahead`, `five_ahead_mse`) is over the test split where there is one, else over validation.
+    Errors are NaN for absent splits.
+    """
+    held = held_out(series)
+    rows = []
+    for name, predict in predictors.items():
+        row: dict[str, object] = {"predictor": name}
+        for split in ("train", "validation", "test"):
+            row[f"{split}_mse"] = _mean(pair_errors(series, predict, split))
+        row["rollout_mse"] = _mean(rollout_errors(series, predict, held))
+        if ahead:
+            row["five_ahead_mse"] = _mean(ahead_errors(series, predict, held))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def fitted_states(series: TimeSeries, predict: Predictor) -> Floats:
+    """Return every state as predicted from the first state of its trajectory, (rows, genes)."""
+    fitted = np.array(series.states, dtype=np.float32)
+    runs: Sequence[NDArray[np.int64]] = series.rollouts()
+    for length in {len(run) for run in runs}:
+        rows = np.stack([run for run in runs if len(run) == length])
+        fitted[rows[:, 1:].T] = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])
+    return fitted
+
+
+def _mean(errors: Floats) -> float:
+    return float(errors.mean()) if len(errors) else float("nan")

@@ -1,0 +1,124 @@
+"""What a fit says about edges: effects, shares, how stable they are, and their standing against the prior."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.predictors import stretch
+from scdash.dynamics.problem import FitProblem
+from scdash.dynamics.state_pairs.regression_fits import hidden_evidence
+from scdash.dynamics.state_pairs.start import gene_wise
+from scdash.fields import Params, VectorField
+from scdash.networks import (
+    HiddenEvidence,
+    ranking_score,
+    sparse_relative_contribution,
+    strongest_effects,
+    with_products,
+)
+from scdash.networks.cell_scores_of_edges import CellScores, cell_scores
+from scdash.regression import TransitionFit, softsign
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Edges of the main model and their standing; matrices are (target, regulator)."""
+
+    effects: sp.csr_matrix  # relu(v) D, signed: the effect on the derivative
+    edges: pd.DataFrame
+    report: dict[str, Any]
+    figures: dict[str, float]
+    scores: CellScores | None = None  # cells: scores of edges from the cells themselves
+
+
+def gather_evidence(
+    problem: FitProblem,
+    options: FitOptions,
+    field: VectorField,
+    params: Params,
+    priors: Sequence[sp.csr_matrix | None],
+    matched: Sequence[TransitionFit],
+    found: Sequence[HiddenEvidence] = (),
+) -> Evidence:
+    """Rank the edges of the first model of a stack; the others were fitted with parts of the prior hidden.
+
+    `found`: what a model that is not of the stack finds of prior edges that were hidden from it.
+    """
+    typical = typical_activation(stretch(problem.series.states, matched[0].slope if matched else 1.0))
+    shares = [_shares(field, params, model, typical) for model in range(len(next(iter(params.values()))))]
+    effects, contribution = shares[0]
+    frequency = matched[0].frequency if matched else _frequency([share for _, share in shares])
+    hidden = [*found] + [
+        HiddenEvidence(problem.prior - prior, share)
+        for prior, (_, share) in zip(priors[1:], shares[1:], strict=True)
+        if prior is not None and problem.prior is not None
+    ]
+    if matched and not hidden:
+        hidden = hidden_evidence(problem, options, matched[0])
+    stability = matched[0].stability if matched and matched[0].settings.half_samples else None
+    scores = None if problem.halves is None else cell_scores(problem.halves, problem.regulators)
+    if scores is not None and options.start == "regression" and gene_wise(field):
+        # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
+        frequency = stability = scores.frequency
+    edges, report = ranking_score(
+        contribution,
+        problem.prior,
+        weight=effects,
+        frequency=frequency,
+        stability=stability,
+        hidden=hidden,
+        constant=matched[0].constant if matched else None,
+        genes=problem.series.genes,
+    )
+    without = int((np.diff(effects.indptr) == 0).sum())
+    listed = float(contribution.sum() / max(1, (np.diff(contribution.indptr) > 0).sum()))
+    return Evidence(
+        scores=scores,
+        effects=effects,
+        edges=edges,
+        report=report,
+        figures={
+            "edges": float(effects.nnz),
+            "network_density": effects.nnz / problem.n_genes**2,
+            "out_degree": effects.nnz / max(1, len(np.unique(effects.indices))),
+            "effects_listed": listed,
+            "genes": float(problem.n_genes),
+            "genes_without_inputs": float(without),
+            "evidence_auc": float(report.get("evidence_auc", np.nan)),
+        },
+    )
+
+
+def typical_activation(states: NDArray[np.floating[Any]]) -> float:
+    """Return the root mean square of PHOENIX's activation over all states and genes."""
+    return float(np.sqrt(np.mean(softsign(states) ** 2)))
+
+
+def _shares(field: VectorField, params: Params, model: int, activation: float) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Return relu(v) D and |D~| of one model."""
+    one = {name: value[model : model + 1] for name, value in params.items()}
+    effect, totals = strongest_effects(field, one, by_gene=True)
+    if gene_wise(field):
+        effect = with_products(effect, field, one, activation)
+        totals = np.asarray(abs(effect).sum(axis=1)).ravel()
+    rates = field.rates(one)
+    v = None if rates is None else rates[0].detach().cpu().numpy()
+    share = abs(sparse_relative_contribution(effect, v, totals))
+    scaled = effect if v is None else sp.diags(v) @ effect
+    found = sp.csr_matrix(scaled)
+    found.eliminate_zeros()
+    return found, sp.csr_matrix(share)
+
+
+def _frequency(shares: Sequence[sp.csr_matrix]) -> sp.csr_matrix | None:
+    """Return the share of models that have an edge; None for a single model."""
+    if len(shares) == 1:
+        return None
+    total = sum((share != 0).astype(np.float64) for share in shares)
+    return sp.csr_matrix(total / len(shares))

@@ -1,0 +1,205 @@
+"""The report on a fit of cells: the verdict first, the errors behind it, and what to do next; every sentence is a measurement."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scdash._core.decisions import Difference
+from scdash.dynamics.comparisons.baselines import CONSTANT
+from scdash.dynamics.reporting.errors import difference
+from scdash.dynamics.reporting.lineages import lineage_lines
+from scdash.dynamics.reporting.power import Power, power_for
+from scdash.dynamics.reporting.verdict import Verdict
+from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
+from scdash.dynamics.whole_trajectories.one_fit import PRIOR_WEIGHT, Choice
+from scdash.dynamics.whole_trajectories.selection import Errors
+from scdash.dynamics.whole_trajectories.velocity_weight import VelocityChoice
+
+NOT_COMPARED = {
+    "off": "null models were not asked for",
+    "interrupted": "the fits of null models were interrupted",
+}
+SUBJECTS = {
+    LEFT_OUT: "left-out trajectories are",
+    OTHER_HALF: "the other half of the cells is",
+    TIME_POINTS: "left-out time points are",
+}
+WELL_FOLLOWED = 0.9  # fraction of what the smoothed cells reach themselves below which more genes or cells are advised
+
+
+@dataclass(frozen=True)
+class Told:
+    """Everything that a report is made from."""
+
+    choice: Choice
+    judged_by: str  # what the folds left out
+    errors: Mapping[str, Errors]  # relative errors of null models and baselines on the folds
+    verdict: Verdict | None
+    null_models: str  # "compared", "off" or "interrupted"
+    following: pd.DataFrame  # see `following_table`
+    prior: Mapping[str, Any]  # what became of the prior: `used`, `kept`, `doubted`, `added`, `evidence_auc`, ...
+    prior_used: bool | None  # None: there is no prior
+    figures: Mapping[str, float]  # of the network: `edges`, `genes`, `genes_without_inputs`
+    trajectories: int
+    regulators: int | None  # None: every gene may regulate
+    test: pd.DataFrame | None = None  # errors on test states
+    course: Sequence[str] = ()
+    ends: pd.DataFrame | None = None  # of several lineages, see `lineage_ends`
+    real_time: Mapping[str, float] = field(default_factory=dict)
+    velocity: VelocityChoice | None = None  # of measured velocities
+    velocity_cosine: float = float("nan")
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole trajectories were left out."""
+        return self.judged_by == LEFT_OUT
+
+
+def summary(told: Told) -> str:
+    """Return the report: verdict, errors, how well trajectories are followed, prior, what to do next."""
+    lines = [verdict_line(told), *error_lines(told), *following_lines(told.following)]
+    lines += [] if told.ends is None else lineage_lines(told.ends)
+    lines += [] if told.velocity is None else told.velocity.lines(told.velocity_cosine)
+    lines += prior_lines(told)
+    return "\n".join([*lines, *next_lines(told)])
+
+
+def verdict_line(told: Told) -> str:
+    """Return one sentence that says what held-out predictions distinguish."""
+    if told.verdict is None:
+        return f"Verdict: not tested whether a network predicts better than none, because {NOT_COMPARED[told.null_models]}."
+    subject = SUBJECTS[told.judged_by]
+    network, regulators = told.verdict.network.outcome, told.verdict.regulators.outcome
+    if regulators == "better":
+        rest = "and than without a network" if network == "better" else "but not clearly better than without a network"
+        text = f"{subject} predicted better with these regulators than with random ones, {rest}"
+    elif regulators == "not distinguished":
+        text = "held-out prediction does not distinguish these regulators from random ones" + _power(told)
+    elif network == "better":
+        text = f"{subject} predicted better with a network than without"
+    elif network == "not distinguished":
+        text = f"it is not shown that {subject} predicted better with a network than without"
+    else:
+        return "Verdict: not tested, because the errors of null models are missing or there are too few folds."
+    if regulators == "not tested" and told.regulators is None:
+        text += "; which genes regulate is not tested, because every gene may: name the regulators (regulators=...)"
+    elif regulators == "not tested":
+        text += "; these regulators are not tested against random ones, because no other sets of genes could be drawn"
+    if not told.whole:
+        text += "; no trajectory was left out, so that nothing is tested on another one"
+    return f"Verdict: {text}. These comparisons test no single edge."
+
+
+def _power(told: Told) -> str:
+    power = power_for(told.trajectories) if told.whole else None
+    return "" if power is None else f" ({power_words(power)})"
+
+
+def power_words(power: Power) -> str:
+    """Say what the test finds in simulations."""
+    return (
+        f"in {power.runs} simulations with {power.trajectories} trajectories this test found true regulators in "
+        f"{power.found:.0%}, and took random ones for better in {power.mistaken:.0%}"
+    )
+
+
+def error_lines(told: Told) -> list[str]:
+    """Return the small table of held-out errors, and the errors on test states where there are any."""
+    ours, verdict = told.choice.errors, told.verdict
+    rows = [("model", ours), ("regression start", told.choice.start_errors)]
+    if verdict is not None and verdict.best_null:
+        rows.append((f"best null model ({verdict.best_null})", told.errors[verdict.best_null]))
+    if verdict is not None and verdict.best_baseline not in ("", CONSTANT):
+        rows.append((f"best baseline without a model ({verdict.best_baseline})", told.errors[verdict.best_baseline]))
+    rows.append((CONSTANT, told.errors[CONSTANT]))
+    width = max(len(name) for name, _ in rows)
+    lines = [
+        f"Mean squared error on {told.judged_by}, as a fraction of a constant's ({len(ours)} folds; the model was chosen by "
+        "them, and fitted again to everything that is not for test):"
+    ]
+    for name, errors in rows:
+        paired = difference(errors, ours)
+        beside = "" if name in ("model", CONSTANT) or not paired.pairs else _beside(paired)
+        lines.append(f"  {name:<{width}}  {np.nanmean(errors):.3f}{beside}")
+    if told.test is not None:
+        listed = ", ".join(f"{row.predictor} {row.test:.3f}" for row in told.test.itertuples())
+        lines.append(f"On test states, which took no part in any choice: {listed}.")
+    return lines
+
+
+def _beside(paired: Difference) -> str:
+    spread = f", standard error {paired.error:.3f}" if paired.tested else ", on one fold"
+    return f"  ({paired.mean:+.3f} beside the model{spread})"
+
+
+def following_lines(following: pd.DataFrame) -> list[str]:
+    """Return how much of the mean trajectory of every lineage the model follows."""
+    found = []
+    for row in following.itertuples():
+        if not np.isfinite(row.r2):
+            continue
+        name = f" of lineage {row.lineage}" if len(following) > 1 else ""
+        text = f"R2 of the mean trajectory{name}, top {row.genes} genes: {row.r2:.2f} (median gene {row.r2_median_gene:.2f})"
+        if np.isfinite(row.r2_other_half):
+            text += f"; other half of the cells {row.r2_other_half:.2f}, the data's own smoother {row.r2_smoother:.2f}"
+        found.append(text + ".")
+    return found
+
+
+def prior_lines(told: Told) -> list[str]:
+    """Say whether the prior was used, and what became of its edges."""
+    prior, figures = told.prior, told.figures
+    network = (
+        f"The network has {int(figures['edges'])} edges; {int(figures['genes_without_inputs'])} of {int(figures['genes'])} "
+        "genes have no regulator."
+    )
+    if told.prior_used is None:
+        return [network, "There is no prior: edges are ranked by the data alone."]
+    edges = f"{prior['kept']} of its {prior['used']} edges are retained, {prior['doubted']} are not supported, {prior['added']} edges are novel"
+    if told.prior_used:
+        compared = f", and these edges predict {_than_shuffled(told.verdict)}" if told.verdict is not None else ""
+        how = f"used with weight {PRIOR_WEIGHT:g}, which lowers the held-out error"
+        how = "used by pruning alone" if told.choice.prior_weight == 1 else how
+        return [network, f"Prior: {how}{compared}; {edges}."]
+    return [network, f"Prior: not used, since it did not clearly lower the held-out error; {edges}."]
+
+
+def _than_shuffled(verdict: Verdict) -> str:
+    if verdict.prior.outcome == "better":
+        return "better than shuffled ones"
+    if verdict.prior.outcome == "not distinguished":
+        return "no better than shuffled ones can be shown to"
+    return "the same as shuffled ones, or could not be shuffled"
+
+
+def next_lines(told: Told) -> list[str]:
+    """Say what to do next, where a figure asks for it."""
+    found = []
+    verdict = told.verdict
+    ours = float(told.choice.errors.mean())
+    if ours >= 1:
+        found.append(
+            "The model predicts no better than a constant: look at the order of the cells and choose other genes."
+        )
+    if verdict is None:
+        found.append("Next: fit with null models before reading the network.")
+    elif told.regulators is None:
+        found.append("Next: name the genes that may regulate (regulators=...), so that they can be tested.")
+    elif verdict.regulators.outcome != "better":
+        found.append("Next: do not read single edges from this fit; more batches make the test stronger.")
+    elif not told.whole:
+        found.append("Next: give batches or replicates (batch_key=...), so that whole trajectories can be left out.")
+    else:
+        found.append("Next: test single edges by perturbations or knockouts; held-out prediction tests none.")
+    missed = told.following[told.following["r2"] < WELL_FOLLOWED] if len(told.following) else told.following
+    if len(missed):
+        names = ", ".join(str(name) for name in missed["lineage"])
+        where = f" of {names}" if len(told.following) > 1 else ""
+        found.append(
+            f"WARNING: less than {WELL_FOLLOWED:.0%} of the mean trajectory{where} is followed: do not read the velocity "
+            "before looking at scdash.pl.trends."
+        )
+    return found

@@ -1,0 +1,130 @@
+"""The verdict on a fit: what held-out predictions distinguish, what they do not, and what was not tested."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from scdash._core.decisions import CLEAR, Difference
+from scdash.dynamics.comparisons.baselines import BASELINES, BASELINES_OF_TIMES
+from scdash.dynamics.comparisons.null_models import NO_NETWORK, RANDOM, SHUFFLED_PRIOR, SHUFFLED_TIME
+from scdash.dynamics.whole_trajectories.selection import Errors
+
+Outcome: TypeAlias = Literal["better", "not distinguished", "not tested", "not used"]
+
+SAME = 1e-9  # relative difference up to which two fits are the same fit
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against null models of one kind, on the same held-out trajectories."""
+
+    outcome: Outcome = "not tested"
+    null_error: float = float("nan")  # mean over folds, and over null models of the kind
+    gain: float = float("nan")  # by how much the model's mean error is below
+    fold_error: float = float("nan")  # standard error of the gain over folds
+    set_error: float = float("nan")  # standard error of the gain over null models, were the model one of them
+    number: int = 0  # null models of the kind
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What held-out trajectories say of a network beside null models; every outcome is one comparison.
+
+    `supports_network` is True if left-out trajectories are predicted better than without a network AND better than with
+    random regulators. It is never True where the other half of the same cells was predicted, which tests no trajectory.
+    """
+
+    supports_network: bool
+    network: Comparison
+    regulators: Comparison
+    prior: Comparison
+    time: Comparison
+    baselines: Comparison
+    best_null: str  # the null model with the smallest error
+    best_baseline: str  # the baseline without a model with the smallest error
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict for `uns`: the outcomes, the figures behind them, and the names."""
+        kinds = ("network", "regulators", "prior", "time", "baselines")
+        own = {kind: getattr(self, kind) for kind in kinds}
+        figures = {
+            f"{kind}_{name}": float(value)
+            for kind, comparison in own.items()
+            for name, value in asdict(comparison).items()
+            if name != "outcome"
+        }
+        return {
+            "supports_network": self.supports_network,
+            **{kind: comparison.outcome for kind, comparison in own.items()},
+            "best_null": self.best_null,
+            "best_baseline": self.best_baseline,
+            "figures": figures,
+        }
+
+
+def compare(ours: Errors, nulls: Any) -> Comparison:
+    """Compare errors over folds (folds,) with those of null models of one kind (null models, folds), NaN where not fitted.
+
+    "better": the mean error is lower by more than two standard errors of the difference over folds and, where there are
+    several null models, by more than two of their standard deviations (with that of their mean), since the model itself is
+    one draw of what they are draws of. "not tested": fewer than two folds, no null model with an error, or the same fit.
+    """
+    known = np.atleast_2d(np.asarray(nulls, dtype=np.float64)) if len(nulls) else np.empty((0, len(ours)))
+    known = known[~np.isinf(known).any(axis=1) & np.isfinite(known).any(axis=1)]
+    if not len(known) or not np.isfinite(ours).all():
+        return Comparison()
+    gains = known - ours
+    fitted = np.isfinite(gains)
+    paired = Difference.of(np.nanmean(gains[:, fitted.any(axis=0)], axis=0))
+    of_each = np.nanmean(gains, axis=1)
+    sets = float(of_each.std(ddof=1) * np.sqrt(1 + 1 / len(of_each))) if len(of_each) > 1 else float("nan")
+    found = Comparison("not tested", float(np.nanmean(known)), paired.mean, paired.error, sets, len(of_each))
+    if not paired.tested or (np.abs(gains) <= SAME * np.abs(ours))[fitted].all():
+        return found
+    clear = paired.clearly_positive and (len(of_each) == 1 or paired.mean > CLEAR * sets)
+    return Comparison("better" if clear else "not distinguished", *list(asdict(found).values())[1:])
+
+
+def judge(ours: Errors, others: Mapping[str, Errors], *, prior_used: bool | None, trajectories: bool) -> Verdict:
+    """Compare the errors of a model over folds with those of its null models and of the baselines.
+
+    Parameters
+    ----------
+    ours
+        Of the model, (folds,).
+    others
+        Of every null model and every baseline, by name.
+    prior_used
+        Whether the model uses its prior; None: there is none.
+    trajectories
+        Whether whole trajectories were left out, rather than the other half of the cells.
+    """
+
+    def of_kind(kind: str) -> list[Errors]:
+        return [errors for name, errors in others.items() if name.startswith(kind)]
+
+    network, regulators = compare(ours, of_kind(NO_NETWORK)), compare(ours, of_kind(RANDOM))
+    prior = Comparison("not used") if prior_used is False else compare(ours, of_kind(SHUFFLED_PRIOR))
+    known = {*BASELINES, *BASELINES_OF_TIMES}
+    beside = {name: errors - ours for name, errors in others.items()}  # null models may lack folds
+    best_null = _lowest({name: errors for name, errors in beside.items() if name not in known})
+    best_baseline = _lowest({name: errors for name, errors in beside.items() if name in known})
+    return Verdict(
+        trajectories and network.outcome == regulators.outcome == "better",
+        network,
+        regulators,
+        prior,
+        compare(ours, of_kind(SHUFFLED_TIME)),
+        compare(ours, [others[best_baseline]] if best_baseline else []),
+        best_null,
+        best_baseline,
+    )
+
+
+def _lowest(errors: Mapping[str, Errors]) -> str:
+    """Return the name of the smallest mean error, empty where there is none."""
+    means = {name: float(np.nanmean(values)) for name, values in errors.items() if np.isfinite(values).any()}
+    known = {name: mean for name, mean in means.items() if np.isfinite(mean)}
+    return min(known, key=lambda name: known[name]) if known else ""

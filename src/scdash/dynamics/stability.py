@@ -1,0 +1,162 @@
+"""How often the edges of a network of dynamics are found when half of the data is drawn again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._core.errors import suggest
+from scdash._core.fit_record import stamp
+from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
+from scdash._core.logging import logger, step
+from scdash._core.names import check_key
+from scdash._core.parallel import spread_all
+from scdash._core.random_streams import RNG, as_generator
+from scdash._data import group_codes, obs_column, sanitise, split_codes
+from scdash._data.time_series.observations import as_cells
+from scdash.dynamics.call import FitCall
+from scdash.dynamics.fit_of_call import fit_of_call
+from scdash.models.stored_settings import settings_of_fit
+from scdash.resampling.validation import Validation
+from scdash.training import Training
+
+ALWAYS = 0.75
+NOT_REPEATED = ("rng", "n_models", "validation", "write_velocity")  # arguments of a fit that refits have of their own
+
+
+def stability_dynamics(
+    adata: Any,
+    *,
+    n_repeats: int = 10,
+    share: float = 0.5,
+    key: str = "dynamics",
+    key_added: str = "dynamics_stability",
+    n_jobs: int | None = None,
+    rng: RNG = 0,
+    **fit: Any,
+) -> pd.DataFrame:
+    """Fit dynamics again on random parts of the data and count how often each edge has a weight.
+
+    Parts are whole trajectories where rows are states of several trajectories (`trajectory_key` and either
+    `observations="states"` or at most 50 rows each), else cells, within their trajectory.
+
+    Parameters
+    ----------
+    adata
+        As for `scdash.tl.fit_dynamics`.
+    n_repeats
+        Refits.
+    share
+        Share of the trajectories or cells in each.
+    key
+        The `key_added` of the fit in question. Its columns of time, trajectories, batches and splits, its layer, genes,
+        prior, regulators and kind of model are those of the refits, where no other ones are given. Without such a fit
+        the arguments are those of `scdash.tl.fit_dynamics`.
+    key_added
+        Name of the result.
+    n_jobs
+        Processes of joblib; None: one, or what `joblib.parallel_config` says (loky, dask, ray).
+    rng
+        Seed or numpy Generator.
+    **fit
+        Arguments of `scdash.tl.fit_dynamics` that are to differ from those of the fit.
+
+    Returns
+    -------
+    Table of edges, most frequent first: `source`, `target`, `frequency`, `mean_weight`. Written: `uns[key_added]`
+    (`edges`, `params`, `report`).
+    """
+    if n_repeats < 2 or not 0 < share < 1:
+        raise ValueError(f"n_repeats must be at least 2 and share in (0, 1), found {n_repeats!r} and {share!r}.")
+    FitCall.of("stability", fit, {"copy": "refits are not kept."}).settle()
+    if isinstance(fit.get("training"), Training) and fit["training"].checkpoint is not None:
+        raise ValueError("checkpoint is not for stability: refits are not kept.")
+    check_key(key_added)
+    generator = as_generator(rng)
+    fit = arguments_of_fit(adata, key, fit)
+    with step(f"fitting dynamics {n_repeats} times on {share:.0%} of the data") as added:
+        parts = [_part(adata, share, fit, generator) for _ in range(n_repeats)]
+        seeds = generator.integers(2**31 - 1, size=n_repeats)
+        pieces = [(adata, rows, int(seed), fit) for rows, seed in zip(parts, seeds, strict=True)]
+        found = pd.concat(spread_all(_edges, pieces, "refits", n_jobs=n_jobs))
+        grouped = found.groupby(["source", "target"])["weight"]
+        table = pd.DataFrame({"frequency": grouped.count() / n_repeats, "mean_weight": grouped.sum() / n_repeats})
+        order = table.assign(size=table["mean_weight"].abs()).sort_values(["frequency", "size"], ascending=False)
+        table = table.loc[order.index].reset_index()
+        often = int((table["frequency"] >= ALWAYS).sum())
+        report = f"{often} of {len(table)} edges ever found were found in at least {ALWAYS:.0%} of {n_repeats} refits."
+        params = {"n_repeats": n_repeats, "share": share, "key": key}
+        adata.uns[key_added] = sanitise(stamp({"edges": table, "params": params, "report": report}))
+        logger.info("    %s", report)
+        added.append(f"added uns[{key_added!r}], how often each edge was found")
+    table.attrs["report"] = report
+    return table
+
+
+def arguments_of_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `fit_dynamics` that repeat the fit under `key`, those `given` first; only these without one.
+
+    The log says what was taken from the fit. What is done with a model after training is not repeated.
+    """
+    entry = adata.uns.get(key)
+    if not isinstance(entry, Mapping) or "params" not in entry or "screen" in entry:
+        return dict(given)
+    keys = keys_like_fit(adata, key, {name: given.get(name) for name in DATA_KEYS})
+    stored = settings_of_fit(adata, key, without=(*NOT_REPEATED, *DATA_KEYS, *given))
+    genes = {} if "mask_var" in given else {"mask_var": np.asarray(adata.var_names.isin(stored["mask_var"]))}
+    read = {name: value for name, value in keys.items() if value is not None}
+    return stored | genes | {name: value for name, value in given.items() if name not in DATA_KEYS} | read
+
+
+def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows of a random part: whole trajectories of states, or cells of every trajectory.
+
+    Of trajectories that are labelled by `split_key`, the same share of every split is drawn, and at least one.
+    """
+    key = fit.get("trajectory_key")
+    group: NDArray[np.int64] = np.zeros(adata.n_obs, np.int64)
+    names: tuple[str, ...] = ("all",)
+    if key is not None:
+        group, names = group_codes(obs_column(adata, key, "trajectory_key"), key, missing=True)
+    sizes = np.bincount(group[group >= 0])
+    kind, _ = as_cells(fit.get("observations", "auto"))
+    whole = kind == "states" or (kind == "auto" and sizes.max() <= 50)
+    if whole:
+        if len(names) < 4:
+            hint = "" if key is not None else suggest("trajectory", adata.obs.columns)
+            raise ValueError(
+                f"trajectory_key={key!r}: only {len(names)} trajectories to draw from, 4 are needed.{hint}"
+            )
+        return np.flatnonzero(np.isin(group, _drawn(_split_of(adata, fit.get("split_key"), group), share, rng)))
+    rows = [np.flatnonzero(group == g) for g in range(len(names))]
+    return np.sort(np.concatenate([rng.choice(of, max(2, round(share * len(of))), replace=False) for of in rows]))
+
+
+def _split_of(adata: Any, key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number for the splits that each trajectory has rows of; the same for all without `key`."""
+    if key is None:
+        return np.zeros(group.max() + 1, np.int64)
+    split = split_codes(obs_column(adata, key, "split_key"), key).astype(np.int64)
+    found = np.zeros(group.max() + 1, np.int64)
+    for code in np.unique(split[split >= 0]):
+        found[np.unique(group[(split == code) & (group >= 0)])] += 2**code
+    return found
+
+
+def _drawn(kinds: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random share of the trajectories of each kind, at least one, and two where there is one kind only."""
+    order = rng.permutation(len(kinds))
+    least = 2 if len(np.unique(kinds)) == 1 else 1
+    parts = [order[kinds[order] == kind] for kind in np.unique(kinds)]
+    return np.concatenate([part[: max(least, round(share * len(part)))] for part in parts])
+
+
+def _edges(adata: Any, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
+    """Return the edges of a fit of some rows, in the unit of the user's time."""
+    call = FitCall(**{"progress": False, "validation": Validation(null_models=False), **fit, "rng": seed})
+    found = fit_of_call(adata[rows].copy(), call, call.settle(), seed)
+    edges = found.fit.edges.assign(weight=found.fit.edges["weight"] / found.inputs.time.scale)
+    kept: pd.DataFrame = edges.loc[edges["weight"] != 0, ["source", "target", "weight"]]
+    return kept.astype({"source": str, "target": str})

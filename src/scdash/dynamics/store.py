@@ -1,0 +1,141 @@
+"""Writing a fit of dynamics to AnnData: everything is prepared first, the slots are set last."""
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._core.fit_record import stamp
+from scdash._core.keys import DynamicsKeys
+from scdash._data import expression, sanitise
+from scdash.dynamics.inputs import DynamicsInputs
+from scdash.dynamics.options import FitOptions
+from scdash.dynamics.predictors import units_of_field
+from scdash.dynamics.result import DynamicsFit
+from scdash.models.stored_settings import stored_tables
+from scdash.networks import module_from_entry, pack
+from scdash.networks.velocity_layer import set_velocity, velocity_line, velocity_of, wanted
+
+MOST_VELOCITIES = 1_000_000_000  # rows x modelled genes above which no velocity layer is written unless asked for
+
+
+def store(
+    adata: Any,
+    fit: DynamicsFit,
+    inputs: DynamicsInputs,
+    options: FitOptions,
+    key: str,
+    asked: dict[str, Any],
+    *,
+    write_velocity: bool | None = None,
+) -> list[str]:
+    """Write `fit` to `adata` and return a line for each slot, for the log."""
+    keys = DynamicsKeys(key)
+    entry = sanitise(stamp(_entry(fit, inputs, options, asked)))
+    grn = _full_grn(fit, inputs, adata.n_vars)
+    velocity = None
+    if wanted(adata, len(inputs.columns), most=MOST_VELOCITIES, switch=write_velocity):
+        velocity = _velocity(adata, entry, inputs, inputs.keys.layer)
+    genes = np.zeros(adata.n_vars, dtype=bool)
+    genes[inputs.columns] = True
+
+    adata.uns[key] = entry
+    adata.varp[keys.grn] = grn
+    set_velocity(adata, keys, velocity, inputs.columns)
+    _set_position(adata, keys, inputs.cell_position)
+    adata.var[keys.genes] = genes
+    return [
+        f"added varp[{keys.grn!r}], network, row regulates column ({grn.nnz} edges)",
+        f"added {velocity_line(keys, velocity)}var[{keys.genes!r}], modelled genes",
+        *(
+            []
+            if inputs.cell_position is None
+            else [f"added obs[{keys.position!r}], place of every cell on the time axis"]
+        ),
+        f"added uns[{key!r}], model, edges, history, metrics, errors (see scdash.get)",
+    ]
+
+
+def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked: dict[str, Any]) -> dict[str, Any]:
+    series = inputs.series
+    states = series.states * inputs.range + inputs.minimum
+    names = np.asarray(series.names, dtype=str)
+    minimum, width = units_of_field(inputs.minimum, inputs.range, fit.slope)
+    sparsity = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
+    params = {
+        "model": options.model,
+        "field": fit.field.name,
+        "field_config": fit.field.config(),
+        "sparsity_asked": sparsity,  # `sparsity` (in the settings of the fit) names what made the zeros
+        "encoder": options.encoder,
+        "start": options.start,
+        "scale": options.scale,
+        "no_prior_targets": options.missing,
+        "n_models": options.n_models,
+        "rng": options.seed,
+        "cells": options.cells,
+        "slope": fit.slope,
+        **asked,
+        **fit.settings,
+        "versions": {name: version(name) for name in ("scdash", "torch", "anndata", "numpy")},
+    }
+    return {
+        "params": params,
+        "genes": np.asarray(series.genes, dtype=str),
+        "weights": pack(fit.params, fit.field),
+        "masks": pack(fit.masks, fit.field),
+        "replicates": {str(i + 1): pack(params, fit.field) for i, params in enumerate(fit.replicates)},
+        "minimum": minimum,
+        "range": width,
+        **({} if inputs.lowest is None else {"lowest": inputs.lowest}),
+        "history": fit.history,
+        "metrics": fit.metrics,
+        "errors": fit.errors,
+        "verdict": fit.verdict,
+        **({} if fit.directions is None else {"directions": fit.directions}),
+        **({} if fit.lineages is None else {"lineages": fit.lineages}),
+        **({"lineage_names": np.asarray(inputs.lineage_names, dtype=str)} if inputs.lineage_names else {}),
+        "edges": fit.edges.assign(weight=fit.edges["weight"] / inputs.time.scale),  # per unit of the user's time
+        "given": stored_tables(inputs.prior, inputs.coregulation),
+        "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
+        "series": {
+            "time": inputs.times,
+            "trajectory": names[series.trajectory],
+            "origin": names[series.parent[series.trajectory]],
+            "split": np.asarray(["train", "validation", "test"])[series.split],
+            "n_cells": np.ones(len(series)) if series.weights is None else series.weights,
+            "states": states.astype(np.float32),
+            "fitted": (fit.fitted * inputs.range + inputs.minimum).astype(np.float32),
+            **({} if inputs.lineage is None else {"lineage": inputs.lineage[series.trajectory]}),
+        },
+        "report": fit.report,
+        "details": fit.details,
+    }
+
+
+def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_matrix:
+    """Return the network among all genes of the AnnData, row regulates column."""
+    effects = fit.effects.tocoo()  # (target, regulator)
+    rows, columns = inputs.columns[effects.col], inputs.columns[effects.row]
+    grn = sp.csr_matrix(
+        ((effects.data / inputs.time.scale).astype(np.float32), (rows, columns)), shape=(n_vars, n_vars)
+    )
+    grn.eliminate_zeros()
+    return grn
+
+
+def _set_position(adata: Any, keys: DynamicsKeys, position: NDArray[np.float64] | None) -> None:
+    """Write the place of every cell on the time axis of the fit, or take away that of an earlier fit of this name."""
+    if position is not None:
+        adata.obs[keys.position] = position
+    elif keys.position in adata.obs:
+        del adata.obs[keys.position]
+
+
+def _velocity(
+    adata: Any, entry: dict[str, Any], inputs: DynamicsInputs, layer: str | None
+) -> NDArray[np.float32] | sp.csr_matrix:
+    values = expression(adata, layer=layer, genes=adata.var_names[inputs.columns])
+    return velocity_of(values, module_from_entry(entry), inputs.columns, adata.n_vars)

@@ -1,0 +1,215 @@
+"""What every choice of a fit is made by: trajectories that are left out, or the other half of the cells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scdash._data import SPLITS, RelatedCells, TimeSeries, VelocityRows
+from scdash.dynamics.problem import FitProblem
+from scdash.dynamics.whole_trajectories.measured_velocity import courses_with_velocity, learned_and_held
+from scdash.training.rollouts import Courses, mean_squared_errors
+
+LEFT_OUT, OTHER_HALF = "left-out trajectories", "the other half of the cells"
+TIME_POINTS = "left-out time points"
+TEST_TRAJECTORIES, TEST_WINDOWS = "test trajectories", "test states inside trajectories"
+MOST = 5  # folds; more trajectories than this are left out in groups
+TEST = SPLITS.index("test")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Trajectories to learn from, and others that judge what was learned."""
+
+    train: Courses
+    held: Courses
+    start: NDArray[np.float32]  # (trajectories, genes), where predictions of the held-out ones begin
+    kind: str  # what is left out, as a report says it
+    weights: NDArray[np.floating[Any]]  # (genes,), of squared errors: those of the data's units, squared
+    train_lineage: NDArray[np.intp]  # (trajectories,), code of the lineage of each
+    held_lineage: NDArray[np.intp]
+    spread: float | None = None  # of left-out times: mean squared distance of all states from their mean
+    interpolated: NDArray[np.floating[Any]] | None = (
+        None  # of left-out times: (trajectories, genes), between their neighbours
+    )
+    held_velocity: VelocityRows | None = None  # of cells that are not learned from
+
+    @property
+    def constant_error(self) -> float:
+        """Mean squared error of predicting the mean state; of a time that is left out the mean over all times.
+
+        A single time may be near the mean state, and errors relative to that would make it outweigh all others.
+        """
+        if self.spread is not None:
+            return self.spread
+        mean = self.train.states.mean(axis=(0, 1), dtype=np.float64)
+        errors = mean_squared_errors(mean, self.held, self.weights)
+        return float(np.average(errors, weights=self.held.lengths - 1))
+
+
+def courses_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> Courses:
+    """Return some trajectories of a series (names,), with or without those that are re-drawn from their cells.
+
+    States of the test split are left out of a trajectory that has others, too.
+    """
+    used = _rows_used(series, trajectories, redrawn=redrawn)
+    return Courses.of([series.states[rows] for rows in used], [series.times[rows] for rows in used])
+
+
+def _rows_used(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> list[NDArray[np.int64]]:
+    """Return the rows of every trajectory that `courses_of` takes."""
+    own = series.parent == np.arange(len(series.names))
+    wanted = trajectories if redrawn else trajectories & own
+    used = []
+    for rows in series.each():
+        if wanted[series.trajectory[rows[0]]]:
+            learned = rows[series.split[rows] != TEST]
+            used.append(learned if len(learned) else rows)
+    return [rows for rows in used if len(rows) > 1]
+
+
+def lineage_codes(problem: FitProblem) -> NDArray[np.intp]:
+    """Return the code of the lineage of every trajectory, (names,)."""
+    return np.zeros(len(problem.series.names), np.intp) if problem.lineage is None else problem.lineage
+
+
+def lineages_of(problem: FitProblem, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> NDArray[np.intp]:
+    """Return the code of the lineage of every trajectory that `courses_of` takes."""
+    used = _rows_used(problem.series, trajectories, redrawn=redrawn)
+    return lineage_codes(problem)[[problem.series.trajectory[rows[0]] for rows in used]]
+
+
+def is_test(series: TimeSeries) -> NDArray[np.bool_]:
+    """Return which trajectories are wholly of the test split, (names,)."""
+    found = np.zeros(len(series.names), dtype=bool)
+    for rows in series.each():
+        found[series.trajectory[rows[0]]] = bool((series.split[rows] == TEST).all())
+    return found
+
+
+def make_folds(problem: FitProblem) -> list[Fold]:
+    """Return the folds by which a fit of cells chooses; test states take no part.
+
+    Of cells at sampled times, times between others are left out in turn, in all trajectories, and predicted from the state
+    before. Where every lineage has at least two trajectories that are not for test (batches, say), trajectories are left out in
+    turn, in groups where there are more than five, together with what was re-drawn from their cells. Otherwise models
+    are learned from one half of the cells and judged on the other, if the problem has halves; else there is no fold.
+    """
+    if problem.left_out_times:
+        return list(_left_out_times(problem))
+    series, usable = problem.series, ~is_test(problem.series)
+    origin = series.parent
+    own = np.flatnonzero(usable & (origin == np.arange(len(series.names))))
+    own = own[np.isin(own, series.trajectory)]
+    if np.unique(lineage_codes(problem)[own], return_counts=True)[1].min() > 1:
+        return list(_left_out(problem, own, origin, usable))
+    return list(_other_half(problem)) if problem.learning_halves else []
+
+
+def _left_out(
+    problem: FitProblem, own: NDArray[np.int64], origin: NDArray[np.int64], usable: NDArray[np.bool_]
+) -> Iterator[Fold]:
+    series = problem.series
+    group, weights = np.arange(len(own)) % MOST, gene_weights(problem)
+    for fold in range(min(MOST, len(own))):
+        held = np.isin(origin, own[group == fold])
+        judged = courses_of(series, held & usable, redrawn=False)
+        lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
+        away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
+        train, other = learned_and_held(problem, courses_of(series, usable & ~held), away)
+        start = judged.states[:, 0]
+        yield Fold(train, judged, start, LEFT_OUT, weights, *lineages, held_velocity=other)
+
+
+def all_to_learn_from(problem: FitProblem) -> Courses:
+    """Return every trajectory that is not for test, re-drawn ones and groups of related cells among them."""
+    found = courses_of(problem.series, ~is_test(problem.series))
+    found = courses_with_velocity(problem, found)
+    if not problem.related:
+        return found
+    states, times = _as_lists(found)
+    more = [_scaled(problem, one) for one in problem.related]
+    return Courses.of(
+        states + [group for part in more for group in part],
+        times + [one.times for one in problem.related for _ in range(len(one.states))],
+        velocity=found.velocity,
+    )
+
+
+def _as_lists(courses: Courses) -> tuple[list[NDArray[Any]], list[NDArray[np.float64]]]:
+    """Return states and times of every trajectory, without what pads them."""
+    own = list(zip(courses.states, courses.times, courses.lengths, strict=True))
+    return [states[:length] for states, _, length in own], [times[:length] for _, times, length in own]
+
+
+def _scaled(problem: FitProblem, related: RelatedCells) -> NDArray[np.float64]:
+    assert problem.units is not None  # cells have units
+    return np.asarray((related.states - problem.units.minimum) / problem.units.range)
+
+
+def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
+    """Return a fold for every time, or group of times, that is left out; states of the test split take no part."""
+    series, weights, lineage = problem.series, gene_weights(problem), lineage_codes(problem)
+    runs = _rows_used(series, ~is_test(series))
+    own = [rows for rows in runs if series.parent[series.trajectory[rows[0]]] == series.trajectory[rows[0]]]
+    seen = series.states[np.concatenate(own)]
+    spread = float(np.average((seen - seen.mean(axis=0)) ** 2, axis=1, weights=weights).mean())
+    for left in problem.left_out_times:
+        away = [np.isclose(series.times[rows][:, None], left.times[None]).any(axis=1) for rows in runs]
+        kept = [rows[~gone] for rows, gone in zip(runs, away, strict=True) if (~gone).sum() > 1]
+        related = [(one, group) for one in left.related for group in _scaled(problem, one)]
+        train = Courses.of(
+            [series.states[rows] for rows in kept] + [group for _, group in related],
+            [series.times[rows] for rows in kept] + [one.times for one, _ in related],
+        )
+        of_train = [series.trajectory[rows[0]] for rows in kept] + [one.trajectory for one, _ in related]
+        trios = [
+            rows[k - 1 : k + 2]
+            for rows in own
+            for k in range(1, len(rows) - 1)
+            if np.isclose(series.times[rows[k]], left.times).any()
+        ]
+        held = Courses.of([series.states[trio[:2]] for trio in trios], [series.times[trio[:2]] for trio in trios])
+        share = np.array([np.diff(series.times[trio])[0] / np.ptp(series.times[trio]) for trio in trios])[:, None]
+        first, last = (series.states[[trio[at] for trio in trios]] for at in (0, 2))
+        measured = problem.velocity
+        cells = None if measured is None else np.isclose(measured.times[:, None], left.times[None]).any(axis=1)
+        train, other = learned_and_held(problem, train, cells)
+        yield Fold(
+            train,
+            held,
+            held.states[:, 0],
+            TIME_POINTS,
+            weights,
+            lineage[of_train],
+            lineage[[series.trajectory[trio[0]] for trio in trios]],
+            spread=spread,
+            interpolated=(1 - share) * first + share * last,
+            held_velocity=other,
+        )
+
+
+def _other_half(problem: FitProblem) -> Iterator[Fold]:
+    assert problem.units is not None  # cells have units
+    test = np.unique(problem.series.times[problem.series.split == TEST])
+    lineage = lineages_of(problem, ~is_test(problem.series), redrawn=False)
+    for number, half in enumerate(problem.learning_halves):
+        kept = ~np.isin(half.times, test)
+        train, held = (
+            ((part - problem.units.minimum) / problem.units.range)[..., kept, :] for part in (half.states, half.others)
+        )
+        times = half.times[kept]
+        courses = Courses.of(list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1]))
+        judged = Courses.of(list(held), [times] * len(held))
+        start = train[0, :, 0].astype(np.float32)
+        lineages = np.tile(lineage, train.shape[0]), lineage
+        away = None if problem.velocity is None else problem.velocity.other_halves[number]
+        courses, other = learned_and_held(problem, courses, away)
+        yield Fold(courses, judged, start, OTHER_HALF, gene_weights(problem), *lineages, held_velocity=other)
+
+
+def gene_weights(problem: FitProblem) -> NDArray[np.floating[Any]]:
+    """Return the weight of every gene's squared error: states are in ranges of genes, errors count in the data's units."""
+    return np.ones(problem.n_genes) if problem.units is None else problem.units.range**2

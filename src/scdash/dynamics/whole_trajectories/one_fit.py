@@ -1,0 +1,254 @@
+"""One fit of cells: its settings chosen by folds, the model refitted on everything that is not test."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash._core.parallel import spread_all
+from scdash.dynamics.whole_trajectories.folds import TIME_POINTS, Fold
+from scdash.dynamics.whole_trajectories.pruning import Candidate, dense_path, pruning_path
+from scdash.dynamics.whole_trajectories.selection import (
+    Errors,
+    best,
+    clearly_better,
+    sparsest_within_one_standard_error,
+    within_one_standard_error,
+)
+from scdash.dynamics.whole_trajectories.start import Regressions, regression_start
+from scdash.sparsity import Prior, Sparsity
+from scdash.training.rollouts import Courses, GeneWise, errors_from_start
+from scdash.training.whole_trajectories import Trainer, WholeTrajectories
+
+CHOOSING_EPOCHS, CHOOSING_SPARSITY = "choosing epochs", "choosing the sparsity"
+FITTING = "fitting with the chosen settings"
+# what a piece of each takes, in trainings of the dense model on one fold; measured on the myoblasts
+COSTS = {CHOOSING_EPOCHS: 1.0, CHOOSING_SPARSITY: 1.0, FITTING: 1.0}
+EPOCHS = (0, 30, 100)  # dense epochs to choose among
+THREADED = 500  # genes: two threads took twice the CPU seconds of one at 150, as many at 600
+PRIOR_WEIGHT = 5.0  # edges of a prior that is used pay a fifth of the penalty
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a model, or a null model, is made of."""
+
+    sparsity: Sparsity
+    prior: sp.csr_matrix | None = None  # (target, regulator)
+    regulators: NDArray[np.int64] | None = None
+    coregulation: sp.csr_matrix | None = None
+    missing: str = "mean"
+    settings: WholeTrajectories = field(default_factory=lambda: WholeTrajectories(learning_rate=1e-2))
+    epochs: tuple[int, ...] = EPOCHS
+    seed: int = 0
+    scale: NDArray[np.floating[Any]] | None = None  # (genes,), unit of every gene in the data
+    velocity_weight: float = 0.0  # of measured velocities beside transitions, in the regressions
+    regressions: Regressions = field(default_factory=Regressions)
+
+    def uses_prior(self, weight: float) -> bool:
+        """Return whether the prior takes part; a method that prunes by the prior alone uses it at any weight."""
+        return self.prior is not None and (weight != 1 or self.sparsity.name == "bio")
+
+    def dash_prior(self, weight: float) -> Prior | None:
+        """Return the prior as scores take it, or None where it is not used."""
+        if not self.uses_prior(weight):
+            return None
+        return Prior(abs(self.prior), self.coregulation, missing=self.missing)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Regressions that have been fitted already, to all trajectories and to those of every fold."""
+
+    of_all: GeneWise
+    of_folds: Sequence[GeneWise]
+    prior_weight: float
+
+
+def edges_of(start: GeneWise) -> int:
+    """Return the number of edges that training begins with; those of weight 0 count."""
+    return int((start.weights.indices < len(start.bias)).sum())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The settings that held-out trajectories have chosen."""
+
+    prior_weight: float  # 1: the prior is not used
+    epochs: int  # dense epochs
+    level: int  # rounds of pruning
+    table: pd.DataFrame  # every setting that was looked at: stage, prior_weight, epochs, level, edges, error, by fold
+    errors: Errors  # (folds,), relative errors of the chosen model
+    start_errors: Errors  # (folds,), of the regression it starts from
+    models: list[GeneWise]  # (folds,), the chosen model as each fold has learned it
+
+    @property
+    def gain(self) -> Errors:
+        """Relative error of the regression that the chosen model starts from, less that of the model, (folds,)."""
+        return self.start_errors - self.errors
+
+
+def dense_candidates(
+    made_of: Ingredients, courses: Courses, weight: float, epochs: tuple[int, ...], start: GeneWise | None = None
+) -> list[Candidate]:
+    """Return the models of one training without pruning, at several numbers of epochs; `start` None: the regression.
+
+    The learning rate falls over the largest number that may be chosen, whichever is asked for: a model that is trained
+    with the chosen number is the one that was judged.
+    """
+    if start is None:
+        start = regression_start(
+            courses,
+            prior=made_of.prior,
+            prior_weight=weight,
+            velocity_weight=made_of.velocity_weight,
+            regulators=made_of.regulators,
+            regressions=made_of.regressions,
+        )
+    trainer = Trainer(start, courses, made_of.settings, made_of.seed, made_of.scale)
+    return dense_path(trainer, max(made_of.epochs), epochs)
+
+
+def pruned_candidates(
+    made_of: Ingredients,
+    courses: Courses,
+    weight: float,
+    start: Candidate,
+    last: int | None = None,
+    whole: int | None = None,
+) -> list[Candidate]:
+    """Return the models of pruning in rounds, the unpruned one first; see `pruning_path` for `whole`."""
+    return pruning_path(
+        start,
+        courses,
+        made_of.settings,
+        made_of.sparsity,
+        made_of.dash_prior(weight),
+        seed=made_of.seed + 1,
+        last=last,
+        scale=made_of.scale,
+        whole=whole,
+    )
+
+
+def held_out_errors(model: GeneWise, fold: Fold, longest_step: float = math.inf) -> Errors:
+    """Return the mean squared error of every held-out trajectory from its first state, over that of the mean state.
+
+    Steps of the solver are a quarter of those that were trained with, which are not longer than `longest_step`.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = errors_from_start(model, fold.held, fold.start, fold.weights, substeps=4, longest_step=longest_step)
+        errors = errors / fold.constant_error
+    return np.where(np.isfinite(errors), errors, np.inf)
+
+
+def held_out_error(model: GeneWise, fold: Fold) -> float:
+    """Return the mean of `held_out_errors` over the trajectories of a fold."""
+    return float(held_out_errors(model, fold).mean())
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What held-out trajectories say of the models of a path."""
+
+    path: list[Candidate]  # of the first fold
+    errors: Errors  # (models, folds)
+    cases: Errors  # (models, trajectories)
+    edges: NDArray[np.int64]  # (models,), mean over folds
+
+    @classmethod
+    def of(cls, paths: Sequence[list[Candidate]], folds: Sequence[Fold], longest_step: float) -> Self:
+        """Judge the models of a path, one path for every fold."""
+        found = [
+            np.array([held_out_errors(one.model, fold, longest_step) for one in path])
+            for path, fold in zip(paths, folds, strict=True)
+        ]
+        edges = np.array([[one.edges for one in path] for path in paths]).T.mean(axis=1).astype(np.int64)
+        return cls(
+            paths[0], np.stack([part.mean(axis=1) for part in found], axis=1), np.concatenate(found, axis=1), edges
+        )
+
+    def rows(self, stage: str, weight: float) -> list[dict[str, Any]]:
+        """Return a row of `Choice.table` for every model."""
+        found: list[dict[str, Any]] = []
+        for one, errors, edges in zip(self.path, self.errors, self.edges, strict=True):
+            row = {"stage": stage, "prior_weight": weight, "epochs": one.epochs, "level": one.level}
+            row |= {"edges": int(edges), "error": float(errors.mean())}
+            found.append(row | {f"fold {k + 1}": value for k, value in enumerate(errors)})
+        return found
+
+
+def choose(
+    made_of: Ingredients,
+    folds: Sequence[Fold],
+    *,
+    given: Given | None = None,
+    progress: bool | None = None,
+) -> Choice:
+    """Return the weight of the prior, the epochs and the level of pruning that held-out trajectories choose.
+
+    The prior is used only where it clearly lowers the error; the level is the sparsest within one standard error, but of
+    left-out times, which are few and unlike each other, the best one. Where
+    regressions are `given`, so is the weight of the prior that they were fitted with, and the most epochs within one
+    standard error are taken: such a start has edges that only training can use, and pruning remove.
+    """
+    weights = [1.0] if made_of.prior is None else [1.0, PRIOR_WEIGHT]
+    weights = weights if given is None else [given.prior_weight]
+    starts = [None] * len(folds) if given is None else given.of_folds
+    pieces = [
+        (made_of, fold.train, weight, made_of.epochs, start)
+        for weight in weights
+        for fold, start in zip(folds, starts, strict=True)
+    ]
+    found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
+    step = made_of.settings.longest_step
+    dense = {w: found[k * len(folds) : (k + 1) * len(folds)] for k, w in enumerate(weights)}
+    table = {weight: Judged.of(dense[weight], folds, step) for weight in weights}
+    weight, place = weights[0], best(table[weights[0]].errors)
+    if given is not None:
+        near = within_one_standard_error(table[weight].errors, table[weight].cases)
+        place = max(near, key=lambda row: dense[weight][0][row].epochs)
+    elif len(weights) > 1:
+        other = best(table[PRIOR_WEIGHT].errors)
+        if clearly_better(table[PRIOR_WEIGHT].errors[other], table[1.0].errors[place]):
+            weight, place = PRIOR_WEIGHT, other
+    trained = [path[place] for path in dense[weight]]
+    whole = None if given is None else edges_of(given.of_all)
+    to_prune = [(made_of, fold.train, weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
+    paths = spread_all(
+        pruned_candidates, to_prune, CHOOSING_SPARSITY, progress=progress, threads=in_threads(folds[0].train)
+    )
+    pruned = Judged.of(paths, folds, step)
+    level = (
+        best(pruned.errors)
+        if folds[0].kind == TIME_POINTS
+        else sparsest_within_one_standard_error(pruned.errors, pruned.edges, None if given is None else pruned.cases)
+    )
+    rows = [row for w in weights for row in table[w].rows("dense", w)] + pruned.rows("pruned", weight)
+    untrained = table[weight].errors[[one.epochs for one in dense[weight][0]].index(0)]
+    models = [path[level].model for path in paths]
+    return Choice(weight, trained[0].epochs, level, pd.DataFrame(rows), pruned.errors[level], untrained, models)
+
+
+def in_threads(courses: Courses) -> bool:
+    """Return whether fits are large enough to be made side by side in threads, which wait for each other for Python's lock."""
+    return bool(courses.states.shape[2] >= THREADED)
+
+
+def work_of(made_of: Ingredients, folds: int, models: int) -> dict[str, tuple[int, float]]:
+    """Return what choosing settings and fitting with them takes, for the bar of the whole call: pieces, cost of each."""
+    weights = 1 if made_of.prior is None else 2
+    pieces = {CHOOSING_EPOCHS: weights * folds, CHOOSING_SPARSITY: folds, FITTING: models}
+    return {name: (number, COSTS[name]) for name, number in pieces.items()}
+
+
+def fit_chosen(made_of: Ingredients, courses: Courses, choice: Choice, start: GeneWise | None = None) -> Candidate:
+    """Return the model with settings that were chosen, fitted to some trajectories; `start` None: the regression."""
+    dense = dense_candidates(made_of, courses, choice.prior_weight, (choice.epochs,), start)[-1]
+    whole = None if start is None else edges_of(start)
+    return pruned_candidates(made_of, courses, choice.prior_weight, dense, choice.level, whole)[-1]

@@ -1,0 +1,126 @@
+r"""The start of training: the mean of sparse regressions between states of a trajectory.
+
+Each regression has one rate r, one lag and one penalty for all genes, dx/dt = r (b + S phi(x) - x). Which of them will
+predict trajectories that were left out cannot be seen from those that were not: weak penalties keep the support that
+pruning has to choose from, strong ones shrink effects that do not repeat. The mean of their velocities is a field of the
+same form, and training moves it to where whole trajectories go.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from scdash.regression import Field, TransitionSettings, WeightedVelocity, average, path_of_fields, prune
+from scdash.training.rollouts import Courses, GeneWise
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """Which regressions are averaged."""
+
+    lags: tuple[int, ...] = (1, 3)
+    """Distance between the states of a pair, in states."""
+    rates: tuple[float, ...] = (0.12, 0.6)
+    """Rate of relaxation, per median interval between states."""
+    lambdas: tuple[float, ...] = (1.2, 0.6, 0.31, 0.155, 0.079, 0.04, 0.02, 0.01)
+    """Penalties of the path, decreasing."""
+    averaged: int = 5
+    """Weakest penalties that enter the mean; the others are on the path for its speed alone."""
+    smallest_share: float = 0.01
+    """Edges that carry less than this fraction of the effects on their target are left out of the mean."""
+
+
+def regression_start(
+    courses: Courses,
+    *,
+    prior: sp.csr_matrix | None = None,
+    prior_weight: float = 1.0,
+    velocity_weight: float = 0.0,
+    regulators: NDArray[np.int64] | None = None,
+    regressions: Regressions | None = None,
+) -> GeneWise:
+    """Return the mean of regressions on some trajectories.
+
+    Parameters
+    ----------
+    courses
+        States in units of about [0, 1], and measured velocities if there are any.
+    prior
+        Sparse (target, regulator); every nonzero entry is an edge.
+    prior_weight
+        Edges of the prior pay the penalty divided by this weight; 1 ignores the prior.
+    velocity_weight
+        How much all measured velocities count beside all transitions; 0 ignores them. Velocities that were not measured,
+        or are noise, are those of the regressions on transitions alone.
+    regulators
+        Genes that may regulate; None: all.
+    regressions
+        Which regressions are averaged.
+    """
+    starts = regression_starts(
+        courses,
+        (velocity_weight,),
+        prior=prior,
+        prior_weight=prior_weight,
+        regulators=regulators,
+        regressions=regressions,
+    )
+    return starts[0]
+
+
+def regression_starts(
+    courses: Courses,
+    velocity_weights: Sequence[float],
+    *,
+    prior: sp.csr_matrix | None = None,
+    prior_weight: float = 1.0,
+    regulators: NDArray[np.int64] | None = None,
+    regressions: Regressions | None = None,
+) -> list[GeneWise]:
+    """Return `regression_start` for several weights of measured velocities."""
+    chosen = regressions or Regressions()
+    used = prior if prior_weight != 1 else None
+    settings = TransitionSettings.for_cells(lambdas=chosen.lambdas, half_samples=0)
+    longest = int(courses.lengths.max())
+    lags = [lag for lag in chosen.lags if lag < longest] or [1]
+
+    def mean(velocity: WeightedVelocity | None) -> Field:
+        found: list[Field] = []
+        for lag in lags:
+            for rate in chosen.rates:
+                path = path_of_fields(
+                    courses.states,
+                    courses.times,
+                    courses.lengths,
+                    lag=lag,
+                    rate=rate,
+                    prior=used,
+                    prior_weight=prior_weight,
+                    regulators=regulators,
+                    settings=settings,
+                    velocity=velocity,
+                )
+                found += path[-chosen.averaged :]
+        return average(found, np.full(len(found), 1 / len(found)))
+
+    alone, rows = mean(None), courses.velocity
+    filled = None if rows is None or not any(velocity_weights) else rows.filled(alone.velocity(rows.states))
+    states = courses.states.reshape(-1, courses.states.shape[2])
+    return [
+        as_gene_wise(
+            prune(
+                alone if filled is None or not weight else mean(WeightedVelocity(filled, weight)),
+                states,
+                chosen.smallest_share,
+            )
+        )
+        for weight in velocity_weights
+    ]
+
+
+def as_gene_wise(field: Field) -> GeneWise:
+    """Return a field of the regressions as what training moves."""
+    return GeneWise.of(field.effects, field.bias, field.rates)

@@ -1,0 +1,132 @@
+"""Where predictions start, and the times at which they are asked for."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from scdash._core.errors import suggest
+from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import DynamicsKeys
+from scdash._core.trajectories import StoredTrajectories
+from scdash._data import expression, holds_flags, parse_time, read_flags
+from scdash.networks import DynamicsModel
+
+SETTLED = 10.0  # times until a screen's model is at rest, whose fastest decay is near 1
+EQUAL = 1e-9  # of the longest time: times closer than this are one
+
+
+class Starts(NamedTuple):
+    """States from which trajectories are predicted."""
+
+    names: list[str]
+    states: NDArray[np.floating[Any]]  # (starts, modelled genes), in the units of the data
+    position: NDArray[np.float64]  # (starts,), place on the time axis of the fit; NaN where it is not known
+
+
+class TimeGrid(NamedTuple):
+    """Times since the start: those that are solved for, the first being 0, and how many of them were not asked for."""
+
+    solved: NDArray[np.float64]
+    added: int
+
+    @property
+    def asked(self) -> NDArray[np.float64]:
+        """The times that were asked for."""
+        return self.solved[self.added :]
+
+
+def time_grid(entry: Any, times: Any) -> TimeGrid:
+    """Return the user's times since the start, or those of the fitted states since the start of their own trajectory.
+
+    The start is 0, asked for or not.
+    """
+    if times is None and "screen" in entry:
+        return TimeGrid(np.asarray(np.linspace(0, SETTLED, 21), dtype=np.float64), 0)
+    if times is None:
+        time = pd.Series(np.asarray(entry["series"]["time"], dtype=np.float64))
+        since = time - time.groupby(np.asarray(entry["series"]["trajectory"], dtype=object)).transform("min")
+        seen = np.unique(since)
+        apart = np.append(True, np.diff(seen) > EQUAL * seen[-1])
+        return TimeGrid(np.asarray(seen[apart], dtype=np.float64), 0)
+    return times_since_start(times)
+
+
+def times_since_start(times: Any) -> TimeGrid:
+    """Check times since the start: finite, increasing and not negative."""
+    grid: NDArray[np.float64] = np.array(times, dtype=np.float64, ndmin=1)
+    if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any() or grid[0] < 0:
+        raise ValueError(
+            f"times must be finite, increasing times since the start, the earliest at least 0; found {grid.tolist()}."
+        )
+    return TimeGrid(grid, 0) if grid[0] == 0 else TimeGrid(np.concatenate([[0.0], grid]), 1)
+
+
+def start_states(
+    adata: Any, settings: FitSettings, entry: Any, model: DynamicsModel, start: Any, layer: str | None
+) -> Starts:
+    """Return where to start, from any form of the argument `start`."""
+    if start is None:
+        series = entry["series"]
+        if "screen" in entry:  # the regimes of a screen are no trajectories: start unperturbed
+            return Starts([str(series["trajectory"][0])], np.asarray(series["states"])[:1], np.zeros(1))
+        known = StoredTrajectories.of(series)
+        first = [known.rows(name)[0] for name in known.originals]  # re-drawn cells are no new starts
+        return Starts(known.originals, np.asarray(series["states"])[first], np.asarray(series["time"], float)[first])
+    if isinstance(start, AnnData):
+        rows = _rows(start, model, settings.layer_of(start, layer, name="start"))
+        return Starts(list(start.obs_names), rows, _positions(start, settings))
+    if isinstance(start, pd.DataFrame):
+        absent = [g for g in model.genes if g not in start.columns]
+        if absent:
+            raise _missing_genes(absent, start.columns)
+        # a copy, as pandas 3 hands out read-only views and torch warns of these
+        values = start[list(model.genes)].to_numpy(dtype=np.float64, copy=True)
+        return Starts(start.index.astype(str).tolist(), values, np.full(len(values), np.nan))
+    found = np.asarray(start)
+    if found.dtype.kind == "f" or (found.dtype.kind in "iu" and found.ndim == 2):
+        states = np.atleast_2d(found).astype(np.float64)
+        if states.shape[1] != len(model.genes) or not np.isfinite(states).all():
+            raise ValueError(
+                f"start: an array must be finite with one column per modelled gene ({len(model.genes)}, in the order of "
+                f"get.model(adata).genes), found shape {found.shape}."
+            )
+        return Starts([f"start{i}" for i in range(len(states))], states, np.full(len(states), np.nan))
+    names: Any = [start] if isinstance(start, str) else start
+    if found.dtype == bool or (found.shape == (adata.n_obs,) and holds_flags(start)):
+        names = read_flags(start, "start")
+    else:
+        unknown = [str(n) for n in names if n not in adata.obs_names]
+        if unknown:
+            raise KeyError(f"start: {unknown[0]!r} is not in adata.obs_names.{suggest(unknown[0], adata.obs_names)}")
+    chosen = adata[names]
+    if chosen.n_obs == 0:
+        raise ValueError("start selects no observation.")
+    rows = _rows(chosen, model, settings.layer_of(adata, layer))
+    return Starts(list(chosen.obs_names), rows, _positions(chosen, settings))
+
+
+def _positions(data: AnnData, settings: FitSettings) -> NDArray[np.float64]:
+    """Return the place of observations on the time axis of the fit, NaN where `data` do not say it."""
+    placed = DynamicsKeys(settings.key).position
+    if placed in data.obs:
+        return np.asarray(data.obs[placed], dtype=np.float64)
+    if bool(settings.params.get("model_time", False)) or settings.time_key not in data.obs:
+        return np.full(data.n_obs, np.nan)
+    return np.asarray(parse_time(data.obs[settings.time_key], f"obs[{settings.time_key!r}]").values, dtype=np.float64)
+
+
+def _rows(adata: Any, model: DynamicsModel, layer: str | None) -> NDArray[np.floating[Any]]:
+    absent = [g for g in model.genes if g not in adata.var_names]
+    if absent:
+        raise _missing_genes(absent, adata.var_names)
+    return expression(adata, layer=layer, genes=model.genes, min_cells=1).dense()
+
+
+def _missing_genes(absent: list[str], available: Any) -> KeyError:
+    return KeyError(
+        f"start: {len(absent)} genes of the model are missing, first {str(absent[0])!r}.{suggest(absent[0], available)} A model "
+        "needs the state of every gene it was fitted on."
+    )

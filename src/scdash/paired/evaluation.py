@@ -1,0 +1,77 @@
+"""Which cells are held out, whether a network fits the data, and what a fit is worth."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+
+from scdash._core.errors import unknown
+from scdash._data import as_dense
+from scdash.paired import BottleneckFit, Fold, Standardize, feature_r2, multivariate_r2
+from scdash.paired.reading import Paired
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a fit is worth on its training and test cells."""
+
+    metrics: dict[str, float]
+    per_feature: pd.DataFrame
+    report: str
+
+
+def held_out(cells: int, fraction: float, seed: int) -> Fold:
+    """Return one fold with a random share of cells for test; none if `fraction` is 0."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"test_fraction must be at least 0 and below 1, found {fraction}.")
+    number = round(fraction * cells)
+    shuffled = np.random.default_rng([seed, 1]).permutation(cells)
+    return Fold("0", np.sort(shuffled[number:]), np.sort(shuffled[:number]))
+
+
+def check_sizes(
+    data: Paired, n_latent: int, n_features: int, n_clusters: int, n_train: int, standardize: Standardize
+) -> None:
+    """Raise when the network does not fit the data."""
+    if standardize not in get_args(Standardize):
+        raise unknown("standardize", standardize, get_args(Standardize))
+    if n_latent < 1:
+        raise ValueError(f"n_latent must be at least 1, found {n_latent}.")
+    genes = len(data.genes)
+    if not 1 <= n_features <= genes:
+        raise ValueError(
+            f"n_features must lie between 1 and the number of genes to choose from ({genes}), found {n_features}. "
+            "Lower it, or widen mask_var."
+        )
+    if n_clusters > n_train:
+        raise ValueError(
+            f"n_clusters={n_clusters} is larger than the number of training cells ({n_train}). Pass a smaller "
+            "n_clusters, or pretrain_epochs=0 with n_clusters=1 to do without pre-training."
+        )
+
+
+def evaluate_fit(fit: BottleneckFit, data: Paired, seconds: float = np.nan) -> Evaluation:
+    """Return R2 of a fit on its training and test cells, and what they say in words."""
+    x = data.matrix[:, fit.selected]
+    predicted = fit.predict(as_dense(x)).features
+    truth = fit.y_scale.apply(data.features_matrix)
+    scores = {}
+    for name, rows in (("train", fit.fold.train), ("test", fit.fold.test)):
+        scores[f"{name}_r2"] = multivariate_r2(truth[rows], predicted[rows]) if len(rows) else np.nan
+    per_feature = pd.DataFrame(
+        {
+            "feature": np.asarray(data.features, dtype=str),
+            "train_r2": feature_r2(truth[fit.fold.train], predicted[fit.fold.train]),
+            "test_r2": feature_r2(truth[fit.fold.test], predicted[fit.fold.test]),
+        }
+    )
+    counts = {"n_train": float(len(fit.fold.train)), "n_test": float(len(fit.fold.test)), "seconds": seconds}
+    report = f"R2 {scores['train_r2']:.3f} on {len(fit.fold.train)} training cells"
+    if len(fit.fold.test):
+        report += f", {scores['test_r2']:.3f} on {len(fit.fold.test)} held-out cells (0 is the training mean)."
+        if scores["test_r2"] <= 0:
+            report += " Nothing was learned that holds for new cells."
+    else:
+        report += "; no cells were held out: see scdash.tl.cross_validate_sbnn for what it is worth on new ones."
+    return Evaluation({**scores, **counts, "epochs": float(fit.history["epoch"].max())}, per_feature, report)

@@ -1,0 +1,109 @@
+"""The training schedule of Bernaerts, Berens & Kobak: every constant has a name and the paper's value."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from scdash._core.errors import unknown
+from scdash._core.values import Value
+
+Start = Literal["best", "last"]
+
+
+@dataclass(frozen=True, repr=False)
+class BottleneckTraining(Value):
+    """How `scdash.tl.sbnn` trains: constants of the five stages, the paper's by default (Methods, "Training" to "Group lasso").
+
+    Parameters
+    ----------
+    hidden
+        Units of the two hidden layers of the encoder; the decoders have them in reverse.
+    n_clusters
+        k-means clusters of the features that pre-training tells apart.
+    pretrain_epochs, frozen_epochs, unfrozen_epochs, tuning_epochs, autoencoder_epochs
+        Passes over the training cells in each stage; 0 skips a stage (not the tuning one).
+    pretrain_rate, frozen_rate, unfrozen_rate, tuning_rate, autoencoder_rate
+        Learning rates of Adam, which starts afresh in each stage.
+    validation_fraction
+        Fraction of the training cells kept out of pre-training to choose its epoch.
+    start_from
+        Regression starts from the pre-training epoch of lowest validation cross-entropy ("best", the paper) or from
+        the last one ("last", the released code).
+    n_frozen
+        Bottom layers that do not move in the frozen stage, at most the encoder's three.
+    lasso
+        Weight of the group lasso, the plain sum over genes of ||W_i||; on until pruning.
+    l2
+        Weight of the sum of squares of every parameter trained.
+    batch_size
+        Cells of a step; the last, smaller batch of an epoch is used too.
+    adam_epsilon
+        Epsilon of Adam (Keras' default).
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+
+    Examples
+    --------
+    >>> scdash.BottleneckTraining(tuning_epochs=300)
+    BottleneckTraining(tuning_epochs=300)
+    """
+
+    hidden: tuple[int, int] = (512, 128)
+    n_clusters: int = 20
+    pretrain_epochs: int = 50
+    frozen_epochs: int = 50
+    unfrozen_epochs: int = 50
+    tuning_epochs: int = 100
+    autoencoder_epochs: int = 100
+    pretrain_rate: float = 1e-4
+    frozen_rate: float = 1e-4
+    unfrozen_rate: float = 5e-5
+    tuning_rate: float = 5e-5
+    autoencoder_rate: float = 5e-5
+    validation_fraction: float = 0.4
+    start_from: Start = "best"
+    n_frozen: int = 2
+    lasso: float = 0.1
+    l2: float = 1e-10
+    batch_size: int = 32
+    adam_epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(int(units) for units in self.hidden))
+        if len(self.hidden) != 2 or min(self.hidden) < 1:
+            raise ValueError(f"hidden must be two positive numbers of units, found {self.hidden}.")
+        for name in ("n_clusters", "tuning_epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}.")
+        for name, value in asdict(self).items():
+            if name.endswith("_epochs") and value < 0:
+                raise ValueError(f"{name} must not be negative, found {value}.")
+            if (name.endswith("_rate") or name == "adam_epsilon") and not value > 0:
+                raise ValueError(f"{name} must be positive, found {value}.")
+        if min(self.lasso, self.l2) < 0:
+            raise ValueError(f"lasso and l2 must not be negative, found {self.lasso} and {self.l2}.")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction must lie between 0 and 1, found {self.validation_fraction}.")
+        if not 0 <= self.n_frozen <= 3:
+            raise ValueError(f"n_frozen must be 0 to 3 (the encoder has three layers), found {self.n_frozen}.")
+        if self.start_from not in get_args(Start):
+            raise unknown("start_from", self.start_from, get_args(Start))
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all five stages."""
+        return sum(value for name, value in asdict(self).items() if name.endswith("_epochs"))
+
+    def config(self) -> dict[str, Any]:
+        """Return the constants as h5ad can hold them."""
+        return {**asdict(self), "hidden": list(self.hidden)}
+
+
+def training_of(value: Any) -> BottleneckTraining:
+    """Return a value of the argument `training`; None stands for the paper's constants."""
+    if value is None:
+        return BottleneckTraining()
+    if not isinstance(value, BottleneckTraining):
+        raise TypeError(f"training must be a scdash.BottleneckTraining, found {value!r}.")
+    return value

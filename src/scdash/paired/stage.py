@@ -1,0 +1,111 @@
+"""One stage of training: Adam on a chain of stacked layers, with whatever inputs and loss it is given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scdash._core.errors import NonFiniteError
+from scdash.paired.batches import epoch_batches
+from scdash.paired.layers import Dense, add_group_lasso, backward, flatten, forward
+from scdash.paired.schedule import BottleneckTraining
+
+ROWS = 2048  # cells of one forward pass outside training
+
+# (output, index, weight) -> loss of each model, d loss / d output
+Loss: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None"], tuple[Tensor, Tensor]]
+
+
+class RowSource(Protocol):
+    """Anything that returns rows of each model: index (models, cells) -> (models, cells, columns)."""
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Return the rows."""
+
+
+@dataclass
+class Stage:
+    """What is trained on what.
+
+    Attributes
+    ----------
+    name
+        Name in the history and in messages.
+    layers
+        The layers trained, from input to output.
+    inputs
+        Rows fed to the first of them.
+    loss
+        Loss and its gradient.
+    cells
+        Cells of each model.
+    epochs, rate
+        Passes over the cells, learning rate of Adam.
+    lasso
+        Weight of the group lasso on the first layer.
+    """
+
+    name: str
+    layers: Sequence[Dense]
+    inputs: RowSource
+    loss: Loss
+    cells: Sequence[NDArray[np.intp]]
+    epochs: int
+    rate: float
+    lasso: float = 0.0
+
+
+def run_stage(
+    stage: Stage,
+    schedule: BottleneckTraining,
+    streams: Sequence[np.random.Generator],
+    device: torch.device,
+    on_epoch: Callable[[int, NDArray[np.float64]], None],
+) -> None:
+    """Train the layers in place; `on_epoch(epoch, losses)` gets each model's mean unpenalised loss of the epoch.
+
+    The l2 term l2 * sum w^2 enters as Adam's weight decay 2 l2, which is its gradient.
+    """
+    flat, slope, gradients = flatten(stage.layers)
+    flat.grad = slope
+    optimizer = torch.optim.Adam(
+        [flat], lr=stage.rate, eps=schedule.adam_epsilon, weight_decay=2 * schedule.l2, fused=True
+    )
+    for epoch in range(1, stage.epochs + 1):
+        total, cells = torch.zeros(len(stage.cells), device=device), torch.zeros(len(stage.cells), device=device)
+        for index, weight in epoch_batches(stage.cells, schedule.batch_size, streams):
+            index, weight = index.to(device), None if weight is None else weight.to(device)
+            size = index.shape[1] if weight is None else weight.sum((1, 2))
+            total += size * train_step(stage, index, weight, gradients)
+            optimizer.step()
+            cells += size
+        losses = (total / cells).cpu().numpy().astype(np.float64)
+        if not np.isfinite(losses).all():
+            raise NonFiniteError(
+                f"The loss became {losses[~np.isfinite(losses)][0]} in stage {stage.name!r}, epoch {epoch}. Lower "
+                f"{stage.name}_rate (now {stage.rate:g}), or look for extreme values in the data."
+            )
+        on_epoch(epoch, losses)
+
+
+def train_step(
+    stage: Stage, index: Tensor, weight: Tensor | None, gradients: Sequence[tuple[Tensor, Tensor]]
+) -> Tensor:
+    """Write the gradient of one minibatch into `gradients`; return the unpenalised loss of each model."""
+    x = stage.inputs.rows(index)
+    outputs = forward(stage.layers, x)
+    loss, delta = stage.loss(outputs[-1], index, weight)
+    backward(stage.layers, x, outputs, delta, gradients)
+    if stage.lasso:
+        add_group_lasso(gradients[0][0], stage.layers[0].weight, stage.lasso)
+    return loss
+
+
+def evaluate(layers: Sequence[Dense], inputs: RowSource, index: Tensor) -> Tensor:
+    """Return the last layer's output for index (models, cells), in blocks of cells."""
+    blocks = torch.split(index, ROWS, dim=1)
+    return torch.cat([forward(layers, inputs.rows(block))[-1] for block in blocks], dim=1)

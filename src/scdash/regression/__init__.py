@@ -1,0 +1,35 @@
+"""The convex start: dynamics as one sparse regression per gene, all genes at once from Gram matrices."""
+
+from scdash.regression.averaging import average, prune
+from scdash.regression.cells import path_of_fields
+from scdash.regression.derivative_rows import WeightedVelocity
+from scdash.regression.fold_fits import PartFit
+from scdash.regression.held_out_trajectories import judging_folds
+from scdash.regression.hub_penalties import relative_contribution
+from scdash.regression.l1_paths import l1_path
+from scdash.regression.linear_field import Field
+from scdash.regression.production import softsign
+from scdash.regression.regression_value import Regression
+from scdash.regression.settings import TransitionSettings
+from scdash.regression.transition_fit import TransitionFit, next_step_error, rollout_error, simulate
+from scdash.regression.transitions import fit_transitions
+
+__all__ = [
+    "Field",
+    "PartFit",
+    "Regression",
+    "TransitionFit",
+    "TransitionSettings",
+    "WeightedVelocity",
+    "average",
+    "fit_transitions",
+    "judging_folds",
+    "l1_path",
+    "next_step_error",
+    "path_of_fields",
+    "prune",
+    "relative_contribution",
+    "rollout_error",
+    "simulate",
+    "softsign",
+]

@@ -1,0 +1,101 @@
+"""The result of matching transitions: a gene-wise PHOENIX field with a ranking of its edges."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._data import TimeSeries
+from scdash.regression.array_types import Floats
+from scdash.regression.fold_fits import PartFit
+from scdash.regression.intervals import Trajectories
+from scdash.regression.linear_field import Field, integrate
+from scdash.regression.settings import TransitionSettings
+
+
+@dataclass(frozen=True)
+class TransitionFit:
+    """dx/dt = rates * (bias + effects phi(x) + product_effects [phi(x_a) phi(x_b)]_pairs - x) for n genes.
+
+    phi(x) = u / (1 + slope |u|), u = x - 1/2. At slope 1 this is the gene-wise PHOENIX field; `in_units_of_slope_one`
+    gives the same dynamics as such a field in other units. Effects are (target, regulator).
+    """
+
+    effects: Any  # CSR (n, n)
+    bias: Floats  # (n,)
+    rates: Floats  # (n,), 0 for genes that do not change
+    constant: NDArray[np.bool_]  # (n,)
+    products: NDArray[np.int64] | None  # (k, 2) genes of each product
+    product_effects: Any  # CSR (n, k) or None
+    contribution: Any  # CSR (n, n), |S_ij| / sum_j |S_ij| of the linear fit
+    frequency: Any  # CSR (n, n), share of half-samples (and penalties) that use an edge
+    stability: Any  # CSR (n, n), mean relative contribution over the same fits
+    noise_variance: float | None
+    slope: float
+    settings: TransitionSettings
+    prior_weight: float
+    lambdas: Floats  # (n,), penalty chosen for every gene; NaN for constant ones
+    table: pd.DataFrame  # what was tried: stage, rate, slope, prior_weight, cv_error, seconds
+    data: Trajectories | None = None  # the states that were fitted
+    parts: tuple[PartFit, ...] = ()  # of all the data, then of every fold
+
+    @property
+    def field(self) -> Field:
+        """The vector field."""
+        return Field(self.effects, self.bias, self.rates, self.slope, self.products, self.product_effects)
+
+    def in_units_of_slope_one(self) -> Self:
+        """Return the same dynamics for states 1/2 + slope (x - 1/2), in which the activation is PHOENIX's own."""
+        if self.slope in (0.0, 1.0):
+            if self.slope == 0:
+                raise ValueError("slope 0 is linear: no units give it PHOENIX's activation.")
+            return self
+        noise = None if self.noise_variance is None else self.noise_variance * self.slope**2
+        return replace(
+            self,
+            bias=0.5 + self.slope * (self.bias - 0.5),
+            product_effects=None if self.product_effects is None else self.product_effects / self.slope,
+            noise_variance=noise,
+            slope=1.0,
+        )
+
+
+def simulate(fit: TransitionFit, x0: Floats, times: NDArray[np.floating[Any]]) -> Floats:
+    """Return trajectories (B, T, n) of a fit.
+
+    Parameters
+    ----------
+    fit
+        The fitted field.
+    x0
+        Start states, (B, n) or (n,), in the units that were fitted.
+    times
+        Times, (T,) or (B, T); the first is the start's.
+    """
+    start = np.atleast_2d(np.asarray(x0, dtype=np.float64))
+    if start.shape[1] != len(fit.bias):
+        raise ValueError(f"x0 has {start.shape[1]} genes, the fit has {len(fit.bias)}.")
+    states = integrate(fit.field, start, np.asarray(times, dtype=np.float64))
+    return states[0] if np.ndim(x0) == 1 else states
+
+
+def next_step_error(fit: TransitionFit, series: TimeSeries, split: str | None = None) -> float:
+    """Return the mean squared error of predicting each state of a split from the one before; NaN without any."""
+    pairs = series.pairs(split)
+    if not len(pairs):
+        return float("nan")
+    times = series.times[pairs] - series.times[pairs[:, :1]]
+    predicted = simulate(fit, series.states[pairs[:, 0]], times)[:, 1]
+    return float(np.mean((predicted - series.states[pairs[:, 1]]) ** 2))
+
+
+def rollout_error(fit: TransitionFit, series: TimeSeries, split: str | None = None) -> float:
+    """Return the mean squared error of predicting whole stretches of a split from the state before; NaN without any."""
+    total, count = 0.0, 0
+    for rows in series.rollouts(split):
+        predicted = simulate(fit, series.states[rows[0]], series.times[rows])
+        total += float(np.sum((predicted[1:] - series.states[rows[1:]]) ** 2))
+        count += predicted[1:].size
+    return total / count if count else float("nan")

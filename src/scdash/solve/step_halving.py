@@ -1,0 +1,73 @@
+"""The one loop that halves the step of a solve until that no longer matters."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from scdash._core.errors import NotConvergedError
+
+T = TypeVar("T")
+HALVINGS = 7
+
+
+@dataclass(frozen=True)
+class Converged(Generic[T]):
+    """A result with so many steps, which are enough, and with twice as many."""
+
+    coarse: T
+    fine: T
+    steps: int
+
+
+def converged(
+    solve: Callable[[int], T],
+    steps: int,
+    *,
+    change: Callable[[T, T], float],
+    tolerance: float,
+    what: str,
+    remedy: str,
+    otherwise: Callable[[T, str], object] | None = None,
+) -> Converged[T]:
+    """Double the number of steps until the result changes by at most `tolerance`.
+
+    Parameters
+    ----------
+    solve
+        Number of steps -> result.
+    steps
+        Steps to begin with; they are doubled at most `HALVINGS` times.
+    change
+        How far the result with twice the steps is from the one before, `change(coarse, fine)`; NaN is never small enough.
+    tolerance
+        Largest change that does not matter.
+    what, remedy
+        For the message: what still changes (plural), and what to do about it.
+    otherwise
+        Called with the last result and the message where doubling was of no use: it may raise another error (the result is
+        not finite), or log the message, and the last results are then returned. By default `NotConvergedError` is raised.
+
+    Raises
+    ------
+    NotConvergedError
+        If the result still changes and `otherwise` is not given.
+    """
+    coarse, moved = solve(steps), float("nan")
+    for halving in range(HALVINGS):
+        fine = solve(2 * steps)
+        with np.errstate(all="ignore"):  # of results that are not finite, which are never close enough
+            moved = float(change(coarse, fine))
+        if moved <= tolerance:
+            return Converged(coarse, fine, steps)
+        if halving < HALVINGS - 1:
+            coarse, steps = fine, 2 * steps
+    text = (
+        f"{what} still change by {moved:.2g} when their {steps} steps an interval are halved; {tolerance:g} is accepted. "
+        f"{remedy}"
+    )
+    if otherwise is None:
+        raise NotConvergedError(text)
+    otherwise(fine, text)
+    return Converged(coarse, fine, steps)

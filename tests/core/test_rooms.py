@@ -1,0 +1,48 @@
+"""How the code is laid out: import-linter keeps the layers, these tests the rest of what docs/architecture.md promises."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "scdash"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def imports(text: str) -> list[str]:
+    """Return the full names of what a file imports from scdash."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "scdash":
+            found += [f"{node.module}.{name.name}" for name in node.names]
+        elif isinstance(node, ast.Import):
+            found += [name.name for name in node.names if name.name.split(".")[0] == "scdash"]
+    return found
+
+
+def foreign_private(text: str, own: str) -> list[str]:
+    """Return the imports of private names or modules that do not belong to the package `own` of a file."""
+    found = []
+    for name in imports(text):
+        parts = name.split(".")
+        for place in range(2, len(parts)):  # `scdash._core` and `scdash._data` are private to the package as a whole
+            holder = ".".join(parts[:place])
+            if parts[place].startswith("_") and not f"{own}.".startswith(f"{holder}."):
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_private_module_of_another_room_is_imported(path: Path) -> None:
+    own = ".".join(("scdash", *path.relative_to(SOURCE).parts[:-1]))
+    assert foreign_private(path.read_text(), own) == []
+
+
+def test_the_check_of_private_modules_finds_them() -> None:
+    text = "from scdash.tl._perturb import perturb\nfrom scdash._core.errors import unknown\nimport scdash.pl._style\n"
+    assert foreign_private(text, "scdash.pl") == ["scdash.tl._perturb.perturb"]
+    assert foreign_private(text, "scdash.tl") == ["scdash.pl._style"]
+
+
+def test_no_file_stands_outside_a_room() -> None:
+    assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py", "compile.py"}

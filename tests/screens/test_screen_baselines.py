@@ -1,0 +1,161 @@
+"""Baselines of screens against the formulas they implement."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import linalg, optimize
+
+from scdash._data.screen import KINDS, parse_screen
+from scdash.screens.baselines import (
+    correlation,
+    differential_expression,
+    forest,
+    linear_effects,
+    masked_lasso,
+    masked_ridge,
+)
+from scdash.screens.notears import (
+    acyclicity,
+    notears,
+    notears_low_rank,
+    sample_linear_scm,
+    screen_moments,
+    to_acyclic,
+)
+from scdash.screens.statistics import assign_folds, regime_statistics
+
+W = np.zeros((5, 5))
+W[0, 1], W[1, 2], W[0, 3], W[3, 4] = 1.2, -0.9, 0.8, 1.1
+
+
+@pytest.fixture(scope="module")
+def linear_screen():
+    """Cells of a linear causal model under perfect interventions on each gene."""
+    rng = np.random.default_rng(0)
+    cells = [sample_linear_scm(W, np.full(5, 5.0), np.full(5, 0.5), np.zeros(5, bool), np.zeros(5), 200, rng=rng)]
+    labels = ["control"] * 200
+    for g in range(5):
+        at = np.arange(5) == g
+        cells.append(sample_linear_scm(W, np.full(5, 5.0), np.full(5, 0.5), at, np.where(at, 8.0, 0), 200, rng=rng))
+        labels += [f"g{g}"] * 200
+    x = np.concatenate(cells)
+    return x, parse_screen(labels, pd.Index([f"g{i}" for i in range(5)]))
+
+
+def test_masked_ridge_is_ridge_on_the_cells_that_leave_the_gene_alone(linear_screen):
+    from sklearn.linear_model import Ridge
+
+    x, screen = linear_screen
+    scores, model = masked_ridge(x, screen, alpha=3.0)
+    for t in range(5):
+        rows = ~screen.targets[screen.cells, t]
+        others = np.delete(np.arange(5), t)
+        fitted = Ridge(alpha=3.0).fit(x[rows][:, others], x[rows, t])
+        np.testing.assert_allclose(model.weights[others, t], fitted.coef_, atol=1e-8)
+        np.testing.assert_allclose(scores[others, t], fitted.coef_ * x[:, others].std(0) / x[rows, t].std(), atol=1e-8)
+    assert (np.diag(scores) == 0).all()
+    np.testing.assert_allclose(model.effect, 3.0, atol=0.2)
+
+
+def test_masked_ridge_shares_one_inverse_between_genes_that_are_never_perturbed():
+    """Genes that no cell, few cells and many cells leave out are those of separate regressions, to rounding."""
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(0)
+    labels = (
+        ["control"] * 80 + [f"g{g}" for g in (0, 1, 2) for _ in range(2)] + [f"g{g}" for g in (3, 4) for _ in range(50)]
+    )
+    x = rng.normal(size=(len(labels), 6)) @ rng.normal(size=(6, 40)) + rng.normal(size=(len(labels), 40)) + 5
+    screen = parse_screen(labels, pd.Index([f"g{i}" for i in range(40)]))
+    scores, model = masked_ridge(x, screen)
+    centre = x[:80].mean(0)
+    for t in range(40):
+        rows, others = ~screen.targets[screen.cells, t], np.delete(np.arange(40), t)
+        fitted = Ridge(alpha=10.0, solver="cholesky").fit((x - centre)[rows][:, others], (x - centre)[rows, t])
+        np.testing.assert_allclose(model.weights[others, t], fitted.coef_, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(model.constant[t], fitted.intercept_, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(scores[others, t], fitted.coef_ * x[:, others].std(0) / x[rows, t].std(), atol=1e-10)
+    assert (np.diag(model.weights) == 0).all()
+
+
+def test_differential_expression_is_the_mean_z_of_the_targeting_regimes(linear_screen):
+    x, screen = linear_screen
+    stats = regime_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)
+    z = differential_expression(stats)
+    shift = x[screen.cells == 1].mean(0) - x[screen.cells == 0].mean(0)
+    assert z[0, 1] == pytest.approx(abs(shift[1]) / (stats.noise_sd[1] * np.sqrt(2 / 200)))
+    assert z[0, 1] > 20 > z[1, 0]  # effects flow downstream only
+
+
+def test_correlation_is_numpys(linear_screen):
+    x, screen = linear_screen
+    expected = np.corrcoef(x.T)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(correlation(x, screen), expected)
+
+
+def test_forest_and_lasso_find_the_edges(linear_screen):
+    x, screen = linear_screen
+    scores = forest(x, screen, n_trees=20, max_cells=400)
+    assert scores[0, 1] > 0.4 and scores[3, 4] > 0.4
+    stats = regime_statistics(x, screen, assign_folds(screen, 3, np.random.default_rng(0)), slope=None)
+    found = masked_lasso(stats, nonnegative=False).score
+    assert set(np.argsort(-np.abs(found), axis=None)[:4]) == set(np.flatnonzero(W))
+    with pytest.raises(ValueError, match="slope=None"):
+        masked_lasso(regime_statistics(x, screen, stats.fold))
+
+
+def test_acyclicity_vanishes_on_dags_only_and_its_gradient_is_right():
+    assert acyclicity(W)[0] == pytest.approx(0, abs=1e-12)
+    cyclic = W.copy()
+    cyclic[2, 0] = 0.5
+    h, slope = acyclicity(cyclic)
+    assert h == pytest.approx(np.trace(linalg.expm(cyclic**2)) - 5) and h > 0.01
+    numeric = optimize.approx_fprime(cyclic.ravel(), lambda v: acyclicity(v.reshape(5, 5))[0], 1e-6)
+    np.testing.assert_allclose(slope.ravel(), numeric, atol=1e-4)
+
+
+def test_notears_recovers_a_linear_model_and_low_rank_is_acyclic(linear_screen):
+    x, screen = linear_screen
+    stats = regime_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)
+    gram, cross = screen_moments(stats)
+    np.testing.assert_allclose(gram, np.corrcoef(x.T), atol=1e-8)
+    found = notears(gram, cross, lam=0.02, rounds=14)
+    assert set(np.argsort(-np.abs(found), axis=None)[:4]) == set(np.flatnonzero(W))
+    assert acyclicity(found)[0] < 1e-5
+    low = notears_low_rank(gram, cross, rank=2, rounds=14)
+    assert acyclicity(low)[0] < 1e-4 and (np.diag(low) == 0).all()
+    raw = to_acyclic(found) * x.std(0)[None, :] / x.std(0)[:, None]
+    model = linear_effects(stats, raw)
+    np.testing.assert_allclose(model.effect, 3.0, atol=0.3)
+
+
+def test_to_acyclic_drops_the_weakest_edge_of_a_cycle():
+    cyclic = W.copy()
+    cyclic[2, 0] = 0.1
+    np.testing.assert_array_equal(to_acyclic(cyclic), W)
+
+
+def test_linear_sampling_has_the_moments_of_the_model():
+    rng = np.random.default_rng(1)
+    sd = np.full(5, 0.7)
+    x = sample_linear_scm(W, np.arange(5.0), sd, np.zeros(5, bool), np.zeros(5), 40_000, rng=rng)
+    np.testing.assert_allclose(x.mean(0), np.arange(5.0), atol=0.03)
+    spread = np.linalg.inv(np.eye(5) - W)
+    np.testing.assert_allclose(np.cov(x.T), spread.T @ np.diag(sd**2) @ spread, atol=0.06)
+
+
+def test_labels_become_regimes():
+    genes = pd.Index(["A", "B", "C"])
+    screen = parse_screen(["ctrl", "A+B", "B+A", "A+ctrl", None, "C"], genes, control="ctrl")
+    assert screen.n_regimes == 4 and list(screen.counts) == [1, 2, 1, 1]
+    assert screen.cells[4] == -1 and screen.cells[1] == screen.cells[2]
+    mixed = parse_screen(["control", "A", "B"], genes, kind={"A": "knockout", "B": "shift"})
+    assert dict(zip(mixed.names, mixed.kinds, strict=True))["A"] == "knockout"
+    with pytest.raises(ValueError, match="mapping"):
+        parse_screen(["control", "A+B"], genes, kind={"A": "knockout", "B": "shift"})
+    with pytest.raises(ValueError, match="Did you mean 'control'"):
+        parse_screen(["control", "A"], genes, control="contrl")
+    dropped = parse_screen(["control", "A", "Z"], genes, missing="drop")
+    assert list(dropped.cells) == [0, 1, -1]
+    assert set(KINDS) == {"shift", "overexpression", "knockout", "knockdown"}
