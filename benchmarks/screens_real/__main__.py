@@ -13,15 +13,33 @@ from benchmarks.screens_real.rows import ROWS
 
 HERE = Path(__file__).parents[1]
 RUNS, FIGURE = HERE / "screens_real.csv", HERE / "screens_real.png"
-SHOWN = ["aupr", "aupr_differential_expression", "aupr_z_score", "chance", "precision", "edges"]
-SHOWN += ["error_best", "error_network", "error_mean_of_others", "spectral_radius", "cpu_seconds"]
+SHOWN = [
+    "aupr",
+    "aupr_differential_expression",
+    "aupr_z_score",
+    "aupr_pearson",
+    "aupr_forest",
+    "chance",
+    "precision",
+    "edges",
+]
+SHOWN += [
+    "error_best",
+    "error_network",
+    "error_mean_of_others",
+    "error_no_change",
+    "error_day_before",
+    "spectral_radius",
+    "cpu_seconds",
+]
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the mean of every screen over its runs, with the spread of the AUPRC."""
     groups = runs.groupby("screen", sort=False)
     means = groups[[name for name in SHOWN if name in runs]].mean()
-    means.insert(1, "aupr_sd", groups["aupr"].std())
+    if "aupr" in runs:
+        means.insert(1, "aupr_sd", groups["aupr"].std())
     return means.assign(runs=groups.size())
 
 
@@ -32,13 +50,15 @@ def draw(runs: pd.DataFrame) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    known = runs[runs["aupr"].notna()]
+    known = runs[runs["chance"].notna()]
     names = list(dict.fromkeys(known["screen"]))
     figure, ax = plt.subplots(figsize=(7, 0.24 * len(names) + 1.1), layout="constrained")
     for column, label, color, marker in (
         ("aupr", "scdash", "#1b6ca8", "o"),
         ("aupr_differential_expression", "differential expression", "#c44e52", "s"),
         ("aupr_z_score", "z-score (rows of states)", "#e1a33a", "D"),
+        ("aupr_pearson", "|Pearson|", "#8c8c8c", "x"),
+        ("aupr_forest", "forest", "#55a868", "^"),
         ("chance", "chance", "#999999", "|"),
     ):
         if column in known:
@@ -66,9 +86,7 @@ def main() -> None:
         found = pd.DataFrame(list(ROWS[part](options.seeds))).assign(part=part)
         runs = pd.concat([runs[runs["part"] != part], found], ignore_index=True)
         runs.to_csv(RUNS, index=False, float_format="%.5g")
-        print(
-            table(found).to_string(float_format=lambda value: f"{value:.4g}") if "aupr" in found else found.to_string()
-        )
+        print(table(found).to_string(float_format=lambda value: f"{value:.4g}"))
     draw(runs)
 
 

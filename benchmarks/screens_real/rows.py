@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 import scdash
 from benchmarks.screens_real.data import aupr, counted_sergio, dream4, papalexi, planted, sergio, truth
+from benchmarks.screens_real.dream4_others import multifactorial_rows, time_series_rows
+from benchmarks.screens_real.renge import renge_rows
 from scdash.models import PerturbODE
 
 Row = dict[str, Any]
@@ -157,4 +159,7 @@ ROWS = {
     "shallow": shallow_rows,
     "batches": batch_rows,
     "papalexi": papalexi_rows,
+    "renge": renge_rows,
+    "dream4_multifactorial": multifactorial_rows,
+    "dream4_time_series": time_series_rows,
 }

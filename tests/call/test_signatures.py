@@ -32,7 +32,7 @@ def parameters(function):
     return inspect.signature(function).parameters
 
 
-@pytest.mark.parametrize(("name", "most"), [("fit_dynamics", 27), ("fit_perturbode", 16)])
+@pytest.mark.parametrize(("name", "most"), [("fit_dynamics", 27), ("fit_perturbode", 17)])
 def test_a_fit_has_few_arguments_and_each_is_named(name, most):
     found = parameters(getattr(scdash.tl, name))
     assert len(found) <= most and not GONE & set(found)

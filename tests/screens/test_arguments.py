@@ -39,9 +39,9 @@ def test_arguments_of_screens_reach_the_fit(small):
 
 REFUSED = {
     "training": (
-        lambda: {"time_key": "hours", "training": scdash.Training(max_epochs=3)},
+        lambda: {"trajectory_key": "hours", "training": scdash.Training(max_epochs=3)},
         ValueError,
-        "training, time_key.*Tran",
+        "training, trajectory_key.*Tran",
     ),
     "n_models": (lambda: {"n_models": 2}, ValueError, "n_models: not for model='perturbode'"),
     "validation": (lambda: {"validation": scdash.Validation()}, ValueError, "validation: not for"),

@@ -36,7 +36,7 @@ from scdash._data.prior import AlignedPrior, align_prior, prior_from
 from scdash._data.representations import representation
 from scdash._data.rows import Cells, dense32, loaded
 from scdash._data.split import default_split, split_codes
-from scdash._data.time import StandardTime, Times, parse_time, read_time
+from scdash._data.time import StandardTime, Times, parse_time, read_time, time_in_unit
 from scdash._data.time_series.bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
 from scdash._data.time_series.cell_velocity import CellVelocity, read_velocity
 from scdash._data.time_series.cells import CellSeries, cells_to_series, without_split
@@ -91,6 +91,7 @@ __all__ = [
     "read_labels",
     "read_time",
     "representation",
+    "time_in_unit",
     "times_of",
     "SPLITS",
     "AlignedPrior",

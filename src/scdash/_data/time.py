@@ -83,6 +83,24 @@ def parse_time(time: Any, name: str) -> Times:
     return _from_texts(column, name)
 
 
+def time_in_unit(read: Times, unit: str | None, name: str) -> NDArray[np.float64]:
+    """Return times in another unit; times without a unit are in that one.
+
+    Raises
+    ------
+    ValueError
+        If the times have a unit that cannot be turned into the other one, or the other one is not known.
+    """
+    if read.unit in (None, unit):
+        return read.values
+    if read.unit not in HOURS or unit not in HOURS:
+        raise ValueError(
+            f"{name} are in {read.unit}, the times of the fit in {unit or 'a unit that it does not know'}; give numbers in the "
+            "unit of the fit."
+        )
+    return np.asarray(read.values * _factor(read.unit, unit))
+
+
 def _plain(time: Any) -> pd.Series:
     """Return the column without categories, and objects of one kind in the type of that kind."""
     column = time.reset_index(drop=True) if isinstance(time, pd.Series) else pd.Series(time)

@@ -29,10 +29,12 @@ def leave_out_unbatched(screen: Screen, batch: Groups | None) -> Screen:
     return replace(screen, cells=np.where(lost, -1, screen.cells))
 
 
-def centre_batches(values: Expression, screen: Screen, batch: Groups | None, min_cells: int) -> Expression:
+def centre_batches(
+    values: Expression, screen: Screen, batch: Groups | None, min_cells: int, *, argument: str = "batch_key"
+) -> Expression:
     """Return the cells without the offsets between batches: every batch gets the mean of all control cells.
 
-    Batches of fewer than `min_cells` control cells are warned of.
+    Batches of fewer than `min_cells` control cells are warned of. Errors name the `argument` that batches come from.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def centre_batches(values: Expression, screen: Screen, batch: Groups | None, min
     shown = ", ".join(f"{names[i]!r} ({own[i]} of {used[i]} cells)" for i in np.flatnonzero(few)[:5])
     if (few & (own < least)).any():
         raise ValueError(
-            f"batch_key: {(few & (own < least)).sum()} of {len(names)} batches have fewer than {least} control cells, on which "
+            f"{argument}: {(few & (own < least)).sum()} of {len(names)} batches have fewer than {least} control cells, on which "
             f"each batch is centred: {shown}. Leave out the cells of these batches, or join batches that were processed "
             "together."
         )

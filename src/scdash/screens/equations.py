@@ -61,7 +61,7 @@ class Problem:
         return np.nan_to_num(largest, nan=np.inf)
 
 
-def regime_weights(counts: NDArray[np.int64], used: NDArray[np.bool_]) -> Floats:
+def regime_weights(counts: Floats, used: NDArray[np.bool_]) -> Floats:
     """Return weights n / (n + median n), normalised: means of more cells count more, but a huge control not hugely."""
     typical = np.median(counts[used])
     weight: Floats = np.where(used, counts / (counts + typical), 0.0)
@@ -88,7 +88,7 @@ def build_problem(stats: RegimeStatistics, used: NDArray[np.bool_], trust: float
     within_fy = stats.fy[groups].sum(axis=0) / untouched
     within_yy = stats.yy[groups].sum(axis=0) / untouched
 
-    weight = regime_weights(stats.counts, used)
+    weight = regime_weights(stats.rows, used)
     centre_f, centre_y = weight @ stats.f, weight @ stats.y
     f, y = stats.f - centre_f, stats.y - centre_y
     left = weight[:, None] * stats.free  # (perturbations, targets)

@@ -40,7 +40,7 @@ def standard_errors(stats: RegimeStatistics) -> Floats:
     noise = stats.noise_sd
     rows = float(stats.counts.sum())
     shrunken = np.sqrt((PRIOR_ROWS * np.median(noise) ** 2 + rows * noise**2) / (PRIOR_ROWS + rows))
-    size = 1 / np.maximum(stats.counts, 1) + (1 / stats.counts[0] if stats.counts[0] else 0.0)
+    size = 1 / np.maximum(stats.rows, 1) + (1 / stats.rows[0] if stats.counts[0] else 0.0)
     errors: Floats = shrunken[None, :] * np.sqrt(size)[:, None]
     return np.maximum(errors, 1e-9)
 

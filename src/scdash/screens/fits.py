@@ -27,6 +27,7 @@ from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.steady_states import Equilibrium
 from scdash.screens.subsamples import Penalties, chosen_of, frequencies, regime_selections
 from scdash.screens.tables import held_out_by_perturbation, report_text
+from scdash.screens.timed_errors import timed_forward, timed_sentences, timed_table
 from scdash.screens.transport import fit_transport
 from scdash.training.transport_config import TransportFit
 
@@ -96,6 +97,8 @@ def equilibrium_fit(
         frequency, _, _ = frequencies(regime_selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given))
     errors = None if fit.held_out is None else errors_of(fit.held_out, stats)
     compared = forward_table(fit.held_out, stats)
+    over_time = timed_forward(fit.held_out, stats)
+    by_time = timed_table(over_time, stats)
     slope = 1.0 if fit.model.slope is None else fit.model.slope
     weights = fit.model.weights * slope
     s = fit.settings
@@ -121,8 +124,10 @@ def equilibrium_fit(
             "untried": fit.model.untried,
             "mean_change": mean_of_others(stats, np.ones(stats.screen.n_regimes, bool)),
         },
-        report=report_text(compared, errors, fit, stats),
-        extra={"forward": held_out_by_perturbation(fit.held_out, stats)},
+        report=report_text(compared, errors, fit, stats)
+        + ("" if stats.timed is None else timed_sentences(by_time, stats.timed)),
+        extra={"forward": held_out_by_perturbation(fit.held_out, stats)}
+        | ({} if over_time is None else {"errors_by_time": by_time, "network_share": over_time.share}),
         evidence=fit.evidence,
         sources=stats.sources,
     )

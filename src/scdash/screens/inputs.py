@@ -16,6 +16,13 @@ from scdash._data.checks import flag_genes
 from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
+from scdash.screens.sampled_times import (
+    SampledTimes,
+    check_times,
+    leave_out_untimed,
+    read_sampled_times,
+    with_timed_replicates,
+)
 from scdash.screens.selection import enough_cells, least_cells, without
 from scdash.screens.sources import stored_rule
 from scdash.screens.targets import named_targets
@@ -37,6 +44,7 @@ class ScreenRequest:
     allow_scaled: bool = False
     model: PerturbODE = field(default_factory=PerturbODE)
     batch_key: str | None = None
+    time_key: str | None = None
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -54,6 +62,7 @@ class ScreenRequest:
             "kind": kind if isinstance(kind, str) else _kind_table(kind),
             "kind_key": model.kind_key,
             "batch_key": self.batch_key,
+            "sampled_time_key": self.time_key,
             "guide_key": model.guide_key,
             "symbols": inputs.symbols,
             "values": model.values,
@@ -77,6 +86,7 @@ class ScreenRequest:
             control=[str(c) for c in params["control"]],
             layer=settings.layer_of(adata, None),
             batch_key=settings.text("batch_key"),
+            time_key=settings.text("sampled_time_key"),
             mask_var=np.asarray(adata.var_names.isin([str(g) for g in entry["genes"]])),
             prior=prior if len(prior) else None,
             regulators=None if regulators is None else [str(g) for g in regulators],
@@ -122,6 +132,7 @@ def labels_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str,
         "control": [str(label) for label in params["control"]],
         "separator": str(params["separator"]),
         "batch_key": settings.text("batch_key"),
+        "time_key": settings.text("sampled_time_key"),
         "guide_key": settings.text("guide_key"),
         "kind_key": settings.text("kind_key"),
         "symbols": settings.text("symbols"),
@@ -166,6 +177,7 @@ class ScreenInputs:
     aligned: AlignedPrior | None = None  # the prior as it was given
     min_cells: int = 1  # fewest cells of a perturbation, as it was asked for or found
     symbols: str | None = None  # column of adata.var that names the targets; None: var_names do
+    times: SampledTimes | None = None  # at which the cells were sampled, where they are told apart
 
     @property
     def cells(self) -> Cells:
@@ -184,6 +196,7 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     labels = read_labels(obs_column(adata, request.perturbation_key, "perturbation_key"), keep=controls)
     batch = read_groups(adata, request.batch_key, "batch_key")
     guides = read_groups(adata, model.guide_key, "guide_key")
+    times = read_sampled_times(adata, request.time_key)
     kinds = None if model.kind_key is None else obs_column(adata, model.kind_key, "kind_key")
     symbols, aliases, named = named_targets(
         adata, labels, controls=controls, separator=model.separator, symbols=model.symbols
@@ -203,11 +216,18 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
         aliases=aliases,
         needs_control=not model.of_changes,
     )
-    screen = leave_out_unbatched(screen, batch)
+    screen = leave_out_untimed(leave_out_unbatched(screen, batch), times)
     min_cells = least_cells(screen, model.min_cells)
     whole, dropped = enough_cells(screen, min_cells, needs_control=not model.of_changes)
-    whole = with_replicates(whole, guides, batch)
-    values = centre_batches(values, whole, batch, min_cells)
+    if times is None:
+        whole = with_replicates(whole, guides, batch)
+        values = centre_batches(values, whole, batch, min_cells)
+    else:
+        times = check_times(times, whole, needs_control=not model.of_changes)
+        whole = with_timed_replicates(whole, times, batch if guides is None else guides)
+        if whole.counts[0]:
+            argument = "time_key" if batch is None else "time_key and batch_key"
+            values = centre_batches(values, whole, times.groups(batch), min_cells, argument=argument)
     screen = without(whole, model.hold_out)
     _check_perturbed(screen, request, min_cells)
     aligned = None if request.prior is None else prior_from(adata, request.prior, genes=values.genes)
@@ -222,12 +242,28 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     )
     signs = None if aligned is None else aligned.signs
     return ScreenInputs(
-        values, screen, whole, columns, signs, regulators, dropped, aligned, min_cells=min_cells, symbols=symbols
+        values,
+        screen,
+        whole,
+        columns,
+        signs,
+        regulators,
+        dropped,
+        aligned,
+        min_cells=min_cells,
+        symbols=symbols,
+        times=times,
     )
 
 
 def _check_perturbed(screen: Screen, request: ScreenRequest, min_cells: int) -> None:
     """Raise where nothing is left that equations could be fitted to, or control cells are missing that would be carried."""
+    if request.model.way == "transport" and request.time_key is not None:
+        raise ValueError(
+            "time_key is for PerturbODE(fit='equilibrium'): fit='transport' carries every control cell for one and the same "
+            "duration onto the cells of a perturbation, as in the paper, whenever these were sampled. Leave time_key out, or fit "
+            "the cells of one time."
+        )
     if request.model.way == "transport" and not screen.counts[0]:
         raise ValueError("fit='transport' carries control cells, of which there are none; use fit='equilibrium'.")
     if screen.n_regimes < 2:

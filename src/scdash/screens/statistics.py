@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from scipy import sparse
 from scdash._core.errors import NonFiniteError
 from scdash._data import as_dense
 from scdash._data.screen import Screen
+
+if TYPE_CHECKING:
+    from scdash.screens.timed_responses import TimedResponses
 
 Floats = NDArray[np.floating[Any]]
 CHUNK = 8_000_000  # numbers of a dense chunk of cells
@@ -51,6 +54,13 @@ class RegimeStatistics:
     lowest: Floats  # (genes,), lowest value over all cells
     replicates: Replicates
     sources: NDArray[np.int64]  # positions of the genes that may regulate, in their order; features are theirs alone
+    worth: Floats | None = None  # (perturbations,), cells that a mean is worth; None: `counts`
+    timed: "TimedResponses | None" = None  # changes at sampled times, of which y holds what they say together
+
+    @property
+    def rows(self) -> Floats:
+        """(perturbations,), cells that the mean of a perturbation is worth."""
+        return self.counts.astype(float) if self.worth is None else self.worth
 
     @cached_property
     def own(self) -> NDArray[np.bool_]:

@@ -23,7 +23,8 @@ from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.predictors import AtRest, LinearScm, Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.tables import held_out_changes, held_out_table, held_regimes
+from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_regimes
+from scdash.screens.timed_predictions import stored_times
 
 MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
 SIMULATED = 500_000  # perturbations x genes that are simulated at once
@@ -111,6 +112,7 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
             "dropped": inputs.dropped,
             "unmeasured_targets": _unmeasured(screen),
             **fit.model,
+            **({} if stats.timed is None else {"times": stored_times(stats.timed)}),
         },
         "series": {
             "time": np.zeros(len(names)),
@@ -188,6 +190,8 @@ def _score_held_out(
         "targets": sp.csr_matrix(targets.astype(np.int8)),
         "change": observed,
     }
+    if stats.timed is not None:
+        entry["screen"]["held_out"]["change_by_time"] = held_out_at_times(inputs, stats.timed, stats.centre, held)[0]
     entry["held_out"], scores = held_out_table(inputs, stats, predictor.changes(targets, kinds), observed, held)
     entry["metrics"] |= {"named_wr2": scores.wr2, "named_pearson_of_changes": scores.pearson}
     entry["report"] = (

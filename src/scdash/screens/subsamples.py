@@ -14,6 +14,7 @@ from scdash.screens.equilibrium_path import Settings, solve
 from scdash.screens.evidence import without_noise
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics, regime_statistics, replicate_units
+from scdash.screens.timed_responses import again_over_times
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,9 @@ def _bootstrapped(
     again = regime_statistics(
         Resampled(cells, rows), stats.screen, stats.fold, slope=stats.slope, sources=stats.sources
     )
-    return select(without_noise(again), np.ones(stats.screen.n_regimes, bool), chosen, penalties)
+    return select(
+        without_noise(again_over_times(again, stats)), np.ones(stats.screen.n_regimes, bool), chosen, penalties
+    )
 
 
 def frequencies(found: Sequence[Selection]) -> tuple[Floats, Floats, Floats]:

@@ -1,5 +1,7 @@
 """Tables of a fit of a screen: its edges, what it has to be compared with, and the finding in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from scdash.screens.held_out import HeldOutScores, mean_of_others, score_changes
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.network import shown
 from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.timed_responses import TimedResponses
 
 
 def held_out_by_perturbation(found: Forward | None, stats: RegimeStatistics) -> pd.DataFrame:
@@ -131,11 +134,34 @@ def held_out_table(
 
 
 def held_out_changes(inputs: ScreenInputs, stats: RegimeStatistics, held: NDArray[np.int64]) -> Floats:
-    """Return observed mean changes from control (held, genes) of perturbations that were not fitted."""
+    """Return observed mean changes from control (held, genes) of perturbations that were not fitted.
+
+    Of perturbations sampled at several times this is the response that all their times say together.
+    """
+    if stats.timed is not None:
+        change, counts = held_out_at_times(inputs, stats.timed, stats.centre, held)
+        own = replace(stats.timed, change=change, counts=counts, free=~inputs.whole.targets[held])
+        return own.pooled()[0]
     whole, cells = inputs.whole, inputs.cells
     means = [cells[np.flatnonzero(whole.cells == r)].mean(axis=0) for r in held]
     observed: Floats = np.stack(means) - stats.centre
     return observed
+
+
+def held_out_at_times(
+    inputs: ScreenInputs, timed: TimedResponses, centre: Floats, held: NDArray[np.int64]
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the same at each time, (held, times, genes), NaN for none, and the cells behind it (held, times)."""
+    whole, cells = inputs.whole, inputs.cells
+    shape = (len(held), len(timed.times.values))
+    change, counts = np.full((*shape, len(centre)), np.nan), np.zeros(shape, dtype=np.int64)
+    for i, r in enumerate(held):
+        for number in range(shape[1]):
+            rows = np.flatnonzero((whole.cells == r) & (timed.times.cells == number))
+            counts[i, number] = len(rows)
+            if len(rows):
+                change[i, number] = cells[rows].mean(axis=0) - centre
+    return change, counts
 
 
 def held_regimes(inputs: ScreenInputs) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from scdash.screens.pruning import ScreenSparsity
 from scdash.screens.sources import sources_of
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
 from scdash.screens.store import store_screen
+from scdash.screens.timed_responses import control_at_times, over_times
 from scdash.sparsity import Method, Sparsity, sparsity_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 NO_SOURCES = np.array([], dtype=np.int64)  # transport needs no features
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
 OF_SCREENS = (
-    "prior", "model", "sparsity", "perturbation_key", "control", "batch_key", "layer", "mask_var", "regulators", "allow_scaled",
+    "prior", "model", "sparsity", "perturbation_key", "control", "time_key", "batch_key", "layer", "mask_var", "regulators", "allow_scaled",
     "write_velocity", "rng", "progress",
 )  # fmt: skip
 """Arguments of `fit_dynamics` that a fit of a screen has, too."""
@@ -48,6 +49,7 @@ def fit_perturbode(
     sparsity: str | Method | Sparsity = "dash",
     perturbation_key: str = "perturbation",
     control: str | Sequence[str] = "control",
+    time_key: str | None = None,
     batch_key: str | None = None,
     layer: str | None = None,
     mask_var: Any = None,
@@ -87,6 +89,13 @@ def fit_perturbode(
         an empty text) take no part and are counted in the log.
     control
         Label(s) of unperturbed cells.
+    time_key
+        `obs` column with the time at which each cell was sampled, for screens with several times: numbers, timedelta, or texts
+        such as "D2" or "48h". Changes are measured from the control cells of the same time, of which every time needs at
+        least 3. One network is fitted to all times: a perturbation has one response, which relaxes with time by a rate and an
+        onset that all share and that the changes at all times make most likely, and the network explains these responses.
+        Predictions then name `times` (`scdash.tl.predict_perturbations`). Cells without a time take no part. For
+        `PerturbODE(fit="equilibrium")`. None: cells are taken as sampled at one time.
     batch_key
         `obs` column with the batch or replicate of each cell. Each batch is centred on its own control cells before anything
         else: the mean of its control cells is taken away from its cells, and the mean of all control cells added, while the
@@ -111,6 +120,9 @@ def fit_perturbode(
         `uns[key_added]` (params with the `arguments` of this call, genes, weights, edges, history, metrics, controls, prior, series, screen, report, and
         `held_out` if asked for), `layers[f"{key_added}_velocity"]` (float32, without intervention;
         sparse where some genes are not modelled; by default none above 200 million cells x modelled genes), `var[f"{key_added}_genes"]`.
+        With `time_key`, `uns[key_added]` also has `errors_by_time` (errors at each time of perturbations left out, and of times
+        predicted from those before them) and `screen["times"]` (`values`, `unit`, `rate` and `onset` of the relaxation, `part` of
+        the response at each time, `change` and `cells` of every perturbation at each time).
 
     Raises
     ------
@@ -134,7 +146,7 @@ def fit_perturbode(
     model = _perturbode(model)
     _refuse_unused(model, prior, sparsity)
     request = ScreenRequest(
-        perturbation_key, control, layer, mask_var, prior, regulators, allow_scaled, model, batch_key
+        perturbation_key, control, layer, mask_var, prior, regulators, allow_scaled, model, batch_key, time_key
     )
     pruning = ScreenSparsity.of(sparsity_of(sparsity))
     options = ScreenOptions(pruning, model, progress)
@@ -206,6 +218,9 @@ def screen_statistics(
     fold = assign_folds(inputs.screen, n_folds, rng)
     stats = regime_statistics(inputs.cells, inputs.screen, fold, slope=slope, sources=sources)
     stats = replace(stats, lowest=np.maximum(stats.lowest, inputs.floor))
+    if inputs.times is not None:
+        control = control_at_times(inputs.values, inputs.whole, inputs.times)
+        stats = over_times(stats, inputs.times, control)
     warn_of_contradicted_kinds(stats)
     flat = (stats.within_sd <= 0) & (np.ptp(stats.y, axis=0) <= 0)
     if flat.any():
@@ -225,6 +240,8 @@ def fit_screen(adata: Any, call: FitCall, **others: Any) -> Any:
             "PerturbODE(fit=Transport(steps=4000, n_modules=50, ...)); see scdash.models.PerturbODE."
         )
     shared = {name: given[name] for name in OF_SCREENS if name != "perturbation_key" or given[name] is not None}
+    if shared["time_key"] == TIME_KEY:  # the default of models of time
+        del shared["time_key"]
     return fit_perturbode(adata, **shared, **others)
 
 

@@ -21,6 +21,7 @@ from scdash.networks import count_targets, warn_of_negative_levels, warn_without
 from scdash.screens.forecasters import BestForecaster
 from scdash.screens.forward import NETWORK
 from scdash.screens.inputs import ScreenRequest, read_screen, stored_kind
+from scdash.screens.predicted_at_times import predicted_at_times
 from scdash.screens.predictors import Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats
 from scdash.screens.store import unmeasured_targets
@@ -37,6 +38,7 @@ def predict_perturbations(
     *,
     kind: str | Mapping[str, str] | None = None,
     separator: str | None = None,
+    times: Any = None,
     n_cells: int = 0,
     forecaster: Literal["best", "network"] = "best",
     key: str = "dynamics",
@@ -59,6 +61,12 @@ def predict_perturbations(
         As in the fit; None: the fit's. Where the fit has a gene with several kinds, say which is meant.
     separator
         None: the fit's.
+    times
+        For fits with `time_key`: times in the unit of the fit, as numbers or texts such as "D5"; one row is then returned for each
+        perturbation and time. A perturbation that the fit has not seen has the mean change of the others at a sampled time, and
+        beside it what the network says, relaxed to that time and shrunk to the share that perturbations left out predicted
+        best. At times that were not sampled, a perturbation of the fit goes on from its own changes at the other times.
+        None: one row per perturbation, the response at the last sampled time.
     n_cells
         0: one row per perturbation, its mean. Otherwise this many predicted cells per perturbation, beside as many
         observed ones where the screen has the perturbation, and of the control, with a UMAP of all of them.
@@ -66,7 +74,9 @@ def predict_perturbations(
         "best": perturbations that the fit has not seen are predicted by what had the smallest error on held-out ones
         (`uns[key]["errors"]`): the network, the mean of the other perturbations, no change, a linear model with embeddings of
         genes, or, for combined perturbations, the sum of the single ones. Perturbations of the fit are predicted by the
-        network. "network": by the network, whatever its error.
+        network. "network": by the network, whatever its error. With `times` the errors at each time decide
+        (`uns[key]["errors_by_time"]`): those of perturbations left out for perturbations that the fit has not seen, and those of
+        times left out for times that it has not seen; a perturbation of the fit is predicted from its own changes.
     key
         The `key_added` of the fit.
     rng
@@ -79,7 +89,8 @@ def predict_perturbations(
         `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
         `obs["perturbation"]`, `obs["forecaster"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
         perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
-        oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `n_cells`: AnnData (cells, modelled genes) with
+        oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `times` also
+        `obs["time"]`; changes are then from the control of the same time. With `n_cells`: AnnData (cells, modelled genes) with
         `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
 
     Raises
@@ -87,7 +98,7 @@ def predict_perturbations(
     NotFittedError
         If no fit of a screen is stored under `key`.
     ValueError
-        If a label names a gene that was not modelled.
+        If a label names a gene that was not modelled, or `times` are asked of a fit without `time_key`.
 
     See Also
     --------
@@ -114,6 +125,11 @@ def predict_perturbations(
     predictor = best if forecaster == "best" else network
     genes_of(adata, entry, key, every=bool(n_cells))  # cells of the data are drawn as starts
     rows = parsed.cells[1:]
+    if times is not None:
+        if n_cells:
+            raise ValueError("n_cells: cells are not predicted at times; use n_cells=0, or leave times out.")
+        counts = _warn_of_targets(entry, parsed, rows)
+        return predicted_at_times(entry, network, labels, parsed, counts, times, best=forecaster == "best")
     if n_cells:
         _warn_of_targets(entry, parsed, rows)
         return _with_cells(adata, entry, key, predictor, labels, parsed, n_cells, as_generator(rng))

@@ -1,0 +1,121 @@
+"""DREAM4 size 100 without interventions: multifactorial states, and time series, beside |Pearson| and a forest.
+
+The papers of GENIE3 (10.1371/journal.pone.0012776) and dynGENIE3 (10.1038/s41598-018-21715-0) have tables of the same
+networks. Their figures are not beside ours, because the tables could not be read where this was written: not checked.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.ensemble import ExtraTreesRegressor
+
+import scdash
+from benchmarks.screens_real.data import DATA, aupr, truth
+
+Row = dict[str, Any]
+TREES = 200
+NO_CALL = "no call for it: nothing was perturbed, and there is no time"
+LITERATURE = "GENIE3, dynGENIE3: not checked"
+
+
+def read(number: int, kind: str) -> AnnData:
+    """Return one network's data, with the true edges in `varp["truth"]`; a row regulates a column."""
+    adata = anndata.read_h5ad(DATA / f"dream4/size100_{number}_{kind}.h5ad")
+    edges = adata.uns["truth"]
+    at = [pd.Index(adata.var_names).get_indexer(edges[name].astype(str)) for name in list(edges.columns)[:2]]
+    adata.varp["truth"] = sparse.csr_matrix((np.ones(len(at[0])), at), shape=(adata.n_vars, adata.n_vars))
+    return adata
+
+
+def forest(features: NDArray[np.floating], targets: NDArray[np.floating], seed: int) -> NDArray[np.floating]:
+    """Return importances (regulator, target) of extremely randomised trees, one forest a target, as in GENIE3.
+
+    Targets are scaled to unit variance, and no gene predicts itself.
+    """
+    d = features.shape[1]
+    found = np.zeros((d, d))
+    for target in range(d):
+        others = np.delete(np.arange(d), target)
+        y = targets[:, target]
+        model = ExtraTreesRegressor(TREES, max_features="sqrt", random_state=seed * d + target)
+        model.fit(features[:, others], (y - y.mean()) / (y.std() or 1.0))
+        found[others, target] = model.feature_importances_
+    return found
+
+
+def pearson(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return |Pearson| of all pairs of genes."""
+    return np.abs(np.nan_to_num(np.corrcoef(x.T)))
+
+
+def multifactorial_rows(seeds: int) -> Iterator[Row]:
+    """Yield networks 1 to 3 from 100 states each, in which all genes are changed a little and nobody knows how."""
+    for number in (1, 2, 3):
+        adata = read(number, "multifactorial")
+        x, edges = np.asarray(adata.X, dtype=float), truth(adata)
+        for seed in range(seeds):
+            began = time.process_time()
+            score = aupr(forest(x, x, seed), edges)
+            yield {
+                "screen": f"DREAM4 size 100 network {number}, multifactorial",
+                "seed": seed,
+                "aupr": np.nan,
+                "note": NO_CALL,
+                "literature": LITERATURE,
+                "aupr_forest": score,
+                "aupr_pearson": aupr(pearson(x), edges),
+                "chance": float(edges.mean()),
+                "cpu_seconds": time.process_time() - began,
+            }
+
+
+def time_series_rows(seeds: int) -> Iterator[Row]:
+    """Yield networks 1 to 3 from ten series of 21 times, each changed at time 0 by something unknown that ends at time 500."""
+    for number in (1, 2, 3):
+        adata = read(number, "timeseries")
+        x, edges = np.asarray(adata.X, dtype=float), truth(adata)
+        series = adata.obs["series"].to_numpy()
+        before = np.flatnonzero(np.append(series[1:] == series[:-1], False))
+        adata.obs["series"] = adata.obs["series"].astype(str)
+        for seed in range(seeds):
+            began = time.process_time()
+            scdash.tl.fit_dynamics(
+                adata,
+                time_key="time",
+                trajectory_key="series",
+                observations="states",
+                rng=seed,
+                progress=False,
+                validation=scdash.Validation(null_models=False),
+            )
+            seconds = time.process_time() - began
+            network = adata.varp["dynamics_grn"].toarray() != 0
+            yield {
+                "screen": f"DREAM4 size 100 network {number}, time series",
+                "seed": seed,
+                "aupr": aupr(scores(adata), edges),
+                "note": "tl.fit_dynamics",
+                "literature": LITERATURE,
+                "edges": int(network.sum()),
+                "precision": float(edges[network].mean()) if network.any() else np.nan,
+                "aupr_forest": aupr(forest(x[before], x[before + 1], seed), edges),
+                "aupr_pearson": aupr(pearson(x), edges),
+                "chance": float(edges.mean()),
+                "cpu_seconds": seconds,
+            }
+
+
+def scores(adata: AnnData) -> NDArray[np.floating]:
+    """Return the scores of `get.grn` as a matrix, (regulator, target); pairs that it does not list have 0."""
+    edges = scdash.get.grn(adata)
+    found = np.zeros((adata.n_vars, adata.n_vars))
+    at = [adata.var_names.get_indexer(edges[name]) for name in ("source", "target")]
+    found[at[0], at[1]] = edges["score"]
+    return found
