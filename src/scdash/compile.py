@@ -45,7 +45,7 @@ def _fit_cells() -> None:
     adata = AnnData(values.astype(np.float32), var=pd.DataFrame(index=[f"g{i}" for i in range(n)]))
     adata.obs["dpt_pseudotime"] = place
     prior = pd.DataFrame({"source": ["g0", "g1"], "target": ["g2", "g3"], "weight": [1.0, -1.0]})
-    scdash.tl.fit_dynamics(adata, prior, n_bins=8, progress=False)
+    scdash.tl.fit_dynamics(adata, prior, observations=scdash.Cells(n_bins=8), progress=False)
 
 
 def _fit_states() -> None:

@@ -35,20 +35,33 @@ def fork(cells_per_arm=60, seed=0):
 
 
 @needs_cellrank
-def test_cells_end_where_they_move_to():
+def test_cells_end_where_they_move_to(capfd):
     adata = fork()
     towards = np.zeros(adata.shape)
     towards[:, 0], towards[:, 1] = 1, 1.5 * (adata.obs["along"] > 0.7)  # at the fork everything goes up
     none = np.zeros(adata.shape)
     none[:, 0] = 1
     terminal = adata.obs["end"].cat.set_categories(["down", "up"])
-    up, even = fate_probabilities(adata, [towards, none], terminal)
+    ((even, up),) = fate_probabilities(adata, [(none, towards)], terminal)
+    assert capfd.readouterr().err == ""  # no progress bars of CellRank
     stem = (adata.obs["along"] < 0.8).to_numpy()
     np.testing.assert_allclose(up.sum(axis=1), 1, atol=1e-4)
     assert up[stem, 1].mean() > 0.7  # the second state is "up", as its categories say
     assert 0.2 < even[stem, 1].mean() < 0.8
     arms = (adata.obs["along"] > 1.5).to_numpy()
     assert up[arms & (adata.obs["side"] > 0).to_numpy(), 1].mean() > 0.9
+
+
+@needs_cellrank
+def test_both_moves_of_a_pair_have_the_scale_of_the_first():
+    adata = fork()
+    terminal = adata.obs["end"].cat.set_categories(["down", "up"])
+    rng = np.random.default_rng(0)
+    one = np.c_[np.ones(len(adata)), rng.normal(size=(len(adata), 9))]
+    ((first, second),) = fate_probabilities(adata, [(one, one)], terminal)
+    np.testing.assert_array_equal(first, second)
+    ((_, after),) = fate_probabilities(adata, [(np.tile(np.eye(10)[0], (len(adata), 1)), one)], terminal)
+    assert np.abs(after - first).max() > 1e-4  # judged by the scale of the moves without intervention, not by its own
 
 
 @needs_cellrank

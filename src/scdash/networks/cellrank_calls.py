@@ -51,37 +51,51 @@ def cellrank() -> Iterator[Any]:
 
 
 def fate_probabilities(
-    cells: Any, moves: Sequence[NDArray[np.floating[Any]]], terminal: pd.Series
-) -> list[NDArray[np.float64]]:
-    """Return the probabilities (cells, states) to end in each terminal state, for every way in which cells move.
+    cells: Any, moves: Sequence[tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]], terminal: pd.Series
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return the probabilities (cells, states) to end in each terminal state, without and with an intervention.
 
     A cell goes to those neighbours that lie where it moves to (CellRank's `VelocityKernel`, correlation), and with a
-    fifth of the weight to any neighbour; absorbed are the cells of a terminal state.
+    fifth of the weight to any neighbour; absorbed are the cells of a terminal state. Both kernels of a pair have the scale of
+    the softmax that CellRank takes for the moves without the intervention, one over the median size of the correlations.
+    Otherwise a difference of scales, which makes all steps more or less certain, would count as a change of fates.
 
     Parameters
     ----------
     cells
         AnnData with the states in `X` and the graph of neighbours.
     moves
-        Changes of the states, (cells, genes) each.
+        Pairs of changes of the states, (cells, genes) each: without and with the intervention.
     terminal
         Terminal state of every cell, categorical; NaN for the others.
     """
-    names = list(terminal.cat.categories)
     found = []
     with cellrank() as cr:
         similar = cr.kernels.ConnectivityKernel(cells).compute_transition_matrix()
         cells.obsm["states"] = np.asarray(cells.X, dtype=np.float64)
-        for move in moves:
-            cells.obsm["moves"] = np.asarray(move, dtype=np.float64)
-            kernel = cr.kernels.VelocityKernel(cells, attr="obsm", xkey="states", vkey="moves")
-            kernel.compute_transition_matrix(show_progress_bar=False, n_jobs=1, backend="threading")
-            estimator = cr.estimators.GPCCA((1 - CONNECTIVITY) * kernel + CONNECTIVITY * similar)
-            estimator.set_terminal_states(terminal.copy())
-            estimator.compute_fate_probabilities(
-                show_progress_bar=False, n_jobs=1, backend="threading", use_petsc=False, tol=TOLERANCE
-            )
-            fates = estimator.fate_probabilities
-            order = [list(fates.names).index(name) for name in names]
-            found.append(np.asarray(fates.X, dtype=np.float64)[:, order])
+        for free, held in moves:
+            logits = _kernel(cr, cells, free, scale=1.0).logits
+            scale = 1.0 / float(np.median(np.abs(logits.data)))
+            kernels = [_kernel(cr, cells, move, scale=scale) for move in (free, held)]
+            without, within = (_absorbed(cr, kernel, similar, terminal) for kernel in kernels)
+            found.append((without, within))
     return found
+
+
+def _kernel(cr: Any, cells: Any, move: NDArray[np.floating[Any]], *, scale: float) -> Any:
+    """Return the velocity kernel of a move of every cell."""
+    cells.obsm["moves"] = np.asarray(move, dtype=np.float64)
+    kernel = cr.kernels.VelocityKernel(cells, attr="obsm", xkey="states", vkey="moves")
+    return kernel.compute_transition_matrix(softmax_scale=scale, show_progress_bar=False, n_jobs=1, backend="threading")
+
+
+def _absorbed(cr: Any, kernel: Any, similar: Any, terminal: pd.Series) -> NDArray[np.float64]:
+    """Return the probabilities (cells, states) of a random walk to be absorbed in each terminal state."""
+    estimator = cr.estimators.GPCCA((1 - CONNECTIVITY) * kernel + CONNECTIVITY * similar)
+    estimator.set_terminal_states(terminal.copy())
+    estimator.compute_fate_probabilities(
+        show_progress_bar=False, n_jobs=1, backend="threading", use_petsc=False, tol=TOLERANCE
+    )
+    fates = estimator.fate_probabilities
+    order = [list(fates.names).index(name) for name in terminal.cat.categories]
+    return np.asarray(fates.X, dtype=np.float64)[:, order]

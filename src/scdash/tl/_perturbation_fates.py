@@ -142,10 +142,11 @@ def perturbation_fates(
         if kind == "knockout" and not isinstance(genes, Mapping):
             refuse_negative_levels(entry, levels)
         held = list(levels)
-        moves = [move for one in models for move in _moves(one, states, levels, span)]
+        moves = [_moves(one, states, levels, span) for one in models]
         free = np.delete(np.arange(states.shape[1]), held)
-        found = fate_probabilities(_cells(adata, states[:, free]), [move[:, free] for move in moves], terminal)
-        control, perturbed = np.stack(found[::2]), np.stack(found[1::2])  # (models, cells, states)
+        pairs = [(control[:, free], perturbed[:, free]) for control, perturbed in moves]
+        found = fate_probabilities(_cells(adata, states[:, free]), pairs, terminal)
+        control, perturbed = (np.stack(part) for part in zip(*found, strict=True))  # (models, cells, states)
         warn_of_interventions(entry, held)
         if len(models) == 1:
             logger.info("    one model: no spread; fit with n_models=5 to see how far models agree")
