@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 # genes, or the prior.
 CRITERIA = ("stability", "selection_frequency", "contribution", "weight", "total_effect", "association")
 BY_DATA, BY_BOTH, BY_PRIOR = "data", "prior and data", "prior"  # what a score says, see `ranked_by`
+MIN_STEPS = 4  # fewer leave a partial correlation almost nothing to vary
 PAIRS_AT_ONCE = 100_000  # edges whose association is computed in one block
 
 
@@ -41,12 +42,13 @@ def ranked_by(entry: Mapping[str, Any]) -> str:
 
     "data": there was no prior. "prior and data": edges of the prior come first, and the data order them. "prior": edges of
     the prior come first, and the score says nothing else, because edges of the prior that were hidden from a fit were not
-    found again; equal scores are ordered by the data all the same.
+    found again; equal scores are ordered by the data all the same. Where co-regulation found them again, it is "prior and data".
     """
     prior = entry.get("prior") or {}
     if not int(prior.get("used", 0)) or "screen" in entry:
         return BY_DATA
-    return BY_PRIOR if bool(prior.get("fell_back", False)) else BY_BOTH
+    ordered = bool(prior.get("by_coregulation", False)) or not bool(prior.get("fell_back", False))
+    return BY_BOTH if ordered else BY_PRIOR
 
 
 def n_tied(ranked: pd.DataFrame) -> int:
@@ -57,9 +59,9 @@ def n_tied(ranked: pd.DataFrame) -> int:
 def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return for every edge how far the data of the fit connect the two genes, without any model, in [0, 1].
 
-    Time courses and cells: absolute correlation, over training steps, of the source's state with the change of the
-    target to the next state. Screens: absolute correlation of both changes over the perturbations of other genes than
-    the target. NaN where there is nothing to correlate.
+    Time courses and cells: absolute partial correlation, over training steps, of the source's state with the target's rate of
+    change to the next state, given the target's own state: how much one regulator adds to a gene that decays. Screens: absolute
+    correlation of both changes over the perturbations of other genes than the target. NaN where there is nothing to correlate.
     """
     genes = pd.Index([str(gene) for gene in entry["genes"]])
     source, target = (genes.get_indexer(edges[name].astype(str)) for name in ("source", "target"))
@@ -70,20 +72,41 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
         return _correlations(change, change, ~aimed, source, target)
     if "series" not in entry:
         return np.full(len(edges), np.nan)
-    before, after = _steps(entry["series"])
-    change = after - before
-    return _correlations(before, change, np.ones(change.shape, dtype=bool), source, target)
-
-
-def _steps(series: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the states before and after every step between two training states."""
-    states = np.asarray(series["states"], dtype=np.float64)
-    name = np.array([str(label) for label in series["trajectory"]])
+    series = entry["series"]
     train = np.array([str(label) == "train" for label in series["split"]])
-    order = np.lexsort((np.asarray(series["time"]), name))
-    order = order[train[order]]
+    before, rate = steps(series["states"], series["time"], series["trajectory"], train)
+    return lagged_association(before, rate, source, target)
+
+
+def lagged_association(
+    before: NDArray[np.float64], rate: NDArray[np.float64], source: NDArray[np.int64], target: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return |partial correlation| of sources' states with targets' rates of change, given the targets' states.
+
+    `before` and `rate` are (steps, genes). The correlation alone would show above all that a gene which is high falls.
+    """
+    used = np.ones(rate.shape, dtype=bool)
+    if len(before) < MIN_STEPS:
+        return np.full(len(source), np.nan)
+    plain = _correlations(before, rate, used, source, target, signed=True)
+    between = _correlations(before, before, used, source, target, signed=True)
+    own = _correlations(before, rate, used, target, target, signed=True)
+    left = (1 - between**2) * (1 - own**2)
+    found = np.abs(plain - between * own) / np.sqrt(np.where(left > 1e-9, left, np.nan))
+    return np.where(source == target, np.abs(plain), np.minimum(found, 1.0))
+
+
+def steps(
+    states: NDArray[Any], times: NDArray[Any], trajectory: NDArray[Any], used: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the state before every step between two used states, and the change per unit of time in it."""
+    states, times = np.asarray(states, dtype=np.float64), np.asarray(times, dtype=np.float64)
+    name = np.array([str(label) for label in trajectory])
+    order = np.lexsort((times, name))
+    order = order[used[order]]
     same = name[order[1:]] == name[order[:-1]]
-    return states[order[:-1][same]], states[order[1:][same]]
+    first, second = order[:-1][same], order[1:][same]
+    return states[first], (states[second] - states[first]) / (times[second] - times[first])[:, None]
 
 
 def _correlations(
@@ -92,8 +115,10 @@ def _correlations(
     used: NDArray[np.bool_],
     source: NDArray[np.int64],
     target: NDArray[np.int64],
+    *,
+    signed: bool = False,
 ) -> NDArray[np.float64]:
-    """Return |corr(x[:, source], y[:, target])| over the rows used for the target."""
+    """Return |corr(x[:, source], y[:, target])|, or with its sign, over the rows used for the target."""
     found = np.full(len(source), np.nan)
     if len(x) < 3:
         return found
@@ -108,6 +133,6 @@ def _correlations(
         chosen = used[:, t]
         mine = np.where(chosen, x[:, s] - np.where(chosen, x[:, s], 0).sum(axis=0) / count[t], 0.0)
         size = np.sqrt((mine**2).sum(axis=0)) * own[t]
-        product = np.abs((mine * centred[:, t]).sum(axis=0))
+        product = (mine * centred[:, t]).sum(axis=0)
         found[block] = np.divide(product, size, out=np.full(len(s), np.nan), where=size > 1e-12)
-    return found
+    return found if signed else np.abs(found)

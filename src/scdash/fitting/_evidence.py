@@ -1,6 +1,6 @@
 """What a fit says about edges: effects, shares, how stable they are, and their standing against the prior."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import lagged_association, steps
 from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._match import hidden_evidence
@@ -18,6 +19,7 @@ from scdash.fitting._start import gene_wise
 from scdash.matching import CellScores, TransitionFit, cell_scores, softsign
 from scdash.networks import (
     HiddenEvidence,
+    coregulation,
     ranking_score,
     sparse_relative_contribution,
     strongest_effects,
@@ -65,6 +67,14 @@ def gather_evidence(
     if scores is not None and options.start == "regression" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
+    seen = problem.series.split == 0
+    coregulated = (
+        None
+        if problem.prior is None
+        else coregulation(
+            problem.series.states[seen], problem.series.trajectory[seen], problem.prior, seed=options.seed
+        )
+    )
     edges, report = ranking_score(
         contribution,
         problem.prior,
@@ -72,6 +82,8 @@ def gather_evidence(
         frequency=frequency,
         stability=stability,
         hidden=hidden,
+        coregulated=coregulated,
+        associated=None if problem.halves is not None else _association(problem),
         constant=matched[0].constant if matched else None,
         genes=problem.series.genes,
     )
@@ -92,6 +104,13 @@ def gather_evidence(
             "evidence_auc": float(report.get("evidence_auc", np.nan)),
         },
     )
+
+
+def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
+    """Return the association of pairs (target, source) over the steps between training states."""
+    series = problem.series
+    before, rate = steps(series.states, series.times, series.trajectory, series.split == 0)
+    return lambda row, col: lagged_association(before, rate, np.asarray(col), np.asarray(row))
 
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:

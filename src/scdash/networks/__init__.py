@@ -1,6 +1,7 @@
 """What a fitted model says: its effects, its edges against the prior, and its predictions."""
 
 from scdash.networks._cellrank import cellrank, fate_probabilities, has_cellrank
+from scdash.networks._coregulation import Coregulation, coregulation, followers
 from scdash.networks._effects import (
     dependencies,
     effects,
@@ -23,21 +24,25 @@ from scdash.networks._held_levels import (
     warn_of_negative_levels,
     warn_without_targets,
 )
+from scdash.networks._hidden import HiddenEvidence, evidence_auc
 from scdash.networks._module import DynamicsModel, module_from_entry, pack, plain, unpack
-from scdash.networks._ranking import HiddenEvidence, evidence_auc, ranking_score
+from scdash.networks._ranking import ranking_score
 from scdash.networks._rollout import rollout
 
 __all__ = [
+    "Coregulation",
     "DynamicsModel",
     "EndShift",
     "HiddenEvidence",
     "cellrank",
+    "coregulation",
     "count_targets",
     "dependencies",
     "effects",
     "end_shift",
     "fate_probabilities",
     "feature_sparsity",
+    "followers",
     "evidence_auc",
     "has_cellrank",
     "held_levels",
