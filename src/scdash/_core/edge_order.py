@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 # genes, or the prior.
 CRITERIA = ("stability", "selection_frequency", "contribution", "weight", "total_effect", "association")
 BY_DATA, BY_BOTH, BY_PRIOR = "data", "prior and data", "prior"  # what a score says, see `ranked_by`
+STEPS_OF_EQUAL_WEIGHT = 8  # of rates and of states, see `course_association`
 MIN_STEPS = 4  # fewer leave a partial correlation almost nothing to vary
 PAIRS_AT_ONCE = 100_000  # edges whose association is computed in one block
 
@@ -59,9 +60,8 @@ def n_tied(ranked: pd.DataFrame) -> int:
 def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return for every edge how far the data of the fit connect the two genes, without any model, in [0, 1].
 
-    Time courses and cells: absolute partial correlation, over training steps, of the source's state with the target's rate of
-    change to the next state, given the target's own state: how much one regulator adds to a gene that decays. Screens: absolute
-    correlation of both changes over the perturbations of other genes than the target. NaN where there is nothing to correlate.
+    Time courses and cells: see `course_association`. Screens: absolute correlation of both changes over the perturbations of
+    other genes than the target. NaN where there is nothing to correlate.
     """
     genes = pd.Index([str(gene) for gene in entry["genes"]])
     source, target = (genes.get_indexer(edges[name].astype(str)) for name in ("source", "target"))
@@ -69,31 +69,44 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
     if screen is not None:
         change = np.asarray(screen["change"], dtype=np.float64)
         aimed = sp.csr_matrix(screen["targets"]).toarray() != 0
-        return _correlations(change, change, ~aimed, source, target)
+        return np.abs(_correlations(change, change, ~aimed, source, target))
     if "series" not in entry:
         return np.full(len(edges), np.nan)
     series = entry["series"]
     train = np.array([str(label) == "train" for label in series["split"]])
-    before, rate = steps(series["states"], series["time"], series["trajectory"], train)
-    return lagged_association(before, rate, source, target)
+    return course_association(series["states"], series["time"], series["trajectory"], train, source, target)
 
 
-def lagged_association(
-    before: NDArray[np.float64], rate: NDArray[np.float64], source: NDArray[np.int64], target: NDArray[np.int64]
+def course_association(
+    states: NDArray[Any],
+    times: NDArray[Any],
+    trajectory: NDArray[Any],
+    train: NDArray[np.bool_],
+    source: NDArray[np.int64],
+    target: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return |partial correlation| of sources' states with targets' rates of change, given the targets' states.
+    """Return how far training states connect pairs of genes, in [0, 1], with and without the order of time.
 
-    `before` and `rate` are (steps, genes). The correlation alone would show above all that a gene which is high falls.
+    The weighted mean of the partial correlation of the source's state with the target's rate of change, given the target's own
+    state (the correlation alone would show above all that a gene which is high falls), and of the correlation of both
+    genes over states, which has no direction. Rates are differences of noisy states: of few steps they say no more than
+    the states do. On parts of the DREAM4 time courses the best weight of the rates was about 0.5 of 7 steps, 0.6 of 13
+    and 0.8 to 1 of 20 to 200, which n / (n + 8) follows.
     """
-    used = np.ones(rate.shape, dtype=bool)
+    before, rate = steps(states, times, trajectory, train)
     if len(before) < MIN_STEPS:
         return np.full(len(source), np.nan)
-    plain = _correlations(before, rate, used, source, target, signed=True)
-    between = _correlations(before, before, used, source, target, signed=True)
-    own = _correlations(before, rate, used, target, target, signed=True)
+    used = np.ones(rate.shape, dtype=bool)
+    plain = _correlations(before, rate, used, source, target)
+    between = _correlations(before, before, used, source, target)
+    own = _correlations(before, rate, used, target, target)
     left = (1 - between**2) * (1 - own**2)
-    found = np.abs(plain - between * own) / np.sqrt(np.where(left > 1e-9, left, np.nan))
-    return np.where(source == target, np.abs(plain), np.minimum(found, 1.0))
+    lagged = np.abs(plain - between * own) / np.sqrt(np.where(left > 1e-9, left, np.nan))
+    lagged = np.where(source == target, np.abs(plain), np.minimum(lagged, 1.0))
+    seen = np.asarray(states, dtype=np.float64)[train]
+    level = np.abs(_correlations(seen, seen, np.ones(seen.shape, dtype=bool), source, target))
+    weight = len(before) / (len(before) + STEPS_OF_EQUAL_WEIGHT)
+    return np.asarray(weight * lagged + (1 - weight) * level)
 
 
 def steps(
@@ -115,10 +128,8 @@ def _correlations(
     used: NDArray[np.bool_],
     source: NDArray[np.int64],
     target: NDArray[np.int64],
-    *,
-    signed: bool = False,
 ) -> NDArray[np.float64]:
-    """Return |corr(x[:, source], y[:, target])|, or with its sign, over the rows used for the target."""
+    """Return corr(x[:, source], y[:, target]) over the rows used for the target."""
     found = np.full(len(source), np.nan)
     if len(x) < 3:
         return found
@@ -135,4 +146,4 @@ def _correlations(
         size = np.sqrt((mine**2).sum(axis=0)) * own[t]
         product = (mine * centred[:, t]).sum(axis=0)
         found[block] = np.divide(product, size, out=np.full(len(s), np.nan), where=size > 1e-12)
-    return found if signed else np.abs(found)
+    return found

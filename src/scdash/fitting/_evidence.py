@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import lagged_association, steps
+from scdash._core.edge_order import course_association
 from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField
 from scdash.fitting._match import hidden_evidence
@@ -107,10 +107,15 @@ def gather_evidence(
 
 
 def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
-    """Return the association of pairs (target, source) over the steps between training states."""
+    """Return the association of pairs (target, source) over training states."""
     series = problem.series
-    before, rate = steps(series.states, series.times, series.trajectory, series.split == 0)
-    return lambda row, col: lagged_association(before, rate, np.asarray(col), np.asarray(row))
+    train = series.split == 0
+
+    def associated(row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
+        source, target = np.asarray(col, dtype=np.int64), np.asarray(row, dtype=np.int64)
+        return course_association(series.states, series.times, series.trajectory, train, source, target)
+
+    return associated
 
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:

@@ -91,7 +91,7 @@ def _scores(
 ) -> NDArray[np.float64]:
     """Return what `ranking_score` gives to a pair that no fit has selected and that is not in the prior."""
     if told.get("with_association"):
-        return np.asarray(np.nan_to_num(association(pairs, entry)) / 4)
+        return np.asarray(np.nan_to_num(association(pairs, entry)) / 2)
     if not told.get("by_coregulation"):
         return np.zeros(len(pairs))
     series, edges = entry["series"], entry["edges"]

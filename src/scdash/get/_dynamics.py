@@ -71,10 +71,11 @@ def grn(
         - `stability`: the contribution, averaged over half-samples; of cells the same as `selection_frequency`.
         - `coregulation`: how far the target follows the other targets that the prior names for the source, as a rank among
           all such pairs in [0, 1]; 0 where the prior does not have the source, NaN without a prior.
-        - `score`: the ranking score, prior and data together. It is not a probability. Of a time course without a prior half
-          of its evidence is `association`: the regression selects one of several genes with the same course.
-        - `association`: what the data say without any model: absolute partial correlation of the source with the next
-          change of the target, given the target's own state, or of their changes over the perturbations of a screen.
+        - `score`: the ranking score, prior and data together. It is not a probability. Of a time course without a prior
+          the mean of `stability` and `association`: the regression selects one of several genes with the same course.
+        - `association`: what the data say without any model. Of time courses the mean of two absolute correlations: of the
+          source with the next change of the target, given the target's own state, and of both genes over states, which
+          weighs less the more steps there are. Of a screen the correlation of their changes over its perturbations.
         - `ranked_by`: what the score rests on. "data": there is no prior. "prior and data": edges of the prior come first,
           ordered by the data: by the fit, or, where it does not find hidden edges of the prior again and co-regulation does,
           by `coregulation` (the report says which). "prior": edges of the prior that were hidden from a fit were not found again, so that the

@@ -62,7 +62,7 @@ def ranking_score(
     associated
         How far the data connect pairs of genes without any model, in [0, 1], by places of targets and of sources. Without a
         prior the evidence is the mean of both: a regression selects one of several genes that follow the same course, and
-        says nothing of the others.
+        says nothing of the others. The score is that evidence, whether or not the model has the edge.
     constant
         Genes that do not change, (genes,).
     genes
@@ -89,7 +89,8 @@ def ranking_score(
         evidence = entries_at(stability, row, col)
     else:  # selection frequency ranks edges better than shares do; shares order edges of equal frequency
         evidence = share if frequency is None else (often + 1e-3 * share) / (1 + 1e-3)
-    if prior is None and associated is not None:
+    with_association = prior is None and associated is not None
+    if with_association and associated is not None:
         evidence = (evidence + np.nan_to_num(associated(row, col))) / 2
     auc, error = (np.nan, np.nan) if prior is None else evidence_auc(prior, hidden)
     fell_back = bool(np.isfinite(auc)) and not clearly_above(auc, error, CHANCE)
@@ -102,7 +103,7 @@ def ranking_score(
     if constant is not None and ordered:
         score = np.where(inside & constant[row], 0.0, score)
     effect = entries_at(weight, row, col)
-    if not by_coregulation:
+    if not by_coregulation and not with_association:
         score = ((effect != 0) + score) / 2
     names = np.asarray(genes, dtype=object)
     edges = pd.DataFrame(
@@ -132,6 +133,6 @@ def ranking_score(
         "coregulation_auc": float("nan") if coregulated is None else coregulated.auc,
         "coregulation_se": float("nan") if coregulated is None else coregulated.error,
         "by_coregulation": by_coregulation,
-        "with_association": prior is None and associated is not None,
+        "with_association": with_association,
     }
     return edges, report
