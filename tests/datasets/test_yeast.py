@@ -46,7 +46,7 @@ def test_other_numbers_are_noticed(folder: Path) -> None:
     with pytest.raises(ValueError, match="3551 or 500"):
         yeast_cell_cycle(n_genes=200, folder=folder)
     (folder / _yeast.GENES).write_text("x\nYA\n")
-    with pytest.raises(ValueError, match="3 genes in a time course, 1 names"):
+    with pytest.raises(ValueError, match="1 names of genes for 3 genes"):
         yeast_cell_cycle(folder=folder, check=False)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
+from scdash.datasets._phoenix_files import gene_names, read_courses
 from scdash.datasets._published import published_files
 
 if TYPE_CHECKING:
@@ -139,10 +139,9 @@ def _read_published(folder: "str | Path | None", sha256: Mapping[str, str] | Non
 
     paths = published_files("yeast_cell_cycle", URLS, folder, sha256)
     genes, few = (pd.Index(pd.read_csv(paths[name])["x"].astype(str)) for name in (GENES, GENES_500))
-    courses = [read_course(paths[name]) for name in (TRAIN, VALIDATION)]
+    courses = [course for name in (TRAIN, VALIDATION) for course in read_courses(paths[name])]
     for values, _ in courses:
-        if values.shape[1] != len(genes):
-            raise ValueError(f"yeast_cell_cycle: {values.shape[1]} genes in a time course, {len(genes)} names.")
+        gene_names(list(genes), values.shape[1])
     replicate = np.repeat(REPLICATES, [len(times) for _, times in courses])
     minutes = np.concatenate([times for _, times in courses])
     labels = [f"{name}_{time:g}min" for name, time in zip(replicate, minutes, strict=True)]
@@ -154,12 +153,6 @@ def _read_published(folder: "str | Path | None", sha256: Mapping[str, str] | Non
     adata.uns["prior"] = read_motifs(paths[MOTIFS], genes)
     adata.uns["truth"] = read_chip(paths[CHIP], adata.uns["prior"], genes)
     return adata, few
-
-
-def read_course(path: "str | Path") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the states (times, genes) and times of one of PHOENIX's files: numbers of genes and of samples, genes, times."""
-    table = pd.read_csv(path, header=None, skiprows=1).to_numpy(dtype=np.float64)
-    return table[:-1].T, table[-1]
 
 
 def read_motifs(path: "str | Path", genes: pd.Index) -> pd.DataFrame:
