@@ -1,6 +1,6 @@
 """What a fit says about edges: effects, shares, how stable they are, and their standing against the prior."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import course_association
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import stretch
 from scdash.dynamics.problem import FitProblem
@@ -17,6 +18,7 @@ from scdash.dynamics.state_pairs.start import gene_wise
 from scdash.fields import Params, VectorField
 from scdash.networks import (
     HiddenEvidence,
+    coregulation,
     ranking_score,
     sparse_relative_contribution,
     strongest_effects,
@@ -66,6 +68,14 @@ def gather_evidence(
     if scores is not None and options.start == "regression" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
+    seen = problem.series.split == 0
+    coregulated = (
+        None
+        if problem.prior is None
+        else coregulation(
+            problem.series.states[seen], problem.series.trajectory[seen], problem.prior, seed=options.seed
+        )
+    )
     edges, report = ranking_score(
         contribution,
         problem.prior,
@@ -73,6 +83,8 @@ def gather_evidence(
         frequency=frequency,
         stability=stability,
         hidden=hidden,
+        coregulated=coregulated,
+        associated=None if problem.halves is not None else _association(problem),
         constant=matched[0].constant if matched else None,
         genes=problem.series.genes,
     )
@@ -93,6 +105,18 @@ def gather_evidence(
             "evidence_auc": float(report.get("evidence_auc", np.nan)),
         },
     )
+
+
+def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
+    """Return the association of pairs (target, source) over training states."""
+    series = problem.series
+    train = series.split == 0
+
+    def associated(row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
+        source, target = np.asarray(col, dtype=np.int64), np.asarray(row, dtype=np.int64)
+        return course_association(series.states, series.times, series.trajectory, train, source, target)
+
+    return associated
 
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:
