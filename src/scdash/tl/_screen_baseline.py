@@ -14,7 +14,8 @@ from scdash._core.random_streams import RNG
 from scdash._core.seeds import seed_of
 from scdash.models import PerturbODE
 from scdash.screens.baseline_fits import BASELINES
-from scdash.screens.inputs import LABELS_OF_MODEL, ScreenRequest, labels_like_fit, read_screen
+from scdash.screens.inputs import LABELS_OF_MODEL, ScreenRequest, read_screen
+from scdash.screens.labels_like_fit import labels_like_fit
 from scdash.screens.store import store_screen
 from scdash.tl._perturbode import screen_statistics
 
