@@ -23,7 +23,7 @@ from scdash.dynamics.state_pairs.successive_halving import (
 )
 from scdash.sparsity import GeometricSchedule
 from scdash.training import Examples
-from scdash.training import loop as _loop
+from scdash.training.callbacks import Prune
 from scdash.training.examples import epoch_batches
 
 
@@ -211,14 +211,14 @@ def test_pruning_before_the_first_epoch_and_never(problem):
 
 def interrupt_at(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Press Ctrl-C once training reaches an epoch."""
-    original = _loop.run_epoch
+    original = Prune.before
 
-    def run_epoch(problem, state):
-        if state.epoch == epoch:
+    def before(callback, number):
+        if number == epoch:
             raise KeyboardInterrupt
-        original(problem, state)
+        original(callback, number)
 
-    monkeypatch.setattr(_loop, "run_epoch", run_epoch)
+    monkeypatch.setattr(Prune, "before", before)
 
 
 def test_an_interrupt_keeps_those_still_in_the_race(problem, monkeypatch):
