@@ -45,7 +45,8 @@ def obs_column(adata: Any, key: str, argument: str) -> pd.Series:
     check_data(adata)
     if key not in adata.obs:
         raise KeyError(f"{argument}={key!r} is not a column of adata.obs.{suggest(key, adata.obs.columns)}")
-    return adata.obs[key]
+    column: pd.Series = adata.obs[key]
+    return column
 
 
 def time_column(adata: Any, key: str, argument: str = "time_key", *, finite: bool = True) -> NDArray[np.float64]:
@@ -81,7 +82,7 @@ def group_codes(values: Any, name: str, *, missing: bool = False) -> tuple[NDArr
     What counts as a missing label (code -1) is the rule of `read_labels`.
     """
     column = read_labels(values)
-    codes = column.cat.codes.to_numpy(dtype=np.int64)
+    codes = np.asarray(column.cat.codes, dtype=np.int64)
     lost = int((codes < 0).sum())
     if lost and not missing:
         raise ValueError(f"{name} has no value for {lost} of {len(codes)} observations; fill or drop them.")

@@ -54,7 +54,7 @@ def read_memberships(adata: Any, key: str, argument: str = "trajectory_key") -> 
     cell, code = np.nonzero(kept)
     shared = int((np.count_nonzero(kept, axis=1) > 1).sum())
     logger.info("    %d lineages; %d cells belong to several, with a weight in each", kept.shape[1], shared)
-    lineage = pd.Series(pd.Categorical.from_codes(code, categories=[str(column) for column in table.columns]))
+    lineage = pd.Series(pd.Categorical.from_codes(code, categories=pd.Index([str(column) for column in table.columns])))
     return Memberships(cell.astype(np.int64), lineage, kept[cell, code])
 
 

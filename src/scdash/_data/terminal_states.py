@@ -54,7 +54,7 @@ def _of_labels(adata: Any, column: str, wanted: list[str]) -> pd.Series:
 
 
 def _of_cells(adata: Any, given: Mapping[str, Iterable[str]]) -> pd.Series:
-    labels = pd.Series(np.full(adata.n_obs, None, dtype=object), index=adata.obs_names)
+    labels: pd.Series = pd.Series(np.full(adata.n_obs, None, dtype=object), index=adata.obs_names)
     for state, names in given.items():
         listed = [names] if isinstance(names, str) else [str(name) for name in names]
         places = adata.obs_names.get_indexer(listed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeGuard, Union
 
 import numpy as np
 import pandas as pd
@@ -79,7 +79,7 @@ def is_anndata(value: object) -> bool:
     return hasattr(value, "varp") and hasattr(value, "var_names")
 
 
-def is_table(value: object) -> bool:
+def is_table(value: object) -> TypeGuard[pd.DataFrame]:
     """Say whether `value` is a table of edges rather than a matrix."""
     return isinstance(value, pd.DataFrame)
 
@@ -106,7 +106,7 @@ def align(
     networks = (grn, *others)
     matrices = [network for network in networks if not is_table(network)]
     if names is None and not matrices:
-        names = _named_in(networks)
+        names = _named_in([network for network in networks if is_table(network)])
         logger.debug("Networks compared over the %d genes named in the tables; pass genes= for others.", len(names))
     n = len(names) if names is not None else _size(matrices[0])
     return tuple(

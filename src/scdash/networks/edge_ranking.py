@@ -121,11 +121,11 @@ def ranking_score(
         score = np.where(inside & constant[row], 0.0, score)
     effect = _at(weight, row, col)
     score = ((effect != 0) + score) / 2
-    names = np.asarray(genes, dtype=object)
+    names = pd.Index(list(np.asarray(genes, dtype=object)))
     edges = pd.DataFrame(
         {
-            "source": pd.Categorical.from_codes(col, categories=list(names)),
-            "target": pd.Categorical.from_codes(row, categories=list(names)),
+            "source": pd.Categorical.from_codes(col, categories=names),
+            "target": pd.Categorical.from_codes(row, categories=names),
             "weight": effect,
             "contribution": share,
             "in_prior": inside,

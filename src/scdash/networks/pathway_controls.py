@@ -37,7 +37,7 @@ def _out_degree(adata: Any, entry: Any, key: str, genes: pd.Index) -> pd.Series 
     edges = entry.get("edges")
     if edges is None or not np.asarray(edges["in_prior"], dtype=bool).any():
         return None
-    known = edges[np.asarray(edges["in_prior"], dtype=bool)]
+    known: pd.DataFrame = edges[np.asarray(edges["in_prior"], dtype=bool)]
     return known["source"].astype(str).value_counts().reindex(genes, fill_value=0).astype(float)
 
 

@@ -78,7 +78,7 @@ def _verdict(table: pd.DataFrame, fits: Sequence[str], controls: Sequence[str]) 
 def _named(part: pd.DataFrame) -> str:
     """Name the sets with the smallest p, and say which of an ensemble's do not hold over its models."""
     best = part.sort_values("p_value", kind="stable").drop_duplicates("pathway")
-    shown = [f"{row['pathway']}{_unsettled(row)}" for _, row in best.head(NAMED).iterrows()]
+    shown = [f"{row['pathway']}{_unsettled(row.to_dict())}" for _, row in best.head(NAMED).iterrows()]
     return ", ".join(shown) + (f" and {len(best) - NAMED} more" if len(best) > NAMED else "")
 
 

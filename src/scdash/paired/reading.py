@@ -123,7 +123,7 @@ def shared_cells(mdata: Any, predictors: Any, responses: Any, x: str, y: str) ->
             responses.n_obs - len(common),
             y,
         )
-    order = mdata.obs_names[mdata.obs_names.isin(common)]
+    order: pd.Index = mdata.obs_names[mdata.obs_names.isin(common)]
     return order if len(order) == len(common) else common
 
 

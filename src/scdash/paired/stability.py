@@ -101,7 +101,7 @@ def stability_mudata(
         params |= {"schedule": constants.config()}
         entry = stability_entry(data, fits, params)
         logger.info("    %s", entry["report"])
-        table = entry["selection"]
+        table: pd.DataFrame = entry["selection"]
         mdata.uns[key_added] = sanitise(stamp(entry))
         added.append(f"added uns[{key_added!r}], how often each gene was selected")
     table.attrs["report"] = entry["report"]

@@ -115,7 +115,7 @@ def _listed(column: str, table: pd.DataFrame, wanted: Sequence[str] | None) -> l
 
 
 def _best_first(table: pd.DataFrame, methods: Sequence[str], *, lower: bool) -> list[str]:
-    best = table.groupby(table["method"].astype(str))["value"].agg("min" if lower else "max").reindex(methods)
+    best = table.groupby(table["method"].astype(str))["value"].agg("min" if lower else "max").reindex(list(methods))
     return list(best.sort_values(ascending=lower, na_position="last", kind="stable").index)
 
 

@@ -99,7 +99,6 @@ def coregulation(
             panel.set_title(f"{side}{f' ({silent} without an effect, grey)' if silent else ''}", loc="left")
             panel.set_xlabel("regulator" if len(chosen) <= _MAX_LABELS else f"{len(chosen):,} regulators")
             panel.spines[:].set_visible(True)
-            named = len(labels) <= _MAX_LABELS
             named = labels if len(labels) <= _MAX_LABELS else labels[:0]
             panel.set_xticks(range(len(named)), named, rotation=90, fontsize=7)
             panel.set_yticks(range(len(named)), named if i == 0 else [""] * len(named), fontsize=7)

@@ -114,7 +114,7 @@ def values_of(
 
 def _values(adata: Any, name: str, layer: str | None) -> pd.Series:
     if name in adata.obs:
-        values = adata.obs[name]
+        values: pd.Series = adata.obs[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
             return values
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):

@@ -1,6 +1,6 @@
 """What the figures of paired modalities read from MuData."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def predictions(mdata: Any, entry: Any, key: str, head: str) -> pd.DataFrame:
     return frame.reindex(mdata.obs_names)
 
 
-def pick(wanted: Sequence[str] | int, available: Sequence[str], argument: str) -> list[str]:
+def pick(wanted: Sequence[str] | int, available: Iterable[str], argument: str) -> list[str]:
     """Return the named columns, or the first few."""
     names = [str(name) for name in available]
     if isinstance(wanted, int | np.integer):
@@ -79,10 +79,12 @@ def groups_of(mdata: Any, color: str | None, x: str) -> pd.Series | None:
     if color is None:
         return None
     if color in mdata.obs:
-        return mdata.obs[color]
+        column: pd.Series = mdata.obs[color]
+        return column
     adata = mdata.mod[x]
     if color in adata.obs:
-        return adata.obs[color].reindex(mdata.obs_names)
+        column = adata.obs[color].reindex(mdata.obs_names)
+        return column
     raise KeyError(f"color={color!r} is not a column of mdata.obs.{suggest(color, mdata.obs.columns)}")
 
 

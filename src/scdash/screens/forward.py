@@ -1,6 +1,7 @@
 """Perturbations that a fit has not seen, predicted from the intervention alone, as `tl.predict_perturbations` does."""
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -163,7 +164,7 @@ def best_forecaster(table: pd.DataFrame, *, combined: bool) -> str:
     known = table if combined else table[table["predictor"] != SINGLES]
     if known.empty:
         return NETWORK
-    return str(known.loc[known["error"].idxmin(), "predictor"])
+    return str(known.loc[cast("int", known["error"].idxmin()), "predictor"])
 
 
 def _likeness(predicted: Floats, observed: Floats, free: NDArray[np.bool_]) -> tuple[float, float]:

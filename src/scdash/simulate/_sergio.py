@@ -214,7 +214,7 @@ def _obs(screen: Screen, cells: int) -> pd.DataFrame:
     index = [f"cell{i:06d}" for i in range(len(codes))]
     return pd.DataFrame(
         {
-            "perturbation": pd.Categorical.from_codes(codes.tolist(), categories=list(screen.names)),
+            "perturbation": pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(screen.names)),
             "n_targets": screen.targets.sum(axis=1)[codes],
         },
         index=index,

@@ -121,7 +121,7 @@ def cross_validate_sbnn(
         params |= {"method": f"sbnn-{n_latent}", "baselines": list(baselines) or "none", "schedule": constants.config()}
         entry = cross_validation_entry(data, fits, baselines, params)
         logger.info("    %s", entry["report"])
-        scores = entry["scores"]
+        scores: pd.DataFrame = entry["scores"]
         mdata.uns[key_added] = sanitise(stamp(entry))
         added.append(f"added uns[{key_added!r}], scores, history, selection; R2 of {len(parts)} folds")
     scores.attrs["report"] = entry["report"]

@@ -140,8 +140,8 @@ def enrichment(members: pd.DataFrame, sets: Membership) -> pd.DataFrame:
     gseapy drops sets without a hit; they come back here with p 1, so that the correction counts them.
     """
     parts = [
-        _tests(group["gene"], sets).assign(module=int(module), role=str(role))
-        for (module, role), group in members.groupby(["module", "role"])
+        _tests(group["gene"], sets).assign(module=int(group["module"].iloc[0]), role=str(group["role"].iloc[0]))
+        for _, group in members.groupby(["module", "role"])
     ]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS[:-1])
     table["fdr"] = benjamini_hochberg(table["p"].to_numpy(dtype=float)) if len(table) else np.array([], dtype=float)

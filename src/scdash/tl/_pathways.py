@@ -156,7 +156,7 @@ def pathways(
                     max_permutations=max_permutations,
                     rng=seed,
                 )
-                part.insert(part.columns.get_loc("z") + 1, "z_spread", _z_spread(ensembles.get(name), sets, part))
+                part.insert(list(part.columns).index("z") + 1, "z_spread", _z_spread(ensembles.get(name), sets, part))
             elif method == "prerank":
                 part = prerank(universe, sets, n_permutations=n_permutations, rng=seed)
             else:

@@ -105,7 +105,7 @@ def stability_screen(
         table = _table(inputs, sources, frequency, mean, sd)
         edges = entry["edges"].copy()
         place = pd.Index([str(g) for g in inputs.values.genes])
-        row = pd.Index(sources).get_indexer(place.get_indexer(edges["source"].astype(str)))
+        row = pd.Index(sources).get_indexer(pd.Index(place.get_indexer(edges["source"].astype(str))))
         found_again = frequency[row, place.get_indexer(edges["target"].astype(str))]
         edges["selection_frequency"] = np.where(row >= 0, found_again, 0.0)
         report = _report(edges, table, n_repeats)

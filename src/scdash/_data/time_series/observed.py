@@ -199,7 +199,7 @@ def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int, hol
     if rows.group is not None:  # whose cells a trajectory was made of stands in the columns that pp.trajectories wrote
         bins = adata.obs.assign(trajectory=rows.group.astype(str).to_numpy())
         found = replace(found, series=replace(found.series, origin=origins(bins, series.names)))
-    if "lineage" not in adata.obs:
+    if rows.group is None or "lineage" not in adata.obs:
         return found
     code, names = _lineages_of_bins(adata.obs["lineage"], rows.group, found.series)
     return replace(found, lineage=code, lineage_names=names)

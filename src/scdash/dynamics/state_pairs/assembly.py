@@ -214,7 +214,7 @@ def _errors(controls: pd.DataFrame) -> dict[str, float]:
     held = "test_mse" if np.isfinite(ours["test_mse"]) else "validation_mse"
     names = {"constant_mse": "constant", "no_change_mse": "no change", "no_network_mse": "no network"}
     figures = {name: float(ours[name]) for name in ("train_mse", "validation_mse", "test_mse", "rollout_mse")}
-    return figures | {key: float(table.loc[name, held]) for key, name in names.items()}
+    return figures | {key: float(table[held][name]) for key, name in names.items()}
 
 
 def _solver_error(problem: FitProblem, models: Models, params: Params, plan: Recipe) -> float:
