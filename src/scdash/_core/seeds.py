@@ -1,13 +1,11 @@
 """The seed behind an `rng` argument."""
 
-from typing import Any
-
 import numpy as np
 
-from scdash._core.random_streams import as_generator
+from scdash._core.random_streams import RNG, as_generator
 
 
-def seed_of(rng: Any) -> int:
+def seed_of(rng: RNG) -> int:
     """Return a seed: a whole number is itself, a Generator is asked for one, None draws one from the system."""
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:

@@ -1,7 +1,7 @@
 """From AnnData to what models train on: trajectories in scaled units, and a prior on the same genes."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import unused
 from scdash._core.fit_settings import DataKeys
 from scdash._core.logging import logger
+from scdash._core.types import Genes, PriorLike
 from scdash._data import (
     AlignedPrior,
     CellHalves,
@@ -29,12 +30,16 @@ from scdash._data import (
     scaled_by_scanpy,
 )
 from scdash._data.checks import flag_genes
-from scdash._data.time_series.observations import Kind
+from scdash._data.time_series.observations import Couplings, Kind
 from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states
 from scdash._data.time_series.row_labels import read_rows
 from scdash._data.time_series.sampled_cells import from_sampled
 from scdash.dynamics.problem import FitProblem, Units, VelocityOfCells
 from scdash.dynamics.velocity_input import velocity_of_cells
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
 BINS = 20  # per trajectory of cells, where the user names no number
@@ -103,26 +108,26 @@ class DynamicsInputs:
 
 
 def read_inputs(
-    adata: Any,
+    adata: "AnnData",
     *,
     layer: str | None,
-    mask_var: Any,
+    mask_var: Genes | None,
     time_key: str | None,
     trajectory_key: str | None,
     batch_key: str | None,
     split_key: str | None,
     observations: Kind,
-    prior: Any,
-    coregulation: Any,
-    regulators: Any,
+    prior: PriorLike | None,
+    coregulation: PriorLike | None,
+    regulators: Genes | None,
     n_bins: int | None,
     seed: int,
     shuffled: bool = False,
     allow_scaled: bool = False,
     hold_out: float | None = None,
     by_folds: bool = False,
-    couplings: Any = None,
-    velocity: Any = None,
+    couplings: Couplings | None = None,
+    velocity: str | tuple[str, str] | None = None,
 ) -> DynamicsInputs:
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy.
 
@@ -195,7 +200,7 @@ def read_inputs(
     )
 
 
-def _check_use(rows: Rows, asked: DataKeys, couplings: Any, *, cells: bool, sampled: bool) -> None:
+def _check_use(rows: Rows, asked: DataKeys, couplings: Couplings | None, *, cells: bool, sampled: bool) -> None:
     """Raise for what has no meaning for such rows."""
     if couplings is not None and not sampled:
         raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
@@ -209,13 +214,13 @@ def _check_use(rows: Rows, asked: DataKeys, couplings: Any, *, cells: bool, samp
 
 
 def _observe(
-    adata: Any,
+    adata: "AnnData",
     columns: NDArray[np.int64],
     rows: Rows,
     *,
     cells: bool,
     sampled: bool,
-    couplings: Any,
+    couplings: Couplings | None,
     labels: Any,
     n_bins: int | None,
     regulators: NDArray[np.int64] | None,
@@ -258,12 +263,12 @@ def _observe(
     return from_bins(adata, columns, rows, seed, part) if binned else from_states(rows, seed, part)
 
 
-def is_binned(adata: Any) -> bool:
+def is_binned(adata: "AnnData") -> bool:
     """Return whether `adata` holds bins made by `scdash.pp.trajectories`."""
     return "trajectories" in adata.uns and {"time", "trajectory"} <= set(adata.obs.columns)
 
 
-def _keys_of_bins(adata: Any, asked: DataKeys) -> DataKeys:
+def _keys_of_bins(adata: "AnnData", asked: DataKeys) -> DataKeys:
     """Return the columns and the layer that `pp.trajectories` has written, where others were not asked for."""
     return DataKeys(
         time_key="time" if asked.time_key == TIME_KEY else asked.time_key,

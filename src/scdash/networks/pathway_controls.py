@@ -1,7 +1,7 @@
 """Gene scores that know no dynamics, tested beside a fit: how well studied a gene is, and how much it changes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from scdash._core.fit_settings import FitSettings
 from scdash._data import expression, parse_time, rank_align, read_labels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
 PRIOR, TIME = "prior out-degree", "correlation with time"
 FEWEST = 3  # rows of a trajectory below which a correlation says nothing
 
 
 def built_in_controls(
-    adata: Any, keys: Sequence[str], given: Mapping[str, pd.Series], *, signed: bool
+    adata: "AnnData", keys: Sequence[str], given: Mapping[str, pd.Series], *, signed: bool
 ) -> dict[str, pd.Series]:
     """Return the prior's out-degrees and the correlations with time, by name, once where fits share them."""
     found: dict[str, pd.Series] = {}
@@ -32,7 +36,7 @@ def built_in_controls(
     return found if signed else {name: scores.abs() for name, scores in found.items()}
 
 
-def _out_degree(adata: Any, entry: Any, key: str, genes: pd.Index) -> pd.Series | None:
+def _out_degree(adata: "AnnData", entry: Any, key: str, genes: pd.Index) -> pd.Series | None:
     """Return each gene's number of targets in the prior of a fit; None without a prior."""
     edges = entry.get("edges")
     if edges is None or not np.asarray(edges["in_prior"], dtype=bool).any():
@@ -41,7 +45,7 @@ def _out_degree(adata: Any, entry: Any, key: str, genes: pd.Index) -> pd.Series 
     return known["source"].astype(str).value_counts().reindex(genes, fill_value=0).astype(float)
 
 
-def _time_correlation(adata: Any, entry: Any, key: str, genes: pd.Index) -> pd.Series | None:
+def _time_correlation(adata: "AnnData", entry: Any, key: str, genes: pd.Index) -> pd.Series | None:
     """Correlate expression with the order of time within each trajectory, and average; None without a time.
 
     The rank of time, as pseudotime has no scale; bootstraps of the same cells are left out.

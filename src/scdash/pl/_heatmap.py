@@ -128,7 +128,7 @@ def heatmap(
 
 
 def _states(
-    adata: Any, entry: Any, key: str, genes: str | Sequence[str] | None, trajectory: str | None, n_top: int
+    adata: "AnnData", entry: Any, key: str, genes: str | Sequence[str] | None, trajectory: str | None, n_top: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], pd.Index, str]:
     """Return times, observed and fitted states (genes, times), names of the genes and of the axis."""
     stored, here = dict(slot(adata, key, "series")), genes_of(adata, entry, key)

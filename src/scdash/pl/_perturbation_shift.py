@@ -1,7 +1,7 @@
 """What interventions do: arrows on an embedding, genes before and after, networks side by side."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -126,7 +126,7 @@ def perturbation_shift(
     )
 
 
-def _action(adata: Any, shift: str) -> tuple[str, str]:
+def _action(adata: "AnnData", shift: str) -> tuple[str, str]:
     """Return which genes were held, and what was done to them; nothing and "shift" where that is not stored."""
     if shift not in adata.uns:
         return "", "shift"
@@ -135,7 +135,7 @@ def _action(adata: Any, shift: str) -> tuple[str, str]:
     return ", ".join(str(gene) for gene in np.atleast_1d(params["genes"])), str(params["kind"])
 
 
-def _shifted(adata: Any, shift: str) -> NDArray[np.bool_]:
+def _shifted(adata: "AnnData", shift: str) -> NDArray[np.bool_]:
     """Return which genes a shift was computed for."""
     name = f"{shift}_genes"
     if name in adata.var:

@@ -167,7 +167,7 @@ def contours(
     bare(ax)
 
 
-def _titles(mdata: Any, x: str, column: str | None, genes: Sequence[str]) -> dict[str, str]:
+def _titles(mdata: "MuData", x: str, column: str | None, genes: Sequence[str]) -> dict[str, str]:
     """Return what is written above the map of each gene."""
     if column is None:
         return {}
@@ -213,7 +213,9 @@ def _columns(count: int) -> int:
     return 0 if not count else int(np.ceil(np.sqrt(count)))
 
 
-def _palette(mdata: Any, color: str | None, x: str, groups: pd.Series | None, palette: Any) -> dict[str, str] | None:
+def _palette(
+    mdata: "MuData", color: str | None, x: str, groups: pd.Series | None, palette: Any
+) -> dict[str, str] | None:
     if groups is None or pd.api.types.is_numeric_dtype(groups):
         return None
     names = [str(value) for value in groups.astype("category").cat.categories]

@@ -126,7 +126,7 @@ def trends(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="trends", title=title, save=save)
 
 
-def _stored_colors(adata: Any, column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
+def _stored_colors(adata: "AnnData", column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
     """Return the colours that `uns` keeps for the column of lineages, if it names every trajectory that is drawn."""
     if column is None or str(column) not in adata.obs:
         return None

@@ -224,7 +224,7 @@ def _check_guides(called: sp.csr_matrix, genes: Mapping[str, str | None], contro
 
 
 def _probabilities(
-    adata: Any, labels: Labels, control: str, separator: str, layer: str | None, batch_key: str | None
+    adata: "AnnData", labels: Labels, control: str, separator: str, layer: str | None, batch_key: str | None
 ) -> NDArray[np.float64]:
     """Return the probability of each cell that it is perturbed; NaN for control cells and cells without a label."""
     values = expression(adata, layer=layer)

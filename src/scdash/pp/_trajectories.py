@@ -11,6 +11,7 @@ from scdash._core.errors import unused
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG
+from scdash._core.types import Genes
 from scdash._data import (
     CellSeries,
     cells_to_series,
@@ -36,7 +37,7 @@ def trajectories(
     batch_key: str | None = None,
     split_key: str | None = None,
     layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     n_bins: int = 20,
     bandwidth: float | None = None,
     min_cells: float = 5,

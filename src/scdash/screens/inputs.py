@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings, log_settings
 from scdash._core.logging import logger
+from scdash._core.types import Genes, PriorLike
 from scdash._data import AlignedPrior, Cells, Expression, expression, gene_mask, obs_column, prior_from, read_labels
 from scdash._data.checks import flag_genes
 from scdash._data.screen import Screen, parse_screen
@@ -28,6 +29,10 @@ from scdash.screens.sources import stored_rule
 from scdash.screens.targets import named_targets
 from scdash.screens.values import check_values
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
 LARGEST = 3000  # genes taken without being asked which
 
 
@@ -38,9 +43,9 @@ class ScreenRequest:
     perturbation_key: str = "perturbation"
     control: str | Sequence[str] = "control"
     layer: str | None = None
-    mask_var: Any = None
-    prior: Any = None
-    regulators: Any = None
+    mask_var: Genes | None = None
+    prior: PriorLike | None = None
+    regulators: Genes | None = None
     allow_scaled: bool = False
     model: PerturbODE = field(default_factory=PerturbODE)
     batch_key: str | None = None
@@ -75,7 +80,7 @@ class ScreenRequest:
         }
 
     @classmethod
-    def of_fit(cls, adata: Any, entry: Any, key: str = "dynamics") -> Self:
+    def of_fit(cls, adata: "AnnData", entry: Any, key: str = "dynamics") -> Self:
         """Return the request behind a stored fit, to read the same screen again."""
         params, edges, settings = entry["params"], entry["edges"], FitSettings.of(entry, key)
         kind_key, unknown = settings.text("kind_key"), str(params["unknown_targets"])
@@ -117,7 +122,7 @@ LABELS_OF_MODEL = ("separator", "kind", "kind_key", "guide_key", "symbols", "val
 """Fields of `scdash.models.PerturbODE` that a fit has stored and that say how labels are read."""
 
 
-def labels_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def labels_like_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return where to read a screen: what was given, else what the fit of a screen under `key` has read.
 
     Names are arguments of `ScreenRequest`; those that neither names are left out.
@@ -190,7 +195,7 @@ class ScreenInputs:
         return 0.0 if self.values.minimum >= 0 else -np.inf
 
 
-def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
+def read_screen(adata: "AnnData", request: ScreenRequest) -> ScreenInputs:
     """Check and read a screen; errors name the argument and the remedy. Genes: the mask UNION the targets."""
     model, controls = request.model, request.controls
     labels = read_labels(obs_column(adata, request.perturbation_key, "perturbation_key"), keep=controls)

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
+from scdash._core.types import TimesOrTexts
 from scdash._data.screen import Screen
 from scdash.screens.forward import NETWORK
 from scdash.screens.predictors import Predictor, warn_unsettled
@@ -25,7 +26,7 @@ def predicted_at_times(
     labels: Sequence[str],
     parsed: Screen,
     n_targets: NDArray[np.int64],
-    times: Any,
+    times: TimesOrTexts,
     *,
     best: bool,
 ) -> "AnnData":

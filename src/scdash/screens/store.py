@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,13 +26,17 @@ from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_regimes
 from scdash.screens.timed_predictions import stored_times
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
 MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
 SIMULATED = 500_000  # perturbations x genes that are simulated at once
 FELT = 0.01  # of a gene's within-perturbation SD: smaller total effects are not stored
 
 
 def store_screen(
-    adata: Any,
+    adata: "AnnData",
     inputs: ScreenInputs,
     stats: RegimeStatistics,
     fit: ScreenFit,

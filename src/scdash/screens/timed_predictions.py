@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
+from scdash._core.types import TimesOrTexts
 from scdash._data import parse_time, time_in_unit
 from scdash.screens.forecasters import BestForecaster
 from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES
@@ -45,7 +46,7 @@ def stored_times(timed: TimedResponses) -> dict[str, Any]:
     }
 
 
-def read_times(given: Any, unit: str | None) -> Floats:
+def read_times(given: TimesOrTexts, unit: str | None) -> Floats:
     """Return the times of a call as numbers in the unit of the fit.
 
     Raises
@@ -53,7 +54,7 @@ def read_times(given: Any, unit: str | None) -> Floats:
     TypeError, ValueError
         If they cannot be read, or have a unit that the fit does not know.
     """
-    several = [given] if isinstance(given, str) or np.ndim(given) == 0 else list(given)
+    several: list[object] = [given] if isinstance(given, str | float | int) or np.ndim(given) == 0 else list(given)
     read = parse_time(pd.Series(several), "times")
     if not len(several) or not np.isfinite(read.values).all():
         raise ValueError(f"times must be finite and at least one, found {several!r}.")

@@ -1,7 +1,7 @@
 """SERGIO with interventions: a chemical-Langevin simulation of a screen on a known network, as AnnData."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -221,7 +221,7 @@ def _obs(screen: Screen, cells: int) -> pd.DataFrame:
     )
 
 
-def _write_truth(adata: Any, weights: sparse.csr_matrix, names: Sequence[str]) -> None:
+def _write_truth(adata: "AnnData", weights: sparse.csr_matrix, names: Sequence[str]) -> None:
     truth = sparse.csr_matrix(weights.T, dtype=np.float32)  # users: row regulates column
     adata.varp["truth"] = truth
     source, target = truth.nonzero()

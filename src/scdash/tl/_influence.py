@@ -16,6 +16,7 @@ from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._core.seeds import seed_of
+from scdash._core.types import TimesLike
 from scdash._data import all_genes, listed_names, sanitise
 from scdash.networks import count_targets, module_from_entry, warn_without_targets
 from scdash.networks.agreement import agreement
@@ -40,7 +41,7 @@ def gene_influence(
     starts: Starts = "uniform",
     change: Change = "redraw",
     n_starts: int = 200,
-    times: Any = None,
+    times: TimesLike | None = None,
     genes: str | Iterable[str] | None = None,
     models: Literal["all", "main"] = "all",
     max_memory: float = 512e6,
@@ -196,7 +197,9 @@ def gene_influence(
     return target if copy else None
 
 
-def perturbations(entry: Any, *, starts: Starts, change: Change, n_starts: int, times: Any, rng: RNG) -> Perturbations:
+def perturbations(
+    entry: Any, *, starts: Starts, change: Change, n_starts: int, times: TimesLike | None, rng: RNG
+) -> Perturbations:
     """Return start states, changed values and times for a fit, in the units of its data."""
     generator = as_generator(rng)
     lower, unit = gene_range(entry)
@@ -230,7 +233,7 @@ def longest_course(entry: Any) -> float:
     return float(times.groupby(np.asarray(entry["series"]["trajectory"])).agg(np.ptp).max())
 
 
-def _times(entry: Any, times: Any) -> NDArray[np.float64]:
+def _times(entry: Any, times: TimesLike | None) -> NDArray[np.float64]:
     if times is not None:
         return times_since_start(times).solved
     return np.asarray(np.linspace(0.0, longest_course(entry), N_TIMES), dtype=np.float64)

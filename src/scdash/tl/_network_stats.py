@@ -140,7 +140,7 @@ def coregulation(
     return target if copy else None
 
 
-def _network(adata: Any, key: str) -> sp.csr_matrix:
+def _network(adata: "AnnData", key: str) -> sp.csr_matrix:
     check_data(adata)
     slot = DynamicsKeys(key).grn
     if slot not in adata.varp:
@@ -151,7 +151,7 @@ def _network(adata: Any, key: str) -> sp.csr_matrix:
     return sp.csr_matrix(adata.varp[slot])
 
 
-def _modelled(adata: Any, key: str) -> np.ndarray[Any, Any]:
+def _modelled(adata: "AnnData", key: str) -> np.ndarray[Any, Any]:
     """Return which genes were modelled; all, where the mask is gone."""
     slot = DynamicsKeys(key).genes
     return np.asarray(adata.var[slot], dtype=bool) if slot in adata.var else np.ones(adata.n_vars, dtype=bool)

@@ -1,6 +1,6 @@
 """`pathways`: what kind of genes a model (or a control) finds influential."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG
 from scdash._core.seeds import seed_of
+from scdash._core.types import ScoresLike
 from scdash._data import sanitise
 from scdash.networks.enrichment import over_representation, prerank
 from scdash.networks.gene_sets import Membership, membership, read_gmt
@@ -39,7 +40,7 @@ def pathways(
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],
     *,
     keys: str | Sequence[str] = "dynamics",
-    scores: str | Sequence[str] | pd.DataFrame | Mapping[str, Any] | None = None,
+    scores: ScoresLike | None = None,
     score: Literal["absolute", "signed"] = "absolute",
     method: Method = "sum",
     alternative: Alternative = "greater",
@@ -193,7 +194,7 @@ def resolve_gene_sets(gene_sets: str | PathLike[str] | Mapping[str, Iterable[str
 
 
 def _collect(
-    adata: Any, keys: Sequence[str], scores: Any, score: str
+    adata: "AnnData", keys: Sequence[str], scores: ScoresLike | None, score: str
 ) -> tuple[dict[str, pd.Series], dict[str, pd.DataFrame]]:
     """Return the scores by name, and those of every model where a fit has several."""
     if score not in ("absolute", "signed"):
@@ -224,7 +225,7 @@ def _collect(
 
 
 def _controls(
-    adata: Any, keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
+    adata: "AnnData", keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
 ) -> dict[str, pd.Series]:
     """Return the built-in controls, and those of the given scores that the user calls controls."""
     if controls is False:
@@ -237,7 +238,7 @@ def _controls(
     return {name: given[name] for name in named} | built_in_controls(adata, fits, given, signed=signed)
 
 
-def _named_scores(adata: Any, scores: Any) -> dict[str, pd.Series]:
+def _named_scores(adata: "AnnData", scores: ScoresLike | None) -> dict[str, pd.Series]:
     if scores is None:
         return {}
     if isinstance(scores, str) or not isinstance(scores, Mapping | pd.DataFrame):
@@ -245,10 +246,11 @@ def _named_scores(adata: Any, scores: Any) -> dict[str, pd.Series]:
         absent = [name for name in listed if name not in adata.var]
         if absent:
             raise unknown("column of var in scores", absent[0], adata.var.columns)
-        scores = adata.var[listed].set_axis(adata.var_names)
+        given: Iterable[tuple[Hashable, pd.Series]] = adata.var[listed].set_axis(adata.var_names).items()
+    else:
+        given = scores.items()
     found = {}
-    for name in scores:
-        values = scores[name]
+    for name, values in given:
         if not isinstance(values, pd.Series):
             raise TypeError(f"scores[{name!r}] must be a pandas Series indexed by gene, found {type(values).__name__}.")
         found[str(name)] = values.astype(float).set_axis(values.index.astype(str))

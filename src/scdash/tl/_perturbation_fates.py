@@ -184,7 +184,7 @@ def _moves(
     return free, intervene(model, states, span, held, target) - states
 
 
-def _cells(adata: Any, states: NDArray[np.float64]) -> Any:
+def _cells(adata: "AnnData", states: NDArray[np.float64]) -> Any:
     """Return the states with the graph of neighbours of the cells, and nothing else of the data."""
     import anndata as ad
 

@@ -14,6 +14,7 @@ from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
+from scdash._core.types import TimesOrTexts
 from scdash._data import all_genes
 from scdash._data.neighbors import add_neighbors
 from scdash._data.screen import Screen, parse_screen, split_label
@@ -38,7 +39,7 @@ def predict_perturbations(
     *,
     kind: str | Mapping[str, str] | None = None,
     separator: str | None = None,
-    times: Any = None,
+    times: TimesOrTexts | None = None,
     n_cells: int = 0,
     forecaster: Literal["best", "network"] = "best",
     key: str = "dynamics",
@@ -226,7 +227,7 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
 
 
 def _with_cells(
-    adata: Any,
+    adata: "AnnData",
     entry: Any,
     key: str,
     predictor: Predictor,

@@ -1,7 +1,7 @@
 """How often the edges of a fitted screen are selected when its cells or perturbations are drawn again."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -41,12 +41,16 @@ from scdash.screens.subsamples import (
 )
 from scdash.tl._perturbode import NO_SOURCES, screen_statistics
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
 OFTEN = 0.75  # of the refits: what the paper calls highly consistent
 EDGES_A_GENE = 5  # counted as selected where a network has no zeros
 
 
 def stability_screen(
-    adata: Any,
+    adata: "AnnData",
     *,
     n_repeats: int = 100,
     resample: Literal["cells", "regimes"] = "cells",

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG
 from scdash._core.seeds import seed_of
+from scdash._core.types import Genes
 from scdash._data import copy_paired
 from scdash.paired import Standardize
 from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
@@ -30,13 +32,13 @@ def srrr(
     relaxed: bool = True,
     layer: str | None = None,
     y_layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     missing: Missing = "raise",
     standardize: Standardize = "train",
     test_fraction: float = 0.1,
     allow_counts: bool = False,
     key_added: str = "srrr",
-    rng: Any = 0,
+    rng: RNG = 0,
     copy: bool = False,
 ) -> "MuData | None":
     r"""Predict one modality linearly from a few genes of the other (Kobak et al. 2021; Chen & Huang 2012).
