@@ -57,7 +57,7 @@ reliability: $(VENV)/.test
 	$(BIN)/python -m pytest -q --disable-warnings $(RELIABILITY)
 
 # Every compiled loop with its indices checked. Checked code is kept apart: numba would go on using it, or the unchecked one.
-COMPILED = tests/fields tests/solve tests/training tests/sparsity/test_conformance.py tests/screens/test_field.py \
+COMPILED = tests/training tests/networks/test_solver.py tests/networks/test_influence.py tests/screens/test_field.py \
 	tests/screens/test_equilibrium.py tests/paired/test_fit.py
 bounds: $(VENV)/.test
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-boundscheck $(BIN)/python -m pytest -q \

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from scdash.fields import Params, Phoenix
-from scdash.fields import compact as _compact
 from scdash.sparsity import as_sparsity, prune_to
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
 
@@ -50,7 +49,7 @@ def make(n: int, units: int, pairs: int, density: float = 1.0) -> tuple[Phoenix,
     return field, params, masks, Examples(start, times, end[None])
 
 
-def ours(n: int, units: int, pairs: int, density: float = 1.0, *, sparse: bool = True) -> float:
+def ours(n: int, units: int, pairs: int, density: float = 1.0) -> float:
     """Return CPU seconds of one epoch of our loop: batches, Adam, masks, validation on a tenth of the pairs."""
     field, params, masks, examples = make(n, units, pairs, density)
     held = replace(
@@ -62,12 +61,7 @@ def ours(n: int, units: int, pairs: int, density: float = 1.0, *, sparse: bool =
     config = TrainConfig(batch_size=BATCH, steps=STEPS, learning_rate=1e-5)
     problem = Problem(field, as_sparsity("none"), examples, held, config)
     state = start_state(problem, params, masks)
-    before = _compact.LARGE
-    try:
-        _compact.LARGE = before if sparse else 10**15
-        return cpu(lambda: run_epoch(problem, state), max(3, 7000 // n))
-    finally:
-        _compact.LARGE = before
+    return cpu(lambda: run_epoch(problem, state), max(3, 7000 // n))
 
 
 class Released(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks._speed_ways import BATCH, STEPS, cpu, make
 from scdash.fields import Params, VectorField, field_class
-from scdash.solve import integrate, rk4_path
+from scdash.solve import integrate
 
 HERE = Path(__file__).parent
 GENES, UNITS, PAIRS = 350, 40, 112
@@ -27,13 +27,7 @@ def end_of(way: str, field: VectorField, params: Params, start: Tensor, times: T
     """Return the states at the ends of the pairs."""
     state = field.lift(params, start)
     if way == "own rk4":
-        evaluator = field.evaluator(params)
-        path = (
-            integrate(field.bind(params), state, times, steps=STEPS)[1:]
-            if evaluator is None
-            else rk4_path(evaluator, params, state, times, STEPS)
-        )
-        return field.observe(params, path[-1])
+        return field.observe(params, integrate(field.bind(params), state, times, steps=STEPS)[-1])
     from torchdiffeq import odeint
 
     velocity, length = field.bind(params), times[:, 1:] - times[:, :1]

@@ -58,8 +58,6 @@ def _fit_states() -> None:
     scdash.tl.fit_dynamics(adata, adata.uns["prior"], training=short, **keys)
     scdash.tl.predict(adata)
     scdash.tl.gene_influence(adata, n_starts=2, genes=list(adata.var_names[:2]), progress=False)
-    units = scdash.models.Phoenix(encoder="modules", n_hidden=4)
-    scdash.tl.fit_dynamics(adata, adata.uns["prior"], model=units, training=short, key_added="units", **keys)
 
 
 def _fit_screen() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scdash._core.errors import NonFiniteError
 from scdash.fields import Layer, Phoenix, RegulatoryPath, VectorField
-from scdash.fields import compact as _compact
+from scdash.networks import edges as _edges
 from scdash.networks import influence as _influence
 from scdash.networks import solver as _solver
 from scdash.networks.dynamics_model import DynamicsModel
@@ -87,19 +87,16 @@ def test_equals_one_gene_and_one_start_at_a_time_in_units_of_the_range(encoder, 
     np.testing.assert_allclose(found.shift, np.abs(design.values - design.starts).mean(0) / scale)
 
 
-@pytest.mark.parametrize("encoder", ["modules", "genes"])
-def test_sparse_models_run_on_the_weights_left(encoder, monkeypatch):
-    model, design = a_model(encoder=encoder, dtype=torch.float32), a_design()
+def test_sparse_models_run_on_their_edges(monkeypatch):
+    model, design = a_model(encoder="genes", dtype=torch.float32), a_design()
     with torch.no_grad():
-        for name in ("W_sums", "W_prods", "U_sums", "U_prods"):
-            if name in model.weights:
-                weight = model.weights[name]
-                weight *= torch.rand(weight.shape, generator=torch.Generator().manual_seed(3)) < 0.3
-    assert type(_solver.lean(model)[0]) is Phoenix
+        weight = model.weights["U_sums"]
+        weight *= torch.rand(weight.shape, generator=torch.Generator().manual_seed(3)) < 0.3
+    assert _solver.Solver.of(model).edges is None
     dense = gene_influence(model, design)
-    monkeypatch.setattr(_compact, "WIDE", 0)
-    monkeypatch.setattr(_compact, "DENSE", 1.0)
-    assert type(_solver.lean(model)[0]) is not Phoenix
+    monkeypatch.setattr(_edges, "LARGE", 0)
+    monkeypatch.setattr(_edges, "DENSE", 1.0)
+    assert _solver.Solver.of(model).edges is not None
     sparse = gene_influence(model, design)
     np.testing.assert_allclose(sparse.absolute, dense.absolute, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(sparse.signed, dense.signed, rtol=1e-4, atol=1e-6)

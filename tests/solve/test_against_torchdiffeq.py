@@ -5,7 +5,7 @@ import torch
 from torchdiffeq import odeint
 
 from scdash.fields import Phoenix, field_class
-from scdash.solve import integrate, rk4_path
+from scdash.solve import integrate
 
 GENES, BATCH = 6, 4
 TIGHT = {"method": "dopri5", "rtol": 1e-10, "atol": 1e-12}
@@ -51,19 +51,3 @@ def test_rk4_converges_to_the_states_and_gradients_of_torchdiffeq(name):
         if one is not None:
             # the activations have kinks in their derivatives, which steps of either solver go over
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["modules", "genes"])
-def test_the_compiled_loops_of_training_give_what_torchdiffeq_gives(name):
-    """In single precision, with as many steps as make the error of the method smaller than that of the numbers."""
-    field = FIELDS[name]
-    params, x, times = drawn(field, torch.float32)
-    exact = {key: p.detach().double().requires_grad_() for key, p in params.items()}
-    start = x.detach().double().requires_grad_()
-    states, gradients = with_gradients(torchdiffeq_path(field, exact, start, times.double()), exact, start)
-    path = rk4_path(field.evaluator(params), params, x, times, 16)
-    found, ours = with_gradients(path, params, x)
-    torch.testing.assert_close(found.double(), states, rtol=0, atol=1e-5)
-    for key, one, other in zip(["x", *params], ours, gradients, strict=True):
-        scale = float(other.abs().max()) + 1e-3
-        torch.testing.assert_close(one.double() / scale, other / scale, rtol=0, atol=2e-4, msg=lambda m, k=key: k + m)

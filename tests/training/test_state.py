@@ -31,7 +31,6 @@ def trained(models, epoch, seed=0):
     state.history = [
         {"epoch": k, "model": model, "loss": seed + k + 0.1 * model} for k in range(epoch) for model in range(models)
     ]
-    state.compact = "follows from the masks"
     return state
 
 
@@ -56,7 +55,7 @@ def assert_same(found, expected):
 
 
 def test_every_field_of_a_state_is_in_a_group():
-    known = {*GROUPS, *PER_MODEL, "moments", "epoch", "step", "pruned_at", "history", "compact"}
+    known = {*GROUPS, *PER_MODEL, "moments", "epoch", "step", "pruned_at", "history"}
     assert {one.name for one in fields(TrainState)} == known
 
 
@@ -84,7 +83,7 @@ def test_the_state_before_the_first_epoch():
     assert {name: getattr(state, name).tolist() for name in PER_MODEL} == expected
     for name in ("plateau_bad", "lowest_epoch", "best_epoch"):
         assert getattr(state, name).dtype == torch.long
-    assert (state.epoch, state.step, state.pruned_at, state.history, state.compact) == (0, 0, -1, [], None)
+    assert (state.epoch, state.step, state.pruned_at, state.history) == (0, 0, -1, [])
 
 
 def test_numbers_of_a_state_share_no_memory():
@@ -104,10 +103,9 @@ def test_models_are_taken_out_of_a_stack_in_the_order_given():
     for name, value in tensors_of(state).items():
         assert torch.equal(tensors_of(part)[name], value[[2, 0, 2]])
     assert (part.epoch, part.step, part.pruned_at) == (2, 20, 1)
-    assert part.compact is None
     wanted = [(0, 1, 0.0), (0, 0, 0.2), (0, 2, 0.2), (1, 1, 1.0), (1, 0, 1.2), (1, 2, 1.2)]
     assert [(row["epoch"], row["model"], row["loss"]) for row in part.history] == wanted
-    assert state.compact == "follows from the masks" and len(state.history) == 6  # the whole stack is as before
+    assert len(state.history) == 6  # the whole stack is as before
     assert_same(state.of_models(range(3)), trained(3, epoch=2))
     assert_same(state.of_models(np.array([1])), state.of_models([1]))
     assert len(state.of_models([]).rate) == 0 and state.of_models([]).history == []
@@ -120,7 +118,7 @@ def test_a_state_moves_to_a_device_as_a_whole():
     state = trained(2, epoch=2)
     moved = state.to(torch.device("meta"))
     assert {value.device.type for value in tensors_of(moved).values()} == {"meta"}
-    assert moved.history == state.history and moved.epoch == 2 and moved.compact is None
+    assert moved.history == state.history and moved.epoch == 2
     assert_same(state.to(CPU), state)
 
 
@@ -136,7 +134,6 @@ def test_a_stack_of_several_states_holds_their_models_one_after_the_other():
     assert places == [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (2, 0), (2, 1),
                       (2, 3), (2, 4)]  # fmt: skip
     assert [row["loss"] for row in whole.history[:5]] == [1, 1.1, 2, 3, 3.1]
-    assert whole.compact is None
     assert [row["model"] for row in second.history] == [0, 0]  # the parts are as before
     assert_same(whole.of_models([2]), replaced(second, epoch=3, step=99, pruned_at=7))
 
@@ -159,7 +156,6 @@ def test_a_state_is_the_same_after_a_file(tmp_path):
         again = TrainState.from_arrays(dict(stored), CPU)
     assert_same(again, state)
     assert all(type(count) is int for count in (again.epoch, again.step, again.pruned_at))
-    assert again.compact is None
     meta = TrainState.from_arrays(arrays, torch.device("meta"))
     assert {value.device.type for value in tensors_of(meta).values()} == {"meta"}
 

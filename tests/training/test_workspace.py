@@ -1,13 +1,9 @@
-"""Training on the weights left by pruning is training on the whole matrices, whatever happens in between."""
+"""Models that have stopped are left out, and the others train on as before; training goes on bit for bit from a file."""
 
-import logging
-
-import numpy as np
 import pytest
 import torch
 
 from scdash.fields import Phoenix
-from scdash.fields import compact as _compact
 from scdash.sparsity import GeometricSchedule, as_sparsity
 from scdash.training import Examples, Problem, TrainConfig, fingerprint, run_epoch, start_state, train
 from scdash.training import loop as _loop
@@ -15,57 +11,27 @@ from scdash.training import loop as _loop
 SCHEDULE = GeometricSchedule(first=0.7, first_epoch=2, then=0.2, every=3)
 
 
-def make_problem(sparsity: str = "imp") -> Problem:
+def make_problem() -> Problem:
     generator = torch.Generator().manual_seed(0)
     start, end = torch.rand(2, 24, 12, generator=generator)
     examples = Examples(start, torch.tensor([[0.0, 1.0]]).repeat(24, 1), end[None])
-    method = as_sparsity(sparsity, schedule=SCHEDULE) if sparsity == "imp" else as_sparsity(sparsity)
+    method = as_sparsity("imp", schedule=SCHEDULE)
     field = Phoenix(12, encoder="modules", n_hidden=6)
     return Problem(field, method, examples, examples, TrainConfig(max_epochs=9, batch_size=10, learning_rate=0.01))
 
 
-def run(problem: Problem, large: int, monkeypatch: pytest.MonkeyPatch, **options):
-    monkeypatch.setattr(_compact, "LARGE", large)
-    monkeypatch.setattr(_compact, "DENSE", 0.5)
+def test_resuming_a_pruned_run_continues_bit_for_bit(tmp_path) -> None:
+    problem = make_problem()
     params = problem.field.init(2, torch.Generator().manual_seed(1))
-    return train(problem, start_state(problem, params), progress=False, **options)
-
-
-def test_sparse_and_dense_training_agree(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    problem = make_problem()
-    whole = run(problem, 10**9, monkeypatch)
-    assert "sparse products" not in caplog.text
-    with caplog.at_level(logging.INFO, "scdash"):
-        small = run(problem, 0, monkeypatch)
-    assert "epoch 2: sparse products on the" in caplog.text
-    assert "epoch 0" not in caplog.text
-    for name, value in whole.params.items():
-        torch.testing.assert_close(small.params[name], value, rtol=1e-5, atol=1e-5)
-    assert all(torch.equal(small.masks[name], mask) for name, mask in whole.masks.items())
-    np.testing.assert_allclose(small.history["validation_loss"], whole.history["validation_loss"], rtol=1e-5)
-
-
-def test_resuming_among_sparse_epochs_continues_bit_for_bit(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    problem = make_problem()
-    uninterrupted = run(problem, 0, monkeypatch)
+    uninterrupted = train(problem, start_state(problem, params), progress=False)
     path = tmp_path / "run.npz"
     object.__setattr__(problem.config, "max_epochs", 7)
     object.__setattr__(problem.config, "checkpoint_every", 7)
-    state = start_state(problem, problem.field.init(2, torch.Generator().manual_seed(1)))
-    mark = fingerprint(problem, state)
-    train(problem, state, checkpoint=path, fingerprint=mark, progress=False)
+    mark = fingerprint(problem, start_state(problem, params))
+    train(problem, start_state(problem, params), checkpoint=path, fingerprint=mark, progress=False)
     object.__setattr__(problem.config, "max_epochs", 9)
-    resumed = run(problem, 0, monkeypatch, checkpoint=path, fingerprint=mark)
+    resumed = train(problem, start_state(problem, params), checkpoint=path, fingerprint=mark, progress=False)
     assert all(torch.equal(resumed.params[name], value) for name, value in uninterrupted.params.items())
-
-
-def test_methods_that_see_whole_matrices_stay_dense(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    problem = make_problem("l0")
-    with caplog.at_level(logging.INFO, "scdash"):
-        run(problem, 0, monkeypatch)
-    assert "sparse products" not in caplog.text
 
 
 def test_models_that_have_stopped_are_left_out_and_the_others_train_on_as_before(
@@ -73,8 +39,8 @@ def test_models_that_have_stopped_are_left_out_and_the_others_train_on_as_before
 ) -> None:
     problem = make_problem()
     sizes = []
-    evaluator = Phoenix.evaluator
-    monkeypatch.setattr(Phoenix, "evaluator", lambda field, p: sizes.append(len(p["v"])) or evaluator(field, p))
+    bind = Phoenix.bind
+    monkeypatch.setattr(Phoenix, "bind", lambda field, p: sizes.append(len(p["v"])) or bind(field, p))
     params = problem.field.init(3, torch.Generator().manual_seed(1))
     plain = train(problem, start_state(problem, params), progress=False)
     assert set(sizes) == {3}

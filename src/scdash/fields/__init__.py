@@ -1,9 +1,6 @@
 """Vector fields dx/dt = f(x): pure torch, no AnnData."""
 
-from scdash.fields.compact import Compact
-from scdash.fields.compiled_solve import CompiledSolve
 from scdash.fields.csr import csr_tensor
-from scdash.fields.evaluator import Evaluator
 from scdash.fields.mlp import Mlp
 from scdash.fields.perturbode import PerturbODE
 from scdash.fields.phoenix import Phoenix
@@ -14,9 +11,6 @@ from scdash.fields.vector_field import DEFINED, FIELDS, Layer, Params, Regulator
 __all__ = [
     "DEFINED",
     "FIELDS",
-    "Compact",
-    "CompiledSolve",
-    "Evaluator",
     "Layer",
     "Mlp",
     "Params",

@@ -3,18 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
 from scdash._core.errors import unknown
-from scdash.fields.compact import Compact, worth_it
-from scdash.fields.compact_genes import compact_genes
-from scdash.fields.compact_modules import compact_modules
-from scdash.fields.evaluator import Evaluator
 from scdash.fields.hill import hill_sums
-from scdash.fields.phoenix_training import Genes, Modules
 from scdash.fields.vector_field import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 
 
@@ -92,10 +87,6 @@ class Phoenix(VectorField):
         """Return x -> dx/dt; see the class."""
         return _bind_modules(params) if self.encoder == "modules" else _bind_genes(params, self.pairs)
 
-    def evaluator(self, params: Mapping[str, Tensor]) -> Evaluator[Any]:
-        """Return the same with its derivative written out."""
-        return Modules(params) if self.encoder == "modules" else Genes(params, self.pairs)
-
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the additive and the multiplicative branch."""
         if self.encoder == "genes":
@@ -116,16 +107,6 @@ class Phoenix(VectorField):
             return {}
         return {"U_sums": ~torch.eye(self.n_genes, dtype=torch.bool)[None]}
 
-    def compact(self, masks: Mapping[str, Tensor], *, wide: bool = False) -> Compact | None:
-        """Return the field on the weights left, where these are few enough of many."""
-        genes = self.encoder == "genes"
-        density = worth_it(masks, wide=genes or wide)
-        if density is None:
-            return None
-        if genes:
-            return compact_genes(self.n_genes, self.pairs, masks, density)
-        return compact_modules(self.n_genes, masks, density)
-
     def learning_rates(self) -> dict[str, float]:
         """Return the factor 5 of the gene multipliers v (released code)."""
         return {"v": 5.0}
@@ -143,7 +124,7 @@ def _decoder(name: str) -> Layer:
 def _bind_modules(params: Mapping[str, Tensor]) -> Velocity:
     w_sums, w_prods = params["W_sums"].mT, params["W_prods"].mT
     b_sums, b_prods = params["b_sums"][:, None], params["b_prods"][:, None]
-    decode = torch.cat([params["U_sums"], params["U_prods"]], dim=2).mT  # one wide product is faster than two
+    decode = torch.cat([params["U_sums"].mT, params["U_prods"].mT], dim=1)  # one wide product is faster than two
     rate = params["v"].relu()[:, None]
 
     def velocity(x: Tensor) -> Tensor:

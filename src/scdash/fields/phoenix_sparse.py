@@ -10,9 +10,6 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from scdash.fields.compact import batch_last
-from scdash.fields.edges import EdgeLayout, EdgeWise
-from scdash.fields.evaluator import at_once
 from scdash.fields.hill import hill_sums
 from scdash.fields.vector_field import Layer, Params, RegulatoryPath, VectorField, Velocity
 
@@ -53,38 +50,17 @@ class SparsePhoenix(VectorField):
         return {name: value.to(dtype) for name, value in params.items()}
 
     @cached_property
-    def _layouts(self) -> dict[int, EdgeLayout]:
-        """Return the layouts of stacks made so far, by their number of models."""
-        return {}
-
-    def _layout(self, models: int) -> EdgeLayout:
-        if models not in self._layouts:
-            edges = np.asarray(self.targets, np.int64), np.asarray(self.regulators, np.int64)
-            self._layouts[models] = EdgeLayout.of(self.n_genes, [edges] * models)
-        return self._layouts[models]
-
-    @cached_property
     def _index(self) -> tuple[Tensor, Tensor]:
         return torch.tensor(self.targets, dtype=torch.long), torch.tensor(self.regulators, dtype=torch.long)
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
         """Return x -> dx/dt, (models, batch, genes)."""
-        evaluator = self.evaluator(params)
-        return self._bind_anywhere(params, params["v"].relu()) if evaluator is None else at_once(evaluator, params)
-
-    def evaluator(self, params: Mapping[str, Tensor]) -> EdgeWise | None:
-        """Return the same with its derivative written out, on a CPU."""
-        if params["v"].device.type != "cpu":
-            return None
-        return EdgeWise(self._layout(len(params["v"])), params)
-
-    def _bind_anywhere(self, params: Mapping[str, Tensor], rate: Tensor) -> Velocity:
+        bias, rate = params["bias"][:, None], params["v"].relu()[:, None]
         target, regulator = (index.to(rate.device) for index in self._index)
 
         def velocity(x: Tensor) -> Tensor:
-            part = hill_sums(x)[..., regulator] * params["U_sums"]
-            production = (params["bias"][:, None] - x).index_add(2, target, part)
-            return rate[:, None] * production
+            parts = hill_sums(x).index_select(2, regulator) * params["U_sums"]
+            return rate * (bias - x).index_add(2, target, parts)
 
         return velocity
 
@@ -104,10 +80,6 @@ class SparsePhoenix(VectorField):
     def rates(self, params: Mapping[str, Tensor]) -> Tensor:
         """Return relu(v), (models, genes)."""
         return params["v"].relu()
-
-    def lift(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Lay states out gene by gene."""
-        return batch_last(x)
 
     def to_matrices(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return ONE model's arrays (no leading axis) with U as CSR (target, regulator), for storage."""

@@ -8,17 +8,13 @@ its regulatory paths.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
+from typing import Any, ClassVar, Self, TypeAlias, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from scdash._core.registry import Registry
-
-if TYPE_CHECKING:
-    from scdash.fields.compact import Compact
-    from scdash.fields.evaluator import Evaluator
 
 Params: TypeAlias = dict[str, Tensor]
 Velocity: TypeAlias = Callable[[Tensor], Tensor]
@@ -88,10 +84,6 @@ class VectorField(ABC):
         x and the result are (models, batch, state), in arbitrary units (per unit of time).
         """
 
-    def evaluator(self, params: Mapping[str, Tensor]) -> "Evaluator[Any] | None":
-        """Return the velocity with its derivative written out, which training prefers to `bind`; None where it is not."""
-        return None
-
     @abstractmethod
     def paths(self) -> tuple[RegulatoryPath, ...]:
         """Return the paths by which regulators act on targets."""
@@ -157,13 +149,6 @@ class VectorField(ABC):
     def lift(self, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Turn gene states (models, batch, genes) into ODE states; second-order fields append a velocity."""
         return x
-
-    def compact(self, masks: Mapping[str, Tensor], *, wide: bool = False) -> "Compact | None":
-        """Return the field on the weights that masks leave, if computing with these alone is faster; else None.
-
-        `wide`: for hundreds of states at once and no gradients, where much smaller matrices are worth it.
-        """
-        return None
 
     def observe(self, params: Mapping[str, Tensor], state: Tensor) -> Tensor:
         """Return what is observed of ODE states (..., models, batch, state): (..., models, batch, genes)."""

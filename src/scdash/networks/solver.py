@@ -1,4 +1,4 @@
-"""The one way to simulate a fitted model: on the weights left, in blocks of states that stay in a core's cache.
+"""The one way to simulate a fitted model: on its edges, in blocks of states that stay in a core's cache.
 
 Predictions, interventions and influences all integrate here.
 """
@@ -12,30 +12,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.fields import Evaluator, VectorField, Velocity
+from scdash.fields import VectorField, Velocity
 from scdash.networks.dynamics_model import DynamicsModel
+from scdash.networks.edges import Edges
 from scdash.solve import rk4_interval
 
 CACHED = 2**16  # entries of the states that are integrated together: about what stays in a core's cache
-FEWEST = 16  # states integrated together at least: sparse products go through rows of states
+FEWEST = 16  # states integrated together at least: edges act on rows of states
 
 
 @dataclass(frozen=True)
 class Solver:
-    """The field of a model on the weights left, bound once: made in the process that uses it."""
+    """The field of a model bound to its weights once: made in the process that uses it."""
 
     model: DynamicsModel
     field: VectorField
     weights: dict[str, Tensor]
     velocity: Velocity
-    evaluator: Evaluator[Any] | None
+    edges: Edges | None  # of gene-wise models of which few are left
 
     @classmethod
     def of(cls, model: DynamicsModel, dtype: torch.dtype | None = None) -> "Solver":
         """Return the solver of a model in the precision `dtype`; None: that of the model."""
-        field, weights = lean(model)
-        weights = {name: value if dtype is None else value.to(dtype) for name, value in weights.items()}
-        return cls(model, field, weights, field.bind(weights), field.evaluator(weights))
+        weights = {name: value.detach().to(dtype or value.dtype) for name, value in model.weights.items()}
+        return cls(model, model.field, weights, model.field.bind(weights), Edges.of(model.field, weights))
 
     def path(self, x: NDArray[Any], times: NDArray[Any], steps: int) -> Iterator[Tensor]:
         """Yield the field's states (rows, genes) from `x` at each time after the first, holding one at a time."""
@@ -45,20 +45,18 @@ class Solver:
         """Do as `path` from states of the field; genes that are `held`, (rows, genes), stay where they are."""
         state, fixed = self.field.lift(self.weights, z[None]), None
         if held is not None:
-            fixed = torch.zeros_like(state, dtype=torch.bool)  # in the memory order of the states
+            fixed = torch.zeros_like(state, dtype=torch.bool)
             fixed[0, :, : held.shape[1]] = held
         for duration in np.diff(times):
             state = self._advance(state, float(duration), steps, fixed)
             yield self.field.observe(self.weights, state)[0]
 
     def _advance(self, state: Tensor, duration: float, steps: int, fixed: Tensor | None) -> Tensor:
-        found = None if self.evaluator is None else self.evaluator.advance(state, duration, steps, fixed)
-        if found is not None:
-            return found
+        if self.edges is not None:
+            return self.edges.advance(state, duration, steps, fixed)
         velocity, zero = self.velocity, state.new_zeros(())
         if fixed is not None:
             velocity = lambda x: torch.where(fixed, zero, self.velocity(x))
-        # not `integrate`, which stacks states: the memory order that sparse products need would be lost
         return rk4_interval(velocity, state, torch.as_tensor(duration, dtype=state.dtype), steps)
 
 
@@ -72,14 +70,6 @@ def scaled(model: DynamicsModel, values: NDArray[Any]) -> Tensor:
     """Return values in the user's units as states of the field, (rows, genes)."""
     x = torch.as_tensor(np.array(values), dtype=model.minimum.dtype, device=model.minimum.device)
     return (x - model.minimum) / model.range
-
-
-def lean(model: DynamicsModel) -> tuple[VectorField, dict[str, Tensor]]:
-    """Return field and weights, on the weights left where the model is large and sparse: several times faster."""
-    weights = {name: value.detach() for name, value in model.weights.items()}
-    masks = {name: weights[name] != 0 for name in model.field.start_masks(weights)}
-    compact = model.field.compact(masks, wide=True)
-    return (model.field, weights) if compact is None else (compact.field, compact.gather(weights))
 
 
 def outgoing(model: DynamicsModel, starts: NDArray[Any]) -> NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from scdash.solve.integration import SOLVERS, integrate, require_finite
 from scdash.solve.rk4 import rk4_interval
-from scdash.solve.rk4_path_of_states import rk4_path
 from scdash.solve.step_errors import StepError, step_error
 from scdash.solve.step_halving import Converged, converged
 
@@ -14,6 +13,5 @@ __all__ = [
     "integrate",
     "require_finite",
     "rk4_interval",
-    "rk4_path",
     "step_error",
 ]

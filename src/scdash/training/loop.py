@@ -149,7 +149,7 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
         return
     generator = torch.Generator().manual_seed(problem.seed * 1_000_003 + epoch)
     losses = []
-    work = Workspace.of(problem.field, problem.sparsity, state, active)
+    work = Workspace.of(problem.sparsity, state, active)
     batches = epoch_batches(
         problem.train, len(state.rate), config.batch_size, problem.seed, epoch, streams=problem.streams
     )
@@ -157,8 +157,8 @@ def run_epoch(problem: Problem, state: TrainState) -> None:
     with one_thread() if work.small else nullcontext():
         for rows, weight in batches:
             losses.append(_train_batch(problem, state, work, rows[mine], weight[mine], pace, generator))
-        evaluated = problem.sparsity.gate(work.field, work.params, None)
-        figures = evaluate_with_error(work.field, evaluated, problem.validation.of_models(work.models), config)
+        evaluated = problem.sparsity.gate(problem.field, work.params, None)
+        figures = evaluate_with_error(problem.field, evaluated, problem.validation.of_models(work.models), config)
         penalty = _penalty(problem, work)
     trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
     for found, value in zip((trained, loss, error), (torch.stack(losses).mean(0), *figures), strict=True):
@@ -208,7 +208,7 @@ def _train_batch(
     pace: _Pace,
     generator: torch.Generator,
 ) -> Tensor:
-    config, device, field = problem.config, state.rate.device, work.field
+    config, device, field = problem.config, state.rate.device, problem.field
     leaves = {name: p.detach().requires_grad_() for name, p in work.params.items()}
     gated = problem.sparsity.gate(field, leaves, generator)
     start, times, targets = problem.train.batch(rows.to(device))
@@ -237,7 +237,7 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
         problem.field, state.params, state.masks, state.memory, amount, problem.prior
     )
     state.masks, state.memory = dict(masks), dict(memory)
-    state.pruned_at, state.compact = state.epoch, None
+    state.pruned_at = state.epoch
     _apply(state.params, state.masks)
     for name, mask in state.masks.items():  # changes no result, and keeps decaying moments from becoming denormal
         for moment in state.moments.get(name, ()):
@@ -249,7 +249,7 @@ def _prune(problem: Problem, state: TrainState, amount: float) -> None:
 def _penalty(problem: Problem, work: Workspace) -> Tensor | float:
     """Return the penalty on the weights as they are, (models,); 0 for methods without one."""
     with torch.no_grad():
-        found = problem.sparsity.penalty(work.field, work.params)
+        found = problem.sparsity.penalty(problem.field, work.params)
     return 0.0 if found is None else found
 
 

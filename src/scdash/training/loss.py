@@ -1,14 +1,12 @@
 """What is minimised: the error of predicted states, and optionally distance from the prior's own dynamics."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scdash.fields import VectorField
-from scdash.solve import integrate, rk4_path
+from scdash.solve import integrate
 from scdash.training.config import TrainConfig
 from scdash.training.examples import Examples
 
@@ -17,14 +15,9 @@ def predict(
     field: VectorField, params: Mapping[str, Tensor], start: Tensor, times: Tensor, config: TrainConfig
 ) -> Tensor:
     """Return predicted states (steps, models, batch, genes) at `times` (models, batch, steps + 1) from `start`."""
-    lifted = field.lift(params, start)
-    plain = config.solver == "rk4" and not config.adjoint
-    evaluator = field.evaluator(params) if plain else None
-    if evaluator is not None:
-        return field.observe(params, rk4_path(evaluator, params, lifted, times, config.steps))
     path = integrate(
         field.bind(params),
-        lifted,
+        field.lift(params, start),
         times,
         solver=config.solver,
         steps=config.steps,
@@ -39,27 +32,7 @@ def data_loss(predicted: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
     `predicted` and `targets` are (steps, models, batch, genes), `weight` is (models, batch).
     """
-    found: Tensor = _WeightedError.apply(predicted, targets, weight)  # type: ignore[no-untyped-call]
-    return found
-
-
-class _WeightedError(torch.autograd.Function):
-    """With its derivative written out, a third of the operations that autograd would record."""
-
-    @staticmethod
-    def forward(ctx: Any, predicted: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-        difference = predicted - targets
-        steps, _, _, genes = difference.shape
-        share = weight / weight.sum(1, keepdim=True).clamp_min(1).mul_(steps * genes)
-        ctx.save_for_backward(difference, share)
-        squares: Tensor = torch.linalg.vecdot(difference, difference)
-        return (squares.sum(0) * share).sum(1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        difference, share = ctx.saved_tensors
-        return difference * (share * (2 * gradient[:, None]))[..., None], None, None
+    return (_squared(predicted, targets) * weight).sum(1) / weight.sum(1).clamp_min(1)
 
 
 def _squared(predicted: Tensor, targets: Tensor) -> Tensor:

@@ -42,7 +42,6 @@ class TrainState:
     step: int = 0
     pruned_at: int = -1  # epoch of the last pruning
     history: list[dict[str, float]] = field(default_factory=list)
-    compact: Any = field(default=None, repr=False, compare=False)  # follows from the masks; not part of the value
 
     @classmethod
     def start(
@@ -91,7 +90,7 @@ class TrainState:
         groups: dict[str, Any] = {g: {k: change(v) for k, v in getattr(self, g).items()} for g in GROUPS}
         groups |= {name: change(getattr(self, name)) for name in PER_MODEL}
         moments = {k: (change(first), change(second)) for k, (first, second) in self.moments.items()}
-        return replace(self, **groups, moments=moments, history=history, compact=None)
+        return replace(self, **groups, moments=moments, history=history)
 
     @classmethod
     def together(cls, states: "Sequence[TrainState]") -> "TrainState":

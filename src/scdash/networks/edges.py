@@ -1,0 +1,66 @@
+"""A gene-wise PHOENIX on the edges that are left, for simulation: several times faster than products with matrices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeGuard
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scdash.fields import Phoenix, SparsePhoenix, VectorField
+
+LARGE = 10_000  # entries of a matrix from which its edges alone are faster: 3 to 7 times at 100 x 529 and 5 %
+DENSE = 0.125  # fraction of entries with an edge above which they are not
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """dx/dt = rate * (matrix f(x) + bias - x) of one model; f are the activations of `genes`, then products of pairs."""
+
+    matrix: sp.csr_array  # (genes, features)
+    genes: NDArray[np.int64]  # whose activation is a feature
+    pairs: NDArray[np.int64]  # (2, products), features that are multiplied
+    bias: NDArray[Any]
+    rate: NDArray[Any]
+
+    @classmethod
+    def of(cls, field: VectorField, weights: Mapping[str, Tensor]) -> Self | None:
+        """Return the edges of a stack of one gene-wise PHOENIX; None where they are no faster than the field itself."""
+        if not _gene_wise(field) or weights["v"].device.type != "cpu":
+            return None
+        arrays, pairs = {name: value[0].numpy() for name, value in weights.items()}, np.zeros((0, 2), np.int64)
+        if isinstance(field, SparsePhoenix):
+            whole = sp.csc_array(field.to_matrices(arrays)["U_sums"])
+        else:
+            dense = np.concatenate([arrays[name] for name in ("U_sums", "U_prods") if name in arrays], axis=1)
+            if dense.size < LARGE or np.count_nonzero(dense) > DENSE * dense.size:
+                return None
+            whole, pairs = sp.csc_array(dense), np.array(field.pairs, np.int64).reshape(-1, 2)
+        n, used = field.n_genes, np.diff(whole.indptr) > 0
+        products = np.flatnonzero(used[n:])
+        genes = np.unique(np.concatenate([np.flatnonzero(used[:n]), pairs[products].ravel()]))
+        matrix = sp.csr_array(whole[:, np.concatenate([genes, n + products])])
+        members = np.ascontiguousarray(np.searchsorted(genes, pairs[products]).T)
+        return cls(matrix, genes, members, arrays["bias"], np.maximum(arrays["v"], 0))
+
+    def advance(self, x: Tensor, duration: float, steps: int, held: Tensor | None) -> Tensor:
+        """Return the states (1, batch, genes) after some time, by Runge-Kutta steps of the same length.
+
+        Genes that are `held`, shaped like x, stay where they are.
+        """
+        from scdash.networks.edge_kernel import runge_kutta
+
+        state = np.array(x[0].T.numpy(), order="C")
+        fixed = np.zeros((0, 0), bool) if held is None else np.ascontiguousarray(held[0].T.numpy())
+        room = np.empty((self.matrix.shape[1], state.shape[1]), state.dtype), np.empty_like(state), np.empty_like(state)
+        layout = self.matrix.indptr, self.matrix.indices, self.matrix.data, self.genes, *self.pairs
+        step = state.dtype.type(duration / steps)
+        runge_kutta(*layout, self.bias, self.rate, fixed, step, steps, state, *room)
+        return torch.from_numpy(state).mT[None]
+
+
+def _gene_wise(field: VectorField) -> TypeGuard[Phoenix | SparsePhoenix]:
+    return isinstance(field, SparsePhoenix) or (isinstance(field, Phoenix) and field.encoder == "genes")
