@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scdash._core.errors import suggest
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
 from scdash._data.time_series.observations import Observations, as_cells
 from scdash.dynamics.arguments import Asked, settle

@@ -10,8 +10,7 @@ import pandas as pd
 
 from scdash._core.fit_record import stamp
 from scdash._core.logging import logger, step
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash._data import sanitise
 from scdash.paired import BottleneckFit, BottleneckTraining, Fold, Standardize, fit_networks, training_of

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
-from scdash.pl._read import columns
-from scdash.pl._style import MUTED, Drawn, category_colors, finish, house, panels
+from scdash.pl.shared.read import columns
+from scdash.pl.shared.style import MUTED, Drawn, category_colors, finish, house, panels
 
 _LOWER = ("mse", "loss", "error", "epoch", "second", "time", "density")
 _HIGHER = ("accuracy", "auprc", "auc", "precision", "recall", "f1", "correlation", "pearson", "r2")

@@ -10,10 +10,10 @@ from scipy import sparse
 
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import GRN
-from scdash.pl._order import cluster_order, strengths, strongest
-from scdash.pl._points import ends
-from scdash.pl._read import networks, positions
-from scdash.pl._style import FAINT, SIGNED, Drawn, finish, house, panels, signed_norm
+from scdash.pl.shared.order import cluster_order, strengths, strongest
+from scdash.pl.shared.points import ends
+from scdash.pl.shared.read import networks, positions
+from scdash.pl.shared.style import FAINT, SIGNED, Drawn, finish, house, panels, signed_norm
 
 _MAX_LABELS = 60
 

@@ -9,10 +9,10 @@ from matplotlib.colors import Colormap
 
 from scdash._core.errors import suggest
 from scdash._core.process_state import guarded
-from scdash.pl._colors import stored_colors
-from scdash.pl._points import MARGIN, Look, frame, scatter
-from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import Drawn, finish, house, panels
+from scdash.pl.shared.colors import stored_colors
+from scdash.pl.shared.points import MARGIN, Look, frame, scatter
+from scdash.pl.shared.read import embedding_of, expression
+from scdash.pl.shared.style import Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from scdash._core.errors import NotFittedError
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl._read import columns
-from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
+from scdash.pl.shared.read import columns
+from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

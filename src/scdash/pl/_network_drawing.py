@@ -16,7 +16,7 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from scdash._core.layout import arrange, route
-from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION
 
 _REGULATOR, _TARGET = "#FFF3D6", "#F2F2F2"
 _DASHES = (0, (3.2, 1.8))

@@ -13,8 +13,8 @@ from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import pathway_table
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl._read import columns
-from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
+from scdash.pl.shared.read import columns
+from scdash.pl.shared.style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from scdash.pl._style import INK, MUTED, PALETTE, Drawn, finish, house, panels
+from scdash.pl.shared.style import INK, MUTED, PALETTE, Drawn, finish, house, panels
 
 
 def draw_settings(

@@ -13,7 +13,7 @@ from scdash._core.logging import logger
 from scdash._core.time_axis import TimeAxis
 from scdash._core.trajectories import StoredTrajectories
 from scdash._data import parse_time
-from scdash.pl._read import expression
+from scdash.pl.shared.read import expression
 
 if TYPE_CHECKING:
     from anndata import AnnData

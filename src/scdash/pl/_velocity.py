@@ -15,10 +15,10 @@ from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import parse_time, representation
 from scdash.pl._embedding import colors_of, values_of
-from scdash.pl._points import MARGIN, Look, beside_legend, frame, scatter_under_arrows
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
-from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import INK, Drawn, finish, house, panels
+from scdash.pl.shared.points import MARGIN, Look, beside_legend, frame, scatter_under_arrows
+from scdash.pl.shared.read import embedding_of, expression
+from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -10,8 +10,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.array_types import Floats
 from scdash.regression.averaging import at_pace, average, credences, prune, shrunk
 from scdash.regression.derivative_rows import WeightedVelocity, with_velocity
 from scdash.regression.held_out_trajectories import Judge, Rollout, judging_folds, pooled

@@ -11,8 +11,7 @@ from scdash._core.errors import suggest, unknown
 from scdash._core.fit_record import stamp
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import FoldsLike, Genes
 from scdash._data import sanitise
 from scdash.paired import BottleneckFit, BottleneckTraining, Standardize, fit_networks, make_folds, training_of

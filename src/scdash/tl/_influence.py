@@ -14,8 +14,7 @@ from scdash._core.fit_record import stamp
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG, as_generator
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, as_generator, seed_of
 from scdash._core.types import TimesLike
 from scdash._data import all_genes, listed_names, sanitise
 from scdash.networks import count_targets, module_from_entry, warn_without_targets

@@ -10,8 +10,7 @@ from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys, check_genes
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._data import sanitise
 from scdash.networks.motifs import motif_table
 from scdash.networks.statistics import degrees, effect_correlations, summary

@@ -15,16 +15,15 @@ from scdash._core.keys import require_result
 from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import ScoresLike
 from scdash._data import sanitise
-from scdash.networks.enrichment import over_representation, prerank
-from scdash.networks.gene_sets import Membership, membership, read_gmt
-from scdash.networks.pathway_controls import built_in_controls
-from scdash.networks.pathway_report import in_control, pathway_report
-from scdash.networks.pathway_scores import pathway_table
-from scdash.networks.permutation import Alternative, null_moments
+from scdash.networks.pathways.controls import built_in_controls
+from scdash.networks.pathways.enrichment import over_representation, prerank
+from scdash.networks.pathways.gene_sets import Membership, membership, read_gmt
+from scdash.networks.pathways.permutation import Alternative, null_moments
+from scdash.networks.pathways.report import in_control, pathway_report
+from scdash.networks.pathways.scores import pathway_table
 
 if TYPE_CHECKING:
     from anndata import AnnData

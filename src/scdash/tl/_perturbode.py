@@ -12,8 +12,7 @@ from scdash._core.errors import unused
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.inputs import TIME_KEY

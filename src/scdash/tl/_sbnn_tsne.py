@@ -7,8 +7,7 @@ import numpy as np
 from scdash._core.errors import NotFittedError
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._data import copy_paired
 
 if TYPE_CHECKING:

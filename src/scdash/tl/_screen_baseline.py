@@ -10,8 +10,7 @@ from scdash._core.errors import unknown, unused
 from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash.models import PerturbODE
 from scdash.screens.baseline_fits import BASELINES

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash._data import copy_paired
 from scdash.paired import Standardize

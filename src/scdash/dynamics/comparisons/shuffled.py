@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._core.types import Index
 from scdash._data import TimeSeries
-from scdash.regression.array_types import Index
 from scdash.regression.settings import TransitionSettings
 from scdash.regression.transition_fit import TransitionFit
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scdash._core.errors import suggest
 from scdash._core.logging import logger
 from scdash._core.random_streams import as_generator
-from scdash.networks.gene_sets import Membership
-from scdash.networks.permutation import benjamini_hochberg, bonferroni
+from scdash.networks.pathways.gene_sets import Membership
+from scdash.networks.pathways.permutation import benjamini_hochberg, bonferroni
 
 MANY_TIES = 0.1
 

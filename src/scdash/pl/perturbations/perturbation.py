@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scdash._core.errors import unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
-from scdash.pl._labels import name_points
-from scdash.pl._style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
+from scdash.pl.shared.labels import name_points
+from scdash.pl.shared.style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

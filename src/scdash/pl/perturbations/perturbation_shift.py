@@ -13,11 +13,11 @@ from scdash._core.errors import NotFittedError, unknown
 from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
 from scdash.pl._embedding import colors_of, values_of
-from scdash.pl._points import MARGIN, Look, frame, scatter_under_arrows
 from scdash.pl._projection import project_velocity
-from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import Drawn, finish, house, panels
 from scdash.pl._velocity import grid_arrows, quiver
+from scdash.pl.shared.points import MARGIN, Look, frame, scatter_under_arrows
+from scdash.pl.shared.read import embedding_of, expression
+from scdash.pl.shared.style import Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

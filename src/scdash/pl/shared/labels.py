@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scdash.pl._style import INK, MUTED
+from scdash.pl.shared.style import INK, MUTED
 
 LETTER = 0.62  # mean width of a letter over the size of the font
 DISTANCES = (3.0, 8.0, 15.0, 24.0, 36.0, 52.0)  # points between a point and the edge of its name

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import NotFittedError, suggest
 from scdash._core.keys import require_paired
 from scdash._data import all_genes, check_unique
-from scdash.pl._colors import stored_colors
+from scdash.pl.shared.colors import stored_colors
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scdash._core.fit_genes import fit_genes
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl._labels import name_points
-from scdash.pl._read import columns, expression, positions
-from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+from scdash.pl.shared.labels import name_points
+from scdash.pl.shared.read import columns, expression, positions
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

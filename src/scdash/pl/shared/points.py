@@ -13,7 +13,7 @@ from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
 from scdash._core.errors import unknown, unused
-from scdash.pl._style import FAINT, INK, bare, category_colors
+from scdash.pl.shared.style import FAINT, INK, bare, category_colors
 
 ROWS = 14  # entries of a legend in one column
 MARGIN, ON_DATA = "right margin", "on data"  # as in scanpy, beside matplotlib's own places

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scdash._core.errors import suggest
 from scdash._core.keys import genes_of_modality
 from scdash._core.process_state import guarded
-from scdash.pl._points import Look, scatter
-from scdash.pl._sbnn_read import entry_of, groups_of, latent_of, paired_colors, pick, predictions
-from scdash.pl._style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
+from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, paired_colors, pick, predictions
+from scdash.pl.shared.points import Look, scatter
+from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from scdash._core.keys import genes_of_modality
 from scdash._core.process_state import guarded
-from scdash.pl._sbnn_read import entry_of, table_of
-from scdash.pl._style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
+from scdash.pl.paired.sbnn_reading import entry_of, table_of
+from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.random_streams import RNG
-from scdash.networks.gene_sets import Membership
-from scdash.networks.permutation import (
+from scdash.networks.pathways.gene_sets import Membership
+from scdash.networks.pathways.permutation import (
     Alternative,
     benjamini_hochberg,
     bonferroni,

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from scdash._core.errors import unknown
 from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
-from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

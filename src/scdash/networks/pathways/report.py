@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from scdash.networks.pathway_controls import TIME
+from scdash.networks.pathways.controls import TIME
 
 ALPHA = 0.05
 NAMED = 5  # sets named in a sentence
