@@ -46,3 +46,9 @@ def test_the_check_of_private_modules_finds_them() -> None:
 
 def test_no_file_stands_outside_a_room() -> None:
     assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py", "compile.py"}
+
+
+def test_no_folder_has_more_files_than_can_be_looked_through() -> None:
+    folders = {path.parent for path in FILES}
+    counts = {str(folder.relative_to(SOURCE)): len(list(folder.glob("*.py"))) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > 25} == {}

@@ -17,16 +17,16 @@ from scdash._data.checks import flag_genes
 from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
-from scdash.screens.sampled_times import (
+from scdash.screens.selection import enough_cells, least_cells, without
+from scdash.screens.sources import stored_rule
+from scdash.screens.targets import named_targets
+from scdash.screens.times.sampled import (
     SampledTimes,
     check_times,
     leave_out_untimed,
     read_sampled_times,
     with_timed_replicates,
 )
-from scdash.screens.selection import enough_cells, least_cells, without
-from scdash.screens.sources import stored_rule
-from scdash.screens.targets import named_targets
 from scdash.screens.values import check_values
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from scdash._data import as_dense
 from scdash._data.screen import Screen
 
 if TYPE_CHECKING:
-    from scdash.screens.timed_responses import TimedResponses
+    from scdash.screens.times.responses import TimedResponses
 
 Floats = NDArray[np.floating[Any]]
 CHUNK = 8_000_000  # numbers of a dense chunk of cells

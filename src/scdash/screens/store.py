@@ -24,7 +24,7 @@ from scdash.screens.inputs import ScreenInputs
 from scdash.screens.predictors import AtRest, LinearScm, Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_regimes
-from scdash.screens.timed_predictions import stored_times
+from scdash.screens.times.predictions import stored_times
 
 if TYPE_CHECKING:
     from anndata import AnnData

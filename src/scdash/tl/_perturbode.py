@@ -21,11 +21,11 @@ from scdash.networks.velocity_layer import check_switch
 from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.screens.pruning import ScreenSparsity
 from scdash.screens.sources import sources_of
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
 from scdash.screens.store import store_screen
-from scdash.screens.timed_responses import control_at_times, over_times
+from scdash.screens.times.responses import control_at_times, over_times
+from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.sparsity import Method, Sparsity, sparsity_of
 
 if TYPE_CHECKING:

@@ -19,14 +19,14 @@ from scdash._data import all_genes
 from scdash._data.neighbors import add_neighbors
 from scdash._data.screen import Screen, parse_screen, split_label
 from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
-from scdash.screens.forecasters import BestForecaster
+from scdash.screens.baselines.forecasters import BestForecaster
 from scdash.screens.forward import NETWORK
 from scdash.screens.inputs import ScreenRequest, read_screen, stored_kind
-from scdash.screens.predicted_at_times import predicted_at_times
 from scdash.screens.predictors import Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats
 from scdash.screens.store import unmeasured_targets
 from scdash.screens.targets import Aliases, gene_aliases
+from scdash.screens.times.result import predicted_at_times
 
 if TYPE_CHECKING:
     from anndata import AnnData

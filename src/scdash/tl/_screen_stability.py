@@ -16,20 +16,8 @@ from scdash._core.random_streams import RNG, as_generator
 from scdash._data import loaded, sanitise
 from scdash.models import PerturbODE, Transport
 from scdash.networks import plain
-from scdash.screens.equilibrium_path import Settings
-from scdash.screens.evidence import without_noise
-from scdash.screens.fits import (
-    ScreenOptions,
-    in_sd_units,
-    penalties,
-    train_transport,
-    transport_network,
-)
-from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.screens.pruning import ScreenSparsity
-from scdash.screens.sources import sources_of
-from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.subsamples import (
+from scdash.screens.equilibrium.path import Settings
+from scdash.screens.equilibrium.subsamples import (
     Chosen,
     Resampled,
     Selection,
@@ -39,6 +27,18 @@ from scdash.screens.subsamples import (
     half_of_regimes,
     regime_selections,
 )
+from scdash.screens.evidence import without_noise
+from scdash.screens.fits import (
+    ScreenOptions,
+    in_sd_units,
+    penalties,
+    train_transport,
+    transport_network,
+)
+from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
+from scdash.screens.sources import sources_of
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.tl._perturbode import NO_SOURCES, screen_statistics
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from scdash._core.logging import logger
 from scdash._core.types import TimesOrTexts
 from scdash._data import parse_time, time_in_unit
-from scdash.screens.forecasters import BestForecaster
+from scdash.screens.baselines.forecasters import BestForecaster
+from scdash.screens.baselines.linear_model import linear_model
+from scdash.screens.baselines.sum_of_singles import sum_of_singles
 from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES
-from scdash.screens.linear_model import linear_model
 from scdash.screens.predictors import Constant, Predictor
-from scdash.screens.relaxation import Relaxation
 from scdash.screens.statistics import Floats
-from scdash.screens.sum_of_singles import sum_of_singles
-from scdash.screens.timed_errors import BEFORE, PERTURBATION, RELAXED, TIME, best_at_times
-from scdash.screens.timed_responses import TimedResponses
+from scdash.screens.times.errors import BEFORE, PERTURBATION, RELAXED, TIME, best_at_times
+from scdash.screens.times.relaxation import Relaxation
+from scdash.screens.times.responses import TimedResponses
 
 OBSERVED = "own response at the time, relaxed"
 Known = tuple[tuple[int, ...], str]  # targets and kind of a perturbation

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.screens.relaxation import Relaxation, fit_relaxation, informed, products_of, strength
-from scdash.screens.sampled_times import SampledTimes
 from scdash.screens.statistics import Floats, RegimeStatistics, replicate_units
+from scdash.screens.times.relaxation import Relaxation, fit_relaxation, informed, products_of, strength
+from scdash.screens.times.sampled import SampledTimes
 
 FEWEST_FOR_MEAN = 4  # perturbations from which their mean at a time is told from a response of their own
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scdash.fields.perturbode import PerturbODE
 from scdash.fields.vector_field import Params
-from scdash.screens.transport_cells import Distance, Looks, TransportCells
+from scdash.screens.transport.cells import Distance, Looks, TransportCells
 from scdash.sparsity import Prior, Sparsity
 from scdash.training.cycles import Cycles
 from scdash.training.flow import Flow

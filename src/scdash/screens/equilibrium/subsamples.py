@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from scdash._core.parallel import spread_all
 from scdash._data.screen import Screen
-from scdash.screens.equilibrium_fit import EquilibriumFit
-from scdash.screens.equilibrium_path import Settings, solve
+from scdash.screens.equilibrium.fit import EquilibriumFit
+from scdash.screens.equilibrium.path import Settings, solve
 from scdash.screens.evidence import without_noise
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics, regime_statistics, replicate_units
-from scdash.screens.timed_responses import again_over_times
+from scdash.screens.times.responses import again_over_times
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from scdash._core.errors import NonFiniteError
 from scdash._core.logging import logger, progress_bar
 from scdash._data.screen import Screen
 from scdash.fields.perturbode import PerturbODE
-from scdash.screens.transport_cells import TransportCells, distance
-from scdash.screens.transport_state import State, Task
+from scdash.screens.transport.cells import TransportCells, distance
+from scdash.screens.transport.state import State, Task
 from scdash.sparsity import Prior, Sparsity, as_sparsity
 from scdash.training.cycles import Cycles, gained
 from scdash.training.interventions import first_strengths, interventions

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.logging import progress_bar
-from scdash.screens.equations import TRUSTS, solve_problem
-from scdash.screens.equilibrium_path import (
+from scdash.screens.equilibrium.equations import TRUSTS, solve_problem
+from scdash.screens.equilibrium.path import (
     LAMBDAS,
     MCP,
     FoldProblems,
@@ -20,12 +20,12 @@ from scdash.screens.equilibrium_path import (
     to_equations,
     until,
 )
+from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.evidence import Evidence
 from scdash.screens.forward import NEGLIGIBLE, Forward, errors_of, forward
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.steady_states import Equilibrium
 
 TIE = 1e-9  # relative difference of errors that rounding makes
 RISE = 1.01  # factor by which the error of an empty network must be exceeded before its path is left

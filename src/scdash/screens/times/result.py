@@ -14,7 +14,7 @@ from scdash._data.screen import Screen
 from scdash.screens.forward import NETWORK
 from scdash.screens.predictors import Predictor, warn_unsettled
 from scdash.screens.statistics import Floats
-from scdash.screens.timed_predictions import TimedForecaster, read_times, say_outside
+from scdash.screens.times.predictions import TimedForecaster, read_times, say_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,13 +8,13 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scdash._data import dense32
-from scdash.screens import baselines
+from scdash.screens.baselines import network_scores
+from scdash.screens.baselines.notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
+from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.fits import ScreenFit
 from scdash.screens.held_out import intervention_effects, mean_of_others
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.steady_states import Equilibrium
 
 Baseline = Callable[[ScreenInputs, RegimeStatistics, np.random.Generator, dict[str, Any]], ScreenFit]
 
@@ -50,32 +50,32 @@ def _record(
 def _ridge(
     inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    score, model = baselines.masked_ridge(dense32(inputs.values), inputs.screen, **options)
+    score, model = network_scores.masked_ridge(dense32(inputs.values), inputs.screen, **options)
     return _record("linear", score, "Masked ridge.", model=model, options=options)
 
 
 def _lasso(
     inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    fit = baselines.masked_lasso(stats, **options)
+    fit = network_scores.masked_lasso(stats, **options)
     return _record("linear", fit.score, f"Masked lasso, lambda {fit.lam:.3g}.", model=fit.model, options=options)
 
 
 def _de(inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]) -> ScreenFit:
-    return _record("score", baselines.differential_expression(stats), "Mean |z| where perturbed.", options=options)
+    return _record("score", network_scores.differential_expression(stats), "Mean |z| where perturbed.", options=options)
 
 
 def _correlation(
     inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    score = baselines.correlation(dense32(inputs.values), inputs.screen)
+    score = network_scores.correlation(dense32(inputs.values), inputs.screen)
     return _record("score", score, "Correlation over all cells: it has no direction.", options=options)
 
 
 def _forest(
     inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    score = baselines.forest(dense32(inputs.values), inputs.screen, rng=rng, **options)
+    score = network_scores.forest(dense32(inputs.values), inputs.screen, rng=rng, **options)
     return _record("score", score, "Random-forest importances: they have no sign.", options=options)
 
 
@@ -83,8 +83,8 @@ def _causal(stats: RegimeStatistics, standardised: Floats, name: str, options: d
     """Return an acyclic linear model in the units of the data, with its noise."""
     sd = standardised_sd(stats)
     raw = to_acyclic(standardised) * sd[None, :] / sd[:, None]
-    model = baselines.linear_effects(stats, raw)
-    noise = baselines.noise_sd(stats, raw)
+    model = network_scores.linear_effects(stats, raw)
+    noise = network_scores.noise_sd(stats, raw)
     return _record("linear", standardised, f"{name}, acyclic.", model=model, options=options, extra={"noise_sd": noise})
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash.screens.baselines.sum_of_singles import sum_of_singles
 from scdash.screens.forward import LINEAR, NETWORK, NONE, OTHERS, SINGLES, Forward, gene_sd
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.sum_of_singles import sum_of_singles
-from scdash.screens.timed_responses import TimedResponses
+from scdash.screens.times.responses import TimedResponses
 
 RELAXED, BEFORE = "own response, relaxed", "change at the time before"
 COLUMNS = ["left_out", "time", "predictor", "perturbations", "error", "standard_error"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.screens.equations import Problem, build_problem, solve_problem
+from scdash.screens.equilibrium.equations import Problem, build_problem, solve_problem
 from scdash.screens.statistics import Floats, RegimeStatistics
 
 LAMBDAS: tuple[float, ...] = tuple(float(v) for v in np.geomspace(0.3, 0.005, 12))

@@ -12,10 +12,10 @@ from scipy import linalg
 
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data.screen import Screen
-from scdash.screens.equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.screens.equilibrium.fit import EquilibriumFit, fit_equilibrium
+from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.held_out import intervention_effects
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.steady_states import Equilibrium
 
 FEW = 4  # genes for every removed row from which an update of low rank is faster than a solve
 
