@@ -154,13 +154,9 @@ def assign_guides(
             targets=table.targets,
         )
         _check_guides(called, genes, control_pattern)
+        targeted = [genes[name] for name in table.names]
         labels, guide, n_guides = label_cells(
-            called,
-            [genes[name] for name in table.names],
-            table.names,
-            control,
-            separator,
-            combine=multiple == "combine",
+            called, targeted, table.names, control, separator, combine=multiple == "combine"
         )
         columns: dict[str, Any] = {}
         if escapers != "keep":

@@ -16,7 +16,7 @@ from scdash._data import AlignedPrior, Cells, Expression, expression, gene_mask,
 from scdash._data.checks import flag_genes
 from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
-from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
+from scdash.screens.batches import Groups, centre_batches, leave_out_unbatched, read_groups, with_replicates
 from scdash.screens.selection import enough_cells, least_cells, without
 from scdash.screens.sources import stored_rule
 from scdash.screens.targets import named_targets
@@ -224,15 +224,8 @@ def read_screen(adata: "AnnData", request: ScreenRequest) -> ScreenInputs:
     screen = leave_out_untimed(leave_out_unbatched(screen, batch), times)
     min_cells = least_cells(screen, model.min_cells)
     whole, dropped = enough_cells(screen, min_cells, needs_control=not model.of_changes)
-    if times is None:
-        whole = with_replicates(whole, guides, batch)
-        values = centre_batches(values, whole, batch, min_cells)
-    else:
-        times = check_times(times, whole, needs_control=not model.of_changes)
-        whole = with_timed_replicates(whole, times, batch if guides is None else guides)
-        if whole.counts[0]:
-            argument = "time_key" if batch is None else "time_key and batch_key"
-            values = centre_batches(values, whole, times.groups(batch), min_cells, argument=argument)
+    times = None if times is None else check_times(times, whole, needs_control=not model.of_changes)
+    values, whole = _centred(values, whole, times, guides, batch, min_cells)
     screen = without(whole, model.hold_out)
     _check_perturbed(screen, request, min_cells)
     aligned = None if request.prior is None else prior_from(adata, request.prior, genes=values.genes)
@@ -259,6 +252,24 @@ def read_screen(adata: "AnnData", request: ScreenRequest) -> ScreenInputs:
         symbols=symbols,
         times=times,
     )
+
+
+def _centred(
+    values: Expression,
+    screen: Screen,
+    times: SampledTimes | None,
+    guides: Groups | None,
+    batch: Groups | None,
+    min_cells: int,
+) -> tuple[Expression, Screen]:
+    """Return the cells without offsets between batches, or between sampled times, and the screen with its replicates."""
+    if times is None:
+        return centre_batches(values, screen, batch, min_cells), with_replicates(screen, guides, batch)
+    screen = with_timed_replicates(screen, times, batch if guides is None else guides)
+    if screen.counts[0]:
+        argument = "time_key" if batch is None else "time_key and batch_key"
+        values = centre_batches(values, screen, times.groups(batch), min_cells, argument=argument)
+    return values, screen
 
 
 def _check_perturbed(screen: Screen, request: ScreenRequest, min_cells: int) -> None:

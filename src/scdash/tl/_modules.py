@@ -14,9 +14,8 @@ from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
 from scdash.networks.pathways.enrichment import over_representation
-from scdash.networks.pathways.gene_sets import Membership, membership
+from scdash.networks.pathways.gene_sets import Membership, membership, resolve_gene_sets
 from scdash.networks.pathways.permutation import benjamini_hochberg
-from scdash.tl._pathways import resolve_gene_sets
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -151,15 +151,8 @@ def sbnn(
         found = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %s", found.report)
         target = copy_paired(mdata) if copy else mdata
-        params: dict[str, Any] = {
-            "model": "sbnn",
-            "x": x,
-            "y": y,
-            "layer": layer,
-            "y_layer": y_layer,
-            "n_latent": n_latent,
-        }
-        params |= {"n_features": n_features}
+        params: dict[str, Any] = {"model": "sbnn", "x": x, "y": y, "layer": layer, "y_layer": y_layer}
+        params |= {"n_latent": n_latent, "n_features": n_features}
         params |= {"missing": missing, "standardize": standardize, "test_fraction": float(test_fraction), "rng": seed}
         params |= {"autoencoder": autoencoder, "device": str(choose_device(device)), "schedule": constants.config()}
         added += store_network(target, fit, data, found, params, key_added)

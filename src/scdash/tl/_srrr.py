@@ -113,16 +113,9 @@ def srrr(
         result = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %d genes at lambda %.4g; %s", len(fit.selected), found.penalty.lam, result.report)
         target = copy_paired(mdata) if copy else mdata
-        params: dict[str, Any] = {
-            "model": "srrr",
-            "x": x,
-            "y": y,
-            "layer": layer,
-            "y_layer": y_layer,
-            "rank": rank,
-            "alpha": alpha,
-        }
-        params |= {"lam": found.penalty.lam, "lam_given": lam is not None, "n_features": n_features, "relaxed": relaxed}
+        params: dict[str, Any] = {"model": "srrr", "x": x, "y": y, "layer": layer, "y_layer": y_layer, "rank": rank}
+        params |= {"alpha": alpha, "lam": found.penalty.lam, "lam_given": lam is not None}
+        params |= {"n_features": n_features, "relaxed": relaxed}
         params |= {"missing": missing, "standardize": standardize, "test_fraction": float(test_fraction), "rng": seed}
         added += store_network(target, fit, data, result, params, key_added)
     return target if copy else None

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,23 @@ from numpy.typing import NDArray
 
 from scdash._core.logging import logger
 
+SHIPPED = ("go_bp", "go_mf")
 GZIP_MAGIC = b"\x1f\x8b"
 WEIGHT = re.compile(r",[0-9.eE+-]+$")
 FEW = 0.1  # share of the genes found in any set below which names are suspected
+
+
+def resolve_gene_sets(gene_sets: str | os.PathLike[str] | Mapping[str, Iterable[str]]) -> Mapping[str, Iterable[str]]:
+    """Return name -> genes of a shipped collection, a GMT file or a mapping."""
+    if isinstance(gene_sets, Mapping):
+        if not gene_sets:
+            raise ValueError("gene_sets is empty.")
+        return gene_sets
+    if not isinstance(gene_sets, str | os.PathLike):
+        raise TypeError(f"gene_sets must be 'go_bp', 'go_mf', a path or a dict, found {type(gene_sets).__name__}.")
+    if str(gene_sets) in SHIPPED:
+        return read_gmt(str(files("scdash.datasets").joinpath("data", f"{gene_sets}.gmt.gz")))
+    return read_gmt(gene_sets)
 
 
 def read_gmt(path: str | os.PathLike[str]) -> dict[str, tuple[str, ...]]:

@@ -109,14 +109,7 @@ def sbnn(
     drawn = {"genes": pick(genes, tables["genes"].columns, "genes")}
     drawn["features"] = pick(features, tables["features"].columns, "features")
     titles = _titles(mdata, x, gene_symbols, drawn["genes"])
-    known = np.asarray(np.isfinite(points).all(axis=1))
-    for table in tables.values():  # cells without genes have no predictions
-        known &= np.isfinite(table.to_numpy(dtype=np.float64)).all(axis=1)
-    if known.sum() < 3:
-        raise ValueError(
-            f"{int(known.sum())} cells of mdata have a latent position and predictions; three are needed. Were cells "
-            "removed from one modality alone?"
-        )
+    known = _placed(points, tables)
     colors = _palette(mdata, color, x, groups, palette)
     check_whole(1 + sum(map(len, drawn.values())) if ax is None else 1, ax, title, figsize)
     with house():
@@ -140,6 +133,19 @@ def sbnn(
         if len(axes) > 1:
             _colorbar(figure, sides["features"] or sides["genes"], cmap, scale)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save)
+
+
+def _placed(points: NDArray[np.float64], tables: Mapping[str, pd.DataFrame]) -> NDArray[np.bool_]:
+    """Return which cells have a place and predictions; raise where they are too few to be drawn."""
+    known = np.asarray(np.isfinite(points).all(axis=1))
+    for table in tables.values():  # cells without genes have no predictions
+        known &= np.isfinite(table.to_numpy(dtype=np.float64)).all(axis=1)
+    if known.sum() < 3:
+        raise ValueError(
+            f"{int(known.sum())} cells of mdata have a latent position and predictions; three are needed. Were cells "
+            "removed from one modality alone?"
+        )
+    return known
 
 
 def masked_triangulation(points: NDArray[np.float64], max_edge: float) -> Triangulation:

@@ -21,7 +21,7 @@ from torch import Tensor
 from scdash._core.errors import NonFiniteError, NotConvergedError
 from scdash._core.parallel import spread
 from scdash.networks.dynamics_model import DynamicsModel
-from scdash.networks.influence_store import BlockStore, fingerprint
+from scdash.networks.influences.store import BlockStore, fingerprint
 from scdash.networks.solver import Solver, outgoing, scaled
 from scdash.solve import converged
 
