@@ -108,9 +108,9 @@ def knockouts(bins: Any) -> pd.DataFrame:
     """Return, for every regulator, what its knock-out does to muscle and cell-cycle genes at the end of the path."""
     from scdash._core.trajectories import StoredTrajectories
     from scdash.networks import module_from_entry
-    from scdash.networks.gene_sets import read_gmt
+    from scdash.networks.influences.of_fit import gene_range
     from scdash.networks.interventions import intervene
-    from scdash.tl._influence import gene_range
+    from scdash.networks.pathways.gene_sets import read_gmt
 
     entry = bins.uns["dynamics"]
     model, unit = module_from_entry(entry), gene_range(entry)[1]

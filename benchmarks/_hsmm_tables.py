@@ -60,7 +60,7 @@ def controls(adata: Any) -> pd.DataFrame:
 def set_tables(influences: pd.DataFrame, adata: Any) -> pd.DataFrame:
     """Test every averaged influence and every control on Hallmark, GO BP and Reactome (signed scores two-sided)."""
     import scdash
-    from scdash.networks.gene_sets import read_gmt
+    from scdash.networks.pathways.gene_sets import read_gmt
 
     signed = [column for column in influences if "signed" in column]
     parts = []

@@ -10,13 +10,13 @@ from benchmarks._perturbode_data import Row, Source
 from benchmarks._perturbode_jobs import Job
 from benchmarks._perturbode_networks import default_fit
 from scdash._data.screen import Screen, parse_screen
-from scdash.screens.baselines import linear_effects, masked_lasso, masked_ridge, noise_sd
-from scdash.screens.equilibrium_fit import EquilibriumFit
+from scdash.screens.baselines.network_scores import linear_effects, masked_lasso, masked_ridge, noise_sd
+from scdash.screens.baselines.notears import notears, screen_moments, standardised_sd, to_acyclic
+from scdash.screens.equilibrium.fit import EquilibriumFit
 from scdash.screens.held_out import mean_of_others, score_changes
-from scdash.screens.notears import notears, screen_moments, standardised_sd, to_acyclic
 from scdash.screens.predictors import AtRest, Carried, LinearScm, Predictor
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
-from scdash.screens.transport import fit_transport
+from scdash.screens.transport.fit import fit_transport
 from scdash.training.transport_config import TransportConfig
 
 MATCHING = "equilibrium matching"

@@ -11,14 +11,20 @@ import torch
 from benchmarks._perturbode_data import Row, Source, average_precision, noisy_prior, sign_aware, timed
 from benchmarks._perturbode_jobs import Job
 from scdash.models import PerturbODE
-from scdash.screens.baselines import correlation, differential_expression, forest, masked_lasso, masked_ridge
-from scdash.screens.equilibrium_fit import EquilibriumFit, fit_equilibrium
+from scdash.screens.baselines.network_scores import (
+    correlation,
+    differential_expression,
+    forest,
+    masked_lasso,
+    masked_ridge,
+)
+from scdash.screens.baselines.notears import notears, notears_low_rank, screen_moments
+from scdash.screens.equilibrium.fit import EquilibriumFit, fit_equilibrium
 from scdash.screens.evidence import without_noise
 from scdash.screens.fits import penalties
-from scdash.screens.notears import notears, notears_low_rank, screen_moments
-from scdash.screens.pruning import TRANSPORT, ScreenSparsity
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
-from scdash.screens.transport import fit_transport
+from scdash.screens.transport.fit import fit_transport
+from scdash.screens.transport.pruning import TRANSPORT, ScreenSparsity
 from scdash.training.transport_config import TransportConfig
 
 Score = Callable[[], tuple[np.ndarray, Row]]  # (regulator, target), and other columns of the row

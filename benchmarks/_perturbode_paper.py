@@ -19,8 +19,8 @@ from benchmarks.screen_baselines.acyclicity import largest_acyclic_threshold
 from benchmarks.screen_baselines.bicycle import bicycle
 from benchmarks.screen_baselines.dcdfg import dcdfg
 from benchmarks.screen_baselines.dcdi import dcdi
-from scdash.screens.equilibrium_fit import EquilibriumFit
-from scdash.screens.notears import notears, notears_low_rank, screen_moments
+from scdash.screens.baselines.notears import notears, notears_low_rank, screen_moments
+from scdash.screens.equilibrium.fit import EquilibriumFit
 
 Network = Callable[[Source, int], np.ndarray]  # of a screen and a seed: (regulator, target)
 FRACTION_OF_SD = {"yeast": 0.1}  # the paper's c; 0.01 for screens of 100 genes

@@ -12,8 +12,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from scdash.pl._sbnn import sbnn as draw_latent
-from scdash.pl._sbnn_scores import feature_scores
+from scdash.pl.paired.sbnn import sbnn as draw_latent
+from scdash.pl.paired.sbnn_scores import feature_scores
 
 
 def draw(runs: pd.DataFrame, load: Callable[[], Any], folder: Path) -> None:

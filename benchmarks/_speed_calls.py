@@ -131,7 +131,7 @@ def ridge(genes: int) -> dict[str, float]:
     from sklearn.linear_model import Ridge
 
     from scdash._data.screen import parse_screen
-    from scdash.screens.baselines import masked_ridge
+    from scdash.screens.baselines.network_scores import masked_ridge
 
     rng = np.random.default_rng(0)
     labels = ["control"] * 1000 + [f"g{gene}" for gene in range(genes // 5) for _ in range(50)]

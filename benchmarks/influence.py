@@ -46,7 +46,7 @@ def model(n_genes: int, n_hidden: int) -> Any:
 
 def timed(n_genes: int, n_hidden: int, seconds: float, checkpoint: Path | None) -> list[dict[str, object]]:
     """Time as many genes as the seconds allow."""
-    from scdash.networks.influence import Perturbations, gene_influence
+    from scdash.networks.influences.influence import Perturbations, gene_influence
 
     fitted, rng = model(n_genes, n_hidden), np.random.default_rng(0)
     times = np.linspace(0, HORIZON, 11)

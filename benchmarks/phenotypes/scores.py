@@ -53,8 +53,8 @@ def other_forms(entry: Any, factors: list[str]) -> dict[str, NDArray[np.float64]
     """Return forms of the score that were compared with the one that the package has, averaged over batches."""
     from scdash._core.trajectories import lineage_paths
     from scdash.networks import module_from_entry
+    from scdash.networks.influences.of_fit import gene_range
     from scdash.networks.interventions import intervene
-    from scdash.tl._influence import gene_range
 
     model, unit = module_from_entry(entry), gene_range(entry)[1]
     names = np.asarray(entry["genes"]).astype(str)

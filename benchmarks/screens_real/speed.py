@@ -77,7 +77,7 @@ def planted(size: Size, seed: int = 0) -> anndata.AnnData:
 def measure(name: str) -> dict[str, float]:
     """Fit one size in this process; return seconds, memory and precision."""
     import scdash
-    from scdash.screens.baselines import differential_expression
+    from scdash.screens.baselines.network_scores import differential_expression
     from scdash.screens.inputs import ScreenRequest, read_screen
     from scdash.screens.statistics import assign_folds, regime_statistics
 

@@ -5,7 +5,8 @@ import pytest
 
 from scdash._core.errors import NotFittedError
 from scdash.get._biology import influence, perturbable_genes, subnetwork
-from scdash.tl._influence import gene_influence, gene_range, perturbations
+from scdash.networks.influences.of_fit import gene_range, perturbations
+from scdash.tl._influence import gene_influence
 
 
 def test_the_hub_comes_first_and_genes_without_targets_last(fitted):

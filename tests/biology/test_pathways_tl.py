@@ -9,8 +9,8 @@ from scipy.stats import rankdata
 
 from scdash._core.errors import NotFittedError
 from scdash.get._biology import pathways as get_pathways
-from scdash.networks.pathway_controls import built_in_controls
-from scdash.networks.permutation import null_moments
+from scdash.networks.pathways.controls import built_in_controls
+from scdash.networks.pathways.permutation import null_moments
 from scdash.tl._influence import gene_influence
 from scdash.tl._pathways import pathways
 

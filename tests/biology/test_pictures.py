@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from scdash._core.errors import NotFittedError
 from scdash.pl._coregulation import coregulation
 from scdash.pl._influence import influence
-from scdash.pl._knockouts import knockout_trends
 from scdash.pl._network import network, networks
 from scdash.pl._pathways import pathways, readable
-from scdash.pl._perturbation_scores import perturbation_scores
-from scdash.pl._perturbation_shift import perturbation_shift as perturbation
+from scdash.pl.perturbations.knockouts import knockout_trends
+from scdash.pl.perturbations.perturbation_scores import perturbation_scores
+from scdash.pl.perturbations.perturbation_shift import perturbation_shift as perturbation
 from scdash.tl._influence import gene_influence
 from scdash.tl._pathways import pathways as test_pathways
 from scdash.tl._perturb import perturb

@@ -39,10 +39,43 @@ def test_no_private_module_of_another_room_is_imported(path: Path) -> None:
 
 
 def test_the_check_of_private_modules_finds_them() -> None:
-    text = "from scdash.tl._perturb import perturb\nfrom scdash._core.errors import unknown\nimport scdash.pl._style\n"
+    text = (
+        "from scdash.tl._perturb import perturb\nfrom scdash._core.errors import unknown\nimport scdash.pl._heatmap\n"
+    )
     assert foreign_private(text, "scdash.pl") == ["scdash.tl._perturb.perturb"]
-    assert foreign_private(text, "scdash.tl") == ["scdash.pl._style"]
+    assert foreign_private(text, "scdash.tl") == ["scdash.pl._heatmap"]
 
 
 def test_no_file_stands_outside_a_room() -> None:
     assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py", "compile.py"}
+
+
+def test_no_folder_has_more_files_than_can_be_looked_through() -> None:
+    folders = {path.parent for path in FILES}
+    counts = {str(folder.relative_to(SOURCE)): len(list(folder.glob("*.py"))) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > 25} == {}
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the number of lines of a function, with its signature and without its docstring."""
+    whole = (function.end_lineno or 0) - function.lineno + 1
+    if ast.get_docstring(function, clean=False) is None:
+        return whole
+    return whole - ((function.body[0].end_lineno or 0) - function.body[0].lineno + 1)
+
+
+def too_long(text: str) -> dict[str, int]:
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {function.name: lines_of(function) for function in functions if lines_of(function) > 60}
+
+
+def test_no_function_is_longer_than_a_page() -> None:
+    found = {str(path.relative_to(SOURCE)): too_long(path.read_text()) for path in FILES}
+    assert {path: functions for path, functions in found.items() if functions} == {}
+
+
+def test_a_function_is_counted_without_its_docstring() -> None:
+    body = "    x = 1\n" * 58
+    text = f'def f():\n    """One\n\n    two.\n    """\n{body}    return x\n'
+    assert too_long(text) == {}
+    assert too_long(text.replace("    return x", "    x = 2\n    return x")) == {"f": 61}

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scdash.networks.enrichment import over_representation, prerank
-from scdash.networks.gene_sets import membership
+from scdash.networks.pathways.enrichment import over_representation, prerank
+from scdash.networks.pathways.gene_sets import membership
 
 GENES = [f"G{i}" for i in range(120)]
 SETS = {"hit": GENES[:15], "half": GENES[5:25], "miss": GENES[60:80], "rest": GENES[80:]}

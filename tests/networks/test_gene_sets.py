@@ -3,7 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
-from scdash.networks.gene_sets import membership, read_gmt
+from scdash.networks.pathways.gene_sets import membership, read_gmt
 
 TEXT = "A\turl\tG1\tG2\tG2\n\n# comment\nB\t\tG3,1.0\t G4 \t\r\nempty\tx\n"
 

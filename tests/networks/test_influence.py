@@ -16,7 +16,7 @@ from scdash.networks import edges as _edges
 from scdash.networks import influence as _influence
 from scdash.networks import solver as _solver
 from scdash.networks.dynamics_model import DynamicsModel
-from scdash.networks.influence import Perturbations, gene_influence
+from scdash.networks.influences.influence import Perturbations, gene_influence
 
 
 def a_model(n=12, *, encoder="modules", seed=0, zero=(), scale=None, dtype=torch.float64):

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scdash.networks.gene_sets import membership
-from scdash.networks.pathway_scores import enough_permutations, leading_genes, pathway_table
-from scdash.networks.permutation import benjamini_hochberg, bonferroni, null_moments, permutation_test
+from scdash.networks.pathways.gene_sets import membership
+from scdash.networks.pathways.permutation import benjamini_hochberg, bonferroni, null_moments, permutation_test
+from scdash.networks.pathways.scores import enough_permutations, leading_genes, pathway_table
 
 
 def random_sets(rng, n_sets, n_genes, low=5, high=30):

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scdash import pl
-from scdash.pl import _style
+from scdash.pl.shared import style
 
 FIT = {
     "history": {},
@@ -147,7 +147,7 @@ def test_show_shows_once_and_returns_nothing(adata: ad.AnnData, monkeypatch) -> 
     shown = []
     monkeypatch.setattr(plt, "show", lambda *a, **k: shown.append(plt.get_fignums()))
     assert pl.embedding(adata, show=True) is None
-    monkeypatch.setattr(_style, "is_interactive", lambda: True)
+    monkeypatch.setattr(style, "is_interactive", lambda: True)
     assert pl.embedding(adata) is None
     assert len(shown) == 2
     assert isinstance(pl.embedding(adata, ax=plt.gca()), Axes)  # the caller's figure is the caller's to show
@@ -166,7 +166,7 @@ def test_show_shows_once_and_returns_nothing(adata: ad.AnnData, monkeypatch) -> 
 )
 def test_what_counts_as_a_screen(monkeypatch, backend: str, expected: bool) -> None:
     monkeypatch.setattr(mpl, "get_backend", lambda: backend)
-    assert _style.is_interactive() is expected
+    assert style.is_interactive() is expected
 
 
 @pytest.mark.parametrize("name", FIT)

@@ -12,7 +12,7 @@ from matplotlib.quiver import Quiver
 from scdash import pl
 from scdash.pl import _projection
 from scdash.pl._projection import neighbors, on_grid, project_time, project_velocity
-from scdash.pl._style import INK, PALETTE, category_colors
+from scdash.pl.shared.style import INK, PALETTE, category_colors
 
 
 def colors_of(ax) -> set[str]:

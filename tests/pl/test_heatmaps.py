@@ -11,7 +11,7 @@ from scipy import sparse
 from scdash import pl
 from scdash.pl._coregulation import effect_correlation
 from scdash.pl._masks import block_density, percent
-from scdash.pl._order import cluster_order, staircase_order, strongest_in_blocks
+from scdash.pl.shared.order import cluster_order, staircase_order, strongest_in_blocks
 
 small = arrays(
     float, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([-2.0, -1, 0, 0, 0, 1, 3])

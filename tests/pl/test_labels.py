@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from scdash.pl._labels import name_points
+from scdash.pl.shared.labels import name_points
 
 
 def boxes(ax):

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 
 from scdash import pl
 from scdash._core.layout import _shelves, arrange, route, separate
-from scdash.pl._style import ACTIVATION, REPRESSION
+from scdash.pl.shared.style import ACTIVATION, REPRESSION
 
 
 def tagged(ax, kind: str) -> dict[str, object]:

@@ -114,7 +114,7 @@ def test_gseapy_and_we_read_the_gmt_file(fit, tmp_path):
     path = scdash.get.regulons(fit, path=tmp_path / "regulons.gmt")
     assert read_gmt(str(path)) == found
     assert scdash.get.network(fit, format="regulons", path=tmp_path / "same.gmt").read_text() == path.read_text()
-    from scdash.networks.gene_sets import read_gmt as own
+    from scdash.networks.pathways.gene_sets import read_gmt as own
 
     assert {name: list(genes) for name, genes in own(path).items()} == found
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,15 @@ def test_everything_is_annotated(name):
     bare = [p.name for p in signature.parameters.values() if p.annotation is p.empty]
     assert bare == []
     assert signature.return_annotation is not signature.empty
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] in ("pp", "tl", "get", "metrics")])
+def test_no_argument_takes_just_anything(name):
+    """Arguments that are handed on (`**fit`) have the types of the function that they go to."""
+    told = [p for p in parameters(name).values() if p.kind is not p.VAR_KEYWORD]
+    assert [
+        p.name for p in told if p.annotation in (Any, "Any") or "Mapping[str, typing.Any]" in str(p.annotation)
+    ] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

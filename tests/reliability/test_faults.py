@@ -16,7 +16,7 @@ import torch
 import scdash
 from scdash._core.errors import memory_hint
 from scdash._core.files import read_arrays, write_arrays
-from scdash.networks.influence_store import BlockStore
+from scdash.networks.influences.store import BlockStore
 
 HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
 LONG = {"start": "random", "sparsity": "imp", "training": scdash.Training(max_epochs=30)}

@@ -93,7 +93,7 @@ def test_an_interrupt_of_the_comparison_costs_the_verdict_not_the_model(monkeypa
 def test_an_interrupted_transport_is_kept(monkeypatch, caplog, tally):
     import scanpy as sc
 
-    from scdash.screens.transport import TransportObjective
+    from scdash.screens.transport.fit import TransportObjective
 
     screen = scdash.simulate.sergio(genes=8, n_edges=8, n_regimes=5, n_targets=1, cells_per_regime=20, rng=0)
     sc.pp.log1p(screen)

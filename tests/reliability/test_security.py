@@ -130,7 +130,7 @@ GMTS = {
 
 @pytest.mark.parametrize("kind", GMTS)
 def test_hostile_gene_sets_are_errors_or_sets_of_text(tmp_path, kind, tally):
-    from scdash.networks.gene_sets import read_gmt
+    from scdash.networks.pathways.gene_sets import read_gmt
 
     path = tmp_path / ("sets.gmt.gz" if kind == "not gzip" else "sets.gmt")
     path.write_bytes(GMTS[kind])

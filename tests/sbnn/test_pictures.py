@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from scdash._core.errors import NotFittedError
-from scdash.pl._sbnn import masked_triangulation
+from scdash.pl.paired.sbnn import masked_triangulation
 
 
 def test_figure_five(fitted: Any, api: SimpleNamespace) -> None:
@@ -54,7 +54,7 @@ def test_contours_show_the_stored_predictions(
     fitted: Any, api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    monkeypatch.setattr("scdash.pl._sbnn.contours", lambda ax, mesh, values, cmap, scale: drawn.append(values))
+    monkeypatch.setattr("scdash.pl.paired.sbnn.contours", lambda ax, mesh, values, cmap, scale: drawn.append(values))
     api.pl.sbnn(fitted, genes=1, features=1, show=False)
     rna = fitted["rna"]
     np.testing.assert_array_equal(drawn[0], rna.obsm["sbnn_genes"][:, 0])

@@ -13,7 +13,7 @@ from scdash.pp._paired import normalize_paired, select_by_dropout
 from scdash.tl._srrr import srrr
 from scdash.paired.application import predict_mudata
 from scdash.get._sbnn import selected_genes as genes
-from scdash.pl._sbnn import sbnn as draw
+from scdash.pl.paired.sbnn import sbnn as draw
 import matplotlib
 matplotlib.use("Agg")
 mdata = paired(n_cells=80, n_genes=25, n_features=4, n_informative=4)

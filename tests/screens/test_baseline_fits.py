@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash.screens.baselines import masked_ridge
+from scdash.screens.baselines.network_scores import masked_ridge
+from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.predictors import LinearScm, predictor_of
-from scdash.screens.steady_states import Equilibrium
 
 METHODS = (
     "ridge", "lasso", "differential_expression", "correlation", "forest", "notears", "notears_low_rank", "no_change",

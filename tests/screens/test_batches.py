@@ -8,9 +8,9 @@ import scipy.sparse as sp
 import scdash
 from scdash._data import dense32, loaded
 from scdash.models import PerturbODE, Transport
+from scdash.screens.equilibrium.subsamples import bootstrap_rows
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.statistics import assign_folds, regime_statistics
-from scdash.screens.subsamples import bootstrap_rows
 
 
 def in_batches(adata, sd=0.3, n=3, seed=0):

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from scdash._core.errors import NonFiniteError
 from scdash._data.screen import parse_screen
 from scdash.regression import relative_contribution
-from scdash.screens.equations import build_problem, solve_problem
-from scdash.screens.equilibrium_fit import fit_equilibrium, has_risen
-from scdash.screens.equilibrium_path import Settings, hub_penalty, solve, to_equations
+from scdash.screens.equilibrium.equations import build_problem, solve_problem
+from scdash.screens.equilibrium.fit import fit_equilibrium, has_risen
+from scdash.screens.equilibrium.path import Settings, hub_penalty, solve, to_equations
+from scdash.screens.equilibrium.steady_states import Equilibrium, steady_states
+from scdash.screens.equilibrium.subsamples import chosen_of, frequencies, regime_selections
 from scdash.screens.forward import _Tried
 from scdash.screens.held_out import (
     fill_unseen,
@@ -23,8 +25,6 @@ from scdash.screens.held_out import (
     score_changes,
 )
 from scdash.screens.statistics import assign_folds, regime_statistics, sigmoid_feature
-from scdash.screens.steady_states import Equilibrium, steady_states
-from scdash.screens.subsamples import chosen_of, frequencies, regime_selections
 
 
 def make(n_genes=6, n_regimes=8, cells=15, seed=0, slope=1.0):

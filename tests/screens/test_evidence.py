@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 import scdash
 from scdash._data.screen import Screen, parse_screen
-from scdash.screens.equilibrium_fit import fit_equilibrium
-from scdash.screens.equilibrium_path import Settings, solve
+from scdash.screens.baselines.linear_model import linear_model
+from scdash.screens.baselines.sum_of_singles import sum_of_singles
+from scdash.screens.equilibrium.fit import fit_equilibrium
+from scdash.screens.equilibrium.path import Settings, solve
+from scdash.screens.equilibrium.stable import LARGEST_RADIUS, loops, spectral_radius, stabilised
 from scdash.screens.evidence import evidence, range_penalty, standard_errors, with_odds, without_noise
 from scdash.screens.forward import NETWORK, OTHERS, SINGLES, best_forecaster, forward, gene_sd, squared_errors
 from scdash.screens.held_out import predict_changes
-from scdash.screens.linear_model import linear_model
 from scdash.screens.network import finished, shown
-from scdash.screens.stable import LARGEST_RADIUS, loops, spectral_radius, stabilised
 from scdash.screens.statistics import assign_folds, regime_statistics
-from scdash.screens.sum_of_singles import sum_of_singles
 
 GENES = [f"g{i}" for i in range(12)]
 

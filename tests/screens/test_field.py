@@ -7,7 +7,7 @@ import torch
 
 from scdash._data.screen import parse_screen
 from scdash.fields.perturbode import PerturbODE
-from scdash.screens.transport import fit_transport
+from scdash.screens.transport.fit import fit_transport
 from scdash.solve.exponential import exponential_euler
 from scdash.training.interventions import Strengths, interventions, start_knockdowns, start_strengths
 from scdash.training.transport_config import TransportConfig

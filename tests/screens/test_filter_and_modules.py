@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import hypergeom, mannwhitneyu
 
 import scdash
-from scdash.networks.gene_sets import membership
+from scdash.networks.pathways.gene_sets import membership
 from scdash.pl._modules import modules as plot_modules
-from scdash.pl._perturbation import perturbation as plot_perturbation
+from scdash.pl.perturbations.perturbation import perturbation as plot_perturbation
 from scdash.pp._perturbations import filter_perturbations
 from scdash.simulate._sergio import sergio
 from scdash.tl._modules import _factors, enrichment, modules

@@ -11,7 +11,7 @@ import scdash
 from scdash._data.screen import parse_screen
 from scdash.models import PerturbODE, Transport
 from scdash.screens.contradictions import contradicted
-from scdash.screens.equations import build_problem
+from scdash.screens.equilibrium.equations import build_problem
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.statistics import assign_folds, regime_statistics
 

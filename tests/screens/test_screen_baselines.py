@@ -6,7 +6,7 @@ import pytest
 from scipy import linalg, optimize
 
 from scdash._data.screen import KINDS, parse_screen
-from scdash.screens.baselines import (
+from scdash.screens.baselines.network_scores import (
     correlation,
     differential_expression,
     forest,
@@ -14,7 +14,7 @@ from scdash.screens.baselines import (
     masked_lasso,
     masked_ridge,
 )
-from scdash.screens.notears import (
+from scdash.screens.baselines.notears import (
     acyclicity,
     notears,
     notears_low_rank,

@@ -11,8 +11,10 @@ import pytest
 
 import scdash
 from scdash.models import PerturbODE
-from scdash.screens import equilibrium_fit, equilibrium_path, sources
-from scdash.screens.equilibrium_fit import fit_equilibrium
+from scdash.screens import sources
+from scdash.screens.equilibrium import fit as equilibrium_fit
+from scdash.screens.equilibrium import path as equilibrium_path
+from scdash.screens.equilibrium.fit import fit_equilibrium
 from scdash.screens.evidence import without_noise
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.statistics import assign_folds, regime_statistics

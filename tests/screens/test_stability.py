@@ -7,9 +7,9 @@ from joblib import parallel_config
 
 import scdash
 from scdash._data.screen import parse_screen
+from scdash.screens.equilibrium.subsamples import Resampled, bootstrap_rows, half_of_regimes
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.statistics import regime_statistics
-from scdash.screens.subsamples import Resampled, bootstrap_rows, half_of_regimes
 
 
 def test_bootstraps_draw_within_regimes_with_replacement(small):

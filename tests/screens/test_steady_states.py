@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import scdash
+from scdash.screens.equilibrium.steady_states import Equilibrium, SteadyStates, steady_states
 from scdash.screens.statistics import sigmoid_feature
-from scdash.screens.steady_states import Equilibrium, SteadyStates, steady_states
 
 NONE = np.zeros((1, 1), bool)
 

@@ -9,11 +9,11 @@ import pytest
 
 import scdash
 from scdash.models import PerturbODE, Transport
-from scdash.screens.equilibrium_fit import fit_equilibrium
+from scdash.screens.equilibrium.fit import fit_equilibrium
 from scdash.screens.evidence import without_noise
 from scdash.screens.inputs import ScreenRequest, read_screen
-from scdash.screens.relaxation import Relaxation, fit_relaxation, products_of
-from scdash.screens.timed_errors import shares_of_folds, timed_forward
+from scdash.screens.times.errors import shares_of_folds, timed_forward
+from scdash.screens.times.relaxation import Relaxation, fit_relaxation, products_of
 from scdash.tl._perturbode import screen_statistics
 
 from .timed import timed_screen

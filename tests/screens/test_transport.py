@@ -8,8 +8,8 @@ import torch
 import scdash
 from scdash._data.screen import parse_screen
 from scdash.fields.perturbode import PerturbODE
-from scdash.screens.pruning import ScreenSparsity
-from scdash.screens.transport import fit_transport
+from scdash.screens.transport.fit import fit_transport
+from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.sparsity import GeometricSchedule, Prior, as_sparsity
 from scdash.training.flow import Flow
 from scdash.training.transport_config import TransportConfig

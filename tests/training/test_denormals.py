@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from scdash._core.denormals import flushed_denormals
+from scdash._core.threads import flushed_denormals
 
 
 def smallest() -> float:

@@ -64,7 +64,7 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
     other genes than the target. NaN where there is nothing to correlate.
     """
     genes = pd.Index([str(gene) for gene in entry["genes"]])
-    source, target = (genes.get_indexer(edges[name].astype(str)) for name in ("source", "target"))
+    source, target = (genes.get_indexer(pd.Index(edges[name].astype(str))) for name in ("source", "target"))
     screen = entry.get("screen")
     if screen is not None:
         change = np.asarray(screen["change"], dtype=np.float64)

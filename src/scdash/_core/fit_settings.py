@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from scdash._core.errors import suggest
 from scdash._core.logging import logger
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 DATA_KEYS = ("time_key", "trajectory_key", "batch_key", "split_key", "layer")
 X = "X"  # as a layer: the main matrix, for whoever wants it beside a fit of a layer
@@ -80,7 +84,7 @@ class FitSettings:
         return self.layer
 
 
-def keys_like_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def keys_like_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return where to read the data: what the caller has given, else what the fit of dynamics under `key` has read.
 
     `given` holds the arguments named in `DATA_KEYS`; without such a fit it is returned as it is. The log says what was

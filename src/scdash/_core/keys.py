@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scdash._core.errors import NotFittedError, check_data
 from scdash._core.fit_genes import FitGenes, fit_genes
 from scdash._core.fit_record import Record, open_record
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class DynamicsKeys:
         return f"{self.key}_position"
 
 
-def require_fit(adata: Any, key: str) -> Record:
+def require_fit(adata: "AnnData", key: str) -> Record:
     """Return the fit under `adata.uns[key]` with defaults for missing settings, or say what to run.
 
     The returned record is a copy: what is written to it does not reach `adata`.
@@ -66,19 +70,21 @@ def require_fit(adata: Any, key: str) -> Record:
     return open_record(entry, f"adata.uns[{key!r}]", f"scdash.tl.{function}(adata, ..., key_added={key!r})")
 
 
-def genes_of(adata: Any, entry: Mapping[str, Any], key: str, *, every: bool = False) -> FitGenes:
+def genes_of(adata: "AnnData", entry: Mapping[str, Any], key: str, *, every: bool = False) -> FitGenes:
     """Compare the genes of a fit of dynamics or of a screen with `adata.var_names`; see `fit_genes`."""
     return fit_genes(adata, entry["genes"], f"adata.uns[{key!r}]", every=every)
 
 
-def check_genes(adata: Any, key: str) -> None:
+def check_genes(adata: "AnnData", key: str) -> None:
     """Compare the genes of the fit under `key` with those of the data, where there is such a fit."""
     entry = adata.uns.get(key)
     if isinstance(entry, Mapping) and "params" in entry and "genes" in entry:
         genes_of(adata, require_fit(adata, key), key)
 
 
-def genes_of_modality(mdata: Any, entry: Mapping[str, Any], key: str, genes: Iterable[Any] | None = None) -> FitGenes:
+def genes_of_modality(
+    mdata: "MuData", entry: Mapping[str, Any], key: str, genes: Iterable[Any] | None = None
+) -> FitGenes:
     """Compare the genes of a result of paired modalities with those of the modality they were chosen from."""
     name = str(entry["params"]["x"])
     listed = entry["genes"] if genes is None else genes
@@ -87,7 +93,7 @@ def genes_of_modality(mdata: Any, entry: Mapping[str, Any], key: str, genes: Ite
     return fit_genes(mdata.mod[name], listed, f"mdata.uns[{key!r}]")
 
 
-def require_paired(mdata: Any, key: str, function: str = "sbnn") -> Record:
+def require_paired(mdata: "MuData", key: str, function: str = "sbnn") -> Record:
     """Return the result under `mdata.uns[key]` with defaults, or say which function of `scdash.tl` to run."""
     entry = mdata.uns.get(key) if hasattr(mdata, "uns") else None
     if not isinstance(entry, Mapping) or "params" not in entry:
@@ -97,7 +103,7 @@ def require_paired(mdata: Any, key: str, function: str = "sbnn") -> Record:
     return open_record(entry, f"mdata.uns[{key!r}]", f"scdash.tl.{function}(mdata, ..., key_added={key!r})")
 
 
-def require_result(adata: Any, slot: str, *needed: str, what: str, run: str) -> Record:
+def require_result(adata: "AnnData", slot: str, *needed: str, what: str, run: str) -> Record:
     """Return another stored result (scores, influences, modules), or say what to run.
 
     Parameters

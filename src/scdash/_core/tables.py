@@ -1,6 +1,6 @@
 """Tables of stored results as `scdash.get` returns them and `scdash.pl` draws them: one reader of each."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,11 @@ from scdash._core.fit_genes import fit_genes
 from scdash._core.keys import genes_of, require_fit, require_result
 from scdash._core.logging import logger
 
+if TYPE_CHECKING:
+    from anndata import AnnData
 
-def network_edges(adata: Any, key: str, *, candidates: bool = False) -> pd.DataFrame:
+
+def network_edges(adata: "AnnData", key: str, *, candidates: bool = False) -> pd.DataFrame:
     """Return the stored edges between genes that the data still have: those of the network and of the prior.
 
     `candidates`: of screens also pairs of genes that are in neither, and that have a score. `ranked_by` says what scores
@@ -28,7 +31,7 @@ def network_edges(adata: Any, key: str, *, candidates: bool = False) -> pd.DataF
     return edges.assign(ranked_by=ranked_by(entry))
 
 
-def ranked_edges(adata: Any, key: str, *, only_network: bool) -> pd.DataFrame:
+def ranked_edges(adata: "AnnData", key: str, *, only_network: bool) -> pd.DataFrame:
     """Return `network_edges` by rank, with `association`; the log says how many edges nothing tells apart."""
     edges = network_edges(adata, key, candidates=not only_network)
     if only_network:
@@ -51,7 +54,7 @@ def ranked_edges(adata: Any, key: str, *, only_network: bool) -> pd.DataFrame:
     return edges
 
 
-def influence_table(adata: Any, key: str, *, by_time: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
+def influence_table(adata: "AnnData", key: str, *, by_time: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the influences of the genes that the data still have, and the agreement of the models."""
     check_data(adata)
     slot, run = f"{key}_influence", f"scdash.tl.gene_influence(adata, key={key!r})"
@@ -75,7 +78,7 @@ def influence_table(adata: Any, key: str, *, by_time: bool) -> tuple[pd.DataFram
     return table, dict(entry.get("agreement") or {})
 
 
-def score_table(adata: Any, key: str) -> pd.DataFrame:
+def score_table(adata: "AnnData", key: str) -> pd.DataFrame:
     """Return the scores of `scdash.tl.perturbation_scores` for the genes that the data still have."""
     slot = f"{key}_perturbation_scores"
     entry = require_result(
@@ -90,7 +93,7 @@ def score_table(adata: Any, key: str) -> pd.DataFrame:
     return table
 
 
-def module_table(adata: Any, key: str) -> pd.DataFrame:
+def module_table(adata: "AnnData", key: str) -> pd.DataFrame:
     """Return the members of modules among the genes that the data still have."""
     slot = f"{key}_modules"
     entry = require_result(adata, slot, "members", what="modules", run=f"scdash.tl.modules(adata, key={key!r})")
@@ -99,7 +102,7 @@ def module_table(adata: Any, key: str) -> pd.DataFrame:
     return here.rows(members, "gene")
 
 
-def pathway_table(adata: Any, key: str) -> tuple[pd.DataFrame, str]:
+def pathway_table(adata: "AnnData", key: str) -> tuple[pd.DataFrame, str]:
     """Return the stored table of tested gene sets and the report."""
     run = f"scdash.tl.pathways(adata, ..., key_added={key!r})"
     entry = require_result(adata, key, "table", what="pathways", run=run)

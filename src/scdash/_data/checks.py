@@ -1,19 +1,24 @@
 """Checks of what a user hands over: one function per question, each error naming the argument and the remedy."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_data, suggest
+from scdash._core.types import Genes
 from scdash._data.flags import holds_flags, read_flags
 from scdash._data.genes import all_genes, present_genes
 from scdash._data.labels import read_labels
 from scdash._data.time import Times, read_time
 
+if TYPE_CHECKING:
+    from anndata import AnnData
 
-def check_adata(adata: Any, *, min_cells: int = 2) -> None:
+
+def check_adata(adata: "AnnData", *, min_cells: int = 2) -> None:
     """Raise unless `adata` is an AnnData with at least `min_cells` observations and one gene, and unique gene names."""
     check_data(adata)
     if hasattr(adata, "mod"):
@@ -40,20 +45,21 @@ def check_unique(names: pd.Index, argument: str) -> None:
         )
 
 
-def obs_column(adata: Any, key: str, argument: str) -> pd.Series:
+def obs_column(adata: "AnnData", key: str, argument: str) -> pd.Series:
     """Return `adata.obs[key]`, or say which columns come near."""
     check_data(adata)
     if key not in adata.obs:
         raise KeyError(f"{argument}={key!r} is not a column of adata.obs.{suggest(key, adata.obs.columns)}")
-    return adata.obs[key]
+    column: pd.Series = adata.obs[key]
+    return column
 
 
-def time_column(adata: Any, key: str, argument: str = "time_key", *, finite: bool = True) -> NDArray[np.float64]:
+def time_column(adata: "AnnData", key: str, argument: str = "time_key", *, finite: bool = True) -> NDArray[np.float64]:
     """Return the times in column `key` of obs as numbers, checked; see `times_of`."""
     return times_of(adata, key, argument, finite=finite).values
 
 
-def times_of(adata: Any, key: str, argument: str = "time_key", *, finite: bool = True) -> Times:
+def times_of(adata: "AnnData", key: str, argument: str = "time_key", *, finite: bool = True) -> Times:
     """Return the times in column `key` of obs and their unit, checked: readable, finite (unless told) and not constant."""
     if key not in adata.obs and argument == "time_key" and key == "dpt_pseudotime":
         raise KeyError(
@@ -64,7 +70,7 @@ def times_of(adata: Any, key: str, argument: str = "time_key", *, finite: bool =
 
 
 def group_column(
-    adata: Any, key: str | None, argument: str, *, missing: bool = False
+    adata: "AnnData", key: str | None, argument: str, *, missing: bool = False
 ) -> tuple[NDArray[np.int64], tuple[str, ...]] | None:
     """Return codes and names of the groups in `adata.obs[key]`; levels without a cell are left out.
 
@@ -81,7 +87,7 @@ def group_codes(values: Any, name: str, *, missing: bool = False) -> tuple[NDArr
     What counts as a missing label (code -1) is the rule of `read_labels`.
     """
     column = read_labels(values)
-    codes = column.cat.codes.to_numpy(dtype=np.int64)
+    codes = np.asarray(column.cat.codes, dtype=np.int64)
     lost = int((codes < 0).sum())
     if lost and not missing:
         raise ValueError(f"{name} has no value for {lost} of {len(codes)} observations; fill or drop them.")
@@ -90,12 +96,12 @@ def group_codes(values: Any, name: str, *, missing: bool = False) -> tuple[NDArr
     return codes, tuple(str(category) for category in column.cat.categories)
 
 
-def gene_indices(adata: Any, genes: Any, argument: str = "genes") -> NDArray[np.int64]:
+def gene_indices(adata: "AnnData", genes: str | Iterable[str], argument: str = "genes") -> NDArray[np.int64]:
     """Return the positions of gene names in `adata.var_names`; an error names all absent ones, with near matches."""
     return all_genes(genes, adata.var_names, argument, where="adata.var_names")
 
 
-def gene_mask(adata: Any, mask_var: Any = None, *, limit: int | None = None) -> NDArray[np.bool_]:
+def gene_mask(adata: "AnnData", mask_var: Genes | None = None, *, limit: int | None = None) -> NDArray[np.bool_]:
     """Return the genes to model: those of `mask_var` (see `chosen_genes`), else highly variable ones, else all.
 
     More genes than `limit` with nothing chosen is an error that says how to choose.
@@ -112,7 +118,7 @@ def gene_mask(adata: Any, mask_var: Any = None, *, limit: int | None = None) -> 
     return chosen_genes(adata, mask_var, "mask_var")
 
 
-def chosen_genes(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]:
+def chosen_genes(adata: "AnnData", chosen: Genes, argument: str) -> NDArray[np.bool_]:
     """Return which genes of `adata` an argument chooses, (n_vars,): a column of flags in var, flags, or a list of names.
 
     Names that are not in the data are left out and counted in the log (`present_genes`).
@@ -128,7 +134,7 @@ def chosen_genes(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]:
     return mask
 
 
-def _flags_or_names(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]:
+def _flags_or_names(adata: "AnnData", chosen: Genes, argument: str) -> NDArray[np.bool_]:
     values: Any = chosen if hasattr(chosen, "dtype") else list(chosen)
     if np.ndim(values) != 1:
         raise ValueError(f"{argument} must have one entry per gene ({adata.n_vars}), found shape {np.shape(values)}.")
@@ -148,7 +154,7 @@ def _flags_or_names(adata: Any, chosen: Any, argument: str) -> NDArray[np.bool_]
     return mask
 
 
-def flag_genes(adata: Any, chosen: Any, genes: pd.Index, argument: str) -> NDArray[np.int64]:
+def flag_genes(adata: "AnnData", chosen: Genes, genes: pd.Index, argument: str) -> NDArray[np.int64]:
     """Return the positions of chosen genes among the modelled ones, from flags in var or a list of names.
 
     Names that are not in the data are left out and counted in the log (`scdash._data.chosen_genes`).

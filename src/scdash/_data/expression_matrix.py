@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import suggest
 from scdash._core.logging import logger
+from scdash._core.types import Genes
 from scdash._data.batches import BatchOffsets
 from scdash._data.checks import check_adata, gene_indices, gene_mask
 from scdash._data.dense import as_dense
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 ROWS = 4096  # rows read at once: 4096 x 3000 genes are 50 MB in float32
 CHUNK_BYTES = 2**28  # of a dense dask chunk that is made whole
@@ -96,7 +101,7 @@ class Expression:
 
 
 def expression(
-    adata: Any, *, layer: str | None = None, mask_var: Any = None, genes: Any = None, min_cells: int = 2
+    adata: "AnnData", *, layer: str | None = None, mask_var: Genes | None = None, genes: Any = None, min_cells: int = 2
 ) -> Expression:
     """Return the checked expression of some genes, read lazily.
 
@@ -156,7 +161,7 @@ def check_log(values: Expression, argument: str = "layer", *, allow: bool = Fals
         raise ValueError(f"{values.name} has values up to {values.maximum:g}, too large for logarithms. {remedy}")
 
 
-def scaled_by_scanpy(adata: Any) -> bool:
+def scaled_by_scanpy(adata: "AnnData") -> bool:
     """Return whether `adata.var` holds the means and standard deviations that `sc.pp.scale` writes."""
     return {"mean", "std"} <= set(adata.var.columns)
 
@@ -221,7 +226,7 @@ def check_counts(values: Expression, argument: str = "layer") -> None:
         )
 
 
-def matrix_of(adata: Any, layer: str | None, *, name: str = "adata", argument: str = "layer") -> tuple[str, Any]:
+def matrix_of(adata: "AnnData", layer: str | None, *, name: str = "adata", argument: str = "layer") -> tuple[str, Any]:
     """Return X or a layer with its name for messages; `name` and `argument` are what the user calls `adata` and `layer`."""
     held = [key for key in adata.layers if key is not None]  # anndata 0.13 files X under None
     if layer is None:

@@ -47,4 +47,4 @@ def _parse(values: Any) -> tuple[NDArray[np.int64], dict[str, bool | None]]:
     column = pd.Series(values).reset_index(drop=True)
     labels = read_labels(column.astype(object))
     flags = {str(text): TEXTS.get(str(text).strip().lower()) for text in labels.cat.categories}
-    return labels.cat.codes.to_numpy(dtype=np.int64), flags
+    return np.asarray(labels.cat.codes, dtype=np.int64), flags

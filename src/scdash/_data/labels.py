@@ -28,7 +28,7 @@ def read_labels(values: Any, *, keep: Iterable[str] = ()) -> pd.Series:
     names = list(dict.fromkeys(text for text in texts if text in kept or not _is_missing(text)))
     place = {name: code for code, name in enumerate(names)}
     new = np.array([place.get(text, -1) for text in texts] + [-1], dtype=np.int64)
-    found = pd.Categorical.from_codes(new[column.cat.codes.to_numpy()], categories=names)
+    found = pd.Categorical.from_codes(new[column.cat.codes.to_numpy()], categories=pd.Index(names))
     return pd.Series(found, index=column.index, name=column.name).cat.remove_unused_categories()
 
 

@@ -1,7 +1,7 @@
 """Cells that belong to several lineages, each with a weight: tables of slingshot, Palantir or CellRank in `obsm`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,10 @@ from scdash._core.errors import suggest
 from scdash._core.logging import logger
 from scdash._data.labels import log_missing
 from scdash._data.time import Times, read_time
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 SMALLEST = 0.05  # weights below this count as 0: a cell with 2 % of a lineage tells nothing about it
 TOLERANCE = 0.01  # by which the sum of a row, or its largest weight, may differ from 1
@@ -26,12 +30,12 @@ class Memberships:
     weight: NDArray[np.float64]  # (entries,), in (0, 1]
 
 
-def is_membership_table(adata: Any, key: str | None) -> bool:
+def is_membership_table(adata: "AnnData", key: str | None) -> bool:
     """Return whether a key names a table of `obsm` and no column of `obs`."""
     return key is not None and key not in adata.obs and key in getattr(adata, "obsm", {})
 
 
-def read_memberships(adata: Any, key: str, argument: str = "trajectory_key") -> Memberships:
+def read_memberships(adata: "AnnData", key: str, argument: str = "trajectory_key") -> Memberships:
     """Return the weights of every cell in every lineage in `adata.obsm[key]`.
 
     A row either sums to 1 (probabilities) or has 1 as its largest weight (masks of 0 and 1, and the weights of slingshot,
@@ -54,11 +58,11 @@ def read_memberships(adata: Any, key: str, argument: str = "trajectory_key") -> 
     cell, code = np.nonzero(kept)
     shared = int((np.count_nonzero(kept, axis=1) > 1).sum())
     logger.info("    %d lineages; %d cells belong to several, with a weight in each", kept.shape[1], shared)
-    lineage = pd.Series(pd.Categorical.from_codes(code, categories=[str(column) for column in table.columns]))
+    lineage = pd.Series(pd.Categorical.from_codes(code, categories=pd.Index([str(column) for column in table.columns])))
     return Memberships(cell.astype(np.int64), lineage, kept[cell, code])
 
 
-def times_in_lineages(adata: Any, key: str, members: Memberships) -> Times:
+def times_in_lineages(adata: "AnnData", key: str, members: Memberships) -> Times:
     """Return the time of every entry from a table of `obsm` with a column for each lineage, as slingshot has them."""
     table, name = pd.DataFrame(adata.obsm[key]), f"adata.obsm[{key!r}]"
     lineages = [str(one) for one in members.lineage.cat.categories]
@@ -73,7 +77,7 @@ def times_in_lineages(adata: Any, key: str, members: Memberships) -> Times:
     return read_time(values, name)
 
 
-def _table(adata: Any, key: str, argument: str) -> pd.DataFrame:
+def _table(adata: "AnnData", key: str, argument: str) -> pd.DataFrame:
     """Return the table with the names of the lineages as its columns."""
     held = adata.obsm[key]
     if isinstance(held, pd.DataFrame):
@@ -99,7 +103,7 @@ def _table(adata: Any, key: str, argument: str) -> pd.DataFrame:
     return table
 
 
-def _names(adata: Any, key: str, held: Any, lineages: int) -> list[str]:
+def _names(adata: "AnnData", key: str, held: Any, lineages: int) -> list[str]:
     """Return the names of lineages: CellRank keeps them with the array, Palantir in `uns[f"{key}_columns"]`."""
     for names in (getattr(held, "names", None), adata.uns.get(f"{key}_names"), adata.uns.get(f"{key}_columns")):
         if names is None:

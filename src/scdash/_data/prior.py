@@ -1,15 +1,20 @@
 """A prior network put in the order of the modelled genes, with a report of every edge that was left out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from scdash._core.errors import suggest
+from scdash._core.types import PriorLike
 from scdash._data.checks import check_unique
 from scdash._data.names import LEAST_OVERLAP, cause_of_mismatch
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,13 @@ class AlignedPrior:
         """Return the edges as -1 / +1, row regulates column."""
         return sp.csr_matrix((np.sign(self.matrix.data), self.matrix.indices, self.matrix.indptr), self.matrix.shape)
 
-    def subset(self, genes: Any) -> "AlignedPrior":
+    def subset(self, genes: Iterable[str]) -> "AlignedPrior":
         """Return the prior among some of its genes, in their order."""
         at = self.genes.get_indexer(pd.Index(genes))
         return AlignedPrior(self.matrix[at][:, at].tocsr(), self.genes[at], self.report)
 
 
-def align_prior(prior: pd.DataFrame, genes: Any) -> AlignedPrior:
+def align_prior(prior: pd.DataFrame, genes: Iterable[str]) -> AlignedPrior:
     """Return the edges of `prior` among `genes`.
 
     Parameters
@@ -62,7 +67,7 @@ def align_prior(prior: pd.DataFrame, genes: Any) -> AlignedPrior:
     check_unique(genes, "genes")
     table = _table(prior)
     n_given = len(table)
-    at = genes.get_indexer(table["source"]), genes.get_indexer(table["target"])
+    at = genes.get_indexer(pd.Index(table["source"])), genes.get_indexer(pd.Index(table["target"]))
     known = (at[0] >= 0) & (at[1] >= 0)
     _check_overlap(table, genes, known)
     weight = table["weight"].to_numpy()
@@ -99,7 +104,7 @@ def align_prior(prior: pd.DataFrame, genes: Any) -> AlignedPrior:
     return AlignedPrior(matrix, genes, report)
 
 
-def prior_from(adata: Any, prior: Any, genes: Any = None) -> AlignedPrior:
+def prior_from(adata: "AnnData", prior: "PriorLike | AlignedPrior", genes: Iterable[str] | None = None) -> AlignedPrior:
     """Return the prior among `genes` (default: all) from a DataFrame or the name of a `varp` entry.
 
     A bare matrix is refused: one would have to guess its orientation.
@@ -135,7 +140,7 @@ def _nothing(key: str, edges: int, genes: int) -> AlignedPrior:
     raise ValueError(f"adata.varp[{key!r}] has {edges} edges, none of them among the {genes} modelled genes.")
 
 
-def _table(prior: Any) -> pd.DataFrame:
+def _table(prior: pd.DataFrame) -> pd.DataFrame:
     if not isinstance(prior, pd.DataFrame):
         raise TypeError(
             f"prior must be a DataFrame with columns source, target[, weight], found {type(prior).__name__}."

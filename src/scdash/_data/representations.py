@@ -1,6 +1,6 @@
 """Coordinates of cells in `obsm`, checked: the one reader of representations."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from scdash._core.errors import suggest
 from scdash._data.dense import as_dense
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 def representation(
-    adata: Any, key: str, argument: str, *, rows: NDArray[np.bool_] | None = None, finite: bool = True
+    adata: "AnnData", key: str, argument: str, *, rows: NDArray[np.bool_] | None = None, finite: bool = True
 ) -> NDArray[np.float64]:
     """Return `adata.obsm[key]` as numbers, (cells, dimensions).
 

@@ -97,7 +97,7 @@ def parse_screen(
     position = _with_aliases(known, aliases or {})
     # a gene may be called as the separator is
     nothing = [t not in position and not names_something(t, control=controls, separator=separator) for t in texts]
-    codes = values.cat.codes.to_numpy(dtype=np.int64)
+    codes = np.asarray(values.cat.codes, dtype=np.int64)
     codes = np.where(np.append(nothing, True)[codes], -1, codes)
     log_missing(codes < 0, len(codes), "perturbation")
     parsed = [split_label(t, control=controls, separator=separator, genes=position) for t in texts]
@@ -160,7 +160,7 @@ def _kinds_of_cells(
     if kinds is None:
         return np.full(len(codes), -1), []
     found = read_labels(kinds)
-    names, own = [str(name) for name in found.cat.categories], found.cat.codes.to_numpy(dtype=np.int64)
+    names, own = [str(name) for name in found.cat.categories], np.asarray(found.cat.codes, dtype=np.int64)
     perturbed = (codes >= 0) & ~np.append(is_control, True)[codes]
     where = f"adata.obs[{kinds.name!r}]" if kinds.name is not None else "kinds"
     lost = int((perturbed & (own < 0)).sum())

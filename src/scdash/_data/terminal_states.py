@@ -1,7 +1,7 @@
 """Terminal states as users hold them: a column of labels, some labels of a column, or lists of cells."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,16 @@ import pandas as pd
 from scdash._core.errors import suggest
 from scdash._data import obs_column, read_labels
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
 ARGUMENT = "terminal_states"
 
 
-def read_terminal_states(adata: Any, given: str | tuple[str, Sequence[str]] | Mapping[str, Iterable[str]]) -> pd.Series:
+def read_terminal_states(
+    adata: "AnnData", given: str | tuple[str, Sequence[str]] | Mapping[str, Iterable[str]]
+) -> pd.Series:
     """Return the terminal state of every cell, categorical, NaN for cells that are in none.
 
     Raises
@@ -44,7 +50,7 @@ def read_terminal_states(adata: Any, given: str | tuple[str, Sequence[str]] | Ma
     return found
 
 
-def _of_labels(adata: Any, column: str, wanted: list[str]) -> pd.Series:
+def _of_labels(adata: "AnnData", column: str, wanted: list[str]) -> pd.Series:
     labels = read_labels(obs_column(adata, column, ARGUMENT)).astype(object)
     known = [str(label) for label in pd.unique(labels.dropna())]
     for label in wanted:
@@ -53,8 +59,8 @@ def _of_labels(adata: Any, column: str, wanted: list[str]) -> pd.Series:
     return labels.where(labels.astype(str).isin([str(label) for label in wanted]))
 
 
-def _of_cells(adata: Any, given: Mapping[str, Iterable[str]]) -> pd.Series:
-    labels = pd.Series(np.full(adata.n_obs, None, dtype=object), index=adata.obs_names)
+def _of_cells(adata: "AnnData", given: Mapping[str, Iterable[str]]) -> pd.Series:
+    labels: pd.Series = pd.Series(np.full(adata.n_obs, None, dtype=object), index=adata.obs_names)
     for state, names in given.items():
         listed = [names] if isinstance(names, str) else [str(name) for name in names]
         places = adata.obs_names.get_indexer(listed)

@@ -107,7 +107,7 @@ def _plain(time: Any) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.to_timestamp()
+        column = pd.Series(column.dt.to_timestamp())
     return column.infer_objects() if column.dtype == object else column
 
 

@@ -123,7 +123,7 @@ def krumsiek11(
             "time": np.tile(grid, n_trajectories),
             "trajectory": pd.Categorical(names[code]),
             "branch": pd.Categorical(np.array(_fates(states[:, -1]))[code]),
-            "split": pd.Categorical.from_codes(default_split(code, rng=rng), list(SPLITS)),
+            "split": pd.Categorical.from_codes(default_split(code, rng=rng), pd.Index(SPLITS)),
         },
         index=pd.Index([f"{name}_{k}" for name in names for k in range(len(grid))]),
     )

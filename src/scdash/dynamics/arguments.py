@@ -62,7 +62,11 @@ class Asked:
 
 
 def settle(
-    model: Any = "phoenix", sparsity: Any = "dash", start: Any = "auto", training: Any = None, validation: Any = None
+    model: str | Model | VectorField = "phoenix",
+    sparsity: str | Method | Sparsity = "dash",
+    start: str | Regression = "auto",
+    training: Training | None = None,
+    validation: Validation | None = None,
 ) -> Asked:
     """Return the values that a call stands for; what does not go together is refused.
 
@@ -85,7 +89,7 @@ def settle(
     return asked
 
 
-def _start_of(start: Any) -> str | Regression:
+def _start_of(start: str | Regression) -> str | Regression:
     if isinstance(start, Regression):
         return start
     if start not in STARTS:

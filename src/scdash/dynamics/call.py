@@ -1,21 +1,30 @@
 """A call of `fit_dynamics` as a value, which the functions around the fit share with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from scdash._core.errors import suggest
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import Genes, PriorLike
 from scdash._data.time_series.observations import Observations, as_cells
 from scdash.dynamics.arguments import Asked, settle
 from scdash.dynamics.inputs import DynamicsInputs, read_inputs
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.whole_trajectories.settings import suits_whole_trajectories
-from scdash.models import PerturbODE
+from scdash.fields import VectorField
+from scdash.models import Model, PerturbODE
 from scdash.models.stored_settings import stored_arguments
 from scdash.networks.velocity_layer import check_switch
-from scdash.sparsity import DASH
+from scdash.regression import Regression
+from scdash.resampling.validation import Validation
+from scdash.sparsity import DASH, Method, Sparsity
+from scdash.training import Training
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 NOT_STORED = ("prior", "mask_var", "regulators", "rng", "n_jobs", "progress", "perturbation_key", "control", *DATA_KEYS)
 
@@ -24,27 +33,27 @@ NOT_STORED = ("prior", "mask_var", "regulators", "rng", "n_jobs", "progress", "p
 class FitCall:
     """The arguments of `scdash.tl.fit_dynamics` that say what is fitted to which data; see there."""
 
-    prior: Any = None
-    model: Any = "phoenix"
-    sparsity: Any = "dash"
-    start: Any = "auto"
-    training: Any = None
-    validation: Any = None
+    prior: PriorLike | None = None
+    model: str | Model | VectorField = "phoenix"
+    sparsity: str | Method | Sparsity = "dash"
+    start: str | Regression = "auto"
+    training: Training | None = None
+    validation: Validation | None = None
     time_key: str | None = None
     trajectory_key: str | None = None
     batch_key: str | None = None
     split_key: str | None = None
     perturbation_key: str | None = None
-    control: Any = "control"
+    control: str | Sequence[str] | bool = "control"
     layer: str | None = None
-    mask_var: Any = None
-    regulators: Any = None
+    mask_var: Genes | None = None
+    regulators: Genes | None = None
     observations: Observations = "auto"
-    velocity: Any = None
+    velocity: str | tuple[str, str] | None = None
     allow_scaled: bool = False
     write_velocity: bool | None = None
     n_models: int = 1
-    rng: Any = 0
+    rng: RNG = 0
     device: str = "auto"
     n_jobs: int | None = None
     progress: bool | None = None
@@ -90,7 +99,7 @@ class FitCall:
             | changes
         )
 
-    def read(self, adata: Any, asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
+    def read(self, adata: "AnnData", asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
         """Return the data of the call; columns and layer that are not given are those of the fit under `like`."""
         keys = {name: getattr(self, name) for name in DATA_KEYS}
         kind, cells = as_cells(self.observations)

@@ -1,7 +1,7 @@
 """From AnnData to what models train on: trajectories in scaled units, and a prior on the same genes."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import unused
 from scdash._core.fit_settings import DataKeys
 from scdash._core.logging import logger
+from scdash._core.types import Genes, PriorLike
 from scdash._data import (
     AlignedPrior,
     CellHalves,
@@ -29,12 +30,16 @@ from scdash._data import (
     scaled_by_scanpy,
 )
 from scdash._data.checks import flag_genes
-from scdash._data.time_series.observations import Kind
+from scdash._data.time_series.observations import Couplings, Kind
 from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states
 from scdash._data.time_series.row_labels import read_rows
 from scdash._data.time_series.sampled_cells import from_sampled
 from scdash.dynamics.problem import FitProblem, Units, VelocityOfCells
 from scdash.dynamics.velocity_input import velocity_of_cells
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
 BINS = 20  # per trajectory of cells, where the user names no number
@@ -103,26 +108,26 @@ class DynamicsInputs:
 
 
 def read_inputs(
-    adata: Any,
+    adata: "AnnData",
     *,
     layer: str | None,
-    mask_var: Any,
+    mask_var: Genes | None,
     time_key: str | None,
     trajectory_key: str | None,
     batch_key: str | None,
     split_key: str | None,
     observations: Kind,
-    prior: Any,
-    coregulation: Any,
-    regulators: Any,
+    prior: PriorLike | None,
+    coregulation: PriorLike | None,
+    regulators: Genes | None,
     n_bins: int | None,
     seed: int,
     shuffled: bool = False,
     allow_scaled: bool = False,
     hold_out: float | None = None,
     by_folds: bool = False,
-    couplings: Any = None,
-    velocity: Any = None,
+    couplings: Couplings | None = None,
+    velocity: str | tuple[str, str] | None = None,
 ) -> DynamicsInputs:
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy.
 
@@ -139,47 +144,50 @@ def read_inputs(
         raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
     rows = read_rows(adata, keys, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
-    cells = not binned and (
-        observations == "cells" or (observations == "auto" and (rows.look_like_cells or rows.are_sampled))
-    )
+    cells = not binned and _are_cells(rows, observations)
     sampled = cells and rows.are_sampled
     _check_use(rows, asked, couplings, cells=cells, sampled=sampled)
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
-    observed = _observe(
-        adata,
-        columns,
-        rows,
-        cells=cells,
-        sampled=sampled,
-        couplings=couplings,
-        labels=None if is_membership_table(adata, keys.time_key) else adata.obs[keys.time_key],
-        n_bins=n_bins,
-        regulators=flagged,
-        seed=seed,
-        shuffled=shuffled,
-        hold_out=hold_out,
-        by_folds=by_folds,
-    )
+    how = _Smoothing(couplings, n_bins, flagged, seed, hold_out, shuffled=shuffled, by_folds=by_folds)
+    observed = _observe(adata, columns, rows, keys.time_key, how, cells=cells, sampled=sampled)
     _check_series(observed.series, values.name, "sampled times" if sampled else "bins" if cells else "states")
     if not (by_folds and cells):
         _check_validation(observed.series, split_key)
-    measured = velocity_of_cells(adata, velocity, rows, observed, columns, cells=cells, by_folds=by_folds, seed=seed)
-    aligned = None if prior is None else prior_from(adata, prior, genes=values.genes)
-    together = None if coregulation is None else prior_from(adata, coregulation, genes=values.genes)
+    inputs = _of_observed(
+        observed, columns, replace(keys, layer=layer) if binned and observed.in_units_of_bins else keys
+    )
+    return replace(
+        inputs,
+        velocity=velocity_of_cells(adata, velocity, rows, observed, columns, cells=cells, by_folds=by_folds, seed=seed),
+        cells=cells or binned,
+        time_unit=rows.time.unit,
+        prior=None if prior is None else prior_from(adata, prior, genes=values.genes),
+        regulators=flagged,
+        coregulation=None if coregulation is None else prior_from(adata, coregulation, genes=values.genes),
+        lowest=None if binned else lowest_values(values),
+    )
+
+
+def _are_cells(rows: Rows, observations: Kind) -> bool:
+    """Return whether rows are cells, as the call says or as they look."""
+    return observations == "cells" or (observations == "auto" and (rows.look_like_cells or rows.are_sampled))
+
+
+def _of_observed(observed: Observed, columns: NDArray[np.int64], keys: DataKeys) -> DynamicsInputs:
+    """Return the inputs as far as the trajectories say them: states, without priors."""
     return DynamicsInputs(
         series=observed.series,
         minimum=observed.minimum,
         range=observed.range,
         columns=columns,
-        cells=cells or binned,
-        keys=replace(keys, layer=layer) if binned and observed.in_units_of_bins else keys,
+        cells=False,
+        keys=keys,
         time=observed.standard,
         times=observed.times,
-        time_unit=rows.time.unit,
-        prior=aligned,
-        regulators=flagged,
-        coregulation=together,
+        time_unit=None,
+        prior=None,
+        regulators=None,
         cell_position=observed.cell_position,
         lineage=observed.lineage,
         lineage_names=observed.lineage_names,
@@ -190,12 +198,10 @@ def read_inputs(
         left_out_times=observed.left_out_times,
         couplings=observed.couplings,
         kernel_means=observed.kernel_means,
-        velocity=measured,
-        lowest=None if binned else lowest_values(values),
     )
 
 
-def _check_use(rows: Rows, asked: DataKeys, couplings: Any, *, cells: bool, sampled: bool) -> None:
+def _check_use(rows: Rows, asked: DataKeys, couplings: Couplings | None, *, cells: bool, sampled: bool) -> None:
     """Raise for what has no meaning for such rows."""
     if couplings is not None and not sampled:
         raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
@@ -208,62 +214,68 @@ def _check_use(rows: Rows, asked: DataKeys, couplings: Any, *, cells: bool, samp
         raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
 
 
+@dataclass(frozen=True)
+class _Smoothing:
+    """How cells become trajectories, and what of them is held out; see `read_inputs`."""
+
+    couplings: Couplings | None
+    n_bins: int | None
+    regulators: NDArray[np.int64] | None
+    seed: int
+    hold_out: float | None
+    shuffled: bool
+    by_folds: bool
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What is asked of cells at sampled times and in pseudotime alike."""
+        return {
+            "regulators": self.regulators,
+            "seed": self.seed,
+            "shuffled": self.shuffled,
+            "hold_out": self.hold_out if self.by_folds else self.part,
+            "by_folds": self.by_folds,
+        }
+
+    @property
+    def part(self) -> float:
+        """The fraction that is held out where nothing else is said."""
+        return self.hold_out or HELD_OUT
+
+
 def _observe(
-    adata: Any,
+    adata: "AnnData",
     columns: NDArray[np.int64],
     rows: Rows,
+    time_key: str,
+    how: _Smoothing,
     *,
     cells: bool,
     sampled: bool,
-    couplings: Any,
-    labels: Any,
-    n_bins: int | None,
-    regulators: NDArray[np.int64] | None,
-    seed: int,
-    shuffled: bool,
-    hold_out: float | None,
-    by_folds: bool,
 ) -> Observed:
     """Return trajectories of cells that are smoothed here, of bins made before, or of states."""
-    part = hold_out or HELD_OUT
     if sampled:
         check_log(rows.values)
-        if n_bins is not None:
+        if how.n_bins is not None:
             raise unused("n_bins", "every sampled time is one bin")
-        return from_sampled(
-            rows,
-            couplings=couplings,
-            labels=labels,
-            regulators=regulators,
-            seed=seed,
-            shuffled=shuffled,
-            hold_out=hold_out if by_folds else part,
-            by_folds=by_folds,
-        )
+        labels = None if is_membership_table(adata, time_key) else adata.obs[time_key]
+        return from_sampled(rows, couplings=how.couplings, labels=labels, **how.common)
     if cells:
         check_log(rows.values)
-        return from_cells(
-            rows,
-            n_bins=BINS if n_bins is None else n_bins,
-            regulators=regulators,
-            seed=seed,
-            shuffled=shuffled,
-            hold_out=hold_out if by_folds else part,
-            by_folds=by_folds,
-        )
+        return from_cells(rows, n_bins=BINS if how.n_bins is None else how.n_bins, **how.common)
     binned = is_binned(adata)
-    if n_bins is not None:
+    if how.n_bins is not None:
         made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
         raise unused("n_bins", f"the rows of adata {made}")
-    return from_bins(adata, columns, rows, seed, part) if binned else from_states(rows, seed, part)
+    return from_bins(adata, columns, rows, how.seed, how.part) if binned else from_states(rows, how.seed, how.part)
 
 
-def is_binned(adata: Any) -> bool:
+def is_binned(adata: "AnnData") -> bool:
     """Return whether `adata` holds bins made by `scdash.pp.trajectories`."""
     return "trajectories" in adata.uns and {"time", "trajectory"} <= set(adata.obs.columns)
 
 
-def _keys_of_bins(adata: Any, asked: DataKeys) -> DataKeys:
+def _keys_of_bins(adata: "AnnData", asked: DataKeys) -> DataKeys:
     """Return the columns and the layer that `pp.trajectories` has written, where others were not asked for."""
     return DataKeys(
         time_key="time" if asked.time_key == TIME_KEY else asked.time_key,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -169,7 +169,7 @@ def _table(settings: Sequence[tuple[float, float]], found: Searched, slope: floa
     table["mean"] = losses.mean(1)
     table["se"] = losses.std(1, ddof=1) / np.sqrt(folds) if folds > 1 else np.nan
     table["epochs"], table["finished"] = found.epochs, found.finished
-    table["chosen"] = table.index == int(table["mean"].where(found.finished).idxmin())
+    table["chosen"] = table.index == cast("int", table["mean"].where(found.finished).idxmin())
     for k in range(folds):
         table[f"fold{k}"] = losses[:, k]
     return table

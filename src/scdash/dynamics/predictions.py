@@ -80,7 +80,7 @@ def stored_series(entry: Any, model: DynamicsModel) -> tuple[TimeSeries, NDArray
     known = StoredTrajectories.of(stored)
     code, names = pd.factorize(known.name)
     origin = np.arange(len(names))
-    origin[code] = pd.Index(names).get_indexer(known.origin)
+    origin[code] = pd.Index(names).get_indexer(pd.Index(known.origin))
     series = TimeSeries(
         states=_scale(np.asarray(stored["states"], dtype=np.float64), model),
         times=np.asarray(stored["time"], dtype=np.float64) / model.time_scale,

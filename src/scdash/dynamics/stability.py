@@ -1,7 +1,7 @@
 """How often the edges of a network of dynamics are found when half of the data is drawn again."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,16 @@ from scdash.models.stored_settings import settings_of_fit
 from scdash.resampling.validation import Validation
 from scdash.training import Training
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
 ALWAYS = 0.75
 NOT_REPEATED = ("rng", "n_models", "validation", "write_velocity")  # arguments of a fit that refits have of their own
 
 
 def stability_dynamics(
-    adata: Any,
+    adata: "AnnData",
     *,
     n_repeats: int = 10,
     share: float = 0.5,
@@ -95,7 +99,7 @@ def stability_dynamics(
     return table
 
 
-def arguments_of_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_of_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `fit_dynamics` that repeat the fit under `key`, those `given` first; only these without one.
 
     The log says what was taken from the fit. What is done with a model after training is not repeated.
@@ -110,7 +114,7 @@ def arguments_of_fit(adata: Any, key: str, given: Mapping[str, Any]) -> dict[str
     return stored | genes | {name: value for name, value in given.items() if name not in DATA_KEYS} | read
 
 
-def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
+def _part(adata: "AnnData", share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the rows of a random part: whole trajectories of states, or cells of every trajectory.
 
     Of trajectories that are labelled by `split_key`, the same share of every split is drawn, and at least one.
@@ -134,7 +138,7 @@ def _part(adata: Any, share: float, fit: dict[str, Any], rng: np.random.Generato
     return np.sort(np.concatenate([rng.choice(of, max(2, round(share * len(of))), replace=False) for of in rows]))
 
 
-def _split_of(adata: Any, key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
+def _split_of(adata: "AnnData", key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return a number for the splits that each trajectory has rows of; the same for all without `key`."""
     if key is None:
         return np.zeros(group.max() + 1, np.int64)
@@ -153,7 +157,7 @@ def _drawn(kinds: NDArray[np.int64], share: float, rng: np.random.Generator) -> 
     return np.concatenate([part[: max(least, round(share * len(part)))] for part in parts])
 
 
-def _edges(adata: Any, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
+def _edges(adata: "AnnData", rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
     """Return the edges of a fit of some rows, in the unit of the user's time."""
     call = FitCall(**{"progress": False, "validation": Validation(null_models=False), **fit, "rng": seed})
     found = fit_of_call(adata[rows].copy(), call, call.settle(), seed)

@@ -243,13 +243,13 @@ def subnetwork(
     names = np.asarray(entry["genes"]).astype(str)
     place = pd.Series(np.arange(len(names)), index=names)
     wanted = all_genes(listed_names(genes), names, "genes")
-    edges = rank_edges(network_edges(adata, key))
+    edges: pd.DataFrame = rank_edges(network_edges(adata, key))
     edges = edges[(edges["weight"] != 0) & (edges["contribution"].abs() >= min_contribution)]
     source, target = place[edges["source"]].to_numpy(), place[edges["target"]].to_numpy()
     network = csr_array((np.ones(len(edges)), (source, target)), shape=(len(names), len(names)))
     distance = reachable(network, wanted, depth=depth, upstream=upstream)
     near = distance[target if upstream else source]
-    edges = edges.assign(step=near + 1)[(near >= 0) & (near < depth)]
+    edges = edges.assign(step=near + 1).loc[(near >= 0) & (near < depth)]
     order = ["step", "contribution"]
     return edges.sort_values(order, ascending=[True, False], kind="stable").reset_index(drop=True)
 

@@ -14,12 +14,16 @@ class FitReport(pd.DataFrame):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         summary = str(self.attrs.get("summary", ""))
-        return f"{summary}\n\n{pd.DataFrame(self).to_string(**FIGURES)}" if summary else super().__repr__()
+        return (
+            f"{summary}\n\n{pd.DataFrame(self).to_string(index=False, float_format=FOUR_DIGITS, na_rep='')}"
+            if summary
+            else super().__repr__()
+        )
 
     def _repr_html_(self) -> str:
         first, _, rest = str(self.attrs.get("summary", "")).partition("\n")
-        table = pd.DataFrame(self).to_html(border=0, **FIGURES)
+        table = pd.DataFrame(self).to_html(border=0, index=False, float_format=FOUR_DIGITS, na_rep="")
         return f"<div><p><strong>{escape(first)}</strong></p>{table}<pre>{escape(rest)}</pre></div>"
 
 
-FIGURES = {"index": False, "float_format": "{:.4g}".format, "na_rep": ""}
+FOUR_DIGITS = "{:.4g}".format

@@ -1,6 +1,6 @@
 """Results of paired modalities as a torch module and as tables: MuData in, nothing written."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scdash.paired import SparseBottleneck
 
 
-def model_from_mudata(mdata: Any, *, key: str = "sbnn") -> "SparseBottleneck":
+def model_from_mudata(mdata: "MuData", *, key: str = "sbnn") -> "SparseBottleneck":
     """Rebuild the network that `scdash.tl.sbnn` (or the linear one of `scdash.tl.srrr`) has fitted.
 
     Parameters

@@ -1,7 +1,7 @@
 """A network beside its truth and beside the prior it was given."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,9 @@ from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
 from scdash.metrics._ranking import rank_pairs
 from scdash.metrics.edge_lists import GRN, EdgeList, align, is_anndata
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @guarded
@@ -65,7 +68,7 @@ def grn_report(
     True
     """
     columns: dict[str, GRN] = {"weight": grn}
-    adata: Any = grn
+    adata: AnnData = grn
     if is_anndata(grn):
         table = require_fit(adata, key).get("edges") if key not in adata.varp else None
     else:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash._core.keys import require_fit
@@ -237,7 +238,9 @@ def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dyna
 
 
 @guarded
-def sparsity(weights: "AnnData | Mapping[str, Any]", *, key: str = "dynamics") -> float:
+def sparsity(
+    weights: "AnnData | Mapping[str, NDArray[Any] | sparse.sparray | sparse.spmatrix]", *, key: str = "dynamics"
+) -> float:
     """Share of exact zeros among the prunable weight matrices of a model.
 
     For PHOENIX these are W_sums, W_prods, relu(v) U_sums and relu(v) U_prods together: the weights into a gene whose

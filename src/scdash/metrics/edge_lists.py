@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeGuard, Union
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: matrix (row regulates column), table (source, target[, weight]), AnnData with a fit, or (truth, prior only) the
 #: name of a table in `uns` or a matrix in `varp` of that AnnData
 # a Union, since the name of a class that is not imported here cannot be joined by |
-GRN: TypeAlias = Union["AnnData", pd.DataFrame, NDArray[Any], sparse.sparray, sparse.spmatrix, str]
+GRN: TypeAlias = Union["AnnData", pd.DataFrame, np.ndarray, sparse.sparray, sparse.spmatrix, str]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def is_anndata(value: object) -> bool:
     return hasattr(value, "varp") and hasattr(value, "var_names")
 
 
-def is_table(value: object) -> bool:
+def is_table(value: object) -> TypeGuard[pd.DataFrame]:
     """Say whether `value` is a table of edges rather than a matrix."""
     return isinstance(value, pd.DataFrame)
 
@@ -106,7 +106,7 @@ def align(
     networks = (grn, *others)
     matrices = [network for network in networks if not is_table(network)]
     if names is None and not matrices:
-        names = _named_in(networks)
+        names = _named_in([network for network in networks if is_table(network)])
         logger.debug("Networks compared over the %d genes named in the tables; pass genes= for others.", len(names))
     n = len(names) if names is not None else _size(matrices[0])
     return tuple(
@@ -193,7 +193,7 @@ def _named_in(tables: Iterable[pd.DataFrame]) -> pd.Index:
     )
 
 
-def _from_slot(adata: Any, name: str) -> GRN:
+def _from_slot(adata: "AnnData", name: str) -> GRN:
     if name in adata.varp:
         return adata.varp[name]
     if name in adata.uns:
@@ -203,7 +203,7 @@ def _from_slot(adata: Any, name: str) -> GRN:
 
 
 def _modelled(
-    adata: Any, others: tuple[GRN, ...], genes: Iterable[str] | None, key: str
+    adata: "AnnData", others: tuple[GRN, ...], genes: Iterable[str] | None, key: str
 ) -> tuple[GRN, tuple[GRN, ...], list[str]]:
     """Cut the network under `key` (a fit, or any varp matrix) and matrices of the same size to the genes asked for."""
     slots = DynamicsKeys(key)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,10 @@ from scdash.regression import Regression
 from scdash.resampling.validation import Validation
 from scdash.sparsity import METHODS, SPARSITIES, GeometricSchedule, Sparsity
 from scdash.training import Training
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 VALUES: tuple[type, ...] = (Cells, Training, Validation, Regression, GeometricSchedule, Transport)
 TABLES = ("prior", "coregulation")
@@ -47,7 +51,7 @@ def stored_tables(prior: AlignedPrior | None, coregulation: AlignedPrior | None 
     return {name: aligned.edges for name, aligned in given.items() if aligned is not None}
 
 
-def settings_of_fit(adata: Any, key: str, *, without: Collection[str] = ()) -> dict[str, Any]:
+def settings_of_fit(adata: "AnnData", key: str, *, without: Collection[str] = ()) -> dict[str, Any]:
     """Return the arguments of `scdash.tl.fit_dynamics` that repeat the fit under `adata.uns[key]`.
 
     Arguments that are named in `without` are left out; they need not be readable then.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import scipy.sparse as sp
 
+from scdash._core.types import Index
 from scdash._data import CellHalves
 from scdash.networks.edges_within_places import within_scores
 from scdash.networks.lagged_edges import lagged_scores
-from scdash.regression.array_types import Index
 
 
 @dataclass(frozen=True)

@@ -105,11 +105,11 @@ def ranking_score(
     effect = entries_at(weight, row, col)
     if not by_coregulation and not with_association:
         score = ((effect != 0) + score) / 2
-    names = np.asarray(genes, dtype=object)
+    names = pd.Index(list(np.asarray(genes, dtype=object)))
     edges = pd.DataFrame(
         {
-            "source": pd.Categorical.from_codes(col, categories=list(names)),
-            "target": pd.Categorical.from_codes(row, categories=list(names)),
+            "source": pd.Categorical.from_codes(col, categories=names),
+            "target": pd.Categorical.from_codes(row, categories=names),
             "weight": effect,
             "contribution": share,
             "in_prior": inside,

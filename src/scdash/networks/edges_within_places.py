@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._core.types import Floats
 from scdash._data import WithinMoments
 from scdash.networks.lagged_edges import LAMBDAS, MAX_ACTIVE
-from scdash.regression.array_types import Floats
 from scdash.regression.l1_paths import l1_path
 
 FLAT = 1e-16  # sum of squares below which a gene does not vary

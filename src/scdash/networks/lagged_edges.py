@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from scdash._core.types import Floats, Index
 from scdash._data import CellHalves
-from scdash.regression.array_types import Floats, Index
 from scdash.regression.gram import Moments
 from scdash.regression.l1_paths import l1_path
 

@@ -1,6 +1,6 @@
 """Where predictions start, and the times at which they are asked for."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,13 @@ from scdash._core.errors import suggest
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys
 from scdash._core.trajectories import StoredTrajectories
+from scdash._core.types import StartLike, TimesLike
 from scdash._data import expression, holds_flags, parse_time, read_flags
 from scdash.networks import DynamicsModel
+
+if TYPE_CHECKING:
+    pass
+
 
 SETTLED = 10.0  # times until a screen's model is at rest, whose fastest decay is near 1
 EQUAL = 1e-9  # of the longest time: times closer than this are one
@@ -38,7 +43,7 @@ class TimeGrid(NamedTuple):
         return self.solved[self.added :]
 
 
-def time_grid(entry: Any, times: Any) -> TimeGrid:
+def time_grid(entry: Any, times: TimesLike | None) -> TimeGrid:
     """Return the user's times since the start, or those of the fitted states since the start of their own trajectory.
 
     The start is 0, asked for or not.
@@ -54,7 +59,7 @@ def time_grid(entry: Any, times: Any) -> TimeGrid:
     return times_since_start(times)
 
 
-def times_since_start(times: Any) -> TimeGrid:
+def times_since_start(times: TimesLike) -> TimeGrid:
     """Check times since the start: finite, increasing and not negative."""
     grid: NDArray[np.float64] = np.array(times, dtype=np.float64, ndmin=1)
     if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any() or grid[0] < 0:
@@ -65,7 +70,12 @@ def times_since_start(times: Any) -> TimeGrid:
 
 
 def start_states(
-    adata: Any, settings: FitSettings, entry: Any, model: DynamicsModel, start: Any, layer: str | None
+    adata: "AnnData",
+    settings: FitSettings,
+    entry: Any,
+    model: DynamicsModel,
+    start: StartLike | None,
+    layer: str | None,
 ) -> Starts:
     """Return where to start, from any form of the argument `start`."""
     if start is None:
@@ -118,7 +128,7 @@ def _positions(data: AnnData, settings: FitSettings) -> NDArray[np.float64]:
     return np.asarray(parse_time(data.obs[settings.time_key], f"obs[{settings.time_key!r}]").values, dtype=np.float64)
 
 
-def _rows(adata: Any, model: DynamicsModel, layer: str | None) -> NDArray[np.floating[Any]]:
+def _rows(adata: "AnnData", model: DynamicsModel, layer: str | None) -> NDArray[np.floating[Any]]:
     absent = [g for g in model.genes if g not in adata.var_names]
     if absent:
         raise _missing_genes(absent, adata.var_names)

@@ -1,6 +1,6 @@
 """dx/dt of every row as a layer whose memory grows with the modelled genes."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,6 +11,10 @@ from scdash._core.keys import DynamicsKeys
 from scdash._core.logging import logger
 from scdash._data import Expression, as_dense
 from scdash.networks.dynamics_model import DynamicsModel
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 ROWS = 4096  # rows whose velocity is computed at once
 DENSE_BYTES, SPARSE_BYTES = 4, 8  # a value, with the number of its column where the layer is sparse
@@ -27,7 +31,7 @@ def check_switch(write_velocity: object) -> None:
         raise ValueError(f"write_velocity must be True, False or None, found {write_velocity!r}.")
 
 
-def wanted(adata: Any, modelled: int, *, most: int, switch: bool | None) -> bool:
+def wanted(adata: "AnnData", modelled: int, *, most: int, switch: bool | None) -> bool:
     """Return whether the layer is written; the log says why it is not.
 
     `switch`, the argument `write_velocity`, None: where rows x modelled genes are at most `most`.
@@ -79,7 +83,10 @@ def over_all_genes(
 
 
 def set_velocity(
-    adata: Any, keys: DynamicsKeys, velocity: NDArray[np.float32] | sp.csr_matrix | None, columns: NDArray[np.int64]
+    adata: "AnnData",
+    keys: DynamicsKeys,
+    velocity: NDArray[np.float32] | sp.csr_matrix | None,
+    columns: NDArray[np.int64],
 ) -> None:
     """Write the layer, or take away what an earlier fit of the same name left: it would pass for this fit's.
 

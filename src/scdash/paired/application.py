@@ -1,7 +1,7 @@
 """Applying a fitted network to cells: those of the fit, or new ones."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,18 +11,20 @@ from scdash._core.fit_genes import fit_genes
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import require_paired
 from scdash._core.logging import logger
+from scdash._core.types import StartLike
 from scdash.paired import predict
 from scdash.paired.store import gene_values, prediction_slots
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
 MISSING_GENES = ("raise", "mean")
 
 
 def predict_mudata(
-    mdata: Any,
-    start: Any = None,
+    mdata: "MuData",
+    start: StartLike | None = None,
     *,
     key: str = "sbnn",
     layer: str | None = None,
@@ -100,14 +102,15 @@ def predict_mudata(
     return result
 
 
-def new_cells(start: Any, name: str) -> Any:
+def new_cells(start: StartLike, name: str) -> "AnnData":
     """Return the AnnData that holds the cells' expression."""
     from anndata import AnnData
 
-    if isinstance(getattr(start, "mod", None), Mapping):
-        if name not in start.mod:
-            raise KeyError(f"start: the MuData has no modality {name!r}, found {list(start.mod)}.")
-        return start.mod[name]
+    modalities = getattr(start, "mod", None)
+    if isinstance(modalities, Mapping):
+        if name not in modalities:
+            raise KeyError(f"start: the MuData has no modality {name!r}, found {list(modalities)}.")
+        return modalities[name]
     if isinstance(start, pd.DataFrame):
         names = {
             axis: pd.DataFrame(index=labels.astype(str))

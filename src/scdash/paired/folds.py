@@ -20,7 +20,7 @@ class Fold:
     test: NDArray[np.intp]
 
 
-def make_folds(cells: int, folds: Any = 10, *, rng: RNG = 0) -> list[Fold]:
+def make_folds(cells: int, folds: int | NDArray[Any] = 10, *, rng: RNG = 0) -> list[Fold]:
     """Return folds from a number (random, equal within one cell) or from a label per cell.
 
     With labels, every label is held out once; cells labelled -1 or missing are in every training set and never tested.

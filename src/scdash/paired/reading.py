@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import suggest, unknown
 from scdash._core.logging import logger
+from scdash._core.types import Genes
 from scdash._data import Expression, as_dense, as_expression, check_unique, gene_mask, matrix_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
 
 Missing = Literal["raise", "cells", "entries"]
 
@@ -43,13 +49,13 @@ class Paired:
 
 
 def read_paired(
-    mdata: Any,
+    mdata: "MuData",
     x: str,
     y: str,
     *,
     layer: str | None = None,
     y_layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     missing: Missing = "raise",
     allow_counts: bool = False,
 ) -> Paired:
@@ -83,7 +89,7 @@ def read_paired(
     )
 
 
-def modality(mdata: Any, name: str, argument: str) -> Any:
+def modality(mdata: "MuData", name: str, argument: str) -> Any:
     """Return one modality, checked: MuData given, the name known, cells and columns named uniquely."""
     if not isinstance(getattr(mdata, "mod", None), Mapping):
         hint = (
@@ -102,7 +108,7 @@ def modality(mdata: Any, name: str, argument: str) -> Any:
     return found
 
 
-def shared_cells(mdata: Any, predictors: Any, responses: Any, x: str, y: str) -> pd.Index:
+def shared_cells(mdata: "MuData", predictors: Any, responses: Any, x: str, y: str) -> pd.Index:
     """Return the cells in both modalities, in the order of `mdata.obs_names`, and say how many are not."""
     both = predictors.obs_names.isin(responses.obs_names)
     common = predictors.obs_names[both]
@@ -123,11 +129,11 @@ def shared_cells(mdata: Any, predictors: Any, responses: Any, x: str, y: str) ->
             responses.n_obs - len(common),
             y,
         )
-    order = mdata.obs_names[mdata.obs_names.isin(common)]
+    order: pd.Index = mdata.obs_names[mdata.obs_names.isin(common)]
     return order if len(order) == len(common) else common
 
 
-def read_matrix(adata: Any, layer: str | None, name: str, columns: NDArray[np.bool_] | None = None) -> Expression:
+def read_matrix(adata: "AnnData", layer: str | None, name: str, columns: NDArray[np.bool_] | None = None) -> Expression:
     """Return X or a layer of a modality, checked to be finite, not yet loaded."""
     where, matrix = matrix_of(adata, layer, name=name)
     chosen = None if columns is None or columns.all() else np.flatnonzero(columns)
@@ -147,7 +153,7 @@ def check_not_counts(values: Expression, x: str) -> None:
         )
 
 
-def read_features(adata: Any, layer: str | None, y: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+def read_features(adata: "AnnData", layer: str | None, y: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the features of some cells, NaN kept."""
     _, matrix = matrix_of(adata, layer, name=f"mdata[{y!r}]", argument="y_layer")
     block = matrix[rows] if not hasattr(matrix, "to_memory") else matrix[rows, :]

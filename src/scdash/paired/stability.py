@@ -10,7 +10,8 @@ import pandas as pd
 
 from scdash._core.fit_record import stamp
 from scdash._core.logging import logger, step
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import Genes
 from scdash._data import sanitise
 from scdash.paired import BottleneckFit, BottleneckTraining, Fold, Standardize, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes
@@ -34,12 +35,12 @@ def stability_mudata(
     training: BottleneckTraining | None = None,
     layer: str | None = None,
     y_layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     missing: Missing = "raise",
     standardize: Standardize = "train",
     allow_counts: bool = False,
     key_added: str = "sbnn_stability",
-    rng: Any = 0,
+    rng: RNG = 0,
     device: str = "auto",
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -101,7 +102,7 @@ def stability_mudata(
         params |= {"schedule": constants.config()}
         entry = stability_entry(data, fits, params)
         logger.info("    %s", entry["report"])
-        table = entry["selection"]
+        table: pd.DataFrame = entry["selection"]
         mdata.uns[key_added] = sanitise(stamp(entry))
         added.append(f"added uns[{key_added!r}], how often each gene was selected")
     table.attrs["report"] = entry["report"]

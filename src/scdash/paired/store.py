@@ -18,6 +18,9 @@ from scdash.paired import BottleneckFit, Prediction, predict
 from scdash.paired.reading import Paired, modality, read_matrix
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
     from scdash.paired.evaluation import Evaluation
 
 VERSIONED = ("scdash", "torch", "mudata", "anndata", "numpy", "scikit-learn")
@@ -32,7 +35,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_slots(mdata: Any, x: str, y: str, key: object) -> None:
+def check_slots(mdata: "MuData", x: str, y: str, key: object) -> None:
     """Raise unless results can be written to `mdata` under `key`."""
     modality(mdata, x, "x")
     modality(mdata, y, "y")
@@ -44,7 +47,7 @@ def check_slots(mdata: Any, x: str, y: str, key: object) -> None:
 
 
 def store_network(
-    mdata: Any, fit: BottleneckFit, data: Paired, found: "Evaluation", params: Mapping[str, Any], key: str
+    mdata: "MuData", fit: BottleneckFit, data: Paired, found: "Evaluation", params: Mapping[str, Any], key: str
 ) -> list[str]:
     """Write the fit and return a line for each slot, for the log."""
     x, y = str(params["x"]), str(params["y"])
@@ -135,7 +138,7 @@ def _rows_to_csr(values: NDArray[Any], rows: NDArray[np.intp], size: int) -> sp.
 
 
 def gene_values(
-    adata: Any, x: str, genes: Sequence[str] | NDArray[Any], layer: str | None, fill: NDArray[Any] | None = None
+    adata: "AnnData", x: str, genes: Sequence[str] | NDArray[Any], layer: str | None, fill: NDArray[Any] | None = None
 ) -> NDArray[np.float32]:
     """Return expression (cells, genes) of named genes; absent ones raise, or take the value of `fill`."""
     places = adata.var_names.get_indexer(list(genes))

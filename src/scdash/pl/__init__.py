@@ -30,20 +30,20 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "_heatmap": ["heatmap"],
         "_history": ["history"],
         "_influence": ["influence"],
-        "_knockouts": ["knockout_trends", "knockout_volcano"],
+        "perturbations.knockouts": ["knockout_trends", "knockout_volcano"],
         "_lambdas": ["lambdas", "sparsity_path"],
         "_masks": ["masks"],
         "_modules": ["modules"],
         "_network": ["network", "networks"],
         "_pathways": ["pathways"],
-        "_perturbation": ["perturbation"],
-        "_perturbation_fates": ["perturbation_fates"],
-        "_perturbation_scores": ["perturbation_scores"],
-        "_perturbation_shift": ["perturbation_shift"],
+        "perturbations.perturbation": ["perturbation"],
+        "perturbations.perturbation_fates": ["perturbation_fates"],
+        "perturbations.perturbation_scores": ["perturbation_scores"],
+        "perturbations.perturbation_shift": ["perturbation_shift"],
         "_phase": ["phase"],
         "_projection": ["project_velocity"],
-        "_sbnn": ["sbnn"],
-        "_sbnn_scores": ["feature_scores", "gene_selection", "training"],
+        "paired.sbnn": ["sbnn"],
+        "paired.sbnn_scores": ["feature_scores", "gene_selection", "training"],
         "_trends": ["trends"],
         "_velocity": ["velocity"],
     },
@@ -57,19 +57,19 @@ if TYPE_CHECKING:
     from ._heatmap import heatmap
     from ._history import history
     from ._influence import influence
-    from ._knockouts import knockout_trends, knockout_volcano
     from ._lambdas import lambdas, sparsity_path
     from ._masks import masks
     from ._modules import modules
     from ._network import network, networks
     from ._pathways import pathways
-    from ._perturbation import perturbation
-    from ._perturbation_fates import perturbation_fates
-    from ._perturbation_scores import perturbation_scores
-    from ._perturbation_shift import perturbation_shift
     from ._phase import phase
     from ._projection import project_velocity
-    from ._sbnn import sbnn
-    from ._sbnn_scores import feature_scores, gene_selection, training
     from ._trends import trends
     from ._velocity import velocity
+    from .paired.sbnn import sbnn
+    from .paired.sbnn_scores import feature_scores, gene_selection, training
+    from .perturbations.knockouts import knockout_trends, knockout_volcano
+    from .perturbations.perturbation import perturbation
+    from .perturbations.perturbation_fates import perturbation_fates
+    from .perturbations.perturbation_scores import perturbation_scores
+    from .perturbations.perturbation_shift import perturbation_shift

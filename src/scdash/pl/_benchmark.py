@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
-from scdash.pl._read import columns
-from scdash.pl._style import MUTED, Drawn, category_colors, finish, house, panels
+from scdash.pl.shared.read import columns
+from scdash.pl.shared.style import MUTED, Drawn, category_colors, finish, house, panels
 
 _LOWER = ("mse", "loss", "error", "epoch", "second", "time", "density")
 _HIGHER = ("accuracy", "auprc", "auc", "precision", "recall", "f1", "correlation", "pearson", "r2")
@@ -115,7 +115,7 @@ def _listed(column: str, table: pd.DataFrame, wanted: Sequence[str] | None) -> l
 
 
 def _best_first(table: pd.DataFrame, methods: Sequence[str], *, lower: bool) -> list[str]:
-    best = table.groupby(table["method"].astype(str))["value"].agg("min" if lower else "max").reindex(methods)
+    best = table.groupby(table["method"].astype(str))["value"].agg("min" if lower else "max").reindex(list(methods))
     return list(best.sort_values(ascending=lower, na_position="last", kind="stable").index)
 
 

@@ -10,10 +10,10 @@ from scipy import sparse
 
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import GRN
-from scdash.pl._order import cluster_order, strengths, strongest
-from scdash.pl._points import ends
-from scdash.pl._read import networks, positions
-from scdash.pl._style import FAINT, SIGNED, Drawn, finish, house, panels, signed_norm
+from scdash.pl.shared.order import cluster_order, strengths, strongest
+from scdash.pl.shared.points import ends
+from scdash.pl.shared.read import networks, positions
+from scdash.pl.shared.style import FAINT, SIGNED, Drawn, finish, house, panels, signed_norm
 
 _MAX_LABELS = 60
 
@@ -99,7 +99,6 @@ def coregulation(
             panel.set_title(f"{side}{f' ({silent} without an effect, grey)' if silent else ''}", loc="left")
             panel.set_xlabel("regulator" if len(chosen) <= _MAX_LABELS else f"{len(chosen):,} regulators")
             panel.spines[:].set_visible(True)
-            named = len(labels) <= _MAX_LABELS
             named = labels if len(labels) <= _MAX_LABELS else labels[:0]
             panel.set_xticks(range(len(named)), named, rotation=90, fontsize=7)
             panel.set_yticks(range(len(named)), named if i == 0 else [""] * len(named), fontsize=7)

@@ -13,7 +13,7 @@ from scipy import sparse
 from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import GRN
-from scdash.pl._order import (
+from scdash.pl.shared.order import (
     MOST_CLUSTERED,
     cluster_order,
     staircase_order,
@@ -21,9 +21,9 @@ from scdash.pl._order import (
     strongest,
     strongest_in_blocks,
 )
-from scdash.pl._points import ends
-from scdash.pl._read import networks, positions
-from scdash.pl._style import SIGNED, Drawn, finish, house, panels, signed_norm
+from scdash.pl.shared.points import ends
+from scdash.pl.shared.read import networks, positions
+from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels, signed_norm
 
 _MAX_CELLS = 200  # rows or columns of an image
 _MAX_LABELS = 60  # genes a side that are named

@@ -1,7 +1,7 @@
 """Cells on any embedding, coloured by a column or a gene."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,10 +9,10 @@ from matplotlib.colors import Colormap
 
 from scdash._core.errors import suggest
 from scdash._core.process_state import guarded
-from scdash.pl._colors import stored_colors
-from scdash.pl._points import MARGIN, Look, frame, scatter
-from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import Drawn, finish, house, panels
+from scdash.pl.shared.colors import stored_colors
+from scdash.pl.shared.points import MARGIN, Look, frame, scatter
+from scdash.pl.shared.read import embedding_of, expression
+from scdash.pl.shared.style import Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -103,7 +103,7 @@ def embedding(
 
 
 def values_of(
-    adata: Any, color: str | Sequence[str] | None, layer: str | None
+    adata: "AnnData", color: str | Sequence[str] | None, layer: str | None
 ) -> list[tuple[str | None, pd.Series | None]]:
     """Return the column and the values of every panel; one panel without values where nothing is named."""
     wanted = [color] if color is None or isinstance(color, str) else list(color)
@@ -112,9 +112,9 @@ def values_of(
     return [(one, None if one is None else _values(adata, one, layer)) for one in wanted]
 
 
-def _values(adata: Any, name: str, layer: str | None) -> pd.Series:
+def _values(adata: "AnnData", name: str, layer: str | None) -> pd.Series:
     if name in adata.obs:
-        values = adata.obs[name]
+        values: pd.Series = adata.obs[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
             return values
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
@@ -126,7 +126,7 @@ def _values(adata: Any, name: str, layer: str | None) -> pd.Series:
     raise ValueError(f"color: {name!r} is neither a column of adata.obs nor a gene.{suggest(name, options)}")
 
 
-def colors_of(adata: Any, name: str | None, values: pd.Series | None) -> dict[str, str] | None:
+def colors_of(adata: "AnnData", name: str | None, values: pd.Series | None) -> dict[str, str] | None:
     """Return the stored colours of a column of categories, by category."""
     if values is None or not isinstance(values.dtype, pd.CategoricalDtype):
         return None

@@ -13,11 +13,11 @@ from scdash._core.errors import unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
-from scdash.pl._order import cluster_order
-from scdash.pl._points import ends
-from scdash.pl._read import positions, slot
-from scdash.pl._style import Drawn, finish, house, panels
 from scdash.pl._trends_data import changing_most, chosen, series_of
+from scdash.pl.shared.order import cluster_order
+from scdash.pl.shared.points import ends
+from scdash.pl.shared.read import positions, slot
+from scdash.pl.shared.style import Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -128,7 +128,7 @@ def heatmap(
 
 
 def _states(
-    adata: Any, entry: Any, key: str, genes: str | Sequence[str] | None, trajectory: str | None, n_top: int
+    adata: "AnnData", entry: Any, key: str, genes: str | Sequence[str] | None, trajectory: str | None, n_top: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], pd.Index, str]:
     """Return times, observed and fitted states (genes, times), names of the genes and of the axis."""
     stored, here = dict(slot(adata, key, "series")), genes_of(adata, entry, key)

@@ -11,9 +11,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl._read import columns, slot
 from scdash.pl._screen_settings import draw_settings
-from scdash.pl._style import INK, MUTED, Drawn, category_colors, check_whole, despine, finish, house, panels
+from scdash.pl.shared.read import columns, slot
+from scdash.pl.shared.style import INK, MUTED, Drawn, category_colors, check_whole, despine, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

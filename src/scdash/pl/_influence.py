@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl._read import columns
-from scdash.pl._style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+from scdash.pl.shared.read import columns
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from scdash._core.errors import NotFittedError
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl._read import columns
-from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
+from scdash.pl.shared.read import columns
+from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -206,9 +206,11 @@ def lambdas(
         if not np.isnan(stopped).all():
             panel.set_title("faint: stopped early, error at that epoch", loc="left", fontsize=8, color=MUTED)
         if "chosen" in table:
-            for row in table[table["chosen"].astype(bool)].itertuples():
-                at = (mean.columns.get_loc(row.l1) - 0.5, mean.index.get_loc(row.l2) - 0.5)
-                panel.add_patch(_frame(at))
+            chosen = table[table["chosen"].astype(bool)]
+            across = mean.columns.get_indexer(pd.Index(chosen["l1"]))
+            down = mean.index.get_indexer(pd.Index(chosen["l2"]))
+            for x, y in zip(across, down, strict=True):
+                panel.add_patch(_frame((x - 0.5, y - 0.5)))
         bar = figure.colorbar(image, ax=panel, shrink=0.8, aspect=20, pad=0.03)
         bar.outline.set_visible(False)
         bar.set_label("validation loss" + (rf" ($10^{{{power}}}$)" if power else ""))

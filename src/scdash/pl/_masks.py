@@ -12,8 +12,8 @@ from scipy import sparse
 from scdash._core.errors import unknown
 from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
-from scdash.pl._read import slot
-from scdash.pl._style import Drawn, finish, house, panels
+from scdash.pl.shared.read import slot
+from scdash.pl.shared.style import Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

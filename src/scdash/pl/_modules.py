@@ -10,7 +10,7 @@ from matplotlib.colors import Colormap
 from scdash._core.errors import check_data, unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import module_table
-from scdash.pl._style import SIGNED, Drawn, finish, house, panels
+from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

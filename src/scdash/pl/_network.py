@@ -27,9 +27,9 @@ from scdash.pl._network_drawing import (
     with_prior,
     wrapped,
 )
-from scdash.pl._read import columns
-from scdash.pl._read import networks as networks_of
-from scdash.pl._style import Drawn, bare, check_whole, finish, house, panels, whole_figure
+from scdash.pl.shared.read import columns
+from scdash.pl.shared.read import networks as networks_of
+from scdash.pl.shared.style import Drawn, bare, check_whole, finish, house, panels, whole_figure
 
 if TYPE_CHECKING:
     from anndata import AnnData

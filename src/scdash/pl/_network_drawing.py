@@ -16,7 +16,7 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from scdash._core.layout import arrange, route
-from scdash.pl._style import ACTIVATION, INK, MUTED, REPRESSION
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION
 
 _REGULATOR, _TARGET = "#FFF3D6", "#F2F2F2"
 _DASHES = (0, (3.2, 1.8))
@@ -118,18 +118,15 @@ def draw_edges(ax: Axes, edges: pd.DataFrame, sheet: Sheet) -> None:
     known = edges["in_prior"].astype(bool).to_numpy() if with_prior(edges) else np.ones(len(edges), bool)
     place = {name: i for i, name in enumerate(sheet.names)}
     scale = float(sheet.fonts.min()) / _SMALLEST
-    for row, line, prior in zip(edges.itertuples(), width * scale, known, strict=True):
-        points = route(place[row.source], place[row.target], sheet.middles, sheet.sizes, gap=2.5 * scale)
-        color, name = (ACTIVATION, "activates") if row.weight > 0 else (REPRESSION, "represses")
-        body, head = _head(points, active=row.weight > 0, size=(3.6 + 1.6 * line) * scale)
+    ends = zip(edges["source"], edges["target"], edges["weight"], strict=True)
+    for (source, target, weight), line, prior in zip(ends, width * scale, known, strict=True):
+        points = route(place[source], place[target], sheet.middles, sheet.sizes, gap=2.5 * scale)
+        color, name = (ACTIVATION, "activates") if weight > 0 else (REPRESSION, "represses")
+        body, head = _head(points, active=weight > 0, size=(3.6 + 1.6 * line) * scale)
         ax.plot(*body.T, color=color, lw=line, ls="-" if prior else _DASHES, zorder=2, solid_capstyle="butt",
-                dash_capstyle="butt", gid=f"edge:{row.source}:{row.target}")  # fmt: skip
-        look = (
-            {"fc": color, "lw": 0}
-            if row.weight > 0
-            else {"ec": color, "lw": line + 0.6, "closed": False, "fill": False}
-        )
-        ax.add_patch(Polygon(head, zorder=2.5, gid=f"{name}:{row.source}:{row.target}", **look))
+                dash_capstyle="butt", gid=f"edge:{source}:{target}")  # fmt: skip
+        look = {"fc": color, "lw": 0} if weight > 0 else {"ec": color, "lw": line + 0.6, "closed": False, "fill": False}
+        ax.add_patch(Polygon(head, zorder=2.5, gid=f"{name}:{source}:{target}", **look))
 
 
 def _head(points: NDArray[Any], *, active: bool, size: float) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
+from numpy.typing import NDArray
 
 from scdash._core.errors import unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import pathway_table
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl._read import columns
-from scdash.pl._style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
+from scdash.pl.shared.read import columns
+from scdash.pl.shared.style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -102,12 +103,8 @@ def pathways(
     chosen = _chosen(table, drawn, n_top, table[correction] <= alpha)
     wide = table.pivot(index="pathway", columns="fit", values=value).loc[chosen, drawn]
     p = table.pivot(index="pathway", columns="fit", values=correction).loc[chosen, drawn]
-    control = [
-        bool(table.loc[table["fit"] == fit, "control"].iloc[0]) if "control" in table else False for fit in drawn
-    ]
-    place = np.arange(len(drawn)) + 0.35 * np.cumsum(
-        [i > 0 and control[i] != control[i - 1] for i in range(len(drawn))]
-    )
+    control = _controls(table, drawn)
+    place = _places(control)
     with house():
         size = (3.1 + 0.62 * len(drawn) + 0.045 * max_chars, 1.5 + 0.24 * len(chosen))
         figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=size)
@@ -138,6 +135,19 @@ def pathways(
 
 
 _NAMES = {"bonferroni": "p after Bonferroni", "fdr_bh": "false discovery rate", "fwer": "family-wise p (joint)", "p_value": "p, not corrected"}  # fmt: skip
+
+
+def _controls(table: pd.DataFrame, drawn: Sequence[str]) -> list[bool]:
+    """Return which columns are controls."""
+    if "control" not in table:
+        return [False] * len(drawn)
+    return [bool(table.loc[table["fit"] == fit, "control"].iloc[0]) for fit in drawn]
+
+
+def _places(control: Sequence[bool]) -> NDArray[np.float64]:
+    """Return where the columns stand: a gap parts fits from controls."""
+    apart = [i > 0 and control[i] != control[i - 1] for i in range(len(control))]
+    return np.asarray(np.arange(len(control)) + 0.35 * np.cumsum(apart))
 
 
 def readable(name: str, width: int = 48) -> str:

@@ -15,11 +15,11 @@ from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash._data import all_genes
 from scdash.pl._embedding import colors_of, values_of
-from scdash.pl._points import MARGIN, Look, beside_legend, scatter
-from scdash.pl._read import expression, slot
-from scdash.pl._style import INK, Drawn, finish, house, panels
 from scdash.pl._trends_data import chosen, series_of
 from scdash.pl._velocity import grid_arrows, velocity_layer
+from scdash.pl.shared.points import MARGIN, Look, beside_legend, scatter
+from scdash.pl.shared.read import expression, slot
+from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData

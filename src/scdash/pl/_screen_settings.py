@@ -1,12 +1,13 @@
 """What matching a screen chose from: held-out R2 of every setting along the penalty."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from scdash.pl._style import INK, MUTED, PALETTE, Drawn, finish, house, panels
+from scdash.pl.shared.style import INK, MUTED, PALETTE, Drawn, finish, house, panels
 
 
 def draw_settings(
@@ -21,15 +22,16 @@ def draw_settings(
     name: str,
 ) -> Drawn:
     """Draw `held_out_r2` against `lam`, one line a setting; zero is the mean of the other perturbations."""
-    best = table.loc[table["held_out_r2"].idxmax()]
+    best = table.loc[[cast("int", table["held_out_r2"].idxmax())]].iloc[0]
     with house():
         figure, axes = panels(1, ax, title=title, figsize=figsize, size=(6.4, 3.2))
         drawn = table.groupby(["trust", "activating", "hubs", "mcp"], sort=False)
         for i, (setting, part) in enumerate(drawn):
-            chosen = setting == tuple(best[["trust", "activating", "hubs", "mcp"]])
+            weights = cast("tuple[float, float, float, float]", setting)
+            chosen = weights == tuple(best[["trust", "activating", "hubs", "mcp"]])
             axes[0].plot(
                 part["lam"], part["held_out_r2"], color=INK if chosen else PALETTE[i % len(PALETTE)], lw=2.4 if chosen else 1.2,
-                zorder=3 if chosen else 2, label=_words(*setting) + (" (chosen)" if chosen else ""),
+                zorder=3 if chosen else 2, label=_words(*weights) + (" (chosen)" if chosen else ""),
             )  # fmt: skip
         axes[0].plot(best["lam"], best["held_out_r2"], "o", color=INK, ms=5, zorder=4)
         axes[0].axhline(0, color=MUTED, lw=1.1, ls="--", zorder=1)

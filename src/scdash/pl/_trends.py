@@ -14,10 +14,10 @@ from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
-from scdash.pl._colors import stored_colors
-from scdash.pl._read import positions, slot
-from scdash.pl._style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
+from scdash.pl.shared.colors import stored_colors
+from scdash.pl.shared.read import positions, slot
+from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -126,7 +126,7 @@ def trends(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="trends", title=title, save=save)
 
 
-def _stored_colors(adata: Any, column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
+def _stored_colors(adata: "AnnData", column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
     """Return the colours that `uns` keeps for the column of lineages, if it names every trajectory that is drawn."""
     if column is None or str(column) not in adata.obs:
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,11 @@ from scdash._core.logging import logger
 from scdash._core.time_axis import TimeAxis
 from scdash._core.trajectories import StoredTrajectories
 from scdash._data import parse_time
-from scdash.pl._read import expression
+from scdash.pl.shared.read import expression
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 _MAX_TRAJECTORIES = 6
 _MAX_POINTS = 4000
@@ -85,7 +89,12 @@ def chosen(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
 
 
 def cells_of(
-    adata: Any, stored: Mapping[str, Any], genes: list[str], settings: FitSettings, layer: str | None, axis: TimeAxis
+    adata: "AnnData",
+    stored: Mapping[str, Any],
+    genes: list[str],
+    settings: FitSettings,
+    layer: str | None,
+    axis: TimeAxis,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return time (of the drawn axis) and expression of (at most 4,000) cells, or None where the rows of adata are the states themselves."""
     at = next((name for name in (stored["position_key"], stored["cell_time"]) if name in adata.obs), None)

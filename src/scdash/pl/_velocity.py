@@ -15,10 +15,10 @@ from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import parse_time, representation
 from scdash.pl._embedding import colors_of, values_of
-from scdash.pl._points import MARGIN, Look, beside_legend, frame, scatter_under_arrows
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
-from scdash.pl._read import embedding_of, expression
-from scdash.pl._style import INK, Drawn, finish, house, panels
+from scdash.pl.shared.points import MARGIN, Look, beside_legend, frame, scatter_under_arrows
+from scdash.pl.shared.read import embedding_of, expression
+from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -145,7 +145,7 @@ def _direction_legend(ax: Axes, time_key: str) -> None:
 
 
 def _arrows(
-    adata: Any, key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
+    adata: "AnnData", key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the neighbours of every cell and its arrow."""
     fit, slots = require_fit(adata, key), DynamicsKeys(key)
@@ -161,7 +161,7 @@ def _arrows(
     return near, project_to(near, states, found, points)
 
 
-def velocity_layer(adata: Any, key: str) -> str:
+def velocity_layer(adata: "AnnData", key: str) -> str:
     """Return the name of the layer with the velocities of a fit, or say why there is none."""
     slots = DynamicsKeys(key)
     if slots.velocity not in adata.layers:
@@ -175,7 +175,7 @@ def velocity_layer(adata: Any, key: str) -> str:
 
 
 def _later(
-    adata: Any, key: str, points: NDArray[np.float64], near: NDArray[np.int64]
+    adata: "AnnData", key: str, points: NDArray[np.float64], near: NDArray[np.int64]
 ) -> tuple[str, NDArray[np.float64] | None]:
     """Return the name of the fit's time and where it increases on the embedding, None where it is not in `obs`."""
     name = FitSettings.of(require_fit(adata, key), key).time_key or ""

@@ -1,6 +1,7 @@
 """From the guides of a cell to the label of its perturbation."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from scdash._core.logging import logger
 
-Calls = tuple[pd.Categorical, pd.Categorical, NDArray[np.int64]]  # perturbation, guide, number of guides of each cell
+Labels: TypeAlias = "pd.Categorical[str]"
+Calls: TypeAlias = "tuple[Labels, Labels, NDArray[np.int64]]"  # perturbation, guide, number of guides of each cell
 
 
 def label_cells(
@@ -41,7 +43,7 @@ def label_cells(
     return pd.Categorical(labels), pd.Categorical(guide), n_guides
 
 
-def missing_where(labels: pd.Categorical, lost: NDArray[np.bool_]) -> pd.Categorical:
+def missing_where(labels: Labels, lost: NDArray[np.bool_]) -> Labels:
     """Return labels without those of the `lost` cells."""
     kept = pd.Series(labels).where(~lost)
     return pd.Categorical(kept).remove_unused_categories()
@@ -52,7 +54,7 @@ def guide_table(
     names: Sequence[str],
     genes: Mapping[str, str | None],
     least: NDArray[np.float64],
-    labels: pd.Categorical,
+    labels: Labels,
     control: str,
 ) -> pd.DataFrame:
     """Return one row a guide, with what became of it."""

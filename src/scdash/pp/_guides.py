@@ -17,7 +17,7 @@ from scdash._data.screen import parse_screen
 from scdash.pp._escapers import escaping, perturbed_probability
 from scdash.pp._guide_calls import call_guides
 from scdash.pp._guide_counts import GuideTable, read_guides
-from scdash.pp._guide_labels import guide_table, label_cells, missing_where
+from scdash.pp._guide_labels import Labels, guide_table, label_cells, missing_where
 from scdash.pp._guide_names import CONTROL_GUIDES, genes_of_guides
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups
 
@@ -154,13 +154,9 @@ def assign_guides(
             targets=table.targets,
         )
         _check_guides(called, genes, control_pattern)
+        targeted = [genes[name] for name in table.names]
         labels, guide, n_guides = label_cells(
-            called,
-            [genes[name] for name in table.names],
-            table.names,
-            control,
-            separator,
-            combine=multiple == "combine",
+            called, targeted, table.names, control, separator, combine=multiple == "combine"
         )
         columns: dict[str, Any] = {}
         if escapers != "keep":
@@ -224,7 +220,7 @@ def _check_guides(called: sp.csr_matrix, genes: Mapping[str, str | None], contro
 
 
 def _probabilities(
-    adata: Any, labels: pd.Categorical, control: str, separator: str, layer: str | None, batch_key: str | None
+    adata: "AnnData", labels: Labels, control: str, separator: str, layer: str | None, batch_key: str | None
 ) -> NDArray[np.float64]:
     """Return the probability of each cell that it is perturbed; NaN for control cells and cells without a label."""
     values = expression(adata, layer=layer)

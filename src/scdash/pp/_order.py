@@ -32,7 +32,7 @@ from scdash.pp._path_shape import PathShape, path_shape, shape_warning
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Root: TypeAlias = "str | tuple[str, Any] | Mapping[str, str]"
+Root: TypeAlias = str | tuple[str, object] | Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _groups(adata: "AnnData", lineage_key: str | None, batch_key: str | None) ->
     return group_cells(adata.n_obs, lineage, batch)
 
 
-def _check_root(adata: "AnnData", root: Any) -> None:
+def _check_root(adata: "AnnData", root: Root) -> None:
     if isinstance(root, str):
         if root not in adata.obs_names:
             raise KeyError(
@@ -196,7 +196,7 @@ def _check_root(adata: "AnnData", root: Any) -> None:
         )
 
 
-def _equal(column: pd.Series, value: Any) -> NDArray[np.bool_]:
+def _equal(column: pd.Series, value: object) -> NDArray[np.bool_]:
     """Return where a column holds a value; 1 and "1" are the same, since categories are often read as text."""
     return np.asarray((column == value) | (column.astype(str) == str(value)), dtype=bool)
 

@@ -12,6 +12,7 @@ from scdash._core.errors import suggest, unknown
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
+from scdash._core.types import Genes
 from scdash._data import (
     Expression,
     as_dense,
@@ -39,7 +40,7 @@ def normalize_paired(
     x: str = "rna",
     method: Literal["auto", "depth", "clr"] = "auto",
     target_sum: float | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     layer: str | None = None,
     counts_layer: str | None = "counts",
     copy: bool = False,
@@ -283,7 +284,7 @@ def select_above_curve(
     return chosen, float(margin[kept[-1]]) if len(kept) else float("nan")
 
 
-def _modality(mdata: Any, x: str) -> Any:
+def _modality(mdata: "MuData", x: str) -> Any:
     if isinstance(getattr(mdata, "mod", None), Mapping):
         if x not in mdata.mod:
             raise KeyError(f"x={x!r} is not a modality of mdata.{suggest(x, mdata.mod)}")
@@ -296,7 +297,7 @@ def _modality(mdata: Any, x: str) -> Any:
     return mdata
 
 
-def _counts(adata: Any, layer: str | None, x: str) -> Expression:
+def _counts(adata: "AnnData", layer: str | None, x: str) -> Expression:
     name, matrix = matrix_of(adata, layer, name=x)
     counts = as_expression(matrix, adata.var_names, name=name)
     check_counts(counts)

@@ -84,12 +84,7 @@ def filter_perturbations(
     >>> list(adata.uns["perturbations"].columns)
     ['regime', 'cells', 'worst_p', 'log_change', 'kept', 'reason']
     """
-    if require not in ("all", "any"):
-        raise ValueError(f"require must be 'all' or 'any', found {require!r}.")
-    if not 0 < max_p <= 1 or (min_cells is not None and min_cells < 1):
-        raise ValueError(f"max_p must lie in (0, 1] and min_cells be positive, found {max_p!r} and {min_cells!r}.")
-    if kind_key is not None and kind != "overexpression":
-        raise ValueError(f"Give kind ({kind!r}) or kind_key ({kind_key!r}), not both.")
+    _check(require, max_p, min_cells, kind, kind_key)
     check_adata(adata, min_cells=1)
     check_key(key_added)
     if adata.isbacked and not copy:
@@ -132,6 +127,18 @@ def filter_perturbations(
         added.append(f"kept {int(table['kept'].sum())} of {len(table)} perturbations, {int(cells.sum())} cells")
         added.append(f"added uns[{key_added!r}], what was kept and why")
     return adata if copy else None
+
+
+def _check(
+    require: str, max_p: float, min_cells: int | None, kind: str | Mapping[str, str], kind_key: str | None
+) -> None:
+    """Raise for settings out of range, or two that say the same."""
+    if require not in ("all", "any"):
+        raise ValueError(f"require must be 'all' or 'any', found {require!r}.")
+    if not 0 < max_p <= 1 or (min_cells is not None and min_cells < 1):
+        raise ValueError(f"max_p must lie in (0, 1] and min_cells be positive, found {max_p!r} and {min_cells!r}.")
+    if kind_key is not None and kind != "overexpression":
+        raise ValueError(f"Give kind ({kind!r}) or kind_key ({kind_key!r}), not both.")
 
 
 def _table(

@@ -11,6 +11,7 @@ from scdash._core.errors import unused
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG
+from scdash._core.types import Genes
 from scdash._data import (
     CellSeries,
     cells_to_series,
@@ -36,7 +37,7 @@ def trajectories(
     batch_key: str | None = None,
     split_key: str | None = None,
     layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     n_bins: int = 20,
     bandwidth: float | None = None,
     min_cells: float = 5,
@@ -153,27 +154,22 @@ def trajectories(
             rng=rng,
             disjoint=disjoint,
         )
-        params = {
-            "time_key": time_key,
-            "lineage_key": lineage_key,
-            "batch_key": batch_key,
-            "layer": layer,
-            "n_bins": n_bins,
-            "bandwidths": result.bandwidths,
-            "min_cells": min_cells,
-            "align": align,
-            "horizon": horizon,
-            "n_bootstrap": n_bootstrap,
-            "range_floor": range_floor,
-            "disjoint": disjoint,
-        }
-        bins = _as_anndata(adata, result, params)
-        own = result.bins["bootstrap"] == 0
-        added.append(
-            f"{int(own.sum())} bins of {result.bins.loc[own, 'trajectory'].nunique()} trajectories, "
-            f"{result.bins['n_cells'][own].min():.0f} to {result.bins['n_cells'][own].max():.0f} effective cells each"
-        )
+        read = {"time_key": time_key, "lineage_key": lineage_key, "batch_key": batch_key, "layer": layer}
+        made = {"n_bins": n_bins, "bandwidths": result.bandwidths, "min_cells": min_cells, "align": align}
+        made |= {"horizon": horizon, "n_bootstrap": n_bootstrap, "range_floor": range_floor, "disjoint": disjoint}
+        bins = _as_anndata(adata, result, read | made)
+        added.append(_counted(result.bins))
     return bins
+
+
+def _counted(bins: pd.DataFrame) -> str:
+    """Say how many bins there are, and of how many cells; bootstraps are no further bins."""
+    own = bins["bootstrap"] == 0
+    cells = bins["n_cells"][own]
+    return (
+        f"{int(own.sum())} bins of {bins.loc[own, 'trajectory'].nunique()} trajectories, {cells.min():.0f} to "
+        f"{cells.max():.0f} effective cells each"
+    )
 
 
 def _as_anndata(adata: "AnnData", result: CellSeries, params: dict[str, Any]) -> "AnnData":

@@ -3,15 +3,15 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.array_types import Floats
 from scdash.regression.averaging import at_pace, average, credences, prune, shrunk
 from scdash.regression.derivative_rows import WeightedVelocity, with_velocity
 from scdash.regression.held_out_trajectories import Judge, Rollout, judging_folds, pooled
@@ -92,7 +92,7 @@ def fit_by_rollouts(
         tried = _likely(tried + _judge(whole, folds, settings, best["lag"], best["rate"], weight), settings)
     table = pd.DataFrame([trial.row for trial in tried])
     table["weight"] = credences(table["rollout_error"].to_numpy(), settings.temperature)
-    chosen = table["weight"].idxmax()
+    chosen = cast("int", table["weight"].idxmax())
     table["chosen"] = table.index == chosen
     field, pace, error = _mean_field(whole, folds, tried, table["weight"].to_numpy(), settings)
     mean = {"stage": "mean", "pace": pace, "edges": int(field.effects.nnz), "rollout_error": error, "chosen": False}

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.regression.array_types import Floats
+from scdash._core.types import Floats
 from scdash.regression.linear_field import Field
 from scdash.regression.linear_fits import Linear, spread
 from scdash.regression.problems import Problem, Setup

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from scdash.regression.array_types import Floats, Index
+from scdash._core.types import Floats, Index
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.types import Floats
 from scdash._data import SPLITS, TimeSeries
-from scdash.regression.array_types import Floats
 
 # starts (b, genes) and times (b, k) -> states (b, k - 1, genes)
 Rollout: TypeAlias = Callable[[Floats, Floats], Floats]

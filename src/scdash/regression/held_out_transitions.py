@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.regression.array_types import Floats, Index
+from scdash._core.types import Floats, Index
 from scdash.regression.intervals import Trajectories, Transitions
 from scdash.regression.linear_field import Field, integrate
 from scdash.regression.production import NODE_WEIGHTS, NODES

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scdash.regression.array_types import Floats
+from scdash._core.types import Floats
 
 
 def relative_contribution(effects: Floats) -> Floats:

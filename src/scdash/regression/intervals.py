@@ -6,8 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.types import Floats, Index
 from scdash._data import SPLITS, TimeSeries
-from scdash.regression.array_types import Floats, Index
 
 
 @dataclass(frozen=True)

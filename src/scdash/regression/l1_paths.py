@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.regression.array_types import Floats, Index
+from scdash._core.types import Floats, Index
 from scdash.regression.coordinate_descent import follow
 
 SINGLE = 2_000_000  # entries of `cross` from which single precision does: Gram matrices and results take the memory

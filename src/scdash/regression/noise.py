@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from scdash.regression.array_types import Floats
+from scdash._core.types import Floats
 from scdash.regression.intervals import Trajectories
 
 LEAST_NOISE = 1e-10  # variance below which states count as exact, in squared units of [0, 1]

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.regression.array_types import Floats, Index
+from scdash._core.types import Floats, Index
 from scdash.regression.gram import Moments
 from scdash.regression.held_out_transitions import Ahead, simulate_ahead
 from scdash.regression.intervals import Trajectories, Transitions

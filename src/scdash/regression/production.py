@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.regression.array_types import Floats
+from scdash._core.types import Floats
 from scdash.regression.intervals import Trajectories, Transitions
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(5)

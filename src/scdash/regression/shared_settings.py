@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scdash._core.decisions import better_by_one_error, largest_within_one_error
-from scdash.regression.array_types import Floats, Index
+from scdash._core.types import Floats, Index
 from scdash.regression.penalty_choice import choose, fit_paths
 from scdash.regression.problems import Problem, Setup
 

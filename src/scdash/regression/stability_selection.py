@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.regression.array_types import Floats, Index
+from scdash._core.types import Floats, Index
 from scdash.regression.gram import Moments
 from scdash.regression.hub_penalties import relative_contribution
 from scdash.regression.l1_paths import l1_path

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.array_types import Floats
 from scdash.regression.fold_fits import PartFit
 from scdash.regression.intervals import Trajectories
 from scdash.regression.linear_field import Field, integrate

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scdash._core.logging import logger
 from scdash._core.random_streams import RNG, as_generator
+from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.array_types import Floats
 from scdash.regression.cells import fit_by_rollouts
 from scdash.regression.fold_fits import make_parts
 from scdash.regression.hub_penalties import hub_factors, relative_contribution

@@ -22,7 +22,13 @@ def contradicted(stats: RegimeStatistics) -> list[tuple[str, str, str, float, fl
     wanted = np.where(np.isin(stats.screen.kinds, UP), 1.0, -1.0)[:, None]
     rows, genes = np.nonzero(stats.screen.targets & (z * wanted < -LARGE_Z))
     found = [
-        (stats.screen.names[r], stats.screen.kinds[r], str(stats.screen.genes[g]), float(stats.y[r, g]), float(z[r, g]))
+        (
+            stats.screen.names[r],
+            stats.screen.kinds[r],
+            str(stats.screen.genes[int(g)]),
+            float(stats.y[r, g]),
+            float(z[r, g]),
+        )
         for r, g in zip(rows, genes, strict=True)
     ]
     return sorted(found, key=lambda one: -abs(one[4]))

@@ -54,7 +54,7 @@ def edge_table(fit: ScreenFit, inputs: ScreenInputs) -> pd.DataFrame:
         }
     )
     ranked = rank_edges(table).drop(columns="rank")
-    listed = (np.arange(len(ranked)) < MOST_RANKED) | (ranked["weight"] != 0) | ranked["in_prior"]
+    listed: pd.Series = (np.arange(len(ranked)) < MOST_RANKED) | (ranked["weight"] != 0) | ranked["in_prior"]
     return ranked[listed].reset_index(drop=True)
 
 
@@ -75,7 +75,7 @@ def add_evidence(table: pd.DataFrame, inputs: ScreenInputs, stats: RegimeStatist
     network leave unexplained.
     """
     genes = pd.Index([str(g) for g in inputs.values.genes])
-    source, target = genes.get_indexer(table["source"]), genes.get_indexer(table["target"])
+    source, target = (genes.get_indexer(pd.Index(table[end])) for end in ("source", "target"))
     row = np.zeros(len(genes), dtype=np.int64)
     row[stats.sources] = np.arange(len(stats.sources))
     source, known = row[source], np.isin(source, stats.sources)
@@ -98,5 +98,5 @@ def add_effects(
 ) -> pd.DataFrame:
     """Return the edges with columns `sensitivity` and `total_effect`, both (regulator, target)."""
     genes = pd.Index([str(g) for g in inputs.values.genes])
-    source, target = genes.get_indexer(table["source"]), genes.get_indexer(table["target"])
+    source, target = (genes.get_indexer(pd.Index(table[end])) for end in ("source", "target"))
     return table.assign(sensitivity=_at(sensitivity, source, target), total_effect=_at(total, source, target))

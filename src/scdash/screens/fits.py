@@ -16,19 +16,19 @@ from scdash.fields.perturbode import SLOWEST
 from scdash.fields.vector_field import Params
 from scdash.models import PerturbODE
 from scdash.networks import pack
-from scdash.screens.equilibrium_fit import fit_equilibrium
+from scdash.screens.equilibrium.fit import fit_equilibrium
+from scdash.screens.equilibrium.stable import spectral_radius
+from scdash.screens.equilibrium.steady_states import Equilibrium
+from scdash.screens.equilibrium.subsamples import Penalties, chosen_of, frequencies, regime_selections
 from scdash.screens.evidence import Evidence, range_penalty, without_noise
 from scdash.screens.forward import errors_of, forward_table
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.pruning import MODULES, TRANSPORT, ScreenSparsity
-from scdash.screens.stable import spectral_radius
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.steady_states import Equilibrium
-from scdash.screens.subsamples import Penalties, chosen_of, frequencies, regime_selections
 from scdash.screens.tables import held_out_by_perturbation, report_text
-from scdash.screens.timed_errors import timed_forward, timed_sentences, timed_table
-from scdash.screens.transport import fit_transport
+from scdash.screens.times.errors import timed_forward, timed_sentences, timed_table
+from scdash.screens.transport.fit import fit_transport
+from scdash.screens.transport.pruning import MODULES, TRANSPORT, ScreenSparsity
 from scdash.training.transport_config import TransportFit
 
 

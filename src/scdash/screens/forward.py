@@ -1,6 +1,7 @@
 """Perturbations that a fit has not seen, predicted from the intervention alone, as `tl.predict_perturbations` does."""
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -8,13 +9,13 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from scdash._core.decisions import Difference
-from scdash.screens.equilibrium_path import FoldProblems, Settings, solved, until
+from scdash.screens.baselines.linear_model import linear_model
+from scdash.screens.baselines.sum_of_singles import sum_of_singles
+from scdash.screens.equilibrium.path import FoldProblems, Settings, solved, until
+from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.held_out import mean_of_others, predict_changes
-from scdash.screens.linear_model import linear_model
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.steady_states import Equilibrium
-from scdash.screens.sum_of_singles import sum_of_singles
 
 NETWORK, OTHERS, NONE = "network", "mean of the other perturbations", "no change"
 LINEAR, SINGLES = "linear model", "sum of single perturbations"
@@ -163,7 +164,7 @@ def best_forecaster(table: pd.DataFrame, *, combined: bool) -> str:
     known = table if combined else table[table["predictor"] != SINGLES]
     if known.empty:
         return NETWORK
-    return str(known.loc[known["error"].idxmin(), "predictor"])
+    return str(known.loc[cast("int", known["error"].idxmin()), "predictor"])
 
 
 def _likeness(predicted: Floats, observed: Floats, free: NDArray[np.bool_]) -> tuple[float, float]:

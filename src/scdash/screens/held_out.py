@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash.screens.equilibrium.steady_states import Equilibrium, SteadyStates, steady_states
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.steady_states import Equilibrium, SteadyStates, steady_states
 
 PERFECT = ("overexpression", "knockout")  # kinds that replace a gene's own equation
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,22 +11,27 @@ from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
 from scdash._core.logging import logger
+from scdash._core.types import Genes, PriorLike
 from scdash._data import AlignedPrior, Cells, Expression, expression, gene_mask, obs_column, prior_from, read_labels
 from scdash._data.checks import flag_genes
 from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
-from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups, with_replicates
-from scdash.screens.sampled_times import (
+from scdash.screens.batches import Groups, centre_batches, leave_out_unbatched, read_groups, with_replicates
+from scdash.screens.selection import enough_cells, least_cells, without
+from scdash.screens.sources import stored_rule
+from scdash.screens.targets import named_targets
+from scdash.screens.times.sampled import (
     SampledTimes,
     check_times,
     leave_out_untimed,
     read_sampled_times,
     with_timed_replicates,
 )
-from scdash.screens.selection import enough_cells, least_cells, without
-from scdash.screens.sources import stored_rule
-from scdash.screens.targets import named_targets
 from scdash.screens.values import check_values
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 LARGEST = 3000  # genes taken without being asked which
 
@@ -38,9 +43,9 @@ class ScreenRequest:
     perturbation_key: str = "perturbation"
     control: str | Sequence[str] = "control"
     layer: str | None = None
-    mask_var: Any = None
-    prior: Any = None
-    regulators: Any = None
+    mask_var: Genes | None = None
+    prior: PriorLike | None = None
+    regulators: Genes | None = None
     allow_scaled: bool = False
     model: PerturbODE = field(default_factory=PerturbODE)
     batch_key: str | None = None
@@ -75,7 +80,7 @@ class ScreenRequest:
         }
 
     @classmethod
-    def of_fit(cls, adata: Any, entry: Any, key: str = "dynamics") -> Self:
+    def of_fit(cls, adata: "AnnData", entry: Any, key: str = "dynamics") -> Self:
         """Return the request behind a stored fit, to read the same screen again."""
         params, edges, settings = entry["params"], entry["edges"], FitSettings.of(entry, key)
         kind_key, unknown = settings.text("kind_key"), str(params["unknown_targets"])
@@ -155,7 +160,7 @@ class ScreenInputs:
         return 0.0 if self.values.minimum >= 0 else -np.inf
 
 
-def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
+def read_screen(adata: "AnnData", request: ScreenRequest) -> ScreenInputs:
     """Check and read a screen; errors name the argument and the remedy. Genes: the mask UNION the targets."""
     model, controls = request.model, request.controls
     labels = read_labels(obs_column(adata, request.perturbation_key, "perturbation_key"), keep=controls)
@@ -184,15 +189,8 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
     screen = leave_out_untimed(leave_out_unbatched(screen, batch), times)
     min_cells = least_cells(screen, model.min_cells)
     whole, dropped = enough_cells(screen, min_cells, needs_control=not model.of_changes)
-    if times is None:
-        whole = with_replicates(whole, guides, batch)
-        values = centre_batches(values, whole, batch, min_cells)
-    else:
-        times = check_times(times, whole, needs_control=not model.of_changes)
-        whole = with_timed_replicates(whole, times, batch if guides is None else guides)
-        if whole.counts[0]:
-            argument = "time_key" if batch is None else "time_key and batch_key"
-            values = centre_batches(values, whole, times.groups(batch), min_cells, argument=argument)
+    times = None if times is None else check_times(times, whole, needs_control=not model.of_changes)
+    values, whole = _centred(values, whole, times, guides, batch, min_cells)
     screen = without(whole, model.hold_out)
     _check_perturbed(screen, request, min_cells)
     aligned = None if request.prior is None else prior_from(adata, request.prior, genes=values.genes)
@@ -219,6 +217,24 @@ def read_screen(adata: Any, request: ScreenRequest) -> ScreenInputs:
         symbols=symbols,
         times=times,
     )
+
+
+def _centred(
+    values: Expression,
+    screen: Screen,
+    times: SampledTimes | None,
+    guides: Groups | None,
+    batch: Groups | None,
+    min_cells: int,
+) -> tuple[Expression, Screen]:
+    """Return the cells without offsets between batches, or between sampled times, and the screen with its replicates."""
+    if times is None:
+        return centre_batches(values, screen, batch, min_cells), with_replicates(screen, guides, batch)
+    screen = with_timed_replicates(screen, times, batch if guides is None else guides)
+    if screen.counts[0]:
+        argument = "time_key" if batch is None else "time_key and batch_key"
+        values = centre_batches(values, screen, times.groups(batch), min_cells, argument=argument)
+    return values, screen
 
 
 def _check_perturbed(screen: Screen, request: ScreenRequest, min_cells: int) -> None:

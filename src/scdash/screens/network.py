@@ -6,13 +6,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.screens.equations import Problem
-from scdash.screens.equilibrium_path import to_equations
+from scdash.screens.equilibrium.equations import Problem
+from scdash.screens.equilibrium.path import to_equations
+from scdash.screens.equilibrium.stable import stabilised
+from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.evidence import Evidence, evidence, evidence_of_others, ranking_score, with_odds
 from scdash.screens.held_out import intervention_effects
-from scdash.screens.stable import stabilised
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.steady_states import Equilibrium
 from scdash.screens.support import with_shown_edges
 
 SEEN = 2.0  # standard errors from which an own perturbation shows an edge

@@ -14,10 +14,10 @@ from scdash._core.logging import logger
 from scdash._data import as_dense, knockout_levels
 from scdash.fields.perturbode import PerturbODE
 from scdash.networks import unpack
+from scdash.screens.baselines.notears import sample_linear_scm
+from scdash.screens.equilibrium.steady_states import Equilibrium, SteadyStates
 from scdash.screens.held_out import PERFECT, fill_unseen, predict_changes
-from scdash.screens.notears import sample_linear_scm
 from scdash.screens.statistics import Floats
-from scdash.screens.steady_states import Equilibrium, SteadyStates
 from scdash.training.flow import EXPONENTIAL, Flow
 from scdash.training.interventions import ADDED, Strengths
 

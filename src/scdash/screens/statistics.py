@@ -13,9 +13,10 @@ from scipy import sparse
 from scdash._core.errors import NonFiniteError
 from scdash._data import as_dense
 from scdash._data.screen import Screen
+from scdash.screens.sums import Sums
 
 if TYPE_CHECKING:
-    from scdash.screens.timed_responses import TimedResponses
+    from scdash.screens.times.responses import TimedResponses
 
 Floats = NDArray[np.floating[Any]]
 CHUNK = 8_000_000  # numbers of a dense chunk of cells
@@ -165,48 +166,29 @@ def regime_statistics(
     """
     d, n_folds = len(screen.genes), max(int(fold.max(initial=0)) + 1, 1)
     sources = np.arange(d) if sources is None else np.asarray(sources)
-    n_sources, every = len(sources), len(sources) == d
     group = np.where(fold < 0, n_folds, fold)  # of the control and hidden perturbations: never held out
     centre = _control_mean(x, screen)
     unit, regime_of = replicate_units(screen)
     sizes = np.bincount(unit[unit >= 0], minlength=len(regime_of))
-    sums_y, sums_f = np.zeros((len(regime_of), d)), np.zeros((len(regime_of), n_sources))
-    yy, untouched = np.zeros((n_folds + 1, d)), np.zeros((n_folds + 1, d))
-    lowest = np.full(d, np.inf)
-    ff, fy = (np.zeros((n_folds + 1, n_sources, n)) for n in (n_sources, d))
+    sums = Sums.zeros(len(regime_of), n_folds + 1, d, len(sources))
     for rows, block in _chunks(x, screen, d):
         regime = screen.cells[rows]
-        lowest = np.minimum(lowest, block.min(axis=0, initial=np.inf))
         y = block - centre.astype(block.dtype)
-        f = sigmoid_feature(y if every else y[:, sources], slope)
-        member = sparse.csr_matrix(
-            (np.ones(len(rows), block.dtype), (unit[rows], np.arange(len(rows)))), shape=(len(sums_y), len(rows))
-        )
-        sums_y += member @ y
-        sums_f += member @ f
+        f = sigmoid_feature(y if len(sources) == d else y[:, sources], slope)
+        np.minimum(sums.lowest, block.min(axis=0, initial=np.inf), out=sums.lowest)
+        sums.add(y, f, unit[rows])
         # a target's own equation is cut: it must not enter products
         y = np.where(screen.targets[regime], y.dtype.type(0), y)
-        several = sizes[unit[rows]] > 1  # a row alone is its own mean, and products about it would be rounding errors
-        for g in np.unique(group[regime[several]]):
-            at = (group[regime] == g) & several
-            own_f, own_y = f[at], y[at]
-            yy[g] += (own_y**2).sum(axis=0)
-            ff[g] += own_f.T @ own_f
-            fy[g] += own_f.T @ own_y
+        # a row alone is its own mean, and products about it would be rounding errors
+        sums.add_products(y, f, np.where(sizes[unit[rows]] > 1, group[regime], -1))
     counts = screen.counts
     belongs = sparse.csr_matrix(
         (np.ones(len(regime_of)), (regime_of, np.arange(len(regime_of)))), shape=(screen.n_regimes, len(regime_of))
     )
-    mean_y, mean_f = ((belongs @ total) / np.maximum(counts, 1)[:, None] for total in (sums_y, sums_f))
-    for total in (sums_y, sums_f):
-        total /= np.maximum(sizes, 1)[:, None]  # means of replicates from here on
+    mean_y, mean_f = ((belongs @ total) / np.maximum(counts, 1)[:, None] for total in (sums.y, sums.f))
+    sums.centre(sizes, screen.targets[regime_of], group[regime_of])
+    untouched = np.zeros((n_folds + 1, d))
     for g in range(n_folds + 1):
-        of = np.flatnonzero((group[regime_of] == g) & (sizes > 1))
-        n, means = sizes[of, None], sums_f[of]
-        kept = np.where(screen.targets[regime_of[of]], 0, sums_y[of])
-        ff[g] -= (n * means).T @ means
-        fy[g] -= (n * means).T @ kept
-        yy[g] -= (n * kept**2).sum(axis=0)
         untouched[g] = counts[group == g] @ ~screen.targets[group == g]
     return RegimeStatistics(
         screen,
@@ -215,13 +197,13 @@ def regime_statistics(
         mean_y,
         mean_f,
         fold,
-        np.maximum(yy, 0),
-        ff,
-        fy,
+        np.maximum(sums.yy, 0),
+        sums.ff,
+        sums.fy,
         untouched,
         counts,
-        lowest,
-        Replicates(regime_of, sums_y, sizes),
+        sums.lowest,
+        Replicates(regime_of, sums.y, sizes),
         sources,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,11 @@ from scdash.screens.inputs import ScreenInputs
 from scdash.screens.predictors import AtRest, LinearScm, Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats, RegimeStatistics
 from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_regimes
-from scdash.screens.timed_predictions import stored_times
+from scdash.screens.times.predictions import stored_times
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
 SIMULATED = 500_000  # perturbations x genes that are simulated at once
@@ -32,7 +36,7 @@ FELT = 0.01  # of a gene's within-perturbation SD: smaller total effects are not
 
 
 def store_screen(
-    adata: Any,
+    adata: "AnnData",
     inputs: ScreenInputs,
     stats: RegimeStatistics,
     fit: ScreenFit,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash.screens.equilibrium_fit import EquilibriumFit
+from scdash.screens.equilibrium.fit import EquilibriumFit
 from scdash.screens.forward import (
     NETWORK,
     NONE,
@@ -21,7 +21,7 @@ from scdash.screens.held_out import HeldOutScores, mean_of_others, score_changes
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.network import shown
 from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.timed_responses import TimedResponses
+from scdash.screens.times.responses import TimedResponses
 
 
 def held_out_by_perturbation(found: Forward | None, stats: RegimeStatistics) -> pd.DataFrame:

@@ -50,7 +50,8 @@ def corrupt_prior(
     rng = as_generator(rng)
     names = pd.Index(pd.unique(truth[["source", "target"]].to_numpy().ravel())) if genes is None else pd.Index(genes)
     n = len(names)
-    taken = names.get_indexer(truth["source"]).astype(np.int64) * n + names.get_indexer(truth["target"])
+    source, target = (names.get_indexer(pd.Index(truth[end])) for end in ("source", "target"))
+    taken = source.astype(np.int64) * n + target
     number = round(moved * len(truth))
     rows = rng.choice(len(truth), number, replace=False)
     places = _free_pairs(taken, n, number, rng)

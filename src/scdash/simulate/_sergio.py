@@ -1,7 +1,7 @@
 """SERGIO with interventions: a chemical-Langevin simulation of a screen on a known network, as AnnData."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -214,14 +214,14 @@ def _obs(screen: Screen, cells: int) -> pd.DataFrame:
     index = [f"cell{i:06d}" for i in range(len(codes))]
     return pd.DataFrame(
         {
-            "perturbation": pd.Categorical.from_codes(codes.tolist(), categories=list(screen.names)),
+            "perturbation": pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(screen.names)),
             "n_targets": screen.targets.sum(axis=1)[codes],
         },
         index=index,
     )
 
 
-def _write_truth(adata: Any, weights: sparse.csr_matrix, names: Sequence[str]) -> None:
+def _write_truth(adata: "AnnData", weights: sparse.csr_matrix, names: Sequence[str]) -> None:
     truth = sparse.csr_matrix(weights.T, dtype=np.float32)  # users: row regulates column
     adata.varp["truth"] = truth
     source, target = truth.nonzero()

@@ -69,7 +69,7 @@ def read_network(
         names = sorted(of_edges) if isinstance(genes, int) else [str(g) for g in genes]
         _check_unique(names)
         index = pd.Index(names)
-        source, target = (index.get_indexer(network[c].astype(str)) for c in ("source", "target"))
+        source, target = (index.get_indexer(pd.Index(network[c].astype(str))) for c in ("source", "target"))
         if (source < 0).any() or (target < 0).any():
             missing = next(g for g in of_edges if g not in index)
             raise ValueError(f"network: {missing!r} is not among `genes`.{suggest(missing, names)}")

@@ -35,7 +35,7 @@ def time_series_adata(
         {
             "time": np.tile(np.asarray(times, dtype=np.float64), number),
             "trajectory": pd.Categorical(np.repeat(names, steps)),
-            "split": pd.Categorical.from_codes(np.repeat(split, steps), list(SPLITS)),
+            "split": pd.Categorical.from_codes(np.repeat(split, steps), pd.Index(SPLITS)),
         },
         index=pd.Index([f"{name}_{k}" for name in names for k in range(steps)]),
     )

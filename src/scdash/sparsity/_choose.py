@@ -23,6 +23,6 @@ def choose_one_standard_error(table: pd.DataFrame) -> float:
     mean = errors.apply(lambda e: e.mean(skipna=False)).dropna()
     if mean.empty:
         raise ValueError("table holds no level with finite validation errors; was every fine-tuned model diverging?")
-    best = mean.idxmin()
+    best = mean.index[int(mean.argmin())]
     error = errors.sem().fillna(0.0)[best]
     return float(mean.index[mean <= mean[best] + error].max())

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, final
 
 from scdash._core.errors import unknown
+from scdash._core.types import PriorLike
 from scdash._core.values import Value
 from scdash.sparsity._base import SPARSITIES
 from scdash.sparsity._dash import LEVELS
@@ -89,7 +90,7 @@ class DASH(Method):
     lambdas: Strength | Literal["cv"] | None = None
     scale: Literal["matched", "paper"] = "matched"
     no_prior_targets: Literal["mean", "zero"] = "mean"
-    coregulation: Any = None
+    coregulation: PriorLike | None = None
     schedule: GeometricSchedule | None = None
 
 

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scdash._core.errors import suggest, unknown
 from scdash._core.fit_record import stamp
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import FoldsLike, Genes
 from scdash._data import sanitise
 from scdash.paired import BottleneckFit, BottleneckTraining, Standardize, fit_networks, make_folds, training_of
 from scdash.paired.evaluation import check_sizes
@@ -33,16 +35,16 @@ def cross_validate_sbnn(
     n_latent: int = 2,
     n_features: int = 25,
     training: BottleneckTraining | None = None,
-    folds: Any = 10,
+    folds: FoldsLike = 10,
     baselines: Sequence[str] = BASELINES,
     layer: str | None = None,
     y_layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     missing: Missing = "raise",
     standardize: Standardize = "train",
     allow_counts: bool = False,
     key_added: str = "sbnn_cv",
-    rng: Any = 0,
+    rng: RNG = 0,
     device: str = "auto",
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -121,7 +123,7 @@ def cross_validate_sbnn(
         params |= {"method": f"sbnn-{n_latent}", "baselines": list(baselines) or "none", "schedule": constants.config()}
         entry = cross_validation_entry(data, fits, baselines, params)
         logger.info("    %s", entry["report"])
-        scores = entry["scores"]
+        scores: pd.DataFrame = entry["scores"]
         mdata.uns[key_added] = sanitise(stamp(entry))
         added.append(f"added uns[{key_added!r}], scores, history, selection; R2 of {len(parts)} folds")
     scores.attrs["report"] = entry["report"]
@@ -151,7 +153,7 @@ def cross_validation_entry(
     }
 
 
-def fold_labels(mdata: Any, data: Paired, folds: Any) -> Any:
+def fold_labels(mdata: "MuData", data: Paired, folds: FoldsLike) -> int | NDArray[Any]:
     """Return the number of folds, or a label for every cell used."""
     if isinstance(folds, (int, np.integer)) and not isinstance(folds, bool):
         return int(folds)
@@ -162,4 +164,4 @@ def fold_labels(mdata: Any, data: Paired, folds: Any) -> Any:
     labels = pd.Series(np.asarray(folds))
     if len(labels) != mdata.n_obs:
         raise ValueError(f"folds must have one label per cell of mdata ({mdata.n_obs}), found {len(labels)}.")
-    return labels.to_numpy()[mdata.obs_names.get_indexer(data.cells)]
+    return np.asarray(labels.to_numpy()[mdata.obs_names.get_indexer(data.cells)])

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from scdash._core.logging import logger, step, whole_call
 from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
+from scdash._core.random_streams import RNG
+from scdash._core.types import Genes, PriorLike
 from scdash._data.time_series.observations import Observations
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.fit_of_call import fit_of_call
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 @guarded
 def fit_dynamics(
     adata: "AnnData",
-    prior: Any = None,
+    prior: PriorLike | None = None,
     *,
     model: str | Model | VectorField = "phoenix",
     sparsity: str | Method | Sparsity = "dash",
@@ -42,14 +44,14 @@ def fit_dynamics(
     perturbation_key: str | None = None,
     control: str | Sequence[str] = "control",
     layer: str | None = None,
-    mask_var: Any = None,
-    regulators: Any = None,
+    mask_var: Genes | None = None,
+    regulators: Genes | None = None,
     observations: Observations = "auto",
     velocity: str | tuple[str, str] | None = None,
     allow_scaled: bool = False,
     write_velocity: bool | None = None,
     n_models: int = 1,
-    rng: Any = 0,
+    rng: RNG = 0,
     device: str = "auto",
     n_jobs: int | None = None,
     key_added: str = "dynamics",

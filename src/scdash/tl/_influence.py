@@ -1,8 +1,7 @@
 """`gene_influence`: whose start value matters for everybody else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,26 +9,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.errors import unknown
-from scdash._core.fit_record import stamp
 from scdash._core.keys import genes_of, require_fit
-from scdash._core.logging import progress_bar, step
+from scdash._core.logging import step
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG, as_generator
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import TimesLike
 from scdash._data import all_genes, listed_names, sanitise
-from scdash.networks import count_targets, module_from_entry, warn_without_targets
-from scdash.networks.agreement import agreement
-from scdash.networks.influence import Influence, Perturbations
-from scdash.networks.influence import gene_influence as influence_of
-from scdash.networks.prediction_starts import times_since_start
+from scdash.networks import count_targets, warn_without_targets
+from scdash.networks.influences.of_fit import (
+    Change,
+    Starts,
+    influence_entry,
+    influence_table,
+    influences_of_models,
+    perturbations,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Starts = Literal["uniform", "data"]
-Change = Literal["redraw", "low", "high"]
 STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
-N_TIMES = 11
 
 
 @guarded
@@ -40,7 +39,7 @@ def gene_influence(
     starts: Starts = "uniform",
     change: Change = "redraw",
     n_starts: int = 200,
-    times: Any = None,
+    times: TimesLike | None = None,
     genes: str | Iterable[str] | None = None,
     models: Literal["all", "main"] = "all",
     max_memory: float = 512e6,
@@ -142,46 +141,22 @@ def gene_influence(
     seed = seed_of(rng)
     design = perturbations(entry, starts=starts, change=change, n_starts=n_starts, times=times, rng=seed)
     weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
-    unit = gene_range(entry)[1]
     with step(f"influence of {len(chosen)} genes ({n_starts} starts, {len(weights)} models)") as added:
-        total = len(chosen) * len(weights)
-        with progress_bar(total, "influence", progress=progress) as bar:
-            found = []
-            for number, one in enumerate(weights):
-                model = module_from_entry(entry, one).to(_device(device))
-                found.append(
-                    influence_of(
-                        model,
-                        design,
-                        genes=chosen,
-                        unit=unit,
-                        max_memory=max_memory,
-                        n_jobs=n_jobs,
-                        checkpoint=None if checkpoint is None else Path(checkpoint) / f"model{number}.npz",
-                        progress=bar.update,
-                    )
-                )
-        params = {
-            "starts": starts,
-            "change": change,
-            "n_starts": n_starts,
-            "models": models,
-            "rng": seed,
-        }
-        result = sanitise(
-            _result(
-                found,
-                names[chosen],
-                design.times,
-                params | {"steps": found[0].steps},
-            )
+        found = influences_of_models(
+            entry,
+            weights,
+            design,
+            chosen,
+            device=_device(device),
+            max_memory=max_memory,
+            n_jobs=n_jobs,
+            checkpoint=checkpoint,
+            progress=progress,
         )
-        table = (
-            _table(found)
-            .assign(n_targets=n_targets[chosen])
-            .set_axis(names[chosen])
-            .reindex(pd.Index(adata.var_names.astype(str)))
-        )
+        params = {"starts": starts, "change": change, "n_starts": n_starts, "models": models, "rng": seed}
+        result = sanitise(influence_entry(found, names[chosen], design.times, params | {"steps": found[0].steps}))
+        table = influence_table(found).assign(n_targets=n_targets[chosen]).set_axis(names[chosen])
+        table = table.reindex(pd.Index(adata.var_names.astype(str)))
         table.index = adata.var_names
         target = adata.copy() if copy else adata
         target.varm[f"{key}_influence"] = table
@@ -196,46 +171,6 @@ def gene_influence(
     return target if copy else None
 
 
-def perturbations(entry: Any, *, starts: Starts, change: Change, n_starts: int, times: Any, rng: RNG) -> Perturbations:
-    """Return start states, changed values and times for a fit, in the units of its data."""
-    generator = as_generator(rng)
-    lower, unit = gene_range(entry)
-    states = np.asarray(entry["series"]["states"], dtype=np.float64)
-    shape = (n_starts, len(lower))
-    if starts == "uniform":
-        x = lower + unit * generator.random(shape)
-        redrawn = lower + unit * generator.random(shape)
-    else:
-        x = states[generator.integers(len(states), size=n_starts)]
-        redrawn = states[generator.integers(len(states), size=shape), np.arange(shape[1])]
-    edge = states.min(0) if change == "low" else states.max(0)
-    values = redrawn if change == "redraw" else np.broadcast_to(edge, shape).copy()
-    return Perturbations(x, values, _times(entry, times))
-
-
-def gene_range(entry: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return minimum and range of every gene as the data were scaled for the fit, (genes,).
-
-    The field may run in units stretched around the middle of the range, 1/2 + slope (x - 1/2); `entry["minimum"]` and
-    `entry["range"]` are those.
-    """
-    slope = float(entry["params"].get("slope", 1.0))
-    own, offset = np.asarray(entry["range"], dtype=np.float64), np.asarray(entry["minimum"], dtype=np.float64)
-    return offset - own * (0.5 * slope - 0.5), own * slope
-
-
-def longest_course(entry: Any) -> float:
-    """Return the time from the first to the last state of the trajectory of a fit that lasts longest."""
-    times = pd.Series(np.asarray(entry["series"]["time"]))
-    return float(times.groupby(np.asarray(entry["series"]["trajectory"])).agg(np.ptp).max())
-
-
-def _times(entry: Any, times: Any) -> NDArray[np.float64]:
-    if times is not None:
-        return times_since_start(times).solved
-    return np.asarray(np.linspace(0.0, longest_course(entry), N_TIMES), dtype=np.float64)
-
-
 def _check_options(starts: str, change: str, n_starts: int, models: str) -> None:
     known = (("starts", starts, STARTS), ("change", change, CHANGES))
     for argument, value, options in known:
@@ -247,7 +182,7 @@ def _check_options(starts: str, change: str, n_starts: int, models: str) -> None
         raise ValueError(f"n_starts must be a positive whole number, found {n_starts!r}.")
 
 
-def _chosen(genes: Any, names: NDArray[Any]) -> NDArray[np.int64]:
+def _chosen(genes: str | Iterable[str] | None, names: NDArray[Any]) -> NDArray[np.int64]:
     if genes is None:
         return np.arange(len(names))
     return np.unique(all_genes(listed_names(genes), names, "genes"))
@@ -259,36 +194,3 @@ def _device(device: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _table(found: Sequence[Influence]) -> pd.DataFrame:
-    by_model = np.column_stack([one.absolute.mean(1) for one in found])
-    absolute = by_model.mean(1)
-    return pd.DataFrame(
-        {
-            "absolute": absolute,
-            "signed": np.mean([one.signed.mean(1) for one in found], axis=0),
-            # the same starts serve all models, so their errors do not average out
-            "standard_error": np.mean([one.standard_error for one in found], axis=0),
-            "spread": by_model.std(1, ddof=1) if len(found) > 1 else np.full(len(absolute), np.nan),
-            "shift": found[0].shift,
-            "rank": pd.Series(-absolute).rank(method="min").to_numpy(),
-        }
-    )
-
-
-def _result(
-    found: Sequence[Influence], genes: NDArray[Any], times: NDArray[Any], params: dict[str, Any]
-) -> dict[str, Any]:
-    by_model = np.column_stack([one.absolute.mean(1) for one in found])
-    found_by_time = {
-        "params": params,
-        "genes": genes,
-        "times": times,
-        "absolute": np.mean([one.absolute for one in found], axis=0),
-        "signed": np.mean([one.signed for one in found], axis=0),
-        "by_model": by_model,
-        # the main model is another kind of fit than the replicates, but no less an answer
-        "agreement": agreement(by_model),
-    }
-    return stamp(found_by_time)

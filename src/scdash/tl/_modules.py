@@ -13,10 +13,9 @@ from scdash._core.fit_record import stamp
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
-from scdash.networks.enrichment import over_representation
-from scdash.networks.gene_sets import Membership, membership
-from scdash.networks.permutation import benjamini_hochberg
-from scdash.tl._pathways import resolve_gene_sets
+from scdash.networks.pathways.enrichment import over_representation
+from scdash.networks.pathways.gene_sets import Membership, membership, resolve_gene_sets
+from scdash.networks.pathways.permutation import benjamini_hochberg
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -140,8 +139,8 @@ def enrichment(members: pd.DataFrame, sets: Membership) -> pd.DataFrame:
     gseapy drops sets without a hit; they come back here with p 1, so that the correction counts them.
     """
     parts = [
-        _tests(group["gene"], sets).assign(module=int(module), role=str(role))
-        for (module, role), group in members.groupby(["module", "role"])
+        _tests(group["gene"], sets).assign(module=int(group["module"].iloc[0]), role=str(group["role"].iloc[0]))
+        for _, group in members.groupby(["module", "role"])
     ]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS[:-1])
     table["fdr"] = benjamini_hochberg(table["p"].to_numpy(dtype=float)) if len(table) else np.array([], dtype=float)

@@ -10,8 +10,7 @@ from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys, check_genes
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._data import sanitise
 from scdash.networks.motifs import motif_table
 from scdash.networks.statistics import degrees, effect_correlations, summary
@@ -140,7 +139,7 @@ def coregulation(
     return target if copy else None
 
 
-def _network(adata: Any, key: str) -> sp.csr_matrix:
+def _network(adata: "AnnData", key: str) -> sp.csr_matrix:
     check_data(adata)
     slot = DynamicsKeys(key).grn
     if slot not in adata.varp:
@@ -151,7 +150,7 @@ def _network(adata: Any, key: str) -> sp.csr_matrix:
     return sp.csr_matrix(adata.varp[slot])
 
 
-def _modelled(adata: Any, key: str) -> np.ndarray[Any, Any]:
+def _modelled(adata: "AnnData", key: str) -> np.ndarray[Any, Any]:
     """Return which genes were modelled; all, where the mask is gone."""
     slot = DynamicsKeys(key).genes
     return np.asarray(adata.var[slot], dtype=bool) if slot in adata.var else np.ones(adata.n_vars, dtype=bool)

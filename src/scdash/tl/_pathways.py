@@ -1,7 +1,6 @@
 """`pathways`: what kind of genes a model (or a control) finds influential."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,22 +14,19 @@ from scdash._core.keys import require_result
 from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import ScoresLike
 from scdash._data import sanitise
-from scdash.networks.enrichment import over_representation, prerank
-from scdash.networks.gene_sets import Membership, membership, read_gmt
-from scdash.networks.pathway_controls import built_in_controls
-from scdash.networks.pathway_report import in_control, pathway_report
-from scdash.networks.pathway_scores import pathway_table
-from scdash.networks.permutation import Alternative, null_moments
+from scdash.networks.pathways.controls import built_in_controls
+from scdash.networks.pathways.gene_sets import resolve_gene_sets
+from scdash.networks.pathways.permutation import Alternative
+from scdash.networks.pathways.report import pathway_report
+from scdash.networks.pathways.set_tests import Method, SetTests, table_of_tests
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Method = Literal["sum", "over_representation", "prerank"]
 METHODS = ("sum", "over_representation", "prerank")
-SHIPPED = ("go_bp", "go_mf")
 
 
 @guarded
@@ -39,7 +35,7 @@ def pathways(
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],
     *,
     keys: str | Sequence[str] = "dynamics",
-    scores: str | Sequence[str] | pd.DataFrame | Mapping[str, Any] | None = None,
+    scores: ScoresLike | None = None,
     score: Literal["absolute", "signed"] = "absolute",
     method: Method = "sum",
     alternative: Alternative = "greater",
@@ -142,34 +138,21 @@ def pathways(
     named = resolve_gene_sets(gene_sets)
     seed = seed_of(rng)
     with step(f"pathways of {', '.join(given)} ({len(named)} gene sets)") as added:
-        parts = []
-        for name, values in ({k: v for k, v in given.items() if k not in extra} | extra).items():
-            values = values[np.isfinite(values)]
-            sets = membership(named, values.index, min_size=min_size, max_size=max_size, annotated_only=annotated_only)
-            universe = values.loc[sets.genes].to_numpy()
-            if method == "sum":
-                part = pathway_table(
-                    universe,
-                    sets,
-                    alternative=alternative,
-                    n_permutations=n_permutations,
-                    max_permutations=max_permutations,
-                    rng=seed,
-                )
-                part.insert(part.columns.get_loc("z") + 1, "z_spread", _z_spread(ensembles.get(name), sets, part))
-            elif method == "prerank":
-                part = prerank(universe, sets, n_permutations=n_permutations, rng=seed)
-            else:
-                part = over_representation(
-                    values.sort_values(ascending=False).index[:n_top], _background(named, values, min_size, max_size)
-                )
-            part.insert(0, "control", name in extra)
-            part.insert(0, "fit", name)
-            parts.append(part)
-        table = pd.concat(parts, ignore_index=True)
-        table.insert(len(table.columns) - 1, "in_control", in_control(table))
+        how = SetTests(
+            method=method,
+            alternative=alternative,
+            n_top=n_top,
+            min_size=min_size,
+            max_size=max_size,
+            annotated_only=annotated_only,
+            n_permutations=n_permutations,
+            max_permutations=max_permutations,
+            seed=seed,
+        )
+        own = {name: values for name, values in given.items() if name not in extra}
+        table = table_of_tests(own, extra, named, how, ensembles)
         models = {name: adata.uns[f"{name}_influence"]["agreement"] for name in listed if name not in extra}
-        report = pathway_report(table, [name for name in given if name not in extra], list(extra), models)
+        report = pathway_report(table, list(own), list(extra), models)
         params = {"keys": listed, "score": score, "method": method, "alternative": alternative, "min_size": min_size,
                   "max_size": max_size, "rng": seed, "gene_sets": gene_sets if isinstance(gene_sets, str | PathLike) else "dict"}  # fmt: skip
         target = adata.copy() if copy else adata
@@ -179,21 +162,8 @@ def pathways(
     return target if copy else None
 
 
-def resolve_gene_sets(gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]]) -> Mapping[str, Iterable[str]]:
-    """Return name -> genes of a shipped collection, a GMT file or a mapping."""
-    if isinstance(gene_sets, Mapping):
-        if not gene_sets:
-            raise ValueError("gene_sets is empty.")
-        return gene_sets
-    if not isinstance(gene_sets, str | PathLike):
-        raise TypeError(f"gene_sets must be 'go_bp', 'go_mf', a path or a dict, found {type(gene_sets).__name__}.")
-    if str(gene_sets) in SHIPPED:
-        return read_gmt(str(files("scdash.datasets").joinpath("data", f"{gene_sets}.gmt.gz")))
-    return read_gmt(gene_sets)
-
-
 def _collect(
-    adata: Any, keys: Sequence[str], scores: Any, score: str
+    adata: "AnnData", keys: Sequence[str], scores: ScoresLike | None, score: str
 ) -> tuple[dict[str, pd.Series], dict[str, pd.DataFrame]]:
     """Return the scores by name, and those of every model where a fit has several."""
     if score not in ("absolute", "signed"):
@@ -224,7 +194,7 @@ def _collect(
 
 
 def _controls(
-    adata: Any, keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
+    adata: "AnnData", keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
 ) -> dict[str, pd.Series]:
     """Return the built-in controls, and those of the given scores that the user calls controls."""
     if controls is False:
@@ -237,7 +207,7 @@ def _controls(
     return {name: given[name] for name in named} | built_in_controls(adata, fits, given, signed=signed)
 
 
-def _named_scores(adata: Any, scores: Any) -> dict[str, pd.Series]:
+def _named_scores(adata: "AnnData", scores: ScoresLike | None) -> dict[str, pd.Series]:
     if scores is None:
         return {}
     if isinstance(scores, str) or not isinstance(scores, Mapping | pd.DataFrame):
@@ -245,29 +215,12 @@ def _named_scores(adata: Any, scores: Any) -> dict[str, pd.Series]:
         absent = [name for name in listed if name not in adata.var]
         if absent:
             raise unknown("column of var in scores", absent[0], adata.var.columns)
-        scores = adata.var[listed].set_axis(adata.var_names)
+        given: Iterable[tuple[Hashable, pd.Series]] = adata.var[listed].set_axis(adata.var_names).items()
+    else:
+        given = scores.items()
     found = {}
-    for name in scores:
-        values = scores[name]
+    for name, values in given:
         if not isinstance(values, pd.Series):
             raise TypeError(f"scores[{name!r}] must be a pandas Series indexed by gene, found {type(values).__name__}.")
         found[str(name)] = values.astype(float).set_axis(values.index.astype(str))
     return found
-
-
-def _z_spread(models: pd.DataFrame | None, sets: Membership, table: pd.DataFrame) -> Any:
-    """Return the standard deviation over models of the closed-form z of every set, in the order of the table."""
-    if models is None:
-        return np.nan
-    z = []
-    for name in models:
-        scores = models[name].loc[sets.genes].to_numpy()
-        mean, variance = null_moments(scores, sets.sizes)
-        excess = sets.matrix @ scores - mean
-        z.append(np.divide(excess, np.sqrt(variance), out=np.zeros_like(excess), where=variance > 0))
-    return pd.Series(np.std(z, axis=0, ddof=1), index=sets.names).loc[table["pathway"]].to_numpy()
-
-
-def _background(named: Any, values: pd.Series, min_size: int, max_size: int) -> Membership:
-    """Over-representation counts every modelled gene as background, annotated or not."""
-    return membership(named, values.index, min_size=min_size, max_size=max_size, annotated_only=False)

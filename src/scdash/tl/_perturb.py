@@ -1,7 +1,7 @@
 """`perturb`: what the fitted model says about knockouts and overexpression."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash._core.trajectories import StoredTrajectories
+from scdash._core.types import StartLike, TimesLike
 from scdash.networks import (
     DynamicsModel,
     count_targets,
@@ -26,6 +27,10 @@ from scdash.networks import (
 from scdash.networks.prediction_starts import start_states, time_grid
 from scdash.tl._predict import paths_to_adata
 
+if TYPE_CHECKING:
+    pass
+
+
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
@@ -36,8 +41,8 @@ def perturb(
     *,
     kind: Kind = "knockout",
     level: float | None = None,
-    start: Any = None,
-    times: Any = None,
+    start: StartLike | None = None,
+    times: TimesLike | None = None,
     key: str = "dynamics",
     layer: str | None = None,
 ) -> AnnData:

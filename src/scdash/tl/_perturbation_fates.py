@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import FitSettings
@@ -17,9 +16,7 @@ from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
 from scdash._data.terminal_states import read_terminal_states
 from scdash.networks import (
-    DynamicsModel,
     count_targets,
-    fate_probabilities,
     has_cellrank,
     held_levels,
     module_from_entry,
@@ -27,14 +24,13 @@ from scdash.networks import (
     warn_of_interventions,
 )
 from scdash.networks.cellrank_calls import MISSING
-from scdash.networks.interventions import intervene
-from scdash.tl._influence import longest_course
+from scdash.networks.influences.of_fit import longest_course
+from scdash.networks.perturbed_fates import fates_of_models, table_of_fates
 from scdash.tl._perturbation_scores import Kind
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-ROWS = 1024
 FRACTION = 0.1  # of the longest fitted trajectory, in which effects run over several edges, as in `perturbation_shift`
 
 
@@ -142,26 +138,17 @@ def perturbation_fates(
         if kind == "knockout" and not isinstance(genes, Mapping):
             refuse_negative_levels(entry, levels)
         held = list(levels)
-        moves = [_moves(one, states, levels, span) for one in models]
-        free = np.delete(np.arange(states.shape[1]), held)
-        pairs = [(control[:, free], perturbed[:, free]) for control, perturbed in moves]
-        found = fate_probabilities(_cells(adata, states[:, free]), pairs, terminal)
-        control, perturbed = (np.stack(part) for part in zip(*found, strict=True))  # (models, cells, states)
+        control, perturbed = fates_of_models(adata, models, states, levels, span, terminal)  # (models, cells, states)
         warn_of_interventions(entry, held)
         if len(models) == 1:
             logger.info("    one model: no spread; fit with n_models=5 to see how far models agree")
-        params: dict[str, Any] = {
-            "genes": list(model.genes[held]),
-            "kind": kind,
-            "duration": span,
-            "key": key,
-            "layer": read,
-        }
+        params: dict[str, Any] = {"genes": list(model.genes[held]), "kind": kind, "duration": span}
+        params |= {"key": key, "layer": read}
         params |= {"states": list(terminal.cat.categories), "groupby": groupby, "n_models": len(models)}
         params["n_targets"] = count_targets(entry)[held]
         if groups is not None:
             log_missing(groups.isna().to_numpy(), len(groups), groupby or "")
-        table = _table(control, perturbed, groups, terminal)
+        table = table_of_fates(control, perturbed, groups, terminal)
         clean = sanitise(stamp({"params": params, "table": table}))
         out = adata.copy() if copy else adata
         columns = list(terminal.cat.categories)
@@ -171,49 +158,3 @@ def perturbation_fates(
         out.uns[name] = clean
         added.append(f"added obsm[{name!r}], change of the probability of every fate; uns[{name!r}], table of groups")
     return out if copy else None
-
-
-def _moves(
-    model: DynamicsModel, states: NDArray[np.float64], levels: Mapping[int, torch.Tensor], span: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return by how much every cell moves within a time, without and with the genes held."""
-    held, target = np.zeros(states.shape, dtype=bool), states.copy()
-    for column, one in levels.items():
-        held[:, column], target[:, column] = True, one.numpy()
-    free = intervene(model, states, span, np.zeros_like(held), states) - states
-    return free, intervene(model, states, span, held, target) - states
-
-
-def _cells(adata: Any, states: NDArray[np.float64]) -> Any:
-    """Return the states with the graph of neighbours of the cells, and nothing else of the data."""
-    import anndata as ad
-
-    cells = ad.AnnData(states, obs=pd.DataFrame(index=adata.obs_names))
-    cells.obsp["connectivities"] = adata.obsp["connectivities"].copy()
-    cells.uns["neighbors"] = {"connectivities_key": "connectivities", "distances_key": "distances", "params": {}}
-    if "distances" in adata.obsp:
-        cells.obsp["distances"] = adata.obsp["distances"].copy()
-    given = adata.uns.get("neighbors")
-    if isinstance(given, Mapping) and isinstance(given.get("params"), Mapping):
-        cells.uns["neighbors"]["params"] = dict(given["params"])
-    return cells
-
-
-def _table(
-    control: NDArray[np.float64], perturbed: NDArray[np.float64], groups: pd.Series | None, terminal: pd.Series
-) -> pd.DataFrame:
-    """Return the mean fates of every start group, and the spread of their changes over models."""
-    free = terminal.isna().to_numpy()
-    labels = (
-        pd.Series("all", index=range(len(free))) if groups is None else groups.astype(object).reset_index(drop=True)
-    )
-    rows = []
-    for group in pd.unique(labels[free & labels.notna().to_numpy()]):
-        own = free & (labels == group).to_numpy()
-        before, after = control[:, own].mean(axis=1), perturbed[:, own].mean(axis=1)  # (models, states)
-        for place, state in enumerate(terminal.cat.categories):
-            change = after[:, place] - before[:, place]
-            spread = float(change.std(ddof=1)) if len(change) > 1 else float("nan")
-            figures = (float(before[:, place].mean()), float(after[:, place].mean()), float(change.mean()), spread)
-            rows.append((str(group), str(state), *figures, int(own.sum())))
-    return pd.DataFrame(rows, columns=["group", "state", "control", "perturbed", "change", "sd", "n_cells"])

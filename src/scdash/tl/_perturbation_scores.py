@@ -223,7 +223,8 @@ def _report(entry: Mapping[str, Any], table: pd.DataFrame, n_models: int) -> str
     if worse:
         line += " It predicts held-out states no better than a trivial predictor: do not rely on these scores."
     scored = table.dropna(subset="score")
-    related = [part[["score", "expression"]].corr("spearman").iloc[0, 1] for _, part in scored.groupby("lineage")]
+    both = scored.groupby("lineage")[["score", "expression"]]
+    related = np.array([part.corr("spearman").to_numpy()[0, 1] for _, part in both], dtype=np.float64)
     if len(scored) > 2 and np.isfinite(related).any():
         line += f" Rank correlation of score and expression of the gene: {np.nanmean(related):.2f}."
     idle = int((table["n_targets"] == 0).sum() / max(table["lineage"].nunique(), 1))

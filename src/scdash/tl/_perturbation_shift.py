@@ -15,9 +15,9 @@ from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
 from scdash.networks import count_targets, held_levels, module_from_entry, refuse_negative_levels, warn_of_interventions
+from scdash.networks.influences.of_fit import longest_course
 from scdash.networks.interventions import intervene
 from scdash.networks.velocity_layer import layer_megabytes, over_all_genes
-from scdash.tl._influence import longest_course
 from scdash.tl._perturbation_scores import Kind
 
 if TYPE_CHECKING:

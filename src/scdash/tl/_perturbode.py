@@ -12,8 +12,8 @@ from scdash._core.errors import unused
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import Genes, PriorLike
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.inputs import TIME_KEY
 from scdash.models import PerturbODE, model_of
@@ -21,11 +21,11 @@ from scdash.networks.velocity_layer import check_switch
 from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.screens.pruning import ScreenSparsity
 from scdash.screens.sources import sources_of
 from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
 from scdash.screens.store import store_screen
-from scdash.screens.timed_responses import control_at_times, over_times
+from scdash.screens.times.responses import control_at_times, over_times
+from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.sparsity import Method, Sparsity, sparsity_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ OF_SCREENS = (
 @guarded
 def fit_perturbode(
     adata: "AnnData",
-    prior: Any = None,
+    prior: PriorLike | None = None,
     *,
     model: str | PerturbODE = "perturbode",
     sparsity: str | Method | Sparsity = "dash",
@@ -52,8 +52,8 @@ def fit_perturbode(
     time_key: str | None = None,
     batch_key: str | None = None,
     layer: str | None = None,
-    mask_var: Any = None,
-    regulators: Any = None,
+    mask_var: Genes | None = None,
+    regulators: Genes | None = None,
     allow_scaled: bool = False,
     write_velocity: bool | None = None,
     rng: RNG = 0,
@@ -182,7 +182,7 @@ def _perturbode(model: Any) -> PerturbODE:
     return found
 
 
-def _refuse_unused(model: PerturbODE, prior: Any, sparsity: Any) -> None:
+def _refuse_unused(model: PerturbODE, prior: PriorLike | None, sparsity: Any) -> None:
     """Raise for settings that would have no effect, before anything is read."""
     if model.prior_weight is not None and prior is None:
         raise unused("prior_weight", "there is no prior")
@@ -229,7 +229,7 @@ def screen_statistics(
     return stats
 
 
-def fit_screen(adata: Any, call: FitCall, **others: Any) -> Any:
+def fit_screen(adata: "AnnData", call: FitCall, **others: Any) -> Any:
     """Fit a screen with the arguments of `fit_dynamics`; what would go unused is refused."""
     defaults = {one.name: one.default for one in fields(FitCall)} | {"time_key": TIME_KEY}
     given = {name: getattr(call, name) for name in defaults}

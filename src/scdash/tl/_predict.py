@@ -1,6 +1,6 @@
 """`predict`: trajectories of a fitted model from any start."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
+from scdash._core.types import StartLike, TimesLike
 from scdash.dynamics.predictions import NETWORK, Forecaster, check_forecaster, forecast
 from scdash.dynamics.split_predictions import predict_split
 from scdash.networks import module_from_entry, rollout
 from scdash.networks.prediction_starts import start_states, time_grid
 
+if TYPE_CHECKING:
+    pass
+
 
 @guarded
 def predict(
     adata: "AnnData",
-    start: Any = None,
+    start: StartLike | None = None,
     *,
-    times: Any = None,
+    times: TimesLike | None = None,
     key: str | None = None,
     layer: str | None = None,
     missing_genes: Literal["raise", "mean"] = "raise",

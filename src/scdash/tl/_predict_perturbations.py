@@ -14,18 +14,19 @@ from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
+from scdash._core.types import TimesOrTexts
 from scdash._data import all_genes
 from scdash._data.neighbors import add_neighbors
 from scdash._data.screen import Screen, parse_screen, split_label
 from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
-from scdash.screens.forecasters import BestForecaster
+from scdash.screens.baselines.forecasters import BestForecaster
 from scdash.screens.forward import NETWORK
 from scdash.screens.inputs import ScreenRequest, read_screen, stored_kind
-from scdash.screens.predicted_at_times import predicted_at_times
 from scdash.screens.predictors import Predictor, predictor_of, warn_unsettled
 from scdash.screens.statistics import Floats
 from scdash.screens.store import unmeasured_targets
 from scdash.screens.targets import Aliases, gene_aliases
+from scdash.screens.times.result import predicted_at_times
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,7 +39,7 @@ def predict_perturbations(
     *,
     kind: str | Mapping[str, str] | None = None,
     separator: str | None = None,
-    times: Any = None,
+    times: TimesOrTexts | None = None,
     n_cells: int = 0,
     forecaster: Literal["best", "network"] = "best",
     key: str = "dynamics",
@@ -226,7 +227,7 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
 
 
 def _with_cells(
-    adata: Any,
+    adata: "AnnData",
     entry: Any,
     key: str,
     predictor: Predictor,

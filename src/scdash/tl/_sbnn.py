@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import Genes
 from scdash._data import copy_paired
 from scdash.paired import BottleneckTraining, Standardize, choose_device, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
@@ -27,14 +28,14 @@ def sbnn(
     training: BottleneckTraining | None = None,
     layer: str | None = None,
     y_layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     missing: Missing = "raise",
     standardize: Standardize = "train",
     test_fraction: float = 0.1,
     autoencoder: bool = True,
     allow_counts: bool = False,
     key_added: str = "sbnn",
-    rng: Any = 0,
+    rng: RNG = 0,
     device: str = "auto",
     progress: bool | None = None,
     copy: bool = False,
@@ -150,15 +151,8 @@ def sbnn(
         found = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %s", found.report)
         target = copy_paired(mdata) if copy else mdata
-        params: dict[str, Any] = {
-            "model": "sbnn",
-            "x": x,
-            "y": y,
-            "layer": layer,
-            "y_layer": y_layer,
-            "n_latent": n_latent,
-        }
-        params |= {"n_features": n_features}
+        params: dict[str, Any] = {"model": "sbnn", "x": x, "y": y, "layer": layer, "y_layer": y_layer}
+        params |= {"n_latent": n_latent, "n_features": n_features}
         params |= {"missing": missing, "standardize": standardize, "test_fraction": float(test_fraction), "rng": seed}
         params |= {"autoencoder": autoencoder, "device": str(choose_device(device)), "schedule": constants.config()}
         added += store_network(target, fit, data, found, params, key_added)

@@ -1,13 +1,13 @@
 """A two-dimensional picture of a latent space with many dimensions."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scdash._core.errors import NotFittedError
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
 from scdash._data import copy_paired
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def latent_tsne(
     *,
     key: str = "sbnn",
     perplexity: float = 30.0,
-    rng: Any = 0,
+    rng: RNG = 0,
     n_jobs: int = 1,
     copy: bool = False,
 ) -> "MuData | None":

@@ -10,10 +10,10 @@ from scdash._core.errors import unknown, unused
 from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
-from scdash._core.random_streams import RNG
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import Genes
 from scdash.models import PerturbODE
-from scdash.screens.baseline_fits import BASELINES
+from scdash.screens.baselines.fits import BASELINES
 from scdash.screens.inputs import LABELS_OF_MODEL, ScreenRequest, read_screen
 from scdash.screens.labels_like_fit import labels_like_fit
 from scdash.screens.store import store_screen
@@ -45,9 +45,9 @@ def screen_baseline(
     control: str | Sequence[str] | None = None,
     batch_key: str | None = None,
     model: PerturbODE | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, float | bool | str] | None = None,
     layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     allow_scaled: bool = False,
     key: str = "dynamics",
     key_added: str | None = None,
@@ -128,7 +128,7 @@ def screen_baseline(
 
 
 def _request(
-    adata: Any, key: str, labels: dict[str, Any], model: PerturbODE, *, mask_var: Any, allow_scaled: bool
+    adata: "AnnData", key: str, labels: dict[str, Any], model: PerturbODE, *, mask_var: Genes | None, allow_scaled: bool
 ) -> ScreenRequest:
     """Return how the screen is read: as given, else as the fit under `key` has read it."""
     given = model.given()

@@ -1,7 +1,7 @@
 """How often the edges of a fitted screen are selected when its cells or perturbations are drawn again."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,20 +16,8 @@ from scdash._core.random_streams import RNG, as_generator
 from scdash._data import loaded, sanitise
 from scdash.models import PerturbODE, Transport
 from scdash.networks import plain
-from scdash.screens.equilibrium_path import Settings
-from scdash.screens.evidence import without_noise
-from scdash.screens.fits import (
-    ScreenOptions,
-    in_sd_units,
-    penalties,
-    train_transport,
-    transport_network,
-)
-from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.screens.pruning import ScreenSparsity
-from scdash.screens.sources import sources_of
-from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.subsamples import (
+from scdash.screens.equilibrium.path import Settings
+from scdash.screens.equilibrium.subsamples import (
     Chosen,
     Resampled,
     Selection,
@@ -39,14 +27,30 @@ from scdash.screens.subsamples import (
     half_of_regimes,
     regime_selections,
 )
+from scdash.screens.evidence import without_noise
+from scdash.screens.fits import (
+    ScreenOptions,
+    in_sd_units,
+    penalties,
+    train_transport,
+    transport_network,
+)
+from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
+from scdash.screens.sources import sources_of
+from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.tl._perturbode import NO_SOURCES, screen_statistics
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 OFTEN = 0.75  # of the refits: what the paper calls highly consistent
 EDGES_A_GENE = 5  # counted as selected where a network has no zeros
 
 
 def stability_screen(
-    adata: Any,
+    adata: "AnnData",
     *,
     n_repeats: int = 100,
     resample: Literal["cells", "regimes"] = "cells",
@@ -105,7 +109,7 @@ def stability_screen(
         table = _table(inputs, sources, frequency, mean, sd)
         edges = entry["edges"].copy()
         place = pd.Index([str(g) for g in inputs.values.genes])
-        row = pd.Index(sources).get_indexer(place.get_indexer(edges["source"].astype(str)))
+        row = pd.Index(sources).get_indexer(pd.Index(place.get_indexer(edges["source"].astype(str))))
         found_again = frequency[row, place.get_indexer(edges["target"].astype(str))]
         edges["selection_frequency"] = np.where(row >= 0, found_again, 0.0)
         report = _report(edges, table, n_repeats)

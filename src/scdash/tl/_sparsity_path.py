@@ -13,6 +13,7 @@ from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
+from scdash._core.types import Genes
 from scdash._data import sanitise
 from scdash._data.checks import flag_genes
 from scdash.dynamics.arguments import Asked
@@ -30,7 +31,7 @@ def sparsity_path(
     lambdas: Sequence[float] | None = None,
     regime: Regime = "start",
     step_epochs: int | None = None,
-    transcription_factors: Any = None,
+    transcription_factors: Genes | None = None,
     key: str = "dynamics",
     key_added: str = "sparsity_path",
     **fit: Any,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._core.seeds import seed_of
+from scdash._core.random_streams import RNG, seed_of
+from scdash._core.types import Genes
 from scdash._data import copy_paired
 from scdash.paired import Standardize
 from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
@@ -30,13 +31,13 @@ def srrr(
     relaxed: bool = True,
     layer: str | None = None,
     y_layer: str | None = None,
-    mask_var: Any = None,
+    mask_var: Genes | None = None,
     missing: Missing = "raise",
     standardize: Standardize = "train",
     test_fraction: float = 0.1,
     allow_counts: bool = False,
     key_added: str = "srrr",
-    rng: Any = 0,
+    rng: RNG = 0,
     copy: bool = False,
 ) -> "MuData | None":
     r"""Predict one modality linearly from a few genes of the other (Kobak et al. 2021; Chen & Huang 2012).
@@ -112,16 +113,9 @@ def srrr(
         result = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %d genes at lambda %.4g; %s", len(fit.selected), found.penalty.lam, result.report)
         target = copy_paired(mdata) if copy else mdata
-        params: dict[str, Any] = {
-            "model": "srrr",
-            "x": x,
-            "y": y,
-            "layer": layer,
-            "y_layer": y_layer,
-            "rank": rank,
-            "alpha": alpha,
-        }
-        params |= {"lam": found.penalty.lam, "lam_given": lam is not None, "n_features": n_features, "relaxed": relaxed}
+        params: dict[str, Any] = {"model": "srrr", "x": x, "y": y, "layer": layer, "y_layer": y_layer, "rank": rank}
+        params |= {"alpha": alpha, "lam": found.penalty.lam, "lam_given": lam is not None}
+        params |= {"n_features": n_features, "relaxed": relaxed}
         params |= {"missing": missing, "standardize": standardize, "test_fraction": float(test_fraction), "rng": seed}
         added += store_network(target, fit, data, result, params, key_added)
     return target if copy else None

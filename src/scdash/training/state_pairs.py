@@ -9,12 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from scdash._core.denormals import flushed_denormals
 from scdash._core.errors import memory_hint
 from scdash._core.files import check_writable
 from scdash._core.logging import logger, progress_bar
-from scdash._core.memory import keep_freed_memory
-from scdash._core.threads import one_thread
+from scdash._core.threads import flushed_denormals, keep_freed_memory, one_thread
 from scdash.fields import Params
 from scdash.training.callbacks import Checkpoint, Report, Stop, of_every_epoch
 from scdash.training.checkpoint import read_checkpoint

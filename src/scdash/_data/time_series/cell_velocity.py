@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +14,10 @@ from scdash._data.expression_matrix import Expression, matrix_of
 from scdash._data.flags import read_flags
 from scdash._data.time_series.scvelo import has_scvelo, steady_state_velocity
 from scdash._data.time_series.velocity_rows import VelocityRows
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 MOST_CELLS = 5000  # that velocities are read of; of more, random ones
 FEWEST_GENES = 5  # with a velocity
@@ -34,7 +38,9 @@ class CellVelocity:
         return VelocityRows.of_cells(np.asarray(self.values.dense_rows(some), dtype=np.float64), velocities, known)
 
 
-def read_velocity(adata: Any, velocity: Any, values: Expression, columns: NDArray[np.int64]) -> CellVelocity:
+def read_velocity(
+    adata: "AnnData", velocity: str | tuple[str, str], values: Expression, columns: NDArray[np.int64]
+) -> CellVelocity:
     """Read what the argument `velocity` names; see `scdash.tl.fit_dynamics` for its meaning.
 
     Parameters
@@ -57,7 +63,7 @@ def read_velocity(adata: Any, velocity: Any, values: Expression, columns: NDArra
     return _from_counts(adata, names[0], names[1], values, columns)
 
 
-def _from_layer(adata: Any, name: str, values: Expression, columns: NDArray[np.int64]) -> CellVelocity:
+def _from_layer(adata: "AnnData", name: str, values: Expression, columns: NDArray[np.int64]) -> CellVelocity:
     where, matrix = matrix_of(adata, name, argument="velocity")
     flags = f"{name}_genes"
     flagged = np.ones(len(columns), dtype=bool)
@@ -85,7 +91,7 @@ def _from_layer(adata: Any, name: str, values: Expression, columns: NDArray[np.i
 
 
 def _from_counts(
-    adata: Any, spliced: str, unspliced: str, values: Expression, columns: NDArray[np.int64]
+    adata: "AnnData", spliced: str, unspliced: str, values: Expression, columns: NDArray[np.int64]
 ) -> CellVelocity:
     matrices = []
     for name in (spliced, unspliced):

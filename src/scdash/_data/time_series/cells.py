@@ -137,7 +137,7 @@ def cells_to_series(
     keep = _kept(behind, position, groups, kernels, min_cells, align, disjoint=disjoint)
     bins = _bin_table(groups, kernels, behind, keep, position, seconds, horizon, plain)
     bins["split"] = pd.Categorical.from_codes(
-        np.broadcast_to(sides[:, None], keep.shape)[keep], categories=list(SPLITS)
+        np.broadcast_to(sides[:, None], keep.shape)[keep], categories=pd.Index(SPLITS)
     )
     states = means[keep]
     floor = smallest_range(values) if range_floor is None else range_floor

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,10 @@ from scdash._data import (
     positions_in_groups,
     series_from_states,
 )
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 
 HORIZON = 10.0  # length of pseudotime as models see it
 MANY_ROWS = 50  # above which rows may be cells
@@ -186,7 +190,7 @@ def mean_of_cells(values: NDArray[np.float64], rows: Rows) -> NDArray[np.float64
     return np.asarray(np.divide(found, total, out=np.full(rows.n_cells, np.nan), where=total > 0))
 
 
-def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int, hold_out: float) -> Observed:
+def from_bins(adata: "AnnData", columns: NDArray[np.int64], rows: Rows, seed: int, hold_out: float) -> Observed:
     """Return bins made by `pp.trajectories`, which are scaled already and carry their units in `var`."""
     series = series_from_states(
         rows.values, rows.values.genes, rows.time.values, rows.group, rows.split, fraction=hold_out, rng=seed
@@ -199,7 +203,7 @@ def from_bins(adata: Any, columns: NDArray[np.int64], rows: Rows, seed: int, hol
     if rows.group is not None:  # whose cells a trajectory was made of stands in the columns that pp.trajectories wrote
         bins = adata.obs.assign(trajectory=rows.group.astype(str).to_numpy())
         found = replace(found, series=replace(found.series, origin=origins(bins, series.names)))
-    if "lineage" not in adata.obs:
+    if rows.group is None or "lineage" not in adata.obs:
         return found
     code, names = _lineages_of_bins(adata.obs["lineage"], rows.group, found.series)
     return replace(found, lineage=code, lineage_names=names)

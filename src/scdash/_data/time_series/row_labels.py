@@ -1,6 +1,6 @@
 """What is known of every row of AnnData: time, lineage or weights of lineages, split and batch."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,11 @@ from scdash._data import (
 )
 from scdash._data.time_series.observed import Rows
 
+if TYPE_CHECKING:
+    from anndata import AnnData
 
-def read_rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
+
+def read_rows(adata: "AnnData", keys: DataKeys, values: Expression) -> Rows:
     """Return what is known of every row; rows that lack a label take no part, so their time may be missing."""
     several = is_membership_table(adata, keys.trajectory_key)
     named = (
@@ -41,7 +44,7 @@ def read_rows(adata: Any, keys: DataKeys, values: Expression) -> Rows:
 
 
 def _rows_of_lineages(
-    adata: Any,
+    adata: "AnnData",
     members: Memberships,
     keys: DataKeys,
     values: Expression,

@@ -89,7 +89,7 @@ def sampled_series(
                     "batch": np.array(groups.batch, dtype=object)[group],
                     "bootstrap": draw,
                     "n_cells": behind,
-                    "split": pd.Categorical.from_codes(sides, categories=list(SPLITS)),
+                    "split": pd.Categorical.from_codes(sides, categories=pd.Index(SPLITS)),
                     "state": np.arange(len(states)),
                     "group": group,
                 }
@@ -122,8 +122,8 @@ def state_means(
 
 def _check_states(states: pd.DataFrame, behind: NDArray[np.float64], groups: CellGroups) -> None:
     """Raise for a trajectory with one time, and for a time with hardly a cell."""
-    for group, own in states.groupby("group"):
-        name = groups.names[int(group)]
+    for _, own in states.groupby("group"):
+        name = groups.names[int(own["group"].iloc[0])]
         if len(own) == 1:
             raise ValueError(
                 f"Trajectory {name!r} has one time point only ({own['time'].iloc[0]:g}): there is no step to learn from. "

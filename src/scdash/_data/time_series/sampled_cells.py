@@ -26,6 +26,7 @@ from scdash._data import (
     timed_cells,
     without_split,
 )
+from scdash._data.time_series.observations import Couplings
 from scdash._data.time_series.observed import N_BOOTSTRAP, Observed, Rows, lineages_of_rows, mean_of_cells
 
 COUPLINGS = ("ot", "none")
@@ -41,7 +42,7 @@ class Coupled(NamedTuple):
 def from_sampled(
     rows: Rows,
     *,
-    couplings: Any,
+    couplings: Couplings | None,
     labels: Any,
     regulators: NDArray[np.int64] | None,
     seed: int,
@@ -111,7 +112,7 @@ def from_sampled(
     )
 
 
-def _coupled(couplings: Any, rows: Rows, labels: Any, *, by_folds: bool) -> Coupled:
+def _coupled(couplings: Couplings | None, rows: Rows, labels: Any, *, by_folds: bool) -> Coupled:
     """Return the couplings to use; what cannot be used is refused before anything is computed."""
     if isinstance(couplings, str) and couplings not in COUPLINGS:
         raise unknown("couplings", couplings, COUPLINGS)

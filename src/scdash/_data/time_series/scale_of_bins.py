@@ -59,9 +59,9 @@ def series_of_bins(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expr
     return TimeSeries(
         states=scaled,
         times=bins["time"].to_numpy(dtype=np.float64),
-        trajectory=bins["trajectory"].cat.codes.to_numpy(dtype=np.int64),
+        trajectory=np.asarray(bins["trajectory"].cat.codes, dtype=np.int64),
         names=tuple(names),
-        split=bins["split"].cat.codes.to_numpy(dtype=np.int8),
+        split=np.asarray(bins["split"].cat.codes, dtype=np.int8),
         genes=values.genes,
         weights=bins["n_cells"].to_numpy(dtype=np.float64),
         origin=origins(bins, names),

@@ -12,8 +12,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.types import Floats, Index
 from scdash._data import SPLITS, TimeSeries
-from scdash.regression.array_types import Floats, Index
 from scdash.regression.held_out_trajectories import judging_folds
 
 Forecast: TypeAlias = Callable[[Floats, Floats, Index], Floats]

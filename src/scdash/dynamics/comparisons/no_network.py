@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.array_types import Floats
 from scdash.regression.held_out_trajectories import Judge, Rollout, judging_folds, pooled
 from scdash.regression.intervals import Trajectories, Transitions
 from scdash.regression.production import productions

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from scdash._core.types import Index
 from scdash._data import TimeSeries
-from scdash.regression.array_types import Index
 from scdash.regression.settings import TransitionSettings
 from scdash.regression.transition_fit import TransitionFit
 
@@ -66,7 +66,7 @@ def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
     step = float(np.median(np.diff(series.times)[np.diff(series.trajectory) == 0]))
     return replace(
         fit.settings,
-        lags=(int(lags.idxmax()),),
+        lags=(int(lags.index[int(lags.argmax())]),),
         rates=tuple(float(rate) * step for rate in rates.index[rates >= MINOR]),  # in units of 1 / interval
         slopes=(fit.slope,),
         half_samples=0,

@@ -138,13 +138,13 @@ def _beside(paired: Difference) -> str:
 def following_lines(following: pd.DataFrame) -> list[str]:
     """Return how much of the mean trajectory of every lineage the model follows."""
     found = []
-    for row in following.itertuples():
-        if not np.isfinite(row.r2):
+    for row in following.to_dict("records"):
+        if not np.isfinite(row["r2"]):
             continue
-        name = f" of lineage {row.lineage}" if len(following) > 1 else ""
-        text = f"R2 of the mean trajectory{name}, top {row.genes} genes: {row.r2:.2f} (median gene {row.r2_median_gene:.2f})"
-        if np.isfinite(row.r2_other_half):
-            text += f"; other half of the cells {row.r2_other_half:.2f}, the data's own smoother {row.r2_smoother:.2f}"
+        name = f" of lineage {row['lineage']}" if len(following) > 1 else ""
+        text = f"R2 of the mean trajectory{name}, top {row['genes']} genes: {row['r2']:.2f} (median gene {row['r2_median_gene']:.2f})"
+        if np.isfinite(row["r2_other_half"]):
+            text += f"; other half of the cells {row['r2_other_half']:.2f}, the data's own smoother {row['r2_smoother']:.2f}"
         found.append(text + ".")
     return found
 

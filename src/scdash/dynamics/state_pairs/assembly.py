@@ -66,11 +66,7 @@ def assemble(
 ) -> DynamicsFit:
     """Choose the model that is kept, and print it beside everything it has to be compared with."""
     field, trained = models.field, models.trained
-    gain = None
-    if followed is not None:
-        gain = Difference.of(followed.choice.gain)
-    elif matched:
-        gain = training_gain(problem, options, models)
+    gain = _gain(problem, options, models, followed, matched=bool(matched))
     # The regression of states is among the models that the folds have chosen from.
     polished = True if followed is not None else None if gain is None else gain.clearly_positive
     kept = models.start if polished is False else trained
@@ -86,6 +82,11 @@ def assemble(
     metrics = evidence.figures | _errors(errors) | sparsity_figures(field, main)
     metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
     metrics |= _training_figures(problem, models, kept, plan) | {"seconds": perf_counter() - began}
+    chosen = (
+        {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
+        if followed is None
+        else chosen_settings(problem, options, followed)
+    )
     return DynamicsFit(
         field=field,
         params=main,
@@ -109,13 +110,17 @@ def assemble(
         directions=course.directions if len(course.directions) else None,
         lineages=lineages,
         slope=models.slope,
-        settings=_settings(options, plan, matched, levels, polished=polished)
-        | (
-            {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
-            if followed is None
-            else chosen_settings(problem, options, followed)
-        ),
+        settings=_settings(options, plan, matched, levels, polished=polished) | chosen,
     )
+
+
+def _gain(
+    problem: FitProblem, options: FitOptions, models: Models, followed: Followed | None, *, matched: bool
+) -> Difference | None:
+    """Return what training has gained beside the regression that it began from; None where it began at random."""
+    if followed is not None:
+        return Difference.of(followed.choice.gain)
+    return training_gain(problem, options, models) if matched else None
 
 
 def _outcome(
@@ -214,7 +219,7 @@ def _errors(controls: pd.DataFrame) -> dict[str, float]:
     held = "test_mse" if np.isfinite(ours["test_mse"]) else "validation_mse"
     names = {"constant_mse": "constant", "no_change_mse": "no change", "no_network_mse": "no network"}
     figures = {name: float(ours[name]) for name in ("train_mse", "validation_mse", "test_mse", "rollout_mse")}
-    return figures | {key: float(table.loc[name, held]) for key, name in names.items()}
+    return figures | {key: float(table[held][name]) for key, name in names.items()}
 
 
 def _solver_error(problem: FitProblem, models: Models, params: Params, plan: Recipe) -> float:

@@ -24,7 +24,7 @@ def fit_posthoc(
     """
     dense, tuned, table = tune_levels(problem, options, plan, field, params, method)
     repeats, level = len(dense.validation_loss), choose_one_standard_error(table)
-    at = int(table["validation_mse"].where(table["level"] == level).idxmin())
+    at = int(table["validation_mse"].where(table["level"] == level).argmin())
     history = pd.concat(
         [
             dense.history[dense.history["model"] == at % repeats].assign(model=0),

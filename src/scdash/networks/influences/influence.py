@@ -1,0 +1,316 @@
+"""Influence of genes: how far the trajectories of all other genes move when one gene starts from another value.
+
+For K start states x_k, a copy of each in which gene j alone is changed, and times t > 0 (Hossain et al. 2024, B.8)::
+
+    influence_j = mean over k, t > 0 and i != j of |x_i(t) - x_i^j(t)|          in units of the genes' ranges
+
+The signed influence averages sign(change of j) * (x_i^j(t) - x_i(t)): positive where raising j raises the others.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scdash._core.errors import NonFiniteError, NotConvergedError
+from scdash._core.parallel import spread
+from scdash.networks.dynamics_model import DynamicsModel
+from scdash.networks.influences.store import BlockStore, fingerprint
+from scdash.networks.solver import Solver, outgoing, scaled
+from scdash.solve import converged
+
+STEP = 0.5  # largest step in units of the fastest rate; halved until that changes nothing any more
+ACCURACY = 5e-4  # accepted relative change of the pilot's influences when the step is halved; 200 starts leave 5 %
+STRONGEST = 0.01  # the same for the strongest gene of a task
+ARRAYS = 10  # arrays of the size of the states that a Runge-Kutta step holds at once
+# states integrated together, and entries of them: about what stays in a core's cache; sparse products want 64 states
+ROWS, FEW, ENTRIES = 400, 64, 2**20
+TASK = 32  # chunks to a task, the unit of parallel work and of checkpoints
+
+
+@dataclass(frozen=True)
+class Perturbations:
+    """What is compared: start states, the value that each gene takes instead, and when to look."""
+
+    starts: NDArray[np.floating[Any]]  # (K, genes), in the user's units
+    values: NDArray[np.floating[Any]]  # (K, genes): gene j of start k becomes values[k, j]
+    times: NDArray[np.floating[Any]]  # (T,), increasing; the first is the time of the starts
+
+    def __post_init__(self) -> None:
+        if self.starts.ndim != 2 or self.starts.shape != self.values.shape or not len(self.starts):
+            raise ValueError(f"starts and values must be (K, genes), found {self.starts.shape}, {self.values.shape}.")
+        if not (np.isfinite(self.starts).all() and np.isfinite(self.values).all()):
+            raise ValueError("starts and values must be finite. Drop cells with missing expression first.")
+        if self.times.ndim != 1 or len(self.times) < 2 or not (np.diff(self.times) > 0).all():
+            raise ValueError(f"times must be at least two increasing numbers, found {self.times}.")
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Influences of `genes` (columns of the model); rows of genes that reach no other are exactly zero."""
+
+    genes: NDArray[np.int64]  # (J,)
+    absolute: NDArray[np.float64]  # (J, T - 1), per time after the first
+    signed: NDArray[np.float64]  # (J, T - 1)
+    standard_error: NDArray[np.float64]  # (J,), of the absolute influence averaged over time, from the K starts
+    shift: NDArray[np.float64]  # (J,), mean absolute change of the gene itself, in units of its range
+    steps: int  # rk4 steps between two times
+
+
+def gene_influence(
+    model: DynamicsModel,
+    perturbations: Perturbations,
+    *,
+    genes: NDArray[np.int64] | None = None,
+    unit: NDArray[Any] | None = None,
+    max_memory: float = 512e6,
+    n_jobs: int | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Influence:
+    """Return the influence of genes, by one batched solve per block of perturbed states.
+
+    The step is at most half the fastest relaxation time, and halved until halving it changes the influences of a
+    sample by less than 0.05 %, and those of the strongest genes by less than 1 %. Genes without any outgoing weight are
+    not integrated.
+
+    Parameters
+    ----------
+    model
+        A fitted model; on whatever device it is, the states go there too.
+    perturbations
+        Start states, changed values and times.
+    genes
+        Columns of the genes to perturb; all by default.
+    unit
+        What counts as 1 in a gene, (genes,), in the user's units; the model's own `range` by default.
+    max_memory
+        Bytes that one block of states may take.
+    n_jobs
+        Processes, as in joblib; None obeys `joblib.parallel_config` and is serial otherwise.
+    checkpoint
+        File that keeps finished blocks; a run with equal arguments takes them from there.
+    progress
+        Called with the number of genes finished.
+    """
+    genes = np.arange(len(model.genes)) if genes is None else np.asarray(genes, dtype=np.int64)
+    own = model.range.double().cpu().numpy()
+    unit = own if unit is None else np.asarray(unit, dtype=np.float64)
+    if perturbations.starts.shape[1] != len(model.genes):
+        raise ValueError(f"starts have {perturbations.starts.shape[1]} genes, the model {len(model.genes)}.")
+    perturbations = replace(perturbations, times=perturbations.times / model.time_scale)
+    active = genes[outgoing(model, perturbations.starts)[genes]]
+    with torch.inference_mode():
+        steps = _checked_steps(model, perturbations, active)
+        ratio = torch.as_tensor(own / unit, dtype=model.minimum.dtype, device=model.minimum.device)
+        baseline = torch.stack(list(Solver.of(model).path(perturbations.starts, perturbations.times, steps)))
+    tasks = _tasks(active, len(perturbations.starts), len(model.genes), max_memory)
+    store = None
+    if checkpoint is not None:
+        block = max(map(len, tasks), default=0)
+        store = BlockStore(checkpoint, fingerprint(model, perturbations, active, unit, steps, block))
+    done = {} if store is None else store.blocks
+    if progress is not None:
+        progress(len(genes) - len(active) + sum(len(task) for number, task in enumerate(tasks) if number in done))
+    open_tasks = [number for number in range(len(tasks)) if number not in done]
+    pieces = [(model, perturbations, baseline, tasks[number], ratio, steps, max_memory) for number in open_tasks]
+    for place, sums in spread(_run_task, pieces, n_jobs=n_jobs):
+        number = open_tasks[place]
+        done[number] = sums
+        if store is not None:
+            store.save(number, sums)
+        if progress is not None:
+            progress(len(tasks[number]))
+    found = np.concatenate([done[number] for number in range(len(tasks))]) if tasks else None
+    return _collect(model, perturbations, genes, active, unit, found, steps)
+
+
+def _collect(
+    model: DynamicsModel,
+    perturbations: Perturbations,
+    genes: NDArray[np.int64],
+    active: NDArray[np.int64],
+    unit: NDArray[np.float64],
+    found: NDArray[np.float64] | None,
+    steps: int,
+) -> Influence:
+    """Put the rows of the active genes, (active, [absolute T-1, signed T-1, error]), among the silent ones."""
+    later = len(perturbations.times) - 1
+    table = np.zeros((len(genes), 2 * later + 1))
+    if found is not None:
+        bad = ~np.isfinite(found[:, :-1]).all(1)  # the error of a single start is infinite
+        if bad.any():
+            raise NonFiniteError(
+                f"Trajectories after a change of {model.genes[active[bad][0]]} are not finite ({bad.sum()} of "
+                f"{len(active)} genes). Ask for shorter `times` or start states from the data, or fit a sparser model: "
+                "dense ones can diverge outside the range of their data."
+            )
+        table[np.isin(genes, active)] = found
+    change = np.abs(perturbations.values - perturbations.starts)[:, genes] / unit[genes]
+    absolute, signed, error = table[:, :later], table[:, later:-1], table[:, -1]
+    return Influence(genes, absolute, signed, error, change.mean(0), steps)
+
+
+def _checked_steps(model: DynamicsModel, perturbations: Perturbations, active: NDArray[np.int64]) -> int:
+    """Return rk4 steps per interval: h * rate <= `STEP`, then doubled until the pilot's influences stand still."""
+    rates = model.field.rates(dict(model.weights))
+    fastest = 1.0 if rates is None else float(rates.detach().max())
+    steps = max(1, int(np.ceil(np.diff(perturbations.times).max() * fastest / STEP)))
+    if not len(active):
+        return steps
+    chosen = active[np.linspace(0, len(active) - 1, min(len(active), 16)).astype(int)]
+    few = Perturbations(perturbations.starts[:8], perturbations.values[:8], perturbations.times)
+    solver = Solver.of(model)
+
+    def change(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> float:
+        # as a whole: a few large influences must not hide behind many small ones
+        return float(np.abs(fine - coarse).sum() / max(fine.sum(), 1e-300)) if np.isfinite(fine).all() else np.nan
+
+    def unless_divergent(fine: NDArray[np.float64], text: str) -> None:
+        if np.isfinite(fine).all():
+            raise NotConvergedError(text)  # else the full run names the gene
+
+    return converged(
+        lambda steps: _pilot(solver, few, chosen, steps),
+        steps,
+        change=change,
+        tolerance=ACCURACY,
+        what="The influences, relative to themselves,",
+        remedy="Use shorter `times`.",
+        otherwise=unless_divergent,
+    ).steps
+
+
+def _pilot(solver: Solver, few: Perturbations, genes: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
+    baseline = torch.stack(list(solver.path(few.starts, few.times, steps)))
+    sums = _chunk(solver, few, baseline, genes, torch.ones_like(solver.model.range), slice(None), steps)
+    return np.asarray(sums[0].mean((0, 1)))
+
+
+def _tasks(active: NDArray[np.int64], starts: int, n: int, max_memory: float) -> list[NDArray[np.int64]]:
+    per_chunk = max(1, _rows(n, max_memory) // starts)
+    return [active[i : i + TASK * per_chunk] for i in range(0, len(active), TASK * per_chunk)]
+
+
+def _rows(n: int, max_memory: float) -> int:
+    return int(np.clip(max_memory / (4 * ARRAYS * n), 1, min(ROWS, max(FEW, ENTRIES // n))))
+
+
+def _run_task(
+    model: DynamicsModel,
+    perturbations: Perturbations,
+    baseline: Tensor,
+    genes: NDArray[np.int64],
+    ratio: Tensor,
+    steps: int,
+    max_memory: float,
+) -> NDArray[np.float64]:
+    """Return per gene the absolute influence at each time, the signed one, and the standard error.
+
+    The pilot chose the step by other genes. A step that is too long shows as a large influence, finite or not, so the
+    strongest gene of the task is done again with half of it; all of the task, if that makes a difference.
+    """
+    solver, rows, later = Solver.of(model), _rows(len(model.genes), max_memory), len(perturbations.times) - 1
+
+    def paths(steps: int) -> Tensor:
+        with torch.inference_mode():
+            return torch.stack(list(solver.path(perturbations.starts, perturbations.times, steps)))
+
+    def influences(chosen: NDArray[np.int64], steps_now: int) -> NDArray[np.float64]:
+        unchanged = baseline if steps_now == steps else paths(steps_now)
+        return _influences(solver, perturbations, unchanged, chosen, ratio, rows, steps_now)
+
+    def change(coarse: _OfSteps, fine: _OfSteps) -> float:
+        size = coarse.every[:, :later].mean(1)
+        strongest = int(np.argmax(np.where(np.isfinite(size), size, np.inf)))
+        return _relative_change(coarse.every[[strongest], :later], fine.of(strongest)[:, :later])
+
+    return converged(
+        lambda steps: _OfSteps(genes, steps, influences),
+        steps,
+        change=change,
+        tolerance=STRONGEST,
+        what="The influences of the strongest gene, relative to themselves,",
+        remedy="Use shorter `times`.",
+    ).coarse.every
+
+
+@dataclass(frozen=True)
+class _OfSteps:
+    """Influences with some number of steps, computed when they are asked for: of all genes, or of one."""
+
+    genes: NDArray[np.int64]
+    steps: int
+    influences: Callable[[NDArray[np.int64], int], NDArray[np.float64]]
+
+    @cached_property
+    def every(self) -> NDArray[np.float64]:
+        return self.influences(self.genes, self.steps)
+
+    def of(self, place: int) -> NDArray[np.float64]:
+        return self.influences(self.genes[[place]], self.steps)
+
+
+def _relative_change(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> float:
+    """Return the change of influences relative to themselves; 0 if both diverge: the gene is named once, in the end."""
+    if np.isfinite(coarse).all() and np.isfinite(fine).all():
+        return float(np.abs(fine - coarse).sum() / max(fine.sum(), 1e-300))
+    return 0.0 if np.isfinite(coarse).all() == np.isfinite(fine).all() else np.nan
+
+
+def _influences(
+    solver: Solver,
+    perturbations: Perturbations,
+    baseline: Tensor,
+    genes: NDArray[np.int64],
+    ratio: Tensor,
+    rows: int,
+    steps: int,
+) -> NDArray[np.float64]:
+    """Do what `_run_task` does, in chunks of at most `rows` states."""
+    n_starts = len(perturbations.starts)
+    per_chunk, results = max(1, rows // n_starts), []
+    for first in range(0, len(genes), per_chunk):
+        chosen = genes[first : first + per_chunk]
+        pieces = [
+            _chunk(solver, perturbations, baseline, chosen, ratio, slice(k, k + rows), steps)
+            for k in range(0, n_starts, rows)
+        ]
+        absolute, signed = np.concatenate(pieces, axis=2)  # (times, starts, genes)
+        with np.errstate(invalid="ignore"):  # diverged genes are named once, in the end
+            spread = absolute.mean(0).std(0, ddof=min(1, n_starts - 1))
+        error = spread / np.sqrt(n_starts) if n_starts > 1 else np.full(len(chosen), np.inf)
+        results.append(np.concatenate([absolute.mean(1).T, signed.mean(1).T, error[:, None]], axis=1))
+    return np.concatenate(results)
+
+
+def _chunk(
+    solver: Solver,
+    perturbations: Perturbations,
+    baseline: Tensor,
+    genes: NDArray[np.int64],
+    ratio: Tensor,
+    which: slice,
+    steps: int,
+) -> NDArray[np.float64]:
+    """Integrate some genes' changes from some starts; return (absolute or signed, times, starts, genes)."""
+    with torch.inference_mode():
+        starts, values = (scaled(solver.model, array[which]) for array in (perturbations.starts, perturbations.values))
+        k, n = starts.shape
+        column = torch.as_tensor(genes, device=starts.device)
+        states = starts[:, None].repeat(1, len(genes), 1)
+        states.scatter_(2, column[None, :, None].expand(k, -1, 1), values[:, column, None])
+        sign = (values - starts)[:, column].sign()
+        found = []
+        for t, path in enumerate(solver.path_of(states.reshape(-1, n), perturbations.times, steps)):
+            difference = path.reshape(k, -1, n) - baseline[t, which, None]
+            difference.scatter_(2, column[None, :, None].expand(k, -1, 1), 0.0)  # the gene itself does not count
+            difference *= ratio
+            found.append(torch.stack([difference.abs().sum(2), difference.sum(2) * sign]) / max(n - 1, 1))
+        return torch.stack(found, dim=1).double().cpu().numpy()

@@ -1,0 +1,268 @@
+"""The paper's Figure 5: the latent space, the genes that make it on its left, the features it predicts on its right."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.tri import Triangulation
+from numpy.typing import NDArray
+
+from scdash._core.errors import suggest
+from scdash._core.keys import genes_of_modality
+from scdash._core.process_state import guarded
+from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, paired_colors, pick, predictions
+from scdash.pl.shared.points import Look, scatter
+from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+LEVELS = 21
+WIDTH = 1.25  # inches of a small panel
+LETTERS = 18  # of a title that fit over a small panel
+
+
+@guarded
+def sbnn(
+    mdata: "MuData",
+    color: str | None = None,
+    *,
+    key: str = "sbnn",
+    genes: int | Sequence[str] = 9,
+    features: int | Sequence[str] = 9,
+    basis: str | None = None,
+    gene_symbols: str | None = None,
+    max_edge: float = 0.12,
+    size: float | None = None,
+    palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    cmap: str | Colormap = "viridis",
+    vmin: float = -1.0,
+    vmax: float = 1.0,
+    legend: bool | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
+
+    In the middle the cells; on the left, filled contours of gene expression as the autoencoder head draws it; on the
+    right, of the features. Both are standardised predictions on the triangulation of the cells, with triangles that
+    bridge gaps left out, so that nothing is claimed where no cell is.
+
+    Parameters
+    ----------
+    mdata
+        MuData that `scdash.tl.sbnn` or `scdash.tl.srrr` has written to.
+    color
+        Column of `obs` that colours the cells, such as the cell type.
+    key
+        The `key_added` of the fit.
+    genes, features
+        Names, or how many of them: genes by falling weight, features in their order; 0 leaves a side out.
+    basis
+        Two-dimensional entry of `mdata.obsm`; None: the latent space itself if it has two dimensions, else its t-SNE
+        (`scdash.tl.latent_tsne`).
+    gene_symbols
+        Column of `mdata[x].var` with the names to write above the maps of genes; None: their index.
+    max_edge
+        Longest edge of a triangle drawn, as a share of the extent of the cells.
+    size
+        Area of a point in square points.
+    palette
+        Colours of categories; default `uns["<color>_colors"]`, else a colour-blind safe set.
+    cmap, vmin, vmax
+        Colour scale of the predictions, in training standard deviations from the mean.
+    legend
+        Show the categories' names; None: up to 20 of them.
+    title, figsize, ax, show, save, return_fig
+        See :mod:`scdash.pl`; `ax` gets the scatter alone.
+
+    Returns
+    -------
+    list of Axes
+        List of Axes: the scatter first, then genes, then features, unless shown.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.pl.training : Draw R2 on training and held-out cells over the epochs of the regression stages (paper: Figure 2).
+
+    Examples
+    --------
+    >>> scdash.pl.sbnn(mdata, color="cell_type")  # doctest: +SKIP
+    """
+    entry = entry_of(mdata, key, "sbnn")
+    x = str(entry["params"]["x"])
+    genes_of_modality(mdata, entry, key)
+    name, points = latent_of(mdata, key, basis)
+    groups = groups_of(mdata, color, x)
+    tables = {head: predictions(mdata, entry, key, head) for head in ("genes", "features")}
+    drawn = {"genes": pick(genes, tables["genes"].columns, "genes")}
+    drawn["features"] = pick(features, tables["features"].columns, "features")
+    titles = _titles(mdata, x, gene_symbols, drawn["genes"])
+    known = _placed(points, tables)
+    colors = _palette(mdata, color, x, groups, palette)
+    check_whole(1 + sum(map(len, drawn.values())) if ax is None else 1, ax, title, figsize)
+    with house():
+        if ax is not None:
+            _scatter(ax, points[known], groups, known, colors, name, size, legend=legend)
+            return finish(
+                whole_figure(ax), [ax], ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save
+            )
+        figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]), figsize)
+        _scatter(middle, points[known], groups, known, colors, name, size, legend=legend)
+        mesh = masked_triangulation(points[known], max_edge)
+        scale = Normalize(vmin, vmax)
+        axes = [middle]
+        for head, panels in sides.items():
+            for panel, column in zip(panels, drawn[head], strict=True):
+                contours(panel, mesh, tables[head][column].to_numpy()[known], cmap, scale)
+                panel.set(xlim=middle.get_xlim(), ylim=middle.get_ylim())  # every map shows the whole latent space
+                text = "\n".join(textwrap.wrap(titles.get(column, column), LETTERS, break_on_hyphens=False))
+                panel.set_title(text, fontsize=8, pad=2, style="italic" if head == "genes" else "normal")
+            axes += panels
+        if len(axes) > 1:
+            _colorbar(figure, sides["features"] or sides["genes"], cmap, scale)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save)
+
+
+def _placed(points: NDArray[np.float64], tables: Mapping[str, pd.DataFrame]) -> NDArray[np.bool_]:
+    """Return which cells have a place and predictions; raise where they are too few to be drawn."""
+    known = np.asarray(np.isfinite(points).all(axis=1))
+    for table in tables.values():  # cells without genes have no predictions
+        known &= np.isfinite(table.to_numpy(dtype=np.float64)).all(axis=1)
+    if known.sum() < 3:
+        raise ValueError(
+            f"{int(known.sum())} cells of mdata have a latent position and predictions; three are needed. Were cells "
+            "removed from one modality alone?"
+        )
+    return known
+
+
+def masked_triangulation(points: NDArray[np.float64], max_edge: float) -> Triangulation:
+    """Return the Delaunay triangulation with triangles masked whose longest edge exceeds a share of the extent.
+
+    Each axis is measured by the range between its 1 % and 99 % quantiles, so that one far cell does not hide a gap.
+    """
+    low, high = np.quantile(points, [0.01, 0.99], axis=0)
+    unit = points / np.maximum(high - low, 1e-12)
+    mesh = Triangulation(points[:, 0], points[:, 1])
+    corners = unit[mesh.triangles]
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    masked = edges > max_edge
+    if not masked.all():
+        mesh.set_mask(masked)
+    return mesh
+
+
+def contours(
+    ax: Axes, mesh: Triangulation, values: NDArray[np.float64], cmap: str | Colormap, scale: Normalize
+) -> None:
+    """Fill contours of `values` on the mesh, beyond the ends of the scale too."""
+    levels = np.linspace(float(scale.vmin or 0), float(scale.vmax or 1), LEVELS)
+    ax.tricontourf(mesh, values, levels=levels, cmap=cmap, norm=scale, extend="both")
+    bare(ax)
+
+
+def _titles(mdata: "MuData", x: str, column: str | None, genes: Sequence[str]) -> dict[str, str]:
+    """Return what is written above the map of each gene."""
+    if column is None:
+        return {}
+    var = mdata.mod[x].var
+    if column not in var:
+        raise KeyError(f"gene_symbols: {column!r} is no column of mdata[{x!r}].var.{suggest(column, var.columns)}")
+    return {gene: str(var.loc[gene, column]) for gene in genes}
+
+
+def _layout(
+    n_genes: int, n_features: int, figsize: tuple[float, float] | None
+) -> tuple[Figure, Axes, dict[str, list[Axes]]]:
+    """Return the figure, the axes of the scatter, and a grid of small axes, all of one size, on either side.
+
+    All axes belong to the figure itself, so that `axes[0].figure.savefig` writes the whole of it.
+    """
+    counts = {"genes": n_genes, "features": n_features}
+    columns = {side: _columns(count) for side, count in counts.items()}
+    width = {side: WIDTH * columns[side] for side in counts}
+    rows = max(-(-counts[side] // max(columns[side], 1)) for side in counts)
+    height = max(3.7, 1.25 * rows + 0.5)
+    figure = plt.figure(figsize=figsize or (sum(width.values()) + 4.6, height), layout="constrained")
+    ratios = [max(width["genes"], 0.05), 3.6, max(width["features"], 0.05)]
+    left, centre, right = figure.add_gridspec(1, 3, width_ratios=ratios)
+    middle = figure.add_subplot(centre)
+    sides: dict[str, list[Axes]] = {"genes": [], "features": []}
+    for side, part in (("genes", left), ("features", right)):
+        if counts[side]:
+            grid = part.subgridspec(1 + rows, columns[side], height_ratios=[0.12] + rows * [1.0])
+            _heading(figure.add_subplot(grid[0, :]), f"{side}, predicted")
+            places = [divmod(i, columns[side]) for i in range(counts[side])]
+            sides[side] = [figure.add_subplot(grid[row + 1, column]) for row, column in places]
+    return figure, middle, sides
+
+
+def _heading(ax: Axes, text: str) -> None:
+    """Write the name of a side into a row of its own, where it meets no title of a panel."""
+    bare(ax)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=9, color=INK)
+
+
+def _columns(count: int) -> int:
+    return 0 if not count else int(np.ceil(np.sqrt(count)))
+
+
+def _palette(
+    mdata: "MuData", color: str | None, x: str, groups: pd.Series | None, palette: Any
+) -> dict[str, str] | None:
+    if groups is None or pd.api.types.is_numeric_dtype(groups):
+        return None
+    names = [str(value) for value in groups.astype("category").cat.categories]
+    return category_colors(names, palette, paired_colors(mdata, color, x, names))
+
+
+def _scatter(
+    ax: Axes,
+    points: NDArray[np.float64],
+    groups: pd.Series | None,
+    known: NDArray[np.bool_],
+    colors: dict[str, str] | None,
+    name: str,
+    size: float | None,
+    *,
+    legend: bool | None,
+) -> None:
+    values = None if groups is None else groups[known]
+    if values is not None and colors is not None:
+        values = values.astype("category").cat.remove_unused_categories()
+        values = values.cat.rename_categories([str(category) for category in values.cat.categories])
+    area = size if size is not None else float(np.clip(9_000 / max(len(points), 1), 1.5, 18))
+    scatter(ax, points, values, None, Look(area, colors))
+    shown = len(colors or ()) <= 20 if legend is None else legend
+    box = ax.get_legend()
+    if box is not None:
+        handles, labels = ax.get_legend_handles_labels()
+        box.remove()
+        if shown:
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.06), "ncols": min(4, len(labels))}
+            ax.legend(handles, labels, handletextpad=0.2, columnspacing=0.8, **below)
+    bare(ax)
+    tsne = name.endswith("tsne")
+    ax.set_xlabel("t-SNE 1" if tsne else "latent 1", loc="left")
+    ax.set_ylabel("t-SNE 2" if tsne else "latent 2", loc="bottom")
+    ax.set_title("t-SNE of the latent space" if tsne else "latent space", fontsize=9)
+
+
+def _colorbar(figure: Figure, axes: Sequence[Axes], cmap: str | Colormap, scale: Normalize) -> None:
+    mappable = plt.cm.ScalarMappable(scale, cmap)
+    bar = figure.colorbar(mappable, ax=list(axes), shrink=0.5, aspect=25)
+    bar.set_label("standard deviations", fontsize=8)
+    bar.outline.set_visible(False)
+    bar.set_ticks([float(scale.vmin or 0), 0.0, float(scale.vmax or 0)])

@@ -1,0 +1,298 @@
+"""Training curves, scores of single features and the stability of gene selection."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from scdash._core.keys import genes_of_modality
+from scdash._core.process_state import guarded
+from scdash.pl.paired.sbnn_reading import entry_of, table_of
+from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
+
+
+@guarded
+def training(
+    data: "MuData | pd.DataFrame",
+    *,
+    key: str = "sbnn",
+    baselines: bool | Mapping[str, float] = True,
+    palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw R2 on training and held-out cells over the epochs of the regression stages (paper: Figure 2).
+
+    Parameters
+    ----------
+    data
+        MuData with a fit or a cross-validation, or a table of their history.
+    key
+        Name of the fit ("sbnn") or of the cross-validation ("sbnn_cv"): then bands show the standard deviation over
+        folds.
+    baselines
+        Lines at the held-out R2 of the linear models of a cross-validation; or a mapping label: R2.
+    palette
+        Colours of training and held-out cells.
+    ax
+        Draw here; the cross-entropy of pre-training is then left out.
+    title, figsize, show, save, return_fig
+        See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    list of Axes
+        ``[pre-training, regression]`` Axes, or the one given, unless shown.
+
+    See Also
+    --------
+    scdash.tl.sbnn : Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
+
+    Examples
+    --------
+    >>> scdash.pl.training(mdata, key="sbnn_cv")  # doctest: +SKIP
+    """
+    table = table_of(data, key, "history", "sbnn", ["model", "epoch", "stage", "train_loss"])
+    levels = _levels(data, key, baselines=baselines)
+    names = ["training", "held-out"]
+    colors = category_colors(names, palette)
+    first = table[table["stage"] == "pretrain"]
+    with house():
+        both = ax is None and not first.empty
+        figure, axes = panels(
+            2 if both else 1, ax, title=title, figsize=figsize, size=(3.9, 2.9), widths=[1.0, 2.2] if both else None
+        )
+        if both:
+            figure.set_size_inches(figsize or (8.4, 2.9))
+            for column, name in (("train_loss", "training"), ("validation_loss", "held-out")):
+                _band(axes[0], first, column, name, colors[name])
+            axes[0].set(xlabel="epoch", ylabel="cross-entropy", title="pre-training on clusters")
+        curves = axes[-1]
+        rest = table[~table["stage"].isin(["pretrain", "autoencoder"])]
+        for column, name in (("train_r2", "training"), ("test_r2", "held-out")):
+            _band(curves, rest, column, name, colors[name])
+        _mark_stages(curves, rest)
+        _lines(curves, levels)
+        shown = rest[["train_r2", "test_r2"]].to_numpy(dtype=float)
+        curves.set(xlabel="epoch", ylabel="$R^2$")
+        for panel in axes:
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        if np.isfinite(shown).any():
+            curves.set_ylim(max(-0.1, float(np.nanmin(shown)) - 0.03), float(np.nanmax(shown)) + 0.06)
+        curves.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="training", title=title, save=save)
+
+
+@guarded
+def feature_scores(
+    data: "MuData | pd.DataFrame",
+    *,
+    key: str = "sbnn_cv",
+    methods: Sequence[str] | None = None,
+    palette: str | Sequence[str] | Mapping[str, str] | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw cross-validated R2 of every feature as bars, one standard deviation over folds (paper: Figure 3).
+
+    Parameters
+    ----------
+    data
+        MuData with a cross-validation, or the table of `scdash.get.feature_scores`.
+    key
+        The `key_added` of the cross-validation.
+    methods
+        Methods to draw, in order; None: all. The line is the multivariate R2 of the first.
+    palette
+        Colours of the methods.
+    title, figsize, ax, show, save, return_fig
+        See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.cross_validate_sbnn : Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
+    scdash.get.feature_scores : Return the cross-validated R2 of every method and feature.
+
+    Examples
+    --------
+    >>> scdash.pl.feature_scores(mdata, methods=["sbnn-2", "srrr-2"])  # doctest: +SKIP
+    """
+    table = table_of(data, key, "summary", "cross_validate_sbnn", ["method", "feature", "mean", "sd"])
+    found = [str(name) for name in dict.fromkeys(table["method"])]
+    chosen = found if methods is None else [str(name) for name in methods]
+    absent = [name for name in chosen if name not in found]
+    if absent:
+        raise ValueError(f"methods: {absent[0]!r} is not in the table; it holds {found}.")
+    colors = category_colors(chosen, palette)
+    leading = table[(table["method"] == chosen[0]) & (table["feature"] != "all")]
+    order = leading.sort_values("mean", ascending=False)["feature"].astype(str).tolist()
+    width = 0.8 / len(chosen)
+    with house():
+        figure, axes = panels(1, ax, title=title, figsize=figsize, size=(max(4.0, 1.2 + 0.42 * len(order)), 3.3))
+        bars = axes[0]
+        for k, name in enumerate(chosen):
+            own = table[table["method"] == name].set_index("feature").loc[order]
+            places = np.arange(len(order)) + (k - (len(chosen) - 1) / 2) * width
+            style: dict[str, Any] = {"error_kw": {"lw": 0.8, "ecolor": INK}, "capsize": 0}
+            bars.bar(places, own["mean"], width * 0.92, yerr=own["sd"], color=colors[name], label=name, **style)
+        whole = table[(table["method"] == chosen[0]) & (table["feature"] == "all")]["mean"]
+        if len(whole):
+            label = f"all features, {chosen[0]}"
+            bars.axhline(float(whole.iloc[0]), color=MUTED, ls="--", lw=1, label=label, zorder=0)
+        bars.axhline(0, color=INK, lw=0.8)
+        bars.set_xticks(np.arange(len(order)), order, rotation=40, ha="right", rotation_mode="anchor")
+        bars.tick_params(axis="x", length=0)
+        bars.set(ylabel="cross-validated $R^2$", xlim=(-0.6, len(order) - 0.4))
+        bars.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="feature_scores", title=title, save=save)
+
+
+@guarded
+def gene_selection(
+    data: "MuData | pd.DataFrame",
+    *,
+    key: str = "sbnn_stability",
+    n_genes: int = 30,
+    color: str | None = None,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw how often genes were selected over repeats, and how many genes how often (paper: Figure 4).
+
+    Parameters
+    ----------
+    data
+        MuData with a stability analysis (or a cross-validation), or the table of `scdash.get.gene_selection`.
+    key
+        The `key_added` of that analysis.
+    n_genes
+        Genes shown by name, most frequent first.
+    color
+        Colour of the bars.
+    ax
+        Draw the genes here; the histogram is then left out.
+    title, figsize, show, save, return_fig
+        See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    list of Axes
+        ``[genes, histogram]`` Axes unless shown.
+
+    See Also
+    --------
+    scdash.tl.stability : Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
+    scdash.get.gene_selection : Return how often each gene was selected, the most frequent first.
+
+    Examples
+    --------
+    >>> scdash.pl.gene_selection(mdata)  # doctest: +SKIP
+    """
+    table = table_of(data, key, "selection", "stability", ["gene", "frequency", "count"])
+    if not isinstance(data, pd.DataFrame):
+        table = genes_of_modality(data, entry_of(data, key, "stability"), key, table["gene"]).rows(table, "gene")
+    if n_genes < 1:
+        raise ValueError(f"n_genes must be at least 1, found {n_genes}.")
+    ever = table[table["count"] > 0]
+    repeats = int(round(float((ever["count"] / ever["frequency"]).iloc[0]))) if len(ever) else 1
+    shown = ever.sort_values("frequency", ascending=False, kind="stable").head(n_genes)
+    fill = color or category_colors(["a"])["a"]
+    with house():
+        size = (max(3.4, 0.6 + 0.2 * len(shown)), 2.9)
+        figure, axes = panels(
+            1 if ax is not None else 2,
+            ax,
+            title=title,
+            figsize=figsize,
+            size=size,
+            widths=None if ax is not None else [2.4, 1.0],
+        )
+        if ax is None:
+            figure.set_size_inches(figsize or (size[0] + 2.8, 2.9))
+            _histogram(axes[1], ever["count"], repeats, fill)
+        bars = axes[0]
+        bars.bar(np.arange(len(shown)), shown["frequency"], 0.85, color=fill)
+        bars.set_xticks(np.arange(len(shown)), shown["gene"].astype(str), rotation=90, fontsize=7, style="italic")
+        bars.tick_params(axis="x", length=0)
+        more = len(ever) - len(shown)
+        bars.set(ylabel=f"selected (share of {repeats} runs)", ylim=(0, 1.02), xlim=(-0.7, len(shown) - 0.3))
+        if more:
+            bars.set_title(
+                f"{len(shown)} most often selected genes; {more} more were selected at least once", fontsize=9
+            )
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="gene_selection", title=title, save=save)
+
+
+def _histogram(ax: Axes, counts: pd.Series, repeats: int, fill: str) -> None:
+    times = np.arange(1, repeats + 1)
+    ax.bar(times, [int((counts == k).sum()) for k in times], 0.85, color=fill)
+    ax.set(xlabel=f"times selected, of {repeats}", ylabel="genes")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _band(ax: Axes, table: pd.DataFrame, column: str, label: str, color: str) -> None:
+    """Draw the mean over models with its standard deviation; nothing where the column is empty."""
+    if column not in table or not table[column].notna().any():
+        return
+    wide = table.pivot_table(index="epoch", columns="model", values=column)
+    mean, sd = wide.mean(axis=1), wide.std(axis=1, ddof=0).fillna(0)
+    ax.plot(wide.index, mean, color=color, label=label)
+    if wide.shape[1] > 1:
+        ax.fill_between(wide.index, mean - sd, mean + sd, color=color, alpha=0.18, lw=0)
+
+
+def _mark_stages(ax: Axes, table: pd.DataFrame) -> None:
+    bounds = table.groupby("stage", sort=False)["epoch"].agg(["min", "max"])
+    for k, (stage, span) in enumerate(bounds.iterrows()):
+        if k:
+            ax.axvline(span["min"] - 0.5, color=FAINT, lw=1, zorder=0)
+        text = STAGES.get(str(stage), str(stage)) if stage != "tuning" else "pruned"
+        middle = (span["min"] + span["max"]) / 2
+        ax.text(middle, 1.01, text, transform=ax.get_xaxis_transform(), ha="center", fontsize=8, color=MUTED)
+
+
+def _levels(data: Any, key: str, *, baselines: bool | Mapping[str, float]) -> dict[str, float]:
+    if isinstance(baselines, Mapping):
+        return {str(label): float(value) for label, value in baselines.items()}
+    if not baselines or isinstance(data, pd.DataFrame):
+        return {}
+    entry = entry_of(data, key, "sbnn")
+    if "summary" not in entry:
+        return {}
+    summary = pd.DataFrame(entry["summary"])
+    own = str(entry["params"].get("method", ""))
+    whole = summary[(summary["feature"] == "all") & (summary["method"] != own)]
+    return {str(name): float(value) for name, value in zip(whole["method"], whole["mean"], strict=True)}
+
+
+def _lines(ax: Axes, levels: Mapping[str, float]) -> None:
+    styles = ["--", ":", "-.", (0, (1, 3)), (0, (5, 1, 1, 1))]
+    for k, (label, value) in enumerate(levels.items()):
+        ax.axhline(value, color=MUTED, lw=1.1, ls=styles[k % len(styles)], label=label, zorder=1)

@@ -1,0 +1,1 @@
+"""Figures of interventions: trajectories, shifts, fates and scores of held genes."""

@@ -1,0 +1,260 @@
+"""Genes over time with and without an intervention, and how far every gene is changed by it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from scdash._core.fit_genes import fit_genes
+from scdash._core.process_state import guarded
+from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.labels import name_points
+from scdash.pl.shared.read import columns, expression, positions
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+MOST = 6  # lineages drawn
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Predicted and observed values of the genes that are drawn."""
+
+    genes: list[str]
+    time: NDArray[np.float64]  # (rows,), as it is drawn
+    trajectory: NDArray[np.str_]  # (rows,)
+    perturbed: NDArray[np.bool_]  # (rows,)
+    values: NDArray[np.float64]  # (rows, genes)
+    spread: NDArray[np.float64] | None  # (rows, genes), standard deviation over models
+    observed: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]  # trajectory: times, (states, genes)
+
+
+@guarded
+def knockout_trends(
+    perturbed: "AnnData",
+    genes: str | Sequence[str] | None = None,
+    *,
+    observed: bool = True,
+    ncols: int = 4,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
+
+    The genes that are held come first. Bands are one standard deviation over the models of the fit (`n_models` > 1);
+    circles are the observed, unperturbed states that the model was fitted to, so that its own error can be seen beside the
+    effect.
+
+    Parameters
+    ----------
+    perturbed
+        AnnData returned by `scdash.tl.perturb`.
+    genes
+        Genes to draw; None: the held ones (two at most) and those that change most, eight in all.
+    observed
+        Draw the observed states, where there are any of the predicted trajectories.
+    ncols
+        Panels a row.
+    title, figsize, ax, show, save, return_fig
+        See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.knockout_volcano : Draw how far an intervention changes every gene, against how certain the change is, as a volcano.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> axes = scdash.pl.knockout_trends(scdash.tl.perturb(adata, gene))
+    """
+    paths = _paths(perturbed, genes)
+    lineages = list(dict.fromkeys(paths.trajectory.tolist()))[:MOST]
+    table = columns(perturbed.uns["perturbation"], ["gene", "level"], argument="perturbed.uns['perturbation']")
+    with house():
+        figure, axes = panels(
+            len(paths.genes), ax, title=title, figsize=figsize, ncols=ncols, size=(2.4, 2.0), sharex=True
+        )
+        for i, (panel, gene) in enumerate(zip(axes, paths.genes, strict=True)):
+            for color, lineage in zip(PALETTE, lineages, strict=False):
+                _draw(panel, paths, i, lineage, color, observed=observed)
+            held = gene in set(table["gene"].astype(str))
+            panel.set_title(f"{gene} (held)" if held else gene, loc="left", fontweight="bold")
+            if paths.values[:, i].min() >= 0:
+                panel.set_ylim(bottom=0)
+            if i % ncols == 0:
+                panel.set_ylabel("expression")
+            if i >= len(paths.genes) - ncols:
+                panel.set_xlabel(str(perturbed.uns.get("time_name", "time")))
+                panel.tick_params(labelbottom=True)
+        entries = _entries(paths, lineages, table, observed=observed)
+        if ax is None:
+            figure.legend(handles=entries, loc="outside lower center", ncols=4)
+        else:
+            axes[0].legend(handles=entries, loc="best")
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="knockout_trends", title=title, save=save)
+
+
+def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
+    for name in ("condition", "trajectory", "time"):
+        if not is_anndata(perturbed) or name not in perturbed.obs:
+            raise ValueError(
+                "perturbed must be what scdash.tl.perturb returns: obs['condition'], 'trajectory', 'time'."
+            )
+    if not perturbed.n_obs:
+        raise ValueError("perturbed has no rows: there is nothing to draw.")
+    if genes is None:
+        change = perturbed.uns["change"]
+        held = change["held"].astype(bool)
+        genes = [*change.loc[held, "gene"].astype(str)[:2]]
+        genes += list(change.loc[~held, "gene"].astype(str)[: 8 - len(genes)])
+    names = pd.Index(perturbed.var_names.astype(str))
+    at = positions(genes, names)
+    listed = list(names[at])
+    obs = perturbed.obs
+    axis = perturbed.uns.get("time_axis")
+
+    def shown(time: Any) -> NDArray[np.float64]:
+        values = np.asarray(time, dtype=np.float64)
+        return values if axis is None else np.interp(values, np.asarray(axis["fitted"]), np.asarray(axis["shown"]))
+
+    found = perturbed.uns.get("observed") or {}
+    observed = {}
+    for name in dict.fromkeys(str(one) for one in found.get("trajectory", ())):
+        rows = np.array([str(one) == name for one in found["trajectory"]])
+        order = np.argsort(np.asarray(found["time"])[rows], kind="stable")
+        states = np.asarray(found["states"], dtype=np.float64)[rows][order][:, at]
+        observed[name] = (shown(np.asarray(found["time"])[rows][order]), states)
+    return Paths(
+        listed,
+        shown(obs["position"] if "position" in obs else obs["time"]),
+        obs["trajectory"].astype(str).to_numpy(dtype=str),
+        (obs["condition"].astype(str) == "perturbed").to_numpy(),
+        expression(perturbed, listed, None),
+        expression(perturbed, listed, "spread") if "spread" in perturbed.layers else None,
+        observed,
+    )
+
+
+def _draw(ax: Axes, paths: Paths, gene: int, lineage: str, color: str, *, observed: bool) -> None:
+    if observed and lineage in paths.observed:
+        time, states = paths.observed[lineage]
+        ax.scatter(time, states[:, gene], s=9, color=color, alpha=0.35, lw=0, clip_on=False, gid="observed")
+    for perturbed, style in ((False, "-"), (True, "--")):
+        rows = (paths.trajectory == lineage) & (paths.perturbed == perturbed)
+        ax.plot(paths.time[rows], paths.values[rows, gene], color=color, ls=style, zorder=3)
+        if paths.spread is not None:
+            middle, spread = paths.values[rows, gene], paths.spread[rows, gene]
+            ax.fill_between(
+                paths.time[rows], middle - spread, middle + spread, color=color, alpha=0.2, lw=0, gid="spread"
+            )
+
+
+def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, observed: bool) -> list[Any]:
+    held = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(table["gene"], table["level"], strict=True))
+    entries: list[Any] = [
+        Line2D([], [], color=INK, label="unperturbed (model)"),
+        Line2D([], [], color=INK, ls="--", label=f"{held} (model)"),
+    ]
+    if paths.spread is not None:
+        entries.append(Patch(color=INK, alpha=0.2, lw=0, label="± 1 sd over models"))
+    if observed and any(name in paths.observed for name in lineages):
+        entries.append(Line2D([], [], ls="", marker="o", ms=4, color=INK, alpha=0.35, label="observed, unperturbed"))
+    if len(lineages) > 1:
+        entries += [Line2D([], [], color=c, lw=3, label=name) for c, name in zip(PALETTE, lineages, strict=False)]
+    return entries
+
+
+@guarded
+def knockout_volcano(
+    perturbed: "AnnData",
+    *,
+    n_labels: int = 12,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw how far an intervention changes every gene, against how certain the change is, as a volcano.
+
+    The horizontal axis is the predicted change at the end of the trajectory, in the units of expression. A model gives no
+    p-value. With replicate models (`n_models` > 1) the vertical axis is the absolute change over its standard deviation
+    over models, dashed at 2; without them it is the change relative to the unperturbed level, which says nothing about
+    certainty. Genes that are held are left out.
+
+    Parameters
+    ----------
+    perturbed
+        AnnData returned by `scdash.tl.perturb`.
+    n_labels
+        Genes that are named, those with the largest changes.
+    title, figsize, ax, show, save, return_fig
+        See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
+    scdash.pl.knockout_trends : Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
+
+    Examples
+    --------
+    >>> gene = scdash.get.perturbable_genes(adata)["gene"].iloc[0]
+    >>> ax = scdash.pl.knockout_volcano(scdash.tl.perturb(adata, gene))
+    """
+    if not is_anndata(perturbed) or "change" not in perturbed.uns:
+        raise ValueError("perturbed must be what scdash.tl.perturb returns: uns['change'].")
+    if n_labels < 0:
+        raise ValueError(f"n_labels must be at least 0, found {n_labels}.")
+    table = columns(perturbed.uns["change"], ["gene", "control", "change", "held", "spread"], argument="uns['change']")
+    table = fit_genes(perturbed, table["gene"].astype(str), "perturbed.uns['change']").rows(table, "gene")
+    table = table[~table["held"].astype(bool)]
+    change = table["change"].to_numpy(dtype=float)
+    certain = bool(table["spread"].notna().any())
+    scale = table["spread"].to_numpy(dtype=float) if certain else np.abs(table["control"].to_numpy(dtype=float))
+    typical = float(np.median(scale[scale > 0])) if (scale > 0).any() else 1.0
+    height = np.abs(change) / np.maximum(scale, 0.05 * typical)  # a gene that no model moves has no spread to speak of
+    held = perturbed.uns["perturbation"]
+    with house():
+        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.6, 3.8))
+        color = np.where(change > 0, ACTIVATION, REPRESSION)
+        if certain:
+            color = np.where(height >= 2, color, MUTED)
+            panel.axhline(2, color=MUTED, lw=1, ls="--", zorder=0)
+        panel.scatter(change, height, s=14, c=list(color), lw=0, alpha=0.8, zorder=2)
+        panel.axvline(0, color=MUTED, lw=0.8, zorder=0)
+        if certain and height.max() > 50:
+            panel.set_yscale("symlog", linthresh=2)
+        panel.set_ylim(bottom=0)
+        words = "absolute change / sd over models" if certain else "absolute change / unperturbed level"
+        panel.set(xlabel="change at the end (expression)", ylabel=words)
+        texts = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(held["gene"], held["level"], strict=True))
+        panel.set_title(texts, loc="left", fontweight="bold")
+        names = table["gene"].astype(str).to_numpy(dtype=str)
+        name_points(panel, change, height, names, np.abs(change), n_labels)
+    return finish(
+        figure, [panel], ax=ax, show=show, return_fig=return_fig, name="knockout_volcano", title=title, save=save
+    )

@@ -1,0 +1,181 @@
+"""Predicted against observed perturbations of a screen: mean changes gene by gene, or cells on a UMAP."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from scdash._core.errors import unknown
+from scdash._core.keys import genes_of, require_fit
+from scdash._core.process_state import guarded
+from scdash.pl.shared.labels import name_points
+from scdash.pl.shared.style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+MOST = 9  # panels drawn unasked
+MOST_FAR = 4  # targets off the axes whose changes are written
+
+
+@guarded
+def perturbation(
+    adata: "AnnData",
+    predicted: "AnnData",
+    *,
+    kind: Literal["change", "cells"] | None = None,
+    regimes: Sequence[str] | None = None,
+    key: str = "dynamics",
+    ncols: int = 3,
+    n_labels: int = 5,
+    size: float = 8,
+    title: str | Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw predicted against observed perturbations, one panel each.
+
+    "change": predicted against observed mean change from control, one dot a gene. Targets of the intervention are
+    left out of the correlation, which they would flatter, and of the axes, which they would stretch: one that lies
+    beyond is a hollow mark on the frame, with its observed and predicted change in the corner. "cells": predicted, observed and control
+    cells on their common UMAP.
+
+    Parameters
+    ----------
+    adata
+        AnnData with the fit of a screen.
+    predicted
+        AnnData of `scdash.tl.predict_perturbations`; with `n_cells=` for "cells".
+    kind
+        See above; None: what `predicted` holds.
+    regimes
+        Which to draw; default all predicted ones (for "change": that were observed), at most nine. Where they are predicted at
+        times, "GENE, 3" is the one at time 3.
+    key
+        The `key_added` of the fit.
+    ncols
+        Panels a row.
+    n_labels
+        Genes named per panel, those with the largest observed change.
+    size
+        Size of the dots.
+    title, figsize, ax, show, save, return_fig
+        See :mod:`scdash.pl`.
+
+    Returns
+    -------
+    Axes or list of Axes or Figure or None
+        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
+
+    See Also
+    --------
+    scdash.tl.predict_perturbations : Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
+
+    Examples
+    --------
+    >>> cells = scdash.tl.predict_perturbations(adata, ["G001", "G001+G002"], n_cells=50)  # doctest: +SKIP
+    >>> scdash.pl.perturbation(adata, cells)  # doctest: +SKIP
+    """
+    entry = require_fit(adata, key)
+    genes_of(adata, entry, key)
+    if "screen" not in entry:
+        raise ValueError(f"uns[{key!r}] is no fit of a screen; pl.perturbation compares perturbations of a screen.")
+    found = "cells" if "source" in predicted.obs else "change"
+    if kind not in (None, "change", "cells"):
+        raise unknown("kind", kind, ("change", "cells"))
+    if kind not in (None, found):
+        raise ValueError(f"kind={kind!r} needs predict_perturbations(adata, ...{', n_cells=50' * (kind == 'cells')}).")
+    known = _known(predicted, found)
+    chosen = known[:MOST] if regimes is None else list(regimes)
+    for name in chosen:
+        if name not in known:
+            raise unknown("perturbation", name, known)
+    if not chosen:
+        raise ValueError("predicted: none of its perturbations was observed in the screen; nothing to compare.")
+    with house():
+        figure, axes = panels(len(chosen), ax, title=title, figsize=figsize, ncols=ncols, size=(2.8, 2.8))
+        for panel, name in zip(axes, chosen, strict=True):
+            if found == "change":
+                _draw_change(panel, predicted, name, n_labels, size)
+            else:
+                _draw_cells(panel, predicted, name, size)
+        axes[0].legend(fontsize=6, loc="upper left")
+        if found == "change":
+            for panel, name in zip(axes, chosen, strict=True):
+                _name_genes(panel, predicted, name, n_labels)
+    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation", title=title, save=save)
+
+
+def _known(predicted: Any, kind: str) -> list[str]:
+    """Return the perturbations that can be drawn, in the order of the prediction."""
+    labels = np.asarray(_labels(predicted))
+    if kind == "cells":
+        return list(dict.fromkeys(labels[predicted.obs["source"] == "predicted"]))
+    observed = np.isfinite(np.asarray(predicted.layers["observed_change"])).all(axis=1)
+    return list(dict.fromkeys(labels[observed]))
+
+
+def _labels(predicted: Any) -> list[str]:
+    """Return the name of every row: its perturbation, and its time where perturbations are predicted at times."""
+    labels = predicted.obs["perturbation"].astype(str)
+    if "time" not in predicted.obs:
+        return list(labels)
+    return [f"{label}, {time:g}" for label, time in zip(labels, predicted.obs["time"], strict=True)]
+
+
+def _draw_change(ax: Axes, predicted: Any, name: str, n_labels: int, size: float) -> None:
+    row = _labels(predicted).index(name)
+    x = np.asarray(predicted.layers["observed_change"])[row]
+    y = np.asarray(predicted.layers["change"])[row]
+    target = np.asarray(predicted.layers["target"])[row].astype(bool)
+    low, high = _ends(x[~target], y[~target])
+    ax.plot([low, high], [low, high], color=MUTED, linewidth=0.8, zorder=0)
+    ax.scatter(x[~target], y[~target], s=size, color=PALETTE[0], label="other genes")
+    beyond = target & ((np.minimum(x, y) < low) | (np.maximum(x, y) > high))
+    for some, face, label in ((target & ~beyond, PALETTE[5], "targets"), (beyond, "none", "targets, off the axes")):
+        if some.any():
+            at = np.clip(x[some], low, high), np.clip(y[some], low, high)
+            ax.scatter(*at, s=2.5 * size, fc=face, ec=PALETTE[5], marker="D", label=label, clip_on=False, zorder=3)
+    if beyond.any():
+        far = [f"{predicted.var_names[i]}: {x[i]:.2g}, {y[i]:.2g}" for i in np.flatnonzero(beyond)[:MOST_FAR]]
+        far += ["..."] * (int(beyond.sum()) > MOST_FAR)
+        ax.text(0.98, 0.03, "\n".join(far), transform=ax.transAxes, ha="right", fontsize=6, color=PALETTE[5])
+    ax.set(xlim=(low, high), ylim=(low, high))
+    r = np.corrcoef(x[~target], y[~target])[0, 1] if x[~target].std() * y[~target].std() > 0 else np.nan
+    held = " (held out)" if predicted.obs["status"].iloc[row] == "held out" else ""
+    ax.set(title=f"{name}{held}  r = {r:.2f}", xlabel="observed change", ylabel="predicted change")
+
+
+def _ends(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
+    """Return the ends of both axes: all of x and y, zero, and a margin."""
+    both = np.concatenate([x, y, [0.0]])
+    margin = 0.08 * max(float(np.ptp(both)), 1e-6)
+    return float(both.min()) - margin, float(both.max()) + margin
+
+
+def _name_genes(ax: Axes, predicted: Any, name: str, n_labels: int) -> None:
+    """Name the genes with the largest observed change, targets left out; once all panels have their places."""
+    row = _labels(predicted).index(name)
+    x, y = (np.asarray(predicted.layers[layer], dtype=np.float64)[row] for layer in ("observed_change", "change"))
+    target = np.asarray(predicted.layers["target"])[row].astype(bool)
+    name_points(ax, x, y, np.asarray(predicted.var_names, dtype=str), np.where(target, 0, np.abs(x)), n_labels)
+
+
+def _draw_cells(ax: Axes, predicted: Any, name: str, size: float) -> None:
+    place = np.asarray(predicted.obsm["X_umap"])
+    label = predicted.obs["perturbation"].astype(str).to_numpy()
+    source = predicted.obs["source"].astype(str).to_numpy()
+    ax.scatter(place[:, 0], place[:, 1], s=0.5 * size, color=FAINT, linewidths=0)
+    looks = (("control", MUTED, "o"), ("observed", PALETTE[0], "o"), ("predicted", PALETTE[5], "^"))
+    for kind, color, marker in looks:
+        at = (source == kind) & ((label == name) | (kind == "control"))
+        if at.any():
+            ax.scatter(place[at, 0], place[at, 1], s=size, color=color, marker=marker, linewidths=0, label=kind)
+    seen = ((source == "observed") & (label == name)).any()
+    ax.set_title(name if seen else f"{name} (not observed)")
+    bare(ax)

@@ -1,0 +1,249 @@
+"""Fit of a screen by regression: settings by held-out perturbations, hub-aware penalties, edges ranked over the path."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scdash._core.logging import progress_bar
+from scdash.screens.equilibrium.equations import TRUSTS, solve_problem
+from scdash.screens.equilibrium.path import (
+    LAMBDAS,
+    MCP,
+    FoldProblems,
+    Settings,
+    hub_factors,
+    solve,
+    solved,
+    to_equations,
+    until,
+)
+from scdash.screens.equilibrium.steady_states import Equilibrium
+from scdash.screens.evidence import Evidence
+from scdash.screens.forward import NEGLIGIBLE, Forward, errors_of, forward
+from scdash.screens.held_out import mean_of_others
+from scdash.screens.network import finished
+from scdash.screens.statistics import Floats, RegimeStatistics
+
+TIE = 1e-9  # relative difference of errors that rounding makes
+RISE = 1.01  # factor by which the error of an empty network must be exceeded before its path is left
+
+
+@dataclass(frozen=True)
+class EquilibriumFit:
+    """A fitted network and how its settings were chosen; matrices are (source, gene), see `RegimeStatistics.sources`."""
+
+    model: Equilibrium
+    settings: Settings
+    lam: float
+    score: Floats  # (regulator, target), signed; see `scdash.screens.evidence.ranking_score`
+    frequency: Floats  # (regulator, target), fraction of the path on which the edge is present
+    evidence: Evidence
+    believed: bool  # whether the network of the path predicts held-out perturbations; see `scdash.screens.forward`
+    explained: float  # R2 of held-out perturbations over the mean of the others, as far as the path is believed
+    held_out: Forward | None  # None where there are too few perturbations to hold any out
+    cv: pd.DataFrame = field(repr=False)  # held-out error of every setting and lambda
+
+
+def held_out_errors(
+    stats: RegimeStatistics,
+    settings: Settings,
+    *,
+    penalty: Floats | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+    block: int = 3,
+    problems: FoldProblems | None = None,
+) -> tuple[Floats, float]:
+    """Return, per lambda, squared errors of the equations in perturbations not fitted, and those of the mean of the others.
+
+    Errors are in within-perturbation SDs and over genes that are no targets. The path is followed `block` lambdas at a time
+    and left once the error rises (dense ends of a path cost most and matter least), so fewer errors may come back.
+    `problems` are the regressions without each fold, where they are at hand.
+    """
+    sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
+    of_folds = (FoldProblems(stats) if problems is None else problems).of(settings.trust)
+    factors = [hub_factors(problem, settings, penalty, allowed) for problem in of_folds]
+    empty = [p.empty_from(f, nonnegative=settings.nonnegative) for p, f in zip(of_folds, factors, strict=True)]
+    starts: list[Floats | None] = [None for _ in of_folds]
+    errors: list[float] = []
+    block = len(settings.lambdas) if settings.mcp else block  # the path of the MCP follows lassos: no warm start
+    for first in range(0, len(settings.lambdas), block):
+        levels = settings.lambdas[first : first + block]
+        found = np.zeros(len(levels))
+        for k, problem in enumerate(of_folds):
+            path = solve_problem(
+                problem,
+                levels,
+                nonnegative=settings.nonnegative,
+                penalty=factors[k],
+                allowed=allowed,
+                mcp=settings.mcp,
+                start=starts[k],
+                empty_from=empty[k],
+            )
+            starts[k] = path[-1]
+            out = np.flatnonzero(stats.fold == k)
+            for i, coefficients in enumerate(path):
+                weights, constant = to_equations(coefficients, problem)
+                residual = (constant + stats.f[out] @ weights - stats.y[out]) / sd * stats.free[out]
+                found[i] += float((residual**2).sum())
+        errors.extend(found)
+        if has_risen(errors):
+            break
+    return np.array(errors), _reference_error(stats, sd)
+
+
+def has_risen(errors: Sequence[float]) -> bool:
+    """Return whether the last error of a path is above the lowest.
+
+    A tie is no rise: the networks of large penalties are all empty and have the same error, and a path that was left
+    there would never reach an edge. While the first, empty networks are the best, the first few edges may raise the
+    error a little, so that only a rise by more than `RISE` counts.
+    """
+    lowest = min(errors)
+    still_empty = errors[0] <= lowest * (1 + TIE)
+    return errors[-1] > lowest * (RISE if still_empty else 1 + TIE)
+
+
+def _reference_error(stats: RegimeStatistics, sd: Floats) -> float:
+    total = 0.0
+    for fold in range(int(stats.fold.max()) + 1):
+        out = stats.fold == fold
+        residual = (mean_of_others(stats, ~out) - stats.y[out]) / sd * stats.free[out]
+        total += float((residual**2).sum())
+    return total
+
+
+def fit_equilibrium(
+    stats: RegimeStatistics,
+    *,
+    trusts: Sequence[float] = TRUSTS,
+    signs: Sequence[bool] = (False, True),
+    lambdas: Sequence[float] = LAMBDAS,
+    refine: bool = True,
+    penalty: Floats | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+    odds: Floats | None = None,
+    progress: bool | None = None,
+) -> EquilibriumFit:
+    """Fit the network of a screen; every choice minimises the error of held-out perturbations.
+
+    One coordinate after the other, always with the whole lambda path: trust (walking from the middle of the grid),
+    sign (edges free or all activating), then hub-aware penalties and the concave MCP penalty (`refine`), unless the lasso
+    explains less than 1 % of the error: then there is nothing to refine. The path that ranks edges ends where the held-out
+    error has begun to rise. Last, whether the path is believed, and how much of regulators that no perturbation targeted
+    (`scdash.screens.forward`).
+
+    Parameters
+    ----------
+    stats
+        Statistics of the screen; its folds are the perturbations held out together.
+    trusts
+        Weights of within-perturbation covariation beside the effects of perturbations.
+    signs
+        Values of "all edges activate" to try.
+    lambdas
+        Decreasing penalties, in standardised units.
+    refine
+        Whether hub-aware penalties and the MCP are tried.
+    penalty
+        Factor of lambda for every edge (regulator, target), e.g. 1/20 for edges of a trusted prior.
+    allowed
+        Edges that may exist (regulator, target).
+    odds
+        Prior odds of every edge beside those of others (regulator, target), at least 1, which count beside own perturbations.
+    progress
+        Show a bar of the settings tried; None: if it takes over two seconds.
+    """
+    levels = tuple(float(v) for v in lambdas)
+    if stats.fold.max() < 1:  # too few perturbations to hold any out: the default that held up elsewhere
+        settings = Settings(0.1 if 0.1 in trusts else trusts[0], lambdas=levels)
+        at = int(np.argmin(np.abs(np.log(np.asarray(levels) / 0.03))))
+        return _final(stats, settings, at, _table({}, 1.0), penalty, allowed, odds, settings, None)
+    tried: dict[Settings, Floats] = {}
+    problems = FoldProblems(stats)
+    reference = [1.0]
+
+    def error(settings: Settings) -> float:
+        if settings not in tried:
+            tried[settings], reference[0] = held_out_errors(
+                stats, settings, penalty=penalty, allowed=allowed, problems=problems
+            )
+            bar.update()
+        return float(tried[settings].min())
+
+    with progress_bar(len(trusts) + len(signs) + 2 * refine, "choosing settings", progress=progress) as bar:
+        nonnegative = signs[0]
+        trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
+        nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))
+        lasso = Settings(trust, nonnegative, lambdas=levels)
+        if refine and error(lasso) < (1 - NEGLIGIBLE) * reference[0]:
+            error(replace(lasso, hubs=True))
+            # What the MCP does not shrink needs no small lambda: its best one is never below the lasso's.
+            shorter = levels[: int(tried[lasso].argmin()) + 1]
+            for hubs in (False, True):
+                error(replace(lasso, hubs=hubs, mcp=MCP, lambdas=shorter))
+    chosen = min(tried, key=error)
+    ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
+    at = int(tried[chosen].argmin())
+    held_out = forward(
+        stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds, problems=problems
+    )
+    return _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, odds, ranking, held_out)
+
+
+def _descend(values: Sequence[float], error: Callable[[float], float]) -> float:
+    """Return the value of least error, walking from the middle of ordered values towards smaller errors."""
+    at = len(values) // 2
+    while True:
+        near = [i for i in (at - 1, at, at + 1) if 0 <= i < len(values)]
+        lowest = min(near, key=lambda i: error(values[i]))
+        if lowest == at:
+            return values[at]
+        at = lowest
+
+
+def _final(
+    stats: RegimeStatistics,
+    settings: Settings,
+    at: int,
+    cv: pd.DataFrame,
+    penalty: Floats | None,
+    allowed: NDArray[np.bool_] | None,
+    odds: Floats | None,
+    ranking: Settings,
+    held_out: Forward | None,
+) -> EquilibriumFit:
+    """Refit on all perturbations: the network at the chosen lambda, scores by the lasso's path (the MCP ranks no better)."""
+    used = np.ones(stats.screen.n_regimes, bool)
+    problem, ranked = solve(stats, used, ranking, penalty=penalty, allowed=allowed)
+    lam = settings.lambdas[at]
+    if settings == ranking:
+        end = ranked[at]
+    else:
+        end = solved(problem, until(settings, lam), penalty=penalty, allowed=allowed)[-1]
+    believed = held_out is not None and held_out.believed
+    found = finished(stats, used, problem, end, allowed=allowed, odds=odds, believed=believed)
+    model = found.model if held_out is None else replace(found.model, untried=held_out.untried)
+    explained = errors_of(held_out, stats).r2 if held_out is not None and believed else 0.0
+    score, frequency = found.ranking(ranked, explained, odds)
+    return EquilibriumFit(model, settings, lam, score, frequency, found.evidence, believed, explained, held_out, cv)
+
+
+def _table(tried: dict[Settings, Floats], reference: float) -> pd.DataFrame:
+    columns = ["trust", "activating", "hubs", "mcp", "lam", "held_out_r2"]
+    rows = [
+        {
+            "trust": s.trust,
+            "activating": s.nonnegative,
+            "hubs": s.hubs,
+            "mcp": s.mcp or 0.0,
+            "lam": lam,
+            "held_out_r2": 1 - error / reference,
+        }
+        for s, errors in tried.items()
+        for lam, error in zip(s.lambdas, errors, strict=False)
+    ]
+    return pd.DataFrame(rows, columns=columns)

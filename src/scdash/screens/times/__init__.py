@@ -1,0 +1,1 @@
+"""Screens with cells of several times: responses, errors and predictions at times."""

@@ -1,0 +1,1 @@
+"""PerturbODE as its paper trains it: cells are carried through the ODE."""
