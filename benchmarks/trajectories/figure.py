@@ -43,6 +43,7 @@ def draw(runs: pd.DataFrame, path: Path) -> None:
                 mew=1.8 if marker == "|" else 0,
             )
         ax.set_title(title, fontsize=9)
+        ax.tick_params(labelsize=8)
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="y", color="#EEEEEE", lw=0.8)
         ax.set_axisbelow(True)

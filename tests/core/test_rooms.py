@@ -39,7 +39,9 @@ def test_no_private_module_of_another_room_is_imported(path: Path) -> None:
 
 
 def test_the_check_of_private_modules_finds_them() -> None:
-    text = "from scdash.tl._perturb import perturb\nfrom scdash._core.errors import unknown\nimport scdash.pl._heatmap\n"
+    text = (
+        "from scdash.tl._perturb import perturb\nfrom scdash._core.errors import unknown\nimport scdash.pl._heatmap\n"
+    )
     assert foreign_private(text, "scdash.pl") == ["scdash.tl._perturb.perturb"]
     assert foreign_private(text, "scdash.tl") == ["scdash.pl._heatmap"]
 

@@ -79,8 +79,8 @@ def test_on_halves_a_level_that_explains_clearly_less_is_not_chosen_however_unce
     assert sparsest_that_explains_as_much(errors[1:], EDGES[1:]) == 0
 
 
-def test_on_halves_the_margin_is_a_twentieth_of_what_the_best_level_explains():
-    explained = np.array([[0.8], [0.8 * 0.951], [0.8 * 0.949]]) * np.ones((1, 4))
+def test_on_halves_the_margin_is_a_fortieth_of_what_the_best_level_explains():
+    explained = np.array([[0.8], [0.8 * 0.976], [0.8 * 0.974]]) * np.ones((1, 4))
     assert sparsest_that_explains_as_much(1 - explained, EDGES[:3]) == 1
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 # genes, or the prior.
 CRITERIA = ("stability", "selection_frequency", "contribution", "weight", "total_effect", "association")
 BY_DATA, BY_BOTH, BY_PRIOR = "data", "prior and data", "prior"  # what a score says, see `ranked_by`
+STEPS_OF_EQUAL_WEIGHT = 8  # of rates and of states, see `course_association`
+MIN_STEPS = 4  # fewer leave a partial correlation almost nothing to vary
 PAIRS_AT_ONCE = 100_000  # edges whose association is computed in one block
 
 
@@ -41,12 +43,13 @@ def ranked_by(entry: Mapping[str, Any]) -> str:
 
     "data": there was no prior. "prior and data": edges of the prior come first, and the data order them. "prior": edges of
     the prior come first, and the score says nothing else, because edges of the prior that were hidden from a fit were not
-    found again; equal scores are ordered by the data all the same.
+    found again; equal scores are ordered by the data all the same. Where co-regulation found them again, it is "prior and data".
     """
     prior = entry.get("prior") or {}
     if not int(prior.get("used", 0)) or "screen" in entry:
         return BY_DATA
-    return BY_PRIOR if bool(prior.get("fell_back", False)) else BY_BOTH
+    ordered = bool(prior.get("by_coregulation", False)) or not bool(prior.get("fell_back", False))
+    return BY_BOTH if ordered else BY_PRIOR
 
 
 def n_tied(ranked: pd.DataFrame) -> int:
@@ -57,9 +60,8 @@ def n_tied(ranked: pd.DataFrame) -> int:
 def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return for every edge how far the data of the fit connect the two genes, without any model, in [0, 1].
 
-    Time courses and cells: absolute correlation, over training steps, of the source's state with the change of the
-    target to the next state. Screens: absolute correlation of both changes over the perturbations of other genes than
-    the target. NaN where there is nothing to correlate.
+    Time courses and cells: see `course_association`. Screens: absolute correlation of both changes over the perturbations of
+    other genes than the target. NaN where there is nothing to correlate.
     """
     genes = pd.Index([str(gene) for gene in entry["genes"]])
     source, target = (genes.get_indexer(pd.Index(edges[name].astype(str))) for name in ("source", "target"))
@@ -67,23 +69,57 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
     if screen is not None:
         change = np.asarray(screen["change"], dtype=np.float64)
         aimed = sp.csr_matrix(screen["targets"]).toarray() != 0
-        return _correlations(change, change, ~aimed, source, target)
+        return np.abs(_correlations(change, change, ~aimed, source, target))
     if "series" not in entry:
         return np.full(len(edges), np.nan)
-    before, after = _steps(entry["series"])
-    change = after - before
-    return _correlations(before, change, np.ones(change.shape, dtype=bool), source, target)
-
-
-def _steps(series: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the states before and after every step between two training states."""
-    states = np.asarray(series["states"], dtype=np.float64)
-    name = np.array([str(label) for label in series["trajectory"]])
+    series = entry["series"]
     train = np.array([str(label) == "train" for label in series["split"]])
-    order = np.lexsort((np.asarray(series["time"]), name))
-    order = order[train[order]]
+    return course_association(series["states"], series["time"], series["trajectory"], train, source, target)
+
+
+def course_association(
+    states: NDArray[Any],
+    times: NDArray[Any],
+    trajectory: NDArray[Any],
+    train: NDArray[np.bool_],
+    source: NDArray[np.int64],
+    target: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return how far training states connect pairs of genes, in [0, 1], with and without the order of time.
+
+    The weighted mean of the partial correlation of the source's state with the target's rate of change, given the target's own
+    state (the correlation alone would show above all that a gene which is high falls), and of the correlation of both
+    genes over states, which has no direction. Rates are differences of noisy states: of few steps they say no more than
+    the states do. On parts of the DREAM4 time courses the best weight of the rates was about 0.5 of 7 steps, 0.6 of 13
+    and 0.8 to 1 of 20 to 200, which n / (n + 8) follows.
+    """
+    before, rate = steps(states, times, trajectory, train)
+    if len(before) < MIN_STEPS:
+        return np.full(len(source), np.nan)
+    used = np.ones(rate.shape, dtype=bool)
+    plain = _correlations(before, rate, used, source, target)
+    between = _correlations(before, before, used, source, target)
+    own = _correlations(before, rate, used, target, target)
+    left = (1 - between**2) * (1 - own**2)
+    lagged = np.abs(plain - between * own) / np.sqrt(np.where(left > 1e-9, left, np.nan))
+    lagged = np.where(source == target, np.abs(plain), np.minimum(lagged, 1.0))
+    seen = np.asarray(states, dtype=np.float64)[train]
+    level = np.abs(_correlations(seen, seen, np.ones(seen.shape, dtype=bool), source, target))
+    weight = len(before) / (len(before) + STEPS_OF_EQUAL_WEIGHT)
+    return np.asarray(weight * lagged + (1 - weight) * level)
+
+
+def steps(
+    states: NDArray[Any], times: NDArray[Any], trajectory: NDArray[Any], used: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the state before every step between two used states, and the change per unit of time in it."""
+    states, times = np.asarray(states, dtype=np.float64), np.asarray(times, dtype=np.float64)
+    name = np.array([str(label) for label in trajectory])
+    order = np.lexsort((times, name))
+    order = order[used[order]]
     same = name[order[1:]] == name[order[:-1]]
-    return states[order[:-1][same]], states[order[1:][same]]
+    first, second = order[:-1][same], order[1:][same]
+    return states[first], (states[second] - states[first]) / (times[second] - times[first])[:, None]
 
 
 def _correlations(
@@ -93,7 +129,7 @@ def _correlations(
     source: NDArray[np.int64],
     target: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return |corr(x[:, source], y[:, target])| over the rows used for the target."""
+    """Return corr(x[:, source], y[:, target]) over the rows used for the target."""
     found = np.full(len(source), np.nan)
     if len(x) < 3:
         return found
@@ -108,6 +144,6 @@ def _correlations(
         chosen = used[:, t]
         mine = np.where(chosen, x[:, s] - np.where(chosen, x[:, s], 0).sum(axis=0) / count[t], 0.0)
         size = np.sqrt((mine**2).sum(axis=0)) * own[t]
-        product = np.abs((mine * centred[:, t]).sum(axis=0))
+        product = (mine * centred[:, t]).sum(axis=0)
         found[block] = np.divide(product, size, out=np.full(len(s), np.nan), where=size > 1e-12)
     return found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
 from scdash._data import make_mudata
+from scdash.datasets._published import published_files
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -104,7 +105,7 @@ def patchseq_m1(
     >>> mdata = scdash.datasets.patchseq_m1(folder="downloads")  # doctest: +SKIP
     >>> scdash.pp.normalize_paired(mdata)  # doctest: +SKIP
     """
-    paths = _download(sha256) if folder is None else _find(Path(folder))
+    paths = published_files("patchseq_m1", URLS, folder, sha256)
     with step("reading Patch-seq of mouse motor cortex") as added:
         counts, ephys = read_counts(paths["gene_counts.csv"]), read_ephys(paths["ephys_values.csv"])
         if check:
@@ -112,39 +113,6 @@ def patchseq_m1(
         mdata = to_mudata(counts, ephys, read_metadata(paths["m1_patchseq_meta_data.csv"]))
         added.append(f"{mdata.n_obs} cells, {counts.shape[1]} genes, {ephys.shape[1]} features")
     return mdata
-
-
-def _find(folder: Path) -> dict[str, Path]:
-    for name, url in URLS.items():
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"folder={str(folder)!r} has no file {name!r}; download it from {url}.")
-    return {name: folder / name for name in URLS}
-
-
-def _download(sha256: Mapping[str, str] | None) -> dict[str, Path]:
-    """Fetch the files by their hashes: what a server sends is not read before it is known to be what was meant."""
-    by_hand = f"Download {', '.join(URLS.values())} into one folder and call patchseq_m1(folder=...)."
-    if sha256 is None:
-        raise FileNotFoundError(
-            f"patchseq_m1 downloads only files whose sha256 is given, and their authors published none. {by_hand}"
-        )
-    if set(sha256) != set(URLS):
-        raise ValueError(f"sha256 must hold the hashes of {sorted(URLS)}, found {sorted(sha256)}.")
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError(f"sha256= downloads with pooch: pip install 'scdash[datasets]'. Or: {by_hand}") from error
-    cache = pooch.os_cache("scdash") / "patchseq_m1"
-    paths = {}
-    for name, url in URLS.items():
-        try:
-            known = f"sha256:{sha256[name]}"
-            paths[name] = Path(pooch.retrieve(url, known_hash=known, fname=name, path=cache, progressbar=False))
-        except ValueError as error:  # pooch has deleted the file
-            raise ValueError(f"{url} is not the file of sha256={sha256[name]!r}: nothing was read.") from error
-        except Exception as error:
-            raise FileNotFoundError(f"{name} could not be downloaded ({type(error).__name__}). {by_hand}") from error
-    return paths
 
 
 def read_counts(path: "str | Path") -> pd.DataFrame:

@@ -9,6 +9,7 @@ from scdash._core.keys import require_fit
 from scdash._core.logging import settings
 from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
+from scdash.get._candidates import all_pairs
 from scdash.get._filters import chosen_edges
 from scdash.get._report import FitReport
 
@@ -24,6 +25,7 @@ def grn(
     *,
     key: str = "dynamics",
     only_network: bool = False,
+    candidates: bool = False,
     source: str | Iterable[str] | None = None,
     target: str | Iterable[str] | None = None,
     top: int | None = None,
@@ -42,6 +44,10 @@ def grn(
         The `key_added` of that fit.
     only_network
         Leave out edges of the prior that the fitted network does not use (weight 0).
+    candidates
+        Also list all other pairs of a regulator and a gene, with weight 0: those that half-samples selected, and after them
+        by `coregulation` or `association`. For time courses and cells; regulators are those of the prior where
+        co-regulation ranks pairs, and otherwise those that the fit allowed.
     source, target
         Genes: only edges out of, or into, these.
     top
@@ -63,11 +69,16 @@ def grn(
           pseudotime the mean of two path scores: of a regression of later cells on other, earlier ones, and of cells of
           one time on each other, see :doc:`/concepts/evidence`.
         - `stability`: the contribution, averaged over half-samples; of cells the same as `selection_frequency`.
-        - `score`: the ranking score, prior and data together. It is not a probability.
-        - `association`: what the data say without any model: absolute correlation of the source with the next change of
-          the target, or of their changes over the perturbations of a screen.
+        - `coregulation`: how far the target follows the other targets that the prior names for the source, as a rank among
+          all such pairs in [0, 1]; 0 where the prior does not have the source, NaN without a prior.
+        - `score`: the ranking score, prior and data together. It is not a probability. Of a time course without a prior
+          the mean of `stability` and `association`: the regression selects one of several genes with the same course.
+        - `association`: what the data say without any model. Of time courses the mean of two absolute correlations: of the
+          source with the next change of the target, given the target's own state, and of both genes over states, which
+          weighs less the more steps there are. Of a screen the correlation of their changes over its perturbations.
         - `ranked_by`: what the score rests on. "data": there is no prior. "prior and data": edges of the prior come first,
-          ordered by the data. "prior": edges of the prior that were hidden from a fit were not found again, so that the
+          ordered by the data: by the fit, or, where it does not find hidden edges of the prior again and co-regulation does,
+          by `coregulation` (the report says which). "prior": edges of the prior that were hidden from a fit were not found again, so that the
           score says only which edges the prior has; look at edges with and without `in_prior` apart, each of which the data
           order.
         - `rank`: edges of equal score are ordered by the other columns of data; edges that nothing tells apart share a
@@ -82,6 +93,8 @@ def grn(
     ------
     NotFittedError
         If no fit is stored under `key`.
+    ValueError
+        If `candidates` is asked for with `only_network` or of a screen, or would list more than five million pairs.
 
     See Also
     --------
@@ -96,7 +109,12 @@ def grn(
     >>> edges[["source", "target", "weight"]].shape
     (10, 3)
     """
-    edges = ranked_edges(adata, key, only_network=only_network)
+    if only_network and candidates:
+        raise ValueError("only_network=True leaves candidates out: pass one of the two.")
+    if candidates:
+        edges = all_pairs(adata, key, source, target)
+    else:
+        edges = ranked_edges(adata, key, only_network=only_network)
     return chosen_edges(adata, edges, key, source=source, target=target, top=top, min_weight=min_weight)
 
 

@@ -1,8 +1,9 @@
 """What a fitted model says: its effects, its edges against the prior, and its predictions."""
 
 from scdash.networks.cellrank_calls import cellrank, fate_probabilities, has_cellrank
+from scdash.networks.coregulation_scores import Coregulation, coregulation, followers
 from scdash.networks.dynamics_model import DynamicsModel, module_from_entry, pack, plain, unpack
-from scdash.networks.edge_ranking import HiddenEvidence, evidence_auc, ranking_score
+from scdash.networks.edge_ranking import ranking_score
 from scdash.networks.effect_matrices import (
     dependencies,
     effects,
@@ -17,6 +18,7 @@ from scdash.networks.effect_matrices import (
     with_products,
 )
 from scdash.networks.end_shifts import EndShift, end_shift
+from scdash.networks.hidden_edges import HiddenEvidence, evidence_auc
 from scdash.networks.intervention_levels import (
     count_targets,
     held_levels,
@@ -28,16 +30,19 @@ from scdash.networks.intervention_levels import (
 from scdash.networks.predicted_trajectories import rollout
 
 __all__ = [
+    "Coregulation",
     "DynamicsModel",
     "EndShift",
     "HiddenEvidence",
     "cellrank",
+    "coregulation",
     "count_targets",
     "dependencies",
     "effects",
     "end_shift",
     "fate_probabilities",
     "feature_sparsity",
+    "followers",
     "evidence_auc",
     "has_cellrank",
     "held_levels",

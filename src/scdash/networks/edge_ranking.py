@@ -4,8 +4,8 @@ Not from a paper: the fitted network alone does not rank edges better than a goo
 it, the data order edges well. How much that order can be trusted is measured on prior edges that were hidden from a fit.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,46 +14,10 @@ from numpy.typing import NDArray
 
 from scdash._core.decisions import clearly_above
 from scdash._core.edge_order import rank_edges
+from scdash.networks.coregulation_scores import CHANCE, Coregulation
+from scdash.networks.hidden_edges import HiddenEvidence, entries_at, evidence_auc
 
-CHANCE = 0.5
-
-
-class HiddenEvidence(NamedTuple):
-    """Evidence that a fit gave to prior edges it was not shown; matrices are (target, regulator)."""
-
-    hidden: sp.csr_matrix  # the edges hidden from it
-    evidence: sp.csr_matrix  # non-negative
-
-
-def evidence_auc(
-    prior: sp.csr_matrix, hidden: Sequence[HiddenEvidence], *, seed: int = 0, draws: int = 20_000
-) -> tuple[float, float]:
-    """Return how often a hidden prior edge has more evidence than a pair outside the prior, and its standard error.
-
-    The area under the ROC curve of the hidden edges of all fits together; ties count half. The standard error is
-    Hanley and McNeil's (1982). Pairs outside the prior are drawn with the targets and regulators of hidden edges
-    (degree-matched): against random pairs, knowing the hubs of the prior would already look like evidence.
-    """
-    rng = np.random.default_rng(seed)
-    inside, outside = [], []
-    for fit in hidden:
-        edges = fit.hidden.astype(bool).tocsr()
-        edges.eliminate_zeros()
-        edges = edges.tocoo()
-        if not len(edges.row):
-            continue
-        inside.append(_at(fit.evidence, edges.row, edges.col))
-        rows = rng.choice(edges.row, draws // len(hidden))
-        columns = rng.choice(edges.col, len(rows))
-        free = (_at(prior, rows, columns) == 0) & (rows != columns)
-        outside.append(_at(fit.evidence, rows[free], columns[free]))
-    if not inside or not sum(map(len, outside)):
-        return float("nan"), float("nan")
-    a, b = np.concatenate(inside), np.sort(np.concatenate(outside))
-    auc = float((np.searchsorted(b, a, "left") + np.searchsorted(b, a, "right")).mean() / 2 / len(b))
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = auc * (1 - auc) + (len(a) - 1) * (q1 - auc**2) + (len(b) - 1) * (q2 - auc**2)
-    return auc, float(np.sqrt(max(variance, 0) / (len(a) * len(b))))
+Associated = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]  # of places of targets and of sources
 
 
 def ranking_score(
@@ -64,6 +28,8 @@ def ranking_score(
     frequency: sp.csr_matrix | None,
     stability: sp.csr_matrix | None = None,
     hidden: Sequence[HiddenEvidence] = (),
+    coregulated: Coregulation | None = None,
+    associated: Associated | None = None,
     constant: NDArray[np.bool_] | None = None,
     genes: Any,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -72,7 +38,9 @@ def ranking_score(
     Edges of the model come first. Among these, and among the others, edges of the prior come first, ordered by the
     evidence of the data, then the rest, ordered likewise. Prior edges into genes that do not change come last: nothing
     acts on such a gene. If hidden prior edges were found again no
-    better than chance (less than two standard errors above 1/2), the data do not reorder the prior.
+    better than chance (less than two standard errors above 1/2), the fit does not reorder the prior. Then co-regulation
+    does, if it finds hidden edges again better than chance: edges of the prior come first, then the other pairs, both ordered
+    by how far a gene follows the other targets of a regulator, whether or not the model has the edge.
 
     Parameters
     ----------
@@ -89,6 +57,12 @@ def ranking_score(
         contribution where there is none.
     hidden
         What fits found that were not shown some of the prior's edges.
+    coregulated
+        How far genes follow the other targets of a regulator of the prior; None where that was not measured.
+    associated
+        How far the data connect pairs of genes without any model, in [0, 1], by places of targets and of sources. Without a
+        prior the evidence is the mean of both: a regression selects one of several genes that follow the same course, and
+        says nothing of the others. The score is that evidence, whether or not the model has the edge.
     constant
         Genes that do not change, (genes,).
     genes
@@ -97,30 +71,35 @@ def ranking_score(
     Returns
     -------
     edges
-        Table `source`, `target`, `weight`, `contribution`, `in_prior`, `selection_frequency`, `stability`, `score`,
-        sorted by score.
+        Table `source`, `target`, `weight`, `contribution`, `in_prior`, `selection_frequency`, `stability`,
+        `coregulation`, `score`, sorted by score.
     report
         `used`, `kept`, `doubted`, `added` (numbers of edges), `evidence_auc`, `evidence_se`, `hidden` (edges that
-        were hidden from fits), `fell_back`.
+        were hidden from fits), `fell_back`, `coregulation_auc`, `coregulation_se`, `by_coregulation` (whether it ordered them),
+        `with_association`.
     """
-    known = sp.csr_matrix(contribution.shape) if prior is None else prior
-    frequent = sp.csr_matrix(contribution.shape) if frequency is None else frequency
-    steady = sp.csr_matrix(contribution.shape) if stability is None else stability
-    union = (abs(contribution) + abs(known) + frequent + steady + abs(weight)).tocoo()
-    row, col = union.row, union.col
-    share, inside = _at(contribution, row, col), _at(known, row, col) != 0
-    often = np.full(len(row), np.nan) if frequency is None else _at(frequency, row, col)
-    if stability is not None:
-        evidence = _at(stability, row, col)
-    else:  # selection frequency ranks edges better than shares do; shares order edges of equal frequency
-        evidence = share if frequency is None else (often + 1e-3 * share) / (1 + 1e-3)
+    row, col = _named_pairs(contribution, prior, frequency, stability, weight)
+    share = entries_at(contribution, row, col)
+    inside = np.zeros(len(row), dtype=bool) if prior is None else entries_at(prior, row, col) != 0
+    often = np.full(len(row), np.nan) if frequency is None else entries_at(frequency, row, col)
+    steady = np.full(len(row), np.nan) if stability is None else entries_at(stability, row, col)
+    evidence = steady if stability is not None else share if frequency is None else _with_share(often, share)
+    with_association = prior is None and associated is not None
+    if with_association and associated is not None:
+        evidence = (evidence + np.nan_to_num(associated(row, col))) / 2
     auc, error = (np.nan, np.nan) if prior is None else evidence_auc(prior, hidden)
     fell_back = bool(np.isfinite(auc)) and not clearly_above(auc, error, CHANCE)
-    score = evidence if prior is None else (inside + (0 if fell_back else 1) * evidence) / 2
-    if constant is not None and not fell_back:
+    follows = np.full(len(row), np.nan) if coregulated is None else coregulated.at(row, col)
+    by_coregulation = fell_back and coregulated is not None and coregulated.clear
+    if by_coregulation:
+        evidence = follows
+    ordered = by_coregulation or not fell_back
+    score = evidence if prior is None else (inside + (1 if ordered else 0) * evidence) / 2
+    if constant is not None and ordered:
         score = np.where(inside & constant[row], 0.0, score)
-    effect = _at(weight, row, col)
-    score = ((effect != 0) + score) / 2
+    effect = entries_at(weight, row, col)
+    if not by_coregulation and not with_association:
+        score = ((effect != 0) + score) / 2
     names = pd.Index(list(np.asarray(genes, dtype=object)))
     edges = pd.DataFrame(
         {
@@ -130,27 +109,46 @@ def ranking_score(
             "contribution": share,
             "in_prior": inside,
             "selection_frequency": often,
-            "stability": np.full(len(row), np.nan) if stability is None else evidence,
+            "stability": steady,
+            "coregulation": follows,
             "score": score,
         }
     )
-    edges = rank_edges(edges).drop(columns="rank")
-    used = effect != 0
-    report = {
-        "used": int(inside.sum()),
-        "kept": int((inside & used).sum()),
-        "doubted": int((inside & ~used).sum()),
-        "added": int((used & ~inside).sum()) if prior is not None else 0,
+    report = _counts(inside, effect != 0, with_prior=prior is not None) | {
         "evidence_auc": float(auc),
         "evidence_se": float(error),
         "hidden": int(sum(fit.hidden.astype(bool).nnz for fit in hidden)),
         "fell_back": fell_back,
+        "coregulation_auc": float("nan") if coregulated is None else coregulated.auc,
+        "coregulation_se": float("nan") if coregulated is None else coregulated.error,
+        "by_coregulation": by_coregulation,
+        "with_association": with_association,
     }
-    return edges, report
+    return rank_edges(edges).drop(columns="rank"), report
 
 
-def _at(matrix: sp.csr_matrix, row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
-    """Return entries of a sparse matrix, zeros where nothing is stored."""
-    if not len(row):  # SciPy refuses empty index arrays
-        return np.zeros(0)
-    return np.asarray(sp.csr_matrix(matrix)[row, col], dtype=np.float64).ravel()
+def _named_pairs(
+    contribution: sp.csr_matrix, *others: sp.csr_matrix | None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the pairs (target, regulator) that any of the matrices has."""
+    none = sp.csr_matrix(contribution.shape)
+    union = abs(contribution)
+    for matrix in others:
+        union = union + abs(none if matrix is None else matrix)
+    union = union.tocoo()
+    return union.row, union.col
+
+
+def _counts(inside: NDArray[np.bool_], used: NDArray[np.bool_], *, with_prior: bool) -> dict[str, int]:
+    """Return how many edges of the prior there are, how many the model has, has not, and has besides."""
+    return {
+        "used": int(inside.sum()),
+        "kept": int((inside & used).sum()),
+        "doubted": int((inside & ~used).sum()),
+        "added": int((used & ~inside).sum()) if with_prior else 0,
+    }
+
+
+def _with_share(frequency: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return selection frequencies, which rank edges better than shares do; shares order edges of equal frequency."""
+    return np.asarray((frequency + 1e-3 * share) / (1 + 1e-3))

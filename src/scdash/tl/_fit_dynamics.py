@@ -80,7 +80,7 @@ def fit_dynamics(
     Cells are trained on whole trajectories, from many starts to the end, and pruned in rounds. The number of epochs, the
     use of the prior (at all, or not) and the level of pruning are chosen by leaving out whole trajectories in turn where
     every lineage has several batches (the sparsest level within one standard error), and otherwise by predicting the other
-    half of the cells (the sparsest level that explains at least 95 % of what the best one does); the model is then fitted
+    half of the cells (the sparsest level that explains at least 97.5 % of what the best one does); the model is then fitted
     again to all cells that are not for test. `uns[key_added]["params"]` holds
     what was `chosen` and every setting that was looked at (`choices`).
 

@@ -1,6 +1,6 @@
 """What a fit says about edges: effects, shares, how stable they are, and their standing against the prior."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import course_association
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import stretch
 from scdash.dynamics.problem import FitProblem
@@ -16,7 +17,9 @@ from scdash.dynamics.state_pairs.regression_fits import hidden_evidence
 from scdash.dynamics.state_pairs.start import gene_wise
 from scdash.fields import Params, VectorField
 from scdash.networks import (
+    Coregulation,
     HiddenEvidence,
+    coregulation,
     ranking_score,
     sparse_relative_contribution,
     strongest_effects,
@@ -73,6 +76,8 @@ def gather_evidence(
         frequency=frequency,
         stability=stability,
         hidden=hidden,
+        coregulated=_coregulated(problem, options),
+        associated=None if problem.halves is not None else _association(problem),
         constant=matched[0].constant if matched else None,
         genes=problem.series.genes,
     )
@@ -93,6 +98,26 @@ def gather_evidence(
             "evidence_auc": float(report.get("evidence_auc", np.nan)),
         },
     )
+
+
+def _coregulated(problem: FitProblem, options: FitOptions) -> Coregulation | None:
+    """Return how far genes follow the other targets of a regulator of the prior, over training states."""
+    if problem.prior is None:
+        return None
+    series, seen = problem.series, problem.series.split == 0
+    return coregulation(series.states[seen], series.trajectory[seen], problem.prior, seed=options.seed)
+
+
+def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
+    """Return the association of pairs (target, source) over training states."""
+    series = problem.series
+    train = series.split == 0
+
+    def associated(row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
+        source, target = np.asarray(col, dtype=np.int64), np.asarray(row, dtype=np.int64)
+        return course_association(series.states, series.times, series.trajectory, train, source, target)
+
+    return associated
 
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:

@@ -89,6 +89,12 @@ def hidden_edges_line(prior: Mapping[str, Any]) -> str:
         f"Edges of the prior that were hidden from a fit are found again with an AUC of {auc:.2f} (standard error "
         f"{error:.2f}, chance 0.50)"
     )
+    if prior.get("by_coregulation"):
+        return (
+            f"{shown}: less than two standard errors above chance. Co-regulation finds them again with an AUC of "
+            f"{prior['coregulation_auc']:.2f} (standard error {prior['coregulation_se']:.3f}), so edges of the prior, and the "
+            "other pairs, are ordered by how far a gene follows the other targets of a regulator, and not by the model."
+        )
     if prior.get("fell_back"):
         return (
             f"{shown}: less than two standard errors above chance, so the data do not order edges of the prior, apart from "

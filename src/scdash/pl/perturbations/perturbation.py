@@ -54,7 +54,8 @@ def perturbation(
     kind
         See above; None: what `predicted` holds.
     regimes
-        Which to draw; default all predicted ones (for "change": that were observed), at most nine.
+        Which to draw; default all predicted ones (for "change": that were observed), at most nine. Where they are predicted at
+        times, "GENE, 3" is the one at time 3.
     key
         The `key_added` of the fit.
     ncols
@@ -112,14 +113,23 @@ def perturbation(
 
 def _known(predicted: Any, kind: str) -> list[str]:
     """Return the perturbations that can be drawn, in the order of the prediction."""
-    labels = predicted.obs["perturbation"].astype(str)
+    labels = np.asarray(_labels(predicted))
     if kind == "cells":
         return list(dict.fromkeys(labels[predicted.obs["source"] == "predicted"]))
-    return list(dict.fromkeys(labels[predicted.obs["status"] != "not observed"]))
+    observed = np.isfinite(np.asarray(predicted.layers["observed_change"])).all(axis=1)
+    return list(dict.fromkeys(labels[observed]))
+
+
+def _labels(predicted: Any) -> list[str]:
+    """Return the name of every row: its perturbation, and its time where perturbations are predicted at times."""
+    labels = predicted.obs["perturbation"].astype(str)
+    if "time" not in predicted.obs:
+        return list(labels)
+    return [f"{label}, {time:g}" for label, time in zip(labels, predicted.obs["time"], strict=True)]
 
 
 def _draw_change(ax: Axes, predicted: Any, name: str, n_labels: int, size: float) -> None:
-    row = list(predicted.obs["perturbation"].astype(str)).index(name)
+    row = _labels(predicted).index(name)
     x = np.asarray(predicted.layers["observed_change"])[row]
     y = np.asarray(predicted.layers["change"])[row]
     target = np.asarray(predicted.layers["target"])[row].astype(bool)
@@ -150,7 +160,7 @@ def _ends(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
 
 def _name_genes(ax: Axes, predicted: Any, name: str, n_labels: int) -> None:
     """Name the genes with the largest observed change, targets left out; once all panels have their places."""
-    row = list(predicted.obs["perturbation"].astype(str)).index(name)
+    row = _labels(predicted).index(name)
     x, y = (np.asarray(predicted.layers[layer], dtype=np.float64)[row] for layer in ("observed_change", "change"))
     target = np.asarray(predicted.layers["target"])[row].astype(bool)
     name_points(ax, x, y, np.asarray(predicted.var_names, dtype=str), np.where(target, 0, np.abs(x)), n_labels)
