@@ -27,12 +27,12 @@ LONG = {"start": "random", "sparsity": "imp", "training": scdash.Training(max_ep
               RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1e15 bytes")],
 )  # fmt: skip
 def test_out_of_memory_names_what_to_lower(course, monkeypatch, error, tally):
-    import scdash.training.loop as loop
+    from scdash.training.state_pairs import StatePairs
 
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(loop, "_train_batch", fail)
+    monkeypatch.setattr(StatePairs, "differentiate", fail)
     with pytest.raises(MemoryError, match=r"Out of memory.*batch_size.*n_models.*mask_var"):
         scdash.tl.fit_dynamics(course, **HOW, **LONG)
     assert "dynamics" not in course.uns

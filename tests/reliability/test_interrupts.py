@@ -19,17 +19,17 @@ def held(adata):
 @pytest.fixture
 def interrupt_at(monkeypatch):
     """Press Ctrl-C in the middle of an epoch."""
-    import scdash.training.loop as loop
+    from scdash.training.state_pairs import StatePairs
 
-    step = loop._train_batch
+    differentiate = StatePairs.differentiate
 
     def press(epoch):
-        def batch(problem, state, *arguments):
-            if state.epoch == epoch and state.step % 2:
+        def batch(run, rows):
+            if run.state.epoch == epoch and run.state.step % 2:
                 raise KeyboardInterrupt
-            return step(problem, state, *arguments)
+            return differentiate(run, rows)
 
-        monkeypatch.setattr(loop, "_train_batch", batch)
+        monkeypatch.setattr(StatePairs, "differentiate", batch)
 
     return press
 
@@ -93,18 +93,18 @@ def test_an_interrupt_of_the_comparison_costs_the_verdict_not_the_model(monkeypa
 def test_an_interrupted_transport_is_kept(monkeypatch, caplog, tally):
     import scanpy as sc
 
-    import scdash.screens.transport.fit as transport
+    from scdash.screens.transport.fit import TransportObjective
 
     screen = scdash.simulate.sergio(genes=8, n_edges=8, n_regimes=5, n_targets=1, cells_per_regime=20, rng=0)
     sc.pp.log1p(screen)
-    step = transport._train_step
+    differentiate = TransportObjective.differentiate
 
-    def press(task, state, learned, optimiser, number):
-        if number == 25:
+    def press(run, step):
+        if step == 25:
             raise KeyboardInterrupt
-        return step(task, state, learned, optimiser, number)
+        differentiate(run, step)
 
-    monkeypatch.setattr(transport, "_train_step", press)
+    monkeypatch.setattr(TransportObjective, "differentiate", press)
     with caplog.at_level("WARNING", logger="scdash"):
         scdash.tl.fit_perturbode(
             screen, model=scdash.models.PerturbODE(fit=scdash.models.Transport(steps=100, check_every=10))

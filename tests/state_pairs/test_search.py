@@ -23,7 +23,7 @@ from scdash.dynamics.state_pairs.successive_halving import (
 )
 from scdash.sparsity import GeometricSchedule
 from scdash.training import Examples
-from scdash.training import loop as _loop
+from scdash.training.callbacks import Prune
 from scdash.training.examples import epoch_batches
 
 
@@ -165,15 +165,16 @@ def test_halving_is_the_same_in_two_processes_and_in_parts_of_one(problem):
         parallel = cross_validate_lambdas(problem, OPTIONS, grid=GRID, n_folds=2, budget=4)
     pd.testing.assert_frame_equal(parallel, serial, check_exact=True)
     alone = replace(OPTIONS, training=TRAINING | {"max_memory": 1.0})  # one model a part
+    # matrix products of a stack may round otherwise than those of one model
     pd.testing.assert_frame_equal(
-        cross_validate_lambdas(problem, alone, grid=GRID, n_folds=2, budget=4), serial, check_exact=True
+        cross_validate_lambdas(problem, alone, grid=GRID, n_folds=2, budget=4), serial, rtol=1e-6
     )
 
 
 def test_a_part_of_the_grid_has_the_errors_of_the_whole(problem):
     whole = cross_validate_lambdas(problem, OPTIONS, grid=GRID[:4], n_folds=1)
     part = cross_validate_lambdas(problem, OPTIONS, grid=GRID[2:3], n_folds=1)
-    assert part["mean"].item() == whole["mean"][2]
+    assert part["mean"].item() == pytest.approx(whole["mean"][2], rel=1e-6)
     assert whole["se"].isna().all()
 
 
@@ -203,7 +204,8 @@ def test_pruning_before_the_first_epoch_and_never(problem):
     full = cross_validate_lambdas(problem, at_once, grid=GRID[2:6], n_folds=1)
     halved = cross_validate_lambdas(problem, at_once, grid=GRID[2:6], n_folds=1, budget=3)
     ended = halved["finished"]
-    assert (halved.loc[ended, "mean"] == full.loc[ended, "mean"]).all() and full["mean"].nunique() > 1
+    np.testing.assert_allclose(halved.loc[ended, "mean"], full.loc[ended, "mean"], rtol=1e-6)
+    assert full["mean"].nunique() > 1
     for never in (GeometricSchedule(first=0.0), GeometricSchedule(first_epoch=30)):
         with pytest.raises(ValueError, match="max_epochs=30 ends before the schedule prunes"):
             cross_validate_lambdas(problem, replace(OPTIONS, schedule=never), grid=GRID, n_folds=1)
@@ -211,14 +213,14 @@ def test_pruning_before_the_first_epoch_and_never(problem):
 
 def interrupt_at(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Press Ctrl-C once training reaches an epoch."""
-    original = _loop.run_epoch
+    original = Prune.before
 
-    def run_epoch(problem, state):
-        if state.epoch == epoch:
+    def before(callback, number):
+        if number == epoch:
             raise KeyboardInterrupt
-        original(problem, state)
+        original(callback, number)
 
-    monkeypatch.setattr(_loop, "run_epoch", run_epoch)
+    monkeypatch.setattr(Prune, "before", before)
 
 
 def test_an_interrupt_keeps_those_still_in_the_race(problem, monkeypatch):

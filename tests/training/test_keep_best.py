@@ -1,7 +1,5 @@
 """Which model of a run is kept: the best one since the last pruning that did no harm."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import given
@@ -9,14 +7,13 @@ from hypothesis import strategies as st
 
 from scdash.fields import Phoenix
 from scdash.training import Examples, TrainConfig, TrainState, evaluate
-from scdash.training.loop import _active, _keep_best
+from scdash.training.keep_best import keep_best, still_training
 from scdash.training.loss import evaluate_with_error, predict
 
 
 def kept_epoch(losses, pruned, *, tolerance, error=0.1, returnable_from=0, penalties=None):
     """Return the epoch whose model is kept after a run with these validation losses; the weight is the epoch."""
     config = TrainConfig(tolerance=tolerance)
-    problem = SimpleNamespace(config=config, returnable_from=returnable_from)
     state = TrainState.start({"w": torch.zeros(1)}, {"w": torch.ones(1, dtype=torch.bool)}, {}, 1e-3)
     for epoch, loss in enumerate(losses):
         state.epoch = epoch
@@ -24,7 +21,8 @@ def kept_epoch(losses, pruned, *, tolerance, error=0.1, returnable_from=0, penal
         if epoch in pruned:
             state.pruned_at = epoch
         penalty = 0.0 if penalties is None else torch.tensor([penalties[epoch]])
-        _keep_best(problem, state, torch.tensor([loss]), torch.tensor([error]), torch.tensor([True]), penalty)
+        judged = torch.tensor([loss]), torch.tensor([error]), torch.tensor([True])
+        keep_best(config, state, *judged, penalty, returnable_from)
     assert float(state.best_params["w"]) == max(int(state.best_epoch), 0)  # the weights are those of the epoch
     if int(state.best_epoch) >= 0:  # what is reported is the loss alone
         assert float(state.best_validation) == pytest.approx(losses[int(state.best_epoch)])
@@ -73,11 +71,11 @@ def test_what_is_kept_was_within_the_tolerance_of_the_lowest_so_far(losses, tole
 
 def test_patience_counts_from_the_lowest_loss():
     state = TrainState.start({"w": torch.zeros(1)}, {}, {}, 1e-3)
-    problem = SimpleNamespace(config=TrainConfig(tolerance=1, patience=5), returnable_from=0)
+    config = TrainConfig(tolerance=1, patience=5)
     state.lowest_epoch, state.best_epoch, state.epoch = torch.tensor([10]), torch.tensor([15]), 16
-    assert not bool(_active(problem, state))
+    assert not bool(still_training(config, state))
     state.epoch = 15
-    assert bool(_active(problem, state))
+    assert bool(still_training(config, state))
 
 
 def test_standard_error_is_that_of_the_mean_over_own_examples():

@@ -6,7 +6,7 @@ import torch
 from scdash.fields import Phoenix
 from scdash.sparsity import GeometricSchedule, as_sparsity
 from scdash.training import Examples, Problem, TrainConfig, fingerprint, run_epoch, start_state, train
-from scdash.training import loop as _loop
+from scdash.training import state_pairs as _state_pairs
 
 SCHEDULE = GeometricSchedule(first=0.7, first_epoch=2, then=0.2, every=3)
 
@@ -47,7 +47,7 @@ def test_models_that_have_stopped_are_left_out_and_the_others_train_on_as_before
     stopped = start_state(problem, params)
     for _ in range(4):
         run_epoch(problem, stopped)
-    monkeypatch.setattr(_loop, "_active", lambda problem, state: torch.tensor([True, False, True]))
+    monkeypatch.setattr(_state_pairs, "still_training", lambda *_: torch.tensor([True, False, True]))
     before = {name: value[1].clone() for name, value in stopped.params.items()}
     sizes.clear()
     for _ in range(4, 9):
@@ -70,7 +70,7 @@ def test_an_epoch_without_a_model_that_still_trains_changes_nothing(monkeypatch:
     state = start_state(problem, problem.field.init(2, torch.Generator().manual_seed(1)))
     run_epoch(problem, state)
     before = {name: value.clone() for name, value in state.params.items()}
-    monkeypatch.setattr(_loop, "_active", lambda problem, state: torch.tensor([False, False]))
+    monkeypatch.setattr(_state_pairs, "still_training", lambda *_: torch.tensor([False, False]))
     run_epoch(problem, state)
     assert state.epoch == 2 and len(state.history) == 2  # one row for each model, of the first epoch
     assert all(torch.equal(state.params[name], value) for name, value in before.items())

@@ -1,12 +1,10 @@
-"""How small models are trained fast: one thread each, the models of a stack side by side, tiny numbers as 0, memory kept."""
+"""How small models are trained fast: in one thread, with tiny numbers as 0, and with memory kept."""
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import local
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +13,8 @@ from scdash._core.process_state import SharedSetting
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-T = TypeVar("T")
 LARGEST_BLOCK = 2**25 - 2**13  # bytes; the most that glibc learns from
-_inside = local()  # threads there were before `one_thread`
+_inside = local()  # whether this thread computes alone already
 
 
 @contextmanager
@@ -28,38 +25,17 @@ def one_thread() -> Iterator[None]:
     """
     import torch
 
-    if hasattr(_inside, "before"):
+    if getattr(_inside, "alone", False):
         yield
         return
-    before = _inside.before = torch.get_num_threads()
+    before, _inside.alone = torch.get_num_threads(), True
     torch.set_num_threads(1)
     try:
         with _BLAS_LIMIT.held():
             yield
     finally:
         torch.set_num_threads(before)
-        del _inside.before
-
-
-def side_by_side(function: Callable[[int, int], T], models: int) -> list[T]:
-    """Return function(first, last) of parts of the models, computed in as many threads as torch was set up with.
-
-    `function` spends its time where Python's lock is released, and is called within `one_thread`.
-    """
-    threads = min(getattr(_inside, "before", 1), models)
-    edges = np.linspace(0, models, threads + 1).round().astype(int).tolist()
-    parts = list(zip(edges[:-1], edges[1:], strict=True))
-    if threads == 1:
-        return [function(*part) for part in parts]
-    return list(_pool(threads, os.getpid()).map(function, *zip(*parts, strict=True)))
-
-
-@cache
-def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # a forked process has none of its parent's threads
-    """Return threads that round as training does (see `flushed_denormals`)."""
-    import torch
-
-    return ThreadPoolExecutor(threads, f"scdash-{process}", torch.set_flush_denormal, (True,))
+        _inside.alone = False
 
 
 @contextmanager

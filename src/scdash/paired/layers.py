@@ -1,7 +1,8 @@
 """Dense layers of stacked networks, with the gradient written out.
 
-A chain of six layers on batches of 32 cells spends more time in autograd's bookkeeping than in arithmetic; the chain
-rule of a dense network is short enough to be written down. `tests/paired/test_layers.py` compares with autograd.
+The chain rule is written out here, the only backward pass besides the roll-out kernel that autograd does not do: with autograd a
+training takes 1.35 to 1.4 times as long (one network, and three stacked, of the 1,213 Patch-seq cells), for gradients of the size of
+the weights that are allocated and copied in every step. `tests/paired/test_layers.py` compares with autograd.
 """
 
 from collections.abc import Iterable, Sequence

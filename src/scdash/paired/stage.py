@@ -1,6 +1,6 @@
 """One stage of training: Adam on a chain of stacked layers, with whatever inputs and loss it is given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -13,11 +13,13 @@ from scdash._core.errors import NonFiniteError
 from scdash.paired.batches import epoch_batches
 from scdash.paired.layers import Dense, add_group_lasso, backward, flatten, forward
 from scdash.paired.schedule import BottleneckTraining
+from scdash.training.loop import Callback, run_epochs
 
 ROWS = 2048  # cells of one forward pass outside training
 
 # (output, index, weight) -> loss of each model, d loss / d output
 Loss: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None"], tuple[Tensor, Tensor]]
+Batch: TypeAlias = tuple[Tensor, Tensor | None]  # cells of each model (models, cells), and what they count
 
 
 class RowSource(Protocol):
@@ -70,39 +72,67 @@ def run_stage(
 
     The l2 term l2 * sum w^2 enters as Adam's weight decay 2 l2, which is its gradient.
     """
-    flat, slope, gradients = flatten(stage.layers)
-    flat.grad = slope
-    optimizer = torch.optim.Adam(
-        [flat], lr=stage.rate, eps=schedule.adam_epsilon, weight_decay=2 * schedule.l2, fused=True
-    )
-    for epoch in range(1, stage.epochs + 1):
-        total, cells = torch.zeros(len(stage.cells), device=device), torch.zeros(len(stage.cells), device=device)
-        for index, weight in epoch_batches(stage.cells, schedule.batch_size, streams):
-            index, weight = index.to(device), None if weight is None else weight.to(device)
-            size = index.shape[1] if weight is None else weight.sum((1, 2))
-            total += size * train_step(stage, index, weight, gradients)
-            optimizer.step()
-            cells += size
-        losses = (total / cells).cpu().numpy().astype(np.float64)
+    run = StageObjective(stage, schedule, streams, device)
+    run_epochs(run, range(1, stage.epochs + 1), [MeanLoss(run, on_epoch)])
+
+
+class StageObjective:
+    """The loss of a stage and its group lasso, summed over the models, which do not touch each other."""
+
+    def __init__(
+        self, stage: Stage, schedule: BottleneckTraining, streams: Sequence[np.random.Generator], device: torch.device
+    ) -> None:
+        self.stage, self.schedule, self.streams, self.device = stage, schedule, streams, device
+        flat, slope, self.gradients = flatten(stage.layers)
+        flat.grad = slope
+        self.optimizer = torch.optim.Adam(
+            [flat], lr=stage.rate, eps=schedule.adam_epsilon, weight_decay=2 * schedule.l2, fused=True
+        )
+        self.total, self.cells = (torch.zeros(len(stage.cells), device=device) for _ in range(2))
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the minibatches of an epoch."""
+        self.total.zero_()
+        self.cells.zero_()
+        for index, weight in epoch_batches(self.stage.cells, self.schedule.batch_size, self.streams):
+            yield index.to(self.device), None if weight is None else weight.to(self.device)
+
+    def differentiate(self, batch: Batch) -> None:
+        """Set the gradients; add the unpenalised loss of each model to its total."""
+        (index, weight), stage = batch, self.stage
+        x = stage.inputs.rows(index)
+        outputs = forward(stage.layers, x)
+        loss, delta = stage.loss(outputs[-1], index, weight)
+        backward(stage.layers, x, outputs, delta, self.gradients)
+        if stage.lasso:
+            add_group_lasso(self.gradients[0][0], stage.layers[0].weight, stage.lasso)
+        size = index.shape[1] if weight is None else weight.sum((1, 2))
+        self.total += size * loss
+        self.cells += size
+
+    def update(self) -> None:
+        """Take a step of Adam."""
+        self.optimizer.step()
+
+
+@dataclass
+class MeanLoss(Callback):
+    """Report the mean loss of every epoch, and stop where it is not a number."""
+
+    run: StageObjective
+    on_epoch: Callable[[int, NDArray[np.float64]], None]
+
+    def after(self, epoch: int) -> bool:
+        """Call `on_epoch`."""
+        stage = self.run.stage
+        losses = (self.run.total / self.run.cells).cpu().numpy().astype(np.float64)
         if not np.isfinite(losses).all():
             raise NonFiniteError(
                 f"The loss became {losses[~np.isfinite(losses)][0]} in stage {stage.name!r}, epoch {epoch}. Lower "
                 f"{stage.name}_rate (now {stage.rate:g}), or look for extreme values in the data."
             )
-        on_epoch(epoch, losses)
-
-
-def train_step(
-    stage: Stage, index: Tensor, weight: Tensor | None, gradients: Sequence[tuple[Tensor, Tensor]]
-) -> Tensor:
-    """Write the gradient of one minibatch into `gradients`; return the unpenalised loss of each model."""
-    x = stage.inputs.rows(index)
-    outputs = forward(stage.layers, x)
-    loss, delta = stage.loss(outputs[-1], index, weight)
-    backward(stage.layers, x, outputs, delta, gradients)
-    if stage.lasso:
-        add_group_lasso(gradients[0][0], stage.layers[0].weight, stage.lasso)
-    return loss
+        self.on_epoch(epoch, losses)
+        return False
 
 
 def evaluate(layers: Sequence[Dense], inputs: RowSource, index: Tensor) -> Tensor:

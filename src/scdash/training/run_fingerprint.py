@@ -2,7 +2,7 @@
 
 import hashlib
 
-from scdash.training.loop import Problem
+from scdash.training.problem import Problem
 from scdash.training.state import TrainState
 
 

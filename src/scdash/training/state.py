@@ -1,7 +1,7 @@
 """The state of training as a value: it can be written, read, resumed and stacked."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -151,3 +151,10 @@ class TrainState:
 def stacked(parts: "Sequence[dict[str, Tensor]]") -> dict[str, Tensor]:
     """Return the tensors of several stacks as those of one."""
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def apply_masks(params: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
+    """Set weights to 0 where the masks are False, in place."""
+    with torch.no_grad():
+        for name, mask in masks.items():
+            params[name].mul_(mask)

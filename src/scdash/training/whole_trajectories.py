@@ -9,7 +9,7 @@ keeps what the trajectories do not determine where the sparse regression has put
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from scdash._core.errors import NonFiniteError
+from scdash.training.loop import Callback, run_epochs
 from scdash.training.rollout_kernel import backward, compare, forward
 from scdash.training.rollouts import Courses, Floats, GeneWise, solver_steps
 
@@ -126,22 +127,17 @@ class Trainer:
         self.losses: list[float] = []  # of every epoch
         self.sizes: list[int] = []  # edges left in every epoch
 
-    def train(self, epochs: int) -> None:
-        """Train for some epochs with a schedule of their own."""
-        for _ in self.epochs(epochs):
-            pass
+    def train(self, epochs: int, callbacks: Sequence[Callback] = ()) -> None:
+        """Train for some epochs with a schedule of their own; callbacks are given the numbers of epochs from 1."""
+        self.optimiser, self.planned = torch.optim.Adam(self.values, lr=self.settings.learning_rate), epochs
+        run_epochs(self, range(1, epochs + 1), callbacks)
 
-    def epochs(self, epochs: int) -> Iterator[int]:
-        """Train for some epochs with a schedule of their own, and yield the number of every epoch that is done."""
-        optimiser = torch.optim.Adam(self.values, lr=self.settings.learning_rate)
-        for epoch in range(epochs):
-            for group in optimiser.param_groups:
-                group["lr"] = self.settings.learning_rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
-            self._set_gradients()
-            torch.nn.utils.clip_grad_norm_(self.values, self.settings.clip)
-            optimiser.step()
-            self._update()
-            yield epoch + 1
+    def batches(self, epoch: int) -> Iterator[Starts]:
+        """Set the learning rate of an epoch, and yield its one batch of roll-outs."""
+        settings = self.settings
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.planned)) / 2
+        yield Starts.draw(self.courses, settings.batch_size, self.rng, settings.from_start)
 
     def prune(self, kept: NDArray[np.bool_]) -> None:
         """Set weights to 0 for good where `kept` (edges,) is false.
@@ -154,13 +150,13 @@ class Trainer:
         self.kept *= torch.from_numpy(kept)
         with torch.no_grad():
             self.values[1].add_(torch.from_numpy(removed @ mean_features(self.model, self.courses)))
-        self._update()
+        self._take_over()
         self.anchor = tuple(value.detach().clone() for value in self.values)
 
-    def _set_gradients(self) -> None:
+    def differentiate(self, batch: Starts) -> None:
+        """Set the gradients of the error and the pull; note the loss and the number of edges."""
         settings = self.settings
-        starts = Starts.draw(self.courses, settings.batch_size, self.rng, settings.from_start)
-        loss, *found = squared_error(self.model, self.courses, starts, self.gene_weights, settings.longest_step)
+        loss, *found = squared_error(self.model, self.courses, batch, self.gene_weights, settings.longest_step)
         if not math.isfinite(loss):
             raise NonFiniteError(
                 f"Training on whole trajectories left the finite numbers after {len(self.losses)} epochs. Lower the "
@@ -175,8 +171,14 @@ class Trainer:
         self.values[0].grad *= self.kept  # type: ignore[operator]
         self.values[2].grad *= self.moving  # type: ignore[operator]
 
+    def update(self) -> None:
+        """Take a step of Adam along the clipped gradient."""
+        torch.nn.utils.clip_grad_norm_(self.values, self.settings.clip)
+        self.optimiser.step()
+        self._take_over()
+
     @torch.no_grad()
-    def _update(self) -> None:
+    def _take_over(self) -> None:
         weights, bias, rates = self.values
         weights *= self.kept
         speed = (rates.exp() * self.moving).numpy()

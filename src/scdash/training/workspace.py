@@ -15,6 +15,11 @@ from scdash.training.state import TrainState
 SMALL = 2**17
 
 
+def small(params: Params) -> bool:
+    """Return whether all products are too small for several threads."""
+    return all(value[0].numel() <= SMALL for value in params.values())
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Parameters, masks and moments of the models with the numbers `models`, changed in place.
@@ -27,11 +32,6 @@ class Workspace:
     moments: dict[str, tuple[Tensor, Tensor]]
     models: Tensor
     whole: bool = True
-
-    @property
-    def small(self) -> bool:
-        """Whether all products are too small for several threads."""
-        return all(value[0].numel() <= SMALL for value in self.params.values())
 
     @cached_property
     def adam(self) -> StackedAdam:

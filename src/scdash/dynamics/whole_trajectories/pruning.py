@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scdash.fields import SparsePhoenix
 from scdash.regression import softsign
 from scdash.sparsity import GeometricSchedule, Prior, Sparsity
+from scdash.training.loop import Callback
 from scdash.training.rollouts import Courses, GeneWise
 from scdash.training.whole_trajectories import Trainer, WholeTrajectories
 
@@ -131,12 +132,25 @@ def dense_path(trainer: Trainer, epochs: int, shown: tuple[int, ...]) -> list[Ca
     later ones were looked at.
     """
     found = [Candidate(0, 0, trainer.model)] if 0 in shown else []
-    for epoch in trainer.epochs(epochs) if max(shown) else ():
-        if epoch in shown:
-            found.append(Candidate(epoch, 0, trainer.model, list(trainer.losses), list(trainer.sizes)))
-        if epoch == max(shown):
-            break
+    if max(shown):
+        trainer.train(epochs, [_Shown(trainer, shown, found)])
     return found
+
+
+@dataclass
+class _Shown(Callback):
+    """Keep the models at some epochs, and end training at the last of them."""
+
+    trainer: Trainer
+    shown: tuple[int, ...]
+    found: list[Candidate]
+
+    def after(self, epoch: int) -> bool:
+        """Keep the model if it is to be shown."""
+        trainer = self.trainer
+        if epoch in self.shown:
+            self.found.append(Candidate(epoch, 0, trainer.model, list(trainer.losses), list(trainer.sizes)))
+        return epoch == max(self.shown)
 
 
 def pruning_path(

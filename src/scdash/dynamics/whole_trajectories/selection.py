@@ -70,34 +70,6 @@ def sparsest_that_explains_as_much(errors: Errors, edges: NDArray[np.int64]) -> 
     returned.
     """
     smallest = best(errors)
-    many = cases is not None and cases.shape[1] >= MANY
-    margin = standard_error(cases[smallest]) if cases is not None and many else 0.0
-    allowed = []
-    for row, error in enumerate(errors):
-        difference = error - errors[smallest]
-        if not many and len(difference) > 1:
-            margin = standard_error(difference)
-        if row == smallest or (len(difference) > 1 and np.isfinite(error).all() and difference.mean() <= margin):
-            allowed.append(row)
-    return allowed
-
-
-def sparsest_within_one_standard_error(errors: Errors, edges: NDArray[np.int64], cases: Errors | None = None) -> int:
-    """Return the setting with the fewest edges among those of `within_one_standard_error`."""
-    return min(within_one_standard_error(errors, cases), key=lambda row: (edges[row], errors[row].mean()))
-
-
-def sparsest_that_explains_as_much(errors: Errors, edges: NDArray[np.int64]) -> int:
-    """Return the setting with the fewest edges that explains at least `AS_MUCH` of what the best one explains.
-
-    What is explained is 1 less the mean of the relative errors (settings, folds). This is the rule for halves of the same
-    cells: they are no independent replicates, and their standard error, which falls as more of them are drawn, says
-    nothing about other cells. The margin was set by other cells: of models that were fitted to one batch of two lineages
-    and pruned step by step, the error on the other batches stayed the same down to levels that explained about nine
-    tenths of what the best one did on the other half, and rose below (docs/concepts/evidence.md). Where nothing is
-    explained, the best setting is returned.
-    """
-    smallest = best(errors)
     with np.errstate(invalid="ignore"):
         explained = np.where(np.isfinite(errors).all(axis=1), 1 - errors.mean(axis=1), -np.inf)
     if explained[smallest] <= 0:

@@ -1,7 +1,9 @@
 """PerturbODE as its paper trains it: control cells are carried through the ODE onto each perturbation's cells."""
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +15,18 @@ from scdash._core.errors import NonFiniteError
 from scdash._core.logging import logger, progress_bar
 from scdash._data.screen import Screen
 from scdash.fields.perturbode import PerturbODE
+from scdash.fields.vector_field import Params
 from scdash.screens.transport.cells import TransportCells, distance
 from scdash.screens.transport.state import State, Task
 from scdash.sparsity import Prior, Sparsity, as_sparsity
 from scdash.training.cycles import Cycles, gained
 from scdash.training.interventions import first_strengths, interventions
+from scdash.training.loop import Callback, run_epochs
+from scdash.training.state import apply_masks
 from scdash.training.transport_config import TransportConfig, TransportFit
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 MOST_STEPS, PRUNED_STEPS = 15_000, 5000
 
@@ -51,38 +59,102 @@ def fit_transport(
     task, state = _begin(
         x, screen, config, rng, as_sparsity("none") if sparsity is None else sparsity, prior, regulators
     )
-    learned = list(state.params.values())
-    if config.learn_strength:
-        learned += [state.strengths.raw_shift, state.strengths.raw_rho]
-    for p in learned:
-        p.requires_grad_()
-    factors = task.field.learning_rates() | task.sparsity.learning_rates(task.field)
-    groups = [{"params": [p], "lr": config.learning_rate * factors.get(n, 1.0)} for n, p in state.params.items()]
-    groups += [{"params": [p]} for p in learned[len(state.params) :]]
-    optimiser = torch.optim.Adam(groups, lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, task.cycles.factor)
-    began, step, steps = time.perf_counter(), 0, task.cycles.ends[-1]
+    began, steps = time.perf_counter(), task.cycles.ends[-1]
     try:
         with progress_bar(steps, "transport", progress=progress) as bar:
-            for step in range(steps):
-                if step % config.check_every == 0 and step < task.prunes_until:
-                    _prune(task, state, step // config.check_every)
-                fit = _train_step(task, state, learned, optimiser, step)
-                schedule.step()
-                bar.update()
-                ends = step + 1 in task.cycles.ends
-                if (step + 1) % config.check_every and not ends:
-                    continue
-                errors = _check(task, state, step, fit)
-                bar.set_postfix_str(f"loss {state.history[-1]['validation_loss']:.3g}", refresh=False)
-                if ends and not _better(state, errors):
-                    break
+            run = TransportObjective(task, state, bar)
+            run_epochs(run, range(len(run.bounds) - 1), [Prune(run), Judge(run)])
     except KeyboardInterrupt:
         if not state.history:  # not one round: nothing to judge it by
             raise
-        logger.warning("    transport interrupted at step %d: the best model so far is kept", step + 1)
-        _apply(state)  # the interrupt may have come between a step and its masks
-    return _finish(task, state, screen, (time.perf_counter() - began) / (step + 1), step + 1)
+        logger.warning("    transport interrupted at step %d: the best model so far is kept", run.step + 1)
+        apply_masks(state.params, state.masks)  # the interrupt may have come between a step and its masks
+    return _finish(task, state, screen, (time.perf_counter() - began) / (run.step + 1), run.step + 1)
+
+
+class TransportObjective:
+    """The error of control cells that are carried onto perturbed ones; an epoch is a round of steps between two looks.
+
+    Rounds end every `check_every` steps and with every cycle of the learning rate.
+    """
+
+    def __init__(self, task: Task, state: State, bar: "tqdm[Any]") -> None:
+        self.task, self.state, self.bar, self.step = task, state, bar, -1
+        config, every = task.config, task.config.check_every
+        self.bounds = sorted({*range(0, task.cycles.ends[-1], every), *task.cycles.ends})
+        self.learned = list(state.params.values())
+        if config.learn_strength:
+            self.learned += [state.strengths.raw_shift, state.strengths.raw_rho]
+        for p in self.learned:
+            p.requires_grad_()
+        factors = task.field.learning_rates() | task.sparsity.learning_rates(task.field)
+        groups = [{"params": [p], "lr": config.learning_rate * factors.get(n, 1.0)} for n, p in state.params.items()]
+        groups += [{"params": [p]} for p in self.learned[len(state.params) :]]
+        self.optimiser = torch.optim.Adam(groups, lr=config.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, task.cycles.factor)
+
+    def batches(self, epoch: int) -> Iterator[int]:
+        """Yield the numbers of the steps of a round."""
+        for step in range(self.bounds[epoch], self.bounds[epoch + 1]):
+            self.step = step
+            yield step
+
+    def differentiate(self, batch: int) -> None:
+        """Set the gradients of the error, the L1 penalty and that of the sparsity method; note the error."""
+        task, params = self.task, self.state.params
+        gated = task.sparsity.gate(task.field, params, task.generator)
+        fit = _error(task, self.state, gated, diffused=task.config.diffuse > 0 and batch % 2 == 1)
+        loss = fit + task.config.l1 * gated["B" if task.field.n_modules else "A"].abs().sum()
+        penalty = task.sparsity.penalty(task.field, params)
+        loss = loss if penalty is None else loss + penalty.sum()
+        if not torch.isfinite(loss):
+            raise NonFiniteError(f"transport: the loss is not finite at step {batch}; lower learning_rate or duration.")
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.fit = fit.detach()
+
+    def update(self) -> None:
+        """Take a step of Adam along the clipped gradient and a proximal one, and apply the masks."""
+        task, state = self.task, self.state
+        torch.nn.utils.clip_grad_norm_(self.learned, task.config.clip)
+        self.optimiser.step()
+        with torch.no_grad():
+            task.sparsity.prox(task.field, state.params, torch.tensor([self.optimiser.param_groups[0]["lr"]]))
+        apply_masks(state.params, state.masks)
+        self.schedule.step()
+        self.bar.update()
+
+
+@dataclass
+class Prune(Callback):
+    """Prune before a round where the schedule says so."""
+
+    run: TransportObjective
+
+    def before(self, epoch: int) -> None:
+        """Prune by the amount that is due."""
+        task, state, step = self.run.task, self.run.state, self.run.bounds[epoch]
+        due = step % task.config.check_every == 0 and step < task.prunes_until
+        amount = task.sparsity.amount(step // task.config.check_every) if due else 0
+        if amount <= 0:
+            return
+        masks, memory = task.sparsity.prune(task.field, state.params, state.masks, state.memory, amount, task.prior)
+        state.masks, state.memory = dict(masks), dict(memory)
+        apply_masks(state.params, state.masks)
+
+
+@dataclass
+class Judge(Callback):
+    """Look at the validation perturbations after every round, and keep the best end of a cycle."""
+
+    run: TransportObjective
+
+    def after(self, epoch: int) -> bool:
+        """Return whether a cycle has ended that was not worth its time."""
+        run = self.run
+        errors = _check(run.task, run.state, run.step, run.fit)
+        run.bar.set_postfix_str(f"loss {run.state.history[-1]['validation_loss']:.3g}", refresh=False)
+        return run.step + 1 in run.task.cycles.ends and not _better(run.state, errors)
 
 
 def _begin(
@@ -130,54 +202,25 @@ def _begin(
         generator,
     )
     state = State(params, masks, strengths, sparsity.start(model, params, generator))
-    _apply(state)
+    apply_masks(state.params, state.masks)
     return task, state
 
 
-def _prune(task: Task, state: State, epoch: int) -> None:
-    amount = task.sparsity.amount(epoch)
-    if amount <= 0:
-        return
-    masks, memory = task.sparsity.prune(task.field, state.params, state.masks, state.memory, amount, task.prior)
-    state.masks, state.memory = dict(masks), dict(memory)
-    _apply(state)
-
-
-def _train_step(task: Task, state: State, learned: list[Tensor], optimiser: torch.optim.Adam, step: int) -> Tensor:
+def _error(task: Task, state: State, gated: Params, *, diffused: bool) -> Tensor:
+    """Return the error of cells that are carried to some perturbations: control cells, or these cells themselves with noise."""
     config, data, rng = task.config, task.data, task.rng
     n = config.cells_a_regime
     perturbed = np.arange(1, len(data.train))
     regimes = rng.choice(perturbed, min(config.regimes, len(perturbed)), replace=False)
     observed = data.draw(data.train, regimes, n, rng).reshape(len(regimes), n, -1)
-    gated = task.sparsity.gate(task.field, state.params, task.generator)
-    if config.diffuse > 0 and step % 2 == 1:
+    if diffused:
         start = data.draw(data.train, regimes, n, rng)
         start = start + config.diffuse * data.sd * torch.randn(start.shape, generator=task.generator)
-        predicted = task.carry(gated, state.strengths, start, regimes, config.diffusing)
     else:
         start = data.draw(data.train, np.zeros(len(regimes), int), n, rng)
-        predicted = task.carry(gated, state.strengths, start, regimes, config.flow)
+    predicted = task.carry(gated, state.strengths, start, regimes, config.diffusing if diffused else config.flow)
     target = data.means[torch.as_tensor(regimes)][:, None] if config.loss == "mean" else observed
-    fit = task.distance(predicted, target).mean()
-    loss = fit + config.l1 * gated["B" if task.field.n_modules else "A"].abs().sum()
-    penalty = task.sparsity.penalty(task.field, state.params)
-    loss = loss if penalty is None else loss + penalty.sum()
-    if not torch.isfinite(loss):
-        raise NonFiniteError(f"transport: the loss is not finite at step {step}; lower learning_rate or duration.")
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(learned, config.clip)
-    optimiser.step()
-    with torch.no_grad():
-        task.sparsity.prox(task.field, state.params, torch.tensor([optimiser.param_groups[0]["lr"]]))
-    _apply(state)
-    return fit.detach()
-
-
-def _apply(state: State) -> None:
-    with torch.no_grad():
-        for name, mask in state.masks.items():
-            state.params[name].mul_(mask)
+    return task.distance(predicted, target).mean()
 
 
 def _check(task: Task, state: State, step: int, fit: Tensor) -> NDArray[Any]:
