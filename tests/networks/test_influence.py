@@ -13,9 +13,9 @@ from torch import Tensor
 from scdash._core.errors import NonFiniteError
 from scdash.fields import Layer, Phoenix, RegulatoryPath, VectorField
 from scdash.networks import edges as _edges
-from scdash.networks import influence as _influence
 from scdash.networks import solver as _solver
 from scdash.networks.dynamics_model import DynamicsModel
+from scdash.networks.influences import influence as _influence
 from scdash.networks.influences.influence import Perturbations, gene_influence
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from scdash.paired import stage
-from scdash.screens import transport
+from scdash.screens.transport import fit as transport
 from scdash.training import state_pairs, whole_trajectories
 from scdash.training.loop import Callback, run_epochs
 

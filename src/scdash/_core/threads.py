@@ -1,4 +1,4 @@
-"""How small models are trained fast: one thread each, tiny numbers as 0, and memory kept."""
+"""How small models are trained fast: in one thread, with tiny numbers as 0, and with memory kept."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 
 from scdash._core.logging import logger
 from scdash._core.parallel import spread_all
@@ -141,7 +143,9 @@ def _match_folds(problem: FitProblem, options: FitOptions, folds: Sequence[TimeS
     return [first, *spread_all(fit, pieces, "regression of folds", progress=options.progress)]
 
 
-def _fit_fold(prior: Any, regulators: Any, fold: TimeSeries, settings: TransitionSettings) -> TransitionFit:
+def _fit_fold(
+    prior: sp.csr_matrix | None, regulators: NDArray[np.int64] | None, fold: TimeSeries, settings: TransitionSettings
+) -> TransitionFit:
     return fit_transitions(fold, prior=prior, regulators=regulators, settings=settings)
 
 

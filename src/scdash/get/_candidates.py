@@ -57,11 +57,11 @@ def _allowed(entry: Mapping[str, Any], names: pd.Index) -> NDArray[np.int64]:
     given = entry["params"].get("regulators")
     if given is None or not len(given):
         return np.arange(len(names))
-    return np.asarray(names.get_indexer([str(gene) for gene in given]), dtype=np.int64)
+    return np.asarray(names.get_indexer(pd.Index([str(gene) for gene in given])), dtype=np.int64)
 
 
 def _regulators(entry: Mapping[str, Any], prior: pd.DataFrame, names: pd.Index) -> NDArray[np.int64]:
-    named = names.get_indexer(pd.unique(prior["source"].astype(str))).astype(np.int64)
+    named = names.get_indexer(pd.Index(prior["source"].astype(str).unique())).astype(np.int64)
     return np.intersect1d(named, _allowed(entry, names))
 
 
@@ -69,14 +69,14 @@ def _named(wanted: str | Iterable[str] | None, names: pd.Index, among: NDArray[n
     if wanted is None:
         return among
     listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
-    return np.intersect1d(among, names.get_indexer(listed))
+    return np.intersect1d(among, names.get_indexer(pd.Index(listed)))
 
 
 def _unlisted(
     stored: pd.DataFrame, names: pd.Index, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> pd.DataFrame:
     source, target = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
-    at = [names.get_indexer(stored[end].astype(str)) for end in ("source", "target")]
+    at = [names.get_indexer(pd.Index(stored[end].astype(str))) for end in ("source", "target")]
     new = (source != target) & ~np.isin(source * len(names) + target, at[0] * len(names) + at[1])
     source, target = source[new], target[new]
     labels = names.to_numpy(dtype=object)
@@ -96,10 +96,10 @@ def _scores(
         return np.zeros(len(pairs))
     series, edges = entry["series"], entry["edges"]
     edges = edges[edges["in_prior"].astype(bool)]
-    at = [names.get_indexer(edges[end].astype(str)) for end in ("target", "source")]
+    at = [names.get_indexer(pd.Index(edges[end].astype(str))) for end in ("target", "source")]
     prior = sp.csr_matrix((np.ones(len(edges)), at), shape=(len(names), len(names)))
     train = np.asarray([str(label) == "train" for label in series["split"]])
     found = followers(np.asarray(series["states"])[train], np.asarray(series["trajectory"])[train], prior)
-    row, col = (names.get_indexer(pairs[end]) for end in ("target", "source"))
+    row, col = (names.get_indexer(pd.Index(pairs[end])) for end in ("target", "source"))
     pairs["coregulation"] = found.at(row, col)
     return np.asarray(pairs["coregulation"].to_numpy() / 2)

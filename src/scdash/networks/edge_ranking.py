@@ -78,17 +78,12 @@ def ranking_score(
         were hidden from fits), `fell_back`, `coregulation_auc`, `coregulation_se`, `by_coregulation` (whether it ordered them),
         `with_association`.
     """
-    known = sp.csr_matrix(contribution.shape) if prior is None else prior
-    frequent = sp.csr_matrix(contribution.shape) if frequency is None else frequency
-    steady = sp.csr_matrix(contribution.shape) if stability is None else stability
-    union = (abs(contribution) + abs(known) + frequent + steady + abs(weight)).tocoo()
-    row, col = union.row, union.col
-    share, inside = entries_at(contribution, row, col), entries_at(known, row, col) != 0
+    row, col = _named_pairs(contribution, prior, frequency, stability, weight)
+    share = entries_at(contribution, row, col)
+    inside = np.zeros(len(row), dtype=bool) if prior is None else entries_at(prior, row, col) != 0
     often = np.full(len(row), np.nan) if frequency is None else entries_at(frequency, row, col)
-    if stability is not None:
-        evidence = entries_at(stability, row, col)
-    else:  # selection frequency ranks edges better than shares do; shares order edges of equal frequency
-        evidence = share if frequency is None else (often + 1e-3 * share) / (1 + 1e-3)
+    steady = np.full(len(row), np.nan) if stability is None else entries_at(stability, row, col)
+    evidence = steady if stability is not None else share if frequency is None else _with_share(often, share)
     with_association = prior is None and associated is not None
     if with_association and associated is not None:
         evidence = (evidence + np.nan_to_num(associated(row, col))) / 2
@@ -114,18 +109,12 @@ def ranking_score(
             "contribution": share,
             "in_prior": inside,
             "selection_frequency": often,
-            "stability": np.full(len(row), np.nan) if stability is None else entries_at(stability, row, col),
+            "stability": steady,
             "coregulation": follows,
             "score": score,
         }
     )
-    edges = rank_edges(edges).drop(columns="rank")
-    used = effect != 0
-    report = {
-        "used": int(inside.sum()),
-        "kept": int((inside & used).sum()),
-        "doubted": int((inside & ~used).sum()),
-        "added": int((used & ~inside).sum()) if prior is not None else 0,
+    report = _counts(inside, effect != 0, with_prior=prior is not None) | {
         "evidence_auc": float(auc),
         "evidence_se": float(error),
         "hidden": int(sum(fit.hidden.astype(bool).nnz for fit in hidden)),
@@ -135,4 +124,31 @@ def ranking_score(
         "by_coregulation": by_coregulation,
         "with_association": with_association,
     }
-    return edges, report
+    return rank_edges(edges).drop(columns="rank"), report
+
+
+def _named_pairs(
+    contribution: sp.csr_matrix, *others: sp.csr_matrix | None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the pairs (target, regulator) that any of the matrices has."""
+    none = sp.csr_matrix(contribution.shape)
+    union = abs(contribution)
+    for matrix in others:
+        union = union + abs(none if matrix is None else matrix)
+    union = union.tocoo()
+    return union.row, union.col
+
+
+def _counts(inside: NDArray[np.bool_], used: NDArray[np.bool_], *, with_prior: bool) -> dict[str, int]:
+    """Return how many edges of the prior there are, how many the model has, has not, and has besides."""
+    return {
+        "used": int(inside.sum()),
+        "kept": int((inside & used).sum()),
+        "doubted": int((inside & ~used).sum()),
+        "added": int((used & ~inside).sum()) if with_prior else 0,
+    }
+
+
+def _with_share(frequency: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return selection frequencies, which rank edges better than shares do; shares order edges of equal frequency."""
+    return np.asarray((frequency + 1e-3 * share) / (1 + 1e-3))

@@ -255,7 +255,7 @@ def path_of_fields(
     *,
     lag: int,
     rate: float,
-    prior: Any,
+    prior: sp.csr_matrix | None,
     prior_weight: float,
     regulators: NDArray[np.integer[Any]] | None,
     settings: TransitionSettings,

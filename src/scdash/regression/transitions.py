@@ -29,7 +29,7 @@ from scdash.regression.transition_fit import TransitionFit
 def fit_transitions(
     series: TimeSeries,
     *,
-    prior: Any = None,
+    prior: sp.csr_matrix | None = None,
     regulators: NDArray[np.integer[Any]] | None = None,
     settings: TransitionSettings | None = None,
     groups: NDArray[Any] | None = None,
@@ -86,7 +86,12 @@ def check_prior(prior: Any, genes: int) -> Any:
 
 
 def make_setup(
-    data: Trajectories, prior: Any, regulators: Any, settings: TransitionSettings, lag: int, constant: NDArray[np.bool_]
+    data: Trajectories,
+    prior: sp.csr_matrix | None,
+    regulators: NDArray[np.integer[Any]] | None,
+    settings: TransitionSettings,
+    lag: int,
+    constant: NDArray[np.bool_],
 ) -> Setup:
     """Return what all problems share."""
     genes = data.states.shape[2]
@@ -105,8 +110,8 @@ class _Engine:
     def __init__(
         self,
         data: Trajectories,
-        prior: Any,
-        regulators: Any,
+        prior: sp.csr_matrix | None,
+        regulators: NDArray[np.integer[Any]] | None,
         settings: TransitionSettings,
         groups: NDArray[Any] | None,
         rng: np.random.Generator,

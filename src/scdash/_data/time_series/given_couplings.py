@@ -14,7 +14,7 @@ NAME = "couplings"
 
 
 def read_couplings(
-    couplings: Any, labels: Any, values: NDArray[np.float64], unit: str | None
+    couplings: Mapping[tuple[Any, Any], Any] | str, labels: Any, values: NDArray[np.float64], unit: str | None
 ) -> dict[Pair, sp.csr_matrix]:
     """Return couplings between numbers of times, each over all cells of adata.
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,7 +25,7 @@ def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *
     return [np.sort(rng.choice(pool, len(known), replace=False)) for _ in range(number)]
 
 
-def shuffle_labels(prior: Any, regulators: Index | None, rng: np.random.Generator) -> sp.csr_matrix:
+def shuffle_labels(prior: sp.csr_matrix, regulators: Index | None, rng: np.random.Generator) -> sp.csr_matrix:
     """Permute the names of the genes of a prior (target, regulator), regulators among regulators.
 
     Numbers of targets and of regulators, and all structure, are kept; only whose they are is not. `regulators` None:
@@ -41,7 +40,7 @@ def shuffle_labels(prior: Any, regulators: Index | None, rng: np.random.Generato
 
 
 def shuffled_priors(
-    prior: Any, regulators: Index | None, rng: np.random.Generator, *, number: int, tries: int = 20
+    prior: sp.csr_matrix, regulators: Index | None, rng: np.random.Generator, *, number: int, tries: int = 20
 ) -> list[sp.csr_matrix]:
     """Return priors with permuted names (`shuffle_labels`), none of them with the edges of the real one.
 

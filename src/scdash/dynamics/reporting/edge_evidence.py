@@ -17,6 +17,7 @@ from scdash.dynamics.state_pairs.regression_fits import hidden_evidence
 from scdash.dynamics.state_pairs.start import gene_wise
 from scdash.fields import Params, VectorField
 from scdash.networks import (
+    Coregulation,
     HiddenEvidence,
     coregulation,
     ranking_score,
@@ -68,14 +69,6 @@ def gather_evidence(
     if scores is not None and options.start == "regression" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
-    seen = problem.series.split == 0
-    coregulated = (
-        None
-        if problem.prior is None
-        else coregulation(
-            problem.series.states[seen], problem.series.trajectory[seen], problem.prior, seed=options.seed
-        )
-    )
     edges, report = ranking_score(
         contribution,
         problem.prior,
@@ -83,7 +76,7 @@ def gather_evidence(
         frequency=frequency,
         stability=stability,
         hidden=hidden,
-        coregulated=coregulated,
+        coregulated=_coregulated(problem, options),
         associated=None if problem.halves is not None else _association(problem),
         constant=matched[0].constant if matched else None,
         genes=problem.series.genes,
@@ -105,6 +98,14 @@ def gather_evidence(
             "evidence_auc": float(report.get("evidence_auc", np.nan)),
         },
     )
+
+
+def _coregulated(problem: FitProblem, options: FitOptions) -> Coregulation | None:
+    """Return how far genes follow the other targets of a regulator of the prior, over training states."""
+    if problem.prior is None:
+        return None
+    series, seen = problem.series, problem.series.split == 0
+    return coregulation(series.states[seen], series.trajectory[seen], problem.prior, seed=options.seed)
 
 
 def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:

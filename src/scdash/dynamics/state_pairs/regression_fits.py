@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdash._core.parallel import spread_all
+from scdash._core.types import Index
 from scdash._data import TimeSeries
 from scdash.dynamics.comparisons.shuffled import settings_of
 from scdash.dynamics.options import FitOptions
@@ -61,7 +62,11 @@ def on_all_but_test(settings: TransitionSettings, series: TimeSeries) -> Transit
 
 
 def _fit_prior(
-    series: TimeSeries, regulators: Any, seed: int, prior: sp.csr_matrix | None, settings: TransitionSettings
+    series: TimeSeries,
+    regulators: Index | None,
+    seed: int,
+    prior: sp.csr_matrix | None,
+    settings: TransitionSettings,
 ) -> TransitionFit:
     return fit_transitions(series, prior=prior, regulators=regulators, settings=settings, rng=seed)
 
