@@ -1,4 +1,4 @@
-"""Regimes that took no part in fitting nor in choosing settings, and pairs predicted from single perturbations."""
+"""Perturbations that took no part in fitting nor in choosing settings, and pairs predicted from single perturbations."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from scdash.screens.baselines.notears import notears, screen_moments, standardis
 from scdash.screens.equilibrium.fit import EquilibriumFit
 from scdash.screens.held_out import mean_of_others, score_changes
 from scdash.screens.predictors import AtRest, Carried, LinearScm, Predictor
-from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
+from scdash.screens.statistics import PerturbationStatistics, assign_folds, perturbation_statistics
 from scdash.screens.transport.fit import fit_transport
 from scdash.training.transport_config import TransportConfig
 
@@ -35,30 +35,30 @@ def exact_w2(predicted: np.ndarray, observed: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Split:
-    """A screen of which some regimes are held out; `seed` deals the others into folds that choose settings."""
+    """A screen of which some perturbations are held out; `seed` deals the others into folds that choose settings."""
 
     x: np.ndarray
     screen: Screen
-    used: np.ndarray  # (regimes,), the control among them
+    used: np.ndarray  # (perturbations,), the control among them
     seed: int
 
     @cached_property
-    def full(self) -> RegimeStatistics:
-        """Statistics of all regimes, for scores."""
-        return regime_statistics(self.x, self.screen, np.where(self.used, -1, 0))
+    def full(self) -> PerturbationStatistics:
+        """Statistics of all perturbations, for scores."""
+        return perturbation_statistics(self.x, self.screen, np.where(self.used, -1, 0))
 
     @cached_property
     def inner(self) -> Screen:
         """The screen that methods see."""
         return self.screen.keep(self.used)
 
-    def statistics(self, slope: float | None = 1.0) -> RegimeStatistics:
+    def statistics(self, slope: float | None = 1.0) -> PerturbationStatistics:
         """Return what the matching methods fit."""
         fold = assign_folds(self.inner, 5, np.random.default_rng(self.seed))
-        return regime_statistics(self.x, self.inner, fold, slope=slope)
+        return perturbation_statistics(self.x, self.inner, fold, slope=slope)
 
     @cached_property
-    def matched(self) -> tuple[RegimeStatistics, EquilibriumFit]:
+    def matched(self) -> tuple[PerturbationStatistics, EquilibriumFit]:
         """The matched network, which also tells the references how strong the interventions are."""
         stats = self.statistics()
         return stats, default_fit(stats)
@@ -69,11 +69,11 @@ class Split:
 
     @property
     def out(self) -> np.ndarray:
-        """Numbers of the held-out regimes."""
+        """Numbers of the held-out perturbations."""
         return np.flatnonzero(~self.used)
 
     def changes(self, model: Predictor) -> np.ndarray:
-        """Return predicted changes from control of the held-out regimes."""
+        """Return predicted changes from control of the held-out perturbations."""
         return model.changes(self.screen.targets[self.out], tuple(self.screen.kinds[r] for r in self.out))
 
     @cached_property
@@ -144,7 +144,7 @@ METHODS: dict[str, Callable[[Split], Predictor]] = {
 
 
 def held_out_jobs(name: str, source: Source, folds: list[int], *, slow: bool, seed: int = 0) -> Iterator[Job]:
-    """Yield scores of 5 outer folds of regimes (5 inner ones choose settings)."""
+    """Yield scores of 5 outer folds of perturbations (5 inner ones choose settings)."""
 
     @cache
     def split(k: int) -> Split:

@@ -18,16 +18,16 @@ from benchmarks._perturbode_jobs import Job
 SIZE = (1000, 100, 800)
 
 
-def large_screen(regimes: int, cells: int, genes: int, seed: int = 0):
-    """Return an AnnData (regimes + control) * cells x genes, float32 log values with a sparse linear response."""
+def large_screen(perturbations: int, cells: int, genes: int, seed: int = 0):
+    """Return an AnnData (perturbations + control) * cells x genes, float32 log values with a sparse linear response."""
     from anndata import AnnData
 
     rng = np.random.default_rng(seed)
     names = np.array([f"g{i:03d}" for i in range(genes)])
     weights = np.where(rng.random((genes, genes)) < 2 / genes, rng.normal(0, 0.5, (genes, genes)), 0)
-    x = rng.gamma(4.0, 0.25, ((regimes + 1) * cells, genes)).astype(np.float32)
+    x = rng.gamma(4.0, 0.25, ((perturbations + 1) * cells, genes)).astype(np.float32)
     labels = ["control"] * cells
-    for r in range(regimes):
+    for r in range(perturbations):
         pair = rng.choice(genes, 1 if r < genes else 2, replace=False) if r >= genes else np.array([r])
         labels += ["+".join(names[pair])] * cells
         change = np.zeros(genes)
@@ -38,13 +38,13 @@ def large_screen(regimes: int, cells: int, genes: int, seed: int = 0):
     return AnnData(x, obs=obs, var=pd.DataFrame(index=names))
 
 
-def measure(way: str, regimes: int, cells: int, genes: int) -> Row:
+def measure(way: str, perturbations: int, cells: int, genes: int) -> Row:
     """Fit in this process; return seconds, seconds an epoch and the peak of memory in GB."""
     import time
 
     import scdash
 
-    adata = large_screen(regimes, cells, genes)
+    adata = large_screen(perturbations, cells, genes)
     made = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     began, wall = time.process_time(), time.perf_counter()
     fit = scdash.models.Transport(steps=200) if way == "transport" else "equilibrium"

@@ -22,7 +22,7 @@ from scdash.screens.baselines.notears import notears, notears_low_rank, screen_m
 from scdash.screens.equilibrium.fit import EquilibriumFit, fit_equilibrium
 from scdash.screens.evidence import without_noise
 from scdash.screens.fits import penalties
-from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
+from scdash.screens.statistics import PerturbationStatistics, assign_folds, perturbation_statistics
 from scdash.screens.transport.fit import fit_transport
 from scdash.screens.transport.pruning import TRANSPORT, ScreenSparsity
 from scdash.training.transport_config import TransportConfig
@@ -54,17 +54,19 @@ def _job(name: str, source: Source, method: str, seed: int, score: Score) -> Job
     return Job("networks", {"data": name, "method": method, "seed": seed}, run)
 
 
-def default_fit(stats: RegimeStatistics, prior: np.ndarray | None = None, *, refine: bool = True) -> EquilibriumFit:
+def default_fit(
+    stats: PerturbationStatistics, prior: np.ndarray | None = None, *, refine: bool = True
+) -> EquilibriumFit:
     """Return the fit that `tl.fit_perturbode` makes of these statistics, with a prior (regulator, target) where it is given."""
     quiet = without_noise(stats)
     given = penalties(quiet, None if prior is None else sp.csr_matrix(prior), PerturbODE().weight, None)
     return fit_equilibrium(quiet, penalty=given.factor, odds=given.odds, refine=refine)
 
 
-def statistics_of(source: Source, seed: int, slope: float | None = 1.0) -> RegimeStatistics:
+def statistics_of(source: Source, seed: int, slope: float | None = 1.0) -> PerturbationStatistics:
     """Return the statistics of a screen with folds of this seed; slope None: of linear features."""
     x, screen, _ = source()
-    return regime_statistics(x, screen, assign_folds(screen, 5, np.random.default_rng(seed)), slope=slope)
+    return perturbation_statistics(x, screen, assign_folds(screen, 5, np.random.default_rng(seed)), slope=slope)
 
 
 def matching_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:

@@ -1,4 +1,4 @@
-"""Perturbation screens: edges and held-out regimes of PerturbODE beside what a user would run instead.
+"""Perturbation screens: edges and held-out perturbations of PerturbODE beside what a user would run instead.
 
 `python -m benchmarks.perturbode` reads the reference screens from SCDASH_REFERENCE_DATA, computes the rows that are not
 yet in networks.csv, paper.csv, held_out.csv, combinations.csv and memory.csv, and prints every table, the acceptance (goals.csv)

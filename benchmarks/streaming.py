@@ -1,6 +1,6 @@
 """A perturbation atlas on disk: `python -m benchmarks.streaming --cells 1000000`.
 
-Writes sparse log values of `--cells` cells x 2,000 genes with 100 regimes as h5ad, block by block, then runs
+Writes sparse log values of `--cells` cells x 2,000 genes with 100 perturbations as h5ad, block by block, then runs
 `pp.trajectories`, `pp.filter_perturbations` and `tl.fit_perturbode` (by equilibrium matching, and 500 steps of transport; all
 2,000 genes) on it, backed and as dask chunks of the file, each in a process of its own, and prints seconds and peak
 memory of each as JSON. `--csv` keeps them in streaming.csv beside this script; several numbers of cells show how cost
@@ -30,32 +30,32 @@ TRAINING = 500  # steps of transport: a fixed number, since the noise of this at
 
 
 def write(path: Path, cells: int) -> None:
-    """Write the atlas without ever holding more than a block; regime r raises gene r."""
+    """Write the atlas without ever holding more than a block; perturbation r raises gene r."""
     import anndata as ad
     from anndata.io import sparse_dataset, write_elem
 
     rng = np.random.default_rng(0)
-    regime = rng.integers(0, REGIMES + 1, cells)
+    perturbation = rng.integers(0, REGIMES + 1, cells)
     names = np.array([f"g{j:04d}" for j in range(GENES)])
-    labels = pd.Categorical.from_codes(regime, ["control", *names[:REGIMES]])
+    labels = pd.Categorical.from_codes(perturbation, ["control", *names[:REGIMES]])
     obs = pd.DataFrame({"perturbation": labels, "time": rng.random(cells)}, index=[f"c{i}" for i in range(cells)])
     ad.AnnData(obs=obs, var=pd.DataFrame(index=names)).write_h5ad(path)
     with h5py.File(path, "r+") as file:
         if "X" in file:
             del file["X"]
         for first in range(0, cells, BLOCK):
-            block = _block(regime[first : first + BLOCK], rng)
+            block = _block(perturbation[first : first + BLOCK], rng)
             if first:
                 sparse_dataset(file["X"]).append(block)
             else:
                 write_elem(file, "X", block)
 
 
-def _block(regime: np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
+def _block(perturbation: np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
     """Return noise, with the gene of every perturbed cell raised."""
-    noise = sp.random(len(regime), GENES, DENSITY, format="csr", dtype=np.float32, rng=rng)
-    moved = np.flatnonzero(regime)
-    raised = (np.full(len(moved), 1.5, np.float32), (moved, regime[moved] - 1))
+    noise = sp.random(len(perturbation), GENES, DENSITY, format="csr", dtype=np.float32, rng=rng)
+    moved = np.flatnonzero(perturbation)
+    raised = (np.full(len(moved), 1.5, np.float32), (moved, perturbation[moved] - 1))
     return sp.csr_matrix(noise + sp.csr_matrix(raised, shape=noise.shape))
 
 

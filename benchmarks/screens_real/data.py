@@ -75,7 +75,7 @@ def counted_sergio(umi: float, cells: int, seed: int = 0) -> anndata.AnnData:
     """Return `simulate.sergio` (100 genes, 100 perturbations of five genes) with counts, `cells` a perturbation."""
     import scdash
 
-    return counted(scdash.simulate.sergio(cells_per_regime=cells, rng=seed), umi, seed)
+    return counted(scdash.simulate.sergio(cells_per_perturbation=cells, rng=seed), umi, seed)
 
 
 def truth(adata: anndata.AnnData) -> NDArray[np.bool_]:

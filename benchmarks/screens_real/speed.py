@@ -79,7 +79,7 @@ def measure(name: str) -> dict[str, float]:
     import scdash
     from scdash.screens.baselines.network_scores import differential_expression
     from scdash.screens.inputs import ScreenRequest, read_screen
-    from scdash.screens.statistics import assign_folds, regime_statistics
+    from scdash.screens.statistics import assign_folds, perturbation_statistics
 
     size = SIZES[name]
     knockout = scdash.models.PerturbODE(kind="knockout")
@@ -101,7 +101,9 @@ def measure(name: str) -> dict[str, float]:
     inputs = read_screen(adata, ScreenRequest(model=knockout))
     fold = assign_folds(inputs.screen, 5, np.random.default_rng(0))
     none = np.array([], dtype=np.int64)
-    score = differential_expression(regime_statistics(inputs.cells, inputs.screen, fold, slope=None, sources=none))
+    score = differential_expression(
+        perturbation_statistics(inputs.cells, inputs.screen, fold, slope=None, sources=none)
+    )
     strongest = np.argsort(-score, axis=None)[:TOP]
     return {
         "cpu_s": seconds,

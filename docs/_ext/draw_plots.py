@@ -65,7 +65,7 @@ def screen() -> Any:
     """Return a simulated screen with a fit and its modules."""
     single = [f"G{i:03d}" for i in range(30)]
     adata = scdash.simulate.sergio(
-        genes=40, n_edges=80, perturbations=single, cells_per_regime=60, half_response="mid", rng=0
+        genes=40, n_edges=80, perturbations=single, cells_per_perturbation=60, half_response="mid", rng=0
     )
     sc.pp.log1p(adata)
     scdash.tl.fit_perturbode(adata, mask_var=None)
@@ -131,7 +131,9 @@ def figures() -> dict[str, Callable[[], Any]]:
     fit, pair, knock = cells(), paired(), screen()
     muscle = ["MYOG", "MEF2C", "MYH3", "CDK1"]
     held = {"show": False, "return_fig": True}
-    regimes = [str(label) for label in knock.uns["dynamics"]["screen"]["regimes"] if str(label) != "control"][:6]
+    perturbations = [
+        str(label) for label in knock.uns["dynamics"]["screen"]["perturbations"] if str(label) != "control"
+    ][:6]
     table = lambda_grid()
     return {
         "benchmark": lambda: pl.benchmark(benchmark(), **held),
@@ -151,7 +153,7 @@ def figures() -> dict[str, Callable[[], Any]]:
         "network": lambda: pl.network(fit, **held),
         "networks": lambda: pl.networks(fit, ["dynamics", "no_prior"], **held),
         "pathways": lambda: pl.pathways(fit, **held),
-        "perturbation": lambda: pl.perturbation(knock, scdash.tl.predict_perturbations(knock, regimes), **held),
+        "perturbation": lambda: pl.perturbation(knock, scdash.tl.predict_perturbations(knock, perturbations), **held),
         "perturbation_fates": lambda: pl.perturbation_fates(fit, **held),
         "perturbation_scores": lambda: pl.perturbation_scores(fit, **held),
         "perturbation_shift": lambda: pl.perturbation_shift(fit, "dpt_pseudotime", **held),

@@ -66,7 +66,7 @@ def _fit_screen() -> None:
     import scdash
 
     adata = scdash.simulate.sergio(
-        genes=10, n_edges=14, perturbations=[f"G{i:03d}" for i in range(8)], cells_per_regime=25, rng=2
+        genes=10, n_edges=14, perturbations=[f"G{i:03d}" for i in range(8)], cells_per_perturbation=25, rng=2
     )
     sc.pp.log1p(adata)
     scdash.tl.fit_perturbode(adata, progress=False)

@@ -130,7 +130,9 @@ def test_shift_warns_and_stores_the_number_of_targets(fitted, messages):
 @pytest.fixture(scope="module")
 def screen():
     """A knockout screen of 12 genes, 8 of them perturbed, every gene less its mean."""
-    adata = sergio(genes=12, n_edges=20, n_regimes=8, n_targets=1, cells_per_regime=30, half_response="mid", rng=2)
+    adata = sergio(
+        genes=12, n_edges=20, n_perturbations=8, n_targets=1, cells_per_perturbation=30, half_response="mid", rng=2
+    )
     adata.X = np.log1p(adata.X)
     adata.X = np.asarray(adata.X) - np.asarray(adata.X).mean(0)
     fit_perturbode(adata, model=scdash.models.PerturbODE(kind="knockout"))

@@ -45,7 +45,11 @@ def cells():
 def screen():
     """Eight single perturbations and a double one of ten genes."""
     adata = scdash.simulate.sergio(
-        genes=10, n_edges=14, perturbations=[*(f"G{i:03d}" for i in range(8)), "G001+G002"], cells_per_regime=25, rng=2
+        genes=10,
+        n_edges=14,
+        perturbations=[*(f"G{i:03d}" for i in range(8)), "G001+G002"],
+        cells_per_perturbation=25,
+        rng=2,
     )
     sc.pp.log1p(adata)
     few = np.flatnonzero(adata.obs["perturbation"] == "G005")[:5]

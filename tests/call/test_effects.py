@@ -140,7 +140,7 @@ SCREENS = {
     "Transport steps": (carried(), carried(steps=9)),
     "Transport cycle": (carried(), carried(cycle=3)),
     "Transport learning_rate": (carried(), carried(learning_rate=0.1)),
-    "Transport regimes": (carried(), carried(regimes=2)),
+    "Transport perturbations": (carried(), carried(perturbations=2)),
     "Transport cells": (carried(), carried(cells=5)),
     "Transport duration": (carried(), carried(duration=2.0)),
     "Transport ode_steps": (carried(solver="rk4"), carried(solver="rk4", ode_steps=3)),

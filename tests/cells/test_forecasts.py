@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from scdash._data import TimeSeries
-from scdash.dynamics.comparisons.forecasts_without_network import (
-    Courses,
-    aligned_template,
-    analogue,
-    choose_template_rates,
+from scdash.dynamics.comparisons.predictions_without_network import (
+    Trajectories,
+    choose_shift_rates,
     choose_width,
-    template,
+    mean_trajectory,
+    nearest_neighbours,
+    shifted_mean_trajectory,
 )
 
 
@@ -37,38 +37,40 @@ CURVES = np.stack([np.column_stack([np.sin(TIMES / 3), TIMES / 9]) + shift for s
 
 
 def test_template_is_the_mean_curve_plus_a_decaying_offset():
-    courses = Courses.of(series_of(CURVES, TIMES, [0, 0]))
+    trajectories = Trajectories.of(series_of(CURVES, TIMES, [0, 0]))
     mean, start, rate = CURVES.mean(0), np.array([[0.7, -0.3]]), np.array([0.5, 2.0])
     at = TIMES[None, 2:6]
     zero = np.zeros(1, int)
     offset = start[0] - mean[2]
     passed = (at[0, 1:] - at[0, 0])[:, None]
-    np.testing.assert_allclose(template(courses)(start, at, zero)[:, 0], mean[3:6])
-    np.testing.assert_allclose(template(courses, 0.0)(start, at, zero)[:, 0], mean[3:6] + offset)
+    np.testing.assert_allclose(mean_trajectory(trajectories)(start, at, zero)[:, 0], mean[3:6])
+    np.testing.assert_allclose(mean_trajectory(trajectories, 0.0)(start, at, zero)[:, 0], mean[3:6] + offset)
     np.testing.assert_allclose(
-        template(courses, rate)(start, at, zero)[:, 0], mean[3:6] + offset * np.exp(-rate * passed)
+        mean_trajectory(trajectories, rate)(start, at, zero)[:, 0], mean[3:6] + offset * np.exp(-rate * passed)
     )
 
 
-def test_held_out_stretches_are_bridged_by_straight_lines():
+def test_held_out_windows_are_bridged_by_straight_lines():
     split = np.zeros((1, 9), int)
     split[0, 3:5] = 1
-    courses = Courses.of(series_of(CURVES[:1], TIMES, split))
+    trajectories = Trajectories.of(series_of(CURVES[:1], TIMES, split))
     expected = CURVES[0, 2] + (CURVES[0, 5] - CURVES[0, 2]) / 3
-    np.testing.assert_allclose(courses.states[0, 3], expected)
+    np.testing.assert_allclose(trajectories.states[0, 3], expected)
 
 
 def test_aligned_template_starts_at_its_place_and_rests_at_the_end():
-    courses = Courses.of(series_of(CURVES[:1], TIMES, [0]))
-    found = aligned_template(courses)(CURVES[0, [5]], TIMES[None, :6], np.zeros(1, int))[:, 0]  # the clock says 0
+    trajectories = Trajectories.of(series_of(CURVES[:1], TIMES, [0]))
+    found = shifted_mean_trajectory(trajectories)(CURVES[0, [5]], TIMES[None, :6], np.zeros(1, int))[
+        :, 0
+    ]  # the clock says 0
     np.testing.assert_allclose(found, CURVES[0, [6, 7, 8, 8, 8]])
 
 
 def test_analogue_follows_the_training_trajectory_it_starts_on():
-    courses = Courses.of(series_of(CURVES, TIMES, [0, 0]))
-    found = analogue(courses, 0.1)(CURVES[1, [3]], TIMES[None, 3:7], np.zeros(1, int))[:, 0]
+    trajectories = Trajectories.of(series_of(CURVES, TIMES, [0, 0]))
+    found = nearest_neighbours(trajectories, 0.1)(CURVES[1, [3]], TIMES[None, 3:7], np.zeros(1, int))[:, 0]
     np.testing.assert_allclose(found, CURVES[1, 4:7], atol=1e-10)
-    wide = analogue(courses, 1e9)(CURVES[1, [3]], TIMES[None, 3:5], np.zeros(1, int))[0, 0]
+    wide = nearest_neighbours(trajectories, 1e9)(CURVES[1, [3]], TIMES[None, 3:5], np.zeros(1, int))[0, 0]
     ahead = np.minimum(np.arange(9) + 1, 8)
     np.testing.assert_allclose(wide, CURVES[:, ahead].mean((0, 1)), atol=1e-6)
 
@@ -76,15 +78,15 @@ def test_analogue_follows_the_training_trajectory_it_starts_on():
 def test_forecasts_keep_to_the_lineage_of_the_start():
     lineage = np.array([0, 1, 1])
     curves = np.concatenate([CURVES, CURVES[1:] + 0.02])
-    courses = Courses.of(series_of(curves, TIMES, [0, 0, 1]), lineage)
+    trajectories = Trajectories.of(series_of(curves, TIMES, [0, 0, 1]), lineage)
     start, at = curves[2, [2]], TIMES[None, 2:5]
-    for forecast in (template(courses), analogue(courses)):
+    for forecast in (mean_trajectory(trajectories), nearest_neighbours(trajectories)):
         np.testing.assert_allclose(forecast(start, at, np.array([1]))[:, 0], CURVES[1, 3:5], atol=1e-9)
-    unseen = template(courses)(start, at, np.array([7]))[:, 0]
+    unseen = mean_trajectory(trajectories)(start, at, np.array([7]))[:, 0]
     np.testing.assert_allclose(unseen, CURVES.mean(0)[3:5])
 
 
-def test_the_rate_of_the_offset_is_found_from_validation_stretches():
+def test_the_rate_of_the_offset_is_found_from_validation_windows():
     mean, rate = CURVES[0], np.array([0.2, 1.5])
     offset = np.array([0.6, -0.4]) * np.exp(-rate * TIMES[:, None])
     noise = 0.01 * np.random.default_rng(0).normal(size=(3, *mean.shape))
@@ -92,10 +94,10 @@ def test_the_rate_of_the_offset_is_found_from_validation_stretches():
     series = series_of(np.stack([mean, mean + offset, mean - offset]) + noise, TIMES, [0, 1, 2])
     lineage = np.zeros(3, int)
     grid = np.array([0.0, 0.2, 1.5, np.inf])
-    assert choose_template_rates(series, lineage, grid).tolist() == rate.tolist()
+    assert choose_shift_rates(series, lineage, grid).tolist() == rate.tolist()
     assert choose_width(series, lineage, np.array([0.5, 1.0])) in (0.5, 1.0)
 
 
 def test_courses_without_training_states_are_refused():
     with pytest.raises(ValueError, match="no state in split 'train'"):
-        Courses.of(series_of(CURVES, TIMES, [1, 2]))
+        Trajectories.of(series_of(CURVES, TIMES, [1, 2]))

@@ -52,7 +52,7 @@ def test_a_given_width_is_used():
     assert not np.allclose(wide.log_means, given.log_means, atol=0.1)
 
 
-def test_cells_of_a_test_stretch_do_not_choose():
+def test_cells_of_a_test_window_do_not_choose():
     time, values = cells(1000, waves=1, noise=0.3)
     genes = [f"g{i}" for i in range(12)]
     first = cells_to_series(values, genes, time, n_bins=BINS, hold_out=0.2, rng=3)

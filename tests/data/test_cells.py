@@ -30,7 +30,7 @@ def test_one_trajectory_is_its_scaled_kernel_means():
     assert list(series.genes) == GENES and series.names == ("all",)
 
 
-def test_a_held_out_stretch_and_its_surroundings_share_no_cell():
+def test_a_held_out_window_and_its_surroundings_share_no_cell():
     series, bins, low, width, _ = cells_to_series(X, GENES, TIME, n_bins=10)
     assert {"train", "validation", "test"} == set(bins["split"])
     of_cell = bins["split"].to_numpy()[(rank_align(TIME) * 10).astype(int)]

@@ -75,7 +75,7 @@ def test_one_trajectory_of_every_lineage_stays_in_training() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_with_fewer_than_two_to_spare_every_trajectory_loses_two_stretches(number: int) -> None:
+def test_with_fewer_than_two_to_spare_every_trajectory_loses_two_windows(number: int) -> None:
     """Of 100 rows the tenth around 45 % for validation and the tenth around 75 % for test; the ends stay."""
     split = default_split(trajectories(number, 100)).reshape(number, 100)
     for row in split:

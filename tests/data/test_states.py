@@ -60,7 +60,7 @@ def test_whole_trajectories_are_held_out(trajectories, rows, seed):
 
 
 @given(st.integers(5, 100))
-def test_one_trajectory_loses_two_inner_stretches(rows):
+def test_one_trajectory_loses_two_inner_windows(rows):
     split = default_split(np.zeros(rows, np.int64))
     assert split[0] == 0 and split[-1] == 0
     for code in (1, 2):
@@ -77,5 +77,5 @@ def test_the_last_trajectory_of_a_lineage_stays_in_training():
         assert set(stratum[split == 0]) == {0, 1, 2}
         assert {1, 2} <= set(split)
     alone = default_split(np.repeat(np.arange(3), 20), stratum=np.repeat(np.arange(3), 20))
-    for one in alone.reshape(3, 20):  # three lineages, one trajectory each: stretches of each
+    for one in alone.reshape(3, 20):  # three lineages, one trajectory each: windows of each
         assert set(one) == {0, 1, 2}

@@ -6,7 +6,7 @@ import numpy as np
 
 from scdash._data import HalfOfCells
 from scdash.dynamics.problem import FitProblem, Units
-from scdash.dynamics.whole_trajectories.folds import courses_of, is_test, make_folds
+from scdash.dynamics.whole_trajectories.folds import is_test, make_folds, trajectories_of
 
 from .data import series_of
 
@@ -23,8 +23,8 @@ def problem_of(splits, **more):
     return FitProblem(series, units=Units(np.zeros(3), np.array([1.0, 2.0, 3.0])), **more)
 
 
-def levels(courses):
-    return sorted({float(value) for value in courses.states.ravel()})
+def levels(trajectories):
+    return sorted({float(value) for value in trajectories.states.ravel()})
 
 
 def test_every_trajectory_is_left_out_once_with_what_was_drawn_from_its_cells():
@@ -45,9 +45,9 @@ def test_test_trajectories_take_no_part():
 
 def test_test_states_inside_a_trajectory_take_no_part():
     series = series_of(np.arange(8.0)[None, :, None] * np.ones((1, 1, 3)), [[0, 0, 0, 1, 0, 2, 2, 0]])
-    courses = courses_of(series, np.ones(1, bool))
-    assert courses.states[0, :, 0].tolist() == [0, 1, 2, 3, 4, 7]
-    assert courses.intervals[0].tolist() == [1, 1, 1, 1, 3]
+    trajectories = trajectories_of(series, np.ones(1, bool))
+    assert trajectories.states[0, :, 0].tolist() == [0, 1, 2, 3, 4, 7]
+    assert trajectories.intervals[0].tolist() == [1, 1, 1, 1, 3]
 
 
 def test_more_than_five_trajectories_are_left_out_in_groups():

@@ -93,8 +93,8 @@ def test_wrong_regulators_prior_and_time_change_the_fit(left_out):
     used = replace(choice, prior_weight=5.0)  # whichever was chosen: a prior that is used must matter
     fold = folds[0]
 
-    def error(changed, courses=fold.train):
-        return held_out_error(fit_chosen(changed, courses, used).model, fold)
+    def error(changed, trajectories=fold.train):
+        return held_out_error(fit_chosen(changed, trajectories, used).model, fold)
 
     right = error(own)
     wrong = np.zeros((problem.n_genes, problem.n_genes))
@@ -102,8 +102,8 @@ def test_wrong_regulators_prior_and_time_change_the_fit(left_out):
     assert error(replace(own, prior=sp.csr_matrix(wrong))) != pytest.approx(right, rel=1e-3)
     still = fold.train.states.copy()
     still[:, :, 11] = 0.5  # a regulator that never changes explains nothing
-    courses = replace(fold.train, states=still)
-    alone = held_out_error(fit_chosen(replace(own, regulators=np.array([11])), courses, choice).model, fold)
+    trajectories = replace(fold.train, states=still)
+    alone = held_out_error(fit_chosen(replace(own, regulators=np.array([11])), trajectories, choice).model, fold)
     assert alone > 1.5 * choice.errors[0]
     time = NullModel("shuffled time", own, shuffles_time=True)
     assert error(own, learned_from(time, fold.train)) > 1.2 * right

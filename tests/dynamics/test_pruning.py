@@ -12,7 +12,7 @@ from scdash.dynamics.whole_trajectories.pruning import (
     with_parents,
 )
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior
-from scdash.training.rollouts import Courses, GeneWise
+from scdash.training.rollouts import GeneWise, Trajectories
 from scdash.training.whole_trajectories import WholeTrajectories
 
 GENES = 10
@@ -26,9 +26,9 @@ def model_of(seed=0, pairs=()):
     return GeneWise.of(weights, rng.random(GENES), np.ones(GENES), np.array(pairs).reshape(-1, 2))
 
 
-def courses():
+def trajectories():
     rng = np.random.default_rng(0)
-    return Courses.of(list(rng.random((3, 6, GENES))), [np.arange(6.0)] * 3)
+    return Trajectories.of(list(rng.random((3, 6, GENES))), [np.arange(6.0)] * 3)
 
 
 def method(name, **options):
@@ -92,17 +92,17 @@ def test_a_product_stays_while_both_of_its_genes_regulate_the_target():
 def test_a_path_begins_unpruned_and_ends_where_it_is_told():
     start = Candidate(3, 0, model_of(), [0.5])
     settings = WholeTrajectories(batch_size=8)
-    path = pruning_path(start, courses(), settings, method("imp"), None, seed=0)
+    path = pruning_path(start, trajectories(), settings, method("imp"), None, seed=0)
     assert [one.edges for one in path] == [90, 45, 23, 12, 9] or [one.edges for one in path][:2] == [90, 45]
     assert [one.level for one in path] == list(range(len(path))) and path[0] is start
     assert len(path[1].losses) == 1 + 3
-    assert len(pruning_path(start, courses(), settings, method("imp"), None, seed=0, last=2)) == 3
-    assert pruning_path(start, courses(), settings, SPARSITIES["none"](), None, seed=0) == [start]
+    assert len(pruning_path(start, trajectories(), settings, method("imp"), None, seed=0, last=2)) == 3
+    assert pruning_path(start, trajectories(), settings, SPARSITIES["none"](), None, seed=0) == [start]
 
 
 def test_a_start_that_was_not_trained_is_not_trained_between_rounds():
     start = Candidate(0, 0, model_of())
-    path = pruning_path(start, courses(), WholeTrajectories(), method("imp"), None, seed=0)
+    path = pruning_path(start, trajectories(), WholeTrajectories(), method("imp"), None, seed=0)
     left = path[2].model.weights.data != 0
     np.testing.assert_array_equal(path[2].model.weights.data[left], start.model.weights.data[left])
 
@@ -119,5 +119,5 @@ def test_what_an_edge_does_through_products_counts():
 def test_rounds_count_edges_of_the_final_model_where_it_is_named():
     start = Candidate(1, 0, model_of())
     settings = WholeTrajectories(learning_rate=1e-4)
-    found = pruning_path(start, courses(), settings, method("imp"), None, seed=0, whole=60)
+    found = pruning_path(start, trajectories(), settings, method("imp"), None, seed=0, whole=60)
     assert [one.edges for one in found] == [90, 30, 15, 7, 6]

@@ -16,12 +16,12 @@ KEYS = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split"
 SPARSITY = ("dash", "imp", "bio", "none")
 
 
-def courses():
+def trajectories():
     return time_courses(n_genes=30, n_trajectories=40, n_edges=60, rng=3)
 
 
 def fitted(name, adata=None, **options):
-    adata = courses() if adata is None else adata
+    adata = trajectories() if adata is None else adata
     scdash.tl.fit_dynamics(adata, prior=adata.uns["prior"], sparsity=name, **KEYS, **options)
     return adata
 
@@ -109,13 +109,13 @@ def test_lambdas_and_a_schedule_change_the_network(fits):
 
 
 def test_trajectories_for_test_have_no_influence_on_the_model(fits):
-    adata = courses()
+    adata = trajectories()
     adata.X[(adata.obs["split"] == "test").to_numpy()] += 0.3
     np.testing.assert_array_equal(network(fitted("imp", adata)), network(fits["imp"]))
 
 
 def test_trajectories_for_validation_are_learned_from():
-    adata = courses()
+    adata = trajectories()
     adata.X[(adata.obs["split"] == "validation").to_numpy()] += 0.3
     changed = fitted("none", adata).varp["dynamics_grn"].toarray()
     assert np.abs(changed - fitted("none").varp["dynamics_grn"].toarray()).max() > 0
@@ -132,7 +132,7 @@ def regression(states, **options):
 
 
 def test_folds_hold_trajectories_out_of_what_they_learn_from():
-    adata = courses()
+    adata = trajectories()
     states = np.asarray(adata.X).reshape(-1, 5, adata.n_vars)[:20]
     fit = regression(states)
     folds = folds_of_states(fit)
@@ -146,7 +146,7 @@ def test_folds_hold_trajectories_out_of_what_they_learn_from():
 
 
 def test_a_start_is_the_regression_and_has_edges_of_a_weaker_penalty_with_weight_zero():
-    adata = courses()
+    adata = trajectories()
     fit = regression(np.asarray(adata.X).reshape(-1, 5, adata.n_vars)[:30])
     start = start_of(fit.parts[0])
     stored, nonzero = start.weights.nnz, np.count_nonzero(start.weights.data)
@@ -155,7 +155,7 @@ def test_a_start_is_the_regression_and_has_edges_of_a_weaker_penalty_with_weight
 
 
 def test_a_shuffled_prior_is_not_used():
-    adata = courses()
+    adata = trajectories()
     series = series_of(np.asarray(adata.X).reshape(-1, 5, adata.n_vars)[:40], np.zeros((40, 5)))
     place = {gene: number for number, gene in enumerate(adata.var_names)}
     prior = adata.uns["prior"]

@@ -13,7 +13,7 @@ from scdash.dynamics.whole_trajectories.velocity_weight import mean_cosine, velo
 from scdash.regression import WeightedVelocity
 from scdash.regression.derivative_rows import with_velocity
 from scdash.regression.problems import Regression
-from scdash.training.rollouts import Courses, GeneWise, roll_out
+from scdash.training.rollouts import GeneWise, Trajectories, roll_out
 
 GENES = 12
 
@@ -40,23 +40,23 @@ def rows_of(model, number=150, seed=1, noise=0.02):
 
 
 @pytest.fixture(scope="module")
-def courses(truth):
+def trajectories(truth):
     start = np.random.default_rng(2).random((1, GENES)).astype(np.float32)
     path = roll_out(truth, np.repeat(start, 3, 0), np.full((3, 19), 0.5, np.float32), 4)
     path = path + 0.01 * np.random.default_rng(3).normal(size=path.shape)
-    return Courses.of(list(path), [0.5 * np.arange(20.0)] * 3)
+    return Trajectories.of(list(path), [0.5 * np.arange(20.0)] * 3)
 
 
-def test_velocities_teach_what_one_trajectory_cannot(truth, courses):
+def test_velocities_teach_what_one_trajectory_cannot(truth, trajectories):
     held = rows_of(truth, seed=4)
-    alone = regression_start(courses)
-    taught = regression_start(replace(courses, velocity=rows_of(truth)), velocity_weight=1.0)
+    alone = regression_start(trajectories)
+    taught = regression_start(replace(trajectories, velocity=rows_of(truth)), velocity_weight=1.0)
     assert velocity_cosine(taught, held) > 0.8 > velocity_cosine(alone, held) + 0.2
-    ignored = regression_start(replace(courses, velocity=rows_of(truth)), velocity_weight=0.0)
+    ignored = regression_start(replace(trajectories, velocity=rows_of(truth)), velocity_weight=0.0)
     np.testing.assert_array_equal(ignored.weights.toarray(), alone.weights.toarray())
 
 
-def test_unreliable_genes_teach_nothing_new(truth, courses):
+def test_unreliable_genes_teach_nothing_new(truth, trajectories):
     """Noise in the velocity of a gene of reliability 0 does not reach any result."""
     rows = rows_of(truth)
     known = np.arange(GENES) != 5
@@ -64,7 +64,7 @@ def test_unreliable_genes_teach_nothing_new(truth, courses):
     wrong = rows.velocities.copy()
     wrong[:, 5] = 100 * np.random.default_rng(0).normal(size=len(rows))
     a, b = (
-        regression_start(replace(courses, velocity=one), velocity_weight=1.0)
+        regression_start(replace(trajectories, velocity=one), velocity_weight=1.0)
         for one in (rows, replace(rows, velocities=wrong))
     )
     np.testing.assert_array_equal(a.weights.toarray(), b.weights.toarray())
@@ -84,13 +84,15 @@ def test_rows_count_by_their_noise_and_together_by_the_weight(truth):
     assert found.x.shape == (7, 2)
 
 
-def test_every_gene_has_a_unit_of_time_of_its_own(truth, courses):
+def test_every_gene_has_a_unit_of_time_of_its_own(truth, trajectories):
     rows = rows_of(truth, noise=0)
-    rows = replace(rows, states=courses.states[0].astype(float), velocities=true_velocity(truth, courses.states[0]))
+    rows = replace(
+        rows, states=trajectories.states[0].astype(float), velocities=true_velocity(truth, trajectories.states[0])
+    )
     factor = np.linspace(0.1, 5, GENES)
     factor[3] = -1  # points against time
-    scale, trusted = calibration(replace(rows, velocities=rows.velocities * factor), courses)
-    again, _ = calibration(rows, courses)
+    scale, trusted = calibration(replace(rows, velocities=rows.velocities * factor), trajectories)
+    again, _ = calibration(rows, trajectories)
     np.testing.assert_allclose(scale * np.abs(factor), again, rtol=1e-6)
     assert trusted[3] == 0 and np.delete(trusted, 3).mean() > 0.7
 
@@ -122,8 +124,8 @@ def test_a_cosine_does_not_depend_on_units_of_genes(truth):
     assert mean_cosine(rows.velocities, rows) == pytest.approx(1)
 
 
-def test_shuffled_time_shuffles_velocities(truth, courses):
-    mixed = shuffled_in_time(replace(courses, velocity=rows_of(truth)), 0).velocity
+def test_shuffled_time_shuffles_velocities(truth, trajectories):
+    mixed = shuffled_in_time(replace(trajectories, velocity=rows_of(truth)), 0).velocity
     rows = rows_of(truth)
     assert not np.array_equal(mixed.velocities, rows.velocities)
     np.testing.assert_array_equal(np.sort(mixed.velocities, axis=0), np.sort(rows.velocities, axis=0))

@@ -91,9 +91,9 @@ def test_settings_of_forecasts_are_chosen_from_grids_in_units_of_the_span(monkey
         seen["width"] = (series, lineage, grid)
         return 0.25
 
-    monkeypatch.setattr(_baselines, "choose_template_rates", rates)
+    monkeypatch.setattr(_baselines, "choose_shift_rates", rates)
     monkeypatch.setattr(_baselines, "choose_width", width)
-    for name in ("template", "aligned_template", "analogue"):
+    for name in ("template", "shifted_mean_trajectory", "analogue"):
         monkeypatch.setattr(_baselines, name, lambda *given, name=name: seen.setdefault(f"{name} {len(given)}", given))
     forecasts(problem)
     for name in ("rates", "width"):
@@ -105,7 +105,7 @@ def test_settings_of_forecasts_are_chosen_from_grids_in_units_of_the_span(monkey
     np.testing.assert_array_equal(seen["width"][2], [0.25, 0.5, 1.0, 2.0])
     assert seen["template 2"][1].tolist() == [0.0, np.inf, 0.1]
     assert seen["analogue 2"][1] == 0.25
-    assert seen["template 1"][0] is seen["aligned_template 1"][0] is seen["template 2"][0]
+    assert seen["template 1"][0] is seen["shifted_mean_trajectory 1"][0] is seen["template 2"][0]
 
 
 def test_redrawn_trajectories_are_in_no_mean_curve_and_among_analogues(monkeypatch):
@@ -113,12 +113,12 @@ def test_redrawn_trajectories_are_in_no_mean_curve_and_among_analogues(monkeypat
     series = replace(problem.series, origin=np.array([0, 0, 2, 3, 4, 5]))  # the second is the first, drawn again
     seen = []
     monkeypatch.setattr(
-        _baselines.Courses, "of", lambda series, lineage: seen.append((len(series), lineage)) or "courses"
+        _baselines.Trajectories, "of", lambda series, lineage: seen.append((len(series), lineage)) or "trajectories"
     )
-    monkeypatch.setattr(_baselines, "choose_template_rates", lambda *given: 0.0)
+    monkeypatch.setattr(_baselines, "choose_shift_rates", lambda *given: 0.0)
     monkeypatch.setattr(_baselines, "choose_width", lambda *given: 1.0)
     lineage = np.array([0, 0, 1, 1, 1, 0])
-    for name in ("template", "aligned_template", "analogue"):
+    for name in ("template", "shifted_mean_trajectory", "analogue"):
         monkeypatch.setattr(_baselines, name, lambda *given: None)
     forecasts(replace(problem, series=series, lineage=lineage))
     assert [length for length, _ in seen] == [40, 48]

@@ -39,7 +39,7 @@ CLEAR_GAIN, CLEAR_LOSS = Difference.of(1 + 0.1 * NOISE), Difference.of(-1 + 0.1 
 # 1. The gain rule: which model is kept, and what is said of it.
 
 
-@pytest.mark.parametrize(("gain", "kept"), [(NOISY, "matching"), (CLEAR_GAIN, "trained"), (CLEAR_LOSS, "matching")])
+@pytest.mark.parametrize(("gain", "kept"), [(NOISY, "regression"), (CLEAR_GAIN, "trained"), (CLEAR_LOSS, "regression")])
 def test_the_model_that_is_stored_is_the_one_that_the_gain_allows(monkeypatch, gain, kept):
     monkeypatch.setattr(_assemble, "training_gain", lambda problem, options, models: gain)
     models = []
@@ -60,9 +60,9 @@ def test_the_model_that_is_stored_is_the_one_that_the_gain_allows(monkeypatch, g
     scdash.tl.fit_dynamics(adata, training=scdash.Training(max_epochs=2), **modules, **COURSE)
     assert adata.uns["dynamics"]["params"]["kept"] == kept
     same = all(torch.equal(models[0][name], value) for name, value in started[0].items())
-    assert same == (kept == "matching")
+    assert same == (kept == "regression")
     report = scdash.get.report(adata)
-    other = "trained further (not kept)" if kept == "matching" else "regression alone"
+    other = "trained further (not kept)" if kept == "regression" else "regression alone"
     assert other in report["predictor"].tolist()
     assert ("neural ODE was kept" in report.attrs["summary"]) == (kept == "trained")
 
@@ -95,7 +95,7 @@ def test_the_report_calls_a_gain_within_its_noise_no_clear_one():
     assert "Not tested" in TrainingOutcome(Difference.of([5.0]), 3).lines()[0]
 
 
-def test_errors_of_regimes_fall_clearly_or_not_at_all():
+def test_errors_of_perturbations_fall_clearly_or_not_at_all():
     assert not gained(1 + NOISE, np.ones(6))
     assert gained(2 + 0.1 * NOISE, np.ones(6))
     assert not gained(np.ones(6), 2 + 0.1 * NOISE)
@@ -314,7 +314,7 @@ def stay(start, times, code):
     return np.repeat(start[None], times.shape[1] - 1, axis=0)
 
 
-def test_stretches_are_predicted_from_the_state_before_them():
+def test_windows_are_predicted_from_the_state_before_them():
     series = series_of(np.arange(7.0)[None, :, None], [[0, 0, 1, 1, 2, 2, 2]])
     assert [run.tolist() for run in series.rollouts("test")] == [[3, 4, 5, 6]]
     assert [run.tolist() for run in series.rollouts("validation")] == [[1, 2, 3]]
@@ -325,7 +325,7 @@ def test_stretches_are_predicted_from_the_state_before_them():
     np.testing.assert_allclose(pair_errors(series, stay, "test"), [1, 1, 1])
     np.testing.assert_allclose(pair_errors(series, stay, "validation"), [1, 1])
     np.testing.assert_allclose(pair_errors(series, stay, "train"), [1])
-    begins = series_of(np.arange(4.0)[None, :, None], [[2, 2, 0, 2]])  # a stretch that begins the trajectory
+    begins = series_of(np.arange(4.0)[None, :, None], [[2, 2, 0, 2]])  # a window that begins the trajectory
     assert [run.tolist() for run in begins.rollouts("test")] == [[0, 1], [2, 3]]
 
 

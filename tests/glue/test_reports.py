@@ -14,7 +14,7 @@ from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 
 CELLS = {"time_key": "time", "prior": PRIOR, "progress": False}
 UNTRUE = (
-    "no evidence", "support a network", "supports a network", "the data say nothing", "hypotheses", "doubted",
+    "no evidence", "support a network", "supports a network", "the data say nothing", "hypotheses", "not_supported",
     "nothing validated", "can not", "real time won", "the course",
 )  # fmt: skip
 NO_EDGE = (
@@ -182,7 +182,7 @@ def test_the_report_says_what_became_of_the_prior(name, request):
     assert ("Shuffled priors: not used" in fit.text) == (not used)
     assert any(kind.startswith("shuffled prior") for kind in fit.table.index) == used
     edges = (
-        f"{prior['kept']} of its {prior['used']} edges are retained, {prior['doubted']} are not supported, "
+        f"{prior['kept']} of its {prior['used']} edges are retained, {prior['not_supported']} are not supported, "
         f"{prior['added']} edges are novel"
     )
     assert edges in fit.text
@@ -398,7 +398,7 @@ def test_a_screen_is_predicted_better_only_if_clearly_so(strength, genes, better
     assert ("The network predicts perturbations that it has not seen better than the mean" in fit.text) is better
 
 
-def test_too_few_regimes_to_hold_any_out():
+def test_too_few_perturbations_to_hold_any_out():
     adata = screen_of(60, strength=0.5, genes=8)
     adata = adata[adata.obs["perturbation"].isin(["control", "g0"])].copy()
     fit = printed(adata, model="perturbode", perturbation_key="perturbation", progress=False)
@@ -419,4 +419,4 @@ def test_bins_of_a_single_trajectory_are_not_trained_and_the_report_says_why():
     bins = scdash.pp.trajectories(cells_of(1), time_key="time", observations=scdash.Cells(n_bins=12))
     fit = printed(bins, progress=False, validation=scdash.Validation(null_models=False))
     assert "Not tested: training as a neural ODE, because there is one trajectory of a lineage" in fit.text
-    assert "no epoch was asked" not in fit.text and fit.entry["params"]["kept"] == "matching"
+    assert "no epoch was asked" not in fit.text and fit.entry["params"]["kept"] == "regression"

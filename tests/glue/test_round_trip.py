@@ -64,8 +64,8 @@ def errors_again(adata):
     """Return the errors that `predict` gives for the held-out states."""
     found = scdash.tl.predict(adata, split="test")
     by_hand = ((found.X.astype(float) - found.layers["observed"]) / found.var["range"].to_numpy()) ** 2
-    of_stretch = [by_hand[found.obs["stretch"] == k].mean() for k in np.unique(found.obs["stretch"])]
-    assert np.mean(of_stretch) == pytest.approx(found.uns["rollout_mse"], rel=STORED)
+    of_window = [by_hand[found.obs["window"] == k].mean() for k in np.unique(found.obs["window"])]
+    assert np.mean(of_window) == pytest.approx(found.uns["rollout_mse"], rel=STORED)
     return {name: found.uns[name] for name in ("rollout_mse", "next_step_mse")}
 
 
@@ -135,7 +135,7 @@ def test_a_split_has_its_own_starts_and_times():
     with pytest.raises(ValueError, match="Did you mean 'test'"):
         scdash.tl.predict(adata, split="tests")
     found = scdash.tl.predict(adata, split="train")
-    assert found.n_obs == (adata.obs["split"] == "train").sum() - found.obs["stretch"].nunique()
+    assert found.n_obs == (adata.obs["split"] == "train").sum() - found.obs["window"].nunique()
 
 
 HELD = ("g3", "g7")
@@ -147,7 +147,7 @@ SCREENS = {
 
 @pytest.mark.parametrize("way", SCREENS)
 def test_screens(way, tmp_path):
-    """Regimes held out by name: `predict_perturbations` gives the errors of the stored table again."""
+    """Perturbations held out by name: `predict_perturbations` gives the errors of the stored table again."""
     adata, held = screen_of(40, strength=0.5, genes=10), list(HELD)
     scdash.tl.fit_perturbode(adata, progress=False, model=SCREENS[way])
     adata.write_h5ad(tmp_path / "screen.h5ad")
@@ -158,5 +158,5 @@ def test_screens(way, tmp_path):
         free = ~found.layers["target"]
         error = ((found.layers["change"].astype(float) - found.layers["observed_change"]) / sd) ** 2
         rmse = [np.sqrt(row[free[k]].mean()) for k, row in enumerate(error)]
-        table = entry["held_out"].query("predictor == 'fit'").set_index("regime").loc[held, "rmse_sd"]
+        table = entry["held_out"].query("predictor == 'fit'").set_index("perturbation").loc[held, "rmse_sd"]
         np.testing.assert_allclose(rmse, table, rtol=STORED)

@@ -22,11 +22,11 @@ from scdash.dynamics.comparisons.null_models import (
     null_models,
 )
 from scdash.dynamics.options import FitOptions
-from scdash.dynamics.predictors import ahead_errors, stretch, units_of_field
+from scdash.dynamics.predictors import ahead_errors, units_of_field, window
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs import assembly as _assemble
 from scdash.dynamics.state_pairs import regression_fits as _match
-from scdash.dynamics.whole_trajectories.folds import courses_of, is_test, make_folds
+from scdash.dynamics.whole_trajectories.folds import is_test, make_folds, trajectories_of
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients
 from scdash.networks import HiddenEvidence, evidence_auc, ranking_score
 from scdash.networks import edge_ranking as _ranking
@@ -161,14 +161,14 @@ def test_shuffled_time_moves_states_and_nothing_else():
     """As 3 and 4: the null model "shuffled time" has the states of each trajectory in another order at the same times."""
     problem = problem_of()
     null = nulls_of(problem)[-1]
-    courses = courses_of(problem.series, ~is_test(problem.series))
-    found = learned_from(null, courses)
+    trajectories = trajectories_of(problem.series, ~is_test(problem.series))
+    found = learned_from(null, trajectories)
     assert null.name == "shuffled time" and null.made_of.prior is problem.prior
-    assert all((found.states[k] != courses.states[k]).any() for k in range(len(courses)))
-    np.testing.assert_array_equal(np.sort(found.states, axis=1), np.sort(courses.states, axis=1))
-    np.testing.assert_array_equal(found.intervals, courses.intervals)
+    assert all((found.states[k] != trajectories.states[k]).any() for k in range(len(trajectories)))
+    np.testing.assert_array_equal(np.sort(found.states, axis=1), np.sort(trajectories.states, axis=1))
+    np.testing.assert_array_equal(found.intervals, trajectories.intervals)
     for other in nulls_of(problem)[:-1]:
-        assert learned_from(other, courses) is courses
+        assert learned_from(other, trajectories) is trajectories
 
 
 @pytest.mark.parametrize("anew", [False, True])
@@ -176,8 +176,8 @@ def test_null_models_are_fitted_to_what_they_change(monkeypatch, anew):
     """Mutations 3 and 4, the caller: every null model is fitted from its own ingredients, on every fold of the model."""
     problem, fitted = problem_of(), []
 
-    def fit(made_of, courses, choice):
-        fitted.append((made_of, courses))
+    def fit(made_of, trajectories, choice):
+        fitted.append((made_of, trajectories))
         return SimpleNamespace(model="model")
 
     def choose(made_of, folds, **_):
@@ -194,12 +194,12 @@ def test_null_models_are_fitted_to_what_they_change(monkeypatch, anew):
     nulls = nulls_of(problem)
     assert list(found) == ["no network", *(null.name for null in nulls)]
     assert len(fitted) == len(nulls) * len(folds)
-    for k, (own, courses) in enumerate(fitted):
+    for k, (own, trajectories) in enumerate(fitted):
         null, fold = nulls[k // len(folds)], folds[k % len(folds)]
         assert (own.regulators is not made_of.regulators) == null.name.startswith("random")
         assert (own.prior is not made_of.prior) == null.name.startswith(("random", "shuffled prior"))
-        assert (courses is not fold.train) == null.shuffles_time
-        np.testing.assert_array_equal(np.sort(courses.states, axis=1), np.sort(fold.train.states, axis=1))
+        assert (trajectories is not fold.train) == null.shuffles_time
+        np.testing.assert_array_equal(np.sort(trajectories.states, axis=1), np.sort(fold.train.states, axis=1))
 
 
 # 5. Variance explained among the cells that were learned from.
@@ -231,7 +231,7 @@ def test_stored_units_are_those_of_the_field(slope):
     """Mutation 6: the sign of the stored minimum is turned around, which shows at a slope other than 1 only."""
     minimum, width, x = np.array([-1.0, 0.0, 2.0]), np.array([2.0, 1.0, 5.0]), np.array([0.4, 0.9, 3.0])
     offset, unit = units_of_field(minimum, width, slope)
-    np.testing.assert_allclose((x - offset) / unit, stretch((x - minimum) / width, slope))
+    np.testing.assert_allclose((x - offset) / unit, window((x - minimum) / width, slope))
 
 
 def test_a_stored_model_of_another_slope_gives_the_errors_of_the_fit():

@@ -141,7 +141,7 @@ def test_the_order_of_equal_edges_is_random_and_the_same_at_every_call():
     assert len(rank_edges(numbers)) == 6
 
 
-def courses(split=("train",) * 8, names=("x",) * 4 + ("y",) * 4, genes=3):
+def trajectories(split=("train",) * 8, names=("x",) * 4 + ("y",) * 4, genes=3):
     """Return the entry of a fit of two trajectories whose rows are not in order."""
     rng = np.random.default_rng(4)
     times = np.array([3.0, 0.0, 2.0, 1.0, 1.0, 3.0, 0.0, 2.0])
@@ -157,7 +157,7 @@ def steps_of(entry, pairs):
 
 
 def test_steps_are_between_training_states_in_order_of_time():
-    entry = courses(split=["train", "train", "test", "train", "train", "train", "validation", "train"])
+    entry = trajectories(split=["train", "train", "test", "train", "train", "train", "validation", "train"])
     before, change = steps_of(entry, [(1, 3), (3, 0), (4, 7), (7, 5)])
     edges = pd.DataFrame({"source": ["0", "1", "2"], "target": ["1", "2", "2"]})
     train = np.array(entry["series"]["split"]) == "train"
@@ -168,9 +168,9 @@ def test_steps_are_between_training_states_in_order_of_time():
 
 def test_association_is_computed_in_double_precision():
     """Stored states are float32, and far from zero beside what they change by."""
-    entry = courses()
+    entry = trajectories()
     entry["series"]["states"] = (1000 + entry["series"]["states"]).astype(np.float32)
-    exact = courses()
+    exact = trajectories()
     exact["series"]["states"] = entry["series"]["states"].astype(np.float64)
     edges = pd.DataFrame({"source": ["0", "1"], "target": ["1", "2"]})
     np.testing.assert_allclose(association(edges, entry), association(edges, exact), rtol=1e-12)
@@ -184,7 +184,7 @@ def test_association_is_computed_in_double_precision():
 
 
 def test_genes_and_trajectories_may_be_named_by_numbers():
-    entry = courses(names=[1] * 4 + [2] * 4)
+    entry = trajectories(names=[1] * 4 + [2] * 4)
     entry["genes"] = [0, 1, 2]
     edges = pd.DataFrame({"source": [0, 1], "target": [2, 0]}).astype("category")
     before, change = steps_of(entry, [(1, 3), (3, 2), (2, 0), (6, 4), (4, 7), (7, 5)])
@@ -196,12 +196,12 @@ def test_association_is_missing_where_there_is_nothing_to_correlate():
     edges = pd.DataFrame({"source": ["0", "1"], "target": ["1", "2"]})
     nothing = association(edges, {"genes": ["0", "1", "2"]})
     assert nothing.shape == (2,) and np.isnan(nothing).all() and nothing.dtype == np.float64
-    short = courses(split=["train"] * 2 + ["test"] + ["train"] + ["test"] * 4)  # two steps
+    short = trajectories(split=["train"] * 2 + ["test"] + ["train"] + ["test"] * 4)  # two steps
     assert association(edges, short).shape == (2,) and np.isnan(association(edges, short)).all()
-    five = courses(split=["train"] * 7 + ["test"])  # five steps
+    five = trajectories(split=["train"] * 7 + ["test"])  # five steps
     assert np.isfinite(association(edges, five)).all()
     for value in (0.1, 0.5, 0.7):  # the mean of equal numbers may differ from them in the last digit
-        flat = courses()
+        flat = trajectories()
         flat["series"]["states"][:, 0] = value
         found = association(pd.DataFrame({"source": ["0", "1", "1"], "target": ["1", "0", "2"]}), flat)
         assert np.isnan(found[:2]).all() and np.isfinite(found[2])

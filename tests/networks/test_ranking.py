@@ -68,7 +68,7 @@ def test_edges_of_the_model_come_first_then_those_of_the_prior_and_evidence_orde
     for part in range(4):
         assert np.all(np.diff(edges.loc[order == part, "contribution"]) <= 1e-12)
     assert edges["score"].between(0, 1).all()
-    assert report["used"] == prior.nnz == report["kept"] + report["doubted"]
+    assert report["used"] == prior.nnz == report["kept"] + report["not_supported"]
     assert report["added"] == ((edges["weight"] != 0) & ~inside).sum()
 
 

@@ -37,7 +37,7 @@ def test_history_levels_are_those_of_the_validation_states(adata) -> None:
     loss, _ = pl.history(adata)
     for label, value in (("constant", 6e-3), ("no change", 0.012), ("matched start", 4e-3)):
         assert set(line(loss, label).get_ydata()) == {value} and line(loss, label).get_linestyle() != "-"
-    adata.uns["dynamics"]["params"]["kept"] = "matching"
+    adata.uns["dynamics"]["params"]["kept"] = "regression"
     loss, _ = pl.history(adata)
     assert set(line(loss, "matched start (kept)").get_ydata()) == {4e-3}
     # errors of next steps on test states are another quantity: not drawn beside the curves

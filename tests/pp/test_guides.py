@@ -148,7 +148,9 @@ def test_cells_that_a_table_lacks_have_no_guide(counted, caplog):
 
 def test_labels_of_guides_make_replicates():
     pytest.importorskip("torch")  # .ci/new-generation has none
-    adata = scdash.simulate.sergio(genes=10, n_edges=14, n_regimes=8, n_targets=1, cells_per_regime=25, rng=2)
+    adata = scdash.simulate.sergio(
+        genes=10, n_edges=14, n_perturbations=8, n_targets=1, cells_per_perturbation=25, rng=2
+    )
     adata.X = np.log1p(adata.X)
     labels = adata.obs["perturbation"].astype(str)
     number = np.arange(adata.n_obs) % 3 + 1

@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def screen() -> ad.AnnData:
-    adata = scdash.simulate.sergio(genes=12, n_edges=16, n_regimes=6, n_targets=1, cells_per_regime=40, rng=1)
+    adata = scdash.simulate.sergio(
+        genes=12, n_edges=16, n_perturbations=6, n_targets=1, cells_per_perturbation=40, rng=1
+    )
     adata.X = sp.csr_matrix(np.log1p(adata.X).astype(np.float32))
     adata.obs["time"] = np.random.default_rng(0).random(adata.n_obs)
     return adata
@@ -75,7 +77,10 @@ def test_transport_trains_on_streamed_cells(
     """Few cells are made dense at once and many are not (here: none): the numbers are the same."""
     pytest.importorskip("torch")
     expected, found = screen.copy(), stored
-    how = {"rng": 3, "model": scdash.models.PerturbODE(fit=scdash.models.Transport(steps=20, n_modules=4, regimes=5))}
+    how = {
+        "rng": 3,
+        "model": scdash.models.PerturbODE(fit=scdash.models.Transport(steps=20, n_modules=4, perturbations=5)),
+    }
     scdash.tl.fit_perturbode(expected, **how)
     monkeypatch.setattr(scdash._data.rows, "DENSE", 0.0)
     scdash.tl.fit_perturbode(found, **how)

@@ -79,7 +79,7 @@ def _fitted() -> Any:
 @cache
 def _screen() -> Any:
     adata = scdash.simulate.sergio(
-        genes=10, n_edges=14, perturbations=[f"G{i:03d}" for i in range(8)], cells_per_regime=25, rng=2
+        genes=10, n_edges=14, perturbations=[f"G{i:03d}" for i in range(8)], cells_per_perturbation=25, rng=2
     )
     sc.pp.log1p(adata)
     return adata

@@ -1,4 +1,4 @@
-"""The mean of many fits of cells is one network; what is pruned and at which pace it runs."""
+"""The mean of many fits of cells is one network; what is pruned and at which time_scale it runs."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdash.regression import TransitionSettings
-from scdash.regression.averaging import at_pace, average, credences, prune, shrunk
+from scdash.regression.averaging import at_time_scale, average, credences, prune, shrunk
 from scdash.regression.held_out_trajectories import DRAWS, SHIFTS, Judge
 from scdash.regression.linear_field import Field, integrate
 from scdash.regression.production import softsign
@@ -53,9 +53,9 @@ def test_pruning_leaves_strong_edges_and_the_mean_production_as_they_are():
 
 def test_pace_is_another_clock_on_the_same_path():
     one, start, times = field(5), np.full((1, 6), 0.3), np.linspace(0, 4, 9)
-    fast = integrate(at_pace(one, 2.0), start, times / 2, largest=0.01)
+    fast = integrate(at_time_scale(one, 2.0), start, times / 2, largest=0.01)
     np.testing.assert_allclose(fast, integrate(one, start, times, largest=0.01), atol=1e-4)
-    assert shrunk(0.25, 1) == pytest.approx(0.5)  # the training's own pace counts as one more judge
+    assert shrunk(0.25, 1) == pytest.approx(0.5)  # the training's own time_scale counts as one more judge
     assert shrunk(1.0, 3) == 1
     assert 0.25 < shrunk(0.25, 3) < shrunk(0.25, 1)
 
@@ -85,16 +85,18 @@ def test_a_single_judge_judges_in_shifted_copies(system):
     assert np.divide(*alone.error(training_mean)) == pytest.approx(1)
 
 
-def test_stretches_and_several_trajectories_are_judged_as_they_are(system):
+def test_windows_and_several_trajectories_are_judged_as_they_are(system):
     truth = system.network()
     several = system.observe(truth, 3, times=np.arange(0, 3, 0.5), split=np.array([0, 1, 1]))
     np.testing.assert_array_equal(Judge.of(several, alone=True).shifts, 0)
-    stretch = system.observe(truth, 1, times=np.arange(0, 3, 0.5))
-    stretch.split[2:4] = 1
-    np.testing.assert_array_equal(Judge.of(stretch, alone=True).shifts, 0)
+    window = system.observe(truth, 1, times=np.arange(0, 3, 0.5))
+    window.split[2:4] = 1
+    np.testing.assert_array_equal(Judge.of(window, alone=True).shifts, 0)
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"smallest_share": 1.0}, {"paces": ()}, {"paces": (0.0,)}])
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0.0}, {"smallest_share": 1.0}, {"time_scales": ()}, {"time_scales": (0.0,)}]
+)
 def test_settings_of_the_mean_are_checked(wrong):
     with pytest.raises(ValueError, match="smallest_share"):
         TransitionSettings.for_cells(**wrong)

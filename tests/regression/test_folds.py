@@ -20,7 +20,7 @@ def test_trajectories_are_units_where_there_are_enough(system):
     assert (units(data, 2, np.array([0, 0, 0, 1, 1, 1])) == np.array([0, 0, 0, 1, 1, 1])[:, None]).all()
 
 
-def test_few_trajectories_are_cut_into_stretches(system):
+def test_few_trajectories_are_cut_into_windows(system):
     unit = units(data_of(system, 2, 13), 5, None)
     assert len(np.unique(unit)) == 6
     assert np.all(np.diff(unit, axis=1) >= 0)

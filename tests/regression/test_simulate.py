@@ -76,7 +76,7 @@ def test_another_slope_is_phoenix_in_other_units(system, slope):
     np.testing.assert_allclose(0.5 + (inside - 0.5) / slope, simulate(fit, start, times), atol=1e-10)
 
 
-def test_errors_are_of_next_steps_and_of_whole_stretches(system):
+def test_errors_are_of_next_steps_and_of_whole_windows(system):
     series = system.observe(system.network(), 4, noise=0.0)
     fit = fit_of(system.network())
     assert next_step_error(fit, series) < 1e-5

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from scdash.dynamics.comparisons.shuffled import settings_of
 from scdash.regression import TransitionSettings, fit_transitions, next_step_error, rollout_error, simulate
-from scdash.regression.held_out_trajectories import Judge, judging_folds, pooled
+from scdash.regression.held_out_trajectories import Judge, pooled, validation_folds
 from scdash.regression.transitions import check_prior
 
 QUICK = TransitionSettings.for_time_courses(rounds=2, half_samples=6, gene_rates=(1.0,))
@@ -155,13 +155,15 @@ def test_cells_are_fitted_by_the_error_of_held_out_trajectories(system, truth):
     assert mean["rollout_error"] < 1.1 * chosen["rollout_error"]
     assert fit.effects.nnz == mean["edges"]
     unit = 0.5 * (tried["weight"] * tried["rate"]).sum()
-    np.testing.assert_allclose(0.5 * fit.rates, unit * mean["pace"])  # five folds agree that the pace is about 1
-    assert 0.7 < mean["pace"] < 1.4
-    folds = judging_folds(series)
+    np.testing.assert_allclose(
+        0.5 * fit.rates, unit * mean["time_scale"]
+    )  # five folds agree that the time_scale is about 1
+    assert 0.7 < mean["time_scale"] < 1.4
+    folds = validation_folds(series)
     assert sorted(tuple(np.unique(f.trajectory[f.split == 1])) for f in folds) == [(0, 5), (1, 6), (2, 7), (3,), (4,)]
     one = TransitionSettings.for_cells(
         half_samples=0, lags=(int(chosen["lag"]),), rates=(0.5 * chosen["rate"],), lambdas=(chosen["lambda"],),
-        smallest_share=0.0, paces=(1.0,),
+        smallest_share=0.0, time_scales=(1.0,),
     )  # fmt: skip
     alone = [rollout_error(fit_transitions(f, settings=one), f, "validation") for f in folds]
     flat = [Judge.of(f).error(lambda x, t: np.zeros((len(x), t.shape[1] - 1, x.shape[1])))[1] for f in folds]
@@ -181,16 +183,16 @@ def test_a_fit_of_cells_is_repeated_by_what_counted_in_it(system, truth):
 def test_who_judges_cells(system, truth):
     series = system.observe(truth, 5, split=np.array([0, 1, 2, 2, 0]))
     series = replace(series, names=("a", "b", "c", "a#1", "d"), origin=np.array([0, 1, 2, 0, 4]))
-    folds = judging_folds(series)
+    folds = validation_folds(series)
     held = [{series.names[k] for k in np.unique(f.trajectory[f.split == 1])} for f in folds]
     assert held == [{"a"}, {"b"}, {"d"}]  # a trajectory for test judges nothing
     assert all((f.split[series.split == 2] == 2).all() for f in folds)
     drawn = replace(series, split=np.where(series.trajectory == 3, 0, series.split).astype(np.int8))
-    assert {drawn.names[k] for k in np.unique(drawn.trajectory[judging_folds(drawn)[0].split == 1])} == {"a", "a#1"}
-    stretch = series.split.copy()
-    stretch[1] = 1
-    for alone in (replace(series, split=stretch), series.select(series.trajectory < 3)):
-        assert judging_folds(alone) == [alone]
+    assert {drawn.names[k] for k in np.unique(drawn.trajectory[validation_folds(drawn)[0].split == 1])} == {"a", "a#1"}
+    window = series.split.copy()
+    window[1] = 1
+    for alone in (replace(series, split=window), series.select(series.trajectory < 3)):
+        assert validation_folds(alone) == [alone]
 
 
 def test_noisy_batches_do_not_outvote_others():

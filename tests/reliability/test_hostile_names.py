@@ -187,7 +187,7 @@ def test_screens_take_any_gene_name(genes, tmp_path_factory):
     if len(set(genes)) < len(genes) or {"control"} & set(genes):
         return
     screen = scdash.simulate.sergio(
-        genes=10, n_edges=14, perturbations=[f"G{i:03d}" for i in range(8)], cells_per_regime=25, rng=2
+        genes=10, n_edges=14, perturbations=[f"G{i:03d}" for i in range(8)], cells_per_perturbation=25, rng=2
     )
     sc.pp.log1p(screen)
     name_of = dict(zip([f"G{i:03d}" for i in range(8)], genes, strict=True))
@@ -199,7 +199,7 @@ def test_screens_take_any_gene_name(genes, tmp_path_factory):
     scdash.tl.modules(screen, n_modules=3)
     back = through_a_file(screen, tmp_path_factory.mktemp("screen"))
     for data in (screen, back):
-        assert set(data.uns["dynamics"]["screen"]["regimes"]) == {"control", *genes}
+        assert set(data.uns["dynamics"]["screen"]["perturbations"]) == {"control", *genes}
         predicted = scdash.tl.predict_perturbations(data, genes[:3])
         assert list(predicted.obs["status"]) == ["fitted"] * 3
         through_a_file(predicted, tmp_path_factory.mktemp("predicted"))

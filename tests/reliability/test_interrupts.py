@@ -95,7 +95,9 @@ def test_an_interrupted_transport_is_kept(monkeypatch, caplog, tally):
 
     from scdash.screens.transport.fit import TransportObjective
 
-    screen = scdash.simulate.sergio(genes=8, n_edges=8, n_regimes=5, n_targets=1, cells_per_regime=20, rng=0)
+    screen = scdash.simulate.sergio(
+        genes=8, n_edges=8, n_perturbations=5, n_targets=1, cells_per_perturbation=20, rng=0
+    )
     sc.pp.log1p(screen)
     differentiate = TransportObjective.differentiate
 

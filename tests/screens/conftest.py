@@ -11,7 +11,9 @@ from scdash.tl import fit_perturbode
 @pytest.fixture(scope="session")
 def small():
     """20 genes, 20 single perturbations of 30 cells, log1p, with the true network."""
-    adata = sergio(genes=20, n_edges=30, n_regimes=20, n_targets=1, cells_per_regime=30, half_response="mid", rng=2)
+    adata = sergio(
+        genes=20, n_edges=30, n_perturbations=20, n_targets=1, cells_per_perturbation=30, half_response="mid", rng=2
+    )
     adata.X = np.log1p(adata.X)
     return adata
 

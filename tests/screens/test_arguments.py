@@ -33,8 +33,8 @@ def test_arguments_of_screens_reach_the_fit(small):
     )
     params = fit.uns["dynamics"]["params"]
     assert params["fit"] == "transport" and params["field_config"]["n_modules"] == 4 and params["sparsity"] == "none"
-    assert "G003" not in fit.uns["dynamics"]["screen"]["regimes"]
-    assert set(fit.uns["dynamics"]["held_out"]["regime"]) == {"G003"}
+    assert "G003" not in fit.uns["dynamics"]["screen"]["perturbations"]
+    assert set(fit.uns["dynamics"]["held_out"]["perturbation"]) == {"G003"}
 
 
 REFUSED = {
@@ -103,7 +103,7 @@ def test_unknown_genes_are_named(small):
         scdash.tl.fit_dynamics(adata, model="perturbode")
     assert "dynamics" not in adata.uns
     scdash.tl.fit_dynamics(adata, model=scdash.models.PerturbODE(unknown_targets="drop"))
-    assert "MYC" not in adata.uns["dynamics"]["screen"]["regimes"]
+    assert "MYC" not in adata.uns["dynamics"]["screen"]["perturbations"]
 
 
 def test_an_absent_control_suggests_labels(small):
@@ -115,7 +115,7 @@ def test_an_absent_control_suggests_labels(small):
         scdash.tl.fit_dynamics(guides, model="perturbode")
 
 
-def test_regimes_with_too_few_cells_are_left_out_with_a_warning(small, caplog):
+def test_perturbations_with_too_few_cells_are_left_out_with_a_warning(small, caplog):
     labels = small.obs["perturbation"].astype(str)
     few = small[(labels != "G002") | (np.arange(small.n_obs) % 6 == 0)].copy()
     with caplog.at_level(logging.WARNING, logger="scdash"):

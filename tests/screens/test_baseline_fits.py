@@ -39,7 +39,7 @@ def test_every_baseline_is_read_and_compared_like_a_fit(all_of_them, method):
         with pytest.raises(ValueError, match="predicts nothing"):
             scdash.tl.predict_perturbations(all_of_them, ["G001"], key=method)
         return
-    assert set(entry["held_out"]["regime"]) == {"G003"} and np.isfinite(entry["metrics"]["named_wr2"])
+    assert set(entry["held_out"]["perturbation"]) == {"G003"} and np.isfinite(entry["metrics"]["named_wr2"])
     found = scdash.tl.predict_perturbations(all_of_them, ["G003", "G001+G002"], key=method)
     assert np.isfinite(found.X).all()
     assert found.layers["change"][1, 1] > 1  # overexpressed

@@ -10,7 +10,7 @@ from scdash._data import dense32, loaded
 from scdash.models import PerturbODE, Transport
 from scdash.screens.equilibrium.subsamples import bootstrap_rows
 from scdash.screens.inputs import ScreenRequest, read_screen
-from scdash.screens.statistics import assign_folds, regime_statistics
+from scdash.screens.statistics import assign_folds, perturbation_statistics
 
 
 def in_batches(adata, sd=0.3, n=3, seed=0):
@@ -26,7 +26,7 @@ def in_batches(adata, sd=0.3, n=3, seed=0):
 @pytest.fixture(scope="module")
 def unmoved():
     adata = scdash.simulate.sergio(
-        genes=25, n_edges=40, n_regimes=20, n_targets=1, cells_per_regime=90, half_response="mid", rng=2
+        genes=25, n_edges=40, n_perturbations=20, n_targets=1, cells_per_perturbation=90, half_response="mid", rng=2
     )
     adata.X = np.log1p(adata.X)
     return adata
@@ -70,9 +70,11 @@ def test_statistics_are_those_of_cells_centred_by_hand(batched, form):
         by_hand[own] += x[control].mean(axis=0) - x[own & control].mean(axis=0)
     adata.X = form(x)
     inputs = read_screen(adata, ScreenRequest(batch_key="batch"))
-    found = regime_statistics(inputs.cells, inputs.screen, assign_folds(inputs.screen, 5, np.random.default_rng(0)))
+    found = perturbation_statistics(
+        inputs.cells, inputs.screen, assign_folds(inputs.screen, 5, np.random.default_rng(0))
+    )
     np.testing.assert_allclose(found.centre, x[control].mean(axis=0), atol=1e-5)
-    for r in range(inputs.screen.n_regimes):
+    for r in range(inputs.screen.n_perturbations):
         rows = inputs.screen.cells == r
         np.testing.assert_allclose(found.y[r], by_hand[rows].mean(axis=0) - x[control].mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(dense32(inputs.values), by_hand, atol=1e-5)
@@ -82,12 +84,12 @@ def test_statistics_are_those_of_cells_centred_by_hand(batched, form):
 
 def test_replicates_are_pairs_of_a_perturbation_and_a_batch(batched):
     screen = read_screen(batched[1], ScreenRequest(batch_key="batch", model=PerturbODE(hold_out=["G003"]))).screen
-    assert len(screen.replicate_regimes) == 3 * screen.n_regimes
-    assert (screen.replicates[screen.cells < 0] == -1).all() and (np.diff(screen.replicate_regimes) >= 0).all()
+    assert len(screen.replicate_perturbations) == 3 * screen.n_perturbations
+    assert (screen.replicates[screen.cells < 0] == -1).all() and (np.diff(screen.replicate_perturbations) >= 0).all()
     labels = batched[1].obs["perturbation"].astype(str) + batched[1].obs["batch"].astype(str)
-    for replicate, regime in enumerate(screen.replicate_regimes):
+    for replicate, perturbation in enumerate(screen.replicate_perturbations):
         rows = screen.replicates == replicate
-        assert labels[rows].nunique() == 1 and (screen.cells[rows] == regime).all()
+        assert labels[rows].nunique() == 1 and (screen.cells[rows] == perturbation).all()
     assert read_screen(batched[1], ScreenRequest()).screen.replicates is None
 
 
@@ -96,7 +98,7 @@ def test_guides_are_replicates_before_batches_are(batched):
     adata.obs["guide"] = [f"{label}g{i % 2}" for i, label in enumerate(adata.obs["perturbation"])]
     request = ScreenRequest(batch_key="batch", model=PerturbODE(guide_key="guide"))
     screen = read_screen(adata, request).screen
-    assert len(screen.replicate_regimes) == 2 * screen.n_regimes
+    assert len(screen.replicate_perturbations) == 2 * screen.n_perturbations
 
 
 def test_a_batch_without_control_cells_is_named(batched):
@@ -145,16 +147,18 @@ def test_products_are_taken_about_the_means_of_replicates(batched):
     adata = batched[1]
     inputs = read_screen(adata, ScreenRequest(batch_key="batch"))
     x, screen = dense32(inputs.values).astype(float), inputs.screen
-    stats = regime_statistics(inputs.cells, screen, np.full(screen.n_regimes, -1), slope=None)
+    stats = perturbation_statistics(inputs.cells, screen, np.full(screen.n_perturbations, -1), slope=None)
     y = x - stats.centre
     within = np.zeros((adata.n_vars, adata.n_vars))
-    for replicate, regime in enumerate(screen.replicate_regimes):
+    for replicate, perturbation in enumerate(screen.replicate_perturbations):
         own = y[screen.replicates == replicate]
         np.testing.assert_allclose(stats.replicates.y[replicate], own.mean(axis=0), atol=1e-5)
-        assert stats.replicates.counts[replicate] == len(own) and stats.replicates.regime[replicate] == regime
+        assert (
+            stats.replicates.counts[replicate] == len(own) and stats.replicates.perturbation[replicate] == perturbation
+        )
         within += (own - own.mean(axis=0)).T @ (own - own.mean(axis=0))
     np.testing.assert_allclose(stats.ff.sum(axis=0), within, rtol=1e-3, atol=1e-2)
-    freedom = screen.counts.sum() - len(screen.replicate_regimes)
+    freedom = screen.counts.sum() - len(screen.replicate_perturbations)
     free = ~screen.targets.any(axis=0)
     expected = np.sqrt(np.diag(within) / freedom)
     np.testing.assert_allclose(stats.noise_sd[free], expected[free], rtol=1e-3)

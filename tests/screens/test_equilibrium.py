@@ -16,7 +16,7 @@ from scdash.screens.equilibrium.equations import build_problem, solve_problem
 from scdash.screens.equilibrium.fit import fit_equilibrium, has_risen
 from scdash.screens.equilibrium.path import Settings, hub_penalty, solve, to_equations
 from scdash.screens.equilibrium.steady_states import Equilibrium, steady_states
-from scdash.screens.equilibrium.subsamples import chosen_of, frequencies, regime_selections
+from scdash.screens.equilibrium.subsamples import chosen_of, frequencies, perturbation_selections
 from scdash.screens.forward import _Tried
 from scdash.screens.held_out import (
     fill_unseen,
@@ -24,26 +24,28 @@ from scdash.screens.held_out import (
     predict_changes,
     score_changes,
 )
-from scdash.screens.statistics import assign_folds, regime_statistics, sigmoid_feature
+from scdash.screens.statistics import assign_folds, perturbation_statistics, sigmoid_feature
 
 
-def make(n_genes=6, n_regimes=8, cells=15, seed=0, slope=1.0):
+def make(n_genes=6, n_perturbations=8, cells=15, seed=0, slope=1.0):
     rng = np.random.default_rng(seed)
     genes = pd.Index([f"g{i}" for i in range(n_genes)])
-    names = ["control"] + ["+".join(genes[rng.choice(n_genes, 1 + i % 2, replace=False)]) for i in range(n_regimes)]
+    names = ["control"] + [
+        "+".join(genes[rng.choice(n_genes, 1 + i % 2, replace=False)]) for i in range(n_perturbations)
+    ]
     labels = rng.permutation(np.repeat(names, cells))
     screen = parse_screen(labels, genes)
     x = rng.gamma(2.0, 1.0, (len(labels), n_genes)) + screen.targets[screen.cells] * 2.0
     fold = assign_folds(screen, 3, np.random.default_rng(1))
-    return x, screen, regime_statistics(x, screen, fold, slope=slope)
+    return x, screen, perturbation_statistics(x, screen, fold, slope=slope)
 
 
-def test_statistics_are_those_of_a_loop_over_regimes():
+def test_statistics_are_those_of_a_loop_over_perturbations():
     x, screen, stats = make()
     f, y = sigmoid_feature(x - stats.centre), x - stats.centre
     last = len(stats.ff) - 1
     ff, fy, yy = np.zeros_like(stats.ff), np.zeros_like(stats.fy), np.zeros_like(stats.yy)
-    for r in range(screen.n_regimes):
+    for r in range(screen.n_perturbations):
         rows = screen.cells == r
         np.testing.assert_allclose(stats.f[r], f[rows].mean(0))
         group = last if r == 0 else stats.fold[r]
@@ -59,27 +61,27 @@ def test_statistics_are_those_of_a_loop_over_regimes():
 
 def test_sparse_cells_and_cells_left_out():
     x, screen, stats = make()
-    again = regime_statistics(sp.csr_matrix(x), screen, stats.fold)
+    again = perturbation_statistics(sp.csr_matrix(x), screen, stats.fold)
     np.testing.assert_allclose(again.ff, stats.ff)
-    drop = screen.keep(np.arange(screen.n_regimes) != 2)
-    short = regime_statistics(x, screen, stats.fold, sources=np.array([], dtype=np.int64))
+    drop = screen.keep(np.arange(screen.n_perturbations) != 2)
+    short = perturbation_statistics(x, screen, stats.fold, sources=np.array([], dtype=np.int64))
     assert short.ff.size == short.fy.size == short.f.size == 0
     for name in ("centre", "y", "yy", "untouched", "counts", "within_sd"):
         np.testing.assert_array_equal(getattr(short, name), getattr(stats, name))
-    fewer = regime_statistics(x, drop, np.delete(stats.fold, 2))
+    fewer = perturbation_statistics(x, drop, np.delete(stats.fold, 2))
     np.testing.assert_allclose(fewer.y, np.delete(stats.y, 2, axis=0))
     x[4, 3] = np.inf
     with pytest.raises(NonFiniteError, match="g3"):
-        regime_statistics(x, screen, stats.fold)
+        perturbation_statistics(x, screen, stats.fold)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), trust=st.sampled_from([0.03, 1.0]))
 def test_gram_form_is_the_weighted_least_squares_of_the_docstring(seed, trust):
-    """Between-regime part: residuals with the best free constant, over the regimes that leave the target alone."""
+    """Between-perturbation part: residuals with the best free constant, over the perturbations that leave the target alone."""
     _, screen, stats = make(seed=seed)
     rng = np.random.default_rng(seed)
-    used = np.ones(screen.n_regimes, bool)
+    used = np.ones(screen.n_perturbations, bool)
     problem = build_problem(stats, used, trust)
     bare = build_problem(stats, used, 0.0)
     s = rng.normal(size=len(stats.centre))
@@ -102,10 +104,10 @@ def test_gram_form_is_the_weighted_least_squares_of_the_docstring(seed, trust):
 
 
 def test_relabelling_genes_relabels_the_network():
-    x, screen, stats = make(n_regimes=12)
+    x, screen, stats = make(n_perturbations=12)
     order = np.random.default_rng(3).permutation(6)
     moved = parse_screen([screen.names[c] for c in screen.cells], screen.genes[order])
-    other = regime_statistics(x[:, order], moved, np.zeros(moved.n_regimes, int) - 1)
+    other = perturbation_statistics(x[:, order], moved, np.zeros(moved.n_perturbations, int) - 1)
     here = solve(stats, stats.counts > 0, Settings(0.1))[1]
     there = solve(other, other.counts > 0, Settings(0.1))[1]
     np.testing.assert_allclose(there, here[:, order][:, :, order], atol=1e-4)
@@ -116,7 +118,7 @@ TRUE[0, 1], TRUE[1, 2], TRUE[3, 4], TRUE[4, 5], TRUE[6, 7], TRUE[0, 7] = 3.0, -2
 
 
 def exact_screen(n=40, cells=20, noise=0.02, seed=0):
-    """Cells at the steady states of a known network, every regime fixing two genes."""
+    """Cells at the steady states of a known network, every perturbation fixing two genes."""
     rng = np.random.default_rng(seed)
     model = Equilibrium(TRUE, np.zeros(8), np.full(8, np.nan))
     targets = np.zeros((n + 1, 8), bool)
@@ -130,7 +132,7 @@ def exact_screen(n=40, cells=20, noise=0.02, seed=0):
     x = x + noise * rng.normal(size=x.shape)
     screen = parse_screen(np.repeat(labels, cells), genes)
     fold = assign_folds(screen, 5, np.random.default_rng(0))
-    return regime_statistics(x, screen, fold)
+    return perturbation_statistics(x, screen, fold)
 
 
 def test_a_known_network_is_recovered_with_signs():
@@ -140,19 +142,19 @@ def test_a_known_network_is_recovered_with_signs():
     assert (np.sign(fit.score) == np.sign(TRUE))[TRUE != 0].all()
     np.testing.assert_allclose(fit.model.weights[TRUE != 0], TRUE[TRUE != 0], rtol=0.15)
     assert fit.cv["held_out_r2"].max() > 0.9
-    assert not fit.settings.nonnegative  # two edges repress: held-out regimes must see that
+    assert not fit.settings.nonnegative  # two edges repress: held-out perturbations must see that
 
 
 def test_subsamples_select_the_true_edges():
     stats = exact_screen()
     fit = fit_equilibrium(stats)
-    found = regime_selections(stats, chosen_of(fit), 4, np.random.default_rng(0))
+    found = perturbation_selections(stats, chosen_of(fit), 4, np.random.default_rng(0))
     frequency = frequencies(found)[0]
-    assert frequency[TRUE != 0].min() >= 0.5  # a half-sample may lack the regimes that separate two regulators
+    assert frequency[TRUE != 0].min() >= 0.5  # a half-sample may lack the perturbations that separate two regulators
     assert frequency[TRUE == 0].mean() < 0.05
 
 
-def test_targets_of_a_regime_do_not_teach_their_own_equation():
+def test_targets_of_a_perturbation_do_not_teach_their_own_equation():
     """A gene that is fixed by interventions wherever its regulator moves must not seem regulated the other way."""
     stats = exact_screen()
     changed = stats.y.copy()
@@ -255,8 +257,8 @@ def best_share(stats, refit):
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(2.0, 0.5), (4.0, 0.25), (1.0, 1.0)])
-def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_regimes_say(factor, expected):
-    """Networks of refits overstate what genes do that their regimes do not perturb: the share undoes just that."""
+def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_perturbations_say(factor, expected):
+    """Networks of refits overstate what genes do that their perturbations do not perturb: the share undoes just that."""
     rng = np.random.default_rng(0)
     genes = pd.Index([f"g{i}" for i in range(8)])
     weights = np.zeros((8, 8))
@@ -265,7 +267,7 @@ def test_regulators_that_were_never_perturbed_are_believed_as_far_as_held_out_re
     screen = parse_screen(np.repeat(labels, 10), genes)
     targets = screen.targets[screen.cells]
     x = 5 + targets + targets @ weights + 1e-3 * rng.normal(size=targets.shape)
-    stats = regime_statistics(x, screen, np.array([-1, 0, 0, 1, 1]), slope=None)
+    stats = perturbation_statistics(x, screen, np.array([-1, 0, 0, 1, 1]), slope=None)
 
     def refit(used):
         tried = screen.targets[used].any(axis=0)

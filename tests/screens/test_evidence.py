@@ -19,7 +19,7 @@ from scdash.screens.evidence import evidence, range_penalty, standard_errors, wi
 from scdash.screens.forward import NETWORK, OTHERS, SINGLES, best_forecaster, forward, gene_sd, squared_errors
 from scdash.screens.held_out import predict_changes
 from scdash.screens.network import finished, shown
-from scdash.screens.statistics import assign_folds, regime_statistics
+from scdash.screens.statistics import assign_folds, perturbation_statistics
 
 GENES = [f"g{i}" for i in range(12)]
 
@@ -37,7 +37,7 @@ def screen_of(network, labels, *, cells=40, noise=0.3, seed=0, change=-2.0, kind
         pushed[targets] = change
         x[names == label] += pushed @ total
     screen = parse_screen(names, pd.Index(GENES[:d]), kind=kind)
-    return regime_statistics(x, screen, assign_folds(screen, 5, np.random.default_rng(0)))
+    return perturbation_statistics(x, screen, assign_folds(screen, 5, np.random.default_rng(0)))
 
 
 def fitted(stats):

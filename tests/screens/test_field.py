@@ -117,7 +117,7 @@ def test_training_lowers_the_loss(settings):
     x[screen.cells == screen.index("g0"), 1] += 1.0
     x[screen.cells == screen.index("g2"), 3] += 1.0
     config = TransportConfig(
-        **({"steps": 120, "n_modules": 6, "check_every": 20, "regimes": 6, "learning_rate": 0.02} | settings)
+        **({"steps": 120, "n_modules": 6, "check_every": 20, "perturbations": 6, "learning_rate": 0.02} | settings)
     )
     fit = fit_transport(x, screen, config, rng=np.random.default_rng(1))
     losses = fit.history["validation_loss"]

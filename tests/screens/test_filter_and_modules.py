@@ -21,7 +21,9 @@ mpl.use("Agg")
 
 @pytest.fixture(scope="module")
 def screen():
-    adata = sergio(genes=12, n_edges=16, n_regimes=10, n_targets=1, cells_per_regime=25, half_response="mid", rng=1)
+    adata = sergio(
+        genes=12, n_edges=16, n_perturbations=10, n_targets=1, cells_per_perturbation=25, half_response="mid", rng=1
+    )
     adata.X = np.log1p(adata.X)
     return adata
 
@@ -35,7 +37,7 @@ def test_filter_is_the_one_sided_mann_whitney_test(screen):
     adata.X[rows, adata.var_names.get_loc(weak)] = adata.X[control, adata.var_names.get_loc(weak)]
     adata = adata[(adata.obs["perturbation"] != few) | (np.arange(adata.n_obs) % 5 == 0)].copy()
     kept = filter_perturbations(adata, copy=True)
-    table = kept.uns["perturbations"].set_index("regime")
+    table = kept.uns["perturbations"].set_index("perturbation")
     assert table.loc[weak, "reason"] == "target not changed" and table.loc[few, "reason"] == "too few cells"
     assert set(kept.obs["perturbation"]) == set(names[2:]) | {"control"}
     gene = adata.var_names.get_loc(names[2])
@@ -61,7 +63,7 @@ def test_modules_of_a_fit_and_plots(screen):
     with pytest.raises(KeyError, match="scdash.tl.modules"):
         plot_modules(screen)
     with pytest.raises(ValueError, match="perturbation"):
-        plot_perturbation(adata, predict_perturbations(adata, labels), regimes=["G999"])
+        plot_perturbation(adata, predict_perturbations(adata, labels), perturbations=["G999"])
 
 
 def test_axes_of_changes_belong_to_the_genes_that_are_no_targets(screen):

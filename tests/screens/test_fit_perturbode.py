@@ -15,7 +15,9 @@ from scdash.tl._predict_perturbations import predict_perturbations
 
 @pytest.fixture(scope="module")
 def screen():
-    adata = sergio(genes=20, n_edges=30, n_regimes=20, n_targets=1, cells_per_regime=30, half_response="mid", rng=2)
+    adata = sergio(
+        genes=20, n_edges=30, n_perturbations=20, n_targets=1, cells_per_perturbation=30, half_response="mid", rng=2
+    )
     adata.X = np.log1p(adata.X)
     return adata
 
@@ -142,10 +144,10 @@ def test_few_cells_and_flat_genes_are_warned_of(screen, caplog):
     assert "fewer than 10 cells" in caplog.text and "G002" in caplog.text
     assert "never vary" in caplog.text and "G007" in caplog.text
     assert adata.varp["dynamics_grn"][7].nnz == 0 and adata.varp["dynamics_grn"][:, 7].nnz == 0
-    assert list(adata.uns["dynamics"]["screen"]["dropped"]["regime"]) == ["G002"]
+    assert list(adata.uns["dynamics"]["screen"]["dropped"]["perturbation"]) == ["G002"]
 
 
-def test_two_regimes_fit_without_validation(screen):
+def test_two_perturbations_fit_without_validation(screen):
     labels = screen.obs["perturbation"].astype(str)
     adata = screen[labels.isin(["control", "G001"])].copy()
     fit_perturbode(adata)

@@ -13,7 +13,7 @@ from scdash.models import PerturbODE, Transport
 from scdash.screens.contradictions import contradicted
 from scdash.screens.equilibrium.equations import build_problem
 from scdash.screens.inputs import ScreenRequest, read_screen
-from scdash.screens.statistics import assign_folds, regime_statistics
+from scdash.screens.statistics import assign_folds, perturbation_statistics
 
 
 def read(adata, model=None, **request):
@@ -23,7 +23,7 @@ def read(adata, model=None, **request):
 def statistics(inputs, slope=None):
     screen = inputs.screen
     fold = assign_folds(screen, 3, np.random.default_rng(0))
-    return regime_statistics(inputs.cells, screen, fold, slope=slope)
+    return perturbation_statistics(inputs.cells, screen, fold, slope=slope)
 
 
 # kinds by cell
@@ -95,15 +95,15 @@ def test_a_perturbation_of_an_unmeasured_gene_is_kept_and_enters_no_equation(unm
     screen = kept.screen
     hidden = screen.index("G001")
     assert screen.hidden.sum() == 1 and screen.hidden[hidden] and not screen.targets[hidden].any()
-    assert screen.unmeasured[hidden] == ("G001",) and screen.n_regimes == dropped.screen.n_regimes + 1
+    assert screen.unmeasured[hidden] == ("G001",) and screen.n_perturbations == dropped.screen.n_perturbations + 1
     stats = statistics(kept)
     assert stats.fold[hidden] == -1 and (stats.fold[1:] == -1).sum() == 1
-    without = screen.keep(np.arange(screen.n_regimes) != hidden)
+    without = screen.keep(np.arange(screen.n_perturbations) != hidden)
     assert without.names == dropped.screen.names and not without.unmeasured[0]
-    used = np.ones(screen.n_regimes, bool)
+    used = np.ones(screen.n_perturbations, bool)
     problem = build_problem(stats, used, 0.0)  # means alone: those of the hidden perturbation are in no equation
     other = statistics(dropped)
-    expected = build_problem(other, np.ones(other.screen.n_regimes, bool), 0.0)
+    expected = build_problem(other, np.ones(other.screen.n_perturbations, bool), 0.0)
     np.testing.assert_allclose(problem.mean_y, expected.mean_y)
     np.testing.assert_allclose(problem.centre_f, expected.centre_f)
     np.testing.assert_allclose(problem.moved, expected.moved)
@@ -116,7 +116,7 @@ def test_changes_of_such_a_perturbation_are_stored(unmeasured, tmp_path):
         scdash.tl.fit_perturbode(unmeasured)
     scdash.tl.fit_perturbode(unmeasured, model=PerturbODE(unknown_targets="keep"))
     screen = unmeasured.uns["dynamics"]["screen"]
-    row = list(screen["regimes"]).index("G001")
+    row = list(screen["perturbations"]).index("G001")
     rows = (unmeasured.obs["perturbation"] == "G001").to_numpy()
     control = (unmeasured.obs["perturbation"] == "control").to_numpy()
     x = np.asarray(unmeasured.X, dtype=float)
@@ -129,7 +129,7 @@ def test_changes_of_such_a_perturbation_are_stored(unmeasured, tmp_path):
         scdash.tl.predict_perturbations(again, ["G001"])
     assert list(scdash.tl.predict_perturbations(again, ["G002"], n_cells=5).obs["source"].unique())
     scdash.tl.screen_baseline(again, "mean_perturbation", model=PerturbODE(unknown_targets="keep"))
-    scdash.tl.stability(again, n_repeats=2, resample="regimes")
+    scdash.tl.stability(again, n_repeats=2, resample="perturbations")
 
 
 def test_what_was_observed_of_a_gene_is_not_that_of_a_combination(unmeasured):
@@ -161,7 +161,7 @@ def test_screens_that_cannot_keep_such_perturbations_say_so(unmeasured):
     with pytest.raises(ValueError, match="no target of a perturbation is a gene of the data"):
         read(nothing, PerturbODE(unknown_targets="keep"))
     table = scdash.pp.filter_perturbations(unmeasured, unknown_targets="keep", copy=True).uns["perturbations"]
-    row = table.set_index("regime").loc["G001"]
+    row = table.set_index("perturbation").loc["G001"]
     assert row["kept"] and row["reason"] == "kept: target not measured" and np.isnan(row["worst_p"])
 
 
@@ -235,7 +235,7 @@ def bulk():
 def test_single_profiles_are_let_through_and_their_noise_is_found(bulk, caplog):
     with caplog.at_level(logging.INFO, logger="scdash"):
         inputs = read(bulk, PerturbODE(kind="knockout"))
-    assert inputs.screen.n_regimes == 61 and inputs.min_cells == 1 and len(inputs.dropped) == 0
+    assert inputs.screen.n_perturbations == 61 and inputs.min_cells == 1 and len(inputs.dropped) == 0
     assert "1 row(s) in the median" in caplog.text
     stats = statistics(inputs)
     assert stats.noise_sd == pytest.approx(np.full(60, 0.1), rel=0.5)

@@ -13,7 +13,7 @@ from scdash.screens.inputs import ScreenRequest, read_screen
 @pytest.fixture(scope="module")
 def screen():
     adata = scdash.simulate.sergio(
-        genes=10, n_edges=14, perturbations=[f"G{i:03d}" for i in range(8)], cells_per_regime=25, rng=2
+        genes=10, n_edges=14, perturbations=[f"G{i:03d}" for i in range(8)], cells_per_perturbation=25, rng=2
     )
     adata.layers["counts"] = adata.X.copy()
     sc.pp.log1p(adata)
@@ -21,7 +21,7 @@ def screen():
 
 
 @pytest.mark.parametrize("missing", ["", " ", np.nan, None, "nan", "+", " + "])
-def test_cells_without_a_perturbation_are_in_no_regime(screen, missing, caplog):
+def test_cells_without_a_perturbation_are_in_no_perturbation(screen, missing, caplog):
     adata = screen.copy()
     labels = adata.obs["perturbation"].astype(str).to_numpy().astype(object)
     rows = np.flatnonzero((labels != "control") & (np.arange(len(labels)) % 7 == 1))

@@ -25,8 +25,8 @@ def test_the_log_tells_the_time_of_an_epoch(small, caplog):
 
 
 @pytest.mark.slow
-def test_a_thousand_regimes_train_within_six_gigabytes():
-    """1,000 regimes x 100 cells x 800 genes, in a process of its own: peak memory of the whole process."""
+def test_a_thousand_perturbations_train_within_six_gigabytes():
+    """1,000 perturbations x 100 cells x 800 genes, in a process of its own: peak memory of the whole process."""
     command = [sys.executable, "-m", "benchmarks._perturbode_memory", "transport", "1000", "100", "800"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     row = json.loads(done.stdout.strip().splitlines()[-1])

@@ -89,7 +89,7 @@ def test_perturb_starts_from_the_control_and_comes_to_rest(matched):
     assert path.n_obs == 21
 
 
-def test_named_regimes_held_out_are_scored_by_the_formula(small):
+def test_named_perturbations_held_out_are_scored_by_the_formula(small):
     adata = scdash.tl.fit_perturbode(small, copy=True, model=scdash.models.PerturbODE(hold_out=["G001", "G005"]))
     entry = adata.uns["dynamics"]
     table = entry["held_out"]
@@ -100,6 +100,6 @@ def test_named_regimes_held_out_are_scored_by_the_formula(small):
     observed = x[labels == "G001"].mean(0) - x[labels == "control"].mean(0)
     free = np.arange(20) != 1
     expected = np.corrcoef(predicted[free], observed[free])[0, 1]
-    ours = table[(table["regime"] == "G001") & (table["predictor"] == "fit")]["pearson_of_changes"].item()
+    ours = table[(table["perturbation"] == "G001") & (table["predictor"] == "fit")]["pearson_of_changes"].item()
     assert ours == pytest.approx(expected, abs=0.02)
     assert "2 perturbation(s) held out by name" in entry["report"]

@@ -22,7 +22,7 @@ from scdash.screens.baselines.notears import (
     screen_moments,
     to_acyclic,
 )
-from scdash.screens.statistics import assign_folds, regime_statistics
+from scdash.screens.statistics import assign_folds, perturbation_statistics
 
 W = np.zeros((5, 5))
 W[0, 1], W[1, 2], W[0, 3], W[3, 4] = 1.2, -0.9, 0.8, 1.1
@@ -78,9 +78,9 @@ def test_masked_ridge_shares_one_inverse_between_genes_that_are_never_perturbed(
     assert (np.diag(model.weights) == 0).all()
 
 
-def test_differential_expression_is_the_mean_z_of_the_targeting_regimes(linear_screen):
+def test_differential_expression_is_the_mean_z_of_the_targeting_perturbations(linear_screen):
     x, screen = linear_screen
-    stats = regime_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)
+    stats = perturbation_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)
     z = differential_expression(stats)
     shift = x[screen.cells == 1].mean(0) - x[screen.cells == 0].mean(0)
     assert z[0, 1] == pytest.approx(abs(shift[1]) / (stats.noise_sd[1] * np.sqrt(2 / 200)))
@@ -98,11 +98,11 @@ def test_forest_and_lasso_find_the_edges(linear_screen):
     x, screen = linear_screen
     scores = forest(x, screen, n_trees=20, max_cells=400)
     assert scores[0, 1] > 0.4 and scores[3, 4] > 0.4
-    stats = regime_statistics(x, screen, assign_folds(screen, 3, np.random.default_rng(0)), slope=None)
+    stats = perturbation_statistics(x, screen, assign_folds(screen, 3, np.random.default_rng(0)), slope=None)
     found = masked_lasso(stats, nonnegative=False).score
     assert set(np.argsort(-np.abs(found), axis=None)[:4]) == set(np.flatnonzero(W))
     with pytest.raises(ValueError, match="slope=None"):
-        masked_lasso(regime_statistics(x, screen, stats.fold))
+        masked_lasso(perturbation_statistics(x, screen, stats.fold))
 
 
 def test_acyclicity_vanishes_on_dags_only_and_its_gradient_is_right():
@@ -117,7 +117,7 @@ def test_acyclicity_vanishes_on_dags_only_and_its_gradient_is_right():
 
 def test_notears_recovers_a_linear_model_and_low_rank_is_acyclic(linear_screen):
     x, screen = linear_screen
-    stats = regime_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)
+    stats = perturbation_statistics(x, screen, assign_folds(screen, 2, np.random.default_rng(0)), slope=None)
     gram, cross = screen_moments(stats)
     np.testing.assert_allclose(gram, np.corrcoef(x.T), atol=1e-8)
     found = notears(gram, cross, lam=0.02, rounds=14)
@@ -145,10 +145,10 @@ def test_linear_sampling_has_the_moments_of_the_model():
     np.testing.assert_allclose(np.cov(x.T), spread.T @ np.diag(sd**2) @ spread, atol=0.06)
 
 
-def test_labels_become_regimes():
+def test_labels_become_perturbations():
     genes = pd.Index(["A", "B", "C"])
     screen = parse_screen(["ctrl", "A+B", "B+A", "A+ctrl", None, "C"], genes, control="ctrl")
-    assert screen.n_regimes == 4 and list(screen.counts) == [1, 2, 1, 1]
+    assert screen.n_perturbations == 4 and list(screen.counts) == [1, 2, 1, 1]
     assert screen.cells[4] == -1 and screen.cells[1] == screen.cells[2]
     mixed = parse_screen(["control", "A", "B"], genes, kind={"A": "knockout", "B": "shift"})
     assert dict(zip(mixed.names, mixed.kinds, strict=True))["A"] == "knockout"

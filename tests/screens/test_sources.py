@@ -17,7 +17,7 @@ from scdash.screens.equilibrium import path as equilibrium_path
 from scdash.screens.equilibrium.fit import fit_equilibrium
 from scdash.screens.evidence import without_noise
 from scdash.screens.inputs import ScreenRequest, read_screen
-from scdash.screens.statistics import assign_folds, regime_statistics
+from scdash.screens.statistics import assign_folds, perturbation_statistics
 from scdash.simulate._sergio import sergio
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def partly():
     """24 genes of which half are perturbed, log1p."""
-    adata = sergio(genes=24, n_edges=40, n_regimes=24, n_targets=1, cells_per_regime=30, half_response="mid", rng=3)
+    adata = sergio(
+        genes=24, n_edges=40, n_perturbations=24, n_targets=1, cells_per_perturbation=30, half_response="mid", rng=3
+    )
     adata.X = np.log1p(adata.X)
     label = adata.obs["perturbation"].astype(str)
     return adata[(label == "control") | label.isin(adata.var_names[::2])].copy()
@@ -35,7 +37,7 @@ def partly():
 def statistics(adata, sources=None):
     screen = read_screen(adata, ScreenRequest())
     fold = assign_folds(screen.screen, 4, np.random.default_rng(0))
-    return without_noise(regime_statistics(screen.cells, screen.screen, fold, sources=sources))
+    return without_noise(perturbation_statistics(screen.cells, screen.screen, fold, sources=sources))
 
 
 def fitted(adata, regulators=None, **options):
@@ -98,7 +100,7 @@ def test_of_many_genes_only_perturbed_ones_regulate_and_the_log_says_so(partly, 
 def test_refits_keep_the_sources(partly):
     adata = fitted(partly, sources="perturbed", n_subsamples=2)
     assert adata.uns["dynamics"]["params"]["sources"] == "perturbed"
-    for resample in ("regimes", "cells"):
+    for resample in ("perturbations", "cells"):
         table = scdash.tl.stability(adata, n_repeats=2, resample=resample, rng=0)
         assert len(table) and set(table["source"]) <= set(partly.var_names[::2])
         own = adata.uns["dynamics"]["edges"]
@@ -126,7 +128,9 @@ def test_regressions_of_the_folds_are_built_once_for_a_trust(partly, monkeypatch
     monkeypatch.setattr(equilibrium_path, "build_problem", counted)
     stats = statistics(partly)
     fit = fit_equilibrium(stats, trusts=(0.3,))
-    assert len(fit.cv.groupby(["activating", "hubs", "mcp"])) == 5 and len(built) == 4 + 1  # folds, and all regimes
+    assert (
+        len(fit.cv.groupby(["activating", "hubs", "mcp"])) == 5 and len(built) == 4 + 1
+    )  # folds, and all perturbations
 
 
 def test_nothing_is_refined_where_the_lasso_explains_too_little(partly, monkeypatch):

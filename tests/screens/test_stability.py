@@ -1,4 +1,4 @@
-"""Stability: resampling stays within regimes, joblib changes nothing, and the fit learns its frequencies."""
+"""Stability: resampling stays within perturbations, joblib changes nothing, and the fit learns its frequencies."""
 
 import anndata
 import numpy as np
@@ -7,12 +7,12 @@ from joblib import parallel_config
 
 import scdash
 from scdash._data.screen import parse_screen
-from scdash.screens.equilibrium.subsamples import Resampled, bootstrap_rows, half_of_regimes
+from scdash.screens.equilibrium.subsamples import Resampled, bootstrap_rows, half_of_perturbations
 from scdash.screens.inputs import ScreenRequest, read_screen
-from scdash.screens.statistics import regime_statistics
+from scdash.screens.statistics import perturbation_statistics
 
 
-def test_bootstraps_draw_within_regimes_with_replacement(small):
+def test_bootstraps_draw_within_perturbations_with_replacement(small):
     screen = read_screen(small, ScreenRequest()).screen
     rows = bootstrap_rows(screen, np.random.default_rng(0))
     np.testing.assert_array_equal(screen.cells[rows], screen.cells)
@@ -21,12 +21,12 @@ def test_bootstraps_draw_within_regimes_with_replacement(small):
     x = np.asarray(small.X)
     again = Resampled(x, rows)
     np.testing.assert_array_equal(again[3:50], x[rows[3:50]])
-    stats = regime_statistics(again, screen, np.zeros(screen.n_regimes, int) - 1)
+    stats = perturbation_statistics(again, screen, np.zeros(screen.n_perturbations, int) - 1)
     np.testing.assert_allclose(stats.y[4] + stats.centre, x[rows][screen.cells == 4].mean(0), rtol=1e-5)
 
 
 def test_halves_hold_the_control_and_half_of_the_others():
-    used = half_of_regimes(21, np.random.default_rng(0))
+    used = half_of_perturbations(21, np.random.default_rng(0))
     assert used[0] and used.sum() == 11
 
 
@@ -55,8 +55,8 @@ def test_frequencies_go_to_the_table_and_to_the_fit(matched, tmp_path):
     np.testing.assert_allclose(again["mean_score"], table["mean_score"], rtol=1e-4)
 
 
-def test_halves_of_regimes_and_transport(matched, carried):
-    found = scdash.tl.stability(matched.copy(), n_repeats=3, resample="regimes")
+def test_halves_of_perturbations_and_transport(matched, carried):
+    found = scdash.tl.stability(matched.copy(), n_repeats=3, resample="perturbations")
     assert "3 refits" in found.attrs["report"]
     adata = carried.copy()
     trained = scdash.tl.stability(adata, n_repeats=2)

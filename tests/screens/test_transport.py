@@ -14,7 +14,7 @@ from scdash.sparsity import GeometricSchedule, Prior, as_sparsity
 from scdash.training.flow import Flow
 from scdash.training.transport_config import TransportConfig
 
-FAST = {"steps": 80, "check_every": 20, "regimes": 6, "learning_rate": 0.02}
+FAST = {"steps": 80, "check_every": 20, "perturbations": 6, "learning_rate": 0.02}
 
 
 def cells(kinds=None, n=6, seed=0):
@@ -53,7 +53,7 @@ def test_the_loss_falls_with_a_solver_of_torchdiffeq():
 def test_training_ends_with_the_cycle_that_brings_nothing_and_keeps_the_best():
     """Held-out cells decide: with a rate too small to move anything the second cycle is the last one."""
     x, screen = cells()
-    settings = {"check_every": 20, "regimes": 6, "n_modules": 4, "cycle": 20}
+    settings = {"check_every": 20, "perturbations": 6, "n_modules": 4, "cycle": 20}
     still = fit_transport(x, screen, TransportConfig(**settings, learning_rate=1e-12), rng=np.random.default_rng(0))
     assert list(still.history["epoch"]) == [20, 40, 60]  # cycles of 20 and 40 steps
     learns = fit_transport(

@@ -33,7 +33,7 @@ def chain(**arguments):
     quiet = {
         "kinetics": KINETICS.assign(noise_amplitude=0.02),
         "genes": ["A", "B", "C"],
-        "cells_per_regime": 50,
+        "cells_per_perturbation": 50,
         "rng": 3,
     }
     adata = sergio(CHAIN, **(quiet | arguments))
@@ -83,7 +83,7 @@ def test_stationary_variance_of_a_gene_without_regulators():
         kinetics=kinetics,
         genes=["A", "B", "C"],
         perturbations=["C"],
-        cells_per_regime=20_000,
+        cells_per_perturbation=20_000,
         total_time=12.0,
         n_steps=600,
     )
@@ -94,7 +94,9 @@ def test_stationary_variance_of_a_gene_without_regulators():
 
 
 def test_seed_decides_and_truth_is_row_regulates_column():
-    first, again, other = (sergio(genes=12, n_regimes=4, n_targets=2, cells_per_regime=5, rng=r) for r in (1, 1, 2))
+    first, again, other = (
+        sergio(genes=12, n_perturbations=4, n_targets=2, cells_per_perturbation=5, rng=r) for r in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first.X, again.X)
     assert not np.array_equal(first.X, other.X)
     truth = first.varp["truth"].toarray()
@@ -112,8 +114,8 @@ def test_mid_response_puts_half_response_at_the_mean_of_the_control():
     adata = sergio(
         genes=15,
         repressors=0.3,
-        n_regimes=2,
-        cells_per_regime=300,
+        n_perturbations=2,
+        cells_per_perturbation=300,
         half_response="mid",
         rng=4,
         n_steps=100,
@@ -131,7 +133,7 @@ def test_mid_response_puts_half_response_at_the_mean_of_the_control():
 def test_cycles_are_allowed():
     ring = pd.DataFrame({"source": ["A", "B", "C"], "target": ["B", "C", "A"], "weight": [3.0, -2.0, 2.0]})
     adata = sergio(
-        ring, perturbations=["A"], cells_per_regime=3, kinetics=constants(["A", "B", "C"], basal_production=1.0)
+        ring, perturbations=["A"], cells_per_perturbation=3, kinetics=constants(["A", "B", "C"], basal_production=1.0)
     )
     assert np.isfinite(adata.X).all()
 
@@ -151,19 +153,19 @@ def test_truncated_normals_are_redrawn():
         ({"network": pd.DataFrame({"regulator": ["A"], "target": ["B"]})}, "'source' and 'target'"),
         ({"n_targets": 0}, "n_targets"),
         ({"n_edges": 10_000}, "acyclic"),
-        ({"cells_per_regime": 0}, "cells_per_regime"),
+        ({"cells_per_perturbation": 0}, "cells_per_perturbation"),
         ({"knockdown": 1.2}, "knockdown"),
     ],
 )
 def test_errors_name_the_argument(arguments, message):
     with pytest.raises(ValueError, match=message):
-        sergio(**({"genes": 10, "n_regimes": 2, "n_targets": 1} | arguments))
+        sergio(**({"genes": 10, "n_perturbations": 2, "n_targets": 1} | arguments))
 
 
 @pytest.mark.reference
 @pytest.mark.parametrize("file", ["sergio_dag100", "sergio_dag100_midresponse"])
 def test_reference_screen_is_reproduced_given_its_network_and_constants(reference, file):
-    """Regime means differ from the published draw by sampling error only: z scores have SD 1."""
+    """Perturbation means differ from the published draw by sampling error only: z scores have SD 1."""
     anndata = pytest.importorskip("anndata")
     there = anndata.read_h5ad(reference / "sergio_dag100" / f"{file}.h5ad")
     edges = there.uns["grn_edges"].rename(columns={"regulator": "source"})

@@ -11,7 +11,7 @@ import scdash
 from scdash._data import CellHalves, TimeSeries
 from scdash.dynamics.predictors import no_change, relaxation
 from scdash.dynamics.problem import Units
-from scdash.dynamics.reporting.direction import Course, arrivals, covered, directions, field_velocity
+from scdash.dynamics.reporting.direction import DirectionTest, arrivals, covered, directions, field_velocity
 from scdash.dynamics.state_pairs.train import validation_levels, validation_rows
 from scdash.fields import Phoenix
 
@@ -109,15 +109,19 @@ def test_the_share_of_the_change_that_is_made() -> None:
 def test_the_lines_say_where_the_velocity_fails() -> None:
     table = pd.DataFrame({"start": [0, 0.2, 0.4, 0.6, 0.8], "stop": [0.2, 0.4, 0.6, 0.8, 1.0]})
     table["phoenix"], table["no network"], table["other cells"] = [0.6, 0.1, 0.5, 0.2, -0.1], -0.5, 0.7
-    lines = Course(
-        table, {"course_covered": 0.65, "course_covered_no_network": 0.49}, ("MYOG (observed +4.0, predicted +1.0)",)
+    lines = DirectionTest(
+        table,
+        {"trajectory_covered": 0.65, "trajectory_covered_no_network": 0.49},
+        ("MYOG (observed +4.0, predicted +1.0)",),
     ).lines()
     assert "reproduces 65% of the total expression change (49% without a network). Largest misses: MYOG" in lines[0]
     assert "phoenix 0.60 0.10 0.50 0.20 -0.10; no network -0.50" in lines[1]
     assert "20-40 % and 60-100 % of the trajectory" in lines[2]
-    fine = Course(table.assign(phoenix=0.6), {"course_covered": 1.0, "course_covered_no_network": 0.0}).lines()
+    fine = DirectionTest(
+        table.assign(phoenix=0.6), {"trajectory_covered": 1.0, "trajectory_covered_no_network": 0.0}
+    ).lines()
     assert not any("WARNING" in text for text in fine)
-    assert Course().lines() == []
+    assert DirectionTest().lines() == []
 
 
 @pytest.mark.parametrize("window", [1, 2])
@@ -141,6 +145,6 @@ def test_the_course_of_cells_is_described_for_the_fit_that_is_kept() -> None:
     entry = adata.uns["dynamics"]
     table = entry["directions"]
     assert list(table.columns) == ["start", "stop", "model", "no network", "other cells"] and len(table) == 5
-    assert 0 <= entry["metrics"]["course_covered"] <= 1.5
+    assert 0 <= entry["metrics"]["trajectory_covered"] <= 1.5
     assert "Direction of the velocity in each fifth" in entry["details"]
     assert len(entry["history"]) == entry["metrics"]["epochs"] > 0

@@ -34,7 +34,7 @@ def test_whole_trajectories_are_held_out_once_each():
         assert all(len(np.unique(fold.split[fold.trajectory == k])) == 1 for k in range(10))
 
 
-def test_few_trajectories_lose_stretches():
+def test_few_trajectories_lose_windows():
     folds = make_folds(series(1, rows=12), 4, 0)
     held = np.stack([fold.split == VALIDATION for fold in folds])
     np.testing.assert_array_equal(held.sum(0), 1)
@@ -83,7 +83,7 @@ def test_as_many_trajectories_as_folds_are_held_out_whole():
     assert all((fold.split == VALIDATION).sum() == 5 for fold in make_folds(series(3), 3, 0))
 
 
-def test_stretches_are_equal_parts_of_the_time_from_the_first_state_to_the_last():
+def test_windows_are_equal_parts_of_the_time_from_the_first_state_to_the_last():
     """Times 10, 11, 12, 18, 20: the first quarter ends at 12.5, the second at 15, the third at 17.5."""
     data = series(1)
     data = replace(data, times=np.array([10.0, 11.0, 12.0, 18.0, 20.0]))

@@ -58,7 +58,7 @@ def test_the_budget_is_kept(n, max_epochs, early, budget):
         assert total_epochs(n, max_epochs, alike, ()) > budget * max_epochs
 
 
-def test_stretches_cost_the_same():
+def test_windows_cost_the_same():
     cost = (4 * 300 - 3 - 2 * 297) / (3 - 2 * (1 / 25 + 1 / 9 + 1 / 3))
     exact = 3 + np.cumsum([cost / 25, cost / 9, cost / 3])
     assert FACTOR == 3

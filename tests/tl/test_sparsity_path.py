@@ -1,4 +1,4 @@
-"""A path over lambda: what its table holds, how the two regimes differ, and what is refused."""
+"""A path over lambda: what its table holds, how the two strategies differ, and what is refused."""
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ def test_stronger_means_sparser_and_a_dead_network_can_do_no_more_than_drift(sta
 
 def test_warm_starts_go_on_from_the_step_before(course) -> None:
     """With lambda 0 at every step nothing changes but the number of epochs, so that the training loss goes on falling."""
-    table = _path(course.copy(), regime="warm", sparsity="cnode", lambdas=[0.0, 1e-9, 2e-9], step_epochs=8)
+    table = _path(course.copy(), strategy="warm", sparsity="cnode", lambdas=[0.0, 1e-9, 2e-9], step_epochs=8)
     assert table["epochs"].tolist() == [12, 8, 8]
     assert (table["train_loss"].diff().dropna() < 0).all()
 
@@ -106,8 +106,8 @@ def test_example_errors_average_to_the_loss() -> None:
         ({"model": "phoenix"}, ValueError, "does not fit the vector field"),
         ({"lambdas": [-1.0]}, ValueError, "non-negative"),
         ({"lambdas": []}, ValueError, "at least one"),
-        ({"regime": "wram"}, ValueError, "Did you mean 'warm'"),
-        ({"step_epochs": 3}, ValueError, "regime='warm'"),
+        ({"strategy": "wram"}, ValueError, "Did you mean 'warm'"),
+        ({"step_epochs": 3}, ValueError, "strategy='warm'"),
         ({"transcription_factors": ["nobody"]}, KeyError, "transcription_factors"),
         ({"sparsity": scdash.sparsity.PathReg(lambdas=(0.1, 0.0))}, ValueError, "the last one not 0"),
     ],

@@ -47,7 +47,9 @@ def _points(adata):
 
 
 def test_a_screen_above_its_bound_has_none_either(monkeypatch):
-    screen = scdash.simulate.sergio(genes=10, n_edges=12, n_regimes=8, n_targets=1, cells_per_regime=15, rng=2)
+    screen = scdash.simulate.sergio(
+        genes=10, n_edges=12, n_perturbations=8, n_targets=1, cells_per_perturbation=15, rng=2
+    )
     screen.X = np.log1p(screen.X)
     fit = {"model": scdash.models.PerturbODE(fit=scdash.models.Transport(steps=5, n_modules=3, check_every=5))}
     scdash.tl.fit_perturbode(screen, **fit)

@@ -30,7 +30,7 @@ def test_after_the_last_step_the_rate_is_zero():
     assert Cycles.doubling(10, 50).factor(50) == pytest.approx(0)  # schedulers ask once more
 
 
-def test_a_gain_counts_if_it_exceeds_two_standard_errors_over_regimes():
+def test_a_gain_counts_if_it_exceeds_two_standard_errors_over_perturbations():
     before, noise = np.full(100, 5.0), np.tile([1.0, -1.0], 50)  # standard error .1005
     assert gained(before, before - 0.21 + noise)
     assert not gained(before, before - 0.20 + noise)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scdash.training.rollouts import Courses, GeneWise, longest_accurate_step, roll_out, solver_steps, step_error
+from scdash.training.rollouts import GeneWise, Trajectories, longest_accurate_step, roll_out, solver_steps, step_error
 from scdash.training.whole_trajectories import Starts, squared_error
 
 TIMES = np.array([0.0, 2.0, 3.0, 7.0])
@@ -17,41 +17,41 @@ def model():
 
 
 @pytest.fixture
-def courses():
+def trajectories():
     rng = np.random.default_rng(1)
-    return Courses.of([rng.random((4, 4)) for _ in range(3)], [TIMES, TIMES, 1.5 * TIMES])
+    return Trajectories.of([rng.random((4, 4)) for _ in range(3)], [TIMES, TIMES, 1.5 * TIMES])
 
 
-def test_no_step_is_longer_than_allowed_and_every_state_is_met(courses):
-    steps, observed = solver_steps(courses.intervals, 1, 1.0)
+def test_no_step_is_longer_than_allowed_and_every_state_is_met(trajectories):
+    steps, observed = solver_steps(trajectories.intervals, 1, 1.0)
     assert steps.max() <= 1.0 and observed.tolist() == [0, 3, 5, 11]
     passed = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])[observed]
-    np.testing.assert_allclose(passed.T, np.cumsum(np.pad(courses.intervals, ((0, 0), (1, 0))), axis=1), rtol=1e-6)
-    assert len(solver_steps(courses.intervals, 4, np.inf)[0]) == 12
+    np.testing.assert_allclose(passed.T, np.cumsum(np.pad(trajectories.intervals, ((0, 0), (1, 0))), axis=1), rtol=1e-6)
+    assert len(solver_steps(trajectories.intervals, 4, np.inf)[0]) == 12
 
 
-def test_short_steps_agree_with_many_substeps(model, courses):
-    exact = roll_out(model, courses.states[:, 0], courses.intervals, 256)
+def test_short_steps_agree_with_many_substeps(model, trajectories):
+    exact = roll_out(model, trajectories.states[:, 0], trajectories.intervals, 256)
     errors = [
-        np.abs(roll_out(model, courses.states[:, 0], courses.intervals, longest_step=step) - exact).max()
+        np.abs(roll_out(model, trajectories.states[:, 0], trajectories.intervals, longest_step=step) - exact).max()
         for step in (np.inf, 1.0, 0.1)
     ]
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
 
 
-def test_the_accurate_step_meets_the_tolerance_and_a_longer_one_does_not(model, courses):
-    step = longest_accurate_step(model, courses, tolerance=0.01)
-    assert step_error(model, courses, step) <= 0.01 < step_error(model, courses, 2 * step)
+def test_the_accurate_step_meets_the_tolerance_and_a_longer_one_does_not(model, trajectories):
+    step = longest_accurate_step(model, trajectories, tolerance=0.01)
+    assert step_error(model, trajectories, step) <= 0.01 < step_error(model, trajectories, 2 * step)
 
 
-def test_the_gradient_holds_where_intervals_are_divided(model, courses):
+def test_the_gradient_holds_where_intervals_are_divided(model, trajectories):
     starts = Starts(np.array([0, 2, 1]), np.array([0, 1, 2]))
     ones = np.ones(4, np.float32)
-    _, of_weights, of_bias, _ = squared_error(model, courses, starts, ones, 0.5)
+    _, of_weights, of_bias, _ = squared_error(model, trajectories, starts, ones, 0.5)
 
     def loss(weights, bias):
         moved = model.with_arrays(weights.astype(np.float32), bias.astype(np.float32), model.rates)
-        return squared_error(moved, courses, starts, ones, 0.5)[0]
+        return squared_error(moved, trajectories, starts, ones, 0.5)[0]
 
     for gradient, place in ((of_weights, 0), (of_bias, 1)):
         for entry in range(3):

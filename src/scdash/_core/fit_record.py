@@ -12,7 +12,7 @@ import numpy as np
 
 # 1: before the number existed; trajectories of re-drawn cells were known by "#" in their names. 2: errors under "controls", the
 # network that of the regression; screens without what own perturbations show.
-FORMAT = 3
+FORMAT = 4
 NESTED = ("params", "series", "screen", "scales", "masks", "prior", "metrics")
 
 # What a setting meant before it could be chosen.

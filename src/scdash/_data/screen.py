@@ -111,7 +111,7 @@ def parse_screen(
     found, pair_of = np.unique((codes + 1) * n_kinds + kind_codes + 1, return_inverse=True)
     pairs = [(int(pair) // n_kinds - 1, int(pair) % n_kinds - 1) for pair in found]
     order, names = {_Intervention((), (), CONTROL_KIND): 0}, [control_texts[0] if control_texts else controls[0]]
-    regime_of = np.full(len(pairs), -1)
+    perturbation_of = np.full(len(pairs), -1)
     labelled = [n for n, (at, _) in enumerate(pairs) if at >= 0]
     for n in sorted(labelled, key=lambda n: (texts[pairs[n][0]], pairs[n][1])):
         at, own = pairs[n]
@@ -122,8 +122,8 @@ def parse_screen(
         if done not in order:
             order[done] = len(order)
             names.append(texts[at])
-        regime_of[n] = order[done]
-    cells = regime_of[np.ravel(pair_of)].astype(np.int64)
+        perturbation_of[n] = order[done]
+    cells = perturbation_of[np.ravel(pair_of)].astype(np.int64)
     return _screen(list(order), names, cells, genes)
 
 
@@ -215,7 +215,7 @@ def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]
         if len(found) != 1:
             raise ValueError(
                 f"kind: the mapping gives {sorted(found) or 'nothing'} for perturbation {label!r}; one of {list(KINDS)} is "
-                "needed under the regime's label or its target genes, or for all as text, such as kind='knockout'."
+                "needed under the perturbation's label or its target genes, or for all as text, such as kind='knockout'."
             )
         chosen = found.pop()
     if chosen not in KINDS:

@@ -36,29 +36,31 @@ class Screen:
         if self.targets.shape != shape or len(self.kinds) != shape[0]:
             raise ValueError(f"Screen: targets {self.targets.shape} and kinds {len(self.kinds)} do not fit {shape}.")
         if self.targets[0].any():
-            raise ValueError("Screen: regime 0 is the control and has no targets.")
+            raise ValueError("Screen: perturbation 0 is the control and has no targets.")
         if self.unmeasured and len(self.unmeasured) != shape[0]:
-            raise ValueError(f"Screen: {len(self.unmeasured)} lists of unmeasured targets for {shape[0]} regimes.")
+            raise ValueError(
+                f"Screen: {len(self.unmeasured)} lists of unmeasured targets for {shape[0]} perturbations."
+            )
 
     @property
-    def n_regimes(self) -> int:
+    def n_perturbations(self) -> int:
         """Number of perturbations, the control included."""
         return len(self.names)
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """Cells of each perturbation."""
-        return np.bincount(self.cells[self.cells >= 0], minlength=self.n_regimes)
+        return np.bincount(self.cells[self.cells >= 0], minlength=self.n_perturbations)
 
     @property
     def hidden(self) -> NDArray[np.bool_]:
         """(perturbations,), whether a target of the perturbation is not measured."""
         if not self.unmeasured:
-            return np.zeros(self.n_regimes, bool)
+            return np.zeros(self.n_perturbations, bool)
         return np.array([bool(names) for names in self.unmeasured])
 
     @property
-    def replicate_regimes(self) -> NDArray[np.int64]:
+    def replicate_perturbations(self) -> NDArray[np.int64]:
         """(replicates,), the perturbation that each replicate belongs to; empty where replicates are not known."""
         if self.replicates is None:
             return np.zeros(0, np.int64)
@@ -70,12 +72,12 @@ class Screen:
     def index(self, name: str) -> int:
         """Return the number of the perturbation called `name`."""
         if name not in self.names:
-            raise unknown("regime", name, self.names)
+            raise unknown("perturbation", name, self.names)
         return self.names.index(name)
 
-    def keep(self, regimes: NDArray[np.bool_]) -> Self:
+    def keep(self, perturbations: NDArray[np.bool_]) -> Self:
         """Return the screen of some perturbations (mask; the control always stays); other cells become -1."""
-        kept = np.asarray(regimes, bool).copy()
+        kept = np.asarray(perturbations, bool).copy()
         kept[0] = True
         new = np.where(kept, np.cumsum(kept) - 1, -1)
         chosen = np.flatnonzero(kept)

@@ -1,4 +1,4 @@
-"""Which trajectories, or which stretches of one, are held out when the user names no split."""
+"""Which trajectories, or which windows of one, are held out when the user names no split."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def default_split(
     validation: bool = True,
     rng: RNG = 0,
 ) -> NDArray[np.int8]:
-    """Hold out whole trajectories, or stretches of rows where there are too few trajectories.
+    """Hold out whole trajectories, or windows of rows where there are too few trajectories.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def default_split(
     Returns
     -------
     (rows,) codes into `SPLITS`. With fewer than two trajectories to spare, every trajectory loses two contiguous
-    stretches of rows, validation around 45 % and test around 75 % of its length: inside the path, because its end
+    windows of rows, validation around 45 % and test around 75 % of its length: inside the path, because its end
     cannot be learned without having been seen.
     """
     if fraction is None:
@@ -73,7 +73,7 @@ def default_split(
     split = np.zeros(len(trajectory), np.int8)
     if len(spare) < 2:
         for code in codes:
-            _stretches(split, np.flatnonzero(trajectory == code), fraction)
+            _windows(split, np.flatnonzero(trajectory == code), fraction)
     else:
         number = min(max(1, round(fraction * len(codes))), len(spare) // 2)
         split[np.isin(trajectory, codes[spare[:number]])] = VALIDATION
@@ -81,7 +81,7 @@ def default_split(
     return split if validation else np.where(split == VALIDATION, np.int8(TRAIN), split)
 
 
-def _stretches(split: NDArray[np.int8], rows: NDArray[np.int64], fraction: float) -> None:
+def _windows(split: NDArray[np.int8], rows: NDArray[np.int64], fraction: float) -> None:
     n = len(rows)
     if n < 5:  # too short to lose two rows
         return

@@ -14,7 +14,7 @@ from scdash._core.process_state import guarded
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Course = tuple[NDArray[np.float64], NDArray[np.float64]]  # states (times, genes), times
+Trajectory = tuple[NDArray[np.float64], NDArray[np.float64]]  # states (times, genes), times
 
 
 @guarded
@@ -70,7 +70,7 @@ def read_phoenix(
     files = path if isinstance(path, Mapping) else {"": path}
     states, frames = [], []
     for split, file in files.items():
-        for number, (values, times) in enumerate(read_courses(file)):
+        for number, (values, times) in enumerate(read_trajectories(file)):
             name = f"{split}_{number}" if split else str(number)
             states.append(values)
             frames.append(pd.DataFrame({"time": times, "trajectory": name, "split": split or "train"}))
@@ -85,25 +85,25 @@ def read_phoenix(
     return AnnData(np.concatenate(states).astype(np.float32), obs=obs, var=pd.DataFrame(index=names))
 
 
-def read_courses(path: "str | Path") -> list[Course]:
+def read_trajectories(path: "str | Path") -> list[Trajectory]:
     """Return the trajectories of a file."""
     path = Path(path)
     with path.open(newline="") as lines:
         rows = [_numbers(row) for row in csv.reader(lines) if any(row)]
-    count, trajectories = (int(number) for number in rows[0][:2])
-    if len(rows) != 1 + trajectories * (count + 1):
+    count, number_of_trajectories = (int(number) for number in rows[0][:2])
+    if len(rows) != 1 + number_of_trajectories * (count + 1):
         raise ValueError(
-            f"read_phoenix: {path.name} announces {count} genes and {trajectories} trajectories, which are "
-            f"{trajectories * (count + 1)} lines with those of times; it has {len(rows) - 1}."
+            f"read_phoenix: {path.name} announces {count} genes and {number_of_trajectories} trajectories, which are "
+            f"{number_of_trajectories * (count + 1)} lines with those of times; it has {len(rows) - 1}."
         )
-    courses = []
+    trajectories = []
     for start in range(1, len(rows), count + 1):
         block = rows[start : start + count + 1]
         if len({len(row) for row in block}) != 1:
             raise ValueError(f"read_phoenix: lines {start + 1} to {start + count + 1} of {path.name} differ in length.")
         values = np.array(block, dtype=np.float64)
-        courses.append((values[:-1].T, values[-1]))
-    return courses
+        trajectories.append((values[:-1].T, values[-1]))
+    return trajectories
 
 
 def _numbers(row: list[str]) -> list[float]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.process_state import guarded
-from scdash.datasets._phoenix_files import gene_names, read_courses
+from scdash.datasets._phoenix_files import gene_names, read_trajectories
 from scdash.datasets._published import published_files
 
 if TYPE_CHECKING:
@@ -139,14 +139,14 @@ def _read_published(folder: "str | Path | None", sha256: Mapping[str, str] | Non
 
     paths = published_files("yeast_cell_cycle", URLS, folder, sha256)
     genes, few = (pd.Index(pd.read_csv(paths[name])["x"].astype(str)) for name in (GENES, GENES_500))
-    courses = [course for name in (TRAIN, VALIDATION) for course in read_courses(paths[name])]
-    for values, _ in courses:
+    trajectories = [trajectory for name in (TRAIN, VALIDATION) for trajectory in read_trajectories(paths[name])]
+    for values, _ in trajectories:
         gene_names(list(genes), values.shape[1])
-    replicate = np.repeat(REPLICATES, [len(times) for _, times in courses])
-    minutes = np.concatenate([times for _, times in courses])
+    replicate = np.repeat(REPLICATES, [len(times) for _, times in trajectories])
+    minutes = np.concatenate([times for _, times in trajectories])
     labels = [f"{name}_{time:g}min" for name, time in zip(replicate, minutes, strict=True)]
     adata = AnnData(
-        np.concatenate([values for values, _ in courses]).astype(np.float32),
+        np.concatenate([values for values, _ in trajectories]).astype(np.float32),
         obs=pd.DataFrame({"replicate": pd.Categorical(replicate), "minutes": minutes}, index=labels),
         var=pd.DataFrame(index=genes),
     )

@@ -43,13 +43,13 @@ def no_change(start: Floats, times: Floats, code: Codes) -> Floats:
     return np.broadcast_to(start, (times.shape[1] - 1, *start.shape))
 
 
-def stretch(states: Floats, slope: float) -> Floats:
-    """Return states in the units 1/2 + slope (x - 1/2), in which the activation found by matching is PHOENIX's own."""
+def window(states: Floats, slope: float) -> Floats:
+    """Return states in the units 1/2 + slope (x - 1/2), in which the activation found by the regression is PHOENIX's own."""
     return states if slope == 1 else 0.5 + slope * (states - 0.5)
 
 
 def units_of_field(minimum: Floats, width: Floats, slope: float) -> tuple[Floats, Floats]:
-    """Return offset and unit of every gene such that (x - offset) / unit is `stretch((x - minimum) / width, slope)`."""
+    """Return offset and unit of every gene such that (x - offset) / unit is `window((x - minimum) / width, slope)`."""
     return minimum + width * (0.5 - 0.5 / slope), width / slope
 
 
@@ -66,7 +66,7 @@ def field_predictor(
     cpu = {name: value.detach().cpu().to(dtype) for name, value in params.items()}
 
     def once(start: Floats, times: Floats, n: int) -> Tensor:
-        x = torch.as_tensor(np.ascontiguousarray(stretch(start, slope)), dtype=dtype)[None]
+        x = torch.as_tensor(np.ascontiguousarray(window(start, slope)), dtype=dtype)[None]
         with torch.no_grad():
             path = integrate(field.bind(cpu), field.lift(cpu, x), torch.as_tensor(times)[None], solver="rk4", steps=n)
             return field.observe(cpu, path)[1:, 0]
@@ -88,7 +88,7 @@ def field_predictor(
             remedy="Their errors are those of the last try; a sparser model may be stable.",
             otherwise=tell,
         ).fine
-        return stretch(found.numpy(), 1 / slope)
+        return window(found.numpy(), 1 / slope)
 
     return predict
 
@@ -103,7 +103,7 @@ def pair_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
 
 
 def rollout_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
-    """Return the mean squared error of every held-out stretch predicted whole from its start, (stretches,)."""
+    """Return the mean squared error of every held-out window predicted whole from its start, (windows,)."""
     runs = series.rollouts(split)
     errors = np.empty(len(runs))
     for length in {len(run) for run in runs}:
@@ -134,7 +134,7 @@ def held_out(series: TimeSeries) -> str:
 
 
 def control_table(series: TimeSeries, predictors: Mapping[str, Predictor], *, ahead: bool = False) -> pd.DataFrame:
-    """Return one row per predictor: next-step errors by split, and the error of whole held-out stretches.
+    """Return one row per predictor: next-step errors by split, and the error of whole held-out windows.
 
     `rollout_mse` (and, with `ahead`, `five_ahead_mse`) is over the test split where there is one, else over validation.
     Errors are NaN for absent splits.

@@ -30,7 +30,7 @@ class DynamicsFit:
     report: str
     details: str = ""  # of the report
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # where there were null models
-    directions: pd.DataFrame | None = None  # cells only: does the velocity follow the course
+    directions: pd.DataFrame | None = None  # cells only: does the velocity follow the trajectory
     lineages: pd.DataFrame | None = None  # several lineages only: how the model's end of each compares with all ends
     slope: float = 1.0  # the field runs in units 1/2 + slope (x - 1/2) of the series' units
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)

@@ -14,7 +14,7 @@ from scdash.networks import DynamicsModel, module_from_entry
 
 
 def predict_split(entry: Any, split: str) -> AnnData:
-    """Return every stretch of a split as predicted from the state before it, beside what was observed."""
+    """Return every window of a split as predicted from the state before it, beside what was observed."""
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if "screen" in entry:
@@ -46,10 +46,10 @@ def _table(series: TimeSeries, runs: Any, predict: Predictor, model: DynamicsMod
     unit, offset = model.range.numpy().astype(np.float64), model.minimum.numpy().astype(np.float64)
     paths = [predict(series.states[r[:1]], series.times[r][None], series.trajectory[r[:1]])[:, 0] for r in runs]
     rows = np.concatenate([run[1:] for run in runs])
-    stretch = np.repeat(np.arange(len(runs)), [len(run) - 1 for run in runs])
+    window = np.repeat(np.arange(len(runs)), [len(run) - 1 for run in runs])
     names = np.asarray(series.names, dtype=str)[series.trajectory[rows]]
     obs = pd.DataFrame(
-        {"trajectory": pd.Categorical(names), "time": series.times[rows] * model.time_scale, "stretch": stretch},
+        {"trajectory": pd.Categorical(names), "time": series.times[rows] * model.time_scale, "window": window},
         index=pd.Index([f"{name}_{row}" for name, row in zip(names, rows, strict=True)]),
     )
     found = AnnData(

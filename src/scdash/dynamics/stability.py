@@ -34,7 +34,7 @@ def stability_dynamics(
     adata: "AnnData",
     *,
     n_repeats: int = 10,
-    share: float = 0.5,
+    fraction: float = 0.5,
     key: str = "dynamics",
     key_added: str = "dynamics_stability",
     n_jobs: int | None = None,
@@ -52,7 +52,7 @@ def stability_dynamics(
         As for `scdash.tl.fit_dynamics`.
     n_repeats
         Refits.
-    share
+    fraction
         Share of the trajectories or cells in each.
     key
         The `key_added` of the fit in question. Its columns of time, trajectories, batches and splits, its layer, genes,
@@ -72,16 +72,16 @@ def stability_dynamics(
     Table of edges, most frequent first: `source`, `target`, `frequency`, `mean_weight`. Written: `uns[key_added]`
     (`edges`, `params`, `report`).
     """
-    if n_repeats < 2 or not 0 < share < 1:
-        raise ValueError(f"n_repeats must be at least 2 and share in (0, 1), found {n_repeats!r} and {share!r}.")
+    if n_repeats < 2 or not 0 < fraction < 1:
+        raise ValueError(f"n_repeats must be at least 2 and fraction in (0, 1), found {n_repeats!r} and {fraction!r}.")
     FitCall.of("stability", fit, {"copy": "refits are not kept."}).settle()
     if isinstance(fit.get("training"), Training) and fit["training"].checkpoint is not None:
         raise ValueError("checkpoint is not for stability: refits are not kept.")
     check_key(key_added)
     generator = as_generator(rng)
     fit = arguments_of_fit(adata, key, fit)
-    with step(f"fitting dynamics {n_repeats} times on {share:.0%} of the data") as added:
-        parts = [_part(adata, share, fit, generator) for _ in range(n_repeats)]
+    with step(f"fitting dynamics {n_repeats} times on {fraction:.0%} of the data") as added:
+        parts = [_part(adata, fraction, fit, generator) for _ in range(n_repeats)]
         seeds = generator.integers(2**31 - 1, size=n_repeats)
         pieces = [(adata, rows, int(seed), fit) for rows, seed in zip(parts, seeds, strict=True)]
         found = pd.concat(spread_all(_edges, pieces, "refits", n_jobs=n_jobs))
@@ -91,7 +91,7 @@ def stability_dynamics(
         table = table.loc[order.index].reset_index()
         often = int((table["frequency"] >= ALWAYS).sum())
         report = f"{often} of {len(table)} edges ever found were found in at least {ALWAYS:.0%} of {n_repeats} refits."
-        params = {"n_repeats": n_repeats, "share": share, "key": key}
+        params = {"n_repeats": n_repeats, "fraction": fraction, "key": key}
         adata.uns[key_added] = sanitise(stamp({"edges": table, "params": params, "report": report}))
         logger.info("    %s", report)
         added.append(f"added uns[{key_added!r}], how often each edge was found")
@@ -114,10 +114,10 @@ def arguments_of_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> di
     return stored | genes | {name: value for name, value in given.items() if name not in DATA_KEYS} | read
 
 
-def _part(adata: "AnnData", share: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
+def _part(adata: "AnnData", fraction: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the rows of a random part: whole trajectories of states, or cells of every trajectory.
 
-    Of trajectories that are labelled by `split_key`, the same share of every split is drawn, and at least one.
+    Of trajectories that are labelled by `split_key`, the same fraction of every split is drawn, and at least one.
     """
     key = fit.get("trajectory_key")
     group: NDArray[np.int64] = np.zeros(adata.n_obs, np.int64)
@@ -133,9 +133,9 @@ def _part(adata: "AnnData", share: float, fit: dict[str, Any], rng: np.random.Ge
             raise ValueError(
                 f"trajectory_key={key!r}: only {len(names)} trajectories to draw from, 4 are needed.{hint}"
             )
-        return np.flatnonzero(np.isin(group, _drawn(_split_of(adata, fit.get("split_key"), group), share, rng)))
+        return np.flatnonzero(np.isin(group, _drawn(_split_of(adata, fit.get("split_key"), group), fraction, rng)))
     rows = [np.flatnonzero(group == g) for g in range(len(names))]
-    return np.sort(np.concatenate([rng.choice(of, max(2, round(share * len(of))), replace=False) for of in rows]))
+    return np.sort(np.concatenate([rng.choice(of, max(2, round(fraction * len(of))), replace=False) for of in rows]))
 
 
 def _split_of(adata: "AnnData", key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -149,12 +149,12 @@ def _split_of(adata: "AnnData", key: str | None, group: NDArray[np.int64]) -> ND
     return found
 
 
-def _drawn(kinds: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return a random share of the trajectories of each kind, at least one, and two where there is one kind only."""
+def _drawn(kinds: NDArray[np.int64], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random fraction of the trajectories of each kind, at least one, and two where there is one kind only."""
     order = rng.permutation(len(kinds))
     least = 2 if len(np.unique(kinds)) == 1 else 1
     parts = [order[kinds[order] == kind] for kind in np.unique(kinds)]
-    return np.concatenate([part[: max(least, round(share * len(part)))] for part in parts])
+    return np.concatenate([part[: max(least, round(fraction * len(part)))] for part in parts])
 
 
 def _edges(adata: "AnnData", rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:

@@ -72,7 +72,7 @@ def grn(
         - `coregulation`: how far the target follows the other targets that the prior names for the source, as a rank among
           all such pairs in [0, 1]; 0 where the prior does not have the source, NaN without a prior.
         - `score`: the ranking score, prior and data together. It is not a probability. Of a time course without a prior
-          the mean of `stability` and `association`: the regression selects one of several genes with the same course.
+          the mean of `stability` and `association`: the regression selects one of several genes with the same trajectory.
         - `association`: what the data say without any model. Of time courses the mean of two absolute correlations: of the
           source with the next change of the target, given the target's own state, and of both genes over states, which
           weighs less the more steps there are. Of a screen the correlation of their changes over its perturbations.
@@ -120,7 +120,7 @@ def grn(
 
 @guarded
 def history(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
-    """Return the course of training: one row per epoch and model.
+    """Return the trajectory of training: one row per epoch and model.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def report(adata: "AnnData", *, key: str = "dynamics", verbosity: int | None = N
     See Also
     --------
     scdash.get.report_html : Write a fit as one HTML file: verdict, errors, trajectories, network, knockouts, settings and versions.
-    scdash.get.history : Return the course of training: one row per epoch and model.
+    scdash.get.history : Return the trajectory of training: one row per epoch and model.
 
     Examples
     --------

@@ -82,7 +82,7 @@ def _screen(entry: Mapping[str, Any]) -> str:
     screen = entry["screen"]
     found = pd.DataFrame(
         {
-            "perturbation": [str(name) for name in screen["regimes"]],
+            "perturbation": [str(name) for name in screen["perturbations"]],
             "kind": [str(name) for name in screen["kinds"]],
             "cells": np.asarray(screen["cells"], dtype=int),
             "size of the observed change": np.linalg.norm(np.asarray(screen["change"], dtype=np.float64), axis=1),

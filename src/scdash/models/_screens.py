@@ -36,7 +36,7 @@ class Transport(Value, TransportConfig):
         Steps of the first cosine cycle of the learning rate; each later one is twice as long.
     learning_rate
         Largest step size of Adam.
-    regimes
+    perturbations
         Perturbations in a batch.
     cells
         Control cells that are carried to each perturbation; None: 16 for "w2", 2 for "mean".

@@ -1,8 +1,8 @@
 r"""The ranking of edges of cells: what earlier cells say of later ones, and what cells of one time say of each other.
 
 Two path scores, both shares of penalties and of resamples at which an edge is selected: of the lagged regression
-(`lagged_scores`: only means over time enter, so it has a direction, but all that follows one course looks alike) and of
-the regression within places of time (`within_scores`: only deviations from those means enter, so common courses do not
+(`lagged_scores`: only means over time enter, so it has a direction, but all that follows one trajectory looks alike) and of
+the regression within places of time (`within_scores`: only deviations from those means enter, so common trajectories do not
 count, but a link has no direction). They share no information, and err differently: the score is their mean. On fourteen
 random circuits that were simulated for this choice (not those of `benchmarks.beeline`) the mean ranked edges better than
 the lagged score on all of them (AUPRC over chance 1.77 against 1.44, within alone 1.54).

@@ -61,7 +61,7 @@ def ranking_score(
         How far genes follow the other targets of a regulator of the prior; None where that was not measured.
     associated
         How far the data connect pairs of genes without any model, in [0, 1], by places of targets and of sources. Without a
-        prior the evidence is the mean of both: a regression selects one of several genes that follow the same course, and
+        prior the evidence is the mean of both: a regression selects one of several genes that follow the same trajectory, and
         says nothing of the others. The score is that evidence, whether or not the model has the edge.
     constant
         Genes that do not change, (genes,).
@@ -74,7 +74,7 @@ def ranking_score(
         Table `source`, `target`, `weight`, `contribution`, `in_prior`, `selection_frequency`, `stability`,
         `coregulation`, `score`, sorted by score.
     report
-        `used`, `kept`, `doubted`, `added` (numbers of edges), `evidence_auc`, `evidence_se`, `hidden` (edges that
+        `used`, `kept`, `not_supported`, `added` (numbers of edges), `evidence_auc`, `evidence_se`, `hidden` (edges that
         were hidden from fits), `fell_back`, `coregulation_auc`, `coregulation_se`, `by_coregulation` (whether it ordered them),
         `with_association`.
     """
@@ -144,7 +144,7 @@ def _counts(inside: NDArray[np.bool_], used: NDArray[np.bool_], *, with_prior: b
     return {
         "used": int(inside.sum()),
         "kept": int((inside & used).sum()),
-        "doubted": int((inside & ~used).sum()),
+        "not_supported": int((inside & ~used).sum()),
         "added": int((used & ~inside).sum()) if with_prior else 0,
     }
 

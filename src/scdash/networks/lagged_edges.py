@@ -1,7 +1,7 @@
 r"""Edges from cells at two times, with disjoint cells on the two sides and every lineage centred.
 
 The later mean of half of the cells is regressed on the earlier mean of the other half,
-:math:`x^B_i(t + D) \approx \sum_{j \neq i} S_{ij} x^A_j(t)`: transition matching in the limit of fast genes, in which no
+:math:`x^B_i(t + D) \approx \sum_{j \neq i} S_{ij} x^A_j(t)`: the regression of transitions in the limit of fast genes, in which no
 noise is shared. What remains of such a score when times are shuffled within lineages is not dynamics.
 """
 

@@ -80,7 +80,7 @@ def start_states(
     """Return where to start, from any form of the argument `start`."""
     if start is None:
         series = entry["series"]
-        if "screen" in entry:  # the regimes of a screen are no trajectories: start unperturbed
+        if "screen" in entry:  # the perturbations of a screen are no trajectories: start unperturbed
             return Starts([str(series["trajectory"][0])], np.asarray(series["states"])[:1], np.zeros(1))
         known = StoredTrajectories.of(series)
         first = [known.rows(name)[0] for name in known.originals]  # re-drawn cells are no new starts

@@ -47,11 +47,11 @@ def history(
     """Draw the loss of every epoch (on a logarithmic axis from a factor of five on), the sparsity below it, and the prunings as marks.
 
     Training errors are of short windows, validation errors of what the fit was chosen by (for cells whole held-out
-    stretches): compare each curve with itself, and the validation curve with the levels, which are errors on the same
+    windows): compare each curve with itself, and the validation curve with the levels, which are errors on the same
     states. A fit that started sparse has a sparsity axis of its own range.
 
     A screen that was matched was not trained: what is drawn then is how well every setting tried predicts held-out
-    regimes, along the penalty, with the chosen one marked.
+    perturbations, along the penalty, with the chosen one marked.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def history(
 
     See Also
     --------
-    scdash.get.history : Return the course of training: one row per epoch and model.
+    scdash.get.history : Return the trajectory of training: one row per epoch and model.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def _levels(data: Any, key: str, *, baselines: bool | Mapping[str, float]) -> di
         return {str(label): float(value) for label, value in baselines.items()}
     stored = slot(data, key, "metrics") if baselines and is_anndata(data) else {}
     found = {label: float(stored[name]) for name, label in _LEVELS.items() if name in stored}
-    if "matched start" in found and require_fit(data, key)["params"].get("kept") == "matching":
+    if "matched start" in found and require_fit(data, key)["params"].get("kept") == "regression":
         found["matched start (kept)"] = found.pop("matched start")
     return {label: value for label, value in found.items() if np.isfinite(value) and value > 0}
 

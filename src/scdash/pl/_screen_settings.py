@@ -1,4 +1,4 @@
-"""What matching a screen chose from: held-out R2 of every setting along the penalty."""
+"""What the regression of a screen chose from: held-out R2 of every setting along the penalty."""
 
 from collections.abc import Sequence
 from typing import cast

@@ -65,7 +65,7 @@ def velocity(
 
     Where the arrows run against the time the fit was given, they are drawn in another colour: there the model returns
     to a state it does not leave, and the figure shows its error. The report (:func:`scdash.get.report`) says how far the
-    velocity follows the course, without any embedding.
+    velocity follows the trajectory, without any embedding.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def perturbed_probability(values: Expression, screen: Screen) -> NDArray[np.floa
         control = control[np.linspace(0, len(control) - 1, most).astype(np.int64)]
     reference = as_dense(values.dense_rows(control), np.float64)
     silent = []
-    for r in range(1, screen.n_regimes):
+    for r in range(1, screen.n_perturbations):
         rows = np.flatnonzero(screen.cells == r)
         own = None
         if len(rows) >= LEAST_CELLS:
@@ -43,7 +43,7 @@ def perturbed_probability(values: Expression, screen: Screen) -> NDArray[np.floa
     if silent:
         logger.info(
             "    escaping cells are not looked for in %d of %d perturbations, with fewer than %d cells or %d differential "
-            "genes: %s", len(silent), screen.n_regimes - 1, LEAST_CELLS, LEAST_GENES, ", ".join(silent[:5]),
+            "genes: %s", len(silent), screen.n_perturbations - 1, LEAST_CELLS, LEAST_GENES, ", ".join(silent[:5]),
         )  # fmt: skip
     return found
 

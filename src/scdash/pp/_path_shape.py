@@ -152,9 +152,9 @@ def _sweep(
 
 
 def _mixed(rank: NDArray[np.float64], group: NDArray[np.bool_]) -> float:
-    """Return how evenly two groups share each stretch of time, 0 to 1."""
-    stretch = np.minimum((rank * N_TIME_BINS).astype(int), N_TIME_BINS - 1)
-    share = np.array([group[stretch == i].mean() for i in range(N_TIME_BINS)])
+    """Return how evenly two groups share each window of time, 0 to 1."""
+    window = np.minimum((rank * N_TIME_BINS).astype(int), N_TIME_BINS - 1)
+    share = np.array([group[window == i].mean() for i in range(N_TIME_BINS)])
     return float(np.minimum(share, 1 - share).mean() * 2)
 
 

@@ -70,7 +70,7 @@ def filter_perturbations(
     AnnData or None
         None, or the copy. Cells of perturbations that were not kept, and unlabelled ones, are removed. Written:
     `uns[key_added]` : DataFrame
-        one row a perturbation: `regime`, `cells`, `worst_p`, `log_change` (mean over targets, in the units of the
+        one row a perturbation: `perturbation`, `cells`, `worst_p`, `log_change` (mean over targets, in the units of the
         data), `kept`, `reason`.
 
     See Also
@@ -79,10 +79,10 @@ def filter_perturbations(
 
     Examples
     --------
-    >>> adata = scdash.simulate.sergio(genes=20, n_regimes=6, n_targets=1)
+    >>> adata = scdash.simulate.sergio(genes=20, n_perturbations=6, n_targets=1)
     >>> scdash.pp.filter_perturbations(adata)
     >>> list(adata.uns["perturbations"].columns)
-    ['regime', 'cells', 'worst_p', 'log_change', 'kept', 'reason']
+    ['perturbation', 'cells', 'worst_p', 'log_change', 'kept', 'reason']
     """
     _check(require, max_p, min_cells, kind, kind_key)
     check_adata(adata, min_cells=1)
@@ -150,7 +150,7 @@ def _table(
     if control.shape[0] < 2:
         raise ValueError(f"control: only {control.shape[0]} control cell(s), at least 2 are needed.")
     rows, counts = [], screen.counts
-    for r in range(1, screen.n_regimes):
+    for r in range(1, screen.n_perturbations):
         here = np.flatnonzero(screen.targets[r, targeted])
         cells = perturbed[r]
         up = screen.kinds[r] in UP
@@ -170,19 +170,19 @@ def _table(
         if not kept:
             reason = "too few cells" if n < min_cells else "target not changed"
         rows.append((screen.names[r], n, worst, change, kept, reason))
-    return pd.DataFrame(rows, columns=["regime", "cells", "worst_p", "log_change", "kept", "reason"])
+    return pd.DataFrame(rows, columns=["perturbation", "cells", "worst_p", "log_change", "kept", "reason"])
 
 
 def _gather(values: Expression, screen: Screen, targeted: NDArray[np.int64]) -> tuple[Any, list[NDArray[Any]]]:
-    """Return the control cells (sparse if the data are), and every regime's cells x its own targets, from one pass."""
+    """Return the control cells (sparse if the data are), and every perturbation's cells x its own targets, from one pass."""
     control: list[Any] = []
-    parts: list[list[NDArray[Any]]] = [[] for _ in range(screen.n_regimes)]
+    parts: list[list[NDArray[Any]]] = [[] for _ in range(screen.n_perturbations)]
     own = [np.flatnonzero(targets) for targets in screen.targets[:, targeted]]
     for rows, block in values.blocks():
-        regime = screen.cells[rows]
-        control.append(block[regime == 0])
-        for r in np.unique(regime[regime > 0]):
-            found = block[regime == r][:, own[r]]
+        perturbation = screen.cells[rows]
+        control.append(block[perturbation == 0])
+        for r in np.unique(perturbation[perturbation > 0]):
+            found = block[perturbation == r][:, own[r]]
             parts[r].append(as_dense(found))
     together = sp.vstack(control, format="csc") if sp.issparse(control[0]) else np.concatenate(control)
     return together, [np.concatenate(part) if part else np.zeros((0, len(own[r]))) for r, part in enumerate(parts)]

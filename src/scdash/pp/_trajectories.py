@@ -68,7 +68,7 @@ def trajectories(
         Columns of obs; each lineage in each batch is a trajectory of its own. Cells without a label take no part.
     split_key
         Column of obs with train/validation/test, the same for all cells of a trajectory. None: whole trajectories are
-        held out where there are three or more to choose from, else two inner stretches of bins, whose bins are made
+        held out where there are three or more to choose from, else two inner windows of bins, whose bins are made
         of their own cells alone (nothing leaks through the smoothing).
     layer
         Layer to read instead of X.

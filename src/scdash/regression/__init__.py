@@ -4,7 +4,7 @@ from scdash.regression.averaging import average, prune
 from scdash.regression.cells import path_of_fields
 from scdash.regression.derivative_rows import WeightedVelocity
 from scdash.regression.fold_fits import PartFit
-from scdash.regression.held_out_trajectories import judging_folds
+from scdash.regression.held_out_trajectories import validation_folds
 from scdash.regression.hub_penalties import relative_contribution
 from scdash.regression.l1_paths import l1_path
 from scdash.regression.linear_field import Field
@@ -23,7 +23,7 @@ __all__ = [
     "WeightedVelocity",
     "average",
     "fit_transitions",
-    "judging_folds",
+    "validation_folds",
     "l1_path",
     "next_step_error",
     "path_of_fields",

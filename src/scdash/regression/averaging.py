@@ -1,4 +1,4 @@
-r"""Many fits of one network to one: averaged as vector fields, pruned, and run at the pace of trajectories left out.
+r"""Many fits of one network to one: averaged as vector fields, pruned, and run at the time_scale of trajectories left out.
 
 One held-out batch cannot tell good settings from lucky ones. Fields dx/dt = r (b + S phi(x) - x) that differ in their
 rate, lag, penalty and trust in the prior are linear in (r, r b, r S), so their mean is a field of the same kind and still
@@ -62,15 +62,15 @@ def prune(field: Field, states: Floats, smallest: float) -> Field:
     return Field(kept, field.bias + lost, field.rates, field.slope)
 
 
-def at_pace(field: Field, pace: float) -> Field:
-    """Return the field that runs through the same states `pace` times as fast."""
-    return Field(field.effects, field.bias, field.rates * pace, field.slope)
+def at_time_scale(field: Field, time_scale: float) -> Field:
+    """Return the field that runs through the same states `time_scale` times as fast."""
+    return Field(field.effects, field.bias, field.rates * time_scale, field.slope)
 
 
-def shrunk(pace: float, judges: int) -> float:
-    r"""Return the geometric mean of the paces of `judges` trajectories and of the training's own, which is 1.
+def shrunk(time_scale: float, judges: int) -> float:
+    r"""Return the geometric mean of the time_scales of `judges` trajectories and of the training's own, which is 1.
 
-    `pace` suits the trajectories that were left out. Pseudotime is no clock: batches pass the same states at paces of
+    `time_scale` suits the trajectories that were left out. Pseudotime is no clock: batches pass the same states at time_scales of
     their own, and what suits the few that judge is a noisy guess of what suits the next.
     """
-    return float(pace ** (judges / (judges + 1)))
+    return float(time_scale ** (judges / (judges + 1)))

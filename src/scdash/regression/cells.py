@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.averaging import at_pace, average, credences, prune, shrunk
+from scdash.regression.averaging import at_time_scale, average, credences, prune, shrunk
 from scdash.regression.derivative_rows import WeightedVelocity, with_velocity
-from scdash.regression.held_out_trajectories import Judge, Rollout, judging_folds, pooled
+from scdash.regression.held_out_trajectories import Judge, Rollout, pooled, validation_folds
 from scdash.regression.hub_penalties import relative_contribution
 from scdash.regression.intervals import Trajectories, units
 from scdash.regression.linear_field import Field, integrate
@@ -39,7 +39,7 @@ class Fold:
 
     @classmethod
     def of(cls, series: TimeSeries, make: MakeSetup, settings: TransitionSettings, *, alone: bool) -> Self:
-        """Return the fold of a series, whose training states are fitted and whose validation stretches judge."""
+        """Return the fold of a series, whose training states are fitted and whose validation windows judge."""
         data = Trajectories.from_series(series, ("train",))
         lags = [lag for lag in settings.lags if lag < data.length.max()]
         still = np.zeros(data.states.shape[2], bool)
@@ -56,7 +56,7 @@ class Trial:
 
     @property
     def error(self) -> float:
-        """Error of the held-out stretches."""
+        """Error of the held-out windows."""
         return float(self.row["rollout_error"])
 
 
@@ -69,13 +69,13 @@ def fit_by_rollouts(
 ) -> TransitionFit:
     """Try lags, rates and penalties, then trust in the prior; average all fits by their errors (`_averaging`).
 
-    Errors are of whole held-out stretches predicted from the state before them: next-step errors of smoothed bins
-    pick models that diverge later. Held out are all trajectories in turn but those for test (`judging_folds`); fits to
+    Errors are of whole held-out windows predicted from the state before them: next-step errors of smoothed bins
+    pick models that diverge later. Held out are all trajectories in turn but those for test (`validation_folds`); fits to
     the training states are averaged. A choice of one setting by one held-out batch differed twofold between batches;
     the average was better than the best choice on batches that were made from two real ones.
     """
     began = time.perf_counter()
-    parts = judging_folds(series)
+    parts = validation_folds(series)
     whole = Fold.of(series, make, settings, alone=len(parts) == 1)
     folds = [whole if part is series else Fold.of(part, make, settings, alone=False) for part in parts]
     data = whole.problem.data
@@ -94,8 +94,14 @@ def fit_by_rollouts(
     table["weight"] = credences(table["rollout_error"].to_numpy(), settings.temperature)
     chosen = cast("int", table["weight"].idxmax())
     table["chosen"] = table.index == chosen
-    field, pace, error = _mean_field(whole, folds, tried, table["weight"].to_numpy(), settings)
-    mean = {"stage": "mean", "pace": pace, "edges": int(field.effects.nnz), "rollout_error": error, "chosen": False}
+    field, time_scale, error = _mean_field(whole, folds, tried, table["weight"].to_numpy(), settings)
+    mean = {
+        "stage": "mean",
+        "time_scale": time_scale,
+        "edges": int(field.effects.nnz),
+        "rollout_error": error,
+        "chosen": False,
+    }
     table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     table["seconds"] = time.perf_counter() - began
     return _result(whole, field, table.loc[chosen], settings, table, groups, rng)
@@ -110,9 +116,9 @@ def _likely(tried: "list[Trial]", settings: TransitionSettings) -> "list[Trial]"
 def _mean_field(
     whole: Fold, folds: list[Fold], tried: "list[Trial]", weights: Floats, settings: TransitionSettings
 ) -> tuple[Field, float, float]:
-    """Return the mean of all fits to the training states, pruned, at its pace; that pace, and the error of the mean.
+    """Return the mean of all fits to the training states, pruned, at its time_scale; that time_scale, and the error of the mean.
 
-    The error is that of the folds' own means at the pace that suits them best, before it is shrunk.
+    The error is that of the folds' own means at the time_scale that suits them best, before it is shrunk.
     """
     counted = [(trial, weight) for trial, weight in zip(tried, weights, strict=True) if weight > 0]
     share = np.array([weight for _, weight in counted])
@@ -123,15 +129,15 @@ def _mean_field(
         return prune(field, data.states[data.real], settings.smallest_share)
 
     own = mean(whole, 0)
-    errors, flat = np.empty((len(folds), len(settings.paces))), np.empty(len(folds))
+    errors, flat = np.empty((len(folds), len(settings.time_scales))), np.empty(len(folds))
     for k, fold in enumerate(folds):
         field = own if fold is whole else mean(fold, k + 1)
-        for place, pace in enumerate(settings.paces):
-            errors[k, place], flat[k] = fold.judge.error(rollout_of(at_pace(field, pace)))
+        for place, time_scale in enumerate(settings.time_scales):
+            errors[k, place], flat[k] = fold.judge.error(rollout_of(at_time_scale(field, time_scale)))
     found = pooled(errors, flat)
     place = int(found.argmin())
-    pace = shrunk(settings.paces[place], len(folds))
-    return at_pace(own, pace), pace, float(found[place])
+    time_scale = shrunk(settings.time_scales[place], len(folds))
+    return at_time_scale(own, time_scale), time_scale, float(found[place])
 
 
 def _judge(
@@ -167,7 +173,7 @@ def _judge(
 
 
 def rollout_of(field: Field) -> Rollout:
-    """Return what predicts whole stretches with a field."""
+    """Return what predicts whole windows with a field."""
     return lambda start, times: integrate(field, start, times)[:, 1:]
 
 

@@ -18,12 +18,12 @@ MOST = 5  # folds; more trajectories than this are left out in groups
 SHIFTS, DRAWS = (1.0, 2.0), 4  # sizes of the offsets of a single judge's copies, and copies of each size
 
 
-def judging_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
+def validation_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
     """Return the series once for every trajectory that is left out, which its split then names "validation".
 
     One validation batch is a noisy judge: settings that differ little on it can differ twofold on other batches. So all
     trajectories but those of the test split judge in turn, learned from the others; re-drawn ones go with their origin.
-    Where trajectories are held out in part (stretches), or there are fewer than three (the second of two would judge what
+    Where trajectories are held out in part (windows), or there are fewer than three (the second of two would judge what
     is not learned from in the end), the series' own validation states judge.
     """
     split = np.full(len(series.names), -1)
@@ -48,7 +48,7 @@ def judging_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
 
 @dataclass(frozen=True)
 class Judge:
-    """Whole validation stretches by which settings are judged."""
+    """Whole validation windows by which settings are judged."""
 
     mean: Floats  # (n,), of the training states
     runs: tuple[tuple[NDArray[np.float64], Floats], ...]  # times (b, k) and states (b, k, n), one entry for every k

@@ -77,7 +77,7 @@ def units(data: Trajectories, number: int, groups: NDArray[Any] | None) -> Index
     """Return a code (trajectories, times - 1) of the independent unit of every interval between observations.
 
     Units are groups of trajectories if given, else whole trajectories, or where these are fewer than `number` (at
-    least as many) stretches of them.
+    least as many) windows of them.
     """
     intervals = np.arange(data.times.shape[1] - 1)
     if groups is not None:
@@ -87,7 +87,7 @@ def units(data: Trajectories, number: int, groups: NDArray[Any] | None) -> Index
     present = int(code.max()) + 1
     if present >= number:
         return np.broadcast_to(code[:, None], (len(code), len(intervals)))
-    stretches = -(-number // present)
-    place = np.minimum(intervals * stretches // np.maximum(data.length[:, None] - 1, 1), stretches - 1)
-    stretch: Index = code[:, None] * stretches + place
-    return stretch
+    windows = -(-number // present)
+    place = np.minimum(intervals * windows // np.maximum(data.length[:, None] - 1, 1), windows - 1)
+    window: Index = code[:, None] * windows + place
+    return window

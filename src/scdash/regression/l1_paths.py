@@ -61,7 +61,7 @@ def l1_path(
         Coefficients to start the first lambda from, (p, targets) or (problems, p, targets).
     downdate
         V, (targets, p, k) or (problems, targets, p, k): the Gram matrix of target t is G - V_t V_t'. So a target
-        leaves out some rows of its own, such as the regimes that perturb it (also to be left out of `cross`).
+        leaves out some rows of its own, such as the perturbations that perturb it (also to be left out of `cross`).
     max_active
         A target with more coefficients than this keeps them for the rest of its path, which bounds time and memory.
     tol

@@ -1,4 +1,4 @@
-"""Settings of transition matching, with one preset for time courses and one for single cells."""
+"""Settings of the regression of transitions, with one preset for time courses and one for single cells."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
@@ -65,7 +65,7 @@ class TransitionSettings:
     """choose="rollout": settings count in the mean of all networks by exp(-(error / smallest - 1) / temperature)."""
     smallest_share: float = 0.02
     """choose="rollout": edges that carry less than this share of the effects on their target are left out."""
-    paces: tuple[float, ...] = tuple(2.0**step for step in (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1))
+    time_scales: tuple[float, ...] = tuple(2.0**step for step in (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1))
     """choose="rollout": factors of the rate among which one is chosen by held-out trajectories; (1.0,) is off."""
     splits: tuple[str, ...] = ("train",)
     """Parts of the series that are fitted."""
@@ -81,10 +81,15 @@ class TransitionSettings:
             raise ValueError("TransitionSettings: rates, gene_rates and slopes must be positive and not empty.")
         if self.rounds < 1 or not self.lags or min(self.lags) < 1:
             raise ValueError("TransitionSettings: rounds and lags must be at least 1.")
-        if self.temperature <= 0 or not 0 <= self.smallest_share < 1 or not self.paces or min(self.paces) <= 0:
+        if (
+            self.temperature <= 0
+            or not 0 <= self.smallest_share < 1
+            or not self.time_scales
+            or min(self.time_scales) <= 0
+        ):
             raise ValueError(
-                "TransitionSettings: temperature and paces must be positive and smallest_share in [0, 1), found "
-                f"{self.temperature}, {self.paces} and {self.smallest_share}."
+                "TransitionSettings: temperature and time_scales must be positive and smallest_share in [0, 1), found "
+                f"{self.temperature}, {self.time_scales} and {self.smallest_share}."
             )
         if self.driver not in ("exponential", "trapezoid") or self.choose not in ("cv", "rollout"):
             raise ValueError(f"TransitionSettings: unknown driver {self.driver!r} or choose {self.choose!r}.")

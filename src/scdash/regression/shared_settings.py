@@ -100,7 +100,7 @@ def trust(
         errors = held_errors(problems, setup, genes, rate, slope, penalties)
         if not np.isfinite(errors).all():
             raise ValueError(
-                "Held-out errors of matching are not finite: too few genes change in the training states to choose by. "
+                "Held-out errors of the regression are not finite: too few genes change in the training states to choose by. "
                 "Look at the values, pass another layer, or use start='random'."
             )
         tried[weight] = np.log(np.maximum(errors, 1e-300))

@@ -1,4 +1,4 @@
-"""The result of matching transitions: a gene-wise PHOENIX field with a ranking of its edges."""
+"""The result of the regression of transitions: a gene-wise PHOENIX field with a ranking of its edges."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -92,7 +92,7 @@ def next_step_error(fit: TransitionFit, series: TimeSeries, split: str | None = 
 
 
 def rollout_error(fit: TransitionFit, series: TimeSeries, split: str | None = None) -> float:
-    """Return the mean squared error of predicting whole stretches of a split from the state before; NaN without any."""
+    """Return the mean squared error of predicting whole windows of a split from the state before; NaN without any."""
     total, count = 0.0, 0
     for rows in series.rollouts(split):
         predicted = simulate(fit, series.states[rows[0]], series.times[rows])

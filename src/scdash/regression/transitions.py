@@ -1,4 +1,4 @@
-"""Transition matching: sparse dynamics from time courses, as one regression per gene, repeated on denoised states."""
+"""The regression of transitions: sparse dynamics from time courses, as one regression per gene, repeated on denoised states."""
 
 import time
 from typing import Any
@@ -169,7 +169,7 @@ class _Engine:
     def _note(self, stage: str, began: float, error: float = float("nan")) -> None:
         row = {"stage": stage, "rate": self.rate, "slope": self.slope, "prior_weight": self.weight}
         self.table.append(row | {"cv_error": error, "seconds": time.perf_counter() - began})
-        logger.debug("matching, %s: held-out error %.4g", stage, error)
+        logger.debug("regression, %s: held-out error %.4g", stage, error)
 
     def _denoise(self, linear: Linear, regressions: list[Regression]) -> None:
         began, setup = time.perf_counter(), self.setup

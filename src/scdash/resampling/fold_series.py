@@ -1,4 +1,4 @@
-"""Folds of trajectories (or stretches of them) as other splits of the same series, and all their examples in one stack."""
+"""Folds of trajectories (or windows of them) as other splits of the same series, and all their examples in one stack."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
     """Return the series once per fold, the fold's share of the non-test states labelled validation, the rest train.
 
     One fold is the series as it is split already. Several are whole trajectories, where there are at least `n_folds`;
-    else equal stretches of every trajectory's length. Re-drawn trajectories ("name#k") take no part where their original is
+    else equal windows of every trajectory's length. Re-drawn trajectories ("name#k") take no part where their original is
     held out. Test states stay out of it.
     """
     if n_folds < 1:

@@ -78,7 +78,7 @@ def with_replicates(screen: Screen, guides: Groups | None, batch: Groups | None)
     if groups is None:
         return screen
     found = screen.with_replicates(groups[0])
-    number = len(found.replicate_regimes)
+    number = len(found.replicate_perturbations)
     if number * len(screen.genes) <= MOST_MEANS:
         return found
     logger.info("    %d replicates of %d genes are too many to be kept apart", number, len(screen.genes))

@@ -3,14 +3,14 @@
 import numpy as np
 
 from scdash._core.logging import logger
-from scdash.screens.statistics import RegimeStatistics
+from scdash.screens.statistics import PerturbationStatistics
 
 LARGE_Z = 3.0  # standard errors of the difference of two means from which a target is said to have moved
 SHOWN = 5
 UP = ("overexpression", "shift")
 
 
-def contradicted(stats: RegimeStatistics) -> list[tuple[str, str, str, float, float]]:
+def contradicted(stats: PerturbationStatistics) -> list[tuple[str, str, str, float, float]]:
     """Return (perturbation, kind, target, change, z) where a target moved clearly against its kind, strongest first.
 
     A target should rise under overexpression and fall under knockout and knockdown. z is its change over the standard
@@ -34,7 +34,7 @@ def contradicted(stats: RegimeStatistics) -> list[tuple[str, str, str, float, fl
     return sorted(found, key=lambda one: -abs(one[4]))
 
 
-def warn_of_contradicted_kinds(stats: RegimeStatistics) -> None:
+def warn_of_contradicted_kinds(stats: PerturbationStatistics) -> None:
     """Log a warning that names the perturbations whose targets moved clearly against their kind, with numbers."""
     found = contradicted(stats)
     if not found:

@@ -9,7 +9,7 @@ from scdash._core.edge_order import rank_edges
 from scdash.screens.evidence import Evidence
 from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 MOST_RANKED = 250_000  # pairs of genes that are listed beside the edges of the network and of the prior
 
@@ -67,7 +67,9 @@ def _at(matrix: sp.csr_matrix, source: NDArray[np.int64], target: NDArray[np.int
     return np.asarray(matrix[source, target]).ravel() if len(source) else np.zeros(0)
 
 
-def add_evidence(table: pd.DataFrame, inputs: ScreenInputs, stats: RegimeStatistics, found: Evidence) -> pd.DataFrame:
+def add_evidence(
+    table: pd.DataFrame, inputs: ScreenInputs, stats: PerturbationStatistics, found: Evidence
+) -> pd.DataFrame:
     """Return the edges with what the perturbations of their own sources say; NaN where a source was never perturbed.
 
     `source_perturbed`; `interventional_effect`, the change of the target in log units in the perturbations of its source,

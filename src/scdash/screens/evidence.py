@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.screens.statistics import Floats, RegimeStatistics, sigmoid_feature
+from scdash.screens.statistics import Floats, PerturbationStatistics, sigmoid_feature
 
 PRIOR_ROWS = 10.0  # rows for which the typical noise of all genes counts beside a gene's own
 FURTHEST = 10.0  # largest factor of the penalty of a source that its own perturbation hardly moved
@@ -31,7 +31,7 @@ class Evidence:
     precision: Floats  # (perturbations used, genes)
 
 
-def standard_errors(stats: RegimeStatistics) -> Floats:
+def standard_errors(stats: PerturbationStatistics) -> Floats:
     """Return the standard errors (perturbations, genes) of the changes from the control.
 
     Where the noise of a gene is known from a few rows only, the typical noise of all genes counts for `PRIOR_ROWS` more
@@ -45,7 +45,7 @@ def standard_errors(stats: RegimeStatistics) -> Floats:
     return np.maximum(errors, 1e-9)
 
 
-def without_noise(stats: RegimeStatistics) -> RegimeStatistics:
+def without_noise(stats: PerturbationStatistics) -> PerturbationStatistics:
     """Return the statistics with features of changes that exceed their noise; targets keep theirs.
 
     A change y with standard error s becomes y max(0, 1 - 9 s^2 / y^2), the positive part of the James-Stein estimate. Noise
@@ -57,7 +57,7 @@ def without_noise(stats: RegimeStatistics) -> RegimeStatistics:
     return replace(stats, f=sigmoid_feature(quiet[:, stats.sources], stats.slope))
 
 
-def range_penalty(stats: RegimeStatistics) -> Floats:
+def range_penalty(stats: PerturbationStatistics) -> Floats:
     """Return factors of lambda (sources,) of sources that perturbations of other genes moved further than their own did.
 
     What such a source does that far away was not tested by its own perturbation, and genes that answer the same
@@ -70,7 +70,7 @@ def range_penalty(stats: RegimeStatistics) -> Floats:
     return np.where(stats.own.any(axis=0), factor, 1.0)
 
 
-def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Evidence:
+def evidence(stats: PerturbationStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Evidence:
     """Return what the `used` perturbations (mask) say of all edges beside a network `weights` (regulator, target).
 
     The noise of a gene is the larger of its sampling error and of what the network leaves of it in the typical
@@ -94,7 +94,9 @@ def evidence(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, 
     return found
 
 
-def evidence_of_others(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Floats:
+def evidence_of_others(
+    stats: PerturbationStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats
+) -> Floats:
     """Return what stands for `direct_z` of sources that were never perturbed, (unperturbed sources, genes).
 
     That is the same ratio where the source was moved by perturbations of other genes.
@@ -106,7 +108,7 @@ def evidence_of_others(stats: RegimeStatistics, used: NDArray[np.bool_], weights
 
 
 def _unexplained(
-    stats: RegimeStatistics, rows: NDArray[np.bool_], weights: Floats, constant: Floats
+    stats: PerturbationStatistics, rows: NDArray[np.bool_], weights: Floats, constant: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Return what a network leaves of the genes in some perturbations, its weight, and its weight without the network."""
     free, errors = stats.free[rows].astype(float), standard_errors(stats)[rows]

@@ -19,12 +19,12 @@ from scdash.networks import pack
 from scdash.screens.equilibrium.fit import fit_equilibrium
 from scdash.screens.equilibrium.stable import spectral_radius
 from scdash.screens.equilibrium.steady_states import Equilibrium
-from scdash.screens.equilibrium.subsamples import Penalties, chosen_of, frequencies, regime_selections
+from scdash.screens.equilibrium.subsamples import Penalties, chosen_of, frequencies, perturbation_selections
 from scdash.screens.evidence import Evidence, range_penalty, without_noise
 from scdash.screens.forward import errors_of, forward_table
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.tables import held_out_by_perturbation, report_text
 from scdash.screens.times.errors import timed_forward, timed_sentences, timed_table
 from scdash.screens.transport.fit import fit_transport
@@ -62,7 +62,7 @@ class ScreenFit:
 
 
 def penalties(
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     prior: sp.csr_matrix | None,
     prior_weight: float,
     regulators: NDArray[np.int64] | None,
@@ -84,7 +84,7 @@ def penalties(
 
 
 def equilibrium_fit(
-    inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
+    inputs: ScreenInputs, stats: PerturbationStatistics, options: ScreenOptions, rng: np.random.Generator
 ) -> ScreenFit:
     """Fit the steady states by regression."""
     stats = without_noise(stats)
@@ -94,7 +94,9 @@ def equilibrium_fit(
     )
     frequency = np.full_like(fit.score, np.nan)
     if options.model.n_subsamples:
-        frequency, _, _ = frequencies(regime_selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given))
+        frequency, _, _ = frequencies(
+            perturbation_selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given)
+        )
     errors = None if fit.held_out is None else errors_of(fit.held_out, stats)
     compared = forward_table(fit.held_out, stats)
     over_time = timed_forward(fit.held_out, stats)
@@ -122,7 +124,7 @@ def equilibrium_fit(
             "effect": fit.model.effect,
             "slope": slope,
             "untried": fit.model.untried,
-            "mean_change": mean_of_others(stats, np.ones(stats.screen.n_regimes, bool)),
+            "mean_change": mean_of_others(stats, np.ones(stats.screen.n_perturbations, bool)),
         },
         report=report_text(compared, errors, fit, stats)
         + ("" if stats.timed is None else timed_sentences(by_time, stats.timed)),
@@ -157,7 +159,7 @@ def module_weights(model: Equilibrium, centre: Floats) -> Params:
 
 
 def transport_fit(
-    inputs: ScreenInputs, stats: RegimeStatistics, options: ScreenOptions, rng: np.random.Generator
+    inputs: ScreenInputs, stats: PerturbationStatistics, options: ScreenOptions, rng: np.random.Generator
 ) -> ScreenFit:
     """Carry control cells through the ODE onto the perturbations' cells, as the paper trains."""
     config = options.model.transport
@@ -216,7 +218,7 @@ def transport_network(trained: TransportFit) -> Floats:
     return network
 
 
-def in_sd_units(weights: Floats, stats: RegimeStatistics) -> Floats:
+def in_sd_units(weights: Floats, stats: PerturbationStatistics) -> Floats:
     """Return weights (regulator, target) times SD of regulator over SD of target, without self edges."""
     sd = np.sqrt(stats.within_sd**2 + stats.y.var(axis=0))
     score: Floats = weights * sd[:, None] / np.where(sd > 0, sd, np.inf)[None, :]

@@ -15,7 +15,7 @@ from scdash.screens.equilibrium.path import FoldProblems, Settings, solved, unti
 from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.held_out import mean_of_others, predict_changes
 from scdash.screens.network import finished
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 NETWORK, OTHERS, NONE = "network", "mean of the other perturbations", "no change"
 LINEAR, SINGLES = "linear model", "sum of single perturbations"
@@ -68,7 +68,7 @@ class ForwardErrors:
 
 
 def forward(
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     settings: Settings,
     lam: float,
     *,
@@ -116,26 +116,26 @@ def mostly_smaller(errors: Floats, others: Floats) -> bool:
     return bool(np.any(errors != others)) and float(wilcoxon(others, errors, alternative="greater").pvalue) < SURE
 
 
-def errors_of(found: Forward, stats: RegimeStatistics) -> ForwardErrors:
+def errors_of(found: Forward, stats: PerturbationStatistics) -> ForwardErrors:
     """Return the errors of the held-out perturbations; empty where nothing was held out."""
     held, sd = stats.fold >= 0, gene_sd(stats)
     parts = (found.network, found.others)
     return ForwardErrors(*(squared_errors(part, stats, sd)[held] for part in parts))
 
 
-def gene_sd(stats: RegimeStatistics) -> Floats:
+def gene_sd(stats: PerturbationStatistics) -> Floats:
     """Return the SD of every gene that errors are measured in; infinite where a gene does not vary."""
     return np.where(stats.noise_sd > 0, stats.noise_sd, np.inf)
 
 
-def squared_errors(predicted: Floats, stats: RegimeStatistics, sd: Floats) -> Floats:
+def squared_errors(predicted: Floats, stats: PerturbationStatistics, sd: Floats) -> Floats:
     """Return mean squared errors (perturbations,) over the genes that are no targets."""
     error = ((predicted - stats.y) / sd) ** 2 * stats.free
     mean: Floats = error.sum(axis=1) / np.maximum(stats.free.sum(axis=1), 1)
     return mean
 
 
-def forward_table(found: Forward | None, stats: RegimeStatistics) -> pd.DataFrame:
+def forward_table(found: Forward | None, stats: PerturbationStatistics) -> pd.DataFrame:
     """Return how well every forecaster predicts held-out perturbations, a row each, over genes that are no targets.
 
     There are no rows where nothing was held out.
@@ -185,10 +185,10 @@ class _Tried:
     values: Floats
 
     @classmethod
-    def empty(cls, stats: RegimeStatistics) -> "_Tried":
+    def empty(cls, stats: PerturbationStatistics) -> "_Tried":
         return cls(np.full((len(UNTRIED), *stats.y.shape), np.nan))
 
-    def predict(self, model: Equilibrium, stats: RegimeStatistics, out: NDArray[np.bool_]) -> None:
+    def predict(self, model: Equilibrium, stats: PerturbationStatistics, out: NDArray[np.bool_]) -> None:
         """Fill in the perturbations of one fold; without an untried target all shares are the same."""
         targets, kinds = stats.screen.targets[out], tuple(np.asarray(stats.screen.kinds)[out])
         new = (targets & np.isnan(model.effect)).any()
@@ -197,7 +197,7 @@ class _Tried:
                 values = predict_changes(replace(model, untried=share), stats.silent, targets, kinds).values
             self.values[i, out] = values
 
-    def best(self, stats: RegimeStatistics, sd: Floats) -> tuple[float, Floats]:
+    def best(self, stats: PerturbationStatistics, sd: Floats) -> tuple[float, Floats]:
         """Return the share with the least error over held-out perturbations, and its predictions."""
         held = stats.fold >= 0
         total = [float(np.nansum(squared_errors(one, stats, sd)[held])) for one in self.values]

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash.screens.equilibrium.steady_states import Equilibrium, SteadyStates, steady_states
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 PERFECT = ("overexpression", "knockout")  # kinds that replace a gene's own equation
 
 
-def intervention_effects(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats) -> Floats:
+def intervention_effects(
+    stats: PerturbationStatistics, used: NDArray[np.bool_], weights: Floats, constant: Floats
+) -> Floats:
     """Return what interventions did to each gene, averaged over the `used` perturbations; NaN for genes never targeted."""
     own = constant + stats.f @ weights
     perfect = np.isin(stats.screen.kinds, PERFECT)[:, None]
@@ -60,7 +62,7 @@ def score_changes(
     return HeldOutScores(float(np.nanmean(r)), wr2, float(np.sqrt((error**2).sum() / usable.sum())))
 
 
-def mean_of_others(stats: RegimeStatistics, used: NDArray[np.bool_]) -> Floats:
+def mean_of_others(stats: PerturbationStatistics, used: NDArray[np.bool_]) -> Floats:
     """Return (genes,), the mean change over the `used` perturbations that leave the gene alone."""
     rows = used.copy()
     rows[0] = False

@@ -199,7 +199,7 @@ def read_screen(adata: "AnnData", request: ScreenRequest) -> ScreenInputs:
         regulators = flag_genes(adata, request.regulators, values.genes, "regulators")
     logger.info(
         "    %d perturbations and the control, %d genes, %d cells",
-        screen.n_regimes - 1,
+        screen.n_perturbations - 1,
         len(columns),
         screen.counts.sum(),
     )
@@ -247,7 +247,7 @@ def _check_perturbed(screen: Screen, request: ScreenRequest, min_cells: int) -> 
         )
     if request.model.way == "transport" and not screen.counts[0]:
         raise ValueError("fit='transport' carries control cells, of which there are none; use fit='equilibrium'.")
-    if screen.n_regimes < 2:
+    if screen.n_perturbations < 2:
         raise ValueError(
             f"perturbation_key={request.perturbation_key!r}: no perturbation that is not held out has {min_cells} cells "
             "or more; lower min_cells."

@@ -12,7 +12,7 @@ from scdash.screens.equilibrium.stable import stabilised
 from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.evidence import Evidence, evidence, evidence_of_others, ranking_score, with_odds
 from scdash.screens.held_out import intervention_effects
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.support import with_shown_edges
 
 SEEN = 2.0  # standard errors from which an own perturbation shows an edge
@@ -23,7 +23,7 @@ class Network:
     """A network with the evidence beside it; matrices are (regulator, target), regulators are the sources of `stats`."""
 
     model: Equilibrium
-    stats: RegimeStatistics
+    stats: PerturbationStatistics
     used: NDArray[np.bool_]
     fitted: Floats  # (genes,), constants with which the equations are right in the mean of the perturbations
 
@@ -43,7 +43,7 @@ class Network:
 
 
 def finished(
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     used: NDArray[np.bool_],
     problem: Problem,
     standardised: Floats,
@@ -71,7 +71,7 @@ def finished(
     return Network(Equilibrium(kept, constant, effect, stats.slope, sources=stats.sources), stats, used, fitted)
 
 
-def resting(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -> Floats:
+def resting(stats: PerturbationStatistics, used: NDArray[np.bool_], weights: Floats) -> Floats:
     """Return the constants (genes,) with which genes are at rest where they are in perturbations of other sources.
 
     A weight that was read from a small change of its source is large, and would turn the noise of a source that nobody

@@ -31,13 +31,13 @@ def least_cells(screen: Screen, asked: int | None) -> int:
 
 def without(screen: Screen, names: Sequence[str]) -> Screen:
     """Return the screen without some perturbations, by name; `"GENE"` is also `"GENE (knockout)"`."""
-    held = np.zeros(screen.n_regimes, bool)
+    held = np.zeros(screen.n_perturbations, bool)
     for name in (names,) if isinstance(names, str) else names:
         text = str(name)
         same = [text, *(f"{text} ({kind})" for kind in set(screen.kinds))]
         at = [i for i, known in enumerate(screen.names) if known in same]
         if not at:
-            raise unknown("regime", text, screen.names)
+            raise unknown("perturbation", text, screen.names)
         if 0 in at:
             raise ValueError(f"hold_out: {name!r} is the control, which every fit needs.")
         if screen.hidden[at].any():
@@ -60,5 +60,5 @@ def enough_cells(screen: Screen, min_cells: int, *, needs_control: bool = True) 
         logger.warning(
             "%d perturbation(s) with fewer than %d cells are left out: %s", few.sum(), min_cells, ", ".join(names[:5])
         )
-    table = pd.DataFrame({"regime": names.astype(str), "cells": counts[few], "reason": "too few cells"})
+    table = pd.DataFrame({"perturbation": names.astype(str), "cells": counts[few], "reason": "too few cells"})
     return (screen.keep(~few) if few.any() else replace(screen)), table

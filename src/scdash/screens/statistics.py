@@ -28,13 +28,13 @@ MAD_TO_SD = 1.4826  # of a normal distribution
 class Replicates:
     """Means of groups of cells that were perturbed independently: guides or batches, or perturbations where neither is known."""
 
-    regime: NDArray[np.int64]  # (replicates,), number of the perturbation
+    perturbation: NDArray[np.int64]  # (replicates,), number of the perturbation
     y: Floats  # (replicates, genes), means minus the mean control state
     counts: NDArray[np.int64]  # (replicates,), cells
 
 
 @dataclass(frozen=True)
-class RegimeStatistics:
+class PerturbationStatistics:
     """All that the regression of equilibria needs to know of the cells; its size does not depend on their number.
 
     y are the states x minus the mean control state; f = sigmoid(slope * y) - 1/2 are their Hill features (in log
@@ -98,7 +98,7 @@ class RegimeStatistics:
     @cached_property
     def _freedom(self) -> NDArray[np.int64]:
         """(genes,), degrees of freedom of the SD within replicates."""
-        return np.asarray(np.maximum(self.replicates.counts - 1, 0) @ self.free[self.replicates.regime])
+        return np.asarray(np.maximum(self.replicates.counts - 1, 0) @ self.free[self.replicates.perturbation])
 
     @cached_property
     def noise_sd(self) -> Floats:
@@ -142,7 +142,7 @@ def assign_folds(screen: Screen, n_folds: int, rng: np.random.Generator) -> NDAr
     Perturbations of the same genes, such as a knockout and a knockdown, are held out together. There are never more folds
     than sets of genes.
     """
-    fold = np.full(screen.n_regimes, -1)
+    fold = np.full(screen.n_perturbations, -1)
     shown = np.flatnonzero(~screen.hidden[1:]) + 1
     _, together = np.unique(screen.targets[shown], axis=0, return_inverse=True)
     sets = int(together.max(initial=-1)) + 1
@@ -150,14 +150,14 @@ def assign_folds(screen: Screen, n_folds: int, rng: np.random.Generator) -> NDAr
     return fold
 
 
-def regime_statistics(
+def perturbation_statistics(
     x: Any,
     screen: Screen,
     fold: NDArray[np.int64],
     *,
     slope: float | None = 1.0,
     sources: NDArray[np.int64] | None = None,
-) -> RegimeStatistics:
+) -> PerturbationStatistics:
     """Stream over cells x (cells, genes), dense, sparse or backed, and return the statistics of the screen.
 
     The control's cells are read once more at the start, for the centre of the features. `sources` are the positions of
@@ -168,29 +168,30 @@ def regime_statistics(
     sources = np.arange(d) if sources is None else np.asarray(sources)
     group = np.where(fold < 0, n_folds, fold)  # of the control and hidden perturbations: never held out
     centre = _control_mean(x, screen)
-    unit, regime_of = replicate_units(screen)
-    sizes = np.bincount(unit[unit >= 0], minlength=len(regime_of))
-    sums = Sums.zeros(len(regime_of), n_folds + 1, d, len(sources))
+    unit, perturbation_of = replicate_units(screen)
+    sizes = np.bincount(unit[unit >= 0], minlength=len(perturbation_of))
+    sums = Sums.zeros(len(perturbation_of), n_folds + 1, d, len(sources))
     for rows, block in _chunks(x, screen, d):
-        regime = screen.cells[rows]
+        perturbation = screen.cells[rows]
         y = block - centre.astype(block.dtype)
         f = sigmoid_feature(y if len(sources) == d else y[:, sources], slope)
         np.minimum(sums.lowest, block.min(axis=0, initial=np.inf), out=sums.lowest)
         sums.add(y, f, unit[rows])
         # a target's own equation is cut: it must not enter products
-        y = np.where(screen.targets[regime], y.dtype.type(0), y)
+        y = np.where(screen.targets[perturbation], y.dtype.type(0), y)
         # a row alone is its own mean, and products about it would be rounding errors
-        sums.add_products(y, f, np.where(sizes[unit[rows]] > 1, group[regime], -1))
+        sums.add_products(y, f, np.where(sizes[unit[rows]] > 1, group[perturbation], -1))
     counts = screen.counts
     belongs = sparse.csr_matrix(
-        (np.ones(len(regime_of)), (regime_of, np.arange(len(regime_of)))), shape=(screen.n_regimes, len(regime_of))
+        (np.ones(len(perturbation_of)), (perturbation_of, np.arange(len(perturbation_of)))),
+        shape=(screen.n_perturbations, len(perturbation_of)),
     )
     mean_y, mean_f = ((belongs @ total) / np.maximum(counts, 1)[:, None] for total in (sums.y, sums.f))
-    sums.centre(sizes, screen.targets[regime_of], group[regime_of])
+    sums.centre(sizes, screen.targets[perturbation_of], group[perturbation_of])
     untouched = np.zeros((n_folds + 1, d))
     for g in range(n_folds + 1):
         untouched[g] = counts[group == g] @ ~screen.targets[group == g]
-    return RegimeStatistics(
+    return PerturbationStatistics(
         screen,
         slope,
         centre,
@@ -203,7 +204,7 @@ def regime_statistics(
         untouched,
         counts,
         sums.lowest,
-        Replicates(regime_of, sums.y, sizes),
+        Replicates(perturbation_of, sums.y, sizes),
         sources,
     )
 
@@ -215,12 +216,12 @@ def replicate_units(screen: Screen) -> tuple[NDArray[np.int64], NDArray[np.int64
     cells without a replicate are a group of their own; without replicates, perturbations are the groups.
     """
     if screen.replicates is None:
-        return screen.cells, np.arange(screen.n_regimes)
-    regime_of = np.concatenate([screen.replicate_regimes, np.arange(screen.n_regimes)])
-    n = len(regime_of) - screen.n_regimes
+        return screen.cells, np.arange(screen.n_perturbations)
+    perturbation_of = np.concatenate([screen.replicate_perturbations, np.arange(screen.n_perturbations)])
+    n = len(perturbation_of) - screen.n_perturbations
     unit = np.where((screen.replicates >= 0) | (screen.cells < 0), screen.replicates, n + screen.cells)
-    used = np.bincount(unit[unit >= 0], minlength=len(regime_of)) > 0
-    return np.where(unit >= 0, (np.cumsum(used) - 1)[unit], -1), regime_of[used]
+    used = np.bincount(unit[unit >= 0], minlength=len(perturbation_of)) > 0
+    return np.where(unit >= 0, (np.cumsum(used) - 1)[unit], -1), perturbation_of[used]
 
 
 def _control_mean(x: Any, screen: Screen) -> NDArray[np.float64]:

@@ -22,8 +22,8 @@ from scdash.screens.edges import add_effects, add_evidence, edge_table
 from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.predictors import AtRest, LinearScm, Predictor, predictor_of, warn_unsettled
-from scdash.screens.statistics import Floats, RegimeStatistics
-from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_regimes
+from scdash.screens.statistics import Floats, PerturbationStatistics
+from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_perturbations
 from scdash.screens.times.predictions import stored_times
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ FELT = 0.01  # of a gene's within-perturbation SD: smaller total effects are not
 def store_screen(
     adata: "AnnData",
     inputs: ScreenInputs,
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     fit: ScreenFit,
     asked: dict[str, Any],
     key: str,
@@ -81,7 +81,9 @@ def store_screen(
     ]
 
 
-def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked: dict[str, Any]) -> dict[str, Any]:
+def _entry(
+    inputs: ScreenInputs, stats: PerturbationStatistics, fit: ScreenFit, asked: dict[str, Any]
+) -> dict[str, Any]:
     d, screen = len(inputs.columns), inputs.screen
     names = np.asarray(screen.names, dtype=str)
     regulators = None if inputs.regulators is None else np.asarray(inputs.values.genes, dtype=str)[inputs.regulators]
@@ -106,7 +108,7 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
         "given": stored_tables(inputs.aligned),
         "prior": {"used": 0 if inputs.prior is None else int(inputs.prior.nnz)},
         "screen": {
-            "regimes": names,
+            "perturbations": names,
             "kinds": np.asarray(screen.kinds, dtype=str),
             "cells": stats.counts,
             "targets": sp.csr_matrix(screen.targets.astype(np.int8)),
@@ -133,13 +135,13 @@ def _entry(inputs: ScreenInputs, stats: RegimeStatistics, fit: ScreenFit, asked:
 def _unmeasured(screen: Screen) -> pd.DataFrame:
     """Return the targets that are no genes of the data, one row each."""
     rows = [(name, gene) for name, genes in zip(screen.names, screen.unmeasured, strict=False) for gene in genes]
-    return pd.DataFrame(rows, columns=["regime", "target"], dtype=str)
+    return pd.DataFrame(rows, columns=["perturbation", "target"], dtype=str)
 
 
 def unmeasured_targets(table: Mapping[str, Any]) -> pd.DataFrame:
     """Return the table of unmeasured targets of a stored screen; empty where an older fit has none."""
     found = table.get("unmeasured_targets")
-    return pd.DataFrame({"regime": [], "target": []}) if found is None else found
+    return pd.DataFrame({"perturbation": [], "target": []}) if found is None else found
 
 
 def _over_genes(matrix: Floats, fit: ScreenFit, genes: int) -> sp.csr_matrix:
@@ -149,7 +151,7 @@ def _over_genes(matrix: Floats, fit: ScreenFit, genes: int) -> sp.csr_matrix:
     return sp.csr_matrix((found.data, (row, found.col)), shape=(genes, genes))
 
 
-def _sensitivity(fit: ScreenFit, stats: RegimeStatistics) -> sp.csr_matrix:
+def _sensitivity(fit: ScreenFit, stats: PerturbationStatistics) -> sp.csr_matrix:
     """Return d steady state / d regulator at the control mean (regulator, target); a linear model's are its weights."""
     if "raw_w" not in fit.params:
         return _over_genes(fit.weights, fit, len(stats.centre))
@@ -159,7 +161,7 @@ def _sensitivity(fit: ScreenFit, stats: RegimeStatistics) -> sp.csr_matrix:
     return sp.csr_matrix(found[0].numpy().T).astype(float)
 
 
-def _total_effects(predictor: Predictor, stats: RegimeStatistics) -> sp.csr_matrix:
+def _total_effects(predictor: Predictor, stats: PerturbationStatistics) -> sp.csr_matrix:
     """Return the change of the column when the row is perturbed alone, by the most frequent kind of the screen.
 
     Genes without edges change nothing else; the others are simulated some at a time.
@@ -180,16 +182,16 @@ def _total_effects(predictor: Predictor, stats: RegimeStatistics) -> sp.csr_matr
 
 
 def _score_held_out(
-    entry: dict[str, Any], inputs: ScreenInputs, stats: RegimeStatistics, predictor: Predictor | None
+    entry: dict[str, Any], inputs: ScreenInputs, stats: PerturbationStatistics, predictor: Predictor | None
 ) -> None:
     """Add what the fit says of perturbations that were held out by name."""
-    held = held_regimes(inputs)
+    held = held_perturbations(inputs)
     if predictor is None or not len(held):
         return
     kinds, targets = tuple(inputs.whole.kinds[r] for r in held), inputs.whole.targets[held]
     observed = held_out_changes(inputs, stats, held)
     entry["screen"]["held_out"] = {
-        "regimes": np.asarray(inputs.whole.names, dtype=str)[held],
+        "perturbations": np.asarray(inputs.whole.names, dtype=str)[held],
         "kinds": np.asarray(kinds, dtype=str),
         "targets": sp.csr_matrix(targets.astype(np.int8)),
         "change": observed,

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, norm
 
 from scdash.screens.evidence import evidence, with_odds
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 FALSE_DISCOVERIES = 0.05  # rate among all pairs of a perturbed source and a gene
 RIDGE = 0.01  # of least squares, relative to the information of each regulator
@@ -13,7 +13,7 @@ MOST_ADDED = 15  # edges that a target may get
 
 
 def with_shown_edges(
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     used: NDArray[np.bool_],
     weights: Floats,
     *,
@@ -77,7 +77,7 @@ def _fit(f: Floats, y: Floats, precision: Floats, sources: list[int]) -> tuple[F
     return values, centred - x @ values
 
 
-def _constants(stats: RegimeStatistics, used: NDArray[np.bool_], weights: Floats) -> Floats:
+def _constants(stats: PerturbationStatistics, used: NDArray[np.bool_], weights: Floats) -> Floats:
     """Return the mean (genes,) of what a network leaves of a gene over the perturbations that leave it alone."""
     count = stats.free * stats.measured(used)[:, None]
     mean: Floats = ((stats.y - stats.f @ weights) * count).sum(axis=0) / np.maximum(count.sum(axis=0), 1)

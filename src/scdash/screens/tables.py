@@ -20,11 +20,11 @@ from scdash.screens.forward import (
 from scdash.screens.held_out import HeldOutScores, mean_of_others, score_changes
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.network import shown
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.times.responses import TimedResponses
 
 
-def held_out_by_perturbation(found: Forward | None, stats: RegimeStatistics) -> pd.DataFrame:
+def held_out_by_perturbation(found: Forward | None, stats: PerturbationStatistics) -> pd.DataFrame:
     """Return the error of every forecaster on every held-out perturbation, one row each."""
     if found is None:
         return pd.DataFrame({"perturbation": np.array([], dtype=str)})
@@ -38,7 +38,7 @@ def held_out_by_perturbation(found: Forward | None, stats: RegimeStatistics) -> 
 
 
 def report_text(
-    compared: pd.DataFrame, errors: ForwardErrors | None, fit: EquilibriumFit, stats: RegimeStatistics
+    compared: pd.DataFrame, errors: ForwardErrors | None, fit: EquilibriumFit, stats: PerturbationStatistics
 ) -> str:
     """Say whether held-out perturbations are predicted, what the network rests on, and what was not tested."""
     return " ".join([_prediction_sentence(compared, errors), _edges_sentence(fit, stats), _settings_sentence(fit)])
@@ -74,7 +74,7 @@ def _prediction_sentence(compared: pd.DataFrame, errors: ForwardErrors | None) -
     return f"{verdict} ({measured}).{advice}"
 
 
-def _edges_sentence(fit: EquilibriumFit, stats: RegimeStatistics) -> str:
+def _edges_sentence(fit: EquilibriumFit, stats: PerturbationStatistics) -> str:
     """Return how many edges there are, how many their own perturbations show, and whose they are."""
     present = fit.model.weights != 0
     edges = int(present.sum())
@@ -115,11 +115,11 @@ def _settings_sentence(fit: EquilibriumFit) -> str:
 
 
 def held_out_table(
-    inputs: ScreenInputs, stats: RegimeStatistics, predicted: Floats, observed: Floats, held: NDArray[np.int64]
+    inputs: ScreenInputs, stats: PerturbationStatistics, predicted: Floats, observed: Floats, held: NDArray[np.int64]
 ) -> tuple[pd.DataFrame, HeldOutScores]:
     """Score predicted changes (held, genes) of the perturbations `held` of the screen, beside the trivial references."""
     whole = inputs.whole
-    used = np.ones(stats.screen.n_regimes, bool)
+    used = np.ones(stats.screen.n_perturbations, bool)
     mean = np.broadcast_to(mean_of_others(stats, used), observed.shape)
     free = ~whole.targets[held]
     rows = []
@@ -129,11 +129,11 @@ def held_out_table(
             one = slice(i, i + 1)
             score = score_changes(guess[one], observed[one], mean[one], free[one], stats.within_sd)
             rows.append((whole.names[r], name, score.pearson, score.wr2, score.rmse))
-    table = pd.DataFrame(rows, columns=["regime", "predictor", "pearson_of_changes", "wr2", "rmse_sd"])
+    table = pd.DataFrame(rows, columns=["perturbation", "predictor", "pearson_of_changes", "wr2", "rmse_sd"])
     return table, score_changes(predicted, observed, mean, free, stats.within_sd)
 
 
-def held_out_changes(inputs: ScreenInputs, stats: RegimeStatistics, held: NDArray[np.int64]) -> Floats:
+def held_out_changes(inputs: ScreenInputs, stats: PerturbationStatistics, held: NDArray[np.int64]) -> Floats:
     """Return observed mean changes from control (held, genes) of perturbations that were not fitted.
 
     Of perturbations sampled at several times this is the response that all their times say together.
@@ -164,7 +164,7 @@ def held_out_at_times(
     return change, counts
 
 
-def held_regimes(inputs: ScreenInputs) -> NDArray[np.int64]:
+def held_perturbations(inputs: ScreenInputs) -> NDArray[np.int64]:
     """Return the numbers, in the whole screen, of the perturbations that were not fitted."""
     fitted = set(inputs.screen.names)
     return np.array([r for r, name in enumerate(inputs.whole.names) if name not in fitted], dtype=np.int64)

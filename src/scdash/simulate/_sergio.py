@@ -28,11 +28,11 @@ def sergio(
     n_edges: int | None = None,
     repressors: float = 0.0,
     perturbations: Iterable[str] | None = None,
-    n_regimes: int = 100,
+    n_perturbations: int = 100,
     n_targets: int = 5,
     kind: str | Mapping[str, str] = "overexpression",
     knockdown: float = 0.7,
-    cells_per_regime: int = 100,
+    cells_per_perturbation: int = 100,
     half_response: Literal["mean", "mid"] = "mean",
     kinetics: pd.DataFrame | None = None,
     total_time: float = 2.0,
@@ -62,8 +62,8 @@ def sergio(
         Edges of the random network; by default five a gene, at most half of the possible ones.
     repressors
         Fraction of edges made repressing where `weight` is not given.
-    perturbations, n_regimes, n_targets
-        Labels such as `"G001"` or `"G001+G004"`; None draws `n_regimes` sets of `n_targets` genes. Cells without an
+    perturbations, n_perturbations, n_targets
+        Labels such as `"G001"` or `"G001+G004"`; None draws `n_perturbations` sets of `n_targets` genes. Cells without an
         intervention (`"control"`) are always added.
     kind
         What a perturbation does to its targets, one name for all or a mapping from label or gene:
@@ -72,7 +72,7 @@ def sergio(
         `"knockdown"` (production times 1 - `knockdown`).
     knockdown
         Fraction of production that a knockdown removes.
-    cells_per_regime
+    cells_per_perturbation
         Cells of each perturbation and of the control.
     half_response
         `"mean"`: h = mean(b / q) for all regulators, as the paper prints it; `"mid"`: the mean of each regulator in
@@ -105,21 +105,23 @@ def sergio(
 
     Examples
     --------
-    >>> adata = scdash.simulate.sergio(genes=20, n_regimes=6, n_targets=1, cells_per_regime=10)
+    >>> adata = scdash.simulate.sergio(genes=20, n_perturbations=6, n_targets=1, cells_per_perturbation=10)
     >>> adata.shape
     (70, 20)
     """
     from anndata import AnnData
 
-    _check(cells_per_regime, n_steps, total_time, half_response, knockdown)
+    _check(cells_per_perturbation, n_steps, total_time, half_response, knockdown)
     generator = as_generator(rng)
     names, weights = read_network(network, genes, n_edges, repressors, generator)
     parts = draw_kinetics(weights, names, half_response, kinetics, generator)
-    labels = _labels(perturbations, names, n_regimes, n_targets, generator)
+    labels = _labels(perturbations, names, n_perturbations, n_targets, generator)
     screen = parse_screen(["control", *labels], pd.Index(names), kind=kind)
     states = [
-        simulate_cells(parts, screen, rows, cells_per_regime, total_time, n_steps, knockdown, mask_decay, generator)
-        for rows in _blocks(screen.n_regimes, cells_per_regime * len(names))
+        simulate_cells(
+            parts, screen, rows, cells_per_perturbation, total_time, n_steps, knockdown, mask_decay, generator
+        )
+        for rows in _blocks(screen.n_perturbations, cells_per_perturbation * len(names))
     ]
     settings = {
         "half_response": half_response,
@@ -129,7 +131,7 @@ def sergio(
         "knockdown": knockdown,
         "kind": kind if isinstance(kind, str) else {str(k): str(v) for k, v in kind.items()},
     }
-    adata = AnnData(np.concatenate(states), obs=_obs(screen, cells_per_regime), var=parts.table(names))
+    adata = AnnData(np.concatenate(states), obs=_obs(screen, cells_per_perturbation), var=parts.table(names))
     _write_truth(adata, weights, names)
     adata.uns["simulation"] = settings
     return adata
@@ -138,7 +140,7 @@ def sergio(
 def simulate_cells(
     kinetics: Kinetics,
     screen: Screen,
-    regimes: NDArray[np.int64],
+    perturbations: NDArray[np.int64],
     cells: int,
     total_time: float,
     n_steps: int,
@@ -146,9 +148,9 @@ def simulate_cells(
     mask_decay: bool,  # noqa: FBT001 (internal)
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Return X (regimes * cells, genes) of some perturbations after Euler-Maruyama steps, vectorised over all cells."""
-    where = screen.targets[regimes].T  # (genes, regimes)
-    kind = np.asarray(screen.kinds)[regimes]
+    """Return X (perturbations * cells, genes) of some perturbations after Euler-Maruyama steps, vectorised over all cells."""
+    where = screen.targets[perturbations].T  # (genes, perturbations)
+    kind = np.asarray(screen.kinds)[perturbations]
     driven = where & np.isin(kind, ("shift", "overexpression"))
     production = np.ones(where.shape, np.float32)
     production[where & np.isin(kind, ("overexpression", "knockout"))] = 0
@@ -180,7 +182,7 @@ def _check(cells: int, n_steps: int, total_time: float, half_response: str, knoc
         raise unknown("half_response", half_response, ("mean", "mid"))
     if cells < 1 or n_steps < 1 or total_time <= 0:
         raise ValueError(
-            f"cells_per_regime, n_steps and total_time must be positive, found {cells}, {n_steps}, {total_time}."
+            f"cells_per_perturbation, n_steps and total_time must be positive, found {cells}, {n_steps}, {total_time}."
         )
     if not 0 <= knockdown <= 1:
         raise ValueError(f"knockdown is the fraction of production removed, between 0 and 1; found {knockdown}.")
@@ -189,7 +191,7 @@ def _check(cells: int, n_steps: int, total_time: float, half_response: str, knoc
 def _labels(
     perturbations: Iterable[str] | None,
     names: Sequence[str],
-    n_regimes: int,
+    n_perturbations: int,
     n_targets: int,
     rng: np.random.Generator,
 ) -> list[str]:
@@ -197,20 +199,22 @@ def _labels(
         return list(dict.fromkeys(p for p in perturbations if p != "control"))
     if not 1 <= n_targets <= len(names):
         raise ValueError(f"n_targets must lie between 1 and the number of genes, {len(names)}; found {n_targets}.")
-    single = rng.permutation(len(names))  # single-gene regimes do not repeat a gene before all are used
+    single = rng.permutation(len(names))  # single-gene perturbations do not repeat a gene before all are used
     chosen: list[str] = []
-    for i in range(n_regimes):
+    for i in range(n_perturbations):
         picked = [single[i % len(names)]] if n_targets == 1 else rng.choice(len(names), n_targets, replace=False)
         chosen.append("+".join(names[j] for j in sorted(picked)))
     return list(dict.fromkeys(chosen))
 
 
-def _blocks(n_regimes: int, size: int) -> list[NDArray[np.int64]]:
-    return np.array_split(np.arange(n_regimes), min(n_regimes, max(1, round(n_regimes * size / BLOCK))))
+def _blocks(n_perturbations: int, size: int) -> list[NDArray[np.int64]]:
+    return np.array_split(
+        np.arange(n_perturbations), min(n_perturbations, max(1, round(n_perturbations * size / BLOCK)))
+    )
 
 
 def _obs(screen: Screen, cells: int) -> pd.DataFrame:
-    codes = np.repeat(np.arange(screen.n_regimes), cells)
+    codes = np.repeat(np.arange(screen.n_perturbations), cells)
     index = [f"cell{i:06d}" for i in range(len(codes))]
     return pd.DataFrame(
         {

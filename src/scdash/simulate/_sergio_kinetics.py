@@ -137,7 +137,7 @@ def draw_kinetics(
 def steady_state(
     kinetics: Kinetics, added: NDArray[np.floating], factor: NDArray[np.floating], *, most: int = 2000
 ) -> NDArray[np.float64]:
-    """Return x = factor * P(x) / decay + added (genes, regimes), Eq. 15 and 16.
+    """Return x = factor * P(x) / decay + added (genes, perturbations), Eq. 15 and 16.
 
     Iterated from no regulation: exact after as many rounds as an acyclic network is deep; damped after 100 rounds,
     for networks with cycles.

@@ -30,8 +30,8 @@ def cross_validate(
     """Choose DASH's lambdas, the weights of the prior, by K folds (Hossain, Fischer et al. 2024, B.4).
 
     All settings and folds train as one stack, from the same weights on the same batches. Folds are whole trajectories, where
-    there are at least `n_folds`, else stretches of time; states labelled "test" take no part. Of smoothed bins of cells
-    neighbouring ones share cells, so that errors of stretches are too small, alike for all settings.
+    there are at least `n_folds`, else windows of time; states labelled "test" take no part. Of smoothed bins of cells
+    neighbouring ones share cells, so that errors of windows are too small, alike for all settings.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from scdash.networks import (
     warn_of_interventions,
 )
 from scdash.networks.cellrank_calls import MISSING
-from scdash.networks.influences.of_fit import longest_course
+from scdash.networks.influences.of_fit import longest_trajectory
 from scdash.networks.perturbed_fates import fates_of_models, table_of_fates
 from scdash.tl._perturbation_scores import Kind
 
@@ -130,7 +130,7 @@ def perturbation_fates(
     model = module_from_entry(entry)
     read = FitSettings.of(entry, key).layer_of(adata, layer)
     values = expression(adata, layer=read, genes=model.genes, min_cells=1)
-    span = FRACTION * longest_course(entry) if duration is None else float(duration)
+    span = FRACTION * longest_trajectory(entry) if duration is None else float(duration)
     models = [model, *(module_from_entry(entry, one) for one in (entry.get("replicates") or {}).values())]
     with step(f"fates of {adata.n_obs} cells, {len(models)} model{'s' if len(models) > 1 else ''}") as added:
         states = as_dense(values.dense(), np.float64)

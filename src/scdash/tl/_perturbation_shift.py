@@ -15,7 +15,7 @@ from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
 from scdash.networks import count_targets, held_levels, module_from_entry, refuse_negative_levels, warn_of_interventions
-from scdash.networks.influences.of_fit import longest_course
+from scdash.networks.influences.of_fit import longest_trajectory
 from scdash.networks.interventions import intervene
 from scdash.networks.velocity_layer import layer_megabytes, over_all_genes
 from scdash.tl._perturbation_scores import Kind
@@ -97,7 +97,7 @@ def perturbation_shift(
     read = FitSettings.of(entry, key).layer_of(adata, layer)
     values = expression(adata, layer=read, genes=model.genes, min_cells=1)
     groups = None if groupby is None else read_labels(obs_column(adata, groupby, "groupby"))
-    span = SHARE * longest_course(entry) if duration is None else float(duration)
+    span = SHARE * longest_trajectory(entry) if duration is None else float(duration)
     columns = pd.Index(adata.var_names).get_indexer(pd.Index(model.genes, dtype=object))
     shift = np.empty((adata.n_obs, len(columns)), dtype=np.float32)
     held_genes: list[int] = []

@@ -22,7 +22,7 @@ from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.screens.sources import sources_of
-from scdash.screens.statistics import RegimeStatistics, assign_folds, regime_statistics
+from scdash.screens.statistics import PerturbationStatistics, assign_folds, perturbation_statistics
 from scdash.screens.store import store_screen
 from scdash.screens.times.responses import control_at_times, over_times
 from scdash.screens.transport.pruning import ScreenSparsity
@@ -67,7 +67,7 @@ def fit_perturbode(
 
     (Lin et al., plus a bias). With `PerturbODE(fit="equilibrium")` the steady states are matched by sparse regression, gene by
     gene, over the perturbations that leave the gene alone, in seconds; every setting is chosen on held-out perturbations. With
-    `PerturbODE(fit="transport")` control cells are carried through the ODE onto each regime's cells, as in the paper; this is for
+    `PerturbODE(fit="transport")` control cells are carried through the ODE onto each perturbation's cells, as in the paper; this is for
     trajectories and as reproduction: it has not found edges as well in simulations.
 
     Parameters
@@ -139,7 +139,7 @@ def fit_perturbode(
     Examples
     --------
     >>> import scanpy as sc
-    >>> adata = scdash.simulate.sergio(genes=12, n_regimes=8, n_targets=1, cells_per_regime=25, rng=0)
+    >>> adata = scdash.simulate.sergio(genes=12, n_perturbations=8, n_targets=1, cells_per_perturbation=25, rng=0)
     >>> sc.pp.log1p(adata)
     >>> scdash.tl.fit_dynamics(adata, model="perturbode", perturbation_key="perturbation")
     """
@@ -210,13 +210,13 @@ def screen_statistics(
     *,
     slope: float | None = 1.0,
     sources: NDArray[np.int64] | None = None,
-) -> RegimeStatistics:
-    """Return the statistics of a screen with its perturbations dealt into folds; `sources` as in `regime_statistics`.
+) -> PerturbationStatistics:
+    """Return the statistics of a screen with its perturbations dealt into folds; `sources` as in `perturbation_statistics`.
 
     Genes that never vary, and targets that moved against the kind of their perturbation, are warned of.
     """
     fold = assign_folds(inputs.screen, n_folds, rng)
-    stats = regime_statistics(inputs.cells, inputs.screen, fold, slope=slope, sources=sources)
+    stats = perturbation_statistics(inputs.cells, inputs.screen, fold, slope=slope, sources=sources)
     stats = replace(stats, lowest=np.maximum(stats.lowest, inputs.floor))
     if inputs.times is not None:
         control = control_at_times(inputs.values, inputs.whole, inputs.times)

@@ -63,13 +63,13 @@ def predict(
     forecaster
         For cells: "network", the fitted model; one of the forecasts without a network that the fit's report lists
         (`scdash.get.report`), which follow the training trajectories; or "best", the one of all these with the smallest
-        error of whole validation stretches, which the log names. A network is often not the best forecast of cells
+        error of whole validation windows, which the log names. A network is often not the best forecast of cells
         (:doc:`/concepts/evidence`). Starts other than None take their time and lineage from the training state nearest
         to them; a forecast without a network cannot be asked what a change of a gene would do.
     split
-        Predict what the fit was judged by: every stretch of states of "test" (or "validation", "train"), whole, from the
+        Predict what the fit was judged by: every window of states of "test" (or "validation", "train"), whole, from the
         state before it and at its own times. Of cells these are the smoothed bins. Without `start` and `times`. `layers`
-        then holds the `observed` states, `obs["stretch"]` the number of the stretch, `var["range"]` the unit of every
+        then holds the `observed` states, `obs["window"]` the number of the window, `var["range"]` the unit of every
         gene in which errors are given, and `uns` the errors of the report again, `rollout_mse` and `next_step_mse`.
 
     Returns

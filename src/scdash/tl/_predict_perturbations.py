@@ -214,10 +214,10 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
     for table, status in ((screen.get("held_out"), "held out"), (screen, "fitted")):
         if table is None:
             continue
-        hidden = set(unmeasured_targets(table)["regime"])
+        hidden = set(unmeasured_targets(table)["perturbation"])
         targets = sp.csr_matrix(table["targets"]).toarray() != 0
         for name, at, kind, change in zip(
-            table["regimes"], targets, table["kinds"], np.asarray(table["change"]), strict=True
+            table["perturbations"], targets, table["kinds"], np.asarray(table["change"]), strict=True
         ):
             if str(name) not in hidden:
                 known[tuple(np.flatnonzero(at)), str(kind)] = change, status
@@ -247,12 +247,12 @@ def _with_cells(
             "n_cells: predicted cells start from control cells, of which these data have none; use n_cells=0."
         )
 
-    def some(regime: int) -> Any:
-        of = np.flatnonzero(whole.cells == regime)
+    def some(perturbation: int) -> Any:
+        of = np.flatnonzero(whole.cells == perturbation)
         return cells[np.sort(rng.choice(of, min(n, len(of)), replace=False))]
 
     parts, names, sources = [some(0)], ["control"], ["control"]
-    told = [r for r in range(whole.n_regimes) if not whole.hidden[r]]  # all targets are genes of the data
+    told = [r for r in range(whole.n_perturbations) if not whole.hidden[r]]  # all targets are genes of the data
     known = {(tuple(np.flatnonzero(whole.targets[r])), whole.kinds[r]): r for r in told}
     for label, r in zip(labels, parsed.cells[1:], strict=True):
         targets, kind = parsed.targets[r], parsed.kinds[r]

@@ -62,7 +62,7 @@ def screen_baseline(
         As for `scdash.tl.fit_perturbode`.
     method
         "ridge": every gene on all others, over the cells of the perturbations that leave it alone; the bar. "lasso": the
-        same with an L1 penalty, by equilibrium matching with linear features. "differential_expression": mean absolute
+        same with an L1 penalty, by the regression of equilibria with linear features. "differential_expression": mean absolute
         z of a gene where the regulator is perturbed. "correlation". "forest": random-forest importances as GENIE3.
         "notears": an acyclic linear causal model (Zheng et al. 2018); "notears_low_rank" (Fang et al. 2023). Both
         predict, and `scdash.tl.predict_perturbations(..., n_cells=)` samples cells from them. "no_change" and

@@ -24,8 +24,8 @@ from scdash.screens.equilibrium.subsamples import (
     bootstrap_rows,
     cell_selections,
     frequencies,
-    half_of_regimes,
-    regime_selections,
+    half_of_perturbations,
+    perturbation_selections,
 )
 from scdash.screens.evidence import without_noise
 from scdash.screens.fits import (
@@ -37,7 +37,7 @@ from scdash.screens.fits import (
 )
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.screens.sources import sources_of
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.tl._perturbode import NO_SOURCES, screen_statistics
 
@@ -53,7 +53,7 @@ def stability_screen(
     adata: "AnnData",
     *,
     n_repeats: int = 100,
-    resample: Literal["cells", "regimes"] = "cells",
+    resample: Literal["cells", "perturbations"] = "cells",
     key: str = "dynamics",
     n_jobs: int | None = None,
     rng: RNG = 0,
@@ -68,7 +68,7 @@ def stability_screen(
         Refits. An equilibrium fit takes well under a second each for a hundred genes; training by transport is
         repeated whole.
     resample
-        "cells": bootstraps of the cells within every perturbation (Lin et al., appendix A.13). "regimes": random halves of
+        "cells": bootstraps of the cells within every perturbation (Lin et al., appendix A.13). "perturbations": random halves of
         the perturbations; control always takes part.
     key
         The `key_added` of the fit.
@@ -83,8 +83,8 @@ def stability_screen(
     G in SD units for transport, of which the strongest five edges a gene count as selected). Written:
     `uns[f"{key}_stability"]` (`edges`, `params`, `report`), and `selection_frequency` in the edges of the fit.
     """
-    if resample not in ("cells", "regimes"):
-        raise unknown("resample", resample, ("cells", "regimes"))
+    if resample not in ("cells", "perturbations"):
+        raise unknown("resample", resample, ("cells", "perturbations"))
     if n_repeats < 2:
         raise ValueError(f"n_repeats must be at least 2, found {n_repeats!r}.")
     entry: Any = require_fit(adata, key)
@@ -125,7 +125,7 @@ def stability_screen(
 def _equilibrium(
     entry: Any,
     inputs: ScreenInputs,
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     n: int,
     resample: str,
     rng: np.random.Generator,
@@ -142,15 +142,15 @@ def _equilibrium(
     chosen = Chosen(settings, float(params["lam"]), bool(params["believed"]), float(params["explained"]))
     quiet = without_noise(stats)
     given = penalties(quiet, inputs.prior, float(params["prior_weight"]), inputs.regulators)
-    if resample == "regimes":
-        return regime_selections(quiet, chosen, n, rng, given, n_jobs=n_jobs)
+    if resample == "perturbations":
+        return perturbation_selections(quiet, chosen, n, rng, given, n_jobs=n_jobs)
     return cell_selections(inputs.cells, stats, chosen, n, rng, given, n_jobs=n_jobs)
 
 
 def _transport(
     entry: Any,
     inputs: ScreenInputs,
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     n: int,
     resample: str,
     rng: np.random.Generator,
@@ -169,7 +169,7 @@ def _transport(
         if resample == "cells":
             rows = bootstrap_rows(screen, seed)
         else:
-            screen = screen.keep(half_of_regimes(screen.n_regimes, seed))
+            screen = screen.keep(half_of_perturbations(screen.n_perturbations, seed))
         draws.append((screen, rows, seed))
     pieces = [(x, rows, inputs, screen, options, stats, seed) for screen, rows, seed in draws]
     return spread_all(_train_again, pieces, "refits", n_jobs=n_jobs)
@@ -181,7 +181,7 @@ def _train_again(
     inputs: ScreenInputs,
     screen: Any,
     options: ScreenOptions,
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     rng: np.random.Generator,
 ) -> Selection:
     weights = transport_network(train_transport(Resampled(x, rows), replace(inputs, screen=screen), options, rng))

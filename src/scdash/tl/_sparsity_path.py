@@ -18,7 +18,7 @@ from scdash._data import sanitise
 from scdash._data.checks import flag_genes
 from scdash.dynamics.arguments import Asked
 from scdash.dynamics.call import FitCall
-from scdash.dynamics.state_pairs.penalty_path import Regime, fit_path
+from scdash.dynamics.state_pairs.penalty_path import Strategy, fit_path
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,7 +29,7 @@ def sparsity_path(
     adata: "AnnData",
     *,
     lambdas: Sequence[float] | None = None,
-    regime: Regime = "start",
+    strategy: Strategy = "start",
     step_epochs: int | None = None,
     transcription_factors: Genes | None = None,
     key: str = "dynamics",
@@ -38,7 +38,7 @@ def sparsity_path(
 ) -> pd.DataFrame:
     """Fit a model at every strength lambda of a penalty, and show what sparsity costs in held-out error.
 
-    The two regimes of Aliee et al. 2022: sparse from the start, each lambda a model of its own, all trained as one
+    The two strategies of Aliee et al. 2022: sparse from the start, each lambda a model of its own, all trained as one
     stack; or trained without the penalty first, lambda then raised step by step from the weights of the step before.
 
     Parameters
@@ -49,7 +49,7 @@ def sparsity_path(
         Strengths; None: 0 and powers of ten around the method's own. For "pathreg" it is the strength of the
         weights; that of the gates stays in proportion (0.1 of it; `sparsity=PathReg(lambdas=(gates, weights))` sets
         another proportion).
-    regime
+    strategy
         "start" (sparse from the start) or "warm" (train without the method, gates and all, then raise lambda).
     step_epochs
         Bound on training at each lambda for "warm"; None: a fifth of `Training(max_epochs=...)`, which bounds training at
@@ -90,14 +90,14 @@ def sparsity_path(
 
     Examples
     --------
-    >>> table = scdash.tl.sparsity_path(adata, model="mlp", sparsity="cnode", regime="warm")  # doctest: +SKIP
+    >>> table = scdash.tl.sparsity_path(adata, model="mlp", sparsity="cnode", strategy="warm")  # doctest: +SKIP
     >>> scdash.pl.sparsity_path(adata)  # doctest: +SKIP
     """
     check_key(key_added)
-    if regime not in ("start", "warm"):
-        raise unknown("regime", regime, ("start", "warm"))
-    if step_epochs is not None and (regime != "warm" or step_epochs < 1):
-        raise ValueError(f"step_epochs is a positive number for regime='warm', found {step_epochs} for {regime!r}.")
+    if strategy not in ("start", "warm"):
+        raise unknown("strategy", strategy, ("start", "warm"))
+    if step_epochs is not None and (strategy != "warm" or step_epochs < 1):
+        raise ValueError(f"step_epochs is a positive number for strategy='warm', found {step_epochs} for {strategy!r}.")
     call = FitCall.of("sparsity_path", {"sparsity": "pathreg"} | {name: fit[name] for name in fit if name != "prior"})
     asked, seed = call.settle(), call.seed()
     _refuse_unused(asked)
@@ -112,7 +112,7 @@ def sparsity_path(
             inputs.problem,
             replace(options, cells=inputs.cells),
             lambdas=lambdas,
-            regime=regime,
+            strategy=strategy,
             step_epochs=step_epochs,
             transcription_factors=flags,
         )

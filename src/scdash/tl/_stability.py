@@ -28,9 +28,9 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
         AnnData: edges of dynamics over random halves of trajectories or cells.
     options
         MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `rng`, ...: those of
-        `scdash.tl.sbnn`, with `n_repeats` (10) trainings on a share `subsample` (1) of the cells.
-        Screens: `n_repeats` (100), `resample` ("cells" or "regimes"), `key`, `n_jobs`, `rng`.
-        Dynamics: `n_repeats` (10), `share` (0.5), `key` ("dynamics"), `key_added`, `n_jobs`, `rng`, and the arguments of
+        `scdash.tl.sbnn`, with `n_repeats` (10) trainings on a fraction `subsample` (1) of the cells.
+        Screens: `n_repeats` (100), `resample` ("cells" or "perturbations"), `key`, `n_jobs`, `rng`.
+        Dynamics: `n_repeats` (10), `fraction` (0.5), `key` ("dynamics"), `key_added`, `n_jobs`, `rng`, and the arguments of
         `scdash.tl.fit_dynamics` that are to differ from those of the fit under `key` (`scdash.get.settings`).
 
     Returns

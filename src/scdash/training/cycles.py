@@ -42,6 +42,6 @@ class Cycles:
 
 
 def gained(before: NDArray[Any], now: NDArray[Any]) -> bool:
-    """Whether errors of the same regimes fell by more than two standard errors of their mean difference."""
+    """Whether errors of the same perturbations fell by more than two standard errors of their mean difference."""
     gain = Difference.of(np.asarray(before, dtype=float) - np.asarray(now, dtype=float))
     return gain.clearly_positive if gain.tested else gain.mean > 0

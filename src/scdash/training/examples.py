@@ -13,9 +13,9 @@ from scdash._data import TimeSeries
 
 @dataclass(frozen=True)
 class Examples:
-    """Stretches of `steps` states to be reached one after another from a start state.
+    """Windows of `steps` states to be reached one after another from a start state.
 
-    `member` says which stretches each model sees (folds, bootstraps): (models, examples) of 0/1, None for all. `most` is
+    `member` says which windows each model sees (folds, bootstraps): (models, examples) of 0/1, None for all. `most` is
     how many of them a model of the whole stack sees at most, where these are the examples of a part of it.
     """
 

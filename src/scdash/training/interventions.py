@@ -1,4 +1,4 @@
-"""What the regimes of a screen do to the field: production masks, added shifts, and strengths read from the data."""
+"""What the perturbations of a screen do to the field: production masks, added shifts, and strengths read from the data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ SHARE = (0.05, 0.95)  # bounds of what a knockdown takes away
 
 
 def interventions(screen: Screen) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return M (regimes, genes), where a strength is added and where production is only weakened, by kind.
+    """Return M (perturbations, genes), where a strength is added and where production is only weakened, by kind.
 
     M is 0 at the targets of perfect interventions; a knockdown's 1 - rho is applied on top (`Strengths.apply`).
     """
@@ -30,7 +30,7 @@ def interventions(screen: Screen) -> tuple[NDArray[np.float32], NDArray[np.bool_
 def start_strengths(means: NDArray[Any], control: NDArray[Any], screen: Screen, w: float) -> NDArray[np.float32]:
     """Return s from the data: perfect w * mean(x | perturbed), imperfect that minus control; unseen the median ratio."""
     total, times = np.zeros(means.shape[1]), np.zeros(means.shape[1])
-    for r in range(1, screen.n_regimes):
+    for r in range(1, screen.n_perturbations):
         if screen.kinds[r] in ADDED:
             at = screen.targets[r]
             total[at] += w * (means[r] - (control if screen.kinds[r] == "shift" else 0))[at]
@@ -87,7 +87,7 @@ class Strengths:
 
 
 def first_strengths(means: NDArray[Any], screen: Screen, w: float, knockdown: float | None) -> Strengths:
-    """Return strengths before training, from regime means (regimes, genes), the control first, and the decay w.
+    """Return strengths before training, from perturbation means (perturbations, genes), the control first, and the decay w.
 
     `knockdown` is rho where it is known instead of read from the data.
     """

@@ -51,7 +51,7 @@ class GeneWise:
 
 
 @dataclass(frozen=True)
-class Courses:
+class Trajectories:
     """Trajectories as padded arrays: a padded state repeats the last one, after an interval of 0."""
 
     states: Floats  # (trajectories, times, genes)
@@ -63,7 +63,7 @@ class Courses:
     def of(
         cls, states: list[NDArray[Any]], times: list[NDArray[np.float64]], velocity: VelocityRows | None = None
     ) -> Self:
-        """Return the courses of some trajectories, (states, genes) and (states,) each."""
+        """Return the trajectories of some trajectories, (states, genes) and (states,) each."""
         lengths = np.array([len(part) for part in times], dtype=np.int64)
         if not len(lengths) or lengths.min() < 2:
             raise ValueError("A trajectory needs at least two states to be followed from one to the next.")
@@ -118,20 +118,22 @@ def roll_out(
     return np.asarray(x[observed].transpose(2, 0, 1))
 
 
-def step_error(model: GeneWise, courses: Courses, longest_step: float = math.inf) -> float:
+def step_error(model: GeneWise, trajectories: Trajectories, longest_step: float = math.inf) -> float:
     """Return the root mean square error of the solver over an interval, relative to the change over it."""
-    seen = np.arange(1, courses.states.shape[1]) < courses.lengths[:, None]
-    start, interval = courses.states[:, :-1][seen], courses.intervals[seen][:, None]
+    seen = np.arange(1, trajectories.states.shape[1]) < trajectories.lengths[:, None]
+    start, interval = trajectories.states[:, :-1][seen], trajectories.intervals[seen][:, None]
     coarse, fine = (roll_out(model, start, interval, substeps, longest_step)[:, 1] for substeps in (1, 16))
     change = np.sqrt(np.mean((fine - start) ** 2, dtype=np.float64))
     return float(np.sqrt(np.mean((coarse - fine) ** 2, dtype=np.float64)) / max(change, 1e-12))
 
 
-def longest_accurate_step(model: GeneWise, courses: Courses, tolerance: float = 0.01, halvings: int = 6) -> float:
+def longest_accurate_step(
+    model: GeneWise, trajectories: Trajectories, tolerance: float = 0.01, halvings: int = 6
+) -> float:
     """Return the longest step, an interval halved some times, with which the step error is within the tolerance."""
-    step = float(courses.intervals.max())
+    step = float(trajectories.intervals.max())
     for _ in range(halvings):
-        if step_error(model, courses, step) <= tolerance:
+        if step_error(model, trajectories, step) <= tolerance:
             break
         step /= 2
     return step
@@ -139,7 +141,7 @@ def longest_accurate_step(model: GeneWise, courses: Courses, tolerance: float = 
 
 def errors_from_start(
     model: GeneWise,
-    courses: Courses,
+    trajectories: Trajectories,
     start: Floats | None = None,
     weights: NDArray[np.floating[Any]] | None = None,
     substeps: int = 4,
@@ -151,18 +153,18 @@ def errors_from_start(
     of the genes; None: all alike.
     """
     predicted = roll_out(
-        model, courses.states[:, 0] if start is None else start, courses.intervals, substeps, longest_step
+        model, trajectories.states[:, 0] if start is None else start, trajectories.intervals, substeps, longest_step
     )
-    return mean_squared_errors(predicted, courses, weights)
+    return mean_squared_errors(predicted, trajectories, weights)
 
 
 def mean_squared_errors(
-    predicted: NDArray[np.floating[Any]], courses: Courses, weights: NDArray[np.floating[Any]] | None = None
+    predicted: NDArray[np.floating[Any]], trajectories: Trajectories, weights: NDArray[np.floating[Any]] | None = None
 ) -> NDArray[np.float64]:
     """Return the mean squared error of predictions of every trajectory, without its first state, (trajectories,).
 
     `predicted` has the shape of the states, or one that is broadcast to it; `weights` (genes,) weigh the squares.
     """
-    seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
-    squares = np.average((predicted - courses.states) ** 2, axis=-1, weights=weights)
-    return np.asarray((squares * seen)[:, 1:].sum(1) / (courses.lengths - 1))
+    seen = np.arange(trajectories.states.shape[1]) < trajectories.lengths[:, None]
+    squares = np.average((predicted - trajectories.states) ** 2, axis=-1, weights=weights)
+    return np.asarray((squares * seen)[:, 1:].sum(1) / (trajectories.lengths - 1))

@@ -18,12 +18,14 @@ class TransportConfig:
 
     loss: Literal["w2", "mean"] = "mean"  # "w2" needs geomloss; its number is the debiased W2^2 / 2
     n_modules: int | None = None  # None: as many as genes, at most 100; 0: gene-wise
-    l1: float = 1e-3  # lambda of sum |B| (sum |A| if gene-wise), beside a sum over genes and a mean over regimes
+    l1: float = 1e-3  # lambda of sum |B| (sum |A| if gene-wise), beside a sum over genes and a mean over perturbations
     steps: int | None = None  # at most; None: 15,000, or 5,000 where `sparsity` prunes by a schedule
     cycle: int = 1000  # steps of the first cosine cycle of the learning rate; each later one is twice as long
     learning_rate: float = 5e-3
-    regimes: int = 20  # in one batched solve
-    cells: int | None = None  # control cells a regime; None: 16 for "w2", 2 for "mean", whose cells meet at one point
+    perturbations: int = 20  # in one batched solve
+    cells: int | None = (
+        None  # control cells a perturbation; None: 16 for "w2", 2 for "mean", whose cells meet at one point
+    )
     duration: float = 10.0
     ode_steps: int = 12  # of solvers with fixed steps
     solver: str = EXPONENTIAL  # or any of `scdash.solve`: "rk4", "dopri5", ...
@@ -38,15 +40,24 @@ class TransportConfig:
         for name, value, known in (("loss", self.loss, ("mean", "w2")), ("solver", self.solver, FLOW_SOLVERS)):
             if value not in known:
                 raise unknown(name, value, known)
-        for name in ("steps", "cycle", "learning_rate", "regimes", "duration", "ode_steps", "clip", "check_every"):
+        for name in (
+            "steps",
+            "cycle",
+            "learning_rate",
+            "perturbations",
+            "duration",
+            "ode_steps",
+            "clip",
+            "check_every",
+        ):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)!r}.")
         if self.knockdown is not None and not 0 < self.knockdown <= 1:
             raise ValueError(f"knockdown must be a share in (0, 1], found {self.knockdown!r}.")
 
     @property
-    def cells_a_regime(self) -> int:
-        """Control cells carried to each regime."""
+    def cells_a_perturbation(self) -> int:
+        """Control cells carried to each perturbation."""
         return self.cells or (2 if self.loss == "mean" else 16)
 
     @property
@@ -69,4 +80,4 @@ class TransportFit:
     masks: Params
     strengths: Strengths
     history: pd.DataFrame
-    seconds_per_epoch: float  # an epoch sees every regime once
+    seconds_per_epoch: float  # an epoch sees every perturbation once

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import NonFiniteError
 from scdash.training.loop import Callback, run_epochs
 from scdash.training.rollout_kernel import backward, compare, forward
-from scdash.training.rollouts import Courses, Floats, GeneWise, solver_steps
+from scdash.training.rollouts import Floats, GeneWise, Trajectories, solver_steps
 
 SLOWEST = 1e-6  # rates below this do not move: their gene is constant
 
@@ -55,28 +55,28 @@ class Starts:
     first: NDArray[np.int64]  # (roll-outs,), state they begin at
 
     @classmethod
-    def draw(cls, courses: Courses, number: int, rng: np.random.Generator, from_start: float = 0.0) -> Self:
+    def draw(cls, trajectories: Trajectories, number: int, rng: np.random.Generator, from_start: float = 0.0) -> Self:
         """Draw trajectories, and in each a state before its last; a fraction begins at the first state."""
-        trajectory = rng.integers(0, len(courses), number)
-        first = (rng.random(number) * (courses.lengths[trajectory] - 1)).astype(np.int64)
+        trajectory = rng.integers(0, len(trajectories), number)
+        first = (rng.random(number) * (trajectories.lengths[trajectory] - 1)).astype(np.int64)
         first[: round(from_start * number)] = 0
         order = np.argsort(first, kind="stable")
         return cls(trajectory[order], first[order])
 
 
 def squared_error(
-    model: GeneWise, courses: Courses, starts: Starts, gene_weights: Floats, longest_step: float = math.inf
+    model: GeneWise, trajectories: Trajectories, starts: Starts, gene_weights: Floats, longest_step: float = math.inf
 ) -> tuple[float, Floats, Floats, Floats]:
     """Return the weighted mean squared error of all states after the starts, and its derivatives: weights, bias, rates.
 
     `gene_weights` (genes,) have the mean 1.
     """
-    number, genes = len(starts.first), courses.states.shape[2]
-    length = courses.lengths[starts.trajectory]
-    steps, observed = solver_steps(courses.intervals[starts.trajectory], 1, longest_step)
+    number, genes = len(starts.first), trajectories.states.shape[2]
+    length = trajectories.lengths[starts.trajectory]
+    steps, observed = solver_steps(trajectories.intervals[starts.trajectory], 1, longest_step)
     shape = (len(steps) + 1, genes, number)
     x = np.empty(shape, np.float32)
-    x[observed[starts.first], :, np.arange(number)] = courses.states[starts.trajectory, starts.first]
+    x[observed[starts.first], :, np.arange(number)] = trajectories.states[starts.trajectory, starts.first]
     active = np.searchsorted(observed[starts.first], np.arange(len(steps)), side="right")
     scratch = np.empty((2, len(steps), genes, number), np.float32)
     arguments = (active, steps, *model.layout, x, scratch[0], scratch[1])
@@ -84,16 +84,16 @@ def squared_error(
     count = int((length - 1 - starts.first).sum()) * genes
     of_x = np.empty(shape, np.float32) if len(steps) + 1 == len(observed) else np.zeros(shape, np.float32)
     weights = gene_weights * np.float32(2 / count)
-    loss = compare(x, courses.by_time, observed, starts.trajectory, starts.first, length, weights, of_x) / 2
+    loss = compare(x, trajectories.by_time, observed, starts.trajectory, starts.first, length, weights, of_x) / 2
     of_weights, of_bias, of_rates = (np.zeros_like(part) for part in (model.weights.data, model.bias, model.rates))
     backward(*arguments, of_x, of_weights, of_bias, of_rates)
     return loss, of_weights, of_bias, of_rates
 
 
-def mean_features(model: GeneWise, courses: Courses) -> Floats:
+def mean_features(model: GeneWise, trajectories: Trajectories) -> Floats:
     """Return the features of the field, averaged over all states of some trajectories, (genes + pairs,)."""
-    seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
-    centred = courses.states[seen] - np.float32(0.5)
+    seen = np.arange(trajectories.states.shape[1]) < trajectories.lengths[:, None]
+    centred = trajectories.states[seen] - np.float32(0.5)
     phi = centred / (1 + np.abs(centred))
     products = phi[:, model.pairs[:, 0]] * phi[:, model.pairs[:, 1]]
     return np.asarray(np.concatenate([phi.mean(0), products.mean(0)]), dtype=np.float32)
@@ -109,14 +109,14 @@ class Trainer:
     def __init__(
         self,
         model: GeneWise,
-        courses: Courses,
+        trajectories: Trajectories,
         settings: WholeTrajectories,
         seed: int = 0,
         gene_weights: NDArray[np.floating[Any]] | None = None,
     ) -> None:
         given = np.ones(len(model.bias)) if gene_weights is None else gene_weights
         self.gene_weights = (given / given.mean()).astype(np.float32)
-        self.model, self.courses, self.settings = model, courses, settings
+        self.model, self.trajectories, self.settings = model, trajectories, settings
         self.rng = np.random.default_rng(seed)
         self.moving = torch.from_numpy(model.rates > SLOWEST)
         rates = torch.from_numpy(np.maximum(model.rates, SLOWEST))
@@ -137,7 +137,7 @@ class Trainer:
         settings = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.planned)) / 2
-        yield Starts.draw(self.courses, settings.batch_size, self.rng, settings.from_start)
+        yield Starts.draw(self.trajectories, settings.batch_size, self.rng, settings.from_start)
 
     def prune(self, kept: NDArray[np.bool_]) -> None:
         """Set weights to 0 for good where `kept` (edges,) is false.
@@ -149,14 +149,14 @@ class Trainer:
         removed = sp.csr_array((gone, self.model.weights.indices, self.model.weights.indptr), self.model.weights.shape)
         self.kept *= torch.from_numpy(kept)
         with torch.no_grad():
-            self.values[1].add_(torch.from_numpy(removed @ mean_features(self.model, self.courses)))
+            self.values[1].add_(torch.from_numpy(removed @ mean_features(self.model, self.trajectories)))
         self._take_over()
         self.anchor = tuple(value.detach().clone() for value in self.values)
 
     def differentiate(self, batch: Starts) -> None:
         """Set the gradients of the error and the pull; note the loss and the number of edges."""
         settings = self.settings
-        loss, *found = squared_error(self.model, self.courses, batch, self.gene_weights, settings.longest_step)
+        loss, *found = squared_error(self.model, self.trajectories, batch, self.gene_weights, settings.longest_step)
         if not math.isfinite(loss):
             raise NonFiniteError(
                 f"Training on whole trajectories left the finite numbers after {len(self.losses)} epochs. Lower the "

@@ -102,7 +102,7 @@ def fit_kernels(
     """Return kernels of `bandwidth` bins, each widened until `min_cells` effective cells stand behind it.
 
     Effective cells of weights w are (sum w)^2 / sum w^2 (Kish 1965). With `side` (bins,) a bin uses the cells that lie
-    in bins of its own side alone, so that a held-out stretch and its surroundings share no cell.
+    in bins of its own side alone, so that a held-out window and its surroundings share no cell.
     """
     centres = bin_grid(n_bins)
     if not (bandwidth > 0 and np.isfinite(bandwidth)):
@@ -121,7 +121,7 @@ def fit_kernels(
             mine = np.ones(len(position), bool) if side is None else side[own] == side[b]
             if not mine.any():
                 raise ValueError(
-                    f"The held-out stretch around bin {b} of {n_bins} has no cell of its own; use fewer n_bins, or hold "
+                    f"The held-out window around bin {b} of {n_bins} has no cell of its own; use fewer n_bins, or hold "
                     "out whole trajectories."
                 )
             w = None if weights is None else weights[mine]

@@ -92,7 +92,7 @@ def cells_to_series(
         `lineage`, `batch` and `bootstrap` of the bins say whose cells they are; names are for reading only.
     split
         train/validation/test of each cell, the same for all cells of a trajectory; None holds out whole trajectories,
-        or stretches of bins (`default_split`); the bins of a held-out stretch are made of its own cells alone, and the
+        or windows of bins (`default_split`); the bins of a held-out window are made of its own cells alone, and the
         bins around it of the others.
     hold_out, validation
         Where there is no split: the fraction that is held out (None: nothing), and whether also for validation.
@@ -174,7 +174,7 @@ def _for_training(
     weights: NDArray[np.float64] | None,
     cell: NDArray[np.int64] | None,
 ) -> Placed:
-    """Return the places of the cells without those of a test stretch inside a trajectory."""
+    """Return the places of the cells without those of a test window inside a trajectory."""
     code = groups.code.copy()
     for g, of_bins in enumerate(sides):
         if len(np.unique(of_bins)) > 1:
@@ -194,7 +194,7 @@ def _kernels(
     disjoint: bool,
     weights: NDArray[np.float64] | None = None,
 ) -> list[Kernels]:
-    """Return the kernels of every trajectory; held-out stretches and their surroundings share no cell."""
+    """Return the kernels of every trajectory; held-out windows and their surroundings share no cell."""
     return [
         fit_kernels(
             position[groups.code == g],
@@ -281,7 +281,7 @@ def _sides(
     *,
     validation: bool,
 ) -> NDArray[np.int8]:
-    """Return the split of every bin, (groups, bins): whole groups, or stretches of bins where there are too few."""
+    """Return the split of every bin, (groups, bins): whole groups, or windows of bins where there are too few."""
     if split is not None:
         of_group = _group_split(split, groups)
         return np.repeat(np.array([of_group[name] for name in groups.names], np.int8)[:, None], n_bins, axis=1)

@@ -31,7 +31,7 @@ def halves_to_learn_from(
     batch: Any = None,
     n_bins: int = 20,
     bandwidth: float | None = None,
-    judging_bandwidth: float = 1.0,
+    validation_bandwidth: float = 1.0,
     min_cells: float = 5,
     horizon: float = 10.0,
     n_draws: int = 2,
@@ -52,7 +52,7 @@ def halves_to_learn_from(
         Log expression, (cells, genes).
     time, lineage, batch, n_bins, bandwidth, min_cells, horizon, n_bootstrap
         As for `cells_to_series`; `bandwidth=None` chooses a width for every trajectory.
-    judging_bandwidth
+    validation_bandwidth
         Kernel width, in bins, of the half to judge by.
     n_draws
         Ways to deal the cells; each gives two results.
@@ -90,7 +90,7 @@ def halves_to_learn_from(
     drawn = np.concatenate([plain[None], placed.redrawn(n_bootstrap, generator)])
     learned = means(widths, (drawn[:, None] * parts).reshape(-1, parts.shape[1]))
     learned = learned.reshape(1 + n_bootstrap, len(parts), *learned.shape[1:])
-    judged = means(np.full(len(widths), judging_bandwidth), np.roll(parts, n_draws, axis=0) * plain)
+    judged = means(np.full(len(widths), validation_bandwidth), np.roll(parts, n_draws, axis=0) * plain)
     times = horizon * bin_grid(n_bins)
     held = np.roll(parts, n_draws, axis=0) > 0
     return [HalfOfCells(learned[:, k], judged[k], times, held[k]) for k in range(len(parts))]

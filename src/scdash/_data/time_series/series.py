@@ -80,7 +80,7 @@ class TimeSeries:
     def windows(self, length: int = 1, split: str = "train") -> NDArray[np.int64]:
         """Return (windows, length + 1) rows: every run of consecutive states of `split` within a trajectory.
 
-        States of other splits are skipped, never used: a window may step over a held-out stretch. Trajectories with
+        States of other splits are skipped, never used: a window may step over a held-out window. Trajectories with
         fewer states than a window are left out.
         """
         found = [np.empty((0, length + 1), np.int64)]
@@ -93,7 +93,7 @@ class TimeSeries:
     def pairs(self, split: str | None = None) -> NDArray[np.int64]:
         """Return (pairs, 2) rows of next-step predictions whose LATER state is in `split`.
 
-        The earlier state may be of another split: a held-out stretch is predicted from the last state before it.
+        The earlier state may be of another split: a held-out window is predicted from the last state before it.
         Training pairs are the exception, see `windows`: both of their states are training states.
         """
         if split == "train":
@@ -103,9 +103,9 @@ class TimeSeries:
         return found if split is None else found[self.split[found[:, 1]] == SPLITS.index(split)]
 
     def rollouts(self, split: str | None = None) -> list[NDArray[np.int64]]:
-        """Return, for every contiguous stretch of `split`, the row to start from followed by the rows to predict.
+        """Return, for every contiguous window of `split`, the row to start from followed by the rows to predict.
 
-        The start is the row before the stretch, or the trajectory's first row where the stretch begins there.
+        The start is the row before the window, or the trajectory's first row where the window begins there.
         """
         runs = []
         for rows in self.each():

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.dynamics.comparisons.forecasts_without_network import Courses as CommonTimes
-from scdash.dynamics.comparisons.forecasts_without_network import (
+from scdash.dynamics.comparisons.predictions_without_network import (
     Forecast,
-    aligned_template,
-    analogue,
-    template,
+    mean_trajectory,
+    nearest_neighbours,
+    shifted_mean_trajectory,
 )
+from scdash.dynamics.comparisons.predictions_without_network import Trajectories as CommonTimes
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, TEST_TRAJECTORIES, TIME_POINTS, Fold
 from scdash.dynamics.whole_trajectories.selection import Errors, best
-from scdash.training.rollouts import Courses, mean_squared_errors
+from scdash.training.rollouts import Trajectories, mean_squared_errors
 
 CONSTANT, PERSISTENCE = "constant", "persistence"
 MEAN, SHIFTED, ALIGNED = (
@@ -53,10 +53,10 @@ def baseline_errors(folds: Sequence[Fold]) -> dict[str, Errors]:
     tried: dict[str, list[list[Forecast]]] = {name: [] for name in (MEAN, SHIFTED, ALIGNED, NEIGHBOURS)}
     for fold in folds:
         seen = common_times(fold.train, fold.train_lineage)
-        tried[MEAN].append([template(seen)])
-        tried[SHIFTED].append([template(seen, decay / length) for decay in DECAYS])
-        tried[ALIGNED].append([aligned_template(seen)])
-        tried[NEIGHBOURS].append([analogue(seen, width) for width in WIDTHS])
+        tried[MEAN].append([mean_trajectory(seen)])
+        tried[SHIFTED].append([mean_trajectory(seen, decay / length) for decay in DECAYS])
+        tried[ALIGNED].append([shifted_mean_trajectory(seen)])
+        tried[NEIGHBOURS].append([nearest_neighbours(seen, width) for width in WIDTHS])
     for name, settings in tried.items():
         errors = [[_error(one, fold) for one in of_fold] for of_fold, fold in zip(settings, folds, strict=True)]
         table = np.array(errors).T
@@ -64,21 +64,21 @@ def baseline_errors(folds: Sequence[Fold]) -> dict[str, Errors]:
     return found
 
 
-def times_of(courses: Courses) -> NDArray[np.float64]:
+def times_of(trajectories: Trajectories) -> NDArray[np.float64]:
     """Return times that agree where trajectories have a time in common, (trajectories, times)."""
-    return courses.times.round(6)
+    return trajectories.times.round(6)
 
 
-def common_times(courses: Courses, lineage: NDArray[np.intp]) -> CommonTimes:
+def common_times(trajectories: Trajectories, lineage: NDArray[np.intp]) -> CommonTimes:
     """Return trajectories at the times of all of them, states between two observed ones by straight lines."""
-    known = times_of(courses)
+    known = times_of(trajectories)
     times = np.unique(known)
-    states = np.empty((len(courses), len(times), courses.states.shape[2]))
-    for k, length in enumerate(courses.lengths):
+    states = np.empty((len(trajectories), len(times), trajectories.states.shape[2]))
+    for k, length in enumerate(trajectories.lengths):
         at = np.interp(times, known[k, :length], np.arange(length))
         left = np.minimum(at.astype(np.int64), length - 2)
         part = (at - left)[:, None]
-        states[k] = (1 - part) * courses.states[k, left] + part * courses.states[k, left + 1]
+        states[k] = (1 - part) * trajectories.states[k, left] + part * trajectories.states[k, left + 1]
     return CommonTimes(states, times, lineage)
 
 

@@ -19,7 +19,7 @@ def forecasters(series: TimeSeries, lineage: NDArray[np.intp] | None) -> dict[st
 
 
 def validation_errors(series: TimeSeries, predictors: Mapping[str, Predictor]) -> dict[str, float]:
-    """Return the mean squared error of whole validation stretches, smallest first; infinite where one diverges."""
+    """Return the mean squared error of whole validation windows, smallest first; infinite where one diverges."""
     own = series.originals()
     found = {}
     for name, predict in predictors.items():

@@ -6,7 +6,7 @@ import numpy as np
 
 from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.held_out_trajectories import Judge, Rollout, judging_folds, pooled
+from scdash.regression.held_out_trajectories import Judge, Rollout, pooled, validation_folds
 from scdash.regression.intervals import Trajectories, Transitions
 from scdash.regression.production import productions
 from scdash.regression.settings import TransitionSettings
@@ -26,7 +26,7 @@ def fit_no_network(series: TimeSeries, *, settings: TransitionSettings) -> NoNet
     """Fit dx_i/dt = r_i (b_i - x_i) to the training transitions, by least squares over a grid of rates.
 
     Every gene has its own rate where time courses are replicated (`choose="cv"`). Cells share one, which is chosen by
-    the error of whole held-out stretches, as it is for the network: next-step errors of smoothed bins prefer rates
+    the error of whole held-out windows, as it is for the network: next-step errors of smoothed bins prefer rates
     that lead nowhere.
     """
     bias, error, rates = _fits(series, settings)
@@ -34,7 +34,7 @@ def fit_no_network(series: TimeSeries, *, settings: TransitionSettings) -> NoNet
     if settings.choose == "cv" or not series.rollouts("validation"):
         best = error.argmin(axis=0)
         return NoNetwork(bias[best, genes], rates[best])
-    folds = judging_folds(series)
+    folds = validation_folds(series)
     errors, flat = np.empty((len(folds), RATES)), np.empty(len(folds))
     for k, fold in enumerate(folds):
         judge = Judge.of(fold, alone=len(folds) == 1)

@@ -27,7 +27,7 @@ from scdash.dynamics.whole_trajectories.one_fit import (
     work_of,
 )
 from scdash.dynamics.whole_trajectories.selection import Errors, best
-from scdash.training.rollouts import Courses
+from scdash.training.rollouts import Trajectories
 
 NO_NETWORK = "no network"
 NULL_MODELS, WITHOUT_NETWORK = "null models", "the model without a network"
@@ -76,23 +76,23 @@ def renamed(prior: sp.csr_matrix, regulators: NDArray[np.int64], names: NDArray[
     return sp.csr_matrix((entries.data[kept], (entries.row[kept], source[kept])), shape=entries.shape)
 
 
-def shuffled_in_time(courses: Courses, seed: int) -> Courses:
+def shuffled_in_time(trajectories: Trajectories, seed: int) -> Trajectories:
     """Return trajectories whose states are in random order, each in its own, as are velocities among theirs."""
     rng = np.random.default_rng(seed)
-    states = courses.states.copy()
-    for trajectory, length in enumerate(courses.lengths):
+    states = trajectories.states.copy()
+    for trajectory, length in enumerate(trajectories.lengths):
         states[trajectory, :length] = states[trajectory, rng.permutation(length)]
         states[trajectory, length:] = states[trajectory, length - 1]
-    if courses.velocity is None:
-        return replace(courses, states=states)
-    rows = courses.velocity
+    if trajectories.velocity is None:
+        return replace(trajectories, states=states)
+    rows = trajectories.velocity
     mixed = replace(rows, velocities=rows.velocities[rng.permutation(len(rows))])
-    return replace(courses, states=states, velocity=mixed)
+    return replace(trajectories, states=states, velocity=mixed)
 
 
-def learned_from(null: NullModel, courses: Courses) -> Courses:
+def learned_from(null: NullModel, trajectories: Trajectories) -> Trajectories:
     """Return what a null model learns from."""
-    return shuffled_in_time(courses, null.made_of.seed) if null.shuffles_time else courses
+    return shuffled_in_time(trajectories, null.made_of.seed) if null.shuffles_time else trajectories
 
 
 def null_model_errors(

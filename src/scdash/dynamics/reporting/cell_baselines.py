@@ -3,16 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.dynamics.comparisons.forecasts_without_network import (
-    Courses,
-    Forecast,
-    aligned_template,
-    analogue,
-    choose_template_rates,
-    choose_width,
-    template,
-)
 from scdash.dynamics.comparisons.no_network import NoNetwork, fit_no_network
+from scdash.dynamics.comparisons.predictions_without_network import (
+    Forecast,
+    Trajectories,
+    choose_shift_rates,
+    choose_width,
+    mean_trajectory,
+    nearest_neighbours,
+    shifted_mean_trajectory,
+)
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import (
     Predictor,
@@ -25,9 +25,9 @@ from scdash.dynamics.state_pairs.regression_fits import transition_settings
 from scdash.dynamics.whole_trajectories.folds import lineage_codes
 from scdash.networks.cell_scores_of_edges import CellScores, cell_scores
 from scdash.networks.lagged_edges import rank_correlation
-from scdash.regression import judging_folds
+from scdash.regression import validation_folds
 
-WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the analogue forecast
+WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the nearest_neighbours forecast
 
 
 def no_network(problem: FitProblem, options: FitOptions) -> NoNetwork:
@@ -45,18 +45,18 @@ def forecasts(problem: FitProblem) -> dict[str, Predictor]:
     """Return the forecasts that follow training trajectories of the same lineage."""
     series = problem.series
     lineage = lineage_codes(problem)
-    mean = Courses.of(series.originals(), lineage)
-    every = Courses.of(series, lineage)
+    mean = Trajectories.of(series.originals(), lineage)
+    every = Trajectories.of(series, lineage)
     span = float(np.ptp(series.times))
     grid = np.concatenate([[0.0], np.geomspace(0.25, 64, 9) / span, [np.inf]])
-    chosen = len(judging_folds(series)[0].pairs("validation")) > 0  # else there is nothing to choose settings by
-    rates = choose_template_rates(series, lineage, grid) if chosen else np.inf
+    chosen = len(validation_folds(series)[0].pairs("validation")) > 0  # else there is nothing to choose settings by
+    rates = choose_shift_rates(series, lineage, grid) if chosen else np.inf
     width = choose_width(series, lineage, WIDTHS) if chosen else 1.0
     found: dict[str, Forecast] = {
-        "template": template(mean),
-        "template + start offset": template(mean, rates),
-        "aligned template": aligned_template(mean),
-        "analogue": analogue(every, width),
+        "mean_trajectory": mean_trajectory(mean),
+        "mean_trajectory + start offset": mean_trajectory(mean, rates),
+        "aligned mean_trajectory": shifted_mean_trajectory(mean),
+        "nearest_neighbours": nearest_neighbours(every, width),
     }
     return {name: _of_lineage(forecast, lineage) for name, forecast in found.items()}
 

@@ -1,4 +1,4 @@
-"""Along the course of cells: does the velocity point where cells go, and how far does the model get from the start?"""
+"""Along the trajectory of cells: does the velocity point where cells go, and how far does the model get from the start?"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ import torch
 from scdash._data import CellHalves, TimeSeries
 from scdash.dynamics import lineage_ends
 from scdash.dynamics.comparisons.no_network import NoNetwork
-from scdash.dynamics.predictors import Floats, Predictor, relaxation, stretch
+from scdash.dynamics.predictors import Floats, Predictor, relaxation, window
 from scdash.dynamics.problem import FitProblem, Units
 from scdash.fields import Params, VectorField
 
-PARTS = 5  # of a course
+PARTS = 5  # of a trajectory
 FURTHEST = 3  # genes named
 OTHER_CELLS = "other cells"  # column: the observed change itself, seen in the other half of the cells
 
@@ -23,8 +23,8 @@ Velocity: TypeAlias = Callable[[Floats], Floats]  # (rows, genes) -> (rows, gene
 
 
 @dataclass(frozen=True)
-class Course:
-    """How a model and genes without a network follow the course of cells; empty where rows are no cells."""
+class DirectionTest:
+    """How a model and genes without a network follow the trajectory of cells; empty where rows are no cells."""
 
     directions: pd.DataFrame = field(default_factory=pd.DataFrame)  # see `directions`
     figures: dict[str, float] = field(default_factory=dict)  # share of the change that each covers
@@ -36,8 +36,8 @@ class Course:
             return []
         lines = [
             "Simulated from the first state of every trajectory (training states included), the model reproduces "
-            f"{self.figures['course_covered']:.0%} of the total expression change "
-            f"({self.figures['course_covered_no_network']:.0%} without a network). Largest misses: {', '.join(self.furthest)}."
+            f"{self.figures['trajectory_covered']:.0%} of the total expression change "
+            f"({self.figures['trajectory_covered_no_network']:.0%} without a network). Largest misses: {', '.join(self.furthest)}."
         ]
         if not len(self.directions):
             return lines
@@ -49,27 +49,29 @@ class Course:
         weak = self.directions[self.directions[names[0]] < self.directions[OTHER_CELLS] / 2]
         if len(weak):
             lines.append(
-                f"WARNING: model velocity is unreliable at {_stretches(weak)} of the trajectory; do not interpret arrows there. Its "
+                f"WARNING: model velocity is unreliable at {_windows(weak)} of the trajectory; do not interpret arrows there. Its "
                 "cosine with the observed change is less than half of what other cells show."
             )
         return lines
 
 
-def describe_course(problem: FitProblem, name: str, velocity: Velocity, predict: Predictor, alone: NoNetwork) -> Course:
-    """Return how a model follows the course, beside genes relaxing `alone`."""
+def describe_direction(
+    problem: FitProblem, name: str, velocity: Velocity, predict: Predictor, alone: NoNetwork
+) -> DirectionTest:
+    """Return how a model follows the trajectory, beside genes relaxing `alone`."""
     if problem.halves is None or problem.units is None:
-        return Course()
+        return DirectionTest()
     series, units = problem.series.originals(), problem.units
     velocities = {name: velocity, "no network": lambda states: alone.rates * (alone.bias - states)}
     observed, simulated = arrivals(series, units, predict)
     relaxed = arrivals(series, units, relaxation(alone.bias, alone.rates))[1]
     missed = np.argsort(-np.abs(observed - simulated).mean(0), kind="stable")[:FURTHEST]
     mean, made = observed.mean(0), simulated.mean(0)
-    return Course(
+    return DirectionTest(
         directions(problem.halves, units, velocities),
         {
-            "course_covered": covered(observed, simulated),
-            "course_covered_no_network": covered(observed, relaxed),
+            "trajectory_covered": covered(observed, simulated),
+            "trajectory_covered_no_network": covered(observed, relaxed),
         },
         tuple(f"{series.genes[gene]} (observed {mean[gene]:+.1f}, predicted {made[gene]:+.1f})" for gene in missed),
     )
@@ -101,7 +103,7 @@ def field_velocity(vector_field: VectorField, params: Params, slope: float) -> V
 
     def velocity(states: Floats) -> Floats:
         with torch.no_grad():
-            x = torch.as_tensor(np.ascontiguousarray(stretch(states, slope)), dtype=dtype)[None]
+            x = torch.as_tensor(np.ascontiguousarray(window(states, slope)), dtype=dtype)[None]
             change = vector_field.observe(cpu, vector_field.velocity(cpu, vector_field.lift(cpu, x)))[0]
         return np.asarray(change.numpy() / slope)
 
@@ -109,7 +111,7 @@ def field_velocity(vector_field: VectorField, params: Params, slope: float) -> V
 
 
 def directions(halves: CellHalves, units: Units, velocities: Mapping[str, Velocity]) -> pd.DataFrame:
-    r"""Return how well velocities agree with the observed change, for each fifth of the course.
+    r"""Return how well velocities agree with the observed change, for each fifth of the trajectory.
 
     .. math:: \cos\Bigl(\sum_{b \in part} v(\bar x^A_b),\; \bar x^B_{last} - \bar x^B_{first}\Bigr)
 
@@ -119,7 +121,7 @@ def directions(halves: CellHalves, units: Units, velocities: Mapping[str, Veloci
 
     Returns
     -------
-    One row a part: `start` and `stop` (share of the course), a column for each velocity, and `other cells`: the change
+    One row a part: `start` and `stop` (share of the trajectory), a column for each velocity, and `other cells`: the change
     of half A in the velocity's place, which is what noise leaves of a perfect model. Empty where bins are too few.
     """
     a, b = halves.halves  # (draws, trajectories, bins, genes), units of the data
@@ -178,8 +180,8 @@ def _cosine(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.divide(dot, size, out=np.zeros_like(dot), where=size > 0))
 
 
-def _stretches(parts: pd.DataFrame) -> str:
-    """Name parts of the course, neighbours together."""
+def _windows(parts: pd.DataFrame) -> str:
+    """Name parts of the trajectory, neighbours together."""
     joined: list[list[float]] = []
     for start, stop in zip(parts["start"], parts["stop"], strict=True):
         if joined and joined[-1][1] == start:

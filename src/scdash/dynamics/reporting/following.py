@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scdash._data import TimeSeries
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.whole_trajectories.folds import OTHER_HALF, TEST, Fold, lineage_codes
-from scdash.training.rollouts import Courses, GeneWise, roll_out
+from scdash.training.rollouts import GeneWise, Trajectories, roll_out
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
@@ -90,8 +90,11 @@ def following_table(
     if observed is None or problem.units is None:
         return pd.DataFrame(columns=list(COLUMNS))
     lineage = lineage_codes(problem)[[series.trajectory[r[0]] for r in rows]]
-    courses = Courses.of([series.states[r] for r in rows], [series.times[r] for r in rows])
-    made = roll_out(model, courses.states[:, 0], courses.intervals, STEPS) * problem.units.range + problem.units.minimum
+    trajectories = Trajectories.of([series.states[r] for r in rows], [series.times[r] for r in rows])
+    made = (
+        roll_out(model, trajectories.states[:, 0], trajectories.intervals, STEPS) * problem.units.range
+        + problem.units.minimum
+    )
     found = []
     for code in dict.fromkeys(lineage.tolist()):
         own = np.flatnonzero(lineage == code)

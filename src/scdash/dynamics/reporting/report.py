@@ -40,13 +40,13 @@ class Told:
     verdict: Verdict | None
     null_models: str  # "compared", "off" or "interrupted"
     following: pd.DataFrame  # see `following_table`
-    prior: Mapping[str, Any]  # what became of the prior: `used`, `kept`, `doubted`, `added`, `evidence_auc`, ...
+    prior: Mapping[str, Any]  # what became of the prior: `used`, `kept`, `not_supported`, `added`, `evidence_auc`, ...
     prior_used: bool | None  # None: there is no prior
     figures: Mapping[str, float]  # of the network: `edges`, `genes`, `genes_without_inputs`
     trajectories: int
     regulators: int | None  # None: every gene may regulate
     test: pd.DataFrame | None = None  # errors on test states
-    course: Sequence[str] = ()
+    trajectory: Sequence[str] = ()
     ends: pd.DataFrame | None = None  # of several lineages, see `lineage_ends`
     real_time: Mapping[str, float] = field(default_factory=dict)
     velocity: VelocityChoice | None = None  # of measured velocities
@@ -158,7 +158,7 @@ def prior_lines(told: Told) -> list[str]:
     )
     if told.prior_used is None:
         return [network, "There is no prior: edges are ranked by the data alone."]
-    edges = f"{prior['kept']} of its {prior['used']} edges are retained, {prior['doubted']} are not supported, {prior['added']} edges are novel"
+    edges = f"{prior['kept']} of its {prior['used']} edges are retained, {prior['not_supported']} are not supported, {prior['added']} edges are novel"
     if told.prior_used:
         compared = f", and these edges predict {_than_shuffled(told.verdict)}" if told.verdict is not None else ""
         how = f"used with weight {PRIOR_WEIGHT:g}, which lowers the held-out error"

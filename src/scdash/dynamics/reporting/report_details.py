@@ -13,7 +13,7 @@ from scdash.dynamics.whole_trajectories.folds import TIME_POINTS
 
 def details(told: Told) -> str:
     """Return what is told besides where details are asked for."""
-    lines = [*comparison_lines(told), *choice_lines(told), hidden_edges_line(told.prior), *told.course]
+    lines = [*comparison_lines(told), *choice_lines(told), hidden_edges_line(told.prior), *told.trajectory]
     lines += real_time_lines(told.real_time)
     return "\n".join(line for line in lines if line)
 

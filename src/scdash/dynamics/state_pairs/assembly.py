@@ -19,11 +19,11 @@ from scdash.dynamics.predictors import (
     fitted_states,
     pair_errors,
     rollout_errors,
-    stretch,
+    window,
 )
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.reporting.cell_baselines import forecasts, no_network, trivial
-from scdash.dynamics.reporting.direction import describe_course, field_velocity, lineage_table
+from scdash.dynamics.reporting.direction import describe_direction, field_velocity, lineage_table
 from scdash.dynamics.reporting.edge_evidence import gather_evidence
 from scdash.dynamics.result import DynamicsFit, Models, one_of
 from scdash.dynamics.state_pairs.report import TrainingOutcome, report_text
@@ -40,8 +40,8 @@ from scdash.solve import step_error
 def training_gain(problem: FitProblem, options: FitOptions, models: Models) -> Difference:
     """Return by how much training lowered the validation error, over pairs of errors before and after it.
 
-    Paired over next-step pairs, or over whole held-out stretches of cells, where next-step errors choose models that
-    diverge later. Re-drawn cells are no further stretches, and a single one decides nothing: on real cells training
+    Paired over next-step pairs, or over whole held-out windows of cells, where next-step errors choose models that
+    diverge later. Re-drawn cells are no further windows, and a single one decides nothing: on real cells training
     improved the validation batch and worsened others. A gain within two standard errors may be noise (the epoch was
     chosen on the same states), and the start is kept.
     """
@@ -77,10 +77,10 @@ def assemble(
     others = _others(problem, options, models, alone, polished=polished)
     # re-drawn cells are for learning: errors are those of the trajectories as observed
     errors = control_table(problem.series.originals(), {field.name: predict} | others, ahead=options.cells)
-    course = describe_course(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
+    trajectory = describe_direction(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
     lineages = lineage_table(problem, predict)
     metrics = evidence.figures | _errors(errors) | sparsity_figures(field, main)
-    metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | course.figures
+    metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | trajectory.figures
     metrics |= _training_figures(problem, models, kept, plan) | {"seconds": perf_counter() - began}
     chosen = (
         {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
@@ -105,9 +105,9 @@ def assemble(
             evidence.report,
             training=_outcome(options, trained, gain, followed),
             cells=options.cells,
-            course=course.lines() + ([] if lineages is None else lineage_lines(lineages)),
+            trajectory=trajectory.lines() + ([] if lineages is None else lineage_lines(lineages)),
         ),
-        directions=course.directions if len(course.directions) else None,
+        directions=trajectory.directions if len(trajectory.directions) else None,
         lineages=lineages,
         slope=models.slope,
         settings=_settings(options, plan, matched, levels, polished=polished) | chosen,
@@ -200,7 +200,7 @@ def _settings(
 ) -> dict[str, Any]:
     """Return what was chosen and how, for whoever wants to repeat the fit."""
     settings: dict[str, Any] = {
-        "kept": "matching" if polished is False else "trained",
+        "kept": "regression" if polished is False else "trained",
         "training": asdict(plan.config),
         "schedule": asdict(plan.schedule),
         "sparsity_options": build_sparsity(options, plan).config(),
@@ -208,7 +208,7 @@ def _settings(
     if levels is not None:
         settings["levels"] = levels
     if matched:
-        settings["matching"] = matched[0].table
+        settings["regression"] = matched[0].table
     return settings
 
 
@@ -226,7 +226,7 @@ def _solver_error(problem: FitProblem, models: Models, params: Params, plan: Rec
     """Compare rk4 with the steps of training to a tight dopri5, on a few pairs: root mean square, relative to change."""
     pairs = problem.series.pairs()
     rows = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), 16)).astype(int)]
-    states = stretch(problem.series.states[rows[:, 0]], models.slope)
+    states = window(problem.series.states[rows[:, 0]], models.slope)
     x = torch.as_tensor(states, dtype=torch.float32)[None]
     times = torch.as_tensor(problem.series.times[rows])[None]
     field = models.field

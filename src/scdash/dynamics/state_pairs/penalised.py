@@ -1,6 +1,6 @@
 """Penalties and gates: a model is trained dense, made sparse step by step, and trained on with the zeros it has then.
 
-Regime (ii) of Aliee et al. 2022, section 3.2. Where no strength is given it is chosen: the strongest of a ladder whose
+Perturbation (ii) of Aliee et al. 2022, section 3.2. Where no strength is given it is chosen: the strongest of a ladder whose
 held-out error is within one standard error of the lowest.
 """
 

@@ -20,7 +20,7 @@ from scdash.networks import feature_sparsity, spurious_sparsity, weight_sparsity
 from scdash.sparsity import Sparsity, as_sparsity
 from scdash.training import Examples, Problem, TrainConfig, evaluate, example_errors, examples_from, start_state, train
 
-Regime = Literal["start", "warm"]
+Strategy = Literal["start", "warm"]
 FACTORS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)  # of a method's own strength, where no grid is given
 
 
@@ -78,7 +78,7 @@ def fit_path(
     options: FitOptions,
     *,
     lambdas: Sequence[float] | None = None,
-    regime: Regime = "start",
+    strategy: Strategy = "start",
     step_epochs: int | None = None,
     transcription_factors: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def fit_path(
     run = PathRun(field, method, examples[0], examples[1], config, options.seed, options.progress)
     params = {name: value.to(device) for name, value in random_start(field, options).items()}
     masks = {} if problem.regulators is None else restrict(field, params, {}, problem.regulators)
-    if regime == "start":
+    if strategy == "start":
         fits = [(grid, *run.fit(grid, params, masks, config))]
     else:
         fits = _warm(run, grid, params, masks, step_epochs or max(1, config.max_epochs // 5))

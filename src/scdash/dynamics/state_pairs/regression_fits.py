@@ -112,10 +112,10 @@ def hidden_by_regression(problem: FitProblem, options: FitOptions) -> list[Hidde
     """Return what the regression that training starts from finds of prior edges that are hidden from it."""
     if problem.prior is None:
         return []
-    courses = all_to_learn_from(problem)
+    trajectories = all_to_learn_from(problem)
 
     def contribution(shown: sp.csr_matrix) -> sp.csr_matrix:
-        start = regression_start(courses, prior=shown, prior_weight=PRIOR_WEIGHT, regulators=problem.regulators)
+        start = regression_start(trajectories, prior=shown, prior_weight=PRIOR_WEIGHT, regulators=problem.regulators)
         return sp.csr_matrix(abs(sparse_relative_contribution(start.weights)))
 
     return _of_hidden_parts(problem, options, contribution)

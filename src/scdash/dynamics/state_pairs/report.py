@@ -11,7 +11,7 @@ from scdash._core.decisions import CLEAR, Difference
 from scdash.dynamics.reporting.report_details import hidden_edges_line
 
 TRIVIAL = ("constant", "no change")
-FORECASTS = {"template", "template + start offset", "aligned template", "analogue"}
+FORECASTS = {"mean_trajectory", "mean_trajectory + start offset", "aligned mean_trajectory", "nearest_neighbours"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def report_text(
     *,
     training: TrainingOutcome,
     cells: bool,
-    course: Sequence[str] = (),
+    trajectory: Sequence[str] = (),
 ) -> str:
     """Put a fit into words.
 
@@ -90,20 +90,20 @@ def report_text(
     metrics
         Figures of the fit.
     prior
-        What became of the prior: `used`, `kept`, `doubted`, `added`, `evidence_auc`, `evidence_se`, `fell_back`.
+        What became of the prior: `used`, `kept`, `not_supported`, `added`, `evidence_auc`, `evidence_se`, `fell_back`.
     training
         What training as an ODE did.
     cells
         Whether the rows are cells.
-    course
-        Lines on the course of cells (`Course.lines`).
+    trajectory
+        Lines on the trajectory of cells (`Course.lines`).
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
     lines = [*_error_lines(errors, held), *_baseline_lines(errors, held), _network_line(metrics)]
     lines += [*training.lines(), *_prior_lines(prior)]
     lines.append(_not_compared(cells=cells))
-    lines += course
+    lines += trajectory
     if metrics.get("solver_error", 0) > 0.01:
         lines.append(
             f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "

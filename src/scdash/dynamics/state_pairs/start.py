@@ -57,7 +57,7 @@ def random_start(field: VectorField, options: FitOptions) -> Params:
 
 
 def matched_start(field: VectorField, options: FitOptions, matched: Sequence[TransitionFit]) -> tuple[Params, Params]:
-    """Return weights and masks of the networks found by matching; masks are their supports."""
+    """Return weights and masks of the networks found by the regression; masks are their supports."""
     if isinstance(field, SparsePhoenix):
         params = _stack([_edges(field, fit) for fit in matched])
         return params, {"U_sums": params["U_sums"] != 0}
@@ -96,7 +96,7 @@ def _genes(field: Phoenix, fit: TransitionFit) -> dict[str, np.ndarray]:
 def _modules(field: Phoenix, fit: TransitionFit, options: FitOptions, model: int) -> dict[str, np.ndarray]:
     """Give the additive branch the truncated singular value decomposition of the matched network.
 
-    U_S W_S is the best approximation of rank m; b_S reproduces matching's constants as well as U_S can. The
+    U_S W_S is the best approximation of rank m; b_S reproduces the regression's constants as well as U_S can. The
     multiplicative branch starts as in the random start, but without any effect (U_P = 0).
     """
     m = min(field.n_hidden, field.n_genes - 1)

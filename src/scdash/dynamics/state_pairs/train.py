@@ -45,7 +45,7 @@ def training_rows(series: TimeSeries, window: int) -> NDArray[np.int64]:
 
 
 def validation_rows(series: TimeSeries, window: int) -> NDArray[np.int64]:
-    """Return what models are chosen by: next-step pairs, or, where training rolls out, held-out stretches whole."""
+    """Return what models are chosen by: next-step pairs, or, where training rolls out, held-out windows whole."""
     if window == 1:
         return series.pairs("validation")
     runs = series.rollouts("validation")

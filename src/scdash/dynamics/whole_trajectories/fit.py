@@ -38,7 +38,7 @@ from scdash.dynamics.whole_trajectories.velocity_weight import (
 )
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
 from scdash.regression import TransitionFit
-from scdash.training.rollouts import Courses, GeneWise, longest_accurate_step, step_error
+from scdash.training.rollouts import GeneWise, Trajectories, longest_accurate_step, step_error
 from scdash.training.whole_trajectories import WholeTrajectories
 
 NullModelsMade: TypeAlias = Literal["compared", "off", "interrupted"]
@@ -165,13 +165,13 @@ def follow_states(
 
 
 def in_units_of_slope_one(
-    settings: WholeTrajectories, slope: float, start: GeneWise, courses: Courses
+    settings: WholeTrajectories, slope: float, start: GeneWise, trajectories: Trajectories
 ) -> WholeTrajectories:
     """Return settings for states 1/2 + slope (x - 1/2): squared errors are smaller there, and so is the pull.
 
     The solver's steps are as long as the accuracy of the regression allows.
     """
-    return replace(settings, pull=settings.pull * slope**2, longest_step=longest_accurate_step(start, courses))
+    return replace(settings, pull=settings.pull * slope**2, longest_step=longest_accurate_step(start, trajectories))
 
 
 def as_stack(models: Sequence[GeneWise]) -> tuple[VectorField, Params, Params]:

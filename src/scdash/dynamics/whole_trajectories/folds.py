@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from scdash._data import SPLITS, RelatedCells, TimeSeries, VelocityRows
 from scdash.dynamics.problem import FitProblem
-from scdash.dynamics.whole_trajectories.measured_velocity import courses_with_velocity, learned_and_held
-from scdash.training.rollouts import Courses, mean_squared_errors
+from scdash.dynamics.whole_trajectories.measured_velocity import learned_and_held, trajectories_with_velocity
+from scdash.training.rollouts import Trajectories, mean_squared_errors
 
 LEFT_OUT, OTHER_HALF = "left-out trajectories", "the other half of the cells"
 TIME_POINTS = "left-out time points"
@@ -23,8 +23,8 @@ TEST = SPLITS.index("test")
 class Fold:
     """Trajectories to learn from, and others that judge what was learned."""
 
-    train: Courses
-    held: Courses
+    train: Trajectories
+    held: Trajectories
     start: NDArray[np.float32]  # (trajectories, genes), where predictions of the held-out ones begin
     kind: str  # what is left out, as a report says it
     weights: NDArray[np.floating[Any]]  # (genes,), of squared errors: those of the data's units, squared
@@ -49,17 +49,17 @@ class Fold:
         return float(np.average(errors, weights=self.held.lengths - 1))
 
 
-def courses_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> Courses:
+def trajectories_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> Trajectories:
     """Return some trajectories of a series (names,), with or without those that are re-drawn from their cells.
 
     States of the test split are left out of a trajectory that has others, too.
     """
     used = _rows_used(series, trajectories, redrawn=redrawn)
-    return Courses.of([series.states[rows] for rows in used], [series.times[rows] for rows in used])
+    return Trajectories.of([series.states[rows] for rows in used], [series.times[rows] for rows in used])
 
 
 def _rows_used(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> list[NDArray[np.int64]]:
-    """Return the rows of every trajectory that `courses_of` takes."""
+    """Return the rows of every trajectory that `trajectories_of` takes."""
     own = series.parent == np.arange(len(series.names))
     wanted = trajectories if redrawn else trajectories & own
     used = []
@@ -76,7 +76,7 @@ def lineage_codes(problem: FitProblem) -> NDArray[np.intp]:
 
 
 def lineages_of(problem: FitProblem, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> NDArray[np.intp]:
-    """Return the code of the lineage of every trajectory that `courses_of` takes."""
+    """Return the code of the lineage of every trajectory that `trajectories_of` takes."""
     used = _rows_used(problem.series, trajectories, redrawn=redrawn)
     return lineage_codes(problem)[[problem.series.trajectory[rows[0]] for rows in used]]
 
@@ -115,32 +115,32 @@ def _left_out(
     group, weights = np.arange(len(own)) % MOST, gene_weights(problem)
     for fold in range(min(MOST, len(own))):
         held = np.isin(origin, own[group == fold])
-        judged = courses_of(series, held & usable, redrawn=False)
+        judged = trajectories_of(series, held & usable, redrawn=False)
         lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
         away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
-        train, other = learned_and_held(problem, courses_of(series, usable & ~held), away)
+        train, other = learned_and_held(problem, trajectories_of(series, usable & ~held), away)
         start = judged.states[:, 0]
         yield Fold(train, judged, start, LEFT_OUT, weights, *lineages, held_velocity=other)
 
 
-def all_to_learn_from(problem: FitProblem) -> Courses:
+def all_to_learn_from(problem: FitProblem) -> Trajectories:
     """Return every trajectory that is not for test, re-drawn ones and groups of related cells among them."""
-    found = courses_of(problem.series, ~is_test(problem.series))
-    found = courses_with_velocity(problem, found)
+    found = trajectories_of(problem.series, ~is_test(problem.series))
+    found = trajectories_with_velocity(problem, found)
     if not problem.related:
         return found
     states, times = _as_lists(found)
     more = [_scaled(problem, one) for one in problem.related]
-    return Courses.of(
+    return Trajectories.of(
         states + [group for part in more for group in part],
         times + [one.times for one in problem.related for _ in range(len(one.states))],
         velocity=found.velocity,
     )
 
 
-def _as_lists(courses: Courses) -> tuple[list[NDArray[Any]], list[NDArray[np.float64]]]:
+def _as_lists(trajectories: Trajectories) -> tuple[list[NDArray[Any]], list[NDArray[np.float64]]]:
     """Return states and times of every trajectory, without what pads them."""
-    own = list(zip(courses.states, courses.times, courses.lengths, strict=True))
+    own = list(zip(trajectories.states, trajectories.times, trajectories.lengths, strict=True))
     return [states[:length] for states, _, length in own], [times[:length] for _, times, length in own]
 
 
@@ -160,7 +160,7 @@ def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
         away = [np.isclose(series.times[rows][:, None], left.times[None]).any(axis=1) for rows in runs]
         kept = [rows[~gone] for rows, gone in zip(runs, away, strict=True) if (~gone).sum() > 1]
         related = [(one, group) for one in left.related for group in _scaled(problem, one)]
-        train = Courses.of(
+        train = Trajectories.of(
             [series.states[rows] for rows in kept] + [group for _, group in related],
             [series.times[rows] for rows in kept] + [one.times for one, _ in related],
         )
@@ -171,7 +171,7 @@ def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
             for k in range(1, len(rows) - 1)
             if np.isclose(series.times[rows[k]], left.times).any()
         ]
-        held = Courses.of([series.states[trio[:2]] for trio in trios], [series.times[trio[:2]] for trio in trios])
+        held = Trajectories.of([series.states[trio[:2]] for trio in trios], [series.times[trio[:2]] for trio in trios])
         share = np.array([np.diff(series.times[trio])[0] / np.ptp(series.times[trio]) for trio in trios])[:, None]
         first, last = (series.states[[trio[at] for trio in trios]] for at in (0, 2))
         measured = problem.velocity
@@ -201,13 +201,15 @@ def _other_half(problem: FitProblem) -> Iterator[Fold]:
             ((part - problem.units.minimum) / problem.units.range)[..., kept, :] for part in (half.states, half.others)
         )
         times = half.times[kept]
-        courses = Courses.of(list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1]))
-        judged = Courses.of(list(held), [times] * len(held))
+        trajectories = Trajectories.of(
+            list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1])
+        )
+        judged = Trajectories.of(list(held), [times] * len(held))
         start = train[0, :, 0].astype(np.float32)
         lineages = np.tile(lineage, train.shape[0]), lineage
         away = None if problem.velocity is None else problem.velocity.other_halves[number]
-        courses, other = learned_and_held(problem, courses, away)
-        yield Fold(courses, judged, start, OTHER_HALF, gene_weights(problem), *lineages, held_velocity=other)
+        trajectories, other = learned_and_held(problem, trajectories, away)
+        yield Fold(trajectories, judged, start, OTHER_HALF, gene_weights(problem), *lineages, held_velocity=other)
 
 
 def gene_weights(problem: FitProblem) -> NDArray[np.floating[Any]]:

@@ -8,14 +8,14 @@ from scdash.dynamics.whole_trajectories.folds import (
     TEST_TRAJECTORIES,
     TEST_WINDOWS,
     Fold,
-    courses_of,
     gene_weights,
     is_test,
     lineage_codes,
     lineages_of,
+    trajectories_of,
 )
 from scdash.dynamics.whole_trajectories.one_fit import held_out_error
-from scdash.training.rollouts import Courses, GeneWise
+from scdash.training.rollouts import GeneWise, Trajectories
 
 
 def errors_on_test_states(problem: FitProblem, model: GeneWise, name: str) -> pd.DataFrame | None:
@@ -38,11 +38,11 @@ def _test_fold(problem: FitProblem) -> Fold | None:
     runs = series.rollouts("test")
     if not runs:
         return None
-    judged = Courses.of([series.states[run] for run in runs], [series.times[run] for run in runs])
+    judged = Trajectories.of([series.states[run] for run in runs], [series.times[run] for run in runs])
     lineage = lineage_codes(problem)[[series.trajectory[run[0]] for run in runs]]
     whole = all(held[series.trajectory[run[0]]] for run in runs)
     return Fold(
-        courses_of(problem.series, ~held),
+        trajectories_of(problem.series, ~held),
         judged,
         judged.states[:, 0],
         TEST_TRAJECTORIES if whole else TEST_WINDOWS,

@@ -22,7 +22,7 @@ from scdash.dynamics.whole_trajectories.selection import (
 )
 from scdash.dynamics.whole_trajectories.start import Regressions, regression_start
 from scdash.sparsity import Prior, Sparsity
-from scdash.training.rollouts import Courses, GeneWise, errors_from_start
+from scdash.training.rollouts import GeneWise, Trajectories, errors_from_start
 from scdash.training.whole_trajectories import Trainer, WholeTrajectories
 
 CHOOSING_EPOCHS, CHOOSING_SPARSITY = "choosing epochs", "choosing the sparsity"
@@ -94,7 +94,11 @@ class Choice:
 
 
 def dense_candidates(
-    made_of: Ingredients, courses: Courses, weight: float, epochs: tuple[int, ...], start: GeneWise | None = None
+    made_of: Ingredients,
+    trajectories: Trajectories,
+    weight: float,
+    epochs: tuple[int, ...],
+    start: GeneWise | None = None,
 ) -> list[Candidate]:
     """Return the models of one training without pruning, at several numbers of epochs; `start` None: the regression.
 
@@ -103,20 +107,20 @@ def dense_candidates(
     """
     if start is None:
         start = regression_start(
-            courses,
+            trajectories,
             prior=made_of.prior,
             prior_weight=weight,
             velocity_weight=made_of.velocity_weight,
             regulators=made_of.regulators,
             regressions=made_of.regressions,
         )
-    trainer = Trainer(start, courses, made_of.settings, made_of.seed, made_of.scale)
+    trainer = Trainer(start, trajectories, made_of.settings, made_of.seed, made_of.scale)
     return dense_path(trainer, max(made_of.epochs), epochs)
 
 
 def pruned_candidates(
     made_of: Ingredients,
-    courses: Courses,
+    trajectories: Trajectories,
     weight: float,
     start: Candidate,
     last: int | None = None,
@@ -125,7 +129,7 @@ def pruned_candidates(
     """Return the models of pruning in rounds, the unpruned one first; see `pruning_path` for `whole`."""
     return pruning_path(
         start,
-        courses,
+        trajectories,
         made_of.settings,
         made_of.sparsity,
         made_of.dash_prior(weight),
@@ -230,9 +234,9 @@ def choose(
     return Choice(weight, trained[0].epochs, level, pd.DataFrame(rows), pruned.errors[level], untrained, models)
 
 
-def in_threads(courses: Courses) -> bool:
+def in_threads(trajectories: Trajectories) -> bool:
     """Return whether fits are large enough to be made side by side in threads, which wait for each other for Python's lock."""
-    return bool(courses.states.shape[2] >= THREADED)
+    return bool(trajectories.states.shape[2] >= THREADED)
 
 
 def work_of(made_of: Ingredients, folds: int, models: int) -> dict[str, tuple[int, float]]:
@@ -242,8 +246,10 @@ def work_of(made_of: Ingredients, folds: int, models: int) -> dict[str, tuple[in
     return {name: (number, COSTS[name]) for name, number in pieces.items()}
 
 
-def fit_chosen(made_of: Ingredients, courses: Courses, choice: Choice, start: GeneWise | None = None) -> Candidate:
+def fit_chosen(
+    made_of: Ingredients, trajectories: Trajectories, choice: Choice, start: GeneWise | None = None
+) -> Candidate:
     """Return the model with settings that were chosen, fitted to some trajectories; `start` None: the regression."""
-    dense = dense_candidates(made_of, courses, choice.prior_weight, (choice.epochs,), start)[-1]
+    dense = dense_candidates(made_of, trajectories, choice.prior_weight, (choice.epochs,), start)[-1]
     whole = None if start is None else edges_of(start)
-    return pruned_candidates(made_of, courses, choice.prior_weight, dense, choice.level, whole)[-1]
+    return pruned_candidates(made_of, trajectories, choice.prior_weight, dense, choice.level, whole)[-1]

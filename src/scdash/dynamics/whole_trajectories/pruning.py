@@ -12,7 +12,7 @@ from scdash.fields import SparsePhoenix
 from scdash.regression import softsign
 from scdash.sparsity import GeometricSchedule, Prior, Sparsity
 from scdash.training.loop import Callback
-from scdash.training.rollouts import Courses, GeneWise
+from scdash.training.rollouts import GeneWise, Trajectories
 from scdash.training.whole_trajectories import Trainer, WholeTrajectories
 
 # Eight levels from all edges of the start down to 2 % of them.
@@ -76,10 +76,10 @@ def kept_edges(
     return with_parents(model, kept)
 
 
-def typical_activations(courses: Courses) -> NDArray[np.float32]:
+def typical_activations(trajectories: Trajectories) -> NDArray[np.float32]:
     """Return the root mean square of every gene's activation over all states of some trajectories, (genes,)."""
-    seen = np.arange(courses.states.shape[1]) < courses.lengths[:, None]
-    return np.asarray(np.sqrt((softsign(courses.states[seen]) ** 2).mean(axis=0)), dtype=np.float32)
+    seen = np.arange(trajectories.states.shape[1]) < trajectories.lengths[:, None]
+    return np.asarray(np.sqrt((softsign(trajectories.states[seen]) ** 2).mean(axis=0)), dtype=np.float32)
 
 
 def strengths(model: GeneWise, activations: NDArray[np.floating[Any]] | None = None) -> NDArray[np.float32]:
@@ -155,7 +155,7 @@ class _Shown(Callback):
 
 def pruning_path(
     start: Candidate,
-    courses: Courses,
+    trajectories: Trajectories,
     settings: WholeTrajectories,
     sparsity: Sparsity,
     prior: Prior | None,
@@ -174,10 +174,10 @@ def pruning_path(
     found = [start]
     if sparsity.score is None:
         return found
-    trainer = Trainer(start.model, courses, settings, seed, scale)
+    trainer = Trainer(start.model, trajectories, settings, seed, scale)
     left = start.model.weights.data != 0
     rounds = round_lengths(sparsity.schedule)[:last]
-    activations = typical_activations(courses) if len(start.model.pairs) else None
+    activations = typical_activations(trajectories) if len(start.model.pairs) else None
     linear, goal = start.model.weights.indices < len(start.model.bias), float(whole or start.edges)
     for level, (fraction, epochs) in enumerate(rounds, start=1):
         goal *= 1 - fraction

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash.regression import Field, TransitionSettings, WeightedVelocity, average, path_of_fields, prune
-from scdash.training.rollouts import Courses, GeneWise
+from scdash.training.rollouts import GeneWise, Trajectories
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Regressions:
 
 
 def regression_start(
-    courses: Courses,
+    trajectories: Trajectories,
     *,
     prior: sp.csr_matrix | None = None,
     prior_weight: float = 1.0,
@@ -46,7 +46,7 @@ def regression_start(
 
     Parameters
     ----------
-    courses
+    trajectories
         States in units of about [0, 1], and measured velocities if there are any.
     prior
         Sparse (target, regulator); every nonzero entry is an edge.
@@ -61,7 +61,7 @@ def regression_start(
         Which regressions are averaged.
     """
     starts = regression_starts(
-        courses,
+        trajectories,
         (velocity_weight,),
         prior=prior,
         prior_weight=prior_weight,
@@ -72,7 +72,7 @@ def regression_start(
 
 
 def regression_starts(
-    courses: Courses,
+    trajectories: Trajectories,
     velocity_weights: Sequence[float],
     *,
     prior: sp.csr_matrix | None = None,
@@ -84,7 +84,7 @@ def regression_starts(
     chosen = regressions or Regressions()
     used = prior if prior_weight != 1 else None
     settings = TransitionSettings.for_cells(lambdas=chosen.lambdas, half_samples=0)
-    longest = int(courses.lengths.max())
+    longest = int(trajectories.lengths.max())
     lags = [lag for lag in chosen.lags if lag < longest] or [1]
 
     def mean(velocity: WeightedVelocity | None) -> Field:
@@ -92,9 +92,9 @@ def regression_starts(
         for lag in lags:
             for rate in chosen.rates:
                 path = path_of_fields(
-                    courses.states,
-                    courses.times,
-                    courses.lengths,
+                    trajectories.states,
+                    trajectories.times,
+                    trajectories.lengths,
                     lag=lag,
                     rate=rate,
                     prior=used,
@@ -106,9 +106,9 @@ def regression_starts(
                 found += path[-chosen.averaged :]
         return average(found, np.full(len(found), 1 / len(found)))
 
-    alone, rows = mean(None), courses.velocity
+    alone, rows = mean(None), trajectories.velocity
     filled = None if rows is None or not any(velocity_weights) else rows.filled(alone.velocity(rows.states))
-    states = courses.states.reshape(-1, courses.states.shape[2])
+    states = trajectories.states.reshape(-1, trajectories.states.shape[2])
     return [
         as_gene_wise(
             prune(

@@ -1,7 +1,7 @@
 """Time courses of states: folds, starts and data of the training on whole trajectories, as the regression leaves them.
 
 The regression has fitted all states and every fold in the same way, so that nothing need be fitted anew to choose by
-folds. Folds leave out trajectories, or stretches where there are fewer trajectories than folds.
+folds. Folds leave out trajectories, or windows where there are fewer trajectories than folds.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, Fold
 from scdash.regression import Field, PartFit, TransitionFit
-from scdash.training.rollouts import Courses, GeneWise
+from scdash.training.rollouts import GeneWise, Trajectories
 
 LEFT_OUT_PARTS = "left-out parts of trajectories"
 
@@ -38,7 +38,7 @@ def regression_of(field: Field) -> GeneWise:
     return start_of(PartFit(np.zeros((0, 0), dtype=bool), field, edges, empty))
 
 
-def everything_of(fit: TransitionFit) -> Courses:
+def everything_of(fit: TransitionFit) -> Trajectories:
     """Return all that the regression was fitted to, in units of slope one."""
     return _runs(fit, fit.parts[0], fit.parts[0].sees)
 
@@ -60,18 +60,18 @@ def folds_of_states(fit: TransitionFit) -> list[Fold]:
     return found
 
 
-def _runs(fit: TransitionFit, part: PartFit, used: NDArray[np.bool_]) -> Courses:
-    """Return the stretches of neighbouring intervals that are used, (trajectories, times - 1), as trajectories."""
+def _runs(fit: TransitionFit, part: PartFit, used: NDArray[np.bool_]) -> Trajectories:
+    """Return the windows of neighbouring intervals that are used, (trajectories, times - 1), as trajectories."""
     assert fit.data is not None
     states, times = [], []
     for row, intervals in enumerate(used):
-        for first, last in _stretches(intervals):
+        for first, last in _windows(intervals):
             states.append(0.5 + fit.slope * (part.states[row, first : last + 1] - 0.5))
             times.append(fit.data.times[row, first : last + 1])
-    return Courses.of(states, times)
+    return Trajectories.of(states, times)
 
 
-def _stretches(used: NDArray[np.bool_]) -> Sequence[tuple[int, int]]:
+def _windows(used: NDArray[np.bool_]) -> Sequence[tuple[int, int]]:
     """Return first and last state of every run of intervals that are used, (times - 1,)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], used, [False]]).astype(np.int8)))
     return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2], strict=True)]

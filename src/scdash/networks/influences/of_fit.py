@@ -53,7 +53,7 @@ def gene_range(entry: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return offset - own * (0.5 * slope - 0.5), own * slope
 
 
-def longest_course(entry: Any) -> float:
+def longest_trajectory(entry: Any) -> float:
     """Return the time from the first to the last state of the trajectory of a fit that lasts longest."""
     times = pd.Series(np.asarray(entry["series"]["time"]))
     return float(times.groupby(np.asarray(entry["series"]["trajectory"])).agg(np.ptp).max())
@@ -62,7 +62,7 @@ def longest_course(entry: Any) -> float:
 def _times(entry: Any, times: TimesLike | None) -> NDArray[np.float64]:
     if times is not None:
         return times_since_start(times).solved
-    return np.asarray(np.linspace(0.0, longest_course(entry), N_TIMES), dtype=np.float64)
+    return np.asarray(np.linspace(0.0, longest_trajectory(entry), N_TIMES), dtype=np.float64)
 
 
 def influences_of_models(

@@ -26,7 +26,7 @@ def perturbation(
     predicted: "AnnData",
     *,
     kind: Literal["change", "cells"] | None = None,
-    regimes: Sequence[str] | None = None,
+    perturbations: Sequence[str] | None = None,
     key: str = "dynamics",
     ncols: int = 3,
     n_labels: int = 5,
@@ -41,7 +41,7 @@ def perturbation(
     """Draw predicted against observed perturbations, one panel each.
 
     "change": predicted against observed mean change from control, one dot a gene. Targets of the intervention are
-    left out of the correlation, which they would flatter, and of the axes, which they would stretch: one that lies
+    left out of the correlation, which they would flatter, and of the axes, which they would window: one that lies
     beyond is a hollow mark on the frame, with its observed and predicted change in the corner. "cells": predicted, observed and control
     cells on their common UMAP.
 
@@ -53,7 +53,7 @@ def perturbation(
         AnnData of `scdash.tl.predict_perturbations`; with `n_cells=` for "cells".
     kind
         See above; None: what `predicted` holds.
-    regimes
+    perturbations
         Which to draw; default all predicted ones (for "change": that were observed), at most nine. Where they are predicted at
         times, "GENE, 3" is the one at time 3.
     key
@@ -91,7 +91,7 @@ def perturbation(
     if kind not in (None, found):
         raise ValueError(f"kind={kind!r} needs predict_perturbations(adata, ...{', n_cells=50' * (kind == 'cells')}).")
     known = _known(predicted, found)
-    chosen = known[:MOST] if regimes is None else list(regimes)
+    chosen = known[:MOST] if perturbations is None else list(perturbations)
     for name in chosen:
         if name not in known:
             raise unknown("perturbation", name, known)

@@ -14,9 +14,9 @@ from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.fits import ScreenFit
 from scdash.screens.held_out import intervention_effects, mean_of_others
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
-Baseline = Callable[[ScreenInputs, RegimeStatistics, np.random.Generator, dict[str, Any]], ScreenFit]
+Baseline = Callable[[ScreenInputs, PerturbationStatistics, np.random.Generator, dict[str, Any]], ScreenFit]
 
 
 def _record(
@@ -48,38 +48,40 @@ def _record(
 
 
 def _ridge(
-    inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     score, model = network_scores.masked_ridge(dense32(inputs.values), inputs.screen, **options)
     return _record("linear", score, "Masked ridge.", model=model, options=options)
 
 
 def _lasso(
-    inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     fit = network_scores.masked_lasso(stats, **options)
     return _record("linear", fit.score, f"Masked lasso, lambda {fit.lam:.3g}.", model=fit.model, options=options)
 
 
-def _de(inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]) -> ScreenFit:
+def _de(
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
+) -> ScreenFit:
     return _record("score", network_scores.differential_expression(stats), "Mean |z| where perturbed.", options=options)
 
 
 def _correlation(
-    inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     score = network_scores.correlation(dense32(inputs.values), inputs.screen)
     return _record("score", score, "Correlation over all cells: it has no direction.", options=options)
 
 
 def _forest(
-    inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     score = network_scores.forest(dense32(inputs.values), inputs.screen, rng=rng, **options)
     return _record("score", score, "Random-forest importances: they have no sign.", options=options)
 
 
-def _causal(stats: RegimeStatistics, standardised: Floats, name: str, options: dict[str, Any]) -> ScreenFit:
+def _causal(stats: PerturbationStatistics, standardised: Floats, name: str, options: dict[str, Any]) -> ScreenFit:
     """Return an acyclic linear model in the units of the data, with its noise."""
     sd = standardised_sd(stats)
     raw = to_acyclic(standardised) * sd[None, :] / sd[:, None]
@@ -89,19 +91,19 @@ def _causal(stats: RegimeStatistics, standardised: Floats, name: str, options: d
 
 
 def _notears(
-    inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     return _causal(stats, notears(*screen_moments(stats), **options), "NO-TEARS", options)
 
 
 def _notears_low_rank(
-    inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     found = notears_low_rank(*screen_moments(stats), **({"rank": min(10, len(stats.centre))} | options), rng=rng)
     return _causal(stats, found, "NO-TEARS-LR", options)
 
 
-def _constant(change: Floats, stats: RegimeStatistics, report: str) -> ScreenFit:
+def _constant(change: Floats, stats: PerturbationStatistics, report: str) -> ScreenFit:
     d = len(change)
     effect = intervention_effects(stats, stats.counts > 0, np.zeros((d, d)), change)
     model = Equilibrium(np.zeros((d, d)), change, effect, None)
@@ -109,15 +111,15 @@ def _constant(change: Floats, stats: RegimeStatistics, report: str) -> ScreenFit
 
 
 def _no_change(
-    inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     return _constant(np.zeros(len(stats.centre)), stats, "Only targets change.")
 
 
 def _mean(
-    inputs: ScreenInputs, stats: RegimeStatistics, rng: np.random.Generator, options: dict[str, Any]
+    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    change = mean_of_others(stats, np.ones(stats.screen.n_regimes, bool))
+    change = mean_of_others(stats, np.ones(stats.screen.n_perturbations, bool))
     return _constant(change, stats, "Every perturbation has the mean effect of all.")
 
 

@@ -15,7 +15,7 @@ from scdash._data.screen import Screen
 from scdash.screens.equilibrium.fit import EquilibriumFit, fit_equilibrium
 from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.held_out import intervention_effects
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 FEW = 4  # genes for every removed row from which an update of low rank is faster than a solve
 
@@ -28,8 +28,8 @@ def masked_ridge(x: NDArray[Any], screen: Screen, *, alpha: float = 10.0) -> tup
     share one inverse of the covariance: the coefficients on all others are its column over its diagonal, with a minus.
     """
     used = screen.cells >= 0
-    values, regime = np.asarray(x[used], dtype=np.float64), screen.cells[used]
-    control = values[regime == 0]
+    values, perturbation = np.asarray(x[used], dtype=np.float64), screen.cells[used]
+    control = values[perturbation == 0]
     centre = control.mean(axis=0) if len(control) else np.zeros(values.shape[1])  # changes from a control have none
     sd, middle = values.std(axis=0), values.mean(axis=0)
     values = values - middle
@@ -37,7 +37,7 @@ def masked_ridge(x: NDArray[Any], screen: Screen, *, alpha: float = 10.0) -> tup
     inverse = np.linalg.inv(gram + alpha * np.eye(len(gram)))  # of the gram of all cells, for every target
     weights, constant, spread = np.zeros_like(gram), np.zeros(len(gram)), np.ones(len(gram))
     for t in range(len(gram)):
-        left_out = values[screen.targets[regime, t]]
+        left_out = values[screen.targets[perturbation, t]]
         n = len(values) - len(left_out)
         if n < 3:
             continue
@@ -74,8 +74,8 @@ def _column_without(gram: Floats, inverse: Floats, removed: Floats, alpha: float
 
 
 def _linear(x: NDArray[Any], screen: Screen, weights: Floats, constant: Floats, centre: Floats) -> Equilibrium:
-    means = np.zeros((screen.n_regimes, len(centre)))
-    for r in range(screen.n_regimes):
+    means = np.zeros((screen.n_perturbations, len(centre)))
+    for r in range(screen.n_perturbations):
         rows = screen.cells == r
         means[r] = x[rows].mean(axis=0) - centre if rows.any() else 0
     effect = _mean_where(means, screen.targets)
@@ -89,14 +89,16 @@ def _mean_where(values: Floats, where: NDArray[np.bool_]) -> Floats:
     return mean
 
 
-def masked_lasso(stats: RegimeStatistics, *, trust: float = 0.1, nonnegative: bool = True) -> EquilibriumFit:
-    """The regression of equilibria with LINEAR features (`regime_statistics(slope=None)`), lambda by held-out perturbations."""
+def masked_lasso(stats: PerturbationStatistics, *, trust: float = 0.1, nonnegative: bool = True) -> EquilibriumFit:
+    """The regression of equilibria with LINEAR features (`perturbation_statistics(slope=None)`), lambda by held-out perturbations."""
     if stats.slope is not None:
-        raise ValueError("masked_lasso: the statistics must have linear features, regime_statistics(..., slope=None).")
+        raise ValueError(
+            "masked_lasso: the statistics must have linear features, perturbation_statistics(..., slope=None)."
+        )
     return fit_equilibrium(stats, trusts=(trust,), signs=(nonnegative,), refine=False)
 
 
-def differential_expression(stats: RegimeStatistics) -> Floats:
+def differential_expression(stats: PerturbationStatistics) -> Floats:
     """Return the mean |z| of a gene's change from control over the perturbations that target the regulator."""
     variance = (stats.noise_sd**2)[None, :] * (1 / np.maximum(stats.counts, 1) + 1 / max(stats.counts[0], 1))[:, None]
     z = np.where(stats.free & (variance > 0), np.abs(stats.y) / np.sqrt(np.maximum(variance, 1e-300)), 0.0)
@@ -147,14 +149,14 @@ def forest(
     return scores
 
 
-def linear_effects(stats: RegimeStatistics, weights: Floats) -> Equilibrium:
+def linear_effects(stats: PerturbationStatistics, weights: Floats) -> Equilibrium:
     """Return linear equations y = c + W' y with the constants and intervention effects that fit the screen best."""
     residual = stats.y - stats.y @ weights
     constant = np.nan_to_num(_mean_where(residual, stats.free))
     return Equilibrium(weights, constant, intervention_effects(stats, stats.counts > 0, weights, constant), None)
 
 
-def noise_sd(stats: RegimeStatistics, weights: Floats) -> Floats:
+def noise_sd(stats: PerturbationStatistics, weights: Floats) -> Floats:
     """Return the SD of what linear equations leave of a gene within perturbations, (genes,); needs linear features."""
     untouched = np.maximum(stats.untouched.sum(axis=0), 1)
     ff = stats.ff.sum(axis=0) / stats.counts.sum()

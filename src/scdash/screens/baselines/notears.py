@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 Bounds: TypeAlias = list[tuple[float, float | None]]
 
@@ -18,10 +18,10 @@ def acyclicity(weights: Floats) -> tuple[float, Floats]:
     return float(np.trace(e) - len(weights)), e.T * weights * 2
 
 
-def standardised_sd(stats: RegimeStatistics) -> Floats:
+def standardised_sd(stats: PerturbationStatistics) -> Floats:
     """Return the SD of every gene over all cells of a screen with linear features: the unit of `screen_moments`."""
     if stats.slope is not None:
-        raise ValueError("NO-TEARS needs linear statistics, regime_statistics(..., slope=None).")
+        raise ValueError("NO-TEARS needs linear statistics, perturbation_statistics(..., slope=None).")
     n = stats.counts[:, None]
     y = stats.y - (n * stats.y).sum(axis=0) / n.sum()
     variance = np.diagonal(stats.ff.sum(axis=0)) + (n * y**2).sum(axis=0)
@@ -29,7 +29,7 @@ def standardised_sd(stats: RegimeStatistics) -> Floats:
     return sd
 
 
-def screen_moments(stats: RegimeStatistics) -> tuple[Floats, Floats]:
+def screen_moments(stats: PerturbationStatistics) -> tuple[Floats, Floats]:
     """Return the correlation-like second moments (p, p) of y and (p, targets) without the perturbations that cut a target.
 
     Needs linear features. Cells count equally, within and between perturbations.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash.regression.l1_paths import l1_path
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 TRUSTS: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03)
 TOLERANCE = 1e-5  # largest violation of the optimality conditions, in units of correlation
@@ -61,7 +61,7 @@ class Problem:
         return np.nan_to_num(largest, nan=np.inf)
 
 
-def regime_weights(counts: Floats, used: NDArray[np.bool_]) -> Floats:
+def perturbation_weights(counts: Floats, used: NDArray[np.bool_]) -> Floats:
     """Return weights n / (n + median n), normalised: means of more cells count more, but a huge control not hugely."""
     typical = np.median(counts[used])
     weight: Floats = np.where(used, counts / (counts + typical), 0.0)
@@ -69,7 +69,7 @@ def regime_weights(counts: Floats, used: NDArray[np.bool_]) -> Floats:
     return weight
 
 
-def build_problem(stats: RegimeStatistics, used: NDArray[np.bool_], trust: float) -> Problem:
+def build_problem(stats: PerturbationStatistics, used: NDArray[np.bool_], trust: float) -> Problem:
     r"""Return the Gram form over the `used` perturbations (mask; the control included).
 
     Per target t, over the perturbations that do not target it::
@@ -88,7 +88,7 @@ def build_problem(stats: RegimeStatistics, used: NDArray[np.bool_], trust: float
     within_fy = stats.fy[groups].sum(axis=0) / untouched
     within_yy = stats.yy[groups].sum(axis=0) / untouched
 
-    weight = regime_weights(stats.rows, used)
+    weight = perturbation_weights(stats.rows, used)
     centre_f, centre_y = weight @ stats.f, weight @ stats.y
     f, y = stats.f - centre_f, stats.y - centre_y
     left = weight[:, None] * stats.free  # (perturbations, targets)

@@ -25,7 +25,7 @@ from scdash.screens.evidence import Evidence
 from scdash.screens.forward import NEGLIGIBLE, Forward, errors_of, forward
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.network import finished
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 TIE = 1e-9  # relative difference of errors that rounding makes
 RISE = 1.01  # factor by which the error of an empty network must be exceeded before its path is left
@@ -33,7 +33,7 @@ RISE = 1.01  # factor by which the error of an empty network must be exceeded be
 
 @dataclass(frozen=True)
 class EquilibriumFit:
-    """A fitted network and how its settings were chosen; matrices are (source, gene), see `RegimeStatistics.sources`."""
+    """A fitted network and how its settings were chosen; matrices are (source, gene), see `PerturbationStatistics.sources`."""
 
     model: Equilibrium
     settings: Settings
@@ -48,7 +48,7 @@ class EquilibriumFit:
 
 
 def held_out_errors(
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     settings: Settings,
     *,
     penalty: Floats | None = None,
@@ -107,7 +107,7 @@ def has_risen(errors: Sequence[float]) -> bool:
     return errors[-1] > lowest * (RISE if still_empty else 1 + TIE)
 
 
-def _reference_error(stats: RegimeStatistics, sd: Floats) -> float:
+def _reference_error(stats: PerturbationStatistics, sd: Floats) -> float:
     total = 0.0
     for fold in range(int(stats.fold.max()) + 1):
         out = stats.fold == fold
@@ -117,7 +117,7 @@ def _reference_error(stats: RegimeStatistics, sd: Floats) -> float:
 
 
 def fit_equilibrium(
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     *,
     trusts: Sequence[float] = TRUSTS,
     signs: Sequence[bool] = (False, True),
@@ -206,7 +206,7 @@ def _descend(values: Sequence[float], error: Callable[[float], float]) -> float:
 
 
 def _final(
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     settings: Settings,
     at: int,
     cv: pd.DataFrame,
@@ -217,7 +217,7 @@ def _final(
     held_out: Forward | None,
 ) -> EquilibriumFit:
     """Refit on all perturbations: the network at the chosen lambda, scores by the lasso's path (the MCP ranks no better)."""
-    used = np.ones(stats.screen.n_regimes, bool)
+    used = np.ones(stats.screen.n_perturbations, bool)
     problem, ranked = solve(stats, used, ranking, penalty=penalty, allowed=allowed)
     lam = settings.lambdas[at]
     if settings == ranking:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash.screens.equilibrium.equations import Problem, build_problem, solve_problem
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 
 LAMBDAS: tuple[float, ...] = tuple(float(v) for v in np.geomspace(0.3, 0.005, 12))
 MCP = 6.0  # concavity gamma; 3 and 6 did not differ on held-out perturbations
@@ -65,7 +65,7 @@ def hub_factors(
 
 
 def solve(
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     used: NDArray[np.bool_],
     settings: Settings,
     *,
@@ -103,7 +103,7 @@ def until(settings: Settings, lam: float) -> Settings:
 class FoldProblems:
     """The regressions without each fold, for one trust at a time: those of the trust asked for last are kept."""
 
-    def __init__(self, stats: RegimeStatistics) -> None:
+    def __init__(self, stats: PerturbationStatistics) -> None:
         self.stats = stats
         self._trust: float | None = None
         self._problems: list[Problem] = []

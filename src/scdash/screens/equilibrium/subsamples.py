@@ -13,7 +13,7 @@ from scdash.screens.equilibrium.fit import EquilibriumFit
 from scdash.screens.equilibrium.path import Settings, solve
 from scdash.screens.evidence import without_noise
 from scdash.screens.network import finished
-from scdash.screens.statistics import Floats, RegimeStatistics, regime_statistics, replicate_units
+from scdash.screens.statistics import Floats, PerturbationStatistics, perturbation_statistics, replicate_units
 from scdash.screens.times.responses import again_over_times
 
 
@@ -64,7 +64,7 @@ def chosen_of(fit: EquilibriumFit) -> Chosen:
 
 
 def select(
-    stats: RegimeStatistics, used: NDArray[np.bool_], chosen: Chosen, penalties: Penalties = Penalties()
+    stats: PerturbationStatistics, used: NDArray[np.bool_], chosen: Chosen, penalties: Penalties = Penalties()
 ) -> Selection:
     """Refit on the `used` perturbations with what was chosen before: the edges of the network, and their ranking scores."""
     at = int(np.argmin(np.abs(np.log(np.asarray(chosen.settings.lambdas) / chosen.lam))))
@@ -75,11 +75,11 @@ def select(
     return Selection(found.model.weights != 0, found.ranking(path, chosen.explained, penalties.odds)[0])
 
 
-def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def half_of_perturbations(n_perturbations: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Return a random half of the perturbations (mask), the control always."""
-    used = np.zeros(n_regimes, bool)
+    used = np.zeros(n_perturbations, bool)
     used[0] = True
-    others = rng.permutation(np.arange(1, n_regimes))
+    others = rng.permutation(np.arange(1, n_perturbations))
     used[others[: max(1, len(others) // 2)]] = True
     return used
 
@@ -87,15 +87,15 @@ def half_of_regimes(n_regimes: int, rng: np.random.Generator) -> NDArray[np.bool
 def bootstrap_rows(screen: Screen, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return for every cell a random cell of its own perturbation, and replicate, with replacement; cells left out stay."""
     rows = np.arange(len(screen.cells))
-    unit, regime_of = replicate_units(screen)
-    for u in range(len(regime_of)):
+    unit, perturbation_of = replicate_units(screen)
+    for u in range(len(perturbation_of)):
         of = np.flatnonzero(unit == u)
         rows[of] = rng.choice(of, len(of)) if len(of) else of
     return rows
 
 
-def regime_selections(
-    stats: RegimeStatistics,
+def perturbation_selections(
+    stats: PerturbationStatistics,
     chosen: Chosen,
     n: int,
     rng: np.random.Generator,
@@ -104,14 +104,14 @@ def regime_selections(
     n_jobs: int | None = None,
 ) -> list[Selection]:
     """Refit on `n` random halves of the perturbations."""
-    halves = [half_of_regimes(stats.screen.n_regimes, rng) for _ in range(n)]
+    halves = [half_of_perturbations(stats.screen.n_perturbations, rng) for _ in range(n)]
     pieces = [(stats, used, chosen, penalties) for used in halves]
     return spread_all(select, pieces, "refits", n_jobs=n_jobs)
 
 
 def cell_selections(
     cells: Any,
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     chosen: Chosen,
     n: int,
     rng: np.random.Generator,
@@ -126,16 +126,16 @@ def cell_selections(
 
 def _bootstrapped(
     cells: Any,
-    stats: RegimeStatistics,
+    stats: PerturbationStatistics,
     chosen: Chosen,
     penalties: Penalties,
     rows: NDArray[np.int64],
 ) -> Selection:
-    again = regime_statistics(
+    again = perturbation_statistics(
         Resampled(cells, rows), stats.screen, stats.fold, slope=stats.slope, sources=stats.sources
     )
     return select(
-        without_noise(again_over_times(again, stats)), np.ones(stats.screen.n_regimes, bool), chosen, penalties
+        without_noise(again_over_times(again, stats)), np.ones(stats.screen.n_perturbations, bool), chosen, penalties
     )
 
 

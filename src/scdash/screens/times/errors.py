@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scdash.screens.baselines.sum_of_singles import sum_of_singles
 from scdash.screens.forward import LINEAR, NETWORK, NONE, OTHERS, SINGLES, Forward, gene_sd
-from scdash.screens.statistics import Floats, RegimeStatistics
+from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.times.responses import TimedResponses
 
 RELAXED, BEFORE = "own response, relaxed", "change at the time before"
@@ -30,7 +30,7 @@ class TimedForward:
     times: Mapping[str, Floats]  # NaN at the first time, before which nothing is known
 
 
-def timed_forward(found: Forward | None, stats: RegimeStatistics) -> TimedForward | None:
+def timed_forward(found: Forward | None, stats: PerturbationStatistics) -> TimedForward | None:
     """Return what is predicted of perturbations left out, and of each time from the times before it; None without times."""
     timed = stats.timed
     if timed is None:
@@ -65,7 +65,7 @@ def _each_time(timed: TimedResponses) -> list[Floats]:
     return [timed.change[:, number] for number in range(len(timed.times.values))]
 
 
-def shares_of_folds(own: Floats, left: Floats, stats: RegimeStatistics) -> tuple[float, Floats]:
+def shares_of_folds(own: Floats, left: Floats, stats: PerturbationStatistics) -> tuple[float, Floats]:
     """Return the share, between 0 and 1, of `own` that predicts `left` with the least error, from all perturbations left out.
 
     And (perturbations,) the share that the other folds give, with which errors are measured. Both arrays are
@@ -117,7 +117,7 @@ def last_change(timed: TimedResponses) -> Floats:
     return found
 
 
-def timed_table(found: TimedForward | None, stats: RegimeStatistics) -> pd.DataFrame:
+def timed_table(found: TimedForward | None, stats: PerturbationStatistics) -> pd.DataFrame:
     """Return the mean squared error of every predictor at every time, in SDs of the genes, over genes that are no targets.
 
     `left_out` is "perturbation" (predicted from its targets alone) or "time" (from the times before it).
@@ -135,7 +135,7 @@ def timed_table(found: TimedForward | None, stats: RegimeStatistics) -> pd.DataF
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _errors(predicted: Floats, observed: Floats, stats: RegimeStatistics) -> Floats:
+def _errors(predicted: Floats, observed: Floats, stats: PerturbationStatistics) -> Floats:
     """Return the errors of the perturbations for which there are a prediction and an observation."""
     usable = np.asarray(np.isfinite(predicted + observed).all(axis=1))
     usable[0] = False

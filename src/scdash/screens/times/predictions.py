@@ -81,8 +81,8 @@ class TimedForecaster:
         stored = screen["times"]
         targets = sp.csr_matrix(screen["targets"]).toarray() != 0
         kinds = [str(kind) for kind in screen["kinds"]]
-        hidden = {str(name) for name in screen["unmeasured_targets"]["regime"]}
-        told = [str(name) not in hidden for name in screen["regimes"]]  # what they do is not all in their targets
+        hidden = {str(name) for name in screen["unmeasured_targets"]["perturbation"]}
+        told = [str(name) not in hidden for name in screen["perturbations"]]  # what they do is not all in their targets
         last = float(np.asarray(stored["values"])[-1])
         errors = entry.get("errors_by_time")
         return cls(

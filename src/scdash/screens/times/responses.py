@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash.screens.statistics import Floats, RegimeStatistics, replicate_units
+from scdash.screens.statistics import Floats, PerturbationStatistics, replicate_units
 from scdash.screens.times.relaxation import Relaxation, fit_relaxation, informed, products_of, strength
 from scdash.screens.times.sampled import SampledTimes
 
@@ -115,23 +115,23 @@ class TimedResponses:
         return np.asarray(part[:, None] * score)
 
 
-def changes_at_times(stats: RegimeStatistics, times: SampledTimes) -> tuple[Floats, NDArray[np.int64]]:
+def changes_at_times(stats: PerturbationStatistics, times: SampledTimes) -> tuple[Floats, NDArray[np.int64]]:
     """Return the mean changes (perturbations, times, genes), NaN for none, and their cells (perturbations, times)."""
     screen, replicates = stats.screen, stats.replicates
     unit_of, _ = replicate_units(screen)
-    time_of = np.zeros(len(replicates.regime), dtype=np.int64)
+    time_of = np.zeros(len(replicates.perturbation), dtype=np.int64)
     used = (screen.cells >= 0) & (unit_of >= 0)
     time_of[unit_of[used]] = times.cells[used]
-    shape = (screen.n_regimes, len(times.values))
+    shape = (screen.n_perturbations, len(times.values))
     counts, total = np.zeros(shape, dtype=np.int64), np.zeros((*shape, len(stats.centre)))
-    place = (replicates.regime, time_of)
+    place = (replicates.perturbation, time_of)
     np.add.at(counts, place, replicates.counts)
     np.add.at(total, place, replicates.y * replicates.counts[:, None])
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(counts[:, :, None] > 0, total / counts[:, :, None], np.nan), counts
 
 
-def over_times(stats: RegimeStatistics, times: SampledTimes, control: Floats) -> RegimeStatistics:
+def over_times(stats: PerturbationStatistics, times: SampledTimes, control: Floats) -> PerturbationStatistics:
     """Return the statistics with one response of each perturbation, that at the last time, and the changes at all times.
 
     Cells of a perturbation at a time are replicates of `stats.screen`. Where responses are the same at all times
@@ -150,7 +150,7 @@ def over_times(stats: RegimeStatistics, times: SampledTimes, control: Floats) ->
     return pooled_statistics(stats, found)
 
 
-def pooled_statistics(stats: RegimeStatistics, found: TimedResponses) -> RegimeStatistics:
+def pooled_statistics(stats: PerturbationStatistics, found: TimedResponses) -> PerturbationStatistics:
     """Return the statistics with the responses that all times say together."""
     if np.isinf(found.relaxation.rate):
         return replace(stats, timed=found)
@@ -158,7 +158,7 @@ def pooled_statistics(stats: RegimeStatistics, found: TimedResponses) -> RegimeS
     return replace(stats, y=y, f=stats.activation(y[:, stats.sources]), worth=information, timed=found)
 
 
-def again_over_times(stats: RegimeStatistics, before: RegimeStatistics) -> RegimeStatistics:
+def again_over_times(stats: PerturbationStatistics, before: PerturbationStatistics) -> PerturbationStatistics:
     """Return statistics of cells drawn again as `over_times` does, with the relaxation that was found `before`."""
     if before.timed is None:
         return stats

@@ -119,7 +119,7 @@ def _warn_of_gaps(times: SampledTimes, screen: Screen, count: NDArray[np.int64])
             "    WARNING: time_key=%r: %d of %d perturbations were not sampled at every time, and count at the others alone: %s",
             times.key,
             len(gaps),
-            screen.n_regimes - 1,
+            screen.n_perturbations - 1,
             shown + ("; ..." if len(gaps) > SHOWN else ""),
         )
 
@@ -131,7 +131,7 @@ def with_timed_replicates(screen: Screen, times: SampledTimes, others: Groups | 
         found = with_replicates(screen, times.groups(None), None)
     if found.replicates is None:
         raise ValueError(
-            f"time_key={times.key!r}: the changes of {screen.n_regimes - 1} perturbations at {len(times.values)} times are too "
+            f"time_key={times.key!r}: the changes of {screen.n_perturbations - 1} perturbations at {len(times.values)} times are too "
             "many to be kept apart; choose fewer genes with mask_var."
         )
     return found
@@ -139,7 +139,7 @@ def with_timed_replicates(screen: Screen, times: SampledTimes, others: Groups | 
 
 def cells_at(times: SampledTimes, screen: Screen) -> NDArray[np.int64]:
     """Return the number of cells (perturbations, times)."""
-    found = np.zeros((screen.n_regimes, len(times.values)), dtype=np.int64)
+    found = np.zeros((screen.n_perturbations, len(times.values)), dtype=np.int64)
     used = (screen.cells >= 0) & (times.cells >= 0)
     np.add.at(found, (screen.cells[used], times.cells[used]), 1)
     return found

@@ -35,7 +35,7 @@ class TransportCells:
     def split(cls, x: Any, screen: Screen, rng: np.random.Generator) -> Self:
         """Return cells x (cells, genes) by perturbation; x is read in blocks, and never whole."""
         train, validation = [], []
-        for r in range(screen.n_regimes):
+        for r in range(screen.n_perturbations):
             rows = rng.permutation(np.flatnonzero(screen.cells == r))
             out = len(rows) // 5 if len(rows) >= 100 else 0
             train.append(rows[out:])
@@ -49,31 +49,35 @@ class TransportCells:
         sd = np.maximum(np.sqrt(square / len(control)), LEAST_SD)
         return cls(x, train, validation, *(torch.as_tensor(part, dtype=torch.float32) for part in (means, held, sd)))
 
-    def draw(self, rows: Rows, regimes: NDArray[np.int64], n: int, rng: np.random.Generator) -> Tensor:
+    def draw(self, rows: Rows, perturbations: NDArray[np.int64], n: int, rng: np.random.Generator) -> Tensor:
         """Return `n` random cells of each of `perturbations`, (len(perturbations) * n, genes)."""
         return torch.as_tensor(
-            as_dense(self.cells[np.concatenate([rng.choice(rows[r], n) for r in regimes])], np.float32)
+            as_dense(self.cells[np.concatenate([rng.choice(rows[r], n) for r in perturbations])], np.float32)
         )
 
     def looks(self, loss: str, most: int, n: int, rng: np.random.Generator) -> Looks:
         """Draw validation cells of at most `most` perturbations once, so that looks at them differ by the network alone."""
         perturbed = np.arange(1, len(self.train))
-        regimes = np.sort(rng.choice(perturbed, min(most, len(perturbed)), replace=False))
-        start = self.draw(self.validation, np.zeros(len(regimes), int), n, rng)
+        perturbations = np.sort(rng.choice(perturbed, min(most, len(perturbed)), replace=False))
+        start = self.draw(self.validation, np.zeros(len(perturbations), int), n, rng)
         if loss == "mean":
-            return regimes, start, self.held_means[torch.as_tensor(regimes)][:, None]
-        return regimes, start, self.draw(self.validation, regimes, n, rng).reshape(len(regimes), n, -1)
+            return perturbations, start, self.held_means[torch.as_tensor(perturbations)][:, None]
+        return (
+            perturbations,
+            start,
+            self.draw(self.validation, perturbations, n, rng).reshape(len(perturbations), n, -1),
+        )
 
 
 def _means(x: Any, screen: Screen, members: Rows) -> NDArray[np.float64]:
     """Return the mean of every perturbation's `members`, (perturbations, genes), from one pass in the order of the cells."""
-    regime = np.full(len(screen.cells), -1)
+    perturbation = np.full(len(screen.cells), -1)
     for r, rows in enumerate(members):
-        regime[rows] = r
+        perturbation[rows] = r
     total = np.zeros((len(members), len(screen.genes)))
-    for part in _parts(len(regime), len(screen.genes)):
-        own = np.flatnonzero(regime[part] >= 0)
-        at = (np.ones(len(own)), (regime[part][own], own))
+    for part in _parts(len(perturbation), len(screen.genes)):
+        own = np.flatnonzero(perturbation[part] >= 0)
+        at = (np.ones(len(own)), (perturbation[part][own], own))
         total += sp.csr_matrix(at, shape=(len(members), part.stop - part.start)) @ as_dense(x[part], np.float32)
     counts = np.array([len(rows) for rows in members])
     return np.asarray(total / counts[:, None])

@@ -53,7 +53,7 @@ def fit_transport(
     The learning rate falls in cosine cycles of doubling length. Training ends with the first cycle that does not lower
     the validation loss by more than two standard errors over perturbations, and the best end of a cycle is kept: ends are
     compared, where the rate is zero, because in between the loss is as noisy as the steps are long. A schedule of
-    pruning sets its own pace: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
+    pruning sets its own time_scale: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
     weights that are left settle. An interrupt from the keyboard keeps the best end of a cycle, or the weights as they are.
     """
     task, state = _begin(
@@ -182,7 +182,7 @@ def _begin(
         masks[first] = masks[first] & inputs
     strengths = first_strengths(data.means.numpy(), screen, 0.5, config.knockdown)
     parts = interventions(screen)
-    regimes = (torch.as_tensor(parts[0]), torch.as_tensor(parts[1]), torch.as_tensor(parts[2]))
+    perturbations = (torch.as_tensor(parts[0]), torch.as_tensor(parts[1]), torch.as_tensor(parts[2]))
     rounds = (config.steps or PRUNED_STEPS) // config.check_every
     paced = any(sparsity.amount(epoch) > 0 for epoch in range(rounds + 1))
     steps = config.steps or (PRUNED_STEPS if paced else MOST_STEPS)
@@ -193,9 +193,9 @@ def _begin(
         sparsity,
         prior,
         data,
-        regimes,
+        perturbations,
         distance(config.loss, data.sd),
-        data.looks(config.loss, 4 * config.regimes, config.cells_a_regime, rng),
+        data.looks(config.loss, 4 * config.perturbations, config.cells_a_perturbation, rng),
         cycles,
         cycles.ends[0] if paced else steps,
         rng,
@@ -209,26 +209,26 @@ def _begin(
 def _error(task: Task, state: State, gated: Params, *, diffused: bool) -> Tensor:
     """Return the error of cells that are carried to some perturbations: control cells, or these cells themselves with noise."""
     config, data, rng = task.config, task.data, task.rng
-    n = config.cells_a_regime
+    n = config.cells_a_perturbation
     perturbed = np.arange(1, len(data.train))
-    regimes = rng.choice(perturbed, min(config.regimes, len(perturbed)), replace=False)
-    observed = data.draw(data.train, regimes, n, rng).reshape(len(regimes), n, -1)
+    perturbations = rng.choice(perturbed, min(config.perturbations, len(perturbed)), replace=False)
+    observed = data.draw(data.train, perturbations, n, rng).reshape(len(perturbations), n, -1)
     if diffused:
-        start = data.draw(data.train, regimes, n, rng)
+        start = data.draw(data.train, perturbations, n, rng)
         start = start + config.diffuse * data.sd * torch.randn(start.shape, generator=task.generator)
     else:
-        start = data.draw(data.train, np.zeros(len(regimes), int), n, rng)
-    predicted = task.carry(gated, state.strengths, start, regimes, config.diffusing if diffused else config.flow)
-    target = data.means[torch.as_tensor(regimes)][:, None] if config.loss == "mean" else observed
+        start = data.draw(data.train, np.zeros(len(perturbations), int), n, rng)
+    predicted = task.carry(gated, state.strengths, start, perturbations, config.diffusing if diffused else config.flow)
+    target = data.means[torch.as_tensor(perturbations)][:, None] if config.loss == "mean" else observed
     return task.distance(predicted, target).mean()
 
 
 def _check(task: Task, state: State, step: int, fit: Tensor) -> NDArray[Any]:
     """Return the errors of the validation perturbations; remember them and how far the network has moved."""
-    regimes, start, aim = task.looks
+    perturbations, start, aim = task.looks
     with torch.no_grad():
         gated = task.sparsity.gate(task.field, state.params, None)
-        predicted = task.carry(gated, state.strengths, start, regimes, task.config.flow)
+        predicted = task.carry(gated, state.strengths, start, perturbations, task.config.flow)
         errors: NDArray[Any] = task.distance(predicted, aim).detach().double().numpy()
         network = task.field.network(gated).detach()  # geomloss turns gradients on again
         before = torch.zeros_like(network) if state.before is None else state.before
@@ -248,13 +248,13 @@ def _better(state: State, errors: NDArray[Any]) -> bool:
 
 
 def _finish(task: Task, state: State, screen: Screen, seconds: float, steps: int) -> TransportFit:
-    epoch = seconds * max(1.0, (screen.n_regimes - 1) / task.config.regimes)
+    epoch = seconds * max(1.0, (screen.n_perturbations - 1) / task.config.perturbations)
     logger.info(
         "    %d steps, %.3f s each; %.2f s an epoch of all %d perturbations",
         steps,
         seconds,
         epoch,
-        screen.n_regimes - 1,
+        screen.n_perturbations - 1,
     )
     params, masks, strengths = state.copy() if state.kept is None else state.kept
     params, masks = task.sparsity.finalise(task.field, params, masks)

@@ -29,7 +29,7 @@ class Task:
     sparsity: Sparsity
     prior: Prior | None
     data: TransportCells
-    regimes: tuple[Tensor, Tensor, Tensor]  # M, added, weak of every perturbation (perturbations, genes)
+    perturbations: tuple[Tensor, Tensor, Tensor]  # M, added, weak of every perturbation (perturbations, genes)
     distance: Distance
     looks: Looks
     cycles: Cycles
@@ -37,13 +37,15 @@ class Task:
     rng: np.random.Generator
     generator: torch.Generator
 
-    def carry(self, params: Params, strengths: Strengths, start: Tensor, regimes: NDArray[Any], flow: Flow) -> Tensor:
+    def carry(
+        self, params: Params, strengths: Strengths, start: Tensor, perturbations: NDArray[Any], flow: Flow
+    ) -> Tensor:
         """Return start cells (perturbations * n, genes) under their perturbations' interventions, (perturbations, n, genes)."""
-        n = start.shape[0] // len(regimes)
-        pick = torch.as_tensor(np.repeat(regimes, n))
-        mask, added, weak = (part[pick] for part in self.regimes)
+        n = start.shape[0] // len(perturbations)
+        pick = torch.as_tensor(np.repeat(perturbations, n))
+        mask, added, weak = (part[pick] for part in self.perturbations)
         m, u = strengths.apply(mask, added, weak)
-        return flow.carry(self.field, params, start[None], m[None], u[None])[0].reshape(len(regimes), n, -1)
+        return flow.carry(self.field, params, start[None], m[None], u[None])[0].reshape(len(perturbations), n, -1)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scdash._core.types import Floats, Index
 from scdash._data import SPLITS, TimeSeries
-from scdash.regression.held_out_trajectories import judging_folds
+from scdash.regression.held_out_trajectories import validation_folds
 
 Forecast: TypeAlias = Callable[[Floats, Floats, Index], Floats]
 
@@ -22,8 +22,8 @@ FINE = 5  # places per interval at which a start state is looked for on a mean c
 
 
 @dataclass(frozen=True)
-class Courses:
-    """Training trajectories at common times; gaps (held-out stretches) are bridged by straight lines."""
+class Trajectories:
+    """Training trajectories at common times; gaps (held-out windows) are bridged by straight lines."""
 
     states: Floats  # (B, T, n)
     times: NDArray[np.float64]  # (T,), evenly spaced or not
@@ -62,16 +62,16 @@ def _interpolation(known: NDArray[np.float64], wanted: NDArray[np.float64]) -> F
     return weights
 
 
-def template(courses: Courses, rates: Floats | float = np.inf) -> Forecast:
+def mean_trajectory(trajectories: Trajectories, rates: Floats | float = np.inf) -> Forecast:
     r"""Return b(t) + (x(0) - b(0)) exp(-r t), b being the mean curve of the lineage.
 
-    r = inf is the template itself, r = 0 carries the start's offset along, and a rate per gene (n,) is the second model
+    r = inf is the mean_trajectory itself, r = 0 carries the start's offset along, and a rate per gene (n,) is the second model
     without a network: with :math:`\beta = b + b'/r` it solves :math:`dx/dt = r (\beta(t) - x)`.
     """
     rate = np.asarray(rates, dtype=np.float64)
 
     def predict(start: Floats, times: Floats, lineage: Index) -> Floats:
-        curve = _along(courses, times, lineage)  # (k + 1, b, n)
+        curve = _along(trajectories, times, lineage)  # (k + 1, b, n)
         passed = (times[:, 1:] - times[:, :1]).T[:, :, None]
         with np.errstate(invalid="ignore"):
             left = np.where(np.isinf(rate), 0.0, np.exp(-np.where(np.isinf(rate), 0.0, rate) * passed))
@@ -81,97 +81,97 @@ def template(courses: Courses, rates: Floats | float = np.inf) -> Forecast:
     return predict
 
 
-def aligned_template(courses: Courses) -> Forecast:
+def shifted_mean_trajectory(trajectories: Trajectories) -> Forecast:
     """Return the mean curve from the place on it that is nearest to the start state; it rests at its end."""
 
     def predict(start: Floats, times: Floats, lineage: Index) -> Floats:
-        begin, end = courses.times[0], courses.times[-1]
-        fine = np.linspace(begin, end, FINE * (len(courses.times) - 1) + 1)
-        weights = _interpolation(courses.times, fine)
+        begin, end = trajectories.times[0], trajectories.times[-1]
+        fine = np.linspace(begin, end, FINE * (len(trajectories.times) - 1) + 1)
+        weights = _interpolation(trajectories.times, fine)
         place = np.empty(len(start))
         for kind in np.unique(lineage):
             mine = lineage == kind
-            curve = weights @ courses.mean(kind)
+            curve = weights @ trajectories.mean(kind)
             distance = (curve**2).sum(axis=1) - 2 * start[mine] @ curve.T
             place[mine] = fine[distance.argmin(axis=1)]
-        return _along(courses, np.minimum(place[:, None] + times - times[:, :1], end), lineage)[1:]
+        return _along(trajectories, np.minimum(place[:, None] + times - times[:, :1], end), lineage)[1:]
 
     return predict
 
 
-def _along(courses: Courses, times: Floats, lineage: Index) -> Floats:
+def _along(trajectories: Trajectories, times: Floats, lineage: Index) -> Floats:
     """Return the mean curves at times (b, k), (k, b, n)."""
-    out = np.empty((times.shape[1], len(times), courses.states.shape[2]))
+    out = np.empty((times.shape[1], len(times), trajectories.states.shape[2]))
     for kind in np.unique(lineage):
         mine = lineage == kind
-        at = _interpolation(courses.times, times[mine].ravel()) @ courses.mean(kind)
+        at = _interpolation(trajectories.times, times[mine].ravel()) @ trajectories.mean(kind)
         out[:, mine] = at.reshape(int(mine.sum()), times.shape[1], -1).transpose(1, 0, 2)
     return out
 
 
-def analogue(courses: Courses, width: float = 1.0) -> Forecast:
+def nearest_neighbours(trajectories: Trajectories, width: float = 1.0) -> Forecast:
     """Return the weighted mean of what followed the training states most similar to the start.
 
     Weights are exp(-d^2 / (2 width^2 d_0^2)), d_0 being the distance of the nearest such state (times of the states do
     not matter); a trajectory that ends rests at its end.
     """
-    flat = courses.states.reshape(-1, courses.states.shape[2])
-    course, at = np.divmod(np.arange(len(flat)), len(courses.times))
+    flat = trajectories.states.reshape(-1, trajectories.states.shape[2])
+    trajectory, at = np.divmod(np.arange(len(flat)), len(trajectories.times))
 
     def predict(start: Floats, times: Floats, lineage: Index) -> Floats:
         out = np.empty((times.shape[1] - 1, len(start), flat.shape[1]))
         for i, x in enumerate(start):
-            same = courses.lineage[course] == lineage[i]
+            same = trajectories.lineage[trajectory] == lineage[i]
             usable = np.flatnonzero(same) if same.any() else np.arange(len(flat))
             distance2 = np.maximum(((flat[usable] - x) ** 2).sum(axis=1), 1e-12)
             nearest = distance2.min()
             weight = np.exp(-(distance2 - nearest) / (2 * width**2 * nearest))
             weight /= weight.sum()
             for k, passed in enumerate(times[i, 1:] - times[i, 0]):
-                then = np.minimum(courses.times[at[usable]] + passed, courses.times[-1])
-                share = _interpolation(courses.times, then) * weight[:, None]  # (states, T)
-                per_course = np.zeros((len(courses.states), len(courses.times)))
-                np.add.at(per_course, course[usable], share)
+                then = np.minimum(trajectories.times[at[usable]] + passed, trajectories.times[-1])
+                share = _interpolation(trajectories.times, then) * weight[:, None]  # (states, T)
+                per_course = np.zeros((len(trajectories.states), len(trajectories.times)))
+                np.add.at(per_course, trajectory[usable], share)
                 out[k, i] = per_course.ravel() @ flat
         return out
 
     return predict
 
 
-def choose_template_rates(series: TimeSeries, lineage: Index, grid: Floats) -> Floats:
-    """Return the decay of the start's offset for every gene, by the error of whole held-out stretches.
+def choose_shift_rates(series: TimeSeries, lineage: Index, grid: Floats) -> Floats:
+    """Return the decay of the start's offset for every gene, by the error of whole held-out windows.
 
     A gene's own curve of errors is noisy, so the mean curve of all genes counts as much (as for penalties).
     """
     from scdash.regression.penalty_choice import choose
 
     def of(fold: TimeSeries) -> list[Forecast]:
-        courses = Courses.of(fold.originals(), lineage)
-        return [template(courses, rate) for rate in grid]
+        trajectories = Trajectories.of(fold.originals(), lineage)
+        return [mean_trajectory(trajectories, rate) for rate in grid]
 
     best = choose(_gene_errors(series, lineage, of), sharing=1.0)
     return np.asarray(grid, dtype=np.float64)[best]
 
 
 def choose_width(series: TimeSeries, lineage: Index, grid: Floats) -> float:
-    """Return the width of the analogue forecast with the smallest error of whole held-out stretches."""
+    """Return the width of the nearest_neighbours forecast with the smallest error of whole held-out windows."""
 
     def of(fold: TimeSeries) -> list[Forecast]:
-        courses = Courses.of(fold, lineage)
-        return [analogue(courses, width) for width in grid]
+        trajectories = Trajectories.of(fold, lineage)
+        return [nearest_neighbours(trajectories, width) for width in grid]
 
     errors = _gene_errors(series, lineage, of).mean(axis=(0, 2))
     return float(grid[int(np.argmin(errors))])
 
 
 def _gene_errors(series: TimeSeries, lineage: Index, of: Callable[[TimeSeries], list[Forecast]]) -> Floats:
-    """Return every gene's error over held-out stretches, relative to the fold's training mean, (folds, settings, n).
+    """Return every gene's error over held-out windows, relative to the fold's training mean, (folds, settings, n).
 
     `of` makes the forecasts to choose among from a fold's training states; all trajectories that may judge are left out
-    in turn (`judging_folds`).
+    in turn (`validation_folds`).
     """
     found = []
-    for fold in judging_folds(series):
+    for fold in validation_folds(series):
         own = fold.originals()
         mean = own.states[own.rows_of("train")].mean(axis=0)
         runs, errors = own.rollouts("validation"), []
