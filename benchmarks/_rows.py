@@ -67,9 +67,10 @@ def main(
 def keep(rows: pd.DataFrame, path: Path) -> None:
     """Join new rows with those of earlier calls, which they replace."""
     if path.exists():
-        key = ["data", "measure", "predictor", "seed"]
         old = pd.read_csv(path)
-        rows = pd.concat([old[~old.set_index(key).index.isin(rows.set_index(key).index)], rows], ignore_index=True)
+        key = ["data", "measure", "predictor", "seed"]
+        rest = old[~old.set_index(key).index.isin(rows.set_index(key).index)]
+        rows = pd.concat([part for part in (rest, rows) if len(part)] or [rows], ignore_index=True)
     rows.to_csv(path, index=False, float_format="%.5g")
 
 
