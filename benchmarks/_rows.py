@@ -126,6 +126,6 @@ def bars(
             ax.set_yscale("log")
         ax.spines[["top", "right"]].set_visible(False)
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors.values()]
-    figure.legend(handles, colors, frameon=False, fontsize=7, ncols=min(4, len(colors)), loc="outside upper center")
+    figure.legend(handles, colors, frameon=False, fontsize=7, ncols=4 if width > 8 else 2, loc="outside upper center")
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -94,12 +94,16 @@ def fit(method: str, seed: int) -> Iterator[Row]:
 
 
 def predicted(adata: Any, sequence: str) -> Any:
-    """Return the frames after the third of a sequence, predicted from it."""
+    """Return the frames after the third of a sequence, predicted from it; infinity where the prediction grows without bound."""
     import scdash
+    from scdash._core.errors import NotConvergedError
 
     own = adata.obs.index[adata.obs["sequence"].astype(str) == sequence]
     times = adata.obs.loc[own[SEEN:], "time"].to_numpy() - float(adata.obs.loc[own[SEEN - 1], "time"])
-    return np.asarray(scdash.tl.predict(adata, [own[SEEN - 1]], times=times).X)[-len(times) :]
+    try:
+        return np.asarray(scdash.tl.predict(adata, [own[SEEN - 1]], times=times).X)[-len(times) :]
+    except NotConvergedError:
+        return np.inf
 
 
 def error_of(adata: Any, predict: Callable[[str], Any]) -> float:
