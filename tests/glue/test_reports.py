@@ -416,7 +416,7 @@ def test_more_cells_do_not_empty_a_screen(cells):
 
 
 def test_bins_of_a_single_trajectory_are_not_trained_and_the_report_says_why():
-    bins = scdash.pp.trajectories(cells_of(1), time_key="time", observations=scdash.Cells(n_bins=12))
+    bins = scdash.pp.trajectories(cells_of(1), time_key="time", n_bins=12)
     fit = printed(bins, progress=False, validation=scdash.Validation(null_models=False))
     assert "Not tested: training as a neural ODE, because there is one trajectory of a lineage" in fit.text
     assert "no epoch was asked" not in fit.text and fit.entry["params"]["kept"] == "regression"
