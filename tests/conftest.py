@@ -32,12 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def messages_reach_pytest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let pytest's fixtures see our messages: `caplog` at the root logger, `capsys` on the current standard error."""
+    """Let pytest's fixtures see our messages: `caplog` at the root logger, `capsys` on standard error; verbosity is restored."""
     if "caplog" in request.fixturenames:
         monkeypatch.setattr(logging.getLogger("scdash"), "propagate", True)
     if (scanpy := sys.modules.get("scanpy")) is not None:  # it has kept the stream of the time when it was imported
         scanpy.settings.logfile = sys.__stderr__
+    ours = getattr(sys.modules.get("scdash"), "settings", None)
+    before = None if ours is None else ours.verbosity
     yield
+    if ours is not None and before is not None:  # benchmarks set it to 0
+        ours.verbosity = before
 
 
 @pytest.fixture(scope="session")

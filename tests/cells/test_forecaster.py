@@ -62,8 +62,8 @@ def test_the_network_is_the_default(fitted):
     np.testing.assert_array_equal(plain.X, scdash.tl.predict(fitted, forecaster="network").X)
 
 
-def test_the_template_is_the_mean_training_curve_of_the_lineage(fitted):
-    found = scdash.tl.predict(fitted, forecaster="mean_trajectory")
+def test_the_mean_trajectory_is_the_mean_training_curve_of_the_lineage(fitted):
+    found = scdash.tl.predict(fitted, forecaster="mean trajectory")
     series = fitted.uns["dynamics"]["series"]
     for lineage in ("left", "right"):
         path = found[found.obs["trajectory"] == f"{lineage}:c"].X
@@ -90,11 +90,11 @@ def test_best_is_the_smallest_validation_error_and_is_named(fitted, caplog, monk
 
 def test_starts_of_all_kinds_have_a_time_and_a_lineage(fitted):
     rows = fitted.obs_names[:3]
-    by_name = scdash.tl.predict(fitted, rows, times=[0, 1, 2], forecaster="nearest_neighbours")
-    table = scdash.tl.predict(fitted, fitted[rows].to_df(), times=[0, 1, 2], forecaster="nearest_neighbours")
+    by_name = scdash.tl.predict(fitted, rows, times=[0, 1, 2], forecaster="nearest neighbours")
+    table = scdash.tl.predict(fitted, fitted[rows].to_df(), times=[0, 1, 2], forecaster="nearest neighbours")
     np.testing.assert_allclose(by_name.X, table.X, atol=1e-6)
     np.testing.assert_allclose(by_name.X[::3], fitted[rows].X, atol=1e-5)  # the start itself comes first
-    late = scdash.tl.predict(fitted, "c140", times=[0, 100], forecaster="aligned mean_trajectory")
+    late = scdash.tl.predict(fitted, "c140", times=[0, 100], forecaster="aligned mean trajectory")
     end = _mean_of_training(fitted.uns["dynamics"]["series"], "left")[-1]
     np.testing.assert_allclose(late.X[1], end, atol=1e-4)  # it rests at the end of its own lineage
 
@@ -102,14 +102,14 @@ def test_starts_of_all_kinds_have_a_time_and_a_lineage(fitted):
 def test_forecasts_survive_a_file(fitted, tmp_path):
     fitted.write_h5ad(tmp_path / "cells.h5ad")
     again = anndata.read_h5ad(tmp_path / "cells.h5ad")
-    for name in ("best", "nearest_neighbours", "mean_trajectory + start offset", "no network"):
+    for name in ("best", "nearest neighbours", "mean trajectory + start offset", "no network"):
         np.testing.assert_allclose(
             scdash.tl.predict(again, forecaster=name).X, scdash.tl.predict(fitted, forecaster=name).X, atol=1e-6
         )
 
 
 def test_what_can_not_be_forecast_is_refused(fitted):
-    with pytest.raises(ValueError, match=r"forecaster.*nearest_neighbours"):
+    with pytest.raises(ValueError, match=r"forecaster.*nearest neighbours"):
         scdash.tl.predict(fitted, forecaster="analog")
     trajectories = scdash.simulate.grn_dynamics(n_genes=12, n_trajectories=8, n_test=2)
     scdash.tl.fit_dynamics(

@@ -36,7 +36,7 @@ TIMES = np.arange(9.0)
 CURVES = np.stack([np.column_stack([np.sin(TIMES / 3), TIMES / 9]) + shift for shift in (0.0, 0.2)])
 
 
-def test_template_is_the_mean_curve_plus_a_decaying_offset():
+def test_mean_trajectory_is_the_mean_curve_plus_a_decaying_offset():
     trajectories = Trajectories.of(series_of(CURVES, TIMES, [0, 0]))
     mean, start, rate = CURVES.mean(0), np.array([[0.7, -0.3]]), np.array([0.5, 2.0])
     at = TIMES[None, 2:6]
@@ -58,7 +58,7 @@ def test_held_out_windows_are_bridged_by_straight_lines():
     np.testing.assert_allclose(trajectories.states[0, 3], expected)
 
 
-def test_aligned_template_starts_at_its_place_and_rests_at_the_end():
+def test_aligned_mean_trajectory_starts_at_its_place_and_rests_at_the_end():
     trajectories = Trajectories.of(series_of(CURVES[:1], TIMES, [0]))
     found = shifted_mean_trajectory(trajectories)(CURVES[0, [5]], TIMES[None, :6], np.zeros(1, int))[
         :, 0
@@ -66,7 +66,7 @@ def test_aligned_template_starts_at_its_place_and_rests_at_the_end():
     np.testing.assert_allclose(found, CURVES[0, [6, 7, 8, 8, 8]])
 
 
-def test_analogue_follows_the_training_trajectory_it_starts_on():
+def test_nearest_neighbours_follow_the_training_trajectory_it_starts_on():
     trajectories = Trajectories.of(series_of(CURVES, TIMES, [0, 0]))
     found = nearest_neighbours(trajectories, 0.1)(CURVES[1, [3]], TIMES[None, 3:7], np.zeros(1, int))[:, 0]
     np.testing.assert_allclose(found, CURVES[1, 4:7], atol=1e-10)

@@ -64,20 +64,25 @@ def test_forecasts_follow_training_trajectories_of_the_same_lineage():
     lineages = [0, 0, 1, 1, 1, 0]
     problem = problem_of(lineages)
     found = forecasts(problem)
-    assert list(found) == ["template", "template + start offset", "aligned template", "analogue"]
+    assert list(found) == [
+        "mean trajectory",
+        "mean trajectory + start offset",
+        "aligned mean trajectory",
+        "nearest neighbours",
+    ]
     states = problem.series.states.reshape(6, 8, 3)
     for code, own in ((5, [0, 1]), (4, [2, 3])):
         mean = states[own].mean(axis=0)
         start, times = states[[code], 0], TIMES[None]
         predicted = {name: predict(start, times, np.array([code]))[:, 0] for name, predict in found.items()}
-        np.testing.assert_allclose(predicted["template"], mean[1:])
-        for name in ("template + start offset", "aligned template", "analogue"):
+        np.testing.assert_allclose(predicted["mean trajectory"], mean[1:])
+        for name in ("mean trajectory + start offset", "aligned mean trajectory", "nearest neighbours"):
             assert np.abs(predicted[name] - states[code, 1:]).max() < 0.5  # lineages differ by 2 and more
-        begun = predicted["template + start offset"] - mean[1:]
+        begun = predicted["mean trajectory + start offset"] - mean[1:]
         assert (np.abs(begun) <= np.abs(states[code, 0] - mean[0]) + 1e-12).all()
     alone = forecasts(problem_of())
     mean = problem_of().series.states.reshape(6, 8, 3)[:4].mean(axis=0)
-    np.testing.assert_allclose(alone["template"](mean[:1], TIMES[None], np.array([5]))[:, 0], mean[1:])
+    np.testing.assert_allclose(alone["mean trajectory"](mean[:1], TIMES[None], np.array([5]))[:, 0], mean[1:])
 
 
 def test_settings_of_forecasts_are_chosen_from_grids_in_units_of_the_span(monkeypatch):
@@ -93,7 +98,7 @@ def test_settings_of_forecasts_are_chosen_from_grids_in_units_of_the_span(monkey
 
     monkeypatch.setattr(_baselines, "choose_shift_rates", rates)
     monkeypatch.setattr(_baselines, "choose_width", width)
-    for name in ("template", "shifted_mean_trajectory", "analogue"):
+    for name in ("mean_trajectory", "shifted_mean_trajectory", "nearest_neighbours"):
         monkeypatch.setattr(_baselines, name, lambda *given, name=name: seen.setdefault(f"{name} {len(given)}", given))
     forecasts(problem)
     for name in ("rates", "width"):
@@ -103,12 +108,12 @@ def test_settings_of_forecasts_are_chosen_from_grids_in_units_of_the_span(monkey
     assert grid[0] == 0 and np.isinf(grid[-1]) and len(grid) == 11
     np.testing.assert_allclose(grid[1:-1] * 7, 2.0 ** np.arange(-2, 7))  # the span is 7
     np.testing.assert_array_equal(seen["width"][2], [0.25, 0.5, 1.0, 2.0])
-    assert seen["template 2"][1].tolist() == [0.0, np.inf, 0.1]
-    assert seen["analogue 2"][1] == 0.25
-    assert seen["template 1"][0] is seen["shifted_mean_trajectory 1"][0] is seen["template 2"][0]
+    assert seen["mean_trajectory 2"][1].tolist() == [0.0, np.inf, 0.1]
+    assert seen["nearest_neighbours 2"][1] == 0.25
+    assert seen["mean_trajectory 1"][0] is seen["shifted_mean_trajectory 1"][0] is seen["mean_trajectory 2"][0]
 
 
-def test_redrawn_trajectories_are_in_no_mean_curve_and_among_analogues(monkeypatch):
+def test_redrawn_trajectories_are_in_no_mean_curve_and_among_nearest_neighbours(monkeypatch):
     problem = problem_of()
     series = replace(problem.series, origin=np.array([0, 0, 2, 3, 4, 5]))  # the second is the first, drawn again
     seen = []
@@ -118,7 +123,7 @@ def test_redrawn_trajectories_are_in_no_mean_curve_and_among_analogues(monkeypat
     monkeypatch.setattr(_baselines, "choose_shift_rates", lambda *given: 0.0)
     monkeypatch.setattr(_baselines, "choose_width", lambda *given: 1.0)
     lineage = np.array([0, 0, 1, 1, 1, 0])
-    for name in ("template", "shifted_mean_trajectory", "analogue"):
+    for name in ("mean_trajectory", "shifted_mean_trajectory", "nearest_neighbours"):
         monkeypatch.setattr(_baselines, name, lambda *given: None)
     forecasts(replace(problem, series=series, lineage=lineage))
     assert [length for length, _ in seen] == [40, 48]
@@ -153,5 +158,7 @@ def test_forecasts_have_settings_of_their_own_where_nothing_was_held_out():
     found = forecasts(replace(problem, series=two))
     mean = two.states.reshape(2, 8, 3).mean(axis=0)
     start = two.states[:1]
-    np.testing.assert_allclose(found["template + start offset"](start, TIMES[None], np.array([0]))[:, 0], mean[1:])
-    assert np.isfinite(found["analogue"](start, TIMES[None], np.array([0]))).all()
+    np.testing.assert_allclose(
+        found["mean trajectory + start offset"](start, TIMES[None], np.array([0]))[:, 0], mean[1:]
+    )
+    assert np.isfinite(found["nearest neighbours"](start, TIMES[None], np.array([0]))).all()

@@ -351,7 +351,7 @@ def test_nothing_is_held_out_by_default_and_who_asks_for_it_is_told_what_to_do(b
             scdash.tl.predict(fit.adata, split="test")
         with pytest.raises(ValueError, match="chosen by validation states.*Name a forecaster"):
             scdash.tl.predict(fit.adata, forecaster="best")
-        assert scdash.tl.predict(fit.adata, forecaster="template + start offset").n_obs > 0
+        assert scdash.tl.predict(fit.adata, forecaster="mean trajectory + start offset").n_obs > 0
         assert scdash.tl.predict(fit.adata, split="train").n_obs > 0
 
 

@@ -44,8 +44,8 @@ def test_history_levels_are_those_of_the_validation_states(adata) -> None:
     adata.uns["dynamics"]["metrics"] = {"constant_mse": 0.1, "validation_loss_constant": np.nan}
     loss, _ = pl.history(adata)
     assert not {"constant", "no change"} & {found.get_label() for found in loss.get_lines()}
-    loss, _ = pl.history(adata, baselines={"template": 0.5})
-    assert set(line(loss, "template").get_ydata()) == {0.5}
+    loss, _ = pl.history(adata, baselines={"mean trajectory": 0.5})
+    assert set(line(loss, "mean trajectory").get_ydata()) == {0.5}
 
 
 def test_history_of_one_model_from_the_table(adata) -> None:

@@ -224,7 +224,16 @@ def test_of_many_forecasts_the_report_names_the_best():
     from scdash.dynamics.state_pairs.report import _listed
 
     errors = pd.Series(
-        {"phoenix": 0.1, "no change": 0.3, "template": 0.25, "analogue": 0.2, "aligned template": np.nan}
+        {
+            "phoenix": 0.1,
+            "no change": 0.3,
+            "mean trajectory": 0.25,
+            "nearest neighbours": 0.2,
+            "aligned mean trajectory": np.nan,
+        }
     )
-    assert _listed(errors) == "phoenix 0.1, no change 0.3, the best of 2 predictions without a network (analogue) 0.2"
+    assert (
+        _listed(errors)
+        == "phoenix 0.1, no change 0.3, the best of 2 predictions without a network (nearest neighbours) 0.2"
+    )
     assert _listed(errors[:2]) == "phoenix 0.1, no change 0.3"

@@ -65,7 +65,7 @@ def _interpolation(known: NDArray[np.float64], wanted: NDArray[np.float64]) -> F
 def mean_trajectory(trajectories: Trajectories, rates: Floats | float = np.inf) -> Forecast:
     r"""Return b(t) + (x(0) - b(0)) exp(-r t), b being the mean curve of the lineage.
 
-    r = inf is the mean_trajectory itself, r = 0 carries the start's offset along, and a rate per gene (n,) is the second model
+    r = inf is the mean trajectory itself, r = 0 carries the start's offset along, and a rate per gene (n,) is the second model
     without a network: with :math:`\beta = b + b'/r` it solves :math:`dx/dt = r (\beta(t) - x)`.
     """
     rate = np.asarray(rates, dtype=np.float64)
@@ -154,7 +154,7 @@ def choose_shift_rates(series: TimeSeries, lineage: Index, grid: Floats) -> Floa
 
 
 def choose_width(series: TimeSeries, lineage: Index, grid: Floats) -> float:
-    """Return the width of the nearest_neighbours forecast with the smallest error of whole held-out windows."""
+    """Return the width of the nearest-neighbours prediction with the smallest error of whole held-out windows."""
 
     def of(fold: TimeSeries) -> list[Forecast]:
         trajectories = Trajectories.of(fold, lineage)

@@ -53,10 +53,10 @@ def forecasts(problem: FitProblem) -> dict[str, Predictor]:
     rates = choose_shift_rates(series, lineage, grid) if chosen else np.inf
     width = choose_width(series, lineage, WIDTHS) if chosen else 1.0
     found: dict[str, Forecast] = {
-        "mean_trajectory": mean_trajectory(mean),
-        "mean_trajectory + start offset": mean_trajectory(mean, rates),
-        "aligned mean_trajectory": shifted_mean_trajectory(mean),
-        "nearest_neighbours": nearest_neighbours(every, width),
+        "mean trajectory": mean_trajectory(mean),
+        "mean trajectory + start offset": mean_trajectory(mean, rates),
+        "aligned mean trajectory": shifted_mean_trajectory(mean),
+        "nearest neighbours": nearest_neighbours(every, width),
     }
     return {name: _of_lineage(forecast, lineage) for name, forecast in found.items()}
 

@@ -11,7 +11,7 @@ from scdash._core.decisions import CLEAR, Difference
 from scdash.dynamics.reporting.report_details import hidden_edges_line
 
 TRIVIAL = ("constant", "no change")
-FORECASTS = {"mean_trajectory", "mean_trajectory + start offset", "aligned mean_trajectory", "nearest_neighbours"}
+FORECASTS = {"mean trajectory", "mean trajectory + start offset", "aligned mean trajectory", "nearest neighbours"}
 
 
 @dataclass(frozen=True)
