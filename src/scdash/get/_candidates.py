@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from scdash._core.edge_order import association, rank_edges, ranked_by
 from scdash._core.keys import genes_of, require_fit
-from scdash.networks import followers
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -94,6 +93,8 @@ def _scores(
         return np.asarray(np.nan_to_num(association(pairs, entry)) / 2)
     if not told.get("by_coregulation"):
         return np.zeros(len(pairs))
+    from scdash.networks import followers  # which imports torch, and tables are read without it
+
     series, edges = entry["series"], entry["edges"]
     edges = edges[edges["in_prior"].astype(bool)]
     at = [names.get_indexer(pd.Index(edges[end].astype(str))) for end in ("target", "source")]
