@@ -22,7 +22,7 @@ from scdash.dynamics.comparisons.null_models import (
     null_models,
 )
 from scdash.dynamics.options import FitOptions
-from scdash.dynamics.predictors import ahead_errors, units_of_field, window
+from scdash.dynamics.predictors import ahead_errors, scaled_about_middle, units_of_field
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs import assembly as _assemble
 from scdash.dynamics.state_pairs import regression_fits as _match
@@ -231,7 +231,7 @@ def test_stored_units_are_those_of_the_field(slope):
     """Mutation 6: the sign of the stored minimum is turned around, which shows at a slope other than 1 only."""
     minimum, width, x = np.array([-1.0, 0.0, 2.0]), np.array([2.0, 1.0, 5.0]), np.array([0.4, 0.9, 3.0])
     offset, unit = units_of_field(minimum, width, slope)
-    np.testing.assert_allclose((x - offset) / unit, window((x - minimum) / width, slope))
+    np.testing.assert_allclose((x - offset) / unit, scaled_about_middle((x - minimum) / width, slope))
 
 
 def test_a_stored_model_of_another_slope_gives_the_errors_of_the_fit():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdash.regression import TransitionSettings
-from scdash.regression.averaging import at_time_scale, average, credences, prune, shrunk
+from scdash.regression.averaging import at_time_scale, average, model_weights, prune, shrunk
 from scdash.regression.held_out_trajectories import DRAWS, SHIFTS, Judge
 from scdash.regression.linear_field import Field, integrate
 from scdash.regression.production import softsign
@@ -29,12 +29,12 @@ def test_the_velocity_of_the_mean_is_the_mean_of_the_velocities(weights, seed):
 
 
 def test_weights_fall_with_the_error_and_the_hopeless_count_nothing():
-    found = credences(np.array([2.0, 2.2, 4.0, np.inf]), temperature=0.1)
+    found = model_weights(np.array([2.0, 2.2, 4.0, np.inf]), temperature=0.1)
     assert found.sum() == pytest.approx(1)
     assert found[1] / found[0] == pytest.approx(np.exp(-1))
     assert (found[2:] == 0).all()
-    np.testing.assert_array_equal(credences(np.full(3, np.inf), 0.1), [1, 0, 0])
-    np.testing.assert_allclose(credences(np.zeros(2), 0.1), 0.5)  # a perfect fit is no division by zero
+    np.testing.assert_array_equal(model_weights(np.full(3, np.inf), 0.1), [1, 0, 0])
+    np.testing.assert_allclose(model_weights(np.zeros(2), 0.1), 0.5)  # a perfect fit is no division by zero
 
 
 def test_pruning_leaves_strong_edges_and_the_mean_production_as_they_are():

@@ -99,7 +99,8 @@ def course_association(
     used = np.ones(rate.shape, dtype=bool)
     plain = _correlations(before, rate, used, source, target)
     between = _correlations(before, before, used, source, target)
-    own = _correlations(before, rate, used, target, target)
+    genes = np.arange(before.shape[1])
+    own = _correlations(before, rate, used, genes, genes)[target]
     left = (1 - between**2) * (1 - own**2)
     lagged = np.abs(plain - between * own) / np.sqrt(np.where(left > 1e-9, left, np.nan))
     lagged = np.where(source == target, np.abs(plain), np.minimum(lagged, 1.0))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from scdash.dynamics.arguments import refuse_unused
 from scdash.dynamics.options import FitOptions, Recipe, recipe
-from scdash.dynamics.predictors import window
+from scdash.dynamics.predictors import scaled_about_middle
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.result import DynamicsFit, Models
 from scdash.dynamics.state_pairs.assembly import assemble
@@ -49,7 +49,7 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     matched = match(problem, options) if options.start == "regression" else []
     field = sparsity.adapt(make_field(problem, options, matched))
     slope = matched[0].slope if matched else 1.0
-    run = replace(problem, series=replace(problem.series, states=window(problem.series.states, slope)))
+    run = replace(problem, series=replace(problem.series, states=scaled_about_middle(problem.series.states, slope)))
     started = [fit.in_units_of_slope_one() for fit in matched]
     params, masks = _start(problem, field, options, started, sparsity.repeats if sparsity.levels else 1)
     levels, followed = None, None

@@ -16,7 +16,7 @@ from scdash._core.parallel import spread_all
 from scdash._data import TimeSeries
 from scdash.dynamics.arguments import refuse_unused
 from scdash.dynamics.options import FitOptions, Recipe, recipe
-from scdash.dynamics.predictors import window
+from scdash.dynamics.predictors import scaled_about_middle
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.regression_fits import like, transition_settings
 from scdash.dynamics.state_pairs.stacks import train_stack
@@ -95,7 +95,7 @@ def _start(problem: FitProblem, options: FitOptions, folds: Sequence[TimeSeries]
     one = replace(options, n_models=1)
     matched = _match_folds(problem, one, folds) if options.start == "regression" else []
     slope = matched[0].slope if matched else 1.0
-    stretched = [replace(fold, states=window(fold.states, slope)) for fold in folds]
+    stretched = [replace(fold, states=scaled_about_middle(fold.states, slope)) for fold in folds]
     matched = [fit.in_units_of_slope_one() for fit in matched]
     field = make_field(problem, options, matched)
     params, masks = matched_start(field, options, matched) if matched else (random_start(field, options), {})

@@ -43,13 +43,13 @@ def no_change(start: Floats, times: Floats, code: Codes) -> Floats:
     return np.broadcast_to(start, (times.shape[1] - 1, *start.shape))
 
 
-def window(states: Floats, slope: float) -> Floats:
+def scaled_about_middle(states: Floats, slope: float) -> Floats:
     """Return states in the units 1/2 + slope (x - 1/2), in which the activation found by the regression is PHOENIX's own."""
     return states if slope == 1 else 0.5 + slope * (states - 0.5)
 
 
 def units_of_field(minimum: Floats, width: Floats, slope: float) -> tuple[Floats, Floats]:
-    """Return offset and unit of every gene such that (x - offset) / unit is `window((x - minimum) / width, slope)`."""
+    """Return offset and unit of every gene such that (x - offset) / unit is `scaled_about_middle((x - minimum) / width, slope)`."""
     return minimum + width * (0.5 - 0.5 / slope), width / slope
 
 
@@ -66,7 +66,7 @@ def field_predictor(
     cpu = {name: value.detach().cpu().to(dtype) for name, value in params.items()}
 
     def once(start: Floats, times: Floats, n: int) -> Tensor:
-        x = torch.as_tensor(np.ascontiguousarray(window(start, slope)), dtype=dtype)[None]
+        x = torch.as_tensor(np.ascontiguousarray(scaled_about_middle(start, slope)), dtype=dtype)[None]
         with torch.no_grad():
             path = integrate(field.bind(cpu), field.lift(cpu, x), torch.as_tensor(times)[None], solver="rk4", steps=n)
             return field.observe(cpu, path)[1:, 0]
@@ -88,7 +88,7 @@ def field_predictor(
             remedy="Their errors are those of the last try; a sparser model may be stable.",
             otherwise=tell,
         ).fine
-        return window(found.numpy(), 1 / slope)
+        return scaled_about_middle(found.numpy(), 1 / slope)
 
     return predict
 

@@ -120,7 +120,7 @@ def grn(
 
 @guarded
 def history(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
-    """Return the trajectory of training: one row per epoch and model.
+    """Return the course of training: one row per epoch and model.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def report(adata: "AnnData", *, key: str = "dynamics", verbosity: int | None = N
     See Also
     --------
     scdash.get.report_html : Write a fit as one HTML file: verdict, errors, trajectories, network, knockouts, settings and versions.
-    scdash.get.history : Return the trajectory of training: one row per epoch and model.
+    scdash.get.history : Return the course of training: one row per epoch and model.
 
     Examples
     --------

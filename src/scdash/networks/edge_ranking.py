@@ -119,8 +119,7 @@ def ranking_score(
         "evidence_se": float(error),
         "hidden": int(sum(fit.hidden.astype(bool).nnz for fit in hidden)),
         "fell_back": fell_back,
-        "coregulation_auc": float("nan") if coregulated is None else coregulated.auc,
-        "coregulation_se": float("nan") if coregulated is None else coregulated.error,
+        **_measured(coregulated),
         "by_coregulation": by_coregulation,
         "with_association": with_association,
     }
@@ -137,6 +136,12 @@ def _named_pairs(
         union = union + abs(none if matrix is None else matrix)
     union = union.tocoo()
     return union.row, union.col
+
+
+def _measured(coregulated: Coregulation | None) -> dict[str, float]:
+    """Return how well co-regulation finds hidden edges again; NaN where that was not measured."""
+    auc, error = (float("nan"), float("nan")) if coregulated is None else (coregulated.auc, coregulated.error)
+    return {"coregulation_auc": auc, "coregulation_se": error}
 
 
 def _counts(inside: NDArray[np.bool_], used: NDArray[np.bool_], *, with_prior: bool) -> dict[str, int]:

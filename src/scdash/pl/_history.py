@@ -78,7 +78,7 @@ def history(
 
     See Also
     --------
-    scdash.get.history : Return the trajectory of training: one row per epoch and model.
+    scdash.get.history : Return the course of training: one row per epoch and model.
 
     Examples
     --------

@@ -62,12 +62,12 @@ def fitted(
 ) -> Sheet:
     """Shrink a drawing into a given area, text and all, or spread it over a larger one."""
     sheet = lay_out(names, degree, pairs, aspect=area[0] / area[1])
-    window = np.divide(area, sheet.area)
-    scale = min(float(window.min()), 1.0)
+    enlargement = np.divide(area, sheet.area)
+    scale = min(float(enlargement.min()), 1.0)
     if scale * _SMALLEST < 3.0:
         raise ValueError(f"{len(names)} names do not fit into this axis: draw fewer edges (n_edges) or a larger axis.")
     return replace(
-        sheet, middles=sheet.middles * window, sizes=sheet.sizes * scale, fonts=sheet.fonts * scale, area=area
+        sheet, middles=sheet.middles * enlargement, sizes=sheet.sizes * scale, fonts=sheet.fonts * scale, area=area
     )
 
 

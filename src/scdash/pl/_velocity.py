@@ -212,6 +212,7 @@ def _stream(
 def grid_arrows(
     points: NDArray[Any], arrows: NDArray[Any], density: float, smooth: float, later: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return points of a grid among the cells, the mean arrows there, and the mean direction of time if it is given as `later`."""
     n_grid = max(int(22 * density), 4)
     x, y, u, v = on_grid(points, arrows, n_grid=n_grid, smooth=smooth)
     kept = np.isfinite(u)

@@ -1,4 +1,4 @@
-r"""Many fits of one network to one: averaged as vector fields, pruned, and run at the time_scale of trajectories left out.
+r"""Many fits of one network to one: averaged as vector fields, pruned, and run at the time scale of trajectories left out.
 
 One held-out batch cannot tell good settings from lucky ones. Fields dx/dt = r (b + S phi(x) - x) that differ in their
 rate, lag, penalty and trust in the prior are linear in (r, r b, r S), so their mean is a field of the same kind and still
@@ -18,7 +18,7 @@ from scdash.regression.linear_field import Field
 from scdash.regression.production import softsign
 
 
-def credences(errors: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def model_weights(errors: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """Return weights exp(-(error / smallest - 1) / temperature) that sum to 1; below 1e-4 of the largest they are 0.
 
     Where no error is finite all of them go to the first.
@@ -67,10 +67,10 @@ def at_time_scale(field: Field, time_scale: float) -> Field:
     return Field(field.effects, field.bias, field.rates * time_scale, field.slope)
 
 
-def shrunk(time_scale: float, judges: int) -> float:
-    r"""Return the geometric mean of the time_scales of `judges` trajectories and of the training's own, which is 1.
+def shrunk(time_scale: float, trajectories: int) -> float:
+    r"""Return the geometric mean of the time scales of `trajectories` trajectories and of the training's own, which is 1.
 
-    `time_scale` suits the trajectories that were left out. Pseudotime is no clock: batches pass the same states at time_scales of
-    their own, and what suits the few that judge is a noisy guess of what suits the next.
+    `time_scale` suits the trajectories that were left out. Pseudotime is no clock: batches pass the same states at time scales of
+    their own, and what suits the few that were left out is a noisy guess of what suits the next.
     """
-    return float(time_scale ** (judges / (judges + 1)))
+    return float(time_scale ** (trajectories / (trajectories + 1)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.averaging import at_time_scale, average, credences, prune, shrunk
+from scdash.regression.averaging import at_time_scale, average, model_weights, prune, shrunk
 from scdash.regression.derivative_rows import WeightedVelocity, with_velocity
 from scdash.regression.held_out_trajectories import Judge, Rollout, pooled, validation_folds
 from scdash.regression.hub_penalties import relative_contribution
@@ -91,7 +91,7 @@ def fit_by_rollouts(
     for weight in weights:
         tried = _likely(tried + _judge(whole, folds, settings, best["lag"], best["rate"], weight), settings)
     table = pd.DataFrame([trial.row for trial in tried])
-    table["weight"] = credences(table["rollout_error"].to_numpy(), settings.temperature)
+    table["weight"] = model_weights(table["rollout_error"].to_numpy(), settings.temperature)
     chosen = cast("int", table["weight"].idxmax())
     table["chosen"] = table.index == chosen
     field, time_scale, error = _mean_field(whole, folds, tried, table["weight"].to_numpy(), settings)
@@ -109,16 +109,16 @@ def fit_by_rollouts(
 
 def _likely(tried: "list[Trial]", settings: TransitionSettings) -> "list[Trial]":
     """Return trials without the fields of those that can no longer count: they would fill the memory."""
-    keep = credences(np.array([trial.error for trial in tried]), settings.temperature) > 0
+    keep = model_weights(np.array([trial.error for trial in tried]), settings.temperature) > 0
     return [trial if kept else replace(trial, fields=()) for trial, kept in zip(tried, keep, strict=True)]
 
 
 def _mean_field(
     whole: Fold, folds: list[Fold], tried: "list[Trial]", weights: Floats, settings: TransitionSettings
 ) -> tuple[Field, float, float]:
-    """Return the mean of all fits to the training states, pruned, at its time_scale; that time_scale, and the error of the mean.
+    """Return the mean of all fits to the training states, pruned, at its time scale; that time scale, and the error of the mean.
 
-    The error is that of the folds' own means at the time_scale that suits them best, before it is shrunk.
+    The error is that of the folds' own means at the time scale that suits them best, before it is shrunk.
     """
     counted = [(trial, weight) for trial, weight in zip(tried, weights, strict=True) if weight > 0]
     share = np.array([weight for _, weight in counted])

@@ -16,7 +16,7 @@ def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
     """Return the series once per fold, the fold's share of the non-test states labelled validation, the rest train.
 
     One fold is the series as it is split already. Several are whole trajectories, where there are at least `n_folds`;
-    else equal windows of every trajectory's length. Re-drawn trajectories ("name#k") take no part where their original is
+    else equal windows of every trajectory's length. Resampled trajectories ("name#k") take no part where their original is
     held out. Test states stay out of it.
     """
     if n_folds < 1:

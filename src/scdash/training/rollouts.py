@@ -63,7 +63,7 @@ class Trajectories:
     def of(
         cls, states: list[NDArray[Any]], times: list[NDArray[np.float64]], velocity: VelocityRows | None = None
     ) -> Self:
-        """Return the trajectories of some trajectories, (states, genes) and (states,) each."""
+        """Return trajectories from the states (states, genes) and the times (states,) of each."""
         lengths = np.array([len(part) for part in times], dtype=np.int64)
         if not len(lengths) or lengths.min() < 2:
             raise ValueError("A trajectory needs at least two states to be followed from one to the next.")

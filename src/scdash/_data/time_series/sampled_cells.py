@@ -104,10 +104,7 @@ def from_sampled(
         standard=standard,
         user_times=series.times,
         related=tuple(_related_in_unit(one, standard) for one in related),
-        left_out_times=tuple(
-            LeftOutTimes(_apply(standard, one.times), tuple(_related_in_unit(part, standard) for part in one.related))
-            for one in left_out
-        ),
+        left_out_times=tuple(_left_out_in_unit(one, standard) for one in left_out),
         couplings=coupled.name,
     )
 
@@ -152,6 +149,11 @@ def _to_learn_from(
 
 def _apply(standard: StandardTime, times: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((times - standard.origin) / standard.scale)
+
+
+def _left_out_in_unit(one: LeftOutTimes, standard: StandardTime) -> LeftOutTimes:
+    """Return times that are left out in the unit of the fit."""
+    return LeftOutTimes(_apply(standard, one.times), tuple(_related_in_unit(part, standard) for part in one.related))
 
 
 def _related_in_unit(related: RelatedCells, standard: StandardTime) -> RelatedCells:

@@ -57,7 +57,7 @@ MINOR = 0.05  # rates that count less in the mean of a fit are not tried again
 def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
     """Return settings that repeat a fit of cells: the lag that counts most and the rates that count.
 
-    What these weigh, penalties, time_scale and the weight of the prior are found anew. A mean over fewer rates would be worse
+    What these weigh, penalties, time scale and the weight of the prior are found anew. A mean over fewer rates would be worse
     for that alone, and with the weight of the prior fixed at 1 every prior would give the same fit.
     """
     tried = fit.table[fit.table["stage"] == "rollout"]

@@ -27,7 +27,7 @@ from scdash.networks.cell_scores_of_edges import CellScores, cell_scores
 from scdash.networks.lagged_edges import rank_correlation
 from scdash.regression import validation_folds
 
-WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the nearest_neighbours forecast
+WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the prediction by nearest neighbours
 
 
 def no_network(problem: FitProblem, options: FitOptions) -> NoNetwork:

@@ -11,7 +11,7 @@ import torch
 from scdash._data import CellHalves, TimeSeries
 from scdash.dynamics import lineage_ends
 from scdash.dynamics.comparisons.no_network import NoNetwork
-from scdash.dynamics.predictors import Floats, Predictor, relaxation, window
+from scdash.dynamics.predictors import Floats, Predictor, relaxation, scaled_about_middle
 from scdash.dynamics.problem import FitProblem, Units
 from scdash.fields import Params, VectorField
 
@@ -103,7 +103,7 @@ def field_velocity(vector_field: VectorField, params: Params, slope: float) -> V
 
     def velocity(states: Floats) -> Floats:
         with torch.no_grad():
-            x = torch.as_tensor(np.ascontiguousarray(window(states, slope)), dtype=dtype)[None]
+            x = torch.as_tensor(np.ascontiguousarray(scaled_about_middle(states, slope)), dtype=dtype)[None]
             change = vector_field.observe(cpu, vector_field.velocity(cpu, vector_field.lift(cpu, x)))[0]
         return np.asarray(change.numpy() / slope)
 
@@ -121,7 +121,7 @@ def directions(halves: CellHalves, units: Units, velocities: Mapping[str, Veloci
 
     Returns
     -------
-    One row a part: `start` and `stop` (share of the trajectory), a column for each velocity, and `other cells`: the change
+    One row a part: `start` and `stop` (fraction of the trajectory), a column for each velocity, and `other cells`: the change
     of half A in the velocity's place, which is what noise leaves of a perfect model. Empty where bins are too few.
     """
     a, b = halves.halves  # (draws, trajectories, bins, genes), units of the data

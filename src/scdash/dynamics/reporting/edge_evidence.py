@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scdash._core.edge_order import course_association
 from scdash.dynamics.options import FitOptions
-from scdash.dynamics.predictors import window
+from scdash.dynamics.predictors import scaled_about_middle
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.regression_fits import hidden_evidence
 from scdash.dynamics.state_pairs.start import gene_wise
@@ -53,7 +53,7 @@ def gather_evidence(
 
     `found`: what a model that is not of the stack finds of prior edges that were hidden from it.
     """
-    typical = typical_activation(window(problem.series.states, matched[0].slope if matched else 1.0))
+    typical = typical_activation(scaled_about_middle(problem.series.states, matched[0].slope if matched else 1.0))
     shares = [_shares(field, params, model, typical) for model in range(len(next(iter(params.values()))))]
     effects, contribution = shares[0]
     frequency = matched[0].frequency if matched else _frequency([share for _, share in shares])

@@ -19,7 +19,7 @@ from scdash.dynamics.predictors import (
     fitted_states,
     pair_errors,
     rollout_errors,
-    window,
+    scaled_about_middle,
 )
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.reporting.cell_baselines import forecasts, no_network, trivial
@@ -41,7 +41,7 @@ def training_gain(problem: FitProblem, options: FitOptions, models: Models) -> D
     """Return by how much training lowered the validation error, over pairs of errors before and after it.
 
     Paired over next-step pairs, or over whole held-out windows of cells, where next-step errors choose models that
-    diverge later. Re-drawn cells are no further windows, and a single one decides nothing: on real cells training
+    diverge later. Resampled cells are no further windows, and a single one decides nothing: on real cells training
     improved the validation batch and worsened others. A gain within two standard errors may be noise (the epoch was
     chosen on the same states), and the start is kept.
     """
@@ -75,12 +75,12 @@ def assemble(
     predict = models.predictor(kept, plan.config.steps)
     alone = no_network(problem, options)
     others = _others(problem, options, models, alone, polished=polished)
-    # re-drawn cells are for learning: errors are those of the trajectories as observed
+    # resampled cells are for learning: errors are those of the trajectories as observed
     errors = control_table(problem.series.originals(), {field.name: predict} | others, ahead=options.cells)
-    trajectory = describe_direction(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
+    direction = describe_direction(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
     lineages = lineage_table(problem, predict)
     metrics = evidence.figures | _errors(errors) | sparsity_figures(field, main)
-    metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | trajectory.figures
+    metrics |= _history_levels(problem, plan, models, others, matched=bool(matched)) | direction.figures
     metrics |= _training_figures(problem, models, kept, plan) | {"seconds": perf_counter() - began}
     chosen = (
         {"sparsity": source_of_zeros(problem, options, models, kept, matched=bool(matched))}
@@ -105,9 +105,9 @@ def assemble(
             evidence.report,
             training=_outcome(options, trained, gain, followed),
             cells=options.cells,
-            trajectory=trajectory.lines() + ([] if lineages is None else lineage_lines(lineages)),
+            trajectory=direction.lines() + ([] if lineages is None else lineage_lines(lineages)),
         ),
-        directions=trajectory.directions if len(trajectory.directions) else None,
+        directions=direction.directions if len(direction.directions) else None,
         lineages=lineages,
         slope=models.slope,
         settings=_settings(options, plan, matched, levels, polished=polished) | chosen,
@@ -226,7 +226,7 @@ def _solver_error(problem: FitProblem, models: Models, params: Params, plan: Rec
     """Compare rk4 with the steps of training to a tight dopri5, on a few pairs: root mean square, relative to change."""
     pairs = problem.series.pairs()
     rows = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), 16)).astype(int)]
-    states = window(problem.series.states[rows[:, 0]], models.slope)
+    states = scaled_about_middle(problem.series.states[rows[:, 0]], models.slope)
     x = torch.as_tensor(states, dtype=torch.float32)[None]
     times = torch.as_tensor(problem.series.times[rows])[None]
     field = models.field

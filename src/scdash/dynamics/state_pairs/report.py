@@ -96,7 +96,7 @@ def report_text(
     cells
         Whether the rows are cells.
     trajectory
-        Lines on the trajectory of cells (`Course.lines`).
+        Lines on the trajectory of cells (`DirectionTest.lines`).
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"

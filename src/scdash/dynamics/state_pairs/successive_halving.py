@@ -39,7 +39,7 @@ class Searched:
 def plan_rungs(settings: int, max_epochs: int, alike: int, budget: float) -> tuple[Rung, ...]:
     r"""Return when how many settings go on, such that all epochs together are at most `budget` * `max_epochs`.
 
-    Successive halving (Karnin, Koren & Somekh 2013): with :math:`n_0 > n_1 > \dots > n_k` settings left, every window
+    Successive halving (Karnin, Koren & Somekh 2013): with :math:`n_0 > n_1 > \dots > n_k` settings left, every part
     between two rungs costs the same number of epochs c, so that few settings are trained for long. Settings are `alike`
     up to the first pruning, so that these epochs are trained once; the last :math:`n_k` go to the end E:
 
@@ -63,7 +63,7 @@ def plan_rungs(settings: int, max_epochs: int, alike: int, budget: float) -> tup
         while left[-1] > FINALISTS:
             left.append(max(FINALISTS, ceil(left[-1] / factor)))
         for last in range(len(left), 1, -1):
-            if (rungs := _equal_windows(left[:last], max_epochs, alike, budget)) is not None:
+            if (rungs := _equal_parts(left[:last], max_epochs, alike, budget)) is not None:
                 return rungs
     least = 2 + (settings - 2 - alike) / max_epochs
     raise ValueError(
@@ -73,7 +73,7 @@ def plan_rungs(settings: int, max_epochs: int, alike: int, budget: float) -> tup
     )
 
 
-def _equal_windows(left: Sequence[int], max_epochs: int, alike: int, budget: float) -> tuple[Rung, ...] | None:
+def _equal_parts(left: Sequence[int], max_epochs: int, alike: int, budget: float) -> tuple[Rung, ...] | None:
     """Return the rungs at which `left` settings remain, None if these do not fit in between pruning and the end."""
     one = np.cumsum([1 / settings for settings in left[:-1]])  # r_i - a for c = 1
     rest = budget * max_epochs - alike - left[-1] * (max_epochs - alike)

@@ -91,15 +91,13 @@ def train_models(
     epoch and the state is returned too, to be given back as `state`, from which training then goes on.
     """
     device, config, series = resolve_device(options.device), plan.config, problem.series
-    if train_examples is None:
-        train_examples = examples_from(series, training_rows(series, config.window))
-    if held_examples is None:
-        held_examples = examples_from(series, validation_rows(series, config.window))
+    learned = examples_from(series, training_rows(series, config.window)) if train_examples is None else train_examples
+    held = examples_from(series, validation_rows(series, config.window)) if held_examples is None else held_examples
     run = Problem(
         field=field,
         sparsity=sparsity,
-        train=train_examples.to(device, torch.float32),
-        validation=held_examples.to(device, torch.float32),
+        train=learned.to(device, torch.float32),
+        validation=held.to(device, torch.float32),
         config=config,
         prior=prior,
         adjacency=adjacency(problem.prior, device) if config.tau < 1 and problem.prior is not None else None,

@@ -67,11 +67,11 @@ def fit_followed(
     hidden = hidden_by_regression(problem, options) if options.n_models == 1 else []
     evidence = gather_evidence(problem, options, field, params, priors, [], hidden)
     predict = field_predictor(field, first)
-    trajectory = describe_direction(
+    direction = describe_direction(
         problem, MODEL, field_velocity(field, first, 1.0), predict, no_network(problem, options)
     )
     ends = lineage_table(problem, predict)
-    told = _told(problem, options, followed, evidence, trajectory, main, ends)
+    told = _told(problem, options, followed, evidence, direction, main, ends)
     report = summary(told)
     table = error_table(MODEL, followed.choice.errors, {START: followed.choice.start_errors} | followed.errors)
     return DynamicsFit(
@@ -83,13 +83,13 @@ def fit_followed(
         edges=evidence.edges,
         prior=evidence.report,
         history=history_of(followed).reindex(columns=list(HISTORY)),
-        metrics=_figures(followed, field, first, evidence, trajectory) | {"seconds": perf_counter() - began},
+        metrics=_figures(followed, field, first, evidence, direction) | {"seconds": perf_counter() - began},
         errors=table if told.test is None else table.merge(told.test, on="predictor", how="left"),
         fitted=fitted_states(problem.series, predict),
         report=report,
         details=details(told),
         verdict={} if told.verdict is None else told.verdict.as_dict() | {"text": report.splitlines()[0]},
-        directions=trajectory.directions if len(trajectory.directions) else None,
+        directions=direction.directions if len(direction.directions) else None,
         lineages=_lineages(followed, ends),
         settings=chosen_settings(problem, options, followed)
         | {"schedule": asdict(plan.schedule), "sparsity_options": build_sparsity(options, plan).config()},
@@ -101,7 +101,7 @@ def _told(
     options: FitOptions,
     followed: Followed,
     evidence: Evidence,
-    trajectory: DirectionTest,
+    direction: DirectionTest,
     main: Ingredients,
     ends: pd.DataFrame | None,
 ) -> Told:
@@ -125,7 +125,7 @@ def _told(
         trajectories=len(problem.series.originals().rollouts()),
         regulators=None if problem.regulators is None else len(problem.regulators),
         test=errors_on_test_states(problem, followed.candidates[0].model, MODEL),
-        trajectory=trajectory.lines(),
+        trajectory=direction.lines(),
         ends=ends,
         real_time=real_time_figures(problem, evidence.scores) if options.null_models else {},
         velocity=followed.velocity,
@@ -134,11 +134,11 @@ def _told(
 
 
 def _figures(
-    followed: Followed, field: VectorField, params: Params, evidence: Evidence, trajectory: DirectionTest
+    followed: Followed, field: VectorField, params: Params, evidence: Evidence, direction: DirectionTest
 ) -> dict[str, float]:
     """Return the figures of the fit, for `uns`."""
     choice, following = followed.choice, followed.following
-    found = evidence.figures | sparsity_figures(field, params) | trajectory.figures
+    found = evidence.figures | sparsity_figures(field, params) | direction.figures
     found |= {"held_out_error": float(choice.errors.mean()), "start_held_out_error": float(choice.start_errors.mean())}
     names = {"trajectory_r2": "r2", "trajectory_r2_median_gene": "r2_median_gene"}
     names |= {"trajectory_r2_other_half": "r2_other_half", "trajectory_r2_smoother": "r2_smoother"}

@@ -41,7 +41,7 @@ def perturbation(
     """Draw predicted against observed perturbations, one panel each.
 
     "change": predicted against observed mean change from control, one dot a gene. Targets of the intervention are
-    left out of the correlation, which they would flatter, and of the axes, which they would window: one that lies
+    left out of the correlation, which they would flatter, and of the axes, which they would stretch: one that lies
     beyond is a hollow mark on the frame, with its observed and predicted change in the corner. "cells": predicted, observed and control
     cells on their common UMAP.
 

@@ -162,7 +162,7 @@ class TimedForecaster:
     def _of_own(self, name: str, targets: NDArray[np.bool_], kind: str, time: float) -> Floats:
         """Return what the perturbation's own changes say; its targets are at the level that they had at all times."""
         row, number, level = self.number_of(targets, kind), self.number(time), self._level(time)
-        changes: Floats = np.asarray(self.stored["change"], dtype=float)[row]
+        changes: Floats = np.asarray(np.asarray(self.stored["change"])[row], dtype=float)
         if name == BEFORE:
             sampled = np.flatnonzero(np.asarray(self.stored["cells"])[row] > 0)
             before = sampled[self.values[sampled] < time]
@@ -179,9 +179,10 @@ class TimedForecaster:
 
     def _singles(self, targets: NDArray[np.bool_], time: float) -> Floats:
         number = self.number(time)
-        changes = self._level(time) * self.best.observed
-        if number is not None:
-            changes = np.asarray(self.stored["change"], dtype=float)[1:, number]
+        if number is None:
+            changes = self._level(time) * self.best.observed
+        else:
+            changes = np.asarray(np.asarray(self.stored["change"])[1:, number], dtype=float)
         return np.asarray(sum_of_singles(changes, self.best.targets, targets[None])[0])
 
 

@@ -50,13 +50,14 @@ def predicted_at_times(
     targets, kinds = parsed.targets[rows], [parsed.kinds[r] for r in rows]
     solved = network.solve(targets, tuple(kinds))
     warn_unsettled(solved.converged)
+    control_at = {time: forecaster.control(time) for time in asked}
     table: list[tuple[str, float, str, str, int, bool]] = []
     change, observed, control = [], [], []
     for i, label in enumerate(labels):
         for time in asked:
             name = forecaster.name(targets[i], kinds[i], time) if best else NETWORK
             change.append(forecaster.change(name, solved.values[i], targets[i], kinds[i], time))
-            control.append(forecaster.control(time))
+            control.append(control_at[time])
             seen, status = _observed(entry, forecaster, targets[i], kinds[i], time)
             observed.append(seen)
             table.append((label, time, name, status, int(n_targets[i]), bool(solved.converged[i])))

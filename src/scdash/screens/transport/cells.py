@@ -14,7 +14,7 @@ from scdash._data import as_dense
 from scdash._data.screen import Screen
 
 Rows: TypeAlias = list[NDArray[np.int64]]
-Looks: TypeAlias = tuple[NDArray[np.int64], Tensor, Tensor]  # perturbations, control cells, what these should reach
+Evaluated: TypeAlias = tuple[NDArray[np.int64], Tensor, Tensor]  # perturbations, control cells, what these should reach
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 BLOCK = 8_000_000  # numbers of a dense block of cells
 LEAST_SD = 0.05  # of a gene among control cells: residuals are divided by it
@@ -55,8 +55,8 @@ class TransportCells:
             as_dense(self.cells[np.concatenate([rng.choice(rows[r], n) for r in perturbations])], np.float32)
         )
 
-    def looks(self, loss: str, most: int, n: int, rng: np.random.Generator) -> Looks:
-        """Draw validation cells of at most `most` perturbations once, so that looks at them differ by the network alone."""
+    def evaluated(self, loss: str, most: int, n: int, rng: np.random.Generator) -> Evaluated:
+        """Draw validation cells of at most `most` perturbations once, so that evaluations differ by the network alone."""
         perturbed = np.arange(1, len(self.train))
         perturbations = np.sort(rng.choice(perturbed, min(most, len(perturbed)), replace=False))
         start = self.draw(self.validation, np.zeros(len(perturbations), int), n, rng)

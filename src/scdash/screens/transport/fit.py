@@ -53,7 +53,7 @@ def fit_transport(
     The learning rate falls in cosine cycles of doubling length. Training ends with the first cycle that does not lower
     the validation loss by more than two standard errors over perturbations, and the best end of a cycle is kept: ends are
     compared, where the rate is zero, because in between the loss is as noisy as the steps are long. A schedule of
-    pruning sets its own time_scale: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
+    pruning sets its own length: nothing is pruned in the last fifth of its steps, a cycle of its own, in which the
     weights that are left settle. An interrupt from the keyboard keeps the best end of a cycle, or the weights as they are.
     """
     task, state = _begin(
@@ -63,9 +63,9 @@ def fit_transport(
     try:
         with progress_bar(steps, "transport", progress=progress) as bar:
             run = TransportObjective(task, state, bar)
-            run_epochs(run, range(len(run.bounds) - 1), [Prune(run), Judge(run)])
+            run_epochs(run, range(len(run.bounds) - 1), [Prune(run), Validate(run)])
     except KeyboardInterrupt:
-        if not state.history:  # not one round: nothing to judge it by
+        if not state.history:  # not one round: nothing to choose it by
             raise
         logger.warning("    transport interrupted at step %d: the best model so far is kept", run.step + 1)
         apply_masks(state.params, state.masks)  # the interrupt may have come between a step and its masks
@@ -73,7 +73,7 @@ def fit_transport(
 
 
 class TransportObjective:
-    """The error of control cells that are carried onto perturbed ones; an epoch is a round of steps between two looks.
+    """The error of control cells that are carried onto perturbed ones; an epoch is a round of steps between two evaluations.
 
     Rounds end every `check_every` steps and with every cycle of the learning rate.
     """
@@ -144,8 +144,8 @@ class Prune(Callback):
 
 
 @dataclass
-class Judge(Callback):
-    """Look at the validation perturbations after every round, and keep the best end of a cycle."""
+class Validate(Callback):
+    """Evaluate the validation perturbations after every round, and keep the best end of a cycle."""
 
     run: TransportObjective
 
@@ -195,7 +195,7 @@ def _begin(
         data,
         perturbations,
         distance(config.loss, data.sd),
-        data.looks(config.loss, 4 * config.perturbations, config.cells_a_perturbation, rng),
+        data.evaluated(config.loss, 4 * config.perturbations, config.cells_a_perturbation, rng),
         cycles,
         cycles.ends[0] if paced else steps,
         rng,
@@ -225,7 +225,7 @@ def _error(task: Task, state: State, gated: Params, *, diffused: bool) -> Tensor
 
 def _check(task: Task, state: State, step: int, fit: Tensor) -> NDArray[Any]:
     """Return the errors of the validation perturbations; remember them and how far the network has moved."""
-    perturbations, start, aim = task.looks
+    perturbations, start, aim = task.evaluated
     with torch.no_grad():
         gated = task.sparsity.gate(task.field, state.params, None)
         predicted = task.carry(gated, state.strengths, start, perturbations, task.config.flow)

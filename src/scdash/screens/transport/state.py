@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scdash.fields.perturbode import PerturbODE
 from scdash.fields.vector_field import Params
-from scdash.screens.transport.cells import Distance, Looks, TransportCells
+from scdash.screens.transport.cells import Distance, Evaluated, TransportCells
 from scdash.sparsity import Prior, Sparsity
 from scdash.training.cycles import Cycles
 from scdash.training.flow import Flow
@@ -31,7 +31,7 @@ class Task:
     data: TransportCells
     perturbations: tuple[Tensor, Tensor, Tensor]  # M, added, weak of every perturbation (perturbations, genes)
     distance: Distance
-    looks: Looks
+    evaluated: Evaluated
     cycles: Cycles
     prunes_until: int  # step
     rng: np.random.Generator
