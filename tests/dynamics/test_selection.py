@@ -33,12 +33,22 @@ def test_clearly_better_takes_more_than_one_standard_error():
 
 def test_the_sparsest_setting_within_one_standard_error_of_the_best_is_chosen():
     edges = np.array([100, 50, 20, 10])
-    errors = np.array([[1.0, 2.0, 3.0], [1.1, 1.9, 3.1], [1.3, 1.9, 3.0], [2.0, 3.0, 4.0]])
-    # differences to the best: level 1 (0.1, -0.1, 0.1), level 2 (0.3, -0.1, 0), level 3 (1, 1, 1)
+    errors = np.array([[0.1, 0.2, 0.3], [0.11, 0.19, 0.31], [0.13, 0.19, 0.3], [0.2, 0.3, 0.4]])
+    # differences to the best: level 1 (0.01, -0.01, 0.01), level 2 (0.03, -0.01, 0), level 3 (0.1, 0.1, 0.1)
     assert sparsest_within_one_standard_error(errors, edges) == 2
     assert sparsest_within_one_standard_error(errors[:2], edges[:2]) == 1
     assert sparsest_within_one_standard_error(errors[[0, 3]], edges[[0, 3]]) == 0
     assert sparsest_within_one_standard_error(errors[:, :1], edges) == 0  # a single fold chooses the best
+
+
+def test_few_trajectories_do_not_excuse_a_level_that_explains_clearly_less():
+    edges = np.array([12346, 7407, 4444, 2666, 1600])
+    errors = 0.4 + np.array([[0.0, 0.0, 0.0, 0.0], [0.1, -0.1, 0.02, -0.01], [0.3, -0.2, 0.1, -0.1], [1, 1, 1, 1]])
+    # standard errors of the differences are 0.04 and 0.11; the second explains 99.6 % of what the best does, the third 95.8 %
+    assert sparsest_within_one_standard_error(errors, edges[:4]) == 1
+    many = np.tile(errors[:3], (1, 3))  # of ten or more the standard error of the best is enough
+    many[:, ::2] += 0.2
+    assert sparsest_within_one_standard_error(errors[:3], edges[:3], many) == 2
 
 
 def test_a_setting_that_diverges_is_never_chosen():
@@ -102,5 +112,6 @@ def test_halves_have_a_rule_of_their_own_and_trajectories_the_standard_error(kin
 
 def test_left_out_times_choose_the_best_level_and_trajectories_the_sparsest_within_one_standard_error():
     errors = np.array([[0.28, 0.30, 0.29], [0.31, 0.28, 0.30], [0.5, 0.5, 0.5]])  # differences 0.03, -0.02, 0.01
+    assert 1 - errors[1].mean() > 0.975 * (1 - errors[0].mean())
     assert chosen_level(LEFT_OUT, errors, EDGES[:3]) == 1
     assert chosen_level(TIME_POINTS, errors, EDGES[:3]) == 0

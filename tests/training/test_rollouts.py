@@ -45,7 +45,7 @@ def test_the_accurate_step_meets_the_tolerance_and_a_longer_one_does_not(model, 
 
 
 def test_the_gradient_holds_where_intervals_are_divided(model, trajectories):
-    starts = Starts(np.array([0, 2, 1]), np.array([0, 1, 2]))
+    starts = Starts(np.array([0, 2, 1]), np.array([0, 1, 2]), trajectories.states[[0, 2, 1], [0, 1, 2]])
     ones = np.ones(4, np.float32)
     _, of_weights, of_bias, _ = squared_error(model, trajectories, starts, ones, 0.5)
 

@@ -1,12 +1,14 @@
 """Training on whole trajectories: it finds a known system, prunes without a jump, and says when it diverges."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from scdash._core.errors import NonFiniteError
 from scdash.training.rollouts import GeneWise, Trajectories, errors_from_start, roll_out
-from scdash.training.whole_trajectories import Starts, Trainer, WholeTrajectories, squared_error
+from scdash.training.whole_trajectories import Starts, Trainer, WholeTrajectories, mixed_states, squared_error
 
 GENES = 20
 
@@ -31,6 +33,44 @@ def test_training_finds_the_system_that_made_the_trajectories():
     trainer.train(300)
     before, after = (errors_from_start(model, trajectories).mean() for model in (start, trainer.model))
     assert after < 0.02 * before and len(trainer.losses) == 300
+
+
+def drawn(trajectories, number=400, **options):
+    return Starts.draw(trajectories, number, np.random.default_rng(0), **options)
+
+
+def test_mixed_starts_lie_between_two_trajectories_of_one_lineage_and_only_when_asked_for():
+    states = np.arange(4, dtype=np.float32)[:, None, None] + np.zeros((4, 5, 2), np.float32)  # trajectory k is at k
+    several = replace(Trajectories.of(list(states), [np.arange(5.0)] * 4), lineage=np.array([0, 7, 0, 7]))
+    found = drawn(several, mixed=True)
+    own, place = found.trajectory.astype(float), found.states[:, 0].astype(float)
+    other = np.array([2.0, 3.0, 0.0, 1.0])[found.trajectory]  # the other one of the lineage
+    assert (np.minimum(own, other) <= place).all() and (place <= np.maximum(own, other)).all()
+    away = np.abs(place - own) / 2
+    assert 0.15 < away.mean() < 0.35 and away.max() > 0.9  # half of them are mixed with themselves
+    np.testing.assert_array_equal(drawn(several).states[:, 0], own)
+    alone = replace(several, lineage=None)
+    np.testing.assert_array_equal(drawn(alone, mixed=True).states[:, 0], drawn(alone).trajectory)
+
+
+def test_roll_outs_begin_at_the_states_that_were_drawn():
+    true, trajectories = system()
+    elsewhere = np.random.default_rng(1).random((1, GENES)).astype(np.float32)
+    starts = Starts(np.array([3]), np.array([0]), elsewhere)
+    seen = roll_out(true, elsewhere, trajectories.intervals[:1])[0, 1:]
+    expected = ((seen - trajectories.states[3, 1:]) ** 2).mean()
+    found = squared_error(true, trajectories, starts, np.ones(GENES, np.float32))[0]
+    assert found == pytest.approx(expected, rel=1e-5) and found > 1e-4
+
+
+def test_starts_are_mixed_at_the_same_time_alone():
+    states = [np.full((5, 1), 0.0), np.full((5, 1), 1.0), np.full((3, 1), 2.0)]
+    times = [np.arange(5.0), 2 * np.arange(5.0), np.arange(3.0)]
+    several = replace(Trajectories.of(states, times), lineage=np.zeros(3, np.intp))
+    many, rng = np.zeros(300, np.int64), np.random.default_rng(0)
+    for first, seen in ((0, {0, 1, 2}), (2, {0, 2}), (3, {0})):  # the second is elsewhere, the third has ended
+        found = mixed_states(several, several.lineage, many, many + first, rng)
+        assert found.max() == pytest.approx(max(seen), abs=0.1) and len(np.unique(found.round(3))) > 1 or seen == {0}
 
 
 def test_equal_seeds_give_equal_models_bit_for_bit():
@@ -103,17 +143,18 @@ def test_the_gradient_of_the_rates_is_that_of_their_logarithms():
 
 def test_roll_outs_are_judged_on_later_states_alone():
     true, trajectories = system()
-    starts = Starts(np.array([0]), np.array([8]))
     weights = np.ones(GENES, np.float32)
+
+    def starts_of(trajectories: Trajectories) -> Starts:
+        return Starts(np.array([0]), np.array([8]), trajectories.states[[0], [8]])
 
     def error_with(states: slice | int) -> float:
         values = trajectories.states.copy()
         values[0, states] = 5
-        return squared_error(true, Trajectories(values, trajectories.intervals, trajectories.lengths), starts, weights)[
-            0
-        ]
+        changed = replace(trajectories, states=values)
+        return squared_error(true, changed, starts_of(changed), weights)[0]
 
-    assert error_with(slice(8)) == squared_error(true, trajectories, starts, weights)[0]
+    assert error_with(slice(8)) == squared_error(true, trajectories, starts_of(trajectories), weights)[0]
     assert error_with(9) > 1
 
 

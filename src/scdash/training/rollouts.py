@@ -58,6 +58,9 @@ class Trajectories:
     intervals: Floats  # (trajectories, times - 1)
     lengths: NDArray[np.int64]  # (trajectories,), at least 2
     velocity: VelocityRows | None = None  # measured beside the trajectories, in their units
+    lineage: NDArray[np.intp] | None = (
+        None  # (trajectories,), code of each; those of one differ by batch or cells alone
+    )
 
     @classmethod
     def of(

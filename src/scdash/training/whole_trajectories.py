@@ -45,6 +45,8 @@ class WholeTrajectories:
     """Longest step of the solver; intervals between observed states are divided into equal steps that are no longer."""
     from_start: float = 0.0
     """Fraction of the roll-outs that begin at the first state of their trajectory; the others begin anywhere."""
+    mixed_starts: bool = False
+    """Begin between the state of a trajectory and that of another of its lineage at the same time: see `mixed_states`."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,50 @@ class Starts:
 
     trajectory: NDArray[np.int64]  # (roll-outs,)
     first: NDArray[np.int64]  # (roll-outs,), state they begin at
+    states: Floats  # (roll-outs, genes), where they begin
 
     @classmethod
-    def draw(cls, trajectories: Trajectories, number: int, rng: np.random.Generator, from_start: float = 0.0) -> Self:
+    def draw(
+        cls,
+        trajectories: Trajectories,
+        number: int,
+        rng: np.random.Generator,
+        from_start: float = 0.0,
+        *,
+        mixed: bool = False,
+    ) -> Self:
         """Draw trajectories, and in each a state before its last; a fraction begins at the first state."""
         trajectory = rng.integers(0, len(trajectories), number)
         first = (rng.random(number) * (trajectories.lengths[trajectory] - 1)).astype(np.int64)
         first[: round(from_start * number)] = 0
         order = np.argsort(first, kind="stable")
-        return cls(trajectory[order], first[order])
+        trajectory, first = trajectory[order], first[order]
+        if mixed and trajectories.lineage is not None:
+            return cls(trajectory, first, mixed_states(trajectories, trajectories.lineage, trajectory, first, rng))
+        return cls(trajectory, first, trajectories.states[trajectory, first])
+
+
+def mixed_states(
+    trajectories: Trajectories,
+    lineage: NDArray[np.intp],
+    trajectory: NDArray[np.int64],
+    first: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Floats:
+    r"""Return states between those of some trajectories and of others of their lineages, (roll-outs, genes).
+
+    :math:`(1 - a)\, x_k(t) + a\, x_l(t)`, with a uniform in [0, 1] and l any trajectory of the lineage of k that has a
+    state at the same time; what follows is still to be the trajectory k. A model that is to predict another batch must
+    not enlarge by how much its first state differs from those that were seen.
+    """
+    order = np.argsort(lineage, kind="stable")
+    codes, begins, counts = np.unique(lineage[order], return_index=True, return_counts=True)
+    own = np.searchsorted(codes, lineage[trajectory])
+    other = order[begins[own] + (rng.random(len(first)) * counts[own]).astype(np.int64)]
+    times = trajectories.times
+    together = np.isclose(times[other, first], times[trajectory, first]) & (first < trajectories.lengths[other])
+    weight = (rng.random(len(first)) * together).astype(np.float32)[:, None]
+    return (1 - weight) * trajectories.states[trajectory, first] + weight * trajectories.states[other, first]
 
 
 def squared_error(
@@ -76,7 +113,7 @@ def squared_error(
     steps, observed = solver_steps(trajectories.intervals[starts.trajectory], 1, longest_step)
     shape = (len(steps) + 1, genes, number)
     x = np.empty(shape, np.float32)
-    x[observed[starts.first], :, np.arange(number)] = trajectories.states[starts.trajectory, starts.first]
+    x[observed[starts.first], :, np.arange(number)] = starts.states
     active = np.searchsorted(observed[starts.first], np.arange(len(steps)), side="right")
     scratch = np.empty((2, len(steps), genes, number), np.float32)
     arguments = (active, steps, *model.layout, x, scratch[0], scratch[1])
@@ -137,7 +174,9 @@ class Trainer:
         settings = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.planned)) / 2
-        yield Starts.draw(self.trajectories, settings.batch_size, self.rng, settings.from_start)
+        yield Starts.draw(
+            self.trajectories, settings.batch_size, self.rng, settings.from_start, mixed=settings.mixed_starts
+        )
 
     def prune(self, kept: NDArray[np.bool_]) -> None:
         """Set weights to 0 for good where `kept` (edges,) is false.

@@ -26,6 +26,7 @@ from scdash.dynamics.whole_trajectories.one_fit import (
     in_threads,
     work_of,
 )
+from scdash.dynamics.whole_trajectories.regression_choice import choose_regressions, regression_work
 from scdash.dynamics.whole_trajectories.selection import Errors, best
 from scdash.training.rollouts import Trajectories
 
@@ -125,11 +126,12 @@ def null_model_errors(
     """
     nulls = null_models(made_of, choice, folds[0].train.states.shape[2], np.random.default_rng([made_of.seed, 3]))
     expect(null_work_of(made_of, folds, nulls, anew=anew))
-    found = {NO_NETWORK: no_network_errors(made_of, folds, progress=progress)}
+    found = {NO_NETWORK: no_network_errors(choice.applied_to(made_of), folds, progress=progress)}
     if anew:
         for null in nulls:
             own = [replace(fold, train=learned_from(null, fold.train)) for fold in folds]
-            found[null.name] = choose(null.made_of, own, progress=progress).errors
+            started = choose_regressions(null.made_of, own, progress=progress).made_of
+            found[null.name] = choose(started, own, progress=progress).errors
         return found
     places = [(null, fold) for number, null in enumerate(nulls) for fold in folds_for(null, number, folds)]
     pieces = [(null, folds[fold], choice) for null, fold in places]
@@ -153,9 +155,8 @@ def null_work_of(
     openings = (len(without_network(made_of)) + 1) * len(folds)
     found = {WITHOUT_NETWORK: (openings, 0.35 * len(folds) / openings)}
     if anew:
-        return found | {
-            name: (len(nulls) * number, cost) for name, (number, cost) in work_of(made_of, len(folds), 0).items()
-        }
+        once = regression_work(len(folds)) | work_of(made_of, len(folds), 0)
+        return found | {name: (len(nulls) * number, cost) for name, (number, cost) in once.items()}
     pieces = sum(len(folds_for(null, number, folds)) for number, null in enumerate(nulls))
     return found | {NULL_MODELS: (pieces, 1.0)}
 

@@ -1,7 +1,7 @@
 """What every choice of a fit is made by: trajectories that are left out, or the other half of the cells."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,10 @@ def lineages_of(problem: FitProblem, trajectories: NDArray[np.bool_], *, redrawn
     return lineage_codes(problem)[[problem.series.trajectory[rows[0]] for rows in used]]
 
 
+def _with_lineages(problem: FitProblem, trajectories: NDArray[np.bool_]) -> Trajectories:
+    return replace(trajectories_of(problem.series, trajectories), lineage=lineages_of(problem, trajectories))
+
+
 def is_test(series: TimeSeries) -> NDArray[np.bool_]:
     """Return which trajectories are wholly of the test split, (names,)."""
     found = np.zeros(len(series.names), dtype=bool)
@@ -118,14 +122,14 @@ def _left_out(
         judged = trajectories_of(series, held & usable, redrawn=False)
         lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
         away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
-        train, other = learned_and_held(problem, trajectories_of(series, usable & ~held), away)
+        train, other = learned_and_held(problem, _with_lineages(problem, usable & ~held), away)
         start = judged.states[:, 0]
         yield Fold(train, judged, start, LEFT_OUT, weights, *lineages, held_velocity=other)
 
 
 def all_to_learn_from(problem: FitProblem) -> Trajectories:
     """Return every trajectory that is not for test, re-drawn ones and groups of related cells among them."""
-    found = trajectories_of(problem.series, ~is_test(problem.series))
+    found = _with_lineages(problem, ~is_test(problem.series))
     found = trajectories_with_velocity(problem, found)
     if not problem.related:
         return found

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -49,6 +49,7 @@ class Ingredients:
     scale: NDArray[np.floating[Any]] | None = None  # (genes,), unit of every gene in the data
     velocity_weight: float = 0.0  # of measured velocities beside transitions, in the regressions
     regressions: Regressions = field(default_factory=Regressions)
+    mixed_starts: tuple[bool, ...] = (False,)  # to choose among
 
     def uses_prior(self, weight: float) -> bool:
         """Return whether the prior takes part; a method that prunes by the prior alone uses it at any weight."""
@@ -82,10 +83,16 @@ class Choice:
     prior_weight: float  # 1: the prior is not used
     epochs: int  # dense epochs
     level: int  # rounds of pruning
-    table: pd.DataFrame  # every setting that was looked at: stage, prior_weight, epochs, level, edges, error, by fold
+    table: pd.DataFrame  # every setting that was looked at, with its edges, its mean error and that of every fold
     errors: Errors  # (folds,), relative errors of the chosen model
     start_errors: Errors  # (folds,), of the regression it starts from
     models: list[GeneWise]  # (folds,), the chosen model as each fold has learned it
+    mixed_starts: bool = False  # see `WholeTrajectories`
+    regressions: str = ""  # that the training starts from, in words
+
+    def applied_to(self, made_of: Ingredients) -> Ingredients:
+        """Return ingredients whose training has the chosen starts."""
+        return with_mixed_starts(made_of, mixed=self.mixed_starts)
 
     @property
     def gain(self) -> Errors:
@@ -177,11 +184,12 @@ class Judged:
             paths[0], np.stack([part.mean(axis=1) for part in found], axis=1), np.concatenate(found, axis=1), edges
         )
 
-    def rows(self, stage: str, weight: float) -> list[dict[str, Any]]:
+    def rows(self, stage: str, weight: float, *, mixed: bool) -> list[dict[str, Any]]:
         """Return a row of `Choice.table` for every model."""
         found: list[dict[str, Any]] = []
         for one, errors, edges in zip(self.path, self.errors, self.edges, strict=True):
-            row = {"stage": stage, "prior_weight": weight, "epochs": one.epochs, "level": one.level}
+            row = {"stage": stage, "prior_weight": weight, "mixed_starts": mixed}
+            row |= {"epochs": one.epochs, "level": one.level}
             row |= {"edges": int(edges), "error": float(errors.mean())}
             found.append(row | {f"fold {k + 1}": value for k, value in enumerate(errors)})
         return found
@@ -194,7 +202,7 @@ def choose(
     given: Given | None = None,
     progress: bool | None = None,
 ) -> Choice:
-    """Return the weight of the prior, the epochs and the level of pruning that held-out trajectories choose.
+    """Return the weight of the prior, the starts, the epochs and the level of pruning that held-out trajectories choose.
 
     The prior is used only where it clearly lowers the error; see `chosen_level` for the level. Where regressions are
     `given`, so is the weight of the prior that they were fitted with, and the most epochs within one standard error are
@@ -203,35 +211,76 @@ def choose(
     weights = [1.0] if made_of.prior is None else [1.0, PRIOR_WEIGHT]
     weights = weights if given is None else [given.prior_weight]
     starts = [None] * len(folds) if given is None else given.of_folds
-    pieces = [
-        (made_of, fold.train, weight, made_of.epochs, start)
-        for weight in weights
-        for fold, start in zip(folds, starts, strict=True)
+    tried = [
+        _dense(made_of, folds, starts, weight, mixed=made_of.mixed_starts[0], progress=progress) for weight in weights
     ]
-    found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
-    step = made_of.settings.longest_step
-    dense = {w: found[k * len(folds) : (k + 1) * len(folds)] for k, w in enumerate(weights)}
-    table = {weight: Judged.of(dense[weight], folds, step) for weight in weights}
-    weight, place = weights[0], best(table[weights[0]].errors)
+    chosen = tried[0]
+    if given is None and len(tried) > 1 and clearly_better(tried[1].lowest, chosen.lowest):
+        chosen = tried[1]
+    for mixed in made_of.mixed_starts[1:]:
+        tried.append(_dense(made_of, folds, starts, chosen.weight, mixed=mixed, progress=progress))
+        chosen = min(chosen, tried[-1], key=lambda one: float(one.lowest.mean()))
+    place = best(chosen.judged.errors)
     if given is not None:
-        near = within_one_standard_error(table[weight].errors, table[weight].cases)
-        place = max(near, key=lambda row: dense[weight][0][row].epochs)
-    elif len(weights) > 1:
-        other = best(table[PRIOR_WEIGHT].errors)
-        if clearly_better(table[PRIOR_WEIGHT].errors[other], table[1.0].errors[place]):
-            weight, place = PRIOR_WEIGHT, other
-    trained = [path[place] for path in dense[weight]]
+        near = within_one_standard_error(chosen.judged.errors, chosen.judged.cases)
+        place = max(near, key=lambda row: chosen.paths[0][row].epochs)
+    trained = [path[place] for path in chosen.paths]
     whole = None if given is None else edges_of(given.of_all)
-    to_prune = [(made_of, fold.train, weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
+    own = with_mixed_starts(made_of, mixed=chosen.mixed)
+    to_prune = [(own, fold.train, chosen.weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
     paths = spread_all(
         pruned_candidates, to_prune, CHOOSING_SPARSITY, progress=progress, threads=in_threads(folds[0].train)
     )
-    pruned = Judged.of(paths, folds, step)
+    pruned = Judged.of(paths, folds, made_of.settings.longest_step)
     level = chosen_level(folds[0].kind, pruned.errors, pruned.edges, None if given is None else pruned.cases)
-    rows = [row for w in weights for row in table[w].rows("dense", w)] + pruned.rows("pruned", weight)
-    untrained = table[weight].errors[[one.epochs for one in dense[weight][0]].index(0)]
-    models = [path[level].model for path in paths]
-    return Choice(weight, trained[0].epochs, level, pd.DataFrame(rows), pruned.errors[level], untrained, models)
+    rows = [row for one in tried for row in one.judged.rows("dense", one.weight, mixed=one.mixed)]
+    rows += pruned.rows("pruned", chosen.weight, mixed=chosen.mixed)
+    return Choice(
+        chosen.weight,
+        trained[0].epochs,
+        level,
+        pd.DataFrame(rows),
+        pruned.errors[level],
+        chosen.judged.errors[[one.epochs for one in chosen.paths[0]].index(0)],
+        [path[level].model for path in paths],
+        chosen.mixed,
+        str(made_of.regressions) if given is None else "",
+    )
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """Models of every fold without pruning, at several numbers of epochs."""
+
+    weight: float  # of the prior
+    mixed: bool  # whether starts are mixed
+    paths: list[list[Candidate]]  # (folds,)
+    judged: Judged
+
+    @property
+    def lowest(self) -> Errors:
+        """Errors with the best number of epochs, (folds,)."""
+        return np.asarray(self.judged.errors[best(self.judged.errors)])
+
+
+def _dense(
+    made_of: Ingredients,
+    folds: Sequence[Fold],
+    starts: Sequence[GeneWise | None],
+    weight: float,
+    *,
+    mixed: bool,
+    progress: bool | None,
+) -> _Dense:
+    own = with_mixed_starts(made_of, mixed=mixed)
+    pieces = [(own, fold.train, weight, made_of.epochs, start) for fold, start in zip(folds, starts, strict=True)]
+    found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
+    return _Dense(weight, mixed, found, Judged.of(found, folds, made_of.settings.longest_step))
+
+
+def with_mixed_starts(made_of: Ingredients, *, mixed: bool) -> Ingredients:
+    """Return ingredients whose training begins at mixed starts, or at the states themselves."""
+    return replace(made_of, settings=replace(made_of.settings, mixed_starts=mixed))
 
 
 def in_threads(trajectories: Trajectories) -> bool:
@@ -241,7 +290,7 @@ def in_threads(trajectories: Trajectories) -> bool:
 
 def work_of(made_of: Ingredients, folds: int, models: int) -> dict[str, tuple[int, float]]:
     """Return what choosing settings and fitting with them takes, for the bar of the whole call: pieces, cost of each."""
-    weights = 1 if made_of.prior is None else 2
+    weights = (1 if made_of.prior is None else 2) + len(made_of.mixed_starts) - 1
     pieces = {CHOOSING_EPOCHS: weights * folds, CHOOSING_SPARSITY: folds, FITTING: models}
     return {name: (number, COSTS[name]) for name, number in pieces.items()}
 
@@ -250,6 +299,7 @@ def fit_chosen(
     made_of: Ingredients, trajectories: Trajectories, choice: Choice, start: GeneWise | None = None
 ) -> Candidate:
     """Return the model with settings that were chosen, fitted to some trajectories; `start` None: the regression."""
-    dense = dense_candidates(made_of, trajectories, choice.prior_weight, (choice.epochs,), start)[-1]
+    own = choice.applied_to(made_of)
+    dense = dense_candidates(own, trajectories, choice.prior_weight, (choice.epochs,), start)[-1]
     whole = None if start is None else edges_of(start)
-    return pruned_candidates(made_of, trajectories, choice.prior_weight, dense, choice.level, whole)[-1]
+    return pruned_candidates(own, trajectories, choice.prior_weight, dense, choice.level, whole)[-1]

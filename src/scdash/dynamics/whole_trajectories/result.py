@@ -26,7 +26,7 @@ from scdash.dynamics.whole_trajectories.fit import Followed, as_stack, follow, h
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT
 from scdash.dynamics.whole_trajectories.kept_for_test import errors_on_test_states
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients
-from scdash.dynamics.whole_trajectories.settings import chosen_settings, dense_epochs, whole_settings
+from scdash.dynamics.whole_trajectories.settings import chosen_settings, dense_epochs, mixed_starts, whole_settings
 from scdash.fields import Params, VectorField
 from scdash.sparsity import Sparsity
 
@@ -44,6 +44,7 @@ def ingredients(problem: FitProblem, options: FitOptions, sparsity: Sparsity) ->
         missing=options.missing,
         settings=whole_settings(problem, options),
         epochs=dense_epochs(problem, options),
+        mixed_starts=mixed_starts(problem, options),
         seed=options.seed,
         scale=np.sqrt(problem.units.range) if options.cells and problem.units is not None else None,
     )

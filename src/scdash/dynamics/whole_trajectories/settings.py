@@ -92,6 +92,12 @@ def whole_settings(problem: FitProblem, options: FitOptions) -> WholeTrajectorie
     return replace(WholeTrajectories(learning_rate=rate, batch_size=batch, from_start=start), **given)
 
 
+def mixed_starts(problem: FitProblem, options: FitOptions) -> tuple[bool, ...]:
+    """Return whether starts may be mixed: where whole trajectories of cells are left out, that is to be chosen by them."""
+    several = options.cells and not problem.learning_halves and not problem.left_out_times
+    return (False, True) if several else (False,)
+
+
 def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
     """Return what held-out trajectories have chosen, and what made the zeros."""
     choice, weighed = followed.choice, followed.velocity
@@ -102,8 +108,10 @@ def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed
         "sparsity": "regression and " + name if choice.level else "regression",
         "training": asdict(whole_settings(problem, options)),
         "chosen": {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
+        | {"mixed_starts": choice.mixed_starts, "regressions": choice.regressions}
         | ({} if weighed is None else {"velocity_weight": weighed.weight}),
         "choices": choice.table,
+        **({"regression_choices": followed.regressions} if len(followed.regressions) else {}),
         **({} if weighed is None else {"velocity_choices": weighed.table}),
         "judged_by": followed.judged_by,
     }

@@ -8,6 +8,7 @@ same form, and training moves it to where whole trajectories go.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,6 +32,13 @@ class Regressions:
     """Weakest penalties that enter the mean; the others are on the path for its speed alone."""
     smallest_share: float = 0.01
     """Edges that carry less than this fraction of the effects on their target are left out of the mean."""
+
+    def __str__(self) -> str:
+        rates = ", ".join(f"{rate:g}" for rate in self.rates)
+        return f"rates {rates}; penalties from {self.lambdas[-self.averaged]:g} to {self.lambdas[-1]:g}"
+
+
+Paths: TypeAlias = dict[tuple[int, float], list[Field]]  # of transitions alone, by lag and rate
 
 
 def regression_start(
@@ -79,31 +87,42 @@ def regression_starts(
     prior_weight: float = 1.0,
     regulators: NDArray[np.int64] | None = None,
     regressions: Regressions | None = None,
+    paths: Paths | None = None,
 ) -> list[GeneWise]:
-    """Return `regression_start` for several weights of measured velocities."""
+    """Return `regression_start` for several weights of measured velocities.
+
+    `paths` keeps those of transitions alone between calls that differ in which of them are averaged.
+    """
     chosen = regressions or Regressions()
     used = prior if prior_weight != 1 else None
     settings = TransitionSettings.for_cells(lambdas=chosen.lambdas, half_samples=0)
     longest = int(trajectories.lengths.max())
     lags = [lag for lag in chosen.lags if lag < longest] or [1]
 
+    def path(lag: int, rate: float, velocity: WeightedVelocity | None) -> list[Field]:
+        return path_of_fields(
+            trajectories.states,
+            trajectories.times,
+            trajectories.lengths,
+            lag=lag,
+            rate=rate,
+            prior=used,
+            prior_weight=prior_weight,
+            regulators=regulators,
+            settings=settings,
+            velocity=velocity,
+        )
+
+    known = {} if paths is None else paths
+
     def mean(velocity: WeightedVelocity | None) -> Field:
         found: list[Field] = []
         for lag in lags:
             for rate in chosen.rates:
-                path = path_of_fields(
-                    trajectories.states,
-                    trajectories.times,
-                    trajectories.lengths,
-                    lag=lag,
-                    rate=rate,
-                    prior=used,
-                    prior_weight=prior_weight,
-                    regulators=regulators,
-                    settings=settings,
-                    velocity=velocity,
-                )
-                found += path[-chosen.averaged :]
+                if velocity is None and (lag, rate) not in known:
+                    known[lag, rate] = path(lag, rate, None)
+                fields = known[lag, rate] if velocity is None else path(lag, rate, velocity)
+                found += fields[-chosen.averaged :]
         return average(found, np.full(len(found), 1 / len(found)))
 
     alone, rows = mean(None), trajectories.velocity
