@@ -184,13 +184,17 @@ def test_null_models_are_fitted_to_what_they_change(monkeypatch, anew):
         fitted.extend((made_of, fold.train) for fold in folds)
         return SimpleNamespace(errors=np.ones(len(folds)))
 
+    def start(made_of, folds, **_):
+        return SimpleNamespace(made_of=made_of)
+
     monkeypatch.setattr(_null_models, "fit_chosen", fit)
     monkeypatch.setattr(_null_models, "choose", choose)
+    monkeypatch.setattr(_null_models, "choose_regressions", start)
     monkeypatch.setattr(_null_models, "no_network_errors", lambda made_of, folds, **_: np.ones(len(folds)))
     monkeypatch.setattr(_null_models, "held_out_error", lambda model, fold: 1.0)
     made_of = Ingredients(as_sparsity("dash"), prior=problem.prior, regulators=problem.regulators)
     folds = make_folds(problem)
-    found = null_model_errors(made_of, SimpleNamespace(prior_weight=5.0), folds, anew=anew, progress=False)
+    found = null_model_errors(made_of, SimpleNamespace(prior_weight=5.0, applied_to=lambda own: own), folds, anew=anew, progress=False)
     nulls = nulls_of(problem)
     assert list(found) == ["no network", *(null.name for null in nulls)]
     assert len(fitted) == len(nulls) * len(folds)
