@@ -54,6 +54,14 @@ def suggest(name: str, available: Iterable[str], *, shown: int = 8) -> str:
     return f"{hint} Available: [{listed}]."
 
 
+def check_arguments(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise, as Python does, for a keyword argument that `function` does not know, with near matches."""
+    options = list(known)
+    for name in given:
+        if name not in options:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{suggest(name, options)}")
+
+
 def unknown(argument: str, name: object, available: Iterable[str]) -> ValueError:
     """Return the error for a value of `argument` that is not among the `available` ones."""
     return ValueError(f"Unknown {argument} {name!r}.{suggest(str(name), available)}")

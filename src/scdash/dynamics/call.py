@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from scdash._core.errors import suggest
+from scdash._core.errors import check_arguments
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
@@ -61,12 +61,10 @@ class FitCall:
     @classmethod
     def of(cls, function: str, given: Mapping[str, Any], refused: Mapping[str, str] | None = None) -> Self:
         """Return the call behind the keyword arguments of `function`; unknown ones are errors, as are the `refused`."""
-        known = [one.name for one in fields(cls)]
-        for name in given:
-            if name in (refused or {}):
-                raise ValueError(f"{name} is not for {function}: {(refused or {})[name]}")
-            if name not in known:
-                raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{suggest(name, known)}")
+        for name, why in (refused or {}).items():
+            if name in given:
+                raise ValueError(f"{name} is not for {function}: {why}")
+        check_arguments(function, given, [one.name for one in fields(cls)])
         return cls(**given)
 
     def settle(self) -> Asked:

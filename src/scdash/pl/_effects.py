@@ -1,7 +1,7 @@
 """The effects matrix: who acts on whom, beside the truth or the prior in the same order."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from scdash.pl.shared.order import (
 )
 from scdash.pl.shared.points import ends
 from scdash.pl.shared.read import networks, positions
-from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels, signed_norm
+from scdash.pl.shared.style import ColorScale, Drawn, color_scale, finish, house, panels, signed_norm
 
 _MAX_CELLS = 200  # rows or columns of an image
 _MAX_LABELS = 60  # genes a side that are named
@@ -43,16 +43,13 @@ def effects(
     n_top: int | None = None,
     order: Literal["staircase", "cluster", "given"] = "staircase",
     regulators_on: Literal["rows", "columns"] = "rows",
-    cmap: str | Colormap = SIGNED,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float | None = 0.0,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
+    **scale: Unpack[ColorScale],
 ) -> Drawn:
     """Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
 
@@ -81,11 +78,11 @@ def effects(
         ``"given"`` keeps the order. Orders are found on all panels together.
     regulators_on
         ``"rows"`` or ``"columns"`` (for few transcription factors and many targets, or as the paper does).
-    cmap, vmin, vmax, vcenter
-        Colours; by default the scale is symmetric about zero and ends at the 95 % quantile of the effects. Arrows at the
-        ends of the colour bar say that there are effects beyond.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+    **scale
+        Colours: `cmap`, `vmin`, `vmax`, `vcenter` (0), as scanpy names them. By default the scale is symmetric about zero and
+        ends at the 95 % quantile of the effects. Arrows at the ends of the colour bar say that there are effects beyond.
 
     Returns
     -------
@@ -106,6 +103,7 @@ def effects(
         raise unknown("order", order, ["staircase", "cluster", "given"])
     if regulators_on not in ("rows", "columns"):
         raise unknown("regulators_on", regulators_on, ["rows", "columns"])
+    cmap, limits = color_scale("effects", scale)
     beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
     names, matrices = networks(data, *beside.values(), key=key, genes=genes, values=values)
     if not any(matrix.nnz for matrix in matrices):
@@ -121,8 +119,7 @@ def effects(
         figure, axes = panels(len(dense), ax, title=title, figsize=figsize, size=_size(dense[0].shape, len(dense)))
         sides = ("regulator", "target") if regulators_on == "rows" else ("target", "regulator")
         for i, (panel, side, matrix) in enumerate(zip(axes, ["model", *beside], dense, strict=True)):
-            limits = {"vmin": vmin, "vmax": vmax, "vcenter": vcenter} if i == 0 else {}
-            image, block = _draw(panel, matrix, cmap, limits)
+            image, block = _draw(panel, matrix, cmap, limits if i == 0 else {})
             _name(panel, labels, sides, first=i == 0)
             if max(block) > 1:
                 note = f"(a cell shows the strongest of {block[0]} x {block[1]} effects)"
