@@ -11,10 +11,10 @@ import scdash
 from scdash.models import PerturbODE, Transport
 from scdash.screens.equilibrium.fit import fit_equilibrium
 from scdash.screens.evidence import without_noise
+from scdash.screens.fold_statistics import screen_statistics
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.times.errors import shares_of_folds, timed_forward
 from scdash.screens.times.relaxation import Relaxation, fit_relaxation, products_of
-from scdash.tl._perturbode import screen_statistics
 
 from .timed import timed_screen
 

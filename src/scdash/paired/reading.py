@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import suggest, unknown
 from scdash._core.logging import logger
-from scdash._core.types import Genes
+from scdash._core.types import FoldsLike, Genes
 from scdash._data import Expression, as_dense, as_expression, check_unique, gene_mask, matrix_of
 
 if TYPE_CHECKING:
@@ -210,3 +210,17 @@ def take_rows(values: Expression, rows: NDArray[np.intp]) -> Any:
     back = np.empty(len(rows), dtype=np.intp)
     back[kept] = np.arange(len(rows))
     return stacked[back].astype(np.float32)
+
+
+def fold_labels(mdata: "MuData", data: Paired, folds: FoldsLike) -> int | NDArray[Any]:
+    """Return the number of folds, or a label for every cell used."""
+    if isinstance(folds, (int, np.integer)) and not isinstance(folds, bool):
+        return int(folds)
+    if isinstance(folds, str):
+        if folds not in mdata.obs:
+            raise KeyError(f"folds={folds!r} is not a column of mdata.obs.{suggest(folds, mdata.obs.columns)}")
+        folds = mdata.obs[folds]
+    labels = pd.Series(np.asarray(folds))
+    if len(labels) != mdata.n_obs:
+        raise ValueError(f"folds must have one label per cell of mdata ({mdata.n_obs}), found {len(labels)}.")
+    return np.asarray(labels.to_numpy()[mdata.obs_names.get_indexer(data.cells)])

@@ -1,15 +1,13 @@
 """PerturbODE on AnnData: reads a screen, fits, writes."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from scdash._core.errors import unused
-from scdash._core.logging import logger, step
+from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
@@ -18,20 +16,16 @@ from scdash.dynamics.call import FitCall
 from scdash.dynamics.inputs import TIME_KEY
 from scdash.models import PerturbODE, model_of
 from scdash.networks.velocity_layer import check_switch
-from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
-from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.screens.sources import sources_of
-from scdash.screens.statistics import PerturbationStatistics, assign_folds, perturbation_statistics
+from scdash.screens.fold_statistics import fitted_statistics
+from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.store import store_screen
-from scdash.screens.times.responses import control_at_times, over_times
 from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.sparsity import Method, Sparsity, sparsity_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-NO_SOURCES = np.array([], dtype=np.int64)  # transport needs no features
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
 OF_SCREENS = (
     "prior", "model", "sparsity", "perturbation_key", "control", "time_key", "batch_key", "layer", "mask_var", "regulators", "allow_scaled",
@@ -157,10 +151,7 @@ def fit_perturbode(
     with step(f"fitting dynamics (perturbode, {model.way})") as added:
         inputs = read_screen(adata, request)
         generator = np.random.default_rng(seed)
-        needed = NO_SOURCES
-        if model.way == "equilibrium":
-            needed = sources_of(inputs.screen, inputs.regulators, model.sources)
-        stats = screen_statistics(inputs, model.folds, generator, sources=needed)
+        stats = fitted_statistics(inputs, model.way, model.sources, model.folds, generator)
         found = WAYS[model.way](inputs, stats, options, generator)
         asked = request.params(inputs) | {
             "fit": model.way,
@@ -201,32 +192,6 @@ def _refuse_unused(model: PerturbODE, prior: PriorLike | None, sparsity: Any) ->
 def _stored(model: PerturbODE, sparsity: Any, **others: Any) -> dict[str, str]:
     """Return the arguments of the call as `FitCall` stores them."""
     return FitCall(model=model, sparsity=sparsity, **others).stored()
-
-
-def screen_statistics(
-    inputs: ScreenInputs,
-    n_folds: int,
-    rng: np.random.Generator,
-    *,
-    slope: float | None = 1.0,
-    sources: NDArray[np.int64] | None = None,
-) -> PerturbationStatistics:
-    """Return the statistics of a screen with its perturbations dealt into folds; `sources` as in `perturbation_statistics`.
-
-    Genes that never vary, and targets that moved against the kind of their perturbation, are warned of.
-    """
-    fold = assign_folds(inputs.screen, n_folds, rng)
-    stats = perturbation_statistics(inputs.cells, inputs.screen, fold, slope=slope, sources=sources)
-    stats = replace(stats, lowest=np.maximum(stats.lowest, inputs.floor))
-    if inputs.times is not None:
-        control = control_at_times(inputs.values, inputs.whole, inputs.times)
-        stats = over_times(stats, inputs.times, control)
-    warn_of_contradicted_kinds(stats)
-    flat = (stats.within_sd <= 0) & (np.ptp(stats.y, axis=0) <= 0)
-    if flat.any():
-        shown = ", ".join(str(g) for g in pd.Index(inputs.values.genes)[flat][:5])
-        logger.warning("%d gene(s) never vary and get no edges: %s", flat.sum(), shown)
-    return stats
 
 
 def fit_screen(adata: "AnnData", call: FitCall, **others: Any) -> Any:

@@ -14,10 +14,10 @@ from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash.models import PerturbODE
 from scdash.screens.baselines.fits import BASELINES
+from scdash.screens.fold_statistics import screen_statistics
 from scdash.screens.inputs import LABELS_OF_MODEL, ScreenRequest, read_screen
 from scdash.screens.labels_like_fit import labels_like_fit
 from scdash.screens.store import store_screen
-from scdash.tl._perturbode import screen_statistics
 
 if TYPE_CHECKING:
     from anndata import AnnData

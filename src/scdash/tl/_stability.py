@@ -27,7 +27,7 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
         perturbation screen under `key` ("dynamics"): edges over bootstraps of cells, or halves of perturbations. Any other
         AnnData: edges of dynamics over random halves of trajectories or cells.
     options
-        MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `rng`, ...: those of
+        MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `n_jobs`, `rng`, ...: those of
         `scdash.tl.sbnn`, with `n_repeats` (10) trainings on a fraction `subsample` (1) of the cells.
         Screens: `n_repeats` (100), `resample` ("cells" or "perturbations"), `key`, `n_jobs`, `rng`.
         Dynamics: `n_repeats` (10), `fraction` (0.5), `key` ("dynamics"), `key_added`, `n_jobs`, `rng`, and the arguments of
@@ -74,7 +74,7 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
         )
     entry = data.uns.get(options.get("key", "dynamics"))
     if isinstance(entry, dict) and "screen" in entry:
-        from scdash.tl._screen_stability import stability_screen
+        from scdash.screens.stability import stability_screen
 
         return stability_screen(data, **options)
     from scdash.dynamics.call import FitCall

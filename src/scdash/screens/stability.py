@@ -8,24 +8,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.errors import unknown
-from scdash._core.fit_record import stamp
 from scdash._core.keys import genes_of, require_fit
-from scdash._core.logging import logger, step
+from scdash._core.logging import step
 from scdash._core.parallel import spread_all
 from scdash._core.random_streams import RNG, as_generator
-from scdash._data import loaded, sanitise
+from scdash._data import loaded
 from scdash.models import PerturbODE, Transport
 from scdash.networks import plain
+from scdash.resampling.stability import CONSISTENT, Selections, check_repeats, ranked, write_result
 from scdash.screens.equilibrium.path import Settings
 from scdash.screens.equilibrium.subsamples import (
     Chosen,
     Resampled,
     Selection,
     bootstrap_rows,
-    cell_selections,
-    frequencies,
     half_of_perturbations,
-    perturbation_selections,
+    selections,
+    stacked,
 )
 from scdash.screens.evidence import without_noise
 from scdash.screens.fits import (
@@ -35,17 +34,15 @@ from scdash.screens.fits import (
     train_transport,
     transport_network,
 )
+from scdash.screens.fold_statistics import fitted_statistics
 from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.screens.sources import sources_of
-from scdash.screens.statistics import Floats, PerturbationStatistics
+from scdash.screens.statistics import PerturbationStatistics
 from scdash.screens.transport.pruning import ScreenSparsity
-from scdash.tl._perturbode import NO_SOURCES, screen_statistics
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
-OFTEN = 0.75  # of the refits: what the paper calls highly consistent
 EDGES_A_GENE = 5  # counted as selected where a network has no zeros
 
 
@@ -85,8 +82,7 @@ def stability_screen(
     """
     if resample not in ("cells", "perturbations"):
         raise unknown("resample", resample, ("cells", "perturbations"))
-    if n_repeats < 2:
-        raise ValueError(f"n_repeats must be at least 2, found {n_repeats!r}.")
+    check_repeats(n_repeats)
     entry: Any = require_fit(adata, key)
     way = str(entry["params"]["fit"])
     if way not in ("equilibrium", "transport"):
@@ -94,31 +90,26 @@ def stability_screen(
     genes_of(adata, entry, key, every=True)
     generator = as_generator(rng)
     with step(f"refitting a screen {n_repeats} times (resampled {resample})") as added:
-        folds = int(entry["params"]["n_folds"])
         request = ScreenRequest.of_fit(adata, entry, key)
         inputs = read_screen(adata, request)
-        regressed = way == "equilibrium"
-        needed = NO_SOURCES
-        if regressed:
-            needed = sources_of(inputs.screen, inputs.regulators, request.model.sources)
-        stats = screen_statistics(inputs, folds, generator, sources=needed)
-        refits = _equilibrium if way == "equilibrium" else _transport
-        found = refits(entry, inputs, stats, n_repeats, resample, generator, n_jobs)
-        frequency, mean, sd = frequencies(found)
-        sources = needed if regressed else np.arange(len(inputs.columns))
-        table = _table(inputs, sources, frequency, mean, sd)
+        folds = int(entry["params"]["n_folds"])
+        stats = fitted_statistics(inputs, way, request.model.sources, folds, generator)
+        sources = stats.sources if way == "equilibrium" else np.arange(len(inputs.columns))
+        found = REFITS[way](entry, inputs, stats, n_repeats, resample, generator, n_jobs)
+        frequency, table = found.frequency, _table(inputs, sources, found)
         edges = entry["edges"].copy()
         place = pd.Index([str(g) for g in inputs.values.genes])
         row = pd.Index(sources).get_indexer(pd.Index(place.get_indexer(edges["source"].astype(str))))
         found_again = frequency[row, place.get_indexer(edges["target"].astype(str))]
         edges["selection_frequency"] = np.where(row >= 0, found_again, 0.0)
-        report = _report(edges, table, n_repeats)
-        params = {"n_repeats": n_repeats, "resample": resample, "key": key}
-        adata.uns[f"{key}_stability"] = sanitise(stamp({"edges": table, "params": params, "report": report}))
+        result = {
+            "edges": table,
+            "params": {"n_repeats": n_repeats, "resample": resample, "key": key},
+            "report": _report(edges, table, n_repeats),
+        }
+        said = f"and selection_frequency to the edges of uns[{key!r}]"
+        table = write_result(adata.uns, f"{key}_stability", "edges", result, added, said)
         adata.uns[key]["edges"] = edges
-        logger.info("    %s", report)
-        added.append(f"added uns[{f'{key}_stability'!r}], and selection_frequency to the edges of uns[{key!r}]")
-    table.attrs["report"] = report
     return table
 
 
@@ -130,7 +121,7 @@ def _equilibrium(
     resample: str,
     rng: np.random.Generator,
     n_jobs: int | None,
-) -> list[Selection]:
+) -> Selections:
     params = entry["params"]
     settings = Settings(
         trust=float(params["trust"]),
@@ -143,8 +134,8 @@ def _equilibrium(
     quiet = without_noise(stats)
     given = penalties(quiet, inputs.prior, float(params["prior_weight"]), inputs.regulators)
     if resample == "perturbations":
-        return perturbation_selections(quiet, chosen, n, rng, given, n_jobs=n_jobs)
-    return cell_selections(inputs.cells, stats, chosen, n, rng, given, n_jobs=n_jobs)
+        return selections(quiet, chosen, n, rng, given, n_jobs=n_jobs)
+    return selections(stats, chosen, n, rng, given, cells=inputs.cells, n_jobs=n_jobs)
 
 
 def _transport(
@@ -155,7 +146,7 @@ def _transport(
     resample: str,
     rng: np.random.Generator,
     n_jobs: int | None,
-) -> list[Selection]:
+) -> Selections:
     """Train again on resampled cells, or on half the perturbations, each time from other random weights."""
     params = entry["params"]
     names = Transport.__dataclass_fields__
@@ -172,7 +163,10 @@ def _transport(
             screen = screen.keep(half_of_perturbations(screen.n_perturbations, seed))
         draws.append((screen, rows, seed))
     pieces = [(x, rows, inputs, screen, options, stats, seed) for screen, rows, seed in draws]
-    return spread_all(_train_again, pieces, "refits", n_jobs=n_jobs)
+    return stacked(spread_all(_train_again, pieces, "refits", n_jobs=n_jobs))
+
+
+REFITS = {"equilibrium": _equilibrium, "transport": _transport}
 
 
 def _train_again(
@@ -187,29 +181,21 @@ def _train_again(
     weights = transport_network(train_transport(Resampled(x, rows), replace(inputs, screen=screen), options, rng))
     score = in_sd_units(weights, stats)
     strongest = np.sort(np.abs(score[score != 0]))[-EDGES_A_GENE * len(score) :]
-    return Selection((np.abs(score) >= strongest[0]) & (score != 0) if len(strongest) else score != 0, score)
+    return (np.abs(score) >= strongest[0]) & (score != 0) if len(strongest) else score != 0, score
 
 
-def _table(
-    inputs: ScreenInputs, sources: NDArray[np.int64], frequency: Floats, mean: Floats, sd: Floats
-) -> pd.DataFrame:
+def _table(inputs: ScreenInputs, sources: NDArray[np.int64], found: Selections) -> pd.DataFrame:
     names = np.asarray(inputs.values.genes, dtype=str)
-    source, target = np.nonzero(frequency)
-    table = pd.DataFrame(
-        {"source": names[sources[source]], "target": names[target], "frequency": frequency[source, target]}
-    )
-    table["mean_score"], table["sd_score"] = mean[source, target], sd[source, target]
-    order = table.assign(size=table["mean_score"].abs()).sort_values(
-        ["frequency", "size"], ascending=False, kind="stable"
-    )
-    return table.loc[order.index].reset_index(drop=True)
+    ever = np.nonzero(found.frequency)
+    columns = {"source": names[sources[ever[0]]], "target": names[ever[1]], "frequency": found.frequency[ever]}
+    return ranked(columns | {"mean_score": found.mean[ever], "sd_score": found.sd[ever]}, by="mean_score")
 
 
 def _report(edges: pd.DataFrame, table: pd.DataFrame, n: int) -> str:
     genes = len(set(edges["target"]))
     own = edges.loc[edges["weight"] != 0, "selection_frequency"].iloc[: EDGES_A_GENE * genes]  # strongest first
     return (
-        f"{int((table['frequency'] >= OFTEN).sum())} edges were selected in at least {OFTEN:.0%} of {n} refits; of the "
-        f"network's own {len(own)} strongest edges {float((own >= OFTEN).mean()) if len(own) else 0:.0%} were, their median "
+        f"{int((table['frequency'] >= CONSISTENT).sum())} edges were selected in at least {CONSISTENT:.0%} of {n} refits; of the "
+        f"network's own {len(own)} strongest edges {float((own >= CONSISTENT).mean()) if len(own) else 0:.0%} were, their median "
         f"frequency is {float(own.median()) if len(own) else 0:.2f}."
     )
