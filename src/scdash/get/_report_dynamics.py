@@ -38,7 +38,7 @@ def dynamics_sections(
         section("Result", verdict(report)),
         section("Errors", table(entry["errors"].reset_index(drop=True))),
         _screen(entry) if on_screen else _trajectories(adata, entry, key, genes),
-        _network(adata, entry, key, n_edges),
+        _network(adata, key, n_edges),
         _knockouts(adata, key),
         section("Settings", facts(settings_of(entry))),
     ]
@@ -96,7 +96,7 @@ def _screen(entry: Mapping[str, Any]) -> str:
     return section("Perturbations", note(words), table(found, bars=name))
 
 
-def _network(adata: "AnnData", entry: Mapping[str, Any], key: str, n_edges: int) -> str:
+def _network(adata: "AnnData", key: str, n_edges: int) -> str:
     edges = ranked_edges(adata, key, only_network=True)
     edges = edges[edges["source"] != edges["target"]]
     if edges.empty:

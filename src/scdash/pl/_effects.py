@@ -116,7 +116,7 @@ def effects(
     if regulators_on == "columns":
         dense, labels = [matrix.T for matrix in dense], labels[::-1]
     with house():
-        figure, axes = panels(len(dense), ax, title=title, figsize=figsize, size=_size(dense[0].shape, len(dense)))
+        figure, axes = panels(len(dense), ax, title=title, figsize=figsize, size=_size(dense[0].shape))
         sides = ("regulator", "target") if regulators_on == "rows" else ("target", "regulator")
         for i, (panel, side, matrix) in enumerate(zip(axes, ["model", *beside], dense, strict=True)):
             image, block = _draw(panel, matrix, cmap, limits if i == 0 else {})
@@ -169,7 +169,7 @@ def _orders(dense: list[NDArray[Any]], order: str) -> tuple[NDArray[np.int64], N
     return staircase_order(together)
 
 
-def _size(shape: tuple[int, int], count: int) -> tuple[float, float]:
+def _size(shape: tuple[int, int]) -> tuple[float, float]:
     """Return inches a panel: room for names where there are few genes, an image where there are many."""
     height, width = (float(np.clip(1.4 + 0.16 * n, 3.2, 9.5)) if n <= _MAX_LABELS else 4.6 for n in shape)
     return max(width, 3.6) + 0.6, height

@@ -101,7 +101,7 @@ def perturbation(
         figure, axes = panels(len(chosen), ax, title=title, figsize=figsize, ncols=ncols, size=(2.8, 2.8))
         for panel, name in zip(axes, chosen, strict=True):
             if found == "change":
-                _draw_change(panel, predicted, name, n_labels, size)
+                _draw_change(panel, predicted, name, size)
             else:
                 _draw_cells(panel, predicted, name, size)
         axes[0].legend(fontsize=6, loc="upper left")
@@ -128,7 +128,7 @@ def _labels(predicted: Any) -> list[str]:
     return [f"{label}, {time:g}" for label, time in zip(labels, predicted.obs["time"], strict=True)]
 
 
-def _draw_change(ax: Axes, predicted: Any, name: str, n_labels: int, size: float) -> None:
+def _draw_change(ax: Axes, predicted: Any, name: str, size: float) -> None:
     row = _labels(predicted).index(name)
     x = np.asarray(predicted.layers["observed_change"])[row]
     y = np.asarray(predicted.layers["change"])[row]
