@@ -14,7 +14,7 @@ from scdash._data import sanitise
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# The published prior files are named by half the share of edges that they move.
+# The published prior files are named by half the fraction of edges that they move.
 _FILES = {0.0: "0.0", 0.05: "0.025", 0.1: "0.05", 0.2: "0.1"}
 _VALIDATION = (3, 23, 25, 61, 74, 90, 103, 128, 139, 146)  # published validation trajectories, counted from 0
 
@@ -31,7 +31,7 @@ def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "st
     noise
         Noise level: N(0, (noise / 2)^2) is added once to every value; 0, 0.05 and 0.10 are "0, 5, 10 %" of the papers.
     moved
-        Share of prior edges in a random place: 0, 0.05, 0.1 and 0.2 read the published priors, other values are drawn.
+        Fraction of prior edges in a random place: 0, 0.05, 0.1 and 0.2 read the published priors, other values are drawn.
     rng
         Seed or Generator of the noise (and of a prior that is drawn).
     folder

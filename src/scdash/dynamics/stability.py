@@ -53,7 +53,7 @@ def stability_dynamics(
     n_repeats
         Refits.
     fraction
-        Share of the trajectories or cells in each.
+        Fraction of the trajectories or cells in each.
     key
         The `key_added` of the fit in question. Its columns of time, trajectories, batches and splits, its layer, genes,
         prior, regulators and kind of model are those of the refits, where no other ones are given. Without such a fit

@@ -215,7 +215,7 @@ def subnetwork(
     upstream
         Follow edges backwards, to the regulators.
     min_contribution
-        Smallest share of its target's summed absolute effects that an edge must have.
+        Smallest fraction of its target's summed absolute effects that an edge must have.
 
     Returns
     -------

@@ -63,9 +63,9 @@ def grn(
         - `source`, `target`: names of the genes.
         - `weight`: signed effect of the fitted network; 0 where only the prior has the edge, and for pairs of genes that
           a screen ranks without an edge between them.
-        - `contribution`: share of the target's summed absolute effects.
+        - `contribution`: fraction of the target's summed absolute effects.
         - `in_prior`: whether the prior has the edge.
-        - `selection_frequency`: share of half-samples that select the edge, NaN where none were drawn. Of cells in
+        - `selection_frequency`: fraction of half-samples that select the edge, NaN where none were drawn. Of cells in
           pseudotime the mean of two path scores: of a regression of later cells on other, earlier ones, and of cells of
           one time on each other, see :doc:`/concepts/evidence`.
         - `stability`: the contribution, averaged over half-samples; of cells the same as `selection_frequency`.

@@ -22,7 +22,7 @@ class Evaluation:
 
 
 def held_out(cells: int, fraction: float, seed: int) -> Fold:
-    """Return one fold with a random share of cells for test; none if `fraction` is 0."""
+    """Return one fold with a random fraction of cells for test; none if `fraction` is 0."""
     if not 0 <= fraction < 1:
         raise ValueError(f"test_fraction must be at least 0 and below 1, found {fraction}.")
     number = round(fraction * cells)

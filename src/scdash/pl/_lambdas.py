@@ -48,7 +48,7 @@ def sparsity_path(
     ----------
     data
         AnnData that ``scdash.tl.sparsity_path`` has written to, or its table: columns ``lambda``, ``train_loss``,
-        ``validation_loss``, ``weight_sparsity``, ``feature_sparsity``, ``spurious_sparsity`` (shares); lambda is
+        ``validation_loss``, ``weight_sparsity``, ``feature_sparsity``, ``spurious_sparsity`` (fractions); lambda is
         required, and a loss or a sparsity. Several rows of one lambda become their mean, with a band of one standard
         deviation.
     key

@@ -43,7 +43,7 @@ def masks(
 
     Matrices that join genes and hidden units are drawn with the genes along the horizontal axis, so that the columns
     of the first layer (what a gene sends) and of the second (what it receives) stand above each other. Matrices larger
-    than the image show the share of weights left in blocks.
+    than the image show the fraction of weights left in blocks.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _draw(ax: Axes, name: str, kept: Any, n_genes: int, cmap: str | Colormap) ->
 
 
 def block_density(pattern: sparse.csr_array, most: int) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return the share of entries present in blocks, at most `most` blocks a side, and the size of a block."""
+    """Return the fraction of entries present in blocks, at most `most` blocks a side, and the size of a block."""
     block = (-(-pattern.shape[0] // most), -(-pattern.shape[1] // most))
     entries = pattern.tocoo()
     shape = (-(-pattern.shape[0] // block[0]), -(-pattern.shape[1] // block[1]))
@@ -133,6 +133,6 @@ def block_density(pattern: sparse.csr_array, most: int) -> tuple[NDArray[np.floa
 
 
 def percent(share: float) -> str:
-    """Return a share as text with two significant figures: 0.49 %, 5.0 %, 100 %."""
+    """Return a fraction as text with two significant figures: 0.49 %, 5.0 %, 100 %."""
     value = 100 * share
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %" if value >= 0.995 else f"{value:.2g} %"

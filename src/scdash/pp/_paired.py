@@ -189,7 +189,7 @@ def select_by_dropout(
 ) -> "MuData | AnnData | None":
     r"""Mark genes that are missing from more cells than their level where present would suggest.
 
-    A gene is kept where its share of zeros exceeds :math:`e^{-a(\mu - x_0)} + b`, :math:`\mu` being its mean log2 count
+    A gene is kept where its fraction of zeros exceeds :math:`e^{-a(\mu - x_0)} + b`, :math:`\mu` being its mean log2 count
     over the cells that have it; :math:`x_0` is bisected to keep `n_top_genes` (Kobak & Berens 2019; the rule behind
     the genes of the sBNN paper). scanpy's highly variable genes do as well.
 
@@ -217,7 +217,7 @@ def select_by_dropout(
     Returns
     -------
     MuData or None
-        None, or the copy. Written to the modality's var: `highly_variable` (bool), `dropout_rate` (share of zeros) and
+        None, or the copy. Written to the modality's var: `highly_variable` (bool), `dropout_rate` (fraction of zeros) and
         `mean_log2` (mean log2 count where present; NaN for genes below `min_cells`).
 
     See Also
@@ -252,7 +252,7 @@ def select_by_dropout(
 def dropout_statistics(
     counts: Expression, threshold: float, min_cells: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each gene's share of values <= threshold, and the mean log2 of the others (NaN below `min_cells`)."""
+    """Return each gene's fraction of values <= threshold, and the mean log2 of the others (NaN below `min_cells`)."""
     genes = len(counts.genes)
     above, total = np.zeros(genes), np.zeros(genes)
     for _, block in counts.blocks():

@@ -64,7 +64,7 @@ class TransitionSettings:
     temperature: float = 0.1
     """choose="rollout": settings count in the mean of all networks by exp(-(error / smallest - 1) / temperature)."""
     smallest_share: float = 0.02
-    """choose="rollout": edges that carry less than this share of the effects on their target are left out."""
+    """choose="rollout": edges that carry less than this fraction of the effects on their target are left out."""
     time_scales: tuple[float, ...] = tuple(2.0**step for step in (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1))
     """choose="rollout": factors of the rate among which one is chosen by held-out trajectories; (1.0,) is off."""
     splits: tuple[str, ...] = ("train",)

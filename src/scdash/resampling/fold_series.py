@@ -13,7 +13,7 @@ TRAIN, VALIDATION, TEST = range(len(SPLITS))
 
 
 def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
-    """Return the series once per fold, the fold's share of the non-test states labelled validation, the rest train.
+    """Return the series once per fold, the fold's fraction of the non-test states labelled validation, the rest train.
 
     One fold is the series as it is split already. Several are whole trajectories, where there are at least `n_folds`;
     else equal windows of every trajectory's length. Resampled trajectories ("name#k") take no part where their original is

@@ -79,7 +79,7 @@ def forward(
 ) -> Forward:
     """Predict every perturbation by the networks of the folds that have not seen it.
 
-    What a gene that no perturbation targeted does to others is only known from how cells vary; the share of it that is
+    What a gene that no perturbation targeted does to others is only known from how cells vary; the fraction of it that is
     believed (`UNTRIED`) is the one with the least error here. The path is believed if its networks predict better than
     the same equations without a network: in most perturbations (signed-rank test, p < 0.01), and by more than 1 % of
     their error. `problems` are the regressions without each fold, where they are at hand.
@@ -180,7 +180,7 @@ def _likeness(predicted: Floats, observed: Floats, free: NDArray[np.bool_]) -> t
 
 @dataclass(frozen=True)
 class _Tried:
-    """Predicted changes for every share of `UNTRIED`, (shares, perturbations, genes)."""
+    """Predicted changes for every fraction of `UNTRIED`, (shares, perturbations, genes)."""
 
     values: Floats
 
@@ -198,7 +198,7 @@ class _Tried:
             self.values[i, out] = values
 
     def best(self, stats: PerturbationStatistics, sd: Floats) -> tuple[float, Floats]:
-        """Return the share with the least error over held-out perturbations, and its predictions."""
+        """Return the fraction with the least error over held-out perturbations, and its predictions."""
         held = stats.fold >= 0
         total = [float(np.nansum(squared_errors(one, stats, sd)[held])) for one in self.values]
         i = int(np.argmin(total))

@@ -56,16 +56,16 @@ def grn_dynamics(
     times
         Times observed, arbitrary units; all genes relax at rate 1.
     noise
-        Noise level, as a share of the mean expression of about 1/2: N(0, (noise / 2)^2) is added once to every value
+        Noise level, as a fraction of the mean expression of about 1/2: N(0, (noise / 2)^2) is added once to every value
         (0, 0.05 and 0.10 are the "0, 5, 10 %" of the papers).
     prior_moved
-        Share of the prior's edges that are in a random place (`corrupt_prior`).
+        Fraction of the prior's edges that are in a random place (`corrupt_prior`).
     n_edges
         Edges; None: 550 per 350 genes. Every regulated gene has at least one regulator.
     input_fraction, regulator_fraction
-        Share of genes held constant, and of genes that regulate (which includes the inputs).
+        Fraction of genes held constant, and of genes that regulate (which includes the inputs).
     repressor_fraction
-        Share of repressing edges.
+        Fraction of repressing edges.
     and_fraction
         How often activators and repressors are joined by AND, not OR.
     ec50, exponent
@@ -92,7 +92,7 @@ def grn_dynamics(
 
     See Also
     --------
-    scdash.simulate.corrupt_prior : Move a share of the edges of a network to random places.
+    scdash.simulate.corrupt_prior : Move a fraction of the edges of a network to random places.
     scdash.datasets.sim350 : Read SIM350: 350 genes, 550 signed edges, 150 trajectories for training and validation and 10 for test.
 
     Examples

@@ -172,7 +172,7 @@ def dash(
         raise unknown("scale", scale, scores.SCALES)
     strengths = None if lambdas is None else as_lambdas(lambdas)
     if strengths is not None and any(bool((torch.as_tensor(lam) > 1).any()) for lam in strengths):
-        raise ValueError(f"lambdas of DASH are shares of the prior in [0, 1], found {lambdas!r}.")
+        raise ValueError(f"lambdas of DASH are fractions of the prior in [0, 1], found {lambdas!r}.")
     plan = _schedule(schedule)
     options = {"lambdas": strengths, "scale": scale, "schedule": plan}
     return Sparsity("dash", options, score=DashScore(strengths, scale), schedule=plan, refuse=refuse_skips)

@@ -48,7 +48,7 @@ def predict_perturbations(
     """Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
 
     Targets take the strengths they had in training; genes never perturbed take the median strength. What such genes do
-    to others was only seen in how cells co-vary: an equilibrium fit shrinks it by the share that predicted perturbations held
+    to others was only seen in how cells co-vary: an equilibrium fit shrinks it by the fraction that predicted perturbations held
     out in the fit best (`uns[key]["screen"]["untried"]`). An equilibrium fit gives steady states, a transport fit where
     the control is carried to.
 
@@ -65,7 +65,7 @@ def predict_perturbations(
     times
         For fits with `time_key`: times in the unit of the fit, as numbers or texts such as "D5"; one row is then returned for each
         perturbation and time. A perturbation that the fit has not seen has the mean change of the others at a sampled time, and
-        beside it what the network says, relaxed to that time and shrunk to the share that perturbations left out predicted
+        beside it what the network says, relaxed to that time and shrunk to the fraction that perturbations left out predicted
         best. At times that were not sampled, a perturbation of the fit goes on from its own changes at the other times.
         None: one row per perturbation, the response at the last sampled time.
     n_cells

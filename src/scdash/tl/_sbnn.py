@@ -70,7 +70,7 @@ def sbnn(
         Unit variance of genes and features learned on the "train" cells, on "all" cells (as the released code does
         before cross-validation, a leak), or "none". Means always come from the training cells.
     test_fraction
-        Share of cells held out at random for `test_r2`; 0 trains on all cells, as the paper's figures do.
+        Fraction of cells held out at random for `test_r2`; 0 trains on all cells, as the paper's figures do.
     autoencoder
         Train the head that draws gene expression.
     allow_counts

@@ -55,7 +55,7 @@ def sparsity_path(
         Bound on training at each lambda for "warm"; None: a fifth of `Training(max_epochs=...)`, which bounds training at
         each lambda ("start"), or without the penalty ("warm").
     transcription_factors
-        A boolean `var` column or a list of names that takes no part in the fit: the share of zeros in the columns of all
+        A boolean `var` column or a list of names that takes no part in the fit: the fraction of zeros in the columns of all
         OTHER genes is reported as `spurious_sparsity` (higher is better).
     key
         Name of a fit whose columns of `obs` and layer are read where no others are given, which the log says
@@ -71,7 +71,7 @@ def sparsity_path(
     -------
     DataFrame
         Table with one row per lambda and model: `lambda`, `model`, `train_loss`, `validation_loss` (mean squared errors of
-        the evaluated model, without penalty), `weight_sparsity` (share of weights below 1e-5), `feature_sparsity` (share of
+        the evaluated model, without penalty), `weight_sparsity` (fraction of weights below 1e-5), `feature_sparsity` (fraction of
         target x input pairs whose paths sum to less than 1e-5), `spurious_sparsity` where asked for, `epochs`, and `chosen`:
         the largest lambda whose held-out error is within one standard error of the lowest. Models are the best by validation
         of the second half of training, so that none is from before it was sparse. Written as well:

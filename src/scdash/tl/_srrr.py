@@ -58,7 +58,7 @@ def srrr(
     lam
         lambda, instead of `n_features`.
     alpha
-        Share of the group lasso; the rest is ridge. 0 selects nothing (needs `lam`).
+        Fraction of the group lasso; the rest is ridge. 0 selects nothing (needs `lam`).
     relaxed
         Refit the selected genes by ridge.
     missing

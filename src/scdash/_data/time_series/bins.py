@@ -39,7 +39,7 @@ def rank_align(time: Any, batch: Any = None) -> NDArray[np.float64]:
 def weighted_rank_align(
     time: NDArray[np.float64], code: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the share of the weight of its group that lies before each cell, half of its own time counted.
+    """Return the fraction of the weight of its group that lies before each cell, half of its own time counted.
 
     With equal weights this is `rank_align`.
 

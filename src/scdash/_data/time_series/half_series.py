@@ -44,7 +44,7 @@ def halves_to_learn_from(
     """Return each half of the cells with its counterpart, for several ways to deal the cells to halves.
 
     Neighbours in time go to different halves. The half to learn from is smoothed and re-drawn as `cells_to_series` does
-    with all cells; the half to judge by is smoothed less, since a judge need not be smooth.
+    with all cells; the half to measure errors on is smoothed less, since what errors are measured on need not be smooth.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def halves_to_learn_from(
     time, lineage, batch, n_bins, bandwidth, min_cells, horizon, n_bootstrap
         As for `cells_to_series`; `bandwidth=None` chooses a width for every trajectory.
     validation_bandwidth
-        Kernel width, in bins, of the half to judge by.
+        Kernel width, in bins, of the half to measure errors on.
     n_draws
         Ways to deal the cells; each gives two results.
     leave_out

@@ -74,7 +74,7 @@ def sbnn(
     gene_symbols
         Column of `mdata[x].var` with the names to write above the maps of genes; None: their index.
     max_edge
-        Longest edge of a triangle drawn, as a share of the extent of the cells.
+        Longest edge of a triangle drawn, as a fraction of the extent of the cells.
     size
         Area of a point in square points.
     palette
@@ -149,7 +149,7 @@ def _placed(points: NDArray[np.float64], tables: Mapping[str, pd.DataFrame]) -> 
 
 
 def masked_triangulation(points: NDArray[np.float64], max_edge: float) -> Triangulation:
-    """Return the Delaunay triangulation with triangles masked whose longest edge exceeds a share of the extent.
+    """Return the Delaunay triangulation with triangles masked whose longest edge exceeds a fraction of the extent.
 
     Each axis is measured by the range between its 1 % and 99 % quantiles, so that one far cell does not hide a gap.
     """

@@ -241,7 +241,7 @@ def gene_selection(
         bars.set_xticks(np.arange(len(shown)), shown["gene"].astype(str), rotation=90, fontsize=7, style="italic")
         bars.tick_params(axis="x", length=0)
         more = len(ever) - len(shown)
-        bars.set(ylabel=f"selected (share of {repeats} runs)", ylim=(0, 1.02), xlim=(-0.7, len(shown) - 0.3))
+        bars.set(ylabel=f"selected (fraction of {repeats} runs)", ylim=(0, 1.02), xlim=(-0.7, len(shown) - 0.3))
         if more:
             bars.set_title(
                 f"{len(shown)} most often selected genes; {more} more were selected at least once", fontsize=9
