@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.process_state import guarded
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def gene_sets(name: Literal["go_bp", "go_mf"] = "go_bp") -> dict[str, list[str]]
     >>> "MYOG" in scdash.datasets.gene_sets("go_bp")["skeletal muscle cell differentiation (GO:0035914)"]
     True
     """
-    if name not in ("go_bp", "go_mf"):
-        raise unknown("gene sets", name, ("go_bp", "go_mf"))
+    check_choice("gene sets", name, ("go_bp", "go_mf"))
     packed = (files(_FOLDER) / "data" / f"{name}.gmt.gz").read_bytes()
     lines = gzip.decompress(packed).decode().splitlines()
     entries = (line.split("\t") for line in lines)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from scdash._core.errors import NotFittedError, unknown
+from scdash._core.errors import NotFittedError, check_choice
 from scdash._core.fit_genes import fit_genes
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import require_paired
@@ -65,8 +65,7 @@ def predict_mudata(
     """
     from anndata import AnnData
 
-    if missing_genes not in MISSING_GENES:
-        raise unknown("missing_genes", missing_genes, MISSING_GENES)
+    check_choice("missing_genes", missing_genes, MISSING_GENES)
     entry = require_paired(mdata, key)
     name = str(entry["params"]["x"])
     cells = new_cells(mdata if start is None else start, name)

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._core.logging import logger
 from scdash._core.types import FoldsLike, Genes
 from scdash._data import Expression, as_dense, as_expression, check_unique, gene_mask, matrix_of
@@ -60,8 +60,7 @@ def read_paired(
     allow_counts: bool = False,
 ) -> Paired:
     """Return what to learn from, or raise saying which argument does not fit and what to do."""
-    if missing not in get_args(Missing):
-        raise unknown("missing", missing, get_args(Missing))
+    check_choice("missing", missing, get_args(Missing))
     predictors, responses = modality(mdata, x, "x"), modality(mdata, y, "y")
     if x == y:
         raise ValueError(f"x and y are both {x!r}; name two different modalities of {list(mdata.mod)}.")

@@ -10,7 +10,7 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import GRN
 from scdash.pl.shared.order import (
@@ -99,10 +99,8 @@ def effects(
     --------
     >>> scdash.pl.effects(adata, truth="truth", n_top=40)  # doctest: +SKIP
     """
-    if order not in ("staircase", "cluster", "given"):
-        raise unknown("order", order, ["staircase", "cluster", "given"])
-    if regulators_on not in ("rows", "columns"):
-        raise unknown("regulators_on", regulators_on, ["rows", "columns"])
+    check_choice("order", order, ["staircase", "cluster", "given"])
+    check_choice("regulators_on", regulators_on, ["rows", "columns"])
     cmap, limits = color_scale("effects", scale)
     beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
     names, matrices = networks(data, *beside.values(), key=key, genes=genes, values=values)
@@ -142,8 +140,7 @@ def _choose(
     n_top: int | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows and columns to draw: those asked for, else those with an effect, at most the strongest."""
-    if n_top is not None and n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     rows = None if regulators is None else positions(regulators, names, argument="regulators")
     columns = None if targets is None else positions(targets, names, argument="targets")
     most = n_top or MOST_CLUSTERED

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_least, unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
@@ -94,8 +94,7 @@ def heatmap(
     ):
         if given not in known:
             raise unknown(name, given, [str(one) for one in known])
-    if n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     entry = require_fit(adata, key)
     if "screen" in entry:
         raise ValueError(

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.errors import check_least
 from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table
 from scdash.metrics.edge_lists import is_anndata
@@ -67,8 +68,7 @@ def influence(
     --------
     >>> ax = scdash.pl.influence(adata, n_top=10)
     """
-    if n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     table = _table(data, key, by_time=by_time)
     with house():
         if by_time:

@@ -9,7 +9,7 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
 from scdash.pl.shared.read import slot
@@ -80,8 +80,7 @@ def masks(
     matrices = {name: stored.get(name, weights[name]) for name in known if len(np.shape(weights[name])) == 2}
     wanted = list(matrices) if names is None else [names] if isinstance(names, str) else list(names)
     for name in wanted:
-        if name not in matrices:
-            raise unknown("weight matrix", name, matrices)
+        check_choice("weight matrix", name, matrices)
     if not wanted:
         raise ValueError(f"No weight matrix to draw; adata.uns[{key!r}]['weights'] holds {list(weights)}.")
     n_genes = len(entry.get("genes", ()))

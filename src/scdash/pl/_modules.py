@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from scdash._core.errors import check_data, unknown
+from scdash._core.errors import check_choice, check_data
 from scdash._core.process_state import guarded
 from scdash._core.tables import module_table
 from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels
@@ -60,8 +60,7 @@ def modules(
     >>> scdash.tl.modules(screen, n_modules=3)
     >>> ax = scdash.pl.modules(screen)
     """
-    if role not in ("target", "regulator"):
-        raise unknown("role", role, ("target", "regulator"))
+    check_choice("role", role, ("target", "regulator"))
     check_data(adata)
     members = module_table(adata, key)
     table = members[members["role"] == role].pivot_table(

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from scdash._core.edge_order import BY_PRIOR, rank_edges
-from scdash._core.errors import suggest
+from scdash._core.errors import check_least, suggest
 from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
@@ -206,8 +206,7 @@ def _strongest(
     edges: pd.DataFrame, n_edges: int, focus: str | Sequence[str] | None, rank_by: str | None
 ) -> pd.DataFrame:
     """Return the edges to draw: where some are in the prior and some are not, the strongest half of each."""
-    if n_edges < 1:
-        raise ValueError(f"n_edges must be at least 1, found {n_edges}.")
+    check_least("n_edges", n_edges, 1)
     edges = edges[(edges["weight"] != 0) & (edges["source"] != edges["target"])]
     if edges.empty:
         raise ValueError("The network has no edge between two genes: there is nothing to draw.")

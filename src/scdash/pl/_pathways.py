@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash._core.process_state import guarded
 from scdash._core.tables import pathway_table
 from scdash.metrics.edge_lists import is_anndata
@@ -103,8 +103,7 @@ def pathways(
     """
     cmap, limits = color_scale("pathways", scale)
     table = _table(data, key)
-    if correction not in CORRECTIONS:
-        raise unknown("correction", correction, CORRECTIONS)
+    check_choice("correction", correction, CORRECTIONS)
     value, label = ("z", "z") if "z" in table else ("strength", "-log10 p")
     columns(table, ["fit", "pathway", "p_value", correction], argument="table")
     drawn = _fits(table, fits)
@@ -208,15 +207,13 @@ def _table(data: Any, key: str) -> pd.DataFrame:
 def _fits(table: pd.DataFrame, fits: Sequence[str] | None) -> list[str]:
     available = list(pd.unique(table["fit"]))
     for fit in fits or []:
-        if fit not in available:
-            raise unknown("fit", fit, available)
+        check_choice("fit", fit, available)
     return available if fits is None else list(fits)
 
 
 def _chosen(table: pd.DataFrame, drawn: Sequence[str], n_top: int, starred: pd.Series) -> list[str]:
     """Return the best sets of each drawn fit, in the order of the fits, then what controls find and fits may not."""
-    if n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     own = [fit for fit in drawn if "control" not in table or not table.loc[table["fit"] == fit, "control"].iloc[0]]
     found: list[str] = []
     for fit in own or drawn:

@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
@@ -98,8 +98,7 @@ def velocity(
     --------
     >>> ax = scdash.pl.velocity(adata, kind="grid")
     """
-    if kind not in ("stream", "grid", "cells"):
-        raise unknown("kind", kind, ["stream", "grid", "cells"])
+    check_choice("kind", kind, ["stream", "grid", "cells"])
     name, points = embedding_of(adata, basis, finite=True)
     layer = FitSettings.of(require_fit(adata, key), key).layer_of(adata, layer)
     colored = values_of(adata, color, layer)

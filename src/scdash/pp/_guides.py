@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -180,14 +180,11 @@ def assign_guides(
 
 def _check(threshold: Any, min_count: float, dominance: float | None, multiple: str, escapers: str) -> None:
     """Raise for settings out of range."""
-    if multiple not in ("drop", "combine"):
-        raise unknown("multiple", multiple, ("drop", "combine"))
-    if escapers not in ("keep", "flag", "drop"):
-        raise unknown("escapers", escapers, ("keep", "flag", "drop"))
+    check_choice("multiple", multiple, ("drop", "combine"))
+    check_choice("escapers", escapers, ("keep", "flag", "drop"))
     if threshold != "mixture" and (isinstance(threshold, str) or not threshold > 0):
         raise ValueError(f"threshold must be 'mixture' or a positive number of counts, found {threshold!r}.")
-    if min_count < 1:
-        raise ValueError(f"min_count must be at least 1, found {min_count!r}.")
+    check_least("min_count", min_count, 1)
     if dominance is not None and not 0 < dominance <= 1:
         raise ValueError(f"dominance must lie in (0, 1], found {dominance!r}.")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -126,8 +126,7 @@ def order_cells(
     """
     check_adata(adata, min_cells=4)
     check_key(key_added)
-    if method not in ("gauss", "umap"):
-        raise unknown("method", method, ("gauss", "umap"))
+    check_choice("method", method, ("gauss", "umap"))
     groups = _groups(adata, lineage_key, batch_key)
     graph = _Graph(method, n_neighbors, n_dcs, int(as_generator(rng).integers(2**31 - 1)))
     _check_root(adata, root)

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -135,8 +135,7 @@ def normalize_paired(
 
 def _chosen_method(adata: "AnnData", method: str, x: str, target_sum: float | None) -> str:
     """Return "depth" or "clr"; the choice of "auto" goes by what the features are said to be."""
-    if method not in ("auto", *NAMES):
-        raise unknown("method", method, ("auto", *NAMES))
+    check_choice("method", method, ("auto", *NAMES))
     chosen = method
     if method == "auto":
         chosen = "clr" if _are_proteins(adata, x) else "depth"

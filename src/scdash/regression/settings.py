@@ -5,6 +5,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from scdash._core.errors import check_least
+
 
 def _grid(high: float, low: float, number: int) -> tuple[float, ...]:
     return tuple(float(value) for value in np.geomspace(high, low, number))
@@ -73,8 +75,7 @@ class TransitionSettings:
     def __post_init__(self) -> None:
         if not self.lambdas or any(b >= a for a, b in zip(self.lambdas, self.lambdas[1:], strict=False)):
             raise ValueError("TransitionSettings.lambdas must decrease.")
-        if self.folds < 2:
-            raise ValueError(f"TransitionSettings.folds must be at least 2, found {self.folds}.")
+        check_least("TransitionSettings.folds", self.folds, 2)
         if not self.prior_weights or min(self.prior_weights) < 1:
             raise ValueError(f"TransitionSettings.prior_weights must be at least 1, found {self.prior_weights}.")
         if not self.rates or not self.gene_rates or min(*self.rates, *self.gene_rates, *self.slopes, 1) < 0:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_least
 from scdash._data import SPLITS, TimeSeries
 from scdash.training import Examples, examples_from
 
@@ -19,8 +20,7 @@ def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
     else equal windows of every trajectory's length. Resampled trajectories ("name#k") take no part where their original is
     held out. Test states stay out of it.
     """
-    if n_folds < 1:
-        raise ValueError(f"n_folds must be at least 1, found {n_folds}.")
+    check_least("n_folds", n_folds, 1)
     if n_folds == 1:
         return [series]
     usable = series.split != TEST

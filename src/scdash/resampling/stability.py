@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_least
 from scdash._core.fit_record import stamp
 from scdash._core.logging import logger
 from scdash._data import sanitise
@@ -42,8 +43,7 @@ class Selections:
 
 def check_repeats(n_repeats: int, name: str = "fraction", fraction: float = 0.5, *, whole: bool = False) -> None:
     """Raise unless there are refits to compare, on a possible `fraction` of the data; `whole`: all of it is possible."""
-    if n_repeats < 2:
-        raise ValueError(f"n_repeats must be at least 2, found {n_repeats!r}.")
+    check_least("n_repeats", n_repeats, 2)
     if not 0 < fraction < 1 and not (whole and fraction == 1):
         raise ValueError(f"{name} must be above 0 and {'at most' if whole else 'below'} 1, found {fraction!r}.")
 

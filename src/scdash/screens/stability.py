@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import step
 from scdash._core.parallel import spread_all
@@ -80,8 +80,7 @@ def stability_screen(
     G in SD units for transport, of which the strongest five edges a gene count as selected). Written:
     `uns[f"{key}_stability"]` (`edges`, `params`, `report`), and `selection_frequency` in the edges of the fit.
     """
-    if resample not in ("cells", "perturbations"):
-        raise unknown("resample", resample, ("cells", "perturbations"))
+    check_choice("resample", resample, ("cells", "perturbations"))
     check_repeats(n_repeats)
     entry: Any = require_fit(adata, key)
     way = str(entry["params"]["fit"])

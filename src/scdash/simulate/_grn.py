@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_least
 from scdash._core.logging import step as log_step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
@@ -133,8 +134,7 @@ def grn_dynamics(
 
 
 def _check(n_genes: int, n_trajectories: int, n_validation: int, times: Sequence[float], noise: float) -> None:
-    if n_genes < 3:
-        raise ValueError(f"n_genes must be at least 3, found {n_genes}.")
+    check_least("n_genes", n_genes, 3)
     if not 0 <= n_validation < n_trajectories:
         raise ValueError(
             f"n_validation={n_validation} leaves no training trajectory of n_trajectories={n_trajectories}."

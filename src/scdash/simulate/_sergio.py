@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data.screen import KINDS, Screen, parse_screen
@@ -178,8 +178,7 @@ def simulate_cells(
 
 
 def _check(cells: int, n_steps: int, total_time: float, half_response: str, knockdown: float) -> None:
-    if half_response not in ("mean", "mid"):
-        raise unknown("half_response", half_response, ("mean", "mid"))
+    check_choice("half_response", half_response, ("mean", "mid"))
     if cells < 1 or n_steps < 1 or total_time <= 0:
         raise ValueError(
             f"cells_per_perturbation, n_steps and total_time must be positive, found {cells}, {n_steps}, {total_time}."

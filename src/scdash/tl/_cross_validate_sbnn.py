@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.logging import step
 from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
@@ -95,8 +95,7 @@ def cross_validate_sbnn(
     constants = training_of(training)
     check_slots(mdata, x, y, key_added)
     for name in baselines:
-        if name not in BASELINES:
-            raise unknown("baseline", name, BASELINES)
+        check_choice("baseline", name, BASELINES)
     seed = seed_of(rng)
     with (
         step(f"cross-validating a sparse bottleneck network ({x} to {y}, {n_latent} latent)") as added,

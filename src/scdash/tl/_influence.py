@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
@@ -174,10 +174,8 @@ def gene_influence(
 def _check_options(starts: str, change: str, n_starts: int, models: str) -> None:
     known = (("starts", starts, STARTS), ("change", change, CHANGES))
     for argument, value, options in known:
-        if value not in options:
-            raise unknown(argument, value, options)
-    if models not in ("all", "main"):
-        raise unknown("models", models, ("all", "main"))
+        check_choice(argument, value, options)
+    check_choice("models", models, ("all", "main"))
     if n_starts != int(n_starts) or n_starts < 1:
         raise ValueError(f"n_starts must be a positive whole number, found {n_starts!r}.")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from scdash._core.errors import NotFittedError, check_data
+from scdash._core.errors import NotFittedError, check_data, check_least
 from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys, check_genes
 from scdash._core.logging import step
@@ -124,8 +124,7 @@ def coregulation(
     >>> adata.varp["dynamics_coregulation"].shape == adata.varp["dynamics_grn"].shape
     True
     """
-    if min_targets < 1:
-        raise ValueError(f"min_targets must be at least 1, found {min_targets}.")
+    check_least("min_targets", min_targets, 1)
     network = _network(adata, key)
     modelled = np.flatnonzero(_modelled(adata, key))
     with step("coregulation") as added:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from scdash._core.errors import NotFittedError, check_data, unknown, unused
+from scdash._core.errors import NotFittedError, check_choice, check_data, unknown, unused
 from scdash._core.fit_genes import fit_genes
 from scdash._core.fit_record import stamp
 from scdash._core.keys import require_result
@@ -125,8 +125,7 @@ def pathways(
     >>> scdash.tl.pathways(adata, "go_bp")  # doctest: +SKIP
     >>> scdash.get.pathways(adata, significant=True)  # doctest: +SKIP
     """
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
+    check_choice("method", method, METHODS)
     check_key(key_added)
     if method != "sum" and (alternative != "greater" or max_permutations is not None):
         raise unused("alternative or max_permutations", f"they are for method='sum', found method={method!r}")
@@ -166,8 +165,7 @@ def _collect(
     adata: "AnnData", keys: Sequence[str], scores: ScoresLike | None, score: str
 ) -> tuple[dict[str, pd.Series], dict[str, pd.DataFrame]]:
     """Return the scores by name, and those of every model where a fit has several."""
-    if score not in ("absolute", "signed"):
-        raise unknown("score", score, ("absolute", "signed"))
+    check_choice("score", score, ("absolute", "signed"))
     check_data(adata)
     given, ensembles = {}, {}
     for key in keys:
@@ -201,8 +199,7 @@ def _controls(
         return {}
     named = [] if controls is True else [controls] if isinstance(controls, str) else [str(name) for name in controls]
     for name in named:
-        if name not in given:
-            raise unknown("fit or score in controls", name, given)
+        check_choice("fit or score in controls", name, given)
     fits = [key for key in keys if key not in named]
     return {name: given[name] for name in named} | built_in_controls(adata, fits, given, signed=signed)
 

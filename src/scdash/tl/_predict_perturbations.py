@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
@@ -119,8 +119,7 @@ def predict_perturbations(
     genes = pd.Index([str(g) for g in entry["genes"]])
     aliases = gene_aliases(adata, FitSettings.of(entry, key).text("symbols"))
     parsed = _parse(labels, genes, entry, kind, separator, aliases)
-    if forecaster not in ("best", "network"):
-        raise unknown("forecaster", forecaster, ("best", "network"))
+    check_choice("forecaster", forecaster, ("best", "network"))
     network = predictor_of(entry)
     best = BestForecaster.of(entry, network)
     predictor = best if forecaster == "best" else network

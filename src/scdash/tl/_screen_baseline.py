@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from scdash._core.errors import unknown, unused
+from scdash._core.errors import check_choice, unused
 from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -105,12 +105,10 @@ def screen_baseline(
     >>> scdash.tl.screen_baseline(adata, "ridge")  # doctest: +SKIP
     >>> scdash.get.grn(adata, key="ridge").head()  # doctest: +SKIP
     """
-    if method not in BASELINES:
-        raise unknown("method", method, BASELINES)
+    check_choice("method", method, BASELINES)
     known, run = BASELINES[method]
     for name in options or {}:
-        if name not in known:
-            raise unknown(f"option of {method}", name, known)
+        check_choice(f"option of {method}", name, known)
     name = method if key_added is None else key_added
     check_key(name)
     seed = seed_of(rng)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown, unused
+from scdash._core.errors import check_choice, unused
 from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
@@ -94,8 +94,7 @@ def sparsity_path(
     >>> scdash.pl.sparsity_path(adata)  # doctest: +SKIP
     """
     check_key(key_added)
-    if strategy not in ("start", "warm"):
-        raise unknown("strategy", strategy, ("start", "warm"))
+    check_choice("strategy", strategy, ("start", "warm"))
     if step_epochs is not None and (strategy != "warm" or step_epochs < 1):
         raise ValueError(f"step_epochs is a positive number for strategy='warm', found {step_epochs} for {strategy!r}.")
     call = FitCall.of("sparsity_path", {"sparsity": "pathreg"} | {name: fit[name] for name in fit if name != "prior"})

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.fields.perturbode import PerturbODE
 from scdash.fields.vector_field import Params
 from scdash.training.flow import EXPONENTIAL, FLOW_SOLVERS, Flow
@@ -38,8 +38,7 @@ class TransportConfig:
 
     def __post_init__(self) -> None:
         for name, value, known in (("loss", self.loss, ("mean", "w2")), ("solver", self.solver, FLOW_SOLVERS)):
-            if value not in known:
-                raise unknown(name, value, known)
+            check_choice(name, value, known)
         for name in (
             "steps",
             "cycle",

@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_least
 from scdash._data.expression_matrix import Expression
 
 WIDER = 1.25  # factor by which a kernel grows until enough cells stand behind its bin
@@ -16,8 +17,7 @@ WIDER = 1.25  # factor by which a kernel grows until enough cells stand behind i
 
 def bin_grid(n_bins: int) -> NDArray[np.float64]:
     """Return the centres of `n_bins` equal bins of [0, 1]."""
-    if n_bins < 2:
-        raise ValueError(f"n_bins must be at least 2, found {n_bins}.")
+    check_least("n_bins", n_bins, 2)
     return (np.arange(n_bins) + 0.5) / n_bins
 
 

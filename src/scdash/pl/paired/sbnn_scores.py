@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.errors import check_least
 from scdash._core.keys import genes_of_modality
 from scdash._core.process_state import guarded
 from scdash.pl.paired.sbnn_reading import entry_of, table_of
@@ -217,8 +218,7 @@ def gene_selection(
     table = table_of(data, key, "selection", "stability", ["gene", "frequency", "count"])
     if not isinstance(data, pd.DataFrame):
         table = genes_of_modality(data, entry_of(data, key, "stability"), key, table["gene"]).rows(table, "gene")
-    if n_genes < 1:
-        raise ValueError(f"n_genes must be at least 1, found {n_genes}.")
+    check_least("n_genes", n_genes, 1)
     ever = table[table["count"] > 0]
     repeats = int(round(float((ever["count"] / ever["frequency"]).iloc[0]))) if len(ever) else 1
     shown = ever.sort_values("frequency", ascending=False, kind="stable").head(n_genes)

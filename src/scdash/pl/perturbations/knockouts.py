@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
@@ -227,8 +228,7 @@ def knockout_volcano(
     """
     if not is_anndata(perturbed) or "change" not in perturbed.uns:
         raise ValueError("perturbed must be what scdash.tl.perturb returns: uns['change'].")
-    if n_labels < 0:
-        raise ValueError(f"n_labels must be at least 0, found {n_labels}.")
+    check_least("n_labels", n_labels, 0)
     table = columns(perturbed.uns["change"], ["gene", "control", "change", "held", "spread"], argument="uns['change']")
     table = fit_genes(perturbed, table["gene"].astype(str), "perturbed.uns['change']").rows(table, "gene")
     table = table[~table["held"].astype(bool)]

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash.pl.shared.labels import name_points
@@ -93,8 +93,7 @@ def perturbation(
     known = _known(predicted, found)
     chosen = known[:MOST] if perturbations is None else list(perturbations)
     for name in chosen:
-        if name not in known:
-            raise unknown("perturbation", name, known)
+        check_choice("perturbation", name, known)
     if not chosen:
         raise ValueError("predicted: none of its perturbations was observed in the screen; nothing to compare.")
     with house():

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
@@ -107,6 +107,5 @@ def _chosen(column: Any, wanted: Sequence[str] | None, argument: str) -> list[st
         return known
     listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
     for name in listed:
-        if name not in known:
-            raise unknown(argument, name, known)
+        check_choice(argument, name, known)
     return listed

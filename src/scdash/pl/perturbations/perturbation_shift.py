@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import NotFittedError, unknown
+from scdash._core.errors import NotFittedError, check_choice
 from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
 from scdash.pl._embedding import colors_of, values_of
@@ -88,8 +88,7 @@ def perturbation_shift(
     --------
     >>> ax = scdash.pl.perturbation_shift(adata)
     """
-    if kind not in ("grid", "cells"):
-        raise unknown("kind", kind, ["grid", "cells"])
+    check_choice("kind", kind, ["grid", "cells"])
     name, points = embedding_of(adata, basis, finite=True)
     if shift not in adata.layers:
         raise NotFittedError(

@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
-from scdash._core.errors import check_arguments, unknown, unused
+from scdash._core.errors import check_arguments, check_choice, unknown, unused
 from scdash.pl.shared.style import FAINT, INK, ColorScale, bare, category_colors
 
 ROWS = 14  # entries of a legend in one column
@@ -76,8 +76,7 @@ class Look:
             raise unused("groups", "no panel is coloured by a column of categories")
         names = {str(name) for values in categorical for name in values.cat.categories}  # type: ignore[union-attr]
         for name in self.chosen or ():
-            if name not in names:
-                raise unknown("group", name, sorted(names))
+            check_choice("group", name, sorted(names))
 
     @property
     def chosen(self) -> list[str] | None:
