@@ -2,17 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data import sanitise
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 # The published prior files are named by half the fraction of edges that they move.
 _FILES = {0.0: "0.0", 0.05: "0.025", 0.1: "0.05", 0.2: "0.1"}
@@ -20,7 +17,7 @@ _VALIDATION = (3, 23, 25, 61, 74, 90, 103, 128, 139, 146)  # published validatio
 
 
 @guarded
-def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "str | Path | None" = None) -> "AnnData":
+def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "str | Path | None" = None) -> AnnData:
     """Read SIM350: 350 genes, 550 signed edges, 150 trajectories for training and validation and 10 for test.
 
     The system was simulated by Hossain et al. 2024 (PHOENIX) over a yeast network shipped with SimulatorGRN (Bhuva et

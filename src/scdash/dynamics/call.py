@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+from anndata import AnnData
 
 from scdash._core.errors import check_arguments
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
@@ -21,10 +23,6 @@ from scdash.regression import Regression
 from scdash.resampling.validation import Validation
 from scdash.sparsity import DASH, Method, Sparsity
 from scdash.training import Training
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 NOT_STORED = ("prior", "mask_var", "regulators", "rng", "n_jobs", "progress", "perturbation_key", "control", *DATA_KEYS)
 
@@ -97,7 +95,7 @@ class FitCall:
             | changes
         )
 
-    def read(self, adata: "AnnData", asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
+    def read(self, adata: AnnData, asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
         """Return the data of the call; columns and layer that are not given are those of the fit under `like`."""
         keys = {name: getattr(self, name) for name in DATA_KEYS}
         kind, cells = as_cells(self.observations)

@@ -1,10 +1,11 @@
 """How often the edges of a network of dynamics are found when half of the data is drawn again."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import suggest
@@ -23,15 +24,11 @@ from scdash.resampling.stability import CONSISTENT, check_repeats, pairs_of_refi
 from scdash.resampling.validation import Validation
 from scdash.training import Training
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-
 NOT_REPEATED = ("rng", "n_models", "validation", "write_velocity")  # arguments of a fit that refits have of their own
 
 
 def stability_dynamics(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     n_repeats: int = 10,
     fraction: float = 0.5,
@@ -95,7 +92,7 @@ def stability_dynamics(
         return write_result(adata.uns, key_added, "edges", entry, added, "how often each edge was found")
 
 
-def arguments_of_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_of_fit(adata: AnnData, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `fit_dynamics` that repeat the fit under `key`, those `given` first; only these without one.
 
     The log says what was taken from the fit. What is done with a model after training is not repeated.
@@ -110,7 +107,7 @@ def arguments_of_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> di
     return stored | genes | {name: value for name, value in given.items() if name not in DATA_KEYS} | read
 
 
-def _part(adata: "AnnData", fraction: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
+def _part(adata: AnnData, fraction: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the rows of a random part: whole trajectories of states, or cells of every trajectory.
 
     Of trajectories that are labelled by `split_key`, the same fraction of every split is drawn, and at least one; two where
@@ -138,7 +135,7 @@ def _part(adata: "AnnData", fraction: float, fit: dict[str, Any], rng: np.random
     return np.sort(np.concatenate(drawn_within(rows, lambda n: max(2, round(fraction * n)), rng)))
 
 
-def _split_of(adata: "AnnData", key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
+def _split_of(adata: AnnData, key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return a number for the splits that each trajectory has rows of; the same for all without `key`."""
     if key is None:
         return np.zeros(group.max() + 1, np.int64)
@@ -149,7 +146,7 @@ def _split_of(adata: "AnnData", key: str | None, group: NDArray[np.int64]) -> ND
     return found
 
 
-def _edges(adata: "AnnData", rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
+def _edges(adata: AnnData, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
     """Return the edges of a fit of some rows, in the unit of the user's time."""
     call = FitCall(**{"progress": False, "validation": Validation(null_models=False), **fit, "rng": seed})
     found = fit_of_call(adata[rows].copy(), call, call.settle(), seed)

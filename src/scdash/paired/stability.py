@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from mudata import MuData
 
 from scdash._core.logging import step
 from scdash._core.parallel import use_jobs
@@ -20,12 +21,9 @@ from scdash.paired.store import check_slots, versions
 from scdash.resampling.draws import stratified_part
 from scdash.resampling.stability import check_repeats, write_result
 
-if TYPE_CHECKING:
-    from mudata import MuData
-
 
 def stability_mudata(
-    mdata: "MuData",
+    mdata: MuData,
     *,
     x: str = "rna",
     y: str = "ephys",

@@ -1,9 +1,10 @@
 """Cells on any embedding, coloured by a column or a gene."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scdash._core.errors import suggest
@@ -13,13 +14,10 @@ from scdash.pl.shared.points import Look, PointStyle, frame, scatter
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def embedding(
-    adata: "AnnData",
+    adata: AnnData,
     color: str | Sequence[str] | None = None,
     *,
     basis: str = "umap",
@@ -94,7 +92,7 @@ def embedding(
 
 
 def values_of(
-    adata: "AnnData", color: str | Sequence[str] | None, layer: str | None
+    adata: AnnData, color: str | Sequence[str] | None, layer: str | None
 ) -> list[tuple[str | None, pd.Series | None]]:
     """Return the column and the values of every panel; one panel without values where nothing is named."""
     wanted = [color] if color is None or isinstance(color, str) else list(color)
@@ -103,7 +101,7 @@ def values_of(
     return [(one, None if one is None else _values(adata, one, layer)) for one in wanted]
 
 
-def _values(adata: "AnnData", name: str, layer: str | None) -> pd.Series:
+def _values(adata: AnnData, name: str, layer: str | None) -> pd.Series:
     if name in adata.obs:
         values: pd.Series = adata.obs[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
@@ -117,7 +115,7 @@ def _values(adata: "AnnData", name: str, layer: str | None) -> pd.Series:
     raise ValueError(f"color: {name!r} is neither a column of adata.obs nor a gene.{suggest(name, options)}")
 
 
-def colors_of(adata: "AnnData", name: str | None, values: pd.Series | None) -> dict[str, str] | None:
+def colors_of(adata: AnnData, name: str | None, values: pd.Series | None) -> dict[str, str] | None:
     """Return the stored colours of a column of categories, by category."""
     if values is None or not isinstance(values.dtype, pd.CategoricalDtype):
         return None

@@ -1,10 +1,11 @@
 """Whose start value matters for everybody else."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -16,13 +17,10 @@ from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def influence(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "dynamics",
     n_top: int = 20,

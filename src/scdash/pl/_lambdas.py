@@ -1,10 +1,11 @@
 """What a choice of lambda costs and gains."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.patches import Patch
@@ -14,9 +15,6 @@ from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 FAINTER = 0.35
 PATH_RULE = "chosen: largest within one\nstandard error of the lowest\nvalidation loss"
@@ -31,7 +29,7 @@ _SHARES = {
 
 @guarded
 def sparsity_path(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "sparsity_path",
     chosen: float | None = None,

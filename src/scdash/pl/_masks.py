@@ -1,9 +1,10 @@
 """Which weights are left in every matrix of a model."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from numpy.typing import NDArray
@@ -15,16 +16,13 @@ from scdash._core.process_state import guarded
 from scdash.pl.shared.read import slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
 
 
 @guarded
 def masks(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     key: str = "dynamics",
     names: str | Sequence[str] | None = None,

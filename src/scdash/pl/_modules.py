@@ -1,9 +1,10 @@
 """The regulators and targets of modules as a heat map."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
@@ -12,13 +13,10 @@ from scdash._core.process_state import guarded
 from scdash._core.tables import module_table
 from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def modules(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     role: str = "target",
     n_genes: int = 60,

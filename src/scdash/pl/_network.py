@@ -1,11 +1,12 @@
 """The strongest edges as a drawing, of one fit or of several side by side."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scdash._core.edge_order import BY_PRIOR, rank_edges
@@ -30,9 +31,6 @@ from scdash.pl._network_drawing import (
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.read import networks as networks_of
 from scdash.pl.shared.style import Drawn, bare, check_whole, finish, house, panels, whole_figure
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 @guarded
@@ -112,7 +110,7 @@ def network(
 
 @guarded
 def networks(
-    adata: "AnnData",
+    adata: AnnData,
     keys: Sequence[str],
     *,
     n_edges: int = 25,

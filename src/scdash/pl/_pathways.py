@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
@@ -27,9 +28,6 @@ from scdash.pl.shared.style import (
     signed_norm,
 )
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 CORRECTIONS = ("bonferroni", "fdr_bh", "fwer", "p_value")
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 OF_CONTROLS = 3  # sets drawn that a control finds, whether or not a fit does
@@ -43,7 +41,7 @@ _SHORT = re.compile(
 
 @guarded
 def pathways(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "pathways",
     fits: Sequence[str] | None = None,

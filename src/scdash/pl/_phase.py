@@ -1,9 +1,10 @@
 """Phase portrait: two genes against each other, with where the model takes the cells."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -20,13 +21,10 @@ from scdash.pl.shared.points import Look, PointStyle, beside_legend, scatter
 from scdash.pl.shared.read import expression, slot
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def phase(
-    adata: "AnnData",
+    adata: AnnData,
     genes: Sequence[str],
     *,
     key: str = "dynamics",

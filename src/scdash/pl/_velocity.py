@@ -1,9 +1,10 @@
 """The fitted velocity field on an embedding."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.lines import Line2D
@@ -20,15 +21,12 @@ from scdash.pl.shared.points import Look, PointStyle, beside_legend, frame, scat
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 _AGAINST = "#D55E00"
 
 
 @guarded
 def velocity(
-    adata: "AnnData",
+    adata: AnnData,
     color: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",
@@ -134,7 +132,7 @@ def _direction_legend(ax: Axes, time_key: str) -> None:
 
 
 def _arrows(
-    adata: "AnnData", key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
+    adata: AnnData, key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the neighbours of every cell and its arrow."""
     fit, slots = require_fit(adata, key), DynamicsKeys(key)
@@ -150,7 +148,7 @@ def _arrows(
     return near, project_to(near, states, found, points)
 
 
-def velocity_layer(adata: "AnnData", key: str) -> str:
+def velocity_layer(adata: AnnData, key: str) -> str:
     """Return the name of the layer with the velocities of a fit, or say why there is none."""
     slots = DynamicsKeys(key)
     if slots.velocity not in adata.layers:
@@ -164,7 +162,7 @@ def velocity_layer(adata: "AnnData", key: str) -> str:
 
 
 def _later(
-    adata: "AnnData", key: str, points: NDArray[np.float64], near: NDArray[np.int64]
+    adata: AnnData, key: str, points: NDArray[np.float64], near: NDArray[np.int64]
 ) -> tuple[str, NDArray[np.float64] | None]:
     """Return the name of the fit's time and where it increases on the embedding, None where it is not in `obs`."""
     name = FitSettings.of(require_fit(adata, key), key).time_key or ""

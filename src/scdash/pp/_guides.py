@@ -1,11 +1,12 @@
 """`assign_guides`: from guides, counted or labelled, to perturbations."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, check_least
@@ -21,13 +22,10 @@ from scdash.pp._guide_labels import Labels, guide_table, label_cells, missing_wh
 from scdash.pp._guide_names import CONTROL_GUIDES, genes_of_guides
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def assign_guides(
-    adata: "AnnData",
+    adata: AnnData,
     guides: "str | pd.DataFrame | AnnData | None" = None,
     *,
     guide_key: str | None = None,
@@ -46,7 +44,7 @@ def assign_guides(
     layer: str | None = None,
     key_added: str = "perturbation",
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Say which gene is perturbed in each cell, from counts of guides or from labels such as `"STAT1g2"`.
 
     Several guides of a gene are replicates of its perturbation: `PerturbODE(guide_key="perturbation_guide")` makes use of
@@ -217,7 +215,7 @@ def _check_guides(called: sp.csr_matrix, genes: Mapping[str, str | None], contro
 
 
 def _probabilities(
-    adata: "AnnData", labels: Labels, control: str, separator: str, layer: str | None, batch_key: str | None
+    adata: AnnData, labels: Labels, control: str, separator: str, layer: str | None, batch_key: str | None
 ) -> NDArray[np.float64]:
     """Return the probability of each cell that it is perturbed; NaN for control cells and cells without a label."""
     values = expression(adata, layer=layer)

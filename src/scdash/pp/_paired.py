@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, suggest
@@ -28,14 +30,10 @@ NAMES = {"depth": "log2(1 + x) of counts by depth", "clr": "centred log ratio"}
 PROTEINS = {"prot", "prots", "protein", "proteins", "adt", "adts", "ab", "antibody", "antibodies", "cite"}
 FEW_GENES = 100  # features below which depth normalisation is questioned
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
 
 @guarded
 def normalize_paired(
-    mdata: "MuData | AnnData",
+    mdata: MuData | AnnData,
     *,
     x: str = "rna",
     method: Literal["auto", "depth", "clr"] = "auto",
@@ -44,7 +42,7 @@ def normalize_paired(
     layer: str | None = None,
     counts_layer: str | None = "counts",
     copy: bool = False,
-) -> "MuData | AnnData | None":
+) -> MuData | AnnData | None:
     r"""Normalise the counts of one modality: genes by depth, proteins by their centred log ratio.
 
     "depth" is :math:`\log_2(1 + s\, c / \sum c)`, as Bernaerts, Berens & Kobak do for genes; the sum of a cell runs over the
@@ -133,7 +131,7 @@ def normalize_paired(
     return target if copy else None
 
 
-def _chosen_method(adata: "AnnData", method: str, x: str, target_sum: float | None) -> str:
+def _chosen_method(adata: AnnData, method: str, x: str, target_sum: float | None) -> str:
     """Return "depth" or "clr"; the choice of "auto" goes by what the features are said to be."""
     check_choice("method", method, ("auto", *NAMES))
     chosen = method
@@ -152,7 +150,7 @@ def _chosen_method(adata: "AnnData", method: str, x: str, target_sum: float | No
     return chosen
 
 
-def _are_proteins(adata: "AnnData", x: str) -> bool:
+def _are_proteins(adata: AnnData, x: str) -> bool:
     if "feature_types" in adata.var:
         kinds = adata.var["feature_types"].astype(str).str.lower()
         return bool(kinds.str.contains("antibody|protein").mean() > 0.5)
@@ -174,7 +172,7 @@ def _centred_log(block: Any, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 @guarded
 def select_by_dropout(
-    mdata: "MuData | AnnData",
+    mdata: MuData | AnnData,
     *,
     x: str = "rna",
     n_top_genes: int = 1000,
@@ -185,7 +183,7 @@ def select_by_dropout(
     layer: str | None = None,
     key_added: str = "highly_variable",
     copy: bool = False,
-) -> "MuData | AnnData | None":
+) -> MuData | AnnData | None:
     r"""Mark genes that are missing from more cells than their level where present would suggest.
 
     A gene is kept where its fraction of zeros exceeds :math:`e^{-a(\mu - x_0)} + b`, :math:`\mu` being its mean log2 count
@@ -283,7 +281,7 @@ def select_above_curve(
     return chosen, float(margin[kept[-1]]) if len(kept) else float("nan")
 
 
-def _modality(mdata: "MuData", x: str) -> Any:
+def _modality(mdata: MuData, x: str) -> Any:
     if isinstance(getattr(mdata, "mod", None), Mapping):
         if x not in mdata.mod:
             raise KeyError(f"x={x!r} is not a modality of mdata.{suggest(x, mdata.mod)}")
@@ -296,7 +294,7 @@ def _modality(mdata: "MuData", x: str) -> Any:
     return mdata
 
 
-def _counts(adata: "AnnData", layer: str | None, x: str) -> Expression:
+def _counts(adata: AnnData, layer: str | None, x: str) -> Expression:
     name, matrix = matrix_of(adata, layer, name=x)
     counts = as_expression(matrix, adata.var_names, name=name)
     check_counts(counts)

@@ -1,10 +1,11 @@
 """How often the edges of a fitted screen are selected when its cells or perturbations are drawn again."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice
@@ -39,15 +40,11 @@ from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
 from scdash.screens.statistics import PerturbationStatistics
 from scdash.screens.transport.pruning import ScreenSparsity
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-
 EDGES_A_GENE = 5  # counted as selected where a network has no zeros
 
 
 def stability_screen(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     n_repeats: int = 100,
     resample: Literal["cells", "perturbations"] = "cells",

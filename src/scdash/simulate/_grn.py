@@ -1,10 +1,10 @@
 """Random signed networks with Hill dynamics, in the manner of SIM350 (Hossain et al. 2024; DASH, appendix B.1)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_least
@@ -15,9 +15,6 @@ from scdash._data import sanitise
 from scdash.simulate._circuit import Circuit, Level
 from scdash.simulate._corrupt import corrupt_prior
 from scdash.simulate.time_series import add_truth, time_series_adata
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 @guarded
@@ -38,7 +35,7 @@ def grn_dynamics(
     ec50: tuple[float, float] = (0.4, 0.6),
     exponent: tuple[float, float] = (1.01, 1.70),
     rng: RNG = 0,
-) -> "AnnData":
+) -> AnnData:
     r"""Simulate trajectories of a random gene-regulatory system whose network is known.
 
     :math:`dx_i/dt = P_i(x) - x_i`, where P multiplies the Hill activations of gene i's activators (all are needed: AND),

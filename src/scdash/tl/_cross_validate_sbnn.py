@@ -1,10 +1,11 @@
 """`cross_validate_sbnn`: what a network is worth on cells it has not seen, beside linear models."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from mudata import MuData
 
 from scdash._core.errors import check_choice
 from scdash._core.logging import step
@@ -19,15 +20,12 @@ from scdash.paired.score_tables import cross_validation_entry
 from scdash.paired.store import check_slots
 from scdash.resampling.stability import write_result
 
-if TYPE_CHECKING:
-    from mudata import MuData
-
 BASELINES = ("srrr", "ridge")
 
 
 @guarded
 def cross_validate_sbnn(
-    mdata: "MuData",
+    mdata: MuData,
     *,
     x: str = "rna",
     y: str = "ephys",

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice
@@ -25,15 +26,12 @@ from scdash.networks.influences.of_fit import (
     perturbations,
 )
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
 
 
 @guarded
 def gene_influence(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     key: str = "dynamics",
     starts: Starts = "uniform",
@@ -49,7 +47,7 @@ def gene_influence(
     rng: RNG = 0,
     progress: bool | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Measure how far a change of one gene moves the predicted trajectories of all others.
 
     For start states :math:`x_k`, copies :math:`x_k^j` in which gene j alone takes another value, and times t > 0

@@ -2,10 +2,11 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.errors import NotFittedError, check_choice, check_data, unknown, unused
 from scdash._core.fit_genes import fit_genes
@@ -23,15 +24,12 @@ from scdash.networks.pathways.permutation import Alternative
 from scdash.networks.pathways.report import pathway_report
 from scdash.networks.pathways.set_tests import Method, SetTests, table_of_tests
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 METHODS = ("sum", "over_representation", "prerank")
 
 
 @guarded
 def pathways(
-    adata: "AnnData",
+    adata: AnnData,
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],
     *,
     keys: str | Sequence[str] = "dynamics",
@@ -49,7 +47,7 @@ def pathways(
     key_added: str = "pathways",
     rng: RNG = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Test which gene sets gather influential genes, several fits and controls side by side.
 
     "sum" (Hossain, Fischer et al. 2024, B.8): the score of a set is the sum :math:`S` of the influences of its m genes.
@@ -162,7 +160,7 @@ def pathways(
 
 
 def _collect(
-    adata: "AnnData", keys: Sequence[str], scores: ScoresLike | None, score: str
+    adata: AnnData, keys: Sequence[str], scores: ScoresLike | None, score: str
 ) -> tuple[dict[str, pd.Series], dict[str, pd.DataFrame]]:
     """Return the scores by name, and those of every model where a fit has several."""
     check_choice("score", score, ("absolute", "signed"))
@@ -192,7 +190,7 @@ def _collect(
 
 
 def _controls(
-    adata: "AnnData", keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
+    adata: AnnData, keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
 ) -> dict[str, pd.Series]:
     """Return the built-in controls, and those of the given scores that the user calls controls."""
     if controls is False:
@@ -204,7 +202,7 @@ def _controls(
     return {name: given[name] for name in named} | built_in_controls(adata, fits, given, signed=signed)
 
 
-def _named_scores(adata: "AnnData", scores: ScoresLike | None) -> dict[str, pd.Series]:
+def _named_scores(adata: AnnData, scores: ScoresLike | None) -> dict[str, pd.Series]:
     if scores is None:
         return {}
     if isinstance(scores, str) or not isinstance(scores, Mapping | pd.DataFrame):

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 
 from scdash._core.errors import unused
 from scdash._core.logging import step
@@ -23,9 +24,6 @@ from scdash.screens.store import store_screen
 from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.sparsity import Method, Sparsity, sparsity_of
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
 OF_SCREENS = (
     "prior", "model", "sparsity", "perturbation_key", "control", "time_key", "batch_key", "layer", "mask_var", "regulators", "allow_scaled",
@@ -36,7 +34,7 @@ OF_SCREENS = (
 
 @guarded
 def fit_perturbode(
-    adata: "AnnData",
+    adata: AnnData,
     prior: PriorLike | None = None,
     *,
     model: str | PerturbODE = "perturbode",
@@ -54,7 +52,7 @@ def fit_perturbode(
     key_added: str = "dynamics",
     progress: bool | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
 
     .. math:: dx/dt = M_r [A\, \sigma(\alpha (B x - \beta)) + b] + u_r - w x
@@ -194,7 +192,7 @@ def _stored(model: PerturbODE, sparsity: Any, **others: Any) -> dict[str, str]:
     return FitCall(model=model, sparsity=sparsity, **others).stored()
 
 
-def fit_screen(adata: "AnnData", call: FitCall, **others: Any) -> Any:
+def fit_screen(adata: AnnData, call: FitCall, **others: Any) -> Any:
     """Fit a screen with the arguments of `fit_dynamics`; what would go unused is refused."""
     defaults = {one.name: one.default for one in fields(FitCall)} | {"time_key": TIME_KEY}
     given = {name: getattr(call, name) for name in defaults}

@@ -1,11 +1,12 @@
 """Predictions of unseen single and combined perturbations from a fit of a screen."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice
@@ -28,13 +29,10 @@ from scdash.screens.store import unmeasured_targets
 from scdash.screens.targets import Aliases, gene_aliases
 from scdash.screens.times.result import predicted_at_times
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def predict_perturbations(
-    adata: "AnnData",
+    adata: AnnData,
     perturbations: Iterable[str],
     *,
     kind: str | Mapping[str, str] | None = None,
@@ -44,7 +42,7 @@ def predict_perturbations(
     forecaster: Literal["best", "network"] = "best",
     key: str = "dynamics",
     rng: RNG = 0,
-) -> "AnnData":
+) -> AnnData:
     """Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
 
     Targets take the strengths they had in training; genes never perturbed take the median strength. What such genes do
@@ -110,8 +108,6 @@ def predict_perturbations(
     --------
     >>> predicted = scdash.tl.predict_perturbations(adata, ["G001+G002"])  # doctest: +SKIP
     """
-    from anndata import AnnData
-
     entry: Any = require_fit(adata, key)
     if "screen" not in entry:
         raise ValueError(f"uns[{key!r}] is no fit of a screen; use scdash.tl.predict or scdash.tl.perturb.")
@@ -226,7 +222,7 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
 
 
 def _with_cells(
-    adata: "AnnData",
+    adata: AnnData,
     entry: Any,
     key: str,
     predictor: Predictor,
@@ -234,10 +230,9 @@ def _with_cells(
     parsed: Screen,
     n: int,
     rng: np.random.Generator,
-) -> "AnnData":
+) -> AnnData:
     """Return control, observed and predicted cells with one embedding of all."""
     import scanpy as sc
-    from anndata import AnnData
 
     inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
     whole, cells = inputs.whole, inputs.cells

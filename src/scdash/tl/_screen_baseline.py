@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from anndata import AnnData
 
 from scdash._core.errors import check_choice, unused
 from scdash._core.logging import step
@@ -19,16 +20,13 @@ from scdash.screens.inputs import LABELS_OF_MODEL, ScreenRequest, read_screen
 from scdash.screens.labels_like_fit import labels_like_fit
 from scdash.screens.store import store_screen
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 NOT_FOR_BASELINES = ("fit", "sources", "prior_weight", "n_subsamples")
 """Fields of `scdash.models.PerturbODE` that say how its own network is fitted."""
 
 
 @guarded
 def screen_baseline(
-    adata: "AnnData",
+    adata: AnnData,
     method: Literal[
         "ridge",
         "lasso",
@@ -53,7 +51,7 @@ def screen_baseline(
     key_added: str | None = None,
     rng: RNG = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Run a baseline on a perturbation screen and store it as a fit, to be read, predicted from and compared alike.
 
     Parameters
@@ -126,7 +124,7 @@ def screen_baseline(
 
 
 def _request(
-    adata: "AnnData", key: str, labels: dict[str, Any], model: PerturbODE, *, mask_var: Genes | None, allow_scaled: bool
+    adata: AnnData, key: str, labels: dict[str, Any], model: PerturbODE, *, mask_var: Genes | None, allow_scaled: bool
 ) -> ScreenRequest:
     """Return how the screen is read: as given, else as the fit under `key` has read it."""
     given = model.given()

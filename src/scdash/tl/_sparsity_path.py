@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, unused
@@ -20,13 +21,10 @@ from scdash.dynamics.arguments import Asked
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.state_pairs.penalty_path import Strategy, fit_path
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def sparsity_path(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     lambdas: Sequence[float] | None = None,
     strategy: Strategy = "start",

@@ -1,20 +1,19 @@
 """`stability`: how far a selection can be trusted."""
 
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
 
 from scdash._core.process_state import guarded
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-    from mudata import MuData
 
 PAIRED = {"x", "y", "y_layer", "n_latent", "n_features", "subsample"}  # arguments that only a MuData has a use for
 
 
 @guarded
-def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
+def stability(data: AnnData | MuData, **options: Any) -> pd.DataFrame:
     """Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
 
     Refits are spread by joblib: `with joblib.parallel_config("loky" | "dask" | "ray"): scdash.tl.stability(...)`, or

@@ -1,12 +1,13 @@
 """Training curves, scores of single features and the stability of gene selection."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from mudata import MuData
 
 from scdash._core.errors import check_least
 from scdash._core.keys import genes_of_modality
@@ -14,15 +15,12 @@ from scdash._core.process_state import guarded
 from scdash.pl.paired.sbnn_reading import entry_of, table_of
 from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
-if TYPE_CHECKING:
-    from mudata import MuData
-
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
 @guarded
 def training(
-    data: "MuData | pd.DataFrame",
+    data: MuData | pd.DataFrame,
     *,
     key: str = "sbnn",
     baselines: bool | Mapping[str, float] = True,
@@ -99,7 +97,7 @@ def training(
 
 @guarded
 def feature_scores(
-    data: "MuData | pd.DataFrame",
+    data: MuData | pd.DataFrame,
     *,
     key: str = "sbnn_cv",
     methods: Sequence[str] | None = None,
@@ -172,7 +170,7 @@ def feature_scores(
 
 @guarded
 def gene_selection(
-    data: "MuData | pd.DataFrame",
+    data: MuData | pd.DataFrame,
     *,
     key: str = "sbnn_stability",
     n_genes: int = 30,

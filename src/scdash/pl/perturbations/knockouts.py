@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -18,9 +19,6 @@ from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.labels import name_points
 from scdash.pl.shared.read import columns, expression, positions
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 MOST = 6  # lineages drawn
 
@@ -40,7 +38,7 @@ class Paths:
 
 @guarded
 def knockout_trends(
-    perturbed: "AnnData",
+    perturbed: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     observed: bool = True,
@@ -185,7 +183,7 @@ def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, obse
 
 @guarded
 def knockout_volcano(
-    perturbed: "AnnData",
+    perturbed: AnnData,
     *,
     n_labels: int = 12,
     title: str | Sequence[str] | None = None,

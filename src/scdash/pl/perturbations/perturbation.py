@@ -1,9 +1,10 @@
 """Predicted against observed perturbations of a screen: mean changes gene by gene, or cells on a UMAP."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
@@ -13,17 +14,14 @@ from scdash._core.process_state import guarded
 from scdash.pl.shared.labels import name_points
 from scdash.pl.shared.style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 MOST = 9  # panels drawn unasked
 MOST_FAR = 4  # targets off the axes whose changes are written
 
 
 @guarded
 def perturbation(
-    adata: "AnnData",
-    predicted: "AnnData",
+    adata: AnnData,
+    predicted: AnnData,
     *,
     kind: Literal["change", "cells"] | None = None,
     perturbations: Sequence[str] | None = None,

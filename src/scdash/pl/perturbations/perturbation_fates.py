@@ -1,10 +1,11 @@
 """Changes of fate probabilities by a knockout, for each group of cells."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -13,13 +14,10 @@ from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def perturbation_fates(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     key: str = "dynamics_fates",
     states: Sequence[str] | None = None,

@@ -1,10 +1,11 @@
 """Scores of knockouts, beside what the expression of each gene says without a network."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -16,15 +17,12 @@ from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 _SHOWN = ("score", "along_path", "spread", "batch_spread", "expression", "change")
 
 
 @guarded
 def perturbation_scores(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "dynamics",
     lineage: str | None = None,

@@ -1,9 +1,10 @@
 """What interventions do: arrows on an embedding, genes before and after, networks side by side."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import sparse
@@ -18,13 +19,10 @@ from scdash.pl.shared.points import Look, PointStyle, frame, scatter_under_arrow
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def perturbation_shift(
-    adata: "AnnData",
+    adata: AnnData,
     color: str | Sequence[str] | None = None,
     *,
     shift: str = "dynamics_shift",
@@ -114,7 +112,7 @@ def perturbation_shift(
     )
 
 
-def _action(adata: "AnnData", shift: str) -> tuple[str, str]:
+def _action(adata: AnnData, shift: str) -> tuple[str, str]:
     """Return which genes were held, and what was done to them; nothing and "shift" where that is not stored."""
     if shift not in adata.uns:
         return "", "shift"
@@ -123,7 +121,7 @@ def _action(adata: "AnnData", shift: str) -> tuple[str, str]:
     return ", ".join(str(gene) for gene in np.atleast_1d(params["genes"])), str(params["kind"])
 
 
-def _shifted(adata: "AnnData", shift: str) -> NDArray[np.bool_]:
+def _shifted(adata: AnnData, shift: str) -> NDArray[np.bool_]:
     """Return which genes a shift was computed for."""
     name = f"{shift}_genes"
     if name in adata.var:

@@ -1,11 +1,12 @@
 """The result of a call that asks for perturbations at times: one row for every perturbation and time."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
@@ -15,9 +16,6 @@ from scdash.screens.forward import NETWORK
 from scdash.screens.predictors import Predictor, warn_unsettled
 from scdash.screens.statistics import Floats
 from scdash.screens.times.predictions import TimedForecaster, read_times, say_outside
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 def predicted_at_times(
@@ -29,7 +27,7 @@ def predicted_at_times(
     times: TimesOrTexts,
     *,
     best: bool,
-) -> "AnnData":
+) -> AnnData:
     """Return the predictions of perturbations at times; `best` or by the network alone.
 
     Raises
@@ -37,8 +35,6 @@ def predicted_at_times(
     TypeError, ValueError
         If the fit knows no times, or those asked for cannot be read.
     """
-    from anndata import AnnData
-
     if "times" not in entry["screen"]:
         raise ValueError(
             "times: this fit was made without time_key and knows no times; leave times out, or fit with time_key."
