@@ -8,20 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scdash._data import as_expression, bin_grid, effective_cells, expression, range_align, rank_align
-from scdash._data.time_series.bins import binned_means, fit_kernels
+from scdash._data import bin_grid, effective_cells, expression, range_align, rank_align
+
+from .kernels import kernel_bins
 
 RNG = np.random.default_rng(0)
-
-
-def kernel_bins(X, position, *, n_bins=20, bandwidth=2.0, min_cells=5, weights=None, disjoint=False):
-    """Return the means of one group of cells, (bins, genes), and the effective number of cells behind each."""
-    kernels = fit_kernels(
-        position, n_bins=n_bins, bandwidth=bandwidth, min_cells=min_cells, weights=weights, disjoint=disjoint
-    )
-    draws = np.ones((1, len(position))) if weights is None else weights[None]
-    means, cells = binned_means(as_expression(X), np.zeros(len(position), np.int64), position, [kernels], draws)
-    return means[0, 0], cells[0, 0]
 
 
 def test_ranks_are_places_within_the_batch():
