@@ -1,6 +1,6 @@
 """How often the edges of a fitted screen are selected when its cells or perturbations are drawn again."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -91,7 +91,8 @@ def stability_screen(
         folds = int(entry["params"]["n_folds"])
         stats = fitted_statistics(inputs, way, request.model.sources, folds, generator)
         sources = stats.sources if way == "equilibrium" else np.arange(len(inputs.columns))
-        found = REFITS[way](entry, inputs, stats, n_repeats, resample, generator, n_jobs)
+        refits = _Refits(entry, inputs, stats, n_repeats, resample, generator, n_jobs)
+        found = refits.equilibrium() if way == "equilibrium" else refits.transport()
         frequency, table = found.frequency, _table(inputs, sources, found)
         edges = entry["edges"].copy()
         place = pd.Index([str(g) for g in inputs.values.genes])
@@ -109,72 +110,63 @@ def stability_screen(
     return table
 
 
-def _equilibrium(
-    entry: Any,
-    inputs: ScreenInputs,
-    stats: PerturbationStatistics,
-    n: int,
-    resample: str,
-    rng: np.random.Generator,
-    n_jobs: int | None,
-) -> Selections:
-    params = entry["params"]
-    settings = Settings(
-        trust=float(params["trust"]),
-        nonnegative=bool(params["activating"]),
-        hubs=bool(params["hubs"]),
-        mcp=None if params["mcp"] is None else float(params["mcp"]),
-        lambdas=tuple(float(v) for v in params["lambdas"]),
-    )
-    chosen = Chosen(settings, float(params["lam"]), bool(params["believed"]), float(params["explained"]))
-    quiet = without_noise(stats)
-    given = penalties(quiet, inputs.prior, float(params["prior_weight"]), inputs.regulators)
-    if resample == "perturbations":
-        return selections(quiet, chosen, n, rng, given, n_jobs=n_jobs)
-    return selections(stats, chosen, n, rng, given, cells=inputs.cells, n_jobs=n_jobs)
+@dataclass(frozen=True)
+class _Refits:
+    """`n` refits of what `entry` holds, on the data of `inputs` resampled as `resample` says."""
 
+    entry: Any
+    inputs: ScreenInputs
+    stats: PerturbationStatistics
+    n: int
+    resample: str
+    rng: np.random.Generator
+    n_jobs: int | None
 
-def _transport(
-    entry: Any,
-    inputs: ScreenInputs,
-    stats: PerturbationStatistics,
-    n: int,
-    resample: str,
-    rng: np.random.Generator,
-    n_jobs: int | None,
-) -> Selections:
-    """Train again on resampled cells, or on half the perturbations, each time from other random weights."""
-    params = entry["params"]
-    names = Transport.__dataclass_fields__
-    transport = Transport(**{name: plain(params[name]) for name in names if name in params})
-    pruning = ScreenSparsity.from_config(params["pruning"])
-    options = ScreenOptions(pruning, PerturbODE(fit=transport), progress=False)
-    x = loaded(inputs.values)
-    draws = []
-    for seed in rng.spawn(n):
-        screen, rows = inputs.screen, np.arange(inputs.values.shape[0])
-        if resample == "cells":
-            rows = bootstrap_rows(screen, seed)
-        else:
-            screen = screen.keep(half_of_perturbations(screen.n_perturbations, seed))
-        draws.append((screen, rows, seed))
-    pieces = [(x, rows, inputs, screen, options, stats, seed) for screen, rows, seed in draws]
-    return stacked(spread_all(_train_again, pieces, "refits", n_jobs=n_jobs))
+    def equilibrium(self) -> Selections:
+        """Solve the regressions again at the settings that were chosen."""
+        params = self.entry["params"]
+        settings = Settings(
+            trust=float(params["trust"]),
+            nonnegative=bool(params["activating"]),
+            hubs=bool(params["hubs"]),
+            mcp=None if params["mcp"] is None else float(params["mcp"]),
+            lambdas=tuple(float(v) for v in params["lambdas"]),
+        )
+        chosen = Chosen(settings, float(params["lam"]), bool(params["believed"]), float(params["explained"]))
+        quiet = without_noise(self.stats)
+        given = penalties(quiet, self.inputs.prior, float(params["prior_weight"]), self.inputs.regulators)
+        cells, stats = (None, quiet) if self.resample == "perturbations" else (self.inputs.cells, self.stats)
+        return selections(stats, chosen, self.n, self.rng, given, cells=cells, n_jobs=self.n_jobs)
 
-
-REFITS = {"equilibrium": _equilibrium, "transport": _transport}
+    def transport(self) -> Selections:
+        """Train again on resampled cells, or on half the perturbations, each time from other random weights."""
+        params = self.entry["params"]
+        names = Transport.__dataclass_fields__
+        transport = Transport(**{name: plain(params[name]) for name in names if name in params})
+        options = ScreenOptions(
+            ScreenSparsity.from_config(params["pruning"]), PerturbODE(fit=transport), progress=False
+        )
+        x, whole = loaded(self.inputs.values), np.arange(self.inputs.values.shape[0])
+        pieces = []
+        for seed in self.rng.spawn(self.n):
+            screen, rows = self.inputs.screen, whole
+            if self.resample == "cells":
+                rows = bootstrap_rows(screen, seed)
+            else:
+                screen = screen.keep(half_of_perturbations(screen.n_perturbations, seed))
+            pieces.append((x, rows, replace(self.inputs, screen=screen), options, self.stats, seed))
+        return stacked(spread_all(_train_again, pieces, "refits", n_jobs=self.n_jobs))
 
 
 def _train_again(
     x: Any,
     rows: NDArray[np.int64],
     inputs: ScreenInputs,
-    screen: Any,
     options: ScreenOptions,
     stats: PerturbationStatistics,
     rng: np.random.Generator,
 ) -> Selection:
-    weights = transport_network(train_transport(Resampled(x, rows), replace(inputs, screen=screen), options, rng))
+    weights = transport_network(train_transport(Resampled(x, rows), inputs, options, rng))
     score = in_sd_units(weights, stats)
     strongest = np.sort(np.abs(score[score != 0]))[-EDGES_A_GENE * len(score) :]
     return (np.abs(score) >= strongest[0]) & (score != 0) if len(strongest) else score != 0, score
