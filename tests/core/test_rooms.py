@@ -56,6 +56,32 @@ def test_no_folder_has_more_files_than_can_be_looked_through() -> None:
     assert {folder: count for folder, count in counts.items() if count > 25} == {}
 
 
+def importers(name: str) -> set[str]:
+    """Return the files that import a name, or something from it."""
+    found = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            whole = [f"{node.module}.{one}" for one in names] if isinstance(node, ast.ImportFrom) else names
+            if any(f"{one}.".startswith(f"{name}.") for one in whole):
+                found.add(str(path.relative_to(SOURCE)))
+    return found
+
+
+def test_joblib_has_one_entry_and_tools_leave_the_work_to_the_folders_below() -> None:
+    assert importers("joblib") == {"_core/parallel.py"}
+    spreading = importers("scdash._core.parallel.spread_all") | importers("scdash._core.parallel.spread")
+    assert spreading and not [file for file in spreading if file.startswith(("tl/", "pl/", "get/", "pp/"))]
+
+
+def test_what_refits_select_is_counted_and_written_in_one_place() -> None:
+    shared = importers("scdash.resampling.stability.ranked")
+    assert shared == {"dynamics/stability.py", "screens/stability.py", "paired/score_tables.py"}
+    assert importers("scdash.resampling.draws") >= {
+        "dynamics/stability.py", "screens/equilibrium/subsamples.py", "paired/stability.py",
+    }  # fmt: skip
+
+
 def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Return the number of lines of a function, with its signature and without its docstring."""
     whole = (function.end_lineno or 0) - function.lineno + 1

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scdash._data import bin_grid, effective_cells, expression, kernel_bins, range_align, rank_align
+from scdash._data import bin_grid, effective_cells, expression, range_align, rank_align
+
+from .kernels import kernel_bins
 
 RNG = np.random.default_rng(0)
 

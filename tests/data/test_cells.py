@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from scdash._data import cells_to_series, kernel_bins, rank_align
+from scdash._data import cells_to_series, rank_align
+
+from .kernels import kernel_bins
 
 RNG = np.random.default_rng(3)
 N = 240

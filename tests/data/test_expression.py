@@ -12,14 +12,14 @@ from scdash._data import expression_matrix as module
 X = np.random.default_rng(0).poisson(1.0, (23, 6))
 
 
-def test_every_array_type_gives_the_same_blocks_and_products(build):
+def test_every_array_type_gives_the_same_blocks(build):
     values = expression(build(X), genes=["g4", "g1"])
-    weights = np.random.default_rng(1).random((3, 23))
     assert values.shape == (23, 2)
     assert values.integers and values.minimum == 0 and values.maximum == X[:, [4, 1]].max()
     np.testing.assert_array_equal(values.dense(), X[:, [4, 1]])
     np.testing.assert_array_equal(values.dense_rows(np.array([2, 19])), X[[2, 19]][:, [4, 1]])
-    np.testing.assert_allclose(values.left_multiply(weights), weights @ X[:, [4, 1]], rtol=1e-6)
+    blocks = [np.asarray(block.todense() if sp.issparse(block) else block) for _, block in values.blocks()]
+    np.testing.assert_array_equal(np.concatenate(blocks), X[:, [4, 1]])
 
 
 def test_blocks_cover_all_rows_once_and_stay_sparse():
@@ -39,7 +39,7 @@ def test_a_sparse_matrix_is_never_made_dense(monkeypatch):
     for name in ("toarray", "todense", "__array__"):
         monkeypatch.setattr(sp.csr_matrix, name, refuse, raising=False)
     values = expression(ad.AnnData(matrix), genes=["3", "4"])
-    assert values.left_multiply(np.ones((2, 200))).shape == (2, 2)
+    assert sum(len(range(200)[part]) for part, _ in values.blocks()) == 200
 
 
 def test_layers_and_masks_are_chosen_by_name():

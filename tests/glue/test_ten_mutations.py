@@ -210,7 +210,7 @@ def test_null_models_are_fitted_to_what_they_change(monkeypatch, anew):
 
 
 def test_variance_is_explained_among_cells_that_were_not_learned_from():
-    """Mutation 5: the share of variance explained is measured in-sample."""
+    """Mutation 5: the fraction of variance explained is measured in-sample."""
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(4, 2, 1, 8, 30))  # eight bins of noise: nothing can be explained, much can be fitted
     sources = np.arange(30)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scdash.dynamics.reporting.verdict import compare, judge
+from scdash.dynamics.reporting.verdict import compare, verdict_of
 
 FOLDS = 6
 NOISE = np.array([0.03, -0.02, 0.04, -0.01, 0.0, -0.04])
@@ -68,7 +68,7 @@ def test_null_models_of_a_kind_may_be_fitted_on_a_fold_each():
     assert found.set_error == pytest.approx(np.std([0.10, 0.11, 0.12, 0.11], ddof=1) * np.sqrt(1.25))
     each[3, 3] = OURS[3] + 0.01
     assert compare(OURS, each).outcome == "not distinguished"
-    best = judge(OURS, {"shuffled time": each[0], "no network": OURS + 0.05}, prior_used=None, trajectories=False)
+    best = verdict_of(OURS, {"shuffled time": each[0], "no network": OURS + 0.05}, prior_used=None, trajectories=False)
     assert best.best_null == "no network"  # by the difference to the model on the same folds
 
 
@@ -86,13 +86,13 @@ OTHERS = {"shuffled time": OURS + 0.4, "constant": np.ones(FOLDS), "mean traject
     ],
 )
 def test_regulators_are_supported_by_left_out_trajectories_and_both_comparisons(changed, trajectories, supported):
-    verdict = judge(OURS, CLEAR | OTHERS | changed, prior_used=None, trajectories=trajectories)
+    verdict = verdict_of(OURS, CLEAR | OTHERS | changed, prior_used=None, trajectories=trajectories)
     assert verdict.supports_network is supported
 
 
 def test_every_kind_is_compared_with_its_own_null_models():
     priors = {f"shuffled prior {k}": row for k, row in enumerate(sets(0.05, 0.06))}
-    verdict = judge(OURS, CLEAR | OTHERS | priors, prior_used=True, trajectories=True)
+    verdict = verdict_of(OURS, CLEAR | OTHERS | priors, prior_used=True, trajectories=True)
     gains = (verdict.network.gain, verdict.regulators.gain, verdict.prior.gain, verdict.time.gain)
     assert gains == pytest.approx((0.2, 0.31 / 3, 0.055, 0.4))
     assert [found.number for found in (verdict.network, verdict.regulators, verdict.prior, verdict.time)] == [
@@ -111,9 +111,9 @@ def test_every_kind_is_compared_with_its_own_null_models():
 
 def test_a_prior_that_the_model_does_not_use_is_not_beaten():
     priors = {f"shuffled prior {k}": row for k, row in enumerate(sets(0.05, 0.06))}
-    assert judge(OURS, CLEAR | priors, prior_used=False, trajectories=True).prior.outcome == "not used"
-    assert judge(OURS, CLEAR, prior_used=None, trajectories=True).prior.outcome == "not tested"
-    assert judge(OURS, CLEAR, prior_used=None, trajectories=True).best_baseline == ""
+    assert verdict_of(OURS, CLEAR | priors, prior_used=False, trajectories=True).prior.outcome == "not used"
+    assert verdict_of(OURS, CLEAR, prior_used=None, trajectories=True).prior.outcome == "not tested"
+    assert verdict_of(OURS, CLEAR, prior_used=None, trajectories=True).best_baseline == ""
 
 
 def test_random_regulators_are_taken_for_better_than_random_ones_as_rarely_as_the_rule_says():

@@ -3,6 +3,8 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import fields
+from typing import get_args
 
 import anndata as ad
 import matplotlib as mpl
@@ -14,6 +16,7 @@ from matplotlib.figure import Figure
 
 from scdash import pl
 from scdash.pl.shared import style
+from scdash.pl.shared.points import Look, PointStyle
 
 FIT = {
     "history": {},
@@ -61,13 +64,29 @@ def test_signature(name: str) -> None:
     for argument, default in whole.items():
         assert parameters[argument].default is default
         assert parameters[argument].kind is inspect.Parameter.KEYWORD_ONLY
-    on_an_embedding = {"groups", "legend_loc", "frameon", "alpha", "color_map"}  # as those of scanpy
-    assert (on_an_embedding <= set(parameters)) == (name in {"embedding", "velocity"})
     positional = [p for p in parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     assert 1 <= len(positional) <= 2
     assert all(p.annotation is not inspect.Parameter.empty for p in parameters.values())
     documented = getattr(pl, name).__doc__
     assert all(argument in documented for argument in parameters)
+
+
+def test_the_look_of_cells_is_one_record_for_all_embeddings() -> None:
+    assert set(PointStyle.__annotations__) == {one.name for one in fields(Look)}
+    for name in ("embedding", "velocity", "perturbation_shift", "phase"):
+        assert get_args(inspect.signature(getattr(pl, name)).parameters["look"].annotation) == (PointStyle,)
+
+
+@pytest.mark.parametrize("name", ["embedding", "velocity", "phase", "effects", "coregulation"])
+def test_an_unknown_argument_is_refused_with_near_matches(draw, name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'vmn'.*Did you mean .*'vmin'"):
+        draw(name, vmn=0.0)
+    assert not plt.get_fignums()
+
+
+def test_a_phase_portrait_has_a_frame_always(draw) -> None:
+    with pytest.raises(TypeError, match="frameon"):
+        draw("phase", frameon=False)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 
 import scdash
-from scdash._data import kernel_bins, rank_align
+from scdash._data import as_expression, rank_align
+from scdash._data.time_series.bins import binned_means, fit_kernels
 
 
 def set_time(adata, values):
@@ -37,7 +38,10 @@ def test_slots_follow_the_contract(cells):
     np.testing.assert_array_equal(bins.varp["prior"].toarray(), cells.varp["prior"].toarray()[::2, ::2])
     assert bins.uns["trajectories"]["n_bins"] == 10
     own = cells[cells.obs["batch"] == "y", ::2]
-    means, n_cells = kernel_bins(own.X, rank_align(own.obs["place"]), n_bins=10)
+    place = rank_align(own.obs["place"])
+    kernels = fit_kernels(place, n_bins=10, bandwidth=2.0, min_cells=5)
+    group, draws = np.zeros(len(place), np.int64), np.ones((1, len(place)))
+    means, n_cells = (found[0, 0] for found in binned_means(as_expression(own.X), group, place, [kernels], draws))
     rows = (bins.obs["trajectory"] == "y").to_numpy()
     np.testing.assert_allclose(bins.X[rows], means, rtol=1e-5)
     np.testing.assert_allclose(bins.obs["n_cells"][rows], n_cells)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import scdash
-from scdash._core.fit_record import FORMAT, FitFormatError, Record, open_record, stamp, stored_params
+from scdash._core.fit_record import FORMAT, FitFormatError, Record, open_record, stamp
 from scdash._core.trajectories import StoredTrajectories
 
 ENTRY = {
@@ -23,7 +23,6 @@ def test_missing_settings_have_defaults_and_stored_ones_stand():
     assert entry["params"]["layer"] == "scaled" and entry["params"]["slope"] == 1.0
     assert entry["params"]["time_key"] == "dpt_pseudotime"
     assert "slope" not in ENTRY["params"]  # what is stored does not change
-    assert stored_params(ENTRY)["slope"] == 1.0 and stored_params(ENTRY)["layer"] == "scaled"
 
 
 def test_another_format_names_both_versions_and_the_remedy():

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib.pyplot as plt
 import pytest
@@ -44,9 +44,12 @@ def problem(name: str, call: ast.Call) -> str | None:
         if function is None:
             return f"{name} does not exist"
     known = inspect.signature(function).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+    handed = [parameter for parameter in known.values() if parameter.kind is parameter.VAR_KEYWORD]
+    record = get_args(handed[0].annotation) if handed else ()  # Unpack[...] names what it takes
+    if handed and not record:
         return None
-    unknown = [keyword.arg for keyword in call.keywords if keyword.arg and keyword.arg not in known]
+    names = {*known, *(record[0].__annotations__ if record else ())}
+    unknown = [keyword.arg for keyword in call.keywords if keyword.arg and keyword.arg not in names]
     if unknown:
         return f"{name} has no {', '.join(unknown)}"
     positional = [parameter for parameter in known.values() if parameter.kind is not parameter.KEYWORD_ONLY]
@@ -68,6 +71,8 @@ def test_a_wrong_call_is_found() -> None:
     assert found("scdash.get.grn(adata, only_network=True)") is None
     assert found("scdash.get.grn(adata, true)") == "scdash.get.grn takes fewer positional arguments"
     assert found("scdash.get.grn(adata, edges=3)") == "scdash.get.grn has no edges"
+    assert found("scdash.pl.velocity(adata, cmap='magma')") is None
+    assert found("scdash.pl.velocity(adata, colour='magma')") == "scdash.pl.velocity has no colour"
     assert found("scdash.get.graph(adata)") == "scdash.get.graph does not exist"
 
 

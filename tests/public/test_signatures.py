@@ -52,6 +52,12 @@ def test_data_come_first_and_at_most_two_arguments_are_positional(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_call_has_at_most_twenty_named_arguments(name):
+    named = [p.name for p in parameters(name).values() if p.kind is not p.VAR_KEYWORD]
+    assert len(named) <= (27 if name == "tl.fit_dynamics" else 20)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_everything_is_annotated(name):
     signature = inspect.signature(public(name))
     bare = [p.name for p in signature.parameters.values() if p.annotation is p.empty]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scdash.regression import TransitionSettings
 from scdash.regression.averaging import at_time_scale, average, model_weights, prune, shrunk
-from scdash.regression.held_out_trajectories import DRAWS, SHIFTS, Judge
+from scdash.regression.held_out_trajectories import DRAWS, SHIFTS, HeldOutWindows
 from scdash.regression.linear_field import Field, integrate
 from scdash.regression.production import softsign
 
@@ -55,7 +55,7 @@ def test_pace_is_another_clock_on_the_same_path():
     one, start, times = field(5), np.full((1, 6), 0.3), np.linspace(0, 4, 9)
     fast = integrate(at_time_scale(one, 2.0), start, times / 2, largest=0.01)
     np.testing.assert_allclose(fast, integrate(one, start, times, largest=0.01), atol=1e-4)
-    assert shrunk(0.25, 1) == pytest.approx(0.5)  # the training's own time_scale counts as one more judge
+    assert shrunk(0.25, 1) == pytest.approx(0.5)  # the training's own time_scale counts as one more window
     assert shrunk(1.0, 3) == 1
     assert 0.25 < shrunk(0.25, 3) < shrunk(0.25, 1)
 
@@ -63,7 +63,7 @@ def test_pace_is_another_clock_on_the_same_path():
 def test_a_single_judge_judges_in_shifted_copies(system):
     truth = system.network()
     series = system.observe(truth, 3, times=np.arange(0, 3, 0.5), split=np.array([0, 1, 2]))
-    alone, plain = Judge.of(series, alone=True), Judge.of(series)
+    alone, plain = HeldOutWindows.of(series, alone=True), HeldOutWindows.of(series)
     states = [series.states[series.split == k] for k in (0, 1)]
     offset = np.abs(states[1].mean(0) - states[0].mean(0))
     np.testing.assert_allclose(np.abs(alone.shifts), np.repeat(SHIFTS, DRAWS)[:, None] * offset)
@@ -80,7 +80,7 @@ def test_a_single_judge_judges_in_shifted_copies(system):
     assert error == pytest.approx(((states[1][1:] - states[1][:1]) ** 2).mean())
     assert flat == pytest.approx(((states[1][1:] - states[0].mean(0)) ** 2).mean())
     # a prediction that keeps the offset of a start state gains where there is more of it, the training mean does not
-    ratio = [np.divide(*judge.error(nothing_changes)) for judge in (plain, alone)]
+    ratio = [np.divide(*windows.error(nothing_changes)) for windows in (plain, alone)]
     assert ratio[1] < ratio[0]
     assert np.divide(*alone.error(training_mean)) == pytest.approx(1)
 
@@ -88,10 +88,10 @@ def test_a_single_judge_judges_in_shifted_copies(system):
 def test_windows_and_several_trajectories_are_judged_as_they_are(system):
     truth = system.network()
     several = system.observe(truth, 3, times=np.arange(0, 3, 0.5), split=np.array([0, 1, 1]))
-    np.testing.assert_array_equal(Judge.of(several, alone=True).shifts, 0)
+    np.testing.assert_array_equal(HeldOutWindows.of(several, alone=True).shifts, 0)
     window = system.observe(truth, 1, times=np.arange(0, 3, 0.5))
     window.split[2:4] = 1
-    np.testing.assert_array_equal(Judge.of(window, alone=True).shifts, 0)
+    np.testing.assert_array_equal(HeldOutWindows.of(window, alone=True).shifts, 0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from scdash.dynamics.comparisons.shuffled import settings_of
 from scdash.regression import TransitionSettings, fit_transitions, next_step_error, rollout_error, simulate
-from scdash.regression.held_out_trajectories import Judge, pooled, validation_folds
+from scdash.regression.held_out_trajectories import HeldOutWindows, pooled, validation_folds
 from scdash.regression.transitions import check_prior
 
 QUICK = TransitionSettings.for_time_courses(rounds=2, half_samples=6, gene_rates=(1.0,))
@@ -166,7 +166,7 @@ def test_cells_are_fitted_by_the_error_of_held_out_trajectories(system, truth):
         smallest_share=0.0, time_scales=(1.0,),
     )  # fmt: skip
     alone = [rollout_error(fit_transitions(f, settings=one), f, "validation") for f in folds]
-    flat = [Judge.of(f).error(lambda x, t: np.zeros((len(x), t.shape[1] - 1, x.shape[1])))[1] for f in folds]
+    flat = [HeldOutWindows.of(f).error(lambda x, t: np.zeros((len(x), t.shape[1] - 1, x.shape[1])))[1] for f in folds]
     np.testing.assert_allclose(pooled(np.array(alone)[:, None], np.array(flat)), chosen["rollout_error"], rtol=1e-6)
 
 

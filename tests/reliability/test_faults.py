@@ -184,8 +184,8 @@ def test_a_truncated_h5ad_does_not_open_as_a_fit(fitted, tmp_path, tally):
 
     fitted.write_h5ad(tmp_path / "fit.h5ad")
     data = (tmp_path / "fit.h5ad").read_bytes()
-    for share in (0.1, 0.5, 0.9, 0.999):
-        (tmp_path / "cut.h5ad").write_bytes(data[: int(share * len(data))])
+    for fraction in (0.1, 0.5, 0.9, 0.999):
+        (tmp_path / "cut.h5ad").write_bytes(data[: int(fraction * len(data))])
         with pytest.raises((OSError, KeyError, RuntimeError)):  # of h5py: nothing of ours reads such a file
             anndata.read_h5ad(tmp_path / "cut.h5ad")
         tally("truncated h5ad: refused by anndata")

@@ -294,7 +294,7 @@ def test_the_published_schedule() -> None:
     limited = GeometricSchedule(until=0.75)
     assert [e for e in range(100) if limited.amount(e) > 0] == [3, 10, 20]
     assert limited.density(99) == pytest.approx(0.25) == 0.3 * (1 - limited.amount(10)) * (1 - limited.amount(20))
-    with pytest.raises(ValueError, match="first must be a share"):
+    with pytest.raises(ValueError, match="first must be a fraction"):
         GeometricSchedule(first=1.0)
 
 
@@ -302,7 +302,7 @@ def test_the_published_schedule() -> None:
     ("build", "message"),
     [
         (lambda: dash(scale="papers"), "Did you mean 'paper'"),
-        (lambda: dash(lambdas=1.5), r"shares of the prior in \[0, 1\]"),
+        (lambda: dash(lambdas=1.5), r"fractions of the prior in \[0, 1\]"),
         (lambda: Prior(-torch.ones(3, 3)), "absolute values"),
         (lambda: Prior([torch.ones(3, 3), torch.ones(4, 4)]), "one shape"),
         (lambda: Prior(torch.ones(3, 3), torch.ones(2, 2)), r"C must be \(3, 3\)"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from scdash.dynamics.lambda_choice import cross_validate_lambdas
 from scdash.dynamics.options import FitOptions
-from scdash.dynamics.state_pairs.successive_halving import (
+from scdash.resampling.successive_halving import (
     FACTOR,
     Rung,
     errors_since_pruning,

@@ -51,10 +51,10 @@ def test_a_start_without_the_models_genes_is_named(fitted):
 def test_a_knock_down_halves_the_gene_unless_told(fitted):
     gene = scdash.get.perturbable_genes(fitted)["gene"].iloc[0]
     at_start = scdash.tl.predict(fitted).X[0, list(scdash.get.model(fitted).genes).index(gene)]
-    for level, share in ((None, 0.5), (0.1, 0.1)):
+    for level, fraction in ((None, 0.5), (0.1, 0.1)):
         held = scdash.tl.perturb(fitted, gene, kind="knockdown", level=level)
         values = held[held.obs["condition"] == "perturbed", gene].X.ravel()
-        assert values[0] == pytest.approx(share * at_start, rel=1e-4)
+        assert values[0] == pytest.approx(fraction * at_start, rel=1e-4)
         first = held.obs.loc[held.obs["condition"] == "perturbed", "trajectory"].iloc[0]
         own = held[(held.obs["condition"] == "perturbed") & (held.obs["trajectory"] == first), gene].X.ravel()
         np.testing.assert_allclose(own, own[0], rtol=1e-5)

@@ -173,7 +173,7 @@ def test_short_trajectories_are_padded_without_a_trace():
 
 def test_a_fraction_of_the_roll_outs_begins_at_the_first_state():
     _, trajectories = system()
-    anywhere, begun = (Starts.draw(trajectories, 400, np.random.default_rng(1), share) for share in (0.0, 0.75))
+    anywhere, begun = (Starts.draw(trajectories, 400, np.random.default_rng(1), fraction) for fraction in (0.0, 0.75))
     assert (anywhere.first == 0).mean() < 0.25
     assert 0.75 <= (begun.first == 0).mean() < 0.9
     assert set(begun.trajectory[begun.first == 0]) == set(range(12))

@@ -54,6 +54,27 @@ def suggest(name: str, available: Iterable[str], *, shown: int = 8) -> str:
     return f"{hint} Available: [{listed}]."
 
 
+def check_arguments(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise, as Python does, for a keyword argument that `function` does not know, with near matches."""
+    options = list(known)
+    for name in given:
+        if name not in options:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{suggest(name, options)}")
+
+
 def unknown(argument: str, name: object, available: Iterable[str]) -> ValueError:
     """Return the error for a value of `argument` that is not among the `available` ones."""
     return ValueError(f"Unknown {argument} {name!r}.{suggest(str(name), available)}")
+
+
+def check_choice(argument: str, value: object, options: Iterable[str]) -> None:
+    """Raise unless the value of `argument` is one of the `options`."""
+    known = list(options)
+    if value not in known:
+        raise unknown(argument, value, known)
+
+
+def check_least(argument: str, value: float | None, least: float) -> None:
+    """Raise where the value of `argument` is given and smaller than `least`."""
+    if value is not None and value < least:
+        raise ValueError(f"{argument} must be at least {least}, found {value!r}.")

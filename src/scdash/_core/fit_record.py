@@ -129,11 +129,6 @@ def open_record(entry: Mapping[str, Any], slot: str, remedy: str) -> Record:
     return found
 
 
-def stored_params(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a fit that `open_record` has opened, or of a raw entry, with defaults for missing ones."""
-    return {**_defaults(entry), **entry.get("params", {})}
-
-
 def origins_of_format_1(trajectory: Any) -> Any:
     """Return the trajectory whose cells each row is made of, by the names that format 1 gave to re-drawn ones."""
     names = [str(name) for name in trajectory]

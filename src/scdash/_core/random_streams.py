@@ -1,11 +1,8 @@
 """One `rng` argument everywhere: a seed or a numpy Generator, from which every other stream is derived."""
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
 
 RNG: TypeAlias = "int | np.integer | np.random.Generator | np.random.SeedSequence | None"
 
@@ -13,13 +10,6 @@ RNG: TypeAlias = "int | np.integer | np.random.Generator | np.random.SeedSequenc
 def as_generator(rng: RNG) -> np.random.Generator:
     """Return a Generator; an existing one is used (and advanced), None draws a fresh seed from the system."""
     return np.random.default_rng(rng)
-
-
-def torch_generator(rng: RNG) -> "torch.Generator":
-    """Return a CPU torch.Generator seeded from `rng`; random numbers are drawn on the CPU for equal results."""
-    import torch
-
-    return torch.Generator().manual_seed(int(as_generator(rng).integers(2**63 - 1)))
 
 
 def seed_of(rng: RNG) -> int:

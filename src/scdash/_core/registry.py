@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 
 T = TypeVar("T")
 
@@ -32,8 +32,7 @@ class Registry(Generic[T]):
         return add
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._entries:
-            raise unknown(self.kind, name, self._entries)
+        check_choice(self.kind, name, self._entries)
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

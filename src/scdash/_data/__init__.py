@@ -1,6 +1,6 @@
 """Value objects read from AnnData and the array kernels behind them; no torch here."""
 
-from scdash._data.batches import BatchOffsets, batch_offsets
+from scdash._data.batches import batch_offsets
 from scdash._data.checks import (
     check_adata,
     check_unique,
@@ -37,7 +37,7 @@ from scdash._data.representations import representation
 from scdash._data.rows import Cells, dense32, loaded
 from scdash._data.split import default_split, split_codes
 from scdash._data.time import StandardTime, Times, parse_time, read_time, time_in_unit
-from scdash._data.time_series.bins import bin_grid, effective_cells, kernel_bins, range_align, rank_align
+from scdash._data.time_series.bins import bin_grid, effective_cells, range_align, rank_align
 from scdash._data.time_series.cell_velocity import CellVelocity, read_velocity
 from scdash._data.time_series.cells import CellSeries, cells_to_series, without_split
 from scdash._data.time_series.couplings import has_optimal_transport
@@ -58,94 +58,3 @@ from scdash._data.time_series.smoothed_trajectory import kernel_means
 from scdash._data.time_series.states import series_from_states
 from scdash._data.time_series.velocity_rows import VelocityRows
 from scdash._data.time_series.within_places import WithinMoments, within_moments
-
-__all__ = [
-    "CellVelocity",
-    "read_velocity",
-    "VelocityRows",
-    "LeftOutTimes",
-    "Placed",
-    "RelatedCells",
-    "has_optimal_transport",
-    "left_out_groups",
-    "read_couplings",
-    "related_cells",
-    "sampled_halves",
-    "sampled_series",
-    "shuffled_states",
-    "without_split",
-    "timed_cells",
-    "Memberships",
-    "is_membership_table",
-    "read_memberships",
-    "times_in_lineages",
-    "StandardTime",
-    "Times",
-    "all_genes",
-    "holds_flags",
-    "listed_names",
-    "parse_time",
-    "log_missing",
-    "present_genes",
-    "read_flags",
-    "read_labels",
-    "read_time",
-    "representation",
-    "time_in_unit",
-    "times_of",
-    "SPLITS",
-    "AlignedPrior",
-    "BatchOffsets",
-    "CellGroups",
-    "CellHalves",
-    "CellSeries",
-    "Cells",
-    "Expression",
-    "HalfOfCells",
-    "TimeSeries",
-    "WithinMoments",
-    "align_prior",
-    "as_dense",
-    "as_expression",
-    "batch_offsets",
-    "bin_grid",
-    "cells_to_series",
-    "check_adata",
-    "check_counts",
-    "check_log",
-    "check_scaled",
-    "check_unique",
-    "chosen_genes",
-    "copy_paired",
-    "default_split",
-    "dense32",
-    "effective_cells",
-    "expression",
-    "gene_indices",
-    "gene_mask",
-    "group_cells",
-    "group_codes",
-    "group_column",
-    "halve_cells",
-    "halves_to_learn_from",
-    "kernel_bins",
-    "kernel_means",
-    "knockout_levels",
-    "loaded",
-    "lowest_values",
-    "make_mudata",
-    "matrix_of",
-    "obs_column",
-    "origins",
-    "positions_in_groups",
-    "prior_from",
-    "range_align",
-    "rank_align",
-    "sanitise",
-    "scaled_by_scanpy",
-    "series_from_states",
-    "split_codes",
-    "time_column",
-    "within_moments",
-    "without_pulling",
-]

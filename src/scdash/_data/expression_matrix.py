@@ -75,13 +75,6 @@ class Expression:
                     wanted = slice(int(first_row), int(last_row))
                     yield wanted, block[self.rows[wanted] - part.start]
 
-    def left_multiply(self, weights: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return `weights @ X` for dense weights (k, cells), block by block; (k, genes)."""
-        total = np.zeros((len(weights), len(self.genes)))
-        for part, block in self.blocks():
-            total += np.asarray(weights[:, part] @ block)
-        return total
-
     def dense_rows(self, rows: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Return some rows as a dense array: minibatches and small tables only."""
         if self.rows is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._data.genes import near_matches
 from scdash._data.labels import log_missing, read_labels
 from scdash._data.screen_value import KINDS, Screen
@@ -167,8 +167,7 @@ def _kinds_of_cells(
     if lost:
         raise ValueError(f"kind_key: {where} has no value for {lost} perturbed cell(s); give each of them a kind.")
     for i in np.unique(own[perturbed]):
-        if names[i] not in KINDS:
-            raise unknown(f"kind in {where}", names[i], KINDS)
+        check_choice(f"kind in {where}", names[i], KINDS)
     return own, names
 
 
@@ -218,6 +217,5 @@ def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]
                 "needed under the perturbation's label or its target genes, or for all as text, such as kind='knockout'."
             )
         chosen = found.pop()
-    if chosen not in KINDS:
-        raise unknown("kind", chosen, KINDS)
+    check_choice("kind", chosen, KINDS)
     return chosen

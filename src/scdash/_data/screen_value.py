@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 
 # What a perturbation does to its targets; the effect on production and decay is in `fields.perturbode`.
 KINDS = ("shift", "overexpression", "knockout", "knockdown")
@@ -71,8 +71,7 @@ class Screen:
 
     def index(self, name: str) -> int:
         """Return the number of the perturbation called `name`."""
-        if name not in self.names:
-            raise unknown("perturbation", name, self.names)
+        check_choice("perturbation", name, self.names)
         return self.names.index(name)
 
     def keep(self, perturbations: NDArray[np.bool_]) -> Self:

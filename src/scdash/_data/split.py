@@ -44,7 +44,7 @@ def default_split(
         Code of each row's kind of trajectory (its lineage): one trajectory of each stays in training, since nothing
         can be learned about a lineage that was never seen.
     fraction
-        Share of trajectories (or rows) for validation, and again for test; at least one. None: nothing is held out.
+        Fraction of trajectories (or rows) for validation, and again for test; at least one. None: nothing is held out.
     validation
         False: what would be for validation is for training, too.
     rng

@@ -2,18 +2,15 @@
 
 import ast
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data import SPLITS, default_split, sanitise
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 # Krumsiek et al. 2011, Table 1, as in scanpy's bundled model file (a test compares the two).
 RULES = {
@@ -63,7 +60,7 @@ def krumsiek11(
     noise: float = 0.02,
     observation_noise: float = 0.0,
     rng: RNG = 0,
-) -> "AnnData":
+) -> AnnData:
     r"""Simulate 11 factors of myeloid differentiation from progenitor to four fates, with the published network as truth.
 
     The Boolean rules, interpolated as multilinear polynomials B of Hill functions (HillCubes, Wittmann et al. 2009),
@@ -107,8 +104,6 @@ def krumsiek11(
     >>> adata.shape
     (132, 11)
     """
-    from anndata import AnnData
-
     rng = as_generator(rng)
     grid = np.asarray(times, dtype=np.float64)
     if len(grid) < 2 or np.any(np.diff(grid) <= 0):

@@ -2,18 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from anndata import AnnData
 
 from scdash._core.process_state import guarded
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 FILE = "papalexi_eccite/papalexi_lowmoi_299.h5ad"
 
 
 @guarded
-def papalexi(folder: "str | Path | None" = None) -> "AnnData":
+def papalexi(folder: "str | Path | None" = None) -> AnnData:
     """Read a real CRISPR knockout screen: 20,729 THP-1 cells stimulated by interferon gamma, 299 genes, 110 guides.
 
     The screen is that of Papalexi et al. 2021 (GEO GSE153056), with the genes that the package sceptredata keeps (MIT). It is

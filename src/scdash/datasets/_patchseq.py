@@ -3,20 +3,18 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from mudata import MuData
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
 from scdash._data import make_mudata
 from scdash.datasets._published import published_files
-
-if TYPE_CHECKING:
-    from mudata import MuData
 
 _RAW = "https://raw.githubusercontent.com/berenslab/"
 _SBNN = _RAW + "sBNN/febbc1325dd42fd183df5e2f886615759145f1ff/data/scala_2020/"
@@ -53,7 +51,7 @@ DESCRIPTIONS = {
 @guarded
 def patchseq_m1(
     *, folder: "str | Path | None" = None, sha256: Mapping[str, str] | None = None, check: bool = True
-) -> "MuData":
+) -> MuData:
     """Read 1213 neurons of mouse motor cortex: expression of 1000 genes and 16 electrophysiological features.
 
     The tables are those the authors published with the sBNN paper (github.com/berenslab/sBNN, at a pinned commit), the
@@ -157,7 +155,7 @@ def checksum(ephys: pd.DataFrame) -> float:
     return float((np.linspace(1, 2, len(values)) @ values).sum())
 
 
-def to_mudata(counts: pd.DataFrame, ephys: pd.DataFrame, metadata: pd.DataFrame) -> "MuData":
+def to_mudata(counts: pd.DataFrame, ephys: pd.DataFrame, metadata: pd.DataFrame) -> MuData:
     """Join the tables; cells in the order of the features."""
     from anndata import AnnData
 

@@ -3,16 +3,13 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 Trajectory = tuple[NDArray[np.float64], NDArray[np.float64]]  # states (times, genes), times
 
@@ -20,7 +17,7 @@ Trajectory = tuple[NDArray[np.float64], NDArray[np.float64]]  # states (times, g
 @guarded
 def read_phoenix(
     path: "str | Path | Mapping[str, str | Path]", genes: "str | Path | Sequence[str] | None" = None
-) -> "AnnData":
+) -> AnnData:
     r"""Read time courses from the CSV files of the PHOENIX and DASH papers.
 
     The first line is the number of genes and of trajectories. Then follow, for every trajectory, a line for each gene with its
@@ -65,8 +62,6 @@ def read_phoenix(
     >>> adata.shape  # doctest: +SKIP
     (178, 500)
     """
-    from anndata import AnnData
-
     files = path if isinstance(path, Mapping) else {"": path}
     states, frames = [], []
     for split, file in files.items():

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.logging import logger
 from scdash._core.process_state import guarded
 from scdash.datasets._layouts import Layout, detect, from_long, from_matrix, from_peaks, read_table
@@ -70,10 +70,8 @@ def read_prior(
     >>> scdash.datasets.read_prior(table).values.tolist()
     [['MYOD1', 'MYOG', 1.0]]
     """
-    if layout not in ("auto", "long", "matrix", "peaks"):
-        raise unknown("layout", layout, ("auto", "long", "matrix", "peaks"))
-    if rows not in ("source", "target"):
-        raise unknown("rows", rows, ("source", "target"))
+    check_choice("layout", layout, ("auto", "long", "matrix", "peaks"))
+    check_choice("rows", rows, ("source", "target"))
     table, name = read_table(path, unnamed=genes is not None)
     columns = {"source": source, "target": target, "weight": weight}
     found: Layout = detect(table, columns, unnamed=genes is not None) if layout == "auto" else layout

@@ -2,21 +2,19 @@
 
 import gzip
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pandas as pd
+from anndata import AnnData
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.process_state import guarded
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _FOLDER = "scdash.datasets"
 
 
 @guarded
-def hsmm(*, all_cells: bool = False) -> "AnnData":
+def hsmm(*, all_cells: bool = False) -> AnnData:
     """Human myoblasts differentiating into myotubes: 228 cells, 822 genes, log(1 + FPKM) (Trapnell et al. 2014).
 
     Primary myoblasts were switched from growth (GM) to differentiation medium (DM) at 0 h and sampled at 0, 24, 48 and
@@ -84,8 +82,7 @@ def gene_sets(name: Literal["go_bp", "go_mf"] = "go_bp") -> dict[str, list[str]]
     >>> "MYOG" in scdash.datasets.gene_sets("go_bp")["skeletal muscle cell differentiation (GO:0035914)"]
     True
     """
-    if name not in ("go_bp", "go_mf"):
-        raise unknown("gene sets", name, ("go_bp", "go_mf"))
+    check_choice("gene sets", name, ("go_bp", "go_mf"))
     packed = (files(_FOLDER) / "data" / f"{name}.gmt.gz").read_bytes()
     lines = gzip.decompress(packed).decode().splitlines()
     entries = (line.split("\t") for line in lines)

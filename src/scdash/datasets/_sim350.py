@@ -2,25 +2,22 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data import sanitise
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-# The published prior files are named by half the share of edges that they move.
+# The published prior files are named by half the fraction of edges that they move.
 _FILES = {0.0: "0.0", 0.05: "0.025", 0.1: "0.05", 0.2: "0.1"}
 _VALIDATION = (3, 23, 25, 61, 74, 90, 103, 128, 139, 146)  # published validation trajectories, counted from 0
 
 
 @guarded
-def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "str | Path | None" = None) -> "AnnData":
+def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "str | Path | None" = None) -> AnnData:
     """Read SIM350: 350 genes, 550 signed edges, 150 trajectories for training and validation and 10 for test.
 
     The system was simulated by Hossain et al. 2024 (PHOENIX) over a yeast network shipped with SimulatorGRN (Bhuva et
@@ -31,7 +28,7 @@ def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "st
     noise
         Noise level: N(0, (noise / 2)^2) is added once to every value; 0, 0.05 and 0.10 are "0, 5, 10 %" of the papers.
     moved
-        Share of prior edges in a random place: 0, 0.05, 0.1 and 0.2 read the published priors, other values are drawn.
+        Fraction of prior edges in a random place: 0, 0.05, 0.1 and 0.2 read the published priors, other values are drawn.
     rng
         Seed or Generator of the noise (and of a prior that is drawn).
     folder

@@ -4,17 +4,14 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.process_state import guarded
 from scdash.datasets._phoenix_files import gene_names, read_trajectories
 from scdash.datasets._published import published_files
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _RAW = "https://raw.githubusercontent.com/"
 _PHOENIX = _RAW + "QuackenbushLab/phoenix/{commit}/pramila_yeast_data/clean_data/{name}"
@@ -45,7 +42,7 @@ def yeast_cell_cycle(
     folder: "str | Path | None" = None,
     sha256: Mapping[str, str] | None = None,
     check: bool = True,
-) -> "AnnData":
+) -> AnnData:
     """Read two time courses of the yeast cell cycle: 24 times, 3,551 genes, a motif prior and edges seen by ChIP-chip.
 
     The data of Pramila et al. 2006 (GEO GSE4987) as the PHOENIX paper uses them (Hossain et al. 2024;
@@ -135,7 +132,6 @@ def _read_reference(path: Path) -> "tuple[AnnData, pd.Index]":
 
 
 def _read_published(folder: "str | Path | None", sha256: Mapping[str, str] | None) -> "tuple[AnnData, pd.Index]":
-    from anndata import AnnData
 
     paths = published_files("yeast_cell_cycle", URLS, folder, sha256)
     genes, few = (pd.Index(pd.read_csv(paths[name])["x"].astype(str)) for name in (GENES, GENES_500))
@@ -171,7 +167,7 @@ def read_chip(path: "str | Path", prior: pd.DataFrame, genes: pd.Index) -> pd.Da
     return pd.DataFrame({"source": table.index[row].astype(str), "target": table.columns[column].astype(str)})
 
 
-def fingerprints(adata: "AnnData") -> tuple[str, str]:
+def fingerprints(adata: AnnData) -> tuple[str, str]:
     """Return hashes of expression and prior, the same for any order of genes and edges."""
     genes = sorted(adata.var_names)
     rows = np.concatenate([np.flatnonzero(adata.obs["replicate"] == name) for name in REPLICATES])
@@ -182,7 +178,7 @@ def fingerprints(adata: "AnnData") -> tuple[str, str]:
     return hashlib.sha256(expression).hexdigest(), hashlib.sha256(edges.encode()).hexdigest()
 
 
-def check_published(adata: "AnnData") -> None:
+def check_published(adata: AnnData) -> None:
     """Raise unless expression and prior are the published ones."""
     found = fingerprints(adata)
     if found != (EXPRESSION_SHA256, PRIOR_SHA256):

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from scdash._core.errors import suggest
+from anndata import AnnData
+
+from scdash._core.errors import check_arguments
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
@@ -21,10 +23,6 @@ from scdash.regression import Regression
 from scdash.resampling.validation import Validation
 from scdash.sparsity import DASH, Method, Sparsity
 from scdash.training import Training
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 NOT_STORED = ("prior", "mask_var", "regulators", "rng", "n_jobs", "progress", "perturbation_key", "control", *DATA_KEYS)
 
@@ -61,12 +59,10 @@ class FitCall:
     @classmethod
     def of(cls, function: str, given: Mapping[str, Any], refused: Mapping[str, str] | None = None) -> Self:
         """Return the call behind the keyword arguments of `function`; unknown ones are errors, as are the `refused`."""
-        known = [one.name for one in fields(cls)]
-        for name in given:
-            if name in (refused or {}):
-                raise ValueError(f"{name} is not for {function}: {(refused or {})[name]}")
-            if name not in known:
-                raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{suggest(name, known)}")
+        for name, why in (refused or {}).items():
+            if name in given:
+                raise ValueError(f"{name} is not for {function}: {why}")
+        check_arguments(function, given, [one.name for one in fields(cls)])
         return cls(**given)
 
     def settle(self) -> Asked:
@@ -99,7 +95,7 @@ class FitCall:
             | changes
         )
 
-    def read(self, adata: "AnnData", asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
+    def read(self, adata: AnnData, asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
         """Return the data of the call; columns and layer that are not given are those of the fit under `like`."""
         keys = {name: getattr(self, name) for name in DATA_KEYS}
         kind, cells = as_cells(self.observations)

@@ -1,7 +1,8 @@
 """From the arguments of a call and AnnData to a fit: what `scdash.tl.fit_dynamics` writes, and what refits count."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+from anndata import AnnData
 
 from scdash.dynamics.arguments import Asked, warn_unused
 from scdash.dynamics.call import FitCall
@@ -10,9 +11,6 @@ from scdash.dynamics.inputs import DynamicsInputs
 from scdash.dynamics.lambda_choice import choose_lambdas
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.result import DynamicsFit
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class FitOfCall:
     options: FitOptions
 
 
-def fit_of_call(adata: "AnnData", call: FitCall, asked: Asked, seed: int) -> FitOfCall:
+def fit_of_call(adata: AnnData, call: FitCall, asked: Asked, seed: int) -> FitOfCall:
     """Return the fit that a call asks for; `adata` is read and not changed."""
     options = call.options(asked, seed)
     inputs = call.read(adata, asked, options)

@@ -1,10 +1,11 @@
 """From AnnData to what models train on: trajectories in scaled units, and a prior on the same genes."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import unused
@@ -36,10 +37,6 @@ from scdash._data.time_series.row_labels import read_rows
 from scdash._data.time_series.sampled_cells import from_sampled
 from scdash.dynamics.problem import FitProblem, Units, VelocityOfCells
 from scdash.dynamics.velocity_input import velocity_of_cells
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
 BINS = 20  # per trajectory of cells, where the user names no number
@@ -108,7 +105,7 @@ class DynamicsInputs:
 
 
 def read_inputs(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     layer: str | None,
     mask_var: Genes | None,
@@ -244,7 +241,7 @@ class _Smoothing:
 
 
 def _observe(
-    adata: "AnnData",
+    adata: AnnData,
     columns: NDArray[np.int64],
     rows: Rows,
     time_key: str,
@@ -270,12 +267,12 @@ def _observe(
     return from_bins(adata, columns, rows, how.seed, how.part) if binned else from_states(rows, how.seed, how.part)
 
 
-def is_binned(adata: "AnnData") -> bool:
+def is_binned(adata: AnnData) -> bool:
     """Return whether `adata` holds bins made by `scdash.pp.trajectories`."""
     return "trajectories" in adata.uns and {"time", "trajectory"} <= set(adata.obs.columns)
 
 
-def _keys_of_bins(adata: "AnnData", asked: DataKeys) -> DataKeys:
+def _keys_of_bins(adata: AnnData, asked: DataKeys) -> DataKeys:
     """Return the columns and the layer that `pp.trajectories` has written, where others were not asked for."""
     return DataKeys(
         time_key="time" if asked.time_key == TIME_KEY else asked.time_key,

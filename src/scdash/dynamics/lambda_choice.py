@@ -22,11 +22,11 @@ from scdash.dynamics.state_pairs.regression_fits import like, transition_setting
 from scdash.dynamics.state_pairs.stacks import train_stack
 from scdash.dynamics.state_pairs.start import make_field, matched_start, random_start
 from scdash.dynamics.state_pairs.strategy import build_prior, build_sparsity, returnable_from
-from scdash.dynamics.state_pairs.successive_halving import Searched, TrainModels, plan_rungs, train_settings
 from scdash.dynamics.state_pairs.train import Trained, training_rows, validation_rows
 from scdash.fields import Params, VectorField
 from scdash.regression import TransitionFit, TransitionSettings, fit_transitions
 from scdash.resampling.fold_series import make_folds, stack_examples
+from scdash.resampling.successive_halving import Searched, TrainModels, plan_rungs, train_settings
 from scdash.sparsity import Sparsity
 from scdash.training import TrainState
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, unknown
 from scdash.fields import FIELDS, Phoenix, VectorField
 from scdash.models import Model
 from scdash.regression import Regression
@@ -52,8 +52,7 @@ class FitOptions:
             *((("sparsity", self.sparsity, SPARSITIES),) if isinstance(self.sparsity, str) else ()),
             *(("training setting", setting, TrainConfig.__dataclass_fields__) for setting in self.training),
         ):
-            if value not in known:
-                raise unknown(name, value, known)
+            check_choice(name, value, known)
         if not isinstance(self.null_models, bool) and self.null_models != "full":
             raise unknown("null_models", self.null_models, ("True", "False", "full"))
         resolve_device(self.device)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._data import SPLITS, TimeSeries
 from scdash.dynamics.predictions import stored_series
 from scdash.dynamics.predictors import Predictor, field_predictor, pair_errors, rollout_errors
@@ -15,8 +15,7 @@ from scdash.networks import DynamicsModel, module_from_entry
 
 def predict_split(entry: Any, split: str) -> AnnData:
     """Return every window of a split as predicted from the state before it, beside what was observed."""
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
+    check_choice("split", split, SPLITS)
     if "screen" in entry:
         raise ValueError(
             "split is for fits of time; predict perturbations of a screen with scdash.tl.predict_perturbations."
@@ -34,7 +33,7 @@ def predict_split(entry: Any, split: str) -> AnnData:
     slope = float(entry["params"].get("slope", 1.0))
     found = _table(series, runs, predict, model)
     found.var["range"] = model.range.numpy() * slope
-    found.uns["forecaster"] = "network"
+    found.uns["predictor"] = "network"
     # the field runs in units stretched by the slope, errors are in those of the series
     found.uns["rollout_mse"] = float(rollout_errors(series, predict, split).mean()) / slope**2
     found.uns["next_step_mse"] = float(pair_errors(series, predict, split).mean()) / slope**2

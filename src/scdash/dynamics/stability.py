@@ -1,37 +1,34 @@
 """How often the edges of a network of dynamics are found when half of the data is drawn again."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import suggest
-from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
-from scdash._core.logging import logger, step
+from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.parallel import spread_all
 from scdash._core.random_streams import RNG, as_generator
-from scdash._data import group_codes, obs_column, sanitise, split_codes
+from scdash._data import group_codes, obs_column, split_codes
 from scdash._data.time_series.observations import as_cells
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.fit_of_call import fit_of_call
 from scdash.models.stored_settings import settings_of_fit
+from scdash.resampling.draws import drawn_within, stratified_part
+from scdash.resampling.stability import CONSISTENT, check_repeats, pairs_of_refits, ranked, write_result
 from scdash.resampling.validation import Validation
 from scdash.training import Training
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-
-ALWAYS = 0.75
 NOT_REPEATED = ("rng", "n_models", "validation", "write_velocity")  # arguments of a fit that refits have of their own
 
 
 def stability_dynamics(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     n_repeats: int = 10,
     fraction: float = 0.5,
@@ -53,7 +50,7 @@ def stability_dynamics(
     n_repeats
         Refits.
     fraction
-        Share of the trajectories or cells in each.
+        Fraction of the trajectories or cells in each.
     key
         The `key_added` of the fit in question. Its columns of time, trajectories, batches and splits, its layer, genes,
         prior, regulators and kind of model are those of the refits, where no other ones are given. Without such a fit
@@ -72,8 +69,7 @@ def stability_dynamics(
     Table of edges, most frequent first: `source`, `target`, `frequency`, `mean_weight`. Written: `uns[key_added]`
     (`edges`, `params`, `report`).
     """
-    if n_repeats < 2 or not 0 < fraction < 1:
-        raise ValueError(f"n_repeats must be at least 2 and fraction in (0, 1), found {n_repeats!r} and {fraction!r}.")
+    check_repeats(n_repeats, "fraction", fraction)
     FitCall.of("stability", fit, {"copy": "refits are not kept."}).settle()
     if isinstance(fit.get("training"), Training) and fit["training"].checkpoint is not None:
         raise ValueError("checkpoint is not for stability: refits are not kept.")
@@ -84,22 +80,19 @@ def stability_dynamics(
         parts = [_part(adata, fraction, fit, generator) for _ in range(n_repeats)]
         seeds = generator.integers(2**31 - 1, size=n_repeats)
         pieces = [(adata, rows, int(seed), fit) for rows, seed in zip(parts, seeds, strict=True)]
-        found = pd.concat(spread_all(_edges, pieces, "refits", n_jobs=n_jobs))
-        grouped = found.groupby(["source", "target"])["weight"]
-        table = pd.DataFrame({"frequency": grouped.count() / n_repeats, "mean_weight": grouped.sum() / n_repeats})
-        order = table.assign(size=table["mean_weight"].abs()).sort_values(["frequency", "size"], ascending=False)
-        table = table.loc[order.index].reset_index()
-        often = int((table["frequency"] >= ALWAYS).sum())
-        report = f"{often} of {len(table)} edges ever found were found in at least {ALWAYS:.0%} of {n_repeats} refits."
-        params = {"n_repeats": n_repeats, "fraction": fraction, "key": key}
-        adata.uns[key_added] = sanitise(stamp({"edges": table, "params": params, "report": report}))
-        logger.info("    %s", report)
-        added.append(f"added uns[{key_added!r}], how often each edge was found")
-    table.attrs["report"] = report
-    return table
+        pairs, found = pairs_of_refits(spread_all(_edges, pieces, "refits", n_jobs=n_jobs))
+        columns = {"source": pairs["source"], "target": pairs["target"]}
+        table = ranked(columns | {"frequency": found.frequency, "mean_weight": found.mean}, by="mean_weight")
+        often = int((table["frequency"] >= CONSISTENT).sum())
+        entry = {
+            "edges": table,
+            "params": {"n_repeats": n_repeats, "fraction": fraction, "key": key},
+            "report": f"{often} of {len(table)} edges ever found were found in at least {CONSISTENT:.0%} of {n_repeats} refits.",
+        }
+        return write_result(adata.uns, key_added, "edges", entry, added, "how often each edge was found")
 
 
-def arguments_of_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_of_fit(adata: AnnData, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `fit_dynamics` that repeat the fit under `key`, those `given` first; only these without one.
 
     The log says what was taken from the fit. What is done with a model after training is not repeated.
@@ -114,10 +107,11 @@ def arguments_of_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> di
     return stored | genes | {name: value for name, value in given.items() if name not in DATA_KEYS} | read
 
 
-def _part(adata: "AnnData", fraction: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
+def _part(adata: AnnData, fraction: float, fit: dict[str, Any], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the rows of a random part: whole trajectories of states, or cells of every trajectory.
 
-    Of trajectories that are labelled by `split_key`, the same fraction of every split is drawn, and at least one.
+    Of trajectories that are labelled by `split_key`, the same fraction of every split is drawn, and at least one; two where
+    all are of one split.
     """
     key = fit.get("trajectory_key")
     group: NDArray[np.int64] = np.zeros(adata.n_obs, np.int64)
@@ -133,12 +127,15 @@ def _part(adata: "AnnData", fraction: float, fit: dict[str, Any], rng: np.random
             raise ValueError(
                 f"trajectory_key={key!r}: only {len(names)} trajectories to draw from, 4 are needed.{hint}"
             )
-        return np.flatnonzero(np.isin(group, _drawn(_split_of(adata, fit.get("split_key"), group), fraction, rng)))
+        split = _split_of(adata, fit.get("split_key"), group)
+        least = 2 if len(np.unique(split)) == 1 else 1
+        drawn = stratified_part(split, lambda n: max(least, round(fraction * n)), rng)
+        return np.flatnonzero(np.isin(group, drawn))
     rows = [np.flatnonzero(group == g) for g in range(len(names))]
-    return np.sort(np.concatenate([rng.choice(of, max(2, round(fraction * len(of))), replace=False) for of in rows]))
+    return np.sort(np.concatenate(drawn_within(rows, lambda n: max(2, round(fraction * n)), rng)))
 
 
-def _split_of(adata: "AnnData", key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
+def _split_of(adata: AnnData, key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return a number for the splits that each trajectory has rows of; the same for all without `key`."""
     if key is None:
         return np.zeros(group.max() + 1, np.int64)
@@ -149,15 +146,7 @@ def _split_of(adata: "AnnData", key: str | None, group: NDArray[np.int64]) -> ND
     return found
 
 
-def _drawn(kinds: NDArray[np.int64], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return a random fraction of the trajectories of each kind, at least one, and two where there is one kind only."""
-    order = rng.permutation(len(kinds))
-    least = 2 if len(np.unique(kinds)) == 1 else 1
-    parts = [order[kinds[order] == kind] for kind in np.unique(kinds)]
-    return np.concatenate([part[: max(least, round(fraction * len(part)))] for part in parts])
-
-
-def _edges(adata: "AnnData", rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
+def _edges(adata: AnnData, rows: NDArray[np.int64], seed: int, fit: dict[str, Any]) -> pd.DataFrame:
     """Return the edges of a fit of some rows, in the unit of the user's time."""
     call = FitCall(**{"progress": False, "validation": Validation(null_models=False), **fit, "rng": seed})
     found = fit_of_call(adata[rows].copy(), call, call.settle(), seed)

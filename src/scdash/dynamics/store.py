@@ -1,10 +1,11 @@
 """Writing a fit of dynamics to AnnData: everything is prepared first, the slots are set last."""
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.fit_record import stamp
@@ -18,15 +19,11 @@ from scdash.models.stored_settings import stored_tables
 from scdash.networks import module_from_entry, pack
 from scdash.networks.velocity_layer import set_velocity, velocity_line, velocity_of, wanted
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-
 MOST_VELOCITIES = 1_000_000_000  # rows x modelled genes above which no velocity layer is written unless asked for
 
 
 def store(
-    adata: "AnnData",
+    adata: AnnData,
     fit: DynamicsFit,
     inputs: DynamicsInputs,
     options: FitOptions,
@@ -130,7 +127,7 @@ def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_m
     return grn
 
 
-def _set_position(adata: "AnnData", keys: DynamicsKeys, position: NDArray[np.float64] | None) -> None:
+def _set_position(adata: AnnData, keys: DynamicsKeys, position: NDArray[np.float64] | None) -> None:
     """Write the place of every cell on the time axis of the fit, or take away that of an earlier fit of this name."""
     if position is not None:
         adata.obs[keys.position] = position
@@ -139,7 +136,7 @@ def _set_position(adata: "AnnData", keys: DynamicsKeys, position: NDArray[np.flo
 
 
 def _velocity(
-    adata: "AnnData", entry: dict[str, Any], inputs: DynamicsInputs, layer: str | None
+    adata: AnnData, entry: dict[str, Any], inputs: DynamicsInputs, layer: str | None
 ) -> NDArray[np.float32] | sp.csr_matrix:
     values = expression(adata, layer=layer, genes=adata.var_names[inputs.columns])
     return velocity_of(values, module_from_entry(entry), inputs.columns, adata.n_vars)

@@ -1,8 +1,7 @@
 """The argument `velocity` of a fit: measured velocities of cells, and where in the trajectories every cell belongs."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import unused
@@ -10,15 +9,11 @@ from scdash._data import SPLITS, group_cells, read_velocity
 from scdash._data.time_series.observed import Observed, Rows
 from scdash.dynamics.problem import VelocityOfCells
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-
 TEST = SPLITS.index("test")
 
 
 def velocity_of_cells(
-    adata: "AnnData",
+    adata: AnnData,
     velocity: str | tuple[str, str] | None,
     rows: Rows,
     observed: Observed,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.fields.vector_field import Layer, Params, RegulatoryPath, VectorField, Velocity
 
 SKIPS = ("none", "inner", "outer")
@@ -39,8 +39,7 @@ def check_options(n_genes: int, hidden: tuple[int, ...], skip: str, *, per_targe
     sizes = tuple(int(h) for h in hidden)
     if n_genes < 1 or any(size < 1 for size in sizes) or not sizes:
         raise ValueError(f"n_genes and every size in hidden must be positive, found {n_genes} and {hidden}.")
-    if skip not in SKIPS:
-        raise unknown("skip", skip, SKIPS)
+    check_choice("skip", skip, SKIPS)
     if per_target and len(sizes) != 1:
         raise ValueError(f"per_target networks have one hidden layer, found hidden={sizes}; pass e.g. hidden=(10,).")
     return sizes

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.fields.hill import hill_sums
 from scdash.fields.vector_field import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 
@@ -42,8 +42,7 @@ class Phoenix(VectorField):
     pairs: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.encoder not in self.ENCODERS:
-            raise unknown("encoder", self.encoder, self.ENCODERS)
+        check_choice("encoder", self.encoder, self.ENCODERS)
         if self.n_genes < 1 or self.n_hidden < 1:
             raise ValueError(f"n_genes and n_hidden must be positive, found {self.n_genes} and {self.n_hidden}.")
         pairs = tuple((int(a), int(b)) for a, b in self.pairs)

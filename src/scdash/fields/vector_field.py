@@ -166,7 +166,7 @@ DEFINED: dict[str, type[VectorField]] = {}
 
 
 def zero_share(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
-    """Return the share of exact zeros among all path weights as they reach the derivative, (models,).
+    """Return the fraction of exact zeros among all path weights as they reach the derivative, (models,).
 
     For PHOENIX these are W_S, W_P, relu(v) U_S and relu(v) U_P together (4 m n entries).
     """

@@ -1,10 +1,11 @@
 """Tables of what a fitted model says about genes and pathways."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from scipy.sparse import csr_array
 
 from scdash._core.edge_order import rank_edges
@@ -15,12 +16,9 @@ from scdash._core.tables import influence_table, network_edges, pathway_table, s
 from scdash._data import all_genes, listed_names
 from scdash.networks.statistics import reachable
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
-def influence(adata: "AnnData", *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
+def influence(adata: AnnData, *, key: str = "dynamics", by_time: bool = False) -> pd.DataFrame:
     """Return the influence of every gene, strongest first.
 
     Parameters
@@ -72,7 +70,7 @@ def influence(adata: "AnnData", *, key: str = "dynamics", by_time: bool = False)
 
 @guarded
 def pathways(
-    adata: "AnnData", *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
+    adata: AnnData, *, key: str = "pathways", significant: bool = False, alpha: float = 0.05, fit: str | None = None
 ) -> pd.DataFrame:
     """Return the table of tested gene sets, by fit, smallest p first.
 
@@ -127,7 +125,7 @@ def pathways(
 
 
 @guarded
-def perturbable_genes(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
+def perturbable_genes(adata: AnnData, *, key: str = "dynamics") -> pd.DataFrame:
     """Return the genes that `scdash.tl.perturb` can change, those with most targets first.
 
     Parameters
@@ -192,7 +190,7 @@ def _descendants(source: Any, target: Any, n: int) -> Any:
 
 @guarded
 def subnetwork(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Iterable[str],
     *,
     key: str = "dynamics",
@@ -215,7 +213,7 @@ def subnetwork(
     upstream
         Follow edges backwards, to the regulators.
     min_contribution
-        Smallest share of its target's summed absolute effects that an edge must have.
+        Smallest fraction of its target's summed absolute effects that an edge must have.
 
     Returns
     -------
@@ -255,7 +253,7 @@ def subnetwork(
 
 
 @guarded
-def perturbation_scores(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
+def perturbation_scores(adata: AnnData, *, key: str = "dynamics") -> pd.DataFrame:
     """Return how far holding each gene moves the end of a lineage, the largest effects first, genes without a target last.
 
     Parameters

@@ -1,24 +1,22 @@
 """Pairs of genes that neither the network nor the prior has, ranked by what the data say of them."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.edge_order import association, rank_edges, ranked_by
 from scdash._core.keys import genes_of, require_fit
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 MAX_PAIRS = 5_000_000  # a table of more is no table to read, and takes gigabytes
 
 
 def all_pairs(
-    adata: "AnnData", key: str, source: str | Iterable[str] | None, target: str | Iterable[str] | None
+    adata: AnnData, key: str, source: str | Iterable[str] | None, target: str | Iterable[str] | None
 ) -> pd.DataFrame:
     """Return the edges of a time course or of cells, and all other pairs of a regulator and a gene, by rank."""
     entry = require_fit(adata, key)

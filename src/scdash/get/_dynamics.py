@@ -1,9 +1,10 @@
 """Tables of a fit of dynamics."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.keys import require_fit
 from scdash._core.logging import settings
@@ -13,15 +14,12 @@ from scdash.get._candidates import all_pairs
 from scdash.get._filters import chosen_edges
 from scdash.get._report import FitReport
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 DETAILS = 3  # verbosity from which on the report in words has its details
 
 
 @guarded
 def grn(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     key: str = "dynamics",
     only_network: bool = False,
@@ -63,9 +61,9 @@ def grn(
         - `source`, `target`: names of the genes.
         - `weight`: signed effect of the fitted network; 0 where only the prior has the edge, and for pairs of genes that
           a screen ranks without an edge between them.
-        - `contribution`: share of the target's summed absolute effects.
+        - `contribution`: fraction of the target's summed absolute effects.
         - `in_prior`: whether the prior has the edge.
-        - `selection_frequency`: share of half-samples that select the edge, NaN where none were drawn. Of cells in
+        - `selection_frequency`: fraction of half-samples that select the edge, NaN where none were drawn. Of cells in
           pseudotime the mean of two path scores: of a regression of later cells on other, earlier ones, and of cells of
           one time on each other, see :doc:`/concepts/evidence`.
         - `stability`: the contribution, averaged over half-samples; of cells the same as `selection_frequency`.
@@ -119,7 +117,7 @@ def grn(
 
 
 @guarded
-def history(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
+def history(adata: AnnData, *, key: str = "dynamics") -> pd.DataFrame:
     """Return the course of training: one row per epoch and model.
 
     Parameters
@@ -156,7 +154,7 @@ def history(adata: "AnnData", *, key: str = "dynamics") -> pd.DataFrame:
 
 
 @guarded
-def report(adata: "AnnData", *, key: str = "dynamics", verbosity: int | None = None) -> FitReport:
+def report(adata: AnnData, *, key: str = "dynamics", verbosity: int | None = None) -> FitReport:
     """Return errors of the fitted model beside its null models and baselines.
 
     Printed, or as the last line of a notebook cell, it shows the report in words, the verdict first.

@@ -1,20 +1,17 @@
 """Which edges of a network are wanted: by their genes, their number and their size."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.keys import genes_of, require_fit
 from scdash._data import all_genes, listed_names
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 def chosen_edges(
-    adata: "AnnData",
+    adata: AnnData,
     edges: pd.DataFrame,
     key: str,
     *,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.fit_record import FitFormatError
 from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
@@ -67,8 +67,7 @@ def model(
     if replicate is None:
         return _rebuilt(entry, None, key)
     replicates: dict[str, Any] = entry.get("replicates") or {}
-    if str(replicate) not in replicates:
-        raise unknown("replicate", str(replicate), replicates)
+    check_choice("replicate", str(replicate), replicates)
     return _rebuilt(entry, replicates[str(replicate)], key)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pandas as pd
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
 from scdash.get import _formats
@@ -85,8 +85,7 @@ def network(
     >>> scdash.get.network(adata, format="decoupler", top=100).columns.tolist()
     ['source', 'target', 'weight']
     """
-    if format not in FORMATS:
-        raise unknown("format", format, FORMATS)
+    check_choice("format", format, FORMATS)
     edges = ranked_edges(adata, key, only_network=True)
     edges = chosen_edges(adata, edges, key, source=source, target=target, top=top, min_weight=min_weight)
     if format == "networkx":

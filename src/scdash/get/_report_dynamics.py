@@ -1,10 +1,11 @@
 """Sections of the HTML report on fits of dynamics and of screens."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.errors import unused
 from scdash._core.keys import genes_of, require_fit
@@ -16,15 +17,12 @@ from scdash._data import all_genes, listed_names
 from scdash.get._html import facts, note, section, table, verdict
 from scdash.get._svg import Curve, legend, network_svg, trends_svg
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 N_EDGES = 80  # edges that are drawn unless asked otherwise: names stay readable
 MOST_EDGES, MOST_GENES, MOST_TRAJECTORIES, MOST_KNOCKOUTS = 1000, 12, 6, 25
 
 
 def dynamics_sections(
-    adata: "AnnData", key: str, *, genes: str | Sequence[str] | None, n_edges: int
+    adata: AnnData, key: str, *, genes: str | Sequence[str] | None, n_edges: int
 ) -> tuple[str, list[str], Mapping[str, Any]]:
     """Return what kind of fit it is, the sections of its page, and the stored fit."""
     if isinstance(n_edges, bool) or int(n_edges) != n_edges or not 1 <= n_edges <= MOST_EDGES:
@@ -38,7 +36,7 @@ def dynamics_sections(
         section("Result", verdict(report)),
         section("Errors", table(entry["errors"].reset_index(drop=True))),
         _screen(entry) if on_screen else _trajectories(adata, entry, key, genes),
-        _network(adata, entry, key, n_edges),
+        _network(adata, key, n_edges),
         _knockouts(adata, key),
         section("Settings", facts(settings_of(entry))),
     ]
@@ -46,7 +44,7 @@ def dynamics_sections(
     return f"Fit of {'a perturbation screen' if on_screen else 'dynamics'}: {count}", sections, entry
 
 
-def _trajectories(adata: "AnnData", entry: Mapping[str, Any], key: str, genes: str | Sequence[str] | None) -> str:
+def _trajectories(adata: AnnData, entry: Mapping[str, Any], key: str, genes: str | Sequence[str] | None) -> str:
     series, here = entry["series"], genes_of(adata, entry, key)
     names = here.names
     states, fitted, time = (np.asarray(series[name], dtype=np.float64) for name in ("states", "fitted", "time"))
@@ -96,7 +94,7 @@ def _screen(entry: Mapping[str, Any]) -> str:
     return section("Perturbations", note(words), table(found, bars=name))
 
 
-def _network(adata: "AnnData", entry: Mapping[str, Any], key: str, n_edges: int) -> str:
+def _network(adata: AnnData, key: str, n_edges: int) -> str:
     edges = ranked_edges(adata, key, only_network=True)
     edges = edges[edges["source"] != edges["target"]]
     if edges.empty:
@@ -114,7 +112,7 @@ def _network(adata: "AnnData", entry: Mapping[str, Any], key: str, n_edges: int)
     return section("Network", note(words), network_svg(top), details)
 
 
-def _knockouts(adata: "AnnData", key: str) -> str:
+def _knockouts(adata: AnnData, key: str) -> str:
     if f"{key}_perturbation_scores" not in adata.uns:
         words = f"Not computed. Run scdash.tl.perturbation_scores(adata, key={key!r}) to rank genes by the effect of their knockout."
         return section("Knockouts", note(words)) if "screen" not in adata.uns[key] else ""

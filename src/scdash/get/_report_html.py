@@ -4,9 +4,11 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
+from mudata import MuData
 
 from scdash._core.fit_record import own_version
 from scdash._core.process_state import guarded
@@ -14,14 +16,10 @@ from scdash.get._html import facts, page, section
 from scdash.get._report_dynamics import N_EDGES, dynamics_sections
 from scdash.get._report_paired import paired_sections
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
 
 @guarded
 def report_html(
-    adata: "AnnData | MuData",
+    adata: AnnData | MuData,
     path: str | os.PathLike[str],
     *,
     key: str | None = None,

@@ -1,10 +1,11 @@
 """Sections of the HTML report on paired modalities."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from mudata import MuData
 
 from scdash._core.errors import unused
 from scdash._core.keys import require_paired
@@ -13,14 +14,11 @@ from scdash.get._report_dynamics import N_EDGES, settings_of
 from scdash.get._sbnn import selected_genes
 from scdash.get._svg import points_svg
 
-if TYPE_CHECKING:
-    from mudata import MuData
-
 MOST_POINTS = 3000
 
 
 def paired_sections(
-    mdata: "MuData", key: str, *, genes: str | Sequence[str] | None, n_edges: int
+    mdata: MuData, key: str, *, genes: str | Sequence[str] | None, n_edges: int
 ) -> tuple[str, list[str], Mapping[str, Any]]:
     """Return what kind of fit it is, the sections of its page, and the stored fit."""
     if genes is not None:
@@ -48,7 +46,7 @@ def _per_feature(entry: Mapping[str, Any]) -> str:
     return "" if found is None else table(pd.DataFrame(found).reset_index(drop=True))
 
 
-def _latent(mdata: "MuData", key: str) -> str:
+def _latent(mdata: MuData, key: str) -> str:
     slot = f"X_{key}"
     points = np.asarray(mdata.obsm[slot], dtype=np.float64) if slot in mdata.obsm else np.zeros((0, 0))
     if points.ndim != 2 or points.shape[1] != 2:

@@ -1,18 +1,15 @@
 """The arguments of a fit, to make it again."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.display import as_html, as_text, some_names
 from scdash._core.process_state import guarded
 from scdash._core.values import shown
 from scdash.models.stored_settings import settings_of_fit
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 TITLE = "Arguments that repeat the fit: scdash.tl.fit_dynamics(adata, **settings)"
 
@@ -40,7 +37,7 @@ def _shortly(name: str, value: Any) -> str:
 
 
 @guarded
-def settings(adata: "AnnData", *, key: str = "dynamics", without: Sequence[str] = ()) -> FitArguments:
+def settings(adata: AnnData, *, key: str = "dynamics", without: Sequence[str] = ()) -> FitArguments:
     """Return the arguments of `scdash.tl.fit_dynamics` that repeat a fit.
 
     `scdash.tl.fit_dynamics(adata, **scdash.get.settings(adata))` gives the same network, bit for bit on a CPU, also after

@@ -109,12 +109,12 @@ def auprc(
     Returns
     -------
     Auprc
-        A float with attribute `prevalence`, the share of true items, which a random ranking scores.
+        A float with attribute `prevalence`, the fraction of true items, which a random ranking scores.
 
     See Also
     --------
     scdash.metrics.grn_report : Judge a network by a truth, and say what it adds to the prior it was given.
-    scdash.metrics.top_k_precision : Share of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
+    scdash.metrics.top_k_precision : Fraction of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def recall_at_density(
     genes: Iterable[str] | None = None,
     key: str = "dynamics",
 ) -> float:
-    """Share of the true edges among the best `density` of all pairs, ranked by absolute score.
+    """Fraction of the true edges among the best `density` of all pairs, ranked by absolute score.
 
     Ties across the cut count by their expectation under random order, so that the result does not depend on the order
     of the genes. Parameters as in :func:`auprc`; a random ranking recalls `density`.
@@ -180,7 +180,7 @@ def recall_at_density(
 
     See Also
     --------
-    scdash.metrics.top_k_precision : Share of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
+    scdash.metrics.top_k_precision : Fraction of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
     scdash.metrics.auprc : Area under the precision-recall curve of ranked edges (average precision).
 
     Examples
@@ -190,7 +190,7 @@ def recall_at_density(
     True
     """
     if not 0 < density <= 1:
-        raise ValueError(f"density must lie in (0, 1], found {density!r}: the share of pairs to take.")
+        raise ValueError(f"density must lie in (0, 1], found {density!r}: the fraction of pairs to take.")
     ranked, true = align(scores, truth, genes=genes, key=key, value=value, arguments=("scores", "truth"))
     blocks = rank_pairs(ranked, true, exclude_self=exclude_self)
     return blocks.expected_hits(density * float(blocks.size.sum())) / float(blocks.true.sum())
@@ -207,7 +207,7 @@ def top_k_precision(
     genes: Iterable[str] | None = None,
     key: str = "dynamics",
 ) -> float:
-    """Share of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
+    """Fraction of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
 
     Parameters as in :func:`auprc`; a random ranking scores the prevalence.
 
@@ -218,7 +218,7 @@ def top_k_precision(
 
     See Also
     --------
-    scdash.metrics.recall_at_density : Share of the true edges among the best `density` of all pairs, ranked by absolute score.
+    scdash.metrics.recall_at_density : Fraction of the true edges among the best `density` of all pairs, ranked by absolute score.
     scdash.metrics.auprc : Area under the precision-recall curve of ranked edges (average precision).
 
     Examples

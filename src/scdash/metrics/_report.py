@@ -47,12 +47,12 @@ def grn_report(
         - `balanced_accuracy`: mean of true positive and true negative rate over all n^2 entries, exactly zero or not
         - `auprc`: average precision over the n (n - 1) pairs, ranked by relative contribution, or by absolute weight where
           there is none
-        - `prevalence`: share of true edges among these pairs, the auprc of a random ranking
+        - `prevalence`: fraction of true edges among these pairs, the auprc of a random ranking
         - `auprc_score`: the same ranked by the column ``score``, unlisted pairs last (NaN without it)
         - `auprc_prior`, `balanced_accuracy_prior`: the same of the prior alone (NaN without a prior)
         - `edges_added`, `edges_dropped`: edges of the network that the prior lacks, and the reverse (NaN without a prior)
         - `edges_added_true`, `edges_dropped_false`: how many of these are true additions, and how many rightly dropped
-        - `density`: share of the n^2 entries that are not zero
+        - `density`: fraction of the n^2 entries that are not zero
 
     See Also
     --------

@@ -168,7 +168,7 @@ def hypergeometric_p(
     See Also
     --------
     scdash.metrics.f1 : Harmonic mean of precision and recall, :math:`2 TP / (2 TP + FP + FN)`; parameters as in :func:`confusion`.
-    scdash.metrics.top_k_precision : Share of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
+    scdash.metrics.top_k_precision : Fraction of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def hypergeometric_p(
 def density(
     grn: GRN, *, exclude_self: bool = False, genes: Iterable[str] | None = None, key: str = "dynamics"
 ) -> float:
-    """Share of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
+    """Fraction of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def density(
 
     See Also
     --------
-    scdash.metrics.sparsity : Share of exact zeros among the prunable weight matrices of a model.
+    scdash.metrics.sparsity : Fraction of exact zeros among the prunable weight matrices of a model.
     scdash.metrics.out_degree : Number of targets of every gene, genes without targets included; its mean is the papers' average out-degree.
 
     Examples
@@ -208,7 +208,7 @@ def density(
     if exclude_self:
         found, pairs = found.without_self(), pairs - found.n
     if pairs == 0:
-        raise ValueError("grn: no pair of genes, of which no share can be taken.")
+        raise ValueError("grn: no pair of genes, of which no fraction can be taken.")
     return len(found) / pairs
 
 
@@ -225,7 +225,7 @@ def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dyna
 
     See Also
     --------
-    scdash.metrics.density : Share of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
+    scdash.metrics.density : Fraction of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
     scdash.tl.network_stats : Count edges, hubs and signed motifs of the fitted network.
 
     Examples
@@ -241,7 +241,7 @@ def out_degree(grn: GRN, *, genes: Iterable[str] | None = None, key: str = "dyna
 def sparsity(
     weights: "AnnData | Mapping[str, NDArray[Any] | sparse.sparray | sparse.spmatrix]", *, key: str = "dynamics"
 ) -> float:
-    """Share of exact zeros among the prunable weight matrices of a model.
+    """Fraction of exact zeros among the prunable weight matrices of a model.
 
     For PHOENIX these are W_sums, W_prods, relu(v) U_sums and relu(v) U_prods together: the weights into a gene whose
     rate v is not positive count as zero. Biases and rates are no matrices and are left out.
@@ -260,7 +260,7 @@ def sparsity(
 
     See Also
     --------
-    scdash.metrics.density : Share of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
+    scdash.metrics.density : Fraction of pairs whose entry is not exactly zero; parameters as in :func:`confusion`.
 
     Examples
     --------

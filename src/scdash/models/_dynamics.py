@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 from scdash import fields
-from scdash._core.errors import unknown, unused
+from scdash._core.errors import check_choice, unused
 from scdash.models._base import Model
 
 UNITS = 40  # hidden units, where none are asked for
@@ -37,8 +37,7 @@ class Phoenix(Model):
     n_hidden: int | None = None
 
     def __post_init__(self) -> None:
-        if self.encoder not in fields.Phoenix.ENCODERS:
-            raise unknown("encoder", self.encoder, fields.Phoenix.ENCODERS)
+        check_choice("encoder", self.encoder, fields.Phoenix.ENCODERS)
         if self.n_hidden is not None and self.encoder == "genes":
             raise unused("n_hidden", "encoder='genes' has no hidden units; use encoder='modules'")
         if self.n_hidden is not None and (not isinstance(self.n_hidden, int) or self.n_hidden < 1):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.fields import FIELDS, VectorField
 from scdash.models._base import MODELS, Model
 from scdash.models._dynamics import Phoenix
@@ -14,8 +14,7 @@ def model_of(model: Any) -> str | Model | VectorField:
     if isinstance(model, str) and model in MODELS:
         return MODELS[model]()
     if isinstance(model, str):
-        if model not in FIELDS:
-            raise unknown("model", model, FIELDS)
+        check_choice("model", model, FIELDS)
         return model
     if isinstance(model, Model):
         return model

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 from scdash import fields
-from scdash._core.errors import unknown, unused
+from scdash._core.errors import check_choice, check_least, unknown, unused
 from scdash._core.values import Value
 from scdash._data.screen import KINDS, UNKNOWN_TARGETS
 from scdash.models._base import Model
@@ -150,12 +150,9 @@ class PerturbODE(Model):
     def __post_init__(self) -> None:
         if self.way not in ("equilibrium", "transport"):
             raise unknown("fit", self.fit, ("equilibrium", "transport", "Transport(...)"))
-        if self.unknown_targets not in UNKNOWN_TARGETS:
-            raise unknown("unknown_targets", self.unknown_targets, UNKNOWN_TARGETS)
-        if self.sources not in SOURCES:
-            raise unknown("sources", self.sources, SOURCES)
-        if self.values not in VALUES:
-            raise unknown("values", self.values, VALUES)
+        check_choice("unknown_targets", self.unknown_targets, UNKNOWN_TARGETS)
+        check_choice("sources", self.sources, SOURCES)
+        check_choice("values", self.values, VALUES)
         if self.unknown_targets == "keep" and self.way == "transport":
             raise unused("unknown_targets='keep'", "transport acts on targets that are genes of the data; use 'drop'")
         if self.kind_key is not None and "kind" in self.given():
@@ -164,25 +161,21 @@ class PerturbODE(Model):
                 "that holds the kind of each."
             )
         for kind in [self.kind] if isinstance(self.kind, str) else self.kind.values():
-            if kind not in KINDS:
-                raise unknown("kind", kind, KINDS)
+            check_choice("kind", kind, KINDS)
         held = (self.hold_out,) if isinstance(self.hold_out, str) else tuple(self.hold_out)
         object.__setattr__(self, "hold_out", held)
         self._check_regression()
         for name, least in (("min_cells", 1), ("n_subsamples", 0)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, found {value!r}.")
+            check_least(name, value, least)
 
     def _check_regression(self) -> None:
         """Raise for settings of the regression that are out of range, or given where there is none."""
         names = ("prior_weight", "n_folds", "n_subsamples", "sources")
         for name in [name for name in names if name in self.given() and self.way == "transport"]:
             raise unused(name, "it is for fit='equilibrium'; see scdash.tl.stability for repeats of transport")
-        if self.prior_weight is not None and self.prior_weight < 1:
-            raise ValueError(f"prior_weight must be at least 1, found {self.prior_weight!r}.")
-        if self.n_folds is not None and self.n_folds < 2:
-            raise ValueError(f"n_folds must be at least 2, found {self.n_folds!r}.")
+        check_least("prior_weight", self.prior_weight, 1)
+        check_least("n_folds", self.n_folds, 2)
 
     @property
     def of_changes(self) -> bool:

@@ -1,6 +1,6 @@
 """What a fitted model says: its effects, its edges against the prior, and its predictions."""
 
-from scdash.networks.cellrank_calls import cellrank, fate_probabilities, has_cellrank
+from scdash.networks.cellrank_calls import fate_probabilities, has_cellrank
 from scdash.networks.coregulation_scores import Coregulation, coregulation, followers
 from scdash.networks.dynamics_model import DynamicsModel, module_from_entry, pack, plain, unpack
 from scdash.networks.edge_ranking import ranking_score
@@ -28,40 +28,3 @@ from scdash.networks.intervention_levels import (
     warn_without_targets,
 )
 from scdash.networks.predicted_trajectories import rollout
-
-__all__ = [
-    "Coregulation",
-    "DynamicsModel",
-    "EndShift",
-    "HiddenEvidence",
-    "cellrank",
-    "coregulation",
-    "count_targets",
-    "dependencies",
-    "effects",
-    "end_shift",
-    "fate_probabilities",
-    "feature_sparsity",
-    "followers",
-    "evidence_auc",
-    "has_cellrank",
-    "held_levels",
-    "refuse_negative_levels",
-    "model_sparsity",
-    "module_from_entry",
-    "pack",
-    "plain",
-    "relative_contribution",
-    "ranking_score",
-    "rollout",
-    "sparse_effects",
-    "sparse_relative_contribution",
-    "spurious_sparsity",
-    "strongest_effects",
-    "with_products",
-    "unpack",
-    "warn_of_interventions",
-    "warn_of_negative_levels",
-    "warn_without_targets",
-    "weight_sparsity",
-]

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
+from scdash.resampling.folds import Fold, make_folds
+
 __getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submod_attrs={
         "stacks": ["choose_device", "fit_networks"],
-        "folds": ["Fold", "make_folds"],
         "group_elastic": ["Penalty", "group_elastic_net"],
         "standardize": ["Scale", "Standardize", "learn_scale"],
         "bottleneck_module": ["SparseBottleneck", "module_from_entry"],
@@ -21,7 +22,6 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
 
 if TYPE_CHECKING:
     from scdash.paired.bottleneck_module import SparseBottleneck, module_from_entry
-    from scdash.paired.folds import Fold, make_folds
     from scdash.paired.group_elastic import Penalty, group_elastic_net
     from scdash.paired.r2_scores import feature_r2, learned_something, multivariate_r2
     from scdash.paired.reduced_rank import ReducedRank, Regression

@@ -1,12 +1,14 @@
 """Applying a fitted network to cells: those of the fit, or new ones."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from mudata import MuData
 
-from scdash._core.errors import NotFittedError, unknown
+from scdash._core.errors import NotFittedError, check_choice
 from scdash._core.fit_genes import fit_genes
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import require_paired
@@ -15,21 +17,17 @@ from scdash._core.types import StartLike
 from scdash.paired import predict
 from scdash.paired.store import gene_values, prediction_slots
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
 MISSING_GENES = ("raise", "mean")
 
 
 def predict_mudata(
-    mdata: "MuData",
+    mdata: MuData,
     start: StartLike | None = None,
     *,
     key: str = "sbnn",
     layer: str | None = None,
     missing_genes: Literal["raise", "mean"] = "raise",
-) -> "AnnData":
+) -> AnnData:
     """Predict the features of cells with a network or a sparse reduced-rank regression fitted on `mdata`.
 
     Parameters
@@ -63,10 +61,7 @@ def predict_mudata(
     --------
     >>> predicted = scdash.tl.predict(mdata, new_cells, key="sbnn")  # doctest: +SKIP
     """
-    from anndata import AnnData
-
-    if missing_genes not in MISSING_GENES:
-        raise unknown("missing_genes", missing_genes, MISSING_GENES)
+    check_choice("missing_genes", missing_genes, MISSING_GENES)
     entry = require_paired(mdata, key)
     name = str(entry["params"]["x"])
     cells = new_cells(mdata if start is None else start, name)
@@ -102,10 +97,8 @@ def predict_mudata(
     return result
 
 
-def new_cells(start: StartLike, name: str) -> "AnnData":
+def new_cells(start: StartLike, name: str) -> AnnData:
     """Return the AnnData that holds the cells' expression."""
-    from anndata import AnnData
-
     modalities = getattr(start, "mod", None)
     if isinstance(modalities, Mapping):
         if name not in modalities:

@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash._data import as_dense
 from scdash.paired import BottleneckFit, Fold, Standardize, feature_r2, multivariate_r2
 from scdash.paired.reading import Paired
@@ -22,7 +22,7 @@ class Evaluation:
 
 
 def held_out(cells: int, fraction: float, seed: int) -> Fold:
-    """Return one fold with a random share of cells for test; none if `fraction` is 0."""
+    """Return one fold with a random fraction of cells for test; none if `fraction` is 0."""
     if not 0 <= fraction < 1:
         raise ValueError(f"test_fraction must be at least 0 and below 1, found {fraction}.")
     number = round(fraction * cells)
@@ -34,10 +34,8 @@ def check_sizes(
     data: Paired, n_latent: int, n_features: int, n_clusters: int, n_train: int, standardize: Standardize
 ) -> None:
     """Raise when the network does not fit the data."""
-    if standardize not in get_args(Standardize):
-        raise unknown("standardize", standardize, get_args(Standardize))
-    if n_latent < 1:
-        raise ValueError(f"n_latent must be at least 1, found {n_latent}.")
+    check_choice("standardize", standardize, get_args(Standardize))
+    check_least("n_latent", n_latent, 1)
     genes = len(data.genes)
     if not 1 <= n_features <= genes:
         raise ValueError(

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash.paired.folds import Fold
 from scdash.paired.group_elastic import Penalty
 from scdash.paired.reduced_rank import ReducedRank, Regression
 from scdash.paired.result import BottleneckFit
 from scdash.paired.standardize import Scale, Standardize, learn_scale
+from scdash.resampling.folds import Fold
 
 
 def check_alpha(alpha: float, lam: float | None) -> None:

@@ -2,22 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._core.logging import logger
-from scdash._core.types import Genes
+from scdash._core.types import FoldsLike, Genes
 from scdash._data import Expression, as_dense, as_expression, check_unique, gene_mask, matrix_of
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
 
 Missing = Literal["raise", "cells", "entries"]
 
@@ -49,7 +46,7 @@ class Paired:
 
 
 def read_paired(
-    mdata: "MuData",
+    mdata: MuData,
     x: str,
     y: str,
     *,
@@ -60,8 +57,7 @@ def read_paired(
     allow_counts: bool = False,
 ) -> Paired:
     """Return what to learn from, or raise saying which argument does not fit and what to do."""
-    if missing not in get_args(Missing):
-        raise unknown("missing", missing, get_args(Missing))
+    check_choice("missing", missing, get_args(Missing))
     predictors, responses = modality(mdata, x, "x"), modality(mdata, y, "y")
     if x == y:
         raise ValueError(f"x and y are both {x!r}; name two different modalities of {list(mdata.mod)}.")
@@ -89,7 +85,7 @@ def read_paired(
     )
 
 
-def modality(mdata: "MuData", name: str, argument: str) -> Any:
+def modality(mdata: MuData, name: str, argument: str) -> Any:
     """Return one modality, checked: MuData given, the name known, cells and columns named uniquely."""
     if not isinstance(getattr(mdata, "mod", None), Mapping):
         hint = (
@@ -108,7 +104,7 @@ def modality(mdata: "MuData", name: str, argument: str) -> Any:
     return found
 
 
-def shared_cells(mdata: "MuData", predictors: Any, responses: Any, x: str, y: str) -> pd.Index:
+def shared_cells(mdata: MuData, predictors: Any, responses: Any, x: str, y: str) -> pd.Index:
     """Return the cells in both modalities, in the order of `mdata.obs_names`, and say how many are not."""
     both = predictors.obs_names.isin(responses.obs_names)
     common = predictors.obs_names[both]
@@ -133,7 +129,7 @@ def shared_cells(mdata: "MuData", predictors: Any, responses: Any, x: str, y: st
     return order if len(order) == len(common) else common
 
 
-def read_matrix(adata: "AnnData", layer: str | None, name: str, columns: NDArray[np.bool_] | None = None) -> Expression:
+def read_matrix(adata: AnnData, layer: str | None, name: str, columns: NDArray[np.bool_] | None = None) -> Expression:
     """Return X or a layer of a modality, checked to be finite, not yet loaded."""
     where, matrix = matrix_of(adata, layer, name=name)
     chosen = None if columns is None or columns.all() else np.flatnonzero(columns)
@@ -153,7 +149,7 @@ def check_not_counts(values: Expression, x: str) -> None:
         )
 
 
-def read_features(adata: "AnnData", layer: str | None, y: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+def read_features(adata: AnnData, layer: str | None, y: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the features of some cells, NaN kept."""
     _, matrix = matrix_of(adata, layer, name=f"mdata[{y!r}]", argument="y_layer")
     block = matrix[rows] if not hasattr(matrix, "to_memory") else matrix[rows, :]
@@ -210,3 +206,17 @@ def take_rows(values: Expression, rows: NDArray[np.intp]) -> Any:
     back = np.empty(len(rows), dtype=np.intp)
     back[kept] = np.arange(len(rows))
     return stacked[back].astype(np.float32)
+
+
+def fold_labels(mdata: MuData, data: Paired, folds: FoldsLike) -> int | NDArray[Any]:
+    """Return the number of folds, or a label for every cell used."""
+    if isinstance(folds, (int, np.integer)) and not isinstance(folds, bool):
+        return int(folds)
+    if isinstance(folds, str):
+        if folds not in mdata.obs:
+            raise KeyError(f"folds={folds!r} is not a column of mdata.obs.{suggest(folds, mdata.obs.columns)}")
+        folds = mdata.obs[folds]
+    labels = pd.Series(np.asarray(folds))
+    if len(labels) != mdata.n_obs:
+        raise ValueError(f"folds must have one label per cell of mdata ({mdata.n_obs}), found {len(labels)}.")
+    return np.asarray(labels.to_numpy()[mdata.obs_names.get_indexer(data.cells)])

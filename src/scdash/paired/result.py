@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash.paired.folds import Fold
 from scdash.paired.standardize import Scale
+from scdash.resampling.folds import Fold
 
 if TYPE_CHECKING:
     from scdash.paired.bottleneck_module import SparseBottleneck

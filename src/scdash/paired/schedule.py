@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash._core.values import Value
 
 Start = Literal["best", "last"]
@@ -74,8 +74,7 @@ class BottleneckTraining(Value):
         if len(self.hidden) != 2 or min(self.hidden) < 1:
             raise ValueError(f"hidden must be two positive numbers of units, found {self.hidden}.")
         for name in ("n_clusters", "tuning_epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}.")
+            check_least(name, getattr(self, name), 1)
         for name, value in asdict(self).items():
             if name.endswith("_epochs") and value < 0:
                 raise ValueError(f"{name} must not be negative, found {value}.")
@@ -87,8 +86,7 @@ class BottleneckTraining(Value):
             raise ValueError(f"validation_fraction must lie between 0 and 1, found {self.validation_fraction}.")
         if not 0 <= self.n_frozen <= 3:
             raise ValueError(f"n_frozen must be 0 to 3 (the encoder has three layers), found {self.n_frozen}.")
-        if self.start_from not in get_args(Start):
-            raise unknown("start_from", self.start_from, get_args(Start))
+        check_choice("start_from", self.start_from, get_args(Start))
 
     @property
     def total_epochs(self) -> int:

@@ -13,6 +13,8 @@ from scdash.paired.design import Design
 from scdash.paired.linear_fit import fit_linear
 from scdash.paired.reading import Paired
 from scdash.paired.ridge import ridge
+from scdash.paired.store import versions
+from scdash.resampling.stability import Selections, ranked
 
 Rows = list[dict[str, Any]]
 
@@ -79,7 +81,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     return table.merge(groups["n_genes"].mean().reset_index(), on=["method", "feature"])
 
 
-def judge(scores: pd.DataFrame, method: str) -> tuple[dict[str, float], str]:
+def summary_in_words(scores: pd.DataFrame, method: str) -> tuple[dict[str, float], str]:
     """Return the figures and what they say, with the baselines named."""
     whole = scores[scores["feature"] == "all"]
     metrics: dict[str, float] = {}
@@ -105,17 +107,34 @@ def judge(scores: pd.DataFrame, method: str) -> tuple[dict[str, float], str]:
     return metrics, report
 
 
-def selection_table(
-    selected: Sequence[NDArray[np.int64]], norms: Sequence[NDArray[Any]], genes: pd.Index
-) -> pd.DataFrame:
-    """Return gene, frequency (share of models that selected it), count and mean norm, most frequent first."""
-    counts = np.bincount(np.concatenate(list(selected)), minlength=len(genes))
-    table = pd.DataFrame(
-        {
-            "gene": np.asarray(genes, dtype=str),
-            "frequency": counts / len(selected),
-            "count": counts,
-            "norm": np.mean(np.stack(list(norms)), axis=0).astype(np.float64),
-        }
-    )
-    return table.sort_values(["count", "norm"], ascending=False, kind="stable").reset_index(drop=True)
+def selection_table(fits: Sequence[BottleneckFit], genes: pd.Index) -> pd.DataFrame:
+    """Return gene, frequency (fraction of models that selected it), count and mean norm, most frequent first."""
+    selected = np.zeros((len(fits), len(genes)), bool)
+    for row, fit in zip(selected, fits, strict=True):
+        row[fit.selected] = True
+    found = Selections(selected, np.stack([fit.norms for fit in fits]))
+    columns = {"gene": np.asarray(genes, dtype=str), "frequency": found.frequency, "count": selected.sum(axis=0)}
+    return ranked(columns | {"norm": found.mean}, by="norm")
+
+
+def cross_validation_entry(
+    data: Paired, fits: Sequence[BottleneckFit], baselines: Sequence[str], params: dict[str, Any]
+) -> dict[str, Any]:
+    """Score the networks, fit and score the linear models on the same folds, and put it into words."""
+    method = params["method"]
+    rows = network_rows(data, fits, method)
+    for fit in fits:
+        rows += baseline_rows(
+            data, fit.fold, baselines, params["n_latent"], params["n_features"], params["standardize"]
+        )
+    scores = pd.DataFrame(rows)
+    metrics, report = summary_in_words(scores, method)
+    return {
+        "params": {**params, "versions": versions()},
+        "scores": scores,
+        "summary": summarise(scores),
+        "history": pd.concat([fit.history for fit in fits], ignore_index=True),
+        "selection": selection_table(fits, data.genes),
+        "metrics": metrics,
+        "report": report,
+    }

@@ -3,28 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from mudata import MuData
 
-from scdash._core.fit_record import stamp
-from scdash._core.logging import logger, step
+from scdash._core.logging import step
+from scdash._core.parallel import use_jobs
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
-from scdash._data import sanitise
 from scdash.paired import BottleneckFit, BottleneckTraining, Fold, Standardize, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes
 from scdash.paired.reading import Missing, Paired, read_paired
 from scdash.paired.score_tables import selection_table
 from scdash.paired.store import check_slots, versions
-
-if TYPE_CHECKING:
-    from mudata import MuData
+from scdash.resampling.draws import stratified_part
+from scdash.resampling.stability import check_repeats, write_result
 
 
 def stability_mudata(
-    mdata: "MuData",
+    mdata: MuData,
     *,
     x: str = "rna",
     y: str = "ephys",
@@ -42,6 +41,7 @@ def stability_mudata(
     key_added: str = "sbnn_stability",
     rng: RNG = 0,
     device: str = "auto",
+    n_jobs: int | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Train a sparse bottleneck network again and again and count how often each gene is selected (paper: Figure 4).
@@ -55,14 +55,16 @@ def stability_mudata(
         As for `scdash.tl.sbnn`.
     n_repeats
         Networks trained.
+    n_jobs
+        Processes of joblib; None: one, or what `joblib.parallel_config` says.
     subsample
-        Share of the cells each of them sees, drawn at random; 1 (the paper): all, so that only training is random.
+        Fraction of the cells each of them sees, drawn at random; 1 (the paper): all, so that only training is random.
     key_added
         Name of the results in `mdata.uns`.
 
     Returns
     -------
-    Table with one row per gene, most frequent first: `gene`, `frequency` (share of repeats), `count`, `norm` (mean
+    Table with one row per gene, most frequent first: `gene`, `frequency` (fraction of repeats), `count`, `norm` (mean
     first-layer norm before pruning). `table.attrs["report"]` says it in words. Written:
 
     `mdata.uns["sbnn_stability"]` : params, selection (the table), selected (repeats x n_features names), metrics
@@ -75,9 +77,9 @@ def stability_mudata(
     """
     constants = replace(training_of(training), tuning_epochs=1)
     check_slots(mdata, x, y, key_added)
-    check_repeats(n_repeats, subsample)
+    check_repeats(n_repeats, "subsample", subsample, whole=True)
     seed = seed_of(rng)
-    with step(f"selecting genes {n_repeats} times ({x} to {y}, {n_latent} latent)") as added:
+    with step(f"selecting genes {n_repeats} times ({x} to {y}, {n_latent} latent)") as added, use_jobs(n_jobs):
         data = read_paired(
             mdata, x, y, layer=layer, y_layer=y_layer, mask_var=mask_var, missing=missing, allow_counts=allow_counts
         )
@@ -101,32 +103,20 @@ def stability_mudata(
         params |= {"subsample": subsample, "n_latent": n_latent, "n_features": n_features, "rng": seed}
         params |= {"schedule": constants.config()}
         entry = stability_entry(data, fits, params)
-        logger.info("    %s", entry["report"])
-        table: pd.DataFrame = entry["selection"]
-        mdata.uns[key_added] = sanitise(stamp(entry))
-        added.append(f"added uns[{key_added!r}], how often each gene was selected")
-    table.attrs["report"] = entry["report"]
-    return table
-
-
-def check_repeats(n_repeats: int, subsample: float) -> None:
-    """Raise unless there is something to compare."""
-    if n_repeats < 2:
-        raise ValueError(f"n_repeats must be at least 2, found {n_repeats}.")
-    if not 0 < subsample <= 1:
-        raise ValueError(f"subsample must lie above 0 and at most at 1, found {subsample}.")
+        return write_result(mdata.uns, key_added, "selection", entry, added, "how often each gene was selected")
 
 
 def draw_repeats(cells: int, n_repeats: int, subsample: float, seed: int) -> list[Fold]:
     """Return the training cells of every repeat; none is tested."""
     draws, none = np.random.default_rng([seed, 3]), np.zeros(0, dtype=np.intp)
-    size = round(subsample * cells)
-    return [Fold(str(k), np.sort(draws.permutation(cells)[:size]), none) for k in range(n_repeats)]
+    alike = np.zeros(cells, np.int64)
+    parts = [stratified_part(alike, lambda n: round(subsample * n), draws) for _ in range(n_repeats)]
+    return [Fold(str(k), np.sort(part), none) for k, part in enumerate(parts)]
 
 
 def stability_entry(data: Paired, fits: Sequence[BottleneckFit], params: dict[str, Any]) -> dict[str, Any]:
     """Count how often each gene was selected and how many genes two repeats share, and put it into words."""
-    table = selection_table([fit.selected for fit in fits], [fit.norms for fit in fits], data.genes)
+    table = selection_table(fits, data.genes)
     shared = [len(np.intersect1d(a.selected, b.selected)) for a, b in combinations(fits, 2)]
     count = table["count"].to_numpy()
     metrics = {"shared": float(np.mean(shared)), "always": int((count == len(fits)).sum())}

@@ -13,11 +13,11 @@ from scdash._core.logging import progress_bar
 from scdash._core.parallel import spread_all, workers
 from scdash._core.random_streams import RNG, as_generator
 from scdash.paired.five_stages import Networks, Trainer
-from scdash.paired.folds import Fold
 from scdash.paired.layers import Dense
 from scdash.paired.result import BottleneckFit
 from scdash.paired.schedule import BottleneckTraining
 from scdash.paired.standardize import Scale, Standardize
+from scdash.resampling.folds import Fold
 
 STACK_BYTES = 2 * 2**30  # what the weights and standardised inputs of one stack may take
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._data import as_dense
-from scdash.paired.folds import Fold
+from scdash.resampling.folds import Fold
 
 Standardize = Literal["train", "all", "none"]
 ROWS = 1024  # rows read at once when moments are taken

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.paired.folds import Fold
 from scdash.paired.layers import mean_squares
 from scdash.paired.stacked_inputs import Table
 from scdash.paired.standardize import Scale
+from scdash.resampling.folds import Fold
 
 
 class Targets:

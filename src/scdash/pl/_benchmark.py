@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.process_state import guarded
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import MUTED, Drawn, category_colors, finish, house, panels
@@ -107,8 +107,7 @@ def _listed(column: str, table: pd.DataFrame, wanted: Sequence[str] | None) -> l
     if wanted is None:
         return present
     for name in wanted:
-        if name not in present:
-            raise unknown(column, name, present)
+        check_choice(column, name, present)
     if not len(wanted):
         raise ValueError(f"{column}s is empty: name at least one, or leave it out.")
     return list(wanted)

@@ -1,10 +1,10 @@
 """Which regulators act alike: the correlation between their effects."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -13,7 +13,7 @@ from scdash.metrics.edge_lists import GRN
 from scdash.pl.shared.order import cluster_order, strengths, strongest
 from scdash.pl.shared.points import ends
 from scdash.pl.shared.read import networks, positions
-from scdash.pl.shared.style import FAINT, SIGNED, Drawn, finish, house, panels, signed_norm
+from scdash.pl.shared.style import FAINT, ColorScale, Drawn, color_scale, finish, house, panels, signed_norm
 
 _MAX_LABELS = 60
 
@@ -28,16 +28,13 @@ def coregulation(
     genes: Sequence[str] | None = None,
     regulators: Sequence[str] | None = None,
     n_top: int | None = 100,
-    cmap: str | Colormap = SIGNED,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float = 0.0,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
+    **scale: Unpack[ColorScale],
 ) -> Drawn:
     """Draw the correlation between regulators' effects on all targets (Figure 2 of the DASH paper).
 
@@ -53,11 +50,11 @@ def coregulation(
         Regulators to compare; default the `n_top` with the largest summed effects.
     n_top
         How many regulators to draw at most; None for all (up to 2,000).
-    cmap, vmin, vmax, vcenter
-        Colours; by default the scale is symmetric about zero and ends at the 98 % quantile of the correlations. Arrows at
-        the ends of the colour bar say that there are larger ones.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+    **scale
+        Colours: `cmap`, `vmin`, `vmax`, `vcenter` (0), as scanpy names them. By default the scale is symmetric about zero and
+        ends at the 98 % quantile of the correlations. Arrows at the ends of the colour bar say that there are larger ones.
 
     Returns
     -------
@@ -73,6 +70,7 @@ def coregulation(
     --------
     >>> ax = scdash.pl.coregulation(adata, n_top=5)
     """
+    cmap, limits = color_scale("coregulation", scale)
     beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
     names, matrices = networks(data, *beside.values(), key=key, genes=genes)
     if regulators is not None:
@@ -88,7 +86,7 @@ def coregulation(
         inches = float(np.clip(1.4 + 0.15 * len(chosen), 3.6, 8.0)) if len(chosen) <= _MAX_LABELS else 4.6
         figure, axes = panels(len(related), ax, title=title, figsize=figsize, size=(inches, inches * 0.92))
         pairs = np.concatenate([matrix[~np.eye(len(matrix), dtype=bool)] for matrix in related])
-        norm = signed_norm(pairs, vmin=vmin, vmax=vmax, vcenter=vcenter, quantile=0.98)
+        norm = signed_norm(pairs, **limits, quantile=0.98)
         beyond = (bool(np.nanmin(pairs, initial=0) < norm.vmin), bool(np.nanmax(pairs, initial=0) > norm.vmax))
         for i, (panel, side, matrix) in enumerate(zip(axes, ["model", *beside], related, strict=True)):
             shown = matrix[np.ix_(order, order)]

@@ -1,7 +1,7 @@
 """The effects matrix: who acts on whom, beside the truth or the prior in the same order."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import GRN
 from scdash.pl.shared.order import (
@@ -23,7 +23,7 @@ from scdash.pl.shared.order import (
 )
 from scdash.pl.shared.points import ends
 from scdash.pl.shared.read import networks, positions
-from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels, signed_norm
+from scdash.pl.shared.style import ColorScale, Drawn, color_scale, finish, house, panels, signed_norm
 
 _MAX_CELLS = 200  # rows or columns of an image
 _MAX_LABELS = 60  # genes a side that are named
@@ -43,16 +43,13 @@ def effects(
     n_top: int | None = None,
     order: Literal["staircase", "cluster", "given"] = "staircase",
     regulators_on: Literal["rows", "columns"] = "rows",
-    cmap: str | Colormap = SIGNED,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float | None = 0.0,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
+    **scale: Unpack[ColorScale],
 ) -> Drawn:
     """Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
 
@@ -81,11 +78,11 @@ def effects(
         ``"given"`` keeps the order. Orders are found on all panels together.
     regulators_on
         ``"rows"`` or ``"columns"`` (for few transcription factors and many targets, or as the paper does).
-    cmap, vmin, vmax, vcenter
-        Colours; by default the scale is symmetric about zero and ends at the 95 % quantile of the effects. Arrows at the
-        ends of the colour bar say that there are effects beyond.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+    **scale
+        Colours: `cmap`, `vmin`, `vmax`, `vcenter` (0), as scanpy names them. By default the scale is symmetric about zero and
+        ends at the 95 % quantile of the effects. Arrows at the ends of the colour bar say that there are effects beyond.
 
     Returns
     -------
@@ -102,10 +99,9 @@ def effects(
     --------
     >>> scdash.pl.effects(adata, truth="truth", n_top=40)  # doctest: +SKIP
     """
-    if order not in ("staircase", "cluster", "given"):
-        raise unknown("order", order, ["staircase", "cluster", "given"])
-    if regulators_on not in ("rows", "columns"):
-        raise unknown("regulators_on", regulators_on, ["rows", "columns"])
+    check_choice("order", order, ["staircase", "cluster", "given"])
+    check_choice("regulators_on", regulators_on, ["rows", "columns"])
+    cmap, limits = color_scale("effects", scale)
     beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
     names, matrices = networks(data, *beside.values(), key=key, genes=genes, values=values)
     if not any(matrix.nnz for matrix in matrices):
@@ -118,11 +114,10 @@ def effects(
     if regulators_on == "columns":
         dense, labels = [matrix.T for matrix in dense], labels[::-1]
     with house():
-        figure, axes = panels(len(dense), ax, title=title, figsize=figsize, size=_size(dense[0].shape, len(dense)))
+        figure, axes = panels(len(dense), ax, title=title, figsize=figsize, size=_size(dense[0].shape))
         sides = ("regulator", "target") if regulators_on == "rows" else ("target", "regulator")
         for i, (panel, side, matrix) in enumerate(zip(axes, ["model", *beside], dense, strict=True)):
-            limits = {"vmin": vmin, "vmax": vmax, "vcenter": vcenter} if i == 0 else {}
-            image, block = _draw(panel, matrix, cmap, limits)
+            image, block = _draw(panel, matrix, cmap, limits if i == 0 else {})
             _name(panel, labels, sides, first=i == 0)
             if max(block) > 1:
                 note = f"(a cell shows the strongest of {block[0]} x {block[1]} effects)"
@@ -145,8 +140,7 @@ def _choose(
     n_top: int | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows and columns to draw: those asked for, else those with an effect, at most the strongest."""
-    if n_top is not None and n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     rows = None if regulators is None else positions(regulators, names, argument="regulators")
     columns = None if targets is None else positions(targets, names, argument="targets")
     most = n_top or MOST_CLUSTERED
@@ -172,7 +166,7 @@ def _orders(dense: list[NDArray[Any]], order: str) -> tuple[NDArray[np.int64], N
     return staircase_order(together)
 
 
-def _size(shape: tuple[int, int], count: int) -> tuple[float, float]:
+def _size(shape: tuple[int, int]) -> tuple[float, float]:
     """Return inches a panel: room for names where there are few genes, an image where there are many."""
     height, width = (float(np.clip(1.4 + 0.16 * n, 3.2, 9.5)) if n <= _MAX_LABELS else 4.6 for n in shape)
     return max(width, 3.6) + 0.6, height

@@ -1,41 +1,27 @@
 """Cells on any embedding, coloured by a column or a gene."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Unpack
 
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 
 from scdash._core.errors import suggest
 from scdash._core.process_state import guarded
 from scdash.pl.shared.colors import stored_colors
-from scdash.pl.shared.points import MARGIN, Look, frame, scatter
+from scdash.pl.shared.points import Look, PointStyle, frame, scatter
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 @guarded
 def embedding(
-    adata: "AnnData",
+    adata: AnnData,
     color: str | Sequence[str] | None = None,
     *,
     basis: str = "umap",
     layer: str | None = None,
-    groups: str | Sequence[str] | None = None,
-    size: float | None = None,
-    alpha: float | None = None,
-    palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    cmap: str | Colormap = "viridis",
-    color_map: str | Colormap | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float | None = None,
-    legend_loc: str | None = MARGIN,
-    frameon: bool | None = None,
     ncols: int = 3,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
@@ -43,6 +29,7 @@ def embedding(
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
+    **look: Unpack[PointStyle],
 ) -> Drawn:
     """Draw cells on an embedding.
 
@@ -56,24 +43,27 @@ def embedding(
         Key of `obsm`; ``"umap"`` finds ``X_umap`` and ``umap``.
     layer
         Layer of the genes' expression; default X.
-    groups
-        Categories that keep their colours; the others are grey. Only for columns of categories.
-    size, alpha
-        Area of a point in square points (default by the number of cells), and its opacity.
-    palette
-        Colours of categories; default ``uns["<color>_colors"]``, else a colour-blind safe set.
-    cmap, color_map, vmin, vmax, vcenter
-        Colour scale of numbers; `color_map` is another name of `cmap`. Arrows at the ends of a colour bar say that there
-        are values beyond.
-    legend_loc
-        Place of the legend: ``"right margin"``, ``"on data"``, a place of matplotlib's such as ``"best"``, or None for no
-        legend and no colour bar.
-    frameon
-        Draw a box around the panel (True), or neither box nor names of the axes (False).
     ncols
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+    **look
+        Look of the cells, by the names that scanpy has for it.
+
+        groups
+            Categories that keep their colours; the others are grey. Only for columns of categories.
+        size, alpha
+            Area of a point in square points (default by the number of cells), and its opacity.
+        palette
+            Colours of categories; default ``uns["<color>_colors"]``, else a colour-blind safe set.
+        cmap, color_map, vmin, vmax, vcenter
+            Colour scale of numbers (``"viridis"``); `color_map` is another name of `cmap`. Arrows at the ends of a colour
+            bar say that there are values beyond.
+        legend_loc
+            Place of the legend: ``"right margin"`` (default), ``"on data"``, a place of matplotlib's such as ``"best"``, or
+            None for no legend and no colour bar.
+        frameon
+            Draw a box around the panel (True), or neither box nor names of the axes (False).
 
     Returns
     -------
@@ -90,20 +80,19 @@ def embedding(
     """
     name, points = embedding_of(adata, basis)
     colored = values_of(adata, color, layer)
-    look = Look(size, palette, cmap, color_map, vmin, vmax, vcenter, alpha, groups, legend_loc, frameon)
-    look.check([values for _, values in colored])
+    style = Look.of("embedding", look, [values for _, values in colored])
     with house():
         figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(4.3, 3.5))
         for panel, (column, values) in zip(axes, colored, strict=True):
-            scatter(panel, points, values, column, look, stored=colors_of(adata, column, values))
+            scatter(panel, points, values, column, style, stored=colors_of(adata, column, values))
             if column is not None:
                 panel.set_title(column, loc="left", fontweight="bold")
-            frame(panel, name, frameon=frameon)
+            frame(panel, name, frameon=style.frameon)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="embedding", title=title, save=save)
 
 
 def values_of(
-    adata: "AnnData", color: str | Sequence[str] | None, layer: str | None
+    adata: AnnData, color: str | Sequence[str] | None, layer: str | None
 ) -> list[tuple[str | None, pd.Series | None]]:
     """Return the column and the values of every panel; one panel without values where nothing is named."""
     wanted = [color] if color is None or isinstance(color, str) else list(color)
@@ -112,7 +101,7 @@ def values_of(
     return [(one, None if one is None else _values(adata, one, layer)) for one in wanted]
 
 
-def _values(adata: "AnnData", name: str, layer: str | None) -> pd.Series:
+def _values(adata: AnnData, name: str, layer: str | None) -> pd.Series:
     if name in adata.obs:
         values: pd.Series = adata.obs[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
@@ -126,7 +115,7 @@ def _values(adata: "AnnData", name: str, layer: str | None) -> pd.Series:
     raise ValueError(f"color: {name!r} is neither a column of adata.obs nor a gene.{suggest(name, options)}")
 
 
-def colors_of(adata: "AnnData", name: str | None, values: pd.Series | None) -> dict[str, str] | None:
+def colors_of(adata: AnnData, name: str | None, values: pd.Series | None) -> dict[str, str] | None:
     """Return the stored colours of a column of categories, by category."""
     if values is None or not isinstance(values.dtype, pd.CategoricalDtype):
         return None

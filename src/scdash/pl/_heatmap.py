@@ -1,15 +1,16 @@
 """Genes along (pseudo)time as a heat map, in the order in which they rise."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_least, unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
@@ -19,15 +20,12 @@ from scdash.pl.shared.points import ends
 from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 _MAX_LABELS = 80
 
 
 @guarded
 def heatmap(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",
@@ -94,8 +92,7 @@ def heatmap(
     ):
         if given not in known:
             raise unknown(name, given, [str(one) for one in known])
-    if n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     entry = require_fit(adata, key)
     if "screen" in entry:
         raise ValueError(
@@ -128,7 +125,7 @@ def heatmap(
 
 
 def _states(
-    adata: "AnnData", entry: Any, key: str, genes: str | Sequence[str] | None, trajectory: str | None, n_top: int
+    adata: AnnData, entry: Any, key: str, genes: str | Sequence[str] | None, trajectory: str | None, n_top: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], pd.Index, str]:
     """Return times, observed and fitted states (genes, times), names of the genes and of the axis."""
     stored, here = dict(slot(adata, key, "series")), genes_of(adata, entry, key)

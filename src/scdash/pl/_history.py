@@ -1,10 +1,11 @@
 """Training over epochs: loss, sparsity, and when weights were pruned."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -14,9 +15,6 @@ from scdash.metrics.edge_lists import is_anndata
 from scdash.pl._screen_settings import draw_settings
 from scdash.pl.shared.read import columns, slot
 from scdash.pl.shared.style import INK, MUTED, Drawn, category_colors, check_whole, despine, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
 _LEVELS = {
@@ -31,7 +29,7 @@ _SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beg
 
 @guarded
 def history(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "dynamics",
     model: int | Sequence[int] | None = None,

@@ -1,27 +1,26 @@
 """Whose start value matters for everybody else."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.errors import check_least
 from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def influence(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "dynamics",
     n_top: int = 20,
@@ -67,8 +66,7 @@ def influence(
     --------
     >>> ax = scdash.pl.influence(adata, n_top=10)
     """
-    if n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     table = _table(data, key, by_time=by_time)
     with house():
         if by_time:

@@ -1,10 +1,11 @@
 """What a choice of lambda costs and gains."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.patches import Patch
@@ -14,9 +15,6 @@ from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 FAINTER = 0.35
 PATH_RULE = "chosen: largest within one\nstandard error of the lowest\nvalidation loss"
@@ -31,7 +29,7 @@ _SHARES = {
 
 @guarded
 def sparsity_path(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "sparsity_path",
     chosen: float | None = None,
@@ -48,7 +46,7 @@ def sparsity_path(
     ----------
     data
         AnnData that ``scdash.tl.sparsity_path`` has written to, or its table: columns ``lambda``, ``train_loss``,
-        ``validation_loss``, ``weight_sparsity``, ``feature_sparsity``, ``spurious_sparsity`` (shares); lambda is
+        ``validation_loss``, ``weight_sparsity``, ``feature_sparsity``, ``spurious_sparsity`` (fractions); lambda is
         required, and a loss or a sparsity. Several rows of one lambda become their mean, with a band of one standard
         deviation.
     key

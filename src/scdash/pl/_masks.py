@@ -1,22 +1,20 @@
 """Which weights are left in every matrix of a model."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
 from scdash.pl.shared.read import slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
@@ -24,7 +22,7 @@ _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as th
 
 @guarded
 def masks(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     key: str = "dynamics",
     names: str | Sequence[str] | None = None,
@@ -43,7 +41,7 @@ def masks(
 
     Matrices that join genes and hidden units are drawn with the genes along the horizontal axis, so that the columns
     of the first layer (what a gene sends) and of the second (what it receives) stand above each other. Matrices larger
-    than the image show the share of weights left in blocks.
+    than the image show the fraction of weights left in blocks.
 
     Parameters
     ----------
@@ -80,8 +78,7 @@ def masks(
     matrices = {name: stored.get(name, weights[name]) for name in known if len(np.shape(weights[name])) == 2}
     wanted = list(matrices) if names is None else [names] if isinstance(names, str) else list(names)
     for name in wanted:
-        if name not in matrices:
-            raise unknown("weight matrix", name, matrices)
+        check_choice("weight matrix", name, matrices)
     if not wanted:
         raise ValueError(f"No weight matrix to draw; adata.uns[{key!r}]['weights'] holds {list(weights)}.")
     n_genes = len(entry.get("genes", ()))
@@ -119,7 +116,7 @@ def _draw(ax: Axes, name: str, kept: Any, n_genes: int, cmap: str | Colormap) ->
 
 
 def block_density(pattern: sparse.csr_array, most: int) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return the share of entries present in blocks, at most `most` blocks a side, and the size of a block."""
+    """Return the fraction of entries present in blocks, at most `most` blocks a side, and the size of a block."""
     block = (-(-pattern.shape[0] // most), -(-pattern.shape[1] // most))
     entries = pattern.tocoo()
     shape = (-(-pattern.shape[0] // block[0]), -(-pattern.shape[1] // block[1]))
@@ -133,6 +130,6 @@ def block_density(pattern: sparse.csr_array, most: int) -> tuple[NDArray[np.floa
 
 
 def percent(share: float) -> str:
-    """Return a share as text with two significant figures: 0.49 %, 5.0 %, 100 %."""
+    """Return a fraction as text with two significant figures: 0.49 %, 5.0 %, 100 %."""
     value = 100 * share
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %" if value >= 0.995 else f"{value:.2g} %"

@@ -1,24 +1,22 @@
 """The regulators and targets of modules as a heat map."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from scdash._core.errors import check_data, unknown
+from scdash._core.errors import check_choice, check_data
 from scdash._core.process_state import guarded
 from scdash._core.tables import module_table
 from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def modules(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     role: str = "target",
     n_genes: int = 60,
@@ -60,8 +58,7 @@ def modules(
     >>> scdash.tl.modules(screen, n_modules=3)
     >>> ax = scdash.pl.modules(screen)
     """
-    if role not in ("target", "regulator"):
-        raise unknown("role", role, ("target", "regulator"))
+    check_choice("role", role, ("target", "regulator"))
     check_data(adata)
     members = module_table(adata, key)
     table = members[members["role"] == role].pivot_table(

@@ -1,15 +1,16 @@
 """The strongest edges as a drawing, of one fit or of several side by side."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scdash._core.edge_order import BY_PRIOR, rank_edges
-from scdash._core.errors import suggest
+from scdash._core.errors import check_least, suggest
 from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
@@ -30,9 +31,6 @@ from scdash.pl._network_drawing import (
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.read import networks as networks_of
 from scdash.pl.shared.style import Drawn, bare, check_whole, finish, house, panels, whole_figure
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 @guarded
@@ -112,7 +110,7 @@ def network(
 
 @guarded
 def networks(
-    adata: "AnnData",
+    adata: AnnData,
     keys: Sequence[str],
     *,
     n_edges: int = 25,
@@ -206,8 +204,7 @@ def _strongest(
     edges: pd.DataFrame, n_edges: int, focus: str | Sequence[str] | None, rank_by: str | None
 ) -> pd.DataFrame:
     """Return the edges to draw: where some are in the prior and some are not, the strongest half of each."""
-    if n_edges < 1:
-        raise ValueError(f"n_edges must be at least 1, found {n_edges}.")
+    check_least("n_edges", n_edges, 1)
     edges = edges[(edges["weight"] != 0) & (edges["source"] != edges["target"])]
     if edges.empty:
         raise ValueError("The network has no edge between two genes: there is nothing to draw.")

@@ -2,23 +2,31 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash._core.process_state import guarded
 from scdash._core.tables import pathway_table
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
-from scdash.pl.shared.style import FAINT, INK, MUTED, SIGNED, Drawn, finish, house, panels, signed_norm
-
-if TYPE_CHECKING:
-    from anndata import AnnData
+from scdash.pl.shared.style import (
+    FAINT,
+    INK,
+    MUTED,
+    ColorScale,
+    Drawn,
+    color_scale,
+    finish,
+    house,
+    panels,
+    signed_norm,
+)
 
 CORRECTIONS = ("bonferroni", "fdr_bh", "fwer", "p_value")
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -33,7 +41,7 @@ _SHORT = re.compile(
 
 @guarded
 def pathways(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "pathways",
     fits: Sequence[str] | None = None,
@@ -41,16 +49,13 @@ def pathways(
     correction: str = "bonferroni",
     alpha: float = 0.05,
     max_chars: int = 48,
-    cmap: str | Colormap = SIGNED,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float = 0.0,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
+    **scale: Unpack[ColorScale],
 ) -> Drawn:
     """Draw how far gene sets stand out, z by fit and control, with stars where the corrected p is small.
 
@@ -75,10 +80,10 @@ def pathways(
         Largest p that gets a star: one up to `alpha`, two up to 0.01, three up to 0.001.
     max_chars
         Longer names are cut in the middle.
-    cmap, vmin, vmax, vcenter
-        Colours of z.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+    **scale
+        Colours of z: `cmap`, `vmin`, `vmax`, `vcenter` (0), as scanpy names them.
 
     Returns
     -------
@@ -94,9 +99,9 @@ def pathways(
     --------
     >>> ax = scdash.pl.pathways(adata)
     """
+    cmap, limits = color_scale("pathways", scale)
     table = _table(data, key)
-    if correction not in CORRECTIONS:
-        raise unknown("correction", correction, CORRECTIONS)
+    check_choice("correction", correction, CORRECTIONS)
     value, label = ("z", "z") if "z" in table else ("strength", "-log10 p")
     columns(table, ["fit", "pathway", "p_value", correction], argument="table")
     drawn = _fits(table, fits)
@@ -108,7 +113,7 @@ def pathways(
     with house():
         size = (3.1 + 0.62 * len(drawn) + 0.045 * max_chars, 1.5 + 0.24 * len(chosen))
         figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=size)
-        norm = signed_norm(wide.to_numpy(), vmin=vmin, vmax=vmax, vcenter=vcenter)
+        norm = signed_norm(wide.to_numpy(), **limits)
         for x, fit in zip(place, drawn, strict=True):
             image = panel.pcolormesh(
                 [x - 0.5, x + 0.5], np.arange(len(chosen) + 1) - 0.5, wide[[fit]].to_numpy(), cmap=cmap, norm=norm,
@@ -200,15 +205,13 @@ def _table(data: Any, key: str) -> pd.DataFrame:
 def _fits(table: pd.DataFrame, fits: Sequence[str] | None) -> list[str]:
     available = list(pd.unique(table["fit"]))
     for fit in fits or []:
-        if fit not in available:
-            raise unknown("fit", fit, available)
+        check_choice("fit", fit, available)
     return available if fits is None else list(fits)
 
 
 def _chosen(table: pd.DataFrame, drawn: Sequence[str], n_top: int, starred: pd.Series) -> list[str]:
     """Return the best sets of each drawn fit, in the order of the fits, then what controls find and fits may not."""
-    if n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     own = [fit for fit in drawn if "control" not in table or not table.loc[table["fit"] == fit, "control"].iloc[0]]
     found: list[str] = []
     for fit in own or drawn:

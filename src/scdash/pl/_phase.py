@@ -1,11 +1,11 @@
 """Phase portrait: two genes against each other, with where the model takes the cells."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
@@ -17,17 +17,14 @@ from scdash._data import all_genes
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._trends_data import chosen, series_of
 from scdash.pl._velocity import grid_arrows, velocity_layer
-from scdash.pl.shared.points import MARGIN, Look, beside_legend, scatter
+from scdash.pl.shared.points import Look, PointStyle, beside_legend, scatter
 from scdash.pl.shared.read import expression, slot
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 @guarded
 def phase(
-    adata: "AnnData",
+    adata: AnnData,
     genes: Sequence[str],
     *,
     key: str = "dynamics",
@@ -36,22 +33,13 @@ def phase(
     trajectory: str | None = None,
     arrows: bool = True,
     density: float = 0.8,
-    groups: str | Sequence[str] | None = None,
-    size: float | None = None,
-    alpha: float | None = None,
-    palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    cmap: str | Colormap = "viridis",
-    color_map: str | Colormap | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float | None = None,
-    legend_loc: str | None = MARGIN,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
+    **look: Unpack[PointStyle],
 ) -> Drawn:
     """Draw two genes against each other: cells, the model's velocity of both, and its trajectory.
 
@@ -77,10 +65,11 @@ def phase(
         Draw the velocities.
     density
         Density of arrows.
-    groups, size, alpha, palette, cmap, color_map, vmin, vmax, vcenter, legend_loc
-        Look of the cells, see :func:`scdash.pl.embedding`.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+    **look
+        Look of the cells, as for :func:`scdash.pl.embedding`: `groups`, `size`, `alpha`, `palette`, `cmap`, `color_map`, `vmin`,
+        `vmax`, `vcenter`, `legend_loc`.
 
     Returns
     -------
@@ -105,8 +94,7 @@ def phase(
     at = all_genes(pair, here.names, "genes", error=ValueError)
     layer = FitSettings.of(entry, key).layer_of(adata, layer)
     colored = values_of(adata, color, layer)
-    look = Look(size, palette, cmap, color_map, vmin, vmax, vcenter, alpha, groups, legend_loc)
-    look.check([values for _, values in colored])
+    style = Look.of("phase", look, [values for _, values in colored], without=("frameon",))
     points = expression(adata, pair, layer)
     if arrows and len(points) < 3:
         raise ValueError(f"{len(points)} cells: at least three are needed to draw velocities. Pass arrows=False.")
@@ -116,13 +104,13 @@ def phase(
     with house():
         figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.8, 4.0))
         ((column, values),) = colored
-        scatter(panel, points, values, column, look, stored=colors_of(adata, column, values), alpha=0.6)
+        scatter(panel, points, values, column, style, stored=colors_of(adata, column, values), alpha=0.6)
         if moves is not None:
             _draw_arrows(panel, points, moves, density)
         panel.plot(*line.T, color=INK, lw=2, zorder=4)
         panel.plot(*line[0], color=INK, marker="o", ms=6, mfc="white", ls="", zorder=5)
         panel.set(xlabel=f"{pair[0]} (expression)", ylabel=f"{pair[1]} (expression)")
-        if legend_loc not in (None, "none"):
+        if style.legend_loc not in (None, "none"):
             _legend(panel)
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="phase", title=title, save=save)
 

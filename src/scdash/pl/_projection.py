@@ -149,7 +149,7 @@ def on_grid(
     smooth
         Standard deviation of the kernel in grid spacings.
     min_mass
-        Grid points with less than this share of the densest ones' kernel mass (its 95 % quantile) are masked.
+        Grid points with less than this fraction of the densest ones' kernel mass (its 95 % quantile) are masked.
 
     Returns
     -------

@@ -1,10 +1,11 @@
 """Genes along (pseudo)time: the cells, the bins the model saw, its trajectory, and what was held out."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -19,16 +20,13 @@ from scdash.pl.shared.colors import stored_colors
 from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 _BAND = 2  # standard deviations of the means of re-drawn cells
 _SHADE = "#FFF1CC"
 
 
 @guarded
 def trends(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",
@@ -126,7 +124,7 @@ def trends(
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="trends", title=title, save=save)
 
 
-def _stored_colors(adata: "AnnData", column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
+def _stored_colors(adata: AnnData, column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
     """Return the colours that `uns` keeps for the column of lineages, if it names every trajectory that is drawn."""
     if column is None or str(column) not in adata.obs:
         return None

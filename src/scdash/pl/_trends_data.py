@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import unknown
@@ -14,10 +15,6 @@ from scdash._core.time_axis import TimeAxis
 from scdash._core.trajectories import StoredTrajectories
 from scdash._data import parse_time
 from scdash.pl.shared.read import expression
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 _MAX_TRAJECTORIES = 6
 _MAX_POINTS = 4000
@@ -89,7 +86,7 @@ def chosen(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
 
 
 def cells_of(
-    adata: "AnnData",
+    adata: AnnData,
     stored: Mapping[str, Any],
     genes: list[str],
     settings: FitSettings,

@@ -1,34 +1,32 @@
 """The fitted velocity field on an embedding."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Unpack
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import parse_time, representation
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
-from scdash.pl.shared.points import MARGIN, Look, beside_legend, frame, scatter_under_arrows
+from scdash.pl.shared.points import Look, PointStyle, beside_legend, frame, scatter_under_arrows
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _AGAINST = "#D55E00"
 
 
 @guarded
 def velocity(
-    adata: "AnnData",
+    adata: AnnData,
     color: str | Sequence[str] | None = None,
     *,
     key: str = "dynamics",
@@ -38,17 +36,6 @@ def velocity(
     n_neighbors: int = 30,
     density: float = 1.0,
     smooth: float = 1.0,
-    groups: str | Sequence[str] | None = None,
-    size: float | None = None,
-    alpha: float | None = None,
-    palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    cmap: str | Colormap = "viridis",
-    color_map: str | Colormap | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float | None = None,
-    legend_loc: str | None = MARGIN,
-    frameon: bool | None = None,
     ncols: int = 3,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
@@ -56,6 +43,7 @@ def velocity(
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
+    **look: Unpack[PointStyle],
 ) -> Drawn:
     """Draw where the fitted dynamics take the cells, on an embedding.
 
@@ -85,12 +73,13 @@ def velocity(
         Neighbours a cell may move to.
     density, smooth
         Density of streamlines or arrows; width of the smoothing kernel.
-    groups, size, alpha, palette, cmap, color_map, vmin, vmax, vcenter, legend_loc, frameon
-        Look of the cells, see :func:`scdash.pl.embedding`.
     ncols
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+    **look
+        Look of the cells, as for :func:`scdash.pl.embedding`: `groups`, `size`, `alpha`, `palette`, `cmap`, `color_map`, `vmin`,
+        `vmax`, `vcenter`, `legend_loc`, `frameon`.
 
     Returns
     -------
@@ -107,19 +96,17 @@ def velocity(
     --------
     >>> ax = scdash.pl.velocity(adata, kind="grid")
     """
-    if kind not in ("stream", "grid", "cells"):
-        raise unknown("kind", kind, ["stream", "grid", "cells"])
+    check_choice("kind", kind, ["stream", "grid", "cells"])
     name, points = embedding_of(adata, basis, finite=True)
     layer = FitSettings.of(require_fit(adata, key), key).layer_of(adata, layer)
     colored = values_of(adata, color, layer)
-    look = Look(size, palette, cmap, color_map, vmin, vmax, vcenter, alpha, groups, legend_loc, frameon)
-    look.check([values for _, values in colored])
+    style = Look.of("velocity", look, [values for _, values in colored])
     near, arrows = _arrows(adata, key, layer, points, n_neighbors)
     time_key, later = _later(adata, key, points, near)
     with house():
         figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
         for panel, (column, values) in zip(axes, colored, strict=True):
-            scatter_under_arrows(panel, points, values, column, look, colors_of(adata, column, values))
+            scatter_under_arrows(panel, points, values, column, style, colors_of(adata, column, values))
             if kind == "stream":
                 against = _stream(panel, points, arrows, later, density, smooth)
             elif kind == "grid":
@@ -128,8 +115,8 @@ def velocity(
                 against = quiver(panel, points, arrows, later)
             if column is not None:
                 panel.set_title(column, loc="left", fontweight="bold")
-            frame(panel, name, frameon=frameon)
-            if against and legend_loc not in (None, "none"):
+            frame(panel, name, frameon=style.frameon)
+            if against and style.legend_loc not in (None, "none"):
                 _direction_legend(panel, time_key)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="velocity", title=title, save=save)
 
@@ -145,7 +132,7 @@ def _direction_legend(ax: Axes, time_key: str) -> None:
 
 
 def _arrows(
-    adata: "AnnData", key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
+    adata: AnnData, key: str, layer: str | None, points: NDArray[np.float64], n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the neighbours of every cell and its arrow."""
     fit, slots = require_fit(adata, key), DynamicsKeys(key)
@@ -161,7 +148,7 @@ def _arrows(
     return near, project_to(near, states, found, points)
 
 
-def velocity_layer(adata: "AnnData", key: str) -> str:
+def velocity_layer(adata: AnnData, key: str) -> str:
     """Return the name of the layer with the velocities of a fit, or say why there is none."""
     slots = DynamicsKeys(key)
     if slots.velocity not in adata.layers:
@@ -175,7 +162,7 @@ def velocity_layer(adata: "AnnData", key: str) -> str:
 
 
 def _later(
-    adata: "AnnData", key: str, points: NDArray[np.float64], near: NDArray[np.int64]
+    adata: AnnData, key: str, points: NDArray[np.float64], near: NDArray[np.int64]
 ) -> tuple[str, NDArray[np.float64] | None]:
     """Return the name of the fit's time and where it increases on the embedding, None where it is not in `obs`."""
     name = FitSettings.of(require_fit(adata, key), key).time_key or ""

@@ -3,20 +3,17 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import suggest
 from scdash._core.logging import logger
 from scdash._data import check_unique, obs_column, read_labels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 SEVERAL = re.compile(r"\s*[|;,]\s*")  # between the guides of one cell in a column of labels
 
@@ -32,7 +29,7 @@ class GuideTable:
 
 
 def read_guides(
-    adata: "AnnData", guides: Any, guide_key: str | None, guide_names: str | Sequence[str] | None, targets: Any
+    adata: AnnData, guides: Any, guide_key: str | None, guide_names: str | Sequence[str] | None, targets: Any
 ) -> GuideTable:
     """Return the guides of the cells of `adata`; see `scdash.pp.assign_guides`."""
     if (guides is None) == (guide_key is None):
@@ -61,7 +58,7 @@ def _from_labels(column: pd.Series) -> GuideTable:
     return GuideTable(of_label.tocsr()[labels.cat.codes.to_numpy()], names, {}, are_calls=True)
 
 
-def _from_counts(adata: "AnnData", guides: Any, guide_names: str | Sequence[str] | None) -> GuideTable:
+def _from_counts(adata: AnnData, guides: Any, guide_names: str | Sequence[str] | None) -> GuideTable:
     """Return counts (cells, guides) in the order of the cells."""
     where, rows, names = "guides", None, None
     if isinstance(guides, str):
@@ -99,7 +96,7 @@ def _from_counts(adata: "AnnData", guides: Any, guide_names: str | Sequence[str]
     return GuideTable(found, tuple(names), {}, are_calls=bool(found.nnz) and float(found.max()) <= 1)
 
 
-def _given_names(adata: "AnnData", guide_names: str | Sequence[str]) -> list[str]:
+def _given_names(adata: AnnData, guide_names: str | Sequence[str]) -> list[str]:
     """Return names of guides that were given, or lie in uns; of a table its index, or its first column if rows are numbered."""
     if isinstance(guide_names, str):
         if guide_names not in adata.uns:

@@ -1,14 +1,15 @@
 """`assign_guides`: from guides, counted or labelled, to perturbations."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -21,13 +22,10 @@ from scdash.pp._guide_labels import Labels, guide_table, label_cells, missing_wh
 from scdash.pp._guide_names import CONTROL_GUIDES, genes_of_guides
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def assign_guides(
-    adata: "AnnData",
+    adata: AnnData,
     guides: "str | pd.DataFrame | AnnData | None" = None,
     *,
     guide_key: str | None = None,
@@ -46,7 +44,7 @@ def assign_guides(
     layer: str | None = None,
     key_added: str = "perturbation",
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Say which gene is perturbed in each cell, from counts of guides or from labels such as `"STAT1g2"`.
 
     Several guides of a gene are replicates of its perturbation: `PerturbODE(guide_key="perturbation_guide")` makes use of
@@ -180,14 +178,11 @@ def assign_guides(
 
 def _check(threshold: Any, min_count: float, dominance: float | None, multiple: str, escapers: str) -> None:
     """Raise for settings out of range."""
-    if multiple not in ("drop", "combine"):
-        raise unknown("multiple", multiple, ("drop", "combine"))
-    if escapers not in ("keep", "flag", "drop"):
-        raise unknown("escapers", escapers, ("keep", "flag", "drop"))
+    check_choice("multiple", multiple, ("drop", "combine"))
+    check_choice("escapers", escapers, ("keep", "flag", "drop"))
     if threshold != "mixture" and (isinstance(threshold, str) or not threshold > 0):
         raise ValueError(f"threshold must be 'mixture' or a positive number of counts, found {threshold!r}.")
-    if min_count < 1:
-        raise ValueError(f"min_count must be at least 1, found {min_count!r}.")
+    check_least("min_count", min_count, 1)
     if dominance is not None and not 0 < dominance <= 1:
         raise ValueError(f"dominance must lie in (0, 1], found {dominance!r}.")
 
@@ -220,7 +215,7 @@ def _check_guides(called: sp.csr_matrix, genes: Mapping[str, str | None], contro
 
 
 def _probabilities(
-    adata: "AnnData", labels: Labels, control: str, separator: str, layer: str | None, batch_key: str | None
+    adata: AnnData, labels: Labels, control: str, separator: str, layer: str | None, batch_key: str | None
 ) -> NDArray[np.float64]:
     """Return the probability of each cell that it is perturbed; NaN for control cells and cells without a label."""
     values = expression(adata, layer=layer)

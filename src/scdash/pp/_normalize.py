@@ -1,23 +1,21 @@
 """Counts to log-normalised expression, over scanpy."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from anndata import AnnData
 
 from scdash._core.errors import unused
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._data import check_adata, check_counts, expression, log_missing, obs_column, present_genes, read_labels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def normalize(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     target_sum: float | None = 1e4,
     n_top_genes: int | None = None,
@@ -25,7 +23,7 @@ def normalize(
     batch_key: str | None = None,
     layer: str | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Scale every cell to the same total and take logarithms, :math:`x = \log(1 + s\, c / \sum c)`.
 
     Runs :func:`scanpy.pp.normalize_total`, :func:`scanpy.pp.log1p` and, with `n_top_genes`,
@@ -74,7 +72,6 @@ def normalize(
     True
     """
     import scanpy as sc
-    from anndata import AnnData
 
     check_adata(adata, min_cells=1)
     if adata.isbacked:
@@ -107,7 +104,7 @@ def normalize(
     return adata if copy else None
 
 
-def _with_batch(adata: "AnnData", batch_key: str) -> "AnnData":
+def _with_batch(adata: AnnData, batch_key: str) -> AnnData:
     """Return the cells that have a batch; the others take no part in the choice of genes."""
     labels = read_labels(obs_column(adata, batch_key, "batch_key"))
     log_missing(labels.isna().to_numpy(), adata.n_obs, batch_key)

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -29,9 +30,6 @@ from scdash._data import (
 from scdash._data.neighbors import add_neighbors
 from scdash.pp._path_shape import PathShape, path_shape, shape_warning
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 Root: TypeAlias = str | tuple[str, object] | Mapping[str, str]
 
 
@@ -45,7 +43,7 @@ class _Graph:
 
 @guarded
 def order_cells(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     root: Root,
     lineage_key: str | None = None,
@@ -58,7 +56,7 @@ def order_cells(
     key_added: str = "dpt_pseudotime",
     rng: RNG = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Order cells from a root by diffusion pseudotime (Haghverdi et al. 2016), per lineage and batch if named.
 
     Runs :func:`scanpy.pp.neighbors` and :func:`scanpy.tl.diffmap`; times are those of :func:`scanpy.tl.dpt`, except that
@@ -126,8 +124,7 @@ def order_cells(
     """
     check_adata(adata, min_cells=4)
     check_key(key_added)
-    if method not in ("gauss", "umap"):
-        raise unknown("method", method, ("gauss", "umap"))
+    check_choice("method", method, ("gauss", "umap"))
     groups = _groups(adata, lineage_key, batch_key)
     graph = _Graph(method, n_neighbors, n_dcs, int(as_generator(rng).integers(2**31 - 1)))
     _check_root(adata, root)
@@ -165,14 +162,14 @@ def order_cells(
     return adata if copy else None
 
 
-def _groups(adata: "AnnData", lineage_key: str | None, batch_key: str | None) -> CellGroups:
+def _groups(adata: AnnData, lineage_key: str | None, batch_key: str | None) -> CellGroups:
     """Return the group of each cell; cells without a label are in none."""
     lineage = None if lineage_key is None else obs_column(adata, lineage_key, "lineage_key")
     batch = None if batch_key is None else obs_column(adata, batch_key, "batch_key")
     return group_cells(adata.n_obs, lineage, batch)
 
 
-def _check_root(adata: "AnnData", root: Root) -> None:
+def _check_root(adata: AnnData, root: Root) -> None:
     if isinstance(root, str):
         if root not in adata.obs_names:
             raise KeyError(
@@ -202,7 +199,7 @@ def _equal(column: pd.Series, value: object) -> NDArray[np.bool_]:
 
 
 def _representation(
-    adata: "AnnData", use_rep: str | None, layer: str | None, seed: int, rows: NDArray[np.bool_]
+    adata: AnnData, use_rep: str | None, layer: str | None, seed: int, rows: NDArray[np.bool_]
 ) -> NDArray[np.floating[Any]]:
     """Return the coordinates that neighbours are sought in, (cells, k); those of `rows` are finite."""
     import scanpy as sc
@@ -220,7 +217,7 @@ def _representation(
 
 
 def _order_group(
-    adata: "AnnData",
+    adata: AnnData,
     cells: NDArray[np.int64],
     name: str,
     space: NDArray[np.floating[Any]],
@@ -230,7 +227,6 @@ def _order_group(
 ) -> tuple[NDArray[np.float64], int, PathShape]:
     """Return the pseudotime of one group's cells, the row of its root in adata, and the shape of its path."""
     import scanpy as sc
-    from anndata import AnnData
 
     if len(cells) < 4:
         raise ValueError(f"Group {name!r} has {len(cells)} cells; too few to order.")
@@ -264,7 +260,7 @@ def _distinct(space: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int64], NDAr
     return first[order], np.argsort(order)[same.ravel()]
 
 
-def _diffusion_space(work: "AnnData") -> NDArray[np.float64]:
+def _diffusion_space(work: AnnData) -> NDArray[np.float64]:
     """Return coordinates whose distances are diffusion pseudotime, psi_k lambda_k / (1 - lambda_k).
 
     :func:`scanpy.tl.dpt` takes every component with lambda >= 0.9994 for a stationary one and gives it no weight. Many
@@ -310,7 +306,7 @@ def _who(obs: pd.DataFrame, inside: NDArray[np.bool_]) -> str:
 
 
 def _find_root(
-    adata: "AnnData", cells: NDArray[np.int64], name: str, work: "AnnData", root: Root, layer: str | None
+    adata: AnnData, cells: NDArray[np.int64], name: str, work: AnnData, root: Root, layer: str | None
 ) -> int:
     """Return the position of the root within the group."""
     if isinstance(root, str):
@@ -329,7 +325,7 @@ def _find_root(
     return _extreme(work, inside)
 
 
-def _extreme(work: "AnnData", inside: NDArray[np.bool_]) -> int:
+def _extreme(work: AnnData, inside: NDArray[np.bool_]) -> int:
     """Return the cell of a group that lies farthest from the rest, on the line between their means."""
     place = _diffusion_space(work)
     if inside.all():
@@ -339,7 +335,7 @@ def _extreme(work: "AnnData", inside: NDArray[np.bool_]) -> int:
 
 
 def _root_by_genes(
-    adata: "AnnData", cells: NDArray[np.int64], connectivities: Any, root: Mapping[str, str], layer: str | None
+    adata: AnnData, cells: NDArray[np.int64], connectivities: Any, root: Mapping[str, str], layer: str | None
 ) -> int:
     """Return the cell with the most extreme mean z-score, averaged over neighbours so that dropouts do not decide."""
     found = expression(adata, layer=layer, genes=list(root)).dense()[cells]

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 
-from scdash._core.errors import suggest, unknown
+from scdash._core.errors import check_choice, suggest
 from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -28,14 +30,10 @@ NAMES = {"depth": "log2(1 + x) of counts by depth", "clr": "centred log ratio"}
 PROTEINS = {"prot", "prots", "protein", "proteins", "adt", "adts", "ab", "antibody", "antibodies", "cite"}
 FEW_GENES = 100  # features below which depth normalisation is questioned
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
 
 @guarded
 def normalize_paired(
-    mdata: "MuData | AnnData",
+    mdata: MuData | AnnData,
     *,
     x: str = "rna",
     method: Literal["auto", "depth", "clr"] = "auto",
@@ -44,7 +42,7 @@ def normalize_paired(
     layer: str | None = None,
     counts_layer: str | None = "counts",
     copy: bool = False,
-) -> "MuData | AnnData | None":
+) -> MuData | AnnData | None:
     r"""Normalise the counts of one modality: genes by depth, proteins by their centred log ratio.
 
     "depth" is :math:`\log_2(1 + s\, c / \sum c)`, as Bernaerts, Berens & Kobak do for genes; the sum of a cell runs over the
@@ -133,10 +131,9 @@ def normalize_paired(
     return target if copy else None
 
 
-def _chosen_method(adata: "AnnData", method: str, x: str, target_sum: float | None) -> str:
+def _chosen_method(adata: AnnData, method: str, x: str, target_sum: float | None) -> str:
     """Return "depth" or "clr"; the choice of "auto" goes by what the features are said to be."""
-    if method not in ("auto", *NAMES):
-        raise unknown("method", method, ("auto", *NAMES))
+    check_choice("method", method, ("auto", *NAMES))
     chosen = method
     if method == "auto":
         chosen = "clr" if _are_proteins(adata, x) else "depth"
@@ -153,7 +150,7 @@ def _chosen_method(adata: "AnnData", method: str, x: str, target_sum: float | No
     return chosen
 
 
-def _are_proteins(adata: "AnnData", x: str) -> bool:
+def _are_proteins(adata: AnnData, x: str) -> bool:
     if "feature_types" in adata.var:
         kinds = adata.var["feature_types"].astype(str).str.lower()
         return bool(kinds.str.contains("antibody|protein").mean() > 0.5)
@@ -175,7 +172,7 @@ def _centred_log(block: Any, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 @guarded
 def select_by_dropout(
-    mdata: "MuData | AnnData",
+    mdata: MuData | AnnData,
     *,
     x: str = "rna",
     n_top_genes: int = 1000,
@@ -186,10 +183,10 @@ def select_by_dropout(
     layer: str | None = None,
     key_added: str = "highly_variable",
     copy: bool = False,
-) -> "MuData | AnnData | None":
+) -> MuData | AnnData | None:
     r"""Mark genes that are missing from more cells than their level where present would suggest.
 
-    A gene is kept where its share of zeros exceeds :math:`e^{-a(\mu - x_0)} + b`, :math:`\mu` being its mean log2 count
+    A gene is kept where its fraction of zeros exceeds :math:`e^{-a(\mu - x_0)} + b`, :math:`\mu` being its mean log2 count
     over the cells that have it; :math:`x_0` is bisected to keep `n_top_genes` (Kobak & Berens 2019; the rule behind
     the genes of the sBNN paper). scanpy's highly variable genes do as well.
 
@@ -217,7 +214,7 @@ def select_by_dropout(
     Returns
     -------
     MuData or None
-        None, or the copy. Written to the modality's var: `highly_variable` (bool), `dropout_rate` (share of zeros) and
+        None, or the copy. Written to the modality's var: `highly_variable` (bool), `dropout_rate` (fraction of zeros) and
         `mean_log2` (mean log2 count where present; NaN for genes below `min_cells`).
 
     See Also
@@ -252,7 +249,7 @@ def select_by_dropout(
 def dropout_statistics(
     counts: Expression, threshold: float, min_cells: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each gene's share of values <= threshold, and the mean log2 of the others (NaN below `min_cells`)."""
+    """Return each gene's fraction of values <= threshold, and the mean log2 of the others (NaN below `min_cells`)."""
     genes = len(counts.genes)
     above, total = np.zeros(genes), np.zeros(genes)
     for _, block in counts.blocks():
@@ -284,7 +281,7 @@ def select_above_curve(
     return chosen, float(margin[kept[-1]]) if len(kept) else float("nan")
 
 
-def _modality(mdata: "MuData", x: str) -> Any:
+def _modality(mdata: MuData, x: str) -> Any:
     if isinstance(getattr(mdata, "mod", None), Mapping):
         if x not in mdata.mod:
             raise KeyError(f"x={x!r} is not a modality of mdata.{suggest(x, mdata.mod)}")
@@ -297,7 +294,7 @@ def _modality(mdata: "MuData", x: str) -> Any:
     return mdata
 
 
-def _counts(adata: "AnnData", layer: str | None, x: str) -> Expression:
+def _counts(adata: AnnData, layer: str | None, x: str) -> Expression:
     name, matrix = matrix_of(adata, layer, name=x)
     counts = as_expression(matrix, adata.var_names, name=name)
     check_counts(counts)

@@ -1,11 +1,12 @@
 """Which perturbations of a screen worked: a table of what was kept and why, and the cells that remain."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.logging import step
@@ -16,15 +17,12 @@ from scdash._data.screen import Screen, parse_screen
 from scdash.screens.selection import least_cells
 from scdash.screens.targets import named_targets
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 UP = ("overexpression", "shift")
 
 
 @guarded
 def filter_perturbations(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     perturbation_key: str = "perturbation",
     control: str | Sequence[str] = "control",
@@ -39,7 +37,7 @@ def filter_perturbations(
     layer: str | None = None,
     key_added: str = "perturbations",
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Keep the perturbations whose targets changed as intended, against control, and that have enough cells.
 
     One-sided Mann-Whitney test of every target gene (up for overexpression, down for knockout and knockdown); a
@@ -126,7 +124,7 @@ def filter_perturbations(
     return adata if copy else None
 
 
-def _check_backed(adata: "AnnData", *, copy: bool) -> None:
+def _check_backed(adata: AnnData, *, copy: bool) -> None:
     """Raise where cells would have to be removed on disk."""
     if adata.isbacked and not copy:
         raise ValueError(

@@ -1,9 +1,10 @@
 """A prior network into `varp`, in the order of the genes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.errors import suggest
 from scdash._core.logging import logger, step
@@ -12,20 +13,17 @@ from scdash._core.process_state import guarded
 from scdash._data import AlignedPrior, check_adata, sanitise
 from scdash._data import align_prior as align
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def align_prior(
-    adata: "AnnData",
+    adata: AnnData,
     prior: pd.DataFrame,
     *,
     gene_ids_key: str | None = None,
     match_case: bool = True,
     key_added: str = "prior",
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Put the edges of a prior network among the genes of `adata` into `varp`, and report what was left out.
 
     Models take a table as it is (`prior=table`); this is for seeing the overlap first, and for tables that name genes
@@ -91,7 +89,7 @@ def align_prior(
     return adata if copy else None
 
 
-def _names(adata: "AnnData", key: str | None, *, match_case: bool) -> tuple[pd.Index, int]:
+def _names(adata: AnnData, key: str | None, *, match_case: bool) -> tuple[pd.Index, int]:
     """Return the names to match by, unique; genes without one, or sharing one, get a name nothing matches."""
     if key is None:
         names = pd.Series(adata.var_names.astype(str))

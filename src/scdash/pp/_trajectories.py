@@ -1,11 +1,12 @@
 """Cells to trajectories of smoothed time bins."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 
 from scdash._core.errors import unused
 from scdash._core.logging import step
@@ -24,13 +25,10 @@ from scdash._data import (
     time_column,
 )
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def trajectories(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     time_key: str = "dpt_pseudotime",
     lineage_key: str | None = None,
@@ -50,7 +48,7 @@ def trajectories(
     allow_counts: bool = False,
     allow_scaled: bool = False,
     rng: RNG = 0,
-) -> "AnnData":
+) -> AnnData:
     r"""Smooth cells into one trajectory of time bins per lineage and batch.
 
     Bin b at place :math:`p_b = (b + 1/2) / n_{bins}` is
@@ -172,8 +170,7 @@ def _counted(bins: pd.DataFrame) -> str:
     )
 
 
-def _as_anndata(adata: "AnnData", result: CellSeries, params: dict[str, Any]) -> "AnnData":
-    from anndata import AnnData
+def _as_anndata(adata: AnnData, result: CellSeries, params: dict[str, Any]) -> AnnData:
 
     at = adata.var_names.get_indexer(result.series.genes)
     var: pd.DataFrame = adata.var.iloc[at].copy()

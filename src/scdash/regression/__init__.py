@@ -13,23 +13,3 @@ from scdash.regression.regression_value import Regression
 from scdash.regression.settings import TransitionSettings
 from scdash.regression.transition_fit import TransitionFit, next_step_error, rollout_error, simulate
 from scdash.regression.transitions import fit_transitions
-
-__all__ = [
-    "Field",
-    "PartFit",
-    "Regression",
-    "TransitionFit",
-    "TransitionSettings",
-    "WeightedVelocity",
-    "average",
-    "fit_transitions",
-    "validation_folds",
-    "l1_path",
-    "next_step_error",
-    "path_of_fields",
-    "prune",
-    "relative_contribution",
-    "rollout_error",
-    "simulate",
-    "softsign",
-]

@@ -14,7 +14,7 @@ from scdash._core.types import Floats
 from scdash._data import TimeSeries
 from scdash.regression.averaging import at_time_scale, average, model_weights, prune, shrunk
 from scdash.regression.derivative_rows import WeightedVelocity, with_velocity
-from scdash.regression.held_out_trajectories import Judge, Rollout, pooled, validation_folds
+from scdash.regression.held_out_trajectories import HeldOutWindows, Rollout, pooled, validation_folds
 from scdash.regression.hub_penalties import relative_contribution
 from scdash.regression.intervals import Trajectories, units
 from scdash.regression.linear_field import Field, integrate
@@ -30,21 +30,21 @@ MakeSetup: TypeAlias = Callable[[Trajectories, int], Setup]
 
 @dataclass(frozen=True)
 class Fold:
-    """What is learned from and what judges in one choice: the problem, and the setups (one for every lag)."""
+    """What is learned from and what is held out in one choice: the problem, and the setups (one for every lag)."""
 
-    judge: Judge
+    held_out: HeldOutWindows
     problem: Problem
     setups: dict[int, Setup]
     velocity: WeightedVelocity | None = None
 
     @classmethod
     def of(cls, series: TimeSeries, make: MakeSetup, settings: TransitionSettings, *, alone: bool) -> Self:
-        """Return the fold of a series, whose training states are fitted and whose validation windows judge."""
+        """Return the fold of a series, whose training states are fitted and whose validation windows are held out."""
         data = Trajectories.from_series(series, ("train",))
         lags = [lag for lag in settings.lags if lag < data.length.max()]
         still = np.zeros(data.states.shape[2], bool)
         problem = Problem(data, data.real[:, 1:], None, still, data.states, np.ones((1, 1)))
-        return cls(Judge.of(series, alone=alone), problem, {lag: make(data, lag) for lag in lags})
+        return cls(HeldOutWindows.of(series, alone=alone), problem, {lag: make(data, lag) for lag in lags})
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _mean_field(
     for k, fold in enumerate(folds):
         field = own if fold is whole else mean(fold, k + 1)
         for place, time_scale in enumerate(settings.time_scales):
-            errors[k, place], flat[k] = fold.judge.error(rollout_of(at_time_scale(field, time_scale)))
+            errors[k, place], flat[k] = fold.held_out.error(rollout_of(at_time_scale(field, time_scale)))
     found = pooled(errors, flat)
     place = int(found.argmin())
     time_scale = shrunk(settings.time_scales[place], len(folds))
@@ -152,7 +152,7 @@ def _judge(
         if fold is not whole:
             paths.append(own)
         for place, field in enumerate(own):
-            errors[k, place], flat[k] = fold.judge.error(rollout_of(field))
+            errors[k, place], flat[k] = fold.held_out.error(rollout_of(field))
     found = pooled(errors, flat)
     return [
         Trial(
@@ -281,5 +281,5 @@ def path_of_fields(
     unit = 1 / float(np.median(np.diff(times, axis=1)[data.real[:, 1:]]))
     setup = make_setup(data, check_prior(prior, genes), regulators, settings, lag, still)
     problem = Problem(data, data.real[:, 1:], None, still, data.states, np.ones((1, 1)))
-    fold = Fold(Judge(np.zeros(genes), (), np.zeros((1, genes))), problem, {lag: setup}, velocity)
+    fold = Fold(HeldOutWindows(np.zeros(genes), (), np.zeros((1, genes))), problem, {lag: setup}, velocity)
     return _path(fold, settings, lag, rate * unit, prior_weight)

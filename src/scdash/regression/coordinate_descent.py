@@ -14,7 +14,9 @@ import numpy as np
 from scdash._core.compiled import loop
 
 JITTER = 1e-10  # relative ridge that keeps the Newton systems of duplicated features solvable
-JOINS = 0.5  # share of the worst violation from which a feature joins: all at once would bring in what others explain
+JOINS = (
+    0.5  # fraction of the worst violation from which a feature joins: all at once would bring in what others explain
+)
 ROUNDS = 200  # of joining, and within the active set
 SWEEPS = 8  # over the active set between two Newton steps
 LINEAR_STEPS = 4  # local linear approximations of the concave penalty a lambda (Zou and Li 2008)

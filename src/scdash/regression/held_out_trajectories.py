@@ -15,16 +15,16 @@ Rollout: TypeAlias = Callable[[Floats, Floats], Floats]
 
 TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
 MOST = 5  # folds; more trajectories than this are left out in groups
-SHIFTS, DRAWS = (1.0, 2.0), 4  # sizes of the offsets of a single judge's copies, and copies of each size
+SHIFTS, DRAWS = (1.0, 2.0), 4  # sizes of the offsets of the copies of a single window, and copies of each size
 
 
 def validation_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
     """Return the series once for every trajectory that is left out, which its split then names "validation".
 
-    One validation batch is a noisy judge: settings that differ little on it can differ twofold on other batches. So all
-    trajectories but those of the test split judge in turn, learned from the others; re-drawn ones go with their origin.
-    Where trajectories are held out in part (windows), or there are fewer than three (the second of two would judge what
-    is not learned from in the end), the series' own validation states judge.
+    One validation batch is a noisy measure: settings that differ little on it can differ twofold on other batches. So all
+    trajectories but those of the test split are held out in turn, and the others learned from; re-drawn ones go with their origin.
+    Where trajectories are held out in part (windows), or there are fewer than three (with two, what is learned
+    in the end would not be what was chosen), the series' own validation states are held out.
     """
     split = np.full(len(series.names), -1)
     for rows in series.each():
@@ -47,8 +47,8 @@ def validation_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Whole validation windows by which settings are judged."""
+class HeldOutWindows:
+    """Whole validation windows by which settings are chosen."""
 
     mean: Floats  # (n,), of the training states
     runs: tuple[tuple[NDArray[np.float64], Floats], ...]  # times (b, k) and states (b, k, n), one entry for every k
@@ -56,10 +56,9 @@ class Judge:
 
     @classmethod
     def of(cls, series: TimeSeries, *, alone: bool = False) -> Self:
-        """Return the judge of a series; `alone`: there is no other fold.
+        """Return the windows of a series; `alone`: there is no other fold.
 
-        Re-drawn trajectories judge nothing: they are the same batch once more. A single whole trajectory that judges
-        alone does so in copies, shifted by `SHIFTS` times each gene's own mean offset from the training states, with
+        Re-drawn trajectories are not among them: they are the same batch once more. A single whole trajectory comes in copies, shifted by `SHIFTS` times each gene's own mean offset from the training states, with
         random signs: batches differ by offsets of single genes that last, a single one shows how large they are but not
         which ones the next will have, and fits that forget a start state fast look good on a batch that has few.
         """

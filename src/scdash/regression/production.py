@@ -54,7 +54,7 @@ def within(
         weights = NODE_WEIGHTS * np.exp(-rate * (length[:, None] - nodes))
         share = np.exp(-rate * (end - stop)) * -np.expm1(-rate * length) / mass
         weights *= (share / weights.sum(axis=1))[:, None]
-        gone = np.expm1(-rate * nodes) / np.expm1(-rate * length)[:, None]  # share of the way to `last`
+        gone = np.expm1(-rate * nodes) / np.expm1(-rate * length)[:, None]  # fraction of the way to `last`
         for q in range(len(NODES)):
             yield first + (last - first) * gone[:, [q]], weights[:, q]
 

@@ -143,7 +143,7 @@ def _paths(
     grams, crosses, scales, held = [], [], [], []
     for problem, regression in zip(problems, regressions, strict=True):
         x, y = terms.features(problem, setup, rate, slope), regression.y[:, targets].T  # (t, m, k), (t, m)
-        fit, judge = regression.fit, regression.held
+        fit, held_out = regression.fit, regression.held
         weight = regression.precision[fit] / regression.precision[fit].sum()
         centre, middle = weight @ x[:, fit], y[:, fit] @ weight
         inner, outer = (
@@ -156,7 +156,7 @@ def _paths(
         grams.append(inner.swapaxes(1, 2) @ inner)
         crosses.append(inner.swapaxes(1, 2) @ (outer / height[:, None])[..., None])
         scales.append((centre, middle, height[:, None] / scale))
-        held.append((x[:, judge], y[:, judge], regression.precision[judge]))
+        held.append((x[:, held_out], y[:, held_out], regression.precision[held_out]))
     many, (count, width) = len(problems), grams[0].shape[:2]
     gram, cross = np.concatenate(grams), np.concatenate(crosses)
     allowed = np.tile(terms.allowed, (many, 1))[..., None]

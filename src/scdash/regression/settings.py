@@ -5,6 +5,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from scdash._core.errors import check_least
+
 
 def _grid(high: float, low: float, number: int) -> tuple[float, ...]:
     return tuple(float(value) for value in np.geomspace(high, low, number))
@@ -64,7 +66,7 @@ class TransitionSettings:
     temperature: float = 0.1
     """choose="rollout": settings count in the mean of all networks by exp(-(error / smallest - 1) / temperature)."""
     smallest_share: float = 0.02
-    """choose="rollout": edges that carry less than this share of the effects on their target are left out."""
+    """choose="rollout": edges that carry less than this fraction of the effects on their target are left out."""
     time_scales: tuple[float, ...] = tuple(2.0**step for step in (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1))
     """choose="rollout": factors of the rate among which one is chosen by held-out trajectories; (1.0,) is off."""
     splits: tuple[str, ...] = ("train",)
@@ -73,8 +75,7 @@ class TransitionSettings:
     def __post_init__(self) -> None:
         if not self.lambdas or any(b >= a for a, b in zip(self.lambdas, self.lambdas[1:], strict=False)):
             raise ValueError("TransitionSettings.lambdas must decrease.")
-        if self.folds < 2:
-            raise ValueError(f"TransitionSettings.folds must be at least 2, found {self.folds}.")
+        check_least("TransitionSettings.folds", self.folds, 2)
         if not self.prior_weights or min(self.prior_weights) < 1:
             raise ValueError(f"TransitionSettings.prior_weights must be at least 1, found {self.prior_weights}.")
         if not self.rates or not self.gene_rates or min(*self.rates, *self.gene_rates, *self.slopes, 1) < 0:

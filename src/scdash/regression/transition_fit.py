@@ -30,7 +30,7 @@ class TransitionFit:
     products: NDArray[np.int64] | None  # (k, 2) genes of each product
     product_effects: Any  # CSR (n, k) or None
     contribution: Any  # CSR (n, n), |S_ij| / sum_j |S_ij| of the linear fit
-    frequency: Any  # CSR (n, n), share of half-samples (and penalties) that use an edge
+    frequency: Any  # CSR (n, n), fraction of half-samples (and penalties) that use an edge
     stability: Any  # CSR (n, n), mean relative contribution over the same fits
     noise_variance: float | None
     slope: float

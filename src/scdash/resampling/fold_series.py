@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_least
 from scdash._data import SPLITS, TimeSeries
 from scdash.training import Examples, examples_from
 
@@ -13,14 +14,13 @@ TRAIN, VALIDATION, TEST = range(len(SPLITS))
 
 
 def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
-    """Return the series once per fold, the fold's share of the non-test states labelled validation, the rest train.
+    """Return the series once per fold, the fold's fraction of the non-test states labelled validation, the rest train.
 
     One fold is the series as it is split already. Several are whole trajectories, where there are at least `n_folds`;
     else equal windows of every trajectory's length. Resampled trajectories ("name#k") take no part where their original is
     held out. Test states stay out of it.
     """
-    if n_folds < 1:
-        raise ValueError(f"n_folds must be at least 1, found {n_folds}.")
+    check_least("n_folds", n_folds, 1)
     if n_folds == 1:
         return [series]
     usable = series.split != TEST

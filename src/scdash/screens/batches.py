@@ -1,25 +1,21 @@
 """Batches and guides of a screen: each batch is centred on its own control cells, and both are replicates."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
 from scdash._data import Expression, batch_offsets, group_column, log_missing
 from scdash._data.screen import Screen
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-
 MOST_MEANS = 50_000_000  # replicates x genes: 400 MB
 LEAST_CONTROL = 3  # control cells of a batch, at least
 Groups = tuple[NDArray[np.int64], tuple[str, ...]]  # group of each cell, -1 for none, and their names
 
 
-def read_groups(adata: "AnnData", key: str | None, argument: str) -> Groups | None:
+def read_groups(adata: AnnData, key: str | None, argument: str) -> Groups | None:
     """Return the groups of cells in a column of obs, in which labels may be missing; None without a column."""
     return group_column(adata, key, argument, missing=True)
 

@@ -19,7 +19,7 @@ from scdash.networks import pack
 from scdash.screens.equilibrium.fit import fit_equilibrium
 from scdash.screens.equilibrium.stable import spectral_radius
 from scdash.screens.equilibrium.steady_states import Equilibrium
-from scdash.screens.equilibrium.subsamples import Penalties, chosen_of, frequencies, perturbation_selections
+from scdash.screens.equilibrium.subsamples import Penalties, chosen_of, selections
 from scdash.screens.evidence import Evidence, range_penalty, without_noise
 from scdash.screens.forward import errors_of, forward_table
 from scdash.screens.held_out import mean_of_others
@@ -94,9 +94,7 @@ def equilibrium_fit(
     )
     frequency = np.full_like(fit.score, np.nan)
     if options.model.n_subsamples:
-        frequency, _, _ = frequencies(
-            perturbation_selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given)
-        )
+        frequency = selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given).frequency
     errors = None if fit.held_out is None else errors_of(fit.held_out, stats)
     compared = forward_table(fit.held_out, stats)
     over_time = timed_forward(fit.held_out, stats)

@@ -38,7 +38,7 @@ class Forward:
     singles: Floats  # sum of the changes of the single perturbations, NaN where one was not observed
 
     def predictions(self) -> dict[str, Floats]:
-        """Return the predictions (perturbations, genes) of all forecasters by name."""
+        """Return the predictions (perturbations, genes) of all predictors by name."""
         return {
             NETWORK: self.network,
             OTHERS: self.others,
@@ -79,7 +79,7 @@ def forward(
 ) -> Forward:
     """Predict every perturbation by the networks of the folds that have not seen it.
 
-    What a gene that no perturbation targeted does to others is only known from how cells vary; the share of it that is
+    What a gene that no perturbation targeted does to others is only known from how cells vary; the fraction of it that is
     believed (`UNTRIED`) is the one with the least error here. The path is believed if its networks predict better than
     the same equations without a network: in most perturbations (signed-rank test, p < 0.01), and by more than 1 % of
     their error. `problems` are the regressions without each fold, where they are at hand.
@@ -136,7 +136,7 @@ def squared_errors(predicted: Floats, stats: PerturbationStatistics, sd: Floats)
 
 
 def forward_table(found: Forward | None, stats: PerturbationStatistics) -> pd.DataFrame:
-    """Return how well every forecaster predicts held-out perturbations, a row each, over genes that are no targets.
+    """Return how well every predictor predicts held-out perturbations, a row each, over genes that are no targets.
 
     There are no rows where nothing was held out.
 
@@ -159,8 +159,8 @@ def forward_table(found: Forward | None, stats: PerturbationStatistics) -> pd.Da
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def best_forecaster(table: pd.DataFrame, *, combined: bool) -> str:
-    """Return the forecaster of unseen perturbations with the least error; the network where nothing was held out."""
+def best_predictor(table: pd.DataFrame, *, combined: bool) -> str:
+    """Return the predictor of unseen perturbations with the least error; the network where nothing was held out."""
     known = table if combined else table[table["predictor"] != SINGLES]
     if known.empty:
         return NETWORK
@@ -180,7 +180,7 @@ def _likeness(predicted: Floats, observed: Floats, free: NDArray[np.bool_]) -> t
 
 @dataclass(frozen=True)
 class _Tried:
-    """Predicted changes for every share of `UNTRIED`, (shares, perturbations, genes)."""
+    """Predicted changes for every fraction of `UNTRIED`, (shares, perturbations, genes)."""
 
     values: Floats
 
@@ -198,7 +198,7 @@ class _Tried:
             self.values[i, out] = values
 
     def best(self, stats: PerturbationStatistics, sd: Floats) -> tuple[float, Floats]:
-        """Return the share with the least error over held-out perturbations, and its predictions."""
+        """Return the fraction with the least error over held-out perturbations, and its predictions."""
         held = stats.fold >= 0
         total = [float(np.nansum(squared_errors(one, stats, sd)[held])) for one in self.values]
         i = int(np.argmin(total))

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
@@ -28,10 +29,6 @@ from scdash.screens.times.sampled import (
     with_timed_replicates,
 )
 from scdash.screens.values import check_values
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 LARGEST = 3000  # genes taken without being asked which
 
@@ -80,7 +77,7 @@ class ScreenRequest:
         }
 
     @classmethod
-    def of_fit(cls, adata: "AnnData", entry: Any, key: str = "dynamics") -> Self:
+    def of_fit(cls, adata: AnnData, entry: Any, key: str = "dynamics") -> Self:
         """Return the request behind a stored fit, to read the same screen again."""
         params, edges, settings = entry["params"], entry["edges"], FitSettings.of(entry, key)
         kind_key, unknown = settings.text("kind_key"), str(params["unknown_targets"])
@@ -160,7 +157,7 @@ class ScreenInputs:
         return 0.0 if self.values.minimum >= 0 else -np.inf
 
 
-def read_screen(adata: "AnnData", request: ScreenRequest) -> ScreenInputs:
+def read_screen(adata: AnnData, request: ScreenRequest) -> ScreenInputs:
     """Check and read a screen; errors name the argument and the remedy. Genes: the mask UNION the targets."""
     model, controls = request.model, request.controls
     labels = read_labels(obs_column(adata, request.perturbation_key, "perturbation_key"), keep=controls)

@@ -1,17 +1,16 @@
 """Where to read a screen again: what a call names, else what a stored fit of the screen has read."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from anndata import AnnData
 
 from scdash._core.fit_settings import FitSettings, log_settings
 from scdash.models import PerturbODE
 from scdash.screens.inputs import stored_kind
 
-if TYPE_CHECKING:
-    from anndata import AnnData
 
-
-def labels_like_fit(adata: "AnnData", key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def labels_like_fit(adata: AnnData, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return where to read a screen: what was given, else what the fit of a screen under `key` has read.
 
     Names are arguments of `ScreenRequest`; those that neither names are left out.

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
+from anndata import AnnData
 
 from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys
@@ -26,17 +27,13 @@ from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_perturbations
 from scdash.screens.times.predictions import stored_times
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-
 MOST_VELOCITIES = 200_000_000  # cells x modelled genes above which no velocity layer is written unless asked for
 SIMULATED = 500_000  # perturbations x genes that are simulated at once
 FELT = 0.01  # of a gene's within-perturbation SD: smaller total effects are not stored
 
 
 def store_screen(
-    adata: "AnnData",
+    adata: AnnData,
     inputs: ScreenInputs,
     stats: PerturbationStatistics,
     fit: ScreenFit,

@@ -1,19 +1,15 @@
 """Targets of perturbations that go by another name than the genes of the data, such as symbols beside Ensembl ids."""
 
 from collections.abc import Container, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.errors import suggest
 from scdash._core.logging import logger
 from scdash._data import read_labels
 from scdash._data.screen import split_label
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 SYMBOL_COLUMNS = (
     "gene_symbols", "gene_symbol", "gene_names", "gene_name", "feature_name", "symbols", "symbol", "hgnc_symbol",
@@ -25,7 +21,7 @@ LEAST_FOUND = 0.5  # fraction of the targets that a column must hold to be used 
 Aliases = dict[str, tuple[str, ...]]
 
 
-def gene_aliases(adata: "AnnData", symbols: str | None) -> Aliases:
+def gene_aliases(adata: AnnData, symbols: str | None) -> Aliases:
     """Return the genes that each entry of `adata.var[symbols]` means, by their `var_names`; none without a column."""
     if symbols is None:
         return {}
@@ -39,7 +35,7 @@ def gene_aliases(adata: "AnnData", symbols: str | None) -> Aliases:
     return {name: tuple(genes) for name, genes in found.items()}
 
 
-def symbol_column(adata: "AnnData", targets: Iterable[str]) -> str | None:
+def symbol_column(adata: AnnData, targets: Iterable[str]) -> str | None:
     """Return the `var` column that names the targets of a screen where `var_names` hold none of them, or None.
 
     Looked at are the usual names of such columns (`SYMBOL_COLUMNS`); the one that holds the most targets is taken if
@@ -72,7 +68,7 @@ def log_shared_names(aliases: Mapping[str, tuple[str, ...]], targets: Iterable[s
 
 
 def named_targets(
-    adata: "AnnData", labels: pd.Series, *, controls: tuple[str, ...], separator: str, symbols: str | None
+    adata: AnnData, labels: pd.Series, *, controls: tuple[str, ...], separator: str, symbols: str | None
 ) -> tuple[str | None, Aliases, set[str]]:
     """Return the `var` column that names the targets, the genes that its entries mean, and the genes that are targets.
 

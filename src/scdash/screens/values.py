@@ -1,19 +1,15 @@
 """What the values of a screen are: log expression, or log fold changes from a control."""
 
-from typing import TYPE_CHECKING
+from anndata import AnnData
 
 from scdash._core.logging import logger
 from scdash._data import Expression, as_dense, check_log, check_scaled, scaled_by_scanpy
 from scdash._data.expression_matrix import LARGEST_LOG
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-
 FEW_NEGATIVE = 0.01  # fraction of negative values that no warning is given of
 
 
-def check_values(adata: "AnnData", values: Expression, *, changes: bool, allow_scaled: bool) -> None:
+def check_values(adata: AnnData, values: Expression, *, changes: bool, allow_scaled: bool) -> None:
     """Raise, or warn, where values are not what they are said to be.
 
     Parameters

@@ -14,14 +14,14 @@ from scdash._core.random_streams import RNG, as_generator
 def corrupt_prior(
     truth: pd.DataFrame, moved: float, *, genes: Sequence[str] | pd.Index | None = None, rng: RNG = 0
 ) -> pd.DataFrame:
-    """Move a share of the edges of a network to random places.
+    """Move a fraction of the edges of a network to random places.
 
     Parameters
     ----------
     truth
         Edges: `source`, `target`, `weight`.
     moved
-        Share of edges moved, 0 to 1 (rounded to whole edges). A moved edge keeps its sign; it lands on a pair of
+        Fraction of edges moved, 0 to 1 (rounded to whole edges). A moved edge keeps its sign; it lands on a pair of
         different genes that is neither a true edge nor taken.
     genes
         Genes that edges may land on; None: those in `truth`.
@@ -86,7 +86,7 @@ def shuffle_prior(prior: pd.DataFrame, *, genes: Sequence[str] | pd.Index | None
 
     See Also
     --------
-    scdash.simulate.corrupt_prior : Move a share of the edges of a network to random places.
+    scdash.simulate.corrupt_prior : Move a fraction of the edges of a network to random places.
 
     Examples
     --------

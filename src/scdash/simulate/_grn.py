@@ -1,12 +1,13 @@
 """Random signed networks with Hill dynamics, in the manner of SIM350 (Hossain et al. 2024; DASH, appendix B.1)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_least
 from scdash._core.logging import step as log_step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
@@ -14,9 +15,6 @@ from scdash._data import sanitise
 from scdash.simulate._circuit import Circuit, Level
 from scdash.simulate._corrupt import corrupt_prior
 from scdash.simulate.time_series import add_truth, time_series_adata
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 @guarded
@@ -37,7 +35,7 @@ def grn_dynamics(
     ec50: tuple[float, float] = (0.4, 0.6),
     exponent: tuple[float, float] = (1.01, 1.70),
     rng: RNG = 0,
-) -> "AnnData":
+) -> AnnData:
     r"""Simulate trajectories of a random gene-regulatory system whose network is known.
 
     :math:`dx_i/dt = P_i(x) - x_i`, where P multiplies the Hill activations of gene i's activators (all are needed: AND),
@@ -56,16 +54,16 @@ def grn_dynamics(
     times
         Times observed, arbitrary units; all genes relax at rate 1.
     noise
-        Noise level, as a share of the mean expression of about 1/2: N(0, (noise / 2)^2) is added once to every value
+        Noise level, as a fraction of the mean expression of about 1/2: N(0, (noise / 2)^2) is added once to every value
         (0, 0.05 and 0.10 are the "0, 5, 10 %" of the papers).
     prior_moved
-        Share of the prior's edges that are in a random place (`corrupt_prior`).
+        Fraction of the prior's edges that are in a random place (`corrupt_prior`).
     n_edges
         Edges; None: 550 per 350 genes. Every regulated gene has at least one regulator.
     input_fraction, regulator_fraction
-        Share of genes held constant, and of genes that regulate (which includes the inputs).
+        Fraction of genes held constant, and of genes that regulate (which includes the inputs).
     repressor_fraction
-        Share of repressing edges.
+        Fraction of repressing edges.
     and_fraction
         How often activators and repressors are joined by AND, not OR.
     ec50, exponent
@@ -92,7 +90,7 @@ def grn_dynamics(
 
     See Also
     --------
-    scdash.simulate.corrupt_prior : Move a share of the edges of a network to random places.
+    scdash.simulate.corrupt_prior : Move a fraction of the edges of a network to random places.
     scdash.datasets.sim350 : Read SIM350: 350 genes, 550 signed edges, 150 trajectories for training and validation and 10 for test.
 
     Examples
@@ -133,8 +131,7 @@ def grn_dynamics(
 
 
 def _check(n_genes: int, n_trajectories: int, n_validation: int, times: Sequence[float], noise: float) -> None:
-    if n_genes < 3:
-        raise ValueError(f"n_genes must be at least 3, found {n_genes}.")
+    check_least("n_genes", n_genes, 3)
     if not 0 <= n_validation < n_trajectories:
         raise ValueError(
             f"n_validation={n_validation} leaves no training trajectory of n_trajectories={n_trajectories}."

@@ -1,19 +1,15 @@
 """Paired modalities whose latent space and informative genes are known."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from mudata import MuData
 from numpy.typing import NDArray
 
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data import make_mudata, sanitise
-
-if TYPE_CHECKING:
-    from mudata import MuData
 
 
 @guarded
@@ -30,7 +26,7 @@ def paired(
     depth: float = 20_000.0,
     shuffled: bool = False,
     rng: RNG = 0,
-) -> "MuData":
+) -> MuData:
     r"""Simulate cells whose features depend on a latent position that a few genes show.
 
     Cells of `n_types` types scatter about centres in a latent space z. An informative gene has log expression

@@ -1,21 +1,19 @@
 """SERGIO with interventions: a chemical-Langevin simulation of a screen on a known network, as AnnData."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data.screen import KINDS, Screen, parse_screen
 from scdash.simulate._sergio_kinetics import Kinetics, draw_kinetics, read_network, steady_state
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 BLOCK = 4_000_000  # numbers held per block of cells: bounds memory, not the result of a given seed
 
@@ -39,7 +37,7 @@ def sergio(
     n_steps: int = 50,
     mask_decay: bool = True,
     rng: RNG = 0,
-) -> "AnnData":
+) -> AnnData:
     r"""Simulate a perturbation screen with SERGIO's model of transcription.
 
     .. math:: dX = [M (P(X) - \lambda X) + \sum_{j \in I} \gamma_j e_j] dt
@@ -109,8 +107,6 @@ def sergio(
     >>> adata.shape
     (70, 20)
     """
-    from anndata import AnnData
-
     _check(cells_per_perturbation, n_steps, total_time, half_response, knockdown)
     generator = as_generator(rng)
     names, weights = read_network(network, genes, n_edges, repressors, generator)
@@ -178,8 +174,7 @@ def simulate_cells(
 
 
 def _check(cells: int, n_steps: int, total_time: float, half_response: str, knockdown: float) -> None:
-    if half_response not in ("mean", "mid"):
-        raise unknown("half_response", half_response, ("mean", "mid"))
+    check_choice("half_response", half_response, ("mean", "mid"))
     if cells < 1 or n_steps < 1 or total_time <= 0:
         raise ValueError(
             f"cells_per_perturbation, n_steps and total_time must be positive, found {cells}, {n_steps}, {total_time}."
@@ -225,7 +220,7 @@ def _obs(screen: Screen, cells: int) -> pd.DataFrame:
     )
 
 
-def _write_truth(adata: "AnnData", weights: sparse.csr_matrix, names: Sequence[str]) -> None:
+def _write_truth(adata: AnnData, weights: sparse.csr_matrix, names: Sequence[str]) -> None:
     truth = sparse.csr_matrix(weights.T, dtype=np.float32)  # users: row regulates column
     adata.varp["truth"] = truth
     source, target = truth.nonzero()

@@ -1,17 +1,15 @@
 """States of time courses and a true network as AnnData, in the one form that simulations and loaders share."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._data import SPLITS, sanitise
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 def time_series_adata(
@@ -21,10 +19,8 @@ def time_series_adata(
     genes: Sequence[str] | pd.Index,
     noise: float,
     rng: np.random.Generator,
-) -> "AnnData":
+) -> AnnData:
     """Return states (trajectories, times, genes) as an AnnData, with noise of standard deviation noise / 2 added."""
-    from anndata import AnnData
-
     number, steps, n = states.shape
     clean = np.ascontiguousarray(states.reshape(-1, n), dtype=np.float32)
     noisy = (
@@ -42,7 +38,7 @@ def time_series_adata(
     return AnnData(noisy, obs=obs, var=pd.DataFrame(index=pd.Index(genes)), layers={"clean": clean})
 
 
-def add_truth(adata: "AnnData", edges: pd.DataFrame, is_input: NDArray[np.bool_]) -> None:
+def add_truth(adata: AnnData, edges: pd.DataFrame, is_input: NDArray[np.bool_]) -> None:
     """File a true network: uns["truth"], varp["truth"] (row regulates column), var["is_input"]."""
     at = adata.var_names.get_indexer(edges["source"]), adata.var_names.get_indexer(edges["target"])
     shape = (adata.n_vars, adata.n_vars)

@@ -2,16 +2,5 @@
 
 from scdash.solve.integration import SOLVERS, integrate, require_finite
 from scdash.solve.rk4 import rk4_interval
-from scdash.solve.step_errors import StepError, step_error
+from scdash.solve.step_errors import step_error
 from scdash.solve.step_halving import Converged, converged
-
-__all__ = [
-    "SOLVERS",
-    "Converged",
-    "StepError",
-    "converged",
-    "integrate",
-    "require_finite",
-    "rk4_interval",
-    "step_error",
-]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scdash._core.errors import NonFiniteError, unknown
+from scdash._core.errors import NonFiniteError, check_choice, check_least
 from scdash.solve.rk4 import rk4_interval, rk4_interval_timed
 
 # names of torchdiffeq's solvers with an error estimate (tolerances) and without (fixed steps)
@@ -50,16 +50,14 @@ def integrate(
         slower and only as exact as the tolerances). `parameters` are then the tensors to differentiate by.
     """
     start, duration = intervals(x0, times)
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, found {steps!r}.")
+    check_least("steps", steps, 1)
     if solver == "rk4" and not adjoint:
         x, path = x0, [x0]
         for t, dt in zip(start, duration, strict=True):
             x = rk4_interval_timed(velocity, x, t, dt, steps) if takes_time else rk4_interval(velocity, x, dt, steps)
             path.append(x)
         return torch.stack(path)
-    if solver not in SOLVERS:
-        raise unknown("solver", solver, SOLVERS)
+    check_choice("solver", solver, SOLVERS)
     options: dict[str, Any] = {"method": solver, "rtol": rtol, "atol": atol}
     if solver not in ADAPTIVE:
         options["options"] = {"step_size": 1 / steps}

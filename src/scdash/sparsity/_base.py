@@ -128,7 +128,7 @@ class Sparsity:
         return self.has_strength or bool(self.levels)
 
     def amount(self, epoch: int) -> float:
-        """Return the share of the remaining weights to prune before training `epoch`; 0 is none."""
+        """Return the fraction of the remaining weights to prune before training `epoch`; 0 is none."""
         return 0.0 if self.score is None else self.schedule.amount(epoch)
 
     @property

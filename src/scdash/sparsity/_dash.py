@@ -6,7 +6,7 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, check_least
 from scdash.fields import Params, RegulatoryPath, VectorField
 from scdash.sparsity import _scores as scores
 from scdash.sparsity._base import SPARSITIES, Score, Sparsity
@@ -168,11 +168,10 @@ def dash(
     schedule
         When to prune how much; the paper's by default.
     """
-    if scale not in scores.SCALES:
-        raise unknown("scale", scale, scores.SCALES)
+    check_choice("scale", scale, scores.SCALES)
     strengths = None if lambdas is None else as_lambdas(lambdas)
     if strengths is not None and any(bool((torch.as_tensor(lam) > 1).any()) for lam in strengths):
-        raise ValueError(f"lambdas of DASH are shares of the prior in [0, 1], found {lambdas!r}.")
+        raise ValueError(f"lambdas of DASH are fractions of the prior in [0, 1], found {lambdas!r}.")
     plan = _schedule(schedule)
     options = {"lambdas": strengths, "scale": scale, "schedule": plan}
     return Sparsity("dash", options, score=DashScore(strengths, scale), schedule=plan, refuse=refuse_skips)
@@ -199,8 +198,7 @@ def posthoc(*, levels: tuple[float, ...] = LEVELS, repeats: int = 3, tuning_epoc
 
     Fine-tuning is a few epochs, at most `tuning_epochs`, for each of levels * repeats models (as the paper describes it).
     """
-    if tuning_epochs < 1:
-        raise ValueError(f"tuning_epochs must be at least 1, found {tuning_epochs}.")
+    check_least("tuning_epochs", tuning_epochs, 1)
     return Sparsity(
         "posthoc",
         {"levels": tuple(levels), "repeats": repeats, "tuning_epochs": tuning_epochs},

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.fields import Layer, Params, VectorField
 
 LOW, HIGH = -0.1, 1.1  # the interval gates are stretched to before they are clipped
@@ -45,8 +45,7 @@ class Gates:
     rate: float = GATE_RATE  # factor on their learning rate
 
     def __post_init__(self) -> None:
-        if self.granularity not in GRANULARITIES:
-            raise unknown("granularity", self.granularity, GRANULARITIES)
+        check_choice("granularity", self.granularity, GRANULARITIES)
 
     def parameters(self, field: VectorField, n_models: int, generator: torch.Generator) -> Params:
         """Return log_alpha ~ N(ln((1 - d) / d), 0.01) with drop rate d = 0.2 in first layers and 0.5 in others."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.fields import Params, VectorField
 from scdash.sparsity._base import SPARSITIES, Sparsity
 from scdash.sparsity._strength import one_lambda, per_model
@@ -58,8 +58,7 @@ def lassonet(*, lambdas: Any = 1.0, rho: float = 10.0, connection: Literal["inne
     connection
         "inner" adds S x to dx/dt, "outer" to the solution; the field is built with this skip connection.
     """
-    if connection not in ("inner", "outer"):
-        raise unknown("connection", connection, ("inner", "outer"))
+    check_choice("connection", connection, ("inner", "outer"))
     if not rho >= 0:
         raise ValueError(f"rho must not be negative, found {rho!r}.")
     strength = one_lambda(lambdas)

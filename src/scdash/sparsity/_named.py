@@ -3,7 +3,7 @@
 from inspect import signature
 from typing import Any
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.sparsity._base import SPARSITIES, Sparsity, as_sparsity
 from scdash.sparsity._values import METHODS, Method
 
@@ -11,8 +11,7 @@ from scdash.sparsity._values import METHODS, Method
 def sparsity_of(sparsity: Any) -> str | Method | Sparsity:
     """Return the method that `sparsity` names, or itself if it is one."""
     if isinstance(sparsity, str):
-        if sparsity not in SPARSITIES:
-            raise unknown("sparsity", sparsity, SPARSITIES)
+        check_choice("sparsity", sparsity, SPARSITIES)
         return METHODS[sparsity]() if sparsity in METHODS else sparsity
     if not isinstance(sparsity, Method | Sparsity):
         called = f"; did you mean {sparsity.__name__}()?" if isinstance(sparsity, type) else "."
@@ -38,8 +37,7 @@ def method_from(sparsity: str | Sparsity, options: dict[str, Any], **defaults: A
         return as_sparsity(sparsity, **options)
     known = signature(SPARSITIES[sparsity]).parameters
     for name in options:
-        if name not in known:
-            raise unknown(f"option of sparsity={sparsity!r}", name, known)
+        check_choice(f"option of sparsity={sparsity!r}", name, known)
     return as_sparsity(sparsity, **defaults | options)
 
 

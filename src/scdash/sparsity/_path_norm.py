@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.fields import Layer, VectorField
 
 Reduction = Literal["sum", "mean"]
@@ -15,8 +15,7 @@ REDUCTIONS = ("sum", "mean")
 
 def check_reduction(reduction: str) -> None:
     """Raise ValueError for an unknown reduction."""
-    if reduction not in REDUCTIONS:
-        raise unknown("reduction", reduction, REDUCTIONS)
+    check_choice("reduction", reduction, REDUCTIONS)
 
 
 def path_norm(matrices: Sequence[Tensor], reduction: Reduction) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import coo_array
 from torch import Tensor
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,7 @@ class Prior:
     missing: Literal["mean", "zero"] = "mean"
 
     def __post_init__(self) -> None:
-        if self.missing not in ("mean", "zero"):
-            raise unknown("missing", self.missing, ("mean", "zero"))
+        check_choice("missing", self.missing, ("mean", "zero"))
         edges = [_sparse(p, "P") for p in _listed(self.P)]
         shapes = {tuple(p.shape) for p in edges}
         if len(shapes) != 1:

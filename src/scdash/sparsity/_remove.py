@@ -39,7 +39,7 @@ def share_of_remaining(mask: Tensor, amount: float | Tensor) -> Tensor:
 def prune_to(
     field: VectorField, params: Params, sparsity: float | Tensor, masks: Params | None = None
 ) -> tuple[Params, Params]:
-    """Prune every matrix by magnitude until the share `sparsity` of its entries is zero (post-hoc pruning).
+    """Prune every matrix by magnitude until the fraction `sparsity` of its entries is zero (post-hoc pruning).
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def prune_paths(
     """Remove every weight whose paths from inputs to targets sum to less than `tolerance`.
 
     The sum over the paths through weight w_oi of layer l is |w_oi| times what reaches input i from the regulators times
-    what leaves output o for the targets, the share of that weight in || |W_L| ... |W_1| ||_{1,1}. An L1 penalty on paths
+    what leaves output o for the targets, the fraction of that weight in || |W_L| ... |W_1| ||_{1,1}. An L1 penalty on paths
     (C-NODE) leaves small values where exact zeros are meant. Paths beside a skip connection stay as they are.
 
     Parameters

@@ -25,7 +25,7 @@ class GeometricSchedule:
     def __post_init__(self) -> None:
         for name in ("first", "then"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a share in [0, 1), found {getattr(self, name)!r}.")
+                raise ValueError(f"{name} must be a fraction in [0, 1), found {getattr(self, name)!r}.")
         if self.until is not None and not 0 <= self.until < 1:
             raise ValueError(f"until must be a sparsity in [0, 1), found {self.until!r}.")
         if self.first_epoch < 0 or self.every < 1:
@@ -34,13 +34,13 @@ class GeometricSchedule:
             )
 
     def amount(self, epoch: int) -> float:
-        """Return the share of the remaining weights to prune before training `epoch`; 0 is none."""
+        """Return the fraction of the remaining weights to prune before training `epoch`; 0 is none."""
         if not self._due(epoch):
             return 0.0
         return 1 - self.density(epoch) / self.density(epoch - 1)
 
     def density(self, epoch: int) -> float:
-        """Return the share of weights that remain while training `epoch` (up to rounding)."""
+        """Return the fraction of weights that remain while training `epoch` (up to rounding)."""
         if epoch < self.first_epoch or self.first == 0:
             return 1.0
         # multiples of `every` in (first_epoch, epoch]

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from anndata import AnnData
 
 from scdash._core.errors import unused
 from scdash._core.logging import step
@@ -13,13 +14,10 @@ from scdash._core.process_state import guarded
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.lambda_choice import cross_validate_lambdas
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def cross_validate(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     grid: Sequence[tuple[float, float]] | Sequence[float] | None = None,
     n_folds: int = 5,

@@ -1,34 +1,31 @@
 """`cross_validate_sbnn`: what a network is worth on cells it has not seen, beside linear models."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from mudata import MuData
 
-from scdash._core.errors import suggest, unknown
-from scdash._core.fit_record import stamp
-from scdash._core.logging import logger, step
+from scdash._core.errors import check_choice
+from scdash._core.logging import step
+from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import FoldsLike, Genes
-from scdash._data import sanitise
-from scdash.paired import BottleneckFit, BottleneckTraining, Standardize, fit_networks, make_folds, training_of
+from scdash.paired import BottleneckTraining, Standardize, fit_networks, make_folds, training_of
 from scdash.paired.evaluation import check_sizes
-from scdash.paired.reading import Missing, Paired, read_paired
-from scdash.paired.score_tables import baseline_rows, judge, network_rows, selection_table, summarise
-from scdash.paired.store import check_slots, versions
-
-if TYPE_CHECKING:
-    from mudata import MuData
+from scdash.paired.reading import Missing, fold_labels, read_paired
+from scdash.paired.score_tables import cross_validation_entry
+from scdash.paired.store import check_slots
+from scdash.resampling.stability import write_result
 
 BASELINES = ("srrr", "ridge")
 
 
 @guarded
 def cross_validate_sbnn(
-    mdata: "MuData",
+    mdata: MuData,
     *,
     x: str = "rna",
     y: str = "ephys",
@@ -46,6 +43,7 @@ def cross_validate_sbnn(
     key_added: str = "sbnn_cv",
     rng: RNG = 0,
     device: str = "auto",
+    n_jobs: int | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Cross-validate a sparse bottleneck network, with linear models on the same folds beside it.
@@ -67,6 +65,8 @@ def cross_validate_sbnn(
         missing, both put the training mean there.
     standardize
         "train" (no leak), or "all" to reproduce the released code's figures.
+    n_jobs
+        Processes of joblib; None: one, or what `joblib.parallel_config` says.
     key_added
         Name of the results in `mdata.uns`.
 
@@ -93,10 +93,12 @@ def cross_validate_sbnn(
     constants = training_of(training)
     check_slots(mdata, x, y, key_added)
     for name in baselines:
-        if name not in BASELINES:
-            raise unknown("baseline", name, BASELINES)
+        check_choice("baseline", name, BASELINES)
     seed = seed_of(rng)
-    with step(f"cross-validating a sparse bottleneck network ({x} to {y}, {n_latent} latent)") as added:
+    with (
+        step(f"cross-validating a sparse bottleneck network ({x} to {y}, {n_latent} latent)") as added,
+        use_jobs(n_jobs),
+    ):
         data = read_paired(
             mdata, x, y, layer=layer, y_layer=y_layer, mask_var=mask_var, missing=missing, allow_counts=allow_counts
         )
@@ -122,46 +124,5 @@ def cross_validate_sbnn(
         params |= {"folds": len(parts), "standardize": standardize, "missing": missing, "rng": seed}
         params |= {"method": f"sbnn-{n_latent}", "baselines": list(baselines) or "none", "schedule": constants.config()}
         entry = cross_validation_entry(data, fits, baselines, params)
-        logger.info("    %s", entry["report"])
-        scores: pd.DataFrame = entry["scores"]
-        mdata.uns[key_added] = sanitise(stamp(entry))
-        added.append(f"added uns[{key_added!r}], scores, history, selection; R2 of {len(parts)} folds")
-    scores.attrs["report"] = entry["report"]
-    return scores
-
-
-def cross_validation_entry(
-    data: Paired, fits: Sequence[BottleneckFit], baselines: Sequence[str], params: dict[str, Any]
-) -> dict[str, Any]:
-    """Score the networks, fit and score the linear models on the same folds, and put it into words."""
-    method = params["method"]
-    rows = network_rows(data, fits, method)
-    for fit in fits:
-        rows += baseline_rows(
-            data, fit.fold, baselines, params["n_latent"], params["n_features"], params["standardize"]
-        )
-    scores = pd.DataFrame(rows)
-    metrics, report = judge(scores, method)
-    return {
-        "params": {**params, "versions": versions()},
-        "scores": scores,
-        "summary": summarise(scores),
-        "history": pd.concat([fit.history for fit in fits], ignore_index=True),
-        "selection": selection_table([fit.selected for fit in fits], [fit.norms for fit in fits], data.genes),
-        "metrics": metrics,
-        "report": report,
-    }
-
-
-def fold_labels(mdata: "MuData", data: Paired, folds: FoldsLike) -> int | NDArray[Any]:
-    """Return the number of folds, or a label for every cell used."""
-    if isinstance(folds, (int, np.integer)) and not isinstance(folds, bool):
-        return int(folds)
-    if isinstance(folds, str):
-        if folds not in mdata.obs:
-            raise KeyError(f"folds={folds!r} is not a column of mdata.obs.{suggest(folds, mdata.obs.columns)}")
-        folds = mdata.obs[folds]
-    labels = pd.Series(np.asarray(folds))
-    if len(labels) != mdata.n_obs:
-        raise ValueError(f"folds must have one label per cell of mdata ({mdata.n_obs}), found {len(labels)}.")
-    return np.asarray(labels.to_numpy()[mdata.obs_names.get_indexer(data.cells)])
+        said = f"scores, history, selection; R2 of {len(parts)} folds"
+        return write_result(mdata.uns, key_added, "scores", entry, added, said)

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from anndata import AnnData
 
 from scdash._core.logging import logger, step, whole_call
 from scdash._core.names import check_key
@@ -23,13 +25,10 @@ from scdash.sparsity import Method, Sparsity
 from scdash.tl._perturbode import fit_screen
 from scdash.training import Training
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def fit_dynamics(
-    adata: "AnnData",
+    adata: AnnData,
     prior: PriorLike | None = None,
     *,
     model: str | Model | VectorField = "phoenix",
@@ -57,7 +56,7 @@ def fit_dynamics(
     key_added: str = "dynamics",
     progress: bool | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
 
     By default a gene-wise PHOENIX: every gene relaxes at its own rate towards a production that is a sparse function

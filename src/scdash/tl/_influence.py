@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
@@ -25,15 +26,12 @@ from scdash.networks.influences.of_fit import (
     perturbations,
 )
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
 
 
 @guarded
 def gene_influence(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     key: str = "dynamics",
     starts: Starts = "uniform",
@@ -49,7 +47,7 @@ def gene_influence(
     rng: RNG = 0,
     progress: bool | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Measure how far a change of one gene moves the predicted trajectories of all others.
 
     For start states :math:`x_k`, copies :math:`x_k^j` in which gene j alone takes another value, and times t > 0
@@ -174,10 +172,8 @@ def gene_influence(
 def _check_options(starts: str, change: str, n_starts: int, models: str) -> None:
     known = (("starts", starts, STARTS), ("change", change, CHANGES))
     for argument, value, options in known:
-        if value not in options:
-            raise unknown(argument, value, options)
-    if models not in ("all", "main"):
-        raise unknown("models", models, ("all", "main"))
+        check_choice(argument, value, options)
+    check_choice("models", models, ("all", "main"))
     if n_starts != int(n_starts) or n_starts < 1:
         raise ValueError(f"n_starts must be a positive whole number, found {n_starts!r}.")
 

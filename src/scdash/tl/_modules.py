@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import unused
@@ -17,15 +18,12 @@ from scdash.networks.pathways.enrichment import over_representation
 from scdash.networks.pathways.gene_sets import Membership, membership, resolve_gene_sets
 from scdash.networks.pathways.permutation import benjamini_hochberg
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
 
 @guarded
 def modules(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]] | None = None,
     min_size: int = 1,
@@ -34,7 +32,7 @@ def modules(
     n_modules: int = 20,
     key: str = "dynamics",
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Name the regulators and targets of every module, and test them for gene sets.
 
     Modules are the hidden units of the model (regulators: ``|B|`` above `n_sd` SDs of all of B; targets: ``|A|`` likewise;

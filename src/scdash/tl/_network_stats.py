@@ -1,11 +1,12 @@
 """`network_stats` and `coregulation`: the fitted network in figures."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from anndata import AnnData
 
-from scdash._core.errors import NotFittedError, check_data
+from scdash._core.errors import NotFittedError, check_data, check_least
 from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys, check_genes
 from scdash._core.logging import step
@@ -15,14 +16,11 @@ from scdash._data import sanitise
 from scdash.networks.motifs import motif_table
 from scdash.networks.statistics import degrees, effect_correlations, summary
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def network_stats(
-    adata: "AnnData", *, key: str = "dynamics", n_random: int = 100, rng: RNG = 0, copy: bool = False
-) -> "AnnData | None":
+    adata: AnnData, *, key: str = "dynamics", n_random: int = 100, rng: RNG = 0, copy: bool = False
+) -> AnnData | None:
     """Count edges, hubs and signed motifs of the fitted network.
 
     Motifs (feed-forward loops by the signs of their edges, circles of three, pairs, self edges; Mangan and Alon 2003)
@@ -82,9 +80,7 @@ def network_stats(
 
 
 @guarded
-def coregulation(
-    adata: "AnnData", *, key: str = "dynamics", min_targets: int = 2, copy: bool = False
-) -> "AnnData | None":
+def coregulation(adata: AnnData, *, key: str = "dynamics", min_targets: int = 2, copy: bool = False) -> AnnData | None:
     """Correlate the effects of every two regulators that share a target.
 
     The paper's "correlation between effects of causal variables" (Hossain, Fischer et al. 2024, Figure 2), over all
@@ -124,8 +120,7 @@ def coregulation(
     >>> adata.varp["dynamics_coregulation"].shape == adata.varp["dynamics_grn"].shape
     True
     """
-    if min_targets < 1:
-        raise ValueError(f"min_targets must be at least 1, found {min_targets}.")
+    check_least("min_targets", min_targets, 1)
     network = _network(adata, key)
     modelled = np.flatnonzero(_modelled(adata, key))
     with step("coregulation") as added:
@@ -139,7 +134,7 @@ def coregulation(
     return target if copy else None
 
 
-def _network(adata: "AnnData", key: str) -> sp.csr_matrix:
+def _network(adata: AnnData, key: str) -> sp.csr_matrix:
     check_data(adata)
     slot = DynamicsKeys(key).grn
     if slot not in adata.varp:
@@ -150,7 +145,7 @@ def _network(adata: "AnnData", key: str) -> sp.csr_matrix:
     return sp.csr_matrix(adata.varp[slot])
 
 
-def _modelled(adata: "AnnData", key: str) -> np.ndarray[Any, Any]:
+def _modelled(adata: AnnData, key: str) -> np.ndarray[Any, Any]:
     """Return which genes were modelled; all, where the mask is gone."""
     slot = DynamicsKeys(key).genes
     return np.asarray(adata.var[slot], dtype=bool) if slot in adata.var else np.ones(adata.n_vars, dtype=bool)

@@ -2,12 +2,13 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
-from scdash._core.errors import NotFittedError, check_data, unknown, unused
+from scdash._core.errors import NotFittedError, check_choice, check_data, unknown, unused
 from scdash._core.fit_genes import fit_genes
 from scdash._core.fit_record import stamp
 from scdash._core.keys import require_result
@@ -23,15 +24,12 @@ from scdash.networks.pathways.permutation import Alternative
 from scdash.networks.pathways.report import pathway_report
 from scdash.networks.pathways.set_tests import Method, SetTests, table_of_tests
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 METHODS = ("sum", "over_representation", "prerank")
 
 
 @guarded
 def pathways(
-    adata: "AnnData",
+    adata: AnnData,
     gene_sets: str | PathLike[str] | Mapping[str, Iterable[str]],
     *,
     keys: str | Sequence[str] = "dynamics",
@@ -49,7 +47,7 @@ def pathways(
     key_added: str = "pathways",
     rng: RNG = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Test which gene sets gather influential genes, several fits and controls side by side.
 
     "sum" (Hossain, Fischer et al. 2024, B.8): the score of a set is the sum :math:`S` of the influences of its m genes.
@@ -125,8 +123,7 @@ def pathways(
     >>> scdash.tl.pathways(adata, "go_bp")  # doctest: +SKIP
     >>> scdash.get.pathways(adata, significant=True)  # doctest: +SKIP
     """
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
+    check_choice("method", method, METHODS)
     check_key(key_added)
     if method != "sum" and (alternative != "greater" or max_permutations is not None):
         raise unused("alternative or max_permutations", f"they are for method='sum', found method={method!r}")
@@ -163,11 +160,10 @@ def pathways(
 
 
 def _collect(
-    adata: "AnnData", keys: Sequence[str], scores: ScoresLike | None, score: str
+    adata: AnnData, keys: Sequence[str], scores: ScoresLike | None, score: str
 ) -> tuple[dict[str, pd.Series], dict[str, pd.DataFrame]]:
     """Return the scores by name, and those of every model where a fit has several."""
-    if score not in ("absolute", "signed"):
-        raise unknown("score", score, ("absolute", "signed"))
+    check_choice("score", score, ("absolute", "signed"))
     check_data(adata)
     given, ensembles = {}, {}
     for key in keys:
@@ -194,20 +190,19 @@ def _collect(
 
 
 def _controls(
-    adata: "AnnData", keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
+    adata: AnnData, keys: Sequence[str], given: Mapping[str, pd.Series], controls: Any, *, signed: bool
 ) -> dict[str, pd.Series]:
     """Return the built-in controls, and those of the given scores that the user calls controls."""
     if controls is False:
         return {}
     named = [] if controls is True else [controls] if isinstance(controls, str) else [str(name) for name in controls]
     for name in named:
-        if name not in given:
-            raise unknown("fit or score in controls", name, given)
+        check_choice("fit or score in controls", name, given)
     fits = [key for key in keys if key not in named]
     return {name: given[name] for name in named} | built_in_controls(adata, fits, given, signed=signed)
 
 
-def _named_scores(adata: "AnnData", scores: ScoresLike | None) -> dict[str, pd.Series]:
+def _named_scores(adata: AnnData, scores: ScoresLike | None) -> dict[str, pd.Series]:
     if scores is None:
         return {}
     if isinstance(scores, str) or not isinstance(scores, Mapping | pd.DataFrame):

@@ -1,11 +1,12 @@
 """`perturbation_fates`: how a knockout changes where cells end."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
 
 from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import FitSettings
@@ -28,15 +29,12 @@ from scdash.networks.influences.of_fit import longest_trajectory
 from scdash.networks.perturbed_fates import fates_of_models, table_of_fates
 from scdash.tl._perturbation_scores import Kind
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 FRACTION = 0.1  # of the longest fitted trajectory, in which effects run over several edges, as in `perturbation_shift`
 
 
 @guarded
 def perturbation_fates(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Iterable[str] | Mapping[str, float],
     *,
     terminal_states: str | tuple[str, Sequence[str]] | Mapping[str, Iterable[str]],
@@ -48,7 +46,7 @@ def perturbation_fates(
     key: str = "dynamics",
     key_added: str | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Predict how the fates of cells change when some genes are knocked out, through CellRank.
 
     Each cell is followed by the model for a short time, without and with the genes held at a level. CellRank's velocity

@@ -9,7 +9,7 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.fit_record import stamp
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import progress_bar, step
@@ -106,8 +106,7 @@ def perturbation_scores(
     >>> scdash.get.perturbation_scores(adata).head()  # doctest: +SKIP
     """
     entry: Any = require_fit(adata, key)
-    if models not in ("all", "main"):
-        raise unknown("models", models, ("all", "main"))
+    check_choice("models", models, ("all", "main"))
     names = np.asarray(entry["genes"]).astype(str)
     here = genes_of(adata, entry, key)
     degree = count_targets(entry)

@@ -1,11 +1,12 @@
 """`perturbation_shift`: where an intervention pushes every cell."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
 
 from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import FitSettings
@@ -20,16 +21,13 @@ from scdash.networks.interventions import intervene
 from scdash.networks.velocity_layer import layer_megabytes, over_all_genes
 from scdash.tl._perturbation_scores import Kind
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local
 
 
 @guarded
 def perturbation_shift(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Iterable[str] | Mapping[str, float],
     *,
     kind: Kind = "knockout",
@@ -40,7 +38,7 @@ def perturbation_shift(
     key: str = "dynamics",
     key_added: str | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Predict for every cell how an intervention moves it within a short time, beside going on without it.
 
     The arrows of `scdash.pl.perturbation_shift`. Cells differ from the smoothed states that a model is fitted on; trust

@@ -1,15 +1,14 @@
 """PerturbODE on AnnData: reads a screen, fits, writes."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from anndata import AnnData
 
 from scdash._core.errors import unused
-from scdash._core.logging import logger, step
+from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
@@ -18,20 +17,13 @@ from scdash.dynamics.call import FitCall
 from scdash.dynamics.inputs import TIME_KEY
 from scdash.models import PerturbODE, model_of
 from scdash.networks.velocity_layer import check_switch
-from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.fits import ScreenOptions, equilibrium_fit, transport_fit
-from scdash.screens.inputs import ScreenInputs, ScreenRequest, read_screen
-from scdash.screens.sources import sources_of
-from scdash.screens.statistics import PerturbationStatistics, assign_folds, perturbation_statistics
+from scdash.screens.fold_statistics import fitted_statistics
+from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.store import store_screen
-from scdash.screens.times.responses import control_at_times, over_times
 from scdash.screens.transport.pruning import ScreenSparsity
 from scdash.sparsity import Method, Sparsity, sparsity_of
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-NO_SOURCES = np.array([], dtype=np.int64)  # transport needs no features
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
 OF_SCREENS = (
     "prior", "model", "sparsity", "perturbation_key", "control", "time_key", "batch_key", "layer", "mask_var", "regulators", "allow_scaled",
@@ -42,7 +34,7 @@ OF_SCREENS = (
 
 @guarded
 def fit_perturbode(
-    adata: "AnnData",
+    adata: AnnData,
     prior: PriorLike | None = None,
     *,
     model: str | PerturbODE = "perturbode",
@@ -60,7 +52,7 @@ def fit_perturbode(
     key_added: str = "dynamics",
     progress: bool | None = None,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     r"""Learn a regulatory network from a perturbation screen with the steady states or the ODE of PerturbODE.
 
     .. math:: dx/dt = M_r [A\, \sigma(\alpha (B x - \beta)) + b] + u_r - w x
@@ -157,10 +149,7 @@ def fit_perturbode(
     with step(f"fitting dynamics (perturbode, {model.way})") as added:
         inputs = read_screen(adata, request)
         generator = np.random.default_rng(seed)
-        needed = NO_SOURCES
-        if model.way == "equilibrium":
-            needed = sources_of(inputs.screen, inputs.regulators, model.sources)
-        stats = screen_statistics(inputs, model.folds, generator, sources=needed)
+        stats = fitted_statistics(inputs, model.way, model.sources, model.folds, generator)
         found = WAYS[model.way](inputs, stats, options, generator)
         asked = request.params(inputs) | {
             "fit": model.way,
@@ -203,33 +192,7 @@ def _stored(model: PerturbODE, sparsity: Any, **others: Any) -> dict[str, str]:
     return FitCall(model=model, sparsity=sparsity, **others).stored()
 
 
-def screen_statistics(
-    inputs: ScreenInputs,
-    n_folds: int,
-    rng: np.random.Generator,
-    *,
-    slope: float | None = 1.0,
-    sources: NDArray[np.int64] | None = None,
-) -> PerturbationStatistics:
-    """Return the statistics of a screen with its perturbations dealt into folds; `sources` as in `perturbation_statistics`.
-
-    Genes that never vary, and targets that moved against the kind of their perturbation, are warned of.
-    """
-    fold = assign_folds(inputs.screen, n_folds, rng)
-    stats = perturbation_statistics(inputs.cells, inputs.screen, fold, slope=slope, sources=sources)
-    stats = replace(stats, lowest=np.maximum(stats.lowest, inputs.floor))
-    if inputs.times is not None:
-        control = control_at_times(inputs.values, inputs.whole, inputs.times)
-        stats = over_times(stats, inputs.times, control)
-    warn_of_contradicted_kinds(stats)
-    flat = (stats.within_sd <= 0) & (np.ptp(stats.y, axis=0) <= 0)
-    if flat.any():
-        shown = ", ".join(str(g) for g in pd.Index(inputs.values.genes)[flat][:5])
-        logger.warning("%d gene(s) never vary and get no edges: %s", flat.sum(), shown)
-    return stats
-
-
-def fit_screen(adata: "AnnData", call: FitCall, **others: Any) -> Any:
+def fit_screen(adata: AnnData, call: FitCall, **others: Any) -> Any:
     """Fit a screen with the arguments of `fit_dynamics`; what would go unused is refused."""
     defaults = {one.name: one.default for one in fields(FitCall)} | {"time_key": TIME_KEY}
     given = {name: getattr(call, name) for name in defaults}

@@ -1,14 +1,15 @@
 """Predictions of unseen single and combined perturbations from a fit of a screen."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
@@ -19,7 +20,7 @@ from scdash._data import all_genes
 from scdash._data.neighbors import add_neighbors
 from scdash._data.screen import Screen, parse_screen, split_label
 from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
-from scdash.screens.baselines.forecasters import BestForecaster
+from scdash.screens.baselines.best_predictor import BestPredictor
 from scdash.screens.forward import NETWORK
 from scdash.screens.inputs import ScreenRequest, read_screen, stored_kind
 from scdash.screens.predictors import Predictor, predictor_of, warn_unsettled
@@ -28,27 +29,24 @@ from scdash.screens.store import unmeasured_targets
 from scdash.screens.targets import Aliases, gene_aliases
 from scdash.screens.times.result import predicted_at_times
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def predict_perturbations(
-    adata: "AnnData",
+    adata: AnnData,
     perturbations: Iterable[str],
     *,
     kind: str | Mapping[str, str] | None = None,
     separator: str | None = None,
     times: TimesOrTexts | None = None,
     n_cells: int = 0,
-    forecaster: Literal["best", "network"] = "best",
+    predictor: Literal["best", "network"] = "best",
     key: str = "dynamics",
     rng: RNG = 0,
-) -> "AnnData":
+) -> AnnData:
     """Predict the mean, or cells, of unseen single and combined perturbations from a fit of a screen.
 
     Targets take the strengths they had in training; genes never perturbed take the median strength. What such genes do
-    to others was only seen in how cells co-vary: an equilibrium fit shrinks it by the share that predicted perturbations held
+    to others was only seen in how cells co-vary: an equilibrium fit shrinks it by the fraction that predicted perturbations held
     out in the fit best (`uns[key]["screen"]["untried"]`). An equilibrium fit gives steady states, a transport fit where
     the control is carried to.
 
@@ -65,13 +63,13 @@ def predict_perturbations(
     times
         For fits with `time_key`: times in the unit of the fit, as numbers or texts such as "D5"; one row is then returned for each
         perturbation and time. A perturbation that the fit has not seen has the mean change of the others at a sampled time, and
-        beside it what the network says, relaxed to that time and shrunk to the share that perturbations left out predicted
+        beside it what the network says, relaxed to that time and shrunk to the fraction that perturbations left out predicted
         best. At times that were not sampled, a perturbation of the fit goes on from its own changes at the other times.
         None: one row per perturbation, the response at the last sampled time.
     n_cells
         0: one row per perturbation, its mean. Otherwise this many predicted cells per perturbation, beside as many
         observed ones where the screen has the perturbation, and of the control, with a UMAP of all of them.
-    forecaster
+    predictor
         "best": perturbations that the fit has not seen are predicted by what had the smallest error on held-out ones
         (`uns[key]["errors"]`): the network, the mean of the other perturbations, no change, a linear model with embeddings of
         genes, or, for combined perturbations, the sum of the single ones. Perturbations of the fit are predicted by the
@@ -88,7 +86,7 @@ def predict_perturbations(
     AnnData
         AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
         `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
-        `obs["perturbation"]`, `obs["forecaster"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
+        `obs["perturbation"]`, `obs["predictor"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
         perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
         oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `times` also
         `obs["time"]`; changes are then from the control of the same time. With `n_cells`: AnnData (cells, modelled genes) with
@@ -110,8 +108,6 @@ def predict_perturbations(
     --------
     >>> predicted = scdash.tl.predict_perturbations(adata, ["G001+G002"])  # doctest: +SKIP
     """
-    from anndata import AnnData
-
     entry: Any = require_fit(adata, key)
     if "screen" not in entry:
         raise ValueError(f"uns[{key!r}] is no fit of a screen; use scdash.tl.predict or scdash.tl.perturb.")
@@ -119,26 +115,25 @@ def predict_perturbations(
     genes = pd.Index([str(g) for g in entry["genes"]])
     aliases = gene_aliases(adata, FitSettings.of(entry, key).text("symbols"))
     parsed = _parse(labels, genes, entry, kind, separator, aliases)
-    if forecaster not in ("best", "network"):
-        raise unknown("forecaster", forecaster, ("best", "network"))
+    check_choice("predictor", predictor, ("best", "network"))
     network = predictor_of(entry)
-    best = BestForecaster.of(entry, network)
-    predictor = best if forecaster == "best" else network
+    best = BestPredictor.of(entry, network)
+    chosen = best if predictor == "best" else network
     genes_of(adata, entry, key, every=bool(n_cells))  # cells of the data are drawn as starts
     rows = parsed.cells[1:]
     if times is not None:
         if n_cells:
             raise ValueError("n_cells: cells are not predicted at times; use n_cells=0, or leave times out.")
         counts = _warn_of_targets(entry, parsed, rows)
-        return predicted_at_times(entry, network, labels, parsed, counts, times, best=forecaster == "best")
+        return predicted_at_times(entry, network, labels, parsed, counts, times, best=predictor == "best")
     if n_cells:
         _warn_of_targets(entry, parsed, rows)
-        return _with_cells(adata, entry, key, predictor, labels, parsed, n_cells, as_generator(rng))
+        return _with_cells(adata, entry, key, chosen, labels, parsed, n_cells, as_generator(rng))
     n_targets = _warn_of_targets(entry, parsed, rows)
     asked = parsed.targets[rows]
-    names = best.names(asked) if forecaster == "best" else [NETWORK] * len(asked)
-    _say_forecasters(names)
-    change, converged = predictor.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    names = best.names(asked) if predictor == "best" else [NETWORK] * len(asked)
+    _say_predictors(names)
+    change, converged = chosen.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
     warn_unsettled(converged)
     observed, status = _observed(entry["screen"], parsed, rows)
     obs = pd.DataFrame(
@@ -147,23 +142,23 @@ def predict_perturbations(
             "status": pd.Categorical(status),
             "n_targets": n_targets,
             "converged": converged,
-            "forecaster": pd.Categorical(names),
+            "predictor": pd.Categorical(names),
         },
         index=[str(n) for n in labels],
     )
-    result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
+    result = AnnData((chosen.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
     result.layers["change"] = change.astype(np.float32)
     result.layers["observed_change"] = observed.astype(np.float32)
     result.layers["target"] = parsed.targets[rows]
     return result
 
 
-def _say_forecasters(names: list[str]) -> None:
+def _say_predictors(names: list[str]) -> None:
     """Log how many perturbations are not predicted by the network, and why."""
     for name in sorted(set(names) - {NETWORK}):
         logger.info(
             "    %d of %d perturbations are predicted by the %s, whose error on held-out perturbations was smaller than that of "
-            "the network; forecaster='network' predicts them by the network all the same",
+            "the network; predictor='network' predicts them by the network all the same",
             names.count(name),
             len(names),
             name,
@@ -227,7 +222,7 @@ def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Flo
 
 
 def _with_cells(
-    adata: "AnnData",
+    adata: AnnData,
     entry: Any,
     key: str,
     predictor: Predictor,
@@ -235,10 +230,9 @@ def _with_cells(
     parsed: Screen,
     n: int,
     rng: np.random.Generator,
-) -> "AnnData":
+) -> AnnData:
     """Return control, observed and predicted cells with one embedding of all."""
     import scanpy as sc
-    from anndata import AnnData
 
     inputs = read_screen(adata, ScreenRequest.of_fit(adata, entry, key))
     whole, cells = inputs.whole, inputs.cells

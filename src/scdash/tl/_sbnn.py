@@ -1,7 +1,9 @@
 """`sbnn`: features of cells from a few of their genes through a bottleneck, on MuData."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from mudata import MuData
 
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
@@ -13,13 +15,10 @@ from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
 from scdash.paired.reading import Missing, read_paired
 from scdash.paired.store import check_slots, store_network
 
-if TYPE_CHECKING:
-    from mudata import MuData
-
 
 @guarded
 def sbnn(
-    mdata: "MuData",
+    mdata: MuData,
     *,
     x: str = "rna",
     y: str = "ephys",
@@ -39,7 +38,7 @@ def sbnn(
     device: str = "auto",
     progress: bool | None = None,
     copy: bool = False,
-) -> "MuData | None":
+) -> MuData | None:
     r"""Predict one modality from a few genes of the other through a bottleneck (Bernaerts, Berens & Kobak 2023).
 
     An encoder genes -> 512 -> 128 -> `n_latent` and a decoder `n_latent` -> 128 -> 512 -> features, ELU between,
@@ -70,7 +69,7 @@ def sbnn(
         Unit variance of genes and features learned on the "train" cells, on "all" cells (as the released code does
         before cross-validation, a leak), or "none". Means always come from the training cells.
     test_fraction
-        Share of cells held out at random for `test_r2`; 0 trains on all cells, as the paper's figures do.
+        Fraction of cells held out at random for `test_r2`; 0 trains on all cells, as the paper's figures do.
     autoencoder
         Train the head that draws gene expression.
     allow_counts

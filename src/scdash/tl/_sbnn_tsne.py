@@ -1,8 +1,7 @@
 """A two-dimensional picture of a latent space with many dimensions."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from mudata import MuData
 
 from scdash._core.errors import NotFittedError
 from scdash._core.logging import step
@@ -10,20 +9,17 @@ from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._data import copy_paired
 
-if TYPE_CHECKING:
-    from mudata import MuData
-
 
 @guarded
 def latent_tsne(
-    mdata: "MuData",
+    mdata: MuData,
     *,
     key: str = "sbnn",
     perplexity: float = 30.0,
     rng: RNG = 0,
     n_jobs: int = 1,
     copy: bool = False,
-) -> "MuData | None":
+) -> MuData | None:
     """Embed the latent space of a fit in two dimensions by t-SNE, for `scdash.pl.sbnn`.
 
     openTSNE with its defaults, as in the paper's Figure 5b; needs the extra `tsne`.

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from anndata import AnnData
 
-from scdash._core.errors import unknown, unused
+from scdash._core.errors import check_choice, unused
 from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
@@ -14,13 +15,10 @@ from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash.models import PerturbODE
 from scdash.screens.baselines.fits import BASELINES
+from scdash.screens.fold_statistics import screen_statistics
 from scdash.screens.inputs import LABELS_OF_MODEL, ScreenRequest, read_screen
 from scdash.screens.labels_like_fit import labels_like_fit
 from scdash.screens.store import store_screen
-from scdash.tl._perturbode import screen_statistics
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 NOT_FOR_BASELINES = ("fit", "sources", "prior_weight", "n_subsamples")
 """Fields of `scdash.models.PerturbODE` that say how its own network is fitted."""
@@ -28,7 +26,7 @@ NOT_FOR_BASELINES = ("fit", "sources", "prior_weight", "n_subsamples")
 
 @guarded
 def screen_baseline(
-    adata: "AnnData",
+    adata: AnnData,
     method: Literal[
         "ridge",
         "lasso",
@@ -53,7 +51,7 @@ def screen_baseline(
     key_added: str | None = None,
     rng: RNG = 0,
     copy: bool = False,
-) -> "AnnData | None":
+) -> AnnData | None:
     """Run a baseline on a perturbation screen and store it as a fit, to be read, predicted from and compared alike.
 
     Parameters
@@ -105,12 +103,10 @@ def screen_baseline(
     >>> scdash.tl.screen_baseline(adata, "ridge")  # doctest: +SKIP
     >>> scdash.get.grn(adata, key="ridge").head()  # doctest: +SKIP
     """
-    if method not in BASELINES:
-        raise unknown("method", method, BASELINES)
+    check_choice("method", method, BASELINES)
     known, run = BASELINES[method]
     for name in options or {}:
-        if name not in known:
-            raise unknown(f"option of {method}", name, known)
+        check_choice(f"option of {method}", name, known)
     name = method if key_added is None else key_added
     check_key(name)
     seed = seed_of(rng)
@@ -128,7 +124,7 @@ def screen_baseline(
 
 
 def _request(
-    adata: "AnnData", key: str, labels: dict[str, Any], model: PerturbODE, *, mask_var: Genes | None, allow_scaled: bool
+    adata: AnnData, key: str, labels: dict[str, Any], model: PerturbODE, *, mask_var: Genes | None, allow_scaled: bool
 ) -> ScreenRequest:
     """Return how the screen is read: as given, else as the fit under `key` has read it."""
     given = model.given()

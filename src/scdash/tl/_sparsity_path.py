@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown, unused
+from scdash._core.errors import check_choice, unused
 from scdash._core.logging import step
 from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
@@ -20,13 +21,10 @@ from scdash.dynamics.arguments import Asked
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.state_pairs.penalty_path import Strategy, fit_path
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def sparsity_path(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     lambdas: Sequence[float] | None = None,
     strategy: Strategy = "start",
@@ -55,7 +53,7 @@ def sparsity_path(
         Bound on training at each lambda for "warm"; None: a fifth of `Training(max_epochs=...)`, which bounds training at
         each lambda ("start"), or without the penalty ("warm").
     transcription_factors
-        A boolean `var` column or a list of names that takes no part in the fit: the share of zeros in the columns of all
+        A boolean `var` column or a list of names that takes no part in the fit: the fraction of zeros in the columns of all
         OTHER genes is reported as `spurious_sparsity` (higher is better).
     key
         Name of a fit whose columns of `obs` and layer are read where no others are given, which the log says
@@ -71,7 +69,7 @@ def sparsity_path(
     -------
     DataFrame
         Table with one row per lambda and model: `lambda`, `model`, `train_loss`, `validation_loss` (mean squared errors of
-        the evaluated model, without penalty), `weight_sparsity` (share of weights below 1e-5), `feature_sparsity` (share of
+        the evaluated model, without penalty), `weight_sparsity` (fraction of weights below 1e-5), `feature_sparsity` (fraction of
         target x input pairs whose paths sum to less than 1e-5), `spurious_sparsity` where asked for, `epochs`, and `chosen`:
         the largest lambda whose held-out error is within one standard error of the lowest. Models are the best by validation
         of the second half of training, so that none is from before it was sparse. Written as well:
@@ -94,8 +92,7 @@ def sparsity_path(
     >>> scdash.pl.sparsity_path(adata)  # doctest: +SKIP
     """
     check_key(key_added)
-    if strategy not in ("start", "warm"):
-        raise unknown("strategy", strategy, ("start", "warm"))
+    check_choice("strategy", strategy, ("start", "warm"))
     if step_epochs is not None and (strategy != "warm" or step_epochs < 1):
         raise ValueError(f"step_epochs is a positive number for strategy='warm', found {step_epochs} for {strategy!r}.")
     call = FitCall.of("sparsity_path", {"sparsity": "pathreg"} | {name: fit[name] for name in fit if name != "prior"})

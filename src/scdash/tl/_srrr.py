@@ -1,7 +1,9 @@
 """`srrr`: sparse reduced-rank regression, the linear counterpart of `sbnn`, on MuData."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from mudata import MuData
 
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
@@ -14,13 +16,10 @@ from scdash.paired.linear_fit import as_network, check_alpha, fit_linear
 from scdash.paired.reading import Missing, read_paired
 from scdash.paired.store import check_slots, store_network
 
-if TYPE_CHECKING:
-    from mudata import MuData
-
 
 @guarded
 def srrr(
-    mdata: "MuData",
+    mdata: MuData,
     *,
     x: str = "rna",
     y: str = "ephys",
@@ -39,7 +38,7 @@ def srrr(
     key_added: str = "srrr",
     rng: RNG = 0,
     copy: bool = False,
-) -> "MuData | None":
+) -> MuData | None:
     r"""Predict one modality linearly from a few genes of the other (Kobak et al. 2021; Chen & Huang 2012).
 
     Minimises :math:`\frac{1}{2n}\|Y - XWV^\top\|^2 + \lambda[\alpha\sum_i\|W_i\|_2 + \frac{1-\alpha}{2}\|W\|^2]` with
@@ -58,7 +57,7 @@ def srrr(
     lam
         lambda, instead of `n_features`.
     alpha
-        Share of the group lasso; the rest is ridge. 0 selects nothing (needs `lam`).
+        Fraction of the group lasso; the rest is ridge. 0 selects nothing (needs `lam`).
     relaxed
         Refit the selected genes by ridge.
     missing

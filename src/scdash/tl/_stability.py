@@ -1,20 +1,19 @@
 """`stability`: how far a selection can be trusted."""
 
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
 
 from scdash._core.process_state import guarded
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-    from mudata import MuData
 
 PAIRED = {"x", "y", "y_layer", "n_latent", "n_features", "subsample"}  # arguments that only a MuData has a use for
 
 
 @guarded
-def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
+def stability(data: AnnData | MuData, **options: Any) -> pd.DataFrame:
     """Repeat a fit on data drawn again and count how often each gene, or each edge of a network, is selected.
 
     Refits are spread by joblib: `with joblib.parallel_config("loky" | "dask" | "ray"): scdash.tl.stability(...)`, or
@@ -27,7 +26,7 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
         perturbation screen under `key` ("dynamics"): edges over bootstraps of cells, or halves of perturbations. Any other
         AnnData: edges of dynamics over random halves of trajectories or cells.
     options
-        MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `rng`, ...: those of
+        MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `n_jobs`, `rng`, ...: those of
         `scdash.tl.sbnn`, with `n_repeats` (10) trainings on a fraction `subsample` (1) of the cells.
         Screens: `n_repeats` (100), `resample` ("cells" or "perturbations"), `key`, `n_jobs`, `rng`.
         Dynamics: `n_repeats` (10), `fraction` (0.5), `key` ("dynamics"), `key_added`, `n_jobs`, `rng`, and the arguments of
@@ -74,7 +73,7 @@ def stability(data: "AnnData | MuData", **options: Any) -> "pd.DataFrame":
         )
     entry = data.uns.get(options.get("key", "dynamics"))
     if isinstance(entry, dict) and "screen" in entry:
-        from scdash.tl._screen_stability import stability_screen
+        from scdash.screens.stability import stability_screen
 
         return stability_screen(data, **options)
     from scdash.dynamics.call import FitCall

@@ -3,28 +3,9 @@
 from scdash.training.checkpoint import checkpoint_of_part
 from scdash.training.config import Plateau, TrainConfig
 from scdash.training.examples import Examples, examples_from
-from scdash.training.loss import evaluate, example_errors, predict
+from scdash.training.loss import evaluate, example_errors
 from scdash.training.problem import Problem, start_state
 from scdash.training.run_fingerprint import fingerprint
 from scdash.training.settings import Training
 from scdash.training.state import TrainState
-from scdash.training.state_pairs import TrainResult, run_epoch, train
-
-__all__ = [
-    "Examples",
-    "Plateau",
-    "Problem",
-    "TrainConfig",
-    "TrainResult",
-    "TrainState",
-    "Training",
-    "checkpoint_of_part",
-    "evaluate",
-    "example_errors",
-    "examples_from",
-    "fingerprint",
-    "predict",
-    "run_epoch",
-    "start_state",
-    "train",
-]
+from scdash.training.state_pairs import run_epoch, train

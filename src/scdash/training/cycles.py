@@ -32,7 +32,7 @@ class Cycles:
         return cls((first, steps) if first < steps else (steps,))
 
     def factor(self, step: int) -> float:
-        """Return the share of the learning rate at `step`: 1 where a cycle begins, falling to 0 as a cosine."""
+        """Return the fraction of the learning rate at `step`: 1 where a cycle begins, falling to 0 as a cosine."""
         start, end = 0, self.ends[0]
         for later in self.ends[1:]:
             if step < end:

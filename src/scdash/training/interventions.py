@@ -74,7 +74,7 @@ class Strengths:
 
     @property
     def rho(self) -> Tensor:
-        """The share of production that a knockdown takes away (genes,)."""
+        """The fraction of production that a knockdown takes away (genes,)."""
         return torch.sigmoid(self.raw_rho)
 
     def apply(self, mask: Tensor, added: Tensor, weak: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scdash._core.errors import unknown, unused
+from scdash._core.errors import check_choice, unknown, unused
 from scdash._core.values import Value
 from scdash.solve import SOLVERS
 from scdash.training.config import Plateau, TrainConfig
@@ -88,8 +88,7 @@ class Training(Value):
         if self.plateau is True:
             raise ValueError("plateau=True: give settings such as {'patience': 3}, False for no such rule, or None.")
         for name in self.plateau if isinstance(self.plateau, dict) else ():
-            if name not in Plateau.__dataclass_fields__:
-                raise unknown("setting of plateau", name, Plateau.__dataclass_fields__)
+            check_choice("setting of plateau", name, Plateau.__dataclass_fields__)
         replace(TrainConfig(), **self.settings())  # its checks
         if self.checkpoint_every is not None and self.checkpoint is None:
             raise unused("checkpoint_every", "there is no checkpoint to write")

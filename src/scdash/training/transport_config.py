@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash.fields.perturbode import PerturbODE
 from scdash.fields.vector_field import Params
 from scdash.training.flow import EXPONENTIAL, FLOW_SOLVERS, Flow
@@ -31,15 +31,14 @@ class TransportConfig:
     solver: str = EXPONENTIAL  # or any of `scdash.solve`: "rk4", "dopri5", ...
     clip: float = 10.0
     learn_strength: bool = False  # learn s and rho beside the network (the paper's PerturbODE*)
-    knockdown: float | None = None  # rho, the share of production taken away; None: from the data, gene by gene
+    knockdown: float | None = None  # rho, the fraction of production taken away; None: from the data, gene by gene
     diffuse: float = 0.0  # noise of diffused targets in gene SDs; 0: off
     diffuse_duration: float = 0.5
     check_every: int = 100  # steps between validations; such a round is an epoch to a pruning schedule
 
     def __post_init__(self) -> None:
         for name, value, known in (("loss", self.loss, ("mean", "w2")), ("solver", self.solver, FLOW_SOLVERS)):
-            if value not in known:
-                raise unknown(name, value, known)
+            check_choice(name, value, known)
         for name in (
             "steps",
             "cycle",
@@ -53,7 +52,7 @@ class TransportConfig:
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)!r}.")
         if self.knockdown is not None and not 0 < self.knockdown <= 1:
-            raise ValueError(f"knockdown must be a share in (0, 1], found {self.knockdown!r}.")
+            raise ValueError(f"knockdown must be a fraction in (0, 1], found {self.knockdown!r}.")
 
     @property
     def cells_a_perturbation(self) -> int:

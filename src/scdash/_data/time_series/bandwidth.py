@@ -52,10 +52,10 @@ def choose_bandwidths(
         sums, cells = _fine_sums(values, placed, placed.deal(2, rng), FINE * n_bins)
         for trajectory in range(len(errors)):
             for own, other in ((0, 1), (1, 0)):
-                judge, judged = _plain_means(sums[trajectory, other], cells[trajectory, other], n_bins)
+                held_out, known = _plain_means(sums[trajectory, other], cells[trajectory, other], n_bins)
                 for k, width in enumerate(candidates):
                     means = _smooth(sums[trajectory, own], cells[trajectory, own], n_bins, width)
-                    errors[trajectory, k] += ((means - judge)[judged] ** 2).sum()
+                    errors[trajectory, k] += ((means - held_out)[known] ** 2).sum()
     return np.array([candidates[best] for best in errors.argmin(axis=1)], dtype=np.float64)
 
 

@@ -9,15 +9,15 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data.expression_matrix import Expression, as_expression
+from scdash._core.errors import check_least
+from scdash._data.expression_matrix import Expression
 
 WIDER = 1.25  # factor by which a kernel grows until enough cells stand behind its bin
 
 
 def bin_grid(n_bins: int) -> NDArray[np.float64]:
     """Return the centres of `n_bins` equal bins of [0, 1]."""
-    if n_bins < 2:
-        raise ValueError(f"n_bins must be at least 2, found {n_bins}.")
+    check_least("n_bins", n_bins, 2)
     return (np.arange(n_bins) + 0.5) / n_bins
 
 
@@ -39,7 +39,7 @@ def rank_align(time: Any, batch: Any = None) -> NDArray[np.float64]:
 def weighted_rank_align(
     time: NDArray[np.float64], code: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the share of the weight of its group that lies before each cell, half of its own time counted.
+    """Return the fraction of the weight of its group that lies before each cell, half of its own time counted.
 
     With equal weights this is `rank_align`.
 
@@ -147,51 +147,6 @@ def effective_cells(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (sum w)^2 / sum w^2 over the last axis; 0 where all weights are 0."""
     squares = (weights**2).sum(-1)
     return np.asarray(np.divide(weights.sum(-1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0))
-
-
-def kernel_bins(
-    X: Any,
-    position: NDArray[np.float64],
-    *,
-    n_bins: int = 20,
-    bandwidth: float = 2.0,
-    min_cells: float = 5,
-    weights: NDArray[np.float64] | None = None,
-    disjoint: bool = False,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return smoothed means along a path and the effective number of cells behind each.
-
-    Parameters
-    ----------
-    X
-        Expression, (cells, genes); dense, sparse, dask, on disk or an `Expression`. Multiplied by the (bins, cells)
-        weights in blocks of rows, never densified whole.
-    position
-        Place of each cell along the path, in [0, 1].
-    n_bins
-        Bins; bin b is centred at (b + 1/2) / n_bins.
-    bandwidth
-        Standard deviation of the Gaussian kernel, in bins; a bin's kernel grows until `min_cells` is met.
-    min_cells
-        Effective cells, (sum w)^2 / sum w^2, that every bin must have.
-    weights
-        Weight of each cell (a bootstrap draw, say), (cells,).
-    disjoint
-        Plain means of the cells of each interval instead: bins that share no cell, for judging next-bin errors.
-        A bin without a cell is NaN with 0 effective cells.
-
-    Returns
-    -------
-    means : (n_bins, genes)
-    cells : (n_bins,), effective cells
-    """
-    position = np.asarray(position, dtype=np.float64)
-    kernels = fit_kernels(
-        position, n_bins=n_bins, bandwidth=bandwidth, min_cells=min_cells, weights=weights, disjoint=disjoint
-    )
-    draws = np.ones((1, len(position))) if weights is None else np.asarray(weights, dtype=np.float64)[None]
-    means, cells = binned_means(as_expression(X), np.zeros(len(position), np.int64), position, [kernels], draws)
-    return means[0, 0], cells[0, 0]
 
 
 def binned_means(

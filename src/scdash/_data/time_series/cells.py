@@ -79,7 +79,7 @@ def cells_to_series(
     lineage, batch
         Labels of each cell; a cell without a lineage (or batch) takes no part.
     n_bins, bandwidth, min_cells
-        Bins per trajectory, kernel width in bins, and the effective cells each bin must have (`kernel_bins`). Without a
+        Bins per trajectory, kernel width in bins, and the effective cells each bin must have (`binned_means`). Without a
         width (None) every trajectory has the one with which one half of its cells predicts the other best.
     align
         "rank": place of a cell is its rank within lineage and batch; "range": time rescaled to [0, 1] there; "none":

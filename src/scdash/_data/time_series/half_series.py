@@ -12,6 +12,10 @@ from scdash._data.time_series.bandwidth import choose_bandwidths
 from scdash._data.time_series.bins import bin_grid, binned_means, fit_kernels
 from scdash._data.time_series.placed import Placed
 
+N_DRAWS = 2  # ways to deal the cells to halves; each gives two results
+VALIDATION_BANDWIDTH = 1.0  # kernel width, in bins, of the half to measure errors on
+MIN_CELLS = 5  # effective cells of a bin
+
 
 @dataclass(frozen=True)
 class HalfOfCells:
@@ -30,11 +34,7 @@ def halves_to_learn_from(
     lineage: Any = None,
     batch: Any = None,
     n_bins: int = 20,
-    bandwidth: float | None = None,
-    validation_bandwidth: float = 1.0,
-    min_cells: float = 5,
     horizon: float = 10.0,
-    n_draws: int = 2,
     n_bootstrap: int = 8,
     leave_out: NDArray[np.bool_] | None = None,
     weights: NDArray[np.float64] | None = None,
@@ -44,18 +44,14 @@ def halves_to_learn_from(
     """Return each half of the cells with its counterpart, for several ways to deal the cells to halves.
 
     Neighbours in time go to different halves. The half to learn from is smoothed and re-drawn as `cells_to_series` does
-    with all cells; the half to judge by is smoothed less, since a judge need not be smooth.
+    with all cells; the half to measure errors on is smoothed less, since what errors are measured on need not be smooth.
 
     Parameters
     ----------
     values
         Log expression, (cells, genes).
-    time, lineage, batch, n_bins, bandwidth, min_cells, horizon, n_bootstrap
-        As for `cells_to_series`; `bandwidth=None` chooses a width for every trajectory.
-    validation_bandwidth
-        Kernel width, in bins, of the half to judge by.
-    n_draws
-        Ways to deal the cells; each gives two results.
+    time, lineage, batch, n_bins, horizon, n_bootstrap
+        As for `cells_to_series`; a kernel width is chosen for every trajectory.
     leave_out
         Cells that take no part.
     weights, cell
@@ -65,10 +61,7 @@ def halves_to_learn_from(
     """
     generator = as_generator(rng)
     placed = Placed.of(time, lineage, batch, leave_out, weights, cell)
-    if bandwidth is None:
-        widths = choose_bandwidths(values, placed, n_bins=n_bins, rng=generator)
-    else:
-        widths = np.full(len(placed.groups), float(bandwidth))
+    widths = choose_bandwidths(values, placed, n_bins=n_bins, rng=generator)
 
     def means(bandwidths: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
         kernels = [
@@ -76,7 +69,7 @@ def halves_to_learn_from(
                 placed.position[own],
                 n_bins=n_bins,
                 bandwidth=width,
-                min_cells=2 * min(min_cells, placed.effective(own) / 4),
+                min_cells=2 * min(MIN_CELLS, placed.effective(own) / 4),
                 weights=None if weights is None else weights[own],
             )
             for own, width in zip(placed.groups, bandwidths, strict=True)
@@ -84,13 +77,13 @@ def halves_to_learn_from(
         found, _ = binned_means(values, placed.code, placed.position, kernels, draws)
         return np.where(np.isnan(found), np.nanmean(found, axis=2, keepdims=True), found).swapaxes(0, 1)
 
-    sides = np.stack([placed.deal(2, generator) for _ in range(n_draws)])
-    parts = np.concatenate([sides == 0, sides == 1]).astype(np.float64)  # (2 draws, cells)
+    sides = np.stack([placed.deal(2, generator) for _ in range(N_DRAWS)])
+    parts = np.concatenate([sides == 0, sides == 1]).astype(np.float64)  # (2 * N_DRAWS, cells)
     plain = np.ones(parts.shape[1]) if weights is None else weights
     drawn = np.concatenate([plain[None], placed.redrawn(n_bootstrap, generator)])
     learned = means(widths, (drawn[:, None] * parts).reshape(-1, parts.shape[1]))
     learned = learned.reshape(1 + n_bootstrap, len(parts), *learned.shape[1:])
-    judged = means(np.full(len(widths), validation_bandwidth), np.roll(parts, n_draws, axis=0) * plain)
+    judged = means(np.full(len(widths), VALIDATION_BANDWIDTH), np.roll(parts, N_DRAWS, axis=0) * plain)
     times = horizon * bin_grid(n_bins)
-    held = np.roll(parts, n_draws, axis=0) > 0
+    held = np.roll(parts, N_DRAWS, axis=0) > 0
     return [HalfOfCells(learned[:, k], judged[k], times, held[k]) for k in range(len(parts))]

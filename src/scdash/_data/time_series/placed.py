@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._data.groups import group_cells
 from scdash._data.time import read_time
 from scdash._data.time_series.bins import effective_cells, range_align, rank_align, weighted_rank_align
@@ -19,8 +19,7 @@ def positions_in_groups(
 
     `weights` (cells,): a cell takes as much of the path as it weighs in its group.
     """
-    if align not in ("rank", "range", "none"):
-        raise unknown("align", align, ("rank", "range", "none"))
+    check_choice("align", align, ("rank", "range", "none"))
     inside = code >= 0
     seconds = np.zeros(len(code))
     seconds[inside] = read_time(np.asarray(time)[inside], "time").values

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.logging import logger
 from scdash._data.expression_matrix import Expression
 from scdash._data.groups import origins
@@ -34,8 +34,7 @@ def scale_of_bins(
     else:
         known = bins["trajectory"].cat.categories
         for name in [scale_by] if isinstance(scale_by, str) else scale_by:
-            if name not in known:
-                raise unknown("trajectory in scale_by", name, known)
+            check_choice("trajectory in scale_by", name, known)
         rows = rows & bins["trajectory"].isin([scale_by] if isinstance(scale_by, str) else list(scale_by)).to_numpy()
     low, high = states[rows].min(0), states[rows].max(0)
     width = high - low

@@ -6,7 +6,7 @@ import numpy as np
 
 from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.held_out_trajectories import Judge, Rollout, pooled, validation_folds
+from scdash.regression.held_out_trajectories import HeldOutWindows, Rollout, pooled, validation_folds
 from scdash.regression.intervals import Trajectories, Transitions
 from scdash.regression.production import productions
 from scdash.regression.settings import TransitionSettings
@@ -37,9 +37,9 @@ def fit_no_network(series: TimeSeries, *, settings: TransitionSettings) -> NoNet
     folds = validation_folds(series)
     errors, flat = np.empty((len(folds), RATES)), np.empty(len(folds))
     for k, fold in enumerate(folds):
-        judge = Judge.of(fold, alone=len(folds) == 1)
+        windows = HeldOutWindows.of(fold, alone=len(folds) == 1)
         for at, b in enumerate(bias if fold is series else _fits(fold, settings)[0]):
-            errors[k, at], flat[k] = judge.error(relaxing(b, rates[at]))
+            errors[k, at], flat[k] = windows.error(relaxing(b, rates[at]))
     at = int(np.argmin(pooled(errors, flat)))
     return NoNetwork(bias[at], np.full(len(genes), rates[at]))
 

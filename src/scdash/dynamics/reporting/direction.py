@@ -27,7 +27,7 @@ class DirectionTest:
     """How a model and genes without a network follow the trajectory of cells; empty where rows are no cells."""
 
     directions: pd.DataFrame = field(default_factory=pd.DataFrame)  # see `directions`
-    figures: dict[str, float] = field(default_factory=dict)  # share of the change that each covers
+    figures: dict[str, float] = field(default_factory=dict)  # fraction of the change that each covers
     furthest: tuple[str, ...] = ()  # "GENE (observed change, predicted change)"
 
     def lines(self) -> list[str]:

@@ -142,7 +142,7 @@ def _shares(field: VectorField, params: Params, model: int, activation: float) -
 
 
 def _frequency(shares: Sequence[sp.csr_matrix]) -> sp.csr_matrix | None:
-    """Return the share of models that have an edge; None for a single model."""
+    """Return the fraction of models that have an edge; None for a single model."""
     if len(shares) == 1:
         return None
     total = sum((share != 0).astype(np.float64) for share in shares)

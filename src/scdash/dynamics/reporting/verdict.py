@@ -87,7 +87,7 @@ def compare(ours: Errors, nulls: Any) -> Comparison:
     return Comparison("better" if clear else "not distinguished", *list(asdict(found).values())[1:])
 
 
-def judge(ours: Errors, others: Mapping[str, Errors], *, prior_used: bool | None, trajectories: bool) -> Verdict:
+def verdict_of(ours: Errors, others: Mapping[str, Errors], *, prior_used: bool | None, trajectories: bool) -> Verdict:
     """Compare the errors of a model over folds with those of its null models and of the baselines.
 
     Parameters

@@ -127,9 +127,13 @@ def _outcome(
     options: FitOptions, trained: Trained, gain: Difference | None, followed: Followed | None
 ) -> TrainingOutcome:
     """Return what training did."""
-    judge = followed is not None or not follows_trajectories(options)  # else there was nothing that could be left out
+    held_out = followed is not None or not follows_trajectories(
+        options
+    )  # else there was nothing that could be left out
     judged_by = "" if followed is None else followed.judged_by
-    return TrainingOutcome(gain, trained.epochs, interrupted=trained.interrupted, judge=judge, judged_by=judged_by)
+    return TrainingOutcome(
+        gain, trained.epochs, interrupted=trained.interrupted, held_out=held_out, judged_by=judged_by
+    )
 
 
 def _training_figures(problem: FitProblem, models: Models, kept: Trained, plan: Recipe) -> dict[str, float]:

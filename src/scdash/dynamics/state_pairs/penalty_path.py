@@ -138,7 +138,7 @@ def _warm(run: PathRun, grid: Sequence[float], params: Params, masks: Params, st
 def describe(
     run: PathRun, strengths: Sequence[float], params: Params, transcription_factors: NDArray[np.bool_] | None
 ) -> pd.DataFrame:
-    """Return a row per strength and model: losses with the gates of evaluation, and shares of zeros."""
+    """Return a row per strength and model: losses with the gates of evaluation, and fractions of zeros."""
     field, models = run.field, len(next(iter(params.values()))) // len(strengths)
     table = pd.DataFrame(
         {

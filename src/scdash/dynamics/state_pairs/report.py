@@ -21,7 +21,7 @@ class TrainingOutcome:
     gain: Difference | None  # by how much the validation error fell
     epochs: int
     interrupted: bool = False
-    judge: bool = True  # False: nothing could be left out, so that nothing was trained
+    held_out: bool = True  # False: nothing could be left out, so that nothing was trained
     judged_by: str = (
         ""  # what folds have left out and chosen by, the regression being one of the choices; empty: no folds
     )
@@ -33,7 +33,7 @@ class TrainingOutcome:
             found.append(f"WARNING: training was interrupted after epoch {self.epochs}.")
         if self.gain is None:
             return [*found, f"Training started from random weights and took {self.epochs} epochs."]
-        if not self.judge:
+        if not self.held_out:
             return [
                 *found,
                 "Not tested: training as a neural ODE, because there is one trajectory of a lineage, which cannot be left "

@@ -6,7 +6,6 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.problem import FitProblem
@@ -132,8 +131,3 @@ def options_of_one(options: FitOptions, model: int) -> FitOptions:
     from dataclasses import replace
 
     return replace(options, n_models=1, seed=options.seed + model)
-
-
-def to_device(params: Params, device: torch.device) -> dict[str, Tensor]:
-    """Move weights to a device."""
-    return {name: value.to(device) for name, value in params.items()}

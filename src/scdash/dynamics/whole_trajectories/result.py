@@ -16,7 +16,7 @@ from scdash.dynamics.reporting.edge_evidence import Evidence, gather_evidence
 from scdash.dynamics.reporting.errors import error_table
 from scdash.dynamics.reporting.report import Told, summary
 from scdash.dynamics.reporting.report_details import details
-from scdash.dynamics.reporting.verdict import Verdict, judge
+from scdash.dynamics.reporting.verdict import Verdict, verdict_of
 from scdash.dynamics.result import DynamicsFit, one_of
 from scdash.dynamics.state_pairs.assembly import sparsity_figures
 from scdash.dynamics.state_pairs.regression_fits import hidden_by_regression
@@ -112,7 +112,7 @@ def _told(
     whole = followed.judged_by == LEFT_OUT
     verdict: Verdict | None = None
     if followed.null_models == "compared":
-        verdict = judge(choice.errors, followed.errors, prior_used=used, trajectories=whole)
+        verdict = verdict_of(choice.errors, followed.errors, prior_used=used, trajectories=whole)
     return Told(
         choice=choice,
         judged_by=followed.judged_by,

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
+from mudata import MuData
 from numpy.typing import NDArray
 
 from scdash._core.errors import suggest
@@ -20,9 +21,6 @@ from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, paired
 from scdash.pl.shared.points import Look, scatter
 from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
 
-if TYPE_CHECKING:
-    from mudata import MuData
-
 LEVELS = 21
 WIDTH = 1.25  # inches of a small panel
 LETTERS = 18  # of a title that fit over a small panel
@@ -30,7 +28,7 @@ LETTERS = 18  # of a title that fit over a small panel
 
 @guarded
 def sbnn(
-    mdata: "MuData",
+    mdata: MuData,
     color: str | None = None,
     *,
     key: str = "sbnn",
@@ -74,7 +72,7 @@ def sbnn(
     gene_symbols
         Column of `mdata[x].var` with the names to write above the maps of genes; None: their index.
     max_edge
-        Longest edge of a triangle drawn, as a share of the extent of the cells.
+        Longest edge of a triangle drawn, as a fraction of the extent of the cells.
     size
         Area of a point in square points.
     palette
@@ -149,7 +147,7 @@ def _placed(points: NDArray[np.float64], tables: Mapping[str, pd.DataFrame]) -> 
 
 
 def masked_triangulation(points: NDArray[np.float64], max_edge: float) -> Triangulation:
-    """Return the Delaunay triangulation with triangles masked whose longest edge exceeds a share of the extent.
+    """Return the Delaunay triangulation with triangles masked whose longest edge exceeds a fraction of the extent.
 
     Each axis is measured by the range between its 1 % and 99 % quantiles, so that one far cell does not hide a gap.
     """
@@ -173,7 +171,7 @@ def contours(
     bare(ax)
 
 
-def _titles(mdata: "MuData", x: str, column: str | None, genes: Sequence[str]) -> dict[str, str]:
+def _titles(mdata: MuData, x: str, column: str | None, genes: Sequence[str]) -> dict[str, str]:
     """Return what is written above the map of each gene."""
     if column is None:
         return {}
@@ -219,9 +217,7 @@ def _columns(count: int) -> int:
     return 0 if not count else int(np.ceil(np.sqrt(count)))
 
 
-def _palette(
-    mdata: "MuData", color: str | None, x: str, groups: pd.Series | None, palette: Any
-) -> dict[str, str] | None:
+def _palette(mdata: MuData, color: str | None, x: str, groups: pd.Series | None, palette: Any) -> dict[str, str] | None:
     if groups is None or pd.api.types.is_numeric_dtype(groups):
         return None
     names = [str(value) for value in groups.astype("category").cat.categories]

@@ -1,10 +1,11 @@
 """What the figures of paired modalities read from MuData."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from mudata import MuData
 from numpy.typing import NDArray
 
 from scdash._core.errors import NotFittedError, suggest
@@ -12,11 +13,8 @@ from scdash._core.keys import require_paired
 from scdash._data import all_genes, check_unique
 from scdash.pl.shared.colors import stored_colors
 
-if TYPE_CHECKING:
-    from mudata import MuData
 
-
-def entry_of(mdata: "MuData", key: str, function: str) -> Any:
+def entry_of(mdata: MuData, key: str, function: str) -> Any:
     """Return `mdata.uns[key]`, or say what to run."""
     if not hasattr(mdata, "mod") or not hasattr(mdata, "uns"):
         raise TypeError(f"mdata must be a MuData, found {type(mdata).__name__}.")
@@ -34,7 +32,7 @@ def table_of(data: Any, key: str, name: str, function: str, needed: Sequence[str
     return table
 
 
-def latent_of(mdata: "MuData", key: str, basis: str | None) -> tuple[str, NDArray[np.float64]]:
+def latent_of(mdata: MuData, key: str, basis: str | None) -> tuple[str, NDArray[np.float64]]:
     """Return the name and two coordinates of every cell: the latent space, or a named embedding."""
     options = [f"X_{key}", f"X_{key}_tsne"] if basis is None else [basis, f"X_{basis}"]
     for name in options:
@@ -54,7 +52,7 @@ def latent_of(mdata: "MuData", key: str, basis: str | None) -> tuple[str, NDArra
     )
 
 
-def predictions(mdata: "MuData", entry: Any, key: str, head: str) -> pd.DataFrame:
+def predictions(mdata: MuData, entry: Any, key: str, head: str) -> pd.DataFrame:
     """Return one head's predictions for every cell of `mdata` (NaN for cells without genes), standardised."""
     adata = mdata.mod[str(entry["params"]["x"])]
     name = f"{key}_{head}"
@@ -77,7 +75,7 @@ def pick(wanted: Sequence[str] | int, available: Iterable[str], argument: str) -
     return listed
 
 
-def groups_of(mdata: "MuData", color: str | None, x: str) -> pd.Series | None:
+def groups_of(mdata: MuData, color: str | None, x: str) -> pd.Series | None:
     """Return a column of the MuData's obs, or of the modality x, for every cell."""
     if color is None:
         return None
@@ -91,7 +89,7 @@ def groups_of(mdata: "MuData", color: str | None, x: str) -> pd.Series | None:
     raise KeyError(f"color={color!r} is not a column of mdata.obs.{suggest(color, mdata.obs.columns)}")
 
 
-def paired_colors(mdata: "MuData", color: str | None, x: str, categories: Sequence[str]) -> dict[str, str] | None:
+def paired_colors(mdata: MuData, color: str | None, x: str, categories: Sequence[str]) -> dict[str, str] | None:
     """Return the colours kept in `uns["<color>_colors"]` of the MuData or of the modality x, by category."""
     first = stored_colors(mdata.uns, color, categories)
     return stored_colors(mdata.mod[x].uns, color, categories) if first is None else first

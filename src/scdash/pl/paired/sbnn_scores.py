@@ -1,27 +1,26 @@
 """Training curves, scores of single features and the stability of gene selection."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from mudata import MuData
 
+from scdash._core.errors import check_least
 from scdash._core.keys import genes_of_modality
 from scdash._core.process_state import guarded
 from scdash.pl.paired.sbnn_reading import entry_of, table_of
 from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
-
-if TYPE_CHECKING:
-    from mudata import MuData
 
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
 @guarded
 def training(
-    data: "MuData | pd.DataFrame",
+    data: MuData | pd.DataFrame,
     *,
     key: str = "sbnn",
     baselines: bool | Mapping[str, float] = True,
@@ -98,7 +97,7 @@ def training(
 
 @guarded
 def feature_scores(
-    data: "MuData | pd.DataFrame",
+    data: MuData | pd.DataFrame,
     *,
     key: str = "sbnn_cv",
     methods: Sequence[str] | None = None,
@@ -171,7 +170,7 @@ def feature_scores(
 
 @guarded
 def gene_selection(
-    data: "MuData | pd.DataFrame",
+    data: MuData | pd.DataFrame,
     *,
     key: str = "sbnn_stability",
     n_genes: int = 30,
@@ -217,8 +216,7 @@ def gene_selection(
     table = table_of(data, key, "selection", "stability", ["gene", "frequency", "count"])
     if not isinstance(data, pd.DataFrame):
         table = genes_of_modality(data, entry_of(data, key, "stability"), key, table["gene"]).rows(table, "gene")
-    if n_genes < 1:
-        raise ValueError(f"n_genes must be at least 1, found {n_genes}.")
+    check_least("n_genes", n_genes, 1)
     ever = table[table["count"] > 0]
     repeats = int(round(float((ever["count"] / ever["frequency"]).iloc[0]))) if len(ever) else 1
     shown = ever.sort_values("frequency", ascending=False, kind="stable").head(n_genes)
@@ -241,7 +239,7 @@ def gene_selection(
         bars.set_xticks(np.arange(len(shown)), shown["gene"].astype(str), rotation=90, fontsize=7, style="italic")
         bars.tick_params(axis="x", length=0)
         more = len(ever) - len(shown)
-        bars.set(ylabel=f"selected (share of {repeats} runs)", ylim=(0, 1.02), xlim=(-0.7, len(shown) - 0.3))
+        bars.set(ylabel=f"selected (fraction of {repeats} runs)", ylim=(0, 1.02), xlim=(-0.7, len(shown) - 0.3))
         if more:
             bars.set_title(
                 f"{len(shown)} most often selected genes; {more} more were selected at least once", fontsize=9

@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.labels import name_points
 from scdash.pl.shared.read import columns, expression, positions
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 MOST = 6  # lineages drawn
 
@@ -39,7 +38,7 @@ class Paths:
 
 @guarded
 def knockout_trends(
-    perturbed: "AnnData",
+    perturbed: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     observed: bool = True,
@@ -184,7 +183,7 @@ def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, obse
 
 @guarded
 def knockout_volcano(
-    perturbed: "AnnData",
+    perturbed: AnnData,
     *,
     n_labels: int = 12,
     title: str | Sequence[str] | None = None,
@@ -227,8 +226,7 @@ def knockout_volcano(
     """
     if not is_anndata(perturbed) or "change" not in perturbed.uns:
         raise ValueError("perturbed must be what scdash.tl.perturb returns: uns['change'].")
-    if n_labels < 0:
-        raise ValueError(f"n_labels must be at least 0, found {n_labels}.")
+    check_least("n_labels", n_labels, 0)
     table = columns(perturbed.uns["change"], ["gene", "control", "change", "held", "spread"], argument="uns['change']")
     table = fit_genes(perturbed, table["gene"].astype(str), "perturbed.uns['change']").rows(table, "gene")
     table = table[~table["held"].astype(bool)]

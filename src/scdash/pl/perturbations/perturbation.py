@@ -1,20 +1,18 @@
 """Predicted against observed perturbations of a screen: mean changes gene by gene, or cells on a UMAP."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash.pl.shared.labels import name_points
 from scdash.pl.shared.style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 MOST = 9  # panels drawn unasked
 MOST_FAR = 4  # targets off the axes whose changes are written
@@ -22,8 +20,8 @@ MOST_FAR = 4  # targets off the axes whose changes are written
 
 @guarded
 def perturbation(
-    adata: "AnnData",
-    predicted: "AnnData",
+    adata: AnnData,
+    predicted: AnnData,
     *,
     kind: Literal["change", "cells"] | None = None,
     perturbations: Sequence[str] | None = None,
@@ -93,15 +91,14 @@ def perturbation(
     known = _known(predicted, found)
     chosen = known[:MOST] if perturbations is None else list(perturbations)
     for name in chosen:
-        if name not in known:
-            raise unknown("perturbation", name, known)
+        check_choice("perturbation", name, known)
     if not chosen:
         raise ValueError("predicted: none of its perturbations was observed in the screen; nothing to compare.")
     with house():
         figure, axes = panels(len(chosen), ax, title=title, figsize=figsize, ncols=ncols, size=(2.8, 2.8))
         for panel, name in zip(axes, chosen, strict=True):
             if found == "change":
-                _draw_change(panel, predicted, name, n_labels, size)
+                _draw_change(panel, predicted, name, size)
             else:
                 _draw_cells(panel, predicted, name, size)
         axes[0].legend(fontsize=6, loc="upper left")
@@ -128,7 +125,7 @@ def _labels(predicted: Any) -> list[str]:
     return [f"{label}, {time:g}" for label, time in zip(labels, predicted.obs["time"], strict=True)]
 
 
-def _draw_change(ax: Axes, predicted: Any, name: str, n_labels: int, size: float) -> None:
+def _draw_change(ax: Axes, predicted: Any, name: str, size: float) -> None:
     row = _labels(predicted).index(name)
     x = np.asarray(predicted.layers["observed_change"])[row]
     y = np.asarray(predicted.layers["change"])[row]

@@ -1,25 +1,23 @@
 """Changes of fate probabilities by a knockout, for each group of cells."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 @guarded
 def perturbation_fates(
-    adata: "AnnData",
+    adata: AnnData,
     *,
     key: str = "dynamics_fates",
     states: Sequence[str] | None = None,
@@ -107,6 +105,5 @@ def _chosen(column: Any, wanted: Sequence[str] | None, argument: str) -> list[st
         return known
     listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
     for name in listed:
-        if name not in known:
-            raise unknown(argument, name, known)
+        check_choice(argument, name, known)
     return listed

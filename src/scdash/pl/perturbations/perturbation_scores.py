@@ -1,30 +1,28 @@
 """Scores of knockouts, beside what the expression of each gene says without a network."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_least, unknown
 from scdash._core.process_state import guarded
 from scdash._core.tables import score_table
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 _SHOWN = ("score", "along_path", "spread", "batch_spread", "expression", "change")
 
 
 @guarded
 def perturbation_scores(
-    data: "AnnData | pd.DataFrame",
+    data: AnnData | pd.DataFrame,
     *,
     key: str = "dynamics",
     lineage: str | None = None,
@@ -76,8 +74,7 @@ def perturbation_scores(
         if lineage not in set(table["lineage"].astype(str)):
             raise unknown("lineage", lineage, pd.unique(table["lineage"].astype(str)))
         table = table[table["lineage"].astype(str) == lineage]
-    if n_top < 1:
-        raise ValueError(f"n_top must be at least 1, found {n_top}.")
+    check_least("n_top", n_top, 1)
     mean = table.groupby(table["gene"].astype(str), sort=False)[list(_SHOWN)].mean()
     scored = mean.dropna(subset="score").sort_values("score", ascending=False, kind="stable")
     if scored.empty:

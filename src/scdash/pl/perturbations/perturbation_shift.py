@@ -1,31 +1,28 @@
 """What interventions do: arrows on an embedding, genes before and after, networks side by side."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal, Unpack
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import NotFittedError, unknown
+from scdash._core.errors import NotFittedError, check_choice
 from scdash._core.keys import require_result
 from scdash._core.process_state import guarded
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._projection import project_velocity
 from scdash.pl._velocity import grid_arrows, quiver
-from scdash.pl.shared.points import MARGIN, Look, frame, scatter_under_arrows
+from scdash.pl.shared.points import Look, PointStyle, frame, scatter_under_arrows
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import Drawn, finish, house, panels
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 @guarded
 def perturbation_shift(
-    adata: "AnnData",
+    adata: AnnData,
     color: str | Sequence[str] | None = None,
     *,
     shift: str = "dynamics_shift",
@@ -35,17 +32,6 @@ def perturbation_shift(
     n_neighbors: int = 30,
     density: float = 1.0,
     smooth: float = 1.0,
-    groups: str | Sequence[str] | None = None,
-    size: float | None = None,
-    alpha: float | None = None,
-    palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    cmap: str | Colormap = "viridis",
-    color_map: str | Colormap | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float | None = None,
-    legend_loc: str | None = MARGIN,
-    frameon: bool | None = None,
     ncols: int = 3,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
@@ -53,6 +39,7 @@ def perturbation_shift(
     show: bool | None = None,
     save: str | bool | None = None,
     return_fig: bool = False,
+    **look: Unpack[PointStyle],
 ) -> Drawn:
     """Draw where an intervention pushes the cells, on an embedding.
 
@@ -77,12 +64,13 @@ def perturbation_shift(
         Neighbours a cell may move to.
     density, smooth
         Density of arrows; width of the smoothing kernel.
-    groups, size, alpha, palette, cmap, color_map, vmin, vmax, vcenter, legend_loc, frameon
-        Look of the cells, see :func:`scdash.pl.embedding`.
     ncols
         Panels a row.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
+    **look
+        Look of the cells, as for :func:`scdash.pl.embedding`: `groups`, `size`, `alpha`, `palette`, `cmap`, `color_map`, `vmin`,
+        `vmax`, `vcenter`, `legend_loc`, `frameon`.
 
     Returns
     -------
@@ -98,8 +86,7 @@ def perturbation_shift(
     --------
     >>> ax = scdash.pl.perturbation_shift(adata)
     """
-    if kind not in ("grid", "cells"):
-        raise unknown("kind", kind, ["grid", "cells"])
+    check_choice("kind", kind, ["grid", "cells"])
     name, points = embedding_of(adata, basis, finite=True)
     if shift not in adata.layers:
         raise NotFittedError(
@@ -111,22 +98,21 @@ def perturbation_shift(
     states, moved = expression(adata, list(genes), layer), expression(adata, list(genes), shift)
     arrows = project_velocity(states, moved, points, n_neighbors=n_neighbors)
     colored = values_of(adata, color, layer)
-    look = Look(size, palette, cmap, color_map, vmin, vmax, vcenter, alpha, groups, legend_loc, frameon)
-    look.check([values for _, values in colored])
+    style = Look.of("perturbation_shift", look, [values for _, values in colored])
     held, action = _action(adata, shift)
     with house():
         figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
         for panel, (column, values) in zip(axes, colored, strict=True):
-            scatter_under_arrows(panel, points, values, column, look, colors_of(adata, column, values))
+            scatter_under_arrows(panel, points, values, column, style, colors_of(adata, column, values))
             quiver(panel, *(grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
             panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
-            frame(panel, name, frameon=frameon)
+            frame(panel, name, frameon=style.frameon)
     return finish(
         figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation_shift", title=title, save=save
     )
 
 
-def _action(adata: "AnnData", shift: str) -> tuple[str, str]:
+def _action(adata: AnnData, shift: str) -> tuple[str, str]:
     """Return which genes were held, and what was done to them; nothing and "shift" where that is not stored."""
     if shift not in adata.uns:
         return "", "shift"
@@ -135,7 +121,7 @@ def _action(adata: "AnnData", shift: str) -> tuple[str, str]:
     return ", ".join(str(gene) for gene in np.atleast_1d(params["genes"])), str(params["kind"])
 
 
-def _shifted(adata: "AnnData", shift: str) -> NDArray[np.bool_]:
+def _shifted(adata: AnnData, shift: str) -> NDArray[np.bool_]:
     """Return which genes a shift was computed for."""
     name = f"{shift}_genes"
     if name in adata.var:

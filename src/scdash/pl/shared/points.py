@@ -1,8 +1,8 @@
 """How cells are drawn on an embedding: colours of groups or numbers, legend, colour bar and frame."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown, unused
-from scdash.pl.shared.style import FAINT, INK, bare, category_colors
+from scdash._core.errors import check_arguments, check_choice, unknown, unused
+from scdash.pl.shared.style import FAINT, INK, ColorScale, bare, category_colors
 
 ROWS = 14  # entries of a legend in one column
 MARGIN, ON_DATA = "right margin", "on data"  # as in scanpy, beside matplotlib's own places
@@ -21,6 +21,18 @@ PLACES = (
     MARGIN, ON_DATA, "none", "best", "upper right", "upper left", "lower left", "lower right", "right", "center left",
     "center right", "lower center", "upper center", "center",
 )  # fmt: skip
+
+
+class PointStyle(ColorScale, total=False):
+    """How cells look, as arguments of a figure: those of `Look`."""
+
+    size: float | None
+    palette: str | Sequence[str] | Mapping[str, str] | None
+    color_map: str | Colormap | None
+    alpha: float | None
+    groups: str | Sequence[str] | None
+    legend_loc: str | None
+    frameon: bool | None
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,16 @@ class Look:
     legend_loc: str | None = MARGIN
     frameon: bool | None = None
 
+    @classmethod
+    def of(
+        cls, function: str, given: PointStyle, drawn: Sequence[pd.Series | None], *, without: Sequence[str] = ()
+    ) -> Self:
+        """Return the look that the keyword arguments of `function` ask for; those it does not know are errors."""
+        check_arguments(function, given, [one.name for one in fields(cls) if one.name not in without])
+        look = cls(**given)
+        look.check(drawn)
+        return look
+
     def check(self, drawn: Sequence[pd.Series | None]) -> None:
         """Raise, before anything is drawn, where an argument is unknown or would change none of the panels."""
         if self.legend_loc is not None and self.legend_loc not in PLACES:
@@ -54,8 +76,7 @@ class Look:
             raise unused("groups", "no panel is coloured by a column of categories")
         names = {str(name) for values in categorical for name in values.cat.categories}  # type: ignore[union-attr]
         for name in self.chosen or ():
-            if name not in names:
-                raise unknown("group", name, sorted(names))
+            check_choice("group", name, sorted(names))
 
     @property
     def chosen(self) -> list[str] | None:

@@ -1,10 +1,11 @@
 """What figures read: slots of a fit, and networks in any form, checked before anything is drawn."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -13,11 +14,8 @@ from scdash._core.keys import check_genes, require_fit
 from scdash._data import all_genes, as_dense, check_unique, representation
 from scdash.metrics.edge_lists import EdgeList, align, is_anndata
 
-if TYPE_CHECKING:
-    from anndata import AnnData
 
-
-def slot(adata: "AnnData", key: str, name: str, *, made_by: str = "scdash.tl.fit_dynamics") -> Any:
+def slot(adata: AnnData, key: str, name: str, *, made_by: str = "scdash.tl.fit_dynamics") -> Any:
     """Return `adata.uns[key][name]`, or say what to run."""
     if not is_anndata(adata):
         raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
@@ -76,7 +74,7 @@ def positions(wanted: Iterable[str] | str, names: pd.Index, *, argument: str = "
     return all_genes(listed, names, argument, error=ValueError)
 
 
-def embedding_of(adata: "AnnData", basis: str, *, finite: bool = False) -> tuple[str, NDArray[np.float64]]:
+def embedding_of(adata: AnnData, basis: str, *, finite: bool = False) -> tuple[str, NDArray[np.float64]]:
     """Return the name and the first two columns of an embedding, under `basis` or `X_basis`; `finite`: of every cell."""
     if not is_anndata(adata):
         raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
@@ -90,7 +88,7 @@ def embedding_of(adata: "AnnData", basis: str, *, finite: bool = False) -> tuple
     return name.removeprefix("X_"), points[:, :2]
 
 
-def expression(adata: "AnnData", genes: Sequence[str], layer: str | None) -> NDArray[np.float64]:
+def expression(adata: AnnData, genes: Sequence[str], layer: str | None) -> NDArray[np.float64]:
     """Return (cells, genes) expression of a few genes, the only part of the matrix that is made dense."""
     if layer is not None and layer not in adata.layers:
         raise KeyError(f"No layer {layer!r}.{suggest(layer, [str(name) for name in adata.layers if name is not None])}")

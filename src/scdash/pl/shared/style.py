@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, to_hex
 from matplotlib.figure import Figure, SubFigure
 
-from scdash._core.errors import unused
+from scdash._core.errors import check_arguments, unused
 from scdash._core.logging import logger
 
 #: what a function returns: its Axes (a list if it drew several panels), the Figure, or None once it has been shown
@@ -195,6 +195,21 @@ def bare(ax: Axes) -> None:
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
+
+
+class ColorScale(TypedDict, total=False):
+    """Colours of numbers, as arguments of a figure; the names are scanpy's."""
+
+    cmap: str | Colormap
+    vmin: float | None
+    vmax: float | None
+    vcenter: float | None
+
+
+def color_scale(function: str, given: ColorScale) -> tuple[str | Colormap, dict[str, Any]]:
+    """Return the colours of signed values and the arguments of `signed_norm`; unknown names are errors."""
+    check_arguments(function, given, ColorScale.__annotations__)
+    return given.get("cmap", SIGNED), {name: value for name, value in given.items() if name != "cmap"}
 
 
 def signed_norm(

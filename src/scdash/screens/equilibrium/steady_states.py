@@ -29,7 +29,7 @@ class Equilibrium:
     constant: Floats  # (genes,)
     effect: Floats  # (genes,), NaN where the gene was in no training perturbation
     slope: float | None = 1.0  # None: linear
-    untried: float = 1.0  # share of a gene's feature that counts where it is perturbed and never was in training
+    untried: float = 1.0  # fraction of a gene's feature that counts where it is perturbed and never was in training
     sources: NDArray[np.int64] | None = None  # positions of the regulators among the genes; None: all genes
 
     @property

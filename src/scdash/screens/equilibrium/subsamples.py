@@ -1,4 +1,4 @@
-"""How often a screen's edges are selected again: on halves of its perturbations, and on resampled cells."""
+"""Refits of a screen by regression: on halves of its perturbations, and on resampled cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from scdash._core.parallel import spread_all
 from scdash._data.screen import Screen
+from scdash.resampling.draws import drawn_within, stratified_part
+from scdash.resampling.stability import Selections
 from scdash.screens.equilibrium.fit import EquilibriumFit
 from scdash.screens.equilibrium.path import Settings, solve
 from scdash.screens.evidence import without_noise
@@ -26,12 +28,8 @@ class Penalties:
     odds: Floats | None = None  # (regulator, target), of edges of the prior beside others
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Edges of one refit (source, gene): selected or not, and the path score."""
-
-    selected: NDArray[np.bool_]
-    score: Floats
+Selection = tuple[NDArray[np.bool_], Floats]
+"""Edges of one refit (source, gene): selected or not, and the path score."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +70,15 @@ def select(
     found = finished(
         stats, used, problem, path[at], allowed=penalties.allowed, odds=penalties.odds, believed=chosen.believed
     )
-    return Selection(found.model.weights != 0, found.ranking(path, chosen.explained, penalties.odds)[0])
+    return found.model.weights != 0, found.ranking(path, chosen.explained, penalties.odds)[0]
 
 
 def half_of_perturbations(n_perturbations: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Return a random half of the perturbations (mask), the control always."""
     used = np.zeros(n_perturbations, bool)
     used[0] = True
-    others = rng.permutation(np.arange(1, n_perturbations))
-    used[others[: max(1, len(others) // 2)]] = True
+    others = np.zeros(n_perturbations - 1, np.int64)
+    used[1 + stratified_part(others, lambda n: max(1, n // 2), rng)] = True
     return used
 
 
@@ -88,40 +86,38 @@ def bootstrap_rows(screen: Screen, rng: np.random.Generator) -> NDArray[np.int64
     """Return for every cell a random cell of its own perturbation, and replicate, with replacement; cells left out stay."""
     rows = np.arange(len(screen.cells))
     unit, perturbation_of = replicate_units(screen)
-    for u in range(len(perturbation_of)):
-        of = np.flatnonzero(unit == u)
-        rows[of] = rng.choice(of, len(of)) if len(of) else of
+    units = [np.flatnonzero(unit == u) for u in range(len(perturbation_of))]
+    for of, drawn in zip(units, drawn_within(units, lambda n: n, rng, replace=True), strict=True):
+        rows[of] = drawn
     return rows
 
 
-def perturbation_selections(
+def selections(
     stats: PerturbationStatistics,
     chosen: Chosen,
     n: int,
     rng: np.random.Generator,
     penalties: Penalties = Penalties(),
     *,
+    cells: Any = None,
     n_jobs: int | None = None,
-) -> list[Selection]:
-    """Refit on `n` random halves of the perturbations."""
-    halves = [half_of_perturbations(stats.screen.n_perturbations, rng) for _ in range(n)]
-    pieces = [(stats, used, chosen, penalties) for used in halves]
-    return spread_all(select, pieces, "refits", n_jobs=n_jobs)
+) -> Selections:
+    """Refit `n` times: on halves of the perturbations, or on bootstraps of `cells` within each (Lin et al., appendix A.13).
 
-
-def cell_selections(
-    cells: Any,
-    stats: PerturbationStatistics,
-    chosen: Chosen,
-    n: int,
-    rng: np.random.Generator,
-    penalties: Penalties = Penalties(),
-    *,
-    n_jobs: int | None = None,
-) -> list[Selection]:
-    """Refit on `n` bootstraps of the cells within perturbations (Lin et al., appendix A.13)."""
+    `stats` have the noise of features taken off for halves (`without_noise`), and not for bootstraps, which do it anew.
+    """
+    if cells is None:
+        halves = [half_of_perturbations(stats.screen.n_perturbations, rng) for _ in range(n)]
+        return stacked(
+            spread_all(select, [(stats, used, chosen, penalties) for used in halves], "refits", n_jobs=n_jobs)
+        )
     pieces = [(cells, stats, chosen, penalties, bootstrap_rows(stats.screen, rng)) for _ in range(n)]
-    return spread_all(_bootstrapped, pieces, "refits", n_jobs=n_jobs)
+    return stacked(spread_all(_bootstrapped, pieces, "refits", n_jobs=n_jobs))
+
+
+def stacked(found: Sequence[Selection]) -> Selections:
+    """Return the selections of several refits together."""
+    return Selections(np.stack([selected for selected, _ in found]), np.stack([score for _, score in found]))
 
 
 def _bootstrapped(
@@ -137,9 +133,3 @@ def _bootstrapped(
     return select(
         without_noise(again_over_times(again, stats)), np.ones(stats.screen.n_perturbations, bool), chosen, penalties
     )
-
-
-def frequencies(found: Sequence[Selection]) -> tuple[Floats, Floats, Floats]:
-    """Return selection frequency, mean and SD of the path score over refits, each (regulator, target)."""
-    scores = np.stack([one.score for one in found])
-    return np.mean([one.selected for one in found], axis=0), scores.mean(axis=0), scores.std(axis=0)

@@ -66,7 +66,7 @@ def _each_time(timed: TimedResponses) -> list[Floats]:
 
 
 def shares_of_folds(own: Floats, left: Floats, stats: PerturbationStatistics) -> tuple[float, Floats]:
-    """Return the share, between 0 and 1, of `own` that predicts `left` with the least error, from all perturbations left out.
+    """Return the fraction, between 0 and 1, of `own` that predicts `left` with the least error, from all perturbations left out.
 
     And (perturbations,) the share that the other folds give, with which errors are measured. Both arrays are
     (perturbations, times, genes); 1 where `own` is nothing.

@@ -1,9 +1,9 @@
 """Times at which the cells of a screen were sampled: read from `obs`, checked, and crossed with batches or guides."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
@@ -11,10 +11,6 @@ from scdash._data import log_missing, obs_column, parse_time
 from scdash._data.screen import Screen
 from scdash.screens.batches import LEAST_CONTROL, Groups, with_replicates
 from scdash.screens.statistics import Floats
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 
 SHOWN = 5
 
@@ -46,7 +42,7 @@ class SampledTimes:
         return both, tuple(f"{time}, {name}" for time in self.names for name in every)
 
 
-def read_sampled_times(adata: "AnnData", key: str | None) -> SampledTimes | None:
+def read_sampled_times(adata: AnnData, key: str | None) -> SampledTimes | None:
     """Return the times in `adata.obs[key]`, None without a key.
 
     Raises

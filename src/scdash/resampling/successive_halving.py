@@ -4,17 +4,39 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
-from scdash.dynamics.state_pairs.train import Trained
 from scdash.training import TrainState
 
 FACTOR = 3  # one setting in so many goes on from a rung: 3 or 4, near e, is what Li et al. (Hyperband, 2018) recommend
 FINALISTS = 2  # settings that are trained to the end: the last choice is by the error that counts
+
+
+class Trained(Protocol):
+    """A stack of models after training: a row of `history` for every model and epoch."""
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """With `model`, `epoch`, `validation_loss` and `pruned`."""
+
+    @property
+    def validation_loss(self) -> tuple[float, ...]:
+        """Of every model."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user stopped it."""
+
+    @property
+    def state(self) -> TrainState | None:
+        """To go on from, where training was paused."""
+
+
 # (models of the stack of all settings and folds, the state they go on from, the epoch to pause before) -> as trained
 TrainModels = Callable[[Sequence[int], TrainState | None, int | None], Trained]
 

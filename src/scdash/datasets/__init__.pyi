@@ -1,0 +1,10 @@
+from ._krumsiek import krumsiek11 as krumsiek11
+from ._papalexi import papalexi as papalexi
+from ._patchseq import patchseq_m1 as patchseq_m1
+from ._phoenix_files import read_phoenix as read_phoenix
+from ._priors import read_prior as read_prior
+from ._shipped import gene_sets as gene_sets
+from ._shipped import hsmm as hsmm
+from ._shipped import myogenic_prior as myogenic_prior
+from ._sim350 import sim350 as sim350
+from ._yeast import yeast_cell_cycle as yeast_cell_cycle

@@ -1,0 +1,16 @@
+from ._biology import influence as influence
+from ._biology import pathways as pathways
+from ._biology import perturbable_genes as perturbable_genes
+from ._biology import perturbation_scores as perturbation_scores
+from ._biology import subnetwork as subnetwork
+from ._dynamics import grn as grn
+from ._dynamics import history as history
+from ._dynamics import report as report
+from ._model import model as model
+from ._network import network as network
+from ._network import regulons as regulons
+from ._report_html import report_html as report_html
+from ._sbnn import feature_scores as feature_scores
+from ._sbnn import gene_selection as gene_selection
+from ._sbnn import selected_genes as selected_genes
+from ._settings import settings as settings
