@@ -56,7 +56,7 @@ def store(
         *(
             []
             if inputs.cell_position is None
-            else [f"added obs[{keys.position!r}], place of every cell on the time axis"]
+            else [f"added obs[{keys.position!r}], place of every row on the time axis"]
         ),
         f"added uns[{key!r}], model, edges, history, metrics, errors (see scdash.get)",
     ]
