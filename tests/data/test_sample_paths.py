@@ -111,7 +111,11 @@ def test_names_may_stand_in_a_column_and_intervals_have_units():
     ("links", "starts", "message"),
     [
         ({"b": ("aa", 1)}, "a", "'b' was measured after 'aa', which is no sample of adata.*Did you mean 'a'"),
-        ({"b": ("c", 1), "c": ("d", 1), "d": ("b", 1), "e": ("a", 1)}, "a", "circle: 'b' after 'c' after 'd' after 'b'"),
+        (
+            {"b": ("c", 1), "c": ("d", 1), "d": ("b", 1), "e": ("a", 1)},
+            "a",
+            "circle: 'b' after 'c' after 'd' after 'b'",
+        ),
         ({"b": ("b", 1)}, "a", "circle: 'b' after 'b'"),
         ({"b": ("a", 0)}, "a", "'b' has a predecessor and the interval 0 .*larger than 0"),
         ({"b": ("a", -3)}, "a", "'b' has a predecessor and the interval -3"),

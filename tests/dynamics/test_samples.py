@@ -30,7 +30,9 @@ def with_predecessors(adata):
 
 def branching(trunks=2, branches=4, seed=0):
     """Return courses of which `branches` each begin at a common third sample, in random order; two samples stand alone."""
-    whole = with_predecessors(time_courses(n_genes=10, n_trajectories=trunks * branches, n_test=0, n_edges=15, rng=seed))
+    whole = with_predecessors(
+        time_courses(n_genes=10, n_trajectories=trunks * branches, n_test=0, n_edges=15, rng=seed)
+    )
     gone, obs = [], whole.obs
     for k, (_, part) in enumerate(obs.groupby("trajectory", observed=True)):
         names = list(part.sort_values("time").index)

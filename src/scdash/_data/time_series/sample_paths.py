@@ -72,9 +72,8 @@ def read_sample_paths(adata: "AnnData", samples: Samples) -> SamplePaths:
 
 
 def _names(adata: "AnnData", samples: Samples) -> pd.Index:
-    if samples.sample_key is None:
-        names = pd.Index(adata.obs_names.astype(str))
-    else:
+    names: pd.Index = pd.Index(adata.obs_names.astype(str))
+    if samples.sample_key is not None:
         labels = read_labels(obs_column(adata, samples.sample_key, "sample_key"))
         if labels.isna().any():
             raise ValueError(f"sample_key={samples.sample_key!r}: {int(labels.isna().sum())} samples have no name.")
@@ -137,7 +136,9 @@ def _from_starts(before: NDArray[np.int64], names: pd.Index) -> NDArray[np.int64
         while circle[-1] not in circle[:-1]:
             circle.append(int(before[circle[-1]]))
         members = circle[circle.index(circle[-1]) :]
-        text = " after ".join(repr(str(names[k])) for k in (members if len(members) < 7 else [*members[:5], members[-1]]))
+        text = " after ".join(
+            repr(str(names[k])) for k in (members if len(members) < 7 else [*members[:5], members[-1]])
+        )
         raise ValueError(f"Predecessors form a circle: {text}. A sample cannot come before itself.")
     return np.argsort(depth, kind="stable")
 

@@ -56,7 +56,13 @@ def series_from_states(
     names: tuple[str, ...] = ("all",)
     if trajectory is not None:
         code, names = group_codes(trajectory, "trajectory", missing=True)
-    for name, given in (("time", times), ("trajectory", code), ("split", split), ("weights", weights), ("group", group)):
+    for name, given in (
+        ("time", times),
+        ("trajectory", code),
+        ("split", split),
+        ("weights", weights),
+        ("group", group),
+    ):
         if given is not None and len(given) != rows:
             raise ValueError(f"{name} has {len(given)} entries for {rows} states.")
     side = None if split is None else split_codes(split)
