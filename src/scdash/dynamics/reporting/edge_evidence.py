@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.edge_order import course_association
+from scdash._data import WithinMoments
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import scaled_about_middle
 from scdash.dynamics.problem import FitProblem
@@ -26,6 +28,7 @@ from scdash.networks import (
     with_products,
 )
 from scdash.networks.cell_scores_of_edges import CellScores, cell_scores
+from scdash.networks.edge_ranking import ASSOCIATION_WEIGHT
 from scdash.regression import TransitionFit, softsign
 
 
@@ -66,9 +69,11 @@ def gather_evidence(
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
     scores = None if problem.halves is None else cell_scores(problem.halves, problem.regulators)
-    if scores is not None and options.start == "regression" and gene_wise(field):
+    associated, weight = (None if problem.halves is not None else _association(problem)), ASSOCIATION_WEIGHT
+    if scores is not None and problem.halves is not None and options.start == "regression" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
+        associated, weight = partial(correlation_at, problem.halves.within), scores.association_weight
     edges, report = ranking_score(
         contribution,
         problem.prior,
@@ -77,7 +82,8 @@ def gather_evidence(
         stability=stability,
         hidden=hidden,
         coregulated=_coregulated(problem, options),
-        associated=None if problem.halves is not None else _association(problem),
+        associated=associated,
+        association_weight=weight,
         constant=matched[0].constant if matched else None,
         genes=problem.series.genes,
     )
@@ -118,6 +124,14 @@ def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], 
         return course_association(series.states, series.times, series.trajectory, train, source, target)
 
     return associated
+
+
+def correlation_at(moments: WithinMoments, row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the absolute correlation over all cells of pairs (target, source); NaN for what is no source."""
+    place = np.full(moments.correlation.shape[1], -1)
+    place[moments.sources] = np.arange(len(moments.sources))
+    found = np.abs(moments.correlation[place[col], row])
+    return np.where(place[col] < 0, np.nan, found)
 
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:
