@@ -109,7 +109,10 @@ def test_a_sample_that_two_trajectories_begin_with_counts_once():
 
 
 def test_association_of_cells_is_their_stored_correlation():
-    entry = {"genes": list("abc"), "correlation": {"sources": ["b", "a"], "values": np.array([[-0.5, 1, 0.2], [1, -0.5, 0.1]])}}
+    entry = {
+        "genes": list("abc"),
+        "correlation": {"sources": ["b", "a"], "values": np.array([[-0.5, 1, 0.2], [1, -0.5, 0.1]])},
+    }
     edges = pd.DataFrame({"source": ["a", "b", "c"], "target": ["b", "c", "a"]})
     np.testing.assert_allclose(association(edges, entry), [0.5, 0.2, np.nan])
 
@@ -204,12 +207,12 @@ def steps_of(entry, pairs):
     return before, (after - before) / np.array([times[end] - times[start] for start, end in pairs])[:, None]
 
 
-def test_steps_are_between_training_states_in_order_of_time():
+def test_steps_are_between_states_that_are_not_for_test_in_order_of_time():
     entry = trajectories(split=["train", "train", "test", "train", "train", "train", "validation", "train"])
-    before, change = steps_of(entry, [(1, 3), (3, 0), (4, 7), (7, 5)])
+    before, change = steps_of(entry, [(1, 3), (3, 0), (6, 4), (4, 7), (7, 5)])
     edges = pd.DataFrame({"source": ["0", "1", "2"], "target": ["1", "2", "2"]})
-    train = np.array(entry["series"]["split"]) == "train"
-    states = entry["series"]["states"][train]
+    learned = np.array(entry["series"]["split"]) != "test"
+    states = entry["series"]["states"][learned]
     expected = [mixed(states, before, change, s, t) for s, t in ((0, 1), (1, 2), (2, 2))]
     np.testing.assert_allclose(association(edges, entry), expected)
 

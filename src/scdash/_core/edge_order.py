@@ -78,26 +78,26 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
     if "series" not in entry:
         return np.full(len(edges), np.nan)
     series = entry["series"]
-    train = np.array([str(label) == "train" for label in series["split"]])
-    return course_association(series["states"], series["time"], series["trajectory"], train, source, target)
+    used = np.array([str(label) != "test" for label in series["split"]])
+    return course_association(series["states"], series["time"], series["trajectory"], used, source, target)
 
 
 def course_association(
     states: NDArray[Any],
     times: NDArray[Any],
     trajectory: NDArray[Any],
-    train: NDArray[np.bool_],
+    learned: NDArray[np.bool_],
     source: NDArray[np.int64],
     target: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return how far training states connect pairs of genes, in [0, 1], with and without the order of time.
+    """Return how far the states that a fit has learned from connect pairs of genes, in [0, 1], with and without the order of time.
 
     The mean of three absolute correlations that err differently: of the source's state with the target's rate of change,
     given the target's own state (the correlation alone would show above all that a gene which is high falls); of both genes over
     states; and of both over states given all other genes (`partial_correlations`). Two of them have no direction: genes that are
     fast beside the interval between samples show in them alone. A sample that several trajectories begin with counts once.
     """
-    before, rate = steps(states, times, trajectory, train)
+    before, rate = steps(states, times, trajectory, learned)
     if len(before) < MIN_STEPS:
         return np.full(len(source), np.nan)
     used = np.ones(rate.shape, dtype=bool)
@@ -108,7 +108,7 @@ def course_association(
     left = (1 - between**2) * (1 - own**2)
     lagged = np.abs(plain - between * own) / np.sqrt(np.where(left > 1e-9, left, np.nan))
     lagged = np.where(source == target, np.abs(plain), np.minimum(lagged, 1.0))
-    seen = np.unique(np.asarray(states, dtype=np.float64)[train], axis=0)
+    seen = np.unique(np.asarray(states, dtype=np.float64)[learned], axis=0)
     level = np.abs(_correlations(seen, seen, np.ones(seen.shape, dtype=bool), source, target))
     return np.asarray((lagged + level + np.abs(partial_correlations(seen, source, target))) / 3)
 
@@ -137,7 +137,9 @@ def partial_correlations(
     z = np.divide(centred, size, out=np.zeros_like(centred), where=~flat)  # z.T @ z are the correlations
     squares = z**2
     core = np.linalg.qr(z, mode="r") if rows > z.shape[1] else z  # fewer rows with the same products of columns
-    of_all = float(((core @ core.T) ** 2).sum() - (squares.sum(axis=0) ** 2).sum())  # sum of r^2 over pairs of different columns
+    of_all = float(
+        ((core @ core.T) ** 2).sum() - (squares.sum(axis=0) ** 2).sum()
+    )  # sum of r^2 over pairs of different columns
     spread = float(((squares.sum(axis=1)) ** 2).sum() - (squares**2).sum())  # sum over rows of all products, squared
     variance = rows / (rows - 1) * (spread - of_all / rows)
     intensity = min(max(variance / of_all, 1e-6), 1.0) if of_all > 1e-12 else 1.0

@@ -123,7 +123,11 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
 
 def _correlation(fit: DynamicsFit, inputs: DynamicsInputs) -> dict[str, Any]:
     """Return the correlations of regulators with genes over all cells, where the score of an edge rests on them."""
-    if inputs.halves is None or not fit.prior.get("association_weight") or inputs.halves.within.correlation.size > MAX_PAIRS:
+    if (
+        inputs.halves is None
+        or not fit.prior.get("association_weight")
+        or inputs.halves.within.correlation.size > MAX_PAIRS
+    ):
         return {}
     within, genes = inputs.halves.within, np.asarray(inputs.series.genes, dtype=str)
     return {"correlation": {"sources": genes[within.sources], "values": within.correlation.astype(np.float32)}}

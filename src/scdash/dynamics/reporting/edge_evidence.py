@@ -17,6 +17,7 @@ from scdash.dynamics.predictors import scaled_about_middle
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.regression_fits import hidden_evidence
 from scdash.dynamics.state_pairs.start import gene_wise
+from scdash.dynamics.whole_trajectories.folds import TEST
 from scdash.fields import Params, VectorField
 from scdash.networks import (
     Coregulation,
@@ -115,13 +116,13 @@ def _coregulated(problem: FitProblem, options: FitOptions) -> Coregulation | Non
 
 
 def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
-    """Return the association of pairs (target, source) over training states."""
+    """Return the association of pairs (target, source) over all states that are not for test."""
     series = problem.series
-    train = series.split == 0
+    learned = series.split != TEST
 
     def associated(row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
         source, target = np.asarray(col, dtype=np.int64), np.asarray(row, dtype=np.int64)
-        return course_association(series.states, series.times, series.trajectory, train, source, target)
+        return course_association(series.states, series.times, series.trajectory, learned, source, target)
 
     return associated
 
