@@ -136,7 +136,7 @@ def partial_correlations(
     flat = size <= 1e-9 * np.maximum(1.0, np.abs(x).max(axis=0))
     z = np.divide(centred, size, out=np.zeros_like(centred), where=~flat)  # z.T @ z are the correlations
     squares = z**2
-    core = np.linalg.qr(z, mode="r") if rows > z.shape[1] else z  # fewer rows with the same products of columns
+    core = np.asarray(np.linalg.qr(z, mode="r")) if rows > z.shape[1] else z  # fewer rows, the same products of columns
     of_all = float(
         ((core @ core.T) ** 2).sum() - (squares.sum(axis=0) ** 2).sum()
     )  # sum of r^2 over pairs of different columns
