@@ -12,7 +12,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
     __name__,
     submodules=["datasets", "fields", "get", "metrics", "models", "pl", "pp", "simulate", "sparsity", "tl"],
     submod_attrs={
-        "_data.time_series.observations": ["Cells"],
+        "_data.time_series.observations": ["Cells", "Samples"],
         "paired.schedule": ["BottleneckTraining"],
         "resampling.validation": ["Validation"],
         "regression.regression_value": ["Regression"],
@@ -20,7 +20,7 @@ __getattr__, __dir__, _lazy = lazy_loader.attach(
     },
 )
 if TYPE_CHECKING:
-    from scdash._data.time_series.observations import Cells
+    from scdash._data.time_series.observations import Cells, Samples
     from scdash.paired.schedule import BottleneckTraining
     from scdash.regression.regression_value import Regression
     from scdash.resampling.validation import Validation
@@ -31,6 +31,7 @@ __all__ = [
     "BottleneckTraining",
     "Cells",
     "Regression",
+    "Samples",
     "Training",
     "Validation",
     "__version__",

@@ -271,7 +271,7 @@ def test_scores_of_cells_pass_their_halves_and_the_held_out_share_on(monkeypatch
     found = _cell_scores.cell_scores(halves, np.arange(2))
     assert seen[0][0] is halves and seen[1] == "within"
     assert found.explained == 0.25
-    assert found.frequency.toarray().tolist() == [[0.5, 0], [0, 0.5]]
+    assert found.frequency.toarray().tolist() == [[0.2, 0], [0, 0.2]]  # (0.25 * 1 + 0) / 1.25
 
 
 def test_time_as_observed_and_time_shuffled_have_their_own_figures(monkeypatch):

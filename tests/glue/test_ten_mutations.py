@@ -194,7 +194,9 @@ def test_null_models_are_fitted_to_what_they_change(monkeypatch, anew):
     monkeypatch.setattr(_null_models, "held_out_error", lambda model, fold: 1.0)
     made_of = Ingredients(as_sparsity("dash"), prior=problem.prior, regulators=problem.regulators)
     folds = make_folds(problem)
-    found = null_model_errors(made_of, SimpleNamespace(prior_weight=5.0, applied_to=lambda own: own), folds, anew=anew, progress=False)
+    found = null_model_errors(
+        made_of, SimpleNamespace(prior_weight=5.0, applied_to=lambda own: own), folds, anew=anew, progress=False
+    )
     nulls = nulls_of(problem)
     assert list(found) == ["no network", *(null.name for null in nulls)]
     assert len(fitted) == len(nulls) * len(folds)

@@ -10,14 +10,14 @@ from scdash._core.errors import check_arguments
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
-from scdash._data.time_series.observations import Observations, as_cells
+from scdash._data.time_series.observations import Cells, Observations, Samples, kind_of
 from scdash.dynamics.arguments import Asked, settle
 from scdash.dynamics.inputs import DynamicsInputs, read_inputs
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.whole_trajectories.settings import suits_whole_trajectories
 from scdash.fields import VectorField
 from scdash.models import Model, PerturbODE
-from scdash.models.stored_settings import stored_arguments
+from scdash.models.stored_settings import stored_arguments, stored_samples
 from scdash.networks.velocity_layer import check_switch
 from scdash.regression import Regression
 from scdash.resampling.validation import Validation
@@ -98,13 +98,17 @@ class FitCall:
     def read(self, adata: AnnData, asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
         """Return the data of the call; columns and layer that are not given are those of the fit under `like`."""
         keys = {name: getattr(self, name) for name in DATA_KEYS}
-        kind, cells = as_cells(self.observations)
+        seen = self.observations
+        if like is not None and seen == "auto":
+            seen = stored_samples(adata, like) or seen
+        cells = seen if isinstance(seen, Cells) else Cells()
         by_folds = like is None and suits_whole_trajectories(options)
         return read_inputs(
             adata,
             **(keys if like is None else keys_like_fit(adata, like, keys)),
             mask_var=self.mask_var,
-            observations=kind,
+            observations=kind_of(seen),
+            samples=seen if isinstance(seen, Samples) else None,
             prior=self.prior,
             coregulation=asked.sparsity.coregulation if isinstance(asked.sparsity, DASH) else None,
             regulators=self.regulators,

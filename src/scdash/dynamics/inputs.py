@@ -15,6 +15,7 @@ from scdash._core.types import Genes, PriorLike
 from scdash._data import (
     AlignedPrior,
     CellHalves,
+    Expression,
     HalfOfCells,
     LeftOutTimes,
     RelatedCells,
@@ -31,9 +32,9 @@ from scdash._data import (
     scaled_by_scanpy,
 )
 from scdash._data.checks import flag_genes
-from scdash._data.time_series.observations import Couplings, Kind
+from scdash._data.time_series.observations import Couplings, Kind, Samples
 from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states
-from scdash._data.time_series.row_labels import read_rows
+from scdash._data.time_series.row_labels import read_rows, rows_of_samples
 from scdash._data.time_series.sampled_cells import from_sampled
 from scdash.dynamics.problem import FitProblem, Units, VelocityOfCells
 from scdash.dynamics.velocity_input import velocity_of_cells
@@ -114,6 +115,7 @@ def read_inputs(
     batch_key: str | None,
     split_key: str | None,
     observations: Kind,
+    samples: Samples | None = None,
     prior: PriorLike | None,
     coregulation: PriorLike | None,
     regulators: Genes | None,
@@ -139,7 +141,7 @@ def read_inputs(
     values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
     if hold_out is not None and keys.split_key is not None:
         raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
-    rows = read_rows(adata, keys, values)
+    rows = _rows(adata, keys, samples, values)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and _are_cells(rows, observations)
     sampled = cells and rows.are_sampled
@@ -154,6 +156,7 @@ def read_inputs(
     inputs = _of_observed(
         observed, columns, replace(keys, layer=layer) if binned and observed.in_units_of_bins else keys
     )
+    inputs = inputs if samples is None else replace(inputs, keys=replace(keys, time_key=""))
     return replace(
         inputs,
         velocity=velocity_of_cells(adata, velocity, rows, observed, columns, cells=cells, by_folds=by_folds, seed=seed),
@@ -164,6 +167,16 @@ def read_inputs(
         coregulation=None if coregulation is None else prior_from(adata, coregulation, genes=values.genes),
         lowest=None if binned else lowest_values(values),
     )
+
+
+def _rows(adata: "AnnData", keys: DataKeys, samples: Samples | None, values: Expression) -> Rows:
+    """Return what is known of every row; samples that name their predecessors have no other times and trajectories."""
+    if samples is None:
+        return read_rows(adata, keys, values)
+    given = {"time_key": keys.time_key not in ("", TIME_KEY), "trajectory_key": keys.trajectory_key is not None}
+    for name in [name for name, there in given.items() if there]:
+        raise unused(name, f"times and trajectories follow from observations={samples!r}")
+    return rows_of_samples(adata, samples, keys.split_key, values)
 
 
 def _are_cells(rows: Rows, observations: Kind) -> bool:

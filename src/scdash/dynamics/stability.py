@@ -15,7 +15,8 @@ from scdash._core.names import check_key
 from scdash._core.parallel import spread_all
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data import group_codes, obs_column, split_codes
-from scdash._data.time_series.observations import as_cells
+from scdash._data.time_series.observations import Samples, kind_of
+from scdash._data.time_series.sample_paths import read_sample_paths
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.fit_of_call import fit_of_call
 from scdash.models.stored_settings import settings_of_fit
@@ -113,13 +114,15 @@ def _part(adata: AnnData, fraction: float, fit: dict[str, Any], rng: np.random.G
     Of trajectories that are labelled by `split_key`, the same fraction of every split is drawn, and at least one; two where
     all are of one split.
     """
-    key = fit.get("trajectory_key")
+    key, seen = fit.get("trajectory_key"), fit.get("observations", "auto")
+    if isinstance(seen, Samples):
+        return _part_of_samples(adata, seen, fraction, fit.get("split_key"), rng)
     group: NDArray[np.int64] = np.zeros(adata.n_obs, np.int64)
     names: tuple[str, ...] = ("all",)
     if key is not None:
         group, names = group_codes(obs_column(adata, key, "trajectory_key"), key, missing=True)
     sizes = np.bincount(group[group >= 0])
-    kind, _ = as_cells(fit.get("observations", "auto"))
+    kind = kind_of(seen)
     whole = kind == "states" or (kind == "auto" and sizes.max() <= 50)
     if whole:
         if len(names) < 4:
@@ -127,12 +130,35 @@ def _part(adata: AnnData, fraction: float, fit: dict[str, Any], rng: np.random.G
             raise ValueError(
                 f"trajectory_key={key!r}: only {len(names)} trajectories to draw from, 4 are needed.{hint}"
             )
-        split = _split_of(adata, fit.get("split_key"), group)
-        least = 2 if len(np.unique(split)) == 1 else 1
-        drawn = stratified_part(split, lambda n: max(least, round(fraction * n)), rng)
-        return np.flatnonzero(np.isin(group, drawn))
+        return np.flatnonzero(np.isin(group, _drawn(_split_of(adata, fit.get("split_key"), group), fraction, rng)))
     rows = [np.flatnonzero(group == g) for g in range(len(names))]
     return np.sort(np.concatenate(drawn_within(rows, lambda n: max(2, round(fraction * n)), rng)))
+
+
+def _part_of_samples(
+    adata: AnnData, samples: Samples, fraction: float, split_key: str | None, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the samples of a random fraction of what is left out together, and all that they were measured after."""
+    paths = read_sample_paths(adata, samples)
+    group = np.full(adata.n_obs, -1)
+    group[paths.row] = paths.group.cat.codes  # a sample before a fork may get any of the groups that need it
+    names = paths.group.cat.categories
+    if len(names) < 4:
+        raise ValueError(f"observations={samples!r}: only {len(names)} starts or branches to draw from, 4 are needed.")
+    used = np.isin(group, _drawn(_split_of(adata, split_key, group), fraction, rng))
+    for _ in range(adata.n_obs):
+        before = paths.predecessor[used]
+        before = before[before >= 0]
+        if used[before].all():
+            break
+        used[before] = True
+    return np.flatnonzero(used)
+
+
+def _drawn(split: NDArray[np.int64], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random fraction of some groups (groups,), at least one of every split, two where there is one split."""
+    least = 2 if len(np.unique(split)) == 1 else 1
+    return stratified_part(split, lambda n: max(least, round(fraction * n)), rng)
 
 
 def _split_of(adata: AnnData, key: str | None, group: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.edge_order import MAX_PAIRS
 from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys
 from scdash._data import expression, sanitise
@@ -53,7 +54,7 @@ def store(
         *(
             []
             if inputs.cell_position is None
-            else [f"added obs[{keys.position!r}], place of every cell on the time axis"]
+            else [f"added obs[{keys.position!r}], place of every row on the time axis"]
         ),
         f"added uns[{key!r}], model, edges, history, metrics, errors (see scdash.get)",
     ]
@@ -99,6 +100,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         **({} if fit.lineages is None else {"lineages": fit.lineages}),
         **({"lineage_names": np.asarray(inputs.lineage_names, dtype=str)} if inputs.lineage_names else {}),
         "edges": fit.edges.assign(weight=fit.edges["weight"] / inputs.time.scale),  # per unit of the user's time
+        **_correlation(fit, inputs),
         "given": stored_tables(inputs.prior, inputs.coregulation),
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
@@ -114,6 +116,18 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "report": fit.report,
         "details": fit.details,
     }
+
+
+def _correlation(fit: DynamicsFit, inputs: DynamicsInputs) -> dict[str, Any]:
+    """Return the correlations of regulators with genes over all cells, where the score of an edge rests on them."""
+    if (
+        inputs.halves is None
+        or not fit.prior.get("association_weight")
+        or inputs.halves.within.correlation.size > MAX_PAIRS
+    ):
+        return {}
+    within, genes = inputs.halves.within, np.asarray(inputs.series.genes, dtype=str)
+    return {"correlation": {"sources": genes[within.sources], "values": within.correlation.astype(np.float32)}}
 
 
 def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_matrix:

@@ -9,10 +9,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import association, rank_edges, ranked_by
+from scdash._core.edge_order import MAX_PAIRS, association, rank_edges, ranked_by
 from scdash._core.keys import genes_of, require_fit
-
-MAX_PAIRS = 5_000_000  # a table of more is no table to read, and takes gigabytes
 
 
 def all_pairs(
@@ -87,8 +85,8 @@ def _scores(
     entry: Mapping[str, Any], told: Mapping[str, Any], pairs: pd.DataFrame, names: pd.Index
 ) -> NDArray[np.float64]:
     """Return what `ranking_score` gives to a pair that no fit has selected and that is not in the prior."""
-    if told.get("with_association"):
-        return np.asarray(np.nan_to_num(association(pairs, entry)) / 2)
+    if weight := float(told.get("association_weight", 0.0)):
+        return np.asarray(weight * np.nan_to_num(association(pairs, entry)))
     if not told.get("by_coregulation"):
         return np.zeros(len(pairs))
     from scdash.networks import followers  # which imports torch, and tables are read without it

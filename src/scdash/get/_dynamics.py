@@ -63,17 +63,17 @@ def grn(
           a screen ranks without an edge between them.
         - `contribution`: fraction of the target's summed absolute effects.
         - `in_prior`: whether the prior has the edge.
-        - `selection_frequency`: fraction of half-samples that select the edge, NaN where none were drawn. Of cells in
-          pseudotime the mean of two path scores: of a regression of later cells on other, earlier ones, and of cells of
-          one time on each other, see :doc:`/concepts/evidence`.
+        - `selection_frequency`: fraction of half-samples that select the edge, NaN where none were drawn. Of cells the
+          weighted mean of two path scores: of a regression of later cells on other, earlier ones, which counts as much as that
+          regression explains of unseen cells, and of cells of one time on each other, see :doc:`/concepts/evidence`.
         - `stability`: the contribution, averaged over half-samples; of cells the same as `selection_frequency`.
         - `coregulation`: how far the target follows the other targets that the prior names for the source, as a rank among
           all such pairs in [0, 1]; 0 where the prior does not have the source, NaN without a prior.
-        - `score`: the ranking score, prior and data together. It is not a probability. Of a time course without a prior
-          the mean of `stability` and `association`: the regression selects one of several genes with the same trajectory.
-        - `association`: what the data say without any model. Of time courses the mean of two absolute correlations: of the
-          source with the next change of the target, given the target's own state, and of both genes over states, which
-          weighs less the more steps there are. Of a screen the correlation of their changes over its perturbations.
+        - `score`: the ranking score, prior and data together. It is not a probability. Without a prior
+          a weighted mean of `stability` and `association`: the regression selects one of several genes with the same trajectory.
+        - `association`: what the data say without any model. Of time courses the mean of three absolute correlations: of the
+          source with the next change of the target, given the target's own state; of both genes over states; and of both over
+          states given all other genes. Of cells the absolute correlation over all cells. Of a screen the correlation of their changes over its perturbations.
         - `ranked_by`: what the score rests on. "data": there is no prior. "prior and data": edges of the prior come first,
           ordered by the data: by the fit, or, where it does not find hidden edges of the prior again and co-regulation does,
           by `coregulation` (the report says which). "prior": edges of the prior that were hidden from a fit were not found again, so that the

@@ -11,7 +11,7 @@ from scdash._core.fit_settings import DATA_KEYS, FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.values import call_text, read_value, shown
 from scdash._data import AlignedPrior
-from scdash._data.time_series.observations import Cells
+from scdash._data.time_series.observations import Cells, Samples
 from scdash.fields import DEFINED, FIELDS, VectorField
 from scdash.models import MODELS, Transport
 from scdash.regression import Regression
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-VALUES: tuple[type, ...] = (Cells, Training, Validation, Regression, GeometricSchedule, Transport)
+VALUES: tuple[type, ...] = (Cells, Samples, Training, Validation, Regression, GeometricSchedule, Transport)
 TABLES = ("prior", "coregulation")
 
 
@@ -72,6 +72,18 @@ def settings_of_fit(adata: "AnnData", key: str, *, without: Collection[str] = ()
     genes = genes_of(adata, entry, key)
     found |= _data(entry, settings, [str(name) for name in genes.names[genes.present]])
     return {name: value for name, value in found.items() if name not in without}
+
+
+def stored_samples(adata: "AnnData", key: str) -> Samples | None:
+    """Return how samples of the fit under `key` name their predecessors; None without such a fit, or where they name none."""
+    entry = adata.uns.get(key)
+    params = entry.get("params") if isinstance(entry, Mapping) else None
+    texts = params.get("arguments") if isinstance(params, Mapping) else None
+    text = "" if texts is None else str(texts.get("observations", ""))
+    if not text.startswith(f"{Samples.__name__}("):
+        return None
+    found: Samples = _value(text, "observations", key)
+    return found
 
 
 def _data(entry: Mapping[str, Any], settings: FitSettings, genes: list[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from scdash._core.edge_order import rank_edges
 from scdash.networks.coregulation_scores import CHANCE, Coregulation
 from scdash.networks.hidden_edges import HiddenEvidence, entries_at, evidence_auc
 
+ASSOCIATION_WEIGHT = 3 / 4  # beside stability: the association of a time course is the mean of three measures of four
 Associated = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]  # of places of targets and of sources
 
 
@@ -30,6 +31,7 @@ def ranking_score(
     hidden: Sequence[HiddenEvidence] = (),
     coregulated: Coregulation | None = None,
     associated: Associated | None = None,
+    association_weight: float = ASSOCIATION_WEIGHT,
     constant: NDArray[np.bool_] | None = None,
     genes: Any,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -61,8 +63,10 @@ def ranking_score(
         How far genes follow the other targets of a regulator of the prior; None where that was not measured.
     associated
         How far the data connect pairs of genes without any model, in [0, 1], by places of targets and of sources. Without a
-        prior the evidence is the mean of both: a regression selects one of several genes that follow the same trajectory, and
+        prior the evidence is a mean of both: a regression selects one of several genes that follow the same trajectory, and
         says nothing of the others. The score is that evidence, whether or not the model has the edge.
+    association_weight
+        Weight of the association in that mean.
     constant
         Genes that do not change, (genes,).
     genes
@@ -76,7 +80,7 @@ def ranking_score(
     report
         `used`, `kept`, `not_supported`, `added` (numbers of edges), `evidence_auc`, `evidence_se`, `hidden` (edges that
         were hidden from fits), `fell_back`, `coregulation_auc`, `coregulation_se`, `by_coregulation` (whether it ordered them),
-        `with_association`.
+        `association_weight` (0: it takes no part).
     """
     row, col = _named_pairs(contribution, prior, frequency, stability, weight)
     share = entries_at(contribution, row, col)
@@ -86,7 +90,7 @@ def ranking_score(
     evidence = steady if stability is not None else share if frequency is None else _with_share(often, share)
     with_association = prior is None and associated is not None
     if with_association and associated is not None:
-        evidence = (evidence + np.nan_to_num(associated(row, col))) / 2
+        evidence = (1 - association_weight) * evidence + association_weight * np.nan_to_num(associated(row, col))
     auc, error = (np.nan, np.nan) if prior is None else evidence_auc(prior, hidden)
     fell_back = bool(np.isfinite(auc)) and not clearly_above(auc, error, CHANCE)
     follows = np.full(len(row), np.nan) if coregulated is None else coregulated.at(row, col)
@@ -121,7 +125,7 @@ def ranking_score(
         "fell_back": fell_back,
         **_measured(coregulated),
         "by_coregulation": by_coregulation,
-        "with_association": with_association,
+        "association_weight": association_weight if with_association else 0.0,
     }
     return rank_edges(edges).drop(columns="rank"), report
 

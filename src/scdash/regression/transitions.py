@@ -53,12 +53,13 @@ def fit_transitions(
     settings
         `TransitionSettings.for_time_courses()` by default.
     groups
-        Code of the group of every trajectory of the series (such as its batch); folds leave out whole groups.
+        Code of the group of every trajectory of the series (such as its batch); folds leave out whole groups. None: those of
+        the series, if it has any.
     rng
         Seed or Generator, for folds and half-samples.
     """
     settings = settings or TransitionSettings.for_time_courses()
-    generator = as_generator(rng)
+    generator, groups = as_generator(rng), series.group if groups is None else groups
     data = Trajectories.from_series(series, settings.splits)
     prior = check_prior(prior, data.states.shape[2])
     if settings.choose == "rollout":

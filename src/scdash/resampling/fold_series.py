@@ -16,7 +16,7 @@ TRAIN, VALIDATION, TEST = range(len(SPLITS))
 def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
     """Return the series once per fold, the fold's fraction of the non-test states labelled validation, the rest train.
 
-    One fold is the series as it is split already. Several are whole trajectories, where there are at least `n_folds`;
+    One fold is the series as it is split already. Several are whole trajectories (or groups of them), where there are at least `n_folds`;
     else equal windows of every trajectory's length. Resampled trajectories ("name#k") take no part where their original is
     held out. Test states stay out of it.
     """
@@ -24,11 +24,11 @@ def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
     if n_folds == 1:
         return [series]
     usable = series.split != TEST
-    of_row = series.parent[series.trajectory]
+    of_row = series.together[series.trajectory]
     originals = np.unique(of_row[usable])
     if len(originals) >= n_folds:
         shuffled = np.random.default_rng([seed, 2]).permutation(originals)
-        part = np.zeros(len(series.names), np.int64)
+        part = np.zeros(int(of_row.max()) + 1, np.int64)
         part[shuffled] = np.arange(len(shuffled)) % n_folds
         fold = part[of_row]
     else:
@@ -36,7 +36,7 @@ def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
         for rows in series.each():
             place = (series.times[rows] - series.times[rows[0]]) / np.ptp(series.times[rows])
             fold[rows] = np.minimum((place * n_folds).astype(np.int64), n_folds - 1)
-    redrawn = of_row != series.trajectory
+    redrawn = series.parent[series.trajectory] != series.trajectory
     folds = []
     for k in range(n_folds):
         split = np.where(fold == k, np.where(redrawn, TEST, VALIDATION), TRAIN)

@@ -145,7 +145,10 @@ def fit_dynamics(
     observations
         "cells": rows are cells, smoothed into 20 bins per trajectory, or, where they share few sampled times, one bin per
         time; or `scdash.Cells(n_bins=..., couplings=...)` with other bins, or other couplings of cells at sampled times.
-        "states": every row is one state. "auto": cells if there are more than 50 rows, most with a time of their own, or at
+        "states": every row is one state. `scdash.Samples(predecessor_key=..., interval_key=...)`: every row is one state that
+        names the one before it and the time since, for courses that branch; `time_key` and `trajectory_key` are left out. Every
+        interval is learned from once; what starts from one sample is left out together, or with fewer than five starts the
+        branches; samples without any interval are not used, which the log says. "auto": cells if there are more than 50 rows, most with a time of their own, or at
         least five of a trajectory at most times.
     velocity
         For cells: measured dx/dt, from which the regression that training starts from learns besides. The name of a layer
@@ -199,9 +202,9 @@ def fit_dynamics(
     `var[f"{key_added}_genes"]`, `var[f"{key_added}_velocity_genes"]` : bool
         Genes that were modelled; and, where the layer is written, those that have a velocity, under the name that
         CellRank and scVelo look for.
-    `obs[f"{key_added}_position"]` : float (cells only)
+    `obs[f"{key_added}_position"]` : float (cells, and `Samples(...)`)
         Place of every cell on the time axis of the fit, 0 to 10 (of cells at sampled times their time, in the unit of
-        `time_key`); NaN for cells that took no part.
+        `time_key`; of samples with predecessors the time since the start); NaN for rows that took no part.
 
     Raises
     ------

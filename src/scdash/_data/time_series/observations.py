@@ -1,4 +1,4 @@
-"""What the rows of AnnData are, as a value of a call: cells, with the bins and the couplings that are made of them, or states."""
+"""What the rows of AnnData are, as a value of a call: cells, with their bins and couplings, samples with predecessors, or states."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,11 +45,44 @@ class Cells(Value):
             raise ValueError(f"n_bins must be a whole number of at least 2, found {self.n_bins!r}.")
 
 
-Observations = Kind | Cells
+@dataclass(frozen=True, repr=False)
+class Samples(Value):
+    """Rows of `scdash.tl.fit_dynamics` are samples that each name the one measured before them: time courses that branch.
+
+    Several samples may follow one, such as a culture before it was split and treated, so there is no `trajectory_key` and no
+    `time_key`. The time of a sample is the sum of the intervals since the start. Every interval belongs to one trajectory:
+    where the design branches, one goes on, and the others begin with the sample that was common.
+
+    Parameters
+    ----------
+    predecessor_key
+        Column of `obs` with the name of the sample before; empty (None, NaN) where a course starts.
+    interval_key
+        Column of `obs` with the time since that sample, larger than 0, as `time_key` holds times: numbers, timedelta, or
+        texts with a unit such as "30 min". Empty (or 0) where a course starts.
+    sample_key
+        Column of `obs` with the names that predecessors are given by; None: `obs_names`.
+
+    See Also
+    --------
+    scdash.tl.fit_dynamics : Learn a sparse model of gene-regulatory dynamics, dx/dt = f(x), and the network inside it.
+
+    Examples
+    --------
+    >>> scdash.Samples(predecessor_key="prevCol", interval_key="del.t", sample_key="condName")
+    Samples(predecessor_key='prevCol', interval_key='del.t', sample_key='condName')
+    """
+
+    predecessor_key: str
+    interval_key: str
+    sample_key: str | None = None
 
 
-def as_cells(observations: Observations) -> tuple[Kind, Cells]:
-    """Return what rows are, and how they are read if they are cells.
+Observations = Kind | Cells | Samples
+
+
+def kind_of(observations: Observations) -> Kind:
+    """Return what rows are, as far as the call says it.
 
     Raises
     ------
@@ -57,7 +90,9 @@ def as_cells(observations: Observations) -> tuple[Kind, Cells]:
         If `observations` is neither a known name nor a value.
     """
     if isinstance(observations, Cells):
-        return "cells", observations
+        return "cells"
+    if isinstance(observations, Samples):
+        return "states"
     if observations not in KINDS:
-        raise unknown("observations", observations, (*KINDS, "Cells(...)"))
-    return observations, Cells()
+        raise unknown("observations", observations, (*KINDS, "Cells(...)", "Samples(...)"))
+    return observations

@@ -51,6 +51,8 @@ class Rows:
     weights: NDArray[np.float64] | None = None  # of a cell in its lineage; None: every row counts fully
     cell: NDArray[np.int64] | None = None  # row of adata, where a cell has a row for each of its lineages
     n_cells: int = 0  # rows of adata, where cells have rows for their lineages
+    together: pd.Series | None = None  # of samples with predecessors: trajectories that are left out together
+    since_start: NDArray[np.float64] | None = None  # (rows of adata,), of such samples: their time
 
     @property
     def look_like_cells(self) -> bool:
@@ -212,11 +214,18 @@ def from_bins(adata: "AnnData", columns: NDArray[np.int64], rows: Rows, seed: in
 def from_states(rows: Rows, seed: int, hold_out: float) -> Observed:
     """Return rows that are one state each, with times in the standard unit, so that the user's unit changes no fit."""
     series = series_from_states(
-        rows.values, rows.values.genes, rows.time.values, rows.group, rows.split, fraction=hold_out, rng=seed
+        rows.values,
+        rows.values.genes,
+        rows.time.values,
+        rows.group,
+        rows.split,
+        group=rows.together,
+        fraction=hold_out,
+        rng=seed,
     )
     standard = StandardTime.of(series.times, series.trajectory)
     found = _scaled(replace(series, times=standard.apply(series.times)))
-    return replace(found, standard=standard, user_times=series.times)
+    return replace(found, standard=standard, user_times=series.times, cell_position=rows.since_start)
 
 
 def lineages_of_rows(labels: Any, series: TimeSeries) -> NDArray[np.intp]:

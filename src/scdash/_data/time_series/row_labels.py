@@ -18,7 +18,9 @@ from scdash._data import (
     times_in_lineages,
     times_of,
 )
+from scdash._data.time_series.observations import Samples
 from scdash._data.time_series.observed import Rows
+from scdash._data.time_series.sample_paths import read_sample_paths
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,6 +43,20 @@ def read_rows(adata: "AnnData", keys: DataKeys, values: Expression) -> Rows:
     time = times_of(adata, keys.time_key, finite=bool(labelled.all()))
     group, split, batch = columns
     return Rows(values, time, group, split, batch)
+
+
+def rows_of_samples(adata: "AnnData", samples: Samples, split_key: str | None, values: Expression) -> Rows:
+    """Return a row for every sample and trajectory that it belongs to."""
+    paths = read_sample_paths(adata, samples)
+    split = None if split_key is None else read_labels(obs_column(adata, split_key, "split_key"))
+    return Rows(
+        values.repeated(paths.row),
+        Times(paths.time[paths.row], paths.unit),
+        paths.trajectory,
+        None if split is None else split.iloc[paths.row].reset_index(drop=True),
+        together=paths.group,
+        since_start=paths.time,
+    )
 
 
 def _rows_of_lineages(

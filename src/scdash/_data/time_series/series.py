@@ -27,6 +27,7 @@ class TimeSeries:
     genes: pd.Index
     weights: NDArray[np.float64] | None = None  # (rows,), effective number of cells behind each state
     origin: NDArray[np.int64] | None = None  # (names,), code of the trajectory whose cells were drawn again; None: own
+    group: NDArray[np.int64] | None = None  # (names,), code of what is left out together; None: each trajectory alone
 
     def __post_init__(self) -> None:
         rows = len(self.times)
@@ -37,6 +38,8 @@ class TimeSeries:
             )
         if self.origin is not None and len(self.origin) != len(self.names):
             raise ValueError(f"TimeSeries: {len(self.origin)} origins for {len(self.names)} trajectories.")
+        if self.group is not None and len(self.group) != len(self.names):
+            raise ValueError(f"TimeSeries: {len(self.group)} groups for {len(self.names)} trajectories.")
         same = self.trajectory[1:] == self.trajectory[:-1]
         if np.any(np.diff(self.trajectory) < 0) or np.any(np.diff(self.times)[same] <= 0):
             raise ValueError("TimeSeries: rows must be sorted by trajectory and strictly increasing in time.")
@@ -49,6 +52,11 @@ class TimeSeries:
         """Code of the trajectory that each trajectory is a re-drawing of, or its own code, (names,)."""
         own = np.arange(len(self.names), dtype=np.int64)
         return own if self.origin is None else np.asarray(self.origin, dtype=np.int64)
+
+    @property
+    def together(self) -> NDArray[np.int64]:
+        """Code of what every trajectory is left out with, (names,): its group, or what it is a re-drawing of."""
+        return self.parent if self.group is None else np.asarray(self.group, dtype=np.int64)[self.parent]
 
     def originals(self) -> Self:
         """Return the series without re-drawn trajectories."""

@@ -22,6 +22,7 @@ def series_from_states(
     split: Any = None,
     *,
     weights: Any = None,
+    group: Any = None,
     fraction: float = 0.1,
     rng: RNG = 0,
 ) -> TimeSeries:
@@ -43,6 +44,8 @@ def series_from_states(
         a label take no part.
     weights
         Effective cells behind each row.
+    group
+        Label of each row, the same for a whole trajectory: trajectories of one group are held out together. None: each alone.
     rng
         Seed or Generator of the default split.
     """
@@ -53,7 +56,13 @@ def series_from_states(
     names: tuple[str, ...] = ("all",)
     if trajectory is not None:
         code, names = group_codes(trajectory, "trajectory", missing=True)
-    for name, given in (("time", times), ("trajectory", code), ("split", split), ("weights", weights)):
+    for name, given in (
+        ("time", times),
+        ("trajectory", code),
+        ("split", split),
+        ("weights", weights),
+        ("group", group),
+    ):
         if given is not None and len(given) != rows:
             raise ValueError(f"{name} has {len(given)} entries for {rows} states.")
     side = None if split is None else split_codes(split)
@@ -63,7 +72,9 @@ def series_from_states(
     order = inside[np.lexsort((times[inside], code[inside]))]
     times, code = times[order], code[order]
     _check_steps(times, code, names)
-    codes = default_split(code, fraction=fraction, rng=rng) if side is None else side[order]
+    together = None if group is None else _group_of(group, code, order, len(names))
+    whole = code if together is None or len(np.unique(together)) < 3 else together[code]
+    codes = default_split(whole, fraction=fraction, rng=rng) if side is None else side[order]
     return TimeSeries(
         states=values.dense()[order],
         times=times,
@@ -72,7 +83,15 @@ def series_from_states(
         split=codes,
         genes=values.genes,
         weights=None if weights is None else np.asarray(weights, dtype=np.float64)[order],
+        group=together,
     )
+
+
+def _group_of(labels: Any, code: NDArray[np.int64], order: NDArray[np.int64], trajectories: int) -> NDArray[np.int64]:
+    """Return the code of the group of every trajectory, from the labels of the rows; `order` and `code` are of those used."""
+    found = np.zeros(trajectories, np.int64)
+    found[code] = group_codes(labels, "group")[0][order]
+    return found
 
 
 def _taking_part(

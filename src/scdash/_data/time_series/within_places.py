@@ -1,4 +1,4 @@
-"""How genes vary together among cells of one place in time: what is left when each place's mean is taken away."""
+"""How genes vary together among cells of one place in time, when each place's mean is taken away, and among all cells."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ class WithinMoments:
     cross: NDArray[np.float64]  # (parts, sources, genes)
     squares: NDArray[np.float64]  # (parts, genes)
     sources: NDArray[np.intp]  # (sources,), the genes of the second axis
+    correlation: NDArray[np.float64]  # (sources, genes), over all these cells; 0 for a gene that does not vary
 
 
 def within_moments(
@@ -69,10 +70,26 @@ def within_moments(
             member = sp.csr_matrix((w, (code, np.arange(len(own)))), shape=(number, len(own)))
             total[q] += member @ x
             count[q] += np.bincount(code, weights=w, minlength=number)
+    correlation = _correlation(cross.sum(axis=0), squares.sum(axis=0), total.sum(axis=(0, 1)), count.sum(), chosen)
     known = count.sum(axis=0)
     mean = total.sum(axis=0) / np.where(known > 0, known, 1)[:, None]
     for q in range(parts):
         moved = total[q] - count[q][:, None] * mean
         cross[q] -= total[q][:, chosen].T @ mean + mean[:, chosen].T @ moved
         squares[q] -= (total[q] * mean + mean * moved).sum(axis=0)
-    return WithinMoments(cross, np.maximum(squares, 0), chosen)
+    return WithinMoments(cross, np.maximum(squares, 0), chosen, correlation)
+
+
+def _correlation(
+    cross: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    total: NDArray[np.float64],
+    count: float,
+    sources: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Return correlations from sums of products, of squares and of values."""
+    mean = total / max(count, 1.0)
+    spread = np.sqrt(np.maximum(squares - total * mean, 0))
+    varies = spread > 1e-6 * np.sqrt(squares)
+    size = np.where(varies, spread, np.inf)
+    return np.asarray((cross - np.outer(total[sources], mean)) / np.outer(size[sources], size))

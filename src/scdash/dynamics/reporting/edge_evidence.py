@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.edge_order import course_association
+from scdash._data import WithinMoments
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import scaled_about_middle
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.regression_fits import hidden_evidence
 from scdash.dynamics.state_pairs.start import gene_wise
+from scdash.dynamics.whole_trajectories.folds import TEST
 from scdash.fields import Params, VectorField
 from scdash.networks import (
     Coregulation,
@@ -26,6 +29,7 @@ from scdash.networks import (
     with_products,
 )
 from scdash.networks.cell_scores_of_edges import CellScores, cell_scores
+from scdash.networks.edge_ranking import ASSOCIATION_WEIGHT
 from scdash.regression import TransitionFit, softsign
 
 
@@ -66,9 +70,11 @@ def gather_evidence(
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
     scores = None if problem.halves is None else cell_scores(problem.halves, problem.regulators)
-    if scores is not None and options.start == "regression" and gene_wise(field):
+    associated, weight = (None if problem.halves is not None else _association(problem)), ASSOCIATION_WEIGHT
+    if scores is not None and problem.halves is not None and options.start == "regression" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
+        associated, weight = partial(correlation_at, problem.halves.within), scores.association_weight
     edges, report = ranking_score(
         contribution,
         problem.prior,
@@ -77,7 +83,8 @@ def gather_evidence(
         stability=stability,
         hidden=hidden,
         coregulated=_coregulated(problem, options),
-        associated=None if problem.halves is not None else _association(problem),
+        associated=associated,
+        association_weight=weight,
         constant=matched[0].constant if matched else None,
         genes=problem.series.genes,
     )
@@ -109,15 +116,23 @@ def _coregulated(problem: FitProblem, options: FitOptions) -> Coregulation | Non
 
 
 def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
-    """Return the association of pairs (target, source) over training states."""
+    """Return the association of pairs (target, source) over all states that are not for test."""
     series = problem.series
-    train = series.split == 0
+    learned = series.split != TEST
 
     def associated(row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
         source, target = np.asarray(col, dtype=np.int64), np.asarray(row, dtype=np.int64)
-        return course_association(series.states, series.times, series.trajectory, train, source, target)
+        return course_association(series.states, series.times, series.trajectory, learned, source, target)
 
     return associated
+
+
+def correlation_at(moments: WithinMoments, row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the absolute correlation over all cells of pairs (target, source); NaN for what is no source."""
+    place = np.full(moments.correlation.shape[1], -1)
+    place[moments.sources] = np.arange(len(moments.sources))
+    found = np.abs(moments.correlation[place[col], row])
+    return np.where(place[col] < 0, np.nan, found)
 
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:

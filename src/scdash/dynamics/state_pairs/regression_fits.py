@@ -55,8 +55,8 @@ def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
 
 
 def on_all_but_test(settings: TransitionSettings, series: TimeSeries) -> TransitionSettings:
-    """Return settings for all states that are not for test, with folds of whole trajectories where there are two."""
-    trajectories = len(np.unique(series.trajectory[series.split != TEST]))
+    """Return settings for all states that are not for test, with folds of whole trajectories, or groups, where there are two."""
+    trajectories = len(np.unique(series.together[series.trajectory[series.split != TEST]]))
     folds = min(settings.folds, trajectories) if trajectories > 1 else settings.folds
     return replace(settings, splits=("train", "validation"), folds=folds)
 
