@@ -22,6 +22,15 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 PAPER = {"srrr-2": (0.35, 0.02), "srrr-16": (0.40, 0.02), "sbnn-2": (0.40, 0.02), "sbnn-64": (0.41, 0.01)}
+# of ten runs on all M1 cells (Figure 4): genes selected by all of them, and by one alone
+PAPER_STABILITY = {("sbnn-2", "always"): 2, ("sbnn-2", "once"): 19, ("sbnn-64", "always"): 16, ("sbnn-64", "once"): 4}
+# Table 2, M1, by first-layer norm (one of the runs; the V1 data are not among the reference data)
+PAPER_GENES = {
+    "sbnn-2": "Gad1 Pvalb Erbb4 Slc6a1 Coro6 Tafa1 Ptk2b Synpr Cplx1 Gad2 Vip Atp1a3 Fxyd6 Plch2 Npy1r Calb1 Cbln2 Reln "
+    "Cplx3 Cacna1e Parm1 Mybpc1 Col24a1 Elmo1 Rab3b",
+    "sbnn-64": "Calb1 Sst Vip Pvalb Gad1 Lamp5 Fxyd6 Htr3a Cplx1 Cbln2 Galnt14 Pdyn Tac2 Ndn Kcnc2 Elmo1 Reln Erbb4 Ndst3 "
+    "Tafa1 Enpp2 Gm49948 Gabra1 Plch2 Atp1b2",
+}
 LONGER = {2: 300, 64: 150}  # epochs after pruning, by latent units
 Rows = list[dict[str, Any]]
 
@@ -161,15 +170,33 @@ def paired() -> Rows:
 
 
 def stability() -> Rows:
-    """Return how many genes runs on all cells share (the paper: 13 of 25 at two latent units)."""
-    from scdash.paired.stability import stability_mudata
+    """Return what ten runs on all cells select: how many genes they share, and how many of the paper's (its Table 2).
 
-    rows = []
+    Beside them the genes of sparse reduced-rank regression, the most variable ones, and what chance would share.
+    """
+    from scdash.paired.stability import stability_mudata
+    from scdash.tl._srrr import srrr
+
+    rows, mdata = [], load_m1()
+    names = mdata["rna"].var_names
+    spread = pd.Series(np.var(mdata["rna"].X.toarray(), axis=0), names)
+    chosen = {"most variable": [spread.nlargest(25).index], "chance": [names]}
+    for rank in (2, 16):
+        srrr(mdata, rank=rank, n_features=25)
+        chosen[f"srrr-{rank}"] = [names[mdata["rna"].var["srrr_selected"]]]
     for n_latent in (2, 64):
-        mdata = load_m1()
+        method = f"sbnn-{n_latent}"
         stability_mudata(mdata, n_latent=n_latent, n_repeats=10)
-        for name, value in mdata.uns["sbnn_stability"]["metrics"].items():
-            rows.append(row("stability", f"sbnn-{n_latent}", name, value))
+        entry = mdata.uns["sbnn_stability"]
+        chosen[method] = list(entry["selected"])
+        rows += [row("stability", method, name, value) for name, value in entry["metrics"].items()]
+        often = pd.DataFrame(entry["selection"]).head(25)
+        rows += [row("stability", method, "frequency", r.frequency, feature=r.gene) for r in often.itertuples()]
+    for method, runs in chosen.items():
+        for paper, genes in PAPER_GENES.items():
+            shared = [len(set(run) & set(genes.split())) * 25 / len(run) for run in runs]
+            keys = {"setting": f"genes of the paper's {paper}"}
+            rows += [row("stability", method, "shared_with_paper", n, seed=k, **keys) for k, n in enumerate(shared)]
     return rows
 
 
@@ -194,7 +221,9 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     groups = seeds.groupby(keys, sort=False)
     table = groups.agg(mean=("mean", "mean"), sd_of_folds=("sd", "mean"), runs=("seed", "size")).reset_index()
     table["sd_of_seeds"] = groups["mean"].std(ddof=0).to_numpy()
-    published = [PAPER.get(m, (np.nan, np.nan)) if k == "r2" and p != "paired" else (np.nan, np.nan)
+    scores = {("r2", method): value for method, value in PAPER.items()}
+    counts = {("stability", *key): (value, np.nan) for key, value in PAPER_STABILITY.items()}
+    published = [counts.get((p, m, k), scores.get((k, m), (np.nan, np.nan)) if p != "paired" else (np.nan, np.nan))
                  for p, m, k in zip(table["part"], table["method"], table["metric"], strict=True)]  # fmt: skip
     table["paper"], table["paper_sd"] = zip(*published, strict=True)
     return table
