@@ -30,10 +30,11 @@ TRAIN, VALIDATION, TEST = "s1d2", "s1d1", ("s2d1", "s2d4", "s3d6")
 HIDDEN, BINS, FIRST, DURATION, GRID = (100, 100), 10, 5, 10.0, 41
 TRAINING = {
     "batch_size": 4,
-    "max_epochs": 300,
+    "learning_rate": 2e-3,
+    "max_epochs": 150,
     "plateau": None,
     "decay": 0.99,
-    "patience": 300,
+    "patience": 150,
     "window": BINS,
     "steps": 1,
 }
