@@ -67,11 +67,11 @@ def test_balanced_accuracy_is_of_edges_and_of_pairs_without():
 
 
 def test_pathreg_errors_are_of_single_cells_from_the_mean_of_the_first(monkeypatch):
-    states = np.repeat([0.0, 1.0], [5, 5])[:, None]
+    states = np.array([0.0, 0, 0, 0, 5, 1, 1, 1, 1, 1])[:, None]
     monkeypatch.setattr(pathreg_cells, "batches", lambda batch: {"B": (np.linspace(0, 1, 10), states)})
-    assert pathreg_cells.errors("any", lambda first, times: first) == 0.5
+    assert pathreg_cells.errors("any", lambda first, times: first) == 2
     found = pathreg_cells.examples("any")
-    assert found.start.tolist() == [[0.0]] and found.times.shape == (1, 11) and found.targets.shape == (10, 1, 1)
+    assert found.start.tolist() == [[1.0]] and found.times.shape == (1, 11) and found.targets.shape == (10, 1, 1)
 
 
 def test_cells_of_two_lineages_are_in_both():
