@@ -15,7 +15,8 @@ trained in stages, on windows of 12, 45, 150 and 270 frames: a second-order mode
 learns no more than the mean frame, one that has seen short ones alone diverges when it is rolled out. Penalties go from the
 model of the third stage up a ladder of strengths, chosen by the validation sequences as in `fit_dynamics`; then all weights
 that are left are trained on windows of 270 frames. That is more training: `longer` is the model without a penalty after as
-many epochs. Stages and rates were chosen by validation sequences (seeds 0 and 1 of the dense models).
+many epochs. Stages and rates were chosen by validation sequences (seeds 0 and 1 of the
+dense models), while test errors were in view.
 """
 
 import functools
