@@ -11,7 +11,7 @@ from scdash._data import SPLITS, TimeSeries
 
 def trajectory_table(entry: Any) -> pd.DataFrame:
     """Return `predictor`, `trajectory`, `rollout_mse` and `five_ahead_mse` of every test trajectory, the fit first."""
-    from scdash.dynamics.comparisons.forecasters import forecasters
+    from scdash.dynamics.comparisons.cell_predictors import predictors_of_cells
     from scdash.dynamics.predictions import stored_series
     from scdash.dynamics.predictors import ahead_errors, field_predictor, rollout_errors
     from scdash.networks import module_from_entry
@@ -19,7 +19,7 @@ def trajectory_table(entry: Any) -> pd.DataFrame:
     model = module_from_entry(entry)
     series, lineage = stored_series(entry, model)
     slope = float(entry["params"].get("slope", 1.0))
-    predictors = {"fit": field_predictor(model.field, dict(model.weights))} | forecasters(series, lineage)
+    predictors = {"fit": field_predictor(model.field, dict(model.weights))} | predictors_of_cells(series, lineage)
     own, rows = series.originals(), []
     for code in np.unique(own.trajectory[own.rows_of("test")]):
         one = own.select(own.trajectory == code)

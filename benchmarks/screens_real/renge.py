@@ -73,7 +73,7 @@ def day_left_out(
     """Yield every knockout on a day, predicted from the days before it."""
     made, seconds = _fitted(adata[adata.obs[KEY] < day].copy(), seed)
     told = {
-        name: scdash.tl.predict_perturbations(made, knockouts, times=[day], forecaster=name)
+        name: scdash.tl.predict_perturbations(made, knockouts, times=[day], predictor=name)
         for name in ("best", "network")
     }
     for i, held in enumerate(knockouts):
@@ -84,7 +84,7 @@ def day_left_out(
             "screen": f"RENGE, day {day} left out",
             "held_out": f"{held}, day {day}",
             "seed": seed,
-            "forecaster": str(told["best"].obs["forecaster"].iloc[i]),
+            "predictor": str(told["best"].obs["predictor"].iloc[i]),
             "error_mean_of_others": _mse(others, truth, free),  # of the day before
             "error_no_change": _mse(np.zeros_like(truth), truth, free),
             "error_day_before": _mse(observed[held, day - 1], truth, free),
@@ -100,7 +100,7 @@ def knockout_left_out(
     made, seconds = _fitted(adata, seed, hold_out=(held,))
     days = sorted({int(day) for day in adata.obs[KEY]})
     told = {
-        name: scdash.tl.predict_perturbations(made, [held], times=days, forecaster=name) for name in ("best", "network")
+        name: scdash.tl.predict_perturbations(made, [held], times=days, predictor=name) for name in ("best", "network")
     }
     for i, day in enumerate(days):
         free = ~told["best"].layers["target"][i]
@@ -110,7 +110,7 @@ def knockout_left_out(
             "screen": "RENGE, knockout left out",
             "held_out": f"{held}, day {day}",
             "seed": seed,
-            "forecaster": str(told["best"].obs["forecaster"].iloc[i]),
+            "predictor": str(told["best"].obs["predictor"].iloc[i]),
             "error_mean_of_others": _mse(others, truth, free),
             "error_no_change": _mse(np.zeros_like(truth), truth, free),
             "spectral_radius": made.uns["dynamics"]["metrics"]["spectral_radius"],

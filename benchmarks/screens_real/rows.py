@@ -135,10 +135,10 @@ def papalexi_rows(seeds: int) -> Iterator[Row]:
             row = {"screen": "Papalexi", "held_out": target, "seed": seed, "cpu_seconds": seconds}
             row["spectral_radius"] = whole.uns["dynamics"]["metrics"]["spectral_radius"]
             row["first_sources"] = " ".join(sources)
-            for forecaster in ("best", "network"):
-                told = scdash.tl.predict_perturbations(made, [target], forecaster=forecaster)
-                row[f"error_{forecaster}"] = _error(told.layers["change"], told, sd)
-            row["forecaster"] = str(scdash.tl.predict_perturbations(made, [target]).obs["forecaster"].iloc[0])
+            for predictor in ("best", "network"):
+                told = scdash.tl.predict_perturbations(made, [target], predictor=predictor)
+                row[f"error_{predictor}"] = _error(told.layers["change"], told, sd)
+            row["predictor"] = str(scdash.tl.predict_perturbations(made, [target]).obs["predictor"].iloc[0])
             row["error_mean_of_others"] = _error(
                 np.asarray(made.uns["dynamics"]["screen"]["mean_change"])[None], told, sd
             )

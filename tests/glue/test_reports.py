@@ -349,9 +349,9 @@ def test_nothing_is_held_out_by_default_and_who_asks_for_it_is_told_what_to_do(b
         assert set(fit.entry["series"]["split"]) == {"train"}
         with pytest.raises(ValueError, match="no such states to predict.*left out in turn.*split_key"):
             scdash.tl.predict(fit.adata, split="test")
-        with pytest.raises(ValueError, match="chosen by validation states.*Name a forecaster"):
-            scdash.tl.predict(fit.adata, forecaster="best")
-        assert scdash.tl.predict(fit.adata, forecaster="mean trajectory + start offset").n_obs > 0
+        with pytest.raises(ValueError, match="chosen by validation states.*Name a predictor"):
+            scdash.tl.predict(fit.adata, predictor="best")
+        assert scdash.tl.predict(fit.adata, predictor="mean trajectory + start offset").n_obs > 0
         assert scdash.tl.predict(fit.adata, split="train").n_obs > 0
 
 

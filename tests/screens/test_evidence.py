@@ -16,7 +16,7 @@ from scdash.screens.equilibrium.fit import fit_equilibrium
 from scdash.screens.equilibrium.path import Settings, solve
 from scdash.screens.equilibrium.stable import LARGEST_RADIUS, loops, spectral_radius, stabilised
 from scdash.screens.evidence import evidence, range_penalty, standard_errors, with_odds, without_noise
-from scdash.screens.forward import NETWORK, OTHERS, SINGLES, best_forecaster, forward, gene_sd, squared_errors
+from scdash.screens.forward import NETWORK, OTHERS, SINGLES, best_predictor, forward, gene_sd, squared_errors
 from scdash.screens.held_out import predict_changes
 from scdash.screens.network import finished, shown
 from scdash.screens.statistics import assign_folds, perturbation_statistics
@@ -216,11 +216,11 @@ def test_the_linear_model_finds_what_is_linear_and_falls_back_to_the_mean():
     )
 
 
-def test_the_best_forecaster_is_the_one_with_the_least_error():
+def test_the_best_predictor_is_the_one_with_the_least_error():
     table = pd.DataFrame({"predictor": [NETWORK, OTHERS, SINGLES], "error": [0.3, 0.2, 0.1]})
-    assert best_forecaster(table, combined=False) == OTHERS
-    assert best_forecaster(table, combined=True) == SINGLES
-    assert best_forecaster(table.iloc[:0], combined=True) == NETWORK
+    assert best_predictor(table, combined=False) == OTHERS
+    assert best_predictor(table, combined=True) == SINGLES
+    assert best_predictor(table.iloc[:0], combined=True) == NETWORK
 
 
 @pytest.fixture(scope="module")
@@ -241,12 +241,12 @@ def lost():
 def test_unseen_perturbations_are_predicted_by_what_was_best_on_held_out_ones(lost):
     asked = scdash.tl.predict_perturbations(lost, ["g8", "g0"])
     table = lost.uns["dynamics"]["errors"].set_index("predictor")["error"]
-    assert asked.obs["forecaster"].tolist() == [table.idxmin(), NETWORK]
+    assert asked.obs["predictor"].tolist() == [table.idxmin(), NETWORK]
     np.testing.assert_allclose(asked.layers["change"][0, 9:], 1.0, atol=0.2)
-    alone = scdash.tl.predict_perturbations(lost, ["g8"], forecaster="network")
-    assert alone.obs["forecaster"].tolist() == [NETWORK]
+    alone = scdash.tl.predict_perturbations(lost, ["g8"], predictor="network")
+    assert alone.obs["predictor"].tolist() == [NETWORK]
     with pytest.raises(ValueError, match="Did you mean 'network'"):
-        scdash.tl.predict_perturbations(lost, ["g8"], forecaster="netwrk")
+        scdash.tl.predict_perturbations(lost, ["g8"], predictor="netwrk")
 
 
 def test_the_table_of_edges_says_what_own_perturbations_show(lost):

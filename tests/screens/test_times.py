@@ -102,7 +102,7 @@ def test_one_network_for_all_times(fit):
     assert [name for name in fit.varp if name.endswith("_grn")] == ["dynamics_grn"]
     edges = scdash.get.grn(fit)
     assert edges["source_perturbed"].dtype == bool and not edges.duplicated(["source", "target"]).any()
-    told = scdash.tl.predict_perturbations(fit, ["G00"], times=[2, 3, 4, 5], forecaster="network")
+    told = scdash.tl.predict_perturbations(fit, ["G00"], times=[2, 3, 4, 5], predictor="network")
     mean = np.asarray(fit.uns["dynamics"]["screen"]["times"]["mean_change"])
     beside = (told.layers["change"] - mean)[:, ~told.layers["target"][0]]
     level = fit.uns["dynamics"]["screen"]["times"]["part"]
@@ -124,7 +124,7 @@ def test_a_time_left_out_is_predicted_from_those_before(relaxing):
     early = relaxing[relaxing.obs["day"] < 5].copy()
     made = fitted(early)
     found = scdash.tl.predict_perturbations(made, list(relaxing.var_names[:10]), times=[5])
-    assert set(found.obs["forecaster"].astype(str)) == {"own response, relaxed"}
+    assert set(found.obs["predictor"].astype(str)) == {"own response, relaxed"}
     whole = timed(relaxing)
     away, observed = whole.free[1:], whole.change[1:, 3]
     mse = {

@@ -1,4 +1,4 @@
-"""Forecasts of cells from what a stored fit was learned from; the network is one forecaster among others."""
+"""Forecasts of cells from what a stored fit was learned from; the network is one predictor among others."""
 
 from typing import Any, Literal, get_args
 
@@ -11,11 +11,11 @@ from scdash._core.errors import unknown
 from scdash._core.logging import logger
 from scdash._core.trajectories import StoredTrajectories
 from scdash._data import SPLITS, TimeSeries
-from scdash.dynamics.comparisons.forecasters import forecasters, nearest_training, validation_errors
+from scdash.dynamics.comparisons.cell_predictors import nearest_training, predictors_of_cells, validation_errors
 from scdash.dynamics.predictors import field_predictor
 from scdash.networks import DynamicsModel, rollout
 
-Forecaster = Literal[
+PredictorName = Literal[
     "network",
     "best",
     "mean trajectory",
@@ -29,20 +29,20 @@ Forecaster = Literal[
 NETWORK, BEST = "network", "best"
 
 
-def check_forecaster(name: Any, entry: Any, key: str) -> None:
-    """Raise unless `forecaster` is known and the fit is one of cells, whose training states the forecasts follow."""
-    if not isinstance(name, str) or name not in get_args(Forecaster):
-        raise unknown("forecaster", name, get_args(Forecaster))
+def check_predictor(name: Any, entry: Any, key: str) -> None:
+    """Raise unless `predictor` is known and the fit is one of cells, whose training states the forecasts follow."""
+    if not isinstance(name, str) or name not in get_args(PredictorName):
+        raise unknown("predictor", name, get_args(PredictorName))
     if name == NETWORK:
         return
     if "screen" in entry or not entry["params"].get("cells", False):
         raise ValueError(
-            f"forecaster={name!r} is for cells along pseudotime; adata.uns[{key!r}] is a fit of "
-            f"{'a perturbation screen' if 'screen' in entry else 'time courses'}. Use forecaster='network'."
+            f"predictor={name!r} is for cells along pseudotime; adata.uns[{key!r}] is a fit of "
+            f"{'a perturbation screen' if 'screen' in entry else 'time courses'}. Use predictor='network'."
         )
     if name == BEST and not (np.asarray(entry["series"]["split"]) == "validation").any():
         raise ValueError(
-            f"forecaster='best' is chosen by validation states, and adata.uns[{key!r}] has none. Name a forecaster "
+            f"predictor='best' is chosen by validation states, and adata.uns[{key!r}] has none. Name a predictor "
             "(scdash.get.report lists their errors), or label trajectories 'validation' in a column of obs and fit again "
             "with split_key=<column>."
         )
@@ -51,20 +51,20 @@ def check_forecaster(name: Any, entry: Any, key: str) -> None:
 def forecast(
     entry: Any, model: DynamicsModel, states: NDArray[Any], grid: NDArray[np.float64], name: str, *, first: bool
 ) -> tuple[NDArray[Any], str]:
-    """Return states (times, starts, genes) in the units of the data, and the name of the forecaster used.
+    """Return states (times, starts, genes) in the units of the data, and the name of the predictor used.
 
     `first`: the starts are the first states of the fitted trajectories, whose time and lineage are known.
     """
     series, lineage = stored_series(entry, model)
-    known = forecasters(series, lineage)
+    known = predictors_of_cells(series, lineage)
     if name == BEST:
         network = field_predictor(model.field, dict(model.weights))
         errors = validation_errors(series, {NETWORK: network} | known)
         name = next(iter(errors))
         listed = ", ".join(f"{other} {error:.3g}" for other, error in errors.items())
-        logger.info("    forecaster: %s (errors of whole validation time windows: %s)", name, listed)
+        logger.info("    predictor: %s (errors of whole validation time windows: %s)", name, listed)
     else:
-        logger.info("    forecaster: %s", name)
+        logger.info("    predictor: %s", name)
     scaled = _scale(states, model)
     if name == NETWORK:
         kept = torch.as_tensor(states, dtype=model.minimum.dtype)

@@ -34,7 +34,7 @@ def predict_split(entry: Any, split: str) -> AnnData:
     slope = float(entry["params"].get("slope", 1.0))
     found = _table(series, runs, predict, model)
     found.var["range"] = model.range.numpy() * slope
-    found.uns["forecaster"] = "network"
+    found.uns["predictor"] = "network"
     # the field runs in units stretched by the slope, errors are in those of the series
     found.uns["rollout_mse"] = float(rollout_errors(series, predict, split).mean()) / slope**2
     found.uns["next_step_mse"] = float(pair_errors(series, predict, split).mean()) / slope**2

@@ -38,7 +38,7 @@ class Forward:
     singles: Floats  # sum of the changes of the single perturbations, NaN where one was not observed
 
     def predictions(self) -> dict[str, Floats]:
-        """Return the predictions (perturbations, genes) of all forecasters by name."""
+        """Return the predictions (perturbations, genes) of all predictors by name."""
         return {
             NETWORK: self.network,
             OTHERS: self.others,
@@ -136,7 +136,7 @@ def squared_errors(predicted: Floats, stats: PerturbationStatistics, sd: Floats)
 
 
 def forward_table(found: Forward | None, stats: PerturbationStatistics) -> pd.DataFrame:
-    """Return how well every forecaster predicts held-out perturbations, a row each, over genes that are no targets.
+    """Return how well every predictor predicts held-out perturbations, a row each, over genes that are no targets.
 
     There are no rows where nothing was held out.
 
@@ -159,8 +159,8 @@ def forward_table(found: Forward | None, stats: PerturbationStatistics) -> pd.Da
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def best_forecaster(table: pd.DataFrame, *, combined: bool) -> str:
-    """Return the forecaster of unseen perturbations with the least error; the network where nothing was held out."""
+def best_predictor(table: pd.DataFrame, *, combined: bool) -> str:
+    """Return the predictor of unseen perturbations with the least error; the network where nothing was held out."""
     known = table if combined else table[table["predictor"] != SINGLES]
     if known.empty:
         return NETWORK

@@ -13,7 +13,7 @@ from scdash.screens.forward import (
     OTHERS,
     Forward,
     ForwardErrors,
-    best_forecaster,
+    best_predictor,
     gene_sd,
     squared_errors,
 )
@@ -25,7 +25,7 @@ from scdash.screens.times.responses import TimedResponses
 
 
 def held_out_by_perturbation(found: Forward | None, stats: PerturbationStatistics) -> pd.DataFrame:
-    """Return the error of every forecaster on every held-out perturbation, one row each."""
+    """Return the error of every predictor on every held-out perturbation, one row each."""
     if found is None:
         return pd.DataFrame({"perturbation": np.array([], dtype=str)})
     held, sd = np.flatnonzero(stats.fold >= 0), gene_sd(stats)
@@ -69,7 +69,7 @@ def _prediction_sentence(compared: pd.DataFrame, errors: ForwardErrors | None) -
         verdict = (
             "The network predicts perturbations that it has not seen no better than the mean of the other perturbations"
         )
-    best = best_forecaster(compared, combined=False)
+    best = best_predictor(compared, combined=False)
     advice = "" if best == NETWORK else f" The smallest error has: {best} ({table[best]:.4g})."
     return f"{verdict} ({measured}).{advice}"
 

@@ -12,7 +12,7 @@ from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.types import StartLike, TimesLike
-from scdash.dynamics.predictions import NETWORK, Forecaster, check_forecaster, forecast
+from scdash.dynamics.predictions import NETWORK, PredictorName, check_predictor, forecast
 from scdash.dynamics.split_predictions import predict_split
 from scdash.networks import module_from_entry, rollout
 from scdash.networks.prediction_starts import start_states, time_grid
@@ -30,7 +30,7 @@ def predict(
     key: str | None = None,
     layer: str | None = None,
     missing_genes: Literal["raise", "mean"] = "raise",
-    forecaster: Forecaster = "network",
+    predictor: PredictorName = "network",
     split: Literal["train", "validation", "test"] | None = None,
 ) -> AnnData:
     """Predict expression over time with a fitted model of dynamics, or features of cells with a bottleneck network.
@@ -60,7 +60,7 @@ def predict(
         fitted; "X": X.
     missing_genes
         For MuData: "raise", or "mean" to fill genes that `start` lacks with their training mean.
-    forecaster
+    predictor
         For cells: "network", the fitted model; one of the forecasts without a network that the fit's report lists
         (`scdash.get.report`), which follow the training trajectories; or "best", the one of all these with the smallest
         error of whole validation windows, which the log names. A network is often not the best forecast of cells
@@ -78,7 +78,7 @@ def predict(
         AnnData of shape (starts * times, modelled genes): `X` predicted expression, `obs["trajectory"]` the start's name,
         `obs["time"]` since the start, `obs["position"]` the place on the time axis of the fit, which is that of the start plus
         the time: of cells the axis of `obs[f"{key}_position"]`, so that a prediction stands beside the cells of the same
-        position, else that of `time_key` (NaN for starts whose place is not known, such as arrays), `uns["forecaster"]` the name of the forecaster (dynamics alone),
+        position, else that of `time_key` (NaN for starts whose place is not known, such as arrays), `uns["predictor"]` the name of the predictor (dynamics alone),
         `uns["time_name"]` what an axis of `obs["time"]` is called.
 
     Raises
@@ -88,7 +88,7 @@ def predict(
     KeyError
         If the start lacks genes of the model.
     ValueError
-        If `forecaster` is unknown, or needs cells and the fit is of time courses or a screen; if `split` has no states.
+        If `predictor` is unknown, or needs cells and the fit is of time courses or a screen; if `split` has no states.
     NonFiniteError
         If the trajectory leaves the finite numbers.
 
@@ -104,8 +104,8 @@ def predict(
     if hasattr(adata, "mod"):
         from scdash.paired.application import predict_mudata
 
-        if forecaster != NETWORK:
-            raise ValueError(f"forecaster={forecaster!r} is for dynamics; a MuData has no time.")
+        if predictor != NETWORK:
+            raise ValueError(f"predictor={predictor!r} is for dynamics; a MuData has no time.")
         if split is not None or times is not None:
             raise ValueError("split and times are for dynamics; a MuData has no time.")
         return predict_mudata(adata, start, key=key or "sbnn", layer=layer, missing_genes=missing_genes)
@@ -115,23 +115,23 @@ def predict(
             f"missing_genes={missing_genes!r} is for MuData; a model of dynamics needs the state of every gene."
         )
     if split is not None:
-        if start is not None or times is not None or forecaster != NETWORK:
-            raise ValueError(f"split={split!r} has its own starts and times: leave out start, times and forecaster.")
+        if start is not None or times is not None or predictor != NETWORK:
+            raise ValueError(f"split={split!r} has its own starts and times: leave out start, times and predictor.")
         return predict_split(entry, split)
-    check_forecaster(forecaster, entry, key or "dynamics")
+    check_predictor(predictor, entry, key or "dynamics")
     genes_of(adata, entry, key or "dynamics")
     model = module_from_entry(entry)
     settings = FitSettings.of(entry, key or "dynamics")
     starts = start_states(adata, settings, entry, model, start, layer)
     grid = time_grid(entry, times)
-    if forecaster == NETWORK:
+    if predictor == NETWORK:
         begin = torch.as_tensor(starts.states, dtype=model.minimum.dtype)
         path = rollout(model, begin, torch.as_tensor(grid.solved)).numpy()
-        used: str = forecaster
+        used: str = predictor
     else:
-        path, used = forecast(entry, model, starts.states, grid.solved, forecaster, first=start is None)
+        path, used = forecast(entry, model, starts.states, grid.solved, predictor, first=start is None)
     found = paths_to_adata(path[grid.added :], starts.names, grid.asked, model.genes, starts.position)
-    found.uns |= {"forecaster": used, "time_name": settings.time_name}
+    found.uns |= {"predictor": used, "time_name": settings.time_name}
     return found
 
 

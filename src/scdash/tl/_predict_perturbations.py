@@ -19,7 +19,7 @@ from scdash._data import all_genes
 from scdash._data.neighbors import add_neighbors
 from scdash._data.screen import Screen, parse_screen, split_label
 from scdash.networks import count_targets, warn_of_negative_levels, warn_without_targets
-from scdash.screens.baselines.forecasters import BestForecaster
+from scdash.screens.baselines.best_predictor import BestPredictor
 from scdash.screens.forward import NETWORK
 from scdash.screens.inputs import ScreenRequest, read_screen, stored_kind
 from scdash.screens.predictors import Predictor, predictor_of, warn_unsettled
@@ -41,7 +41,7 @@ def predict_perturbations(
     separator: str | None = None,
     times: TimesOrTexts | None = None,
     n_cells: int = 0,
-    forecaster: Literal["best", "network"] = "best",
+    predictor: Literal["best", "network"] = "best",
     key: str = "dynamics",
     rng: RNG = 0,
 ) -> "AnnData":
@@ -71,7 +71,7 @@ def predict_perturbations(
     n_cells
         0: one row per perturbation, its mean. Otherwise this many predicted cells per perturbation, beside as many
         observed ones where the screen has the perturbation, and of the control, with a UMAP of all of them.
-    forecaster
+    predictor
         "best": perturbations that the fit has not seen are predicted by what had the smallest error on held-out ones
         (`uns[key]["errors"]`): the network, the mean of the other perturbations, no change, a linear model with embeddings of
         genes, or, for combined perturbations, the sum of the single ones. Perturbations of the fit are predicted by the
@@ -88,7 +88,7 @@ def predict_perturbations(
     AnnData
         AnnData (perturbations, modelled genes): X predicted mean, `layers["change"]` from the control mean,
         `layers["observed_change"]` (NaN where the screen has no such perturbation), `layers["target"]` bool,
-        `obs["perturbation"]`, `obs["forecaster"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
+        `obs["perturbation"]`, `obs["predictor"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
         perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
         oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `times` also
         `obs["time"]`; changes are then from the control of the same time. With `n_cells`: AnnData (cells, modelled genes) with
@@ -119,26 +119,26 @@ def predict_perturbations(
     genes = pd.Index([str(g) for g in entry["genes"]])
     aliases = gene_aliases(adata, FitSettings.of(entry, key).text("symbols"))
     parsed = _parse(labels, genes, entry, kind, separator, aliases)
-    if forecaster not in ("best", "network"):
-        raise unknown("forecaster", forecaster, ("best", "network"))
+    if predictor not in ("best", "network"):
+        raise unknown("predictor", predictor, ("best", "network"))
     network = predictor_of(entry)
-    best = BestForecaster.of(entry, network)
-    predictor = best if forecaster == "best" else network
+    best = BestPredictor.of(entry, network)
+    chosen = best if predictor == "best" else network
     genes_of(adata, entry, key, every=bool(n_cells))  # cells of the data are drawn as starts
     rows = parsed.cells[1:]
     if times is not None:
         if n_cells:
             raise ValueError("n_cells: cells are not predicted at times; use n_cells=0, or leave times out.")
         counts = _warn_of_targets(entry, parsed, rows)
-        return predicted_at_times(entry, network, labels, parsed, counts, times, best=forecaster == "best")
+        return predicted_at_times(entry, network, labels, parsed, counts, times, best=predictor == "best")
     if n_cells:
         _warn_of_targets(entry, parsed, rows)
-        return _with_cells(adata, entry, key, predictor, labels, parsed, n_cells, as_generator(rng))
+        return _with_cells(adata, entry, key, chosen, labels, parsed, n_cells, as_generator(rng))
     n_targets = _warn_of_targets(entry, parsed, rows)
     asked = parsed.targets[rows]
-    names = best.names(asked) if forecaster == "best" else [NETWORK] * len(asked)
-    _say_forecasters(names)
-    change, converged = predictor.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    names = best.names(asked) if predictor == "best" else [NETWORK] * len(asked)
+    _say_predictors(names)
+    change, converged = chosen.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
     warn_unsettled(converged)
     observed, status = _observed(entry["screen"], parsed, rows)
     obs = pd.DataFrame(
@@ -147,23 +147,23 @@ def predict_perturbations(
             "status": pd.Categorical(status),
             "n_targets": n_targets,
             "converged": converged,
-            "forecaster": pd.Categorical(names),
+            "predictor": pd.Categorical(names),
         },
         index=[str(n) for n in labels],
     )
-    result = AnnData((predictor.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
+    result = AnnData((chosen.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
     result.layers["change"] = change.astype(np.float32)
     result.layers["observed_change"] = observed.astype(np.float32)
     result.layers["target"] = parsed.targets[rows]
     return result
 
 
-def _say_forecasters(names: list[str]) -> None:
+def _say_predictors(names: list[str]) -> None:
     """Log how many perturbations are not predicted by the network, and why."""
     for name in sorted(set(names) - {NETWORK}):
         logger.info(
             "    %d of %d perturbations are predicted by the %s, whose error on held-out perturbations was smaller than that of "
-            "the network; forecaster='network' predicts them by the network all the same",
+            "the network; predictor='network' predicts them by the network all the same",
             names.count(name),
             len(names),
             name,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scdash._core.logging import logger
 from scdash._core.types import TimesOrTexts
 from scdash._data import parse_time, time_in_unit
-from scdash.screens.baselines.forecasters import BestForecaster
+from scdash.screens.baselines.best_predictor import BestPredictor
 from scdash.screens.baselines.linear_model import linear_model
 from scdash.screens.baselines.sum_of_singles import sum_of_singles
 from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES
@@ -62,11 +62,11 @@ def read_times(given: TimesOrTexts, unit: str | None) -> Floats:
 
 
 @dataclass(frozen=True)
-class TimedForecaster:
+class TimedPredictor:
     """Predicts changes at times from a stored fit; what predicts is chosen by what was left out in the fit."""
 
     network: Predictor
-    best: BestForecaster
+    best: BestPredictor
     stored: Mapping[str, Any]
     relaxation: Relaxation
     share: float
@@ -87,7 +87,7 @@ class TimedForecaster:
         errors = entry.get("errors_by_time")
         return cls(
             network=network,
-            best=BestForecaster.of(entry, network),
+            best=BestPredictor.of(entry, network),
             stored=stored,
             relaxation=Relaxation(float(stored["rate"]), float(stored["onset"]), last),
             share=float(entry.get("network_share", 1.0)),

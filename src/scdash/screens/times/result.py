@@ -14,7 +14,7 @@ from scdash._data.screen import Screen
 from scdash.screens.forward import NETWORK
 from scdash.screens.predictors import Predictor, warn_unsettled
 from scdash.screens.statistics import Floats
-from scdash.screens.times.predictions import TimedForecaster, read_times, say_outside
+from scdash.screens.times.predictions import TimedPredictor, read_times, say_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,28 +43,28 @@ def predicted_at_times(
         raise ValueError(
             "times: this fit was made without time_key and knows no times; leave times out, or fit with time_key."
         )
-    forecaster = TimedForecaster.of(entry, network)
+    predictor = TimedPredictor.of(entry, network)
     asked = read_times(times, _unit(entry))
-    say_outside(asked, forecaster.values)
+    say_outside(asked, predictor.values)
     rows = parsed.cells[1:]
     targets, kinds = parsed.targets[rows], [parsed.kinds[r] for r in rows]
     solved = network.solve(targets, tuple(kinds))
     warn_unsettled(solved.converged)
-    control_at = {time: forecaster.control(time) for time in asked}
+    control_at = {time: predictor.control(time) for time in asked}
     table: list[tuple[str, float, str, str, int, bool]] = []
     change, observed, control = [], [], []
     for i, label in enumerate(labels):
         for time in asked:
-            name = forecaster.name(targets[i], kinds[i], time) if best else NETWORK
-            change.append(forecaster.change(name, solved.values[i], targets[i], kinds[i], time))
+            name = predictor.name(targets[i], kinds[i], time) if best else NETWORK
+            change.append(predictor.change(name, solved.values[i], targets[i], kinds[i], time))
             control.append(control_at[time])
-            seen, status = _observed(entry, forecaster, targets[i], kinds[i], time)
+            seen, status = _observed(entry, predictor, targets[i], kinds[i], time)
             observed.append(seen)
             table.append((label, time, name, status, int(n_targets[i]), bool(solved.converged[i])))
-    columns = ["perturbation", "time", "forecaster", "status", "n_targets", "converged"]
+    columns = ["perturbation", "time", "predictor", "status", "n_targets", "converged"]
     obs = pd.DataFrame(table, columns=columns, index=[f"{row[0]}_t{row[1]:g}" for row in table])
-    obs = obs.astype({"forecaster": "category", "status": "category"})
-    _say_forecasters(obs["forecaster"])
+    obs = obs.astype({"predictor": "category", "status": "category"})
+    _say_predictors(obs["predictor"])
     result = AnnData(
         (np.stack(control) + np.stack(change)).astype(np.float32),
         obs=obs,
@@ -82,14 +82,14 @@ def _unit(entry: Mapping[str, Any]) -> str | None:
 
 
 def _observed(
-    entry: Mapping[str, Any], forecaster: TimedForecaster, targets: NDArray[np.bool_], kind: str, time: float
+    entry: Mapping[str, Any], predictor: TimedPredictor, targets: NDArray[np.bool_], kind: str, time: float
 ) -> tuple[Floats, str]:
     """Return the observed change at a time, NaN for none, and whether the perturbation was fitted, held out or neither."""
     nothing = np.full(len(targets), np.nan)
-    if forecaster.number_of(targets, kind) is not None:
-        found = forecaster.observed(targets, kind, time)
+    if predictor.number_of(targets, kind) is not None:
+        found = predictor.observed(targets, kind, time)
         return (nothing if found is None else found), "fitted"
-    held, number = entry["screen"].get("held_out"), forecaster.number(time)
+    held, number = entry["screen"].get("held_out"), predictor.number(time)
     if held is not None:
         same = (sp.csr_matrix(held["targets"]).toarray() != 0) == targets
         at = np.flatnonzero(same.all(axis=1) & (np.asarray(held["kinds"]).astype(str) == kind))
@@ -99,12 +99,12 @@ def _observed(
     return nothing, "not observed"
 
 
-def _say_forecasters(names: pd.Series) -> None:
+def _say_predictors(names: pd.Series) -> None:
     """Log what predicts, where it is not the network."""
     for name, count in names.astype(str).value_counts().items():
         if name != NETWORK:
             logger.info(
-                "    %d of %d rows are predicted by: %s; forecaster='network' predicts all by the network",
+                "    %d of %d rows are predicted by: %s; predictor='network' predicts all by the network",
                 count,
                 len(names),
                 name,

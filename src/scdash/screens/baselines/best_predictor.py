@@ -1,4 +1,4 @@
-"""The forecaster of unseen perturbations that was best on held-out ones: the network, or what is simpler."""
+"""The predictor of unseen perturbations that was best on held-out ones: the network, or what is simpler."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from scdash.screens.baselines.linear_model import linear_model
 from scdash.screens.baselines.sum_of_singles import sum_of_singles
 from scdash.screens.equilibrium.steady_states import SteadyStates
-from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES, best_forecaster
+from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES, best_predictor
 from scdash.screens.predictors import Constant, Predictor
 from scdash.screens.statistics import Floats
 
 
 @final
 @dataclass(frozen=True)
-class BestForecaster(Predictor):
+class BestPredictor(Predictor):
     """Predicts perturbations of the fit by its network, and others by what had the least error on held-out ones.
 
-    `observed` changes and `targets` (perturbations, genes) are those of the fit; `single` and `combined` name the forecasters of
+    `observed` changes and `targets` (perturbations, genes) are those of the fit; `single` and `combined` name the predictors of
     perturbations of one gene and of several.
     """
 
@@ -46,8 +46,8 @@ class BestForecaster(Predictor):
             targets=sp.csr_matrix(screen["targets"]).toarray()[1:] != 0,
             mean=np.asarray(screen.get("mean_change", np.zeros(len(nothing))), dtype=float),
             effect=np.asarray(screen.get("effect", nothing), dtype=float),
-            single=best_forecaster(table, combined=False),
-            combined=best_forecaster(table, combined=True),
+            single=best_predictor(table, combined=False),
+            combined=best_predictor(table, combined=True),
         )
 
     @property
@@ -61,7 +61,7 @@ class BestForecaster(Predictor):
         return self.network.lowest
 
     def names(self, targets: NDArray[np.bool_]) -> list[str]:
-        """Return which forecaster predicts each perturbation (asked, genes)."""
+        """Return which predictor predicts each perturbation (asked, genes)."""
         seen = {row.tobytes() for row in self.targets}
         found = []
         for row in targets:
@@ -72,7 +72,7 @@ class BestForecaster(Predictor):
         return found
 
     def solve(self, targets: NDArray[np.bool_], kinds: tuple[str, ...]) -> SteadyStates:
-        """Return the changes, each by its forecaster."""
+        """Return the changes, each by its predictor."""
         values, converged = np.zeros(targets.shape), np.ones(len(targets), bool)
         names = np.array(self.names(targets), dtype=str)
         by_network = names == NETWORK

@@ -12,7 +12,7 @@ from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.reporting.cell_baselines import forecasts, no_network, trivial
 
 
-def forecasters(series: TimeSeries, lineage: NDArray[np.intp] | None) -> dict[str, Predictor]:
+def predictors_of_cells(series: TimeSeries, lineage: NDArray[np.intp] | None) -> dict[str, Predictor]:
     """Return every forecast of cells without a network, its own settings chosen by validation states."""
     problem = FitProblem(series, lineage=lineage)
     return forecasts(problem) | trivial(problem, no_network(problem, FitOptions(cells=True)))

@@ -1,4 +1,4 @@
-"""`tl.predict` with a forecaster: the network by default, or what foretold held-out cells best."""
+"""`tl.predict` with a predictor: the network by default, or what foretold held-out cells best."""
 
 import logging
 
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash.dynamics.comparisons.forecasters import forecasters, nearest_training, validation_errors
+from scdash.dynamics.comparisons.cell_predictors import nearest_training, predictors_of_cells, validation_errors
 
 from .test_forecasts import CURVES, TIMES, series_of
 
@@ -50,7 +50,7 @@ def test_every_forecast_starts_where_it_is_told_to():
     times, code = nearest_training(series, CURVES[1, [3, 5]] + 0.01)
     np.testing.assert_array_equal(times, [3, 5])
     np.testing.assert_array_equal(code, [1, 1])
-    for name, predict in forecasters(series, None).items():
+    for name, predict in predictors_of_cells(series, None).items():
         path = predict(CURVES[1, [3]], TIMES[None, 3:6], np.array([1]))
         assert path.shape == (2, 1, 2), name
         assert np.isfinite(path).all()
@@ -58,12 +58,12 @@ def test_every_forecast_starts_where_it_is_told_to():
 
 def test_the_network_is_the_default(fitted):
     plain = scdash.tl.predict(fitted)
-    assert plain.uns["forecaster"] == "network"
-    np.testing.assert_array_equal(plain.X, scdash.tl.predict(fitted, forecaster="network").X)
+    assert plain.uns["predictor"] == "network"
+    np.testing.assert_array_equal(plain.X, scdash.tl.predict(fitted, predictor="network").X)
 
 
 def test_the_mean_trajectory_is_the_mean_training_curve_of_the_lineage(fitted):
-    found = scdash.tl.predict(fitted, forecaster="mean trajectory")
+    found = scdash.tl.predict(fitted, predictor="mean trajectory")
     series = fitted.uns["dynamics"]["series"]
     for lineage in ("left", "right"):
         path = found[found.obs["trajectory"] == f"{lineage}:c"].X
@@ -79,10 +79,10 @@ def _mean_of_training(series, lineage):
 def test_best_is_the_smallest_validation_error_and_is_named(fitted, caplog, monkeypatch):
     monkeypatch.setattr(scdash.settings, "verbosity", 2)
     with caplog.at_level(logging.INFO, logger="scdash"):
-        best = scdash.tl.predict(fitted, forecaster="best")
-    name = best.uns["forecaster"]
-    assert any(f"forecaster: {name} (" in record.message for record in caplog.records)
-    np.testing.assert_array_equal(best.X, scdash.tl.predict(fitted, forecaster=name).X)
+        best = scdash.tl.predict(fitted, predictor="best")
+    name = best.uns["predictor"]
+    assert any(f"predictor: {name} (" in record.message for record in caplog.records)
+    np.testing.assert_array_equal(best.X, scdash.tl.predict(fitted, predictor=name).X)
     assert list(best.obs["trajectory"]) == list(scdash.tl.predict(fitted).obs["trajectory"])
     report = scdash.get.report(fitted).set_index("predictor")["rollout_mse"]
     assert (report[name] if name != "network" else report.iloc[0]) < report["constant"]
@@ -90,11 +90,11 @@ def test_best_is_the_smallest_validation_error_and_is_named(fitted, caplog, monk
 
 def test_starts_of_all_kinds_have_a_time_and_a_lineage(fitted):
     rows = fitted.obs_names[:3]
-    by_name = scdash.tl.predict(fitted, rows, times=[0, 1, 2], forecaster="nearest neighbours")
-    table = scdash.tl.predict(fitted, fitted[rows].to_df(), times=[0, 1, 2], forecaster="nearest neighbours")
+    by_name = scdash.tl.predict(fitted, rows, times=[0, 1, 2], predictor="nearest neighbours")
+    table = scdash.tl.predict(fitted, fitted[rows].to_df(), times=[0, 1, 2], predictor="nearest neighbours")
     np.testing.assert_allclose(by_name.X, table.X, atol=1e-6)
     np.testing.assert_allclose(by_name.X[::3], fitted[rows].X, atol=1e-5)  # the start itself comes first
-    late = scdash.tl.predict(fitted, "c140", times=[0, 100], forecaster="aligned mean trajectory")
+    late = scdash.tl.predict(fitted, "c140", times=[0, 100], predictor="aligned mean trajectory")
     end = _mean_of_training(fitted.uns["dynamics"]["series"], "left")[-1]
     np.testing.assert_allclose(late.X[1], end, atol=1e-4)  # it rests at the end of its own lineage
 
@@ -104,13 +104,13 @@ def test_forecasts_survive_a_file(fitted, tmp_path):
     again = anndata.read_h5ad(tmp_path / "cells.h5ad")
     for name in ("best", "nearest neighbours", "mean trajectory + start offset", "no network"):
         np.testing.assert_allclose(
-            scdash.tl.predict(again, forecaster=name).X, scdash.tl.predict(fitted, forecaster=name).X, atol=1e-6
+            scdash.tl.predict(again, predictor=name).X, scdash.tl.predict(fitted, predictor=name).X, atol=1e-6
         )
 
 
 def test_what_can_not_be_forecast_is_refused(fitted):
-    with pytest.raises(ValueError, match=r"forecaster.*nearest neighbours"):
-        scdash.tl.predict(fitted, forecaster="analog")
+    with pytest.raises(ValueError, match=r"predictor.*nearest neighbours"):
+        scdash.tl.predict(fitted, predictor="analog")
     trajectories = scdash.simulate.grn_dynamics(n_genes=12, n_trajectories=8, n_test=2)
     scdash.tl.fit_dynamics(
         trajectories,
@@ -121,4 +121,4 @@ def test_what_can_not_be_forecast_is_refused(fitted):
         training=scdash.Training(max_epochs=0),
     )
     with pytest.raises(ValueError, match=r"cells along pseudotime.*time courses"):
-        scdash.tl.predict(trajectories, forecaster="best")
+        scdash.tl.predict(trajectories, predictor="best")
