@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,11 +64,10 @@ def main(
     draw(runs, options.out / f"{what}.png")
 
 
-def keep(rows: pd.DataFrame, path: Path) -> None:
-    """Join new rows with those of earlier calls, which they replace."""
+def keep(rows: pd.DataFrame, path: Path, key: Sequence[str] = ("data", "measure", "predictor", "seed")) -> None:
+    """Join new rows with those of earlier calls, of which they replace those with the same `key`."""
     if path.exists():
-        old = pd.read_csv(path)
-        key = ["data", "measure", "predictor", "seed"]
+        old, key = pd.read_csv(path), list(key)
         rest = old[~old.set_index(key).index.isin(rows.set_index(key).index)]
         rows = pd.concat([part for part in (rest, rows) if len(part)] or [rows], ignore_index=True)
     rows.to_csv(path, index=False, float_format="%.5g")

@@ -48,9 +48,12 @@ def stacked_examples(series: Sequence[TimeSeries], split: str) -> Examples:
 
 
 def run_paper(
-    conditions: Sequence[tuple[float, float]], strategies: Sequence[str], seeds: Sequence[int]
+    conditions: Sequence[tuple[float, float]], strategies: Sequence[str], seeds: Sequence[int], tau: float = 1.0
 ) -> pd.DataFrame:
-    """Train `strategies` (of imp, bio, dash; or none alone) for all (noise, moved) and seeds as one stack."""
+    """Train `strategies` (of imp, bio, dash; or none alone) for all (noise, moved) and seeds as one stack.
+
+    With `tau` below 1 the prior loss counts, too; its prior is that of the first condition, so that all have to share `moved`.
+    """
     runs = pd.DataFrame(
         [(s, n, m, seed) for s in strategies for n, m in conditions for seed in seeds],
         columns=["strategy", "noise", "moved", "seed"],
@@ -59,6 +62,7 @@ def run_paper(
     mine = [loaded[key] for key in runs[["noise", "moved", "seed"]].itertuples(index=False, name=None)]
     series, priors, truth = [s for s, _, _ in mine], [p for _, p, _ in mine], mine[0][2]
     options = FitOptions(encoder="modules", start="random", scale="paper", missing="zero", progress=False, device="cpu")
+    options = replace(options, training={"tau": tau})
     if list(strategies) == ["none"]:  # nothing is chosen along a schedule: larger batches are as good and cheaper
         options = replace(options, training={"batch_size": 28})
         method = as_sparsity("none")

@@ -22,6 +22,15 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 PAPER = {"srrr-2": (0.35, 0.02), "srrr-16": (0.40, 0.02), "sbnn-2": (0.40, 0.02), "sbnn-64": (0.41, 0.01)}
+# of ten runs on all M1 cells (Figure 4; to compare, run `--repeats 10`): genes selected by all of them, and by one alone
+PAPER_STABILITY = {("sbnn-2", "always"): 2, ("sbnn-2", "once"): 19, ("sbnn-64", "always"): 16, ("sbnn-64", "once"): 4}
+# Table 2, M1, by first-layer norm (one of the runs; the V1 data are not among the reference data)
+PAPER_GENES = {
+    "sbnn-2": "Gad1 Pvalb Erbb4 Slc6a1 Coro6 Tafa1 Ptk2b Synpr Cplx1 Gad2 Vip Atp1a3 Fxyd6 Plch2 Npy1r Calb1 Cbln2 Reln "
+    "Cplx3 Cacna1e Parm1 Mybpc1 Col24a1 Elmo1 Rab3b",
+    "sbnn-64": "Calb1 Sst Vip Pvalb Gad1 Lamp5 Fxyd6 Htr3a Cplx1 Cbln2 Galnt14 Pdyn Tac2 Ndn Kcnc2 Elmo1 Reln Erbb4 Ndst3 "
+    "Tafa1 Enpp2 Gm49948 Gabra1 Plch2 Atp1b2",
+}
 LONGER = {2: 300, 64: 150}  # epochs after pruning, by latent units
 Rows = list[dict[str, Any]]
 
@@ -160,27 +169,46 @@ def paired() -> Rows:
     return rows
 
 
-def stability() -> Rows:
-    """Return how many genes runs on all cells share (the paper: 13 of 25 at two latent units)."""
-    from scdash.paired.stability import stability_mudata
+def stability(repeats: int) -> Rows:
+    """Return what runs on all cells select: how many genes they share, and how many of the paper's (its Table 2).
 
-    rows = []
+    Beside them the genes of sparse reduced-rank regression, the most variable ones, and what chance would share.
+    """
+    from scdash.paired.stability import stability_mudata
+    from scdash.tl._srrr import srrr
+
+    rows, mdata = [], load_m1()
+    names = mdata["rna"].var_names
+    spread = pd.Series(np.var(mdata["rna"].X.toarray(), axis=0), names)
+    chosen = {"most variable": [spread.nlargest(25).index], "chance": [names]}
+    for rank in (2, 16):
+        srrr(mdata, rank=rank, n_features=25)
+        chosen[f"srrr-{rank}"] = [names[mdata["rna"].var["srrr_selected"]]]
     for n_latent in (2, 64):
-        mdata = load_m1()
-        stability_mudata(mdata, n_latent=n_latent, n_repeats=10)
-        for name, value in mdata.uns["sbnn_stability"]["metrics"].items():
-            rows.append(row("stability", f"sbnn-{n_latent}", name, value))
+        method = f"sbnn-{n_latent}"
+        stability_mudata(mdata, n_latent=n_latent, n_repeats=repeats)
+        entry = mdata.uns["sbnn_stability"]
+        chosen[method] = list(entry["selected"])
+        keys = {"setting": f"{repeats} runs"}
+        rows += [row("stability", method, name, value, **keys) for name, value in entry["metrics"].items()]
+        often = pd.DataFrame(entry["selection"]).head(25)
+        rows += [row("stability", method, "frequency", r.frequency, feature=r.gene) for r in often.itertuples()]
+    for method, runs in chosen.items():
+        for paper, genes in PAPER_GENES.items():
+            shared = [len(set(run) & set(genes.split())) * 25 / len(run) for run in runs]
+            keys = {"setting": f"genes of the paper's {paper}"}
+            rows += [row("stability", method, "shared_with_paper", n, seed=k, **keys) for k, n in enumerate(shared)]
     return rows
 
 
-def parts(seeds: int) -> dict[str, Callable[[], Rows]]:
+def parts(seeds: int, repeats: int) -> dict[str, Callable[[], Rows]]:
     """Return every part by name."""
     from benchmarks._sbnn_timing import timing
 
     found: dict[str, Callable[[], Rows]] = {"linear": linear, "large": large, "timing": timing}
     for kind, seed, n_latent, pair in product(("network", "longer"), range(seeds), (2, 64), range(5)):
         found[f"{kind} {n_latent} {seed} {pair}"] = partial(network, kind, n_latent, seed, pair)
-    return found | {"paired": paired, "stability": stability}
+    return found | {"paired": paired, "stability": partial(stability, repeats)}
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
@@ -194,8 +222,10 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     groups = seeds.groupby(keys, sort=False)
     table = groups.agg(mean=("mean", "mean"), sd_of_folds=("sd", "mean"), runs=("seed", "size")).reset_index()
     table["sd_of_seeds"] = groups["mean"].std(ddof=0).to_numpy()
-    published = [PAPER.get(m, (np.nan, np.nan)) if k == "r2" and p != "paired" else (np.nan, np.nan)
-                 for p, m, k in zip(table["part"], table["method"], table["metric"], strict=True)]  # fmt: skip
+    scores = {("r2", method): value for method, value in PAPER.items()}
+    counts = {("10 runs", *key): (value, np.nan) for key, value in PAPER_STABILITY.items()}
+    published = [counts.get((s, m, k), scores.get((k, m), (np.nan, np.nan)) if p != "paired" else (np.nan, np.nan))
+                 for p, m, s, k in zip(*(table[key] for key in keys), strict=True)]  # fmt: skip
     table["paper"], table["paper_sd"] = zip(*published, strict=True)
     return table
 
@@ -204,6 +234,7 @@ def main() -> None:
     """Run the parts asked for, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=10, help="runs on all cells, which select genes")
     parser.add_argument("--only", default="", help="run only parts whose name starts with this, e.g. 'network 2'")
     parser.add_argument("--minutes", type=float, default=np.inf, help="start no part after so long")
     parser.add_argument("--missing", action="store_true", help="only parts that are not stored yet")
@@ -216,7 +247,7 @@ def main() -> None:
     path = HERE / "sbnn_runs.csv"
     runs = pd.read_csv(path, keep_default_na=False, dtype={"fold": str}) if path.exists() else pd.DataFrame()
     began = time.perf_counter()
-    for name, function in {} if args.draw else parts(args.seeds).items():
+    for name, function in {} if args.draw else parts(args.seeds, args.repeats).items():
         stored = args.missing and len(runs) and (runs["part"] == name).any()
         if not name.startswith(args.only) or stored or time.perf_counter() - began > 60 * args.minutes:
             continue

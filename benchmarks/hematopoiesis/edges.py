@@ -23,7 +23,7 @@ def recovery(lineage: str, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     hidden = rng.random(len(prior)) < HIDDEN
     adata = fitted(
-        lineage, "matching, CollecTRI", seed=seed, prior=prior[~hidden], controls=False, **protocol_a(lineage)
+        lineage, "regression, CollecTRI", seed=seed, prior=prior[~hidden], controls=False, **protocol_a(lineage)
     )
     table = adata.uns["dynamics"]["edges"]
     score = pd.Series(table["stability"].to_numpy(), pd.MultiIndex.from_frame(table[["source", "target"]].astype(str)))

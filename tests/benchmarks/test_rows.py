@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks import _rows, beeline, mocap, realtime, yeast
+from benchmarks import _rows, beeline, dash_real, mocap, pathreg_cells, realtime, yeast
 from benchmarks._rows import Row
 
 
@@ -45,12 +45,33 @@ def test_real_courses_shuffle_within_a_series_and_lag_by_one_time():
     assert realtime.ratio(np.array([True, False, False, False]), np.array([3.0, 2, 1, 0])) == 4
 
 
-def test_mocap_errors_are_of_what_follows_the_third_frame():
-    from anndata import AnnData
+def test_mocap_errors_are_of_what_follows_the_third_frame(monkeypatch):
+    states = np.arange(10.0)[None, :, None] * np.ones((2, 10, 3))
+    monkeypatch.setattr(mocap, "load", lambda: ({"test": states}, None))
+    assert mocap.error_of("test", states[:, 3:] + 2) == 4
 
-    x = np.arange(10.0)[:, None] * np.ones((1, 2))
-    obs = pd.DataFrame({"sequence": ["s"] * 10, "split": "test"}, index=[str(k) for k in range(10)])
-    assert mocap.error_of(AnnData(x, obs=obs), lambda sequence: x[3:] + 2) == 4
+
+def test_mocap_windows_are_frames_apart_and_validation_is_whole_where_windows_are_long(monkeypatch):
+    states = np.arange(300.0)[None, :, None] * np.full((2, 300, 1), mocap.UNIT)
+    monkeypatch.setattr(mocap, "load", lambda: ({"train": states, "validation": states}, None))
+    stage = mocap.Stage(50, 10, 1, 1)
+    train, held = mocap.windows("train", stage), mocap.windows("validation", stage)
+    assert train.targets[:, 0, 0].tolist() == list(range(mocap.THIN, 151, mocap.THIN))
+    assert sorted(set(train.start[:, 0].tolist())) == list(range(0, 150, 10))
+    assert held.steps == 99 and set(held.start[:, 0].tolist()) == {0.0}
+
+
+def test_balanced_accuracy_is_of_edges_and_of_pairs_without():
+    true, found = np.array([True, True, False, False]), np.array([True, False, False, False])
+    assert dash_real.balanced_accuracy(found, true) == 0.75
+
+
+def test_pathreg_errors_are_of_single_cells_from_the_mean_of_the_first(monkeypatch):
+    states = np.array([0.0, 0, 0, 0, 5, 1, 1, 1, 1, 1])[:, None]
+    monkeypatch.setattr(pathreg_cells, "batches", lambda batch: {"B": (np.linspace(0, 1, 10), states)})
+    assert pathreg_cells.errors("any", lambda first, times: first) == 2
+    found = pathreg_cells.examples("any")
+    assert found.start.tolist() == [[1.0]] and found.times.shape == (1, 11) and found.targets.shape == (10, 1, 1)
 
 
 def test_cells_of_two_lineages_are_in_both():
