@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import scdash
 from scdash._data import gene_indices, gene_mask, group_codes, group_column, read_time, time_column
 
 
@@ -74,3 +75,10 @@ def test_too_many_genes_says_how_to_choose():
     assert gene_mask(adata, limit=5).all()
     with pytest.raises(ValueError, match="5 genes and no var.*n_top_genes"):
         gene_mask(adata, limit=4)
+
+
+@pytest.mark.parametrize("lineages", [None, "trajectory"])
+def test_a_list_of_time_columns_says_what_to_do(lineages: str | None) -> None:
+    adata = scdash.simulate.grn_dynamics(n_genes=12, n_trajectories=6, n_test=1, rng=0)
+    with pytest.raises(TypeError, match=r"time_key is the name of one column of adata.obs, not a list.*obsm"):
+        scdash.tl.fit_dynamics(adata, time_key=["time", "split"], trajectory_key=lineages)

@@ -48,6 +48,11 @@ def check_unique(names: pd.Index, argument: str) -> None:
 def obs_column(adata: "AnnData", key: str, argument: str) -> pd.Series:
     """Return `adata.obs[key]`, or say which columns come near."""
     check_data(adata)
+    if isinstance(key, list | tuple):
+        raise TypeError(
+            f"{argument} is the name of one column of adata.obs, not a {type(key).__name__} of names. Cells of several "
+            "lineages with a pseudotime for each: put tables of times and of weights, with the same columns, into obsm."
+        )
     if key not in adata.obs:
         raise KeyError(f"{argument}={key!r} is not a column of adata.obs.{suggest(key, adata.obs.columns)}")
     column: pd.Series = adata.obs[key]
@@ -61,7 +66,7 @@ def time_column(adata: "AnnData", key: str, argument: str = "time_key", *, finit
 
 def times_of(adata: "AnnData", key: str, argument: str = "time_key", *, finite: bool = True) -> Times:
     """Return the times in column `key` of obs and their unit, checked: readable, finite (unless told) and not constant."""
-    if key not in adata.obs and argument == "time_key" and key == "dpt_pseudotime":
+    if argument == "time_key" and key == "dpt_pseudotime" and key not in adata.obs:
         raise KeyError(
             f"{argument}={key!r} is not a column of adata.obs: order the cells first with "
             f"scdash.pp.order_cells(adata, root=...), or name the column.{suggest(key, adata.obs.columns)}"

@@ -32,7 +32,7 @@ class Memberships:
 
 def is_membership_table(adata: "AnnData", key: str | None) -> bool:
     """Return whether a key names a table of `obsm` and no column of `obs`."""
-    return key is not None and key not in adata.obs and key in getattr(adata, "obsm", {})
+    return isinstance(key, str) and key not in adata.obs and key in getattr(adata, "obsm", {})
 
 
 def read_memberships(adata: "AnnData", key: str, argument: str = "trajectory_key") -> Memberships:
