@@ -80,6 +80,7 @@ def test_the_report_says_what_pruning_has_cost(single, fits):
     text = scdash.get.report(single).attrs["summary"]
     assert f"Pruning kept {fraction:.0%} of the edges of the start" in text
     assert f"error on the other half of the cells is {errors[level]:.3f} with them and {errors[0]:.3f} with all" in text
+    assert "with all, and no sparser level explains 97.5% of what the best one does." in text
     assert "Pruning kept" not in scdash.get.report(fits["none"]).attrs["summary"]
 
 

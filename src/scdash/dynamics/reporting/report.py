@@ -15,7 +15,7 @@ from scdash.dynamics.reporting.power import Power, power_for
 from scdash.dynamics.reporting.verdict import Verdict
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
 from scdash.dynamics.whole_trajectories.one_fit import PRIOR_WEIGHT, Choice
-from scdash.dynamics.whole_trajectories.selection import Errors
+from scdash.dynamics.whole_trajectories.selection import AS_MUCH, Errors
 from scdash.dynamics.whole_trajectories.velocity_weight import VelocityChoice
 
 NOT_COMPARED = {
@@ -26,6 +26,10 @@ SUBJECTS = {
     LEFT_OUT: "left-out trajectories are",
     OTHER_HALF: "the other half of the cells is",
     TIME_POINTS: "left-out time points are",
+}
+RULES = {  # how the level of pruning was chosen, see `chosen_level`
+    LEFT_OUT: f", and no sparser level is within one standard error of the best one and explains {AS_MUCH:.1%} of what it does",
+    OTHER_HALF: f", and no sparser level explains {AS_MUCH:.1%} of what the best one does",
 }
 WELL_FOLLOWED = 0.9  # fraction of what the smoothed cells reach themselves below which more genes or cells are advised
 
@@ -122,7 +126,7 @@ def error_lines(told: Told) -> list[str]:
     ]
     for name, errors in rows:
         paired = difference(errors, ours)
-        beside = "" if name in ("model", CONSTANT) or not paired.pairs else _beside(paired)
+        beside = "" if name in ("model", CONSTANT) or not paired.pairs else _beside(paired, errors, ours)
         lines.append(f"  {name:<{width}}  {np.nanmean(errors):.3f}{beside}")
     if told.test is not None:
         listed = ", ".join(f"{row.predictor} {row.test:.3f}" for row in told.test.itertuples())
@@ -130,9 +134,14 @@ def error_lines(told: Told) -> list[str]:
     return lines
 
 
-def _beside(paired: Difference) -> str:
-    spread = f", standard error {paired.error:.3f}" if paired.tested else ", on one fold"
-    return f"  ({paired.mean:+.3f} beside the model{spread})"
+def _beside(paired: Difference, errors: Errors, ours: Errors) -> str:
+    """Return the difference to the model; a null model that was not fitted on all folds is compared on its own ones."""
+    known = np.isfinite(errors)
+    place = (
+        "" if known.all() else f", which has {ours[known].mean():.3f} on the same {known.sum()} of {len(ours)} folds"
+    )
+    spread = f", standard error {paired.error:.3f}" if paired.tested else ""
+    return f"  ({paired.mean:+.3f} beside the model{place}{spread})"
 
 
 def following_lines(following: pd.DataFrame) -> list[str]:
@@ -175,7 +184,7 @@ def pruning_words(choice: Choice, judged_by: str) -> str:
     first, chosen = path.iloc[0], path.iloc[choice.level]
     return (
         f" Pruning kept {chosen['edges'] / first['edges']:.0%} of the edges of the start: the error on {judged_by} is "
-        f"{chosen['error']:.3f} with them and {first['error']:.3f} with all."
+        f"{chosen['error']:.3f} with them and {first['error']:.3f} with all{RULES.get(judged_by, '')}."
     )
 
 
