@@ -145,8 +145,8 @@ def test_figures_of_real_and_of_shuffled_time(monkeypatch):
     assert seen == [("shuffled", regulators)]
     assert (figures["explained_by_real_time"], figures["explained_by_shuffled_time"]) == (0.4, 0.1)
     first, second, given = figures["edges_like_shuffled_time"]
-    np.testing.assert_array_equal(first, dense)
-    np.testing.assert_array_equal(second, dense.T)
+    np.testing.assert_allclose(first, dense)
+    np.testing.assert_allclose(second, dense.T)
     assert given is regulators
     assert real_time_figures(replace(problem, shuffled_halves=None), real) == {}
     assert real_time_figures(problem, None) == {}

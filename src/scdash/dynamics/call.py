@@ -10,6 +10,7 @@ from scdash._core.errors import check_arguments
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
+from scdash._data import check_adata
 from scdash._data.time_series.observations import Cells, Observations, Samples, kind_of
 from scdash.dynamics.arguments import Asked, settle
 from scdash.dynamics.inputs import DynamicsInputs, read_inputs
@@ -97,6 +98,7 @@ class FitCall:
 
     def read(self, adata: AnnData, asked: Asked, options: FitOptions, *, like: str | None = None) -> DynamicsInputs:
         """Return the data of the call; columns and layer that are not given are those of the fit under `like`."""
+        check_adata(adata)
         keys = {name: getattr(self, name) for name in DATA_KEYS}
         seen = self.observations
         if like is not None and seen == "auto":
