@@ -1,6 +1,6 @@
 """What a fitted model says: its effects, its edges against the prior, and its predictions."""
 
-from scdash.networks.cellrank_calls import fate_probabilities, has_cellrank
+from scdash.networks.cellrank_calls import cellrank, fate_probabilities, has_cellrank
 from scdash.networks.coregulation_scores import Coregulation, coregulation, followers
 from scdash.networks.dynamics_model import DynamicsModel, module_from_entry, pack, plain, unpack
 from scdash.networks.edge_ranking import ranking_score
