@@ -79,6 +79,7 @@ def test_too_many_genes_says_how_to_choose():
 
 @pytest.mark.parametrize("lineages", [None, "trajectory"])
 def test_a_list_of_time_columns_says_what_to_do(lineages: str | None) -> None:
+    pytest.importorskip("torch")
     adata = scdash.simulate.grn_dynamics(n_genes=12, n_trajectories=6, n_test=1, rng=0)
     with pytest.raises(TypeError, match=r"time_key is the name of one column of adata.obs, not a list.*obsm"):
         scdash.tl.fit_dynamics(adata, time_key=["time", "split"], trajectory_key=lineages)
