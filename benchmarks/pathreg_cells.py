@@ -15,7 +15,7 @@ lineages. Table 7 (errors and zeros by strength) is `validation_mse` and `sparsi
 import functools
 import time
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ NOTEBOOK = {"s1d2": 0.0353, "s2d1": 0.0384, "s3d6": 0.0729, "s1d1": 0.0365, "s2d
 
 
 @functools.cache
+@cache
 def batches(batch: str) -> dict[str, tuple[Any, Any]]:
     """Return times and states of the cells of a batch, by lineage."""
     found = {}

@@ -42,6 +42,11 @@ def test_a_trajectory_goes_on_with_what_lasts_longest_and_the_others_begin_at_th
     assert chains_of(design(FORK)) == {"f": list("abef"), "d": list("bcd"), "g": list("eg")}
 
 
+def test_what_lasts_longest_counts_all_that_follows_and_not_the_next_interval_alone():
+    links = {"b": ("a", 10), "c": ("a", 1), "d": ("c", 8), "e": ("d", 8)}
+    assert chains_of(design(links)) == {"e": list("acde"), "b": list("ab")}
+
+
 def test_times_are_the_sums_of_the_intervals():
     adata = design(FORK)
     assert dict(zip(adata.obs_names, read_sample_paths(adata, SAMPLES).time, strict=True)) == {

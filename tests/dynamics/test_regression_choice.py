@@ -62,6 +62,9 @@ def test_the_regressions_with_the_smallest_error_on_the_folds_are_chosen(batches
     best = int(np.mean(errors, axis=1).argmin())
     assert choice.made_of.regressions == offered[best] and choice.table["error"].idxmin() == best
     assert replace(choice.made_of, regressions=own.regressions) == own
+    for fold, start in zip(folds, choice.starts, strict=True):  # the training begins with these
+        again = regression_start(fold.train, regulators=own.regulators, regressions=offered[best])
+        np.testing.assert_array_equal(start.weights.toarray(), again.weights.toarray())
 
 
 @pytest.mark.parametrize(("rate", "chosen"), [(0.05, (0.06, 0.3)), (0.5, (0.12, 0.6))])

@@ -72,14 +72,26 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
         aimed = sp.csr_matrix(screen["targets"]).toarray() != 0
         return np.abs(_correlations(change, change, ~aimed, source, target))
     if (stored := entry.get("correlation")) is not None:
-        place = pd.Index([str(gene) for gene in stored["sources"]]).get_indexer(genes[source])
-        found = np.abs(np.asarray(stored["values"])[place, target].astype(np.float64))
-        return np.where(place < 0, np.nan, found)
+        sources = genes.get_indexer(pd.Index([str(gene) for gene in stored["sources"]]))
+        return correlation_of_sources(np.asarray(stored["values"]), sources, source, target)
     if "series" not in entry:
         return np.full(len(edges), np.nan)
     series = entry["series"]
     used = np.array([str(label) != "test" for label in series["split"]])
     return course_association(series["states"], series["time"], series["trajectory"], used, source, target)
+
+
+def correlation_of_sources(
+    values: NDArray[np.floating[Any]], sources: NDArray[np.int64], source: NDArray[np.int64], target: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the absolute correlation of pairs of genes from one of some `sources` with all genes, (sources, genes).
+
+    NaN where the first of a pair is none of the sources.
+    """
+    place = np.full(values.shape[1], -1)
+    place[sources] = np.arange(len(sources))
+    found = np.abs(values[place[source], target].astype(np.float64))
+    return np.where(place[source] < 0, np.nan, found)
 
 
 def course_association(

@@ -21,7 +21,6 @@ from scdash._data import (
     RelatedCells,
     StandardTime,
     TimeSeries,
-    check_adata,
     check_log,
     check_scaled,
     expression,
@@ -133,7 +132,6 @@ def read_inputs(
     `by_folds`: cells are for a model that is chosen by folds, which needs no validation states, and test states only where
     a `split_key` or a fraction to `hold_out` asks for them. `shuffled`: make halves of cells with shuffled times, too.
     """
-    check_adata(adata)
     binned = is_binned(adata)
     asked = DataKeys(time_key or TIME_KEY, trajectory_key, batch_key, split_key, layer)
     keys = _keys_of_bins(adata, asked) if binned else asked

@@ -88,8 +88,8 @@ def ranking_score(
     often = np.full(len(row), np.nan) if frequency is None else entries_at(frequency, row, col)
     steady = np.full(len(row), np.nan) if stability is None else entries_at(stability, row, col)
     evidence = steady if stability is not None else share if frequency is None else _with_share(often, share)
-    with_association = prior is None and associated is not None
-    if with_association and associated is not None:
+    associated = associated if prior is None else None
+    if associated is not None:
         evidence = (1 - association_weight) * evidence + association_weight * np.nan_to_num(associated(row, col))
     auc, error = (np.nan, np.nan) if prior is None else evidence_auc(prior, hidden)
     fell_back = bool(np.isfinite(auc)) and not clearly_above(auc, error, CHANCE)
@@ -102,7 +102,7 @@ def ranking_score(
     if constant is not None and ordered:
         score = np.where(inside & constant[row], 0.0, score)
     effect = entries_at(weight, row, col)
-    if not by_coregulation and not with_association:
+    if not by_coregulation and associated is None:
         score = ((effect != 0) + score) / 2
     names = pd.Index(list(np.asarray(genes, dtype=object)))
     edges = pd.DataFrame(
@@ -125,7 +125,7 @@ def ranking_score(
         "fell_back": fell_back,
         **_measured(coregulated),
         "by_coregulation": by_coregulation,
-        "association_weight": association_weight if with_association else 0.0,
+        "association_weight": association_weight if associated is not None else 0.0,
     }
     return rank_edges(edges).drop(columns="rank"), report
 

@@ -22,7 +22,7 @@ def validation_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
     """Return the series once for every trajectory that is left out, which its split then names "validation".
 
     One validation batch is a noisy measure: settings that differ little on it can differ twofold on other batches. So all
-    trajectories but those of the test split are held out in turn, and the others learned from; re-drawn ones go with their origin.
+    trajectories but those of the test split are held out in turn, and the others learned from; resampled ones go with their origin.
     Where trajectories are held out in part (windows), or there are fewer than three (with two, what is learned
     in the end would not be what was chosen), the series' own validation states are held out.
     """

@@ -55,7 +55,7 @@ class TimeSeries:
 
     @property
     def together(self) -> NDArray[np.int64]:
-        """Code of what every trajectory is left out with, (names,): its group, or what it is a re-drawing of."""
+        """Code of what every trajectory is left out with, (names,): its group, or what it was resampled from."""
         return self.parent if self.group is None else np.asarray(self.group, dtype=np.int64)[self.parent]
 
     def originals(self) -> Self:

@@ -130,8 +130,8 @@ def null_model_errors(
     if anew:
         for null in nulls:
             own = [replace(fold, train=learned_from(null, fold.train)) for fold in folds]
-            started = choose_regressions(null.made_of, own, progress=progress).made_of
-            found[null.name] = choose(started, own, progress=progress).errors
+            started = choose_regressions(null.made_of, own, progress=progress)
+            found[null.name] = choose(started.made_of, own, starts=started.starts, progress=progress).errors
         return found
     places = [(null, fold) for number, null in enumerate(nulls) for fold in folds_for(null, number, folds)]
     pieces = [(null, folds[fold], choice) for null, fold in places]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import course_association
+from scdash._core.edge_order import correlation_of_sources, course_association
 from scdash._data import WithinMoments
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import scaled_about_middle
@@ -74,7 +73,7 @@ def gather_evidence(
     if scores is not None and problem.halves is not None and options.start == "regression" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
-        associated, weight = partial(correlation_at, problem.halves.within), scores.association_weight
+        associated, weight = _over_cells(problem.halves.within), scores.association_weight
     edges, report = ranking_score(
         contribution,
         problem.prior,
@@ -127,12 +126,9 @@ def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], 
     return associated
 
 
-def correlation_at(moments: WithinMoments, row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the absolute correlation over all cells of pairs (target, source); NaN for what is no source."""
-    place = np.full(moments.correlation.shape[1], -1)
-    place[moments.sources] = np.arange(len(moments.sources))
-    found = np.abs(moments.correlation[place[col], row])
-    return np.where(place[col] < 0, np.nan, found)
+def _over_cells(moments: WithinMoments) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
+    """Return the association of pairs (target, source) over all cells."""
+    return lambda row, col: correlation_of_sources(moments.correlation, moments.sources, col, row)
 
 
 def typical_activation(states: NDArray[np.floating[Any]]) -> float:

@@ -28,7 +28,7 @@ from scdash.dynamics.whole_trajectories.one_fit import (
     work_of,
 )
 from scdash.dynamics.whole_trajectories.pruning import Candidate
-from scdash.dynamics.whole_trajectories.regression_choice import choose_regressions, regression_work
+from scdash.dynamics.whole_trajectories.regression_choice import RegressionChoice, choose_regressions, regression_work
 from scdash.dynamics.whole_trajectories.selection import Errors
 from scdash.dynamics.whole_trajectories.states import everything_of, folds_of_states, start_of
 from scdash.dynamics.whole_trajectories.velocity_weight import (
@@ -60,7 +60,7 @@ class Followed:
     errors: dict[str, Errors] = field(default_factory=dict)  # of null models and baselines on the folds, (folds,) each
     null_models: NullModelsMade = "off"  # whether null models were made, and why not
     velocity: VelocityChoice | None = None  # of measured velocities
-    regressions: pd.DataFrame = field(default_factory=pd.DataFrame)  # of cells: those to start from, and their errors
+    regressions: RegressionChoice | None = None  # of cells: those to start from
     velocity_cosine: float = float("nan")  # of the chosen models of the folds with velocities left out
 
 
@@ -96,7 +96,7 @@ def follow(
     expect(regression_work(len(folds)) | work_of(main, len(folds), len(priors)) | likely)
     started = choose_regressions(with_weight(main, weighed), folds, progress=progress)
     main = started.made_of
-    choice = choose(main, folds, progress=progress)
+    choice = choose(main, folds, starts=started.starts, progress=progress)
     everything = all_to_learn_from(problem)
     pieces = [(replace(main, prior=prior, seed=main.seed + k), everything, choice) for k, prior in enumerate(priors)]
     candidates = spread_all(fit_chosen, pieces, FITTING, progress=progress, threads=in_threads(everything))
@@ -118,7 +118,7 @@ def follow(
         errors,
         made,
         weighed,
-        started.table,
+        started,
         _velocity_cosine(folds, choice),
     )
 

@@ -81,10 +81,6 @@ def lineages_of(problem: FitProblem, trajectories: NDArray[np.bool_], *, redrawn
     return lineage_codes(problem)[[problem.series.trajectory[rows[0]] for rows in used]]
 
 
-def _with_lineages(problem: FitProblem, trajectories: NDArray[np.bool_]) -> Trajectories:
-    return replace(trajectories_of(problem.series, trajectories), lineage=lineages_of(problem, trajectories))
-
-
 def is_test(series: TimeSeries) -> NDArray[np.bool_]:
     """Return which trajectories are wholly of the test split, (names,)."""
     found = np.zeros(len(series.names), dtype=bool)
@@ -122,14 +118,16 @@ def _left_out(
         judged = trajectories_of(series, held & usable, redrawn=False)
         lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
         away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
-        train, other = learned_and_held(problem, _with_lineages(problem, usable & ~held), away)
+        learned = replace(trajectories_of(series, usable & ~held), lineage=lineages[0])
+        train, other = learned_and_held(problem, learned, away)
         start = judged.states[:, 0]
         yield Fold(train, judged, start, LEFT_OUT, weights, *lineages, held_velocity=other)
 
 
 def all_to_learn_from(problem: FitProblem) -> Trajectories:
     """Return every trajectory that is not for test, re-drawn ones and groups of related cells among them."""
-    found = _with_lineages(problem, ~is_test(problem.series))
+    learned = ~is_test(problem.series)
+    found = replace(trajectories_of(problem.series, learned), lineage=lineages_of(problem, learned))
     found = trajectories_with_velocity(problem, found)
     if not problem.related:
         return found

@@ -88,7 +88,6 @@ class Choice:
     start_errors: Errors  # (folds,), of the regression it starts from
     models: list[GeneWise]  # (folds,), the chosen model as each fold has learned it
     mixed_starts: bool = False  # see `WholeTrajectories`
-    regressions: str = ""  # that the training starts from, in words
 
     def applied_to(self, made_of: Ingredients) -> Ingredients:
         """Return ingredients whose training has the chosen starts."""
@@ -199,6 +198,7 @@ def choose(
     made_of: Ingredients,
     folds: Sequence[Fold],
     *,
+    starts: Sequence[GeneWise] | None = None,
     given: Given | None = None,
     progress: bool | None = None,
 ) -> Choice:
@@ -206,19 +206,22 @@ def choose(
 
     The prior is used only where it clearly lowers the error; see `chosen_level` for the level. Where regressions are
     `given`, so is the weight of the prior that they were fitted with, and the most epochs within one standard error are
-    taken: such a start has edges that only training can use, and pruning remove.
+    taken: such a start has edges that only training can use, and pruning remove. `starts` are the regressions of the folds
+    without a prior, where they are known.
     """
     weights = [1.0] if made_of.prior is None else [1.0, PRIOR_WEIGHT]
     weights = weights if given is None else [given.prior_weight]
-    starts = [None] * len(folds) if given is None else given.of_folds
+    known, plain = (starts, 1.0) if given is None else (given.of_folds, given.prior_weight)
+    first = made_of.mixed_starts[0]
     tried = [
-        _dense(made_of, folds, starts, weight, mixed=made_of.mixed_starts[0], progress=progress) for weight in weights
+        _dense(made_of, folds, known if weight == plain else None, weight, mixed=first, progress=progress)
+        for weight in weights
     ]
     chosen = tried[0]
     if given is None and len(tried) > 1 and clearly_better(tried[1].lowest, chosen.lowest):
         chosen = tried[1]
     for mixed in made_of.mixed_starts[1:]:
-        tried.append(_dense(made_of, folds, starts, chosen.weight, mixed=mixed, progress=progress))
+        tried.append(_dense(made_of, folds, chosen.starts, chosen.weight, mixed=mixed, progress=progress))
         chosen = min(chosen, tried[-1], key=lambda one: float(one.lowest.mean()))
     place = best(chosen.judged.errors)
     if given is not None:
@@ -241,10 +244,9 @@ def choose(
         level,
         pd.DataFrame(rows),
         pruned.errors[level],
-        chosen.judged.errors[[one.epochs for one in chosen.paths[0]].index(0)],
+        chosen.judged.errors[0],
         [path[level].model for path in paths],
         chosen.mixed,
-        str(made_of.regressions) if given is None else "",
     )
 
 
@@ -254,8 +256,13 @@ class _Dense:
 
     weight: float  # of the prior
     mixed: bool  # whether starts are mixed
-    paths: list[list[Candidate]]  # (folds,)
+    paths: list[list[Candidate]]  # (folds,), each begins with the untrained one
     judged: Judged
+
+    @property
+    def starts(self) -> list[GeneWise]:
+        """What training began with, (folds,)."""
+        return [path[0].model for path in self.paths]
 
     @property
     def lowest(self) -> Errors:
@@ -266,14 +273,15 @@ class _Dense:
 def _dense(
     made_of: Ingredients,
     folds: Sequence[Fold],
-    starts: Sequence[GeneWise | None],
+    starts: Sequence[GeneWise] | None,
     weight: float,
     *,
     mixed: bool,
     progress: bool | None,
 ) -> _Dense:
     own = with_mixed_starts(made_of, mixed=mixed)
-    pieces = [(own, fold.train, weight, made_of.epochs, start) for fold, start in zip(folds, starts, strict=True)]
+    known = [None] * len(folds) if starts is None else starts
+    pieces = [(own, fold.train, weight, made_of.epochs, start) for fold, start in zip(folds, known, strict=True)]
     found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
     return _Dense(weight, mixed, found, Judged.of(found, folds, made_of.settings.longest_step))
 

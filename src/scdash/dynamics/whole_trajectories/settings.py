@@ -100,7 +100,7 @@ def mixed_starts(problem: FitProblem, options: FitOptions) -> tuple[bool, ...]:
 
 def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
     """Return what held-out trajectories have chosen, and what made the zeros."""
-    choice, weighed = followed.choice, followed.velocity
+    choice, weighed, started = followed.choice, followed.velocity, followed.regressions
     name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
     if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
         name = "imp"
@@ -108,10 +108,11 @@ def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed
         "sparsity": "regression and " + name if choice.level else "regression",
         "training": asdict(whole_settings(problem, options)),
         "chosen": {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
-        | {"mixed_starts": choice.mixed_starts, "regressions": choice.regressions}
+        | {"mixed_starts": choice.mixed_starts}
+        | {"regressions": "" if started is None else str(started.made_of.regressions)}
         | ({} if weighed is None else {"velocity_weight": weighed.weight}),
         "choices": choice.table,
-        **({"regression_choices": followed.regressions} if len(followed.regressions) else {}),
+        **({} if started is None else {"regression_choices": started.table}),
         **({} if weighed is None else {"velocity_choices": weighed.table}),
         "judged_by": followed.judged_by,
     }
