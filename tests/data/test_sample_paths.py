@@ -43,8 +43,8 @@ def test_a_trajectory_goes_on_with_what_lasts_longest_and_the_others_begin_at_th
 
 
 def test_what_lasts_longest_counts_all_that_follows_and_not_the_next_interval_alone():
-    links = {"b": ("a", 10), "c": ("a", 1), "d": ("c", 8), "e": ("d", 8)}
-    assert chains_of(design(links)) == {"e": list("acde"), "b": list("ab")}
+    links = {"b": ("a", 1), "c": ("b", 10), "d": ("b", 1), "e": ("d", 8), "f": ("e", 8)}
+    assert chains_of(design(links)) == {"f": list("abdef"), "c": list("bc")}
 
 
 def test_times_are_the_sums_of_the_intervals():
