@@ -115,6 +115,7 @@ class FitCall:
             coregulation=asked.sparsity.coregulation if isinstance(asked.sparsity, DASH) else None,
             regulators=self.regulators,
             n_bins=cells.n_bins,
+            align=cells.align,
             couplings=cells.couplings,
             velocity=self.velocity,
             seed=options.seed,

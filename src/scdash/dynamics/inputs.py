@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from scdash._data import (
     scaled_by_scanpy,
 )
 from scdash._data.checks import flag_genes
-from scdash._data.time_series.observations import Couplings, Kind, Samples
+from scdash._data.time_series.observations import CellAlign, Couplings, Kind, Samples
 from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states
 from scdash._data.time_series.row_labels import read_rows, rows_of_samples
 from scdash._data.time_series.sampled_cells import from_sampled
@@ -41,6 +42,7 @@ from scdash.dynamics.velocity_input import velocity_of_cells
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
 BINS = 20  # per trajectory of cells, where the user names no number
 HELD_OUT = 0.1  # fraction of trajectories, or of states, for validation and again for test
+NOT_CELLS = "the rows of adata are bins or states"
 LARGEST = 3000  # genes taken without being asked which
 
 
@@ -70,6 +72,7 @@ class DynamicsInputs:
     left_out_times: tuple[LeftOutTimes, ...] = ()
     couplings: str | None = None  # of cells at sampled times: which were used
     kernel_means: NDArray[np.float64] | None = None  # of cells, (trajectories, bins, genes)
+    alignment: pd.DataFrame | None = None  # of the batches of cells in pseudotime; see `BatchAlignment`
     velocity: VelocityOfCells | None = None  # measured velocities of cells
     lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
 
@@ -99,6 +102,7 @@ class DynamicsInputs:
             related=self.related,
             left_out_times=self.left_out_times,
             kernel_means=self.kernel_means,
+            alignment=self.alignment,
             velocity=self.velocity,
             units=Units(self.minimum, self.range),
         )
@@ -124,6 +128,7 @@ def read_inputs(
     allow_scaled: bool = False,
     hold_out: float | None = None,
     by_folds: bool = False,
+    align: CellAlign | None = None,
     couplings: Couplings | None = None,
     velocity: str | tuple[str, str] | None = None,
 ) -> DynamicsInputs:
@@ -143,10 +148,10 @@ def read_inputs(
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and _are_cells(rows, observations)
     sampled = cells and rows.are_sampled
-    _check_use(rows, asked, couplings, cells=cells, sampled=sampled)
+    _check_use(rows, asked, couplings, align, cells=cells, sampled=sampled)
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
-    how = _Smoothing(couplings, n_bins, flagged, seed, hold_out, shuffled=shuffled, by_folds=by_folds)
+    how = _Smoothing(couplings, align, n_bins, flagged, seed, hold_out, shuffled=shuffled, by_folds=by_folds)
     observed = _observe(adata, columns, rows, keys.time_key, how, cells=cells, sampled=sampled)
     _check_series(observed.series, values.name, "sampled times" if sampled else "bins" if cells else "states")
     if not (by_folds and cells):
@@ -206,13 +211,22 @@ def _of_observed(observed: Observed, columns: NDArray[np.int64], keys: DataKeys)
         left_out_times=observed.left_out_times,
         couplings=observed.couplings,
         kernel_means=observed.kernel_means,
+        alignment=observed.alignment,
     )
 
 
-def _check_use(rows: Rows, asked: DataKeys, couplings: Couplings | None, *, cells: bool, sampled: bool) -> None:
+def _check_use(
+    rows: Rows, asked: DataKeys, couplings: Couplings | None, align: CellAlign | None, *, cells: bool, sampled: bool
+) -> None:
     """Raise for what has no meaning for such rows."""
     if couplings is not None and not sampled:
         raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
+    if align is not None and (sampled or not cells):
+        raise unused(
+            "align", "it places cells in pseudotime; " + ("these have sampled times" if sampled else NOT_CELLS)
+        )
+    if align == "expression" and asked.batch_key is None:
+        raise unused("align='expression'", "it aligns the batches of a lineage; name their column of obs as batch_key")
     if rows.weights is not None and not cells:
         raise ValueError(
             f"trajectory_key={asked.trajectory_key!r} is a table of weights of cells in lineages, but the rows of adata are "
@@ -227,6 +241,7 @@ class _Smoothing:
     """How cells become trajectories, and what of them is held out; see `read_inputs`."""
 
     couplings: Couplings | None
+    align: CellAlign | None
     n_bins: int | None
     regulators: NDArray[np.int64] | None
     seed: int
@@ -270,7 +285,8 @@ def _observe(
         return from_sampled(rows, couplings=how.couplings, labels=labels, **how.common)
     if cells:
         check_log(rows.values)
-        return from_cells(rows, n_bins=BINS if how.n_bins is None else how.n_bins, **how.common)
+        n_bins = BINS if how.n_bins is None else how.n_bins
+        return from_cells(rows, n_bins=n_bins, align=how.align or "auto", **how.common)
     binned = is_binned(adata)
     if how.n_bins is not None:
         made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"

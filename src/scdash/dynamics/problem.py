@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -43,6 +44,7 @@ class FitProblem:
     shuffled_halves: CellHalves | None = None  # the same with times shuffled within trajectories
     learning_halves: tuple[HalfOfCells, ...] = ()  # cells only, where a lineage has a single trajectory
     kernel_means: NDArray[np.floating[Any]] | None = None  # cells only: (trajectories, bins, genes), units of the data
+    alignment: pd.DataFrame | None = None  # cells only, of the batches of every lineage: see `BatchAlignment`
     related: tuple[RelatedCells, ...] = ()  # cells at sampled times only: groups of related cells, to learn from
     left_out_times: tuple[LeftOutTimes, ...] = ()  # the same: which times are left out in turn, to choose by
     velocity: VelocityOfCells | None = None  # cells only

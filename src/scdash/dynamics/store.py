@@ -81,6 +81,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "slope": fit.slope,
         **asked,
         **fit.settings,
+        **({} if inputs.alignment is None or inputs.alignment.empty else {"alignment": inputs.alignment}),
         "versions": {name: version(name) for name in ("scdash", "torch", "anndata", "numpy")},
     }
     return {

@@ -39,7 +39,7 @@ def trajectories(
     n_bins: int = 20,
     bandwidth: float | None = None,
     min_cells: float = 5,
-    align: Literal["rank", "range", "none"] = "rank",
+    align: Literal["auto", "expression", "rank", "range", "none"] = "auto",
     horizon: float = 10.0,
     n_bootstrap: int = 0,
     scale_by: Sequence[str] | None = None,
@@ -76,8 +76,12 @@ def trajectories(
         Bins per trajectory, kernel width in bins, effective cells each bin must have. Without a width (None) every
         trajectory has the one, of 0.75 to 3 bins, with which one half of its cells predicts the other best.
     align
-        "rank": place of a cell = rank within lineage and batch, since pseudotime values are not comparable between
-        batches and their order is; "range": time rescaled to [0, 1] there; "none": one scale for all.
+        Where cells lie on the time axis. "rank": at their ranks within lineage and batch, since pseudotime values are not
+        comparable between batches and their order is. "expression": the ranks of the batches of a lineage are aligned by
+        dynamic time warping of their mean expression (Sakoe and Chiba 1978; Alpert et al. 2018), because a batch with many
+        early cells has other ranks at the same stage. "auto": they are aligned if their times differ at equal ranks, and
+        genes that took no part in it then agree clearly better, as the log and `.uns` say. "range": time rescaled to [0, 1]
+        within lineage and batch; "none": one scale for all.
     horizon
         Length of the time axis of the result.
     n_bootstrap
@@ -111,7 +115,9 @@ def trajectories(
         log units; besides the columns of `adata.var`
     `.varp` : as in `adata`, for the genes kept
     `.uns["trajectories"]` : dict
-        the parameters, and `bandwidths`, the kernel width of every trajectory in bins
+        the parameters, and `bandwidths`, the kernel width of every trajectory in bins; `alignment`, where a lineage has
+        several batches: stiffness, the error of the mean of the other batches in genes that took no part (`error`; with ranks
+        `error_of_ranks`), and whether the batches are aligned
 
     See Also
     --------
@@ -154,6 +160,7 @@ def trajectories(
         )
         read = {"time_key": time_key, "lineage_key": lineage_key, "batch_key": batch_key, "layer": layer}
         made = {"n_bins": n_bins, "bandwidths": result.bandwidths, "min_cells": min_cells, "align": align}
+        made |= {} if result.alignment.empty else {"alignment": result.alignment}
         made |= {"horizon": horizon, "n_bootstrap": n_bootstrap, "range_floor": range_floor, "disjoint": disjoint}
         bins = _as_anndata(adata, result, read | made)
         added.append(_counted(result.bins))

@@ -12,11 +12,11 @@ width whose means are nearest to the true ones. Cells are summed in fine interva
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data.expression_matrix import Expression
-from scdash._data.time_series.bins import bin_grid, own_bin
+from scdash._data.interval_means import interval_sums, kernel_means_of_intervals
+from scdash._data.time_series.bins import bin_grid
 from scdash._data.time_series.placed import Placed
 
 BANDWIDTHS = (0.75, 1.0, 1.5, 2.0, 3.0)  # standard deviation of the kernel, in bins
@@ -47,46 +47,18 @@ def choose_bandwidths(
     rng
         Deals the cells to halves.
     """
-    errors = np.zeros((len(placed.groups), len(candidates)))
+    errors, fine = np.zeros((len(placed.groups), len(candidates))), bin_grid(FINE * n_bins)
     for _ in range(DRAWS):
-        sums, cells = _fine_sums(values, placed, placed.deal(2, rng), FINE * n_bins)
+        sums, cells = interval_sums(values, placed, FINE * n_bins, placed.deal(2, rng), 2)
         for trajectory in range(len(errors)):
             for own, other in ((0, 1), (1, 0)):
                 held_out, known = _plain_means(sums[trajectory, other], cells[trajectory, other], n_bins)
                 for k, width in enumerate(candidates):
-                    means = _smooth(sums[trajectory, own], cells[trajectory, own], n_bins, width)
+                    means = kernel_means_of_intervals(
+                        sums[trajectory, own], cells[trajectory, own], fine, bin_grid(n_bins), width / n_bins
+                    )
                     errors[trajectory, k] += ((means - held_out)[known] ** 2).sum()
     return np.array([candidates[best] for best in errors.argmin(axis=1)], dtype=np.float64)
-
-
-def _fine_sums(
-    values: Expression, placed: Placed, half: NDArray[np.int64], fine: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return sums (trajectories, halves, intervals, genes) and weights of cells in fine intervals of each half."""
-    shape = (len(placed.groups), 2, fine)
-    row = (placed.code * 2 + half) * fine + own_bin(placed.position, fine)
-    total = np.zeros((int(np.prod(shape)), values.shape[1]))
-    for part, block in values.blocks():
-        inside = np.flatnonzero(placed.code[part] >= 0)
-        rows = row[part][inside]
-        weights = np.ones(len(rows)) if placed.weights is None else placed.weights[part][inside]
-        indicator = sp.csr_array((weights, (rows, inside)), shape=(len(total), block.shape[0]))
-        added = indicator @ block
-        total += added.toarray() if sp.issparse(added) else np.asarray(added)
-    within = placed.code >= 0
-    known = None if placed.weights is None else placed.weights[within]
-    cells = np.bincount(row[within], weights=known, minlength=len(total)).astype(np.float64)
-    return total.reshape(*shape, -1), cells.reshape(shape)
-
-
-def _smooth(
-    sums: NDArray[np.float64], cells: NDArray[np.float64], n_bins: int, bandwidth: float
-) -> NDArray[np.float64]:
-    """Return kernel means at the centres of the bins, (bins, genes), from sums in fine intervals."""
-    distance = (bin_grid(n_bins)[:, None] - bin_grid(len(cells))[None]) * n_bins / bandwidth
-    nearest = np.where(cells > 0, distance**2, np.inf).min(axis=1, keepdims=True)  # no underflow far from any cell
-    kernel = np.exp(-0.5 * np.maximum(distance**2 - nearest, 0))
-    return np.asarray((kernel @ sums) / (kernel @ cells)[:, None])
 
 
 def _plain_means(

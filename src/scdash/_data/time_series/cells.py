@@ -1,16 +1,18 @@
 """Cells along pseudotime to trajectories of smoothed bins: the single-cell recipe."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import check_choice
 from scdash._core.labels import redrawn_names
 from scdash._core.logging import logger
 from scdash._core.random_streams import RNG, as_generator
-from scdash._data.expression_matrix import as_expression
+from scdash._data.batch_alignment import BatchAlignment, align_batches, by_expression, no_alignment
+from scdash._data.expression_matrix import Expression, as_expression
 from scdash._data.groups import CellGroups, group_cells
 from scdash._data.labels import log_missing, read_labels
 from scdash._data.split import TEST, default_split, split_codes
@@ -20,7 +22,7 @@ from scdash._data.time_series.placed import Placed, positions_in_groups, redrawn
 from scdash._data.time_series.scale_of_bins import scale_of_bins, series_of_bins, smallest_range
 from scdash._data.time_series.series import SPLITS, TimeSeries
 
-Align = Literal["rank", "range", "none"]
+Align = Literal["auto", "expression", "rank", "range", "none"]
 
 
 class CellSeries(NamedTuple):
@@ -33,6 +35,8 @@ class CellSeries(NamedTuple):
     bandwidths: NDArray[
         np.float64
     ]  # (trajectories,), kernel width in bins, before any bootstrap; NaN for disjoint bins
+    position: NDArray[np.float64]  # (cells,), place of every cell on the time axis, in [0, 1]; 0 where it takes no part
+    alignment: pd.DataFrame  # of the batches of every lineage; see `BatchAlignment`
 
     @property
     def log_means(self) -> NDArray[np.float64]:
@@ -50,7 +54,7 @@ def cells_to_series(
     n_bins: int = 20,
     bandwidth: float | None = None,
     min_cells: float = 5,
-    align: Align = "rank",
+    align: Align = "auto",
     horizon: float = 10.0,
     n_bootstrap: int = 0,
     split: Any = None,
@@ -82,8 +86,10 @@ def cells_to_series(
         Bins per trajectory, kernel width in bins, and the effective cells each bin must have (`binned_means`). Without a
         width (None) every trajectory has the one with which one half of its cells predicts the other best.
     align
-        "rank": place of a cell is its rank within lineage and batch; "range": time rescaled to [0, 1] there; "none":
-        one scale for all, each trajectory covering only the bins between its own first and last cell.
+        "rank": place of a cell is its rank within lineage and batch; "expression": ranks of the batches of a lineage are
+        aligned by expression, see `align_batches`; "auto": they are if their times differ at equal ranks and genes that
+        took no part then agree clearly better; "range": time rescaled to [0, 1]; "none": one scale for all, each
+        trajectory covering only the bins between its own first and last cell.
     horizon
         Length of the time axis that models see; rates are per horizon / n_bins a bin.
     n_bootstrap
@@ -112,7 +118,7 @@ def cells_to_series(
     Returns
     -------
     CellSeries
-        (series, bins, minimum, range, bandwidths).
+        (series, bins, minimum, range, bandwidths, position, alignment).
     """
     values = as_expression(X, genes)
     rng = as_generator(rng)
@@ -120,9 +126,12 @@ def cells_to_series(
     if side is not None and (side < 0).any():
         lineage, batch = without_split(side, lineage, batch)
     groups = group_cells(values.shape[0], lineage, batch)
-    position, seconds = positions_in_groups(time, groups.code, align, weights)
+    check_choice("align", align, get_args(Align))
+    position, seconds = positions_in_groups(time, groups.code, "rank" if by_expression(align) else align, weights)
     _check_groups(position, groups, n_bins, min_cells)
     sides = _sides(groups, n_bins, side, hold_out, rng, validation=validation)
+    aligned = _aligned(values, position, seconds, groups, sides, align, weights, cell)
+    position = aligned.position
     widths = np.full(len(groups.names), np.nan if bandwidth is None else float(bandwidth))
     if bandwidth is None and not disjoint:
         widths = choose_bandwidths(
@@ -143,7 +152,7 @@ def cells_to_series(
     floor = smallest_range(values) if range_floor is None else range_floor
     minimum, width = scale_of_bins(states, bins, scale_by, floor)
     series = series_of_bins((states - minimum) / width, bins, values)
-    return CellSeries(series, bins, minimum, width, widths)
+    return CellSeries(series, bins, minimum, width, widths, position, aligned.table)
 
 
 def without_split(split: NDArray[np.int8], lineage: Any, batch: Any) -> tuple[Any, Any]:
@@ -165,6 +174,25 @@ def _check_groups(position: NDArray[np.float64], groups: CellGroups, n_bins: int
             )
         if own.min() == own.max():
             raise ValueError(f"Time is constant within trajectory {name!r} ({len(own)} cells).")
+
+
+def _aligned(
+    values: Expression,
+    position: NDArray[np.float64],
+    seconds: NDArray[np.float64],
+    groups: CellGroups,
+    sides: NDArray[np.int8],
+    align: Align,
+    weights: NDArray[np.float64] | None,
+    cell: NDArray[np.int64] | None,
+) -> BatchAlignment:
+    """Return ranks that are aligned between the batches of a lineage, if that is asked for; otherwise the places as they are."""
+    if not by_expression(align):
+        return BatchAlignment(position, no_alignment())
+    of_groups = [np.flatnonzero(groups.code == g) for g in range(len(groups.names))]
+    placed = Placed(groups.code, position, of_groups, weights, cell)
+    learned = ~(sides == TEST).all(axis=1)
+    return align_batches(values, placed, groups.lineage, learned, seconds, np.random.default_rng(0), align)
 
 
 def _for_training(

@@ -39,6 +39,7 @@ def halves_to_learn_from(
     leave_out: NDArray[np.bool_] | None = None,
     weights: NDArray[np.float64] | None = None,
     cell: NDArray[np.int64] | None = None,
+    position: NDArray[np.float64] | None = None,
     rng: RNG = 0,
 ) -> list[HalfOfCells]:
     """Return each half of the cells with its counterpart, for several ways to deal the cells to halves.
@@ -56,11 +57,13 @@ def halves_to_learn_from(
         Cells that take no part.
     weights, cell
         As for `cells_to_series`.
+    position
+        Place of every cell on the time axis of its trajectory, in (0, 1), as `CellSeries.position`; None: its rank.
     rng
         Seed or Generator.
     """
     generator = as_generator(rng)
-    placed = Placed.of(time, lineage, batch, leave_out, weights, cell)
+    placed = Placed.of(time, lineage, batch, leave_out, weights, cell, position)
     widths = choose_bandwidths(values, placed, n_bins=n_bins, rng=generator)
 
     def means(bandwidths: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:

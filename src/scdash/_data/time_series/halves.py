@@ -45,6 +45,7 @@ def halve_cells(
     sources: NDArray[np.integer[Any]] | None = None,
     weights: NDArray[np.float64] | None = None,
     cell: NDArray[np.int64] | None = None,
+    position: NDArray[np.float64] | None = None,
     rng: RNG = 0,
 ) -> CellHalves:
     """Return bins of disjoint parts of each trajectory's cells.
@@ -69,11 +70,13 @@ def halve_cells(
         Genes that may regulate, for `within`; None: all.
     weights, cell
         As for `cells_to_series`.
+    position
+        Place of every cell on the time axis of its trajectory, in (0, 1), as `CellSeries.position`; None: its rank.
     rng
         Seed or Generator.
     """
     generator = as_generator(rng)
-    placed = Placed.of(time, lineage, batch, leave_out, weights, cell)
+    placed = Placed.of(time, lineage, batch, leave_out, weights, cell, position)
     if shuffled:
         placed = placed.shuffled(generator)
     code, position = placed.code, placed.position

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice, unknown
 from scdash._core.values import Value
 
 Kind = Literal["auto", "cells", "states"]
 KINDS = ("auto", "cells", "states")
+CellAlign = Literal["auto", "expression", "rank"]
 Couplings = Literal["ot", "none"] | Mapping[tuple[Any, Any], Any]
 
 
@@ -20,6 +21,13 @@ class Cells(Value):
     ----------
     n_bins
         Bins of every trajectory of cells in pseudotime; None: 20. Cells at sampled times have one per time instead.
+    align
+        For cells in pseudotime with a `batch_key`: where the cells of a batch lie on the time axis of their lineage. "rank":
+        at their ranks in the batch, which is right where ranks mean the same in all batches, such as for measured times.
+        "expression": the ranks of the batches are aligned by dynamic time warping of their mean expression, because a batch
+        with many early cells has other ranks at the same stage. "auto": they are aligned if the times of the batches differ
+        at equal ranks, and genes that took no part then agree clearly better; the log, the report and
+        `uns[key]["params"]["alignment"]` say so. None: "auto".
     couplings
         For cells at sampled times: how cells of consecutive times belong together. "ot": by unbalanced optimal transport,
         which lets cells multiply and die (needs POT, extra `ot`). A mapping of (time, next time) to a matrix of cells by
@@ -38,11 +46,14 @@ class Cells(Value):
     """
 
     n_bins: int | None = None
+    align: CellAlign | None = None
     couplings: Couplings | None = None
 
     def __post_init__(self) -> None:
         if self.n_bins is not None and (self.n_bins != int(self.n_bins) or self.n_bins < 2):
             raise ValueError(f"n_bins must be a whole number of at least 2, found {self.n_bins!r}.")
+        if self.align is not None:
+            check_choice("align", self.align, get_args(CellAlign))
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,9 +24,9 @@ from scdash._data import (
     halves_to_learn_from,
     kernel_means,
     origins,
-    positions_in_groups,
     series_from_states,
 )
+from scdash._data.time_series.observations import CellAlign
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -102,6 +102,7 @@ class Observed:
     related: tuple[RelatedCells, ...] = ()  # of cells at sampled times
     left_out_times: tuple[LeftOutTimes, ...] = ()
     couplings: str | None = None  # which are used, of cells at sampled times
+    alignment: pd.DataFrame | None = None  # of the batches of cells in pseudotime; see `BatchAlignment`
     in_units_of_bins: bool = False  # minimum and range were made with the bins, and lead back to their X
 
     @property
@@ -119,16 +120,18 @@ def from_cells(
     shuffled: bool,
     hold_out: float | None,
     by_folds: bool,
+    align: CellAlign = "auto",
 ) -> Observed:
     """Return cells in pseudotime as trajectories of bins; with `shuffled` also halves with shuffled times.
 
+    `align`: whether the ranks of batches are aligned by expression, see `cells_to_series`.
     `by_folds`: the model is chosen by folds, which take no validation states, but halves of the cells to learn from where a
     lineage has a single trajectory, and is judged against kernel means of the cells.
     """
     if by_folds:  # until the folds are known: a usual fit, in trainings of one model
         expect({READING: (PARTS, 0.5), "the fit": (1, 25.0)})
     with progress_bar(PARTS, READING, progress=False) as bar:  # seen as a part of the whole call alone
-        return _cells(rows, n_bins, regulators, seed, hold_out, bar.update, shuffled=shuffled, by_folds=by_folds)
+        return _cells(rows, n_bins, regulators, seed, hold_out, bar.update, align, shuffled=shuffled, by_folds=by_folds)
 
 
 def _cells(
@@ -138,6 +141,7 @@ def _cells(
     seed: int,
     hold_out: float | None,
     done: Callable[[], object],
+    align: CellAlign,
     *,
     shuffled: bool,
     by_folds: bool,
@@ -157,15 +161,18 @@ def _cells(
         rng=seed,
         weights=rows.weights,
         cell=rows.cell,
+        align=align,
     )
     done()
     code = np.where(rows.left_out, -1, group_cells(len(rows.time.values), rows.group, rows.batch).code)
-    position = positions_in_groups(rows.time.values, code, "rank", rows.weights)[0]
-    halves = _halves(rows, n_bins, regulators, seed)
+    position = np.where(code < 0, 0.0, made.position)
+    halves = _halves(rows, n_bins, position, regulators, seed)
     done()
-    shuffled_halves = _halves(rows, n_bins, regulators, seed, shuffled=True) if shuffled else None
+    shuffled_halves = _halves(rows, n_bins, position, regulators, seed, shuffled=True) if shuffled else None
     done()
-    learning_halves = _learning_halves(rows, n_bins, seed) if by_folds and _has_single_trajectories(rows) else ()
+    learning_halves = (
+        _learning_halves(rows, n_bins, position, seed) if by_folds and _has_single_trajectories(rows) else ()
+    )
     done()
     return Observed(
         made.series,
@@ -178,6 +185,7 @@ def _cells(
         shuffled_halves=shuffled_halves,
         kernel_means=kernel_means(rows.values, position, code, n_bins, weights=rows.weights) if by_folds else None,
         learning_halves=learning_halves,
+        alignment=made.alignment,
     )
 
 
@@ -247,6 +255,7 @@ def _lineages_of_bins(
 def _halves(
     rows: Rows,
     n_bins: int,
+    position: NDArray[np.float64],
     regulators: NDArray[np.int64] | None,
     seed: int,
     *,
@@ -264,6 +273,7 @@ def _halves(
         sources=regulators,
         weights=rows.weights,
         cell=rows.cell,
+        position=position,
         rng=np.random.default_rng([seed, 4 + shuffled]),
     )
 
@@ -283,7 +293,7 @@ def _has_single_trajectories(rows: Rows) -> bool:
     return bool(pairs["lineage"].value_counts().min() < 2)
 
 
-def _learning_halves(rows: Rows, n_bins: int, seed: int) -> tuple[HalfOfCells, ...]:
+def _learning_halves(rows: Rows, n_bins: int, position: NDArray[np.float64], seed: int) -> tuple[HalfOfCells, ...]:
     """Return smoothed trajectories of each half of the cells, by which settings are chosen."""
     found = halves_to_learn_from(
         rows.values,
@@ -296,6 +306,7 @@ def _learning_halves(rows: Rows, n_bins: int, seed: int) -> tuple[HalfOfCells, .
         leave_out=rows.left_out | _test_cells(rows),
         weights=rows.weights,
         cell=rows.cell,
+        position=position,
         rng=np.random.default_rng([seed, 6]),
     )
     return tuple(found)

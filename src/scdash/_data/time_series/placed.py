@@ -38,7 +38,9 @@ class Placed:
     """Where every cell lies: its trajectory, and its place in it."""
 
     code: NDArray[np.int64]  # (cells,), number of the trajectory, without gaps; -1: the cell takes no part
-    position: NDArray[np.float64]  # (cells,), rank in the trajectory, in (0, 1)
+    position: NDArray[
+        np.float64
+    ]  # (cells,), on the time axis of the trajectory, in (0, 1); its rank, or what that is aligned to
     groups: list[NDArray[np.int64]]  # cells of every trajectory
     weights: NDArray[np.float64] | None = None  # (cells,), of each in its trajectory; None: all 1
     cell: NDArray[np.int64] | None = None  # (cells,), number of the cell where one is in several trajectories
@@ -52,15 +54,18 @@ class Placed:
         leave_out: NDArray[np.bool_] | None,
         weights: NDArray[np.float64] | None = None,
         cell: NDArray[np.int64] | None = None,
+        position: NDArray[np.float64] | None = None,
     ) -> "Placed":
-        """Place the cells of every lineage and batch by the ranks of their times."""
+        """Place the cells of every lineage and batch by the ranks of their times, or where their `position` says."""
         code = group_cells(len(time), lineage, batch).code
         if leave_out is not None:
             code = np.where(leave_out, -1, code)
         present = np.unique(code[code >= 0])
         code = np.where(code >= 0, np.searchsorted(present, code), -1)
         groups = [np.flatnonzero(code == g) for g in range(len(present))]
-        return cls(code, positions_in_groups(time, code, "rank", weights)[0], groups, weights, cell)
+        if position is None:
+            position = positions_in_groups(time, code, "rank", weights)[0]
+        return cls(code, np.where(code >= 0, position, 0.0), groups, weights, cell)
 
     def shuffled(self, rng: np.random.Generator) -> "Placed":
         """Return the same cells with their places permuted within each trajectory."""

@@ -15,7 +15,7 @@ from scdash.dynamics.reporting.power import Power, power_for
 from scdash.dynamics.reporting.verdict import Verdict
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
 from scdash.dynamics.whole_trajectories.one_fit import PRIOR_WEIGHT, Choice
-from scdash.dynamics.whole_trajectories.selection import AS_MUCH, Errors
+from scdash.dynamics.whole_trajectories.selection import AS_MUCH, HARDLY, Errors
 from scdash.dynamics.whole_trajectories.velocity_weight import VelocityChoice
 
 NOT_COMPARED = {
@@ -28,7 +28,8 @@ SUBJECTS = {
     TIME_POINTS: "left-out time points are",
 }
 RULES = {  # how the level of pruning was chosen, see `chosen_level`
-    LEFT_OUT: f", and no sparser level is within one standard error of the best one and explains {AS_MUCH:.1%} of what it does",
+    LEFT_OUT: ", and no sparser level is within one standard error of the best one"
+    f" (of few trajectories: or within {HARDLY - 1:.0%} of its error, and explains {AS_MUCH:.1%} of what it does)",
     OTHER_HALF: f", and no sparser level explains {AS_MUCH:.1%} of what the best one does",
 }
 WELL_FOLLOWED = 0.9  # fraction of what the smoothed cells reach themselves below which more genes or cells are advised
@@ -53,6 +54,7 @@ class Told:
     trajectory: Sequence[str] = ()
     ends: pd.DataFrame | None = None  # of several lineages, see `lineage_ends`
     real_time: Mapping[str, float] = field(default_factory=dict)
+    alignment: pd.DataFrame | None = None  # of the batches of every lineage, see `BatchAlignment`
     velocity: VelocityChoice | None = None  # of measured velocities
     velocity_cosine: float = float("nan")
 
@@ -64,7 +66,7 @@ class Told:
 
 def summary(told: Told) -> str:
     """Return the report: verdict, errors, how well trajectories are followed, prior, what to do next."""
-    lines = [verdict_line(told), *error_lines(told), *following_lines(told.following)]
+    lines = [verdict_line(told), *error_lines(told), *alignment_lines(told.alignment), *following_lines(told.following)]
     lines += [] if told.ends is None else lineage_lines(told.ends)
     lines += [] if told.velocity is None else told.velocity.lines(told.velocity_cosine)
     lines += prior_lines(told)
@@ -131,6 +133,20 @@ def error_lines(told: Told) -> list[str]:
     if told.test is not None:
         listed = ", ".join(f"{row.predictor} {row.test:.3f}" for row in told.test.itertuples())
         lines.append(f"On test states, which took no part in any choice: {listed}.")
+    return lines
+
+
+def alignment_lines(alignment: pd.DataFrame | None) -> list[str]:
+    """Say which batches were aligned in time; every predictor above has these times."""
+    lines = []
+    for row in [] if alignment is None else alignment.to_dict("records"):
+        name = "" if row["lineage"] == "all" else f" of lineage {row['lineage']}"
+        if row["aligned"]:
+            lines.append(
+                f"The {row['batches']} batches{name} are aligned in time by expression, also those that are left out: in genes "
+                f"that took no part, the error of the mean of the other batches is {row['error']:.2f}, and with ranks "
+                f"{row['error_of_ranks']:.2f}."
+            )
     return lines
 
 

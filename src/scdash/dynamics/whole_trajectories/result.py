@@ -129,6 +129,7 @@ def _told(
         trajectory=direction.lines(),
         ends=ends,
         real_time=real_time_figures(problem, evidence.scores) if options.null_models else {},
+        alignment=problem.alignment,
         velocity=followed.velocity,
         velocity_cosine=followed.velocity_cosine,
     )
