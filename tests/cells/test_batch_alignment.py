@@ -6,7 +6,7 @@ import pytest
 from anndata import AnnData
 
 import scdash
-from scdash._data import cells_to_series
+from scdash._data import cells_to_series, halve_cells, halves_to_learn_from
 from scdash._data.batch_alignment import SAME, BatchSums, Clock, align_batches, aligned_clocks, warp
 from scdash._data.expression_matrix import as_expression
 from scdash._data.interval_means import interval_sums
@@ -258,6 +258,21 @@ def test_halves_and_kernel_means_have_the_places_of_the_bins(cells, monkeypatch)
         for one in positions:
             np.testing.assert_allclose(one, place, atol=1e-12)
     assert np.abs(place - ranks(adata.obs["time"].to_numpy(), adata.obs["batch"].to_numpy()).to_numpy()).max() > 0.05
+
+
+def test_halves_of_cells_take_the_places_they_are_given():
+    values, _, batch, time = batches()
+    place = ranks(time, batch).to_numpy()
+    expression = as_expression(values)
+
+    def made(position):
+        whole = halve_cells(expression, time, batch=batch, position=position, rng=0)
+        learned = halves_to_learn_from(expression, time, batch=batch, position=position, n_bootstrap=0, rng=0)
+        return whole.quarters, learned[0].states
+
+    for plain, same, other in zip(made(None), made(place), made(place**3), strict=True):
+        np.testing.assert_array_equal(plain, same)
+        assert np.abs(plain - other).max() > 0.3
 
 
 def test_an_alignment_without_an_effect_is_refused(cells):

@@ -5,11 +5,18 @@ import pytest
 
 from scdash._data import cells_to_series
 from scdash._data.expression_matrix import as_expression
-from scdash._data.time_series.bandwidth import BANDWIDTHS, _fine_sums, _plain_means, _smooth, choose_bandwidths
+from scdash._data.interval_means import interval_sums, kernel_means_of_intervals
+from scdash._data.time_series.bandwidth import BANDWIDTHS, _plain_means, choose_bandwidths
+from scdash._data.time_series.bins import bin_grid
 from scdash._data.time_series.placed import Placed
 
 BINS = 20
 NARROWEST, WIDEST = BANDWIDTHS[0], BANDWIDTHS[-1]
+
+
+def _smooth(sums, cells, bandwidth):
+    """Return kernel means at the centres of the bins; the width is in bins."""
+    return kernel_means_of_intervals(sums, cells, bin_grid(len(cells)), bin_grid(BINS), bandwidth / BINS)
 
 
 def cells(number: int, waves: float, noise: float, seed: int = 0):
@@ -72,8 +79,8 @@ def test_cells_that_take_no_part_do_not_choose():
     placed = Placed.of(time, None, None, out)
     alone = Placed.of(time[~out], None, None, None)
     sides = np.arange(1000) // 2 % 2
-    sums, number = _fine_sums(as_expression(values), placed, np.where(out, -1, sides), 40)
-    expected, counts = _fine_sums(as_expression(values[~out]), alone, sides[~out], 40)
+    sums, number = interval_sums(as_expression(values), placed, 40, np.where(out, -1, sides), 2)
+    expected, counts = interval_sums(as_expression(values[~out]), alone, 40, sides[~out], 2)
     np.testing.assert_allclose(sums, expected)
     assert np.array_equal(number, counts)
 
@@ -81,12 +88,12 @@ def test_cells_that_take_no_part_do_not_choose():
 def test_sums_in_fine_intervals_give_the_kernel_means_of_the_cells():
     time, values = cells(3000, waves=1, noise=0.3)
     placed = Placed.of(time, None, None, None)
-    sums, number = _fine_sums(as_expression(values), placed, np.zeros(3000, int), 5 * BINS)
-    assert number.sum() == 3000 and sums[0, 1].sum() == 0
+    sums, number = interval_sums(as_expression(values), placed, 5 * BINS)
+    assert number.shape == (1, 1, 5 * BINS) and number.sum() == 3000
     centres = (np.arange(BINS) + 0.5) / BINS
     weights = np.exp(-0.5 * ((placed.position[None] - centres[:, None]) * BINS / 1.5) ** 2)
     exact = weights @ values / weights.sum(1, keepdims=True)
-    np.testing.assert_allclose(_smooth(sums[0, 0], number[0, 0], BINS, 1.5), exact, atol=0.01)
+    np.testing.assert_allclose(_smooth(sums[0, 0], number[0, 0], 1.5), exact, atol=0.01)
     plain, known = _plain_means(sums[0, 0], number[0, 0], BINS)
     own = (placed.position * BINS).astype(int)
     np.testing.assert_allclose(plain, [values[own == b].mean(0) for b in range(BINS)])
@@ -95,11 +102,13 @@ def test_sums_in_fine_intervals_give_the_kernel_means_of_the_cells():
 
 def test_bins_without_a_cell_judge_nothing():
     time, values = cells(6, waves=1, noise=0.1)
-    sums, number = _fine_sums(as_expression(values), Placed.of(time, None, None, None), np.arange(6) % 2, 5 * BINS)
+    sums, number = interval_sums(
+        as_expression(values), Placed.of(time, None, None, None), 5 * BINS, np.arange(6) % 2, 2
+    )
     plain, known = _plain_means(sums[0, 0], number[0, 0], BINS)
     assert known.sum() == 3
     assert np.isfinite(plain).all()
-    assert np.isfinite(_smooth(sums[0, 0], number[0, 0], BINS, 0.75)).all()
+    assert np.isfinite(_smooth(sums[0, 0], number[0, 0], 0.75)).all()
 
 
 @pytest.mark.parametrize("parts", [2, 4])

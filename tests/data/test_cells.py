@@ -19,7 +19,7 @@ BATCH = np.array(["b1", "b2", "b3"])[np.arange(N) % 3]
 
 
 def test_one_trajectory_is_its_scaled_kernel_means():
-    series, bins, low, width, _ = cells_to_series(X, GENES, TIME, n_bins=10, bandwidth=2.0, split=ALL_TRAIN)
+    series, bins, low, width, *_ = cells_to_series(X, GENES, TIME, n_bins=10, bandwidth=2.0, split=ALL_TRAIN)
     means, cells = kernel_bins(X, rank_align(TIME), n_bins=10)
     train = (bins["split"] == "train").to_numpy()
     np.testing.assert_allclose(low, means[train].min(0))
@@ -33,7 +33,7 @@ def test_one_trajectory_is_its_scaled_kernel_means():
 
 
 def test_a_held_out_window_and_its_surroundings_share_no_cell():
-    series, bins, low, width, _ = cells_to_series(X, GENES, TIME, n_bins=10)
+    series, bins, low, width, *_ = cells_to_series(X, GENES, TIME, n_bins=10)
     assert {"train", "validation", "test"} == set(bins["split"])
     of_cell = bins["split"].to_numpy()[(rank_align(TIME) * 10).astype(int)]
     for side in ("train", "validation", "test"):
@@ -64,9 +64,9 @@ def test_trajectories_are_lineages_within_batches():
 
 def test_scaling_uses_only_the_named_trajectories():
     shifted = X + (BATCH == "b2")[:, None] * 5.0
-    _, bins, low, _, _ = cells_to_series(shifted, GENES, TIME, batch=BATCH, scale_by=["b2"])
+    _, bins, low, *_ = cells_to_series(shifted, GENES, TIME, batch=BATCH, scale_by=["b2"])
     assert low[0] > 5.0
-    _, _, low, _, _ = cells_to_series(shifted, GENES, TIME, batch=BATCH, scale_by="b1")
+    _, _, low, *_ = cells_to_series(shifted, GENES, TIME, batch=BATCH, scale_by="b1")
     assert low[0] < 1.0
     with pytest.raises(ValueError, match="Unknown trajectory in scale_by 'b9'"):
         cells_to_series(X, GENES, TIME, batch=BATCH, scale_by=["b9"])

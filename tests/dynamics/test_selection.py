@@ -63,9 +63,14 @@ def test_with_many_held_out_trajectories_the_margin_is_the_standard_error_of_the
     )  # SE of the best: about .016
     folds = cases.reshape(3, 5, 8).mean(axis=2)
     edges = np.array([100, 50, 10])
-    assert sparsest_within_one_standard_error(folds, edges) == 0  # differences are the same on every fold
     assert sparsest_within_one_standard_error(folds, edges, cases) == 1
-    assert sparsest_within_one_standard_error(folds, edges, cases[:, :9]) == 0  # too few to tell
+    assert sparsest_within_one_standard_error(folds[[0, 2]], edges[[0, 2]], cases[[0, 2], :9]) == 0  # too few to tell
+
+
+def test_of_few_trajectories_an_error_that_is_a_twentieth_higher_is_the_same_even_if_all_folds_agree_on_it():
+    errors = np.array([0.4, 0.412, 0.425])[:, None] + np.array([[0.0, 0.1, -0.1, 0.02]])
+    assert sparsest_within_one_standard_error(errors, EDGES[:3]) == 1
+    assert sparsest_within_one_standard_error(errors[:, :1], EDGES[:3]) == 0  # a single fold chooses the best
 
 
 EDGES = np.array([1000, 800, 640, 500])
@@ -80,7 +85,10 @@ def test_on_halves_the_sparser_of_two_levels_with_the_same_error_apart_from_nois
 def test_on_halves_a_small_difference_that_all_halves_agree_on_does_not_keep_the_edges():
     errors = np.array([[0.280], [0.285], [0.290], [0.400]]) + np.array([[0.0, 0.01, -0.01, 0.02]])
     assert sparsest_that_explains_as_much(errors, EDGES) == 2  # explains 98.6 % of what the best one does
-    assert sparsest_within_one_standard_error(errors, EDGES) == 0  # which is why halves have a rule of their own
+    assert sparsest_within_one_standard_error(errors, EDGES) == 2
+    low = errors - 0.25  # an error of 0.0075 is low, and two of them are twice as much
+    assert sparsest_within_one_standard_error(low, EDGES) == 0
+    assert sparsest_that_explains_as_much(low, EDGES) == 2  # halves have a rule of their own
 
 
 def test_on_halves_a_level_that_explains_clearly_less_is_not_chosen_however_uncertain_it_is():
@@ -106,7 +114,7 @@ def test_more_edges_are_not_needed_for_an_error_that_is_no_lower():
 
 @pytest.mark.parametrize(("kind", "level"), [(OTHER_HALF, 1), (LEFT_OUT, 0), (TIME_POINTS, 0)])
 def test_halves_have_a_rule_of_their_own_and_trajectories_the_standard_error(kind, level):
-    errors = np.array([[0.28], [0.29], [0.40]]) + np.array([[0.0, 0.01, -0.01, 0.02]])
+    errors = np.array([[0.08], [0.09], [0.20]]) + np.array([[0.0, 0.01, -0.01, 0.02]])
     assert chosen_level(kind, errors, EDGES[:3]) == level
 
 
