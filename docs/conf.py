@@ -20,13 +20,13 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_autodoc_typehints",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinxcontrib.bibtex",
     "link_names",
+    "math_ml",
     "plot_figures",
 ]
 autosummary_generate = True
@@ -84,6 +84,7 @@ intersphinx_mapping = (
 )
 
 exclude_patterns = ["_build", "**.ipynb_checkpoints", "_ext"]
+html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = project
 html_favicon = "_static/favicon.svg"
@@ -94,6 +95,7 @@ html_theme_options = {
     "repository_url": "https://github.com/scdash/scdash",
     "use_repository_button": True,
     "show_toc_level": 2,
+    "navbar_persistent": [],  # the search box is in the side bar, and one is enough
     "path_to_docs": "docs",
 }
 suppress_warnings += [

@@ -193,6 +193,27 @@ def test_perturbation_scores_stand_beside_the_expression_of_the_gene(everything)
         np.testing.assert_allclose([bar.get_width() for bar in axis.patches], part[column])
 
 
+def test_scores_of_two_lineages_are_drawn_and_named_one_by_one(everything):
+    table = everything.uns["dynamics_perturbation_scores"]["table"]
+    figure = perturbation_scores(everything, n_top=2, return_fig=True)
+    score_axis, expression_axis, change_axis = figure.axes
+    first = score_axis.get_yticklabels()[0].get_text()
+    named = {text.get_text(): line.get_color() for text, line in zip(figure.legends[0].get_texts(),
+             figure.legends[0].legend_handles, strict=True)}  # fmt: skip
+    assert named["a"] != named["b"]
+    for name in ("a", "b"):
+        row = table[(table["gene"] == first) & (table["lineage"] == name)].iloc[0]
+        for axis, column in ((expression_axis, "expression"), (change_axis, "change")):
+            widths = [bar.get_width() for bar in axis.patches if mpl.colors.to_hex(bar.get_facecolor()) == named[name]]
+            assert widths[0] == pytest.approx(row[column])
+        drawn = [float(x) for marks in score_axis.collections for x in np.ma.getdata(marks.get_offsets())[:, 0]
+                 if len(marks.get_facecolor()) and mpl.colors.to_hex(marks.get_facecolor()[0]) == named[name]]  # fmt: skip
+        assert any(x == pytest.approx(row["score"]) for x in drawn)
+    one = perturbation_scores(everything, lineage="a", n_top=2, return_fig=True)
+    assert not one.legends
+    assert "a" not in [text.get_text() for text in one.axes[0].get_legend().get_texts()]
+
+
 def test_genes_without_a_target_are_counted_and_not_drawn(everything):
     score(everything, genes=["G3", "G0", "G1"])
     axis = perturbation_scores(everything, show=False)[0]

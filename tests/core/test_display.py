@@ -7,13 +7,17 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash._core.display import as_html, as_text
+from scdash._core.display import aligned, as_html, as_text
 from scdash._core.logging import progress_bar
 
 
 def test_facts_are_aligned_and_escaped():
     assert as_text("Title", [("a", "1"), ("long", "2")]) == "Title\n  a     1\n  long  2"
     assert "&lt;b&gt;" in as_html("<b>", [("<i>", "x")]) and "<i>" not in as_html("t", [("<i>", "x")])
+
+
+def test_columns_of_a_small_table_are_aligned():
+    assert aligned([("a", "1", ""), ("long", "12", "(x)")]) == ["  a     1", "  long  12  (x)"]
 
 
 @pytest.fixture(scope="module")

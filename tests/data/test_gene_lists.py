@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scdash._core.errors import near_names, suggest
 from scdash._data import all_genes, chosen_genes, gene_mask, present_genes
 
 GENES = pd.Index(["HBB", "MYOD1", "MYOG", "GATA1", "TAL1"])
@@ -19,6 +20,19 @@ def test_absent_names_are_left_out_and_counted(caplog):
     with caplog.at_level("INFO", logger="scdash"):
         assert present_genes(["MYOG", "TP53", "HBB", "SOX2", "HBB"], GENES, "regulators").tolist() == [2, 0]
     assert "regulators: 2 of 4 names are not among the genes and are left out (TP53, SOX2)" in caplog.text
+
+
+def test_names_that_differ_by_case_come_first_wherever_names_are_suggested(caplog):
+    genes = ["Gata2", "Gata1", "GATA1", "Gata", "Hbb"]
+    assert near_names("gata1", genes) == ["Gata1", "GATA1"]
+    assert near_names("gata", genes) == ["Gata"]
+    assert set(near_names("gata3", genes)) <= set(genes[:4]) and len(near_names("gata3", genes, most=2)) == 2
+    assert "Did you mean 'Gata1'? " in suggest("gata1", ["Gata2", "Gata1"])
+    with pytest.raises(KeyError, match=r"Did you mean 'Gata1'\? "):
+        all_genes("gata1", ["Gata2", "Gata1"], "genes")
+    with caplog.at_level("INFO", logger="scdash"):
+        present_genes(["Gata1", "MYOG", "Tp53"], GENES, "regulators")
+    assert "1 of them would match if case were ignored ('GATA1' for 'Gata1')" in caplog.text
 
 
 def test_a_long_list_of_which_one_gene_is_there_is_fine():

@@ -8,6 +8,7 @@ import pytest
 import scdash
 from scdash._data import TimeSeries
 from scdash.dynamics.state_pairs.regression_fits import on_all_but_test
+from scdash.dynamics.state_pairs.report import _error_lines
 from scdash.dynamics.whole_trajectories.states import folds_of_states
 from scdash.regression import TransitionSettings, fit_transitions
 from scdash.resampling.fold_series import make_folds
@@ -106,7 +107,21 @@ def test_refits_read_the_samples_as_the_fit_did(forked):
         adata, lambdas=[0.1, 1.0], model="mlp", sparsity="cnode", training=scdash.Training(max_epochs=2), progress=False
     )
     assert len(path) == 2
-    scdash.pl.trends(adata)
+
+
+def test_the_figure_and_the_report_speak_of_samples(forked):
+    """Samples are neither cells nor bins, and where every test window is one step, two errors are the same and told once."""
+    figure = scdash.pl.trends(forked[0], return_fig=True)
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "observed" in words and "model" in words
+    assert not any("cell" in word or "bin" in word for word in words)
+    errors = pd.DataFrame({"predictor": ["phoenix", "constant"], "test_mse": [0.1, 0.2]})
+    whole = _error_lines(errors.assign(rollout_mse=[0.1, 0.3]).set_index("predictor"), "test_mse")
+    assert [line.split(" (")[0] for line in whole] == [
+        "Prediction of the next step on test states", "Multi-step prediction of whole test time windows",
+    ]  # fmt: skip
+    one_step = _error_lines(errors.assign(rollout_mse=errors["test_mse"]).set_index("predictor"), "test_mse")
+    assert len(one_step) == 1 and "every test time window is one step): phoenix 0.1, constant 0.2" in one_step[0]
 
 
 def series_in_groups(groups):

@@ -24,8 +24,8 @@ from scdash.networks import cell_scores_of_edges as _cell_scores
 from scdash.networks import lagged_edges as _lagged
 from scdash.networks.cell_scores_of_edges import CellScores
 from scdash.networks.lagged_edges import lagged_scores
-from scdash.screens.forward import NETWORK, OTHERS, ForwardErrors
-from scdash.screens.tables import _prediction_sentence
+from scdash.screens.forward import ForwardErrors
+from scdash.screens.report import verdict_line
 from scdash.sparsity import choose_one_standard_error
 from scdash.training.cycles import gained
 
@@ -107,10 +107,8 @@ def test_a_network_of_a_screen_is_better_only_if_clearly_so():
     for gain, better in ((NOISE, False), (1 + 0.1 * NOISE, True), (-1 + 0.1 * NOISE, False)):
         errors = ForwardErrors(others - gain, others)
         assert errors.gain.mean == pytest.approx(gain.mean())
-        means = [(others - gain).mean(), 3.0]
-        table = pd.DataFrame({"predictor": [NETWORK, OTHERS], "perturbations": 6, "error": means})
-        words = "The network predicts perturbations that it has not seen better than"
-        assert (words in _prediction_sentence(table, errors)) is better
+        words = "Verdict: the network predicts perturbations that it has not seen better than"
+        assert (words in verdict_line(errors)) is better
 
 
 # 2. Hidden edges: replicates of a stack, and what DASH is given.

@@ -397,14 +397,24 @@ def test_a_screen_is_predicted_better_only_if_clearly_so(strength, genes, better
     adata = screen_of(100, strength=strength, genes=genes, shift=1.0)
     fit = printed(adata, model="perturbode", perturbation_key="perturbation", progress=False)
     assert (adata.varp["dynamics_grn"].nnz > 0) is better
-    assert ("The network predicts perturbations that it has not seen better than the mean" in fit.text) is better
+    lines = fit.text.splitlines()
+    found = "Verdict: the network predicts perturbations that it has not seen better than the mean"
+    assert lines[0].startswith("Verdict: ") and lines[0].startswith(found) is better
+    table = adata.uns["dynamics"]["errors"]
+    errors = dict(zip(table["predictor"], table["error"], strict=True))
+    told = lines[2 : 2 + len(errors)]
+    assert f"Mean squared error on {genes} held-out perturbations" in lines[1]
+    assert {line.split("  ")[1].strip() for line in told} == set(errors)
+    assert len({line.index(f"{errors[name]:.4f}") for name, line in zip(errors, told, strict=True)}) == 1
+    assert any(line.startswith("The network has ") for line in lines) and "There is no prior" in fit.text
+    assert lines[-1].startswith("Next: ")
 
 
 def test_too_few_perturbations_to_hold_any_out():
     adata = screen_of(60, strength=0.5, genes=8)
     adata = adata[adata.obs["perturbation"].isin(["control", "g0"])].copy()
     fit = printed(adata, model="perturbode", perturbation_key="perturbation", progress=False)
-    assert "Not tested: whether the network predicts perturbations that it has not seen" in fit.text
+    assert "Verdict: not tested whether the network predicts perturbations that it has not seen" in fit.text
 
 
 @pytest.mark.parametrize("cells", [100, 200, 400])

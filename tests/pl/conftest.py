@@ -101,7 +101,7 @@ def make_fit(rng: np.random.Generator, edges: pd.DataFrame) -> dict[str, Any]:
     split[[3]], split[[6, 7]] = "validation", "test"
     states = np.sin(np.linspace(0, 3, N_GENES) + time[:, None] / 4) + 2
     return {
-        "params": {"model": "phoenix", "layer": None, "time_key": "dpt_pseudotime"},
+        "params": {"model": "phoenix", "layer": None, "time_key": "dpt_pseudotime", "cells": True},
         "genes": np.array(GENES),
         "weights": weights,
         "masks": masks,

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
+from matplotlib.legend import Legend
 from matplotlib.quiver import Quiver
 
 from scdash import pl
@@ -191,6 +192,28 @@ def test_arrows_follow_the_velocity_and_turn_with_it(adata) -> None:
     adata.layers["dynamics_velocity"] *= -1
     backward = next(c for c in pl.velocity(adata, kind="cells").collections if isinstance(c, Quiver))
     assert np.mean(forward.U > 0) > 0.9 and np.mean(backward.U < 0) > 0.9
+
+
+@pytest.mark.parametrize("size", [(5.4, 4.4), (3.0, 2.2)])
+def test_the_legend_of_directions_covers_no_name_of_an_axis(adata, size) -> None:
+    adata.layers["dynamics_velocity"] *= -1
+    for basis in ("umap", "pca"):
+        ax = pl.velocity(adata, basis=basis, kind="grid", figsize=size)
+        ax.figure.draw_without_rendering()
+        (box,) = [legend for legend in ax.get_children() if legend.get_gid() == "against"]
+        area = box.get_window_extent()
+        assert not area.overlaps(ax.xaxis.label.get_window_extent())
+        assert area.y1 <= ax.get_window_extent().y0 and area.y0 >= 0
+
+
+def test_the_legend_of_groups_is_drawn_beside_that_of_directions(adata) -> None:
+    adata.layers["dynamics_velocity"] *= -1
+    ax = pl.velocity(adata, "stage", kind="grid")
+    ax.figure.draw_without_rendering()
+    (groups,) = [one for one in ax.get_children() if isinstance(one, Legend) and one.get_gid() != "against"]
+    area = groups.get_window_extent()
+    assert not groups.get_clip_on() and groups.get_clip_path() is None
+    assert ax.get_window_extent().x1 <= area.x0 and area.x1 <= ax.figure.bbox.x1
 
 
 @pytest.mark.parametrize("draw", [pl.embedding, pl.velocity])

@@ -9,6 +9,7 @@ import pytest
 
 from scdash._data import copy_paired
 from scdash.paired import Penalty, Regression, Scale, learned_something, multivariate_r2
+from scdash.tl import cross_validate_sbnn
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:
@@ -30,6 +31,21 @@ def test_table_is_complete(mdata: Any, api: SimpleNamespace, short: dict[str, An
     assert row["sd"] == pytest.approx(first.std(ddof=0))
     for name in whole(table)["method"].unique():
         assert f"{name} {mdata.uns['sbnn_cv']['metrics'][f'{name}_r2']:.3f}" in table.attrs["report"]
+
+
+def test_a_method_has_one_number(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:
+    """Folds of unequal size: report, metrics, summary and returned table agree, and the docstring says by which rule."""
+    labels = np.repeat(["a", "b", "c"], [20, 30, 70])
+    table = api.cross_validate(mdata, n_features=4, folds=labels, **short)
+    summary = api.feature_scores(mdata).query("feature == 'all'").set_index("method")
+    metrics = mdata.uns["sbnn_cv"]["metrics"]
+    assert "R2 over all features of held-out cells, mean ± sd of 3 folds" in table.attrs["report"]
+    for name, values in whole(table).groupby("method")["r2"]:
+        mean, sd = values.mean(), values.std(ddof=0)
+        assert (metrics[f"{name}_r2"], metrics[f"{name}_sd"]) == pytest.approx((mean, sd))
+        assert tuple(summary.loc[name, ["mean", "sd"]]) == pytest.approx((mean, sd))
+        assert f"{name} {mean:.3f} ± {sd:.3f}" in table.attrs["report"]
+    assert 'table[table["feature"] == "all"].groupby("method")["r2"].mean()' in str(cross_validate_sbnn.__doc__)
 
 
 def test_score_is_the_last_epochs(fitted: Any) -> None:

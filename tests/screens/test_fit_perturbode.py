@@ -151,7 +151,7 @@ def test_two_perturbations_fit_without_validation(screen):
     labels = screen.obs["perturbation"].astype(str)
     adata = screen[labels.isin(["control", "G001"])].copy()
     fit_perturbode(adata)
-    assert "Not tested: whether the network predicts" in adata.uns["dynamics"]["report"]
+    assert "Verdict: not tested whether the network predicts" in adata.uns["dynamics"]["report"]
 
 
 def test_transport_writes_the_same_slots(screen):

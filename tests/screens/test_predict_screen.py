@@ -102,4 +102,4 @@ def test_named_perturbations_held_out_are_scored_by_the_formula(small):
     expected = np.corrcoef(predicted[free], observed[free])[0, 1]
     ours = table[(table["perturbation"] == "G001") & (table["predictor"] == "fit")]["pearson_of_changes"].item()
     assert ours == pytest.approx(expected, abs=0.02)
-    assert "2 perturbation(s) held out by name" in entry["report"]
+    assert "\n2 perturbations held out by name: R2" in entry["report"]

@@ -131,6 +131,14 @@ def test_any_size_gives_the_edges_asked_for(n_genes, per_gene, seed):
     assert truth["weight"].isin([-1, 1]).all() and np.isfinite(adata.X).all()
 
 
+@pytest.mark.parametrize("n_genes", [*range(3, 16), 30])
+def test_the_default_number_of_edges_fits_few_genes(n_genes):
+    adata = grn_dynamics(n_genes, 4, n_test=1, rng=n_genes)
+    truth, regulated = adata.uns["truth"], n_genes - int(adata.var["is_input"].sum())
+    assert regulated <= len(truth) <= round(550 / 350 * n_genes)
+    assert truth["target"].nunique() == regulated
+
+
 def test_it_needs_no_square_array():
     """Memory of the genome's size would be 1 GB for one n x n array of doubles."""
     import tracemalloc

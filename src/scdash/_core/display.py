@@ -19,6 +19,17 @@ def some_names(names: Iterable[object], what: str = "genes") -> str:
     return f"{len(listed):,} {what}: {', '.join(listed[:SHOWN])}{', ...' if len(listed) > SHOWN else ''}"
 
 
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the rows of a small table of texts as indented lines, every column but the last of one width.
+
+    >>> aligned([("model", "0.08", ""), ("constant", "1.00", "(no prediction)")])
+    ['  model     0.08', '  constant  1.00  (no prediction)']
+    """
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
+    cells = ([f"{cell:<{width}}" for cell, width in zip(row[:-1], widths, strict=True)] + [row[-1]] for row in rows)
+    return ["  " + "  ".join(one).rstrip() for one in cells]
+
+
 def as_text(title: str, facts: Facts) -> str:
     """Return a title and its facts in two aligned columns."""
     width = max((len(name) for name, _ in facts), default=0)

@@ -44,12 +44,25 @@ def check_data(data: object, argument: str = "adata") -> None:
         raise TypeError(f"{argument} must be an AnnData, found {type(data).__name__}.")
 
 
+def near_names(name: str, available: Iterable[str], *, most: int = 3) -> list[str]:
+    """Return the available names nearest to `name`: those that differ by case alone, or else similar ones, at most so many.
+
+    >>> near_names("gata1", ["Gata1", "Gata2", "Hbb"])
+    ['Gata1']
+    """
+    by_lower: dict[str, list[str]] = {}
+    for option in available:
+        by_lower.setdefault(str(option).lower(), []).append(str(option))
+    text = str(name).lower()
+    found = [text] if text in by_lower else difflib.get_close_matches(text, list(by_lower), n=most, cutoff=0.6)
+    return list(dict.fromkeys(option for one in found for option in by_lower[one]))[:most]
+
+
 def suggest(name: str, available: Iterable[str], *, shown: int = 8) -> str:
     """Return " Did you mean ...? Available: ..." for an unknown name, with near matches first."""
     options = [str(option) for option in available]
-    lowered = {option.lower(): option for option in options}
-    near = difflib.get_close_matches(str(name).lower(), list(lowered), n=3, cutoff=0.6)
-    hint = f" Did you mean {' or '.join(repr(lowered[n]) for n in near)}?" if near else ""
+    near = near_names(name, options)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     listed = ", ".join(options[:shown]) + (f", ... ({len(options)} in all)" if len(options) > shown else "")
     return f"{hint} Available: [{listed}]."
 

@@ -1,6 +1,5 @@
 """Lists of gene names as users hold them: the one resolver of names against the genes of the data or of a model."""
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.errors import near_names
 from scdash._core.logging import logger
 from scdash._data.names import cause_of_mismatch
 
@@ -45,13 +45,23 @@ def present_genes(wanted: str | Iterable[Any], genes: Any, argument: str) -> NDA
         )
     if absent:
         logger.info(
-            "    %s: %d of %d names are not among the genes and are left out (%s)",
+            "    %s: %d of %d names are not among the genes and are left out (%s)%s",
             argument,
             len(absent),
             len(names),
             ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else ""),
+            _other_case(absent, index),
         )
     return np.asarray(found[found >= 0], dtype=np.int64)
+
+
+def _other_case(absent: list[str], genes: pd.Index) -> str:
+    """Return how many of the absent names the genes hold in other upper and lower case; "" where they hold none."""
+    known = dict(zip(genes.str.lower(), genes, strict=True))
+    pairs = [(name, known[name.lower()]) for name in absent if name.lower() in known]
+    if not pairs:
+        return ""
+    return f"; {len(pairs)} of them would match if case were ignored ({pairs[0][1]!r} for {pairs[0][0]!r})"
 
 
 def _examples(names: Iterable[Any]) -> str:
@@ -91,13 +101,9 @@ def absent_message(absent: list[str], of: int, genes: pd.Index, argument: str, w
 
 def near_matches(absent: Iterable[str], genes: Iterable[Any]) -> str:
     """Return " Did you mean ...?" with the nearest names of the first absent ones, "" where nothing comes near."""
-    lowered = {str(gene).lower(): str(gene) for gene in genes}
-    pairs = []
-    for name in list(absent)[:SHOWN]:
-        text = str(name).lower()
-        near = [text] if text in lowered else difflib.get_close_matches(text, list(lowered), n=2, cutoff=0.6)
-        if near:
-            pairs.append((name, " or ".join(repr(lowered[found]) for found in near)))
+    options = [str(gene) for gene in genes]
+    found = [(name, near_names(name, options, most=2)) for name in list(absent)[:SHOWN]]
+    pairs = [(name, " or ".join(map(repr, near))) for name, near in found if near]
     if not pairs:
         return ""
     if len(pairs) == 1:

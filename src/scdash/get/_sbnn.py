@@ -98,7 +98,8 @@ def feature_scores(mdata: "MuData", *, key: str = "sbnn_cv") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Table with columns `method`, `feature` ("all": multivariate), `mean`, `sd`, `n_genes`; `attrs["report"]` in words.
+        Table with columns `method`, `feature` ("all": over all features together, what the report says of a method),
+        `mean` and `sd` over folds, `n_genes`; `attrs["report"]` in words.
 
     Raises
     ------

@@ -75,35 +75,33 @@ def score_rows(
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and standard deviation (ddof 0, as published) over folds, by method and feature."""
+    """Return mean and standard deviation (ddof 0, as published) over folds, by method and feature.
+
+    Every fold counts the same. What is said of a method as a whole is its row "all", here and in `summary_in_words`.
+    """
     groups = scores.groupby(["method", "feature"], sort=False)
     table = groups["r2"].agg(mean="mean", sd=lambda values: values.std(ddof=0)).reset_index()
     return table.merge(groups["n_genes"].mean().reset_index(), on=["method", "feature"])
 
 
-def summary_in_words(scores: pd.DataFrame, method: str) -> tuple[dict[str, float], str]:
-    """Return the figures and what they say, with the baselines named."""
-    whole = scores[scores["feature"] == "all"]
+def summary_in_words(scores: pd.DataFrame, summary: pd.DataFrame, method: str) -> tuple[dict[str, float], str]:
+    """Return the figures of every method, those of its row "all" in `summary`, and what they say."""
+    whole = summary[summary["feature"] == "all"].set_index("method")
     metrics: dict[str, float] = {}
     shown = []
-    for name, group in whole.groupby("method", sort=False):
-        metrics[f"{name}_r2"], metrics[f"{name}_sd"] = float(group["r2"].mean()), float(group["r2"].std(ddof=0))
-        genes = f"{group['n_genes'].mean():.0f} genes"
-        shown.append(f"{name} {metrics[f'{name}_r2']:.3f} ± {metrics[f'{name}_sd']:.3f} ({genes})")
-    own = whole.loc[whole["method"] == method, "r2"].to_numpy()
+    for name, row in whole.iterrows():
+        metrics[f"{name}_r2"], metrics[f"{name}_sd"] = float(row["mean"]), float(row["sd"])
+        shown.append(f"{name} {row['mean']:.3f} ± {row['sd']:.3f} ({row['n_genes']:.0f} genes)")
+    own = scores.loc[(scores["method"] == method) & (scores["feature"] == "all"), "r2"].to_numpy()
     learned = learned_something(own)
     metrics["learned"] = float(learned)
-    report = f"held-out R2 over {len(own)} folds: " + ", ".join(shown) + ". "
+    report = f"R2 over all features of held-out cells, mean ± sd of {len(own)} folds: " + ", ".join(shown) + "."
     if not learned:
-        report += "Nothing was learned: the network predicts new cells no better than the training mean does."
+        report += " Nothing was learned: the network predicts new cells no better than the training mean does."
         return metrics, report
-    best = max(
-        (name for name in dict.fromkeys(whole["method"]) if name != method),
-        default=None,
-        key=lambda n: metrics[f"{n}_r2"],
-    )
-    if best is not None and metrics[f"{best}_r2"] >= metrics[f"{method}_r2"]:
-        report += f"The linear {best} predicts as well or better."
+    others = whole["mean"].drop(method)
+    if len(others) and others.max() >= whole.loc[method, "mean"]:
+        report += f" The linear {others.idxmax()} predicts as well or better."
     return metrics, report
 
 
@@ -128,11 +126,12 @@ def cross_validation_entry(
             data, fit.fold, baselines, params["n_latent"], params["n_features"], params["standardize"]
         )
     scores = pd.DataFrame(rows)
-    metrics, report = summary_in_words(scores, method)
+    summary = summarise(scores)
+    metrics, report = summary_in_words(scores, summary, method)
     return {
         "params": {**params, "versions": versions()},
         "scores": scores,
-        "summary": summarise(scores),
+        "summary": summary,
         "history": pd.concat([fit.history for fit in fits], ignore_index=True),
         "selection": selection_table(fits, data.genes),
         "metrics": metrics,

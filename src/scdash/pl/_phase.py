@@ -79,7 +79,7 @@ def phase(
     See Also
     --------
     scdash.pl.velocity : Draw where the fitted dynamics take the cells, on an embedding.
-    scdash.pl.trends : Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
+    scdash.pl.trends : Draw genes over time: what was observed as circles, the model's trajectory as a line, and cells as light points.
 
     Examples
     --------

@@ -43,8 +43,9 @@ def trends(
     save: str | bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
+    """Draw genes over time: what was observed as circles, the model's trajectory as a line, and cells as light points.
 
+    Circles are bins of cells, or the samples (states) themselves where the rows of AnnData are samples, as in bulk series.
     A band of two standard deviations around the bins shows how certain they are: it comes from the same bins made of cells
     drawn again (bootstraps), where there are any. Time windows of a trajectory that were held out of the fit are shaded;
     trajectories that were held out as a whole are dashed, with open circles. Time is the column that the fit was given; where

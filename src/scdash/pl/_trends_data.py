@@ -93,9 +93,9 @@ def cells_of(
     layer: str | None,
     axis: TimeAxis,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return time (of the drawn axis) and expression of (at most 4,000) cells, or None where the rows of adata are the states themselves."""
+    """Return time (of the drawn axis) and expression of (at most 4,000) cells, or None where its rows are the states themselves."""
     at = next((name for name in (stored["position_key"], stored["cell_time"]) if name in adata.obs), None)
-    if at is None:
+    if at is None or not settings.params["cells"]:
         return None
     time = np.asarray(parse_time(adata.obs[at], str(at)).values, dtype=np.float64)
     fitted = np.asarray(stored["time"], dtype=np.float64)

@@ -8,6 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, suggest
@@ -22,6 +23,7 @@ from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
 _AGAINST = "#D55E00"
+LABEL_HEIGHT = 18.0  # points below a panel that the name of its axis takes
 
 
 @guarded
@@ -122,12 +124,15 @@ def velocity(
 
 
 def _direction_legend(ax: Axes, time_key: str) -> None:
-    """Say what the colours of arrows mean, below the panel and beside any legend of the cells."""
+    """Say what the colours of arrows mean, below the name of the axis and beside any legend of the cells."""
     arrows = [
         Line2D([], [], color=color, marker=">", ms=4, label=f"{word} {time_key}")
         for color, word in ((INK, "along"), (_AGAINST, "against"))
     ]
-    box = beside_legend(ax, arrows, loc="upper right", bbox_to_anchor=(1.0, 0.0), ncols=2, borderaxespad=0.2)
+    below = ax.transAxes + ScaledTranslation(0, -LABEL_HEIGHT / 72, ax.figure.dpi_scale_trans)
+    box = beside_legend(
+        ax, arrows, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=below, ncols=2, borderaxespad=0.0
+    )
     box.set_gid("against")
 
 

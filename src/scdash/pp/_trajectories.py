@@ -89,8 +89,10 @@ def trajectories(
     scale_by
         Trajectories that give minimum and range of each gene; None: the training bins.
     range_floor
-        Smallest range of a gene, in the units of the values. None: 0.5 for log values; a tenth of the median range where
-        all values lie within 1.5 of each other, such as values in [0, 1]. The log counts the genes set to it.
+        Every gene is scaled by its range over the bins, but never by less than this, in the units of the values: the range of
+        a gene that hardly changes is noise, and scaled by it the noise would count as much as the change of other genes.
+        None: 0.5 for log values; a tenth of the median range where all values lie within 1.5 of each other, such as values
+        in [0, 1]. The log counts the genes scaled by it.
     disjoint
         Bins that share no cell, for judging next-bin errors; bins with fewer than `min_cells` cells are left out.
     allow_counts

@@ -24,9 +24,10 @@ from scdash.screens.evidence import Evidence, range_penalty, without_noise
 from scdash.screens.forward import errors_of, forward_table
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.inputs import ScreenInputs
+from scdash.screens.report import next_line, report_lines
 from scdash.screens.statistics import Floats, PerturbationStatistics
-from scdash.screens.tables import held_out_by_perturbation, report_text
-from scdash.screens.times.errors import timed_forward, timed_sentences, timed_table
+from scdash.screens.tables import held_out_by_perturbation, held_perturbations
+from scdash.screens.times.errors import timed_forward, timed_lines, timed_table
 from scdash.screens.transport.fit import fit_transport
 from scdash.screens.transport.pruning import MODULES, TRANSPORT, ScreenSparsity
 from scdash.training.transport_config import TransportFit
@@ -55,7 +56,8 @@ class ScreenFit:
     metrics: dict[str, float]
     controls: pd.DataFrame
     model: dict[str, Any]  # what predictions need beside the weights
-    report: str
+    report: list[str]  # lines, the verdict first
+    next_step: str = ""  # the last line of the report
     evidence: Evidence | None = None  # of own perturbations, where the fit weighs it
     sources: NDArray[np.int64] | None = None  # positions of the regulators among the genes; None: all genes
     extra: dict[str, Any] = field(default_factory=dict)
@@ -124,8 +126,11 @@ def equilibrium_fit(
             "untried": fit.model.untried,
             "mean_change": mean_of_others(stats, np.ones(stats.screen.n_perturbations, bool)),
         },
-        report=report_text(compared, errors, fit, stats)
-        + ("" if stats.timed is None else timed_sentences(by_time, stats.timed)),
+        report=[
+            *report_lines(compared, errors, fit, stats),
+            *([] if stats.timed is None else timed_lines(by_time, stats.timed)),
+        ],
+        next_step=next_line(compared, errors),
         extra={"forward": held_out_by_perturbation(fit.held_out, stats)}
         | ({} if over_time is None else {"errors_by_time": by_time, "network_share": over_time.share}),
         evidence=fit.evidence,
@@ -178,9 +183,18 @@ def transport_fit(
         | {"seconds_per_epoch": trained.seconds_per_epoch},
         controls=pd.DataFrame({"predictor": np.array([], dtype=str), "held_out_r2": np.array([], dtype=float)}),
         model={"shift": shift, "rho": rho},
-        report=f"Trained by transport (loss {config.loss!r}); edges scored by G in SD units. Hold out perturbations by name "
-        "(hold_out=) to see what it predicts.",
+        report=[*_untested(inputs), f"Trained by transport (loss {config.loss!r}); edges are scored by G in SD units."],
     )
+
+
+def _untested(inputs: ScreenInputs) -> list[str]:
+    """Say that training by transport holds nothing out by itself; nothing where perturbations were held out by name."""
+    if len(held_perturbations(inputs)):
+        return []
+    return [
+        "Verdict: not tested whether the network predicts perturbations that it has not seen, because none was held out: "
+        "name some (hold_out=...)."
+    ]
 
 
 def train_transport(x: Any, inputs: ScreenInputs, options: ScreenOptions, rng: np.random.Generator) -> TransportFit:

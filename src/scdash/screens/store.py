@@ -23,6 +23,7 @@ from scdash.screens.edges import add_effects, add_evidence, edge_table
 from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.predictors import AtRest, LinearScm, Predictor, predictor_of, warn_unsettled
+from scdash.screens.report import join, named_line, prior_line
 from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_perturbations
 from scdash.screens.times.predictions import stored_times
@@ -50,7 +51,9 @@ def store_screen(
     total = sp.csr_matrix((d, d)) if predictor is None else _total_effects(predictor, stats)
     edges = add_effects(edge_table(fit, inputs), inputs, direct, total)
     entry["edges"] = edges if fit.evidence is None else add_evidence(edges, inputs, stats, fit.evidence)
-    _score_held_out(entry, inputs, stats, predictor)
+    named = _score_held_out(entry, inputs, stats, predictor)
+    prior = prior_line(entry["edges"], entry["prior"]["used"]) if fit.evidence is not None else ""
+    entry["report"] = join([*fit.report, prior, named, fit.next_step])
     entry = sanitise(stamp(entry))
     networks = {
         keys.grn: _among_all(_over_genes(fit.weights, fit, d), inputs, adata.n_vars),
@@ -74,7 +77,6 @@ def store_screen(
         f"added varp[{keys.grn!r}], network, row regulates column ({networks[keys.grn].nnz} edges)",
         f"added varp[{keys.sensitivity!r}], varp[{keys.total_effect!r}], direct and total effects of the row",
         f"added {velocity_line(keys, velocity)}var[{keys.genes!r}], uns[{key!r}]",
-        str(entry["report"]),
     ]
 
 
@@ -124,7 +126,6 @@ def _entry(
             "n_cells": stats.counts.astype(float),
             "states": (stats.y + stats.centre).astype(np.float32),
         },
-        "report": fit.report,
         **fit.extra,
     }
 
@@ -180,11 +181,11 @@ def _total_effects(predictor: Predictor, stats: PerturbationStatistics) -> sp.cs
 
 def _score_held_out(
     entry: dict[str, Any], inputs: ScreenInputs, stats: PerturbationStatistics, predictor: Predictor | None
-) -> None:
-    """Add what the fit says of perturbations that were held out by name."""
+) -> str:
+    """Add what the fit says of perturbations that were held out by name; return it in words, "" where there are none."""
     held = held_perturbations(inputs)
     if predictor is None or not len(held):
-        return
+        return ""
     kinds, targets = tuple(inputs.whole.kinds[r] for r in held), inputs.whole.targets[held]
     observed = held_out_changes(inputs, stats, held)
     entry["screen"]["held_out"] = {
@@ -197,10 +198,7 @@ def _score_held_out(
         entry["screen"]["held_out"]["change_by_time"] = held_out_at_times(inputs, stats.timed, stats.centre, held)[0]
     entry["held_out"], scores = held_out_table(inputs, stats, predictor.changes(targets, kinds), observed, held)
     entry["metrics"] |= {"named_wr2": scores.wr2, "named_pearson_of_changes": scores.pearson}
-    entry["report"] = (
-        f"{entry['report']} {len(held)} perturbation(s) held out by name: R2 over the mean of the other perturbations "
-        f"{scores.wr2:.3f}, Pearson of changes {scores.pearson:.3f}."
-    )
+    return named_line(scores, len(held))
 
 
 def _among_all(matrix: sp.csr_matrix, inputs: ScreenInputs, n_vars: int) -> sp.csr_matrix:

@@ -16,6 +16,8 @@ from scdash.simulate._circuit import Circuit, Level
 from scdash.simulate._corrupt import corrupt_prior
 from scdash.simulate.time_series import add_truth, time_series_adata
 
+EDGES_PER_GENE = 550 / 350  # of SIM350
+
 
 @guarded
 def grn_dynamics(
@@ -59,7 +61,8 @@ def grn_dynamics(
     prior_moved
         Fraction of the prior's edges that are in a random place (`corrupt_prior`).
     n_edges
-        Edges; None: 550 per 350 genes. Every regulated gene has at least one regulator.
+        Edges; None: 550 per 350 genes, but of a few genes at most three quarters of the pairs of a regulator and a
+        regulated gene. Every regulated gene has at least one regulator.
     input_fraction, regulator_fraction
         Fraction of genes held constant, and of genes that regulate (which includes the inputs).
     repressor_fraction
@@ -102,7 +105,6 @@ def grn_dynamics(
     """
     rng = as_generator(rng)
     n_validation = max(1, round(n_trajectories / 15)) if n_validation is None else n_validation
-    n_edges = round(550 / 350 * n_genes) if n_edges is None else n_edges
     _check(n_genes, n_trajectories, n_validation, times, noise)
     with log_step(f"simulating {n_trajectories + n_test} trajectories of {n_genes} genes"):
         circuit = random_circuit(
@@ -144,7 +146,7 @@ def _check(n_genes: int, n_trajectories: int, n_validation: int, times: Sequence
 
 def random_circuit(
     n_genes: int,
-    n_edges: int,
+    n_edges: int | None,
     *,
     n_inputs: int,
     n_regulators: int,
@@ -154,13 +156,21 @@ def random_circuit(
     exponent: tuple[float, float],
     rng: np.random.Generator,
 ) -> Circuit:
-    """Return a random system; regulators' out-degrees are log-normal, in-degrees about geometric as in yeast."""
+    """Return a random system; regulators' out-degrees are log-normal, in-degrees about geometric as in yeast.
+
+    `n_edges` None: as many per gene as SIM350 has, where there is room for them.
+    """
     regulators = rng.choice(n_genes, min(n_genes, max(n_regulators, n_inputs)), replace=False)
     regulated = np.setdiff1d(np.arange(n_genes), regulators[:n_inputs])
+    possible = len(regulators) * len(regulated) - int(np.isin(regulators, regulated).sum())
+    if n_edges is None:
+        n_edges = max(len(regulated), min(round(EDGES_PER_GENE * n_genes), 3 * possible // 4))
     if not len(regulated) or n_edges < len(regulated):
         raise ValueError(
             f"n_edges={n_edges} is fewer than the {len(regulated)} regulated genes, or no gene is regulated."
         )
+    if n_edges > possible:
+        raise ValueError(f"n_edges={n_edges} is more than the {possible} pairs of regulator and regulated gene.")
     source, target = _random_edges(regulators, regulated, n_edges, rng)
     sign = np.where(rng.random(len(source)) < repressor_fraction, -1, 1)
     order = np.lexsort((source, -sign, target))  # activators of a gene first, then its repressors
@@ -194,9 +204,6 @@ def _random_edges(
         drawn = np.concatenate([wanted, more])
         pairs = np.concatenate([pairs, (drawn * size + targets)[drawn != targets]])
         targets = np.setdiff1d(regulated, pairs % size)
-    possible = len(regulators) * len(regulated) - np.isin(regulators, regulated).sum()
-    if n_edges > possible:
-        raise ValueError(f"n_edges={n_edges} is more than the {possible} pairs of regulator and regulated gene.")
     while len(pairs) < n_edges:
         number = 2 * (n_edges - len(pairs)) + 8
         drawn, onto = rng.choice(regulators, number, p=fame), rng.choice(regulated, number, p=appetite)

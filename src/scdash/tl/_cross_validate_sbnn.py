@@ -52,6 +52,11 @@ def cross_validate_sbnn(
     score is the paper's R2 (Eq. 3) on the held-out cells after the LAST epoch; 0 is the training mean. On the paper's
     M1 neurons rank-16 `srrr` equals the network with two latent units; its gain is over rank 2.
 
+    What a method is worth is one number, found by one rule in the log, the report, the summary and the figures: the R2 of
+    a fold over all features together (rows whose `feature` is "all"), and the mean of that over folds, every fold
+    counting the same. The mean over the rows of single features is another quantity, in which a feature that hardly varies
+    counts as much as one that varies much.
+
     Parameters
     ----------
     mdata, x, y, n_latent, n_features, training, layer, y_layer, mask_var, missing, allow_counts, rng, device, progress
@@ -74,7 +79,8 @@ def cross_validate_sbnn(
     -------
     DataFrame
         Table with one row per `method` (sbnn-2, srrr-2, srrr-16, ridge), `fold` and `feature` ("all": multivariate), with
-        the held-out `r2` and the number of genes `n_genes`. The report in words is `table.attrs["report"]`. Written:
+        the held-out `r2` and the number of genes `n_genes`. The means of the report, `table.attrs["report"]`, are those of
+        ``table[table["feature"] == "all"].groupby("method")["r2"].mean()``. Written:
     `mdata.uns["sbnn_cv"]` : dict
         params, scores (the table), summary (mean and standard deviation over folds), history of every fold with `test_r2`
         per epoch, selection (how often each gene was selected), metrics, report

@@ -221,7 +221,7 @@ def fit_dynamics(
     scdash.get.grn : Return the network as a table of edges, strongest evidence first.
     scdash.get.settings : Return the arguments of `scdash.tl.fit_dynamics` that repeat a fit.
     scdash.tl.perturb : Predict trajectories with some genes held at a level, beside the unperturbed ones.
-    scdash.pl.trends : Draw genes over time: cells as light points, bins as circles, the model's trajectory as a line.
+    scdash.pl.trends : Draw genes over time: what was observed as circles, the model's trajectory as a line, and cells as light points.
     scdash.pl.network : Draw the strongest edges of the network.
 
     Examples

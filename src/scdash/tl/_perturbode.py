@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from scdash._core.errors import unused
-from scdash._core.logging import step
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
@@ -160,6 +160,7 @@ def fit_perturbode(
             "arguments": _stored(model, sparsity, allow_scaled=allow_scaled, write_velocity=write_velocity),
         }
         added += store_screen(adata, inputs, stats, found, asked, key_added, write_velocity=write_velocity)
+    logger.info(adata.uns[key_added]["report"])
     return adata if copy else None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from scdash._core.errors import check_choice, unused
-from scdash._core.logging import step
+from scdash._core.logging import logger, step
 from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
@@ -120,6 +120,7 @@ def screen_baseline(
         fit = run(inputs, stats, generator, dict(options or {}))
         asked = request.params(inputs) | {"sparsity": "none", "n_folds": request.model.folds, "rng": seed}
         added += store_screen(adata, inputs, stats, fit, asked | {"model": method, "field": "none"}, name)
+    logger.info(adata.uns[name]["report"])
     return adata if copy else None
 
 

@@ -41,8 +41,11 @@ def srrr(
 ) -> MuData | None:
     r"""Predict one modality linearly from a few genes of the other (Kobak et al. 2021; Chen & Huang 2012).
 
-    Minimises :math:`\frac{1}{2n}\|Y - XWV^\top\|^2 + \lambda[\alpha\sum_i\|W_i\|_2 + \frac{1-\alpha}{2}\|W\|^2]` with
-    :math:`V^\top V = I`, alternating between W (active set on the Gram matrix) and V (Procrustes). The relaxed fit then
+    Minimises
+
+    .. math:: \frac{1}{2n}\|Y - XWV^\top\|^2 + \lambda[\alpha\sum_i\|W_i\|_2 + \frac{1-\alpha}{2}\|W\|^2]
+
+    with :math:`V^\top V = I`, alternating between W (active set on the Gram matrix) and V (Procrustes). The relaxed fit then
     refits the selected genes by ridge with the same lambda. On the M1 neurons of the paper full rank predicts as well
     as `sbnn` with two latent units (R2 0.40); what the network gains is over rank 2 (0.35).
 

@@ -43,7 +43,8 @@ def scale_of_bins(
     flat = int((width < floor).sum())
     if flat:
         logger.info(
-            "    %d of %d genes change by less than %.3g along the bins; their range counts as %.3g (range_floor)",
+            "    %d of %d genes change by less than %.3g along the bins: they are scaled by %.3g instead of their own range, so "
+            "that noise is not taken for change",
             flat,
             len(width),
             floor,

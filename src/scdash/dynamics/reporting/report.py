@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.decisions import Difference
+from scdash._core.display import aligned
 from scdash.dynamics.comparisons.baselines import CONSTANT
 from scdash.dynamics.reporting.errors import difference
 from scdash.dynamics.reporting.lineages import lineage_lines
@@ -121,15 +122,16 @@ def error_lines(told: Told) -> list[str]:
     if verdict is not None and verdict.best_baseline not in ("", CONSTANT):
         rows.append((f"best baseline without a model ({verdict.best_baseline})", told.errors[verdict.best_baseline]))
     rows.append((CONSTANT, told.errors[CONSTANT]))
-    width = max(len(name) for name, _ in rows)
     lines = [
         f"Mean squared error on {told.judged_by}, as a fraction of a constant's ({len(ours)} folds; the model was chosen by "
         "them, and fitted again to everything that is not for test):"
     ]
+    shown = []
     for name, errors in rows:
         paired = difference(errors, ours)
         beside = "" if name in ("model", CONSTANT) or not paired.pairs else _beside(paired, errors, ours)
-        lines.append(f"  {name:<{width}}  {np.nanmean(errors):.3f}{beside}")
+        shown.append((name, f"{np.nanmean(errors):.3f}", beside))
+    lines += aligned(shown)
     if told.test is not None:
         listed = ", ".join(f"{row.predictor} {row.test:.3f}" for row in told.test.itertuples())
         lines.append(f"On test states, which took no part in any choice: {listed}.")
@@ -157,7 +159,7 @@ def _beside(paired: Difference, errors: Errors, ours: Errors) -> str:
         "" if known.all() else f", which has {ours[known].mean():.3f} on the same {known.sum()} of {len(ours)} folds"
     )
     spread = f", standard error {paired.error:.3f}" if paired.tested else ""
-    return f"  ({paired.mean:+.3f} beside the model{place}{spread})"
+    return f"({paired.mean:+.3f} beside the model{place}{spread})"
 
 
 def following_lines(following: pd.DataFrame) -> list[str]:

@@ -122,10 +122,15 @@ def _not_compared(*, cells: bool) -> str:
 
 def _error_lines(errors: pd.DataFrame, held: str) -> list[str]:
     name = held.removesuffix("_mse")
-    lines = [
-        f"Prediction of the next step on {name} states (mean squared error): {_listed(errors[held])}.",
-        f"Multi-step prediction of whole {name} time windows (mean squared error): {_listed(errors['rollout_mse'])}.",
-    ]
+    if np.allclose(errors[held], errors["rollout_mse"], equal_nan=True):
+        lines = [
+            f"Prediction of {name} states (mean squared error; every {name} time window is one step): {_listed(errors[held])}."
+        ]
+    else:
+        lines = [
+            f"Prediction of the next step on {name} states (mean squared error): {_listed(errors[held])}.",
+            f"Multi-step prediction of whole {name} time windows (mean squared error): {_listed(errors['rollout_mse'])}.",
+        ]
     if name == "validation":
         lines.append(
             "There are no test states: the model was chosen by the same states, so its own errors are too small."

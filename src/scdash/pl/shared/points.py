@@ -104,6 +104,8 @@ def beside_legend(ax: Axes, handles: Sequence[Any], **where: Any) -> Legend:
     cells = ax.get_legend()
     if cells is not None:
         ax.add_artist(cells)
+        cells.set_clip_path(None)  # `add_artist` clips to the panel, beside which the legend stands
+        cells.set_clip_on(False)
     return ax.legend(handles=handles, **where)
 
 

@@ -43,7 +43,7 @@ def _record(
         controls=pd.DataFrame({"predictor": np.array([], dtype=str), "held_out_r2": np.array([], dtype=float)}),
         model={"constant": equations.constant, "effect": equations.effect, "untried": equations.untried}
         | dict(extra or {}),
-        report=report,
+        report=[report],
     )
 
 

@@ -154,8 +154,8 @@ def best_at_times(table: pd.DataFrame, left_out: str, *, combined: bool = False)
     return str(known.groupby(known["predictor"].astype(str), sort=False)["error"].mean().idxmin())
 
 
-def timed_sentences(table: pd.DataFrame, timed: TimedResponses) -> str:
-    """Return in words how responses relax, and the errors at every time."""
+def timed_lines(table: pd.DataFrame, timed: TimedResponses) -> list[str]:
+    """Return in words, a line each, how responses relax, and the errors at every time."""
     names, relaxation = timed.times.names, timed.relaxation
     level = ", ".join(f"{part:.2f}" for part in relaxation.at(timed.times.values))
     how = (
@@ -163,7 +163,7 @@ def timed_sentences(table: pd.DataFrame, timed: TimedResponses) -> str:
         if np.isinf(relaxation.rate)
         else f"relax at rate {relaxation.rate:.3g} per unit of time from {relaxation.onset:.3g} on"
     )
-    text = f" Sampled at {', '.join(names)}: responses {how} (part of the response at the last time: {level})."
+    lines = [f"Sampled at {', '.join(names)}: responses {how} (part of the response at the last time: {level})."]
     for left_out, words, shown in (
         (PERTURBATION, "Perturbations left out", (NETWORK, OTHERS, NONE)),
         (TIME, "Times predicted from the times before them", (RELAXED, BEFORE, NONE)),
@@ -176,5 +176,7 @@ def timed_sentences(table: pd.DataFrame, timed: TimedResponses) -> str:
             f"{time:g}: " + ", ".join(f"{errors.loc[time, name]:.3g}" for name in shown) for time in errors.index
         )
         best = best_at_times(table, left_out)
-        text += f" {words}, mean squared error at each time ({' / '.join(shown)}): {each}. Least in the mean: {best}."
-    return text
+        lines.append(
+            f"{words}, mean squared error at each time ({' / '.join(shown)}): {each}. Least in the mean: {best}."
+        )
+    return lines
