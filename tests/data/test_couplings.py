@@ -56,7 +56,9 @@ def two_kinds(seed=0, sizes=(40, 30, 24)):
     values = [np.eye(2)[kind] * (1 + k) + rng.normal(0, 0.02, (len(kind), 2)) for k, kind in enumerate(kinds)]
     ends = np.cumsum(sizes)
     rows = [np.arange(end - cells, end) for cells, end in zip(sizes, ends, strict=True)]
-    return TimedCells(rows, values, [np.full(cells, 1 / cells) for cells in sizes]), kinds
+    return TimedCells(
+        rows, values, [np.full(cells, 1 / cells) for cells in sizes], [kind * 0.5 for kind in kinds]
+    ), kinds
 
 
 def test_transport_keeps_kinds_together():
@@ -87,10 +89,13 @@ def test_groups_are_followed_to_their_own_descendants_and_ancestors(source):
         own = {(0, 1): same, (1, 2): same}
     rng = np.random.default_rng(1)
     for kept in ([0, 1, 2], [0, 2]):
-        groups = follow_groups(cells, kept, couple(cells, kept, own, rng), rng, groups=12)
+        groups, ahead = follow_groups(cells, kept, couple(cells, kept, own, rng), rng, groups=12)
         assert groups.shape == (12, len(kept), 2)
+        assert ahead.shape == (12, len(kept))
         side = groups[:, 0, 0] > groups[:, 0, 1]
         assert 0 < side.sum() < 12
+        np.testing.assert_allclose(ahead[~side], 0.5, atol=0.1)  # those of the second kind are ahead
+        np.testing.assert_allclose(ahead[side], 0, atol=0.1)
         for k, time in enumerate(kept):
             np.testing.assert_allclose(groups[side, k], np.tile([1.0 + time, 0], (side.sum(), 1)), atol=0.2)
             np.testing.assert_allclose(groups[~side, k], np.tile([0, 1.0 + time], ((~side).sum(), 1)), atol=0.2)

@@ -102,7 +102,7 @@ def test_a_line_between_the_neighbours_is_drawn_in_real_time():
     problem = problem_of(sampled(), observations=scdash.Cells(couplings="none"))
     fold = make_folds(problem)[0]
     states = problem.series.originals().states
-    np.testing.assert_allclose(fold.interpolated[0], states[0] + (states[2] - states[0]) * 6 / 24, rtol=1e-6)
+    np.testing.assert_allclose(fold.interpolated[0, 0], states[0] + (states[2] - states[0]) * 6 / 24, rtol=1e-6)
     np.testing.assert_allclose(fold.start[0], states[0], rtol=1e-6)
     np.testing.assert_allclose(fold.held.states[0, 1], states[1], rtol=1e-6)
 

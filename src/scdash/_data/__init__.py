@@ -51,6 +51,7 @@ from scdash._data.time_series.related_cells import (
     left_out_groups,
     related_cells,
     timed_cells,
+    times_of_states,
 )
 from scdash._data.time_series.sampled import sampled_halves, sampled_series, shuffled_states
 from scdash._data.time_series.series import SPLITS, TimeSeries
@@ -58,3 +59,4 @@ from scdash._data.time_series.smoothed_trajectory import kernel_means
 from scdash._data.time_series.states import series_from_states
 from scdash._data.time_series.velocity_rows import VelocityRows
 from scdash._data.time_series.within_places import WithinMoments, within_moments
+from scdash._data.time_series.within_times import times_of_bins

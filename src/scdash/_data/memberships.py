@@ -62,7 +62,7 @@ def read_memberships(adata: "AnnData", key: str, argument: str = "trajectory_key
     return Memberships(cell.astype(np.int64), lineage, kept[cell, code])
 
 
-def times_in_lineages(adata: "AnnData", key: str, members: Memberships) -> Times:
+def times_in_lineages(adata: "AnnData", key: str, members: Memberships, argument: str = "time_key") -> Times:
     """Return the time of every entry from a table of `obsm` with a column for each lineage, as slingshot has them."""
     table, name = pd.DataFrame(adata.obsm[key]), f"adata.obsm[{key!r}]"
     lineages = [str(one) for one in members.lineage.cat.categories]
@@ -71,7 +71,7 @@ def times_in_lineages(adata: "AnnData", key: str, members: Memberships) -> Times
         columns = dict(zip(lineages, range(table.shape[1]), strict=False))
     missing = [one for one in lineages if one not in columns]
     if missing:
-        raise KeyError(f"time_key: {name} has no column for lineage {missing[0]!r}.{suggest(missing[0], columns)}")
+        raise KeyError(f"{argument}: {name} has no column for lineage {missing[0]!r}.{suggest(missing[0], columns)}")
     at = np.array([columns[one] for one in lineages])[members.lineage.cat.codes.to_numpy()]
     values = table.to_numpy(dtype=np.float64)[members.cell, at]
     return read_time(values, name)

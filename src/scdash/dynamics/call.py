@@ -18,7 +18,7 @@ from scdash.dynamics.options import FitOptions
 from scdash.dynamics.whole_trajectories.settings import suits_whole_trajectories
 from scdash.fields import VectorField
 from scdash.models import Model, PerturbODE
-from scdash.models.stored_settings import stored_arguments, stored_samples
+from scdash.models.stored_settings import stored_arguments, stored_observations
 from scdash.networks.velocity_layer import check_switch
 from scdash.regression import Regression
 from scdash.resampling.validation import Validation
@@ -102,7 +102,7 @@ class FitCall:
         keys = {name: getattr(self, name) for name in DATA_KEYS}
         seen = self.observations
         if like is not None and seen == "auto":
-            seen = stored_samples(adata, like) or seen
+            seen = stored_observations(adata, like) or seen
         cells = seen if isinstance(seen, Cells) else Cells()
         by_folds = like is None and suits_whole_trajectories(options)
         return read_inputs(
@@ -117,6 +117,7 @@ class FitCall:
             n_bins=cells.n_bins,
             align=cells.align,
             couplings=cells.couplings,
+            pseudotime_key=cells.pseudotime_key,
             velocity=self.velocity,
             seed=options.seed,
             shuffled=by_folds and bool(options.null_models),

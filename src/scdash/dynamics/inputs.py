@@ -130,6 +130,7 @@ def read_inputs(
     by_folds: bool = False,
     align: CellAlign | None = None,
     couplings: Couplings | None = None,
+    pseudotime_key: str | None = None,
     velocity: str | tuple[str, str] | None = None,
 ) -> DynamicsInputs:
     """Check and read what `fit_dynamics` was given; errors name the argument and the remedy.
@@ -144,7 +145,7 @@ def read_inputs(
     values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
     if hold_out is not None and keys.split_key is not None:
         raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
-    rows = _rows(adata, keys, samples, values)
+    rows = _rows(adata, keys, samples, values, pseudotime_key)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and _are_cells(rows, observations)
     sampled = cells and rows.are_sampled
@@ -153,7 +154,7 @@ def read_inputs(
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
     how = _Smoothing(couplings, align, n_bins, flagged, seed, hold_out, shuffled=shuffled, by_folds=by_folds)
     observed = _observe(adata, columns, rows, keys.time_key, how, cells=cells, sampled=sampled)
-    _check_series(observed.series, values.name, "sampled times" if sampled else "bins" if cells else "states")
+    _check_series(observed.series, values.name, _kind_of_states(rows, cells=cells, sampled=sampled))
     if not (by_folds and cells):
         _check_validation(observed.series, split_key)
     inputs = _of_observed(
@@ -172,10 +173,12 @@ def read_inputs(
     )
 
 
-def _rows(adata: "AnnData", keys: DataKeys, samples: Samples | None, values: Expression) -> Rows:
+def _rows(
+    adata: "AnnData", keys: DataKeys, samples: Samples | None, values: Expression, pseudotime_key: str | None
+) -> Rows:
     """Return what is known of every row; samples that name their predecessors have no other times and trajectories."""
     if samples is None:
-        return read_rows(adata, keys, values)
+        return read_rows(adata, keys, values, pseudotime_key)
     given = {"time_key": keys.time_key not in ("", TIME_KEY), "trajectory_key": keys.trajectory_key is not None}
     for name in [name for name, there in given.items() if there]:
         raise unused(name, f"times and trajectories follow from observations={samples!r}")
@@ -227,6 +230,11 @@ def _check_use(
         )
     if align == "expression" and asked.batch_key is None:
         raise unused("align='expression'", "it aligns the batches of a lineage; name their column of obs as batch_key")
+    if rows.pseudotime is not None and not sampled:
+        why = (
+            "it orders the cells inside few sampled times, which adata does not hold; a pseudotime alone is a time_key"
+        )
+        raise unused("pseudotime_key", why)
     if rows.weights is not None and not cells:
         raise ValueError(
             f"trajectory_key={asked.trajectory_key!r} is a table of weights of cells in lineages, but the rows of adata are "
@@ -279,10 +287,10 @@ def _observe(
     """Return trajectories of cells that are smoothed here, of bins made before, or of states."""
     if sampled:
         check_log(rows.values)
-        if how.n_bins is not None:
-            raise unused("n_bins", "every sampled time is one bin")
+        if how.n_bins is not None and rows.pseudotime is None:
+            raise unused("n_bins", "every sampled time is one bin where no pseudotime_key orders its cells")
         labels = None if is_membership_table(adata, time_key) else adata.obs[time_key]
-        return from_sampled(rows, couplings=how.couplings, labels=labels, **how.common)
+        return from_sampled(rows, couplings=how.couplings, labels=labels, n_bins=how.n_bins, **how.common)
     if cells:
         check_log(rows.values)
         n_bins = BINS if how.n_bins is None else how.n_bins
@@ -308,6 +316,13 @@ def _keys_of_bins(adata: AnnData, asked: DataKeys) -> DataKeys:
         split_key=asked.split_key or ("split" if "split" in adata.obs else None),
         layer=asked.layer or ("scaled" if "scaled" in adata.layers else None),
     )
+
+
+def _kind_of_states(rows: Rows, *, cells: bool, sampled: bool) -> str:
+    """Return what the states are, as the log calls them."""
+    if not sampled:
+        return "bins" if cells else "states"
+    return "sampled times" if rows.pseudotime is None else "bins of sampled times"
 
 
 def _check_series(series: TimeSeries, name: str, kind: str) -> None:

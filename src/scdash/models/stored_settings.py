@@ -74,16 +74,21 @@ def settings_of_fit(adata: "AnnData", key: str, *, without: Collection[str] = ()
     return {name: value for name, value in found.items() if name not in without}
 
 
-def stored_samples(adata: "AnnData", key: str) -> Samples | None:
-    """Return how samples of the fit under `key` name their predecessors; None without such a fit, or where they name none."""
+def stored_observations(adata: "AnnData", key: str) -> Samples | Cells | None:
+    """Return by which columns the fit under `key` has read its rows: those of predecessors, or a pseudotime within times.
+
+    None without such a fit, or where it was told of no such column.
+    """
     entry = adata.uns.get(key)
     params = entry.get("params") if isinstance(entry, Mapping) else None
     texts = params.get("arguments") if isinstance(params, Mapping) else None
     text = "" if texts is None else str(texts.get("observations", ""))
-    if not text.startswith(f"{Samples.__name__}("):
-        return None
-    found: Samples = _value(text, "observations", key)
-    return found
+    found = (
+        _value(text, "observations", key) if text.startswith((f"{Samples.__name__}(", f"{Cells.__name__}(")) else None
+    )
+    if isinstance(found, Cells):
+        return None if found.pseudotime_key is None else replace(found, couplings=None)
+    return found if isinstance(found, Samples) else None
 
 
 def _data(entry: Mapping[str, Any], settings: FitSettings, genes: list[str]) -> dict[str, Any]:

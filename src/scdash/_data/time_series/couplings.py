@@ -36,10 +36,12 @@ class TimedCells:
     rows: list[NDArray[np.int64]]  # of every time, rows of the data
     values: list[NDArray[np.float64]]  # (cells, genes) each
     weights: list[NDArray[np.float64]]  # (cells,) each, sum 1
+    ahead: list[NDArray[np.float64]]  # (cells,) each, by how much they are ahead of their sampled time
 
-    def mean(self, time: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the mean of the cells of one time under weights, (genes,)."""
-        return np.asarray(weights @ self.values[time] / weights.sum())
+    def mean(self, time: int, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """Return the mean of the cells of one time under weights, (genes,), and by how much they are ahead of it."""
+        total = weights.sum()
+        return np.asarray(weights @ self.values[time] / total), float(weights @ self.ahead[time] / total)
 
 
 def has_optimal_transport() -> bool:
@@ -107,14 +109,14 @@ def follow_groups(
     couplings: Sequence[NDArray[np.float64]],
     rng: np.random.Generator,
     groups: int = GROUPS,
-) -> NDArray[np.float64]:
-    """Return the means of groups of related cells at some times, (groups, times, genes).
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the means of groups of related cells at some times, (groups, times, genes), and by how much they are ahead.
 
     A group is a random cell of a random time with the cells near it, followed along the couplings to both ends. One
     whose mass gets lost on the way is left out.
     """
     space = principal_components([cells.values[k] for k in kept], rng)
-    found = []
+    found, ahead = [], []
     for _ in range(groups):
         start = int(rng.integers(len(kept)))
         distance = ((space[start] - space[start][rng.integers(len(space[start]))]) ** 2).sum(axis=1)
@@ -125,8 +127,12 @@ def follow_groups(
         for k in range(start, 0, -1):
             mass[k - 1] = _unit(couplings[k - 1] @ (mass[k] / cells.weights[kept[k]]))
         if all(part.sum() > 0 for part in mass.values()):
-            found.append(np.stack([cells.mean(time, mass[k]) for k, time in enumerate(kept)]))
-    return np.stack(found) if found else np.zeros((0, len(kept), cells.values[0].shape[1]))
+            means, shifts = zip(*(cells.mean(time, mass[k]) for k, time in enumerate(kept)), strict=True)
+            found.append(np.stack(means))
+            ahead.append(shifts)
+    if not found:
+        return np.zeros((0, len(kept), cells.values[0].shape[1])), np.zeros((0, len(kept)))
+    return np.stack(found), np.array(ahead)
 
 
 def _unit(mass: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,12 +15,13 @@ Couplings = Literal["ot", "none"] | Mapping[tuple[Any, Any], Any]
 
 @dataclass(frozen=True, repr=False)
 class Cells(Value):
-    """Rows of `scdash.tl.fit_dynamics` are cells: how many bins they are smoothed into, and how they belong together over time.
+    """Rows of `scdash.tl.fit_dynamics` are cells: the bins they are smoothed into, their order, and how they belong together over time.
 
     Parameters
     ----------
     n_bins
-        Bins of every trajectory of cells in pseudotime; None: 20. Cells at sampled times have one per time instead.
+        Bins of every trajectory of cells in pseudotime; None: 20. Cells at sampled times have one per time instead, or, with
+        `pseudotime_key`, so many per time; None: 3.
     align
         For cells in pseudotime with a `batch_key`: where the cells of a batch lie on the time axis of their lineage. "rank":
         at their ranks in the batch, which is right where ranks mean the same in all batches, such as for measured times.
@@ -34,6 +35,13 @@ class Cells(Value):
         cells, dense or sparse, both in the order of the rows, such as those of moscot or of clones; times are labels of
         `time_key` or numbers, and a matrix over a longer interval is used where the times between are left out (otherwise
         those in between are composed). "none": the means alone. None: "ot" where POT is installed.
+    pseudotime_key
+        For cells at sampled times: `obs` column with a pseudotime that orders the cells inside each time (with an `obsm`
+        table of lineages as `trajectory_key` it may be an `obsm` table, too). The cells of a time are dealt to `n_bins` bins
+        of equal size, whose times span the interval around the sampled time: the cell in the middle has the sampled time,
+        the last one half the way to the next time, the first one half the way back to the time before (at the first and
+        the last time as far as on the other side). Only the order of the pseudotime counts, within each trajectory and
+        time; cells of a time at which it does not vary are one bin. All bins of a time are left out together.
 
     See Also
     --------
@@ -43,11 +51,14 @@ class Cells(Value):
     --------
     >>> scdash.Cells(n_bins=30)
     Cells(n_bins=30)
+    >>> scdash.Cells(pseudotime_key="dpt_pseudotime")
+    Cells(pseudotime_key='dpt_pseudotime')
     """
 
     n_bins: int | None = None
     align: CellAlign | None = None
     couplings: Couplings | None = None
+    pseudotime_key: str | None = None
 
     def __post_init__(self) -> None:
         if self.n_bins is not None and (self.n_bins != int(self.n_bins) or self.n_bins < 2):

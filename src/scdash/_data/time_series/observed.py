@@ -53,6 +53,7 @@ class Rows:
     n_cells: int = 0  # rows of adata, where cells have rows for their lineages
     together: pd.Series | None = None  # of samples with predecessors: trajectories that are left out together
     since_start: NDArray[np.float64] | None = None  # (rows of adata,), of such samples: their time
+    pseudotime: NDArray[np.float64] | None = None  # of a cell, that orders the cells of a sampled time
 
     @property
     def look_like_cells(self) -> bool:

@@ -18,10 +18,13 @@ MOST_LEFT_OUT = 8  # folds of times; more times than this are left out in groups
 
 @dataclass(frozen=True)
 class RelatedCells:
-    """Means of groups of related cells of one trajectory at its times, in units of the data."""
+    """Means of groups of related cells of one trajectory at its times, in units of the data.
+
+    The time of a group is the mean over its cells, which differ where a pseudotime orders the cells of a sampled time.
+    """
 
     trajectory: int
-    times: NDArray[np.float64]  # (times,), of the user
+    times: NDArray[np.float64]  # (groups, times), of the user
     states: NDArray[np.float64]  # (groups, times, genes)
 
 
@@ -40,30 +43,37 @@ def timed_cells(
     cell: NDArray[np.int64] | None,
     rng: np.random.Generator,
 ) -> list[tuple[pd.DataFrame, TimedCells]]:
-    """Return the cells of every trajectory that take part in couplings, with a table of their states that are not for test."""
+    """Return the cells of every trajectory that take part in couplings, with a table of their sampled times that are not for test."""
     plain = np.ones(len(made.state)) if weights is None else weights
-    own = made.bins[(made.bins["bootstrap"] == 0) & (made.bins["split"] != "test")]
+    states = made.bins[made.bins["bootstrap"] == 0].sort_values("state")
+    ahead = (states["time"] - states["sampled"]).to_numpy()[made.state]
     found = []
-    for _, states in own.groupby("group"):
+    for _, own in made.used.groupby("group"):
         rows = []
-        for state in states["state"]:
-            members = np.flatnonzero(made.state == state)
+        for _, of_time in own.groupby("sampled"):
+            members = np.flatnonzero(np.isin(made.state, of_time["state"]))
             some = rng.choice(members, MOST_CELLS, replace=False) if len(members) > MOST_CELLS else members
             rows.append(np.sort(some))
         dense = [np.asarray(values.dense_rows(part), dtype=np.float64) for part in rows]
         of_data = rows if cell is None else [cell[part] for part in rows]
-        found.append((states, TimedCells(of_data, dense, [plain[part] / plain[part].sum() for part in rows])))
+        shares = [plain[part] / plain[part].sum() for part in rows]
+        times = own.drop_duplicates("sampled")
+        found.append((times, TimedCells(of_data, dense, shares, [ahead[part] for part in rows])))
     return found
 
 
 def left_out_groups(made: SampledCells) -> list[NDArray[np.float64]]:
-    """Return the times that are left out in turn: those between others of a trajectory, in groups where they are many."""
-    own = made.bins[(made.bins["bootstrap"] == 0) & (made.bins["split"] != "test")]
+    """Return the sampled times that are left out in turn: those between others of a trajectory, in groups where they are many."""
     inner: set[float] = set()
-    for _, states in own.groupby("group"):
-        inner |= set(np.sort(states["time"])[1:-1].tolist())
+    for _, states in made.used.groupby("group"):
+        inner |= set(np.unique(states["sampled"])[1:-1].tolist())
     times = np.array(sorted(inner))
     return [times[k::MOST_LEFT_OUT] for k in range(min(MOST_LEFT_OUT, len(times)))]
+
+
+def times_of_states(made: SampledCells, sampled: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the times of all states of some sampled times."""
+    return np.unique(made.used["time"][made.used["sampled"].isin(sampled)])
 
 
 def related_cells(
@@ -78,16 +88,16 @@ def related_cells(
     `known` are all times of the data, to which the numbers in `given` belong.
     """
     found = []
-    for states, cells in timed:
-        times = states["time"].to_numpy(dtype=np.float64)
+    for table, cells in timed:
+        times = table["sampled"].to_numpy(dtype=np.float64)
         kept = np.flatnonzero(~np.isin(times, without))
         if len(kept) < 2:
             continue
         own = None if given is None else _of_trajectory(given, np.searchsorted(known, times))
         couplings = couple(cells, kept.tolist(), own, rng)
-        means = follow_groups(cells, kept.tolist(), couplings, rng)
+        means, ahead = follow_groups(cells, kept.tolist(), couplings, rng)
         if len(means):
-            found.append(RelatedCells(int(states["group"].iloc[0]), times[kept], means))
+            found.append(RelatedCells(int(table["group"].iloc[0]), times[kept] + ahead, means))
     return tuple(found)
 
 

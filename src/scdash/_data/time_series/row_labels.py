@@ -1,5 +1,6 @@
 """What is known of every row of AnnData: time, lineage or weights of lineages, split and batch."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def read_rows(adata: "AnnData", keys: DataKeys, values: Expression) -> Rows:
-    """Return what is known of every row; rows that lack a label take no part, so their time may be missing."""
+PSEUDOTIME = "pseudotime_key"
+
+
+def read_rows(adata: "AnnData", keys: DataKeys, values: Expression, pseudotime_key: str | None = None) -> Rows:
+    """Return what is known of every row; rows that lack a label take no part, so their time may be missing.
+
+    `pseudotime_key` names what orders the cells of a sampled time.
+    """
     several = is_membership_table(adata, keys.trajectory_key)
     named = (
         ("trajectory", None if several else keys.trajectory_key),
@@ -39,10 +46,17 @@ def read_rows(adata: "AnnData", keys: DataKeys, values: Expression) -> Rows:
     for column in columns:
         labelled &= True if column is None else column.notna().to_numpy()
     if several and keys.trajectory_key is not None:
-        return _rows_of_lineages(adata, read_memberships(adata, keys.trajectory_key), keys, values, columns, labelled)
+        members = read_memberships(adata, keys.trajectory_key)
+        rows = _rows_of_lineages(adata, members, keys, values, columns, labelled)
+        if pseudotime_key is None:
+            return rows
+        return replace(rows, pseudotime=_of_entries(adata, pseudotime_key, PSEUDOTIME, members, labelled).values)
     time = times_of(adata, keys.time_key, finite=bool(labelled.all()))
     group, split, batch = columns
-    return Rows(values, time, group, split, batch)
+    if pseudotime_key is None:
+        return Rows(values, time, group, split, batch)
+    place = times_of(adata, pseudotime_key, PSEUDOTIME, finite=bool(labelled.all()))
+    return Rows(values, time, group, split, batch, pseudotime=place.values)
 
 
 def rows_of_samples(adata: "AnnData", samples: Samples, split_key: str | None, values: Expression) -> Rows:
@@ -68,12 +82,7 @@ def _rows_of_lineages(
     labelled: NDArray[np.bool_],
 ) -> Rows:
     """Return a row for every cell and lineage that it belongs to; times may be a table of `obsm` with the lineages, too."""
-    inside = np.unique(members.cell[labelled[members.cell]])
-    if is_membership_table(adata, keys.time_key):
-        time = times_in_lineages(adata, keys.time_key, members)
-    else:
-        read = times_of(adata, keys.time_key, finite=len(inside) == adata.n_obs)
-        time = Times(read.values[members.cell], read.unit)
+    time = _of_entries(adata, keys.time_key, "time_key", members, labelled)
     split, batch = (
         None if column is None else column.iloc[members.cell].reset_index(drop=True) for column in columns[1:]
     )
@@ -87,3 +96,12 @@ def _rows_of_lineages(
         cell=members.cell,
         n_cells=adata.n_obs,
     )
+
+
+def _of_entries(adata: "AnnData", key: str, argument: str, members: Memberships, labelled: NDArray[np.bool_]) -> Times:
+    """Return the time of every entry of the lineages, from a column of `obs` or a table of `obsm` with the lineages."""
+    if is_membership_table(adata, key):
+        return times_in_lineages(adata, key, members, argument)
+    inside = np.unique(members.cell[labelled[members.cell]])
+    read = times_of(adata, key, argument, finite=len(inside) == adata.n_obs)
+    return Times(read.values[members.cell], read.unit)

@@ -1,4 +1,4 @@
-"""Cells at few sampled times: one state per time, the mean of its cells."""
+"""Cells at few sampled times: one state per time, the mean of its cells, or one for each bin of them that a pseudotime orders."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +32,11 @@ class SampledCells:
     range: NDArray[np.float64]
     state: NDArray[np.int64]  # (rows,), row of the state of each cell among `bins` that are not re-drawn; -1: none
 
+    @property
+    def used(self) -> pd.DataFrame:
+        """The states that are neither re-drawn nor for test."""
+        return self.bins[(self.bins["bootstrap"] == 0) & (self.bins["split"] != "test")]
+
 
 def sampled_series(
     values: Expression,
@@ -44,9 +49,10 @@ def sampled_series(
     n_bootstrap: int,
     weights: NDArray[np.float64] | None = None,
     cell: NDArray[np.int64] | None = None,
+    sampled: NDArray[np.float64] | None = None,
     rng: np.random.Generator,
 ) -> SampledCells:
-    """Return the mean of the cells of every sampled time, and those of cells drawn again (Bayesian bootstrap).
+    """Return the mean of the cells of every time, and those of cells drawn again (Bayesian bootstrap).
 
     Parameters
     ----------
@@ -62,12 +68,16 @@ def sampled_series(
         Further trajectories of re-drawn cells.
     weights, cell
         As for `cells_to_series`.
+    sampled
+        The sampled time of every cell, where `time` is that of a bin of its cells; None: the same. What is held out are whole
+        sampled times.
     rng
         Draws cells again, and what is held out.
     """
     plain = np.ones(len(time)) if weights is None else weights
     inside = groups.code >= 0
-    table = pd.DataFrame({"group": groups.code[inside], "time": time[inside]})
+    at = time if sampled is None else sampled
+    table = pd.DataFrame({"group": groups.code[inside], "sampled": at[inside], "time": time[inside]})
     states = table.drop_duplicates().sort_values(["group", "time"]).reset_index(drop=True)
     state = np.full(len(time), -1)
     state[inside] = pd.MultiIndex.from_frame(states).get_indexer(pd.MultiIndex.from_frame(table))
@@ -84,6 +94,7 @@ def sampled_series(
             pd.DataFrame(
                 {
                     "time": states["time"],
+                    "sampled": states["sampled"],
                     "trajectory": names[draw, group],
                     "lineage": np.array(groups.lineage, dtype=object)[group],
                     "batch": np.array(groups.batch, dtype=object)[group],
@@ -124,18 +135,22 @@ def _check_states(states: pd.DataFrame, behind: NDArray[np.float64], groups: Cel
     """Raise for a trajectory with one time, and for a time with hardly a cell."""
     for _, own in states.groupby("group"):
         name = groups.names[int(own["group"].iloc[0])]
-        if len(own) == 1:
+        if own["sampled"].nunique() == 1:
             raise ValueError(
-                f"Trajectory {name!r} has one time point only ({own['time'].iloc[0]:g}): there is no step to learn from. "
+                f"Trajectory {name!r} has one time point only ({own['sampled'].iloc[0]:g}): there is no step to learn from. "
                 "Leave these cells out (no label), or order them by pseudotime (scdash.pp.order_cells) and pass that as "
                 "time_key."
             )
     few = np.flatnonzero(behind < FEWEST)
     if len(few):
         row = states.iloc[few[0]]
+        same = ((states["group"] == row["group"]) & (states["sampled"] == row["sampled"])).to_numpy()
+        what, remedy = "the mean of a sampled time", "Leave these cells out (no label)"
+        if same.sum() > 1:
+            what, remedy = f"each of the {same.sum()} bins of a sampled time", f"Lower n_bins, or l{remedy[1:]}"
         raise ValueError(
-            f"Trajectory {groups.names[int(row['group'])]!r} has {behind[few[0]]:.3g} cells at time {row['time']:g}; the mean "
-            f"of a sampled time needs {FEWEST}. Leave these cells out (no label)."
+            f"Trajectory {groups.names[int(row['group'])]!r} has {behind[same].sum():.3g} cells at time {row['sampled']:g}; "
+            f"{what} needs {FEWEST}. {remedy}."
         )
 
 
@@ -149,22 +164,25 @@ def _sides(
     validation: bool,
     rng: np.random.Generator,
 ) -> NDArray[np.int8]:
-    """Return the split of every state."""
+    """Return the split of every state, the same for all states of a sampled time."""
+    at = states.groupby(["group", "sampled"], sort=True).ngroup().to_numpy()
+    times = states.drop_duplicates(["group", "sampled"])
     if split is None:
-        group = states["group"].to_numpy(dtype=np.int64)
+        group = times["group"].to_numpy(dtype=np.int64)
         kind = pd.factorize(np.array(groups.lineage, dtype=object))[0][group]
-        return default_split(group, stratum=kind, fraction=hold_out, validation=validation, rng=rng)
-    found = np.zeros(len(states), np.int8)
-    for k in range(len(states)):
-        labels = np.unique(split[state == k])
+        return default_split(group, stratum=kind, fraction=hold_out, validation=validation, rng=rng)[at]
+    found = np.zeros(len(times), np.int8)
+    of_cells = np.where(state >= 0, at[state], -1)
+    for k in range(len(times)):
+        labels = np.unique(split[of_cells == k])
         if len(labels) > 1:
-            row = states.iloc[k]
+            row = times.iloc[k]
             raise ValueError(
-                f"The cells of trajectory {groups.names[int(row['group'])]!r} at time {row['time']:g} have {len(labels)} "
-                "different splits; their mean is one state. Label whole time points."
+                f"The cells of trajectory {groups.names[int(row['group'])]!r} at time {row['sampled']:g} have {len(labels)} "
+                "different splits; they are held out together. Label whole time points."
             )
         found[k] = labels[0]
-    return found
+    return found[at]
 
 
 def sampled_halves(
@@ -179,7 +197,7 @@ def sampled_halves(
 
     States of the test split take no part.
     """
-    own = made.bins[(made.bins["bootstrap"] == 0) & (made.bins["split"] != "test")]
+    own = made.used
     counts = own.groupby("group")["state"].size()
     if counts.nunique() > 1 or counts.iloc[0] < 3:
         return None

@@ -1,4 +1,4 @@
-"""Cells at few sampled times: one state per time, couplings of cells, and the times that are left out in turn."""
+"""Cells at few sampled times: one state per time, or one per bin of it, couplings of cells, and the times that are left out in turn."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,10 +24,13 @@ from scdash._data import (
     shuffled_states,
     split_codes,
     timed_cells,
+    times_of_bins,
+    times_of_states,
     without_split,
 )
 from scdash._data.time_series.observations import Couplings
 from scdash._data.time_series.observed import N_BOOTSTRAP, Observed, Rows, lineages_of_rows, mean_of_cells
+from scdash._data.time_series.within_times import PARTS
 
 COUPLINGS = ("ot", "none")
 
@@ -44,6 +47,7 @@ def from_sampled(
     *,
     couplings: Couplings | None,
     labels: Any,
+    n_bins: int | None,
     regulators: NDArray[np.int64] | None,
     seed: int,
     shuffled: bool,
@@ -58,6 +62,8 @@ def from_sampled(
         None, "ot", "none" or a mapping; see `scdash.tl.fit_dynamics`.
     labels
         The column of times as the user has it, one for each row of adata.
+    n_bins
+        Of every time, where the rows have a pseudotime; None: 3.
     regulators, seed, shuffled, hold_out, by_folds
         As for `from_cells`.
     """
@@ -68,16 +74,18 @@ def from_sampled(
         lineage, batch = without_split(split, lineage, batch)
     groups = group_cells(len(rows.time.values), lineage, batch)
     rng = np.random.default_rng([seed, 7])
+    time = _times(rows, groups.code, n_bins)
     made = sampled_series(
         rows.values,
         groups,
-        rows.time.values,
+        time,
         split=split,
         hold_out=hold_out,
         validation=not by_folds,
         n_bootstrap=N_BOOTSTRAP,
         weights=rows.weights,
         cell=rows.cell,
+        sampled=rows.time.values,
         rng=rng,
     )
     series = made.series
@@ -88,7 +96,7 @@ def from_sampled(
             "No trajectory has three sampled times, so that none can be left out to choose the model by. Give the times "
             "between, or order the cells by pseudotime (scdash.pp.order_cells) and pass that as time_key."
         )
-    placed = Placed.of(rows.time.values, lineage, batch, rows.left_out, rows.weights, rows.cell)
+    placed = Placed.of(time, lineage, batch, rows.left_out, rows.weights, rows.cell)
     mixed = shuffled_states(made, placed, rng) if shuffled else None
     return Observed(
         _in_unit(series, standard),
@@ -96,7 +104,7 @@ def from_sampled(
         made.range,
         lineage=lineages_of_rows(made.bins["lineage"], series),
         lineage_names=tuple(dict.fromkeys(made.bins["lineage"].astype(str))),
-        cell_position=mean_of_cells(np.where(groups.code < 0, np.nan, rows.time.values), rows),
+        cell_position=mean_of_cells(np.where(groups.code < 0, np.nan, time), rows),
         halves=sampled_halves(rows.values, made, placed, regulators, np.random.default_rng([seed, 4])),
         shuffled_halves=None
         if mixed is None
@@ -107,6 +115,13 @@ def from_sampled(
         left_out_times=tuple(_left_out_in_unit(one, standard) for one in left_out),
         couplings=coupled.name,
     )
+
+
+def _times(rows: Rows, code: NDArray[np.int64], n_bins: int | None) -> NDArray[np.float64]:
+    """Return the time of the state of every row: its sampled time, or that of its bin where a pseudotime orders the cells."""
+    if rows.pseudotime is None:
+        return rows.time.values
+    return times_of_bins(rows.time.values, rows.pseudotime, code, n_bins or PARTS, rows.weights)
 
 
 def _coupled(couplings: Couplings | None, rows: Rows, labels: Any, *, by_folds: bool) -> Coupled:
@@ -140,11 +155,12 @@ def _to_learn_from(
     """Return groups of related cells at all times, and which times are left out in turn, with the groups seen then."""
     away = left_out_groups(made)
     if coupled.name == "none":
-        return (), tuple(LeftOutTimes(times) for times in away)
+        return (), tuple(LeftOutTimes(times_of_states(made, times)) for times in away)
     known = np.unique(rows.time.values[np.isfinite(rows.time.values)])
     timed = timed_cells(rows.values, made, rows.weights, rows.cell, rng)
     found = [related_cells(timed, times, coupled.given, known, rng) for times in (np.array([]), *away)]
-    return found[0], tuple(LeftOutTimes(times, part) for times, part in zip(away, found[1:], strict=True))
+    left_out = zip(away, found[1:], strict=True)
+    return found[0], tuple(LeftOutTimes(times_of_states(made, times), part) for times, part in left_out)
 
 
 def _apply(standard: StandardTime, times: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -88,9 +88,9 @@ def relative_error(predicted: NDArray[np.floating], fold: Fold) -> float:
 
 
 def _between(fold: Fold) -> NDArray[np.floating]:
-    """Return the straight line between the times before and after as (trajectories, times, genes), errors being of the last."""
+    """Return the straight line between the times before and after as (trajectories, times, genes)."""
     assert fold.interpolated is not None  # of left-out times
-    return np.stack([fold.start, fold.interpolated], axis=1)
+    return np.concatenate([fold.start[:, None], fold.interpolated], axis=1)
 
 
 def _still(fold: Fold) -> NDArray[np.floating]:

@@ -1,6 +1,6 @@
 """What every choice of a fit is made by: trajectories that are left out, or the other half of the cells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ class Fold:
     held_lineage: NDArray[np.intp]
     spread: float | None = None  # of left-out times: mean squared distance of all states from their mean
     interpolated: NDArray[np.floating[Any]] | None = (
-        None  # of left-out times: (trajectories, genes), between their neighbours
+        None  # of left-out times: (trajectories, times - 1, genes), between their neighbours
     )
     held_velocity: VelocityRows | None = None  # of cells that are not learned from
 
@@ -132,12 +132,8 @@ def all_to_learn_from(problem: FitProblem) -> Trajectories:
     if not problem.related:
         return found
     states, times = _as_lists(found)
-    more = [_scaled(problem, one) for one in problem.related]
-    return Trajectories.of(
-        states + [group for part in more for group in part],
-        times + [one.times for one in problem.related for _ in range(len(one.states))],
-        velocity=found.velocity,
-    )
+    more = _with_related(problem, problem.related)
+    return Trajectories.of(states + more[0], times + more[1], velocity=found.velocity)
 
 
 def _as_lists(trajectories: Trajectories) -> tuple[list[NDArray[Any]], list[NDArray[np.float64]]]:
@@ -146,9 +142,19 @@ def _as_lists(trajectories: Trajectories) -> tuple[list[NDArray[Any]], list[NDAr
     return [states[:length] for states, _, length in own], [times[:length] for _, times, length in own]
 
 
-def _scaled(problem: FitProblem, related: RelatedCells) -> NDArray[np.float64]:
+def _with_related(
+    problem: FitProblem, related: Sequence[RelatedCells]
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]], list[int]]:
+    """Return the states, in units of the series, the times and the trajectory of every group of related cells."""
+    if not related:
+        return [], [], []
     assert problem.units is not None  # cells have units
-    return np.asarray((related.states - problem.units.minimum) / problem.units.range)
+    states = [(group - problem.units.minimum) / problem.units.range for one in related for group in one.states]
+    return (
+        states,
+        [times for one in related for times in one.times],
+        [one.trajectory for one in related for _ in one.states],
+    )
 
 
 def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
@@ -161,23 +167,14 @@ def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
     for left in problem.left_out_times:
         away = [np.isclose(series.times[rows][:, None], left.times[None]).any(axis=1) for rows in runs]
         kept = [rows[~gone] for rows, gone in zip(runs, away, strict=True) if (~gone).sum() > 1]
-        related = [(one, group) for one in left.related for group in _scaled(problem, one)]
+        more = _with_related(problem, left.related)
         train = Trajectories.of(
-            [series.states[rows] for rows in kept] + [group for _, group in related],
-            [series.times[rows] for rows in kept] + [one.times for one, _ in related],
+            [series.states[rows] for rows in kept] + more[0], [series.times[rows] for rows in kept] + more[1]
         )
-        of_train = [series.trajectory[rows[0]] for rows in kept] + [one.trajectory for one, _ in related]
-        trios = [
-            rows[k - 1 : k + 2]
-            for rows in own
-            for k in range(1, len(rows) - 1)
-            if np.isclose(series.times[rows[k]], left.times).any()
-        ]
-        held = Trajectories.of([series.states[trio[:2]] for trio in trios], [series.times[trio[:2]] for trio in trios])
-        share = np.array([np.diff(series.times[trio])[0] / np.ptp(series.times[trio]) for trio in trios])[:, None]
-        first, last = (series.states[[trio[at] for trio in trios]] for at in (0, 2))
-        measured = problem.velocity
-        cells = None if measured is None else np.isclose(measured.times[:, None], left.times[None]).any(axis=1)
+        of_train = [series.trajectory[rows[0]] for rows in kept] + more[2]
+        runs_away = [run for rows in own for run in _between_known(rows, series.times, left.times)]
+        held, line = _held_and_line(series, runs_away)
+        cells = None if problem.velocity is None else _at_times(problem.velocity.times, series.times, left.times)
         train, other = learned_and_held(problem, train, cells)
         yield Fold(
             train,
@@ -186,11 +183,44 @@ def _left_out_times(problem: FitProblem) -> Iterator[Fold]:
             TIME_POINTS,
             weights,
             lineage[of_train],
-            lineage[[series.trajectory[trio[0]] for trio in trios]],
+            lineage[[series.trajectory[run[0]] for run in runs_away]],
             spread=spread,
-            interpolated=(1 - share) * first + share * last,
+            interpolated=line,
             held_velocity=other,
         )
+
+
+def _between_known(
+    rows: NDArray[np.int64], times: NDArray[np.float64], left: NDArray[np.float64]
+) -> list[NDArray[np.int64]]:
+    """Return every run of rows of a trajectory at times that are left out, with the known rows before and after it."""
+    away = np.isclose(times[rows][:, None], left[None]).any(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], away, [False]]).astype(np.int8))).reshape(-1, 2)
+    return [rows[first - 1 : stop + 1] for first, stop in edges if first > 0 and stop < len(rows)]
+
+
+def _held_and_line(
+    series: TimeSeries, runs: Sequence[NDArray[np.int64]]
+) -> tuple[Trajectories, NDArray[np.floating[Any]]]:
+    """Return what is left out from the known state before, and straight lines from there to the known state after.
+
+    The lines are (trajectories, times - 1, genes), padded as trajectories are.
+    """
+    held = Trajectories.of([series.states[run[:-1]] for run in runs], [series.times[run[:-1]] for run in runs])
+    span = np.array([np.ptp(series.times[run]) for run in runs])
+    share = held.times[:, 1:, None] / span[:, None, None]
+    first, last = (series.states[[run[at] for run in runs]][:, None] for at in (0, -1))
+    return held, (1 - share) * first + share * last
+
+
+def _at_times(
+    cells: NDArray[np.floating[Any]], states: NDArray[np.float64], left: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return the cells whose nearest state in time is left out: the time of a cell in several lineages is a mean."""
+    known = np.unique(states)
+    after = np.clip(np.searchsorted(known, cells), 1, len(known) - 1)
+    nearest = np.where(cells - known[after - 1] < known[after] - cells, known[after - 1], known[after])
+    return np.asarray(np.isclose(nearest[:, None], left[None]).any(axis=1))
 
 
 def _other_half(problem: FitProblem) -> Iterator[Fold]:
