@@ -62,7 +62,8 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
     elif sparsity.levels:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
     elif sparsity.has_strength and plan.config.max_epochs:
-        trained, levels = fit_penalised(run, options, plan, field, params, masks, sparsity)
+        prior = build_prior(problem, options, priors)
+        trained, levels = fit_penalised(run, options, plan, field, params, masks, sparsity, prior)
         levels["validation_mse"] /= slope**2
     else:
         prior = build_prior(problem, options, priors)
