@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scdash.fields import Params, Sonode, VectorField
 from scdash.solve import integrate
-from scdash.sparsity import Sparsity, prune_paths
+from scdash.sparsity import Context, Sparsity, prune_paths
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
 from scdash.training.adam import StackedAdam
 
@@ -115,13 +115,13 @@ def _match(
         gated = method.gate(field, leaves, generator)
         loss = (field.velocity(gated, state)[..., 3:] - acceleration).square().mean((1, 2))
         loss = loss + (field.lift(gated, start)[:, 0, 3:] - velocity[0]).square().mean(1)
-        penalty = method.penalty(field, leaves)
+        penalty = method.penalty(Context(field, leaves))
         total = loss if penalty is None else loss + share * penalty
         gradients = torch.autograd.grad(total.sum(), list(leaves.values()), allow_unused=True)
         used = {n: g * masks[n] if n in masks else g for n, g in zip(leaves, gradients, strict=True) if g is not None}
         rates = {name: torch.full((models,), rate * factors.get(name, 1.0), dtype=torch.float64) for name in used}
         adam.step(used, step, rates)
-        method.prox(field, params, rate * share)
+        method.prox(Context(field, params), rate * share)
         if step in (round(part * schedule.match_epochs) for part in (schedule.pruned, schedule.again)):
             final, masks = method.finalise(field, params, masks)
             _, masks = prune_paths(field, final, tolerances, masks)

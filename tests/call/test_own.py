@@ -45,14 +45,14 @@ class Power(VectorField):
 class First(Score):
     """Keep the regulators that are listed first."""
 
-    def __call__(self, field, params, masks, memory, prior):
+    def __call__(self, seen):
         """Return minus the place of the regulator."""
         found = {}
-        for path in field.paths():
+        for path in seen.field.paths():
             for layer in path.layers:
-                size = layer.importance(params)
+                size = layer.importance(seen.params)
                 found[layer.parameter] = -torch.arange(size.shape[2], dtype=torch.float64).expand_as(size)
-        return found, memory
+        return found, seen.memory
 
 
 def fitted(course, **arguments):

@@ -3,14 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
-from scdash.dynamics.whole_trajectories.pruning import (
-    Candidate,
-    kept_edges,
-    pruning_path,
-    round_lengths,
-    strengths,
-    with_parents,
-)
+from scdash.dynamics.whole_trajectories.edge_pruning import EdgePruning, strengths, with_parents
+from scdash.dynamics.whole_trajectories.pruning import Candidate, pruning_path, round_lengths
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior
 from scdash.training.rollouts import GeneWise, Trajectories
 from scdash.training.whole_trajectories import WholeTrajectories
@@ -31,6 +25,10 @@ def trajectories():
     return Trajectories.of(list(rng.random((3, 6, GENES))), [np.arange(6.0)] * 3)
 
 
+def kept(model, sparsity, amount, prior=None, scale=None):
+    return EdgePruning(sparsity, model, model.weights.data != 0, prior, scale).prune(model, amount)
+
+
 def method(name, **options):
     return SPARSITIES[name](schedule=SCHEDULE, **options)
 
@@ -43,32 +41,30 @@ def test_rounds_follow_the_schedule():
 
 
 def test_magnitude_keeps_the_strongest_effects_on_the_derivative():
-    model, every = model_of(), np.ones(90, dtype=bool)
-    kept = kept_edges(model, method("imp"), 0.5, None, every)
+    model = model_of()
+    left = kept(model, method("imp"), 0.5)
     size = np.abs(model.weights.data)
-    assert kept.sum() == 45 and size[kept].min() > size[~kept].max()
+    assert left.sum() == 45 and size[left].min() > size[~left].max()
     slow = GeneWise.of(model.weights, model.bias, np.r_[1e-3, np.ones(GENES - 1)])
     rows = slow.weights.tocoo().row
-    assert not kept_edges(slow, method("imp"), 0.5, None, every)[rows == 0].any()  # |v U|, not |U|
+    assert not kept(slow, method("imp"), 0.5)[rows == 0].any()  # |v U|, not |U|
 
 
 def test_effects_are_compared_in_units_of_the_data():
-    model, every = model_of(), np.ones(90, dtype=bool)
+    model = model_of()
     scale = np.r_[1e-3, np.ones(GENES - 1)]
     rows = model.weights.tocoo().row
-    assert kept_edges(model, method("imp"), 0.5, None, every)[rows == 0].any()
-    assert not kept_edges(model, method("imp"), 0.5, None, every, scale)[rows == 0].any()
+    assert kept(model, method("imp"), 0.5)[rows == 0].any()
+    assert not kept(model, method("imp"), 0.5, scale=scale)[rows == 0].any()
 
 
 def test_the_prior_decides_as_much_as_it_is_told_to():
-    model, every = model_of(), np.ones(90, dtype=bool)
+    model = model_of()
     edges = sp.random(GENES, GENES, density=0.2, random_state=0, format="lil")
     edges.setdiag(0)
     prior = Prior(abs(edges.tocsr()), missing="zero")
     inside = np.asarray(edges.tocsr()[model.weights.nonzero()]).ravel() != 0
-    share = [
-        kept_edges(model, method("dash", lambdas=lam), 0.7, prior, every)[inside].mean() for lam in (0.0, 0.5, 1.0)
-    ]
+    share = [kept(model, method("dash", lambdas=lam), 0.7, prior)[inside].mean() for lam in (0.0, 0.5, 1.0)]
     assert share[0] < share[1] <= share[2] == 1.0
 
 

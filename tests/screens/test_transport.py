@@ -1,5 +1,7 @@
 """Transport: solvers agree, pruning reaches both matrices, interventions are learnt."""
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from scdash._data.screen import parse_screen
 from scdash.fields.perturbode import PerturbODE
 from scdash.screens.transport.fit import fit_transport
 from scdash.screens.transport.pruning import ScreenSparsity
-from scdash.sparsity import GeometricSchedule, Prior, as_sparsity
+from scdash.sparsity import GeometricSchedule, Prior, Score, Sparsity, as_sparsity
 from scdash.training.flow import Flow
 from scdash.training.transport_config import TransportConfig
 
@@ -142,3 +144,26 @@ def test_a_transport_fit_predicts_combinations_and_cells(carried):
     w = np.log1p(np.exp(carried.uns["dynamics"]["weights"]["raw_w"])) + 1e-4
     np.testing.assert_allclose(both.X[2, [1, 2]], (strong / w)[[1, 2]], rtol=0.05)  # perfect: at rest at s / w
     assert np.isfinite(both.X).all()
+
+
+def test_a_score_follows_every_step_and_sees_a_batch_before_the_first_pruning():
+    class Counting(Score):
+        noted: ClassVar[list[int]] = []
+
+        def start(self, field, params, generator):
+            return {"steps": torch.zeros(1)}
+
+        def after_step(self, seen):
+            assert set(seen.gradients) == set(seen.params) and float(seen.gradients["A"][~seen.masks["A"]].sum()) == 0
+            return {"steps": seen.memory["steps"] + 1}
+
+        def __call__(self, seen):
+            self.noted.append(int(seen.memory["steps"]))
+            return {name: seen.params[name].abs().double() for name in seen.masks}, seen.memory
+
+    x, screen = cells()
+    schedule = GeometricSchedule(first=0.3, first_epoch=0, then=0.3, every=2)
+    method = Sparsity("counting", score=Counting(), schedule=schedule)
+    config = TransportConfig(**FAST | {"steps": 100, "check_every": 10}, n_modules=4)
+    fit_transport(x, screen, config, rng=np.random.default_rng(0), sparsity=method)
+    assert Counting.noted == [1, 21, 41, 61]

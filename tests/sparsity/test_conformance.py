@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scdash.fields import FIELDS, Params, SparsePhoenix, VectorField, field_class
-from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior, Sparsity, as_sparsity, from_config
+from scdash.sparsity import SPARSITIES, Context, GeometricSchedule, Prior, Sparsity, as_sparsity, from_config
 from scdash.training import Examples, Problem, TrainConfig, start_state, train
 from scdash.training.adam import StackedAdam
 
@@ -84,7 +84,7 @@ def _objective(field: VectorField, method: Sparsity, params: Params) -> Tensor:
     gated = method.gate(field, params, torch.Generator().manual_seed(1))
     state = field.lift(gated, _states())
     loss = (field.observe(gated, state + field.velocity(gated, state)) - _states(6)).square().mean((1, 2))
-    penalty = method.penalty(field, params)
+    penalty = method.penalty(Context(field, params))
     return loss if penalty is None else loss + penalty
 
 
@@ -92,7 +92,7 @@ def _objective(field: VectorField, method: Sparsity, params: Params) -> Tensor:
 def test_penalty_is_finite_per_model_and_differentiable(field: VectorField, method: Sparsity) -> None:
     params, _, _ = _start(field, method)
     leaves = {name: p.requires_grad_() for name, p in params.items()}
-    penalty = method.penalty(field, leaves)
+    penalty = method.penalty(Context(field, leaves))
     if penalty is not None:
         assert penalty.shape == (MODELS,) and torch.isfinite(penalty).all() and (penalty > 0).all()
         gradients = torch.autograd.grad(penalty.sum(), list(leaves.values()), allow_unused=True)
@@ -119,7 +119,7 @@ def test_masks_are_honoured_through_a_training_step(field: VectorField, method: 
         if name in masks:
             gradient = gradient * masks[name]
         stepped[name] = leaf.detach() - 0.05 * gradient
-    method.prox(field, stepped, torch.full((MODELS,), 0.05))
+    method.prox(Context(field, stepped), torch.full((MODELS,), 0.05))
     for name, mask in masks.items():
         assert (stepped[name] * mask).isfinite().all()
     final, kept = method.finalise(field, {n: p * masks[n] if n in masks else p for n, p in stepped.items()}, masks)
@@ -150,7 +150,7 @@ def test_models_of_a_stack_do_not_touch_each_other(field: VectorField, method: S
     assert all(torch.equal(first[name][0], second[name][0]) for name in masks)
     torch.testing.assert_close(_objective(field, method, params)[0], _objective(field, method, changed)[0])
     for given in (params, changed):
-        method.prox(field, given, 0.1)
+        method.prox(Context(field, given), 0.1)
     assert all(torch.equal(params[name][0], changed[name][0]) for name in params)
 
 
@@ -174,13 +174,13 @@ def test_relabelling_genes_relabels_masks_and_leaves_the_penalty(field: VectorFi
     found, _ = method.prune(field, params, masks, memory, 0.5, _prior())
     again, _ = method.prune(moved, relabel(params), relabel(masks), relabel(memory), 0.5, _prior(order))
     assert all(torch.equal(relabel(found)[name], again[name]) for name in masks)
-    penalty, other = method.penalty(field, params), method.penalty(moved, relabel(params))
+    penalty, other = method.penalty(Context(field, params)), method.penalty(Context(moved, relabel(params)))
     assert (penalty is None) == (other is None)
     if penalty is not None and other is not None:
         torch.testing.assert_close(penalty, other)
     relabelled = relabel(params)
-    method.prox(field, params, 0.1)
-    method.prox(moved, relabelled, 0.1)
+    method.prox(Context(field, params), 0.1)
+    method.prox(Context(moved, relabelled), 0.1)
     for name, expected in relabel(params).items():
         torch.testing.assert_close(relabelled[name], expected)
 
@@ -202,7 +202,7 @@ def test_settings_survive_json(field: VectorField, method: Sparsity) -> None:
     again = field_class(field.name).from_config(json.loads(json.dumps(field.config())))
     assert again == field
     params, masks, memory = _start(field, method)
-    penalty, other = method.penalty(field, params), rebuilt.penalty(again, params)
+    penalty, other = method.penalty(Context(field, params)), rebuilt.penalty(Context(again, params))
     assert (penalty is None and other is None) or torch.equal(penalty, other)  # type: ignore[arg-type]
     first, _ = method.prune(field, params, masks, memory, 0.5, _prior())
     second, _ = rebuilt.prune(again, params, masks, memory, 0.5, _prior())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scdash.fields import Layer, Params, Phoenix, RegulatoryPath, VectorField
-from scdash.sparsity import GeometricSchedule, Prior, Sparsity, bio, dash, imp, prune_to, remove_lowest
+from scdash.sparsity import Context, GeometricSchedule, Prior, Sparsity, bio, dash, imp, prune_to, remove_lowest
 from scdash.sparsity import _scores as scores
 
 MATRICES = ("W_sums", "W_prods", "U_sums", "U_prods")
@@ -32,7 +32,7 @@ def test_two_prunings_of_the_released_code(golden: dict[str, Tensor], with_c: bo
         params = {name: golden[f"{t}_{name}"].expand(2, -1, -1) for name in MATRICES}
         params["v"] = golden["v"].expand(2, -1)
         assert method.score is not None
-        found, _ = method.score(field, params, masks, memory, prior)
+        found, _ = method.score(Context(field, params, masks, prior, memory))
         masks, memory = method.prune(field, params, masks, memory, float(golden["amount"][int(t[1])]), prior)
         for matrix in MATRICES:
             published = golden[f"{t}_{matrix.replace('W', 'Omega').replace('U', 'Psi')}"]
@@ -100,7 +100,7 @@ def test_deep_scores_are_the_appendix_written_out() -> None:
     method = dash(lambdas=lambdas, scale="paper")
     memory = method.start(field, params, torch.Generator().manual_seed(3))
     assert method.score is not None
-    found, remembered = method.score(field, params, masks, memory, Prior(p, missing="zero"))
+    found, remembered = method.score(Context(field, params, masks, Prior(p, missing="zero"), memory))
     o1, o2, _ = (memory[f"W{i}"][0] for i in range(3))
     w1, w2, w3 = (params[f"W{i}"][0].abs() / params[f"W{i}"].abs().sum() for i in range(3))
     pinv = torch.linalg.pinv
@@ -124,7 +124,7 @@ def test_one_layer_scores_are_the_published_formula() -> None:
     p = (_random(8, 8, seed=1) < 0.4).double()
     method = dash(lambdas=torch.tensor([0.25, 0.5]), scale="paper")
     assert method.score is not None
-    found, memory = method.score(field, params, masks, {}, Prior(p, missing="zero"))
+    found, memory = method.score(Context(field, params, masks, Prior(p, missing="zero")))
     assert memory == {}
     gain = params["v"].relu()[:, :, None]
     for model, lam in enumerate((0.25, 0.5)):

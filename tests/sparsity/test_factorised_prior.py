@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from scdash.fields import Params, PerturbODE
-from scdash.sparsity import GeometricSchedule, Prior, bio, dash, imp
+from scdash.sparsity import Context, GeometricSchedule, Prior, bio, dash, imp
 from scdash.sparsity import _scores as scores
 
 GENES = 30
@@ -105,7 +105,7 @@ def test_the_published_formulas_are_there_on_their_own_scale(field: PerturbODE, 
     memory = method.start(field, params, torch.Generator().manual_seed(0))
     assert set(memory) == {"B"}
     assert method.score is not None
-    found, _ = method.score(field, params, field.start_masks(params), memory, prior)
+    found, _ = method.score(Context(field, params, field.start_masks(params), prior, memory))
     b, a = (params[name].abs().double() for name in ("B", "A"))
     first = 0.8 * b / b.sum((-2, -1), keepdim=True) + 0.2 * scores.coregulation_part(memory["B"], prior)
     torch.testing.assert_close(found["B"], first)
@@ -131,7 +131,7 @@ def test_targets_that_the_prior_lacks_keep_as_many_inputs_as_others(
     masks = field.start_masks(params)
     means = {}
     for missing in ("mean", "zero"):
-        found, _ = method.score(field, params, masks, {}, Prior(edges, missing=missing))
+        found, _ = method.score(Context(field, params, masks, Prior(edges, missing=missing)))
         means[missing] = float(found["A"][:, :5].mean() / found["A"][:, 5:].mean())
     assert means["mean"] == pytest.approx(1, abs=0.1) and means["zero"] < 0.2
 

@@ -5,7 +5,7 @@ import torch
 
 from scdash.fields import FIELDS, Mlp, Params, Phoenix, VectorField
 from scdash.solve import integrate
-from scdash.sparsity import Prior, as_sparsity
+from scdash.sparsity import Context, Prior, as_sparsity
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -42,9 +42,9 @@ def test_gates_penalties_and_proximal_steps(name: str) -> None:
     results = []
     for device in ("cpu", "cuda"):
         here = _to({k: p.clone() for k, p in params.items()}, device)
-        penalty = method.penalty(field, here)
+        penalty = method.penalty(Context(field, here))
         gated = method.gate(field, here, torch.Generator().manual_seed(1))
-        method.prox(field, here, torch.tensor([0.01, 0.1], device=device))
+        method.prox(Context(field, here), torch.tensor([0.01, 0.1], device=device))
         final, masks = method.finalise(field, here, field.start_masks(here))
         results.append([*_to(gated, "cpu").values(), *_to(final, "cpu").values(), *_to(masks, "cpu").values(),
                         torch.zeros(2) if penalty is None else penalty.cpu()])  # fmt: skip

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scdash.fields import Mlp, Params, Phoenix
 from scdash.networks import dependencies, feature_sparsity, weight_sparsity
-from scdash.sparsity import cnode, l0, pathreg
+from scdash.sparsity import Context, cnode, l0, pathreg
 from scdash.sparsity._hard_concrete import evaluation_gate, probability_open, sample_gate
 
 FIELD = Mlp(4, hidden=(3,))
@@ -47,18 +47,20 @@ def test_penalties_of_the_released_layer(golden: dict[str, Tensor], per_weight: 
     params, prefix = _params(golden, per_weight=per_weight), "pw_" if per_weight else ""
     granularity = "weight" if per_weight else "input"
     expected = golden[f"{prefix}l0_penalty"]
-    found = l0(lambdas=2.0, reduction="sum", granularity=granularity).penalty(FIELD, params)  # type: ignore[arg-type]
+    found = l0(lambdas=2.0, reduction="sum", granularity=granularity).penalty(Context(FIELD, params))  # type: ignore[arg-type]
     torch.testing.assert_close(found, 2 * expected.expand(2), **EXACT)
-    mean = l0(lambdas=1.0, granularity=granularity).penalty(FIELD, params)  # type: ignore[arg-type]
+    mean = l0(lambdas=1.0, granularity=granularity).penalty(Context(FIELD, params))  # type: ignore[arg-type]
     torch.testing.assert_close(mean, expected.expand(2) / 24, **EXACT)
     torch.testing.assert_close(
-        cnode(lambdas=1.0, reduction="sum").penalty(FIELD, params), golden["A_norm11"].expand(2), **EXACT
+        cnode(lambdas=1.0, reduction="sum").penalty(Context(FIELD, params)), golden["A_norm11"].expand(2), **EXACT
     )
-    torch.testing.assert_close(cnode(lambdas=1.0).penalty(FIELD, params), golden["A_mean_notebook"].expand(2), **EXACT)
+    torch.testing.assert_close(
+        cnode(lambdas=1.0).penalty(Context(FIELD, params)), golden["A_mean_notebook"].expand(2), **EXACT
+    )
     method = pathreg(lambdas=(torch.tensor([0.5, 1.0]), 3.0), reduction="sum", granularity=granularity)  # type: ignore[arg-type]
     gates = golden[f"{prefix}A_z_norm11"]
     total = torch.stack([0.5 * gates, gates]) + 3 * golden["A_norm11"]
-    torch.testing.assert_close(method.penalty(FIELD, params), total, **EXACT)
+    torch.testing.assert_close(method.penalty(Context(FIELD, params)), total, **EXACT)
 
 
 def test_gated_network_and_its_sparsity(golden: dict[str, Tensor]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from scdash.fields import Mlp, Params, Sonode
-from scdash.sparsity import group_lasso, group_soft_threshold, hierarchical_prox, lassonet
+from scdash.sparsity import Context, group_lasso, group_soft_threshold, hierarchical_prox, lassonet
 
 numbers = st.floats(-3, 3, allow_nan=False).map(lambda x: round(x, 3))
 
@@ -87,7 +87,7 @@ def test_lassonet_step_holds_the_bound_for_every_input_and_model(cls: type, conn
     assert field.skip == connection  # type: ignore[attr-defined]
     params = _start(field)  # type: ignore[arg-type]
     before = {k: p.clone() for k, p in params.items()}
-    method.prox(field, params, torch.tensor([0.1, 0.5]))
+    method.prox(Context(field, params), torch.tensor([0.1, 0.5]))
     inputs = params["S"].shape[2]
     for model, lam in enumerate((0.05, 1.0)):
         for k in range(inputs):
@@ -108,7 +108,7 @@ def test_group_lasso_step_drops_whole_edges(cls: type) -> None:
     before = params["W1"].clone()
     cut = 1.0001 * float(before[1].norm(dim=1).median())  # no edge exactly on the threshold
     method = group_lasso(lambdas=torch.tensor([0.0, 2 * cut]))
-    method.prox(field, params, 0.5)
+    method.prox(Context(field, params), 0.5)
     assert torch.equal(params["W1"][0], before[0])
     norm = before[1].norm(dim=1)
     expected = before[1] * (1 - cut / norm).clamp_min(0)[:, None]

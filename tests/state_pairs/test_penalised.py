@@ -22,7 +22,7 @@ from scdash.dynamics.state_pairs.strategy import build_sparsity
 from scdash.dynamics.state_pairs.train import Trained, training_rows, validation_rows
 from scdash.fields import Phoenix, zero_share
 from scdash.networks import effects
-from scdash.sparsity import as_sparsity
+from scdash.sparsity import Context, as_sparsity
 from scdash.training import evaluate, examples_from
 
 FIELD = Phoenix(20, encoder="modules", n_hidden=6)
@@ -143,7 +143,7 @@ def test_strengths_are_in_units_of_the_error_so_that_the_unit_of_the_data_does_n
     rungs = ladder_of(run, method, dense)
     error = float(run.errors(start).mean())
     for rung, (factor,) in zip(rungs, method.ladder, strict=True):
-        penalty = rung.penalty(FIELD, start)
+        penalty = rung.penalty(Context(FIELD, start))
         assert penalty is not None and float(penalty[0]) == pytest.approx(factor * error, rel=1e-4)
 
 

@@ -1,10 +1,12 @@
 """Models that have stopped are left out, and the others train on as before; training goes on bit for bit from a file."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from scdash.fields import Phoenix
-from scdash.sparsity import GeometricSchedule, as_sparsity
+from scdash.sparsity import GeometricSchedule, Score, Sparsity, as_sparsity
 from scdash.training import Examples, Problem, TrainConfig, fingerprint, run_epoch, start_state, train
 from scdash.training import state_pairs as _state_pairs
 
@@ -74,3 +76,28 @@ def test_an_epoch_without_a_model_that_still_trains_changes_nothing(monkeypatch:
     run_epoch(problem, state)
     assert state.epoch == 2 and len(state.history) == 2  # one row for each model, of the first epoch
     assert all(torch.equal(state.params[name], value) for name, value in before.items())
+
+
+def test_a_model_that_has_stopped_stays_as_it_is_where_a_score_follows_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Steps(Score):
+        def start(self, field, params, generator):
+            return {"steps": torch.zeros(len(params["v"]))}
+
+        def after_step(self, seen):
+            return {"steps": seen.memory["steps"] + 1}
+
+        def __call__(self, seen):
+            scores = {layer.parameter: layer.importance(seen.params) for p in seen.field.paths() for layer in p.layers}
+            return scores, seen.memory
+
+    problem = replace(make_problem(), sparsity=Sparsity("steps", score=Steps(), schedule=SCHEDULE))
+    state = start_state(problem, problem.field.init(3, torch.Generator().manual_seed(1)))
+    run_epoch(problem, state)
+    before = {name: value.clone() for name, value in state.params.items()}
+    monkeypatch.setattr(_state_pairs, "still_training", lambda *_: torch.tensor([True, False, True]))
+    run_epoch(problem, state)
+    assert state.memory["steps"].tolist() == [6, 6, 6]  # three batches an epoch
+    assert all(torch.equal(state.params[name][1], value[1]) for name, value in before.items())
+    assert not all(torch.equal(state.params[name][0], value[0]) for name, value in before.items())

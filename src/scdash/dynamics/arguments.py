@@ -16,7 +16,8 @@ from scdash.resampling.validation import Validation
 from scdash.sparsity import DASH, Method, Sparsity, sparsity_of, sparsity_options
 from scdash.training import Training
 
-WITHOUT_PRIOR = ("imp", "posthoc")  # methods with a score that no prior enters
+# methods that no prior enters
+WITHOUT_PRIOR = ("none", "imp", "posthoc", "l0", "cnode", "pathreg", "lassonet", "group_lasso")
 STARTS = ("auto", "random", "regression")
 
 
@@ -181,6 +182,5 @@ def _name(sparsity: str | Sparsity) -> str:
 
 
 def _uses_prior(sparsity: str | Sparsity) -> bool:
-    """Return whether a prior can enter the method: it prunes by a score, which may be the user's own."""
-    method = method_of(FitOptions(sparsity=sparsity)) if isinstance(sparsity, str) else sparsity
-    return method.score is not None and method.name not in WITHOUT_PRIOR
+    """Return whether a prior can enter the method: its score or its penalty, which may be the user's own."""
+    return _name(sparsity) not in WITHOUT_PRIOR

@@ -61,12 +61,13 @@ def fit_series(problem: FitProblem, options: FitOptions) -> DynamicsFit:
         field, params, masks, trained = _followed_stack(matched, params, masks, field, followed)
     elif sparsity.levels:
         trained, levels = fit_posthoc(run, options, plan, field, params, sparsity)
-    elif sparsity.has_strength and plan.config.max_epochs:
-        trained, levels = fit_penalised(run, options, plan, field, params, masks, sparsity)
-        levels["validation_mse"] /= slope**2
     else:
         prior = build_prior(problem, options, priors)
-        trained = train_stack(run, options, plan, field, params, masks, sparsity, prior, first)
+        if sparsity.has_strength and plan.config.max_epochs:
+            trained, levels = fit_penalised(run, options, plan, field, params, masks, sparsity, prior)
+            levels["validation_mse"] /= slope**2
+        else:
+            trained = train_stack(run, options, plan, field, params, masks, sparsity, prior, first)
     for loss in ("train_loss", "validation_loss"):
         trained.history[loss] /= slope**2  # back to the units of the series
     models = Models(field, slope, Trained(params, field.start_masks(params) | masks, trained.history), trained)

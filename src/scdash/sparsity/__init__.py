@@ -1,12 +1,12 @@
 """Sparsity methods: one small file each, records of parts that the training loop calls without knowing their names."""
 
-from scdash.sparsity._base import SPARSITIES, Score, Sparsity, as_sparsity, from_config
+from scdash.sparsity._base import SPARSITIES, Context, Score, Sparsity, as_sparsity, from_config
 from scdash.sparsity._choose import choose_one_standard_error
 from scdash.sparsity._cnode import cnode
 from scdash.sparsity._dash import DashScore, bio, dash, imp, none, posthoc
 from scdash.sparsity._group_lasso import group_lasso, group_soft_threshold
 from scdash.sparsity._l0 import l0
-from scdash.sparsity._lassonet import hierarchical_prox, lassonet
+from scdash.sparsity._lassonet import hierarchical_prox, lassonet, zeros_as_masks
 from scdash.sparsity._named import method_from, method_with, sparsity_of, sparsity_options
 from scdash.sparsity._pathreg import pathreg
 from scdash.sparsity._prior import Prior
@@ -39,6 +39,7 @@ __all__ = [
     "NEVER",
     "SPARSITIES",
     "CNode",
+    "Context",
     "DashScore",
     "GeometricSchedule",
     "GroupLasso",
@@ -71,4 +72,5 @@ __all__ = [
     "prune_paths",
     "prune_to",
     "remove_lowest",
+    "zeros_as_masks",
 ]

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import field as default
 from typing import Any
 
 import torch
@@ -15,17 +16,56 @@ from scdash.sparsity._remove import remove_lowest, share_of_remaining
 from scdash.sparsity._schedule import NEVER, GeometricSchedule
 
 
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a penalty or a score sees of a stack of models; the leading axis of every tensor counts models.
+
+    Parameters
+    ----------
+    field
+        The vector field.
+    params
+        Its weights, and extra parameters of the method; a score gets them without gates.
+    masks
+        Which weights of every prunable parameter are left (True), as `VectorField.start_masks` shapes them.
+    prior
+        The prior where the fit uses it, or None. `prior.dense()` is (models or 1, targets, regulators), without signs.
+    memory
+        What the score has remembered.
+    gradients
+        For `Score.after_step` alone: derivatives of what training minimises with respect to `params`, before clipping,
+        (models, ...); those of weights that were removed are 0. A parameter that the loss does not depend on is absent.
+    """
+
+    field: VectorField
+    params: Params
+    masks: Params = default(default_factory=dict)
+    prior: Prior | None = None
+    memory: Params = default(default_factory=dict)
+    gradients: Params = default(default_factory=dict)
+
+
 class Score(ABC):
-    """Ranks the weights of a field for pruning; what it has to remember between prunings is passed in and out."""
+    """Ranks the weights of a field for pruning; what it has to remember is passed in and out.
+
+    One memory lives through all of the training of a model: `start`, then `after_step` for every step, then a call for
+    every pruning. A memory is a dictionary of tensors whose first axis counts models, always with the same names.
+    """
 
     def start(self, field: VectorField, params: Params, generator: torch.Generator) -> Params:
-        """Return the memory before the first pruning."""
+        """Return the memory before training."""
         return {}
 
+    def after_step(self, seen: Context) -> Params:
+        """Return the memory after a step of training, given the weights before the step and their gradients.
+
+        Gradients are handed on only to scores that define this. Where a pruning comes before any training, one batch (an
+        epoch of batches where training is on pairs of states) is looked at before it, without a step.
+        """
+        return seen.memory
+
     @abstractmethod
-    def __call__(
-        self, field: VectorField, params: Params, masks: Params, memory: Params, prior: Prior | None
-    ) -> tuple[Params, Params]:
+    def __call__(self, seen: Context) -> tuple[Params, Params]:
         """Return a score (models, out, in) for every prunable parameter, low goes first, and the new memory."""
 
 
@@ -41,11 +81,11 @@ def _no_gate(field: VectorField, params: Params, generator: torch.Generator | No
     return params
 
 
-def _no_penalty(field: VectorField, params: Params) -> Tensor | None:
+def _no_penalty(seen: Context) -> Tensor | None:
     return None
 
 
-def _no_prox(field: VectorField, params: Params, lr: Tensor | float) -> None:
+def _no_prox(seen: Context, lr: Tensor | float) -> None:
     return None
 
 
@@ -78,9 +118,10 @@ class Sparsity:
         (field, params, generator) -> effective weights of the field alone. With a generator one random draw, to be
         used for a whole ODE solve; with None the gates of evaluation.
     penalty
-        (field, params) -> (models,) to add to the loss, or None.
+        A `Context` -> (models,) to add to the loss, or None.
     prox
-        (field, params, lr) -> None; changes `params` in place after an optimiser step of learning rate `lr`.
+        (`Context`, lr) -> None; changes its `params` in place after an optimiser step of learning rate `lr`, a number or
+        (models,).
     score, schedule
         Which weights to prune, and when.
     finalise
@@ -100,18 +141,18 @@ class Sparsity:
     """
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = default(default_factory=dict)
     extra_parameters: Callable[[VectorField, int, torch.Generator], Params] = _no_parameters
     opened: Callable[[VectorField, int], Params] = _nothing_to_open
     gate: Callable[[VectorField, Params, torch.Generator | None], Params] = _no_gate
-    penalty: Callable[[VectorField, Params], Tensor | None] = _no_penalty
-    prox: Callable[[VectorField, Params, Tensor | float], None] = _no_prox
+    penalty: Callable[[Context], Tensor | None] = _no_penalty
+    prox: Callable[[Context, Tensor | float], None] = _no_prox
     score: Score | None = None
     schedule: GeometricSchedule = NEVER
     finalise: Callable[[VectorField, Params, Params], tuple[Params, Params]] = _masked
     learning_rates: Callable[[VectorField], dict[str, float]] = _no_rates
     refuse: Callable[[VectorField], str | None] = _never
-    needs: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, Any] = default(default_factory=dict)
     ladder: tuple[tuple[float, ...], ...] = ()
     levels: tuple[float, ...] = ()
     repeats: int = 1
@@ -136,12 +177,24 @@ class Sparsity:
         """Whether weights are trained as they are: no gate, penalty or proximal step that looks at whole matrices."""
         return (self.gate, self.penalty, self.prox) == (_no_gate, _no_penalty, _no_prox)
 
+    @property
+    def follows_steps(self) -> bool:
+        """Whether the score is to be told of every step of training, with its gradients."""
+        return self.score is not None and type(self.score).after_step is not Score.after_step
+
+    def after_step(self, seen: Context) -> Params:
+        """Return what `prune` has to remember after a step of training, see `Score.after_step`."""
+        if self.score is None:
+            return seen.memory
+        with torch.no_grad():
+            return dict(self.score.after_step(seen))
+
     def last_pruning_epoch(self, max_epochs: int) -> int:
         """Return the last epoch before `max_epochs` that begins with a pruning, 0 if there is none."""
         return 0 if self.score is None else self.schedule.last_pruning_epoch(max_epochs)
 
     def start(self, field: VectorField, params: Params, generator: torch.Generator) -> Params:
-        """Return what `prune` has to remember, before the first pruning."""
+        """Return what `prune` has to remember, before training."""
         return {} if self.score is None else self.score.start(field, params, generator)
 
     def prune(
@@ -160,7 +213,7 @@ class Sparsity:
         if self.score is None:
             return dict(masks), dict(memory)
         with torch.no_grad():
-            scores, memory = self.score(field, params, masks, memory, prior)
+            scores, memory = self.score(Context(field, params, masks, prior, memory))
             found = dict(masks)
             for path in field.paths():
                 for layer in path.layers:

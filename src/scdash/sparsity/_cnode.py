@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.sparsity._base import SPARSITIES, Context, Sparsity
 from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
 from scdash.sparsity._strength import one_lambda, per_model
 
@@ -27,8 +26,8 @@ def cnode(*, lambdas: Any = 0.01, reduction: Reduction = "mean") -> Sparsity:
     check_reduction(reduction)
     strength = one_lambda(lambdas)
 
-    def penalty(field: VectorField, params: Params) -> Tensor:
-        norm = total_path_norm(field, lambda layer: layer.effect(params).abs(), reduction)
+    def penalty(seen: Context) -> Tensor:
+        norm = total_path_norm(seen.field, lambda layer: layer.effect(seen.params).abs(), reduction)
         return per_model(strength, norm) * norm
 
     options = {"lambdas": (strength,), "reduction": reduction}

@@ -9,7 +9,7 @@ from torch import Tensor
 from scdash._core.errors import check_choice, check_least
 from scdash.fields import Params, RegulatoryPath, VectorField
 from scdash.sparsity import _scores as scores
-from scdash.sparsity._base import SPARSITIES, Score, Sparsity
+from scdash.sparsity._base import SPARSITIES, Context, Score, Sparsity
 from scdash.sparsity._path_norm import refuse_skips
 from scdash.sparsity._prior import Prior
 from scdash.sparsity._schedule import GeometricSchedule
@@ -49,10 +49,9 @@ class DashScore(Score):
                     memory[layer.parameter] = torch.rand(shape, generator=generator, dtype=torch.float64)
         return memory
 
-    def __call__(
-        self, field: VectorField, params: Params, masks: Params, memory: Params, prior: Prior | None
-    ) -> tuple[Params, Params]:
+    def __call__(self, seen: Context) -> tuple[Params, Params]:
         """Return scores by parameter, and those that the next pruning will need."""
+        field, params, masks, prior, memory = seen.field, seen.params, seen.masks, seen.prior, seen.memory
         if prior is None and self.must_have_prior:
             raise ValueError("sparsity='bio' prunes by the prior alone: pass `prior`, or use sparsity='imp'.")
         found: Params = {}

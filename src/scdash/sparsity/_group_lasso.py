@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.fields import VectorField
+from scdash.sparsity._base import SPARSITIES, Context, Sparsity
 from scdash.sparsity._lassonet import STRENGTHS, zeros_as_masks
 from scdash.sparsity._strength import one_lambda, per_model
 
@@ -32,11 +32,11 @@ def group_lasso(*, lambdas: Any = 0.1, hidden: int = 10) -> Sparsity:
     """
     strength = one_lambda(lambdas)
 
-    def prox(field: VectorField, params: Params, lr: Tensor | float) -> None:
+    def prox(seen: Context, lr: Tensor | float) -> None:
         with torch.no_grad():
-            for path in field.paths():
+            for path in seen.field.paths():
                 layer = path.layers[0]
-                weight = params[layer.parameter]
+                weight = seen.params[layer.parameter]
                 step = per_model(strength, weight) * torch.as_tensor(lr, dtype=weight.dtype, device=weight.device)
                 step = step.expand(len(weight)).reshape(-1, *(1,) * (weight.ndim - 1))
                 if layer.group_axis is not None:

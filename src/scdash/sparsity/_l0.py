@@ -5,8 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.sparsity._base import SPARSITIES, Context, Sparsity
 from scdash.sparsity._hard_concrete import GATE_RATE, Gates, layers, open_matrix
 from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips
 from scdash.sparsity._strength import one_lambda, per_model
@@ -40,8 +39,8 @@ def l0(
     strength = one_lambda(lambdas)
     gates = Gates(granularity, gate_rate)
 
-    def penalty(field: VectorField, params: Params) -> Tensor:
-        opened = [open_matrix(layer, params).flatten(1) for layer in layers(field)]
+    def penalty(seen: Context) -> Tensor:
+        opened = [open_matrix(layer, seen.params).flatten(1) for layer in layers(seen.field)]
         count = torch.stack([o.sum(1) for o in opened]).sum(0)
         total = count if reduction == "sum" else count / sum(o.shape[1] for o in opened)
         return per_model(strength, total) * total

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scdash._core.errors import check_choice
 from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.sparsity._base import SPARSITIES, Context, Sparsity
 from scdash.sparsity._strength import one_lambda, per_model
 
 STRENGTHS = ((0.1,), (1.0,), (10.0,), (100.0,), (1000.0,))  # of the default of `lambdas`
@@ -63,12 +63,12 @@ def lassonet(*, lambdas: Any = 1.0, rho: float = 10.0, connection: Literal["inne
         raise ValueError(f"rho must not be negative, found {rho!r}.")
     strength = one_lambda(lambdas)
 
-    def prox(field: VectorField, params: Params, lr: Tensor | float) -> None:
+    def prox(seen: Context, lr: Tensor | float) -> None:
         with torch.no_grad():
-            for path in field.paths():
+            for path in seen.field.paths():
                 if path.skip is None:
                     continue
-                skip, first = params[path.skip.parameter], params[path.layers[0].parameter]
+                skip, first = seen.params[path.skip.parameter], seen.params[path.layers[0].parameter]
                 # (models, inputs, ...), one prox problem an input
                 step = per_model(strength, skip) * torch.as_tensor(lr, dtype=skip.dtype, device=skip.device)
                 step = step.expand(len(skip))[:, None]

@@ -4,8 +4,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from scdash.fields import Params, VectorField
-from scdash.sparsity._base import SPARSITIES, Sparsity
+from scdash.sparsity._base import SPARSITIES, Context, Sparsity
 from scdash.sparsity._hard_concrete import GATE_RATE, Gates, open_matrix
 from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
 from scdash.sparsity._strength import as_lambdas, per_model
@@ -44,9 +43,9 @@ def pathreg(
         raise ValueError(f"lambdas of PathReg are two, (gates, weights), found {len(strengths)}.")
     gates = Gates(granularity, gate_rate)
 
-    def penalty(field: VectorField, params: Params) -> Tensor:
-        opened = total_path_norm(field, lambda layer: open_matrix(layer, params), reduction)
-        weights = total_path_norm(field, lambda layer: layer.effect(params).abs(), reduction)
+    def penalty(seen: Context) -> Tensor:
+        opened = total_path_norm(seen.field, lambda layer: open_matrix(layer, seen.params), reduction)
+        weights = total_path_norm(seen.field, lambda layer: layer.effect(seen.params).abs(), reduction)
         return per_model(strengths[0], opened) * opened + per_model(strengths[1], weights) * weights
 
     options = {"lambdas": strengths, "reduction": reduction, "granularity": granularity, "gate_rate": gate_rate}

@@ -63,7 +63,7 @@ def sparsity_path(
     **fit
         Arguments of `scdash.tl.fit_dynamics`, or those of a fit: `**scdash.get.settings(adata)`. `sparsity` is a method with
         a strength ("pathreg" by default), weights start at random, and `n_models` models are trained from different weights
-        at every lambda. `prior` and `validation` play no part.
+        at every lambda. `prior` counts where the method's penalty asks for it; `validation` plays no part.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def sparsity_path(
     check_choice("strategy", strategy, ("start", "warm"))
     if step_epochs is not None and (strategy != "warm" or step_epochs < 1):
         raise ValueError(f"step_epochs is a positive number for strategy='warm', found {step_epochs} for {strategy!r}.")
-    call = FitCall.of("sparsity_path", {"sparsity": "pathreg"} | {name: fit[name] for name in fit if name != "prior"})
+    call = FitCall.of("sparsity_path", {"sparsity": "pathreg"} | fit)
     asked, seed = call.settle(), call.seed()
     _refuse_unused(asked)
     with step(f"fitting a path over lambda ({asked.names})") as added, use_jobs(call.n_jobs):

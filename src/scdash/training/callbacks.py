@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scdash._core.errors import NonFiniteError
 from scdash.fields import zero_share
+from scdash.sparsity import Context
 from scdash.training.checkpoint import write_checkpoint
 from scdash.training.keep_best import keep_best
 from scdash.training.loop import Callback
@@ -36,6 +37,8 @@ class Prune(Callback):
         self.run.pruned = amount > 0
         if amount <= 0:
             return
+        if state.step == 0 and problem.sparsity.follows_steps:
+            self.run.look(epoch)
         masks, memory = problem.sparsity.prune(
             problem.field, state.params, state.masks, state.memory, amount, problem.prior
         )
@@ -64,7 +67,7 @@ class Validate(Callback):
         evaluated = problem.sparsity.gate(problem.field, work.params, None)
         held = problem.validation.of_models(work.models)
         with torch.no_grad():
-            penalty = problem.sparsity.penalty(problem.field, work.params)
+            penalty = problem.sparsity.penalty(Context(problem.field, work.params, work.masks, problem.prior))
         found = (torch.stack(run.losses).mean(0), *evaluate_with_error(problem.field, evaluated, held, problem.config))
         trained, loss, error = (torch.full_like(state.rate, torch.nan) for _ in range(3))
         for one, value in zip((trained, loss, error), found, strict=True):

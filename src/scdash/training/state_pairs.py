@@ -14,6 +14,7 @@ from scdash._core.files import check_writable
 from scdash._core.logging import logger, progress_bar
 from scdash._core.threads import flushed_denormals, keep_freed_memory, one_thread
 from scdash.fields import Params
+from scdash.sparsity import Context
 from scdash.training.callbacks import Checkpoint, Report, Stop, of_every_epoch
 from scdash.training.checkpoint import read_checkpoint
 from scdash.training.examples import epoch_batches
@@ -124,7 +125,7 @@ class StatePairs:
             yield rows[mine].to(state.rate.device), weight[mine].to(state.rate.device)
 
     def differentiate(self, batch: tuple[Tensor, Tensor]) -> None:
-        """Set the gradients of loss, prior loss and penalty together; note the loss."""
+        """Set the gradients of loss, prior loss and penalty together; note the loss, and tell a sparsity method that follows."""
         problem, config, vector_field, work = self.problem, self.problem.config, self.problem.field, self._work
         rows, weight = batch
         leaves = {name: p.detach().requires_grad_() for name, p in work.params.items()}
@@ -135,12 +136,22 @@ class StatePairs:
         if config.tau < 1 and problem.adjacency is not None:
             away = prior_loss(vector_field, gated, start, problem.adjacency)
             objective = config.tau * loss + (1 - config.tau) * away
-        penalty = problem.sparsity.penalty(vector_field, leaves)
+        penalty = problem.sparsity.penalty(self._seen(leaves))
         if penalty is not None:
             objective = objective + penalty
         gradients = torch.autograd.grad(objective.sum(), list(leaves.values()), allow_unused=True)
         self.gradients = {name: g for (name, g) in zip(leaves, gradients, strict=True) if g is not None}
         self.losses.append(loss.detach())
+        if problem.sparsity.follows_steps:
+            masks = self.state.masks
+            given = {name: g * masks[name] if name in masks else g for name, g in self.gradients.items()}
+            seen = Context(vector_field, work.params, masks, problem.prior, self.state.memory, given)
+            self.state.memory = problem.sparsity.after_step(seen)
+
+    def look(self, epoch: int) -> None:
+        """Tell the sparsity method of the gradients of an epoch, without a step."""
+        for batch in self.batches(epoch):
+            self.differentiate(batch)
 
     def update(self) -> None:
         """Take a step of Adam and a proximal one; models that have stopped stay as they are."""
@@ -149,10 +160,13 @@ class StatePairs:
         before = {name: work.params[name].clone() for name in self.gradients} if bool(self.stopped.any()) else {}
         work.adam.step(self.gradients, state.step, self.rates)
         if not sparsity.plain:
-            sparsity.prox(self.problem.field, work.params, self.rate)
+            sparsity.prox(self._seen(work.params), self.rate)
             work.adam.clear()
         for name, old in before.items():  # a proximal step would go on shrinking models that have stopped
             work.params[name][self.stopped] = old[self.stopped]
+
+    def _seen(self, params: Params) -> Context:
+        return Context(self.problem.field, params, self._work.masks, self.problem.prior)
 
     @property
     def _work(self) -> Workspace:

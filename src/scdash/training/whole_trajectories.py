@@ -9,7 +9,7 @@ keeps what the trajectories do not determine where the sparse regression has put
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -140,7 +140,8 @@ class Trainer:
     """One model in training; `model` is its present state.
 
     The pull holds on to the model it was made with, and after `prune` to the pruned one. `gene_weights` (genes,) weigh the
-    squared errors of the genes; None: all alike.
+    squared errors of the genes; None: all alike. `follow` is told of every step: the model before it, and the gradients
+    (edges,) of its weights before they are clipped.
     """
 
     def __init__(
@@ -150,10 +151,11 @@ class Trainer:
         settings: WholeTrajectories,
         seed: int = 0,
         gene_weights: NDArray[np.floating[Any]] | None = None,
+        follow: Callable[[GeneWise, Floats], None] | None = None,
     ) -> None:
         given = np.ones(len(model.bias)) if gene_weights is None else gene_weights
         self.gene_weights = (given / given.mean()).astype(np.float32)
-        self.model, self.trajectories, self.settings = model, trajectories, settings
+        self.model, self.trajectories, self.settings, self.follow = model, trajectories, settings, follow
         self.rng = np.random.default_rng(seed)
         self.moving = torch.from_numpy(model.rates > SLOWEST)
         rates = torch.from_numpy(np.maximum(model.rates, SLOWEST))
@@ -171,12 +173,14 @@ class Trainer:
 
     def batches(self, epoch: int) -> Iterator[Starts]:
         """Set the learning rate of an epoch, and yield its one batch of roll-outs."""
-        settings = self.settings
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.planned)) / 2
-        yield Starts.draw(
-            self.trajectories, settings.batch_size, self.rng, settings.from_start, mixed=settings.mixed_starts
-        )
+            group["lr"] = self.settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.planned)) / 2
+        yield self._draw()
+
+    def look(self) -> None:
+        """Tell the one that follows of the gradients of a batch, without a step; do nothing where nobody does."""
+        if self.follow is not None:
+            self._differentiate(self._draw())
 
     def prune(self, kept: NDArray[np.bool_]) -> None:
         """Set weights to 0 for good where `kept` (edges,) is false.
@@ -194,6 +198,23 @@ class Trainer:
 
     def differentiate(self, batch: Starts) -> None:
         """Set the gradients of the error and the pull; note the loss and the number of edges."""
+        loss = self._differentiate(batch)
+        self.losses.append(loss)
+        self.sizes.append(int(np.count_nonzero(self.model.weights.data)))
+
+    def update(self) -> None:
+        """Take a step of Adam along the clipped gradient."""
+        torch.nn.utils.clip_grad_norm_(self.values, self.settings.clip)
+        self.optimiser.step()
+        self._take_over()
+
+    def _draw(self) -> Starts:
+        settings = self.settings
+        return Starts.draw(
+            self.trajectories, settings.batch_size, self.rng, settings.from_start, mixed=settings.mixed_starts
+        )
+
+    def _differentiate(self, batch: Starts) -> float:
         settings = self.settings
         loss, *found = squared_error(self.model, self.trajectories, batch, self.gene_weights, settings.longest_step)
         if not math.isfinite(loss):
@@ -201,20 +222,15 @@ class Trainer:
                 f"Training on whole trajectories left the finite numbers after {len(self.losses)} epochs. Lower the "
                 f"learning rate (now {settings.learning_rate:g}), or look at the values of the genes."
             )
-        self.losses.append(loss)
-        self.sizes.append(int(np.count_nonzero(self.model.weights.data)))
         found[2] = found[2] * self.model.rates  # the derivative with respect to log r
         pull = [2 * settings.pull / len(self.model.bias) * factor for factor in (1.0, 1.0, settings.rate_pull)]
         for value, anchor, gradient, strength in zip(self.values, self.anchor, found, pull, strict=True):
             value.grad = torch.from_numpy(gradient) + strength * (value.detach() - anchor)
         self.values[0].grad *= self.kept  # type: ignore[operator]
         self.values[2].grad *= self.moving  # type: ignore[operator]
-
-    def update(self) -> None:
-        """Take a step of Adam along the clipped gradient."""
-        torch.nn.utils.clip_grad_norm_(self.values, self.settings.clip)
-        self.optimiser.step()
-        self._take_over()
+        if self.follow is not None:
+            self.follow(self.model, self.values[0].grad.numpy())  # type: ignore[union-attr]
+        return loss
 
     @torch.no_grad()
     def _take_over(self) -> None:

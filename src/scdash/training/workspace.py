@@ -42,10 +42,11 @@ class Workspace:
     def of(cls, sparsity: Sparsity, state: TrainState, active: Tensor) -> "Workspace":
         """Return the state's own tensors, or copies of the active models.
 
-        Methods with gates, penalties or proximal steps may look at whole stacks, so these stay as they are.
+        Methods with gates, penalties or proximal steps, or that follow every step, may look at whole stacks, so these stay
+        as they are.
         """
         every = torch.arange(len(active), device=active.device)
-        if bool(active.all()) or not sparsity.plain:
+        if bool(active.all()) or not sparsity.plain or sparsity.follows_steps:
             return cls(state.params, state.masks, state.moments, every)
         models = every[active]
         moments = {name: (first[models], second[models]) for name, (first, second) in state.moments.items()}

@@ -19,7 +19,7 @@ from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.stacks import train_stack
 from scdash.dynamics.state_pairs.train import Trained, training_rows, validation_rows
 from scdash.fields import Params, VectorField, zero_share
-from scdash.sparsity import SPARSITIES, Sparsity, as_sparsity
+from scdash.sparsity import SPARSITIES, Context, Prior, Sparsity, as_sparsity
 from scdash.training import Examples, TrainState, checkpoint_of_part, example_errors, examples_from
 
 # Optimiser steps at every strength: open gates need 180 at their own rate to close, and as many draws to know whether to.
@@ -49,6 +49,7 @@ class PenalisedRun:
     field: VectorField
     examples: dict[str, Examples]
     histories: list[pd.DataFrame]
+    prior: Prior | None = None
     epochs: int = 0
 
     def stage(
@@ -64,7 +65,7 @@ class PenalisedRun:
             params,
             masks,
             method,
-            None,
+            self.prior,
             kept_from,
             description=name,
             until=plan.config.max_epochs,
@@ -96,6 +97,7 @@ def fit_penalised(
     params: Params,
     masks: Params,
     method: Sparsity,
+    prior: Prior | None = None,
     **examples: Examples,
 ) -> tuple[Trained, pd.DataFrame]:
     """Return the models, and the table of strengths (`lambda`, `validation_mse`, `sparsity`, `chosen`).
@@ -107,7 +109,7 @@ def fit_penalised(
     series, window = problem.series, plan.config.window
     known = {"train_examples": training_rows, "held_examples": validation_rows}
     given = {name: examples.get(name) or examples_from(series, rows(series, window)) for name, rows in known.items()}
-    run = PenalisedRun(problem, options, plan, field, given, [])
+    run = PenalisedRun(problem, options, plan, field, given, [], prior)
     dense = run.stage(as_sparsity("none"), params, masks, "training dense")
     if dense.interrupted:
         return run.finished(dense), pd.DataFrame()
@@ -144,7 +146,7 @@ def _units(run: PenalisedRun, method: Sparsity, dense: Trained) -> list[float]:
     found = []
     for place, value in enumerate(own):
         alone = method.with_options(lambdas=[float(place == other) for other in range(len(own))])
-        penalty = alone.penalty(run.field, params)
+        penalty = alone.penalty(Context(run.field, params, dense.masks, run.prior))
         found.append(float(value) if penalty is None else error / max(float(penalty.mean()), TINY))
     return found
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from scdash.dynamics.options import FitOptions, recipe, resolve_device
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.start import make_field, random_start, restrict
-from scdash.dynamics.state_pairs.strategy import build_sparsity
+from scdash.dynamics.state_pairs.strategy import build_prior, build_sparsity
 from scdash.dynamics.state_pairs.train import training_rows, validation_rows
 from scdash.fields import Params, VectorField
 from scdash.networks import feature_sparsity, spurious_sparsity, weight_sparsity
-from scdash.sparsity import Sparsity, as_sparsity
+from scdash.sparsity import Prior, Sparsity, as_sparsity
 from scdash.training import Examples, Problem, TrainConfig, evaluate, example_errors, examples_from, start_state, train
 
 Strategy = Literal["start", "warm"]
@@ -33,6 +33,7 @@ class PathRun:
     train: Examples
     held: Examples
     config: TrainConfig
+    prior: Prior | None = None
     seed: int = 0
     progress: bool | None = None
 
@@ -53,6 +54,7 @@ class PathRun:
             self.train,
             self.held,
             config,
+            self.prior,
             seed=self.seed,
             returnable_from=config.max_epochs // 2,
         )
@@ -97,7 +99,9 @@ def fit_path(
         examples_from(problem.series, rows(problem.series, config.window)).to(device, torch.float32)
         for rows in (training_rows, validation_rows)
     ]
-    run = PathRun(field, method, examples[0], examples[1], config, options.seed, options.progress)
+    known = build_prior(problem, options, [problem.prior])
+    prior = None if known is None else known.to(device)
+    run = PathRun(field, method, examples[0], examples[1], config, prior, options.seed, options.progress)
     params = {name: value.to(device) for name, value in random_start(field, options).items()}
     masks = {} if problem.regulators is None else restrict(field, params, {}, problem.regulators)
     if strategy == "start":

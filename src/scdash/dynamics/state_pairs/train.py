@@ -99,7 +99,7 @@ def train_models(
         train=learned.to(device, torch.float32),
         validation=held.to(device, torch.float32),
         config=config,
-        prior=prior,
+        prior=None if prior is None else prior.to(device),
         adjacency=adjacency(problem.prior, device) if config.tau < 1 and problem.prior is not None else None,
         seed=options.seed,
         streams=None if streams is None else tuple(int(number) for number in streams),

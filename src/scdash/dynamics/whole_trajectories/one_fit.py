@@ -23,7 +23,7 @@ from scdash.dynamics.whole_trajectories.selection import (
 from scdash.dynamics.whole_trajectories.start import Regressions, regression_start
 from scdash.sparsity import Prior, Sparsity
 from scdash.training.rollouts import GeneWise, Trajectories, errors_from_start
-from scdash.training.whole_trajectories import Trainer, WholeTrajectories
+from scdash.training.whole_trajectories import WholeTrajectories
 
 CHOOSING_EPOCHS, CHOOSING_SPARSITY = "choosing epochs", "choosing the sparsity"
 FITTING = "fitting with the chosen settings"
@@ -120,8 +120,17 @@ def dense_candidates(
             regulators=made_of.regulators,
             regressions=made_of.regressions,
         )
-    trainer = Trainer(start, trajectories, made_of.settings, made_of.seed, made_of.scale)
-    return dense_path(trainer, max(made_of.epochs), epochs)
+    return dense_path(
+        start,
+        trajectories,
+        made_of.settings,
+        made_of.sparsity,
+        made_of.dash_prior(weight),
+        seed=made_of.seed,
+        epochs=max(made_of.epochs),
+        shown=epochs,
+        scale=made_of.scale,
+    )
 
 
 def pruned_candidates(

@@ -4,12 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-import torch
 from numpy.typing import NDArray
 
-from scdash.fields import SparsePhoenix
-from scdash.regression import softsign
+from scdash.dynamics.whole_trajectories.edge_pruning import EdgePruning
+from scdash.fields import Params
 from scdash.sparsity import GeometricSchedule, Prior, Sparsity
 from scdash.training.loop import Callback
 from scdash.training.rollouts import GeneWise, Trajectories
@@ -33,6 +31,7 @@ class Candidate:
     model: GeneWise
     losses: list[float] = field(default_factory=list)  # training error of every epoch so far
     sizes: list[int] = field(default_factory=list)  # edges left in every epoch so far
+    memory: Params | None = None  # of the sparsity method; None: as before training
 
     @property
     def edges(self) -> int:
@@ -41,99 +40,28 @@ class Candidate:
         return int(np.count_nonzero(matrix.data[matrix.indices < len(self.model.bias)]))
 
 
-def kept_edges(
-    model: GeneWise,
+def dense_path(
+    start: GeneWise,
+    trajectories: Trajectories,
+    settings: WholeTrajectories,
     sparsity: Sparsity,
-    amount: float,
     prior: Prior | None,
-    left: NDArray[np.bool_],
+    *,
+    seed: int,
+    epochs: int,
+    shown: tuple[int, ...],
     scale: NDArray[np.floating[Any]] | None = None,
-    activations: NDArray[np.floating[Any]] | None = None,
-) -> NDArray[np.bool_]:
-    """Return which edges stay (edges + product edges,) when a share of the linear ones is pruned by the method's score.
-
-    A product stays while both of its genes keep an edge of their own to the same target (strong heredity), so that the
-    linear edges alone say which genes a target depends on. `scale` (genes,) is the unit of every gene: effects on
-    dx/dt are compared in units of the data, since ranges of genes that hardly change are mostly noise. `activations`
-    (genes,), see `typical_activations`, weigh what an edge does through products.
-    """
-    genes = len(model.bias)
-    matrix = model.weights.tocoo()
-    linear = np.flatnonzero(matrix.col < genes)
-    target, regulator = matrix.row[linear], matrix.col[linear]
-    edges = SparsePhoenix(genes, tuple(target.tolist()), tuple(regulator.tolist()))
-    rates = model.rates if scale is None else model.rates * scale / scale.mean()
-    params = {
-        "U_sums": torch.from_numpy(strengths(model, activations)[linear])[None, None],
-        "bias": torch.from_numpy(model.bias)[None],
-        "v": torch.from_numpy(rates.astype(np.float32))[None],
-    }
-    masks = {"U_sums": torch.from_numpy(left[linear])[None, None]}
-    memory = sparsity.start(edges, params, torch.Generator().manual_seed(0))
-    masks, _ = sparsity.prune(edges, params, masks, memory, amount, prior)
-    kept = left.copy()
-    kept[linear] = masks["U_sums"][0, 0].numpy()
-    return with_parents(model, kept)
-
-
-def typical_activations(trajectories: Trajectories) -> NDArray[np.float32]:
-    """Return the root mean square of every gene's activation over all states of some trajectories, (genes,)."""
-    seen = np.arange(trajectories.states.shape[1]) < trajectories.lengths[:, None]
-    return np.asarray(np.sqrt((softsign(trajectories.states[seen]) ** 2).mean(axis=0)), dtype=np.float32)
-
-
-def strengths(model: GeneWise, activations: NDArray[np.floating[Any]] | None = None) -> NDArray[np.float32]:
-    r"""Return how strongly every edge acts (edges + product edges,).
-
-    That is :math:`|w_{ij}| + \sum |w_{i,jk}| a_k` over the products of j with any k that act on i, a being typical
-    activations; of product edges it is the weight itself.
-    """
-    size, genes = np.abs(model.weights.data), len(model.bias)
-    if not len(model.pairs) or activations is None:
-        return np.asarray(size, dtype=np.float32)
-    absolute = sp.csr_array((size, model.weights.indices, model.weights.indptr), shape=model.weights.shape)
-    first, second = model.pairs.T
-    number = np.arange(len(model.pairs))
-    partner = sp.csr_array(
-        (
-            np.concatenate([activations[second], activations[first]]),
-            (np.tile(number, 2), np.concatenate([first, second])),
-        ),
-        shape=(len(model.pairs), genes),
-    )
-    through = sp.csr_array(absolute[:, genes:] @ partner)
-    matrix = absolute.tocoo()
-    linear = matrix.col < genes
-    found: NDArray[np.float32] = size.astype(np.float32)
-    found[linear] += np.asarray(through[matrix.row[linear], matrix.col[linear]]).ravel().astype(np.float32)
-    return found
-
-
-def with_parents(model: GeneWise, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the edges that stay when a product needs a linear edge of both of its genes."""
-    genes = len(model.bias)
-    matrix = model.weights.tocoo()
-    product = np.flatnonzero(matrix.col >= genes)
-    if not len(product):
-        return kept
-    linear = sp.csr_array((kept.astype(np.int8), model.weights.indices, model.weights.indptr), shape=matrix.shape)
-    first, second = model.pairs[matrix.col[product] - genes].T
-    row = matrix.row[product]
-    whole = (np.asarray(linear[row, first]) != 0) & (np.asarray(linear[row, second]) != 0)
-    found = kept.copy()
-    found[product] &= whole.ravel()
-    return found
-
-
-def dense_path(trainer: Trainer, epochs: int, shown: tuple[int, ...]) -> list[Candidate]:
+) -> list[Candidate]:
     """Train without pruning towards some number of epochs, and return the models at the epochs `shown` (0 is the start).
 
     Training ends at the last that is shown, on a schedule that would have gone on: a model is the same whether or not
-    later ones were looked at.
+    later ones were looked at. A sparsity method that follows the steps of training does so from here on.
     """
-    found = [Candidate(0, 0, trainer.model)] if 0 in shown else []
+    method = EdgePruning.of(start, sparsity, trajectories, prior, scale, left=np.ones(len(start.weights.data), bool))
+    trainer = Trainer(start, trajectories, settings, seed, scale, method.follower)
+    found = [Candidate(0, 0, start, memory=method.remembered)] if 0 in shown else []
     if max(shown):
-        trainer.train(epochs, [_Shown(trainer, shown, found)])
+        trainer.train(epochs, [_Shown(trainer, method, shown, found)])
     return found
 
 
@@ -142,6 +70,7 @@ class _Shown(Callback):
     """Keep the models at some epochs, and end training at the last of them."""
 
     trainer: Trainer
+    method: EdgePruning
     shown: tuple[int, ...]
     found: list[Candidate]
 
@@ -149,7 +78,8 @@ class _Shown(Callback):
         """Keep the model if it is to be shown."""
         trainer = self.trainer
         if epoch in self.shown:
-            self.found.append(Candidate(epoch, 0, trainer.model, list(trainer.losses), list(trainer.sizes)))
+            losses, sizes = list(trainer.losses), list(trainer.sizes)
+            self.found.append(Candidate(epoch, 0, trainer.model, losses, sizes, self.method.remembered))
         return epoch == max(self.shown)
 
 
@@ -174,16 +104,16 @@ def pruning_path(
     found = [start]
     if sparsity.score is None:
         return found
-    trainer = Trainer(start.model, trajectories, settings, seed, scale)
-    left = start.model.weights.data != 0
+    method = EdgePruning.of(start.model, sparsity, trajectories, prior, scale, memory=start.memory)
+    trainer = Trainer(start.model, trajectories, settings, seed, scale, method.follower)
     rounds = round_lengths(sparsity.schedule)[:last]
-    activations = typical_activations(trajectories) if len(start.model.pairs) else None
     linear, goal = start.model.weights.indices < len(start.model.bias), float(whole or start.edges)
     for level, (fraction, epochs) in enumerate(rounds, start=1):
         goal *= 1 - fraction
-        amount = 1 - min(goal / max(int(np.count_nonzero(left & linear)), 1), 1.0)
-        left = kept_edges(trainer.model, sparsity, amount, prior, left, scale, activations)
-        trainer.prune(left)
+        amount = 1 - min(goal / max(int(np.count_nonzero(method.left & linear)), 1), 1.0)
+        if not start.epochs:
+            trainer.look()
+        trainer.prune(method.prune(trainer.model, amount))
         if start.epochs:
             trainer.train(epochs)
         found.append(

@@ -18,7 +18,7 @@ from scdash.fields.perturbode import PerturbODE
 from scdash.fields.vector_field import Params
 from scdash.screens.transport.cells import TransportCells, distance
 from scdash.screens.transport.state import State, Task
-from scdash.sparsity import Prior, Sparsity, as_sparsity
+from scdash.sparsity import Context, Prior, Sparsity, as_sparsity
 from scdash.training.cycles import Cycles, gained
 from scdash.training.interventions import first_strengths, interventions
 from scdash.training.loop import Callback, run_epochs
@@ -105,13 +105,25 @@ class TransportObjective:
         gated = task.sparsity.gate(task.field, params, task.generator)
         fit = _error(task, self.state, gated, diffused=task.config.diffuse > 0 and batch % 2 == 1)
         loss = fit + task.config.l1 * gated["B" if task.field.n_modules else "A"].abs().sum()
-        penalty = task.sparsity.penalty(task.field, params)
+        penalty = task.sparsity.penalty(Context(task.field, params, self.state.masks, task.prior))
         loss = loss if penalty is None else loss + penalty.sum()
         if not torch.isfinite(loss):
             raise NonFiniteError(f"transport: the loss is not finite at step {batch}; lower learning_rate or duration.")
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.fit = fit.detach()
+        if task.sparsity.follows_steps:
+            self._follow()
+
+    def _follow(self) -> None:
+        """Tell the sparsity method of the gradients of a step."""
+        task, state = self.task, self.state
+        given = {name: value.grad for name, value in state.params.items() if value.grad is not None}
+        given = {name: g * state.masks[name] if name in state.masks else g for name, g in given.items()}
+        params = {name: value.detach() for name, value in state.params.items()}
+        state.memory = task.sparsity.after_step(
+            Context(task.field, params, state.masks, task.prior, state.memory, given)
+        )
 
     def update(self) -> None:
         """Take a step of Adam along the clipped gradient and a proximal one, and apply the masks."""
@@ -119,7 +131,8 @@ class TransportObjective:
         torch.nn.utils.clip_grad_norm_(self.learned, task.config.clip)
         self.optimiser.step()
         with torch.no_grad():
-            task.sparsity.prox(task.field, state.params, torch.tensor([self.optimiser.param_groups[0]["lr"]]))
+            seen = Context(task.field, state.params, state.masks, task.prior)
+            task.sparsity.prox(seen, torch.tensor([self.optimiser.param_groups[0]["lr"]]))
         apply_masks(state.params, state.masks)
         self.schedule.step()
         self.bar.update()
@@ -138,6 +151,8 @@ class Prune(Callback):
         amount = task.sparsity.amount(step // task.config.check_every) if due else 0
         if amount <= 0:
             return
+        if step == 0 and task.sparsity.follows_steps:
+            self.run.differentiate(step)
         masks, memory = task.sparsity.prune(task.field, state.params, state.masks, state.memory, amount, task.prior)
         state.masks, state.memory = dict(masks), dict(memory)
         apply_masks(state.params, state.masks)
