@@ -120,6 +120,17 @@ def test_a_batch_for_test_is_aligned_to_the_others_and_moves_none_of_them():
     )
 
 
+def test_one_batch_or_one_gene_has_nothing_to_align():
+    values, _, batch, time = batches()
+    one = batch == "a"
+    for given in ((values[one], time[one], batch[one]), (values[:, :1], time, batch)):
+        found = aligned(*given)
+        assert found.table.empty
+        np.testing.assert_array_equal(found.position, placed(*given[1:]).position)
+        with pytest.raises(ValueError, match="at least two batches"):
+            aligned(*given, align="expression")
+
+
 def test_lineages_are_aligned_each_on_its_own():
     values, _, batch, time = batches()
     twice = np.concatenate([values, values[::-1] * 0 + np.random.default_rng(0).normal(2, 1, values.shape)])

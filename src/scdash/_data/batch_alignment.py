@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.decisions import Difference
+from scdash._core.errors import unused
 from scdash._core.logging import logger
 from scdash._data.expression_matrix import Expression
 from scdash._data.interval_means import interval_sums, kernel_means_of_intervals
@@ -141,7 +142,11 @@ def align_batches(
         several = [
             name for name in several if not has_common_time(placed, time, np.flatnonzero((of == name) & learned))
         ]
-    if not several:
+    if align == "expression" and (not several or values.shape[1] < 2):
+        raise unused(
+            "align='expression'", "it needs a lineage with at least two batches that are not for test, and two genes"
+        )
+    if not several or values.shape[1] < 2:
         return BatchAlignment(placed.position, no_alignment())
     sums, cells = (found[:, 0] for found in interval_sums(values, placed, INTERVALS))
     everything, position, rows = BatchSums(sums, cells), placed.position.copy(), []
