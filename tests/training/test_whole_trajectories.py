@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from scdash._core.errors import NonFiniteError
 from scdash.training.rollouts import GeneWise, Trajectories, errors_from_start, roll_out
-from scdash.training.whole_trajectories import Starts, Trainer, WholeTrajectories, mixed_states, squared_error
+from scdash.training.whole_trajectories import Room, Starts, Trainer, WholeTrajectories, mixed_states, squared_error
 
 GENES = 20
 
@@ -189,3 +189,32 @@ def test_values_that_leave_the_finite_numbers_are_an_error():
 def test_a_trajectory_of_one_state_cannot_be_followed():
     with pytest.raises(ValueError, match="at least two states"):
         Trajectories.of([np.zeros((1, 3))], [np.zeros(1)])
+
+
+def test_a_step_after_pruning_is_that_of_the_model_without_the_pruned_edges():
+    true, trajectories = system()
+    start = half_right(true)
+    whole, small = (Trainer(start, trajectories, WholeTrajectories(batch_size=8), 3) for _ in range(2))
+    kept = np.arange(len(start.weights.data)) % 3 > 0
+    for trainer in (whole, small):
+        trainer.train(2)
+        trainer.prune(kept)
+    assert len(small.edges) == kept.sum()
+    whole.edges = None  # computes with the pruned edges, whose weights are 0
+    for trainer in (whole, small):
+        trainer.train(3)
+    np.testing.assert_array_equal(whole.model.weights.data, small.model.weights.data)
+    np.testing.assert_array_equal(whole.losses, small.losses)
+    assert not small.model.weights.data[~kept].any()
+
+
+def test_arrays_that_are_used_again_change_no_error():
+    true, trajectories = system()
+    start = half_right(true)
+    ones, room, rng = np.ones(GENES, np.float32), Room(), np.random.default_rng(0)
+    for number, longest in ((8, np.inf), (5, np.inf), (8, 0.1), (8, np.inf)):
+        starts = Starts.draw(trajectories, number, rng)
+        known = squared_error(start, trajectories, starts, ones, longest)
+        again = squared_error(start, trajectories, starts, ones, longest, room)
+        for one, other in zip(known, again, strict=True):
+            np.testing.assert_array_equal(one, other)

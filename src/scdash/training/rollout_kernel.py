@@ -188,15 +188,24 @@ def compare(x, states, steps, trajectory, first, length, weights, of_x):  # type
     weights * (x - states) at observed times, 0 where nothing counts.
     """
     times, n, _ = states.shape
-    loss = 0.0
+    width = len(first)
+    counts, observed = np.zeros(width, np.float32), np.empty(width, np.float32)
+    loss, begun = 0.0, 0
     for t in range(times):
+        while begun < width and first[begun] < t:  # roll-outs are sorted by their start
+            begun += 1
+        for b in range(begun):
+            counts[b] = np.float32(t < length[b])
+        predicted, derivative = x[steps[t]], of_x[steps[t]]
         for i in range(n):
             w, total = weights[i], np.float32(0)
-            for b in range(x.shape[2]):
-                d = np.float32(0)
-                if first[b] < t < length[b]:
-                    d = x[steps[t], i, b] - states[t, i, trajectory[b]]
+            for b in range(begun):
+                observed[b] = states[t, i, trajectory[b]]
+            for b in range(begun):
+                d = counts[b] * (predicted[i, b] - observed[b])
                 total += d * d
-                of_x[steps[t], i, b] = w * d
+                derivative[i, b] = w * d
+            for b in range(begun, width):
+                derivative[i, b] = np.float32(0)
             loss += np.float64(w) * total
     return loss

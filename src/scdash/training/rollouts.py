@@ -44,6 +44,12 @@ class GeneWise:
         first, second = (np.ascontiguousarray(column) for column in self.pairs.T)
         return w.indptr, w.indices, w.data, self.bias, self.rates, first, second
 
+    def of_edges(self, edges: NDArray[np.intp]) -> Self:
+        """Return the field with some of its edges (places in `weights.data`, in order) alone."""
+        w = self.weights
+        indptr = np.searchsorted(edges, w.indptr).astype(w.indptr.dtype)
+        return replace(self, weights=sp.csr_array((w.data[edges], w.indices[edges], indptr), shape=w.shape))
+
     def with_arrays(self, weights: Floats, bias: Floats, rates: Floats) -> Self:
         """Return the field with other values on the same edges."""
         matrix = sp.csr_array((weights, self.weights.indices, self.weights.indptr), shape=self.weights.shape)

@@ -101,25 +101,43 @@ def mixed_states(
     return (1 - weight) * trajectories.states[trajectory, first] + weight * trajectories.states[other, first]
 
 
+class Room:
+    """Arrays of roll-outs, (steps, genes, roll-outs), that one call after another writes into: their memory is there already."""
+
+    def __init__(self) -> None:
+        self.arrays: tuple[Floats, ...] = ()
+
+    def of(self, steps: int, genes: int, number: int) -> tuple[Floats, ...]:
+        """Return arrays for the states and their derivatives (steps + 1), and for two productions (steps)."""
+        if not self.arrays or self.arrays[2].shape != (steps, genes, number):
+            sizes = (steps + 1, steps + 1, steps, steps)
+            self.arrays = tuple(np.empty((size, genes, number), np.float32) for size in sizes)
+        return self.arrays
+
+
 def squared_error(
-    model: GeneWise, trajectories: Trajectories, starts: Starts, gene_weights: Floats, longest_step: float = math.inf
+    model: GeneWise,
+    trajectories: Trajectories,
+    starts: Starts,
+    gene_weights: Floats,
+    longest_step: float = math.inf,
+    room: Room | None = None,
 ) -> tuple[float, Floats, Floats, Floats]:
     """Return the weighted mean squared error of all states after the starts, and its derivatives: weights, bias, rates.
 
-    `gene_weights` (genes,) have the mean 1.
+    `gene_weights` (genes,) have the mean 1; `room` is overwritten, None: new arrays.
     """
     number, genes = len(starts.first), trajectories.states.shape[2]
     length = trajectories.lengths[starts.trajectory]
     steps, observed = solver_steps(trajectories.intervals[starts.trajectory], 1, longest_step)
-    shape = (len(steps) + 1, genes, number)
-    x = np.empty(shape, np.float32)
+    x, of_x, *scratch = (room or Room()).of(len(steps), genes, number)
     x[observed[starts.first], :, np.arange(number)] = starts.states
     active = np.searchsorted(observed[starts.first], np.arange(len(steps)), side="right")
-    scratch = np.empty((2, len(steps), genes, number), np.float32)
-    arguments = (active, steps, *model.layout, x, scratch[0], scratch[1])
+    arguments = (active, steps, *model.layout, x, *scratch)
     forward(*arguments)
     count = int((length - 1 - starts.first).sum()) * genes
-    of_x = np.empty(shape, np.float32) if len(steps) + 1 == len(observed) else np.zeros(shape, np.float32)
+    if len(steps) + 1 > len(observed):  # states between those that are observed have no error of their own
+        of_x[:] = 0
     weights = gene_weights * np.float32(2 / count)
     loss = compare(x, trajectories.by_time, observed, starts.trajectory, starts.first, length, weights, of_x) / 2
     of_weights, of_bias, of_rates = (np.zeros_like(part) for part in (model.weights.data, model.bias, model.rates))
@@ -163,6 +181,8 @@ class Trainer:
         self.values = tuple(value.clone().requires_grad_() for value in values)
         self.anchor = tuple(value.clone() for value in values)
         self.kept = torch.ones_like(values[0])
+        self.edges: NDArray[np.intp] | None = None  # that are left, as places; None: all
+        self.room = Room()
         self.losses: list[float] = []  # of every epoch
         self.sizes: list[int] = []  # edges left in every epoch
 
@@ -191,6 +211,7 @@ class Trainer:
         gone = np.where(kept, 0, self.model.weights.data)
         removed = sp.csr_array((gone, self.model.weights.indices, self.model.weights.indptr), self.model.weights.shape)
         self.kept *= torch.from_numpy(kept)
+        self.edges = np.flatnonzero(self.kept.numpy())
         with torch.no_grad():
             self.values[1].add_(torch.from_numpy(removed @ mean_features(self.model, self.trajectories)))
         self._take_over()
@@ -216,7 +237,7 @@ class Trainer:
 
     def _differentiate(self, batch: Starts) -> float:
         settings = self.settings
-        loss, *found = squared_error(self.model, self.trajectories, batch, self.gene_weights, settings.longest_step)
+        loss, *found = self._squared_error(batch)
         if not math.isfinite(loss):
             raise NonFiniteError(
                 f"Training on whole trajectories left the finite numbers after {len(self.losses)} epochs. Lower the "
@@ -231,6 +252,17 @@ class Trainer:
         if self.follow is not None:
             self.follow(self.model, self.values[0].grad.numpy())  # type: ignore[union-attr]
         return loss
+
+    def _squared_error(self, batch: Starts) -> tuple[float, Floats, Floats, Floats]:
+        """Return the error of the model and its derivatives; pruned edges, which stay at 0, are not computed with."""
+        model = self.model if self.edges is None else self.model.of_edges(self.edges)
+        loss, of_weights, of_bias, of_rates = squared_error(
+            model, self.trajectories, batch, self.gene_weights, self.settings.longest_step, self.room
+        )
+        if self.edges is not None:
+            of_left, of_weights = of_weights, np.zeros_like(self.model.weights.data)
+            of_weights[self.edges] = of_left
+        return loss, of_weights, of_bias, of_rates
 
     @torch.no_grad()
     def _take_over(self) -> None:
