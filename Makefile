@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+WORKERS ?= 2
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: demo test slow test-matrix reliability bounds mutation mutations-ten lint types layers docs check package audit coverage clean
@@ -9,8 +10,9 @@ export OMP_NUM_THREADS ?= 2
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py --out demo
 
+# Two processes of one thread each: most tests are too small for several threads.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow and not gpu" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not gpu" tests
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m "slow and not gpu" tests
@@ -42,7 +44,7 @@ layers: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.dev
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -j $(WORKERS) -W --keep-going -b html docs docs/_build/html
 
 check: test lint types layers docs
 
