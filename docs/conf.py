@@ -62,8 +62,9 @@ nb_execution_raise_on_error = False  # a warning, and warnings are errors: one b
 nb_execution_excludepatterns = ["_build/*"]
 # Data that are not part of the package: where they are absent, the page is shown without results.
 _reference = Path(os.environ.setdefault("SCDASH_REFERENCE_DATA", str(HERE.parents[1] / "shared" / "data")))
-if not (_reference / "papalexi_eccite").is_dir():
-    nb_execution_excludepatterns += ["tutorials/screen_real*"]
+for _folder, _page in (("papalexi_eccite", "screen_real"), ("paul15_240", "branching")):
+    if not (_reference / _folder).is_dir():
+        nb_execution_excludepatterns += [f"tutorials/{_page}*"]
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "text/html", 0)]
 

@@ -13,6 +13,8 @@ import pandas as pd
 
 from benchmarks.direction.branches import NAME, paul15
 from benchmarks.direction.data import HERE
+from benchmarks.direction.fates import fates
+from benchmarks.direction.ordered import ordered
 from benchmarks.direction.row import OURS, Row
 from benchmarks.direction.sampled import hsmm, renge, semrau
 from benchmarks.direction.velocity import pancreas
@@ -21,7 +23,9 @@ ROWS: dict[str, Callable[[int], Iterator[Row]]] = {
     "semrau": semrau,
     "hsmm": hsmm,
     "renge": renge,
+    "ordered": ordered,
     "paul15": paul15,
+    "fates": fates,
     "pancreas": pancreas,
 }
 RATIO = "MSE of left-out times / linear interpolation"

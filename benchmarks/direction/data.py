@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 HERE = Path(__file__).parent
-LINEAGES = {"myeloid": 1, "erythroid": 2}
 
 
 def reference() -> Path:
@@ -60,17 +59,13 @@ def paul15() -> Any:
 
     `obs` has one label per cell besides, that of the larger weight, with the pseudotime of that lineage.
     """
-    import anndata
-
     import scdash
 
-    adata = anndata.read_h5ad(reference() / "paul15_240" / "paul15_240.h5ad")
+    adata = scdash.datasets.paul15(reference())
     scdash.pp.normalize(adata)
-    for name, column in (("weights", "weight"), ("pseudotimes", "pseudotime")):
-        adata.obsm[name] = pd.DataFrame({lineage: adata.obs[f"{column}_lineage{k}"] for lineage, k in LINEAGES.items()})
     first = (adata.obsm["weights"]["myeloid"] >= adata.obsm["weights"]["erythroid"]).to_numpy()
     adata.obs["lineage"] = np.where(first, "myeloid", "erythroid")
-    adata.obs["pseudotime"] = np.where(first, *(adata.obsm["pseudotimes"][name] for name in LINEAGES))
+    adata.obs["pseudotime"] = np.where(first, *(adata.obsm["pseudotimes"][name] for name in ("myeloid", "erythroid")))
     return adata
 
 

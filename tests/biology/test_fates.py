@@ -11,6 +11,7 @@ import scanpy as sc
 import scdash
 from scdash.networks import fate_probabilities
 from scdash.networks.cellrank_calls import cellrank
+from scdash.networks.perturbed_fates import means_over_neighbours
 
 needs_cellrank = pytest.mark.skipif(
     importlib.util.find_spec("cellrank") is None, reason='CellRank is not installed: pip install "scdash[velocity]"'
@@ -118,6 +119,24 @@ def test_fates_of_a_knockout(branching):
     )
     axes = scdash.pl.perturbation_fates(branching, show=False)
     assert len(axes) == 2
+
+
+@needs_cellrank
+def test_the_noise_of_single_cells_hides_no_effect(branching):
+    """A model of means says of a single cell above all that its noise is lost; fates are of the means of neighbours."""
+    noisy = branching.copy()
+    noisy.X = noisy.X + np.random.default_rng(3).normal(0, 1.5, noisy.shape).astype(np.float32)
+    found = []
+    for adata in (branching, noisy):
+        scdash.tl.perturbation_fates(adata, "G3", terminal_states=ENDS, duration=0.5)
+        found.append(adata.uns["dynamics_fates"]["table"].set_index("state").loc["high", "change"])
+    assert found[1] == pytest.approx(found[0], rel=0.5)
+
+
+def test_a_cell_counts_among_its_neighbours():
+    near = np.array([[0, 0.2, 0], [0.2, 0, 0.9], [0, 0.9, 0]])
+    states = np.array([[0.0, 1], [3, 1], [6, 4]])
+    np.testing.assert_allclose(means_over_neighbours(states, near), [[1.5, 1], [3, 2], [4.5, 2.5]])
 
 
 @needs_cellrank

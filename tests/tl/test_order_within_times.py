@@ -252,6 +252,16 @@ def test_a_pseudotime_that_orders_nothing_is_refused():
     refused(adata, KeyError, "pseudotime_key='palantir'", observations=scdash.Cells(pseudotime_key="palantir"))
 
 
+@pytest.mark.parametrize(("spread", "warned"), [(0.01, False), (2.0, True)])
+def test_the_log_warns_where_cells_of_consecutive_times_overlap(caplog, spread, warned):
+    adata = asynchronous()
+    rng = np.random.default_rng(0)
+    adata.obs["order"] = adata.obs["hours"] / 96 + spread * rng.uniform(-1, 1, adata.n_obs)
+    problem_of(adata)
+    assert ("go back and forth" in caplog.text) == warned
+    assert not warned or "In 4 of 4 intervals" in caplog.text
+
+
 def test_too_few_cells_for_the_bins_are_refused():
     refused(asynchronous(cells=12), ValueError, "n_bins=2 or fewer|Lower n_bins")
 

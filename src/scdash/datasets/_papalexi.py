@@ -1,11 +1,11 @@
 """The ECCITE-seq knockout screen of Papalexi et al. 2021, from the folder of reference data."""
 
-import os
 from pathlib import Path
 
 from anndata import AnnData
 
 from scdash._core.process_state import guarded
+from scdash.datasets._reference import reference_file
 
 FILE = "papalexi_eccite/papalexi_lowmoi_299.h5ad"
 
@@ -51,10 +51,5 @@ def papalexi(folder: "str | Path | None" = None) -> AnnData:
     """
     import anndata
 
-    path = Path(folder if folder is not None else os.environ.get("SCDASH_REFERENCE_DATA", "")) / FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The screen is not at {path}: pass folder=, or set SCDASH_REFERENCE_DATA to the folder that holds "
-            "papalexi_eccite/. scdash.simulate.sergio() makes a screen without it."
-        )
-    return anndata.read_h5ad(path)
+    otherwise = "scdash.simulate.sergio() makes a screen without it."
+    return anndata.read_h5ad(reference_file(folder, FILE, "The screen is", otherwise))

@@ -1,10 +1,11 @@
 """Fates of cells that are followed by a model for a short time, without and with genes held at a level."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
@@ -31,6 +32,13 @@ def fates_of_models(
     found = fate_probabilities(_cells(adata, states[:, free]), pairs, terminal)
     control, perturbed = (np.stack(part) for part in zip(*found, strict=True))
     return control, perturbed
+
+
+def means_over_neighbours(states: NDArray[np.float64], connectivities: Any) -> NDArray[np.float64]:
+    """Return the mean state of every cell and its neighbours in a graph, (cells, genes)."""
+    near = sp.csr_matrix(connectivities).astype(bool).astype(np.float64)
+    near.setdiag(1.0)
+    return np.asarray((near @ states) / near.sum(axis=1))
 
 
 def _moves(

@@ -144,13 +144,13 @@ def fit_dynamics(
         species (names that are not in the data are left out and counted in the log); None: all.
     observations
         "cells": rows are cells, smoothed into 20 bins per trajectory, or, where they share few sampled times, one bin per
-        time; or `scdash.Cells(n_bins=..., align=..., couplings=...)` with other bins, another alignment of batches, or other
-        couplings of cells at sampled times.
+        time; or `scdash.Cells(n_bins=..., align=..., couplings=..., pseudotime_key=...)` with other bins, another alignment of
+        batches, or, of cells at sampled times, other couplings, or a pseudotime that orders the cells inside each time.
         "states": every row is one state. `scdash.Samples(predecessor_key=..., interval_key=...)`: every row is one state that
         names the one before it and the time since, for courses that branch; `time_key` and `trajectory_key` are left out. Every
         interval is learned from once; what starts from one sample is left out together, or with fewer than five starts the
-        branches; samples without any interval are not used, which the log says. "auto": cells if there are more than 50 rows, most with a time of their own, or at
-        least five of a trajectory at most times.
+        branches; samples without any interval are not used, which the log says. "auto": cells if there are more than 50
+        rows, most with a time of their own, or at least five of a trajectory at most times.
     velocity
         For cells: measured dx/dt, from which the regression that training starts from learns besides. The name of a layer
         with the velocity of every cell from any tool, in units of the expression per unit of any time (what scVelo has

@@ -26,7 +26,7 @@ from scdash.networks import (
 )
 from scdash.networks.cellrank_calls import MISSING
 from scdash.networks.influences.of_fit import longest_trajectory
-from scdash.networks.perturbed_fates import fates_of_models, table_of_fates
+from scdash.networks.perturbed_fates import fates_of_models, means_over_neighbours, table_of_fates
 from scdash.tl._perturbation_scores import Kind
 
 FRACTION = 0.1  # of the longest fitted trajectory, in which effects run over several edges, as in `perturbation_shift`
@@ -49,9 +49,11 @@ def perturbation_fates(
 ) -> AnnData | None:
     r"""Predict how the fates of cells change when some genes are knocked out, through CellRank.
 
-    Each cell is followed by the model for a short time, without and with the genes held at a level. CellRank's velocity
-    kernel (Lange et al. 2022) turns both changes of state into probabilities to go to neighbouring cells, and a random walk
-    is absorbed in the terminal states. Written is by how much the probability of each fate,
+    Each cell is followed by the model for a short time, without and with the genes held at a level. It starts at the mean of
+    the cell and its neighbours in the graph: the model was fitted to means of cells, and of a single cell it mostly
+    predicts that the cell's own noise is lost, which leads to no fate. CellRank's velocity kernel (Lange et al. 2022)
+    turns both changes of state into probabilities to go to neighbouring cells, and a random walk is absorbed in the
+    terminal states. Written is by how much the probability of each fate,
 
     .. math:: F = (I - Q)^{-1} S,
 
@@ -131,7 +133,7 @@ def perturbation_fates(
     span = FRACTION * longest_trajectory(entry) if duration is None else float(duration)
     models = [model, *(module_from_entry(entry, one) for one in (entry.get("replicates") or {}).values())]
     with step(f"fates of {adata.n_obs} cells, {len(models)} model{'s' if len(models) > 1 else ''}") as added:
-        states = as_dense(values.dense(), np.float64)
+        states = means_over_neighbours(as_dense(values.dense(), np.float64), adata.obsp["connectivities"])
         levels = held_levels(model, entry, genes, kind, level, torch.as_tensor(states))
         if kind == "knockout" and not isinstance(genes, Mapping):
             refuse_negative_levels(entry, levels)

@@ -41,7 +41,8 @@ class Cells(Value):
         of equal size, whose times span the interval around the sampled time: the cell in the middle has the sampled time,
         the last one half the way to the next time, the first one half the way back to the time before (at the first and
         the last time as far as on the other side). Only the order of the pseudotime counts, within each trajectory and
-        time; cells of a time at which it does not vary are one bin. All bins of a time are left out together.
+        time; cells of a time at which it does not vary are one bin. All bins of a time are left out together. It is for
+        cells that are ahead of their time by less than the way to the next one; the log warns where they overlap.
 
     See Also
     --------

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.logging import logger
 from scdash._data.time_series.bins import bin_grid, own_bin, weighted_rank_align
 
 PARTS = 3  # bins of a sampled time, where the user names no number
@@ -65,6 +66,7 @@ def times_of_bins(
             "The pseudotime of pseudotime_key does not vary among the cells of any sampled time, so that it orders no cells. "
             "Leave pseudotime_key out, or name a pseudotime of single cells (scdash.pp.order_cells)."
         )
+    _warn_of_overlap(time, place, code[inside])
     centre = bin_grid(n_bins)[own_bin(weighted_rank_align(place, of_time, plain), n_bins)]
     gaps = np.diff(known) / 2
     before, after = np.concatenate([gaps[:1], gaps]), np.concatenate([gaps, gaps[-1:]])
@@ -72,3 +74,19 @@ def times_of_bins(
     found = np.full(len(sampled), np.nan)
     found[inside] = time + shift * np.where(shift < 0, before[number], after[number])
     return found
+
+
+def _warn_of_overlap(time: NDArray[np.float64], place: NDArray[np.float64], code: NDArray[np.int64]) -> None:
+    """Warn where cells are less synchronous than sampled times are apart: bins in the order of time then go back and forth."""
+    quantiles = pd.DataFrame({"code": code, "time": time, "place": place}).groupby(["code", "time"])["place"]
+    early, late = (quantiles.quantile(q).unstack("time").to_numpy() for q in (1 / 6, 5 / 6))
+    known = np.isfinite(late[:, :-1]) & np.isfinite(early[:, 1:])
+    back = known & (late[:, :-1] > early[:, 1:])
+    if back.sum() > known.sum() / 2:
+        logger.warning(
+            "In %d of %d intervals the late cells of a time are further along the pseudotime than the early cells of the next "
+            "time: bins in the order of time go back and forth, as scdash.pl.trends shows. Compare with a fit without "
+            "pseudotime_key, and with the pseudotime alone as time_key.",
+            int(back.sum()),
+            int(known.sum()),
+        )
