@@ -1,9 +1,9 @@
 """Open built pages in a headless browser and look for what a reader would stumble over; only the standard library is used.
 
 `python .ci/pages_in_browser.py docs/_build/html [--screenshots FOLDER] [PAGE ...]` opens every page at 1280 and 390 pixels and
-asks the browser: does anything reach beyond the right edge, has every image a text in its place, is there one search box, does
-the page need scripts from outside? Without a browser it says so and ends with 0. The browser is spoken to through a pipe (Chrome
-DevTools protocol).
+asks the browser: does anything reach beyond the right edge, has every image a text in its place, is there one search box, is every
+linked file there, does the page need scripts from outside? Without a browser it says so and ends with 0. The browser is spoken
+to through a pipe (Chrome DevTools protocol).
 """
 
 import argparse
@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 WIDTHS = {1280: 800, 390: 844}  # pixels: a laptop and a telephone
@@ -40,6 +41,7 @@ LOOK = r"""(() => {
   return JSON.stringify({ over: page.scrollWidth - width, wide: wide.filter(e => !wide.some(other => other !== e && e.contains(other))).slice(0, 3).map(name),
     silent: [...document.images].filter(e => !(e.getAttribute('alt') || '').trim()).map(e => e.getAttribute('src').slice(-60)),
     broken: [...document.images].filter(e => e.complete && !e.naturalWidth && e.src.startsWith('file:')).map(e => e.src),
+    links: [...document.querySelectorAll('a[href]')].map(e => e.href.split('#')[0]).filter(address => address.startsWith('file:')),
     outside: links.filter(address => /^https?:/.test(address)),
     searches: [...document.querySelectorAll('input[type=search], .search-button, .search-button-field')].filter(seen).length
   }); })()"""
@@ -134,6 +136,8 @@ def faults(seen: dict[str, Any]) -> list[str]:
     found += [f"image without alt text: {name}" for name in seen["silent"]]
     found += [f"image that cannot be read: {name}" for name in seen["broken"]]
     found += [f"needs something from outside: {address}" for address in seen["outside"]]
+    lost = {one for one in seen["links"] if not Path(unquote(urlsplit(one).path)).exists()}
+    found += [f"link to a file that is not there: {address}" for address in sorted(lost)]
     if seen["searches"] != 1:
         found.append(f"{seen['searches']} search boxes are seen, not one")
     return found

@@ -27,6 +27,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "link_names",
     "math_ml",
+    "notebooks",
     "plot_figures",
 ]
 autosummary_generate = True

@@ -25,8 +25,8 @@ QUICK = {
 }  # fmt: skip
 
 
-def cells() -> Any:
-    """Return myoblasts with every result that plots of dynamics read."""
+def myoblasts() -> Any:
+    """Return myoblasts with principal components and a fit of three models."""
     adata = scdash.datasets.hsmm()
     prior = scdash.datasets.myogenic_prior()
     keep = adata.var["is_tf"] | adata.var_names.isin([*prior["source"], *prior["target"]])
@@ -34,9 +34,15 @@ def cells() -> Any:
     adata = adata[:, keep].copy()
     scdash.pp.order_cells(adata, root=("hours", 0))
     sc.pp.pca(adata)
+    scdash.tl.fit_dynamics(adata, prior=prior, regulators="is_tf", n_models=3, progress=False)
+    return adata
+
+
+def cells() -> Any:
+    """Return myoblasts with every result that plots of dynamics read."""
+    adata = myoblasts()
     sc.pp.neighbors(adata)
     sc.tl.umap(adata)
-    scdash.tl.fit_dynamics(adata, prior=prior, regulators="is_tf", n_models=3, progress=False)
     scdash.tl.fit_dynamics(
         adata, regulators="is_tf", key_added="no_prior", progress=False, training=scdash.Training(max_epochs=0)
     )
@@ -104,13 +110,13 @@ def sparsity_path() -> pd.DataFrame:
 def overview(path: Path) -> None:
     """Draw where the cells of the myoblasts go and the strongest edges of the network behind it."""
     scdash.settings.verbosity = 0
-    fit = cells()
+    fit = myoblasts()
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), width_ratios=[1, 1.25], layout="constrained")
     pl.velocity(fit, basis="pca", color="dpt_pseudotime", ax=left)
-    left.set_title("228 myoblasts on their way, by pseudotime", loc="left", fontweight="bold")
+    left.set_title(f"{fit.n_obs} myoblasts on their way to myotubes", loc="left", fontweight="bold")
     pl.network(fit, n_edges=25, ax=right)
     right.set_title("Strongest edges of the network", loc="left", fontweight="bold")
-    figure.savefig(path, dpi=85)
+    figure.savefig(path, dpi=110)
 
 
 def main(folder: Path) -> None:

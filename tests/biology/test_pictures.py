@@ -18,7 +18,7 @@ from scdash.pl._coregulation import coregulation
 from scdash.pl._influence import influence
 from scdash.pl._network import network, networks
 from scdash.pl._pathways import pathways, readable
-from scdash.pl.perturbations.knockouts import knockout_trends
+from scdash.pl.perturbations.knockouts import knockout_trends, knockout_volcano
 from scdash.pl.perturbations.perturbation_scores import perturbation_scores
 from scdash.pl.perturbations.perturbation_shift import perturbation_shift as perturbation
 from scdash.tl._influence import gene_influence
@@ -210,8 +210,26 @@ def test_scores_of_two_lineages_are_drawn_and_named_one_by_one(everything):
                  if len(marks.get_facecolor()) and mpl.colors.to_hex(marks.get_facecolor()[0]) == named[name]]  # fmt: skip
         assert any(x == pytest.approx(row["score"]) for x in drawn)
     one = perturbation_scores(everything, lineage="a", n_top=2, return_fig=True)
-    assert not one.legends
-    assert "a" not in [text.get_text() for text in one.axes[0].get_legend().get_texts()]
+    assert "a" not in [text.get_text() for text in one.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("name", ["influence", "perturbation_scores", "knockout_trends"])
+def test_legends_cover_no_data(name, everything):
+    figure = draw(name, everything, return_fig=True)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert not any(legend.get_window_extent().overlaps(axis.get_window_extent()) for axis in figure.axes)
+    assert all(axis.get_legend() is None for axis in figure.axes)
+    own = draw(name, everything, ax=plt.figure().subplots(), return_fig=True)
+    assert not own.legends
+
+
+def test_the_highest_gene_of_a_volcano_is_drawn_whole(everything):
+    perturbed = perturb(everything, "G3")
+    perturbed.uns["change"]["spread"] *= 1e-3  # far above 2: the axis is logarithmic there
+    panel = knockout_volcano(perturbed, show=False)
+    height = np.ma.getdata(panel.collections[0].get_offsets())[:, 1].max()
+    assert panel.get_yscale() == "symlog" and panel.get_ylim()[1] > 1.2 * height and panel.get_ylim()[0] == 0
 
 
 def test_genes_without_a_target_are_counted_and_not_drawn(everything):

@@ -300,7 +300,8 @@ def test_simulated_trajectories(simulated):
     )
     known = scdash.get.grn(simulated.adata).query("in_prior")
     assert (known[known["weight"] != 0]["score"].nunique() == 1) is not clear
-    assert "Not tested: whether these regulators and this order of time predict better" in simulated.text
+    verdict = "Verdict: not tested whether these regulators and this order of time predict better"
+    assert simulated.text.startswith(verdict) and simulated.text.count("Verdict") == 1
     assert "null models are made for cells only" in simulated.text
     assert "120 states of 24 trajectories" in simulated.log
     assert simulated.verdict == {}

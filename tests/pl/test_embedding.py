@@ -13,6 +13,7 @@ from matplotlib.quiver import Quiver
 from scdash import pl
 from scdash.pl import _projection
 from scdash.pl._projection import neighbors, on_grid, project_time, project_velocity
+from scdash.pl._velocity import _stream
 from scdash.pl.shared.style import INK, PALETTE, category_colors
 
 
@@ -284,6 +285,20 @@ def test_arrows_against_time_are_drawn_and_named_as_such(adata, kind: str) -> No
     assert drawn() == (False, {INK.lower()})
     del adata.obs["dpt_pseudotime"]
     assert drawn() == (False, {INK.lower()})
+
+
+def test_streamlines_are_said_to_run_against_time_only_where_some_are_drawn_so() -> None:
+    """A grid has places that run against time through which no line passes."""
+    rng = np.random.default_rng(0)
+    points, told = rng.uniform(size=(300, 2)), []
+    for corner in np.linspace(0, 0.1, 12):
+        later = np.where((points < corner).all(axis=1)[:, None], -1.0, 1.0) * np.array([1.0, 0.2])
+        ax = plt.figure().subplots()
+        named = _stream(ax, points, np.tile([1.0, 0.2], (300, 1)), later, 0.3, 1.0)
+        (lines,) = [one for one in ax.collections if isinstance(one, LineCollection)]
+        assert named is bool((np.asarray(lines.get_array()) > 0.5).any())
+        told.append(named)
+    assert not told[0]
 
 
 def test_time_points_to_where_later_cells_are() -> None:

@@ -29,6 +29,7 @@ PAGES = {
     "wide": '<p style="width:700px">words</p>',
     "title": "<h1>" + "scdash" * 12 + "</h1>",
     "silent": '<img src="none.png">',
+    "lost": '<a href="nowhere.html#part">words</a> <a href="good.html">words</a>',
     "twice": '<input type="search" style="width:90px">',
     "outside": '<script src="https://localhost:1/mathjax.js"></script>',
 }
@@ -55,6 +56,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         ("title", "title at 390 px: reaches beyond the right edge: h1 scdash"),
         ("silent", "silent at 1280 px: image without alt text: none.png"),
         ("silent", "silent at 1280 px: image that cannot be read: .*none.png"),
+        ("lost", "lost at 1280 px: link to a file that is not there: file:.*nowhere.html"),
         ("twice", "twice at 1280 px: 2 search boxes are seen, not one"),
         ("outside", "outside at 1280 px: needs something from outside: https://localhost:1/mathjax.js"),
         ("absent", "absent: is not among the built pages"),
@@ -62,6 +64,10 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 )
 def test_faults_are_found(faults: list[str], page: str, expected: str) -> None:
     assert any(re.fullmatch(expected + ".*", fault) for fault in faults if fault.startswith(page)), faults
+
+
+def test_files_that_are_there_are_not_lost(faults: list[str]) -> None:
+    assert not [fault for fault in faults if "good.html" in fault]
 
 
 def test_a_good_page_has_no_faults(faults: list[str]) -> None:

@@ -185,9 +185,9 @@ def _refuse_unknown_targets(
         raise ValueError(
             f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}."
             f"{near_matches(absent, genes)} Check `separator={separator!r}` and `control={control!r}`, add the genes, keep "
-            "these perturbations without their own gene with unknown_targets='keep', or drop their cells with "
-            "unknown_targets='drop'. Where the targets are symbols and the genes are not, name the column of adata.var with "
-            "the symbols as symbols."
+            "these perturbations without their own gene with PerturbODE(unknown_targets='keep'), or drop their cells with "
+            "PerturbODE(unknown_targets='drop'). Where the targets are symbols and the genes are not, name the column of "
+            "adata.var with the symbols as symbols."
         )
 
 

@@ -15,7 +15,18 @@ from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
-from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+from scdash.pl.shared.style import (
+    ACTIVATION,
+    INK,
+    MUTED,
+    PALETTE,
+    REPRESSION,
+    Drawn,
+    finish,
+    house,
+    legend_below,
+    panels,
+)
 
 
 @guarded
@@ -76,7 +87,7 @@ def influence(
             best = table.sort_values("absolute", ascending=False, kind="stable").head(n_top)
             table = best[best["absolute"] > 0] if (best["absolute"] > 0).any() else best
             figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.2, 1.1 + 0.2 * len(table)))
-            _ranking(panel, table)
+            legend_below(figure, panel, _ranking(panel, table), own=ax is None, ncols=2)
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="influence", title=title, save=save)
 
 
@@ -88,7 +99,8 @@ def _table(data: Any, key: str, *, by_time: bool) -> pd.DataFrame:
     return columns(data, ["gene", "absolute", "signed", *(["time"] if by_time else [])], argument="data")
 
 
-def _ranking(ax: Axes, table: pd.DataFrame) -> None:
+def _ranking(ax: Axes, table: pd.DataFrame) -> list[Line2D]:
+    """Draw the genes, the first on top; return the entries of the legend."""
     size, place = table["absolute"].to_numpy(), np.arange(len(table))
     color = np.where(table["signed"] >= 0, ACTIVATION, REPRESSION)
     ax.hlines(place, 0, size, color=color, lw=1.0, alpha=0.45)
@@ -117,7 +129,7 @@ def _ranking(ax: Axes, table: pd.DataFrame) -> None:
                 label=f"± 1 sd over {over}" if over == "models" else "± 1 standard error over starts",
             )
         )
-    ax.legend(handles=dots, loc="lower right")
+    return dots
 
 
 def _curves(ax: Axes, table: pd.DataFrame, n_top: int) -> None:

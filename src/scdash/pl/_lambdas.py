@@ -107,12 +107,12 @@ def _path_of(data: Any, key: str) -> Any:
 
 
 def _draw_curves(ax: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, str]], factor: float) -> None:
-    for column, (label, color) in curves.items():
+    for number, (column, (label, color)) in enumerate(curves.items()):
         if column not in table or not table[column].notna().any():
             continue
         by = table.groupby("lambda")[column]
         mean, spread = factor * by.mean(), factor * by.std(ddof=1).fillna(0.0)
-        ax.plot(mean.index, mean, color=color, marker="o", ms=4, label=label)
+        ax.plot(mean.index, mean, color=color, marker="o", ms=4, ls="--" if number else "-", label=label)
         if (spread > 0).any():
             low = (mean - spread).clip(lower=mean.min() * 0.1 if factor == 1 else 0.0)
             ax.fill_between(mean.index, low, mean + spread, color=color, alpha=0.18, lw=0)

@@ -77,6 +77,7 @@ def modules(
         image = axes[0].imshow(table, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
         axes[0].set_xticks(range(table.shape[1]), [str(g) for g in table.columns], rotation=90, fontsize=6)
         axes[0].set_yticks(range(len(table)), [f"module {m}" for m in table.index], fontsize=6)
+        axes[0].set_xlabel(f"{role} genes")
         figure.colorbar(image, ax=axes[0], label=f"weight on {role}s")
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="modules", title=title, save=save)
 

@@ -198,7 +198,7 @@ def _stream(
                           color=against.astype(float), cmap=ListedColormap([INK, _AGAINST]), norm=Normalize(0, 1),
                           arrowsize=1.1, arrowstyle="-|>", zorder=3)  # fmt: skip
     drawn.lines.set_capstyle("round")
-    return bool(against.any())
+    return bool((np.asarray(drawn.lines.get_array()) > 0.5).any())
 
 
 def grid_arrows(

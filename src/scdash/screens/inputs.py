@@ -115,7 +115,7 @@ def stored_kind(stored: Any) -> str | dict[str, str]:
     return {str(k): str(v) for k, v in stored.items()} if isinstance(stored, Mapping) else str(stored)
 
 
-LABELS_OF_MODEL = ("separator", "kind", "kind_key", "guide_key", "symbols", "values")
+LABELS_OF_MODEL = ("separator", "kind", "kind_key", "guide_key", "symbols", "values", "unknown_targets")
 """Fields of `scdash.models.PerturbODE` that a fit has stored and that say how labels are read."""
 
 

@@ -30,9 +30,11 @@ def labels_like_fit(adata: AnnData, key: str, given: Mapping[str, Any]) -> dict[
         "kind_key": settings.text("kind_key"),
         "symbols": settings.text("symbols"),
         "values": settings.text("values"),
+        "unknown_targets": settings.text("unknown_targets"),
     }
-    if stored["values"] == PerturbODE.values:
-        del stored["values"]
+    for name in ("values", "unknown_targets"):
+        if stored[name] == getattr(PerturbODE, name):
+            del stored[name]
     if "kind" in known:
         del stored["kind_key"]
     elif "kind_key" not in known and stored["kind_key"] is None:

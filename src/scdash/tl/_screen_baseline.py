@@ -70,8 +70,8 @@ def screen_baseline(
         (layer="X": X all the same), else the defaults of that function.
     model
         What the labels mean and which perturbations take part, as the fields `kind`, `kind_key`, `guide_key`, `symbols`,
-        `values`, `separator`, `n_folds`, `hold_out`, `min_cells` and `unknown_targets` of `scdash.models.PerturbODE` say.
-        What the first six leave out is that of the fit under `key`.
+        `values`, `separator`, `unknown_targets`, `n_folds`, `hold_out` and `min_cells` of `scdash.models.PerturbODE` say.
+        What the first seven leave out is that of the fit under `key`.
     mask_var, allow_scaled, rng, copy
         As for `scdash.tl.fit_perturbode`.
     key

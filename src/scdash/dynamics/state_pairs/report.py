@@ -100,9 +100,9 @@ def report_text(
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"
-    lines = [*_error_lines(errors, held), *_baseline_lines(errors, held), _network_line(metrics)]
+    lines = [_verdict_line(cells=cells), *_error_lines(errors, held), *_baseline_lines(errors, held)]
+    lines.append(_network_line(metrics))
     lines += [*training.lines(), *_prior_lines(prior)]
-    lines.append(_not_compared(cells=cells))
     lines += trajectory
     if metrics.get("solver_error", 0) > 0.01:
         lines.append(
@@ -112,11 +112,11 @@ def report_text(
     return "\n".join(lines)
 
 
-def _not_compared(*, cells: bool) -> str:
+def _verdict_line(*, cells: bool) -> str:
     which = "cells that start from the regression and are trained on whole trajectories" if cells else "cells"
     return (
-        "Not tested: whether these regulators and this order of time predict better than random ones, because null models "
-        f"are made for {which} only. No single edge was tested either."
+        "Verdict: not tested whether these regulators and this order of time predict better than random ones, because null "
+        f"models are made for {which} only. No single edge was tested either."
     )
 
 

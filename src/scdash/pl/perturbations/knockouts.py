@@ -18,7 +18,18 @@ from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.labels import name_points
 from scdash.pl.shared.read import columns, expression, positions
-from scdash.pl.shared.style import ACTIVATION, INK, MUTED, PALETTE, REPRESSION, Drawn, finish, house, panels
+from scdash.pl.shared.style import (
+    ACTIVATION,
+    INK,
+    MUTED,
+    PALETTE,
+    REPRESSION,
+    Drawn,
+    finish,
+    house,
+    legend_below,
+    panels,
+)
 
 MOST = 6  # lineages drawn
 
@@ -104,10 +115,7 @@ def knockout_trends(
                 panel.set_xlabel(str(perturbed.uns.get("time_name", "time")))
                 panel.tick_params(labelbottom=True)
         entries = _entries(paths, lineages, table, observed=observed)
-        if ax is None:
-            figure.legend(handles=entries, loc="outside lower center", ncols=4)
-        else:
-            axes[0].legend(handles=entries, loc="best")
+        legend_below(figure, axes[0], entries, own=ax is None)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="knockout_trends", title=title, save=save)
 
 
@@ -246,6 +254,7 @@ def knockout_volcano(
         panel.axvline(0, color=MUTED, lw=0.8, zorder=0)
         if certain and height.max() > 50:
             panel.set_yscale("symlog", linthresh=2)
+        panel.margins(y=0.08)
         panel.set_ylim(bottom=0)
         words = "absolute change / sd over models" if certain else "absolute change / unperturbed level"
         panel.set(xlabel="change at the end (expression)", ylabel=words)

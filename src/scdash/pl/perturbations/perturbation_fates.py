@@ -71,13 +71,13 @@ def perturbation_fates(
     action = f"{', '.join(str(gene) for gene in np.atleast_1d(params['genes']))} {params['kind']}"
     reach = float((table["change"].abs() + table["sd"].fillna(0)).max()) * 1.1 or 1.0
     with house():
-        size = (2.3, 1.1 + 0.28 * len(chosen["group"]))
+        size = (2.5, 1.1 + 0.28 * len(chosen["group"]))
         figure, axes = panels(len(chosen["state"]), ax, title=title, figsize=figsize, ncols=5, size=size)
         for number, (panel, state) in enumerate(zip(axes, chosen["state"], strict=True)):
             rows = table[table["state"] == state].set_index("group").loc[chosen["group"]]
             _draw(panel, rows, reach, named=number % 5 == 0)
             panel.set_title(f"{action}: {state}" if number == 0 else state, loc="left", fontsize="medium")
-        axes[0].set_xlabel("change of the probability\n(grey: without intervention)")
+            panel.set_xlabel("change of the probability\n(grey: without intervention)")
     return finish(
         figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation_fates", title=title, save=save
     )

@@ -16,7 +16,18 @@ from scdash._core.process_state import guarded
 from scdash._core.tables import score_table
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.read import columns
-from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, category_colors, finish, house, panels
+from scdash.pl.shared.style import (
+    ACTIVATION,
+    INK,
+    MUTED,
+    REPRESSION,
+    Drawn,
+    category_colors,
+    finish,
+    house,
+    legend_below,
+    panels,
+)
 
 _SHOWN = ("score", "along_path", "spread", "batch_spread", "expression", "change")
 GAP = 0.8  # height that the lineages of one gene take together, of the distance between genes
@@ -113,10 +124,7 @@ def perturbation_scores(
         note = f"{len(top)} of {len(genes)} genes" + (f"; {idle} without a target" if idle else "")
         axes[0].set_title(f"{lineage}: {note}" if lineage else note, loc="left", fontsize="medium")
         entries = _entries(scored[scored["gene"].isin(top)], several)
-        if several is None or ax is not None:
-            axes[0].legend(handles=entries, loc="lower right")
-        else:
-            figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 4))
+        legend_below(figure, axes[0], entries, own=ax is None)
     return finish(
         figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation_scores", title=title, save=save
     )

@@ -178,6 +178,14 @@ def set_titles(figure: Figure, axes: Sequence[Axes], title: str | Sequence[str] 
         panel.set_title(text, loc="left", fontweight="bold")
 
 
+def legend_below(figure: Figure, panel: Axes, entries: Sequence[Any], *, own: bool, ncols: int = 4) -> None:
+    """Draw the legend below the panels of our own figure, where it covers nothing, or inside the `panel` of the caller's."""
+    if own:
+        figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), ncols))
+    else:
+        panel.legend(handles=entries, loc="best")
+
+
 def is_interactive() -> bool:
     """Say whether the backend puts figures on a screen (a window, a notebook) rather than into files."""
     backend = str(mpl.get_backend()).lower()
