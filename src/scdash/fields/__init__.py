@@ -1,5 +1,6 @@
 """Vector fields dx/dt = f(x): pure torch, no AnnData."""
 
+from scdash._core.errors import check_choice, check_least
 from scdash.fields.csr import csr_tensor
 from scdash.fields.mlp import Mlp
 from scdash.fields.perturbode import PerturbODE
@@ -21,6 +22,8 @@ __all__ = [
     "SparsePhoenix",
     "VectorField",
     "Velocity",
+    "check_choice",
+    "check_least",
     "csr_tensor",
     "field_class",
     "zero_share",

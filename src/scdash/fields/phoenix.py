@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from scdash._core.errors import check_choice
 from scdash.fields.hill import hill_sums
 from scdash.fields.vector_field import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 
@@ -41,16 +40,15 @@ class Phoenix(VectorField):
     n_hidden: int = 40
     pairs: tuple[tuple[int, int], ...] = ()
 
-    def __post_init__(self) -> None:
-        check_choice("encoder", self.encoder, self.ENCODERS)
+    def check(self) -> None:
+        """Raise for sizes that are not positive, and for products of genes that there are not."""
         if self.n_genes < 1 or self.n_hidden < 1:
             raise ValueError(f"n_genes and n_hidden must be positive, found {self.n_genes} and {self.n_hidden}.")
-        pairs = tuple((int(a), int(b)) for a, b in self.pairs)
+        pairs = self.pairs
         if pairs and self.encoder == "modules":
             raise ValueError("pairs are for encoder='genes'; encoder='modules' has products of its own (U_prods).")
         if any(not 0 <= gene < self.n_genes for pair in pairs for gene in pair):
             raise ValueError(f"pairs must hold gene indices from 0 to {self.n_genes - 1}, found {pairs}.")
-        object.__setattr__(self, "pairs", pairs)  # lists after a JSON round trip
 
     def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
         """Draw weights as the released code does: W 95 % sparse, U orthogonal; gene-wise: small uniform U."""
