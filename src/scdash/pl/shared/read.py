@@ -12,7 +12,7 @@ from scipy import sparse
 from scdash._core.errors import suggest
 from scdash._core.keys import check_genes, require_fit
 from scdash._data import all_genes, as_dense, check_unique, representation
-from scdash.metrics.edge_lists import EdgeList, align, is_anndata
+from scdash.metrics.edge_lists import GRN, EdgeList, align, is_anndata
 
 
 def slot(adata: AnnData, key: str, name: str, *, made_by: str = "scdash.tl.fit_dynamics") -> Any:
@@ -38,7 +38,7 @@ def columns(table: Any, needed: Iterable[str], *, argument: str = "table") -> pd
 
 
 def networks(
-    data: Any, *references: Any, key: str, genes: Sequence[str] | None, values: str = "weight"
+    data: GRN, *references: GRN | str, key: str, genes: Sequence[str] | None, values: str = "weight"
 ) -> tuple[pd.Index, list[sparse.csr_array]]:
     """Return the names of the genes and the networks over them, sparse, row regulates column.
 
