@@ -175,16 +175,15 @@ def sample_linear_scm(
     values: Floats,
     n: int,
     *,
-    perfect: bool = True,
     rng: np.random.Generator,
 ) -> Floats:
     """Draw `n` cells (n, genes) of an acyclic linear causal model under one intervention.
 
     x_t = mean_t + sum_j W_jt (x_j - mean_j) + sd_t noise, drawn as one solve with I - W. `targets` (genes,) are set to
-    `values` with their noise if `perfect`, else shifted by them (Lin et al., appendix A.4).
+    `values` with their noise (Lin et al., appendix A.4).
     """
     noise = rng.standard_normal((n, len(mean))) * sd
-    w = np.where(targets[None, :], 0.0, weights) if perfect else weights
-    add = np.where(targets, values - mean if perfect else values, 0.0)
+    w = np.where(targets[None, :], 0.0, weights)
+    add = np.where(targets, values - mean, 0.0)
     drawn: Floats = mean + np.linalg.solve((np.eye(len(mean)) - w).T, (noise + add).T).T
     return drawn
