@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scdash.fields.hill import hill_sums
+from scdash.fields.networks import uniform
 from scdash.fields.vector_field import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 
 
@@ -66,18 +67,18 @@ class Phoenix(VectorField):
         params = {}
         for branch in ("sums", "prods"):
             params[f"W_{branch}"] = sparse_normal(r, m, n, generator)
-            params[f"b_{branch}"] = _uniform((r, m), bound, generator)
+            params[f"b_{branch}"] = uniform((r, m), bound, generator)
             params[f"U_{branch}"] = orthogonal(r, n, m, generator)
         return params
 
     def _init_genes(self, n_models: int, generator: torch.Generator) -> Params:
         r, n = n_models, self.n_genes
         params = {
-            "U_sums": _uniform((r, n, n), 1 / n, generator) * ~torch.eye(n, dtype=torch.bool),
+            "U_sums": uniform((r, n, n), 1 / n, generator) * ~torch.eye(n, dtype=torch.bool),
             "bias": torch.full((r, n), 0.5, dtype=torch.float64),  # the middle of the data's range
         }
         if self.pairs:
-            params["U_prods"] = _uniform((r, n, len(self.pairs)), 1 / n, generator)
+            params["U_prods"] = uniform((r, n, len(self.pairs)), 1 / n, generator)
         return params
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
@@ -148,10 +149,6 @@ def _bind_genes(params: Mapping[str, Tensor], pairs: tuple[tuple[int, int], ...]
         return rate * production
 
     return velocity
-
-
-def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
-    return (torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1) * bound
 
 
 def sparse_normal(
