@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
+from scipy.sparse import csgraph
 
 from scdash.screens.statistics import Floats, PerturbationStatistics
 
@@ -158,13 +159,8 @@ def to_acyclic(weights: Floats) -> Floats:
 
 
 def _is_acyclic(edges: NDArray[np.bool_]) -> bool:
-    left = np.ones(len(edges), bool)
-    while left.any():
-        sources = left & ~edges[left].any(axis=0)
-        if not sources.any():
-            return False
-        left &= ~sources
-    return True
+    parts, _ = csgraph.connected_components(edges, directed=True, connection="strong")
+    return bool(parts == len(edges) and not edges.diagonal().any())
 
 
 def sample_linear_scm(
