@@ -10,9 +10,10 @@ from scipy.interpolate import make_interp_spline
 from scipy.linalg import expm
 from torch import Tensor
 
+from benchmarks._path_pruning import prune_paths
 from scdash.fields import Params, Sonode, VectorField
 from scdash.solve import integrate
-from scdash.sparsity import Context, Sparsity, prune_paths
+from scdash.sparsity import Context, Sparsity
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
 from scdash.training.adam import StackedAdam
 

@@ -125,3 +125,11 @@ def test_networks_that_are_none_raise():
         degrees(np.ones((2, 3)))
     with pytest.raises(ValueError, match="finite"):
         summary(np.full((2, 2), np.nan))
+
+
+def test_reachable_is_zero_at_the_start_and_reaches_nothing_from_no_gene():
+    a = np.zeros((4, 4))
+    a[0, 0] = a[0, 1] = a[1, 0] = a[2, 3] = 0.5
+    assert reachable(a, np.array([0, 2]), depth=0).tolist() == [0, -1, 0, -1]
+    assert reachable(a, np.array([0, 2]), depth=1).tolist() == [0, 1, 0, 1]
+    assert reachable(a, np.array([], dtype=int), depth=3).tolist() == [-1, -1, -1, -1]

@@ -8,8 +8,10 @@ import pytest
 import scipy.sparse as sp
 from scipy.integrate import solve_ivp
 
-from scdash.regression import TransitionFit, TransitionSettings, next_step_error, rollout_error, simulate
+from scdash.regression import TransitionFit, TransitionSettings, simulate
 from scdash.regression.linear_field import Field, integrate
+
+from .errors import next_step_error, rollout_error
 
 
 def fit_of(field):

@@ -8,9 +8,11 @@ import pytest
 import scipy.sparse as sp
 
 from scdash.dynamics.comparisons.shuffled import settings_of
-from scdash.regression import TransitionSettings, fit_transitions, next_step_error, rollout_error, simulate
+from scdash.regression import TransitionSettings, fit_transitions, simulate
 from scdash.regression.held_out_trajectories import HeldOutWindows, pooled, validation_folds
 from scdash.regression.transitions import check_prior
+
+from .errors import next_step_error, rollout_error
 
 QUICK = TransitionSettings.for_time_courses(rounds=2, half_samples=6, gene_rates=(1.0,))
 

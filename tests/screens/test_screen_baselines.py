@@ -15,6 +15,7 @@ from scdash.screens.baselines.network_scores import (
     masked_ridge,
 )
 from scdash.screens.baselines.notears import (
+    _is_acyclic,
     acyclicity,
     notears,
     notears_low_rank,
@@ -159,3 +160,9 @@ def test_labels_become_perturbations():
     dropped = parse_screen(["control", "A", "Z"], genes, missing="drop")
     assert list(dropped.cells) == [0, 1, -1]
     assert set(KINDS) == {"shift", "overexpression", "knockout", "knockdown"}
+
+
+def test_a_cycle_is_found_also_of_one_gene():
+    chain = np.eye(4, k=1) > 0
+    assert _is_acyclic(chain) and _is_acyclic(np.zeros((3, 3), bool))
+    assert not _is_acyclic(chain | (np.eye(4, k=-3) > 0)) and not _is_acyclic(np.eye(2) > 0)

@@ -1,8 +1,22 @@
-"""Error helpers: every message names the argument, what was found and what to do about it."""
+"""Errors and checks of options: every message names the argument, what was found and what to do about it."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+# types of options, in words, and which numbers count as one
+WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    NoneType: "None",
+}
+NUMBERS: dict[Any, type] = {int: Integral, float: Real}
 
 
 class NotFittedError(KeyError):
@@ -91,3 +105,78 @@ def check_least(argument: str, value: float | None, least: float) -> None:
     """Raise where the value of `argument` is given and smaller than `least`."""
     if value is not None and value < least:
         raise ValueError(f"{argument} must be at least {least}, found {value!r}.")
+
+
+def check_options(value: Any) -> None:
+    """Raise where a field of a frozen dataclass is not of the type it declares; lists for tuples become tuples, in place."""
+    hints = _hints(type(value))
+    for one in fields(value):
+        given = getattr(value, one.name)
+        found = checked(f"{one.name} of {type(value).__name__}", given, hints.get(one.name, Any))
+        if found is not given:
+            object.__setattr__(value, one.name, found)
+
+
+def checked(argument: str, value: Any, hint: Any) -> Any:
+    """Return a value of the type `hint`, integers of NumPy as Python's and lists as tuples; raise where it is not.
+
+    Types that cannot be checked, such as functions, are left as they are.
+
+    >>> checked("sizes", [1, 2], tuple[int, ...])
+    (1, 2)
+    """
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return _one_of(argument, value, get_args(hint))
+    if origin is Literal:
+        check_choice(argument, value, get_args(hint))
+        return value
+    if origin is tuple:
+        return _tuple(argument, value, get_args(hint))
+    kind: Any = origin or hint
+    if not isinstance(kind, type):
+        return value
+    allowed: Any = NUMBERS.get(kind, kind)
+    if isinstance(value, bool) != (kind is bool) and kind in WORDS or not isinstance(value, allowed):
+        raise TypeError(f"{argument} must be {_words(hint)}, found {value!r}.")
+    if kind is float and value != value:
+        raise ValueError(f"{argument} must be a number, found {value!r}.")
+    return int(value) if kind is int else value
+
+
+def _one_of(argument: str, value: Any, hints: Sequence[Any]) -> Any:
+    """Return the value as the first of several types that it has."""
+    for hint in hints:
+        try:
+            return checked(argument, value, hint)
+        except (TypeError, ValueError):
+            continue
+    raise TypeError(f"{argument} must be {' or '.join(_words(hint) for hint in hints)}, found {value!r}.")
+
+
+def _tuple(argument: str, value: Any, hints: Sequence[Any]) -> tuple[Any, ...]:
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{argument} must be a tuple, found {value!r}.")
+    name, _, rest = argument.partition(" ")
+    same = len(hints) == 2 and hints[1] is Ellipsis
+    if not same and len(hints) != len(value):
+        raise ValueError(f"{argument} must have {len(hints)} entries, found {value!r}.")
+    if same and isinstance(value, tuple) and set(map(type, value)) <= {hints[0]}:
+        return value  # a million edges are a matter of milliseconds
+    each = [hints[0]] * len(value) if same else hints
+    return tuple(
+        checked(f"{name}[{place}]{' ' if rest else ''}{rest}", entry, hint)
+        for place, (entry, hint) in enumerate(zip(value, each, strict=True))
+    )
+
+
+def _words(hint: Any) -> str:
+    return WORDS[hint] if hint in WORDS else str(getattr(hint, "__name__", hint))
+
+
+def _hints(kind: Any) -> Mapping[str, Any]:
+    """Return the types that a class declares; those that cannot be found from where it is defined are not checked."""
+    try:
+        return get_type_hints(kind)
+    except NameError:
+        return {}

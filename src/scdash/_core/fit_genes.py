@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 SHOWN = 5
 
@@ -38,7 +41,9 @@ class FitGenes:
         return table[kept]
 
 
-def fit_genes(data: Any, names: Iterable[Any], slot: str, *, every: bool = False, what: str = "genes") -> FitGenes:
+def fit_genes(
+    data: "AnnData", names: Iterable[Any], slot: str, *, every: bool = False, what: str = "genes"
+) -> FitGenes:
     """Compare the genes of a fit with `data.var_names`.
 
     None there: an error. Some of them gone: a line in the log with their number, or an error where `every` gene is

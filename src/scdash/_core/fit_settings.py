@@ -67,7 +67,7 @@ class FitSettings:
         name, unit = self.time_key or "time", self.text("time_unit")
         return name if unit is None else f"{name} ({unit})"
 
-    def layer_of(self, data: Any, asked: str | None, *, name: str = "adata") -> str | None:
+    def layer_of(self, data: "AnnData", asked: str | None, *, name: str = "adata") -> str | None:
         """Return the layer of `data` to read: the one asked for, or by default the one that the fit has read.
 
         Never X in silence: where the fit's layer is gone, an error says so. `asked="X"` means X.

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+Paired = TypeVar("Paired", "AnnData", "MuData")
 
 
 @contextmanager
@@ -31,7 +33,8 @@ def make_mudata(modalities: "dict[str, AnnData]") -> "MuData":
         return mudata.MuData(modalities)
 
 
-def copy_paired(data: Any) -> Any:
+def copy_paired(data: Paired) -> Paired:
     """Copy a MuData (or an AnnData) with nothing added to it."""
     with without_pulling():
-        return data.copy()
+        copied: Paired = data.copy()
+        return copied

@@ -1,5 +1,8 @@
 """Vector fields dx/dt = f(x): pure torch, no AnnData."""
 
+from typing import TypeGuard
+
+from scdash._core.errors import check_choice, check_least
 from scdash.fields.csr import csr_tensor
 from scdash.fields.mlp import Mlp
 from scdash.fields.perturbode import PerturbODE
@@ -21,10 +24,18 @@ __all__ = [
     "SparsePhoenix",
     "VectorField",
     "Velocity",
+    "check_choice",
+    "check_least",
     "csr_tensor",
     "field_class",
+    "gene_wise",
     "zero_share",
 ]
+
+
+def gene_wise(field: VectorField) -> TypeGuard[Phoenix | SparsePhoenix]:
+    """Return whether the field's weights are the network itself."""
+    return isinstance(field, SparsePhoenix) or (isinstance(field, Phoenix) and field.encoder == "genes")
 
 
 def field_class(name: str) -> type[VectorField]:

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import elu
 
-from scdash._core.errors import check_choice
 from scdash.fields.vector_field import Layer, Params, RegulatoryPath, VectorField, Velocity
-
-SKIPS = ("none", "inner", "outer")
 
 
 @dataclass(frozen=True)
@@ -24,25 +21,21 @@ class NetworkField(VectorField):
     skip: Literal["none", "inner", "outer"] = "none"
     per_target: bool = False
 
-    def __post_init__(self) -> None:
-        sizes = check_options(self.n_genes, self.hidden, self.skip, per_target=self.per_target)
-        object.__setattr__(self, "hidden", sizes)  # a list after a JSON round trip
+    def check(self) -> None:
+        """Raise where sizes are not positive, or do not go with one network for every target."""
+        if self.n_genes < 1 or not self.hidden or min(self.hidden) < 1:
+            raise ValueError(
+                f"n_genes and every size in hidden must be positive, found {self.n_genes} and {self.hidden}."
+            )
+        if self.per_target and len(self.hidden) != 1:
+            raise ValueError(
+                f"per_target networks have one hidden layer, found hidden={self.hidden}; pass e.g. hidden=(10,)."
+            )
 
     @property
     def depth(self) -> int:
         """Number of layers of weights."""
         return len(self.hidden) + 1
-
-
-def check_options(n_genes: int, hidden: tuple[int, ...], skip: str, *, per_target: bool) -> tuple[int, ...]:
-    """Return `hidden` as a tuple of ints, or raise ValueError naming the option at fault."""
-    sizes = tuple(int(h) for h in hidden)
-    if n_genes < 1 or any(size < 1 for size in sizes) or not sizes:
-        raise ValueError(f"n_genes and every size in hidden must be positive, found {n_genes} and {hidden}.")
-    check_choice("skip", skip, SKIPS)
-    if per_target and len(sizes) != 1:
-        raise ValueError(f"per_target networks have one hidden layer, found hidden={sizes}; pass e.g. hidden=(10,).")
-    return sizes
 
 
 def uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from scdash._core.errors import check_least
 from scdash.fields.vector_field import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 
 SLOWEST = 1e-4  # added to the decay, so that a steady state always exists
@@ -30,6 +31,10 @@ class PerturbODE(VectorField):
     name: ClassVar[str] = "perturbode"
     n_genes: int
     n_modules: int = 0
+
+    def check(self) -> None:
+        """Raise for a negative number of modules."""
+        check_least("n_modules", self.n_modules, 0)
 
     @property
     def width(self) -> int:

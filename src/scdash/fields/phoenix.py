@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from scdash._core.errors import check_choice
 from scdash.fields.hill import hill_sums
+from scdash.fields.networks import uniform
 from scdash.fields.vector_field import FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity
 
 
@@ -41,16 +41,15 @@ class Phoenix(VectorField):
     n_hidden: int = 40
     pairs: tuple[tuple[int, int], ...] = ()
 
-    def __post_init__(self) -> None:
-        check_choice("encoder", self.encoder, self.ENCODERS)
+    def check(self) -> None:
+        """Raise for sizes that are not positive, and for products of genes that there are not."""
         if self.n_genes < 1 or self.n_hidden < 1:
             raise ValueError(f"n_genes and n_hidden must be positive, found {self.n_genes} and {self.n_hidden}.")
-        pairs = tuple((int(a), int(b)) for a, b in self.pairs)
+        pairs = self.pairs
         if pairs and self.encoder == "modules":
             raise ValueError("pairs are for encoder='genes'; encoder='modules' has products of its own (U_prods).")
         if any(not 0 <= gene < self.n_genes for pair in pairs for gene in pair):
             raise ValueError(f"pairs must hold gene indices from 0 to {self.n_genes - 1}, found {pairs}.")
-        object.__setattr__(self, "pairs", pairs)  # lists after a JSON round trip
 
     def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
         """Draw weights as the released code does: W 95 % sparse, U orthogonal; gene-wise: small uniform U."""
@@ -68,18 +67,18 @@ class Phoenix(VectorField):
         params = {}
         for branch in ("sums", "prods"):
             params[f"W_{branch}"] = sparse_normal(r, m, n, generator)
-            params[f"b_{branch}"] = _uniform((r, m), bound, generator)
+            params[f"b_{branch}"] = uniform((r, m), bound, generator)
             params[f"U_{branch}"] = orthogonal(r, n, m, generator)
         return params
 
     def _init_genes(self, n_models: int, generator: torch.Generator) -> Params:
         r, n = n_models, self.n_genes
         params = {
-            "U_sums": _uniform((r, n, n), 1 / n, generator) * ~torch.eye(n, dtype=torch.bool),
+            "U_sums": uniform((r, n, n), 1 / n, generator) * ~torch.eye(n, dtype=torch.bool),
             "bias": torch.full((r, n), 0.5, dtype=torch.float64),  # the middle of the data's range
         }
         if self.pairs:
-            params["U_prods"] = _uniform((r, n, len(self.pairs)), 1 / n, generator)
+            params["U_prods"] = uniform((r, n, len(self.pairs)), 1 / n, generator)
         return params
 
     def bind(self, params: Mapping[str, Tensor]) -> Velocity:
@@ -150,10 +149,6 @@ def _bind_genes(params: Mapping[str, Tensor], pairs: tuple[tuple[int, int], ...]
         return rate * production
 
     return velocity
-
-
-def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
-    return (torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1) * bound
 
 
 def sparse_normal(

@@ -31,9 +31,8 @@ class SparsePhoenix(VectorField):
     targets: tuple[int, ...]
     regulators: tuple[int, ...]
 
-    def __post_init__(self) -> None:
-        for name in ("targets", "regulators"):
-            object.__setattr__(self, name, tuple(int(gene) for gene in getattr(self, name)))
+    def check(self) -> None:
+        """Raise where an edge is listed twice, out of order, or of a gene that there is not."""
         target, regulator = np.asarray(self.targets, np.int64), np.asarray(self.regulators, np.int64)
         if target.shape != regulator.shape or np.any(np.diff(target * self.n_genes + regulator) <= 0):
             raise ValueError("targets and regulators must list every edge once, sorted by target, then regulator.")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scdash._core.errors import check_least, check_options
 from scdash._core.registry import Registry
 
 Params: TypeAlias = dict[str, Tensor]
@@ -70,8 +71,24 @@ class VectorField(ABC):
     n_genes: int
 
     def __init_subclass__(cls) -> None:
+        if "__post_init__" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__name__} defines __post_init__, in which fields check their options: call it `check`."
+            )
         if "name" in cls.__dict__:
             DEFINED[cls.name] = cls
+
+    @final
+    def __post_init__(self) -> None:
+        check_options(self)
+        check_least("n_genes", self.n_genes, 0)
+        self.check()
+
+    def check(self) -> None:  # noqa: B027
+        """Raise where options are out of their range or contradict each other; their types have been checked before.
+
+        `check_least` and `check_choice` of this folder name the argument, what was found and what is allowed.
+        """
 
     @abstractmethod
     def init(self, n_models: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:

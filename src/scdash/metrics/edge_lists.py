@@ -74,7 +74,7 @@ class EdgeList:
         return np.where(self.key[at] == key, self.value[at], absent)
 
 
-def is_anndata(value: object) -> bool:
+def is_anndata(value: object) -> "TypeGuard[AnnData]":
     """Say whether `value` is an AnnData, by its slots (its import is slow and not needed here)."""
     return hasattr(value, "varp") and hasattr(value, "var_names")
 

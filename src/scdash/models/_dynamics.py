@@ -129,5 +129,5 @@ def _check_hidden(model: MLP | SecondOrder) -> None:
     """Raise unless the sizes are a tuple of positive numbers that go with the other options."""
     if not isinstance(model.hidden, tuple | list):
         raise TypeError(f"hidden holds the sizes of the hidden layers, such as (40, 40), found {model.hidden!r}.")
-    object.__setattr__(model, "hidden", tuple(int(size) for size in model.hidden))
+    object.__setattr__(model, "hidden", tuple(model.hidden))
     model.field(1)  # its checks

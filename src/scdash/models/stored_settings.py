@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 VALUES: tuple[type, ...] = (Cells, Samples, Training, Validation, Regression, GeometricSchedule, Transport)
-TABLES = ("prior", "coregulation")
 
 
 @dataclass(frozen=True)

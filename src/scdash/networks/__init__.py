@@ -8,7 +8,6 @@ from scdash.networks.effect_matrices import (
     dependencies,
     effects,
     feature_sparsity,
-    model_sparsity,
     relative_contribution,
     sparse_effects,
     sparse_relative_contribution,

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from scdash._core.types import Floats
 from scdash._data import WithinMoments
-from scdash.networks.lagged_edges import LAMBDAS, MAX_ACTIVE
+from scdash.networks.lagged_edges import LAMBDAS, MAX_ACTIVE, edge_frequency
 from scdash.regression.l1_paths import l1_path
 
 FLAT = 1e-16  # sum of squares below which a gene does not vary
@@ -27,8 +27,7 @@ def within_scores(moments: WithinMoments) -> sp.csr_matrix:
     for pair in pairs:
         cross, squares = moments.cross[pair].sum(axis=0), moments.squares[pair].sum(axis=0)
         used += _selected(cross, squares, moments)
-    found = sp.coo_matrix(used.T / len(pairs))
-    return sp.csr_matrix((found.data, (found.row, sources[found.col])), shape=(genes, genes))
+    return edge_frequency(used / len(pairs), sources)
 
 
 def _selected(cross: Floats, squares: Floats, moments: WithinMoments) -> Floats:

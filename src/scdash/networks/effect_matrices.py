@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array, vstack
 from torch import Tensor
 
-from scdash.fields import RegulatoryPath, VectorField, zero_share
+from scdash.fields import RegulatoryPath, VectorField
 
 BLOCK = 1024  # targets whose dependencies are computed at once: no dense genes x genes array is built
 PER_TARGET = 100  # regulators kept for every target where not all pairs can be listed
@@ -153,11 +153,6 @@ def sparse_relative_contribution(
     found = csr_array(diags_array(share.astype(effect.dtype)) @ scaled)
     found.eliminate_zeros()
     return found
-
-
-def model_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
-    """Return the share of exact zeros among all path weights as they reach the derivative, (models,)."""
-    return zero_share(field, params)
 
 
 def dependencies(field: VectorField, params: Mapping[str, Tensor], *, targets: slice = slice(None)) -> Tensor:

@@ -46,12 +46,15 @@ def lagged_scores(halves: CellHalves, regulators: Index | None = None) -> Lagged
     for early, late in zip(first, second, strict=True):
         moments = Moments.of(*(rows := _rows(early, late, sources)), np.ones(len(rows[0])))
         used += (_path(moments, allowed) != 0).sum(axis=0)
-    frequency = sp.csr_matrix((genes, genes))
-    if len(sources):
-        found = sp.coo_matrix(used.T / (len(first) * len(LAMBDAS)))
-        frequency = sp.csr_matrix((found.data, (found.row, sources[found.col])), shape=(genes, genes))
+    frequency = edge_frequency(used / (len(first) * len(LAMBDAS)), sources)
     explained = [_explained(halves.quarters[:, draw], sources, allowed) for draw in range(min(JUDGED, len(first)))]
     return LaggedScores(frequency, float(np.mean(explained)))
+
+
+def edge_frequency(share: Floats, sources: NDArray[np.int64]) -> sp.csr_matrix:
+    """Return the shares (sources, genes) with which edges are selected as a matrix (target, regulator) of all genes."""
+    source, target = np.nonzero(share)
+    return sp.csr_matrix((share[source, target], (target, sources[source])), shape=(share.shape[1],) * 2)
 
 
 def _rows(first: Floats, second: Floats, sources: Index) -> tuple[Floats, Floats]:

@@ -3,13 +3,13 @@
 Networks here are sparse (genes, genes) matrices as users see them: ROW REGULATES COLUMN.
 """
 
-from collections import deque
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse import csgraph
 
 
 def as_network(matrix: Any) -> sp.csr_array:
@@ -120,15 +120,6 @@ def effect_correlations(matrix: Any, *, min_targets: int = 2) -> sp.csr_array:
 def reachable(matrix: Any, start: NDArray[np.int64], *, depth: int, upstream: bool = False) -> NDArray[np.int64]:
     """Return how many steps each gene lies from `start` along the edges, -1 beyond `depth`."""
     network = as_network(matrix)
-    network = sp.csr_array(network.T) if upstream else network
-    distance = np.full(network.shape[0], -1)
-    distance[start] = 0
-    queue = deque(int(gene) for gene in start)
-    while queue:
-        gene = queue.popleft()
-        if distance[gene] < depth:
-            for other in network.indices[network.indptr[gene] : network.indptr[gene + 1]]:
-                if distance[other] < 0:
-                    distance[other] = distance[gene] + 1
-                    queue.append(int(other))
-    return distance
+    edges = abs(sp.csr_array(network.T) if upstream else network)  # signs say nothing of a path
+    found = csgraph.dijkstra(edges, unweighted=True, indices=start, min_only=True, limit=depth)
+    return np.where(np.isfinite(found), found, -1).astype(np.int64)

@@ -134,7 +134,7 @@ def _choose(table: pd.DataFrame, model: int | Sequence[int] | None) -> pd.DataFr
     return chosen
 
 
-def _levels(data: Any, key: str, *, baselines: bool | Mapping[str, float]) -> dict[str, float]:
+def _levels(data: AnnData | pd.DataFrame, key: str, *, baselines: bool | Mapping[str, float]) -> dict[str, float]:
     if isinstance(baselines, Mapping):
         return {str(label): float(value) for label, value in baselines.items()}
     stored = slot(data, key, "metrics") if baselines and is_anndata(data) else {}
@@ -144,7 +144,7 @@ def _levels(data: Any, key: str, *, baselines: bool | Mapping[str, float]) -> di
     return {label: value for label, value in found.items() if np.isfinite(value) and value > 0}
 
 
-def _labels(data: Any, key: str) -> dict[str, str]:
+def _labels(data: AnnData | pd.DataFrame, key: str) -> dict[str, str]:
     """Say what each loss is an error of, where the two differ."""
     training = require_fit(data, key)["params"].get("training") if is_anndata(data) else None
     window = int(training["window"]) if isinstance(training, Mapping) and "window" in training else 1

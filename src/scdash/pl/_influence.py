@@ -1,7 +1,6 @@
 """Whose start value matters for everybody else."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,12 +90,12 @@ def influence(
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="influence", title=title, save=save)
 
 
-def _table(data: Any, key: str, *, by_time: bool) -> pd.DataFrame:
+def _table(data: AnnData | pd.DataFrame, key: str, *, by_time: bool) -> pd.DataFrame:
+    given = data
     if is_anndata(data):
-        data, _ = influence_table(data, key, by_time=by_time)
-        if not by_time:
-            data = data.reset_index().dropna(subset=["absolute"])
-    return columns(data, ["gene", "absolute", "signed", *(["time"] if by_time else [])], argument="data")
+        table, _ = influence_table(data, key, by_time=by_time)
+        given = table if by_time else table.reset_index().dropna(subset=["absolute"])
+    return columns(given, ["gene", "absolute", "signed", *(["time"] if by_time else [])], argument="data")
 
 
 def _ranking(ax: Axes, table: pd.DataFrame) -> list[Line2D]:

@@ -96,7 +96,7 @@ def sparsity_path(
     )
 
 
-def _path_of(data: Any, key: str) -> Any:
+def _path_of(data: AnnData | pd.DataFrame, key: str) -> object:
     if not is_anndata(data):
         return data
     if not isinstance(data.uns.get(key), pd.DataFrame):

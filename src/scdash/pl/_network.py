@@ -1,7 +1,6 @@
 """The strongest edges as a drawing, of one fit or of several side by side."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -186,7 +185,7 @@ def _draw(ax: Axes, edges: pd.DataFrame, sheet: Sheet, heading: str) -> None:
     caption.set_in_layout(False)  # else a long one would make the axes smaller that the drawing was fitted to
 
 
-def _edges(data: Any, key: str, genes: Sequence[str] | None) -> pd.DataFrame:
+def _edges(data: GRN, key: str, genes: Sequence[str] | None) -> pd.DataFrame:
     table = data if isinstance(data, pd.DataFrame) else None
     if is_anndata(data) and isinstance(data.uns.get(key), dict) and key not in data.varp:
         table = network_edges(data, key)

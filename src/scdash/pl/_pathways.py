@@ -193,10 +193,9 @@ def _stars(p: float, alpha: float) -> str:
     return next((stars for level, stars in STARS if p <= level), "*")
 
 
-def _table(data: Any, key: str) -> pd.DataFrame:
-    if is_anndata(data):
-        data, _ = pathway_table(data, key)
-    table = columns(data, ["fit", "pathway", "p_value"], argument="data").copy()
+def _table(data: AnnData | pd.DataFrame, key: str) -> pd.DataFrame:
+    given = pathway_table(data, key)[0] if is_anndata(data) else data
+    table = columns(given, ["fit", "pathway", "p_value"], argument="data").copy()
     table["fit"], table["pathway"] = table["fit"].astype(str), table["pathway"].astype(str)
     table["strength"] = -np.log10(table["p_value"].clip(lower=1e-300))
     return table

@@ -11,5 +11,5 @@ from scdash.regression.linear_field import Field
 from scdash.regression.production import softsign
 from scdash.regression.regression_value import Regression
 from scdash.regression.settings import TransitionSettings
-from scdash.regression.transition_fit import TransitionFit, next_step_error, rollout_error, simulate
+from scdash.regression.transition_fit import TransitionFit, simulate
 from scdash.regression.transitions import fit_transitions

@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.types import Floats
-from scdash._data import TimeSeries
 from scdash.regression.fold_fits import PartFit
 from scdash.regression.intervals import Trajectories
 from scdash.regression.linear_field import Field, integrate
@@ -79,23 +78,3 @@ def simulate(fit: TransitionFit, x0: Floats, times: NDArray[np.floating[Any]]) -
         raise ValueError(f"x0 has {start.shape[1]} genes, the fit has {len(fit.bias)}.")
     states = integrate(fit.field, start, np.asarray(times, dtype=np.float64))
     return states[0] if np.ndim(x0) == 1 else states
-
-
-def next_step_error(fit: TransitionFit, series: TimeSeries, split: str | None = None) -> float:
-    """Return the mean squared error of predicting each state of a split from the one before; NaN without any."""
-    pairs = series.pairs(split)
-    if not len(pairs):
-        return float("nan")
-    times = series.times[pairs] - series.times[pairs[:, :1]]
-    predicted = simulate(fit, series.states[pairs[:, 0]], times)[:, 1]
-    return float(np.mean((predicted - series.states[pairs[:, 1]]) ** 2))
-
-
-def rollout_error(fit: TransitionFit, series: TimeSeries, split: str | None = None) -> float:
-    """Return the mean squared error of predicting whole windows of a split from the state before; NaN without any."""
-    total, count = 0.0, 0
-    for rows in series.rollouts(split):
-        predicted = simulate(fit, series.states[rows[0]], series.times[rows])
-        total += float(np.sum((predicted[1:] - series.states[rows[1:]]) ** 2))
-        count += predicted[1:].size
-    return total / count if count else float("nan")

@@ -10,8 +10,8 @@ from scdash.sparsity._lassonet import hierarchical_prox, lassonet, zeros_as_mask
 from scdash.sparsity._named import method_from, method_with, sparsity_of, sparsity_options
 from scdash.sparsity._pathreg import pathreg
 from scdash.sparsity._prior import Prior
-from scdash.sparsity._remove import prune_paths, prune_to, remove_lowest
-from scdash.sparsity._schedule import BREAST_CANCER, NEVER, GeometricSchedule
+from scdash.sparsity._remove import prune_to, remove_lowest
+from scdash.sparsity._schedule import NEVER, GeometricSchedule
 from scdash.sparsity._strength import one_lambda, per_model
 from scdash.sparsity._values import (
     DASH,
@@ -32,7 +32,6 @@ __all__ = [
     "method_with",
     "sparsity_of",
     "sparsity_options",
-    "BREAST_CANCER",
     "DASH",
     "L0",
     "METHODS",
@@ -69,7 +68,6 @@ __all__ = [
     "pathreg",
     "per_model",
     "posthoc",
-    "prune_paths",
     "prune_to",
     "remove_lowest",
     "zeros_as_masks",

@@ -59,4 +59,3 @@ class GeometricSchedule:
 
 
 NEVER = GeometricSchedule(first=0.0)
-BREAST_CANCER = GeometricSchedule(first=0.9, first_epoch=10, then=0.1, every=20)

@@ -15,9 +15,8 @@ from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import scaled_about_middle
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.regression_fits import hidden_evidence
-from scdash.dynamics.state_pairs.start import gene_wise
 from scdash.dynamics.whole_trajectories.folds import TEST
-from scdash.fields import Params, VectorField
+from scdash.fields import Params, VectorField, gene_wise
 from scdash.networks import (
     Coregulation,
     HiddenEvidence,

@@ -17,11 +17,6 @@ from scdash.regression import TransitionFit
 MOST = 64_000_000  # pairs of genes above which a gene-wise network cannot start from random weights
 
 
-def gene_wise(field: VectorField) -> bool:
-    """Return whether the field's weights are the network itself."""
-    return isinstance(field, SparsePhoenix) or (isinstance(field, Phoenix) and field.encoder == "genes")
-
-
 def make_field(problem: FitProblem, options: FitOptions, matched: Sequence[TransitionFit]) -> VectorField:
     """Return the vector field; products found by the regression become pairs of the gene-wise PHOENIX."""
     n = problem.n_genes

@@ -21,7 +21,7 @@ def entry_of(mdata: MuData, key: str, function: str) -> Any:
     return require_paired(mdata, key, function)
 
 
-def table_of(data: Any, key: str, name: str, function: str, needed: Sequence[str]) -> pd.DataFrame:
+def table_of(data: MuData | pd.DataFrame, key: str, name: str, function: str, needed: Sequence[str]) -> pd.DataFrame:
     """Return a table given as such, or stored by `function` in a MuData."""
     table = data if isinstance(data, pd.DataFrame) else pd.DataFrame(entry_of(data, key, function)[name])
     for column in needed:

@@ -276,7 +276,7 @@ def _mark_stages(ax: Axes, table: pd.DataFrame) -> None:
         ax.text(middle, 1.01, text, transform=ax.get_xaxis_transform(), ha="center", fontsize=8, color=MUTED)
 
 
-def _levels(data: Any, key: str, *, baselines: bool | Mapping[str, float]) -> dict[str, float]:
+def _levels(data: MuData | pd.DataFrame, key: str, *, baselines: bool | Mapping[str, float]) -> dict[str, float]:
     if isinstance(baselines, Mapping):
         return {str(label): float(value) for label, value in baselines.items()}
     if not baselines or isinstance(data, pd.DataFrame):

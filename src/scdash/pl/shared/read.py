@@ -12,16 +12,18 @@ from scipy import sparse
 from scdash._core.errors import suggest
 from scdash._core.keys import check_genes, require_fit
 from scdash._data import all_genes, as_dense, check_unique, representation
-from scdash.metrics.edge_lists import EdgeList, align, is_anndata
+from scdash.metrics.edge_lists import GRN, EdgeList, align, is_anndata
 
 
-def slot(adata: AnnData, key: str, name: str, *, made_by: str = "scdash.tl.fit_dynamics") -> Any:
+def slot(adata: AnnData, key: str, name: str) -> Any:
     """Return `adata.uns[key][name]`, or say what to run."""
     if not is_anndata(adata):
         raise TypeError(f"adata must be an AnnData, found {type(adata).__name__}.")
     entry = require_fit(adata, key)
     if entry.get(name) is None:
-        raise KeyError(f"adata.uns[{key!r}] holds no {name!r}. Run `{made_by}(adata, key_added={key!r})` again.")
+        raise KeyError(
+            f"adata.uns[{key!r}] holds no {name!r}. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` again."
+        )
     return entry[name]
 
 
@@ -38,7 +40,7 @@ def columns(table: Any, needed: Iterable[str], *, argument: str = "table") -> pd
 
 
 def networks(
-    data: Any, *references: Any, key: str, genes: Sequence[str] | None, values: str = "weight"
+    data: GRN, *references: GRN | str, key: str, genes: Sequence[str] | None, values: str = "weight"
 ) -> tuple[pd.Index, list[sparse.csr_array]]:
     """Return the names of the genes and the networks over them, sparse, row regulates column.
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
+from scipy.sparse import csgraph
 
 from scdash.screens.statistics import Floats, PerturbationStatistics
 
@@ -158,13 +159,8 @@ def to_acyclic(weights: Floats) -> Floats:
 
 
 def _is_acyclic(edges: NDArray[np.bool_]) -> bool:
-    left = np.ones(len(edges), bool)
-    while left.any():
-        sources = left & ~edges[left].any(axis=0)
-        if not sources.any():
-            return False
-        left &= ~sources
-    return True
+    parts, _ = csgraph.connected_components(edges, directed=True, connection="strong")
+    return bool(parts == len(edges) and not edges.diagonal().any())
 
 
 def sample_linear_scm(
@@ -175,16 +171,15 @@ def sample_linear_scm(
     values: Floats,
     n: int,
     *,
-    perfect: bool = True,
     rng: np.random.Generator,
 ) -> Floats:
     """Draw `n` cells (n, genes) of an acyclic linear causal model under one intervention.
 
     x_t = mean_t + sum_j W_jt (x_j - mean_j) + sd_t noise, drawn as one solve with I - W. `targets` (genes,) are set to
-    `values` with their noise if `perfect`, else shifted by them (Lin et al., appendix A.4).
+    `values` with their noise (Lin et al., appendix A.4).
     """
     noise = rng.standard_normal((n, len(mean))) * sd
-    w = np.where(targets[None, :], 0.0, weights) if perfect else weights
-    add = np.where(targets, values - mean if perfect else values, 0.0)
+    w = np.where(targets[None, :], 0.0, weights)
+    add = np.where(targets, values - mean, 0.0)
     drawn: Floats = mean + np.linalg.solve((np.eye(len(mean)) - w).T, (noise + add).T).T
     return drawn

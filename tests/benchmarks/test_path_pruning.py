@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 import torch
+from benchmarks._path_pruning import prune_paths
 
 from scdash.fields import Mlp, Phoenix
 from scdash.networks import dependencies
-from scdash.sparsity import prune_paths
 
 
 def test_a_weight_goes_when_the_paths_through_it_sum_to_less_than_the_tolerance() -> None:
