@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from scdash.dynamics.inputs import read_inputs
-from scdash.dynamics.whole_trajectories import one_fit
+from scdash.dynamics.whole_trajectories import one_fit, regression_choice
 from scdash.dynamics.whole_trajectories.folds import Fold, make_folds
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients, choose, fit_chosen, held_out_error
 from scdash.dynamics.whole_trajectories.pruning import ROUNDS
-from scdash.dynamics.whole_trajectories.regression_choice import AVERAGED, RATES, candidates, choose_regressions
+from scdash.dynamics.whole_trajectories.regression_choice import (
+    AVERAGED,
+    RATES,
+    TRAINED,
+    candidates,
+    choose_regressions,
+)
 from scdash.dynamics.whole_trajectories.start import Regressions, regression_start
 from scdash.sparsity import as_sparsity
 from scdash.training.rollouts import GeneWise, Trajectories, roll_out
@@ -59,12 +65,38 @@ def test_the_regressions_with_the_smallest_error_on_the_folds_are_chosen(batches
         starts = [regression_start(fold.train, regulators=own.regulators, regressions=one) for fold in folds]
         errors.append([held_out_error(start, fold) for start, fold in zip(starts, folds, strict=True)])
     np.testing.assert_allclose(choice.table.filter(like="fold").to_numpy(), errors)
-    best = int(np.mean(errors, axis=1).argmin())
-    assert choice.made_of.regressions == offered[best] and choice.table["error"].idxmin() == best
+    trained = choice.table["trained"]
+    finalists = np.mean(errors, axis=1).argsort()[:TRAINED]
+    assert sorted(np.flatnonzero(trained.notna())) == sorted(finalists)
+    best = int(trained.idxmin())
+    assert choice.made_of.regressions == offered[best] and choice.trial.lowest.mean() == trained[best]
     assert replace(choice.made_of, regressions=own.regressions) == own
-    for fold, start in zip(folds, choice.starts, strict=True):  # the training begins with these
+    for fold, start in zip(folds, choice.trial.starts, strict=True):  # the training begins with these
         again = regression_start(fold.train, regulators=own.regulators, regressions=offered[best])
         np.testing.assert_array_equal(start.weights.toarray(), again.weights.toarray())
+
+
+def test_trained_models_decide_between_two_regressions_and_their_training_is_not_made_again(batches, monkeypatch):
+    own, folds = batches
+    plain = choose_regressions(own, folds, progress=False)
+    judged, made = one_fit.dense_trial, []
+
+    def spoilt(made_of, *arguments, **options):  # from the regressions that were chosen training leads astray
+        found = judged(made_of, *arguments, **options)
+        made.append((made_of.regressions, options["mixed"]))
+        errors = found.judged.errors + 10 * (made_of.regressions == plain.made_of.regressions)
+        return replace(found, judged=replace(found.judged, errors=errors))
+
+    monkeypatch.setattr(regression_choice, "dense_trial", spoilt)
+    monkeypatch.setattr(one_fit, "dense_trial", spoilt)
+    other = choose_regressions(own, folds, progress=False)
+    assert other.made_of.regressions != plain.made_of.regressions
+    assert [mixed for _, mixed in made] == [False] * TRAINED
+    made.clear()
+    choice = choose(other.made_of, folds, first=other.trial, progress=False)
+    assert made == [(other.made_of.regressions, True)]  # with starts that are mixed, alone
+    dense = choice.table[choice.table["stage"] == "dense"]
+    np.testing.assert_allclose(dense["error"].iloc[:2], other.trial.judged.errors.mean(axis=1))
 
 
 @pytest.mark.parametrize(("rate", "chosen"), [(0.05, (0.06, 0.3)), (0.5, (0.12, 0.6))])
@@ -78,14 +110,14 @@ def test_starts_are_mixed_where_that_predicts_better_and_the_refitted_model_is_t
     batches, mixed, monkeypatch
 ):
     own, folds = batches
-    judged = one_fit._dense
+    judged = one_fit.dense_trial
 
     def spoilt(*arguments, **options):  # the other kind of starts predicts worse
         found = judged(*arguments, **options)
         errors = found.judged.errors + (options["mixed"] != mixed)
         return replace(found, judged=replace(found.judged, errors=errors))
 
-    monkeypatch.setattr(one_fit, "_dense", spoilt)
+    monkeypatch.setattr(one_fit, "dense_trial", spoilt)
     choice = choose(own, folds, progress=False)
     assert choice.mixed_starts is mixed
     dense = choice.table[choice.table["stage"] == "dense"]

@@ -185,7 +185,7 @@ def test_null_models_are_fitted_to_what_they_change(monkeypatch, anew):
         return SimpleNamespace(errors=np.ones(len(folds)))
 
     def start(made_of, folds, **_):
-        return SimpleNamespace(made_of=made_of, starts=None)
+        return SimpleNamespace(made_of=made_of, trial=None)
 
     monkeypatch.setattr(_null_models, "fit_chosen", fit)
     monkeypatch.setattr(_null_models, "choose", choose)

@@ -26,7 +26,7 @@ from scdash.dynamics.whole_trajectories.one_fit import (
     in_threads,
     work_of,
 )
-from scdash.dynamics.whole_trajectories.regression_choice import choose_regressions, regression_work
+from scdash.dynamics.whole_trajectories.regression_choice import TRAINED, choose_regressions, regression_work
 from scdash.dynamics.whole_trajectories.selection import Errors, best
 from scdash.training.rollouts import Trajectories
 
@@ -131,7 +131,7 @@ def null_model_errors(
         for null in nulls:
             own = [replace(fold, train=learned_from(null, fold.train)) for fold in folds]
             started = choose_regressions(null.made_of, own, progress=progress)
-            found[null.name] = choose(started.made_of, own, starts=started.starts, progress=progress).errors
+            found[null.name] = choose(started.made_of, own, first=started.trial, progress=progress).errors
         return found
     places = [(null, fold) for number, null in enumerate(nulls) for fold in folds_for(null, number, folds)]
     pieces = [(null, folds[fold], choice) for null, fold in places]
@@ -155,7 +155,7 @@ def null_work_of(
     openings = (len(without_network(made_of)) + 1) * len(folds)
     found = {WITHOUT_NETWORK: (openings, 0.35 * len(folds) / openings)}
     if anew:
-        once = regression_work(len(folds)) | work_of(made_of, len(folds), 0)
+        once = regression_work(len(folds)) | work_of(made_of, len(folds), 0, TRAINED)
         return found | {name: (len(nulls) * number, cost) for name, (number, cost) in once.items()}
     pieces = sum(len(folds_for(null, number, folds)) for number, null in enumerate(nulls))
     return found | {NULL_MODELS: (pieces, 1.0)}

@@ -28,7 +28,12 @@ from scdash.dynamics.whole_trajectories.one_fit import (
     work_of,
 )
 from scdash.dynamics.whole_trajectories.pruning import Candidate
-from scdash.dynamics.whole_trajectories.regression_choice import RegressionChoice, choose_regressions, regression_work
+from scdash.dynamics.whole_trajectories.regression_choice import (
+    TRAINED,
+    RegressionChoice,
+    choose_regressions,
+    regression_work,
+)
 from scdash.dynamics.whole_trajectories.selection import Errors
 from scdash.dynamics.whole_trajectories.states import everything_of, folds_of_states, start_of
 from scdash.dynamics.whole_trajectories.velocity_weight import (
@@ -93,10 +98,10 @@ def follow(
     weighed = choose_velocity_weight(main, folds, progress=progress)
     # null models are known when the settings are; until then they count as many as with a prior that is used
     likely = {"null models to come": (9, 1.0)} if null_models else {}
-    expect(regression_work(len(folds)) | work_of(main, len(folds), len(priors)) | likely)
+    expect(regression_work(len(folds)) | work_of(main, len(folds), len(priors), TRAINED) | likely)
     started = choose_regressions(with_weight(main, weighed), folds, progress=progress)
     main = started.made_of
-    choice = choose(main, folds, starts=started.starts, progress=progress)
+    choice = choose(main, folds, first=started.trial, progress=progress)
     everything = all_to_learn_from(problem)
     pieces = [(replace(main, prior=prior, seed=main.seed + k), everything, choice) for k, prior in enumerate(priors)]
     candidates = spread_all(fit_chosen, pieces, FITTING, progress=progress, threads=in_threads(everything))

@@ -203,11 +203,48 @@ class Judged:
         return found
 
 
+@dataclass(frozen=True)
+class DenseTrial:
+    """Models of every fold without pruning, at several numbers of epochs."""
+
+    weight: float  # of the prior
+    mixed: bool  # whether starts are mixed
+    paths: list[list[Candidate]]  # (folds,), each begins with the untrained one
+    judged: Judged
+
+    @property
+    def starts(self) -> list[GeneWise]:
+        """What training began with, (folds,)."""
+        return [path[0].model for path in self.paths]
+
+    @property
+    def lowest(self) -> Errors:
+        """Errors with the best number of epochs, (folds,)."""
+        return np.asarray(self.judged.errors[best(self.judged.errors)])
+
+
+def dense_trial(
+    made_of: Ingredients,
+    folds: Sequence[Fold],
+    starts: Sequence[GeneWise] | None,
+    weight: float,
+    *,
+    mixed: bool,
+    progress: bool | None,
+) -> DenseTrial:
+    """Return models of every fold without pruning, and what the held-out trajectories say of them; see `dense_candidates`."""
+    own = with_mixed_starts(made_of, mixed=mixed)
+    known = [None] * len(folds) if starts is None else starts
+    pieces = [(own, fold.train, weight, made_of.epochs, start) for fold, start in zip(folds, known, strict=True)]
+    found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
+    return DenseTrial(weight, mixed, found, Judged.of(found, folds, made_of.settings.longest_step))
+
+
 def choose(
     made_of: Ingredients,
     folds: Sequence[Fold],
     *,
-    starts: Sequence[GeneWise] | None = None,
+    first: DenseTrial | None = None,
     given: Given | None = None,
     progress: bool | None = None,
 ) -> Choice:
@@ -215,22 +252,24 @@ def choose(
 
     The prior is used only where it clearly lowers the error; see `chosen_level` for the level. Where regressions are
     `given`, so is the weight of the prior that they were fitted with, and the most epochs within one standard error are
-    taken: such a start has edges that only training can use, and pruning remove. `starts` are the regressions of the folds
-    without a prior, where they are known.
+    taken: such a start has edges that only training can use, and pruning remove. `first` is the training without a prior,
+    with the first kind of starts, where it was made before.
     """
     weights = [1.0] if made_of.prior is None else [1.0, PRIOR_WEIGHT]
     weights = weights if given is None else [given.prior_weight]
-    known, plain = (starts, 1.0) if given is None else (given.of_folds, given.prior_weight)
-    first = made_of.mixed_starts[0]
+    known = None if given is None else given.of_folds
+    mixed = made_of.mixed_starts[0]
     tried = [
-        _dense(made_of, folds, known if weight == plain else None, weight, mixed=first, progress=progress)
+        first
+        if first is not None and weight == first.weight
+        else dense_trial(made_of, folds, known, weight, mixed=mixed, progress=progress)
         for weight in weights
     ]
     chosen = tried[0]
     if given is None and len(tried) > 1 and clearly_better(tried[1].lowest, chosen.lowest):
         chosen = tried[1]
     for mixed in made_of.mixed_starts[1:]:
-        tried.append(_dense(made_of, folds, chosen.starts, chosen.weight, mixed=mixed, progress=progress))
+        tried.append(dense_trial(made_of, folds, chosen.starts, chosen.weight, mixed=mixed, progress=progress))
         chosen = min(chosen, tried[-1], key=lambda one: float(one.lowest.mean()))
     place = best(chosen.judged.errors)
     if given is not None:
@@ -259,42 +298,6 @@ def choose(
     )
 
 
-@dataclass(frozen=True)
-class _Dense:
-    """Models of every fold without pruning, at several numbers of epochs."""
-
-    weight: float  # of the prior
-    mixed: bool  # whether starts are mixed
-    paths: list[list[Candidate]]  # (folds,), each begins with the untrained one
-    judged: Judged
-
-    @property
-    def starts(self) -> list[GeneWise]:
-        """What training began with, (folds,)."""
-        return [path[0].model for path in self.paths]
-
-    @property
-    def lowest(self) -> Errors:
-        """Errors with the best number of epochs, (folds,)."""
-        return np.asarray(self.judged.errors[best(self.judged.errors)])
-
-
-def _dense(
-    made_of: Ingredients,
-    folds: Sequence[Fold],
-    starts: Sequence[GeneWise] | None,
-    weight: float,
-    *,
-    mixed: bool,
-    progress: bool | None,
-) -> _Dense:
-    own = with_mixed_starts(made_of, mixed=mixed)
-    known = [None] * len(folds) if starts is None else starts
-    pieces = [(own, fold.train, weight, made_of.epochs, start) for fold, start in zip(folds, known, strict=True)]
-    found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
-    return _Dense(weight, mixed, found, Judged.of(found, folds, made_of.settings.longest_step))
-
-
 def with_mixed_starts(made_of: Ingredients, *, mixed: bool) -> Ingredients:
     """Return ingredients whose training begins at mixed starts, or at the states themselves."""
     return replace(made_of, settings=replace(made_of.settings, mixed_starts=mixed))
@@ -305,10 +308,13 @@ def in_threads(trajectories: Trajectories) -> bool:
     return bool(trajectories.states.shape[2] >= THREADED)
 
 
-def work_of(made_of: Ingredients, folds: int, models: int) -> dict[str, tuple[int, float]]:
-    """Return what choosing settings and fitting with them takes, for the bar of the whole call: pieces, cost of each."""
-    weights = (1 if made_of.prior is None else 2) + len(made_of.mixed_starts) - 1
-    pieces = {CHOOSING_EPOCHS: weights * folds, CHOOSING_SPARSITY: folds, FITTING: models}
+def work_of(made_of: Ingredients, folds: int, models: int, trials: int = 1) -> dict[str, tuple[int, float]]:
+    """Return what choosing settings and fitting with them takes, for the bar of the whole call: pieces, cost of each.
+
+    `trials`: regressions that are trained from to choose among them.
+    """
+    dense = trials - 1 + (1 if made_of.prior is None else 2) + len(made_of.mixed_starts) - 1
+    pieces = {CHOOSING_EPOCHS: dense * folds, CHOOSING_SPARSITY: folds, FITTING: models}
     return {name: (number, COSTS[name]) for name, number in pieces.items()}
 
 
