@@ -95,8 +95,8 @@ def normalize_paired(
 
     Examples
     --------
-    >>> mdata = scdash.simulate.paired()  # doctest: +SKIP
-    >>> scdash.pp.normalize_paired(mdata)  # doctest: +SKIP
+    >>> mdata = scdash.simulate.paired()
+    >>> scdash.pp.normalize_paired(mdata)
     """
     target = copy_paired(mdata) if copy else mdata
     adata = _modality(target, x)
