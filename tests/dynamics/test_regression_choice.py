@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scdash._core.errors import NonFiniteError
 from scdash.dynamics.inputs import read_inputs
 from scdash.dynamics.whole_trajectories import one_fit, regression_choice
 from scdash.dynamics.whole_trajectories.folds import Fold, make_folds
@@ -97,6 +98,26 @@ def test_trained_models_decide_between_two_regressions_and_their_training_is_not
     assert made == [(other.made_of.regressions, True)]  # with starts that are mixed, alone
     dense = choice.table[choice.table["stage"] == "dense"]
     np.testing.assert_allclose(dense["error"].iloc[:2], other.trial.judged.errors.mean(axis=1))
+
+
+@pytest.mark.parametrize("failing", [1, TRAINED])
+def test_a_training_that_leaves_the_finite_numbers_leaves_the_choice_to_the_other(batches, failing, monkeypatch):
+    own, folds = batches
+    judged, made = regression_choice.dense_trial, []
+
+    def diverging(made_of, *arguments, **options):
+        made.append(made_of.regressions)
+        if len(made) <= failing:
+            raise NonFiniteError("left the finite numbers")
+        return judged(made_of, *arguments, **options)
+
+    monkeypatch.setattr(regression_choice, "dense_trial", diverging)
+    if failing == TRAINED:
+        with pytest.raises(NonFiniteError, match="left the finite numbers"):
+            choose_regressions(own, folds, progress=False)
+    else:
+        choice = choose_regressions(own, folds, progress=False)
+        assert choice.made_of.regressions == made[-1] and choice.table["trained"].notna().sum() == 1
 
 
 @pytest.mark.parametrize(("rate", "chosen"), [(0.05, (0.06, 0.3)), (0.5, (0.12, 0.6))])

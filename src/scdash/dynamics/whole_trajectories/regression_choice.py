@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from scdash._core.errors import NonFiniteError
 from scdash._core.parallel import spread_all
 from scdash.dynamics.whole_trajectories.folds import Fold
 from scdash.dynamics.whole_trajectories.one_fit import (
@@ -52,10 +53,15 @@ def choose_regressions(
     pairs = zip(found, folds, strict=True)
     errors = np.array([[held_out_error(start, fold) for start in starts] for starts, fold in pairs]).T
     mean = np.where(np.isfinite(errors).all(axis=1), errors.mean(axis=1), np.inf)
-    trials = {}
+    trials, failed = {}, None
     for place in mean.argsort(kind="stable")[:TRAINED]:
         own, starts = replace(made_of, regressions=offered[place]), [of_fold[place] for of_fold in found]
-        trials[int(place)] = own, dense_trial(own, folds, starts, 1.0, mixed=own.mixed_starts[0], progress=progress)
+        try:
+            trials[int(place)] = own, dense_trial(own, folds, starts, 1.0, mixed=own.mixed_starts[0], progress=progress)
+        except NonFiniteError as error:  # the other one may do better
+            failed = error
+    if failed is not None and not trials:
+        raise failed
     trained = {place: float(trial.lowest.mean()) for place, (_, trial) in trials.items()}
     chosen = min(trained, key=lambda place: trained[place])
     table = pd.DataFrame({"regressions": [str(one) for one in offered], "error": errors.mean(axis=1)})
