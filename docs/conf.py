@@ -67,6 +67,7 @@ for _folder, _page in (("papalexi_eccite", "screen_real"), ("paul15_240", "branc
     if not (_reference / _folder).is_dir():
         nb_execution_excludepatterns += [f"tutorials/{_page}*"]
 nb_merge_streams = True
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # progress bars are not shown, and pages load nothing from outside
 nb_mime_priority_overrides = [("html", "text/html", 0)]
 
 # Links into other projects need their inventories from the network: switched on where the site is published.
