@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 import scdash
+from scdash.training.rollouts import GeneWise, Trajectories
 
 _spec = spec_from_file_location("scdash_tests_glue_data", Path(__file__).parents[1] / "glue" / "data.py")
 assert _spec is not None and _spec.loader is not None
@@ -37,3 +38,17 @@ def dependencies(adata, step=1e-2):
                 change[gene] = 0  # a gene decays by itself
                 found[gene] |= np.abs(change) > 1e-15
     return found
+
+
+def random_model(genes, seed=0, pairs=()):
+    """Return a field with an edge between every two genes, and from some pairs of them."""
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(genes, genes + len(pairs)))
+    np.fill_diagonal(weights, 0)
+    return GeneWise.of(weights, rng.random(genes), np.ones(genes), np.array(pairs).reshape(-1, 2))
+
+
+def random_trajectories(genes):
+    """Return three trajectories of six random states."""
+    rng = np.random.default_rng(0)
+    return Trajectories.of(list(rng.random((3, 6, genes))), [np.arange(6.0)] * 3)

@@ -7,8 +7,9 @@ import torch
 from scdash.dynamics.whole_trajectories.edge_pruning import EdgePruning, strength_gradients, strengths
 from scdash.dynamics.whole_trajectories.pruning import dense_path, pruning_path
 from scdash.sparsity import GeometricSchedule, Score, Sparsity
-from scdash.training.rollouts import GeneWise, Trajectories
 from scdash.training.whole_trajectories import Trainer, WholeTrajectories, squared_error
+
+from .data import random_model, random_trajectories
 
 GENES = 6
 SCHEDULE = GeometricSchedule(first=0.5, first_epoch=0, then=0.5, every=3, until=0.8)
@@ -16,15 +17,11 @@ SETTINGS = WholeTrajectories(batch_size=8)
 
 
 def model_of(pairs=()):
-    rng = np.random.default_rng(0)
-    weights = rng.normal(size=(GENES, GENES + len(pairs)))
-    np.fill_diagonal(weights, 0)
-    return GeneWise.of(weights, rng.random(GENES), np.ones(GENES), np.array(pairs).reshape(-1, 2))
+    return random_model(GENES, pairs=pairs)
 
 
 def trajectories():
-    rng = np.random.default_rng(0)
-    return Trajectories.of(list(rng.random((3, 6, GENES))), [np.arange(6.0)] * 3)
+    return random_trajectories(GENES)
 
 
 class Counting(Score):

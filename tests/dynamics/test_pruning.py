@@ -6,23 +6,21 @@ import scipy.sparse as sp
 from scdash.dynamics.whole_trajectories.edge_pruning import EdgePruning, strengths, with_parents
 from scdash.dynamics.whole_trajectories.pruning import Candidate, pruning_path, round_lengths
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior
-from scdash.training.rollouts import GeneWise, Trajectories
+from scdash.training.rollouts import GeneWise
 from scdash.training.whole_trajectories import WholeTrajectories
+
+from .data import random_model, random_trajectories
 
 GENES = 10
 SCHEDULE = GeometricSchedule(first=0.5, first_epoch=0, then=0.5, every=3, until=0.9)
 
 
 def model_of(seed=0, pairs=()):
-    rng = np.random.default_rng(seed)
-    weights = rng.normal(size=(GENES, GENES + len(pairs)))
-    np.fill_diagonal(weights, 0)
-    return GeneWise.of(weights, rng.random(GENES), np.ones(GENES), np.array(pairs).reshape(-1, 2))
+    return random_model(GENES, seed, pairs)
 
 
 def trajectories():
-    rng = np.random.default_rng(0)
-    return Trajectories.of(list(rng.random((3, 6, GENES))), [np.arange(6.0)] * 3)
+    return random_trajectories(GENES)
 
 
 def kept(model, sparsity, amount, prior=None, scale=None):

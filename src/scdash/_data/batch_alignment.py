@@ -30,13 +30,13 @@ from scdash._data.expression_matrix import Expression
 from scdash._data.interval_means import interval_sums, kernel_means_of_intervals
 from scdash._data.time_series.bins import bin_grid
 from scdash._data.time_series.placed import Placed
+from scdash._data.time_series.smoothed_trajectory import KERNEL_WIDTH
 
 AlignBatches = Literal["auto", "expression"]
 INTERVALS = 100  # of ranks, in which cells are summed
 STAGES = 20  # of a batch, which are placed
 FINER = 4  # places of the common axis for every stage
 STEEPEST = 6  # times as many places between two stages as there are on average
-WIDTH = 0.05  # of the kernel, in ranks
 COMMON = 0.05  # of the variance of time, that between batches at equal ranks, up to which their time is a common one
 STIFFNESS = (1.0, 0.3, 0.1)
 ROUNDS = 6  # in which every batch is placed once
@@ -93,7 +93,7 @@ class BatchSums:
     def means(self, batch: int, clock: Clock, centres: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return kernel means of a batch at places of the common axis, (centres, genes)."""
         places = clock.places_of(bin_grid(self.cells.shape[1]))
-        return kernel_means_of_intervals(self.sums[batch], self.cells[batch], places, centres, WIDTH)
+        return kernel_means_of_intervals(self.sums[batch], self.cells[batch], places, centres, KERNEL_WIDTH)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import unused
 from scdash._core.fit_settings import DataKeys
-from scdash._core.logging import logger
 from scdash._core.types import Genes, PriorLike
 from scdash._data import (
     AlignedPrior,
@@ -36,13 +35,13 @@ from scdash._data.time_series.observations import CellAlign, Couplings, Kind, Sa
 from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states
 from scdash._data.time_series.row_labels import read_rows, rows_of_samples
 from scdash._data.time_series.sampled_cells import from_sampled
+from scdash.dynamics.input_checks import check_series, check_use, check_validation
 from scdash.dynamics.problem import FitProblem, Units, VelocityOfCells
 from scdash.dynamics.velocity_input import velocity_of_cells
 
 TIME_KEY = "dpt_pseudotime"  # where scanpy and `pp.order_cells` write pseudotime
 BINS = 20  # per trajectory of cells, where the user names no number
 HELD_OUT = 0.1  # fraction of trajectories, or of states, for validation and again for test
-NOT_CELLS = "the rows of adata are bins or states"
 LARGEST = 3000  # genes taken without being asked which
 
 
@@ -149,14 +148,14 @@ def read_inputs(
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and _are_cells(rows, observations)
     sampled = cells and rows.are_sampled
-    _check_use(rows, asked, couplings, align, cells=cells, sampled=sampled)
+    check_use(rows, asked, couplings, align, cells=cells, sampled=sampled)
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
     how = _Smoothing(couplings, align, n_bins, flagged, seed, hold_out, shuffled=shuffled, by_folds=by_folds)
     observed = _observe(adata, columns, rows, keys.time_key, how, cells=cells, sampled=sampled)
-    _check_series(observed.series, values.name, _kind_of_states(rows, cells=cells, sampled=sampled))
+    check_series(observed.series, values.name, _kind_of_states(rows, cells=cells, sampled=sampled))
     if not (by_folds and cells):
-        _check_validation(observed.series, split_key)
+        check_validation(observed.series, split_key)
     inputs = _of_observed(
         observed, columns, replace(keys, layer=layer) if binned and observed.in_units_of_bins else keys
     )
@@ -216,32 +215,6 @@ def _of_observed(observed: Observed, columns: NDArray[np.int64], keys: DataKeys)
         kernel_means=observed.kernel_means,
         alignment=observed.alignment,
     )
-
-
-def _check_use(
-    rows: Rows, asked: DataKeys, couplings: Couplings | None, align: CellAlign | None, *, cells: bool, sampled: bool
-) -> None:
-    """Raise for what has no meaning for such rows."""
-    if couplings is not None and not sampled:
-        raise unused("couplings", "they are for cells at few sampled times, which adata does not hold")
-    if align is not None and (sampled or not cells):
-        raise unused(
-            "align", "it places cells in pseudotime; " + ("these have sampled times" if sampled else NOT_CELLS)
-        )
-    if align == "expression" and asked.batch_key is None:
-        raise unused("align='expression'", "it aligns the batches of a lineage; name their column of obs as batch_key")
-    if rows.pseudotime is not None and not sampled:
-        why = (
-            "it orders the cells inside few sampled times, which adata does not hold; a pseudotime alone is a time_key"
-        )
-        raise unused("pseudotime_key", why)
-    if rows.weights is not None and not cells:
-        raise ValueError(
-            f"trajectory_key={asked.trajectory_key!r} is a table of weights of cells in lineages, but the rows of adata are "
-            "bins or states. Give a column of adata.obs with one label per row."
-        )
-    if asked.batch_key is not None and not cells:
-        raise ValueError("batch_key is for cells; states name their trajectories by trajectory_key alone.")
 
 
 @dataclass(frozen=True)
@@ -323,35 +296,6 @@ def _kind_of_states(rows: Rows, *, cells: bool, sampled: bool) -> str:
     if not sampled:
         return "bins" if cells else "states"
     return "sampled times" if rows.pseudotime is None else "bins of sampled times"
-
-
-def _check_series(series: TimeSeries, name: str, kind: str) -> None:
-    """Raise where there is nothing to learn; tell the log what was read."""
-    genes = series.states.shape[1]
-    if not np.ptp(series.states, axis=0).any():
-        raise ValueError(
-            f"{name}: none of the {genes} genes changes between the {len(series)} states; there are no "
-            "dynamics to learn. Look at the values, or pass another layer."
-        )
-    logger.info("    %d genes, %s", genes, _counted(series, kind))
-
-
-def _check_validation(series: TimeSeries, split_key: str | None) -> None:
-    """Raise where there is nothing to choose models by."""
-    if not len(series.pairs("validation")):
-        raise ValueError(
-            f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "
-            "trajectories (or a time window of one) 'validation', or give no split_key."
-        )
-
-
-def _counted(series: TimeSeries, kind: str) -> str:
-    """Say how many states and trajectories there are; bootstraps of cells are no further trajectories."""
-    own = series.originals()
-    number = len(np.unique(own.trajectory))
-    text = f"{len(own)} {kind} of {number} {'trajectory' if number == 1 else 'trajectories'}"
-    more = len(np.unique(series.trajectory)) - number
-    return f"{text}, and {more // number} bootstraps of each" if more else text
 
 
 def _symmetric(matrix: sp.csr_matrix) -> sp.csr_matrix:

@@ -34,7 +34,7 @@ class SampledCells:
 
     @property
     def used(self) -> pd.DataFrame:
-        """The states that are neither re-drawn nor for test."""
+        """The states that are neither drawn again nor for test."""
         return self.bins[(self.bins["bootstrap"] == 0) & (self.bins["split"] != "test")]
 
 

@@ -91,11 +91,6 @@ def from_sampled(
     series = made.series
     standard = StandardTime.of(series.times, series.trajectory)
     related, left_out = _to_learn_from(rows, made, coupled, rng) if by_folds else ((), ())
-    if by_folds and not left_out:
-        raise ValueError(
-            "No trajectory has three sampled times, so that none can be left out to choose the model by. Give the times "
-            "between, or order the cells by pseudotime (scdash.pp.order_cells) and pass that as time_key."
-        )
     placed = Placed.of(time, lineage, batch, rows.left_out, rows.weights, rows.cell)
     mixed = shuffled_states(made, placed, rng) if shuffled else None
     return Observed(
@@ -154,6 +149,11 @@ def _to_learn_from(
 ) -> tuple[tuple[RelatedCells, ...], tuple[LeftOutTimes, ...]]:
     """Return groups of related cells at all times, and which times are left out in turn, with the groups seen then."""
     away = left_out_groups(made)
+    if not away:
+        raise ValueError(
+            "No trajectory has three sampled times, so that none can be left out to choose the model by. Give the times "
+            "between, or order the cells by pseudotime (scdash.pp.order_cells) and pass that as time_key."
+        )
     if coupled.name == "none":
         return (), tuple(LeftOutTimes(times_of_states(made, times)) for times in away)
     known = np.unique(rows.time.values[np.isfinite(rows.time.values)])
