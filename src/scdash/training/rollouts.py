@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data import VelocityRows
-from scdash.training.rollout_kernel import forward
+from scdash.training.rollout_kernel import forward, room_for
 
 Floats = NDArray[np.float32]
 
@@ -120,11 +120,12 @@ def roll_out(
     `intervals` are (trajectories, times - 1); see `solver_steps` for how they are divided.
     """
     steps, observed = solver_steps(intervals, substeps, longest_step)
-    x = np.zeros((len(steps) + 1, *states.T.shape), np.float32)
-    x[0] = states.T
-    scratch = np.empty((2, *x[1:].shape), np.float32)
-    forward(np.full(len(steps), len(states)), steps, *model.layout, x, scratch[0], scratch[1])
-    return np.asarray(x[observed].transpose(2, 0, 1))
+    number, genes = states.shape
+    x = np.empty((len(steps) + 1, genes, room_for(number)), np.float32)
+    x[0, :, :number] = states.T
+    p, q = np.empty((2, 1, genes, room_for(number)), np.float32)
+    forward(np.full(len(steps), number), steps, *model.layout, x, p, q)
+    return np.asarray(x[observed, :, :number].transpose(2, 0, 1))
 
 
 def step_error(model: GeneWise, trajectories: Trajectories, longest_step: float = math.inf) -> float:
