@@ -194,7 +194,8 @@ def staged(package: Any) -> Iterator[dict[str, cProfile.Profile]]:
 
 def parts_of(profiles: dict[str, cProfile.Profile]) -> list[dict[str, Any]]:
     """Return the share of every part of every stage, and of the compiled loops in all of them."""
-    rows, loops, total = [], dict.fromkeys(LOOPS.values(), 0.0), 0.0
+    rows, total = [], 0.0
+    loops = {part: {"share": 0.0, "calls": 0} for part in LOOPS.values()}
     for stage, profile in profiles.items():
         stats = pstats.Stats(profile).stats if profile.getstats() else {}  # type: ignore[attr-defined]
         left = sum(own for _, _, own, _, _ in stats.values())
@@ -202,13 +203,14 @@ def parts_of(profiles: dict[str, cProfile.Profile]) -> list[dict[str, Any]]:
         for part in dict.fromkeys(PARTS.values()):
             spent = sum(_spent(stats, *key) for key, value in PARTS.items() if value == part)
             if spent:
-                rows.append({"stage": stage, "part": part, "share": spent})
+                rows.append({"stage": stage, "part": part, "share": spent, "calls": 0})
                 left -= spent
-        rows.append({"stage": stage, "part": "other", "share": left})
-        for (file, _, name), (_, _, own, _, _) in stats.items():
+        rows.append({"stage": stage, "part": "other", "share": left, "calls": 0})
+        for (file, _, name), (_, calls, own, _, _) in stats.items():
             if name in LOOPS and ("kernel" in file or "descent" in file):
-                loops[LOOPS[name]] += own
-    rows += [{"stage": "compiled loops of all stages", "part": part, "share": spent} for part, spent in loops.items()]
+                loops[LOOPS[name]]["share"] += own
+                loops[LOOPS[name]]["calls"] += calls
+    rows += [{"stage": "compiled loops of all stages", "part": part} | spent for part, spent in loops.items()]
     return [row | {"share": row["share"] / total} for row in rows]
 
 

@@ -1,5 +1,6 @@
 """Roll-outs of the gene-wise PHOENIX from states of trajectories, their errors, and the solver's steps."""
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -70,13 +71,15 @@ class GeneWise(Writable):
 
     def of_edges(self, edges: NDArray[np.intp]) -> Self:
         """Return the field with some of its edges (places in `weights.data`, in order) alone."""
-        w = self.weights
-        indptr = np.searchsorted(edges, w.indptr).astype(w.indptr.dtype)
-        return replace(self, weights=sp.csr_array((w.data[edges], w.indices[edges], indptr), shape=w.shape))
+        w, some = self.weights, copy.copy(self.weights)
+        some.data, some.indices = w.data[edges], w.indices[edges]
+        some.indptr = np.searchsorted(edges, w.indptr).astype(w.indptr.dtype)
+        return replace(self, weights=some)
 
     def with_arrays(self, weights: Floats, bias: Floats, rates: Floats) -> Self:
         """Return the field with other values on the same edges."""
-        matrix = sp.csr_array((weights, self.weights.indices, self.weights.indptr), shape=self.weights.shape)
+        matrix = copy.copy(self.weights)  # its constructor would check all places again, in every step of training
+        matrix.data = weights
         return replace(self, weights=matrix, bias=bias, rates=rates)
 
 
