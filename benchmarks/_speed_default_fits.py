@@ -52,6 +52,7 @@ LOOPS = {
     "compare": "comparison with the data",
     "follow": "coordinate descent",
 }
+STEP = tuple(LOOPS.values())[:3]  # loops of a step of training
 
 
 def simulated() -> tuple["AnnData", data.Keys]:
@@ -102,18 +103,33 @@ def default_fits(before: Path, names: list[str]) -> tuple[pd.DataFrame, pd.DataF
             adata.write_h5ad(file)
             del adata
             found = {way: in_a_process(source, file, keys, profile=False) for way, source in folders.items()}
-            row = {"fit": name, "cpu_s": found["now"]["cpu_s"], "before_s": found["before"]["cpu_s"], "goal": GOAL}
-            row |= {"ratio": found["now"]["cpu_s"] / found["before"]["cpu_s"]}
-            row |= {"peak_mb": found["now"]["peak_mb"], "before_peak_mb": found["before"]["peak_mb"]}
-            rows.append(row)
+            parts = {way: in_a_process(source, file, keys, profile=True)["profile"] for way, source in folders.items()}
+            rows.append(fit_row(name, found, parts))
+            profiles += profile_rows(name, found, parts)
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
-            for way, source in folders.items():
-                parts = in_a_process(source, file, keys, profile=True)["profile"]
-                profiles += [
-                    {"fit": name, "checkout": way} | part | {"cpu_s": part["share"] * found[way]["cpu_s"]}
-                    for part in parts
-                ]
     return pd.DataFrame(rows), pd.DataFrame(profiles)
+
+
+def fit_row(name: str, found: dict[str, Any], parts: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return the row of a fit: seconds, memory, steps of training and what one takes, now and before."""
+    row: dict[str, Any] = {"fit": name, "goal": GOAL, "ratio": found["now"]["cpu_s"] / found["before"]["cpu_s"]}
+    for way, prefix in (("now", ""), ("before", "before_")):
+        seconds = found[way]["cpu_s"]
+        row |= {f"{prefix}cpu_s": seconds, f"{prefix}peak_mb": found[way]["peak_mb"]}
+        loops = {one["part"]: one for one in parts.get(way, []) if one["part"] in STEP}
+        steps = loops.get(STEP[1], {}).get("calls", 0)
+        share = sum(one["share"] for one in loops.values())
+        row |= {f"{prefix}steps": steps, f"{prefix}step_ms": 1e3 * share * seconds / steps if steps else np.nan}
+    return row
+
+
+def profile_rows(name: str, found: dict[str, Any], parts: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the rows of the profiles of a fit, with the CPU seconds that the shares are of the run without a profile."""
+    return [
+        {"fit": name, "checkout": way} | one | {"cpu_s": one["share"] * found[way]["cpu_s"]}
+        for way, rows in parts.items()
+        for one in rows
+    ]
 
 
 def in_a_process(source: Path, file: Path, keys: data.Keys, *, profile: bool) -> dict[str, Any]:

@@ -181,14 +181,17 @@ def calls() -> str:
 
 def default_fits() -> str:
     """Return what default fits take, beside the same fits before issue 20."""
-    lines = [
-        "| default fit with null models | CPU s | before | ratio | peak GB | before |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    titles = ["CPU s", "steps of training", "ms a step", "peak GB"]
+    lines = [_row("default fit with null models", *(f"{title}, before -> now" for title in titles))]
+    lines.append(_row(*["---"] * 5))
     for row in pd.read_csv(HERE / "speed_default_fits.csv").to_dict("records"):
-        peaks = [f"{row[name] / 1024:.2f}" for name in ("peak_mb", "before_peak_mb")]
-        seconds = (_short(row["cpu_s"]), _short(row["before_s"]), f"{row['ratio']:.2f}")
-        lines.append(_row(row["fit"], *seconds, *peaks))
+        pairs = [(row[f"before_{name}"], row[name]) for name in ("cpu_s", "steps", "step_ms", "peak_mb")]
+        texts = ["{:.0f}", "{:,.0f}", "{:.1f}", "{:.2f}"]
+        cells = [
+            " -> ".join("not measured" if pd.isna(one) or one == 0 else text.format(one) for one in pair)
+            for text, pair in zip(texts, [*pairs[:3], tuple(one / 1024 for one in pairs[3])], strict=True)
+        ]
+        lines.append(_row(row["fit"], *cells))
     return "\n".join(lines)
 
 

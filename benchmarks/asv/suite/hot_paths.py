@@ -12,11 +12,14 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from scdash.dynamics.whole_trajectories.start import regression_start
 from scdash.fields import Params, Phoenix
 from scdash.networks import strongest_effects
 from scdash.regression import l1_path
 from scdash.sparsity import Prior, as_sparsity, prune_to
 from scdash.training import Examples, Problem, TrainConfig, run_epoch, start_state
+from scdash.training.rollouts import GeneWise, Trajectories
+from scdash.training.whole_trajectories import Trainer, WholeTrajectories
 
 
 def _field(n: int, units: int, density: float) -> tuple[Phoenix, Params, Params]:
@@ -48,6 +51,48 @@ class Epoch:
     def time_epoch(self, size: tuple[int, int], way: str) -> None:
         """Time an epoch."""
         run_epoch(self.problem, self.state)
+
+
+class Step:
+    """Steps of training on whole trajectories, as default fits of cells take them: 64 roll-outs of 20 states."""
+
+    timer = time.process_time
+    params = ([(500, 100), (2000, 150)], ["dense", "5 % left"])
+    param_names = ("genes, regulators", "way")
+
+    def setup(self, size: tuple[int, int], way: str) -> None:
+        """Make a trainer that has trained for a step."""
+        genes, regulators = size
+        rng = np.random.default_rng(0)
+        weights = np.zeros((genes, genes))
+        weights[:, :regulators] = rng.normal(0, 0.1, (genes, regulators))
+        model = GeneWise.of(weights, rng.random(genes), rng.uniform(0.1, 1, genes))
+        paths = [np.cumsum(rng.normal(0, 0.03, (20, genes)), axis=0) + 0.5 for _ in range(8)]
+        trajectories = Trajectories.of(paths, [np.linspace(0, 5, 20)] * 8)
+        self.trainer = Trainer(model, trajectories, WholeTrajectories())
+        if way != "dense":
+            self.trainer.prune(rng.random(model.weights.nnz) < 0.05)
+        self.trainer.train(1)
+
+    def time_steps(self, size: tuple[int, int], way: str) -> None:
+        """Time ten steps."""
+        self.trainer.train(10)
+
+
+class Start:
+    """The regressions that a default fit of cells starts from."""
+
+    timer = time.process_time
+
+    def setup(self) -> None:
+        """Make trajectories of 400 genes."""
+        rng = np.random.default_rng(0)
+        paths = [np.cumsum(rng.normal(0, 0.03, (20, 400)), axis=0) + 0.5 for _ in range(8)]
+        self.trajectories = Trajectories.of(paths, [np.linspace(0, 5, 20)] * 8)
+
+    def time_start(self) -> None:
+        """Time the mean of all regressions with 100 regulators."""
+        regression_start(self.trajectories, regulators=np.arange(100))
 
 
 class Prune:
