@@ -83,6 +83,20 @@ def test_values_and_derivatives_are_those_of_autograd(pairs, same, number):
         np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max())
 
 
+def test_genes_that_act_in_products_alone_have_features():
+    """Features are computed for genes that act; here neither gene of the product has an edge of its own."""
+    weights = np.zeros((GENES, GENES + 1))
+    weights[4, 0] = weights[5, GENES] = 1.5
+    model = GeneWise.of(weights, np.full(GENES, 0.5), np.ones(GENES), [(2, 3)])
+    start = np.random.default_rng(5).random((3, GENES)).astype(np.float32)
+    intervals = np.full((2, 3), 0.4, np.float32)
+    arguments = arrays_of(model, intervals, np.zeros(3, np.int64), start)
+    forward(*arguments)
+    for k in range(3):
+        path, _ = reference(model, start[k], intervals[:, k])
+        np.testing.assert_allclose(arguments[-3][1:, :, k], path.detach().numpy(), atol=1e-5)
+
+
 def test_productions_of_the_last_step_alone_give_the_same_states():
     rng = np.random.default_rng(4)
     model, intervals = model_of(0), rng.uniform(0.1, 1, (6, 40)).astype(np.float32)
