@@ -235,7 +235,9 @@ def test_the_verdict_says_what_its_comparisons_found(name, request):
             assert line == f"{start}: not tested."
             continue
         gain = figures[f"{kind}_gain"]
-        assert f"(error {figures[f'{kind}_null_error']:.3f}, log ratio to the model's {gain:+.3f}, standard error" in line
+        assert (
+            f"(error {figures[f'{kind}_null_error']:.3f}, log ratio to the model's {gain:+.3f}, standard error" in line
+        )
         assert ("the model is better" in line) == (fit.verdict[kind] == "better")
         rows = fit.table[fit.table.index.str.startswith(start.lower())]
         assert figures[f"{kind}_null_error"] == pytest.approx(np.nanmean(rows.filter(like="fold ")))

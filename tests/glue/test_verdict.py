@@ -82,11 +82,16 @@ def test_null_models_of_a_kind_may_be_fitted_on_a_fold_each():
     assert found.set_error == pytest.approx(np.std([0.10, 0.11, 0.12, 0.11], ddof=1) * np.sqrt(1.25))
     each[3, 3] = OURS[3] * np.exp(0.01)
     assert compare(OURS, each).outcome == "not distinguished"
-    best = verdict_of(OURS, {"shuffled time": each[0], "no network": OURS * np.exp(0.05)}, prior_used=None, trajectories=False)
+    best = verdict_of(
+        OURS, {"shuffled time": each[0], "no network": OURS * np.exp(0.05)}, prior_used=None, trajectories=False
+    )
     assert best.best_null == "no network"  # by the difference to the model on the same folds
 
 
-CLEAR = {"no network": OURS * np.exp(0.2), **{f"random regulators {k}": row for k, row in enumerate(sets(0.1, 0.11, 0.1))}}
+CLEAR = {
+    "no network": OURS * np.exp(0.2),
+    **{f"random regulators {k}": row for k, row in enumerate(sets(0.1, 0.11, 0.1))},
+}
 OTHERS = {"shuffled time": OURS * np.exp(0.4), "constant": np.ones(FOLDS), "mean trajectory": OURS * np.exp(-0.1)}
 
 
