@@ -77,7 +77,7 @@ def test_what_is_judged_is_what_is_refitted(left_out):
         refitted = fit_chosen(own, fold.train, choice)
         assert held_out_error(refitted.model, fold) == error == held_out_error(model, fold)
     stage = "trained after pruning" if choice.epochs_after else "pruned"
-    row = choice.table.query("stage == @stage and level == @choice.level")
+    row = choice.table[(choice.table["stage"] == stage) & (choice.table["level"] == choice.level)]
     np.testing.assert_allclose(row.filter(like="fold").to_numpy()[0], choice.errors)
 
 

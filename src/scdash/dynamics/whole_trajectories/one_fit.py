@@ -262,6 +262,7 @@ class AfterPruning:
         folds: Sequence[Fold],
         pruned: Sequence[Candidate],
         errors: Errors,
+        *,
         progress: bool | None,
     ) -> Self:
         """Compare both on the folds; `pruned` and `errors` (folds,) are of the chosen level."""
@@ -331,7 +332,7 @@ def choose(
     level = chosen_level(folds[0].kind, pruned.errors, pruned.edges, None if given is None else pruned.cases)
     rows = [row for one in tried for row in one.judged.rows("dense", one.weight, mixed=one.mixed)]
     rows += pruned.rows("pruned", chosen.weight, mixed=chosen.mixed)
-    last = AfterPruning.chosen(own, folds, [path[level] for path in paths], pruned.errors[level], progress)
+    last = AfterPruning.chosen(own, folds, [path[level] for path in paths], pruned.errors[level], progress=progress)
     if last.judged is not None:
         rows += last.judged.rows("trained after pruning", chosen.weight, mixed=chosen.mixed)
     return Choice(
