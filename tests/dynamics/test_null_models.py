@@ -1,7 +1,6 @@
 """Null models are alive: each changes where it is given something obviously wrong, and each is trained as the model is."""
 
 import threading
-from contextlib import ExitStack
 from dataclasses import replace
 
 import joblib
@@ -139,22 +138,17 @@ def test_errors_of_every_null_model_are_on_the_folds_of_the_model(left_out):
     assert all((errors != choice.errors).any() for errors in found.values())
 
 
-@pytest.mark.parametrize("backend", ["threads by default", "sequential", "threading", "loky", "dask"])
-def test_null_models_are_the_same_wherever_they_are_fitted(halves, backend, monkeypatch):
+@pytest.mark.parametrize("backend", ["threads by default", "sequential", "threading", "loky", "dask", "ray"])
+def test_null_models_are_the_same_wherever_they_are_fitted(halves, backend, monkeypatch, joblib_backend):
     _, own, folds, choice = halves
-    with ExitStack() as stack:
-        if backend == "dask":
-            distributed = pytest.importorskip("distributed")
-            cluster = distributed.LocalCluster(
-                n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
-            )
-            stack.enter_context(stack.enter_context(distributed.Client(stack.enter_context(cluster))).as_current())
-        if backend == "threads by default":
-            monkeypatch.setattr(_parallel, "_torch_threads", lambda: 3)
-            monkeypatch.setattr(whole_fit, "THREADED", 1)
-        else:
-            stack.enter_context(joblib.parallel_config(backend, n_jobs=1 if backend == "sequential" else 2))
+    if backend == "threads by default":
+        monkeypatch.setattr(_parallel, "_torch_threads", lambda: 3)
+        monkeypatch.setattr(whole_fit, "THREADED", 1)
         found = null_model_errors(own, choice, folds, progress=False)
+    else:
+        with joblib_backend(backend):
+            found = null_model_errors(own, choice, folds, progress=False)
+    monkeypatch.undo()
     alone = null_model_errors(own, choice, folds, progress=False)
     assert list(found) == list(alone)
     for name, errors in alone.items():
