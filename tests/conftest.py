@@ -72,8 +72,9 @@ def joblib_backend() -> Callable[[str], AbstractContextManager[None]]:
                 from ray.util.joblib import register_ray
 
                 register_ray()
-                ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+                ray.shutdown()  # a pool of joblib that ends late connects anew
                 stack.callback(ray.shutdown)
+                ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
             stack.enter_context(joblib.parallel_config(name, n_jobs=1 if name == "sequential" else 2))
             yield
 
