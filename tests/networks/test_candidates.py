@@ -33,9 +33,11 @@ def test_every_pair_is_there_once_by_rank(fits):
 
 
 def test_a_pair_that_nothing_selected_has_the_formula_of_the_others(fits):
-    """The mean of stability and the three measures of association, whether or not the pair was stored with the fit."""
+    """The weighted mean of stability and association, whether or not the pair was stored with the fit."""
     edges = scdash.get.grn(fits, candidates=True)
-    evidence = (edges["stability"].fillna(0) + 3 * edges["association"].fillna(0)) / 4
+    weight = fits.uns["dynamics"]["prior"]["association_weight"]
+    assert 2 / 3 < weight < 1
+    evidence = (1 - weight) * edges["stability"].fillna(0) + weight * edges["association"].fillna(0)
     np.testing.assert_allclose(edges["score"], evidence, rtol=1e-5)
     stored = set(map(tuple, fits.uns["dynamics"]["edges"][["source", "target"]].astype(str).to_numpy()))
     new = [pair not in stored for pair in zip(edges["source"], edges["target"], strict=True)]
