@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from benchmarks.simulated_courses import DESIGNS, System, _effects, _integrated, simulated_course
 
 

@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 import scdash
-from scdash._core import edge_order
-from scdash._core.course_association import Course, ShrunkenCorrelations, unit_columns
-from scdash._core.edge_order import CRITERIA, association, n_tied, rank_edges, ranked_by
+from scdash._core.edges import order
+from scdash._core.edges.course_association import Course, ShrunkenCorrelations, unit_columns
+from scdash._core.edges.order import CRITERIA, association, n_tied, rank_edges, ranked_by
 
 EQUAL = ["g04", "g05", "g01", "g00", "g03", "g02"]  # six equal edges
 
@@ -352,7 +352,7 @@ def test_association_does_not_depend_on_the_size_of_a_block(monkeypatch, at_once
     for s, t in pairs:
         rows = ~targets[:, t]
         expected.append(abs(np.corrcoef(change[rows][:, s], change[rows][:, t])[0, 1]))
-    monkeypatch.setattr(edge_order, "PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(order, "PAIRS_AT_ONCE", at_once)
     np.testing.assert_allclose(association(edges, entry), expected)
 
 

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import MAX_PAIRS
+from scdash._core.edges.order import MAX_PAIRS
 from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys
 from scdash._data import expression, sanitise

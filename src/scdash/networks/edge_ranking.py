@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.decisions import clearly_above
-from scdash._core.edge_order import rank_edges
+from scdash._core.edges.order import rank_edges
 from scdash.networks.coregulation_scores import CHANCE, Coregulation
 from scdash.networks.hidden_edges import HiddenEvidence, entries_at, evidence_auc
 

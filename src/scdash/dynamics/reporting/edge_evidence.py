@@ -9,8 +9,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.course_association import Course
-from scdash._core.edge_order import correlation_of_sources
+from scdash._core.edges.course_association import Course
+from scdash._core.edges.order import correlation_of_sources
 from scdash._data import WithinMoments
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import scaled_about_middle

@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.course_association import PAIRS_AT_ONCE, Course
+from scdash._core.edges.course_association import PAIRS_AT_ONCE, Course
 
 # After the score, each of them from large to small absolute values. All are data; none is a name, the order of the
 # genes, or the prior.
