@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from scdash._core.errors import unused
 from scdash._core.fit_record import stamp
@@ -16,7 +17,6 @@ from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
 from scdash.networks.pathways.enrichment import over_representation
 from scdash.networks.pathways.gene_sets import Membership, membership, resolve_gene_sets
-from scdash.networks.pathways.permutation import benjamini_hochberg
 
 COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
@@ -141,7 +141,7 @@ def enrichment(members: pd.DataFrame, sets: Membership) -> pd.DataFrame:
         for _, group in members.groupby(["module", "role"])
     ]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS[:-1])
-    table["fdr"] = benjamini_hochberg(table["p"].to_numpy(dtype=float)) if len(table) else np.array([], dtype=float)
+    table["fdr"] = false_discovery_control(table["p"].to_numpy(dtype=float))
     return table[list(COLUMNS)].sort_values("p", kind="stable", ignore_index=True)
 
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from scdash._core.errors import suggest
 from scdash._core.logging import logger
 from scdash._core.random_streams import as_generator
 from scdash.networks.pathways.gene_sets import Membership
-from scdash.networks.pathways.permutation import benjamini_hochberg, bonferroni
+from scdash.networks.pathways.permutation import bonferroni
 
 MANY_TIES = 0.1
 
@@ -58,7 +59,7 @@ def over_representation(genes: Iterable[str], sets: Membership) -> pd.DataFrame:
     table["overlap"] = [len(overlap[name]) for name in table.index]
     table["odds_ratio"] = hits["Odds Ratio"].astype(float).reindex(table.index).fillna(0.0)
     table["p_value"] = p
-    table["bonferroni"], table["fdr_bh"] = bonferroni(p.to_numpy()), benjamini_hochberg(p.to_numpy())
+    table["bonferroni"], table["fdr_bh"] = bonferroni(p.to_numpy()), false_discovery_control(p.to_numpy())
     table["leading_genes"] = [";".join(overlap[name]) for name in table.index]
     return table.reset_index().sort_values(["p_value", "overlap"], ascending=[True, False], ignore_index=True)
 
@@ -132,7 +133,7 @@ def prerank(
     table["normalised_score"] = result["NES"].astype(float).reindex(table.index)
     p = result["NOM p-val"].astype(float).reindex(table.index).fillna(1.0).clip(lower=1 / (n_permutations + 1))
     table["p_value"], table["bonferroni"] = p, bonferroni(p.to_numpy())
-    table["fdr_bh"] = benjamini_hochberg(p.to_numpy())
+    table["fdr_bh"] = false_discovery_control(p.to_numpy())
     table["leading_genes"] = result["Lead_genes"].astype(str).reindex(table.index).fillna("")
     return table.reset_index().sort_values(
         ["p_value", "normalised_score"], ascending=[True, False], key=abs, ignore_index=True

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from scdash._core.random_streams import RNG
 from scdash.networks.pathways.gene_sets import Membership
 from scdash.networks.pathways.permutation import (
     Alternative,
-    benjamini_hochberg,
     bonferroni,
     null_moments,
     permutation_test,
@@ -108,7 +108,7 @@ def pathway_table(
             "p_value": test.p_value,
             "n_permutations": test.n_permutations,
             "bonferroni": bonferroni(test.p_value),
-            "fdr_bh": benjamini_hochberg(test.p_value),
+            "fdr_bh": false_discovery_control(test.p_value),
             "fwer": test.fwer,
             "leading_genes": _leading(scores, sets, np.broadcast_to(low, z.shape)),
         }
