@@ -123,12 +123,12 @@ def _factors(entry: Any, n_modules: int) -> tuple[NDArray[Any], NDArray[Any]]:
 def module_members(encode: NDArray[Any], decode: NDArray[Any], genes: NDArray[Any], n_sd: float) -> pd.DataFrame:
     """Return the genes of each module by role; `encode` B (modules, genes), `decode` A (genes, modules)."""
     parts = []
-    for role, matrix in (("regulator", encode), ("target", decode.T)):
-        module, gene = np.nonzero(np.abs(matrix) > n_sd * matrix.std())
-        parts.append(
-            pd.DataFrame({"module": module, "gene": genes[gene], "role": role, "weight": matrix[module, gene]})
-        )
-    return pd.concat(parts, ignore_index=True)
+    for role, matrix, axes in (("regulator", encode, ("module", "gene")), ("target", decode, ("gene", "module"))):
+        places = np.nonzero(np.abs(matrix) > n_sd * matrix.std())
+        table = pd.DataFrame(dict(zip(axes, places, strict=True))).assign(role=role, weight=matrix[places])
+        parts.append(table.sort_values(["module", "gene"], ignore_index=True))
+    members = pd.concat(parts, ignore_index=True)[["module", "gene", "role", "weight"]]
+    return members.assign(gene=genes[members["gene"]])
 
 
 def enrichment(members: pd.DataFrame, sets: Membership) -> pd.DataFrame:
