@@ -248,7 +248,7 @@ def test_halves_and_kernel_means_have_the_places_of_the_bins(cells, monkeypatch)
         made = getattr(observed, name)
 
         def spy(*given, made=made, name=name, **named):
-            seen.setdefault(name, []).append(named["position"] if "position" in named else given[1])
+            seen.setdefault(name, []).append(given[1].position)
             return made(*given, **named)
 
         monkeypatch.setattr(observed, name, spy)
@@ -277,8 +277,9 @@ def test_halves_of_cells_take_the_places_they_are_given():
     expression = as_expression(values)
 
     def made(position):
-        whole = halve_cells(expression, time, batch=batch, position=position, rng=0)
-        learned = halves_to_learn_from(expression, time, batch=batch, position=position, n_bootstrap=0, rng=0)
+        placed = Placed.of(time, batch=batch, position=position)
+        whole = halve_cells(expression, placed, rng=0)
+        learned = halves_to_learn_from(expression, placed, n_bootstrap=0, rng=0)
         return whole.quarters, learned[0].states
 
     for plain, same, other in zip(made(None), made(place), made(place**3), strict=True):
