@@ -12,7 +12,6 @@ from scdash._core.logging import logger
 from scdash._core.random_streams import RNG, as_generator
 from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.cells import fit_by_rollouts
 from scdash.regression.fold_fits import make_parts
 from scdash.regression.hub_penalties import hub_factors, relative_contribution
 from scdash.regression.intervals import Trajectories, Transitions, units
@@ -62,15 +61,6 @@ def fit_transitions(
     generator, groups = as_generator(rng), series.group if groups is None else groups
     data = Trajectories.from_series(series, settings.splits)
     prior = check_prior(prior, data.states.shape[2])
-    if settings.choose == "rollout":
-        if not series.rollouts("validation"):
-            raise ValueError("choose='rollout' needs validation states in the series, found none.")
-
-        def make(part: Trajectories, lag: int) -> Setup:
-            moving = np.zeros(part.states.shape[2], dtype=bool)
-            return make_setup(part, prior, regulators, settings, lag, moving)
-
-        return fit_by_rollouts(series, make, settings, groups, generator)
     return _Engine(data, prior, regulators, settings, groups, generator).run()
 
 
