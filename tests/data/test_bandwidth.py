@@ -6,12 +6,12 @@ import pytest
 from scdash._data import cells_to_series
 from scdash._data.expression_matrix import as_expression
 from scdash._data.interval_means import interval_sums, kernel_means_of_intervals
-from scdash._data.time_series.bandwidth import BANDWIDTHS, _plain_means, choose_bandwidths
+from scdash._data.time_series.bandwidth import ALL_CELLS, BANDWIDTHS, _plain_means, choose_bandwidths
 from scdash._data.time_series.bins import bin_grid
 from scdash._data.time_series.placed import Placed
 
 BINS = 20
-NARROWEST, WIDEST = BANDWIDTHS[0], BANDWIDTHS[-1]
+NARROWEST, WIDEST = ALL_CELLS * BANDWIDTHS[0], ALL_CELLS * BANDWIDTHS[-1]
 
 
 def _smooth(sums, cells, bandwidth):
@@ -37,6 +37,21 @@ def test_fast_changes_in_many_cells_take_the_narrowest_kernel():
 
 def test_slow_changes_in_few_noisy_cells_take_the_widest_kernel():
     assert chosen(*cells(120, waves=0.5, noise=3)) == [WIDEST]
+
+
+def test_means_of_all_cells_are_nearer_to_the_truth_than_with_the_width_of_one_half():
+    # the width that predicts the other half best is the best one for half as many cells, which is too wide for all of them
+    centres, gain = (np.arange(BINS) + 0.5) / BINS, []
+    phase = 2 * np.pi * np.linspace(0, 1, 12)
+    for seed in range(12):
+        time, values = cells(400, waves=1.5, noise=1.0, seed=seed)
+        place = (np.argsort(np.argsort(time)) + 0.5) / len(time)
+        truth = 2 + np.sin(2 * np.pi * 1.5 * np.quantile(time, centres)[:, None] + phase)
+        sums, number = interval_sums(as_expression(values), Placed.of(place, None, None, None), 5 * BINS)
+        width = float(chosen(time, values)[0])
+        narrow, wide = (_smooth(sums[0, 0], number[0, 0], w) for w in (width, width / ALL_CELLS))
+        gain.append(((wide - truth) ** 2).mean() / ((narrow - truth) ** 2).mean())
+    assert np.mean(np.log(gain)) > 2 * np.std(np.log(gain)) / np.sqrt(len(gain))
 
 
 def test_every_trajectory_has_a_width_of_its_own():

@@ -234,11 +234,16 @@ def test_the_verdict_says_what_its_comparisons_found(name, request):
         if fit.verdict[kind] == "not tested":
             assert line == f"{start}: not tested."
             continue
-        assert f"(error {figures[f'{kind}_null_error']:.3f}, {figures[f'{kind}_gain']:+.3f} beside the model" in line
+        gain = figures[f"{kind}_gain"]
+        assert (
+            f"(error {figures[f'{kind}_null_error']:.3f}, log ratio to the model's {gain:+.3f}, standard error" in line
+        )
         assert ("the model is better" in line) == (fit.verdict[kind] == "better")
         rows = fit.table[fit.table.index.str.startswith(start.lower())]
         assert figures[f"{kind}_null_error"] == pytest.approx(np.nanmean(rows.filter(like="fold ")))
-        assert figures[f"{kind}_gain"] == pytest.approx(rows["difference"].mean())
+        ours = fit.table.loc["model"].filter(like="fold ").to_numpy(dtype=float)
+        ratios = np.log(rows.filter(like="fold ").to_numpy(dtype=float)) - np.log(ours)
+        assert gain == pytest.approx(np.nanmean(np.nanmean(ratios, axis=0)), abs=1e-6)
 
 
 def test_one_lineage_without_regulators(lineage):

@@ -11,15 +11,29 @@ OURS = 0.3 + 0.1 * np.arange(FOLDS)  # folds differ far more than models do on o
 
 
 def sets(*gains, noise=0.1):
-    """Return null models whose errors exceed ours by some gains, on every fold with a little noise."""
-    return np.stack([OURS + gain + noise * np.roll(NOISE, k) for k, gain in enumerate(gains)])
+    """Return null models whose errors exceed ours by some log ratios, on every fold with a little noise."""
+    return np.stack([OURS * np.exp(gain + noise * np.roll(NOISE, k)) for k, gain in enumerate(gains)])
 
 
 def test_a_gain_that_is_the_same_on_every_fold_is_clear_however_much_folds_differ():
     found = compare(OURS, sets(0.05))
     assert found.outcome == "better" and found.gain == pytest.approx(0.05) and found.number == 1
-    assert found.null_error == pytest.approx(OURS.mean() + 0.05)
+    assert found.null_error == pytest.approx(sets(0.05).mean())
     assert np.isnan(found.set_error)
+
+
+def test_a_few_null_models_that_are_far_off_do_not_hide_that_all_are_worse():
+    """Errors of random sets are skewed: on the scale of errors the worst of them would make any gain look like noise."""
+    found = compare(OURS, sets(0.8, 0.9, 1.0, 1.9))
+    assert found.outcome == "better"
+    means = sets(0.8, 0.9, 1.0, 1.9).mean(axis=1)
+    assert means.mean() - OURS.mean() < 2 * means.std(ddof=1) * np.sqrt(1 + 1 / 4)
+
+
+def test_an_error_of_zero_is_compared():
+    nothing = np.zeros(FOLDS)
+    assert compare(nothing, sets(0.1)).outcome == "better"
+    assert compare(nothing, [nothing]).outcome == "not tested"  # the same fit
 
 
 def test_a_gain_that_differs_between_folds_is_none():
@@ -34,7 +48,7 @@ def test_the_model_has_to_stand_out_from_null_models_that_differ_among_themselve
     apart = sets(0.02, 0.10, 0.18, 0.26)
     found = compare(OURS, apart)
     assert found.gain > 2 * found.fold_error  # over folds alone it would be clear
-    assert found.set_error == pytest.approx(apart.mean(1).std(ddof=1) * np.sqrt(1 + 1 / 4))
+    assert found.set_error == pytest.approx(np.std([0.02, 0.10, 0.18, 0.26], ddof=1) * np.sqrt(1 + 1 / 4))
     assert found.outcome == "not distinguished"
     assert compare(OURS, sets(0.13, 0.14, 0.15, 0.14)).outcome == "better"
 
@@ -62,18 +76,23 @@ def test_null_models_that_diverge_do_not_count():
 def test_null_models_of_a_kind_may_be_fitted_on_a_fold_each():
     """Of halves of the same cells: what differs is then the null model, and its spread counts in full."""
     each = np.full((4, FOLDS), np.nan)
-    each[range(4), range(4)] = OURS[:4] + np.array([0.10, 0.11, 0.12, 0.11])
+    each[range(4), range(4)] = OURS[:4] * np.exp([0.10, 0.11, 0.12, 0.11])
     found = compare(OURS, each)
     assert found.gain == pytest.approx(0.11) and found.number == 4 and found.outcome == "better"
     assert found.set_error == pytest.approx(np.std([0.10, 0.11, 0.12, 0.11], ddof=1) * np.sqrt(1.25))
-    each[3, 3] = OURS[3] + 0.01
+    each[3, 3] = OURS[3] * np.exp(0.01)
     assert compare(OURS, each).outcome == "not distinguished"
-    best = verdict_of(OURS, {"shuffled time": each[0], "no network": OURS + 0.05}, prior_used=None, trajectories=False)
+    best = verdict_of(
+        OURS, {"shuffled time": each[0], "no network": OURS * np.exp(0.05)}, prior_used=None, trajectories=False
+    )
     assert best.best_null == "no network"  # by the difference to the model on the same folds
 
 
-CLEAR = {"no network": OURS + 0.2, **{f"random regulators {k}": row for k, row in enumerate(sets(0.1, 0.11, 0.1))}}
-OTHERS = {"shuffled time": OURS + 0.4, "constant": np.ones(FOLDS), "mean trajectory": OURS - 0.1}
+CLEAR = {
+    "no network": OURS * np.exp(0.2),
+    **{f"random regulators {k}": row for k, row in enumerate(sets(0.1, 0.11, 0.1))},
+}
+OTHERS = {"shuffled time": OURS * np.exp(0.4), "constant": np.ones(FOLDS), "mean trajectory": OURS * np.exp(-0.1)}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +140,7 @@ def test_random_regulators_are_taken_for_better_than_random_ones_as_rarely_as_th
     rng = np.random.default_rng(0)
     found, folds_alone = 0, 0
     for _ in range(2000):
-        errors = 0.5 + 0.1 * rng.normal(size=(5, 1)) + 0.03 * rng.normal(size=(5, FOLDS))
+        errors = 0.5 * np.exp(0.2 * rng.normal(size=(5, 1)) + 0.06 * rng.normal(size=(5, FOLDS)))
         one = compare(errors[0], errors[1:])
         found += one.outcome == "better"
         folds_alone += one.gain > 2 * one.fold_error

@@ -19,7 +19,7 @@ def details(told: Told) -> str:
 
 
 def comparison_lines(told: Told) -> list[str]:
-    """Return every comparison with its difference and its standard errors."""
+    """Return every comparison with its log ratio of errors and the standard errors of it."""
     if told.verdict is None:
         return []
     verdict = told.verdict
@@ -31,7 +31,8 @@ def comparison_lines(told: Told) -> list[str]:
         else _comparison("Shuffled priors", verdict.prior),
         _comparison("Shuffled time", verdict.time),
         _comparison(f"Best baseline without a model ({verdict.best_baseline})", verdict.baselines),
-        "A difference is clear where it exceeds two standard errors over folds, and over sets where several were drawn.",
+        "A log ratio of errors is clear where it exceeds two standard errors over folds, and over sets where several were "
+        "drawn.",
     ]
     if told.judged_by == TIME_POINTS:
         found.append("The folds are time points of the same trajectories, not independent replicates.")
@@ -58,7 +59,10 @@ def _comparison(name: str, found: Comparison) -> str:
     behind = Difference(-found.gain, found.fold_error, 2).clearly_positive
     worse = "predicts better than the model" if behind else "not distinguished from the model"
     outcome = "the model is better" if found.outcome == "better" else worse
-    return f"{name}: {outcome} (error {found.null_error:.3f}, {found.gain:+.3f} beside the model, standard error {found.fold_error:.3f}{sets})."
+    return (
+        f"{name}: {outcome} (error {found.null_error:.3f}, log ratio to the model's {found.gain:+.3f}, standard error "
+        f"{found.fold_error:.3f}{sets})."
+    )
 
 
 def choice_lines(told: Told) -> list[str]:

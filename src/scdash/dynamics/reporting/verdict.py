@@ -14,15 +14,21 @@ from scdash.dynamics.whole_trajectories.selection import Errors
 Outcome: TypeAlias = Literal["better", "not distinguished", "not tested", "not used"]
 
 SAME = 1e-9  # relative difference up to which two fits are the same fit
+TINY = 1e-12  # errors below count as this, so that an error of 0 has a logarithm
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against null models of one kind, on the same held-out trajectories."""
+    """A model against null models of one kind, on the same held-out trajectories.
+
+    The gain is the logarithm of the null model's error over the model's: errors of null models are positive and skewed to
+    the right (among random sets of regulators a few are far off), and their logarithms have the spread that two standard
+    deviations stand for.
+    """
 
     outcome: Outcome = "not tested"
     null_error: float = float("nan")  # mean over folds, and over null models of the kind
-    gain: float = float("nan")  # by how much the model's mean error is below
+    gain: float = float("nan")  # mean log ratio of errors, positive where the model's is lower
     fold_error: float = float("nan")  # standard error of the gain over folds
     set_error: float = float("nan")  # standard error of the gain over null models, were the model one of them
     number: int = 0  # null models of the kind
@@ -67,21 +73,21 @@ class Verdict:
 def compare(ours: Errors, nulls: Any) -> Comparison:
     """Compare errors over folds (folds,) with those of null models of one kind (null models, folds), NaN where not fitted.
 
-    "better": the mean error is lower by more than two standard errors of the difference over folds and, where there are
-    several null models, by more than two of their standard deviations (with that of their mean), since the model itself is
-    one draw of what they are draws of. "not tested": fewer than two folds, no null model with an error, or the same fit.
+    "better": the mean log ratio of errors exceeds two of its standard errors over folds and, where there are several null
+    models, two of their standard deviations (with that of their mean), since the model itself is one draw of what they are
+    draws of. "not tested": fewer than two folds, no null model with an error, or the same fit.
     """
     known = np.atleast_2d(np.asarray(nulls, dtype=np.float64)) if len(nulls) else np.empty((0, len(ours)))
     known = known[~np.isinf(known).any(axis=1) & np.isfinite(known).any(axis=1)]
     if not len(known) or not np.isfinite(ours).all():
         return Comparison()
-    gains = known - ours
+    gains = np.log(np.maximum(known, TINY)) - np.log(np.maximum(ours, TINY))
     fitted = np.isfinite(gains)
     paired = Difference.of(np.nanmean(gains[:, fitted.any(axis=0)], axis=0))
     of_each = np.nanmean(gains, axis=1)
     sets = float(of_each.std(ddof=1) * np.sqrt(1 + 1 / len(of_each))) if len(of_each) > 1 else float("nan")
     found = Comparison("not tested", float(np.nanmean(known)), paired.mean, paired.error, sets, len(of_each))
-    if not paired.tested or (np.abs(gains) <= SAME * np.abs(ours))[fitted].all():
+    if not paired.tested or (np.abs(gains) <= SAME)[fitted].all():
         return found
     clear = paired.clearly_positive and (len(of_each) == 1 or paired.mean > CLEAR * sets)
     return Comparison("better" if clear else "not distinguished", *list(asdict(found).values())[1:])
