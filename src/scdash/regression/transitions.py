@@ -31,7 +31,6 @@ def fit_transitions(
     prior: sp.csr_matrix | None = None,
     regulators: NDArray[np.integer[Any]] | None = None,
     settings: TransitionSettings | None = None,
-    groups: NDArray[Any] | None = None,
     rng: RNG = 0,
 ) -> TransitionFit:
     """Fit sparse gene-wise dynamics to the transitions of a time series.
@@ -39,7 +38,7 @@ def fit_transitions(
     Over an interval D, x_i(t+D) = e x_i(t) + (1 - e) (b_i + sum_j S_ij <phi(x_j)>), e = exp(-r_i D), is linear in the
     network S, which is found by one L1-penalised regression per gene; edges of the prior are penalised less.
     Everything that is chosen (rate, activation, trust in the prior, penalties, products) is chosen by cross-validation
-    over trajectories, with noise, constant genes and denoised states estimated anew within every fold.
+    over trajectories (whole groups of the series, if it has any), with noise, constant genes and denoised states estimated anew within every fold.
 
     Parameters
     ----------
@@ -51,14 +50,11 @@ def fit_transitions(
         Genes that may regulate; all by default.
     settings
         `TransitionSettings.for_time_courses()` by default.
-    groups
-        Code of the group of every trajectory of the series (such as its batch); folds leave out whole groups. None: those of
-        the series, if it has any.
     rng
         Seed or Generator, for folds and half-samples.
     """
     settings = settings or TransitionSettings.for_time_courses()
-    generator, groups = as_generator(rng), series.group if groups is None else groups
+    generator, groups = as_generator(rng), series.group
     data = Trajectories.from_series(series, settings.splits)
     prior = check_prior(prior, data.states.shape[2])
     return _Engine(data, prior, regulators, settings, groups, generator).run()

@@ -12,6 +12,9 @@ from scdash._data.time_series.bins import own_bin
 from scdash._data.time_series.placed import Placed, filled
 from scdash._data.time_series.within_places import MOST_CELLS, WithinMoments, within_moments
 
+BANDWIDTH = 1.0  # kernel width, in bins
+MIN_CELLS = 10  # effective cells of a bin, of all quarters together
+
 
 @dataclass(frozen=True)
 class CellHalves:
@@ -35,8 +38,6 @@ def halve_cells(
     placed: Placed,
     *,
     n_bins: int = 20,
-    bandwidth: float = 1.0,
-    min_cells: float = 10,
     n_draws: int = 8,
     shuffled: bool = False,
     sources: NDArray[np.integer[Any]] | None = None,
@@ -52,8 +53,8 @@ def halve_cells(
         Log expression, (cells, genes); read in blocks, twice.
     placed
         The trajectory of every cell and its place.
-    n_bins, bandwidth, min_cells
-        Kernels, as for `cells_to_series`; `min_cells` of all together.
+    n_bins
+        Bins of a trajectory.
     n_draws
         Ways to deal the cells.
     shuffled
@@ -69,8 +70,8 @@ def halve_cells(
     side = np.stack([placed.deal(4, generator) for _ in range(n_draws)])
     dealt = np.concatenate([side == part for part in range(4)]).astype(np.float64)  # (4 draws, cells)
     dealt = dealt if placed.weights is None else dealt * placed.weights
-    widths = [bandwidth] * len(placed.groups)
-    means = filled(placed.smoothed(values, n_bins, widths, dealt, lambda effective: min(min_cells, effective / 2)))
+    widths = [BANDWIDTH] * len(placed.groups)
+    means = filled(placed.smoothed(values, n_bins, widths, dealt, lambda effective: min(MIN_CELLS, effective / 2)))
     place = np.where(placed.code >= 0, placed.code * n_bins + own_bin(placed.position, n_bins), -1)
     within = within_moments(values, place, _some(side[0], generator), sources=sources, weights=placed.weights)
     return CellHalves(means.reshape(4, n_draws, *means.shape[1:]), within)

@@ -90,9 +90,7 @@ def _without_ties(scores: NDArray[np.float64], rng: int) -> NDArray[np.float64]:
     return scores + 1e-3 * float(np.diff(values).min()) * order
 
 
-def prerank(
-    scores: NDArray[Any], sets: Membership, *, n_permutations: int = 1000, rng: int = 0, n_jobs: int = 1
-) -> pd.DataFrame:
+def prerank(scores: NDArray[Any], sets: Membership, *, n_permutations: int = 1000, rng: int = 0) -> pd.DataFrame:
     """Test by gene-set enrichment analysis whether each set's genes lie at one end of the ranking.
 
     Genes of equal score are put in random order. gseapy's permutations draw gene labels; its p-values are 0 where no permutation reaches the score, which is
@@ -124,7 +122,7 @@ def prerank(
             min_size=1,
             max_size=len(sets.genes),
             seed=rng,
-            threads=n_jobs,
+            threads=1,
             outdir=None,
             no_plot=True,
         ).res2d.set_index("Term")

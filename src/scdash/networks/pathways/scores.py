@@ -23,9 +23,9 @@ from scdash.networks.pathways.permutation import (
 MARGIN = 5  # permutations allowed beyond those that a p-value at 5 % after Bonferroni needs
 
 
-def enough_permutations(n_sets: int, *, alpha: float = 0.05, most: int = 1_000_000) -> int:
-    """Return permutations with which the smallest p can pass Bonferroni at `alpha`, with a margin of 5."""
-    return int(min(most, max(1000, MARGIN * n_sets / alpha)))
+def enough_permutations(n_sets: int) -> int:
+    """Return permutations with which the smallest p can pass Bonferroni at 5 %, with a margin of 5."""
+    return int(min(1_000_000, max(1000, MARGIN * n_sets / 0.05)))
 
 
 def leading_genes(
