@@ -1,9 +1,10 @@
 """What users wait for besides training: each call in a process of its own, beside a reference measured in that process.
 
-The reference is a dense product of the size that is at stake, scikit-learn's ridge, the import of scanpy, or the same fit
+The reference is a dense product of the size that is at stake, scikit-learn's ridge, the import of scanpy, or the same
 without what is measured, so that a loaded machine slows down both.
 """
 
+import cProfile
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +128,15 @@ def stats() -> dict[str, float]:
     return {"cpu_s": cpu(lambda: scdash.tl.network_stats(adata)), "reference_s": scanpy_import()}
 
 
-def ridge(genes: int) -> dict[str, float]:
-    """Fit ridge regressions of all genes, a fifth of which are perturbed; beside one of scikit-learn's."""
+def ridge_of_one_gene(x: np.ndarray) -> float:
+    """Return the CPU seconds of scikit-learn's ridge of the first gene on all others."""
     from sklearn.linear_model import Ridge
 
+    return min(cpu(lambda: Ridge(10.0, solver="cholesky").fit(x[:, 1:], x[:, 0])) for _ in range(3))
+
+
+def ridge(genes: int) -> dict[str, float]:
+    """Fit ridge regressions of all genes, a fifth of which are perturbed; beside one of scikit-learn's."""
     from scdash._data.screen import parse_screen
     from scdash.screens.baselines.network_scores import masked_ridge
 
@@ -137,8 +144,129 @@ def ridge(genes: int) -> dict[str, float]:
     labels = ["control"] * 1000 + [f"g{gene}" for gene in range(genes // 5) for _ in range(50)]
     x = rng.normal(size=(len(labels), 20)) @ rng.normal(size=(20, genes)) + rng.normal(size=(len(labels), genes))
     screen = parse_screen(labels, pd.Index([f"g{gene}" for gene in range(genes)]))
-    reference = min(cpu(lambda: Ridge(10.0, solver="cholesky").fit(x[:, 1:], x[:, 0])) for _ in range(3))
-    return {"cpu_s": cpu(lambda: masked_ridge(x, screen)), "reference_s": reference}
+    return {"cpu_s": cpu(lambda: masked_ridge(x, screen)), "reference_s": ridge_of_one_gene(x)}
+
+
+def screen_fit(name: str) -> dict[str, float]:
+    """Fit a planted screen of a size that `screens_real.speed` names; scikit-learn's ridge is on at most 10,000 of its cells."""
+    from benchmarks.screens_real.speed import SIZES, measure, planted
+
+    found = measure(name)
+    peak = 1024 * found["peak_gb"]
+    dense = planted(SIZES[name])[:10_000].to_df().to_numpy(np.float64)
+    return {"cpu_s": found["cpu_s"], "reference_s": ridge_of_one_gene(dense), "peak_mb": peak}
+
+
+def figures() -> dict[str, Any]:
+    """Draw the velocity on an embedding, twice, with other colours."""
+    import matplotlib as mpl
+    import torch
+
+    import scdash
+
+    mpl.use("agg")
+    adata = fitted(GENES)
+    cells, model = cells_of(adata), scdash.get.model(adata)
+    with torch.no_grad():
+        x = torch.as_tensor(cells.X.copy()).to(model.minimum.dtype)
+        cells.layers["dynamics_velocity"] = model(0.0, x).numpy().astype(np.float32)
+    cells.obsm["X_umap"] = np.asarray(cells.X[:, :2], dtype=np.float64)
+    scdash.pl.velocity(cells[:100].copy(), show=False)  # imports and fonts
+    before = forget_peak()
+    first = cpu(lambda: scdash.pl.velocity(cells, show=False))
+    added = peak_megabytes() - before
+    second = cpu(lambda: scdash.pl.velocity(cells, str(cells.var_names[0]), show=False))
+    return {"cpu_s": second, "reference_s": first, "added_mb": added}
+
+
+def layer() -> dict[str, Any]:
+    """Write the velocity of 1,000 genes for cells of 5,000; the reference is a dense product of all cells."""
+    import scdash
+    from scdash._data import as_expression
+    from scdash.networks.velocity_layer import velocity_of
+
+    adata = fitted(GENES)
+    cells, model = cells_of(adata), scdash.get.model(adata)
+    values = as_expression(cells.X)
+    velocity_of(values, model, np.arange(GENES), 5 * GENES)
+    before = forget_peak()
+    used = cpu(lambda: velocity_of(values, model, np.arange(GENES), 5 * GENES))
+    return {"cpu_s": used, "reference_s": dense_product(), "added_mb": peak_megabytes() - before}
+
+
+def forget_peak() -> float:
+    """Let `peak_megabytes` begin anew; return the megabytes in use."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak_megabytes()
+
+
+def quarters() -> dict[str, float]:
+    """Smooth quarters of sparse cells, of which each is multiplied alone; dense cells are multiplied with zeros, too."""
+    import scipy.sparse as sp
+
+    from scdash._data import as_expression, halve_cells
+
+    rng = np.random.default_rng(0)
+    sparse = sp.random(CELLS, GENES, 0.3, format="csr", dtype=np.float64, rng=rng)
+    time = rng.random(CELLS)
+    dense = sparse.toarray()
+    found, expected = (halve_cells(as_expression(x), time, rng=0).quarters for x in (sparse, dense))
+    if np.abs(found - expected).max() > 1e-12:
+        raise SystemExit("quarters of sparse and of dense cells differ")
+    ways = [min(cpu(lambda x=x: halve_cells(as_expression(x), time, rng=0)) for _ in range(3)) for x in (sparse, dense)]  # type: ignore[misc]
+    return dict(zip(("cpu_s", "reference_s"), ways, strict=True))
+
+
+def constructors() -> dict[str, float]:
+    """Fit 2,000 cells of 300 genes; what is measured is the part of it in scipy's own Python code of sparse matrices."""
+    from anndata import AnnData
+
+    import scdash
+
+    rng = np.random.default_rng(0)
+    place, genes = np.sort(rng.random(2000)), 300
+    centre, width = rng.random(genes), rng.uniform(0.1, 0.4, genes)
+    mean = 3 * np.exp(-0.5 * ((place[:, None] - centre) / width) ** 2)
+    adata = AnnData(np.log1p(rng.poisson(mean)).astype(np.float32))
+    adata.obs["dpt_pseudotime"], adata.var["tf"] = place, np.arange(genes) < 60
+    options: dict[str, Any] = {"regulators": "tf", "validation": scdash.Validation(null_models=False)}
+    profile = cProfile.Profile(time.process_time)
+    small = adata[::10, :30].copy()
+    scdash.tl.fit_dynamics(small, progress=False, **options)
+    profile.enable()
+    scdash.tl.fit_dynamics(adata, progress=False, **options)
+    profile.disable()
+    entries = profile.getstats()
+    own = [entry.inlinetime for entry in entries if f"scipy{os.sep}sparse" in getattr(entry.code, "co_filename", "")]
+    return {"cpu_s": sum(own), "reference_s": sum(entry.inlinetime for entry in entries)}
+
+
+def epoch(genes: int) -> dict[str, float]:
+    """Train with 5 % of the weights left; the reference is dense, by turns."""
+    from benchmarks._speed_ways import ours
+
+    units, pairs = 60, 180
+    runs = [(ours(genes, units, pairs, 0.05), ours(genes, units, pairs)) for _ in range(5)]
+    return dict(zip(("cpu_s", "reference_s"), np.median(runs, axis=0).tolist(), strict=True))
+
+
+def step(genes: int) -> dict[str, float]:
+    """Train a step of the default fit on whole trajectories with 5 % of the edges left; the reference has all, by turns."""
+    from scdash.training.rollouts import GeneWise, Trajectories
+    from scdash.training.whole_trajectories import Trainer, WholeTrajectories
+
+    rng = np.random.default_rng(0)
+    weights = np.zeros((genes, genes))
+    weights[:, :REGULATORS] = rng.normal(0, 0.1, (genes, REGULATORS))
+    model = GeneWise.of(weights, rng.random(genes), rng.uniform(0.1, 1, genes))
+    paths = [np.cumsum(rng.normal(0, 0.03, (20, genes)), axis=0) + 0.5 for _ in range(8)]
+    trajectories = Trajectories.of(paths, [np.linspace(0, 5, 20)] * 8)
+    trainers = [Trainer(model, trajectories, WholeTrajectories()) for _ in range(2)]
+    trainers[0].prune(rng.random(model.weights.nnz) < 0.05)
+    for trainer in trainers:
+        trainer.train(2)
+    runs = [[cpu(lambda t=trainer: t.train(10)) / 10 for trainer in trainers] for _ in range(5)]  # type: ignore[misc]
+    return dict(zip(("cpu_s", "reference_s"), np.min(runs, axis=0).tolist(), strict=True))
 
 
 def null_models() -> dict[str, float]:
@@ -182,33 +310,63 @@ def first_call() -> dict[str, float]:
         return found | {"reference_s": seconds(folder)}
 
 
-CALLS: dict[str, tuple[Callable[[], dict[str, float]], str, float]] = {
-    "tl.predict, 5,000 cells x 1,000 genes": (predict, "a dense product of all cells", 9.0),
-    "tl.perturbation_shift, the same": (shift, "a dense product of all cells", 2.5),
-    "tl.gene_influence, 500 genes": (lambda: influence(500), "a dense product of all states", np.nan),
-    "tl.gene_influence, 1,000 genes": (lambda: influence(1000), "a dense product of all states", np.nan),
-    "tl.gene_influence, 2,000 genes": (lambda: influence(2000), "a dense product of all states", np.nan),
-    "tl.network_stats, 100 random networks": (stats, "import scanpy", 1.0),
-    "ridge of a screen, 500 genes": (lambda: ridge(500), "scikit-learn's ridge of one gene", np.nan),
-    "ridge of a screen, 1,000 genes": (lambda: ridge(1000), "scikit-learn's ridge of one gene", 3.0),
-    "fit of cells with null models": (null_models, "the fit without them", np.nan),
-    "small fits of each kind, nothing compiled": (first_call, "the same, everything compiled", np.nan),
+@dataclass(frozen=True)
+class Call:
+    """What is measured, what it is a ratio to, and the goals of the issue (NaN: none)."""
+
+    measure: Callable[[], dict[str, Any]]
+    reference: str
+    goal_s: float = np.nan
+    goal_ratio: float = np.nan
+    goal_mb: float = np.nan
+
+
+PRODUCT, RIDGE = "a dense product of all cells", "scikit-learn's ridge of one gene"
+STATES = "a dense product of all states"
+CALLS = {
+    "tl.predict, 5,000 cells x 1,000 genes": Call(predict, PRODUCT, goal_s=9, goal_mb=1024),
+    "tl.perturbation_shift, the same": Call(shift, PRODUCT, goal_s=2.5),
+    "tl.gene_influence, 500 genes": Call(lambda: influence(500), STATES),
+    "tl.gene_influence, 1,000 genes": Call(lambda: influence(1000), STATES),
+    "tl.gene_influence, 2,000 genes": Call(lambda: influence(2000), STATES),
+    "tl.network_stats, 100 random networks": Call(stats, "import scanpy", goal_s=1),
+    "ridge of a screen, 500 genes": Call(lambda: ridge(500), RIDGE),
+    "ridge of a screen, 1,000 genes": Call(lambda: ridge(1000), RIDGE, goal_s=3),
+    "tl.fit_perturbode with a prior, 250 genes": Call(lambda: screen_fit("250"), RIDGE),
+    "tl.fit_perturbode with a prior, 500 genes": Call(lambda: screen_fit("500"), RIDGE),
+    "tl.fit_perturbode with a prior, 1,000 genes": Call(lambda: screen_fit("1000"), RIDGE, goal_s=15),
+    "tl.fit_perturbode, 20,000 cells x 3,000 genes x 200 perturbations": Call(
+        lambda: screen_fit("3000"), RIDGE, goal_s=60, goal_mb=3072
+    ),
+    "velocity layer, 5,000 cells, 1,000 of 5,000 genes": Call(layer, PRODUCT),
+    "pl.velocity again, 5,000 cells x 1,000 genes": Call(figures, "the first figure"),
+    "quarters of 5,000 sparse cells x 1,000 genes": Call(quarters, "the same of dense cells", goal_ratio=1 / 3.7),
+    "scipy's sparse constructors in a fit, 2,000 cells x 300 genes": Call(constructors, "the fit", goal_ratio=0.17),
+    "fit of cells with null models": Call(null_models, "the fit without them"),
+    "epoch with 5 % of the weights, 1,000 genes, 60 hidden units": Call(lambda: epoch(1000), "the dense epoch"),
+    "epoch with 5 % of the weights, 2,000 genes, 60 hidden units": Call(lambda: epoch(2000), "the dense epoch"),
+    "step of a default fit with 5 % of the edges, 1,000 genes": Call(
+        lambda: step(1000), "the step with all edges", goal_ratio=1
+    ),
+    "small fits of each kind, nothing compiled": Call(first_call, "the same, everything compiled"),
 }
 
 
-def calls() -> pd.DataFrame:
-    """Measure every call and return one row each."""
+def calls(names: list[str]) -> pd.DataFrame:
+    """Measure some calls and return one row each."""
     rows = []
-    for name, (_, reference, goal) in CALLS.items():
+    for name in names:
+        call = CALLS[name]
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks._speed_calls", name], capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise SystemExit(done.stderr)
         found = json.loads(done.stdout.splitlines()[-1])
-        ratio = found["cpu_s"] / found["reference_s"]
-        row = {"call": name, "cpu_s": found["cpu_s"], "goal_s": goal, "reference": reference}
-        rows.append(row | {"reference_s": found["reference_s"], "ratio": ratio, "peak_mb": found["peak_mb"]})
+        row = {"call": name, "cpu_s": found["cpu_s"], "goal_s": call.goal_s, "reference": call.reference}
+        row |= {"reference_s": found["reference_s"], "ratio": found["cpu_s"] / found["reference_s"]}
+        row |= {"goal_ratio": call.goal_ratio, "peak_mb": found["peak_mb"], "goal_mb": call.goal_mb}
+        rows.append(row | {"added_mb": found.get("added_mb", np.nan)})
         print(
             pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1, float_format="{:.3g}".format),
             flush=True,
@@ -223,5 +381,5 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)
     scdash.settings.verbosity = 0
-    found = CALLS[sys.argv[1]][0]()
-    print(json.dumps(found | {"peak_mb": peak_megabytes()}))
+    found = CALLS[sys.argv[1]].measure()
+    print(json.dumps({"peak_mb": peak_megabytes()} | found))

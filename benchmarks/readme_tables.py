@@ -168,11 +168,38 @@ def epochs() -> str:
 def calls() -> str:
     """Return what calls around the fit take, beside a reference that was measured in the same process."""
     table = pd.read_csv(HERE / "speed_calls.csv")
-    lines = ["| | CPU s | reference | times the reference | peak GB |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| | CPU s | goal | reference | times the reference | peak GB |", "| --- | --- | --- | --- | --- | --- |"]
     for row in table.to_dict("records"):
         reference = f"{row['reference']}, {_short(row['reference_s'])} s"
-        ratio, peak = f"{row['ratio']:.3g}", f"{row['peak_mb'] / 1024:.2f}"
-        lines.append(_row(row["call"], _short(row["cpu_s"]), reference, ratio, peak))
+        goals = {"goal_s": "{:.3g} s", "goal_ratio": "{:.2g} times", "goal_mb": "{:.0f} MB"}
+        goal = ", ".join(text.format(row[name]) for name, text in goals.items() if pd.notna(row[name]))
+        peak = f"{row['peak_mb'] / 1024:.2f}"
+        peak += "" if pd.isna(row["added_mb"]) else f" (+ {row['added_mb']:.0f} MB)"
+        lines.append(_row(row["call"], _short(row["cpu_s"]), goal, reference, f"{row['ratio']:.3g}", peak))
+    return "\n".join(lines)
+
+
+def default_fits() -> str:
+    """Return what default fits take, beside the same fits before issue 20."""
+    lines = [
+        "| default fit with null models | CPU s | before | ratio | peak GB | before |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in pd.read_csv(HERE / "speed_default_fits.csv").to_dict("records"):
+        peaks = [f"{row[name] / 1024:.2f}" for name in ("peak_mb", "before_peak_mb")]
+        seconds = (_short(row["cpu_s"]), _short(row["before_s"]), f"{row['ratio']:.2f}")
+        lines.append(_row(row["fit"], *seconds, *peaks))
+    return "\n".join(lines)
+
+
+def default_profile() -> str:
+    """Return which part of a default fit takes which share of its time, now and before issue 20."""
+    table = pd.read_csv(HERE / "speed_default_profile.csv")
+    table["column"] = table["fit"].str.split(",").str[0] + table["checkout"].map({"now": "", "before": ", before"})
+    cells = table.pivot_table(index=["stage", "part"], columns="column", values="share", sort=False)
+    lines = [_row("stage", "part", *cells.columns), _row(*["---"] * (2 + len(cells.columns)))]
+    for (stage, part), row in cells.iterrows():
+        lines.append(_row(stage, part, *("" if pd.isna(value) else f"{100 * value:.0f} %" for value in row)))
     return "\n".join(lines)
 
 
@@ -190,10 +217,12 @@ PARTS: dict[str, Callable[[], str]] = {
     "whole_fits": whole_fits,
     "epochs": epochs,
     "calls": calls,
+    "default_fits": default_fits,
+    "default_profile": default_profile,
 }
 PAGES: dict[Path, tuple[str, ...]] = {
     README: ("network", "screens", "paired", "sim350", "sim350_floor"),
-    SCALE: ("streaming", "whole_fits", "epochs", "calls"),
+    SCALE: ("streaming", "whole_fits", "epochs", "calls", "default_fits", "default_profile"),
 }
 
 

@@ -3,7 +3,8 @@
 One table in one run: (a) the authors' way (one pair at a time, adjoint, dopri5 at 1e-7/1e-9, extrapolated from a few
 pairs), (b) torchdiffeq's dopri5 in batches (from one batch), ours dense and at 95 % sparsity, (c) the bound of the dense
 matrix products; then calls around the fit, each as a ratio to a reference of the same process and with its peak memory
-(`--calls`: these alone), stacks of lambdas, choosing among them with a budget, and (with --fit) whole fits on all cores
+(`--calls`: these alone; `--default-fits --before SRC`: whole default fits beside those of another checkout, and their
+profiles), stacks of lambdas, choosing among them with a budget, and (with --fit) whole fits on all cores
 with their peak memory. Epochs are CPU seconds of one thread unless OMP_NUM_THREADS says otherwise. Needs no data; writes
 speed*.csv and speed.png beside this script.
 """
@@ -22,7 +23,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks._speed_calls import calls
+from benchmarks._speed_calls import CALLS, calls
+from benchmarks._speed_default_fits import FITS, default_fits
 from benchmarks._speed_ways import authors, batched, bound, make, ours
 from benchmarks._speed_ways import cpu as cpu_seconds
 
@@ -156,6 +158,21 @@ def fit(n: int, way: str, size: int) -> dict[str, float]:
     return {"genes": n, "way": way, "size": size} | json.loads(done.stdout.splitlines()[-1])  # type: ignore[return-value]
 
 
+def wanted(names: list[str], parts: list[str]) -> list[str]:
+    """Return the names that have one of some parts."""
+    return [name for name in names if any(part in name for part in parts)]
+
+
+def replace_rows(table: pd.DataFrame, file: Path, names: list[str]) -> None:
+    """Write a table whose first column has names, with the rows of the file about those of `names` that were not measured."""
+    column = str(table.columns[0])
+    kept = pd.read_csv(file) if file.exists() else table.iloc[:0]
+    kept = kept[~kept[column].isin(table[column]) & kept[column].isin(names)]
+    every = pd.concat([kept, table]) if len(kept) else table
+    every = every.sort_values(column, key=lambda values: values.map(names.index), kind="stable")
+    every[table.columns].to_csv(file, index=False, float_format="%.3g")
+
+
 def draw(table: pd.DataFrame) -> None:
     """Draw how cost grows with the number of genes, per pair."""
     import matplotlib.pyplot as plt
@@ -175,9 +192,21 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help="whole fits at 2,000 and 11,165 genes too (minutes)")
     parser.add_argument("--sizes", type=int, nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--calls", action="store_true", help="only the calls around the fit")
+    parser.add_argument("--default-fits", action="store_true", help="only default fits, beside those of --before")
+    parser.add_argument("--before", type=Path, help="src folder of another checkout, for --default-fits")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="calls or default fits whose names have one of these parts"
+    )
     asked = parser.parse_args()
+    if asked.default_fits:
+        if asked.before is None:
+            parser.error("--default-fits needs --before, the src folder of the checkout to compare with")
+        found, profile = default_fits(asked.before, wanted(list(FITS), asked.only))
+        replace_rows(found, HERE / "speed_default_fits.csv", list(FITS))
+        replace_rows(profile, HERE / "speed_default_profile.csv", list(FITS))
+        return
     if asked.calls or asked.sizes == list(SIZES):
-        calls().to_csv(HERE / "speed_calls.csv", index=False, float_format="%.3g")
+        replace_rows(calls(wanted(list(CALLS), asked.only)), HERE / "speed_calls.csv", list(CALLS))
     if asked.calls:
         return
     if "OMP_NUM_THREADS" not in os.environ:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,35 @@ def messages_reach_pytest(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 def reference() -> Path:
     """Folder of reference data."""
     return REFERENCE
+
+
+@pytest.fixture
+def joblib_backend() -> Callable[[str], AbstractContextManager[None]]:
+    """Contexts in which joblib spreads work with a backend, by name; "dask" and "ray" skip where they are not installed."""
+
+    @contextmanager
+    def backend(name: str) -> Iterator[None]:
+        import joblib
+
+        with ExitStack() as stack:
+            if name == "dask":
+                distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+                cluster = distributed.LocalCluster(
+                    n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+                )
+                stack.enter_context(cluster)
+                stack.enter_context(stack.enter_context(distributed.Client(cluster)).as_current())
+            if name == "ray":
+                ray = pytest.importorskip("ray", reason="ray is not installed")
+                from ray.util.joblib import register_ray
+
+                register_ray()
+                ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+                stack.callback(ray.shutdown)
+            stack.enter_context(joblib.parallel_config(name, n_jobs=1 if name == "sequential" else 2))
+            yield
+
+    return backend
 
 
 GOLDEN = Path(__file__).parent / "data_golden"

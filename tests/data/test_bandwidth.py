@@ -6,12 +6,12 @@ import pytest
 from scdash._data import cells_to_series
 from scdash._data.expression_matrix import as_expression
 from scdash._data.interval_means import interval_sums, kernel_means_of_intervals
-from scdash._data.time_series.bandwidth import ALL_CELLS, BANDWIDTHS, _plain_means, choose_bandwidths
+from scdash._data.time_series.bandwidth import ALL_CELLS, BANDWIDTHS, NARROWEST, _plain_means, choose_bandwidths
 from scdash._data.time_series.bins import bin_grid
 from scdash._data.time_series.placed import Placed
 
 BINS = 20
-NARROWEST, WIDEST = ALL_CELLS * BANDWIDTHS[0], ALL_CELLS * BANDWIDTHS[-1]
+WIDEST = ALL_CELLS * BANDWIDTHS[-1]
 
 
 def _smooth(sums, cells, bandwidth):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash.dynamics.whole_trajectories.selection import sparsest_that_explains_as_much
+from scdash.dynamics.whole_trajectories.selection import clearly_better, sparsest_that_explains_as_much
 
 from .data import PRIOR, cells_of, dependencies
 
@@ -80,8 +80,34 @@ def test_the_report_says_what_pruning_has_cost(single, fits):
     text = scdash.get.report(single).attrs["summary"]
     assert f"Pruning kept {fraction:.0%} of the edges of the start" in text
     assert f"error on the other half of the cells is {errors[level]:.3f} with them and {errors[0]:.3f} with all" in text
-    assert "with all, and no sparser level explains 97.5% of what the best one does." in text
+    assert "with all, and no sparser level explains 97.5% of what the best one does" in text
+    trained = params["choices"][params["choices"]["stage"] == "trained after pruning"]
+    further = int(params["chosen"]["epochs_after_pruning"])
+    assert (f"; {further} further epochs lower it to {trained['error'].iloc[0]:.3f}." in text) == (further > 0)
     assert "Pruning kept" not in scdash.get.report(fits["none"]).attrs["summary"]
+
+
+def test_a_pruned_model_is_trained_on_where_that_clearly_lowers_the_errors_of_the_folds(single, fits):
+    found = []
+    for adata in (single, *fits.values()):
+        params = adata.uns["dynamics"]["params"]
+        chosen, table = params["chosen"], params["choices"].set_index(["stage", "level"]).filter(like="fold ")
+        if not chosen["level"]:
+            assert chosen["epochs_after_pruning"] == 0 and "trained after pruning" not in table.index.get_level_values(
+                0
+            )
+            continue
+        trained, pruned = (
+            table.loc[[(stage, chosen["level"])]].to_numpy(dtype=float)[0]
+            for stage in ("trained after pruning", "pruned")
+        )
+        helps = clearly_better(trained, pruned)
+        assert chosen["epochs_after_pruning"] == (chosen["epochs"] if helps else 0)
+        history = adata.uns["dynamics"]["history"]
+        rounds = 20 * chosen["level"]
+        assert len(history[history["model"] == 0]) == chosen["epochs"] + rounds + chosen["epochs_after_pruning"]
+        found.append(helps)
+    assert any(found)
 
 
 def test_pruning_changes_the_network_and_params_name_what_made_the_zeros(fits):

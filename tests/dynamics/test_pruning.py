@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdash.dynamics.whole_trajectories.edge_pruning import EdgePruning, strengths, with_parents
-from scdash.dynamics.whole_trajectories.pruning import Candidate, pruning_path, round_lengths
+from scdash.dynamics.whole_trajectories.pruning import Candidate, pruning_path, round_lengths, trained_after_pruning
 from scdash.sparsity import SPARSITIES, GeometricSchedule, Prior
 from scdash.training.rollouts import GeneWise
 from scdash.training.whole_trajectories import WholeTrajectories
@@ -115,3 +115,15 @@ def test_rounds_count_edges_of_the_final_model_where_it_is_named():
     settings = WholeTrajectories(learning_rate=1e-4)
     found = pruning_path(start, trajectories(), settings, method("imp"), None, seed=0, whole=60)
     assert [one.edges for one in found] == [90, 30, 15, 7, 6]
+
+
+def test_training_after_pruning_keeps_the_edges_that_are_left_and_lowers_the_training_error():
+    start = Candidate(3, 0, model_of(), [0.5], [90])
+    settings = WholeTrajectories(batch_size=8, learning_rate=1e-2)
+    pruned = pruning_path(start, trajectories(), settings, method("imp"), None, seed=0)[2]
+    trained = trained_after_pruning(pruned, trajectories(), settings, 40, seed=1)
+    np.testing.assert_array_equal(trained.model.weights.data != 0, pruned.model.weights.data != 0)
+    assert (trained.model.weights.data != pruned.model.weights.data).any()
+    assert trained.level == pruned.level and trained.epochs == pruned.epochs
+    assert len(trained.losses) == len(pruned.losses) + 40 == len(trained.sizes)
+    assert np.mean(trained.losses[-5:]) < np.mean(pruned.losses[-3:])

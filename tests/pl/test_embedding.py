@@ -195,6 +195,23 @@ def test_arrows_follow_the_velocity_and_turn_with_it(adata) -> None:
     assert np.mean(forward.U > 0) > 0.9 and np.mean(backward.U < 0) > 0.9
 
 
+def test_what_was_projected_for_a_figure_is_kept_until_its_values_change(adata, monkeypatch) -> None:
+    made = []
+    project = _projection.project_to
+    monkeypatch.setattr(_projection, "project_to", lambda *args: made.append(1) or project(*args))
+    adata.layers["dynamics_velocity"] *= 1.5  # no earlier test drew these
+    for number, options in enumerate(
+        [{}, {"color": "stage", "kind": "grid"}, {"n_neighbors": 12}, {"basis": "pca"}, {}]
+    ):
+        pl.velocity(adata, **options)
+        assert len(made) == [1, 1, 2, 3, 3][number]
+    first = next(iter(adata.layers["dynamics_velocity"].flat))
+    adata.layers["dynamics_velocity"][0, 0] = first + 1  # in place
+    pl.velocity(adata)
+    assert len(made) == 4
+    assert len(_projection._KEPT) == _projection._FIGURES
+
+
 @pytest.mark.parametrize("size", [(5.4, 4.4), (3.0, 2.2)])
 def test_the_legend_of_directions_covers_no_name_of_an_axis(adata, size) -> None:
     adata.layers["dynamics_velocity"] *= -1

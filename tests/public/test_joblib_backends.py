@@ -1,10 +1,10 @@
 """Every call that spreads work gives the same result with every backend of joblib."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
-import joblib
 import pytest
 
 import scdash
@@ -80,11 +80,15 @@ def alone(call: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    "backend", ["sequential", "threading", "multiprocessing", pytest.param("loky", marks=pytest.mark.slow)]
+    "backend",
+    ["sequential", "threading", "multiprocessing"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("loky", "dask", "ray")],
 )
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
-def test_results_do_not_depend_on_the_backend(call: Callable[[], Any], backend: str) -> None:
-    with joblib.parallel_config(backend, n_jobs=1 if backend == "sequential" else 2):
+def test_results_do_not_depend_on_the_backend(
+    call: Callable[[], Any], backend: str, joblib_backend: Callable[[str], AbstractContextManager[None]]
+) -> None:
+    with joblib_backend(backend):
         found = call()
     # bottleneck networks are stacked by the number of workers, and a stack of another size is summed in another order
     tolerance = 1e-4 if call in (paired_folds, paired_repeats) else 0.0

@@ -5,10 +5,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdash.training.rollout_kernel import backward, forward
+from scdash.training.rollout_kernel import NARROW, NOTED, WIDE, backward, forward, room_for
 from scdash.training.rollouts import GeneWise, roll_out
 
 GENES, FIRST = 7, np.array([0, 2, 2, 4, 4])
+# one sum of few columns; of many; of many and then few; more than are noted at once
+NUMBERS = (len(FIRST), NARROW + 8, WIDE + 6, NOTED + 10)
 
 
 def model_of(seed, *, pairs=((0, 1), (2, 3)), rates=None):
@@ -42,27 +44,35 @@ def reference(model, start, intervals):
     return torch.stack(found), (weights, bias, rates)
 
 
+def arrays_of(model, intervals, first, start):
+    """Return the arguments of compiled roll-outs of some starts (roll-outs, genes) at the steps `first`."""
+    steps, number = intervals.shape
+    x = np.full((steps + 1, GENES, room_for(number)), np.nan, np.float32)
+    x[first, :, np.arange(number)] = start
+    active = np.searchsorted(first, np.arange(steps), side="right")
+    p, q = np.full((2, steps, GENES, room_for(number)), np.nan, np.float32)
+    return active, intervals, *model.layout, x, p, q
+
+
+@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("pairs", [(), ((0, 1), (2, 3))])
 @pytest.mark.parametrize("same", [True, False])
-def test_values_and_derivatives_are_those_of_autograd(pairs, same):
+def test_values_and_derivatives_are_those_of_autograd(pairs, same, number):
     rng = np.random.default_rng(1)
-    model, steps, number = model_of(0, pairs=pairs), 6, len(FIRST)
+    model, steps = model_of(0, pairs=pairs), 6
+    first = np.sort(np.resize(FIRST, number))
     intervals = np.full((steps, number), 0.4) if same else rng.uniform(0.1, 1, (steps, number))
-    intervals = intervals.astype(np.float32)
-    x = np.zeros((steps + 1, GENES, number), np.float32)
-    x[FIRST, :, np.arange(number)] = rng.random((number, GENES))
-    begun = x.copy()
-    active = np.searchsorted(FIRST, np.arange(steps), side="right")
-    scratch = np.empty((2, steps, GENES, number), np.float32)
-    arguments = (active, intervals, *model.layout, x, scratch[0], scratch[1])
+    intervals, start = intervals.astype(np.float32), rng.random((number, GENES)).astype(np.float32)
+    arguments = arrays_of(model, intervals, first, start)
+    x = arguments[-3]
     forward(*arguments)
     of_x = rng.normal(size=x.shape).astype(np.float32)
-    of_x *= np.arange(steps + 1)[:, None, None] > FIRST
+    of_x[:, :, :number] *= np.arange(steps + 1)[:, None, None] > first
     loss, parameters = 0, []
-    for k, first in enumerate(FIRST):
-        path, own = reference(model, begun[first, :, k], intervals[first:, k])
-        np.testing.assert_allclose(x[first + 1 :, :, k], path.detach().numpy(), atol=1e-5)
-        loss = loss + (path * torch.tensor(of_x[first + 1 :, :, k])).sum()
+    for k, begun in enumerate(first):
+        path, own = reference(model, start[k], intervals[begun:, k])
+        np.testing.assert_allclose(x[begun + 1 :, :, k], path.detach().numpy(), atol=1e-5)
+        loss = loss + (path * torch.tensor(of_x[begun + 1 :, :, k])).sum()
         parameters.append(own)
     loss.backward()
     found = [np.zeros_like(part) for part in (model.weights.data, model.bias, model.rates)]
@@ -71,6 +81,26 @@ def test_values_and_derivatives_are_those_of_autograd(pairs, same):
     expected[0] = expected[0][model.weights.nonzero()]
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max())
+
+
+def test_productions_of_the_last_step_alone_give_the_same_states():
+    rng = np.random.default_rng(4)
+    model, intervals = model_of(0), rng.uniform(0.1, 1, (6, 40)).astype(np.float32)
+    start, first = rng.random((40, GENES)).astype(np.float32), np.zeros(40, np.int64)
+    every, last = (arrays_of(model, intervals, first, start) for _ in range(2))
+    p, q = np.empty((2, 1, GENES, room_for(40)), np.float32)
+    forward(*every)
+    forward(*last[:-2], p, q)
+    np.testing.assert_array_equal(every[-3][:, :, :40], last[-3][:, :, :40])
+
+
+@pytest.mark.parametrize("compiled", [forward, backward])
+def test_arrays_without_room_for_sums_of_many_columns_are_refused(compiled):
+    model, number = model_of(0), 5
+    x, (p, q) = np.zeros((3, GENES, number), np.float32), np.zeros((2, 2, GENES, number), np.float32)
+    more = (x, model.weights.data, model.bias, model.rates) if compiled is backward else ()
+    with pytest.raises(ValueError, match="multiple of 32 columns"):
+        compiled(np.full(2, number), np.ones((2, number), np.float32), *model.layout, x, p, q, *more)
 
 
 def test_genes_without_regulators_relax_exactly_whatever_the_step():

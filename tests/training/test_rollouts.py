@@ -1,7 +1,11 @@
 """The solver's steps between observed states, and the gradient through intervals that are divided."""
 
+import pickle
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from scdash.training.rollouts import GeneWise, Trajectories, longest_accurate_step, roll_out, solver_steps, step_error
 from scdash.training.whole_trajectories import Starts, squared_error
@@ -61,3 +65,28 @@ def test_the_gradient_holds_where_intervals_are_divided(model, trajectories):
             values[1][place] = values[1][place].copy()
             values[1][place][entry] -= 1e-2
             assert (loss(*values[0]) - loss(*values[1])) / 2e-2 == pytest.approx(gradient[entry], rel=0.02, abs=1e-4)
+
+
+def test_what_another_process_sends_read_only_can_be_written_to(model, trajectories):
+    """ray, and joblib where arrays are large, hand over arrays that cannot be written to."""
+    for sent in (model, replace(trajectories, lineage=np.zeros(3, np.intp))):
+        buffers: list[pickle.PickleBuffer] = []
+        text = pickle.dumps(sent, protocol=5, buffer_callback=buffers.append)
+        found = pickle.loads(text, buffers=[bytes(buffer.raw()) for buffer in buffers])
+        for field in fields(sent):
+            before, after = getattr(sent, field.name), getattr(found, field.name)
+            if sp.issparse(before):
+                assert (before != after).nnz == 0
+                assert all(getattr(after, part).flags.writeable for part in ("data", "indices", "indptr"))
+            elif before is not None:
+                np.testing.assert_array_equal(after, before)
+                assert after.flags.writeable
+
+
+def test_places_of_edges_have_one_type_whatever_the_matrix_has():
+    """Loops are compiled for each type, which takes seconds."""
+    matrix = sp.csr_array(np.eye(4))
+    matrix.indices, matrix.indptr = matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
+    found = GeneWise.of(matrix, np.zeros(4), np.ones(4))
+    for one in (found, found.of_edges(np.array([0, 2])), found.with_arrays(*(np.ones(4, np.float32),) * 3)):
+        assert one.weights.indices.dtype == one.weights.indptr.dtype == np.int32

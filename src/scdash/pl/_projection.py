@@ -1,12 +1,17 @@
 """Velocities in gene space, shown on an embedding: pure NumPy."""
 
+import hashlib
+from collections import OrderedDict
+
 import numpy as np
 from numpy.typing import NDArray
 
 from scdash._core.process_state import guarded
 
 Array = NDArray[np.float64]
-_BLOCK = 2e7  # entries of a (cells, neighbours, genes) block, 160 MB
+_BLOCK = 2e6  # entries of a (cells, neighbours, genes) block, 16 MB
+_FIGURES = 4  # whose neighbours and arrows are kept
+_KEPT: OrderedDict[bytes, tuple[NDArray[np.int64], Array]] = OrderedDict()
 
 
 @guarded
@@ -74,6 +79,29 @@ def check_projection(states: Array, velocity: Array, embedding: Array) -> None:
             raise ValueError(f"{named} holds {int((~np.isfinite(values)).sum())} values that are not finite.")
     if len(states) < 3:
         raise ValueError(f"{len(states)} cells: at least three are needed to see a direction.")
+
+
+def neighbors_and_arrows(
+    states: Array, velocity: Array, embedding: Array, space: Array | None, n_neighbors: int
+) -> tuple[NDArray[np.int64], Array]:
+    """Return the neighbours of every cell in `space` (None: that of the states), and its arrow; see :func:`project_velocity`.
+
+    Those of the last figures are kept, and go by the values that they are made from.
+    """
+    check_projection(states, velocity, embedding)
+    digest = hashlib.blake2b(repr((n_neighbors, states.shape, space is None)).encode(), digest_size=20)
+    for values in (states, velocity, embedding, *([] if space is None else [space])):
+        digest.update(np.ascontiguousarray(values).view(np.uint8).data)
+    key = digest.digest()
+    if key not in _KEPT:
+        near = neighbors(states if space is None else space, n_neighbors)
+        arrows = project_to(near, states, velocity, embedding)
+        near.flags.writeable = arrows.flags.writeable = False
+        _KEPT[key] = near, arrows
+    _KEPT.move_to_end(key)
+    while len(_KEPT) > _FIGURES:
+        _KEPT.popitem(last=False)
+    return _KEPT[key]
 
 
 def project_to(near: NDArray[np.int64], states: Array, velocity: Array, embedding: Array, scale: float = 10.0) -> Array:

@@ -17,7 +17,7 @@ from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._data import parse_time, representation
 from scdash.pl._embedding import colors_of, values_of
-from scdash.pl._projection import check_projection, neighbors, on_grid, project_time, project_to
+from scdash.pl._projection import neighbors_and_arrows, on_grid, project_time
 from scdash.pl.shared.points import Look, PointStyle, beside_legend, frame, scatter_under_arrows
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
@@ -147,10 +147,9 @@ def _arrows(
     genes = list(adata.var_names[modelled])
     states = expression(adata, genes, layer)
     found = expression(adata, genes, slots.velocity)
-    check_projection(states, found, points)
     components = next((name for name in ("X_pca", "pca") if name in adata.obsm), None)
-    near = neighbors(states if components is None else representation(adata, components, "obsm"), n_neighbors)
-    return near, project_to(near, states, found, points)
+    space = None if components is None else representation(adata, components, "obsm")
+    return neighbors_and_arrows(states, found, points, space, n_neighbors)
 
 
 def velocity_layer(adata: AnnData, key: str) -> str:

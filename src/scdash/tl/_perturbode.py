@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from scdash._core.errors import unused
 from scdash._core.labels import check_key
-from scdash._core.logging import logger, step
+from scdash._core.logging import expect, logger, progress_bar, step, whole_call
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
@@ -22,6 +22,7 @@ from scdash.screens.fold_statistics import fitted_statistics
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.store import store_screen
 from scdash.screens.transport.pruning import ScreenSparsity
+from scdash.screens.work import COSTS, LATER, READING, WRITING
 from scdash.sparsity import Method, Sparsity, sparsity_of
 
 WAYS = {"equilibrium": equilibrium_fit, "transport": transport_fit}
@@ -146,10 +147,13 @@ def fit_perturbode(
     check_switch(write_velocity)
     seed = seed_of(rng)
     adata = adata.copy() if copy else adata
-    with step(f"fitting dynamics (perturbode, {model.way})") as added:
-        inputs = read_screen(adata, request)
-        generator = np.random.default_rng(seed)
-        stats = fitted_statistics(inputs, model.way, model.sources, model.folds, generator)
+    with step(f"fitting dynamics (perturbode, {model.way})") as added, whole_call("fit", progress=progress):
+        expect({READING: (1, COSTS[READING]), "the fit": (1, LATER)})
+        with progress_bar(1, READING, progress=False) as bar:  # seen as a part of the whole call alone
+            inputs = read_screen(adata, request)
+            generator = np.random.default_rng(seed)
+            stats = fitted_statistics(inputs, model.way, model.sources, model.folds, generator)
+            bar.update()
         found = WAYS[model.way](inputs, stats, options, generator)
         asked = request.params(inputs) | {
             "fit": model.way,
@@ -159,7 +163,9 @@ def fit_perturbode(
             "rng": seed,
             "arguments": _stored(model, sparsity, allow_scaled=allow_scaled, write_velocity=write_velocity),
         }
-        added += store_screen(adata, inputs, stats, found, asked, key_added, write_velocity=write_velocity)
+        with progress_bar(1, WRITING, progress=False) as bar:
+            added += store_screen(adata, inputs, stats, found, asked, key_added, write_velocity=write_velocity)
+            bar.update()
     logger.info(adata.uns[key_added]["report"])
     return adata if copy else None
 

@@ -8,22 +8,112 @@ exponential Runge-Kutta method ETD2RK (Cox and Matthews 2002, Eq. 22) over an in
 .. math:: a = E x + (1 - E) p(x), \qquad x' = a + \frac{z - (1 - E)}{z} \bigl(p(a) - p(x)\bigr),
 
 which is exact for constant production and stable for every rate. Arrays hold genes first and roll-outs last, so that
-every inner loop runs over neighbours in memory. `tests/training/test_rollout_kernel.py` compares values and gradients with
-autograd.
+every inner loop runs over neighbours in memory. Sums over edges take most of the time: they are kept in registers for
+`WIDE` roll-outs at once (`sum_of_rows`), and features are computed for genes that regulate alone.
+`tests/training/test_rollout_kernel.py` compares values and gradients with autograd.
 """
 
-import numpy as np
+from typing import Any
 
-from scdash._core.compiled import loop
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from scdash._core.compiled import FAST, loop
 
 SMALL = 1e-3  # rate times interval below which the weight of the correction is taken from its series
+# roll-outs that a sum over edges holds in registers; sums of NARROW are for the last ones, and arrays have room for them
+WIDE, NARROW = 64, 32
+NOTED = 256  # columns of derivatives and features that are noted before their products become derivatives of weights
+
+
+def room_for(number: int) -> int:
+    """Return the columns that arrays for some number of roll-outs have: a multiple of `NARROW`."""
+    return -(-number // NARROW) * NARROW
+
+
+def sum_of_rows(columns: int) -> Any:
+    """Return the compiled function that sets `columns` neighbours of a row of `out` to a weighted sum of rows.
+
+    out[row, c : c + columns] = first + sum of weight[e] * rows[place[e], c : c + columns] over begin <= e < end, one edge
+    after the other. Written as LLVM's vectors, since a loop in Python that adds to an array reads and writes it for
+    every edge: the compiler cannot know that the arrays do not overlap.
+    """
+    vector, word = ir.VectorType(ir.FloatType(), columns), ir.IntType(64)
+
+    def spread(builder: Any, value: Any) -> Any:
+        one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), columns), [0] * columns)
+        return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+    def neighbours(builder: Any, matrix: Any, row: Any, column: Any) -> Any:
+        length = cgutils.unpack_tuple(builder, matrix.shape, 2)[1]
+        first = builder.gep(matrix.data, [builder.add(builder.mul(row, length), column)])
+        return builder.bitcast(first, vector.as_pointer())
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        arrays = {k: context.make_array(signature.args[k])(context, builder, given[k]) for k in (0, 2, 3, 7)}
+        rows, place, weight, out = (arrays[k] for k in (0, 2, 3, 7))
+        column, begin, end, first, row = (given[k] for k in (1, 4, 5, 6, 8))
+        total = cgutils.alloca_once_value(builder, spread(builder, first))
+        with cgutils.for_range_slice(builder, begin, end, ir.Constant(word, 1), intp=word) as (edge, _):
+            of_edge = builder.load(builder.gep(place.data, [edge]))
+            of_edge = of_edge if of_edge.type == word else builder.sext(of_edge, word)
+            values = builder.load(neighbours(builder, rows, of_edge, column))
+            values.align = 4
+            factor = spread(builder, builder.load(builder.gep(weight.data, [edge])))
+            product = builder.fmul(factor, values, flags=sorted(FAST))
+            builder.store(builder.fadd(builder.load(total), product, flags=sorted(FAST)), total)
+        builder.store(builder.load(total), neighbours(builder, out, row, column)).align = 4
+        return context.get_dummy_value()
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def of_columns(  # type: ignore[no-untyped-def]
+        context, rows, column, place, weight, begin, end, first, out, row
+    ):
+        number = types.int64
+        return types.void(rows, number, place, weight, number, number, types.float32, out, number), generate
+
+    return of_columns
+
+
+_wide, _narrow = sum_of_rows(WIDE), sum_of_rows(NARROW)
 
 
 @loop
-def _features(x, first, second, f, m):  # type: ignore[no-untyped-def]
-    """Set f to the features of the first m columns of x (genes, roll-outs)."""
+def _sum_edges(rows, begin, end, place, weight, first, out, row, m):  # type: ignore[no-untyped-def]
+    """Set the first m columns of a row of out to first + the sum of weight * rows[place] over some edges.
+
+    Up to `NARROW` - 1 columns behind these are overwritten.
+    """
+    c = 0
+    while c < m:
+        if m - c > NARROW:
+            _wide(rows, c, place, weight, begin, end, first, out, row)
+            c += WIDE
+        else:
+            _narrow(rows, c, place, weight, begin, end, first, out, row)
+            c += NARROW
+
+
+@loop
+def _acting(feature, first, second, n):  # type: ignore[no-untyped-def]
+    """Return the genes (of n) that are features of an edge, or part of one."""
+    seen = np.zeros(n + first.shape[0], np.bool_)
+    for e in range(feature.shape[0]):
+        seen[feature[e]] = True
+    for q in range(first.shape[0]):
+        seen[first[q]] = seen[second[q]] = True
+    return np.flatnonzero(seen[:n])
+
+
+@loop
+def _features(x, acting, first, second, f, m):  # type: ignore[no-untyped-def]
+    """Set f to the features of the first m columns of x (genes, roll-outs): those of genes that act, and of products."""
     n = x.shape[0]
-    for i in range(n):
+    for i in acting:
         for b in range(m):
             u = x[i, b] - np.float32(0.5)
             f[i, b] = u / (np.float32(1) + abs(u))
@@ -33,29 +123,30 @@ def _features(x, first, second, f, m):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _production(f, start, feature, weight, bias, p, m):  # type: ignore[no-untyped-def]
-    """Set p to bias + W f for the first m columns."""
-    for i in range(p.shape[0]):
-        for b in range(m):
-            p[i, b] = bias[i]
-        for e in range(start[i], start[i + 1]):
-            w, j = weight[e], feature[e]
-            for b in range(m):
-                p[i, b] += w * f[j, b]
-
-
-@loop
 def _decays(rate, interval, decay, correction, m):  # type: ignore[no-untyped-def]
     """Set E = exp(-r h) and the weight of the correction, (z - (1 - E)) / z, for the first m columns."""
+    number, known, code = 0, np.empty(m, np.float32), np.empty(m, np.int64)  # intervals, and the place of each column's
+    for b in range(m):
+        oldest, at = max(number - NARROW, 0), number - 1
+        while at >= oldest and known[at] != interval[b]:
+            at -= 1
+        if at < oldest:
+            at = number
+            known[number] = interval[b]
+            number += 1
+        code[b] = at
+    e, c = np.empty(number, np.float32), np.empty(number, np.float32)
     for i in range(rate.shape[0]):
-        last, e, c = np.float32(-1), np.float32(1), np.float32(0)
-        for b in range(m):
-            if interval[b] != last:
-                last = interval[b]
-                z = rate[i] * last
-                e = np.exp(-z)
-                c = (z - (np.float32(1) - e)) / z if z > SMALL else z / np.float32(2) - z * z / np.float32(6)
-            decay[i, b], correction[i, b] = e, c
+        for k in range(number):
+            z = rate[i] * known[k]
+            e[k] = np.exp(-z)
+            c[k] = (z - (np.float32(1) - e[k])) / z if z > SMALL else z / np.float32(2) - z * z / np.float32(6)
+        if number == 1:
+            decay[i, :m] = e[0]
+            correction[i, :m] = c[0]
+        else:
+            for b in range(m):
+                decay[i, b], correction[i, b] = e[code[b]], c[code[b]]
 
 
 @loop
@@ -69,37 +160,59 @@ def _same(interval, step, before, m):  # type: ignore[no-untyped-def]
 
 @loop
 def forward(active, interval, start, feature, weight, bias, rate, first, second, x, p, q):  # type: ignore[no-untyped-def]
-    """Fill x (steps + 1, genes, roll-outs) from the starts in it; p and q keep p(x) and p(a) of every step.
+    """Fill x (steps + 1, genes, columns) from the starts in it; p and q keep p(x) and p(a) of every step, or of the last.
 
     Roll-outs are sorted by their start: `active[k]` counts those that have begun by step k. x[s, :, b] must hold the start
-    of roll-out b at its first step s.
+    of roll-out b at its first step s. There are `room_for(roll-outs)` columns, or more. p and q (steps or 1, genes, columns)
+    have one step where nobody asks for the derivative.
     """
-    steps, n, width = p.shape
-    f = np.empty((n + first.shape[0], width), np.float32)
+    kept, n, width = p.shape
+    if width % NARROW:
+        raise ValueError("Arrays of roll-outs have a multiple of 32 columns.")
+    f = np.zeros((n + first.shape[0], width), np.float32)
     a = np.empty((n, width), np.float32)
     decay, correction = np.empty((n, width), np.float32), np.empty((n, width), np.float32)
-    known = -1
-    for k in range(steps):
+    acting, known = _acting(feature, first, second, n), -1
+    for k in range(interval.shape[0]):
         m = active[k]
         if m == 0:
             continue
         if known < 0 or active[known] < m or not _same(interval, k, known, m):
             _decays(rate, interval[k], decay, correction, m)
             known = k
-        _features(x[k], first, second, f, m)
-        _production(f, start, feature, weight, bias, p[k], m)
+        now, then, p_now, q_now = x[k], x[k + 1], p[k % kept], q[k % kept]
+        _features(now, acting, first, second, f, m)
         for i in range(n):
+            _sum_edges(f, start[i], start[i + 1], feature, weight, bias[i], p_now, i, m)
             for b in range(m):
-                a[i, b] = decay[i, b] * x[k, i, b] + (np.float32(1) - decay[i, b]) * p[k, i, b]
-        _features(a, first, second, f, m)
-        _production(f, start, feature, weight, bias, q[k], m)
+                a[i, b] = decay[i, b] * now[i, b] + (np.float32(1) - decay[i, b]) * p_now[i, b]
+        _features(a, acting, first, second, f, m)
         for i in range(n):
+            _sum_edges(f, start[i], start[i + 1], feature, weight, bias[i], q_now, i, m)
             for b in range(m):
-                x[k + 1, i, b] = a[i, b] + correction[i, b] * (q[k, i, b] - p[k, i, b])
+                then[i, b] = a[i, b] + correction[i, b] * (q_now[i, b] - p_now[i, b])
 
 
 @loop
-def _through_features(f, g, first, second, of_x, m):  # type: ignore[no-untyped-def]
+def _by_feature(start, feature, weight, features):  # type: ignore[no-untyped-def]
+    """Return the edges sorted by feature: where those of each begin (features + 1,), and their targets and weights."""
+    begin = np.zeros(features + 1, np.int64)
+    for e in range(feature.shape[0]):
+        begin[feature[e] + 1] += 1
+    for j in range(features):
+        begin[j + 1] += begin[j]
+    place = begin[:-1].copy()
+    target, sorted_weight = np.empty(feature.shape[0], np.int64), np.empty(feature.shape[0], np.float32)
+    for i in range(start.shape[0] - 1):
+        for e in range(start[i], start[i + 1]):
+            at = place[feature[e]]
+            target[at], sorted_weight[at] = i, weight[e]
+            place[feature[e]] += 1
+    return begin, target, sorted_weight
+
+
+@loop
+def _through_features(f, g, acting, first, second, of_x, m):  # type: ignore[no-untyped-def]
     """Add to of_x the derivative through the features: g (features, roll-outs) is overwritten for the genes."""
     n = of_x.shape[0]
     for q in range(first.shape[0]):
@@ -107,76 +220,116 @@ def _through_features(f, g, first, second, of_x, m):  # type: ignore[no-untyped-
         for b in range(m):
             g[i, b] += g[n + q, b] * f[j, b]
             g[j, b] += g[n + q, b] * f[i, b]
-    for i in range(n):
+    for i in acting:
         for b in range(m):
             slope = np.float32(1) - abs(f[i, b])
             of_x[i, b] += g[i, b] * slope * slope
 
 
 @loop
-def _through_production(f, start, feature, weight, of_p, of_f, of_weight, of_bias, m):  # type: ignore[no-untyped-def]
-    """Set of_f = W^T of_p, and add to the derivatives of weights and bias."""
-    for j in range(of_f.shape[0]):
+def _note(values, rows, noted, at, m):  # type: ignore[no-untyped-def]
+    """Copy the first m columns of some rows to the columns of `noted` from `at` on."""
+    for i in rows:
+        place = noted[i, at : at + m]
         for b in range(m):
-            of_f[j, b] = np.float32(0)
+            place[b] = values[i, b]
+
+
+@loop
+def _add_products(of_p, f, start, feature, of_weight, of_bias, m):  # type: ignore[no-untyped-def]
+    """Add the products of the first m columns that were noted to the derivatives of weights, and their sums to the bias."""
     for i in range(of_p.shape[0]):
         total = np.float32(0)
         for b in range(m):
             total += of_p[i, b]
         of_bias[i] += total
-        for e in range(start[i], start[i + 1]):
-            w, j, total = weight[e], feature[e], np.float32(0)
+        e, end = start[i], start[i + 1]
+        while e + 4 <= end:  # four at once, as each reads the same of_p
+            j0, j1, j2, j3 = feature[e], feature[e + 1], feature[e + 2], feature[e + 3]
+            t0, t1, t2, t3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for b in range(m):
+                g = of_p[i, b]
+                t0 += g * f[j0, b]
+                t1 += g * f[j1, b]
+                t2 += g * f[j2, b]
+                t3 += g * f[j3, b]
+            of_weight[e] += t0
+            of_weight[e + 1] += t1
+            of_weight[e + 2] += t2
+            of_weight[e + 3] += t3
+            e += 4
+        while e < end:
+            j, total = feature[e], np.float32(0)
             for b in range(m):
                 total += of_p[i, b] * f[j, b]
-                of_f[j, b] += w * of_p[i, b]
             of_weight[e] += total
+            e += 1
 
 
 @loop
 def backward(  # type: ignore[no-untyped-def]
     active, interval, start, feature, weight, bias, rate, first, second, x, p, q, of_x, of_weight, of_bias, of_rate
 ):
-    """Add to the derivatives of weights, bias and rates, given that of every state, of_x, which is changed."""
+    """Add to the derivatives of weights, bias and rates, given that of every state, of_x, which is changed.
+
+    Derivatives of p(x) and p(a) are noted beside the features that they belong to: sums of their products over many
+    columns cost less than sums over the few of every step.
+    """
     steps, n, width = p.shape
-    f = np.empty((n + first.shape[0], width), np.float32)
-    of_f = np.empty((n + first.shape[0], width), np.float32)
-    a, of_a = np.empty((n, width), np.float32), np.empty((n, width), np.float32)
-    of_p, of_q = np.empty((n, width), np.float32), np.empty((n, width), np.float32)
+    if width % NARROW:
+        raise ValueError("Arrays of roll-outs have a multiple of 32 columns.")
+    features, room = n + first.shape[0], max(NOTED, 2 * width)
+    f, of_f = np.zeros((features, width), np.float32), np.zeros((features, width), np.float32)
+    noted_f, noted_p = np.empty((features, room), np.float32), np.empty((n, room), np.float32)
+    a, of_p, of_q = np.empty((n, width), np.float32), np.zeros((n, width), np.float32), np.zeros((n, width), np.float32)
     decay, correction = np.empty((n, width), np.float32), np.empty((n, width), np.float32)
-    known = -1
+    acting, every = _acting(feature, first, second, n), np.arange(n)
+    used = np.concatenate((acting, np.arange(n, features)))
+    begin, target, sorted_weight = _by_feature(start, feature, weight, features)
+    known, at, nothing = -1, 0, np.float32(0)
     for k in range(steps - 1, -1, -1):
         m = active[k]
         if m == 0:
             continue
+        if at + 2 * m > room:
+            _add_products(noted_p, noted_f, start, feature, of_weight, of_bias, at)
+            at = 0
         if known < 0 or active[known] < m or not _same(interval, k, known, m):
             _decays(rate, interval[k], decay, correction, m)
             known = k
+        now, p_now, q_now, h, of_now, of_then = x[k], p[k], q[k], interval[k], of_x[k], of_x[k + 1]
         for i in range(n):
             r, total = rate[i], np.float32(0)
             for b in range(m):
-                e, c, h = decay[i, b], correction[i, b], interval[k, b]
-                g, difference = of_x[k + 1, i, b], q[k, i, b] - p[k, i, b]
-                a[i, b] = e * x[k, i, b] + (np.float32(1) - e) * p[k, i, b]
-                of_a[i, b] = g
-                of_q[i, b] = c * g
-                z = r * h
+                e, g, difference = decay[i, b], of_then[i, b], q_now[i, b] - p_now[i, b]
+                a[i, b] = e * now[i, b] + (np.float32(1) - e) * p_now[i, b]
+                of_q[i, b] = correction[i, b] * g
+                z = r * h[b]
                 bend = (np.float32(1) - e - z * e) / (z * z) if z > SMALL else np.float32(0.5) - z / np.float32(3)
-                total += g * difference * bend * h
+                total += g * difference * bend * h[b]
             of_rate[i] += total
-        _features(a, first, second, f, m)
-        _through_production(f, start, feature, weight, of_q, of_f, of_weight, of_bias, m)
-        _through_features(f, of_f, first, second, of_a, m)
+        _features(a, acting, first, second, f, m)
+        for j in used:
+            _sum_edges(of_q, begin[j], begin[j + 1], target, sorted_weight, nothing, of_f, j, m)
+        _note(f, used, noted_f, at, m)
+        _note(of_q, every, noted_p, at, m)
+        _through_features(f, of_f, acting, first, second, of_then, m)  # now the derivative of a
         for i in range(n):
             total = np.float32(0)
             for b in range(m):
-                e = decay[i, b]
-                of_p[i, b] = (np.float32(1) - e) * of_a[i, b] - of_q[i, b]
-                total -= of_a[i, b] * (x[k, i, b] - p[k, i, b]) * e * interval[k, b]
-                of_x[k, i, b] += e * of_a[i, b]
+                e, g = decay[i, b], of_then[i, b]
+                of_p[i, b] = (np.float32(1) - e) * g - of_q[i, b]
+                total -= g * (now[i, b] - p_now[i, b]) * e * h[b]
+                of_now[i, b] += e * g
             of_rate[i] += total
-        _features(x[k], first, second, f, m)
-        _through_production(f, start, feature, weight, of_p, of_f, of_weight, of_bias, m)
-        _through_features(f, of_f, first, second, of_x[k], m)
+        _features(now, acting, first, second, f, m)
+        for j in used:
+            _sum_edges(of_p, begin[j], begin[j + 1], target, sorted_weight, nothing, of_f, j, m)
+        _note(f, used, noted_f, at + m, m)
+        _note(of_p, every, noted_p, at + m, m)
+        _through_features(f, of_f, acting, first, second, of_now, m)
+        at += 2 * m
+    _add_products(noted_p, noted_f, start, feature, of_weight, of_bias, at)
 
 
 @loop

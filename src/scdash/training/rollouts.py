@@ -1,6 +1,7 @@
 """Roll-outs of the gene-wise PHOENIX from states of trajectories, their errors, and the solver's steps."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -10,13 +11,34 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data import VelocityRows
-from scdash.training.rollout_kernel import forward
+from scdash.training.rollout_kernel import forward, room_for
 
 Floats = NDArray[np.float32]
 
 
+class Writable:
+    """Values whose arrays can be written to, also where another process has sent them.
+
+    What ray sends, and what joblib maps to files, is read-only: torch warns of such arrays, and loops would be compiled
+    once more for them.
+    """
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, _writable(value))
+
+
+def _writable(value: Any) -> Any:
+    """Return an array, or a CSR matrix, that can be written to: a copy where it cannot; anything else as it is."""
+    if isinstance(value, np.ndarray):
+        return value if value.flags.writeable else np.array(value)
+    if sp.issparse(value):
+        return type(value)(tuple(_writable(getattr(value, name)) for name in ("data", "indices", "indptr")), value.shape)
+    return value
+
+
 @dataclass(frozen=True)
-class GeneWise:
+class GeneWise(Writable):
     """dx/dt = rates * (bias + weights f(x) - x) on the edges that are left; see `rollout_kernel` for the features f."""
 
     weights: sp.csr_array  # (genes, genes + pairs), target by feature
@@ -30,6 +52,8 @@ class GeneWise:
         matrix = sp.csr_array(weights).astype(np.float32)
         matrix.sum_duplicates()
         matrix.sort_indices()
+        # whatever the matrix had: loops are compiled for each type of place
+        matrix.indices, matrix.indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
         return cls(
             matrix,
             np.ascontiguousarray(bias, dtype=np.float32),
@@ -57,7 +81,7 @@ class GeneWise:
 
 
 @dataclass(frozen=True)
-class Trajectories:
+class Trajectories(Writable):
     """Trajectories as padded arrays: a padded state repeats the last one, after an interval of 0."""
 
     states: Floats  # (trajectories, times, genes)
@@ -120,11 +144,12 @@ def roll_out(
     `intervals` are (trajectories, times - 1); see `solver_steps` for how they are divided.
     """
     steps, observed = solver_steps(intervals, substeps, longest_step)
-    x = np.zeros((len(steps) + 1, *states.T.shape), np.float32)
-    x[0] = states.T
-    scratch = np.empty((2, *x[1:].shape), np.float32)
-    forward(np.full(len(steps), len(states)), steps, *model.layout, x, scratch[0], scratch[1])
-    return np.asarray(x[observed].transpose(2, 0, 1))
+    number, genes = states.shape
+    x = np.empty((len(steps) + 1, genes, room_for(number)), np.float32)
+    x[0, :, :number] = states.T
+    p, q = np.empty((2, 1, genes, room_for(number)), np.float32)
+    forward(np.full(len(steps), number), steps, *model.layout, x, p, q)
+    return np.asarray(x[observed, :, :number].transpose(2, 0, 1))
 
 
 def step_error(model: GeneWise, trajectories: Trajectories, longest_step: float = math.inf) -> float:

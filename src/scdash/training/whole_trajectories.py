@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import NonFiniteError
 from scdash.training.loop import Callback, run_epochs
-from scdash.training.rollout_kernel import backward, compare, forward
+from scdash.training.rollout_kernel import backward, compare, forward, room_for
 from scdash.training.rollouts import Floats, GeneWise, Trajectories, solver_steps
 
 SLOWEST = 1e-6  # rates below this do not move: their gene is constant
@@ -102,16 +102,16 @@ def mixed_states(
 
 
 class Room:
-    """Arrays of roll-outs, (steps, genes, roll-outs), that one call after another writes into: their memory is there already."""
+    """Arrays of roll-outs, (steps, genes, columns), that one call after another writes into: their memory is there already."""
 
     def __init__(self) -> None:
         self.arrays: tuple[Floats, ...] = ()
 
     def of(self, steps: int, genes: int, number: int) -> tuple[Floats, ...]:
         """Return arrays for the states and their derivatives (steps + 1), and for two productions (steps)."""
-        if not self.arrays or self.arrays[2].shape != (steps, genes, number):
+        if not self.arrays or self.arrays[2].shape != (steps, genes, room_for(number)):
             sizes = (steps + 1, steps + 1, steps, steps)
-            self.arrays = tuple(np.empty((size, genes, number), np.float32) for size in sizes)
+            self.arrays = tuple(np.empty((size, genes, room_for(number)), np.float32) for size in sizes)
         return self.arrays
 
 

@@ -8,8 +8,10 @@ half of the cells are compared with the plain means of the bins of the other hal
 in the units of the data. The noise of the other half is the same for every width, so that the smallest error shows the
 width whose means are nearest to the true ones. That width is the best one for half of the cells. The best width of a kernel
 mean falls with the number of cells n as :math:`n^{-1/5}` (Wand and Jones, Kernel Smoothing, 1995, chapter 5), so that the
-means of all cells have a kernel that is narrower by the factor :math:`2^{-1/5}`. Cells are summed in fine intervals once,
-and all widths work on these sums.
+means of all cells have a kernel that is narrower by the factor :math:`2^{-1/5}`. It is never narrower than 0.75 bins: states
+that lie a bin apart cannot show faster changes, and a model that is trained on them cannot follow these.
+
+Cells are summed in fine intervals once, and all widths work on these sums.
 """
 
 import numpy as np
@@ -20,7 +22,8 @@ from scdash._data.interval_means import interval_sums, kernel_means_of_intervals
 from scdash._data.time_series.bins import bin_grid
 from scdash._data.time_series.placed import Placed
 
-BANDWIDTHS = (0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # standard deviation of the kernel, in bins
+NARROWEST = 0.75  # bins
+BANDWIDTHS = (NARROWEST, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # standard deviation of the kernel, in bins
 ALL_CELLS = 2 ** (-1 / 5)  # the best width for all cells, over the best one for half of them
 FINE = 5  # intervals of cells per bin
 DRAWS = 2  # ways to deal the cells to halves
@@ -57,7 +60,8 @@ def choose_bandwidths(
                         sums[trajectory, own], cells[trajectory, own], fine, bin_grid(n_bins), width / n_bins
                     )
                     errors[trajectory, k] += ((means - held_out)[known] ** 2).sum()
-    return ALL_CELLS * np.array([BANDWIDTHS[best] for best in errors.argmin(axis=1)], dtype=np.float64)
+    chosen = np.array([BANDWIDTHS[best] for best in errors.argmin(axis=1)], dtype=np.float64)
+    return np.maximum(ALL_CELLS * chosen, NARROWEST)
 
 
 def _plain_means(

@@ -200,9 +200,12 @@ def pruning_words(choice: Choice, judged_by: str) -> str:
     if not choice.level:
         return ""
     first, chosen = path.iloc[0], path.iloc[choice.level]
+    further = (
+        f"; {choice.epochs_after} further epochs lower it to {choice.errors.mean():.3f}" if choice.epochs_after else ""
+    )
     return (
         f" Pruning kept {chosen['edges'] / first['edges']:.0%} of the edges of the start: the error on {judged_by} is "
-        f"{chosen['error']:.3f} with them and {first['error']:.3f} with all{RULES.get(judged_by, '')}."
+        f"{chosen['error']:.3f} with them and {first['error']:.3f} with all{RULES.get(judged_by, '')}{further}."
     )
 
 

@@ -71,8 +71,8 @@ def choice_lines(told: Told) -> list[str]:
     gain = Difference.of(choice.gain)
     spread = f", standard error {gain.error:.3f}" if gain.tested else ""
     return [
-        f"Chosen on {told.judged_by}: {choice.epochs} epochs without pruning, {choice.level} rounds of pruning, weight of the "
-        f"prior {choice.prior_weight:g}. Training and pruning changed the error of the regression start by {-gain.mean:+.3f} "
+        f"Chosen on {told.judged_by}: {choice.epochs} epochs without pruning, {choice.level} rounds of pruning, "
+        f"{choice.epochs_after} epochs after them, weight of the prior {choice.prior_weight:g}. Training and pruning changed the error of the regression start by {-gain.mean:+.3f} "
         f"({len(choice.gain)} folds{spread})."
     ]
 

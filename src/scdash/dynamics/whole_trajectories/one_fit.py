@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scdash._core.parallel import spread_all
 from scdash.dynamics.whole_trajectories.folds import Fold
-from scdash.dynamics.whole_trajectories.pruning import Candidate, dense_path, pruning_path
+from scdash.dynamics.whole_trajectories.pruning import Candidate, dense_path, pruning_path, trained_after_pruning
 from scdash.dynamics.whole_trajectories.selection import (
     Errors,
     best,
@@ -26,9 +26,10 @@ from scdash.training.rollouts import GeneWise, Trajectories, errors_from_start
 from scdash.training.whole_trajectories import WholeTrajectories
 
 CHOOSING_EPOCHS, CHOOSING_SPARSITY = "choosing epochs", "choosing the sparsity"
+TRAINING_ON = "training after pruning"
 FITTING = "fitting with the chosen settings"
 # what a piece of each takes, in trainings of the dense model on one fold; measured on the myoblasts
-COSTS = {CHOOSING_EPOCHS: 1.0, CHOOSING_SPARSITY: 1.0, FITTING: 1.0}
+COSTS = {CHOOSING_EPOCHS: 1.0, CHOOSING_SPARSITY: 1.0, TRAINING_ON: 0.3, FITTING: 1.3}
 EPOCHS = (0, 30, 100)  # dense epochs to choose among
 THREADED = 500  # genes: two threads took twice the CPU seconds of one at 150, as many at 600
 PRIOR_WEIGHT = 5.0  # edges of a prior that is used pay a fifth of the penalty
@@ -88,6 +89,7 @@ class Choice:
     start_errors: Errors  # (folds,), of the regression it starts from
     models: list[GeneWise]  # (folds,), the chosen model as each fold has learned it
     mixed_starts: bool = False  # see `WholeTrajectories`
+    epochs_after: int = 0  # after the last round of pruning, see `AfterPruning`
 
     def applied_to(self, made_of: Ingredients) -> Ingredients:
         """Return ingredients whose training has the chosen starts."""
@@ -240,6 +242,50 @@ def dense_trial(
     return DenseTrial(weight, mixed, found, Judged.of(found, folds, made_of.settings.longest_step))
 
 
+@dataclass(frozen=True)
+class AfterPruning:
+    """The chosen level as it was pruned, or trained on for as many epochs as before pruning where that clearly helps.
+
+    Rounds are short. On halves of the same cells pruned models then predict the other half better; on other batches
+    short rounds can be what keeps a model from following its own batches too closely.
+    """
+
+    models: list[GeneWise]  # (folds,)
+    errors: Errors  # (folds,)
+    epochs: int  # 0: as it was pruned
+    judged: Judged | None  # of the models that were trained on; None: there was nothing to choose
+
+    @classmethod
+    def chosen(
+        cls,
+        made_of: Ingredients,
+        folds: Sequence[Fold],
+        pruned: Sequence[Candidate],
+        errors: Errors,
+        *,
+        progress: bool | None,
+    ) -> Self:
+        """Compare both on the folds; `pruned` and `errors` (folds,) are of the chosen level."""
+        epochs, as_pruned = pruned[0].epochs, [one.model for one in pruned]
+        if not (epochs and pruned[0].level):
+            return cls(as_pruned, errors, 0, None)
+        pieces = [(made_of, fold.train, one, epochs) for fold, one in zip(folds, pruned, strict=True)]
+        found = spread_all(trained_on, pieces, TRAINING_ON, progress=progress, threads=in_threads(folds[0].train))
+        judged = Judged.of([[one] for one in found], folds, made_of.settings.longest_step)
+        if not clearly_better(judged.errors[0], errors):
+            return cls(as_pruned, errors, 0, judged)
+        return cls([one.model for one in found], judged.errors[0], epochs, judged)
+
+
+def trained_on(made_of: Ingredients, trajectories: Trajectories, pruned: Candidate, epochs: int) -> Candidate:
+    """Return a pruned model after further epochs of training; 0: as it is."""
+    if not epochs:
+        return pruned
+    return trained_after_pruning(
+        pruned, trajectories, made_of.settings, epochs, seed=made_of.seed + 2, scale=made_of.scale
+    )
+
+
 def choose(
     made_of: Ingredients,
     folds: Sequence[Fold],
@@ -250,10 +296,10 @@ def choose(
 ) -> Choice:
     """Return the weight of the prior, the starts, the epochs and the level of pruning that held-out trajectories choose.
 
-    The prior is used only where it clearly lowers the error; see `chosen_level` for the level. Where regressions are
-    `given`, so is the weight of the prior that they were fitted with, and the most epochs within one standard error are
-    taken: such a start has edges that only training can use, and pruning remove. `first` is the training without a prior,
-    with the first kind of starts, where it was made before.
+    The prior is used only where it clearly lowers the error; see `chosen_level` for the level, and `AfterPruning` for the
+    epochs that follow. Where regressions are `given`, so is the weight of the prior that they were fitted with, and the most
+    epochs within one standard error are taken: such a start has edges that only training can use, and pruning remove.
+    `first` is the training without a prior, with the first kind of starts, where it was made before.
     """
     weights = [1.0] if made_of.prior is None else [1.0, PRIOR_WEIGHT]
     weights = weights if given is None else [given.prior_weight]
@@ -286,15 +332,19 @@ def choose(
     level = chosen_level(folds[0].kind, pruned.errors, pruned.edges, None if given is None else pruned.cases)
     rows = [row for one in tried for row in one.judged.rows("dense", one.weight, mixed=one.mixed)]
     rows += pruned.rows("pruned", chosen.weight, mixed=chosen.mixed)
+    last = AfterPruning.chosen(own, folds, [path[level] for path in paths], pruned.errors[level], progress=progress)
+    if last.judged is not None:
+        rows += last.judged.rows("trained after pruning", chosen.weight, mixed=chosen.mixed)
     return Choice(
         chosen.weight,
         trained[0].epochs,
         level,
         pd.DataFrame(rows),
-        pruned.errors[level],
+        last.errors,
         chosen.judged.errors[0],
-        [path[level].model for path in paths],
+        last.models,
         chosen.mixed,
+        last.epochs,
     )
 
 
@@ -314,7 +364,7 @@ def work_of(made_of: Ingredients, folds: int, models: int, trials: int = 1) -> d
     `trials`: regressions that are trained from to choose among them.
     """
     dense = trials - 1 + (1 if made_of.prior is None else 2) + len(made_of.mixed_starts) - 1
-    pieces = {CHOOSING_EPOCHS: dense * folds, CHOOSING_SPARSITY: folds, FITTING: models}
+    pieces = {CHOOSING_EPOCHS: dense * folds, CHOOSING_SPARSITY: folds, TRAINING_ON: folds, FITTING: models}
     return {name: (number, COSTS[name]) for name, number in pieces.items()}
 
 
@@ -325,4 +375,5 @@ def fit_chosen(
     own = choice.applied_to(made_of)
     dense = dense_candidates(own, trajectories, choice.prior_weight, (choice.epochs,), start)[-1]
     whole = None if start is None else edges_of(start)
-    return pruned_candidates(own, trajectories, choice.prior_weight, dense, choice.level, whole)[-1]
+    pruned = pruned_candidates(own, trajectories, choice.prior_weight, dense, choice.level, whole)[-1]
+    return trained_on(own, trajectories, pruned, choice.epochs_after)

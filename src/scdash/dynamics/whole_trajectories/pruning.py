@@ -1,6 +1,6 @@
 """Pruning of a gene-wise PHOENIX in rounds, by the score of any sparsity method, with training after each round."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -120,6 +120,24 @@ def pruning_path(
             Candidate(start.epochs, level, trainer.model, start.losses + trainer.losses, start.sizes + trainer.sizes)
         )
     return found
+
+
+def trained_after_pruning(
+    pruned: Candidate,
+    trajectories: Trajectories,
+    settings: WholeTrajectories,
+    epochs: int,
+    *,
+    seed: int,
+    scale: NDArray[np.floating[Any]] | None = None,
+) -> Candidate:
+    """Return a pruned model after further epochs on one falling learning rate, without another round of pruning."""
+    trainer = Trainer(pruned.model, trajectories, settings, seed, scale)
+    trainer.prune(pruned.model.weights.data != 0)
+    trainer.train(epochs)
+    return replace(
+        pruned, model=trainer.model, losses=pruned.losses + trainer.losses, sizes=pruned.sizes + trainer.sizes
+    )
 
 
 def round_lengths(schedule: GeometricSchedule, longest: int = 200) -> list[tuple[float, int]]:

@@ -108,7 +108,7 @@ def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed
         "sparsity": "regression and " + name if choice.level else "regression",
         "training": asdict(whole_settings(problem, options)),
         "chosen": {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
-        | {"mixed_starts": choice.mixed_starts}
+        | {"epochs_after_pruning": choice.epochs_after, "mixed_starts": choice.mixed_starts}
         | {"regressions": "" if started is None else str(started.made_of.regressions)}
         | ({} if weighed is None else {"velocity_weight": weighed.weight}),
         "choices": choice.table,

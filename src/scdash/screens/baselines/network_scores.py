@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from scdash._core.logging import progress_bar
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data.screen import Screen
 from scdash.screens.equilibrium.fit import EquilibriumFit, fit_equilibrium
@@ -134,18 +135,20 @@ def forest(
     generator = as_generator(rng)
     d = len(screen.genes)
     scores = np.zeros((d, d))
-    for t in range(d):
-        usable = np.flatnonzero((screen.cells >= 0) & ~screen.targets[screen.cells, t])
-        rows = generator.permutation(usable)[:max_cells]
-        y = np.asarray(x[rows, t], dtype=np.float64)
-        if len(rows) < 3 or y.std() == 0:
-            continue
-        others = np.delete(np.arange(d), t)
-        model = RandomForestRegressor(
-            n_trees, max_features="sqrt", random_state=int(generator.integers(2**31)), n_jobs=n_jobs
-        )
-        model.fit(np.asarray(x[rows])[:, others], (y - y.mean()) / y.std())
-        scores[others, t] = model.feature_importances_
+    with progress_bar(d, "forests of genes") as bar:
+        for t in range(d):
+            usable = np.flatnonzero((screen.cells >= 0) & ~screen.targets[screen.cells, t])
+            rows = generator.permutation(usable)[:max_cells]
+            y = np.asarray(x[rows, t], dtype=np.float64)
+            bar.update()
+            if len(rows) < 3 or y.std() == 0:
+                continue
+            others = np.delete(np.arange(d), t)
+            model = RandomForestRegressor(
+                n_trees, max_features="sqrt", random_state=int(generator.integers(2**31)), n_jobs=n_jobs
+            )
+            model.fit(np.asarray(x[rows])[:, others], (y - y.mean()) / y.std())
+            scores[others, t] = model.feature_importances_
     return scores
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 from scipy.sparse import csgraph
 
+from scdash._core.logging import progress_bar
 from scdash.screens.statistics import Floats, PerturbationStatistics
 
 Bounds: TypeAlias = list[tuple[float, float | None]]
@@ -131,17 +132,25 @@ def _augmented(
     tolerance: float,
 ) -> Floats:
     parts, rho, dual, before = start, 1.0, 0.0, np.inf
-    for _ in range(rounds):
-        found = optimize.minimize(
-            objective, parts, args=(rho, dual), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": most}
-        )
-        parts = found.x
-        h = constraint(parts)
-        if h < tolerance:
-            break
-        dual += rho * h
-        rho *= 10.0 if h > 0.25 * before else 1.0
-        before = h
+    with progress_bar(rounds, "acyclic network") as bar:
+        for _ in range(rounds):
+            found = optimize.minimize(
+                objective,
+                parts,
+                args=(rho, dual),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": most},
+            )
+            bar.update()
+            parts = found.x
+            h = constraint(parts)
+            if h < tolerance:
+                break
+            dual += rho * h
+            rho *= 10.0 if h > 0.25 * before else 1.0
+            before = h
     return parts
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash._core.logging import progress_bar
+from scdash._core.logging import expect, progress_bar
 from scdash.screens.equilibrium.equations import TRUSTS, solve_problem
 from scdash.screens.equilibrium.path import (
     LAMBDAS,
@@ -26,6 +26,7 @@ from scdash.screens.forward import NEGLIGIBLE, Forward, errors_of, forward
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, PerturbationStatistics
+from scdash.screens.work import CHOOSING, NETWORK, VALIDATING, regression_work
 
 TIE = 1e-9  # relative difference of errors that rounding makes
 RISE = 1.01  # factor by which the error of an empty network must be exceeded before its path is left
@@ -171,7 +172,9 @@ def fit_equilibrium(
             bar.update()
         return float(tried[settings].min())
 
-    with progress_bar(len(trusts) + len(signs) + 2 * refine, "choosing settings", progress=progress) as bar:
+    number = len(trusts) + len(signs) + 2 * refine
+    expect(regression_work(number))
+    with progress_bar(number, CHOOSING, progress=progress) as bar:
         nonnegative = signs[0]
         trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
         nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))
@@ -185,10 +188,16 @@ def fit_equilibrium(
     chosen = min(tried, key=error)
     ranking = replace(chosen, mcp=None, lambdas=levels[: len(tried[replace(chosen, mcp=None, lambdas=levels)])])
     at = int(tried[chosen].argmin())
-    held_out = forward(
-        stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds, problems=problems
-    )
-    return _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, odds, ranking, held_out)
+    expect(regression_work(0))  # fewer may have been tried than there might have been
+    with progress_bar(1, VALIDATING, progress=False) as bar:  # seen as a part of the whole call alone, as is the next
+        held_out = forward(
+            stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds, problems=problems
+        )
+        bar.update()
+    with progress_bar(1, NETWORK, progress=False) as bar:
+        fit = _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, odds, ranking, held_out)
+        bar.update()
+    return fit
 
 
 def _descend(values: Sequence[float], error: Callable[[float], float]) -> float:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdash._core.errors import NonFiniteError
-from scdash._core.logging import logger, progress_bar
+from scdash._core.logging import expect, logger, progress_bar
 from scdash._data.screen import Screen
 from scdash.fields.perturbode import PerturbODE
 from scdash.fields.vector_field import Params
 from scdash.screens.transport.cells import TransportCells, distance
 from scdash.screens.transport.state import State, Task
+from scdash.screens.work import TRANSPORT, transport_work
 from scdash.sparsity import Context, Prior, Sparsity, as_sparsity
 from scdash.training.cycles import Cycles, gained
 from scdash.training.interventions import first_strengths, interventions
@@ -61,7 +62,8 @@ def fit_transport(
     )
     began, steps = time.perf_counter(), task.cycles.ends[-1]
     try:
-        with progress_bar(steps, "transport", progress=progress) as bar:
+        expect(transport_work(steps))
+        with progress_bar(steps, TRANSPORT, progress=progress) as bar:
             run = TransportObjective(task, state, bar)
             run_epochs(run, range(len(run.bounds) - 1), [Prune(run), Validate(run)])
     except KeyboardInterrupt:
