@@ -11,7 +11,7 @@ from benchmarks._perturbode_jobs import Job
 from benchmarks._perturbode_networks import default_fit
 from scdash._data.screen import Screen, parse_screen
 from scdash.screens.baselines.network_scores import linear_effects, masked_lasso, masked_ridge, noise_sd
-from scdash.screens.baselines.notears import notears, screen_moments, standardised_sd, to_acyclic
+from scdash.screens.baselines.notears import choose_penalty, notears, screen_moments, standardised_sd, to_acyclic
 from scdash.screens.equilibrium.fit import EquilibriumFit
 from scdash.screens.held_out import mean_of_others, score_changes
 from scdash.screens.predictors import AtRest, Carried, LinearScm, Predictor
@@ -128,7 +128,7 @@ def _ridge(split: Split) -> Predictor:
 def _linear_scm(split: Split) -> Predictor:
     linear = split.statistics(None)
     sd = standardised_sd(linear)
-    raw = to_acyclic(notears(*screen_moments(linear))) * sd[None, :] / sd[:, None]
+    raw = to_acyclic(notears(*screen_moments(linear), lam=choose_penalty(linear))) * sd[None, :] / sd[:, None]
     return LinearScm(linear_effects(linear, raw), noise_sd(linear, raw), split.full.centre)
 
 

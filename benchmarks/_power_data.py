@@ -89,7 +89,10 @@ SIMULATORS = {"circuit": circuit_field, "sergio": sergio_field}
 
 
 def cells(simulator: str, batches: int, seed: int, *, hidden: bool = False) -> AnnData:
-    """Return log expression of cells at random times; `var["is_tf"]` marks the regulators, or genes like any other."""
+    """Return log expression of cells at random times; `var["is_tf"]` marks the regulators, or genes like any other.
+
+    `layers["truth"]` has what the equations alone give at the time of every cell, without any noise.
+    """
     rng = np.random.default_rng([seed, int(hidden), list(SIMULATORS).index(simulator)])
     field, start = SIMULATORS[simulator](rng, hidden=hidden)
     batch = np.repeat(np.arange(batches), CELLS)
@@ -97,11 +100,13 @@ def cells(simulator: str, batches: int, seed: int, *, hidden: bool = False) -> A
     x = np.minimum(x, 1.0) if simulator == "circuit" else x
     due = rng.integers(0, STEPS, len(x))
     seen, step = np.empty_like(x), HORIZON / STEPS
+    still, truth = x.copy(), np.empty_like(x)
     for k in range(STEPS):
-        seen[due == k] = x[due == k]
+        seen[due == k], truth[due == k] = x[due == k], still[due == k]
+        still = np.maximum(still + step * field(still, k * step)[0], 0)
         drift, variance = field(x, k * step)
         x = np.maximum(x + step * drift + np.sqrt(step * variance) * rng.standard_normal(x.shape), 0)
-    values = 4 * seen if simulator == "circuit" else np.log1p(4 * seen)
+    values, without_noise = (4 * part if simulator == "circuit" else np.log1p(4 * part) for part in (seen, truth))
     values = np.maximum(values + 0.3 * rng.standard_normal(values.shape), 0)
     obs = pd.DataFrame(
         {"time": due * step + step * rng.random(len(due)), "batch": [f"b{k}" for k in batch]},
@@ -109,7 +114,36 @@ def cells(simulator: str, batches: int, seed: int, *, hidden: bool = False) -> A
     )
     adata = AnnData(values.astype(np.float32), obs=obs, var=pd.DataFrame(index=[f"g{k:02d}" for k in range(GENES)]))
     adata.var["is_tf"] = np.arange(GENES) < REGULATORS
+    adata.layers["truth"] = without_noise.astype(np.float32)
     return adata
+
+
+def error_of_truth(adata: AnnData, n_bins: int) -> float:
+    """Return the error that the true equations make on left-out batches, over that of a constant: what noise leaves.
+
+    Bins are smoothed as the fit smooths them; the truth has the same cells, kernels and times.
+    """
+    from scdash._data import cells_to_series
+
+    genes, batch = list(adata.var_names), adata.obs["batch"].to_numpy()
+    seen, true = [], []
+    for name in np.unique(batch):
+        own = batch == name
+        time = adata.obs["time"].to_numpy()[own]
+        found = cells_to_series(np.asarray(adata.X)[own], genes, time, n_bins=n_bins, hold_out=None)
+        width = float(found.bandwidths[0])
+        same = np.asarray(adata.layers["truth"])[own]
+        known = cells_to_series(same, genes, time, n_bins=n_bins, bandwidth=width, hold_out=None)
+        seen.append(found.log_means)
+        true.append(known.log_means)
+    x, truth = np.stack(seen), np.stack(true)
+    unit = np.maximum(np.ptp(x, axis=(0, 1)), 0.5)
+    constant = [x[np.arange(len(x)) != k].mean(axis=(0, 1)) for k in range(len(x))]
+    errors = [
+        (((x[k] - truth[k]) / unit)[1:] ** 2).mean() / (((x[k] - constant[k]) / unit)[1:] ** 2).mean()
+        for k in range(len(x))
+    ]
+    return float(np.mean(errors))
 
 
 def random_names(adata: AnnData, seed: int) -> list[str]:

@@ -1,5 +1,7 @@
 """Baselines of screens against the formulas they implement."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,12 +17,17 @@ from scdash.screens.baselines.network_scores import (
     masked_ridge,
 )
 from scdash.screens.baselines.notears import (
+    PENALTIES,
+    WITHOUT_CHOICE,
     _is_acyclic,
     acyclicity,
+    choose_penalty,
+    choose_rank,
     notears,
     notears_low_rank,
     sample_linear_scm,
     screen_moments,
+    standardised_sd,
     to_acyclic,
 )
 from scdash.screens.statistics import assign_folds, perturbation_statistics
@@ -129,6 +136,45 @@ def test_notears_recovers_a_linear_model_and_low_rank_is_acyclic(linear_screen):
     raw = to_acyclic(found) * x.std(0)[None, :] / x.std(0)[:, None]
     model = linear_effects(stats, raw)
     np.testing.assert_allclose(model.effect, 3.0, atol=0.3)
+
+
+def test_moments_of_some_folds_are_those_of_their_cells(linear_screen):
+    x, screen = linear_screen
+    folds = assign_folds(screen, 5, np.random.default_rng(0))
+    stats = perturbation_statistics(x, screen, folds, slope=None)
+    used = np.arange(len(stats.ff)) == 2
+    gram, cross = screen_moments(stats, used)
+    sd = standardised_sd(stats)
+    (perturbation,) = np.flatnonzero(folds == 2)
+    cells = x[screen.cells == perturbation]
+    np.testing.assert_allclose(gram, np.cov(cells.T, bias=True) / np.outer(sd, sd), atol=1e-8)
+    assert not cross[:, screen.targets[perturbation]].any()  # no cell of its own equation is left
+    rest, _ = screen_moments(stats, ~used)
+    others = x[screen.cells != perturbation]
+    np.testing.assert_allclose(rest, np.cov(others.T, bias=True) / np.outer(sd, sd), atol=1e-8)
+
+
+def test_penalty_and_rank_are_those_that_predict_held_out_perturbations(linear_screen):
+    x, screen = linear_screen
+    nothing = np.random.default_rng(3).normal(5, 1, x.shape)  # no gene depends on another
+
+    def statistics(values, rows, folds=5):
+        own = replace(screen, cells=np.where(rows, screen.cells, -1))
+        return perturbation_statistics(values, own, assign_folds(own, folds, np.random.default_rng(0)), slope=None)
+
+    clear, noisy = statistics(x, np.ones(len(x), bool)), statistics(nothing, np.arange(len(x)) % 10 == 0)
+    assert choose_penalty(clear) < choose_penalty(noisy) == PENALTIES[0]
+    assert choose_penalty(statistics(x, np.ones(len(x), bool), folds=1)) == WITHOUT_CHOICE
+    held = np.arange(len(clear.ff)) == 0
+    gram, cross = screen_moments(clear, held)
+    known = clear.untouched[0] > 0
+    errors = [
+        (0.5 * w * (gram @ w) - cross * w)[:, known].sum()
+        for w in (notears(*screen_moments(clear, ~held), lam=lam) for lam in PENALTIES)
+    ]
+    assert known.sum() == 4
+    assert choose_penalty(clear) == PENALTIES[int(np.argmin(errors))]
+    assert choose_rank(clear) == 1  # no rank of `RANKS` is below the number of genes
 
 
 def test_to_acyclic_drops_the_weakest_edge_of_a_cycle():

@@ -9,7 +9,16 @@ import pandas as pd
 from scdash._core.network import Network
 from scdash._data import dense32
 from scdash.screens.baselines import network_scores
-from scdash.screens.baselines.notears import notears, notears_low_rank, screen_moments, standardised_sd, to_acyclic
+from scdash.screens.baselines.notears import (
+    RIDGE,
+    choose_penalty,
+    choose_rank,
+    notears,
+    notears_low_rank,
+    screen_moments,
+    standardised_sd,
+    to_acyclic,
+)
 from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.fits import ScreenFit
 from scdash.screens.held_out import intervention_effects, mean_of_others
@@ -93,14 +102,17 @@ def _causal(stats: PerturbationStatistics, standardised: Floats, name: str, opti
 def _notears(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    return _causal(stats, notears(*screen_moments(stats), **options), "NO-TEARS", options)
+    lam = options["lam"] if options.get("lam") is not None else choose_penalty(stats)
+    return _causal(stats, notears(*screen_moments(stats), lam=lam), f"NO-TEARS, penalty {lam:g}", {"lam": lam})
 
 
 def _notears_low_rank(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    found = notears_low_rank(*screen_moments(stats), **({"rank": min(10, len(stats.centre))} | options), rng=rng)
-    return _causal(stats, found, "NO-TEARS-LR", options)
+    ridge = RIDGE if options.get("ridge") is None else float(options["ridge"])
+    rank = choose_rank(stats, ridge) if options.get("rank") is None else int(options["rank"])
+    found = notears_low_rank(*screen_moments(stats), rank=rank, ridge=ridge, rng=rng)
+    return _causal(stats, found, f"NO-TEARS-LR, rank {rank}", {"rank": rank, "ridge": ridge})
 
 
 def _constant(change: Floats, stats: PerturbationStatistics, report: str) -> ScreenFit:

@@ -1,7 +1,7 @@
 """NO-TEARS and its low-rank form on the second moments of a screen, and sampling from a linear causal model."""
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,11 @@ from scdash._core.logging import progress_bar
 from scdash.screens.statistics import Floats, PerturbationStatistics
 
 Bounds: TypeAlias = list[tuple[float, float | None]]
+PENALTIES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002)  # of standardised genes, to choose among
+WITHOUT_CHOICE = 0.05  # where there are too few perturbations to hold some out
+RANKS = (5, 10, 20, 40)  # of `notears_low_rank`, to choose among
+RIDGE = 0.01  # of `notears_low_rank`
+S = TypeVar("S", int, float)
 
 
 def acyclicity(weights: Floats) -> tuple[float, Floats]:
@@ -31,23 +36,53 @@ def standardised_sd(stats: PerturbationStatistics) -> Floats:
     return sd
 
 
-def screen_moments(stats: PerturbationStatistics) -> tuple[Floats, Floats]:
+def screen_moments(stats: PerturbationStatistics, used: NDArray[np.bool_] | None = None) -> tuple[Floats, Floats]:
     """Return the correlation-like second moments (p, p) of y and (p, targets) without the perturbations that cut a target.
 
-    Needs linear features. Cells count equally, within and between perturbations.
+    Needs linear features. Cells count equally, within and between perturbations. `used` (folds + 1,) says which folds take
+    part, the last being what is never held out; None: all.
     """
+    folds = np.ones(len(stats.ff), bool) if used is None else used
     sd = standardised_sd(stats)
-    n = stats.counts[:, None]
+    n = (stats.counts * folds[stats.fold])[:, None]  # fold -1 is the last one
     mean = (n * stats.y).sum(axis=0) / n.sum()
     y = stats.y - mean
-    total = stats.ff.sum(axis=0) + (n * y).T @ y
+    total = stats.ff[folds].sum(axis=0) + (n * y).T @ y
     kept = n * stats.free
     centre = (kept * y).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
     own = np.where(stats.free, y - centre, 0)
-    cross = stats.fy.sum(axis=0) + (n * y).T @ own
+    cross = stats.fy[folds].sum(axis=0) + (n * y).T @ own
     cells = float(n.sum())
     gram = total / cells / np.outer(sd, sd)
-    return gram, cross / np.maximum(stats.untouched.sum(axis=0), 1) / np.outer(sd, sd)
+    return gram, cross / np.maximum(stats.untouched[folds].sum(axis=0), 1) / np.outer(sd, sd)
+
+
+def choose_penalty(stats: PerturbationStatistics) -> float:
+    """Return the penalty of `notears` whose network predicts the perturbations of one fold best from those of the others."""
+    return _best_on_a_fold(stats, PENALTIES, WITHOUT_CHOICE, lambda gram, cross, lam: notears(gram, cross, lam=lam))
+
+
+def choose_rank(stats: PerturbationStatistics, ridge: float = RIDGE, seed: int = 0) -> int:
+    """Return the rank of `notears_low_rank`, chosen in the same way among ranks below the number of genes."""
+
+    def fitted(gram: Floats, cross: Floats, rank: int) -> Floats:
+        return notears_low_rank(gram, cross, rank=rank, ridge=ridge, rng=np.random.default_rng(seed))
+
+    known = [rank for rank in RANKS if rank < len(stats.centre)] or [1]
+    return _best_on_a_fold(stats, known, known[min(1, len(known) - 1)], fitted)
+
+
+def _best_on_a_fold(
+    stats: PerturbationStatistics, settings: Sequence[S], without: S, fitted: Callable[[Floats, Floats, S], Floats]
+) -> S:
+    """Return the setting whose network has the smallest error on one fold of perturbations; `without` where there is one fold."""
+    held = np.arange(len(stats.ff)) == 0
+    if len(stats.ff) < 3:  # one fold, and what is never held out
+        return without
+    learned, (gram, cross) = screen_moments(stats, ~held), screen_moments(stats, held)
+    known = stats.untouched[0] > 0  # targets whose own equation some cells of the fold obey
+    errors = [_quadratic(fitted(*learned, one)[:, known], gram, cross[:, known])[0] for one in settings]
+    return settings[int(np.argmin(errors))]
 
 
 def notears(
@@ -82,7 +117,7 @@ def notears_low_rank(
     cross: Floats,
     *,
     rank: int = 10,
-    ridge: float = 0.01,
+    ridge: float = RIDGE,
     rounds: int = 8,
     most: int = 100,
     tolerance: float = 1e-6,
