@@ -33,7 +33,9 @@ def _writable(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value if value.flags.writeable else np.array(value)
     if sp.issparse(value):
-        return type(value)(tuple(_writable(getattr(value, name)) for name in ("data", "indices", "indptr")), value.shape)
+        return type(value)(
+            tuple(_writable(getattr(value, name)) for name in ("data", "indices", "indptr")), value.shape
+        )
     return value
 
 
