@@ -180,12 +180,12 @@ def dynamics(adata: Any, seed: int, column: str, **options: Any) -> np.ndarray[A
 
 def path_scores(adata: Any, seed: int, **options: Any) -> Any:
     """Return the two parts of the default's score, (target, regulator)."""
-    from scdash._data import as_expression, halve_cells
+    from scdash._data import Placed, as_expression, halve_cells
     from scdash.networks.cell_scores_of_edges import cell_scores
 
     adata = placed(adata)
     time, lineage = adata.obs["time"].to_numpy(float), adata.obs["lineage"].astype(str).to_numpy()
-    return cell_scores(halve_cells(as_expression(adata.X), time, lineage=lineage, rng=seed, **options))
+    return cell_scores(halve_cells(as_expression(adata.X), Placed.of(time, lineage), rng=seed, **options))
 
 
 def shuffled(adata: Any, seed: int) -> Any:

@@ -127,8 +127,8 @@ def time_series_rows(seeds: int) -> Iterator[Row]:
 
 
 def scores(adata: AnnData) -> NDArray[np.floating]:
-    """Return the scores of `get.grn` as a matrix, (regulator, target); pairs that it does not list have 0."""
-    edges = scdash.get.grn(adata)
+    """Return the scores of all pairs of genes as a matrix, (regulator, target)."""
+    edges = scdash.get.grn(adata, candidates=True)
     found = np.zeros((adata.n_vars, adata.n_vars))
     at = [adata.var_names.get_indexer(edges[name]) for name in ("source", "target")]
     found[at[0], at[1]] = edges["score"]

@@ -248,7 +248,7 @@ def test_halves_and_kernel_means_have_the_places_of_the_bins(cells, monkeypatch)
         made = getattr(observed, name)
 
         def spy(*given, made=made, name=name, **named):
-            seen.setdefault(name, []).append(named["position"] if "position" in named else given[1])
+            seen.setdefault(name, []).append(given[1].position)
             return made(*given, **named)
 
         monkeypatch.setattr(observed, name, spy)
@@ -277,8 +277,9 @@ def test_halves_of_cells_take_the_places_they_are_given():
     expression = as_expression(values)
 
     def made(position):
-        whole = halve_cells(expression, time, batch=batch, position=position, rng=0)
-        learned = halves_to_learn_from(expression, time, batch=batch, position=position, n_bootstrap=0, rng=0)
+        placed = Placed.of(time, batch=batch, position=position)
+        whole = halve_cells(expression, placed, rng=0)
+        learned = halves_to_learn_from(expression, placed, n_bootstrap=0, rng=0)
         return whole.quarters, learned[0].states
 
     for plain, same, other in zip(made(None), made(place), made(place**3), strict=True):
@@ -298,3 +299,31 @@ def test_an_alignment_without_an_effect_is_refused(cells):
     sampled.obs["hours"] = np.repeat([0, 1, 2, 3, 4, 5], 150)
     with pytest.raises(ValueError, match="sampled times"):
         fit(sampled, "rank", time_key="hours")
+
+
+def test_cells_for_test_are_in_no_half_of_the_cells(cells, monkeypatch):
+    from scdash._data.time_series import observed
+
+    seen = []
+    for name in ("halve_cells", "halves_to_learn_from"):
+        made = getattr(observed, name)
+
+        def spy(*given, made=made, **named):
+            seen.append(given[1].code)
+            return made(*given, **named)
+
+        monkeypatch.setattr(observed, name, spy)
+    adata = cells.copy()
+    adata.obs["split"] = np.where(adata.obs["batch"] == "c", "test", "train")
+    scdash.tl.fit_dynamics(
+        adata,
+        time_key="time",
+        batch_key="batch",
+        split_key="split",
+        validation=scdash.Validation(null_models=False),
+        training=scdash.Training(max_epochs=1),
+        progress=False,
+    )
+    for code in seen:
+        np.testing.assert_array_equal(code < 0, adata.obs["split"] == "test")
+    assert seen

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import scdash
-from scdash._data import as_expression, halve_cells, within_moments
+from scdash._data import Placed, as_expression, halve_cells, within_moments
 from scdash.networks.cell_scores_of_edges import cell_scores
 from scdash.networks.edges_within_places import within_scores
 from scdash.networks.lagged_edges import lagged_scores
@@ -47,7 +47,7 @@ def test_within_scores_see_direct_links_and_no_common_course():
     c = 0.8 * b + 0.6 * rng.normal(size=1500)
     course = 5 * np.sin(6 * time)  # shared by two genes that have nothing else in common
     x = np.column_stack([a, b, c, other + course, rng.normal(size=1500) + course])
-    score = within_scores(halve_cells(as_expression(x), time, n_bins=20, rng=0).within).toarray()
+    score = within_scores(halve_cells(as_expression(x), Placed.of(time), n_bins=20, rng=0).within).toarray()
     np.testing.assert_allclose(score, score.T, atol=0.2)  # a link has no direction
     assert not score.diagonal().any()
     assert min(score[1, 0], score[2, 1]) > 0.6
@@ -61,7 +61,7 @@ def test_scores_are_those_of_relabelled_genes_and_in_other_units():
     x = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6)) + np.sin(3 * time)[:, None]
     order = rng.permutation(6)
     plain, relabelled, scaled = (
-        cell_scores(halve_cells(as_expression(values), time, n_draws=3, rng=0)).frequency.toarray()
+        cell_scores(halve_cells(as_expression(values), Placed.of(time), n_draws=3, rng=0)).frequency.toarray()
         for values in (x, x[:, order], x * np.arange(1, 7) + 3)
     )
     np.testing.assert_allclose(relabelled, plain[np.ix_(order, order)], atol=1e-12)
@@ -73,7 +73,7 @@ def test_scores_are_those_of_relabelled_genes_and_in_other_units():
 def test_the_ranking_is_the_weighted_mean_of_both_scores_and_keeps_to_the_regulators():
     rng, time = np.random.default_rng(4), np.linspace(0, 1, 300)
     x, regulators = rng.normal(size=(300, 5)), np.array([1, 3])
-    halves = halve_cells(as_expression(x), time, n_draws=2, sources=regulators, rng=0)
+    halves = halve_cells(as_expression(x), Placed.of(time), n_draws=2, sources=regulators, rng=0)
     found = cell_scores(halves, regulators)
     weight = min(max(found.explained, 0), 1)
     mean = (weight * found.lagged + found.within).toarray() / (1 + weight)
@@ -89,7 +89,9 @@ def test_the_ranking_is_the_weighted_mean_of_both_scores_and_keeps_to_the_regula
 def test_flat_genes_have_no_edges():
     x = draw(200, 4, seed=5)
     x[:, 2] = 1.5
-    score = cell_scores(halve_cells(as_expression(x), np.linspace(0, 1, 200), n_draws=2, rng=0)).frequency.toarray()
+    score = cell_scores(
+        halve_cells(as_expression(x), Placed.of(np.linspace(0, 1, 200)), n_draws=2, rng=0)
+    ).frequency.toarray()
     assert np.isfinite(score).all()
     assert not score[2].any()
     assert not score[:, 2].any()

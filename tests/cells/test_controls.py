@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 import scdash
-from scdash._data import as_expression, halve_cells
+from scdash._data import Placed, as_expression, halve_cells
 from scdash.dynamics.comparisons.shuffled import random_regulators, shuffle_labels
 from scdash.dynamics.predictors import ahead_errors
 from scdash.networks.lagged_edges import lagged_scores, rank_correlation
@@ -46,7 +46,7 @@ def test_five_ahead_errors_are_over_five_states():
 def test_halves_of_cells_share_no_cell_and_cover_all_bins():
     cells = 60
     time = np.random.default_rng(2).random(cells)
-    halves = halve_cells(as_expression(np.eye(cells)), time, n_bins=6, n_draws=3, rng=0)
+    halves = halve_cells(as_expression(np.eye(cells)), Placed.of(time), n_bins=6, n_draws=3, rng=0)
     assert halves.quarters.shape == (4, 3, 1, 6, cells)
     np.testing.assert_allclose(halves.quarters.sum(-1), 1)
     seen = (halves.quarters > 0).any(axis=3)[:, :, 0]
@@ -54,7 +54,7 @@ def test_halves_of_cells_share_no_cell_and_cover_all_bins():
     order = np.argsort(time)
     centre = (halves.halves[0][0, 0][:, order] * np.arange(cells)).sum(1)
     assert (np.diff(centre) > 0).all()  # bins follow time ...
-    shuffled = halve_cells(as_expression(np.eye(cells)), time, n_bins=6, n_draws=3, shuffled=True, rng=0)
+    shuffled = halve_cells(as_expression(np.eye(cells)), Placed.of(time), n_bins=6, n_draws=3, shuffled=True, rng=0)
     centre = (shuffled.halves[0][0, 0][:, order] * np.arange(cells)).sum(1)
     assert not (np.diff(centre) > 0).all()  # ... unless it is shuffled
 
@@ -67,7 +67,7 @@ def test_lagged_scores_find_a_driver_and_shuffled_time_does_not():
     other = np.interp(time, np.linspace(0, 1, 9), rng.normal(size=9))
     x = np.column_stack([level, later, other]) + 0.3 * rng.normal(size=(2000, 3))
     real, shuffled = (
-        lagged_scores(halve_cells(as_expression(x), time, shuffled=kind, rng=0)) for kind in (False, True)
+        lagged_scores(halve_cells(as_expression(x), Placed.of(time), shuffled=kind, rng=0)) for kind in (False, True)
     )
     score = real.frequency.toarray()
     assert score[1, 0] > max(score[1, 2], score[0, 1])  # (target, regulator)
@@ -120,9 +120,9 @@ def test_quarters_of_sparse_cells_are_those_of_dense_ones():
     rng = np.random.default_rng(0)
     values = rng.random((90, 7)) * (rng.random((90, 7)) < 0.4)
     lineage = np.array(["a", "b"])[rng.integers(2, size=90)]
-    options = {"lineage": lineage, "n_bins": 5, "n_draws": 3, "rng": 1}
+    options = {"n_bins": 5, "n_draws": 3, "rng": 1}
     time = rng.random(90)
-    found = halve_cells(as_expression(sp.csr_matrix(values)), time, **options).quarters
-    expected = halve_cells(as_expression(values), time, **options).quarters
+    found = halve_cells(as_expression(sp.csr_matrix(values)), Placed.of(time, lineage), **options).quarters
+    expected = halve_cells(as_expression(values), Placed.of(time, lineage), **options).quarters
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
     assert not np.allclose(found[0], found[1])

@@ -48,13 +48,14 @@ def test_trivial_predictors():
 def test_genes_without_a_network_are_fitted_with_the_settings_of_the_network(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        _baselines, "fit_no_network", lambda series, *, settings: seen.append((series, settings)) or "fit"
+        _baselines, "fit_no_network", lambda series, *, settings, cells: seen.append((series, settings, cells)) or "fit"
     )
     problem = problem_of()
     assert no_network(problem, OPTIONS) == "fit"
     assert no_network(problem, FitOptions()) == "fit"
     assert seen[0][0] is problem.series and seen[0][1] == TransitionSettings.for_cells()
     assert seen[1][1] == TransitionSettings.for_time_courses()
+    assert [cells for _, _, cells in seen] == [True, False]
     monkeypatch.setattr(_baselines, "transition_settings", lambda options, genes: (options, genes))
     no_network(problem, OPTIONS)
     assert seen[2][1] == (OPTIONS, 3)

@@ -11,7 +11,7 @@ import torch
 
 import scdash
 from scdash._core.decisions import Difference
-from scdash._data import CellHalves, as_expression, halve_cells
+from scdash._data import CellHalves, Placed, as_expression, halve_cells
 from scdash.dynamics import fit as _fit
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import pair_errors, rollout_errors
@@ -236,7 +236,7 @@ def test_no_cell_is_on_both_sides_of_the_regression_over_time(monkeypatch):
 def test_every_cell_is_dealt_to_one_quarter(shuffled):
     """Gene c is found in cell c alone, so that bins show which cells they are the means of."""
     time = np.random.default_rng(2).random(40)
-    halves = halve_cells(as_expression(np.eye(40)), time, n_bins=4, n_draws=2, shuffled=shuffled, rng=0)
+    halves = halve_cells(as_expression(np.eye(40)), Placed.of(time), n_bins=4, n_draws=2, shuffled=shuffled, rng=0)
     dealt = (halves.quarters > 0).any(axis=(2, 3))  # (4, draws, cells)
     assert (dealt.sum(axis=0) == 1).all()
     assert (dealt.sum(axis=2) == 10).all()

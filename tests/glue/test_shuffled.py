@@ -1,21 +1,13 @@
 """What null models are drawn from: other regulators and other priors; and how a regression of cells is repeated."""
 
-from dataclasses import replace
-from types import SimpleNamespace
-
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from scdash.dynamics.comparisons.shuffled import (
     random_regulators,
-    settings_of,
     shuffle_labels,
     shuffled_priors,
 )
-from scdash.regression import TransitionSettings
-
-from .data import series_of
 
 
 def prior_of(genes=12, regulators=4, seed=0):
@@ -118,38 +110,3 @@ def test_twenty_permutations_are_tried_for_every_prior():
 
     assert shuffled_priors(prior, np.arange(2), Counting(), number=3) == []
     assert len(calls) == 2 * 3 * 20  # two groups of genes a permutation
-
-
-# How a regression of cells is repeated.
-
-
-def fitted(rates, lags=((1, 0.5), (3, 0.5)), **changes):
-    """Stand for a fit of cells: its settings, and the table of what it has tried."""
-    rows = [{"stage": "rollout", "lag": lag, "rate": rate, "weight": w * v} for lag, w in lags for rate, v in rates]
-    rows.append({"stage": "prior", "lag": 9, "rate": 99.0, "weight": 9.0})  # of another stage
-    settings = TransitionSettings.for_cells(prior_weights=(1.0, 5.0), half_samples=24)
-    return SimpleNamespace(table=pd.DataFrame(rows), settings=settings, slope=0.7, prior_weight=5.0, **changes)
-
-
-def test_a_regression_is_repeated_with_the_lag_and_the_rates_that_count():
-    series = series_of(np.random.default_rng(0).random((2, 5, 3)), np.zeros((2, 5)))
-    series = replace(series, times=series.times * 0.5)
-    fit = fitted([(0.1, 0.6), (0.4, 0.35), (2.0, 0.05), (8.0, 0.0499)], lags=((1, 0.0), (3, 1.0)))
-    found = settings_of(fit, series)
-    assert found.lags == (3,) and isinstance(found.lags[0], int)
-    np.testing.assert_allclose(found.rates, [0.05, 0.2, 1.0])  # in units of 1 / interval, which is 0.5
-    assert all(type(rate) is float for rate in found.rates)
-    assert found.slopes == (0.7,)
-    assert found.half_samples == 0
-    assert found.prior_weights == (1.0, 5.0)  # chosen anew: with the weight fixed at 1 every prior would be the same
-    assert found.lambdas == fit.settings.lambdas and found.choose == "rollout"
-
-
-def test_the_interval_is_the_median_within_trajectories():
-    series = series_of(np.random.default_rng(0).random((2, 4, 3)), np.zeros((2, 4)))
-    times = np.array([0.0, 1.0, 2.0, 5.0, 100.0, 101.0, 104.0, 107.0])  # intervals 1, 1, 3, 1, 3, 3
-    found = settings_of(fitted([(0.1, 1.0)]), replace(series, times=times))
-    np.testing.assert_allclose(found.rates, [0.2])
-    times[-1] = 105.0  # intervals 1, 1, 3, 1, 3, 1
-    found = settings_of(fitted([(0.1, 1.0)]), replace(series, times=times))
-    np.testing.assert_allclose(found.rates, [0.1])

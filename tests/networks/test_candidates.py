@@ -6,18 +6,25 @@ import pytest
 
 import scdash
 
-KEYS = {"time_key": "time", "trajectory_key": "trajectory", "progress": False}
+KEYS = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split", "progress": False}
 
 
 @pytest.fixture(scope="module")
 def fits():
     """Return a fit without a prior and one with a random prior, in which only co-regulation can find hidden edges."""
-    adata = scdash.simulate.grn_dynamics(n_genes=24, n_trajectories=8, n_test=0, rng=1)
+    adata = scdash.simulate.grn_dynamics(n_genes=24, n_trajectories=8, n_test=2, rng=1)
     prior = adata.uns["prior"]
     training = scdash.Training(max_epochs=0)
     scdash.tl.fit_dynamics(adata, training=training, regulators=list(adata.var_names[:12]), **KEYS)
     scdash.tl.fit_dynamics(adata, prior, training=training, key_added="known", **KEYS)
     return adata
+
+
+def memory(series):
+    """Return the mean correlation of states that are not for test with the next ones."""
+    steps = (np.diff(series["time"]) > 0) & (np.asarray(series["split"])[1:] != "test")
+    before, after = series["states"][:-1][steps], series["states"][1:][steps]
+    return np.mean([max(np.corrcoef(before[:, gene], after[:, gene])[0, 1], 0) for gene in range(before.shape[1])])
 
 
 def test_every_pair_is_there_once_by_rank(fits):
@@ -33,9 +40,11 @@ def test_every_pair_is_there_once_by_rank(fits):
 
 
 def test_a_pair_that_nothing_selected_has_the_formula_of_the_others(fits):
-    """The mean of stability and the three measures of association, whether or not the pair was stored with the fit."""
+    """The weighted mean of stability and association, whether or not the pair was stored with the fit."""
     edges = scdash.get.grn(fits, candidates=True)
-    evidence = (edges["stability"].fillna(0) + 3 * edges["association"].fillna(0)) / 4
+    weight = fits.uns["dynamics"]["prior"]["association_weight"]
+    assert weight == pytest.approx(1 - memory(fits.uns["dynamics"]["series"]) / 3, rel=1e-5)
+    evidence = (1 - weight) * edges["stability"].fillna(0) + weight * edges["association"].fillna(0)
     np.testing.assert_allclose(edges["score"], evidence, rtol=1e-5)
     stored = set(map(tuple, fits.uns["dynamics"]["edges"][["source", "target"]].astype(str).to_numpy()))
     new = [pair not in stored for pair in zip(edges["source"], edges["target"], strict=True)]

@@ -7,8 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 import scdash
-from scdash._core import edge_order
-from scdash._core.edge_order import CRITERIA, association, n_tied, partial_correlations, rank_edges, ranked_by
+from scdash._core.edges import order
+from scdash._core.edges.course_association import Course, ShrunkenCorrelations, unit_columns
+from scdash._core.edges.order import CRITERIA, association, n_tied, rank_edges, ranked_by
 
 EQUAL = ["g04", "g05", "g01", "g00", "g03", "g02"]  # six equal edges
 
@@ -51,23 +52,41 @@ def test_score_comes_first_and_missing_values_last():
     assert rank_edges(table([])).empty
 
 
-def partial(before, rate, s, t):
-    """Return the absolute partial correlation given the target's own state, from residuals of regressions."""
-    if s == t:
-        return abs(np.corrcoef(before[:, s], rate[:, t])[0, 1])
-    own = np.column_stack([np.ones(len(before)), before[:, t]])
-    left = [y - own @ np.linalg.lstsq(own, y, rcond=None)[0] for y in (before[:, s], rate[:, t])]
-    return abs(np.corrcoef(*left)[0, 1])
+def left_of(y, own):
+    """Return what a regression on one column leaves of another."""
+    own = np.column_stack([np.ones(len(own)), own])
+    return y - own @ np.linalg.lstsq(own, y, rcond=None)[0]
 
 
-def mixed(states, before, rate, s, t):
-    """Return the mean of the correlation with the next change, over states, and over states given all other genes."""
-    level = abs(np.corrcoef(states[:, s], states[:, t])[0, 1])
-    return (partial(before, rate, s, t) + level + abs(shrunken(states)[s, t])) / 3
+def partial(driver, before, after, s, t):
+    """Return the absolute correlation of a driver with the next state, given the target's own state, from residuals."""
+    return abs(np.corrcoef(left_of(driver[:, s], before[:, t]), left_of(after[:, t], before[:, t]))[0, 1])
+
+
+def given_all(driver, before, after, s, t):
+    """Return the same given all other columns of the driver, by the formula of `with_response`."""
+    own = left_of(after[:, t], before[:, t])
+    shrunk, intensity = shrunken(driver)
+    inverse = np.linalg.inv(shrunk)
+    r = (1 - intensity) * np.array([np.corrcoef(column, own)[0, 1] for column in driver.T])
+    return abs((inverse @ r)[s]) / np.sqrt(inverse[s, s])
+
+
+def memory_of(before, after):
+    return np.mean([max(np.corrcoef(before[:, g], after[:, g])[0, 1], 0) for g in range(before.shape[1])])
+
+
+def mixed(states, before, after, s, t):
+    """Return the docstring's formula of `Course.association`, from its measures one by one."""
+    memory, middle = memory_of(before, after), (before + after) / 2
+    rates = [measure(before, before, after, s, t) for measure in (partial, given_all)]
+    levels = [measure(middle, before, after, s, t) for measure in (partial, given_all)]
+    levels += [abs(np.corrcoef(states[:, s], states[:, t])[0, 1]), abs(partials(states)[s, t])]
+    return (memory * sum(rates) / 3 + (1 - memory) * np.mean(levels)) / (1 - memory / 3)
 
 
 def shrunken(x):
-    """Return partial correlations by the formulas of Schaefer and Strimmer (2005), one pair at a time."""
+    """Return the shrunken correlation matrix of Schaefer and Strimmer (2005), one pair at a time, and its intensity."""
     rows, columns = x.shape
     z = (x - x.mean(axis=0)) / x.std(axis=0, ddof=1)
     r = np.corrcoef(x.T)
@@ -79,7 +98,11 @@ def shrunken(x):
                 variance += rows / (rows - 1) ** 3 * ((w - w.mean()) ** 2).sum()
                 squares += r[i, j] ** 2
     intensity = min(1.0, variance / squares)
-    inverse = np.linalg.inv((1 - intensity) * r + intensity * np.eye(columns))
+    return (1 - intensity) * r + intensity * np.eye(columns), intensity
+
+
+def partials(x):
+    inverse = np.linalg.inv(shrunken(x)[0])
     found = -inverse / np.sqrt(np.outer(np.diag(inverse), np.diag(inverse)))
     np.fill_diagonal(found, 1)
     return found
@@ -90,9 +113,51 @@ def test_partial_correlations_are_those_of_the_shrunken_matrix(rows, columns):
     rng = np.random.default_rng(rows)
     x = rng.normal(size=(rows, columns)) @ rng.normal(size=(columns, columns)) + 100
     s, t = (side.ravel() for side in np.meshgrid(range(columns), range(columns), indexing="ij"))
-    np.testing.assert_allclose(partial_correlations(x, s, t), shrunken(x)[s, t], atol=1e-9)
-    none = partial_correlations(np.column_stack([x[:, 0], np.ones(rows)]), np.array([0, 1]), np.array([1, 1]))
-    assert np.isnan(none[0])
+    np.testing.assert_allclose(ShrunkenCorrelations(x).partial(s, t), partials(x)[s, t], atol=1e-9)
+    flat = ShrunkenCorrelations(np.column_stack([x[:, 0], np.ones(rows)]))
+    assert np.isnan(flat.partial(np.array([0]), np.array([1])))
+    assert np.isnan(flat.with_response(unit_columns(x[:, [1]]), np.array([1]), np.array([0])))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(12, 5), (8, 30), (300, 4)])
+def test_correlations_with_a_response_are_those_of_the_shrunken_matrix(rows, columns):
+    rng = np.random.default_rng(rows)
+    before = rng.normal(size=(rows, columns)) @ rng.normal(size=(columns, columns)) + 100
+    after = before + rng.normal(size=before.shape)
+    pairs = [(s, t) for s in range(columns) for t in range(3) if s != t]
+    own = np.column_stack([left_of(after[:, t], before[:, t]) for t in range(3)])
+    s, t = np.array(pairs).T
+    expected = [given_all(before, before, after, *pair) for pair in pairs]
+    found = ShrunkenCorrelations(before).with_response(unit_columns(own), s, t)
+    np.testing.assert_allclose(abs(found), expected, atol=1e-9)
+
+
+def course(interval, *, steps=12, seed=0, relaxation=1.0):
+    """Return the course of a gene that follows another one, which changes its level at every sample."""
+    rng = np.random.default_rng(seed)
+    source, target = rng.random(steps), np.zeros(steps)
+    keep = np.exp(-relaxation * interval)
+    for k in range(steps - 1):
+        target[k + 1] = keep * target[k] + (1 - keep) * (source[k] + source[k + 1]) / 2
+    series = {"time": interval * np.arange(steps), "trajectory": ["a"] * steps, "split": ["train"] * steps}
+    return {"genes": ["0", "1"], "series": series | {"states": np.column_stack([source, target])}}
+
+
+def course_of(entry):
+    series = entry["series"]
+    used = np.array([label != "test" for label in series["split"]])
+    return Course.of(np.asarray(series["states"]), series["time"], series["trajectory"], used)
+
+
+def test_states_forget_with_the_interval_between_samples():
+    """The memory is the mean correlation of a gene's states before and after a step, and only rates have its weight."""
+    slow, fast = (course_of(course(interval, steps=400)) for interval in (0.1, 10.0))
+    assert slow.memory == pytest.approx(memory_of(slow.before, slow.after))
+    assert slow.memory > fast.memory + 0.2 and slow.weight == pytest.approx(1 - slow.memory / 3)
+    assert course_of(course(1.0, steps=3)).weight == pytest.approx(2 / 3)  # too few steps to say anything
+    flat = course(0.1, steps=400)
+    flat["series"]["states"] = np.column_stack([flat["series"]["states"], np.full(400, 0.3)])
+    assert course_of(flat).memory == pytest.approx(slow.memory)  # a gene that does not vary has none
 
 
 def test_a_sample_that_two_trajectories_begin_with_counts_once():
@@ -103,8 +168,7 @@ def test_a_sample_that_two_trajectories_begin_with_counts_once():
     entry = {"genes": list("abc"), "series": whole | {"trajectory": ["p"] * 4 + ["q"] * 3}}
     edges = pd.DataFrame({"source": ["a", "b"], "target": ["b", "c"]})
     first, second = [0, 1, 2, 1, 4], [1, 2, 3, 4, 5]
-    rate = states[second] - states[first]
-    expected = [mixed(states, states[first], rate, s, t) for s, t in ((0, 1), (1, 2))]
+    expected = [mixed(states, states[first], states[second], s, t) for s, t in ((0, 1), (1, 2))]
     np.testing.assert_allclose(association(edges, entry), expected)
 
 
@@ -129,13 +193,11 @@ def test_association_of_time_courses_is_given_the_targets_own_state():
             "split": ["train"] * 10 + ["test"] * 2,
         },
     }
-    entry["series"]["time"] = np.tile([0.0, 1, 3, 4, 9, 10], 2)  # changes per unit of time
     steps = [0, 1, 2, 3, 4, 6, 7, 8]
-    before = states[steps]
-    rate = (states[np.add(steps, 1)] - before) / np.array([1, 2, 1, 5, 1, 1, 2, 1])[:, None]
-    edges = pd.DataFrame({"source": ["a", "b", "c"], "target": ["b", "b", "a"]})
-    expected = [mixed(states[:10], before, rate, s, t) for s, t in ((0, 1), (1, 1), (2, 0))]
-    np.testing.assert_allclose(association(edges, entry), expected)
+    before, after = states[steps], states[np.add(steps, 1)]
+    edges = pd.DataFrame({"source": ["a", "c", "b"], "target": ["b", "a", "b"]})
+    expected = [mixed(states[:10], before, after, s, t) for s, t in ((0, 1), (2, 0))]
+    np.testing.assert_allclose(association(edges, entry), [*expected, np.nan])  # no gene is given its own state twice
 
 
 def test_association_of_screens_leaves_out_perturbations_of_the_target():
@@ -201,19 +263,16 @@ def trajectories(split=("train",) * 8, names=("x",) * 4 + ("y",) * 4, genes=3):
 
 
 def steps_of(entry, pairs):
-    states = entry["series"]["states"]
-    before, after = (states[[pair[k] for pair in pairs]] for k in range(2))
-    times = entry["series"]["time"]
-    return before, (after - before) / np.array([times[end] - times[start] for start, end in pairs])[:, None]
+    return [entry["series"]["states"][[pair[k] for pair in pairs]] for k in range(2)]
 
 
 def test_steps_are_between_states_that_are_not_for_test_in_order_of_time():
     entry = trajectories(split=["train", "train", "test", "train", "train", "train", "validation", "train"])
-    before, change = steps_of(entry, [(1, 3), (3, 0), (6, 4), (4, 7), (7, 5)])
-    edges = pd.DataFrame({"source": ["0", "1", "2"], "target": ["1", "2", "2"]})
+    before, after = steps_of(entry, [(1, 3), (3, 0), (6, 4), (4, 7), (7, 5)])
+    edges = pd.DataFrame({"source": ["0", "1", "2"], "target": ["1", "2", "0"]})
     learned = np.array(entry["series"]["split"]) != "test"
     states = entry["series"]["states"][learned]
-    expected = [mixed(states, before, change, s, t) for s, t in ((0, 1), (1, 2), (2, 2))]
+    expected = [mixed(states, before, after, s, t) for s, t in ((0, 1), (1, 2), (2, 0))]
     np.testing.assert_allclose(association(edges, entry), expected)
 
 
@@ -238,8 +297,8 @@ def test_genes_and_trajectories_may_be_named_by_numbers():
     entry = trajectories(names=[1] * 4 + [2] * 4)
     entry["genes"] = [0, 1, 2]
     edges = pd.DataFrame({"source": [0, 1], "target": [2, 0]}).astype("category")
-    before, change = steps_of(entry, [(1, 3), (3, 2), (2, 0), (6, 4), (4, 7), (7, 5)])
-    expected = [mixed(entry["series"]["states"], before, change, s, t) for s, t in ((0, 2), (1, 0))]
+    before, after = steps_of(entry, [(1, 3), (3, 2), (2, 0), (6, 4), (4, 7), (7, 5)])
+    expected = [mixed(entry["series"]["states"], before, after, s, t) for s, t in ((0, 2), (1, 0))]
     np.testing.assert_allclose(association(edges, entry), expected)
 
 
@@ -269,7 +328,7 @@ def test_the_order_of_time_decides_of_many_steps():
     series = {"states": states, "time": np.arange(60.0), "trajectory": ["a"] * 60, "split": ["train"] * 60}
     edges = pd.DataFrame({"source": ["0", "1"], "target": ["1", "0"]})
     there, back = association(edges, {"genes": ["0", "1"], "series": series})
-    assert there > back + 0.1  # the other two measures are the same in both directions
+    assert there > back + 0.1
 
 
 def test_a_target_that_is_perturbed_everywhere_has_no_association():
@@ -293,7 +352,7 @@ def test_association_does_not_depend_on_the_size_of_a_block(monkeypatch, at_once
     for s, t in pairs:
         rows = ~targets[:, t]
         expected.append(abs(np.corrcoef(change[rows][:, s], change[rows][:, t])[0, 1]))
-    monkeypatch.setattr(edge_order, "PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(order, "PAIRS_AT_ONCE", at_once)
     np.testing.assert_allclose(association(edges, entry), expected)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scdash.networks.pathways.gene_sets import membership
-from scdash.networks.pathways.permutation import benjamini_hochberg, bonferroni, null_moments, permutation_test
+from scdash.networks.pathways.permutation import bonferroni, null_moments, permutation_test
 from scdash.networks.pathways.scores import enough_permutations, leading_genes, pathway_table
 
 
@@ -132,9 +132,8 @@ def test_family_wise_error_is_kept_with_overlapping_sets():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_corrections_against_scipy_and_their_definition(p):
+def test_bonferroni_is_its_definition(p):
     p = np.array(p)
-    np.testing.assert_allclose(benjamini_hochberg(p), stats.false_discovery_control(p, method="bh"), atol=1e-12)
     np.testing.assert_allclose(bonferroni(p), [min(1, x * len(p)) for x in p])
 
 

@@ -7,8 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import scdash
-from scdash._core.labels import group_names, redrawn_names, unique_names
-from scdash._core.names import check_key
+from scdash._core.labels import check_key, group_names, redrawn_names, unique_names
 
 from .cases import NEED_CELLRANK
 

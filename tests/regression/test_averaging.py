@@ -1,4 +1,4 @@
-"""The mean of many fits of cells is one network; what is pruned and at which time_scale it runs."""
+"""The mean of many fits of cells is one network; what is pruned, and what it is judged by."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,9 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdash.regression import TransitionSettings
-from scdash.regression.averaging import at_time_scale, average, model_weights, prune, shrunk
+from scdash.regression.averaging import average, prune
 from scdash.regression.held_out_trajectories import DRAWS, SHIFTS, HeldOutWindows
-from scdash.regression.linear_field import Field, integrate
+from scdash.regression.linear_field import Field
 from scdash.regression.production import softsign
 
 
@@ -28,15 +27,6 @@ def test_the_velocity_of_the_mean_is_the_mean_of_the_velocities(weights, seed):
     np.testing.assert_allclose(average(fields, share).velocity(x), wanted, atol=1e-12)
 
 
-def test_weights_fall_with_the_error_and_the_hopeless_count_nothing():
-    found = model_weights(np.array([2.0, 2.2, 4.0, np.inf]), temperature=0.1)
-    assert found.sum() == pytest.approx(1)
-    assert found[1] / found[0] == pytest.approx(np.exp(-1))
-    assert (found[2:] == 0).all()
-    np.testing.assert_array_equal(model_weights(np.full(3, np.inf), 0.1), [1, 0, 0])
-    np.testing.assert_allclose(model_weights(np.zeros(2), 0.1), 0.5)  # a perfect fit is no division by zero
-
-
 def test_pruning_leaves_strong_edges_and_the_mean_production_as_they_are():
     one = field(3, density=0.9)
     before = one.effects.toarray()
@@ -49,15 +39,6 @@ def test_pruning_leaves_strong_edges_and_the_mean_production_as_they_are():
     mean = [f.effects @ softsign(states).mean(0) + f.bias for f in (one, found)]
     np.testing.assert_allclose(*mean)
     np.testing.assert_array_equal(prune(one, states, 0.0).effects.toarray(), before)
-
-
-def test_pace_is_another_clock_on_the_same_path():
-    one, start, times = field(5), np.full((1, 6), 0.3), np.linspace(0, 4, 9)
-    fast = integrate(at_time_scale(one, 2.0), start, times / 2, largest=0.01)
-    np.testing.assert_allclose(fast, integrate(one, start, times, largest=0.01), atol=1e-4)
-    assert shrunk(0.25, 1) == pytest.approx(0.5)  # the training's own time_scale counts as one more window
-    assert shrunk(1.0, 3) == 1
-    assert 0.25 < shrunk(0.25, 3) < shrunk(0.25, 1)
 
 
 def test_a_single_judge_judges_in_shifted_copies(system):
@@ -92,11 +73,3 @@ def test_windows_and_several_trajectories_are_judged_as_they_are(system):
     window = system.observe(truth, 1, times=np.arange(0, 3, 0.5))
     window.split[2:4] = 1
     np.testing.assert_array_equal(HeldOutWindows.of(window, alone=True).shifts, 0)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"temperature": 0.0}, {"smallest_share": 1.0}, {"time_scales": ()}, {"time_scales": (0.0,)}]
-)
-def test_settings_of_the_mean_are_checked(wrong):
-    with pytest.raises(ValueError, match="smallest_share"):
-        TransitionSettings.for_cells(**wrong)

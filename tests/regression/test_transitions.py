@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scdash.dynamics.comparisons.shuffled import settings_of
 from scdash.regression import TransitionSettings, fit_transitions, simulate
-from scdash.regression.held_out_trajectories import HeldOutWindows, pooled, validation_folds
+from scdash.regression.held_out_trajectories import pooled, validation_folds
 from scdash.regression.transitions import check_prior
 
 from .errors import next_step_error, rollout_error
@@ -144,44 +143,6 @@ def test_one_long_trajectory_and_trajectories_of_unequal_length(system, truth):
     assert np.isfinite(simulate(fit_transitions(ragged, settings=QUICK), ragged.states[0], np.arange(4))).all()
 
 
-def test_cells_are_fitted_by_the_error_of_held_out_trajectories(system, truth):
-    split = np.repeat([0, 1], [6, 2])
-    series = system.observe(truth, 8, times=np.arange(0, 5, 0.5), split=split)
-    fit = fit_transitions(series, settings=TransitionSettings.for_cells(half_samples=4))
-    assert len(np.unique(fit.rates)) == 1
-    chosen, mean = fit.table[fit.table["chosen"]].iloc[0], fit.table.iloc[-1]
-    tried = fit.table[fit.table["stage"] == "rollout"]
-    assert chosen["rollout_error"] == tried["rollout_error"].min()
-    assert tried["weight"].sum() == pytest.approx(1)
-    assert mean["stage"] == "mean"
-    assert mean["rollout_error"] < 1.1 * chosen["rollout_error"]
-    assert fit.effects.nnz == mean["edges"]
-    unit = 0.5 * (tried["weight"] * tried["rate"]).sum()
-    np.testing.assert_allclose(
-        0.5 * fit.rates, unit * mean["time_scale"]
-    )  # five folds agree that the time_scale is about 1
-    assert 0.7 < mean["time_scale"] < 1.4
-    folds = validation_folds(series)
-    assert sorted(tuple(np.unique(f.trajectory[f.split == 1])) for f in folds) == [(0, 5), (1, 6), (2, 7), (3,), (4,)]
-    one = TransitionSettings.for_cells(
-        half_samples=0, lags=(int(chosen["lag"]),), rates=(0.5 * chosen["rate"],), lambdas=(chosen["lambda"],),
-        smallest_share=0.0, time_scales=(1.0,),
-    )  # fmt: skip
-    alone = [rollout_error(fit_transitions(f, settings=one), f, "validation") for f in folds]
-    flat = [HeldOutWindows.of(f).error(lambda x, t: np.zeros((len(x), t.shape[1] - 1, x.shape[1])))[1] for f in folds]
-    np.testing.assert_allclose(pooled(np.array(alone)[:, None], np.array(flat)), chosen["rollout_error"], rtol=1e-6)
-
-
-def test_a_fit_of_cells_is_repeated_by_what_counted_in_it(system, truth):
-    series = system.observe(truth, 4, times=np.arange(0, 5, 0.5), split=np.array([0, 0, 0, 1]))
-    fit = fit_transitions(series, settings=TransitionSettings.for_cells(half_samples=0))
-    again = settings_of(fit, series)
-    assert set(again.lags) <= set(fit.settings.lags)
-    assert set(np.round(again.rates, 9)) <= set(fit.settings.rates)
-    assert len(again.rates) < len(fit.settings.rates)
-    assert rollout_error(fit_transitions(series, settings=again), series) < 1.2 * rollout_error(fit, series)
-
-
 def test_who_judges_cells(system, truth):
     series = system.observe(truth, 5, split=np.array([0, 1, 2, 2, 0]))
     series = replace(series, names=("a", "b", "c", "a#1", "d"), origin=np.array([0, 1, 2, 0, 4]))
@@ -209,7 +170,6 @@ def test_noisy_batches_do_not_outvote_others():
         ({"prior": sp.eye_array(3)}, "prior has shape"),
         ({"regulators": np.array([30])}, "regulators"),
         ({"regulators": np.array([], dtype=int)}, "regulators"),
-        ({"settings": TransitionSettings.for_cells()}, "validation"),
         ({"settings": TransitionSettings(splits=("test",))}, "no transition"),
     ],
 )

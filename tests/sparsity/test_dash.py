@@ -279,7 +279,7 @@ def test_prune_to_reaches_the_level_in_every_matrix_by_magnitude() -> None:
         assert torch.equal(masks[name], pruned[name] != 0)
     # W_P is ranked by its exponential, so the lowest are the most negative
     assert params["W_prods"][1][masks["W_prods"][1]].min() > params["W_prods"][1][~masks["W_prods"][1]].max()
-    again, _ = prune_to(field, pruned, 0.7, masks)
+    again, _ = prune_to(field, pruned, 0.7)
     assert [(again["U_sums"] == 0).flatten(1).sum(1).tolist()] == [[28, 36]]
     with pytest.raises(ValueError, match=r"lie in \[0, 1\)"):
         prune_to(field, params, 1.0)

@@ -52,10 +52,13 @@ def memory_hint(remedy: str) -> Iterator[None]:
         raise MemoryError(f"Out of memory: {str(error).splitlines()[0] if str(error) else 'host'} {remedy}") from error
 
 
-def check_data(data: object, argument: str = "adata") -> None:
+SHOWN = 8  # names listed in a message
+
+
+def check_data(data: object) -> None:
     """Raise unless `data` is an AnnData or MuData, by its slots: their import is slow and not needed here."""
     if not (hasattr(data, "uns") and hasattr(data, "obs") and hasattr(data, "var_names")):
-        raise TypeError(f"{argument} must be an AnnData, found {type(data).__name__}.")
+        raise TypeError(f"adata must be an AnnData, found {type(data).__name__}.")
 
 
 def near_names(name: str, available: Iterable[str], *, most: int = 3) -> list[str]:
@@ -72,12 +75,12 @@ def near_names(name: str, available: Iterable[str], *, most: int = 3) -> list[st
     return list(dict.fromkeys(option for one in found for option in by_lower[one]))[:most]
 
 
-def suggest(name: str, available: Iterable[str], *, shown: int = 8) -> str:
+def suggest(name: str, available: Iterable[str]) -> str:
     """Return " Did you mean ...? Available: ..." for an unknown name, with near matches first."""
     options = [str(option) for option in available]
     near = near_names(name, options)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    listed = ", ".join(options[:shown]) + (f", ... ({len(options)} in all)" if len(options) > shown else "")
+    listed = ", ".join(options[:SHOWN]) + (f", ... ({len(options)} in all)" if len(options) > SHOWN else "")
     return f"{hint} Available: [{listed}]."
 
 

@@ -47,7 +47,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         raise
 
 
-def read_arrays(path: Path, argument: str = "checkpoint") -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays stored at `path`.
 
     Raises
@@ -61,4 +61,4 @@ def read_arrays(path: Path, argument: str = "checkpoint") -> dict[str, NDArray[A
                 raise ValueError("a single array, no archive")
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise ValueError(f"{argument}={str(path)!r} is no readable scdash checkpoint ({error}). {REMEDY}") from error
+        raise ValueError(f"checkpoint={str(path)!r} is no readable scdash checkpoint ({error}). {REMEDY}") from error

@@ -1,10 +1,12 @@
-"""Names of groups made of several labels: for people to read, never to be taken apart again.
+"""Names: of groups made of several labels, for people to read and never to be taken apart again, and of results.
 
 What a group consists of is kept in columns and integer codes. A name only has to be unique: labels of users hold every
-character that could separate them.
+character that could separate them. Names of results must be fit for h5ad and zarr.
 """
 
 from collections.abc import Iterable, Sequence
+
+FORBIDDEN = "/"  # HDF5 and zarr read it as a path
 
 
 def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
@@ -45,3 +47,24 @@ def redrawn_names(names: Sequence[str], n_draws: int) -> list[tuple[str, ...]]:
         taken = [name for earlier in found for name in earlier]
         found.append(unique_names([f"{name}#{draw}" for name in names], taken))
     return found
+
+
+def check_key(key: object, argument: str = "key_added") -> str:
+    """Return `key`, or raise unless it can name slots of AnnData and MuData that are written to h5ad and zarr."""
+    if not isinstance(key, str):
+        raise ValueError(f"{argument} must be a string without '/', found {key!r} ({type(key).__name__}).")
+    if not key.strip() or key.strip(".") == "" or FORBIDDEN in key or "\0" in key:
+        raise ValueError(
+            f"{argument} must be a non-empty string without '/' (HDF5 and zarr read it as a path), found {key!r}. "
+            f"Choose another name, for example {suggestion(key)!r}."
+        )
+    return key
+
+
+def suggestion(key: str) -> str:
+    """Return a name near `key` that can be written.
+
+    >>> suggestion("prior/chip")
+    'prior_chip'
+    """
+    return key.replace(FORBIDDEN, "_").replace("\0", "_").strip(" .") or "result"

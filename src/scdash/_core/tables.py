@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scdash._core.edge_order import BY_PRIOR, association, n_tied, rank_edges, ranked_by
+from scdash._core.edges.order import BY_PRIOR, association, n_tied, rank_edges, ranked_by
 from scdash._core.errors import NotFittedError, check_data
 from scdash._core.fit_genes import fit_genes
 from scdash._core.keys import genes_of, require_fit, require_result

@@ -59,9 +59,9 @@ def obs_column(adata: "AnnData", key: str, argument: str) -> pd.Series:
     return column
 
 
-def time_column(adata: "AnnData", key: str, argument: str = "time_key", *, finite: bool = True) -> NDArray[np.float64]:
+def time_column(adata: "AnnData", key: str, *, finite: bool = True) -> NDArray[np.float64]:
     """Return the times in column `key` of obs as numbers, checked; see `times_of`."""
-    return times_of(adata, key, argument, finite=finite).values
+    return times_of(adata, key, finite=finite).values
 
 
 def times_of(adata: "AnnData", key: str, argument: str = "time_key", *, finite: bool = True) -> Times:

@@ -140,13 +140,13 @@ def as_expression(
     return _survey(Expression(matrix, columns, index, name))
 
 
-def check_log(values: Expression, argument: str = "layer", *, allow: bool = False) -> None:
+def check_log(values: Expression, *, allow: bool = False) -> None:
     """Raise when values look like counts (all integers) or linear (too large for logarithms), unless allowed."""
     if allow:
         return
     remedy = (
         "Dynamics are learned on log values: run scdash.pp.normalize(adata) first, or pass the layer that holds "
-        f"log-normalised values as {argument}."
+        "log-normalised values as layer."
     )
     if values.integers and values.minimum >= 0 and values.maximum > 1:
         raise ValueError(f"{values.name} looks like raw counts (integers up to {values.maximum:g}). {remedy}")
@@ -205,17 +205,17 @@ def _moments(values: Expression) -> tuple[float, NDArray[np.float64], NDArray[np
     return negative / max(cells * genes, 1), mean, np.sqrt(np.maximum(square / cells - mean**2, 0))
 
 
-def check_counts(values: Expression, argument: str = "layer") -> None:
+def check_counts(values: Expression) -> None:
     """Raise unless values could be counts or other linear abundances: nothing negative, not logged already."""
     if values.minimum < 0:
         raise ValueError(
             f"{values.name} has negative values (down to {values.minimum:g}): it is scaled or logged already. Pass the "
-            f"layer that holds counts as {argument}."
+            "layer that holds counts as layer."
         )
     if not values.integers and values.maximum <= LARGEST_LOG:
         raise ValueError(
             f"{values.name} is not integer and at most {values.maximum:.3g}: it looks logged already. Pass the layer "
-            f"that holds counts as {argument}, or skip normalisation."
+            "that holds counts as layer, or skip normalisation."
         )
 
 

@@ -35,7 +35,7 @@ def is_membership_table(adata: "AnnData", key: str | None) -> bool:
     return isinstance(key, str) and key not in adata.obs and key in getattr(adata, "obsm", {})
 
 
-def read_memberships(adata: "AnnData", key: str, argument: str = "trajectory_key") -> Memberships:
+def read_memberships(adata: "AnnData", key: str) -> Memberships:
     """Return the weights of every cell in every lineage in `adata.obsm[key]`.
 
     A row either sums to 1 (probabilities) or has 1 as its largest weight (masks of 0 and 1, and the weights of slingshot,
@@ -46,8 +46,8 @@ def read_memberships(adata: "AnnData", key: str, argument: str = "trajectory_key
     ValueError, TypeError
         If weights are missing, negative, above 1, or sum to something else; the message counts the cells.
     """
-    table = _table(adata, key, argument)
-    name = f"{argument}: adata.obsm[{key!r}]"
+    table = _table(adata, key, "trajectory_key")
+    name = f"trajectory_key: adata.obsm[{key!r}]"
     weights = _checked(table.to_numpy(dtype=np.float64), name)
     kept = np.where(weights >= SMALLEST, weights, 0.0)
     log_missing(int((~kept.any(axis=1)).sum()), len(kept), key)

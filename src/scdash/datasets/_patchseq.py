@@ -187,10 +187,10 @@ def _annotations(metadata: pd.DataFrame, cells: pd.Index) -> Mapping[str, Any]:
     return found
 
 
-def published_folds(cells: int, folds: int = 10) -> NDArray[np.int64]:
+def published_folds(cells: int) -> NDArray[np.int64]:
     """Return the paper's fold of every cell: tenths of a permutation with NumPy's legacy seed 42, the rest -1."""
     order = np.random.RandomState(42).permutation(cells)
-    size = cells // folds
+    size = cells // 10
     fold = np.full(cells, -1, dtype=np.int64)
-    fold[order[: size * folds]] = np.repeat(np.arange(folds), size)
+    fold[order[: size * 10]] = np.repeat(np.arange(10), size)
     return fold

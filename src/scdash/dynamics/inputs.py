@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import unused
 from scdash._core.fit_settings import DataKeys
+from scdash._core.network import Network
 from scdash._core.types import Genes, PriorLike
 from scdash._data import (
     AlignedPrior,
@@ -91,7 +92,7 @@ class DynamicsInputs:
         """Return what a fit needs, on arrays; matrices turn to (target, regulator)."""
         return FitProblem(
             series=self.series,
-            prior=None if self.prior is None else self.prior.signs.T.tocsr(),
+            prior=None if self.prior is None else Network.from_outgoing(self.prior.signs).incoming,
             coregulation=None if self.coregulation is None else _symmetric(self.coregulation.matrix),
             regulators=self.regulators,
             lineage=self.lineage,

@@ -18,7 +18,7 @@ from scdash.dynamics.arguments import refuse_unused
 from scdash.dynamics.options import FitOptions, Recipe, recipe
 from scdash.dynamics.predictors import scaled_about_middle
 from scdash.dynamics.problem import FitProblem
-from scdash.dynamics.state_pairs.regression_fits import like, transition_settings
+from scdash.dynamics.state_pairs.regression_fits import like, start_of_cells, transition_settings
 from scdash.dynamics.state_pairs.stacks import train_stack
 from scdash.dynamics.state_pairs.start import make_field, matched_start, random_start
 from scdash.dynamics.state_pairs.strategy import build_prior, build_sparsity, returnable_from
@@ -137,6 +137,8 @@ def _trainer(
 
 def _match_folds(problem: FitProblem, options: FitOptions, folds: Sequence[TimeSeries]) -> list[TransitionFit]:
     """Fit the start of every fold without its held-out part; all share the slope of the first, to share one field."""
+    if options.cells:
+        return [start_of_cells(fold, problem.prior, problem.regulators) for fold in folds]
     fit = partial(_fit_fold, problem.prior, problem.regulators)
     first = fit(folds[0], replace(transition_settings(options, problem.n_genes), half_samples=0))
     pieces = [(fold, like(first, half_samples=0)) for fold in folds[1:]]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import suggest
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
+from scdash._core.labels import check_key
 from scdash._core.logging import step
-from scdash._core.names import check_key
 from scdash._core.parallel import spread_all
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data import group_codes, obs_column, split_codes

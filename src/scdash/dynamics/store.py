@@ -8,9 +8,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import MAX_PAIRS
+from scdash._core.edges.order import MAX_PAIRS
 from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys
+from scdash._core.network import Network
 from scdash._data import expression, sanitise
 from scdash.dynamics.inputs import DynamicsInputs
 from scdash.dynamics.options import FitOptions
@@ -133,13 +134,7 @@ def _correlation(fit: DynamicsFit, inputs: DynamicsInputs) -> dict[str, Any]:
 
 def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_matrix:
     """Return the network among all genes of the AnnData, row regulates column."""
-    effects = fit.effects.tocoo()  # (target, regulator)
-    rows, columns = inputs.columns[effects.col], inputs.columns[effects.row]
-    grn = sp.csr_matrix(
-        ((effects.data / inputs.time.scale).astype(np.float32), (rows, columns)), shape=(n_vars, n_vars)
-    )
-    grn.eliminate_zeros()
-    return grn
+    return Network.from_incoming(fit.effects / inputs.time.scale).among(inputs.columns, n_vars).outgoing
 
 
 def _set_position(adata: AnnData, keys: DynamicsKeys, position: NDArray[np.float64] | None) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy.sparse import csr_array
 
-from scdash._core.edge_order import rank_edges
+from scdash._core.edges.order import rank_edges
 from scdash._core.errors import suggest, unused
 from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded

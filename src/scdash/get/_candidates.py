@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import MAX_PAIRS, association, rank_edges, ranked_by
+from scdash._core.edges.order import MAX_PAIRS, association, rank_edges, ranked_by
 from scdash._core.keys import genes_of, require_fit
 
 

@@ -71,9 +71,9 @@ def grn(
           all such pairs in [0, 1]; 0 where the prior does not have the source, NaN without a prior.
         - `score`: the ranking score, prior and data together. It is not a probability. Without a prior
           a weighted mean of `stability` and `association`: the regression selects one of several genes with the same trajectory.
-        - `association`: what the data say without any model. Of time courses the mean of three absolute correlations: of the
-          source with the next change of the target, given the target's own state; of both genes over states; and of both over
-          states given all other genes. Of cells the absolute correlation over all cells. Of a screen the correlation of their changes over its perturbations.
+        - `association`: what the data say without any model. Of time courses a mean of absolute correlations: of the
+          source with the next level of the target, given the target's own level, and of both levels, weighed by how far levels
+          predict their own next ones. Of cells the absolute correlation over all cells. Of a screen the correlation of their changes over its perturbations.
         - `ranked_by`: what the score rests on. "data": there is no prior. "prior and data": edges of the prior come first,
           ordered by the data: by the fit, or, where it does not find hidden edges of the prior again and co-regulation does,
           by `coregulation` (the report says which). "prior": edges of the prior that were hidden from a fit were not found again, so that the

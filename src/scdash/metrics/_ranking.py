@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,19 +31,29 @@ class TiedBlocks:
         return cls(size[size > 0], hits[size > 0])
 
     def average_precision(self) -> float:
-        """Return sum over blocks of (recall gained) x (precision once the whole block is taken)."""
-        precision = np.cumsum(self.true) / np.cumsum(self.size)
-        return float(np.sum(self.true * precision) / self.true.sum())
+        """Return sum over blocks of (recall gained) x (precision once the whole block is taken), from scikit-learn."""
+        from sklearn.metrics import average_precision_score
+
+        return float(average_precision_score(**self._weighted()))
 
     def expected_hits(self, taken: float) -> float:
         """Return the expected number of true items among the first `taken`, ties being broken at random."""
         return float(np.interp(taken, np.append(0, np.cumsum(self.size)), np.append(0, np.cumsum(self.true))))
 
     def auc(self) -> float:
-        """Return the chance that a true item outranks a false one, a tie counting one half."""
-        false = self.size - self.true
-        above = np.cumsum(self.true) - self.true
-        return float(np.sum(false * (above + self.true / 2)) / (self.true.sum() * false.sum()))
+        """Return the chance that a true item outranks a false one, a tie counting one half, from scikit-learn."""
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(**self._weighted()))
+
+    def _weighted(self) -> dict[str, NDArray[Any]]:
+        """Return one true and one false item of every block, weighted by how many of either kind it holds."""
+        place = np.arange(len(self.size), 0, -1)
+        return {
+            "y_true": np.repeat([True, False], len(place)),
+            "y_score": np.tile(place, 2),
+            "sample_weight": np.concatenate([self.true, self.size - self.true]),
+        }
 
 
 class Auprc(float):

@@ -66,12 +66,12 @@ class EdgeList:
         """Return which of `key` are edges of this list."""
         return np.isin(key, self.key, assume_unique=False)
 
-    def values_at(self, key: NDArray[np.int64], absent: float = 0.0) -> NDArray[np.float64]:
-        """Return the value of each pair in `key`, `absent` where the pair is not listed."""
+    def values_at(self, key: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the value of each pair in `key`, 0 where the pair is not listed."""
         if not len(self):
-            return np.full(len(key), absent)
+            return np.zeros(len(key))
         at = np.minimum(np.searchsorted(self.key, key), len(self) - 1)
-        return np.where(self.key[at] == key, self.value[at], absent)
+        return np.where(self.key[at] == key, self.value[at], 0.0)
 
 
 def is_anndata(value: object) -> "TypeGuard[AnnData]":

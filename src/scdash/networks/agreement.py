@@ -7,25 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+TOP = 20  # genes that are compared
 
-def agreement(by_model: NDArray[Any], *, top: int = 20) -> dict[str, float]:
-    """Return the mean rank correlation and mean overlap of the `top` genes over all pairs of models.
+
+def agreement(by_model: NDArray[Any]) -> dict[str, float]:
+    """Return the mean rank correlation and mean overlap of the `TOP` genes over all pairs of models.
 
     Parameters
     ----------
     by_model
         Scores, (genes, models); one model has no pairs and gives NaN.
-    top
-        Genes to compare.
 
     Returns
     -------
-    dict with `models`, `rank_correlation`, `top_overlap` (genes shared by two lists of `top`), `top`,
+    dict with `models`, `rank_correlation`, `top_overlap` (genes shared by two lists), `top`,
     `chance_overlap` (expected of two random lists)
     """
     scores = np.asarray(by_model, dtype=np.float64)
     n, models = scores.shape
-    top = min(top, n)
+    top = min(TOP, n)
     found = {"models": float(models), "top": float(top), "chance_overlap": top * top / max(n, 1)}
     if models < 2 or n < 2:
         return found | {"rank_correlation": float("nan"), "top_overlap": float("nan")}

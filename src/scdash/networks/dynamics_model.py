@@ -89,10 +89,8 @@ class DynamicsModel(nn.Module):
         return rate.reshape(x.shape) * (self.range / self.time_scale)
 
 
-def pack(
-    params: Mapping[str, Tensor], field: VectorField | None = None, *, sparse_below: float = 0.5
-) -> dict[str, Any]:
-    """Turn the weights of ONE model (leading axis 1) into arrays; matrices of low density become CSR.
+def pack(params: Mapping[str, Tensor], field: VectorField | None = None) -> dict[str, Any]:
+    """Turn the weights of ONE model (leading axis 1) into arrays; matrices of a density below 0.5 become CSR.
 
     Matrices keep float precision; anything but matrices stays dense, because h5ad holds no sparse vectors.
     """
@@ -104,7 +102,7 @@ def pack(
         if sp.issparse(array):
             packed[name] = sp.csr_matrix(array)
             continue
-        thin = array.ndim == 2 and array.size and np.count_nonzero(array) < sparse_below * array.size
+        thin = array.ndim == 2 and array.size and np.count_nonzero(array) < 0.5 * array.size
         packed[name] = sp.csr_matrix(array) if thin else array
     return packed
 

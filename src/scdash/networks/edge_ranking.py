@@ -13,11 +13,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.decisions import clearly_above
-from scdash._core.edge_order import rank_edges
+from scdash._core.edges.order import rank_edges
 from scdash.networks.coregulation_scores import CHANCE, Coregulation
 from scdash.networks.hidden_edges import HiddenEvidence, entries_at, evidence_auc
 
-ASSOCIATION_WEIGHT = 3 / 4  # beside stability: the association of a time course is the mean of three measures of four
 Associated = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]  # of places of targets and of sources
 
 
@@ -31,7 +30,7 @@ def ranking_score(
     hidden: Sequence[HiddenEvidence] = (),
     coregulated: Coregulation | None = None,
     associated: Associated | None = None,
-    association_weight: float = ASSOCIATION_WEIGHT,
+    association_weight: float = 0.5,
     constant: NDArray[np.bool_] | None = None,
     genes: Any,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:

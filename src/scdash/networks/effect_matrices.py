@@ -49,19 +49,17 @@ def effects(field: VectorField, params: Mapping[str, Tensor], *, by_gene: bool =
 def sparse_effects(
     field: VectorField,
     params: Mapping[str, Tensor],
-    masks: Mapping[str, Tensor] | None = None,
     *,
     by_gene: bool = False,
 ) -> list[csr_array]:
     """Return D of every model as CSR (target, input), by sparse products: no dense genes x genes array is built.
 
-    `masks` name weights to leave out where `params` still hold them; `by_gene` as in `effects`.
+    `by_gene` as in `effects`.
     """
     models = len(next(iter(params.values())))
-    kept = {name: p * masks[name] if masks and name in masks else p for name, p in params.items()}
     found = []
     for model in range(models):
-        one = {name: p[model : model + 1] for name, p in kept.items()}
+        one = {name: p[model : model + 1] for name, p in params.items()}
         total = None
         for path in field.paths():
             if path.linear:
@@ -182,28 +180,26 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor], *, targets: s
     return found
 
 
-def feature_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
+def feature_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
     """Return the share of (target, input) pairs without dependence, (models,)."""
     starts = range(0, field.n_genes, BLOCK)
     blocks = (dependencies(field, params, targets=slice(start, start + BLOCK)) for start in starts)
-    return torch.cat([(block < tolerance).float().mean(2) for block in blocks], dim=1).mean(1)
+    return torch.cat([(block < TOLERANCE).float().mean(2) for block in blocks], dim=1).mean(1)
 
 
-def weight_sparsity(field: VectorField, params: Mapping[str, Tensor], *, tolerance: float = TOLERANCE) -> Tensor:
-    """Return the share of path weights (after gates) below `tolerance` in absolute value, (models,)."""
+def weight_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
+    """Return the share of path weights (after gates) below `TOLERANCE` in absolute value, (models,)."""
     small, total = torch.zeros(()), 0
     for path in field.paths():
         for layer in path.layers:
             weights = params[layer.parameter].flatten(1)
             size = weights.shape[1] if path.entries is None else field.n_genes**2  # edges that are not listed are zero
-            small = small.to(weights.device) + (weights.abs() < tolerance).sum(1) + (size - weights.shape[1])
+            small = small.to(weights.device) + (weights.abs() < TOLERANCE).sum(1) + (size - weights.shape[1])
             total += size
     return small / total
 
 
-def spurious_sparsity(
-    field: VectorField, params: Mapping[str, Tensor], regulators: NDArray[np.bool_], *, tolerance: float = TOLERANCE
-) -> Tensor:
+def spurious_sparsity(field: VectorField, params: Mapping[str, Tensor], regulators: NDArray[np.bool_]) -> Tensor:
     """Return the share of zeros in the columns of genes that cannot regulate, (models,); higher is better.
 
     `regulators` flags the genes that can, e.g. transcription factors; NaN if all do.
@@ -213,7 +209,7 @@ def spurious_sparsity(
         raise ValueError(f"regulators must flag each of the {field.n_genes} genes, found shape {flags.shape}.")
     matrix = dependencies(field, params)
     spurious = torch.as_tensor(~flags).repeat(matrix.shape[2] // field.n_genes)
-    return (matrix[:, :, spurious.to(matrix.device)] < tolerance).flatten(1).float().mean(1)
+    return (matrix[:, :, spurious.to(matrix.device)] < TOLERANCE).flatten(1).float().mean(1)
 
 
 def _fold(product: Tensor, path: RegulatoryPath, n_genes: int) -> Tensor:

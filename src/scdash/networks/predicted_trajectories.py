@@ -24,7 +24,6 @@ def rollout(
     times: Tensor,
     *,
     held: Mapping[int, Tensor] | None = None,
-    progress: bool | None = None,
 ) -> Tensor:
     """Integrate from `start` at times[0] and return the states (times, cells, genes), in the user's units.
 
@@ -42,8 +41,6 @@ def rollout(
         Increasing times in the user's unit, (times,); the first is that of the start.
     held
         Interventions: column number -> value of every cell (cells,) in the user's units, set at the start and kept.
-    progress
-        Show a progress bar over starts; None: if `scdash.settings.verbosity` is at least 2 and it takes over two seconds.
 
     Raises
     ------
@@ -56,7 +53,7 @@ def rollout(
     found = torch.empty(len(start), len(times), start.shape[1], dtype=start.dtype)
     solver, since, steps = Solver.of(model, torch.float64), (times / model.time_scale).double(), _steps(model, times)
     columns = torch.tensor(sorted(held or {}), dtype=torch.long)
-    with torch.no_grad(), progress_bar(len(start), "starts", progress=progress) as bar:
+    with torch.no_grad(), progress_bar(len(start), "starts") as bar:
         for rows in blocks(len(start), start.shape[1]):
             begun = start[rows].double()  # a copy, unless it is in double precision
             begun = begun.clone()

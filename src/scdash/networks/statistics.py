@@ -57,11 +57,11 @@ def _count(network: sp.csr_array, axis: int) -> NDArray[np.int64]:
     return np.asarray(filled.sum(axis=axis), dtype=np.int64).ravel()
 
 
-def _hubs(size: sp.csr_array, *, rounds: int = 100) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _hubs(size: sp.csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return hub and authority scores by power iteration from equal scores."""
     hub = np.ones(size.shape[0])
     authority = hub
-    for _ in range(rounds):
+    for _ in range(100):
         authority = size.T @ hub
         hub = size @ authority
         if not hub.any():

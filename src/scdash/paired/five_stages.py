@@ -102,11 +102,11 @@ class Trainer:
         lowest = np.full(len(self.folds), np.inf)
         index, weight = self._padded(held_out)
 
-        def loss(output: Tensor, index: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        def loss(output: Tensor, index: Tensor, weight: Tensor | None) -> Tensor:
             return cross_entropy(output, table.rows(index)[..., 0], weight)
 
         def on_epoch(epoch: int, losses: NDArray[np.float64]) -> None:
-            found = loss(evaluate(layers, self.rows, index), index, weight)[0].cpu().numpy().astype(np.float64)
+            found = loss(evaluate(layers, self.rows, index), index, weight).cpu().numpy().astype(np.float64)
             better = np.flatnonzero(found < lowest)
             lowest[better] = found[better]
             if self.schedule.start_from == "best":
@@ -159,7 +159,7 @@ class Trainer:
         head = self._here(glorot((n_latent, narrow, wide, self.n_features), self.streams))
         latent = Table(self._all(self.networks.encoder, self.pruned))
 
-        def loss(output: Tensor, index: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        def loss(output: Tensor, index: Tensor, weight: Tensor | None) -> Tensor:
             return mean_squares(output, self.pruned.rows(index), weight)
 
         epochs, rate = self.schedule.autoencoder_epochs, self.schedule.autoencoder_rate

@@ -1,9 +1,4 @@
-"""Dense layers of stacked networks, with the gradient written out.
-
-The chain rule is written out here, the only backward pass besides the roll-out kernel that autograd does not do: with autograd a
-training takes 1.35 to 1.4 times as long (one network, and three stacked, of the 1,213 Patch-seq cells), for gradients of the size of
-the weights that are allocated and copied in every step. `tests/paired/test_layers.py` compares with autograd.
-"""
+"""Dense layers of stacked networks, and the losses they are trained on; autograd differentiates them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +21,10 @@ class Dense:
     def parameters(self) -> tuple[Tensor, Tensor]:
         """Weight and bias."""
         return self.weight, self.bias
+
+    def differentiable(self) -> "Dense":
+        """Return the layer on the same memory, with weights that collect gradients."""
+        return Dense(self.weight.detach().requires_grad_(), self.bias.detach().requires_grad_(), self.elu)
 
     def clone(self) -> "Dense":
         """Return a layer with its own copy of the weights."""
@@ -61,50 +60,13 @@ def glorot(sizes: Sequence[int], streams: Sequence[np.random.Generator], *, last
     return layers
 
 
-def forward(layers: Sequence[Dense], x: Tensor) -> list[Tensor]:
-    """Return the output of every layer for x (models, cells, inputs)."""
-    outputs = []
+def forward(layers: Sequence[Dense], x: Tensor) -> Tensor:
+    """Return the output of the last layer for x (models, cells, inputs)."""
     for layer in layers:
         x = torch.baddbmm(layer.bias, x, layer.weight)
         if layer.elu:
-            x = functional.elu_(x)
-        outputs.append(x)
-    return outputs
-
-
-def backward(
-    layers: Sequence[Dense], x: Tensor, outputs: list[Tensor], delta: Tensor, gradients: Sequence[tuple[Tensor, Tensor]]
-) -> None:
-    """Write d loss / d (weight, bias) of every layer into `gradients`; delta = d loss / d output."""
-    for k in range(len(layers) - 1, -1, -1):
-        layer, below = layers[k], outputs[k - 1] if k else x
-        if layer.elu:
-            # elu'(z) is 1 above zero and exp(z) = elu(z) + 1 below; the result is elu(z)
-            delta = torch.ops.aten.elu_backward(delta, 1.0, 1.0, 1.0, is_result=True, self_or_result=outputs[k])
-        weight, bias = gradients[k]
-        torch.bmm(below.mT, delta, out=weight)
-        torch.sum(delta, 1, keepdim=True, out=bias)
-        if k:
-            delta = torch.bmm(delta, layer.weight.mT)
-
-
-def flatten(layers: Sequence[Dense]) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
-    """Move the weights of some layers into one buffer; return it, one for gradients, and views of that by layer.
-
-    An optimiser then has one tensor to update instead of a dozen: half of the time of a small network's step.
-    """
-    flat = torch.cat([part.reshape(-1) for layer in layers for part in layer.parameters])
-    slope = torch.zeros_like(flat)
-    gradients, start = [], 0
-    for layer in layers:
-        views = []
-        for part in layer.parameters:
-            stop = start + part.numel()
-            views.append((flat[start:stop].view_as(part), slope[start:stop].view_as(part)))
-            start = stop
-        (layer.weight, weight), (layer.bias, bias) = views
-        gradients.append((weight, bias))
-    return flat, slope, gradients
+            x = functional.elu(x)
+    return x
 
 
 def group_norms(weight: Tensor) -> Tensor:
@@ -113,31 +75,27 @@ def group_norms(weight: Tensor) -> Tensor:
     return norms
 
 
-def add_group_lasso(gradient: Tensor, weight: Tensor, strength: float) -> None:
-    """Add the gradient of strength * sum_i ||W_i||; the norm is clamped, because it has no gradient at zero."""
-    scale = strength / group_norms(weight).clamp_(min=1e-12)
-    gradient.addcmul_(weight, scale[..., None])
+def add_group_lasso(weight: Tensor, strength: float) -> None:
+    """Add the gradient of strength * sum_i ||W_i|| to that of the weights; the norm is clamped, because it has none at zero.
+
+    Added in place: a penalty in the loss would allocate two more arrays of the size of the weights in every step.
+    """
+    assert weight.grad is not None
+    with torch.no_grad():
+        weight.grad.addcmul_(weight, (strength / group_norms(weight).clamp_(min=1e-12))[..., None])
 
 
-def mean_squares(output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the mean squared error of each model and its gradient; weight (models, cells, features or 1) or None."""
-    delta = output - target
+def mean_squares(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean squared error of each model; weight (models, cells, features or 1) or None."""
+    square = (output - target).square()
     if weight is None:
-        entries = delta.shape[1] * delta.shape[2]
-        loss = delta.square().sum((1, 2)) / entries
-        return loss, delta.mul_(2 / entries)
-    weighted = delta * weight
-    total = weight.expand_as(delta).sum((1, 2)).clamp_(min=1)
-    return (weighted * delta).sum((1, 2)) / total, weighted.mul_((2 / total)[:, None, None])
+        return square.mean((1, 2))
+    return (square * weight).sum((1, 2)) / weight.expand_as(square).sum((1, 2)).clamp(min=1)
 
 
-def cross_entropy(output: Tensor, labels: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the mean cross-entropy of each model and its gradient; labels (models, cells), weight (..., 1) or None."""
-    logs = torch.log_softmax(output, 2)
-    chosen = labels[..., None]
-    cells = output.shape[1] if weight is None else weight.sum((1, 2)).clamp_(min=1)[:, None, None]
-    per_cell = -logs.gather(2, chosen)
-    delta = logs.exp_().scatter_add_(2, chosen, torch.full_like(per_cell, -1.0))
-    if weight is not None:
-        per_cell, delta = per_cell * weight, delta.mul_(weight)
-    return (per_cell / cells).sum((1, 2)), delta.div_(cells)
+def cross_entropy(output: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean cross-entropy of each model; labels (models, cells), weight (models, cells, 1) or None."""
+    each = functional.cross_entropy(output.mT, labels, reduction="none")
+    if weight is None:
+        return each.mean(1)
+    return (each * weight[..., 0]).sum(1) / weight.sum((1, 2)).clamp(min=1)

@@ -23,11 +23,11 @@ def feature_r2(truth: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.floa
     return np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), np.nan)
 
 
-def learned_something(scores: NDArray[Any], *, level: float = 0.01) -> bool:
+def learned_something(scores: NDArray[Any]) -> bool:
     """Return whether the mean of cross-validated R2 lies above 0, by a one-sided t test over the folds.
 
-    R2 = 0 is the training mean. Folds share training cells, so the test is somewhat too ready to say yes; `level` is
-    strict for that reason.
+    R2 = 0 is the training mean. Folds share training cells, so the test is somewhat too ready to say yes; the level of
+    0.01 is strict for that reason.
     """
     from scipy import stats
 
@@ -37,4 +37,4 @@ def learned_something(scores: NDArray[Any], *, level: float = 0.01) -> bool:
         return bool(len(scores) and scores[0] > 0)
     if np.ptp(scores) == 0:
         return bool(scores[0] > 0)
-    return bool(stats.ttest_1samp(scores, 0.0, alternative="greater").pvalue < level)
+    return bool(stats.ttest_1samp(scores, 0.0, alternative="greater").pvalue < 0.01)

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from scdash._core.errors import NonFiniteError
 from scdash.paired.batches import epoch_batches
-from scdash.paired.layers import Dense, add_group_lasso, backward, flatten, forward
+from scdash.paired.layers import Dense, add_group_lasso, forward
 from scdash.paired.schedule import BottleneckTraining
 from scdash.training.loop import Callback, run_epochs
 
 ROWS = 2048  # cells of one forward pass outside training
 
-# (output, index, weight) -> loss of each model, d loss / d output
-Loss: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None"], tuple[Tensor, Tensor]]
+# (output, index, weight) -> loss of each model
+Loss: TypeAlias = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 Batch: TypeAlias = tuple[Tensor, Tensor | None]  # cells of each model (models, cells), and what they count
 
 
@@ -42,7 +42,7 @@ class Stage:
     inputs
         Rows fed to the first of them.
     loss
-        Loss and its gradient.
+        Loss of each model.
     cells
         Cells of each model.
     epochs, rate
@@ -83,11 +83,11 @@ class StageObjective:
         self, stage: Stage, schedule: BottleneckTraining, streams: Sequence[np.random.Generator], device: torch.device
     ) -> None:
         self.stage, self.schedule, self.streams, self.device = stage, schedule, streams, device
-        flat, slope, self.gradients = flatten(stage.layers)
-        flat.grad = slope
+        self.layers = [layer.differentiable() for layer in stage.layers]
         self.optimizer = torch.optim.Adam(
-            [flat], lr=stage.rate, eps=schedule.adam_epsilon, weight_decay=2 * schedule.l2, fused=True
-        )
+            [part for layer in self.layers for part in layer.parameters],
+            lr=stage.rate, eps=schedule.adam_epsilon, weight_decay=2 * schedule.l2, fused=True,
+        )  # fmt: skip
         self.total, self.cells = (torch.zeros(len(stage.cells), device=device) for _ in range(2))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
@@ -100,14 +100,14 @@ class StageObjective:
     def differentiate(self, batch: Batch) -> None:
         """Set the gradients; add the unpenalised loss of each model to its total."""
         (index, weight), stage = batch, self.stage
-        x = stage.inputs.rows(index)
-        outputs = forward(stage.layers, x)
-        loss, delta = stage.loss(outputs[-1], index, weight)
-        backward(stage.layers, x, outputs, delta, self.gradients)
+        self.optimizer.zero_grad()
+        with torch.enable_grad():
+            loss = stage.loss(forward(self.layers, stage.inputs.rows(index)), index, weight)
+            loss.sum().backward()  # type: ignore[no-untyped-call]
         if stage.lasso:
-            add_group_lasso(self.gradients[0][0], stage.layers[0].weight, stage.lasso)
+            add_group_lasso(self.layers[0].weight, stage.lasso)
         size = index.shape[1] if weight is None else weight.sum((1, 2))
-        self.total += size * loss
+        self.total += size * loss.detach()
         self.cells += size
 
     def update(self) -> None:
@@ -138,4 +138,4 @@ class MeanLoss(Callback):
 def evaluate(layers: Sequence[Dense], inputs: RowSource, index: Tensor) -> Tensor:
     """Return the last layer's output for index (models, cells), in blocks of cells."""
     blocks = torch.split(index, ROWS, dim=1)
-    return torch.cat([forward(layers, inputs.rows(block))[-1] for block in blocks], dim=1)
+    return torch.cat([forward(layers, inputs.rows(block)) for block in blocks], dim=1)

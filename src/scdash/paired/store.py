@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import suggest
 from scdash._core.fit_record import stamp
-from scdash._core.names import check_key
+from scdash._core.labels import check_key
 from scdash._data import Expression, as_dense, sanitise
 from scdash.paired import BottleneckFit, Prediction, predict
 from scdash.paired.reading import Paired, modality, read_matrix

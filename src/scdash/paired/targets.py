@@ -36,8 +36,8 @@ class Targets:
         weights = torch.from_numpy(self.known.astype(np.float32)).to(device)
         self.weights = None if self.known.all() else Table(weights.expand(len(folds), -1, -1))
 
-    def loss(self, output: Tensor, index: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean squared error over known entries, and its gradient."""
+    def loss(self, output: Tensor, index: Tensor, weight: Tensor | None) -> Tensor:
+        """Mean squared error over known entries."""
         if self.weights is not None:
             known = self.weights.rows(index)
             weight = known if weight is None else known * weight

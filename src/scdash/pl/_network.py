@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scdash._core.edge_order import BY_PRIOR, rank_edges
+from scdash._core.edges.order import BY_PRIOR, rank_edges
 from scdash._core.errors import check_least, suggest
 from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges

@@ -10,8 +10,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, check_least
+from scdash._core.labels import check_key
 from scdash._core.logging import logger, step
-from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import check_adata, check_log, expression, sanitise
 from scdash._data.screen import parse_screen

@@ -11,8 +11,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, suggest
+from scdash._core.labels import check_key
 from scdash._core.logging import logger, step
-from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data import (

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.labels import check_key
 from scdash._core.logging import step
-from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import Expression, as_dense, check_adata, expression, obs_column, read_labels
 from scdash._data.screen import Screen, parse_screen

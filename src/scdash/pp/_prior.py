@@ -7,8 +7,8 @@ import pandas as pd
 from anndata import AnnData
 
 from scdash._core.errors import suggest
+from scdash._core.labels import check_key
 from scdash._core.logging import logger, step
-from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import AlignedPrior, check_adata, sanitise
 from scdash._data import align_prior as align

@@ -1,4 +1,4 @@
-r"""Many fits of one network to one: averaged as vector fields, pruned, and run at the time scale of trajectories left out.
+r"""Many fits of one network to one: averaged as vector fields, and pruned.
 
 One held-out batch cannot tell good settings from lucky ones. Fields dx/dt = r (b + S phi(x) - x) that differ in their
 rate, lag, penalty and trust in the prior are linear in (r, r b, r S), so their mean is a field of the same kind and still
@@ -16,22 +16,6 @@ from numpy.typing import NDArray
 from scdash._core.types import Floats
 from scdash.regression.linear_field import Field
 from scdash.regression.production import softsign
-
-
-def model_weights(errors: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Return weights exp(-(error / smallest - 1) / temperature) that sum to 1; below 1e-4 of the largest they are 0.
-
-    Where no error is finite all of them go to the first.
-    """
-    finite = np.isfinite(errors)
-    if not finite.any():
-        weights = (np.arange(len(errors)) == 0).astype(float)
-    else:
-        smallest = max(float(errors[finite].min()), 1e-300)
-        weights = np.exp(-(np.where(finite, errors, np.inf) / smallest - 1) / temperature)
-        weights[weights < 1e-4] = 0
-    result: NDArray[np.float64] = weights / weights.sum()
-    return result
 
 
 def average(fields: Sequence[Field], weights: NDArray[np.float64]) -> Field:
@@ -60,17 +44,3 @@ def prune(field: Field, states: Floats, smallest: float) -> Field:
     kept.data = np.where(faint, 0, effects.data)
     kept.eliminate_zeros()
     return Field(kept, field.bias + lost, field.rates, field.slope)
-
-
-def at_time_scale(field: Field, time_scale: float) -> Field:
-    """Return the field that runs through the same states `time_scale` times as fast."""
-    return Field(field.effects, field.bias, field.rates * time_scale, field.slope)
-
-
-def shrunk(time_scale: float, trajectories: int) -> float:
-    r"""Return the geometric mean of the time scales of `trajectories` trajectories and of the training's own, which is 1.
-
-    `time_scale` suits the trajectories that were left out. Pseudotime is no clock: batches pass the same states at time scales of
-    their own, and what suits the few that were left out is a noisy guess of what suits the next.
-    """
-    return float(time_scale ** (trajectories / (trajectories + 1)))

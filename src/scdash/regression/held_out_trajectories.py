@@ -18,7 +18,7 @@ MOST = 5  # folds; more trajectories than this are left out in groups
 SHIFTS, DRAWS = (1.0, 2.0), 4  # sizes of the offsets of the copies of a single window, and copies of each size
 
 
-def validation_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
+def validation_folds(series: TimeSeries) -> list[TimeSeries]:
     """Return the series once for every trajectory that is left out, which its split then names "validation".
 
     One validation batch is a noisy measure: settings that differ little on it can differ twofold on other batches. So all
@@ -37,12 +37,12 @@ def validation_folds(series: TimeSeries, most: int = MOST) -> list[TimeSeries]:
     if len(known) < 3:
         return [series]
     group = np.full(len(series.names), -1)
-    group[known] = np.arange(len(known)) % most
+    group[known] = np.arange(len(known)) % MOST
     held = group[origin][series.trajectory]
     mine = series.split != TEST
     return [
         replace(series, split=np.where(mine, np.where(held == k, VALIDATION, TRAIN), TEST).astype(np.int8))
-        for k in range(min(most, len(known)))
+        for k in range(min(MOST, len(known)))
     ]
 
 

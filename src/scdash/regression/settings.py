@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from scdash._core.errors import check_least
+from scdash._core.errors import check_choice, check_least
 
 
 def _grid(high: float, low: float, number: int) -> tuple[float, ...]:
@@ -36,7 +36,7 @@ class TransitionSettings:
     driver: Literal["exponential", "trapezoid"] = "exponential"
     """Mean of phi over an interval: weighted by its influence on the end, or plain over the observations within."""
     lags: tuple[int, ...] = (1,)
-    """Transitions between states this many observations apart (choose="cv" uses the first)."""
+    """Transitions between states this many observations apart; time courses use the first."""
     rates: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
     """Grid of the rate shared by all genes, in units of 1 / (median time between observations)."""
     gene_rates: tuple[float, ...] = (0.5, 0.75, 1.0, 1.33, 2.0)
@@ -61,14 +61,6 @@ class TransitionSettings:
     folds: int = 5
     sharing: float = 1.0
     """Weight of all genes' mean error curve beside a gene's own when its penalty is chosen; 0: own alone."""
-    choose: Literal["cv", "rollout"] = "cv"
-    """Penalties by cross-validated error of the next state, or one for all genes by error of held-out trajectories."""
-    temperature: float = 0.1
-    """choose="rollout": settings count in the mean of all networks by exp(-(error / smallest - 1) / temperature)."""
-    smallest_share: float = 0.02
-    """choose="rollout": edges that carry less than this fraction of the effects on their target are left out."""
-    time_scales: tuple[float, ...] = tuple(2.0**step for step in (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1))
-    """choose="rollout": factors of the rate among which one is chosen by held-out trajectories; (1.0,) is off."""
     splits: tuple[str, ...] = ("train",)
     """Parts of the series that are fitted."""
 
@@ -82,18 +74,7 @@ class TransitionSettings:
             raise ValueError("TransitionSettings: rates, gene_rates and slopes must be positive and not empty.")
         if self.rounds < 1 or not self.lags or min(self.lags) < 1:
             raise ValueError("TransitionSettings: rounds and lags must be at least 1.")
-        if (
-            self.temperature <= 0
-            or not 0 <= self.smallest_share < 1
-            or not self.time_scales
-            or min(self.time_scales) <= 0
-        ):
-            raise ValueError(
-                "TransitionSettings: temperature and time_scales must be positive and smallest_share in [0, 1), found "
-                f"{self.temperature}, {self.time_scales} and {self.smallest_share}."
-            )
-        if self.driver not in ("exponential", "trapezoid") or self.choose not in ("cv", "rollout"):
-            raise ValueError(f"TransitionSettings: unknown driver {self.driver!r} or choose {self.choose!r}.")
+        check_choice("TransitionSettings.driver", self.driver, ("exponential", "trapezoid"))
 
     @classmethod
     def for_time_courses(cls, **changes: Any) -> Self:
@@ -120,11 +101,9 @@ class TransitionSettings:
 
     @classmethod
     def for_cells(cls, **changes: Any) -> Self:
-        """Return the settings for smoothed pseudotime bins of single cells.
+        """Return the settings for smoothed pseudotime bins of single cells, whose rates and penalties are the same for all genes.
 
-        Neighbouring bins share cells and batches differ in scale, so nothing is standardised or denoised, and fits at
-        many rates, lags, prior weights and penalties, each the same for all genes, are averaged by the error of whole
-        held-out trajectories.
+        Neighbouring bins share cells and batches differ in scale, so nothing is standardised or denoised.
         """
         settings = cls(
             lambdas=_grid(1.2, 0.1, 8),
@@ -138,6 +117,6 @@ class TransitionSettings:
             rounds=1,
             hub_exponent=0.0,
             products=0,
-            choose="rollout",
+            half_samples=0,
         )
         return replace(settings, **changes)

@@ -111,7 +111,7 @@ def trust(
     return largest_within_one_error(tried)
 
 
-def minimise(function: Callable[[float], float], grid: Floats, refinements: int = 2) -> float:
+def minimise(function: Callable[[float], float], grid: Floats) -> float:
     """Return where a function of one positive number is smallest: downhill on a grid, then parabolas in its logarithm."""
     grid = np.sort(grid)
     at = len(grid) // 2
@@ -125,7 +125,7 @@ def minimise(function: Callable[[float], float], grid: Floats, refinements: int 
         if best == at:
             break
         at = best
-    for _ in range(refinements if len(grid) > 2 else 0):
+    for _ in range(2 if len(grid) > 2 else 0):
         points = sorted(tried)
         best = int(np.clip(np.argmin([tried[p] for p in points]), 1, len(points) - 2))
         near = np.log(points[best - 1 : best + 2])

@@ -12,7 +12,6 @@ from scdash._core.logging import logger
 from scdash._core.random_streams import RNG, as_generator
 from scdash._core.types import Floats
 from scdash._data import TimeSeries
-from scdash.regression.cells import fit_by_rollouts
 from scdash.regression.fold_fits import make_parts
 from scdash.regression.hub_penalties import hub_factors, relative_contribution
 from scdash.regression.intervals import Trajectories, Transitions, units
@@ -32,7 +31,6 @@ def fit_transitions(
     prior: sp.csr_matrix | None = None,
     regulators: NDArray[np.integer[Any]] | None = None,
     settings: TransitionSettings | None = None,
-    groups: NDArray[Any] | None = None,
     rng: RNG = 0,
 ) -> TransitionFit:
     """Fit sparse gene-wise dynamics to the transitions of a time series.
@@ -40,7 +38,7 @@ def fit_transitions(
     Over an interval D, x_i(t+D) = e x_i(t) + (1 - e) (b_i + sum_j S_ij <phi(x_j)>), e = exp(-r_i D), is linear in the
     network S, which is found by one L1-penalised regression per gene; edges of the prior are penalised less.
     Everything that is chosen (rate, activation, trust in the prior, penalties, products) is chosen by cross-validation
-    over trajectories, with noise, constant genes and denoised states estimated anew within every fold.
+    over trajectories (whole groups of the series, if it has any), with noise, constant genes and denoised states estimated anew within every fold.
 
     Parameters
     ----------
@@ -52,25 +50,13 @@ def fit_transitions(
         Genes that may regulate; all by default.
     settings
         `TransitionSettings.for_time_courses()` by default.
-    groups
-        Code of the group of every trajectory of the series (such as its batch); folds leave out whole groups. None: those of
-        the series, if it has any.
     rng
         Seed or Generator, for folds and half-samples.
     """
     settings = settings or TransitionSettings.for_time_courses()
-    generator, groups = as_generator(rng), series.group if groups is None else groups
+    generator, groups = as_generator(rng), series.group
     data = Trajectories.from_series(series, settings.splits)
     prior = check_prior(prior, data.states.shape[2])
-    if settings.choose == "rollout":
-        if not series.rollouts("validation"):
-            raise ValueError("choose='rollout' needs validation states in the series, found none.")
-
-        def make(part: Trajectories, lag: int) -> Setup:
-            moving = np.zeros(part.states.shape[2], dtype=bool)
-            return make_setup(part, prior, regulators, settings, lag, moving)
-
-        return fit_by_rollouts(series, make, settings, groups, generator)
     return _Engine(data, prior, regulators, settings, groups, generator).run()
 
 

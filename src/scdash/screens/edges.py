@@ -5,7 +5,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import rank_edges
+from scdash._core.edges.order import rank_edges
 from scdash.screens.evidence import Evidence
 from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs

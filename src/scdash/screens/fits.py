@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scdash import fields
 from scdash._core.logging import logger
+from scdash._core.network import Network
 from scdash._data import loaded
 from scdash.fields.perturbode import SLOWEST
 from scdash.fields.vector_field import Params
@@ -144,11 +145,8 @@ def module_weights(model: Equilibrium, centre: Floats) -> Params:
     sigmoid - 1/2 is the feature of the equations, so half of each row of A goes to the bias.
     """
     slope = 1.0 if model.slope is None else model.slope
-    genes = len(centre)
-    a = torch.zeros(1, genes, genes)
-    a[0][:, slice(None) if model.sources is None else model.sources] = torch.as_tensor(
-        model.weights.T.astype(np.float32)
-    )
+    network = Network.from_outgoing(model.weights.astype(np.float32), model.sources)
+    a = torch.as_tensor(network.incoming.toarray())[None]
     middle = torch.as_tensor(centre, dtype=torch.float32)
     constant = torch.as_tensor(model.constant[None], dtype=torch.float32)
     one = float(np.log(np.expm1(1.0 - SLOWEST)))  # softplus(one) + SLOWEST = 1
@@ -226,8 +224,9 @@ def train_transport(x: Any, inputs: ScreenInputs, options: ScreenOptions, rng: n
 def transport_network(trained: TransportFit) -> Floats:
     """Return G (regulator, target)."""
     with torch.no_grad():
-        network: Floats = trained.field.network(trained.params)[0].numpy().T.astype(float)
-    return network
+        incoming = trained.field.network(trained.params)[0].numpy()
+    found: Floats = Network.from_incoming(incoming).outgoing.toarray().astype(float)
+    return found
 
 
 def in_sd_units(weights: Floats, stats: PerturbationStatistics) -> Floats:

@@ -19,7 +19,7 @@ SEEN = 2.0  # standard errors from which an own perturbation shows an edge
 
 
 @dataclass(frozen=True)
-class Network:
+class ScreenNetwork:
     """A network with the evidence beside it; matrices are (regulator, target), regulators are the sources of `stats`."""
 
     model: Equilibrium
@@ -51,7 +51,7 @@ def finished(
     allowed: NDArray[np.bool_] | None = None,
     odds: Floats | None = None,
     believed: bool = True,
-) -> Network:
+) -> ScreenNetwork:
     """Return the network of some coefficients of the path, corrected by the evidence.
 
     Edges of perturbed sources stay where the own perturbation shows them. Where the path is `believed`, because its network
@@ -68,7 +68,7 @@ def finished(
     fitted = problem.constants(kept)
     constant = fitted if believed else resting(stats, used, kept)
     effect = intervention_effects(stats, used, kept, constant)
-    return Network(Equilibrium(kept, constant, effect, stats.slope, sources=stats.sources), stats, used, fitted)
+    return ScreenNetwork(Equilibrium(kept, constant, effect, stats.slope, sources=stats.sources), stats, used, fitted)
 
 
 def resting(stats: PerturbationStatistics, used: NDArray[np.bool_], weights: Floats) -> Floats:

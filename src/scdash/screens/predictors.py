@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
+from scdash._core.network import Network
 from scdash._data import as_dense, knockout_levels
 from scdash.fields.perturbode import PerturbODE
 from scdash.networks import unpack
@@ -160,10 +161,10 @@ def _found(change: Floats) -> SteadyStates:
 
 def _weights_of_sources(a: Any) -> tuple[Floats, NDArray[np.int64]]:
     """Return the rows (sources, genes) of a stored matrix A (target, regulator) that are not all zero, and their positions."""
-    found = sp.csc_array(a if sp.issparse(a) else as_dense(a))
-    found.eliminate_zeros()
-    sources = np.flatnonzero(np.diff(found.indptr))
-    return found[:, sources].toarray().T.astype(float), sources
+    outgoing = Network.from_incoming(a if sp.issparse(a) else as_dense(a)).outgoing
+    outgoing.eliminate_zeros()
+    sources = np.flatnonzero(np.diff(outgoing.indptr))
+    return outgoing[sources].toarray().astype(float), sources
 
 
 def predictor_of(entry: Mapping[str, Any]) -> Predictor:

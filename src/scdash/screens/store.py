@@ -13,6 +13,7 @@ from anndata import AnnData
 from scdash._core.fit_record import stamp
 from scdash._core.keys import DynamicsKeys
 from scdash._core.logging import logger
+from scdash._core.network import Network
 from scdash._data import sanitise
 from scdash._data.screen import Screen
 from scdash.fields.perturbode import PerturbODE
@@ -24,7 +25,7 @@ from scdash.screens.fits import ScreenFit
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.predictors import AtRest, LinearScm, Predictor, predictor_of, warn_unsettled
 from scdash.screens.report import join, named_line, prior_line
-from scdash.screens.statistics import Floats, PerturbationStatistics
+from scdash.screens.statistics import PerturbationStatistics
 from scdash.screens.tables import held_out_at_times, held_out_changes, held_out_table, held_perturbations
 from scdash.screens.times.predictions import stored_times
 
@@ -56,9 +57,9 @@ def store_screen(
     entry["report"] = join([*fit.report, prior, named, fit.next_step])
     entry = sanitise(stamp(entry))
     networks = {
-        keys.grn: _among_all(_over_genes(fit.weights, fit, d), inputs, adata.n_vars),
-        keys.sensitivity: _among_all(direct, inputs, adata.n_vars),
-        keys.total_effect: _among_all(total, inputs, adata.n_vars),
+        keys.grn: _among_all(Network.from_outgoing(fit.weights, fit.sources), inputs, adata.n_vars),
+        keys.sensitivity: _among_all(Network.from_outgoing(direct), inputs, adata.n_vars),
+        keys.total_effect: _among_all(Network.from_outgoing(total), inputs, adata.n_vars),
     }
     velocity = None
     if write_velocity and fit.params.get("raw_w") is None:
@@ -142,21 +143,14 @@ def unmeasured_targets(table: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({"perturbation": [], "target": []}) if found is None else found
 
 
-def _over_genes(matrix: Floats, fit: ScreenFit, genes: int) -> sp.csr_matrix:
-    """Return a matrix (sources, genes) as (genes, genes)."""
-    found = sp.coo_matrix(matrix)
-    row = found.row if fit.sources is None else fit.sources[found.row]
-    return sp.csr_matrix((found.data, (row, found.col)), shape=(genes, genes))
-
-
 def _sensitivity(fit: ScreenFit, stats: PerturbationStatistics) -> sp.csr_matrix:
     """Return d steady state / d regulator at the control mean (regulator, target); a linear model's are its weights."""
     if "raw_w" not in fit.params:
-        return _over_genes(fit.weights, fit, len(stats.centre))
+        return Network.from_outgoing(fit.weights, fit.sources).outgoing
     field = PerturbODE(**fit.config)
     with torch.no_grad():
         found = field.sensitivity(unpack(fit.params), torch.as_tensor(stats.centre, dtype=torch.float32))
-    return sp.csr_matrix(found[0].numpy().T).astype(float)
+    return Network.from_incoming(found[0].numpy()).outgoing.astype(float)
 
 
 def _total_effects(predictor: Predictor, stats: PerturbationStatistics) -> sp.csr_matrix:
@@ -175,8 +169,7 @@ def _total_effects(predictor: Predictor, stats: PerturbationStatistics) -> sp.cs
         found.append(sp.csr_matrix(np.where(alone | (np.abs(change) < FELT * stats.within_sd), 0.0, change)))
         settled.append(converged)
     warn_unsettled(np.concatenate(settled))
-    total = sp.coo_matrix(sp.vstack(found))
-    return sp.csr_matrix((total.data, (acting[total.row], total.col)), shape=(d, d))
+    return Network.from_outgoing(sp.vstack(found), acting).outgoing
 
 
 def _score_held_out(
@@ -201,9 +194,6 @@ def _score_held_out(
     return named_line(scores, len(held))
 
 
-def _among_all(matrix: sp.csr_matrix, inputs: ScreenInputs, n_vars: int) -> sp.csr_matrix:
+def _among_all(network: Network, inputs: ScreenInputs, n_vars: int) -> sp.csr_matrix:
     """Return a network of the modelled genes among all genes, without edges from a gene to itself."""
-    found, at = sp.coo_matrix(matrix), inputs.columns
-    off = found.row != found.col
-    row, column, data = (part[off] for part in (found.row, found.col, found.data))
-    return sp.csr_matrix((data.astype(np.float32), (at[row], at[column])), shape=(n_vars, n_vars))
+    return network.without_self().among(inputs.columns, n_vars).outgoing

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash._core.errors import check_choice
+from scdash._core.network import Network
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data.screen import KINDS, Screen, parse_screen
@@ -221,7 +222,7 @@ def _obs(screen: Screen, cells: int) -> pd.DataFrame:
 
 
 def _write_truth(adata: AnnData, weights: sparse.csr_matrix, names: Sequence[str]) -> None:
-    truth = sparse.csr_matrix(weights.T, dtype=np.float32)  # users: row regulates column
+    truth = Network.from_incoming(weights).outgoing.astype(np.float32)
     adata.varp["truth"] = truth
     source, target = truth.nonzero()
     named = np.asarray(names, dtype=object)

@@ -134,16 +134,14 @@ def draw_kinetics(
     return Kinetics(up, down, decay, noise, basal, strength, half)
 
 
-def steady_state(
-    kinetics: Kinetics, added: NDArray[np.floating], factor: NDArray[np.floating], *, most: int = 2000
-) -> NDArray[np.float64]:
+def steady_state(kinetics: Kinetics, added: NDArray[np.floating], factor: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return x = factor * P(x) / decay + added (genes, perturbations), Eq. 15 and 16.
 
     Iterated from no regulation: exact after as many rounds as an acyclic network is deep; damped after 100 rounds,
     for networks with cycles.
     """
     x = np.asarray(added, float) + factor * (kinetics.basal / kinetics.decay)[:, None]
-    for i in range(most):
+    for i in range(2000):
         new = factor * kinetics.production(x) / kinetics.decay[:, None] + added
         if np.allclose(new, x, rtol=1e-9, atol=1e-12):
             return new

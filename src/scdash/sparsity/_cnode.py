@@ -15,13 +15,7 @@ STRENGTHS = ((0.1,), (0.3,), (1.0,), (3.0,), (10.0,))
 def cnode(*, lambdas: Any = 0.01, reduction: Reduction = "mean") -> Sparsity:
     """Penalise lambda * || |W_L| ... |W_1| ||_{1,1}; nothing becomes exactly zero.
 
-    Parameters
-    ----------
-    lambdas
-        Strength, one for all models or one each (models,). `scdash.tl.fit_dynamics(sparsity="cnode")` chooses it by
-        held-out error where it is given none.
-    reduction
-        "sum" as in the paper, or "mean" over inputs x outputs, as in the released notebook.
+    `lambdas` is one number or one per model (models,); options as for `scdash.sparsity.CNode`.
     """
     check_reduction(reduction)
     strength = one_lambda(lambdas)

@@ -156,16 +156,8 @@ def dash(
 ) -> Sparsity:
     """Prune by magnitude and agreement with the prior, iteratively (DASH).
 
-    Parameters
-    ----------
-    lambdas
-        Weight of the prior in [0, 1], from the first layer to the last; each a number or one per model (models,).
-        0 is iterative magnitude pruning, 1 pruning by the prior alone.
-    scale
-        "paper": scores as published, where lambda is no mixing weight because the two summands differ by orders of
-        magnitude; "matched": both summands normalised to sum 1 over the remaining weights.
-    schedule
-        When to prune how much; the paper's by default.
+    `lambdas` count from the first layer to the last, each a number or one per model (models,): 0 is pruning by magnitude,
+    1 by the prior alone. Options as for `scdash.sparsity.DASH`.
     """
     check_choice("scale", scale, scores.SCALES)
     strengths = None if lambdas is None else as_lambdas(lambdas)

@@ -23,12 +23,7 @@ def group_lasso(*, lambdas: Any = 0.1, hidden: int = 10) -> Sparsity:
 
     A proximal step after every optimiser step sets whole groups, that is edges, to exactly zero.
 
-    Parameters
-    ----------
-    lambdas
-        Strength, one for all models or one each (models,); it is multiplied by the learning rate in every step.
-    hidden
-        Hidden units of each target's network, where the field is not built with `per_target=True` already.
+    `lambdas` is one number or one per model (models,); options as for `scdash.sparsity.GroupLasso`.
     """
     strength = one_lambda(lambdas)
 

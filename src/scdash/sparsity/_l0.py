@@ -23,17 +23,7 @@ def l0(
 ) -> Sparsity:
     """Penalise the expected number of weights: lambda * sum P(z != 0), biases not counted.
 
-    Parameters
-    ----------
-    lambdas
-        Strength, one for all models or one each (models,). `scdash.tl.fit_dynamics(sparsity="l0")` chooses it by
-        held-out error where it is given none.
-    reduction
-        "sum", or "mean" over all gated weights, which carries over between sizes.
-    granularity
-        One gate per "weight", or one per "input" unit of a layer, as in the released code.
-    gate_rate
-        Factor on the learning rate of the gates.
+    `lambdas` is one number or one per model (models,); options as for `scdash.sparsity.L0`.
     """
     check_reduction(reduction)
     strength = one_lambda(lambdas)

@@ -49,14 +49,7 @@ def lassonet(*, lambdas: Any = 1.0, rho: float = 10.0, connection: Literal["inne
     After every step the hierarchical proximal operator shrinks each input's skip weights S_k and cuts its first-layer
     weights to |W1_k|_inf <= rho |S_k|_2.
 
-    Parameters
-    ----------
-    lambdas
-        Strength, one for all models or one each (models,); it is multiplied by the learning rate in every step.
-    rho
-        Bound on first-layer weights relative to skip weights: 0 is a linear lasso, large values leave the network free.
-    connection
-        "inner" adds S x to dx/dt, "outer" to the solution; the field is built with this skip connection.
+    `lambdas` is one number or one per model (models,); options as for `scdash.sparsity.LassoNet`.
     """
     check_choice("connection", connection, ("inner", "outer"))
     if not rho >= 0:

@@ -23,19 +23,8 @@ def pathreg(
 ) -> Sparsity:
     """Penalise lambda0 * || G_L ... G_1 ||_{1,1} + lambda1 * || |W_L| ... |W_1| ||_{1,1} with G = P(z != 0).
 
-    Parameters
-    ----------
-    lambdas
-        (lambda0 of the gates, lambda1 of the weights), each for all models or one each (models,). The defaults are
-        the released notebook's; `scdash.tl.fit_dynamics(sparsity="pathreg")` chooses both by held-out error where it is
-        given none.
-    reduction
-        "sum" as in the paper, or "mean" over inputs x outputs, as in the released notebook.
-    granularity
-        One gate per "weight" (Eq. 11), or one per "input" unit of a layer as in the released code, which can only
-        switch whole inputs off.
-    gate_rate
-        Factor on the learning rate of the gates.
+    `lambdas` are (of the gates, of the weights), each a number or one per model (models,); the defaults are those of the
+    released notebook. Options as for `scdash.sparsity.PathReg`.
     """
     check_reduction(reduction)
     strengths = as_lambdas(lambdas)

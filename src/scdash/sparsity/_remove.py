@@ -36,17 +36,13 @@ def share_of_remaining(mask: Tensor, amount: float | Tensor) -> Tensor:
     return (torch.as_tensor(amount, dtype=torch.float64, device=mask.device) * mask.flatten(1).sum(1)).round().long()
 
 
-def prune_to(
-    field: VectorField, params: Params, sparsity: float | Tensor, masks: Params | None = None
-) -> tuple[Params, Params]:
+def prune_to(field: VectorField, params: Params, sparsity: float | Tensor) -> tuple[Params, Params]:
     """Prune every matrix by magnitude until the fraction `sparsity` of its entries is zero (post-hoc pruning).
 
     Parameters
     ----------
     sparsity
         Share in [0, 1), one for all models or one each (models,). A matrix that is sparser already stays as it is.
-    masks
-        Masks to start from; the field's own if None.
 
     Returns
     -------
@@ -55,7 +51,7 @@ def prune_to(
     level = torch.as_tensor(sparsity, dtype=torch.float64)
     if bool(((level < 0) | (level >= 1)).any()):
         raise ValueError(f"sparsity must lie in [0, 1), found {sparsity}.")
-    params, found = dict(params), dict(masks or field.start_masks(params))
+    params, found = dict(params), field.start_masks(params)
     for path in field.paths():
         for layer in path.layers:
             mask = layer.collapse(found[layer.parameter])

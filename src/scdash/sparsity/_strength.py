@@ -8,7 +8,7 @@ from torch import Tensor
 Lambda: TypeAlias = "float | Tensor"  # one for all models, or (models,)
 
 
-def as_lambdas(value: Any, name: str = "lambdas") -> tuple[Lambda, ...]:
+def as_lambdas(value: Any) -> tuple[Lambda, ...]:
     """Return strengths as a tuple whose entries are numbers or (models,) tensors.
 
     A number or a tensor (models,) is one strength; a list or tuple holds several, each of them a number, a list or a
@@ -19,7 +19,7 @@ def as_lambdas(value: Any, name: str = "lambdas") -> tuple[Lambda, ...]:
     for entry in entries:
         tensor = torch.as_tensor(entry, dtype=torch.float64)
         if tensor.ndim > 1 or not bool(torch.isfinite(tensor).all()) or bool((tensor < 0).any()):
-            raise ValueError(f"{name} must be non-negative numbers or one per model (models,), found {entry!r}.")
+            raise ValueError(f"lambdas must be non-negative numbers or one per model (models,), found {entry!r}.")
         found.append(float(tensor) if tensor.ndim == 0 else tensor)
     return tuple(found)
 

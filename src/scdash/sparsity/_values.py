@@ -228,7 +228,8 @@ class PathReg(Method):
     reduction
         "sum" as in the paper, or "mean" over inputs x outputs.
     granularity
-        One gate per "weight", or one per "input" unit of a layer.
+        One gate per "weight" (Eq. 11), or one per "input" unit of a layer as in the released code, which can only switch
+        whole inputs off.
     gate_rate
         Factor on the learning rate of the gates.
 

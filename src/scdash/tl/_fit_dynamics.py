@@ -6,8 +6,8 @@ from typing import Literal
 
 from anndata import AnnData
 
+from scdash._core.labels import check_key
 from scdash._core.logging import logger, step, whole_call
-from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG

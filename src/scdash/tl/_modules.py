@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from scdash._core.errors import unused
 from scdash._core.fit_record import stamp
@@ -16,7 +17,6 @@ from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
 from scdash.networks.pathways.enrichment import over_representation
 from scdash.networks.pathways.gene_sets import Membership, membership, resolve_gene_sets
-from scdash.networks.pathways.permutation import benjamini_hochberg
 
 COLUMNS = ("module", "role", "term", "overlap", "size", "p", "genes", "fdr")
 
@@ -123,12 +123,12 @@ def _factors(entry: Any, n_modules: int) -> tuple[NDArray[Any], NDArray[Any]]:
 def module_members(encode: NDArray[Any], decode: NDArray[Any], genes: NDArray[Any], n_sd: float) -> pd.DataFrame:
     """Return the genes of each module by role; `encode` B (modules, genes), `decode` A (genes, modules)."""
     parts = []
-    for role, matrix in (("regulator", encode), ("target", decode.T)):
-        module, gene = np.nonzero(np.abs(matrix) > n_sd * matrix.std())
-        parts.append(
-            pd.DataFrame({"module": module, "gene": genes[gene], "role": role, "weight": matrix[module, gene]})
-        )
-    return pd.concat(parts, ignore_index=True)
+    for role, matrix, axes in (("regulator", encode, ("module", "gene")), ("target", decode, ("gene", "module"))):
+        places = np.nonzero(np.abs(matrix) > n_sd * matrix.std())
+        table = pd.DataFrame(dict(zip(axes, places, strict=True))).assign(role=role, weight=matrix[places])
+        parts.append(table.sort_values(["module", "gene"], ignore_index=True))
+    members = pd.concat(parts, ignore_index=True)[["module", "gene", "role", "weight"]]
+    return members.assign(gene=genes[members["gene"]])
 
 
 def enrichment(members: pd.DataFrame, sets: Membership) -> pd.DataFrame:
@@ -141,7 +141,7 @@ def enrichment(members: pd.DataFrame, sets: Membership) -> pd.DataFrame:
         for _, group in members.groupby(["module", "role"])
     ]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS[:-1])
-    table["fdr"] = benjamini_hochberg(table["p"].to_numpy(dtype=float)) if len(table) else np.array([], dtype=float)
+    table["fdr"] = false_discovery_control(table["p"].to_numpy(dtype=float))
     return table[list(COLUMNS)].sort_values("p", kind="stable", ignore_index=True)
 
 

@@ -12,8 +12,8 @@ from scdash._core.errors import NotFittedError, check_choice, check_data, unknow
 from scdash._core.fit_genes import fit_genes
 from scdash._core.fit_record import stamp
 from scdash._core.keys import require_result
+from scdash._core.labels import check_key
 from scdash._core.logging import step
-from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import ScoresLike

@@ -11,8 +11,8 @@ from anndata import AnnData
 from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
+from scdash._core.labels import check_key
 from scdash._core.logging import logger, step
-from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
 from scdash._data.terminal_states import read_terminal_states

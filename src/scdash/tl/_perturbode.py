@@ -8,8 +8,8 @@ import numpy as np
 from anndata import AnnData
 
 from scdash._core.errors import unused
+from scdash._core.labels import check_key
 from scdash._core.logging import expect, logger, progress_bar, step, whole_call
-from scdash._core.names import check_key
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike

@@ -10,8 +10,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, unused
+from scdash._core.labels import check_key
 from scdash._core.logging import step
-from scdash._core.names import check_key
 from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
 from scdash._core.types import Genes

@@ -14,8 +14,6 @@ that lie a bin apart cannot show faster changes, and a model that is trained on 
 Cells are summed in fine intervals once, and all widths work on these sums.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +34,6 @@ def choose_bandwidths(
     placed: Placed,
     *,
     n_bins: int,
-    candidates: Sequence[float] = BANDWIDTHS,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Return the width of the kernel of every trajectory for all of its cells, in bins, (trajectories,).
@@ -49,23 +46,21 @@ def choose_bandwidths(
         The trajectory of every cell and its place.
     n_bins
         Bins per trajectory.
-    candidates
-        Widths for one half of the cells, to choose among.
     rng
         Deals the cells to halves.
     """
-    errors, fine = np.zeros((len(placed.groups), len(candidates))), bin_grid(FINE * n_bins)
+    errors, fine = np.zeros((len(placed.groups), len(BANDWIDTHS))), bin_grid(FINE * n_bins)
     for _ in range(DRAWS):
         sums, cells = interval_sums(values, placed, FINE * n_bins, placed.deal(2, rng), 2)
         for trajectory in range(len(errors)):
             for own, other in ((0, 1), (1, 0)):
                 held_out, known = _plain_means(sums[trajectory, other], cells[trajectory, other], n_bins)
-                for k, width in enumerate(candidates):
+                for k, width in enumerate(BANDWIDTHS):
                     means = kernel_means_of_intervals(
                         sums[trajectory, own], cells[trajectory, own], fine, bin_grid(n_bins), width / n_bins
                     )
                     errors[trajectory, k] += ((means - held_out)[known] ** 2).sum()
-    chosen = np.array([candidates[best] for best in errors.argmin(axis=1)], dtype=np.float64)
+    chosen = np.array([BANDWIDTHS[best] for best in errors.argmin(axis=1)], dtype=np.float64)
     return np.maximum(ALL_CELLS * chosen, NARROWEST)
 
 

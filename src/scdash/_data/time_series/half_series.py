@@ -1,7 +1,6 @@
 """Smoothed trajectories of one half of the cells, to learn from, and of the other half, to judge by."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +8,8 @@ from numpy.typing import NDArray
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data.expression_matrix import Expression
 from scdash._data.time_series.bandwidth import choose_bandwidths
-from scdash._data.time_series.bins import bin_grid, binned_means, fit_kernels
-from scdash._data.time_series.placed import Placed
+from scdash._data.time_series.bins import bin_grid
+from scdash._data.time_series.placed import Placed, filled
 
 N_DRAWS = 2  # ways to deal the cells to halves; each gives two results
 VALIDATION_BANDWIDTH = 1.0  # kernel width, in bins, of the half to measure errors on
@@ -29,60 +28,39 @@ class HalfOfCells:
 
 def halves_to_learn_from(
     values: Expression,
-    time: Any,
+    placed: Placed,
     *,
-    lineage: Any = None,
-    batch: Any = None,
     n_bins: int = 20,
     horizon: float = 10.0,
     n_bootstrap: int = 8,
-    leave_out: NDArray[np.bool_] | None = None,
-    weights: NDArray[np.float64] | None = None,
-    cell: NDArray[np.int64] | None = None,
-    position: NDArray[np.float64] | None = None,
     rng: RNG = 0,
 ) -> list[HalfOfCells]:
     """Return each half of the cells with its counterpart, for several ways to deal the cells to halves.
 
     Neighbours in time go to different halves. The half to learn from is smoothed and re-drawn as `cells_to_series` does
-    with all cells; the half to measure errors on is smoothed less, since what errors are measured on need not be smooth.
+    with all cells, with a kernel width chosen for every trajectory; the half to measure errors on is smoothed less, since
+    what errors are measured on need not be smooth.
 
     Parameters
     ----------
     values
         Log expression, (cells, genes).
-    time, lineage, batch, n_bins, horizon, n_bootstrap
-        As for `cells_to_series`; a kernel width is chosen for every trajectory.
-    leave_out
-        Cells that take no part.
-    weights, cell
+    placed
+        The trajectory of every cell and its place.
+    n_bins, horizon, n_bootstrap
         As for `cells_to_series`.
-    position
-        Place of every cell on the time axis of its trajectory, in (0, 1), as `CellSeries.position`; None: its rank.
     rng
         Seed or Generator.
     """
     generator = as_generator(rng)
-    placed = Placed.of(time, lineage, batch, leave_out, weights, cell, position)
     widths = choose_bandwidths(values, placed, n_bins=n_bins, rng=generator)
 
     def means(bandwidths: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        kernels = [
-            fit_kernels(
-                placed.position[own],
-                n_bins=n_bins,
-                bandwidth=width,
-                min_cells=2 * min(MIN_CELLS, placed.effective(own) / 4),
-                weights=None if weights is None else weights[own],
-            )
-            for own, width in zip(placed.groups, bandwidths, strict=True)
-        ]
-        found, _ = binned_means(values, placed.code, placed.position, kernels, draws)
-        return np.where(np.isnan(found), np.nanmean(found, axis=2, keepdims=True), found).swapaxes(0, 1)
+        return filled(placed.smoothed(values, n_bins, bandwidths, draws, lambda cells: 2 * min(MIN_CELLS, cells / 4)))
 
     sides = np.stack([placed.deal(2, generator) for _ in range(N_DRAWS)])
     parts = np.concatenate([sides == 0, sides == 1]).astype(np.float64)  # (2 * N_DRAWS, cells)
-    plain = np.ones(parts.shape[1]) if weights is None else weights
+    plain = np.ones(parts.shape[1]) if placed.weights is None else placed.weights
     drawn = np.concatenate([plain[None], placed.redrawn(n_bootstrap, generator)])
     learned = means(widths, (drawn[:, None] * parts).reshape(-1, parts.shape[1]))
     learned = learned.reshape(1 + n_bootstrap, len(parts), *learned.shape[1:])

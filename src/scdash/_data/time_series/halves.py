@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data.expression_matrix import Expression
-from scdash._data.time_series.bins import binned_means, fit_kernels, own_bin
-from scdash._data.time_series.placed import Placed
+from scdash._data.time_series.bins import own_bin
+from scdash._data.time_series.placed import Placed, filled
 from scdash._data.time_series.within_places import MOST_CELLS, WithinMoments, within_moments
+
+BANDWIDTH = 1.0  # kernel width, in bins
+MIN_CELLS = 10  # effective cells of a bin, of all quarters together
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,12 @@ class CellHalves:
 
 def halve_cells(
     values: Expression,
-    time: Any,
+    placed: Placed,
     *,
-    lineage: Any = None,
-    batch: Any = None,
     n_bins: int = 20,
-    bandwidth: float = 1.0,
-    min_cells: float = 10,
     n_draws: int = 8,
     shuffled: bool = False,
-    leave_out: NDArray[np.bool_] | None = None,
     sources: NDArray[np.integer[Any]] | None = None,
-    weights: NDArray[np.float64] | None = None,
-    cell: NDArray[np.int64] | None = None,
-    position: NDArray[np.float64] | None = None,
     rng: RNG = 0,
 ) -> CellHalves:
     """Return bins of disjoint parts of each trajectory's cells.
@@ -56,48 +51,30 @@ def halve_cells(
     ----------
     values
         Log expression, (cells, genes); read in blocks, twice.
-    time, lineage, batch
-        As for `cells_to_series`.
-    n_bins, bandwidth, min_cells
-        Kernels, as for `cells_to_series`; `min_cells` of all together.
+    placed
+        The trajectory of every cell and its place.
+    n_bins
+        Bins of a trajectory.
     n_draws
         Ways to deal the cells.
     shuffled
         Permute the cells' times within each trajectory first: everything but the order in time is kept.
-    leave_out
-        Cells that take no part, whole trajectories.
     sources
         Genes that may regulate, for `within`; None: all.
-    weights, cell
-        As for `cells_to_series`.
-    position
-        Place of every cell on the time axis of its trajectory, in (0, 1), as `CellSeries.position`; None: its rank.
     rng
         Seed or Generator.
     """
     generator = as_generator(rng)
-    placed = Placed.of(time, lineage, batch, leave_out, weights, cell, position)
     if shuffled:
         placed = placed.shuffled(generator)
-    code, position = placed.code, placed.position
     side = np.stack([placed.deal(4, generator) for _ in range(n_draws)])
-    kernels = [
-        fit_kernels(
-            position[own],
-            n_bins=n_bins,
-            bandwidth=bandwidth,
-            min_cells=min(min_cells, placed.effective(own) / 2),
-            weights=None if weights is None else weights[own],
-        )
-        for own in placed.groups
-    ]
     dealt = np.concatenate([side == part for part in range(4)]).astype(np.float64)  # (4 draws, cells)
-    dealt = dealt if weights is None else dealt * weights
-    means, _ = binned_means(values, code, position, kernels, dealt)
-    filled = np.where(np.isnan(means), np.nanmean(means, axis=2, keepdims=True), means).swapaxes(0, 1)
-    place = np.where(code >= 0, code * n_bins + own_bin(position, n_bins), -1)
-    within = within_moments(values, place, _some(side[0], generator), sources=sources, weights=weights)
-    return CellHalves(filled.reshape(4, n_draws, *filled.shape[1:]), within)
+    dealt = dealt if placed.weights is None else dealt * placed.weights
+    widths = [BANDWIDTH] * len(placed.groups)
+    means = filled(placed.smoothed(values, n_bins, widths, dealt, lambda effective: min(MIN_CELLS, effective / 2)))
+    place = np.where(placed.code >= 0, placed.code * n_bins + own_bin(placed.position, n_bins), -1)
+    within = within_moments(values, place, _some(side[0], generator), sources=sources, weights=placed.weights)
+    return CellHalves(means.reshape(4, n_draws, *means.shape[1:]), within)
 
 
 def _some(side: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -14,12 +14,12 @@ from scdash._data import (
     Expression,
     HalfOfCells,
     LeftOutTimes,
+    Placed,
     RelatedCells,
     StandardTime,
     Times,
     TimeSeries,
     cells_to_series,
-    group_cells,
     halve_cells,
     halves_to_learn_from,
     kernel_means,
@@ -82,6 +82,17 @@ class Rows:
         for column in (self.group, self.split, self.batch):
             found |= False if column is None else column.isna().to_numpy()
         return found
+
+    @property
+    def for_test(self) -> NDArray[np.bool_]:
+        """Rows that the user has labelled for test."""
+        none = np.zeros(len(self.time.values), dtype=bool)
+        return none if self.split is None else (self.split == "test").to_numpy(dtype=bool, na_value=False)
+
+    def placed(self, position: NDArray[np.float64] | None, *, test: bool = True) -> Placed:
+        """Return the places of the cells, with or without those for test; a position of None stands for their ranks."""
+        left_out = self.left_out if test else self.left_out | self.for_test
+        return Placed.of(self.time.values, self.group, self.batch, left_out, self.weights, self.cell, position)
 
 
 @dataclass(frozen=True)
@@ -165,15 +176,18 @@ def _cells(
         align=align,
     )
     done()
-    code = np.where(rows.left_out, -1, group_cells(len(rows.time.values), rows.group, rows.batch).code)
-    position = np.where(code < 0, 0.0, made.position)
-    halves = _halves(rows, n_bins, position, regulators, seed)
+    placed = rows.placed(made.position)
+    learned_from = rows.placed(made.position, test=False)
+    halves = _halves(rows, learned_from, n_bins, regulators, seed)
     done()
-    shuffled_halves = _halves(rows, n_bins, position, regulators, seed, shuffled=True) if shuffled else None
+    shuffled_halves = _halves(rows, learned_from, n_bins, regulators, seed, shuffled=True) if shuffled else None
     done()
-    learning_halves = (
-        _learning_halves(rows, n_bins, position, seed) if by_folds and _has_single_trajectories(rows) else ()
-    )
+    learning_halves = []
+    if by_folds and _has_single_trajectories(rows):
+        learning_halves = halves_to_learn_from(
+            rows.values, learned_from, n_bins=n_bins, horizon=HORIZON, n_bootstrap=N_BOOTSTRAP,
+            rng=np.random.default_rng([seed, 6]),
+        )  # fmt: skip
     done()
     return Observed(
         made.series,
@@ -181,11 +195,11 @@ def _cells(
         made.range,
         lineage=lineages_of_rows(made.bins["lineage"], made.series),
         lineage_names=tuple(pd.unique(made.bins["lineage"].astype(str))),
-        cell_position=HORIZON * mean_of_cells(np.where(code < 0, np.nan, position), rows),
+        cell_position=HORIZON * mean_of_cells(np.where(placed.code < 0, np.nan, placed.position), rows),
         halves=halves,
         shuffled_halves=shuffled_halves,
-        kernel_means=kernel_means(rows.values, position, code, n_bins, weights=rows.weights) if by_folds else None,
-        learning_halves=learning_halves,
+        kernel_means=kernel_means(rows.values, placed, n_bins) if by_folds else None,
+        learning_halves=tuple(learning_halves),
         alignment=made.alignment,
     )
 
@@ -255,62 +269,25 @@ def _lineages_of_bins(
 
 def _halves(
     rows: Rows,
+    placed: Placed,
     n_bins: int,
-    position: NDArray[np.float64],
     regulators: NDArray[np.int64] | None,
     seed: int,
     *,
     shuffled: bool = False,
 ) -> CellHalves:
     """Return bins of disjoint halves of the cells; cells of test trajectories take no part."""
-    return halve_cells(
-        rows.values,
-        rows.time.values,
-        lineage=rows.group,
-        batch=rows.batch,
-        n_bins=n_bins,
-        shuffled=shuffled,
-        leave_out=rows.left_out | (False if rows.split is None else (rows.split == "test").to_numpy()),
-        sources=regulators,
-        weights=rows.weights,
-        cell=rows.cell,
-        position=position,
-        rng=np.random.default_rng([seed, 4 + shuffled]),
-    )
-
-
-def _test_cells(rows: Rows) -> NDArray[np.bool_]:
-    """Return which cells the user has labelled for test."""
-    none = np.zeros(len(rows.time.values), dtype=bool)
-    return none if rows.split is None else (rows.split == "test").to_numpy(dtype=bool, na_value=False)
+    rng = np.random.default_rng([seed, 4 + shuffled])
+    return halve_cells(rows.values, placed, n_bins=n_bins, shuffled=shuffled, sources=regulators, rng=rng)
 
 
 def _has_single_trajectories(rows: Rows) -> bool:
     """Return whether a lineage has fewer than two batches that are not for test, so that none can be left out."""
-    used = ~(_test_cells(rows) | rows.left_out)
+    used = ~(rows.for_test | rows.left_out)
     lineage = np.zeros(len(used), dtype=int) if rows.group is None else np.asarray(rows.group.cat.codes)
     batch = np.zeros(len(used), dtype=int) if rows.batch is None else np.asarray(rows.batch.cat.codes)
     pairs = pd.DataFrame({"lineage": lineage, "batch": batch})[used & (lineage >= 0) & (batch >= 0)].drop_duplicates()
     return bool(pairs["lineage"].value_counts().min() < 2)
-
-
-def _learning_halves(rows: Rows, n_bins: int, position: NDArray[np.float64], seed: int) -> tuple[HalfOfCells, ...]:
-    """Return smoothed trajectories of each half of the cells, by which settings are chosen."""
-    found = halves_to_learn_from(
-        rows.values,
-        rows.time.values,
-        lineage=rows.group,
-        batch=rows.batch,
-        n_bins=n_bins,
-        horizon=HORIZON,
-        n_bootstrap=N_BOOTSTRAP,
-        leave_out=rows.left_out | _test_cells(rows),
-        weights=rows.weights,
-        cell=rows.cell,
-        position=position,
-        rng=np.random.default_rng([seed, 6]),
-    )
-    return tuple(found)
 
 
 def _scaled(series: TimeSeries) -> Observed:

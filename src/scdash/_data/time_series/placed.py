@@ -1,5 +1,6 @@
 """Trajectories of cells that take part, and cells dealt to disjoint parts of them."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,9 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice
+from scdash._data.expression_matrix import Expression
 from scdash._data.groups import group_cells
 from scdash._data.time import read_time
-from scdash._data.time_series.bins import effective_cells, range_align, rank_align, weighted_rank_align
+from scdash._data.time_series.bins import (
+    binned_means,
+    effective_cells,
+    fit_kernels,
+    range_align,
+    rank_align,
+    weighted_rank_align,
+)
 
 
 def positions_in_groups(
@@ -33,14 +42,17 @@ def positions_in_groups(
     return position, seconds
 
 
+def filled(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return means (trajectories, draws, bins, genes) as (draws, trajectories, ...), bins without a cell as the mean of the others."""
+    return np.where(np.isnan(means), np.nanmean(means, axis=2, keepdims=True), means).swapaxes(0, 1)
+
+
 @dataclass(frozen=True)
 class Placed:
     """Where every cell lies: its trajectory, and its place in it."""
 
     code: NDArray[np.int64]  # (cells,), number of the trajectory, without gaps; -1: the cell takes no part
-    position: NDArray[
-        np.float64
-    ]  # (cells,), on the time axis of the trajectory, in (0, 1); its rank, or what that is aligned to
+    position: NDArray[np.float64]  # (cells,), on the time axis, in (0, 1); its rank, or what that is aligned to
     groups: list[NDArray[np.int64]]  # cells of every trajectory
     weights: NDArray[np.float64] | None = None  # (cells,), of each in its trajectory; None: all 1
     cell: NDArray[np.int64] | None = None  # (cells,), number of the cell where one is in several trajectories
@@ -49,9 +61,9 @@ class Placed:
     def of(
         cls,
         time: Any,
-        lineage: Any,
-        batch: Any,
-        leave_out: NDArray[np.bool_] | None,
+        lineage: Any = None,
+        batch: Any = None,
+        leave_out: NDArray[np.bool_] | None = None,
         weights: NDArray[np.float64] | None = None,
         cell: NDArray[np.int64] | None = None,
         position: NDArray[np.float64] | None = None,
@@ -92,6 +104,31 @@ class Placed:
     def effective(self, own: NDArray[np.int64]) -> float:
         """Return the effective number of some cells."""
         return float(len(own)) if self.weights is None else float(effective_cells(self.weights[own]))
+
+    def smoothed(
+        self,
+        values: Expression,
+        n_bins: int,
+        bandwidths: Iterable[float],
+        draws: NDArray[np.float64],
+        least: Callable[[float], float],
+    ) -> NDArray[np.float64]:
+        """Return kernel means of the cells at the centres of the bins, (trajectories, draws, bins, genes).
+
+        `bandwidths` are in bins, one a trajectory; `draws` (draws, cells) are what cells count; kernels are widened to
+        `least` effective cells, a function of all effective cells of a trajectory. NaN where a draw has no cell.
+        """
+        kernels = [
+            fit_kernels(
+                self.position[own],
+                n_bins=n_bins,
+                bandwidth=width,
+                min_cells=least(self.effective(own)),
+                weights=None if self.weights is None else self.weights[own],
+            )
+            for own, width in zip(self.groups, bandwidths, strict=True)
+        ]
+        return binned_means(values, self.code, self.position, kernels, draws)[0]
 
     def redrawn(self, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return weights of a Bayesian bootstrap, (draws, cells): a cell has the same draw in all its trajectories."""

@@ -20,6 +20,7 @@ from scdash._data.time_series.series import SPLITS, TimeSeries
 from scdash._data.time_series.within_places import within_moments
 
 FEWEST = 5  # effective cells behind the mean of a time
+DRAWS = 8  # ways to deal the cells to quarters
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,6 @@ def sampled_halves(
     placed: Placed,
     sources: NDArray[np.integer[Any]] | None,
     rng: np.random.Generator,
-    n_draws: int = 8,
 ) -> CellHalves | None:
     """Return means of disjoint quarters of the cells of every time; None where trajectories differ in their times.
 
@@ -204,14 +204,14 @@ def sampled_halves(
     new = np.full(int(made.bins["state"].max()) + 1, -1)
     new[own["state"]] = np.arange(len(own))
     state = np.where(made.state >= 0, new[made.state], -1)
-    side = np.stack([placed.deal(4, rng) for _ in range(n_draws)])
+    side = np.stack([placed.deal(4, rng) for _ in range(DRAWS)])
     plain = np.ones(len(state)) if placed.weights is None else placed.weights
     dealt = np.concatenate([side == part for part in range(4)]).astype(np.float64) * plain
     means = state_means(values, state, len(own), dealt)
     whole = state_means(values, state, len(own), plain[None])
     means = np.where(np.isnan(means), whole, means)
     within = within_moments(values, state, side[0], sources=sources, weights=placed.weights)
-    shape = (4, n_draws, len(counts), int(counts.iloc[0]), values.shape[1])
+    shape = (4, DRAWS, len(counts), int(counts.iloc[0]), values.shape[1])
     return CellHalves(means.reshape(shape), within)
 
 

@@ -21,7 +21,6 @@ def series_from_states(
     trajectory: Any = None,
     split: Any = None,
     *,
-    weights: Any = None,
     group: Any = None,
     fraction: float = 0.1,
     rng: RNG = 0,
@@ -42,8 +41,6 @@ def series_from_states(
     split
         train/validation/test of each row; None: `default_split`, about `fraction` of the trajectories each. Rows without
         a label take no part.
-    weights
-        Effective cells behind each row.
     group
         Label of each row, the same for a whole trajectory: trajectories of one group are held out together. None: each alone.
     rng
@@ -60,7 +57,6 @@ def series_from_states(
         ("time", times),
         ("trajectory", code),
         ("split", split),
-        ("weights", weights),
         ("group", group),
     ):
         if given is not None and len(given) != rows:
@@ -82,7 +78,6 @@ def series_from_states(
         names=names,
         split=codes,
         genes=values.genes,
-        weights=None if weights is None else np.asarray(weights, dtype=np.float64)[order],
         group=together,
     )
 

@@ -22,16 +22,15 @@ class NoNetwork:
     rates: Floats  # (n,)
 
 
-def fit_no_network(series: TimeSeries, *, settings: TransitionSettings) -> NoNetwork:
+def fit_no_network(series: TimeSeries, *, settings: TransitionSettings, cells: bool) -> NoNetwork:
     """Fit dx_i/dt = r_i (b_i - x_i) to the training transitions, by least squares over a grid of rates.
 
-    Every gene has its own rate where time courses are replicated (`choose="cv"`). Cells share one, which is chosen by
-    the error of whole held-out windows, as it is for the network: next-step errors of smoothed bins prefer rates
-    that lead nowhere.
+    Every gene has its own rate where time courses are replicated. Genes of `cells` share one, which is chosen by the error
+    of whole held-out windows: next-step errors of smoothed bins prefer rates that lead nowhere.
     """
     bias, error, rates = _fits(series, settings)
     genes = np.arange(bias.shape[1])
-    if settings.choose == "cv" or not series.rollouts("validation"):
+    if not cells or not series.rollouts("validation"):
         best = error.argmin(axis=0)
         return NoNetwork(bias[best, genes], rates[best])
     folds = validation_folds(series)

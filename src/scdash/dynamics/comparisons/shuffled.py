@@ -1,15 +1,11 @@
 """What a network is compared with: the same fit with other regulators, another prior, or another order of time."""
 
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
 
 from scdash._core.types import Index
-from scdash._data import TimeSeries
-from scdash.regression.settings import TransitionSettings
-from scdash.regression.transition_fit import TransitionFit
 
 
 def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *, number: int = 4) -> list[Index]:
@@ -49,24 +45,3 @@ def shuffled_priors(
     real = sp.csr_matrix(prior).astype(bool)
     drawn = (shuffle_labels(prior, regulators, rng) for _ in range(number * tries))
     return list(islice((one for one in drawn if (one.astype(bool) != real).nnz), number))
-
-
-MINOR = 0.05  # rates that count less in the mean of a fit are not tried again
-
-
-def settings_of(fit: TransitionFit, series: TimeSeries) -> TransitionSettings:
-    """Return settings that repeat a fit of cells: the lag that counts most and the rates that count.
-
-    What these weigh, penalties, time scale and the weight of the prior are found anew. A mean over fewer rates would be worse
-    for that alone, and with the weight of the prior fixed at 1 every prior would give the same fit.
-    """
-    tried = fit.table[fit.table["stage"] == "rollout"]
-    lags, rates = (tried.groupby(name)["weight"].sum() for name in ("lag", "rate"))
-    step = float(np.median(np.diff(series.times)[np.diff(series.trajectory) == 0]))
-    return replace(
-        fit.settings,
-        lags=(int(lags.index[int(lags.argmax())]),),
-        rates=tuple(float(rate) * step for rate in rates.index[rates >= MINOR]),  # in units of 1 / interval
-        slopes=(fit.slope,),
-        half_samples=0,
-    )

@@ -32,7 +32,7 @@ WIDTHS = np.array([0.25, 0.5, 1.0, 2.0])  # of the prediction by nearest neighbo
 
 def no_network(problem: FitProblem, options: FitOptions) -> NoNetwork:
     """Return genes relaxing without any network, fitted as the network is."""
-    return fit_no_network(problem.series, settings=transition_settings(options, problem.n_genes))
+    return fit_no_network(problem.series, settings=transition_settings(options, problem.n_genes), cells=options.cells)
 
 
 def trivial(problem: FitProblem, alone: NoNetwork) -> dict[str, Predictor]:

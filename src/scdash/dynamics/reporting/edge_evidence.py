@@ -1,6 +1,6 @@
 """What a fit says about edges: effects, shares, how stable they are, and their standing against the prior."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.edge_order import correlation_of_sources, course_association
+from scdash._core.edges.course_association import Course
+from scdash._core.edges.order import correlation_of_sources
 from scdash._data import WithinMoments
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import scaled_about_middle
@@ -27,7 +28,7 @@ from scdash.networks import (
     with_products,
 )
 from scdash.networks.cell_scores_of_edges import CellScores, cell_scores
-from scdash.networks.edge_ranking import ASSOCIATION_WEIGHT
+from scdash.networks.edge_ranking import Associated
 from scdash.regression import TransitionFit, softsign
 
 
@@ -68,7 +69,7 @@ def gather_evidence(
         hidden = hidden_evidence(problem, options, matched[0])
     stability = matched[0].stability if matched and matched[0].settings.half_samples else None
     scores = None if problem.halves is None else cell_scores(problem.halves, problem.regulators)
-    associated, weight = (None if problem.halves is not None else _association(problem)), ASSOCIATION_WEIGHT
+    associated, weight = (None, 0.0) if problem.halves is not None else _over_states(problem)
     if scores is not None and problem.halves is not None and options.start == "regression" and gene_wise(field):
         # Cells: how often an edge is selected along the whole path of penalties ranks edges better than its effect does.
         frequency = stability = scores.frequency
@@ -113,19 +114,18 @@ def _coregulated(problem: FitProblem, options: FitOptions) -> Coregulation | Non
     return coregulation(series.states[seen], series.trajectory[seen], problem.prior, seed=options.seed)
 
 
-def _association(problem: FitProblem) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
-    """Return the association of pairs (target, source) over all states that are not for test."""
+def _over_states(problem: FitProblem) -> tuple[Associated, float]:
+    """Return the association of pairs (target, source) over all states that are not for test, and its weight."""
     series = problem.series
-    learned = series.split != TEST
+    course = Course.of(series.states, series.times, series.trajectory, series.split != TEST)
 
     def associated(row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
-        source, target = np.asarray(col, dtype=np.int64), np.asarray(row, dtype=np.int64)
-        return course_association(series.states, series.times, series.trajectory, learned, source, target)
+        return course.association(np.asarray(col, dtype=np.intp), np.asarray(row, dtype=np.intp))
 
-    return associated
+    return associated, course.weight
 
 
-def _over_cells(moments: WithinMoments) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
+def _over_cells(moments: WithinMoments) -> Associated:
     """Return the association of pairs (target, source) over all cells."""
     return lambda row, col: correlation_of_sources(moments.correlation, moments.sources, col, row)
 

@@ -95,7 +95,7 @@ def regression_starts(
     """
     chosen = regressions or Regressions()
     used = prior if prior_weight != 1 else None
-    settings = TransitionSettings.for_cells(lambdas=chosen.lambdas, half_samples=0)
+    settings = TransitionSettings.for_cells(lambdas=chosen.lambdas)
     longest = int(trajectories.lengths.max())
     lags = [lag for lag in chosen.lags if lag < longest] or [1]
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from scdash._core.errors import suggest
 from scdash._core.logging import logger
 from scdash._core.random_streams import as_generator
 from scdash.networks.pathways.gene_sets import Membership
-from scdash.networks.pathways.permutation import benjamini_hochberg, bonferroni
+from scdash.networks.pathways.permutation import bonferroni
 
 MANY_TIES = 0.1
 
@@ -58,7 +59,7 @@ def over_representation(genes: Iterable[str], sets: Membership) -> pd.DataFrame:
     table["overlap"] = [len(overlap[name]) for name in table.index]
     table["odds_ratio"] = hits["Odds Ratio"].astype(float).reindex(table.index).fillna(0.0)
     table["p_value"] = p
-    table["bonferroni"], table["fdr_bh"] = bonferroni(p.to_numpy()), benjamini_hochberg(p.to_numpy())
+    table["bonferroni"], table["fdr_bh"] = bonferroni(p.to_numpy()), false_discovery_control(p.to_numpy())
     table["leading_genes"] = [";".join(overlap[name]) for name in table.index]
     return table.reset_index().sort_values(["p_value", "overlap"], ascending=[True, False], ignore_index=True)
 
@@ -89,9 +90,7 @@ def _without_ties(scores: NDArray[np.float64], rng: int) -> NDArray[np.float64]:
     return scores + 1e-3 * float(np.diff(values).min()) * order
 
 
-def prerank(
-    scores: NDArray[Any], sets: Membership, *, n_permutations: int = 1000, rng: int = 0, n_jobs: int = 1
-) -> pd.DataFrame:
+def prerank(scores: NDArray[Any], sets: Membership, *, n_permutations: int = 1000, rng: int = 0) -> pd.DataFrame:
     """Test by gene-set enrichment analysis whether each set's genes lie at one end of the ranking.
 
     Genes of equal score are put in random order. gseapy's permutations draw gene labels; its p-values are 0 where no permutation reaches the score, which is
@@ -123,7 +122,7 @@ def prerank(
             min_size=1,
             max_size=len(sets.genes),
             seed=rng,
-            threads=n_jobs,
+            threads=1,
             outdir=None,
             no_plot=True,
         ).res2d.set_index("Term")
@@ -132,7 +131,7 @@ def prerank(
     table["normalised_score"] = result["NES"].astype(float).reindex(table.index)
     p = result["NOM p-val"].astype(float).reindex(table.index).fillna(1.0).clip(lower=1 / (n_permutations + 1))
     table["p_value"], table["bonferroni"] = p, bonferroni(p.to_numpy())
-    table["fdr_bh"] = benjamini_hochberg(p.to_numpy())
+    table["fdr_bh"] = false_discovery_control(p.to_numpy())
     table["leading_genes"] = result["Lead_genes"].astype(str).reindex(table.index).fillna("")
     return table.reset_index().sort_values(
         ["p_value", "normalised_score"], ascending=[True, False], key=abs, ignore_index=True

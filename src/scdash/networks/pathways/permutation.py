@@ -156,13 +156,3 @@ def _continue(
 def bonferroni(p_value: NDArray[Any]) -> NDArray[np.float64]:
     """Return p times the number of tests, at most 1."""
     return np.minimum(1.0, np.asarray(p_value, dtype=np.float64) * len(p_value))
-
-
-def benjamini_hochberg(p_value: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the smallest false discovery rate at which each test is rejected (Benjamini and Hochberg 1995)."""
-    p = np.asarray(p_value, dtype=np.float64)
-    order = np.argsort(p)[::-1]
-    adjusted = np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
-    result = np.empty_like(p)
-    result[order] = np.minimum(1.0, adjusted)
-    return result

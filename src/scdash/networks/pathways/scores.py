@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from scdash._core.random_streams import RNG
 from scdash.networks.pathways.gene_sets import Membership
 from scdash.networks.pathways.permutation import (
     Alternative,
-    benjamini_hochberg,
     bonferroni,
     null_moments,
     permutation_test,
@@ -23,9 +23,9 @@ from scdash.networks.pathways.permutation import (
 MARGIN = 5  # permutations allowed beyond those that a p-value at 5 % after Bonferroni needs
 
 
-def enough_permutations(n_sets: int, *, alpha: float = 0.05, most: int = 1_000_000) -> int:
-    """Return permutations with which the smallest p can pass Bonferroni at `alpha`, with a margin of 5."""
-    return int(min(most, max(1000, MARGIN * n_sets / alpha)))
+def enough_permutations(n_sets: int) -> int:
+    """Return permutations with which the smallest p can pass Bonferroni at 5 %, with a margin of 5."""
+    return int(min(1_000_000, max(1000, MARGIN * n_sets / 0.05)))
 
 
 def leading_genes(
@@ -108,7 +108,7 @@ def pathway_table(
             "p_value": test.p_value,
             "n_permutations": test.n_permutations,
             "bonferroni": bonferroni(test.p_value),
-            "fdr_bh": benjamini_hochberg(test.p_value),
+            "fdr_bh": false_discovery_control(test.p_value),
             "fwer": test.fwer,
             "leading_genes": _leading(scores, sets, np.broadcast_to(low, z.shape)),
         }

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from scdash.pl.shared.style import INK, MUTED
 
+FONT_SIZE = 6.5
 LETTER = 0.62  # mean width of a letter over the size of the font
 DISTANCES = (3.0, 8.0, 15.0, 24.0, 36.0, 52.0)  # points between a point and the edge of its name
 FAR = 8.0  # points from which on a line joins them
@@ -24,8 +25,6 @@ def name_points(
     names: NDArray[np.str_],
     rank: NDArray[np.float64],
     count: int,
-    *,
-    fontsize: float = 6.5,
 ) -> None:
     """Name the `count` points of highest rank (above 0), the highest first, each where it covers least.
 
@@ -41,14 +40,14 @@ def name_points(
     box = ax.get_window_extent()
     page = np.array([[box.x0, box.y0], [box.x1, box.y1]]) * to_points
     places = ax.transData.transform(np.column_stack([x, y])) * to_points
-    sizes = np.array([[LETTER * fontsize * max(len(names[i]), 1) + 2, 1.25 * fontsize] for i in chosen])
+    sizes = np.array([[LETTER * FONT_SIZE * max(len(names[i]), 1) + 2, 1.25 * FONT_SIZE] for i in chosen])
     for i, offset in zip(chosen, label_offsets(places, chosen, sizes, page), strict=True):
         size = sizes[chosen.index(i)]
         gap = float(np.max(np.abs(offset) - size / 2))
         line = {"arrowstyle": "-", "color": MUTED, "lw": 0.5, "shrinkA": 0, "shrinkB": 1}
         ax.annotate(
             str(names[i]), (float(x[i]), float(y[i])), xytext=tuple(offset), textcoords="offset points",
-            fontsize=fontsize, color=INK, ha="center", va="center", arrowprops=line if gap > FAR else None,
+            fontsize=FONT_SIZE, color=INK, ha="center", va="center", arrowprops=line if gap > FAR else None,
             annotation_clip=False, gid="name",
         )  # fmt: skip
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
+from scdash._core.network import Network
 from scdash._data import dense32
 from scdash.screens.baselines import network_scores
 from scdash.screens.baselines.notears import (
@@ -42,7 +42,7 @@ def _record(
     equations = Equilibrium(np.zeros((d, d)), np.zeros(d), np.full(d, np.nan), None) if model is None else model
     return ScreenFit(
         config={},
-        params={"A": sp.csr_matrix(equations.weights.T.astype(np.float32))},
+        params={"A": Network.from_outgoing(equations.weights.astype(np.float32)).incoming},
         chosen={"fit": way, "options": dict(options)},
         weights=score if model is None else equations.weights,
         score=score,

@@ -122,7 +122,6 @@ def fit_equilibrium(
     *,
     trusts: Sequence[float] = TRUSTS,
     signs: Sequence[bool] = (False, True),
-    lambdas: Sequence[float] = LAMBDAS,
     refine: bool = True,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
@@ -145,8 +144,6 @@ def fit_equilibrium(
         Weights of within-perturbation covariation beside the effects of perturbations.
     signs
         Values of "all edges activate" to try.
-    lambdas
-        Decreasing penalties, in standardised units.
     refine
         Whether hub-aware penalties and the MCP are tried.
     penalty
@@ -158,7 +155,7 @@ def fit_equilibrium(
     progress
         Show a bar of the settings tried; None: if it takes over two seconds.
     """
-    levels = tuple(float(v) for v in lambdas)
+    levels = LAMBDAS
     if stats.fold.max() < 1:  # too few perturbations to hold any out: the default that held up elsewhere
         settings = Settings(0.1 if 0.1 in trusts else trusts[0], lambdas=levels)
         at = int(np.argmin(np.abs(np.log(np.asarray(levels) / 0.03))))

@@ -12,6 +12,7 @@ from scdash.screens.statistics import Floats, sigmoid_feature
 TOLERANCE = 1e-8  # change of a step, relative to 1 or to the largest state, below which a state is at rest
 SLOW = 0.9  # ratio of the sizes of two steps above which they shrink too slowly to be left alone
 SMALLEST_STEP = 0.02
+MOST = 2000  # steps of a perturbation
 EXTRAPOLATE_EVERY = 10  # steps between two extrapolations of the same perturbation
 SPARSE = 0.05  # fraction of the weights of regulators below which products with their zeros are left out
 EXPLODED = 1e8  # states this far from the control are not computed any further
@@ -70,7 +71,7 @@ class _Equations:
 
 
 def steady_states(
-    model: Equilibrium, targets: NDArray[np.bool_], perfect: NDArray[np.bool_], effect: Floats, *, most: int = 2000
+    model: Equilibrium, targets: NDArray[np.bool_], perfect: NDArray[np.bool_], effect: Floats
 ) -> SteadyStates:
     """Return the fixed points (perturbations, genes) under interventions that are reached from the control.
 
@@ -78,7 +79,7 @@ def steady_states(
     genes) how much. Each perturbation takes steps dy = h (next(y) - y) of its own size h: shorter ones where it moves back
     and forth. Steps that shrink slowly by a constant factor
     are summed up at once, as a geometric series, if that brings the state closer to rest. What has not come to rest after
-    `most` steps oscillates, diverges or takes too long; it is returned as it then is, and marked.
+    `MOST` steps oscillates, diverges or takes too long; it is returned as it then is, and marked.
     """
     held = targets & perfect[:, None]
     regulators, weights = model.regulators
@@ -98,7 +99,7 @@ def steady_states(
     converged = np.zeros(len(values), bool)
     left: NDArray[np.int64] = np.arange(len(values))  # the perturbations that still move
     walk = _Walk.start(equations, values)
-    for number in range(most):
+    for number in range(MOST):
         at_rest, gone = walk.at_rest(), walk.gone()
         over = at_rest | gone
         if over.any():

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdash._core.logging import logger
+from scdash._core.network import Network
 from scdash.networks import plain
 from scdash.sparsity import GeometricSchedule, Method, Prior, Sparsity, as_sparsity, method_with, sparsity_options
 
@@ -48,7 +49,9 @@ class ScreenSparsity:
             )
         if prior is None and method.name == "bio":
             raise ValueError("sparsity='bio' prunes by the prior alone: pass `prior`, or use sparsity='imp'.")
-        return method, None if prior is None else Prior(abs(prior).T.tocsr(), missing=self.missing)
+        return method, None if prior is None else Prior(
+            Network.from_outgoing(abs(prior)).incoming, missing=self.missing
+        )
 
     def config(self) -> dict[str, Any]:
         """Return JSON-like settings for `from_config`; a `Sparsity` object is known by its name and options alone."""

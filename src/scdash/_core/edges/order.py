@@ -8,13 +8,13 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from scdash._core.edges.course_association import PAIRS_AT_ONCE, Course
+
 # After the score, each of them from large to small absolute values. All are data; none is a name, the order of the
 # genes, or the prior.
 CRITERIA = ("stability", "selection_frequency", "contribution", "weight", "total_effect", "association")
 BY_DATA, BY_BOTH, BY_PRIOR = "data", "prior and data", "prior"  # what a score says, see `ranked_by`
-MIN_STEPS = 4  # fewer leave a partial correlation almost nothing to vary
 MAX_PAIRS = 5_000_000  # a table of more is no table to read, and takes gigabytes
-PAIRS_AT_ONCE = 100_000  # edges whose association is computed in one block
 
 
 def rank_edges(edges: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def n_tied(ranked: pd.DataFrame) -> int:
 def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return for every edge how far the data of the fit connect the two genes, without any model, in [0, 1].
 
-    Time courses: see `course_association`. Cells: absolute correlation of both genes over all cells that the fit has learned
+    Time courses: see `Course.association`. Cells: absolute correlation of both genes over all cells that the fit has learned
     from, where the fit has stored it, and otherwise as for time courses. Screens: absolute correlation of both changes over the perturbations of
     other genes than the target. NaN where there is nothing to correlate.
     """
@@ -78,7 +78,7 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
         return np.full(len(edges), np.nan)
     series = entry["series"]
     used = np.array([str(label) != "test" for label in series["split"]])
-    return course_association(series["states"], series["time"], series["trajectory"], used, source, target)
+    return Course.of(series["states"], series["time"], series["trajectory"], used).association(source, target)
 
 
 def correlation_of_sources(
@@ -92,91 +92,6 @@ def correlation_of_sources(
     place[sources] = np.arange(len(sources))
     found = np.abs(values[place[source], target].astype(np.float64))
     return np.where(place[source] < 0, np.nan, found)
-
-
-def course_association(
-    states: NDArray[Any],
-    times: NDArray[Any],
-    trajectory: NDArray[Any],
-    learned: NDArray[np.bool_],
-    source: NDArray[np.int64],
-    target: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Return how far the states that a fit has learned from connect pairs of genes, in [0, 1], with and without the order of time.
-
-    The mean of three absolute correlations that err differently: of the source's state with the target's rate of change,
-    given the target's own state (the correlation alone would show above all that a gene which is high falls); of both genes over
-    states; and of both over states given all other genes (`partial_correlations`). Two of them have no direction: genes that are
-    fast beside the interval between samples show in them alone. A sample that several trajectories begin with counts once.
-    """
-    before, rate = steps(states, times, trajectory, learned)
-    if len(before) < MIN_STEPS:
-        return np.full(len(source), np.nan)
-    used = np.ones(rate.shape, dtype=bool)
-    plain = _correlations(before, rate, used, source, target)
-    between = _correlations(before, before, used, source, target)
-    genes = np.arange(before.shape[1])
-    own = _correlations(before, rate, used, genes, genes)[target]
-    left = (1 - between**2) * (1 - own**2)
-    lagged = np.abs(plain - between * own) / np.sqrt(np.where(left > 1e-9, left, np.nan))
-    lagged = np.where(source == target, np.abs(plain), np.minimum(lagged, 1.0))
-    seen = np.unique(np.asarray(states, dtype=np.float64)[learned], axis=0)
-    level = np.abs(_correlations(seen, seen, np.ones(seen.shape, dtype=bool), source, target))
-    return np.asarray((lagged + level + np.abs(partial_correlations(seen, source, target))) / 3)
-
-
-def partial_correlations(
-    x: NDArray[np.float64], source: NDArray[np.int64], target: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    r"""Return the correlation of pairs of columns given all other columns, from a shrunken correlation matrix.
-
-    :math:`R^* = (1 - \lambda) R + \lambda I` with the intensity that minimises its expected squared error,
-    :math:`\lambda = \sum_{i \ne j} \mathrm{Var}(r_{ij}) / \sum_{i \ne j} r_{ij}^2` (Schaefer and Strimmer 2005,
-    doi:10.2202/1544-6115.1175); of :math:`P = R^{*-1}` it is :math:`-P_{ij} / \sqrt{P_{ii} P_{jj}}`. All is computed from the products of
-    rows with each other, so that it takes little memory for many columns and few rows.
-
-    Parameters
-    ----------
-    x
-        Rows by columns.
-    source, target
-        Pairs of columns; a column with itself gives 1.
-    """
-    rows = len(x)
-    centred = x - x.mean(axis=0)
-    size = np.sqrt((centred**2).sum(axis=0))
-    flat = size <= 1e-9 * np.maximum(1.0, np.abs(x).max(axis=0))
-    z = np.divide(centred, size, out=np.zeros_like(centred), where=~flat)  # z.T @ z are the correlations
-    squares = z**2
-    core = np.asarray(np.linalg.qr(z, mode="r")) if rows > z.shape[1] else z  # fewer rows, the same products of columns
-    of_all = float(
-        ((core @ core.T) ** 2).sum() - (squares.sum(axis=0) ** 2).sum()
-    )  # sum of r^2 over pairs of different columns
-    spread = float(((squares.sum(axis=1)) ** 2).sum() - (squares**2).sum())  # sum over rows of all products, squared
-    variance = rows / (rows - 1) * (spread - of_all / rows)
-    intensity = min(max(variance / of_all, 1e-6), 1.0) if of_all > 1e-12 else 1.0
-    lower = np.linalg.cholesky((1 - intensity) * (core @ core.T) + intensity * np.eye(len(core)))
-    root = np.sqrt(1 - intensity) * np.linalg.solve(lower, core)  # P is (I - root.T @ root) / intensity
-    own = 1 - (root**2).sum(axis=0)
-    found = np.empty(len(source))
-    at_once = max(PAIRS_AT_ONCE // len(core), 1)
-    for start in range(0, len(source), at_once):
-        s, t = source[start : start + at_once], target[start : start + at_once]
-        found[start : start + at_once] = (root[:, s] * root[:, t]).sum(axis=0) / np.sqrt(own[s] * own[t])
-    return np.where(source == target, 1.0, np.where(flat[source] | flat[target], np.nan, found))
-
-
-def steps(
-    states: NDArray[Any], times: NDArray[Any], trajectory: NDArray[Any], used: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the state before every step between two used states, and the change per unit of time in it."""
-    states, times = np.asarray(states, dtype=np.float64), np.asarray(times, dtype=np.float64)
-    name = np.array([str(label) for label in trajectory])
-    order = np.lexsort((times, name))
-    order = order[used[order]]
-    same = name[order[1:]] == name[order[:-1]]
-    first, second = order[:-1][same], order[1:][same]
-    return states[first], (states[second] - states[first]) / (times[second] - times[first])[:, None]
 
 
 def _correlations(

@@ -1,0 +1,1 @@
+"""Edges without a model: how far data connect two genes, and the order of edges."""
