@@ -164,6 +164,23 @@ def test_table_finds_a_planted_set_and_invents_none():
     assert row["score"] == pytest.approx(members.sum())
 
 
+def test_the_table_has_the_false_discovery_rate_of_all_sets():
+    """Benjamini and Hochberg 1995: the smallest of p_k m / k over the sets that are at least as far down the list."""
+    rng = np.random.default_rng(5)
+    genes = np.array([f"g{i}" for i in range(60)])
+    sets = membership(
+        {f"s{k}": list(rng.choice(genes, 12, replace=False)) for k in range(12)}, genes, annotated_only=False
+    )
+    table = pathway_table(rng.normal(size=60), sets)
+    p = table["p_value"].to_numpy()
+    order = np.argsort(p)
+    steps = p[order] * len(p) / np.arange(1, len(p) + 1)
+    expected = np.empty(len(p))
+    expected[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1)
+    np.testing.assert_allclose(table["fdr_bh"], expected)
+    assert (table["fdr_bh"] > table["p_value"]).any()
+
+
 def test_relabelling_genes_changes_nothing_but_random_draws():
     rng = np.random.default_rng(10)
     genes = np.array([f"G{i}" for i in range(100)])
