@@ -59,8 +59,19 @@ def test_every_trajectory_has_a_width_of_its_own():
     time, values = (np.concatenate(parts) for parts in zip(fast, slow, strict=True))
     batch = np.repeat(["fast", "slow"], [4000, 120])
     assert chosen(time, values, batch).tolist() == [NARROWEST, WIDEST]
-    series = cells_to_series(values, [f"g{i}" for i in range(12)], time, batch=batch, n_bins=BINS)
+    genes = [f"g{i}" for i in range(12)]
+    series = cells_to_series(values, genes, time, lineage=batch, n_bins=BINS)
     assert series.bandwidths.tolist() == [NARROWEST, WIDEST]
+
+
+def test_batches_of_one_lineage_keep_the_width_for_half_of_their_cells():
+    time, values = (
+        np.concatenate(parts) for parts in zip(*(cells(120, 0.5, 3, seed) for seed in range(3)), strict=True)
+    )
+    genes, label = [f"g{i}" for i in range(12)], np.repeat(["a", "b", "c"], 120)
+    lineage = np.where(label == "c", "other", "one")
+    series = cells_to_series(values, genes, time, lineage=lineage, batch=label, n_bins=BINS)
+    assert series.bandwidths.tolist() == [BANDWIDTHS[-1], BANDWIDTHS[-1], WIDEST]  # the third is alone in its lineage
 
 
 def test_a_given_width_is_used():

@@ -134,9 +134,9 @@ def cells_to_series(
     position = aligned.position
     widths = np.full(len(groups.names), np.nan if bandwidth is None else float(bandwidth))
     if bandwidth is None and not disjoint:
-        widths = choose_bandwidths(
-            values, _for_training(position, groups, sides, weights, cell), n_bins=n_bins, rng=rng
-        )
+        learned = _for_training(position, groups, sides, weights, cell)
+        alone = np.array([groups.lineage.count(name) == 1 for name in groups.lineage])
+        widths = choose_bandwidths(values, learned, n_bins=n_bins, rng=rng, alone=alone)
     kernels = _kernels(
         position, groups, sides, widths, n_bins=n_bins, min_cells=min_cells, disjoint=disjoint, weights=weights
     )
