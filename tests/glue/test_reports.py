@@ -2,13 +2,16 @@
 
 import logging
 import re
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import scdash
+from scdash.dynamics.reporting.direction import DirectionTest
 from scdash.dynamics.reporting.power import power_for, power_table
-from scdash.dynamics.reporting.report import power_words
+from scdash.dynamics.reporting.report import direction_warnings, power_words
 
 from .data import COURSE, PRIOR, cells_of, screen_of, time_courses
 
@@ -440,3 +443,15 @@ def test_bins_of_a_single_trajectory_are_not_trained_and_the_report_says_why():
     fit = printed(bins, progress=False, validation=scdash.Validation(null_models=False))
     assert "Not tested: training as a neural ODE, because there is one trajectory of a lineage" in fit.text
     assert "no epoch was asked" not in fit.text and fit.entry["params"]["kept"] == "regression"
+
+
+@pytest.mark.parametrize("weak", [True, False])
+def test_a_velocity_that_cannot_be_read_is_said_without_details(weak):
+    parts = pd.DataFrame(
+        {"start": [0.0, 0.2], "stop": [0.2, 0.4], "model": [0.8, 0.1 if weak else 0.7], "other cells": 0.8}
+    )
+    test = DirectionTest(parts, {"trajectory_covered": 0.9, "trajectory_covered_no_network": 0.5}, ("A (+1, +1)",))
+    told = SimpleNamespace(trajectory=test.lines())
+    found = direction_warnings(told)
+    assert len(found) == weak
+    assert all("do not interpret arrows there" in line for line in found)

@@ -301,6 +301,9 @@ def test_arrows_against_time_are_drawn_and_named_as_such(adata, kind: str) -> No
     adata.obs["dpt_pseudotime"] = np.nan  # nothing is known of time: nothing is said about it
     assert drawn() == (False, {INK.lower()})
     del adata.obs["dpt_pseudotime"]
+    named, colors = drawn()  # times in obsm, or lost: the fit has noted where every cell lies
+    assert named and "#d55e00" in colors
+    del adata.obs["dynamics_position"]
     assert drawn() == (False, {INK.lower()})
 
 

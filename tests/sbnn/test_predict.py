@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+import scdash
 from scdash._core.errors import NotFittedError
 from scdash._data import copy_paired, make_mudata
 
@@ -57,6 +58,23 @@ def test_missing_genes_raise_or_take_the_training_mean(
     filled[:, :2] = fitted.uns["sbnn"]["scales"]["gene_mean"][:2]
     same = api.predict(fitted, pd.DataFrame(filled, columns=genes))
     np.testing.assert_allclose(predicted.X, same.X, atol=1e-5)
+
+
+def test_cells_that_were_not_normalised_alike_are_pointed_out(
+    fitted: Any, api: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    alike, counts = fitted["rna"][:10].copy(), fitted["rna"][:10].copy()
+    counts.X = np.round(np.expm1(counts.X.toarray()) * 50)
+    with caplog.at_level(logging.WARNING, logger="scdash"):
+        api.predict(fitted, alike)
+        assert "normalise them as those were" not in caplog.text
+        api.predict(fitted, counts)
+    assert "standard deviations from the means of the training cells" in caplog.text
+
+
+def test_a_report_of_dynamics_is_refused_for_paired_modalities(fitted: Any) -> None:
+    with pytest.raises(TypeError, match="adata is a MuData.*cross_validate_sbnn"):
+        scdash.get.report(fitted, key="sbnn")
 
 
 def test_subset_of_genes_and_cells_keeps_the_model(fitted: Any, api: SimpleNamespace) -> None:

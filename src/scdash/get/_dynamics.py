@@ -190,6 +190,8 @@ def report(adata: AnnData, *, key: str = "dynamics", verbosity: int | None = Non
     ------
     NotFittedError
         If no fit is stored under `key`.
+    TypeError
+        For a MuData.
 
     See Also
     --------
@@ -202,6 +204,11 @@ def report(adata: AnnData, *, key: str = "dynamics", verbosity: int | None = Non
     >>> report["predictor"].iloc[0]
     'phoenix'
     """
+    if hasattr(adata, "mod"):
+        raise TypeError(
+            "adata is a MuData; scdash.get.report is for fits of scdash.tl.fit_dynamics. How well a network of paired "
+            "modalities predicts new cells is what scdash.tl.cross_validate_sbnn(mdata, ...) says."
+        )
     entry = require_fit(adata, key)
     table = FitReport(entry["errors"].reset_index(drop=True))
     level = settings.verbosity if verbosity is None else verbosity

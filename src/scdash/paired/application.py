@@ -1,12 +1,13 @@
 """Applying a fitted network to cells: those of the fit, or new ones."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from numpy.typing import NDArray
 
 from scdash._core.errors import NotFittedError, check_choice
 from scdash._core.fit_genes import fit_genes
@@ -18,6 +19,7 @@ from scdash.paired import predict
 from scdash.paired.store import gene_values, prediction_slots
 
 MISSING_GENES = ("raise", "mean")
+FAR = 5.0  # standard deviations of the training cells, on average over cells and genes; about 0.8 for cells like those
 
 
 def predict_mudata(
@@ -82,7 +84,9 @@ def predict_mudata(
             ", ".join(absent[:8]),
         )
     fill = np.asarray(scales["gene_mean"]) if missing_genes == "mean" else None
-    said = predict(entry["weights"], scales, gene_values(cells, name, genes, layer, fill))
+    expression = gene_values(cells, name, genes, layer, fill)
+    warn_if_far(expression, np.asarray(scales["gene_mean"]), np.asarray(scales["gene_scale"]))
+    said = predict(entry["weights"], scales, expression)
     slots = prediction_slots(said)
     values = said.features * np.asarray(scales["feature_scale"]) + np.asarray(scales["feature_mean"])
     result = AnnData(
@@ -95,6 +99,17 @@ def predict_mudata(
         result.obsm[f"{key}_genes"] = slots["genes"]
         result.uns[f"{key}_genes"] = np.array(genes, dtype=object)
     return result
+
+
+def warn_if_far(expression: NDArray[Any], mean: NDArray[Any], scale: NDArray[Any]) -> None:
+    """Warn where cells (cells, genes) lie far from those that a model was trained on, such as counts beside log values."""
+    far = float(np.abs((expression - mean) / np.where(scale > 0, scale, 1)).mean()) if expression.size else 0.0
+    if far > FAR:
+        logger.warning(
+            "    the genes of these cells lie %.0f standard deviations from the means of the training cells, on average: "
+            "normalise them as those were (for scdash.pp.normalize_paired: with the same target_sum)",
+            far,
+        )
 
 
 def new_cells(start: StartLike, name: str) -> AnnData:

@@ -170,6 +170,8 @@ def _later(
 ) -> tuple[str, NDArray[np.float64] | None]:
     """Return the name of the fit's time and where it increases on the embedding, None where it is not in `obs`."""
     name = FitSettings.of(require_fit(adata, key), key).time_key or ""
+    if name not in adata.obs:  # a table of lineages in obsm: the fit has noted where every cell lies
+        name = DynamicsKeys(key).position
     if name not in adata.obs:
         return name, None
     return name, project_time(parse_time(adata.obs[name], name).values, points, near)

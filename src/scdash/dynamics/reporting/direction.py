@@ -16,6 +16,7 @@ from scdash.dynamics.problem import FitProblem, Units
 from scdash.fields import Params, VectorField
 
 PARTS = 5  # of a trajectory
+UNRELIABLE = "WARNING: model velocity is unreliable"
 FURTHEST = 3  # genes named
 OTHER_CELLS = "other cells"  # column: the observed change itself, seen in the other half of the cells
 
@@ -49,7 +50,7 @@ class DirectionTest:
         weak = self.directions[self.directions[names[0]] < self.directions[OTHER_CELLS] / 2]
         if len(weak):
             lines.append(
-                f"WARNING: model velocity is unreliable at {_windows(weak)} of the trajectory; do not interpret arrows there. Its "
+                f"{UNRELIABLE} at {_windows(weak)} of the trajectory; do not interpret arrows there. Its "
                 "cosine with the observed change is less than half of what other cells show."
             )
         return lines

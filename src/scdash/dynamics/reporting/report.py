@@ -10,6 +10,7 @@ import pandas as pd
 from scdash._core.decisions import Difference
 from scdash._core.display import aligned
 from scdash.dynamics.comparisons.baselines import CONSTANT
+from scdash.dynamics.reporting.direction import UNRELIABLE
 from scdash.dynamics.reporting.errors import difference
 from scdash.dynamics.reporting.lineages import lineage_lines
 from scdash.dynamics.reporting.power import Power, power_for
@@ -71,7 +72,12 @@ def summary(told: Told) -> str:
     lines += [] if told.ends is None else lineage_lines(told.ends)
     lines += [] if told.velocity is None else told.velocity.lines(told.velocity_cosine)
     lines += prior_lines(told)
-    return "\n".join([*lines, *next_lines(told)])
+    return "\n".join([*lines, *direction_warnings(told), *next_lines(told)])
+
+
+def direction_warnings(told: Told) -> list[str]:
+    """Return where the velocity cannot be read: a user who draws arrows must not have to ask for details first."""
+    return [line for line in told.trajectory if line.startswith(UNRELIABLE)]
 
 
 def verdict_line(told: Told) -> str:

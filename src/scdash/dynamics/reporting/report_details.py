@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from scdash._core.decisions import Difference
-from scdash.dynamics.reporting.report import Told
+from scdash.dynamics.reporting.report import Told, direction_warnings
 from scdash.dynamics.reporting.verdict import Comparison
 from scdash.dynamics.whole_trajectories.folds import TIME_POINTS
 
 
 def details(told: Told) -> str:
     """Return what is told besides where details are asked for."""
-    lines = [*comparison_lines(told), *choice_lines(told), hidden_edges_line(told.prior), *told.trajectory]
+    described = [line for line in told.trajectory if line not in direction_warnings(told)]  # they are in the summary
+    lines = [*comparison_lines(told), *choice_lines(told), hidden_edges_line(told.prior), *described]
     lines += real_time_lines(told.real_time)
     return "\n".join(line for line in lines if line)
 
