@@ -13,6 +13,7 @@ import torch
 import scdash
 from scdash._core.errors import NotFittedError
 from scdash._data import copy_paired, make_mudata
+from scdash.paired.result import BottleneckFit
 
 
 @pytest.mark.parametrize("key", ["sbnn", "srrr"])
@@ -120,3 +121,28 @@ def test_new_cells_are_read_from_the_layer_of_the_fit(fitted: Any, api: SimpleNa
     del new.layers["lognorm"]
     with pytest.raises(KeyError, match="which start lacks"):
         api.predict(mdata, new)
+
+
+@pytest.mark.parametrize(("least", "warned"), [(1.05, True), (3.0, False)])
+def test_a_panel_that_training_hardly_told_apart_is_pointed_out(
+    mdata: Any,
+    short: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    least: float,
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(BottleneckFit, "margin", property(lambda fit: least))
+    with caplog.at_level(logging.WARNING, logger="scdash"):
+        scdash.tl.sbnn(mdata, n_features=4, progress=False, **short)
+    assert ("the penalty hardly told the genes apart" in caplog.text) == warned
+
+
+def test_the_margin_of_a_panel_compares_the_weakest_kept_gene_with_the_others() -> None:
+    norms = np.array([0.1, 2.0, 0.2, 0.3, 1.5], dtype=np.float32)
+    fit = BottleneckFit.__new__(BottleneckFit)
+    for name, value in {"norms": norms, "selected": np.array([1, 4])}.items():
+        object.__setattr__(fit, name, value)
+    assert fit.margin == pytest.approx(1.5 / 0.2)
+    object.__setattr__(fit, "selected", np.arange(5))
+    assert fit.margin == float("inf")

@@ -58,6 +58,13 @@ class BottleneckFit:
     history: pd.DataFrame
 
     @property
+    def margin(self) -> float:
+        """Smallest first-layer norm of the genes kept, over the median of the others; infinite where all are kept."""
+        others = np.delete(self.norms, self.selected)
+        middle = float(np.median(others)) if len(others) else 0.0
+        return float(self.norms[self.selected].min()) / middle if middle > 0 else float("inf")
+
+    @property
     def scales(self) -> dict[str, NDArray[np.float64]]:
         """Standardisation by name, as `predict` and `SparseBottleneck` take it."""
         return {
