@@ -71,7 +71,7 @@ def near_names(name: str, available: Iterable[str], *, most: int = 3) -> list[st
     for option in available:
         by_lower.setdefault(str(option).lower(), []).append(str(option))
     text = str(name).lower()
-    found = [text] if text in by_lower else difflib.get_close_matches(text, list(by_lower), n=most, cutoff=0.7)
+    found = [text] if text in by_lower else difflib.get_close_matches(text, list(by_lower), n=most, cutoff=0.6)
     return list(dict.fromkeys(option for one in found for option in by_lower[one]))[:most]
 
 
