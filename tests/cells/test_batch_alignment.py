@@ -240,18 +240,24 @@ def test_left_out_batches_are_predicted_better_where_ranks_mean_different_stages
     assert errors["auto"] < 0.5 * errors["rank"]
 
 
-def test_halves_and_kernel_means_have_the_places_of_the_bins(cells, monkeypatch):
+def placed_of_calls(monkeypatch, *names):
+    """Let the functions of some names note where the cells lay that they were given: lists by name, filled by calls."""
     from scdash._data.time_series import observed
 
     seen = {}
-    for name in ("halve_cells", "halves_to_learn_from", "kernel_means"):
+    for name in names:
         made = getattr(observed, name)
 
         def spy(*given, made=made, name=name, **named):
-            seen.setdefault(name, []).append(given[1].position)
+            seen.setdefault(name, []).append(given[1])
             return made(*given, **named)
 
         monkeypatch.setattr(observed, name, spy)
+    return seen
+
+
+def test_halves_and_kernel_means_have_the_places_of_the_bins(cells, monkeypatch):
+    seen = placed_of_calls(monkeypatch, "halve_cells", "halves_to_learn_from", "kernel_means")
     adata = cells.copy()
     adata.obs["lineage"] = np.where(adata.obs["batch"] == "c", "alone", "together")
     scdash.tl.fit_dynamics(
@@ -265,9 +271,9 @@ def test_halves_and_kernel_means_have_the_places_of_the_bins(cells, monkeypatch)
     )
     place = adata.obs["dynamics_position"].to_numpy() / 10
     assert set(seen) == {"halve_cells", "halves_to_learn_from", "kernel_means"}
-    for positions in seen.values():
-        for one in positions:
-            np.testing.assert_allclose(one, place, atol=1e-12)
+    for calls in seen.values():
+        for placed in calls:
+            np.testing.assert_allclose(placed.position, place, atol=1e-12)
     assert np.abs(place - ranks(adata.obs["time"].to_numpy(), adata.obs["batch"].to_numpy()).to_numpy()).max() > 0.05
 
 
@@ -302,17 +308,7 @@ def test_an_alignment_without_an_effect_is_refused(cells):
 
 
 def test_cells_for_test_are_in_no_half_of_the_cells(cells, monkeypatch):
-    from scdash._data.time_series import observed
-
-    seen = []
-    for name in ("halve_cells", "halves_to_learn_from"):
-        made = getattr(observed, name)
-
-        def spy(*given, made=made, **named):
-            seen.append(given[1].code)
-            return made(*given, **named)
-
-        monkeypatch.setattr(observed, name, spy)
+    seen = placed_of_calls(monkeypatch, "halve_cells", "halves_to_learn_from")
     adata = cells.copy()
     adata.obs["split"] = np.where(adata.obs["batch"] == "c", "test", "train")
     scdash.tl.fit_dynamics(
@@ -324,6 +320,6 @@ def test_cells_for_test_are_in_no_half_of_the_cells(cells, monkeypatch):
         training=scdash.Training(max_epochs=1),
         progress=False,
     )
-    for code in seen:
-        np.testing.assert_array_equal(code < 0, adata.obs["split"] == "test")
+    for placed in (one for calls in seen.values() for one in calls):
+        np.testing.assert_array_equal(placed.code < 0, adata.obs["split"] == "test")
     assert seen

@@ -84,8 +84,9 @@ def ranking_score(
     row, col = _named_pairs(contribution, prior, frequency, stability, weight)
     share = entries_at(contribution, row, col)
     inside = np.zeros(len(row), dtype=bool) if prior is None else entries_at(prior, row, col) != 0
-    often = np.full(len(row), np.nan) if frequency is None else entries_at(frequency, row, col)
-    steady = np.full(len(row), np.nan) if stability is None else entries_at(stability, row, col)
+    often, steady = (
+        np.full(len(row), np.nan) if one is None else entries_at(one, row, col) for one in (frequency, stability)
+    )
     evidence = steady if stability is not None else share if frequency is None else _with_share(often, share)
     associated = associated if prior is None else None
     if associated is not None:

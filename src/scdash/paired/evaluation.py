@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.errors import check_choice, check_least
+from scdash._core.logging import logger
 from scdash._data import as_dense
 from scdash.paired import BottleneckFit, Fold, Standardize, feature_r2, multivariate_r2
 from scdash.paired.reading import Paired
+
+SEPARATED = 1.2  # smallest kept norm over the median of the others, below which the penalty hardly told genes apart
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,14 @@ def evaluate_fit(fit: BottleneckFit, data: Paired, seconds: float = np.nan) -> E
     else:
         report += "; no cells were held out: see scdash.tl.cross_validate_sbnn for what it is worth on new ones."
     return Evaluation({**scores, **counts, "epochs": float(fit.history["epoch"].max())}, per_feature, report)
+
+
+def warn_if_hardly_separated(fit: BottleneckFit) -> None:
+    """Warn where the genes that were kept hardly differ from the others in the size of their weights."""
+    if fit.margin < SEPARATED:
+        logger.warning(
+            "    the penalty hardly told the genes apart: the smallest weights that were kept are %.2f times the median of "
+            "the others, so that the start of training, and not the data, may have chosen the panel. Train longer "
+            "(scdash.BottleneckTraining; few cells make few steps an epoch), and look at scdash.tl.stability",
+            fit.margin,
+        )

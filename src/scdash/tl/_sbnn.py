@@ -11,11 +11,9 @@ from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash._data import copy_paired
 from scdash.paired import BottleneckTraining, Standardize, choose_device, fit_networks, training_of
-from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
+from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out, warn_if_hardly_separated
 from scdash.paired.reading import Missing, read_paired
 from scdash.paired.store import check_slots, store_network
-
-SEPARATED = 1.2  # smallest kept norm over the median of the others, below which the penalty hardly told genes apart
 
 
 @guarded
@@ -151,13 +149,7 @@ def sbnn(
         )[0]
         found = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %s", found.report)
-        if fit.margin < SEPARATED:
-            logger.warning(
-                "    the penalty hardly told the genes apart: the smallest weights that were kept are %.2f times the median of "
-                "the others, so that the start of training, and not the data, may have chosen the panel. Train longer "
-                "(scdash.BottleneckTraining; few cells make few steps an epoch), and look at scdash.tl.stability",
-                fit.margin,
-            )
+        warn_if_hardly_separated(fit)
         target = copy_paired(mdata) if copy else mdata
         params: dict[str, Any] = {"model": "sbnn", "x": x, "y": y, "layer": layer, "y_layer": y_layer}
         params |= {"n_latent": n_latent, "n_features": n_features}

@@ -79,9 +79,8 @@ def start_of_cells(
     weights = (1.0,) if prior is None else (PRIOR_WEIGHT, 1.0)
     tried = [(weight, one) for weight in weights for one in OFFERED]
     if like is not None:
-        tried = [
-            (1.0 if prior is None else like.prior_weight, OFFERED[int(like.table["chosen"].argmax()) % len(OFFERED)])
-        ]
+        name = like.table.loc[like.table["chosen"], "regressions"].iloc[0]
+        tried = [(1.0 if prior is None else like.prior_weight, one) for one in OFFERED if str(one) == name]
     folds = validation_folds(series)
     errors: Floats = np.zeros(len(tried))
     if len(tried) > 1 and series.rollouts("validation"):
