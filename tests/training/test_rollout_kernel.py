@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdash.training.rollout_kernel import NARROW, NOTED, WIDE, backward, forward, room_for
+from scdash.training.edge_sums import NARROW, WIDE, room_for
+from scdash.training.rollout_kernel import NOTED, backward, forward
 from scdash.training.rollouts import GeneWise, roll_out
 
 GENES, FIRST = 7, np.array([0, 2, 2, 4, 4])

@@ -12,7 +12,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._data import VelocityRows
-from scdash.training.rollout_kernel import forward, room_for
+from scdash.training.edge_sums import room_for
+from scdash.training.rollout_kernel import forward
 
 Floats = NDArray[np.float32]
 

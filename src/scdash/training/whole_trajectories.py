@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from scdash._core.errors import NonFiniteError
+from scdash.training.edge_sums import room_for
 from scdash.training.loop import Callback, run_epochs
-from scdash.training.rollout_kernel import backward, compare, forward, room_for
+from scdash.training.rollout_kernel import backward, compare, forward
 from scdash.training.rollouts import Floats, GeneWise, Trajectories, solver_steps
 
 SLOWEST = 1e-6  # rates below this do not move: their gene is constant
