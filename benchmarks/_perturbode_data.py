@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def load(name: str) -> tuple[np.ndarray, Screen, np.ndarray]:
 
 
 @cache
-def simulate(seed: int, half_response: str) -> tuple[np.ndarray, Screen, np.ndarray]:
+def simulate(seed: int, half_response: Literal["mean", "mid"]) -> tuple[np.ndarray, Screen, np.ndarray]:
     """Return a freshly simulated screen like dag100."""
     from scdash.simulate._sergio import sergio
 

@@ -132,7 +132,7 @@ def _linear_scm(split: Split) -> Predictor:
     return LinearScm(linear_effects(linear, raw), noise_sd(linear, raw), split.full.centre)
 
 
-SLOW = {
+SLOW: dict[str, Callable[[Split], Predictor]] = {
     "transport, mean loss": _carried,
     "NO-TEARS, linear SCM samples": _linear_scm,
 }

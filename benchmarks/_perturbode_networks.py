@@ -28,7 +28,7 @@ from scdash.screens.transport.pruning import TRANSPORT, ScreenSparsity
 from scdash.training.transport_config import TransportConfig
 
 Score = Callable[[], tuple[np.ndarray, Row]]  # (regulator, target), and other columns of the row
-TRANSPORTS = {  # settings, and whether DASH prunes with the prior
+TRANSPORTS: dict[str, tuple[dict[str, Any], bool]] = {  # settings, and whether DASH prunes with the prior
     "transport, mean loss": ({}, False),
     "transport, W2": ({"loss": "w2", "steps": 1500, "cycle": 1500}, False),
     "transport, gene-wise": ({"n_modules": 0}, False),

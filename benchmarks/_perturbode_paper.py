@@ -9,6 +9,7 @@ a random network with as many edges to hold as many true ones (the paper draws 1
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def _notears_low_rank(source: Source, seed: int) -> np.ndarray:
     return notears_low_rank(*screen_moments(stats), rank=rank, rng=np.random.default_rng(seed))
 
 
-def _transport(source: Source, seed: int, **settings: object) -> np.ndarray:
+def _transport(source: Source, seed: int, **settings: Any) -> np.ndarray:
     return transport_network(source, seed, **settings)[0]
 
 

@@ -89,5 +89,5 @@ def latent(load: Callable[[], Any], folder: Path) -> None:
         sbnn(mdata, n_latent=n_latent, test_fraction=0)
         if n_latent > 2:
             latent_tsne(mdata)
-        figure = draw_latent(mdata, "rna_type", palette=colors, features=features, return_fig=True)
+        figure: Any = draw_latent(mdata, "rna_type", palette=colors, features=features, return_fig=True)
         figure.savefig(folder / name, dpi=100)

@@ -65,7 +65,7 @@ class Schedule:
 class Fitted:
     """A stack of models with gates applied."""
 
-    field: Sonode
+    field: VectorField
     params: Params
 
 

@@ -1,6 +1,8 @@
 """The picture of the SIM350 table: who finds the zeros at which sparsity, and what the network adds to the prior."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import matplotlib
 
@@ -9,13 +11,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 
+# figures of the paper by method and fraction of moved edges
+Paper: TypeAlias = Mapping[tuple[str, float], tuple[float | None, float, float]]
 COLORS = {
     "dash": "#D55E00", "imp": "#0072B2", "bio": "#009E73", "posthoc": "#CC79A7",
     "none": "#999999", "l0": "#56B4E9", "cnode": "#E69F00", "pathreg": "#8C6D31",
 }  # fmt: skip
 
 
-def draw(runs: pd.DataFrame, paper: dict[tuple[str, float], tuple[float | None, float, float]], path: Path) -> None:
+def draw(runs: pd.DataFrame, paper: Paper, path: Path) -> None:
     """Write the figure: every run as a point, the paper's figures as crosses, the prior alone as a line."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     main = runs[(runs["noise"] == 0.05) & (runs["moved"] == 0.05)]
@@ -27,9 +31,7 @@ def draw(runs: pd.DataFrame, paper: dict[tuple[str, float], tuple[float | None, 
     figure.savefig(path, dpi=120)
 
 
-def _zeros(
-    axis: plt.Axes, main: pd.DataFrame, paper: dict[tuple[str, float], tuple[float | None, float, float]]
-) -> None:
+def _zeros(axis: plt.Axes, main: pd.DataFrame, paper: Paper) -> None:
     for name, color in COLORS.items():
         own = main[main["strategy"] == f"paper: {name}"]
         axis.scatter(100 * own["sparsity"], 100 * own["balanced_accuracy"], s=22, color=color, label=name)

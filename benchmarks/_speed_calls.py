@@ -206,10 +206,11 @@ def quarters() -> dict[str, float]:
 
     from scdash._data import as_expression, halve_cells
     from scdash._data.time_series import bins
+    from scdash._data.time_series.placed import Placed
 
     rng = np.random.default_rng(0)
     values = as_expression(sp.random(CELLS, GENES, 0.3, format="csr", dtype=np.float64, rng=rng))
-    time_of_cells, own = rng.random(CELLS), bins._products
+    placed, own = Placed.of(rng.random(CELLS)), bins._products
     spent, found = {"cpu_s": 0.0, "reference_s": 0.0}, []
 
     def whole(w: np.ndarray, counted: np.ndarray, block: Any) -> np.ndarray:
@@ -223,8 +224,8 @@ def quarters() -> dict[str, float]:
             spent[name] += time.process_time() - began
             return result
 
-        bins._products = timed
-        found += [halve_cells(values, time_of_cells, rng=0).quarters for _ in range(3)]
+        bins._products = timed  # type: ignore[assignment]
+        found += [halve_cells(values, placed, rng=0).quarters for _ in range(3)]
     bins._products = own
     if not all(np.array_equal(found[0], one) for one in found):
         raise SystemExit("quarters differ from those of all cells")

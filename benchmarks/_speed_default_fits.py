@@ -210,8 +210,9 @@ def staged(package: Any) -> Iterator[dict[str, cProfile.Profile]]:
 
 def parts_of(profiles: dict[str, cProfile.Profile]) -> list[dict[str, Any]]:
     """Return the share of every part of every stage, and of the compiled loops in all of them."""
-    rows, total = [], 0.0
-    loops = {part: {"share": 0.0, "calls": 0} for part in LOOPS.values()}
+    rows: list[dict[str, Any]] = []
+    total = 0.0
+    loops: dict[str, dict[str, Any]] = {part: {"share": 0.0, "calls": 0} for part in LOOPS.values()}
     for stage, profile in profiles.items():
         stats = pstats.Stats(profile).stats if profile.getstats() else {}  # type: ignore[attr-defined]
         left = sum(own for _, _, own, _, _ in stats.values())
@@ -227,15 +228,15 @@ def parts_of(profiles: dict[str, cProfile.Profile]) -> list[dict[str, Any]]:
                 loops[LOOPS[name]]["share"] += own
                 loops[LOOPS[name]]["calls"] += calls
     rows += [{"stage": "compiled loops of all stages", "part": part} | spent for part, spent in loops.items()]
-    return [row | {"share": row["share"] / total} for row in rows]
+    return [row | {"share": float(row["share"]) / total} for row in rows]
 
 
 def _spent(stats: Any, function: str, caller: str | None) -> float:
     """Return the time within calls of a function, from one caller or from all."""
     named = [entry for (_, _, name), entry in stats.items() if name == function]
     if caller is None:
-        return sum(entry[3] for entry in named)
-    return sum(one[3] for entry in named for key, one in entry[4].items() if key[2] == caller)
+        return sum(float(entry[3]) for entry in named)
+    return sum(float(one[3]) for entry in named for key, one in entry[4].items() if key[2] == caller)
 
 
 def main() -> None:

@@ -127,7 +127,7 @@ def fates(x: np.ndarray[Any, Any], when: np.ndarray[Any, Any]) -> np.ndarray[Any
         share[cell] = share[near].mean(0)
     fate = share.argmax(1)
     rare = np.bincount(fate, minlength=k) < 0.05 * len(x)
-    return np.where(rare[fate], None, fate.astype(str).astype(object))
+    return np.asarray(np.where(rare[fate], None, fate.astype(str).astype(object)))
 
 
 def sample(adata: Any, seed: int) -> Any:

@@ -10,7 +10,7 @@ same call goes on from there.
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,8 @@ def model(n_genes: int, n_hidden: int) -> Any:
     from scdash.fields import Phoenix
     from scdash.networks import DynamicsModel
 
-    encoder, density = ("modules", DENSITY) if n_hidden else ("genes", GENE_WISE_DENSITY)
+    encoder: Literal["genes", "modules"] = "modules" if n_hidden else "genes"
+    density = DENSITY if n_hidden else GENE_WISE_DENSITY
     field = Phoenix(n_genes, encoder=encoder, n_hidden=max(n_hidden, 1))
     generator = torch.Generator().manual_seed(0)
     params = field.init(1, generator)

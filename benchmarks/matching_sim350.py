@@ -209,7 +209,7 @@ def main() -> None:
     grid: list[tuple[float, float | None]] = [(0.025, 0.05), (0.025, None)]
     if not options.quick:
         grid += [(0.025, 0.0), (0.025, 0.1), (0.025, 0.2), (0.05, 0.05), (0.05, None), (0.05, 0.2), (0.0, 0.05)]
-    calls = [(sigma, moved, seed, "default", {}) for sigma, moved in grid for seed in seeds]
+    calls: list[tuple[Any, ...]] = [(sigma, moved, seed, "default", {}) for sigma, moved in grid for seed in seeds]
     if not options.quick:
         calls += [
             (0.025, m, s, label, change) for label, change in STEPS.items() for m in (0.05, None) for s in (0, 1, 2)

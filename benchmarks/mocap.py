@@ -154,10 +154,11 @@ def dense(name: str, seed: int) -> tuple[Any, Any, float]:
     """Return the field, its weights after the stages of short windows, and the CPU seconds."""
     from scdash.dynamics.options import FitOptions
     from scdash.dynamics.state_pairs.start import random_start
-    from scdash.fields import FIELDS
+    from scdash.fields import Mlp, Sonode
 
     began = time.process_time()
-    field = FIELDS[name](load()[1].states.shape[1], hidden=HIDDEN)
+    kind: type[Mlp] | type[Sonode] = Mlp if name == "mlp" else Sonode
+    field = kind(load()[1].states.shape[1], hidden=HIDDEN)
     params = random_start(field, FitOptions(model=name, sparsity="none", seed=seed))
     for stage in (*BEGIN, LONG[name][0]):
         params = trained(field, params, {}, stage, seed).params
@@ -173,7 +174,7 @@ def fit(method: str, seed: int) -> Iterator[Row]:
 
     predictor, penalised = METHODS[method], method in ("pathreg", "l0", "cnode")
     field, params, seconds = dense("mlp" if method == "node" else "sonode", seed)
-    began, masks = time.process_time(), {}
+    began, masks = time.process_time(), dict[str, Any]()
     if penalised:
         given = arguments(field.name, STRENGTH, seed, method)
         sparsity = build_sparsity(given["options"], given["plan"])

@@ -110,7 +110,8 @@ def fit(method: str, seed: int) -> Iterator[Row]:
     field, plan = Mlp(series.states.shape[1], hidden=HIDDEN), recipe(options)
     given: dict[str, Any] = {"train_examples": examples(TRAIN), "held_examples": examples(VALIDATION)}
     start, sparsity = random_start(field, options), build_sparsity(options, plan)
-    begun = (FitProblem(series), options, plan, field, start, {}, sparsity)
+    masks: dict[str, Any] = {}
+    begun = (FitProblem(series), options, plan, field, start, masks, sparsity)
     if method == "none":
         found = train_models(*begun, None, 0, **given)
     else:

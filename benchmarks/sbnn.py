@@ -101,7 +101,7 @@ def large() -> Rows:
             genes.append(len(fit.selected))
         rows.append(row("large", "srrr-2", "cpu_seconds", time.process_time() - clock, setting=name))
         rows.append(row("large", "srrr-2", "wall_seconds", time.perf_counter() - wall, setting=name))
-        rows.append(row("large", "srrr-2", "genes", np.mean(genes), setting=name))
+        rows.append(row("large", "srrr-2", "genes", float(np.mean(genes)), setting=name))
     return rows
 
 
@@ -121,7 +121,12 @@ def network(kind: str, n_latent: int, seed: int, pair: int) -> Rows:
     baselines = ("srrr", "ridge") if seed == 0 and n_latent == 2 and kind == "network" else ()
     longer = kind == "longer"
     training = BottleneckTraining(tuning_epochs=LONGER[n_latent]) if longer else None
-    options = {"n_latent": n_latent, "rng": 100 * seed + pair, "baselines": baselines, "training": training}
+    options: dict[str, Any] = {
+        "n_latent": n_latent,
+        "rng": 100 * seed + pair,
+        "baselines": baselines,
+        "training": training,
+    }
     table = cross_validate_sbnn(mdata, folds=folds.to_numpy(), **options)
     part, method = f"{kind} {n_latent} {seed} {pair}", f"sbnn-{n_latent}"
     keys: dict[str, Any] = {"setting": f"{LONGER[n_latent]} tuning epochs" if longer else "paper", "seed": seed}
@@ -163,8 +168,8 @@ def paired() -> Rows:
             stability_mudata(mdata, n_features=10, n_repeats=5, rng=seed)
             entry = mdata.uns["sbnn_stability"]
             recall = [len(informative & set(run)) / len(informative) for run in entry["selected"]]
-            rows.append(row("paired", "sbnn-2", "recall_mean", np.mean(recall), setting=name, seed=seed))
-            rows.append(row("paired", "sbnn-2", "recall_min", np.min(recall), setting=name, seed=seed))
+            rows.append(row("paired", "sbnn-2", "recall_mean", float(np.mean(recall)), setting=name, seed=seed))
+            rows.append(row("paired", "sbnn-2", "recall_min", float(np.min(recall)), setting=name, seed=seed))
             rows.append(row("paired", "sbnn-2", "shared_of_10", entry["metrics"]["shared"], setting=name, seed=seed))
     return rows
 

@@ -54,7 +54,9 @@ def build(name: str, strengths: tuple[tuple[float, ...], ...], seeds: int) -> Sp
     if name == "none":
         return as_sparsity(name)
     each = torch.tensor(strengths, dtype=torch.float64).repeat_interleave(seeds, dim=0)
-    summed = {"reduction": "sum"} if name in ("l0", "cnode", "pathreg") else {}  # as the paper writes them
+    summed: dict[str, Any] = (
+        {"reduction": "sum"} if name in ("l0", "cnode", "pathreg") else {}
+    )  # as the paper writes them
     # the rate of the first stage is so high that gates need none of their own
     summed |= {"gate_rate": 1.0} if name in ("l0", "pathreg") else {}
     return as_sparsity(name, lambdas=list(each.T), **summed)

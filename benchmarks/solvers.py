@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._speed_ways import BATCH, STEPS, cpu, make
-from scdash.fields import Params, VectorField, field_class
+from scdash.fields import Mlp, Params, VectorField
 from scdash.solve import integrate
 
 HERE = Path(__file__).parent
@@ -42,7 +42,7 @@ def epoch(way: str, name: str) -> float:
     phoenix, weights, _, examples = make(GENES, UNITS, PAIRS)
     field: VectorField = phoenix
     if name == "mlp":
-        field = field_class("mlp")(GENES, hidden=(UNITS, UNITS))
+        field = Mlp(GENES, hidden=(UNITS, UNITS))
         weights = field.init(1, torch.Generator().manual_seed(0))
     params = {key: value.clone().requires_grad_() for key, value in weights.items()}
     adam = torch.optim.Adam(list(params.values()), lr=1e-5, fused=True)
@@ -91,9 +91,8 @@ def main(turns: int) -> None:
         ways: dict[str, Callable[[], float]] = {way: (lambda w=way, n=name: epoch(w, n)) for way in WAYS}  # type: ignore[misc]
         times = pd.DataFrame([{way: run() for way, run in ways.items()} for _ in range(turns)]).median()
         rows.append({"field": name, "what": f"epoch of {PAIRS} pairs", **times})
-        options: dict[str, object] = {"start": "random"} | (
-            {"model": scdash.models.Phoenix(encoder="modules")} if name == "modules" else {"model": "mlp"}
-        )
+        own = scdash.models.Phoenix(encoder="modules") if name == "modules" else "mlp"
+        options: dict[str, object] = {"start": "random", "model": own}
         calls = {"own rk4": "rk4", "torchdiffeq dopri5": "dopri5"}
         found = pd.DataFrame([{way: call(s, options) for way, s in calls.items()} for _ in range(turns)]).median()
         rows.append({"field": name, "what": "8 epochs of fit_dynamics", **found})

@@ -59,7 +59,8 @@ def run(seed: int, epochs: int) -> pd.DataFrame:
     """Return all runs of a seed, training what speed_search_runs.csv does not hold yet."""
     # settings share weights and batches, so that a part of the grid gives the same errors as the whole
     full: dict[str, dict[str, Any]] = {f"full {l1:g}": {"grid": [(l1, l2) for l2 in VALUES]} for l1 in VALUES}
-    ways = {"one": {"grid": [DEFAULT], "patience": 1.0}, **{f"budget {b:g}": {"budget": b} for b in BUDGETS}, **full}
+    budgets: dict[str, dict[str, Any]] = {f"budget {b:g}": {"budget": b} for b in BUDGETS}
+    ways: dict[str, dict[str, Any]] = {"one": {"grid": [DEFAULT], "patience": 1.0}, **budgets, **full}
     for way, options in ways.items():
         known = (
             pd.read_csv(RUNS, float_precision="round_trip")

@@ -24,7 +24,7 @@ def table(lineage: str, *, strategy: str = CONTROLLED, n_models: int = 3, seed: 
     import scdash
 
     others = [name for name in batches(lineage) if name not in (TRAIN, VALIDATION)]
-    split = {"validation": [VALIDATION], "test": others, "seed": seed}
+    split: dict[str, Any] = {"validation": [VALIDATION], "test": others, "seed": seed}
     adata = fitted(lineage, strategy, controls=False, n_models=n_models, **split)
     options = {name: value for name, value in STRATEGIES[strategy].items() if name != "prior"}
     prior = scdash.simulate.shuffle_prior(collectri(adata.var_names), genes=adata.var_names, rng=1000 + seed)

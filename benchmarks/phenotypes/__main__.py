@@ -51,8 +51,8 @@ def summary(runs: pd.DataFrame, tables: dict[tuple[str, str], list[pd.DataFrame]
         used, positive = contrasts(phenotypes(row.lineage).loc[ranks.index])[row.question]
         together[k] = auc(ranks[row.score].to_numpy()[used], positive[used])
         if row.score != OURS:
-            both = (ranks[name].to_numpy()[used] for name in (OURS, row.score))
-            low[k], high[k] = interval_of_difference(*both, positive[used])
+            ours, other = (ranks[name].to_numpy()[used] for name in (OURS, row.score))
+            low[k], high[k] = interval_of_difference(ours, other, positive[used])
     return found.assign(auc_of_mean_ranks=together, ours_better_low=low, ours_better_high=high)
 
 

@@ -1,6 +1,7 @@
 """Bicycle: intervention-based causal discovery with cycles (Rohbeck et al. 2024, CLeaR), for log-normalised cells."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,9 +90,9 @@ class _System:
         own = np.log(2 * np.diagonal(covariance, axis1=1, axis2=2))
         learned = (np.zeros((d, d)), np.zeros(d), np.full(d, np.log(2.0)), mean, own)
         known = (1 - np.eye(d), targets, mean, covariance)
-        return cls(
-            *(torch.tensor(p).requires_grad_() for p in learned), *(torch.tensor(p) for p in known), count.astype(int)
-        )
+        fields: list[Any] = [torch.tensor(p).requires_grad_() for p in learned]
+        fields += [*(torch.tensor(p) for p in known), count.astype(int)]
+        return cls(*fields)
 
     def parameters(self) -> list[Tensor]:
         return [self.weights, self.constant, self.log_noise, self.aimed_constant, self.aimed_log_noise]
