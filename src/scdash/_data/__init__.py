@@ -38,7 +38,6 @@ from scdash._data.rows import Cells, dense32, loaded
 from scdash._data.split import default_split, split_codes
 from scdash._data.time import StandardTime, Times, parse_time, read_time, time_in_unit
 from scdash._data.time_series.bins import bin_grid, effective_cells, range_align, rank_align
-from scdash._data.time_series.cell_velocity import CellVelocity, read_velocity
 from scdash._data.time_series.cells import CellSeries, cells_to_series, without_split
 from scdash._data.time_series.couplings import has_optimal_transport
 from scdash._data.time_series.given_couplings import read_couplings
@@ -57,6 +56,7 @@ from scdash._data.time_series.sampled import sampled_halves, sampled_series, shu
 from scdash._data.time_series.series import SPLITS, TimeSeries
 from scdash._data.time_series.smoothed_trajectory import kernel_means
 from scdash._data.time_series.states import series_from_states
-from scdash._data.time_series.velocity_rows import VelocityRows
 from scdash._data.time_series.within_places import WithinMoments, within_moments
 from scdash._data.time_series.within_times import times_of_bins
+from scdash._data.velocity.cell_velocity import CellVelocity, read_velocity
+from scdash._data.velocity.velocity_rows import VelocityRows

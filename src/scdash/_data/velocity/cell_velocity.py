@@ -12,8 +12,8 @@ from scdash._core.logging import logger
 from scdash._data.dense import as_dense
 from scdash._data.expression_matrix import Expression, matrix_of
 from scdash._data.flags import read_flags
-from scdash._data.time_series.scvelo import has_scvelo, steady_state_velocity
-from scdash._data.time_series.velocity_rows import VelocityRows
+from scdash._data.velocity.scvelo import has_scvelo, steady_state_velocity
+from scdash._data.velocity.velocity_rows import VelocityRows
 
 if TYPE_CHECKING:
     from anndata import AnnData
