@@ -40,6 +40,7 @@ from scdash._data.time import StandardTime, Times, parse_time, read_time, time_i
 from scdash._data.time_series.bins import bin_grid, effective_cells, range_align, rank_align
 from scdash._data.time_series.cells import CellSeries, cells_to_series, without_split
 from scdash._data.time_series.couplings import has_optimal_transport
+from scdash._data.time_series.fine_times import finer_than_cells
 from scdash._data.time_series.given_couplings import read_couplings
 from scdash._data.time_series.half_series import HalfOfCells, halves_to_learn_from
 from scdash._data.time_series.halves import CellHalves, halve_cells

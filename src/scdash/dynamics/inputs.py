@@ -33,7 +33,7 @@ from scdash._data import (
 )
 from scdash._data.checks import flag_genes
 from scdash._data.time_series.observations import CellAlign, Couplings, Kind, Samples
-from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states
+from scdash._data.time_series.observed import Observed, Rows, from_bins, from_cells, from_states, rounded_pseudotime
 from scdash._data.time_series.row_labels import read_rows, rows_of_samples
 from scdash._data.time_series.sampled_cells import from_sampled
 from scdash.dynamics.input_checks import check_series, check_use, check_validation
@@ -148,7 +148,7 @@ def read_inputs(
     rows = _rows(adata, keys, samples, values, pseudotime_key)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and _are_cells(rows, observations)
-    sampled = cells and rows.are_sampled
+    sampled = cells and _are_sampled(rows, keys.time_key, couplings, n_bins, seed)
     check_use(rows, asked, couplings, align, cells=cells, sampled=sampled)
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
@@ -188,6 +188,13 @@ def _rows(
 def _are_cells(rows: Rows, observations: Kind) -> bool:
     """Return whether rows are cells, as the call says or as they look."""
     return observations == "cells" or (observations == "auto" and (rows.look_like_cells or rows.are_sampled))
+
+
+def _are_sampled(rows: Rows, time_key: str, couplings: Couplings | None, n_bins: int | None, seed: int) -> bool:
+    """Return whether cells are at sampled times, which a call that names couplings says."""
+    if not rows.are_sampled or couplings is not None:
+        return rows.are_sampled
+    return not rounded_pseudotime(rows, time_key, BINS if n_bins is None else n_bins, seed)
 
 
 def _of_observed(observed: Observed, columns: NDArray[np.int64], keys: DataKeys) -> DynamicsInputs:

@@ -21,7 +21,9 @@ class Cells(Value):
     ----------
     n_bins
         Bins of every trajectory of cells in pseudotime; None: 20. Cells at sampled times have one per time instead, or, with
-        `pseudotime_key`, so many per time; None: 3.
+        `pseudotime_key`, so many per time; None: 3. Times that many cells share are sampled times, unless there are more of
+        them than bins and the cells of a time are predicted better by the times around it than by each other: then they are
+        a pseudotime of rounded values. The log says so, and with `couplings` or a unit of time they are sampled times.
     align
         For cells in pseudotime with a `batch_key`: where the cells of a batch lie on the time axis of their lineage. "rank":
         at their ranks in the batch, which is right where ranks mean the same in all batches, such as for measured times.

@@ -20,6 +20,7 @@ from scdash._data import (
     Times,
     TimeSeries,
     cells_to_series,
+    finer_than_cells,
     halve_cells,
     halves_to_learn_from,
     kernel_means,
@@ -121,6 +122,24 @@ class Observed:
     def times(self) -> NDArray[np.float64]:
         """Times of the states in the user's unit."""
         return self.series.times if self.user_times is None else self.user_times
+
+
+def rounded_pseudotime(rows: Rows, time_key: str, n_bins: int, seed: int) -> bool:
+    """Return whether times that many cells share are a pseudotime of rounded values, and tell the log if so.
+
+    They are sampled times where they have a unit, or where a pseudotime orders the cells of each, and where there are no more of them than `n_bins`.
+    """
+    if rows.time.unit is not None or rows.pseudotime is not None:
+        return False
+    placed = rows.placed(None, test=False)
+    if not finer_than_cells(rows.values, rows.time.values, placed, n_bins, np.random.default_rng([seed, 9])):
+        return False
+    logger.info(
+        f"    {time_key!r} has many values with few cells each, which the values around predict better than cells of the same value "
+        "do: it is taken as a pseudotime, and cells are smoothed into bins. For one state per value instead, give "
+        "observations=scdash.Cells(couplings='none')"
+    )
+    return True
 
 
 def from_cells(
