@@ -133,7 +133,8 @@ def knockdowns(seed: int, *, umi: float = 5.0, guides: int = 3, off_targets: flo
     """
     rng = np.random.default_rng(seed)
     names = [f"G{i:03d}" for i in range(100)]
-    labels, made_for = [], {}
+    labels: list[str] = []
+    made_for: dict[str, list[str]] = {}
     for gene in names:
         for guide in range(guides):
             other = rng.choice([name for name in names if name != gene])
