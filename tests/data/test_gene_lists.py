@@ -94,3 +94,30 @@ def test_genes_that_are_absent_are_not_answered_with_others_that_share_letters()
     assert near_names("Gata1", genes) == []
     assert near_names("HBZ", genes) == ["Hbb"] and near_names("Runx1", genes) == ["Runx1t1"]
     assert near_names("ctb", genes) == ["Actb"]  # a first letter that is missing
+
+
+MOUSE = (  # of data of blood and pancreas
+    "Gstm1 Gnai2 Sphk1 Ssrp1 Cnbp C1qbp Ctbp1 Tagln2 Tuba1b Ftl1 Gpi1 Nod1 Nudcd1 Nudt13 Ahr Manf Marf1 Mef2a Maob Map1b "
+    "Nek1 Smox Gata6 Gtf3a Ints2 Isl1 Sox5 Sox6 Nkx2-2 Hba-a2 Mpo Irf8 Klf1"
+).split()
+HUMAN = "ACTA1 GNPNAT1 GCNT1 PAN3 PBX3 SUOX SORBS2 SOX4 NCAPG TIMP3 TP53INP1 TPPP3 TMSB4X MEF2D MYOD1 MYOG".split()
+
+
+@pytest.mark.parametrize(
+    ("genes", "name", "near"),
+    [
+        *((MOUSE, name, []) for name in ("Spi1", "Cebpa", "Fli1", "Neurod1", "Arx", "Mafa", "Mafb", "Runx1")),
+        *((HUMAN, name, []) for name in ("GATA1", "PAX3", "NANOG", "TBX5", "RUNX1", "HBB")),
+        (MOUSE, "Gata4", ["Gata6"]), (MOUSE, "Sox9", ["Sox5", "Sox6"]), (MOUSE, "Nkx22", ["Nkx2-2"]),
+        (MOUSE, "Hba-a1", ["Hba-a2"]), (HUMAN, "SOX2", ["SOX4"]), (HUMAN, "TP53", ["TP53INP1"]),
+        (HUMAN, "MYDO1", ["MYOD1"]), (HUMAN, "MYOD", ["MYOD1"]), (HUMAN, "MEF2C", ["MEF2D"]),
+    ],
+)  # fmt: skip
+def test_suggestions_among_real_symbols_are_relatives_or_mistyped(genes, name, near) -> None:
+    found = near_names(name, genes)
+    assert found == [] if not near else found[: len(near)] == near
+
+
+def test_a_column_that_contains_the_name_is_suggested() -> None:
+    assert near_names("pseudotime", ["dpt_pseudotime", "time"]) == ["dpt_pseudotime"]
+    assert near_names("umap", ["X_umap", "X_pca"]) == ["X_umap"]

@@ -1,6 +1,7 @@
 """Errors and checks of options: every message names the argument, what was found and what to do about it."""
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -53,7 +54,8 @@ def memory_hint(remedy: str) -> Iterator[None]:
 
 
 SHOWN = 8  # names listed in a message
-SAME_FIRST, OTHER_FIRST = 0.6, 0.8  # fraction of common letters from which names are near, by their first letter
+# fraction of common letters from which names are near: of relatives, of mistyped names, and of those with another first letter
+RELATED, MISTYPED, OTHER_FIRST = 0.6, 0.8, 0.85
 
 
 def check_data(data: object) -> None:
@@ -67,7 +69,7 @@ def near_names(name: str, available: Iterable[str], *, most: int = 3) -> list[st
 
     >>> near_names("gata1", ["Gata1", "Gata2", "Hbb"])
     ['Gata1']
-    >>> near_names("Gata1", ["Atp5a1", "Mat2a"])
+    >>> near_names("Gata1", ["Atp5a1", "Gstm1", "Mat2a"])
     []
     """
     by_lower: dict[str, list[str]] = {}
@@ -81,12 +83,18 @@ def near_names(name: str, available: Iterable[str], *, most: int = 3) -> list[st
 def _similar(text: str, options: Iterable[str]) -> list[str]:
     """Return the options that share enough letters with a text in the same order, the most similar first.
 
-    The first letter is seldom mistyped: options with another one must be more alike. Otherwise a gene that is simply absent
-    is answered with genes that share a few letters with it.
+    Options that begin as the text does, by more than half of the shorter of both, may differ more behind that: related genes
+    do (HBZ, HBB); so may those that contain it (dpt_pseudotime, pseudotime). All others must be as alike as a mistyped
+    name is, the first letter of which is seldom wrong. Otherwise a gene that is simply absent is answered with genes that
+    share a few scattered letters with it.
     """
     matcher, alike = difflib.SequenceMatcher(None, "", text), {}
     for option in options:
-        least = SAME_FIRST if option[:1] == text[:1] else OTHER_FIRST
+        begun = len(os.path.commonprefix([option, text])) > min(len(option), len(text)) / 2
+        if begun or (text in option and len(text) > 3):
+            least = RELATED
+        else:
+            least = MISTYPED if option[:1] == text[:1] else OTHER_FIRST
         matcher.set_seq1(option)
         if min(matcher.real_quick_ratio(), matcher.quick_ratio()) >= least and matcher.ratio() >= least:
             alike[option] = matcher.ratio()
