@@ -72,8 +72,8 @@ def test_the_log_and_the_volcano_say_what_changes_are_a_mean_of(
         caplog.clear()
         one = scdash.tl.perturb(lineages, HELD, start="a")
         assert "mean over" not in caplog.text
-    assert pl.knockout_volcano(both, show=False).get_xlabel().endswith("mean of 2 starts")
-    assert "mean of" not in pl.knockout_volcano(one, show=False).get_xlabel()
+    assert pl.knockout_volcano(both, show=False).get_xlabel().endswith("mean of 2 starts: a, b")
+    assert pl.knockout_volcano(one, show=False).get_xlabel().endswith("start: a")
 
 
 def drawn_colors(axis) -> set[str]:
@@ -136,9 +136,45 @@ def test_nothing_below_0_is_drawn_of_genes_that_are_nowhere_below_0(lineages: ad
 
 
 def test_starts_without_a_place_are_drawn_from_their_start_on(lineages: ad.AnnData) -> None:
-    later = scdash.tl.predict(lineages, times=[1.0])
+    later = scdash.tl.predict(lineages, times=[1.0]).to_df()
     knocked = scdash.tl.perturb(lineages, HELD, start=later, times=[0.0, 1.0, 2.0])
     axis = pl.knockout_trends(knocked, "G0", show=False)
     np.testing.assert_allclose(axis.get_lines()[0].get_xdata(), [0, 1, 2])
     assert axis.get_xlabel() == "time since the start"
     assert not [found for found in axis.collections if found.get_gid() == "observed"]
+
+
+def test_states_that_were_predicted_keep_their_place_as_a_start(lineages: ad.AnnData) -> None:
+    later = scdash.tl.predict(lineages, start="b", times=[1.0])
+    knocked = scdash.tl.perturb(lineages, HELD, start=later, times=[0.0, 1.0, 2.0])
+    axis = pl.knockout_trends(knocked, "G0", show=False)
+    np.testing.assert_allclose(axis.get_lines()[0].get_xdata(), [1, 2, 3])
+    assert axis.get_xlabel() == knocked.uns["time_name"]
+
+
+def test_starts_that_are_not_drawn_are_told(lineages: ad.AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    knocked = scdash.tl.perturb(lineages, HELD, start=list(lineages.obs_names[:8]))
+    scdash.settings.verbosity = 2
+    with caplog.at_level(logging.INFO, logger="scdash"):
+        axis = pl.knockout_trends(knocked, "G0", show=False)
+    assert len(axis.get_lines()) == 12 and "Drawing the first 6 of 8 starts" in caplog.text
+
+
+def test_a_phase_portrait_names_its_lineage_and_shows_nothing_below_0(lineages: ad.AnnData) -> None:
+    series = lineages.uns["dynamics"]["series"]
+    series["fitted"] = np.full_like(series["states"], -1.0)
+    axis = pl.phase(lineages, ["G0", "G1"], trajectory="b", show=False)
+    assert axis.get_lines()[0].get_xydata().min() == 0
+    assert axis.get_legend().get_texts()[0].get_text() == "model, from the first state of b"
+
+
+def test_a_start_without_any_gene_of_the_model_says_what_was_found(lineages: ad.AnnData) -> None:
+    other = lineages[:5].copy()
+    other.var_names = [name.lower() for name in other.var_names]
+    with pytest.raises(
+        KeyError, match="none of the 24 genes of the model is there.*G0.*start has.*g0.*case is ignored"
+    ):
+        scdash.tl.predict(lineages, start=other)
+    frame = other.to_df().rename(columns=lambda name: f"ENSG{int(name[1:]):011d}")
+    with pytest.raises(KeyError, match="Ensembl ids"):
+        scdash.tl.predict(lineages, start=frame)

@@ -7,12 +7,14 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.display import some_names
 from scdash._core.errors import suggest
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys
 from scdash._core.trajectories import StoredTrajectories, lineages_of, trajectories_named
 from scdash._core.types import StartLike, TimesLike
 from scdash._data import expression, holds_flags, parse_time, read_flags
+from scdash._data.names import cause_of_mismatch
 from scdash.networks import DynamicsModel
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def start_states(
     if isinstance(start, pd.DataFrame):
         absent = [g for g in model.genes if g not in start.columns]
         if absent:
-            raise _missing_genes(absent, start.columns)
+            raise _missing_genes(absent, model, start.columns)
         # a copy, as pandas 3 hands out read-only views and torch warns of these
         values = start[list(model.genes)].to_numpy(dtype=np.float64, copy=True)
         return Starts(start.index.astype(str).tolist(), values, np.full(len(values), np.nan))
@@ -145,6 +147,8 @@ def _positions(data: AnnData, settings: FitSettings) -> NDArray[np.float64]:
     placed = DynamicsKeys(settings.key).position
     if placed in data.obs:
         return np.asarray(data.obs[placed], dtype=np.float64)
+    if "predictor" in data.uns and "position" in data.obs:  # states that scdash.tl.predict returned know their place
+        return np.asarray(data.obs["position"], dtype=np.float64)
     if bool(settings.params.get("model_time", False)) or settings.time_key not in data.obs:
         return np.full(data.n_obs, np.nan)
     return np.asarray(parse_time(data.obs[settings.time_key], f"obs[{settings.time_key!r}]").values, dtype=np.float64)
@@ -153,11 +157,19 @@ def _positions(data: AnnData, settings: FitSettings) -> NDArray[np.float64]:
 def _rows(adata: "AnnData", model: DynamicsModel, layer: str | None) -> NDArray[np.floating[Any]]:
     absent = [g for g in model.genes if g not in adata.var_names]
     if absent:
-        raise _missing_genes(absent, adata.var_names)
+        raise _missing_genes(absent, model, adata.var_names)
     return expression(adata, layer=layer, genes=model.genes, min_cells=1).dense()
 
 
-def _missing_genes(absent: list[str], available: Any) -> KeyError:
+def _missing_genes(absent: list[str], model: DynamicsModel, available: Any) -> KeyError:
+    genes = pd.Index(model.genes)
+    if len(absent) == len(genes):
+        cause = cause_of_mismatch(pd.Index(available).astype(str), genes, "start")
+        return KeyError(
+            f"start: none of the {len(genes)} genes of the model is there. The model has "
+            f"{some_names(genes)}; start has {some_names(available)}.{cause} Start from cells with the genes, and names of "
+            "genes, that the model was fitted on, or fit these data."
+        )
     return KeyError(
         f"start: {len(absent)} genes of the model are missing, first {str(absent[0])!r}.{suggest(absent[0], available)} A model "
         "needs the state of every gene it was fitted on."

@@ -18,7 +18,7 @@ from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._trends_data import chosen, series_of
 from scdash.pl._velocity import grid_arrows, velocity_layer
 from scdash.pl.shared.points import Look, PointStyle, beside_legend, scatter
-from scdash.pl.shared.read import expression, slot
+from scdash.pl.shared.read import expression, not_below_observed, slot
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
 
@@ -45,7 +45,8 @@ def phase(
 
     Arrows are the mean velocity (dx/dt of the two genes, from ``layers["<key>_velocity"]``) of the cells around each point,
     so that they hold for the values that the other genes have there. Both components of an arrow are scaled by the ranges
-    of the axes. The line is simulated by the model from the first state of a trajectory, the circle.
+    of the axes. The line is simulated by the model from the first state of a trajectory, the circle; of several
+    trajectories the legend names it. Of a gene that was nowhere observed below 0, predictions below 0 are drawn at 0.
 
     Parameters
     ----------
@@ -100,7 +101,9 @@ def phase(
         raise ValueError(f"{len(points)} cells: at least three are needed to draw velocities. Pass arrows=False.")
     moves = expression(adata, pair, velocity_layer(adata, key)) if arrows else None
     series = series_of(dict(slot(adata, key, "series")), at, time_axis(adata, entry, key))
-    line = series.fitted[series.rows(chosen(series, trajectory)[0])]
+    drawn = chosen(series, trajectory)[0]
+    line = not_below_observed(series.fitted[series.rows(drawn)], series.states.min(axis=0))
+    of_several = f" of {drawn}" if len(series.trajectories.originals) > 1 else ""
     with house():
         figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.8, 4.0))
         ((column, values),) = colored
@@ -111,7 +114,7 @@ def phase(
         panel.plot(*line[0], color=INK, marker="o", ms=6, mfc="white", ls="", zorder=5)
         panel.set(xlabel=f"{pair[0]} (expression)", ylabel=f"{pair[1]} (expression)")
         if style.legend_loc not in (None, "none"):
-            _legend(panel)
+            _legend(panel, of_several)
     return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="phase", title=title, save=save)
 
 
@@ -124,7 +127,8 @@ def _draw_arrows(ax: Axes, points: NDArray[np.float64], moves: NDArray[np.float6
               headlength=4.5, headaxislength=4, zorder=3, alpha=0.75)  # fmt: skip
 
 
-def _legend(ax: Axes) -> None:
-    """Say what the line is, below the panel and beside any legend of the cells."""
-    entry = Line2D([], [], color=INK, lw=2, marker="o", mfc="white", markevery=[0], label="model, from its first state")
+def _legend(ax: Axes, of: str) -> None:
+    """Say what the line is, and `of` which trajectory, below the panel and beside any legend of the cells."""
+    label = f"model, from the first state{of}" if of else "model, from its first state"
+    entry = Line2D([], [], color=INK, lw=2, marker="o", mfc="white", markevery=[0], label=label)
     beside_legend(ax, [entry], loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)

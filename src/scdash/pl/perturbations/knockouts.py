@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from scdash._core.display import some_names
 from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
+from scdash._core.logging import logger
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.colors import stored_colors
@@ -32,7 +35,8 @@ from scdash.pl.shared.style import (
     panels,
 )
 
-MOST = 6  # lineages drawn
+MOST = 6  # starts drawn
+LONGEST = 60  # letters of the line that names starts
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def knockout_trends(
 
     The genes that are held come first. Bands are one standard deviation over the models of the fit (`n_models` > 1);
     circles are the observed, unperturbed states that the model was fitted to, so that its own error can be seen beside the
-    effect. Where it is not known at which place of the time axis a start lies (such as an array, or states that were predicted),
+    effect. Where it is not known at which place of the time axis a start lies (such as an array),
     time counts from the start, and nothing observed is drawn. Of a gene that was nowhere observed below 0, predictions below 0
     are drawn at 0.
 
@@ -102,7 +106,12 @@ def knockout_trends(
     >>> axes = scdash.pl.knockout_trends(scdash.tl.perturb(adata, gene))
     """
     paths = _paths(perturbed, genes)
-    lineages = list(dict.fromkeys(paths.trajectory.tolist()))[:MOST]
+    every = list(dict.fromkeys(paths.trajectory.tolist()))
+    lineages = every[:MOST]
+    if len(every) > MOST:
+        logger.info(
+            "Drawing the first %d of %d starts; choose others with scdash.tl.perturb(start=).", MOST, len(every)
+        )
     table = columns(perturbed.uns["perturbation"], ["gene", "level"], argument="perturbed.uns['perturbation']")
     with house():
         figure, axes = panels(
@@ -211,6 +220,17 @@ def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, obse
     return entries
 
 
+def _starts_in_words(perturbed: AnnData) -> str:
+    """Return a line that names the starts that changes are a mean of, or the one start of a fit with several trajectories."""
+    if "trajectory" not in perturbed.obs:
+        return ""
+    starts = list(dict.fromkeys(perturbed.obs["trajectory"].astype(str)))
+    if len(starts) > 1:
+        return "\n" + shorten(f"mean of {some_names(starts, 'starts')}", LONGEST, placeholder=" ...")
+    several = len({str(name) for name in (perturbed.uns.get("observed") or {}).get("trajectory", ())}) > 1
+    return f"\n{shorten(f'start: {starts[0]}', LONGEST, placeholder=' ...')}" if several else ""
+
+
 @guarded
 def knockout_volcano(
     perturbed: AnnData,
@@ -280,9 +300,7 @@ def knockout_volcano(
         panel.margins(y=0.08)
         panel.set_ylim(bottom=0)
         words = "absolute change / sd over models" if certain else "absolute change / unperturbed level"
-        number = perturbed.obs["trajectory"].nunique() if "trajectory" in perturbed.obs else 1
-        over = f"\nmean of {number} starts" if number > 1 else ""
-        panel.set(xlabel=f"change at the end (expression){over}", ylabel=words)
+        panel.set(xlabel=f"change at the end (expression){_starts_in_words(perturbed)}", ylabel=words)
         texts = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(held["gene"], held["level"], strict=True))
         panel.set_title(texts, loc="left", fontweight="bold")
         names = table["gene"].astype(str).to_numpy(dtype=str)
