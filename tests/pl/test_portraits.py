@@ -119,3 +119,11 @@ def test_knockout_trends_show_the_held_gene_the_data_and_the_spread(perturbed) -
     ]
     perturbed.uns["time_axis"] = pd.DataFrame({"fitted": [0.0, 3.0], "shown": [0.0, 30.0]})
     np.testing.assert_allclose(pl.knockout_trends(perturbed)[0].get_lines()[0].get_xdata(), [0, 10, 20, 30])
+
+
+def test_predictions_beyond_the_times_of_the_data_do_not_pile_up_at_the_last_one(perturbed) -> None:
+    perturbed.uns["time_axis"] = pd.DataFrame({"fitted": [0.0, 3.0], "shown": [0.0, 30.0]})
+    perturbed.obs["position"] += 2
+    axis = pl.knockout_trends(perturbed, "G0")
+    np.testing.assert_allclose(axis.get_lines()[0].get_xdata(), [0, 1, 2, 3])
+    assert axis.get_xlabel() == "time since the start"

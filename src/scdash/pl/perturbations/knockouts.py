@@ -36,6 +36,7 @@ from scdash.pl.shared.style import (
 )
 
 MOST = 6  # starts drawn
+EQUAL = 1e-6  # of the fit's time: what ends so little beyond the axis ends on it
 LONGEST = 60  # letters of the line that names starts
 
 
@@ -73,9 +74,9 @@ def knockout_trends(
 
     The genes that are held come first. Bands are one standard deviation over the models of the fit (`n_models` > 1);
     circles are the observed, unperturbed states that the model was fitted to, so that its own error can be seen beside the
-    effect. Where it is not known at which place of the time axis a start lies (such as an array),
-    time counts from the start, and nothing observed is drawn. Of a gene that was nowhere observed below 0, predictions below 0
-    are drawn at 0.
+    effect. Where it is not known at which place of the time axis a start lies (such as an array), or where predictions run
+    beyond the times of the data and the axis is the user's own time, time counts from the start, and nothing observed is drawn.
+    Of a gene that was nowhere observed below 0, predictions below 0 are drawn at 0.
 
     Parameters
     ----------
@@ -152,8 +153,8 @@ def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
     listed = list(names[at])
     obs = perturbed.obs
     position = np.asarray(obs["position"] if "position" in obs else obs["time"], dtype=np.float64)
-    placed = bool(np.isfinite(position).all())
     axis = perturbed.uns.get("time_axis")
+    placed = bool(np.isfinite(position).all()) and (axis is None or position.max() <= np.max(axis["fitted"]) + EQUAL)
 
     def shown(time: Any) -> NDArray[np.float64]:
         values = np.asarray(time, dtype=np.float64)
