@@ -108,7 +108,7 @@ HUMAN = "ACTA1 GNPNAT1 GCNT1 PAN3 PBX3 SUOX SORBS2 SOX4 NCAPG TIMP3 TP53INP1 TPP
     [
         *((MOUSE, name, []) for name in ("Spi1", "Cebpa", "Fli1", "Neurod1", "Arx", "Mafa", "Mafb", "Runx1")),
         *((HUMAN, name, []) for name in ("GATA1", "PAX3", "NANOG", "TBX5", "RUNX1", "HBB")),
-        (MOUSE, "Gata4", ["Gata6"]), (MOUSE, "Sox9", ["Sox5", "Sox6"]), (MOUSE, "Nkx22", ["Nkx2-2"]),
+        (MOUSE, "Gata4", ["Gata6"]), (MOUSE, "Sox9", ["Sox6", "Sox5"]), (MOUSE, "Nkx22", ["Nkx2-2"]),
         (MOUSE, "Hba-a1", ["Hba-a2"]), (HUMAN, "SOX2", ["SOX4"]), (HUMAN, "TP53", ["TP53INP1"]),
         (HUMAN, "MYDO1", ["MYOD1"]), (HUMAN, "MYOD", ["MYOD1"]), (HUMAN, "MEF2C", ["MEF2D"]),
     ],
