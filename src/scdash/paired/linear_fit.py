@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scdash.paired.group_elastic import Penalty
 from scdash.paired.reduced_rank import ReducedRank, Regression
 from scdash.paired.result import BottleneckFit
+from scdash.paired.ridge import ridge
 from scdash.paired.standardize import Scale, Standardize, learn_scale
 from scdash.resampling.folds import Fold
 
@@ -19,8 +20,6 @@ def check_alpha(alpha: float, lam: float | None) -> None:
         raise ValueError(f"alpha must lie between 0 (ridge) and 1 (group lasso), found {alpha}.")
     if lam is not None and not lam > 0:
         raise ValueError(f"lam must be positive, found {lam}.")
-    if alpha == 0 and lam is None:
-        raise ValueError("alpha=0 is a ridge, which selects no genes: pass lam.")
 
 
 def fit_linear(
@@ -35,9 +34,16 @@ def fit_linear(
     relaxed: bool = True,
     standardize: Standardize = "train",
 ) -> tuple[ReducedRank, tuple[Scale, Scale]]:
-    """Fit the training cells of one fold; missing features count as their training mean."""
+    """Fit the training cells of one fold; missing features count as their training mean.
+
+    Without `lam` it is chosen to select `n_features` genes, or, for `alpha=0`, which selects all, by generalised
+    cross-validation as in `ridge`.
+    """
     x_scale, y_scale = learn_scale(matrix, fold, standardize), learn_scale(y, fold, standardize)
-    problem = Regression(matrix, np.nan_to_num(y_scale.apply(y[fold.train])), x_scale, fold.train)
+    targets = np.nan_to_num(y_scale.apply(y[fold.train]))
+    problem = Regression(matrix, targets, x_scale, fold.train)
+    if lam is None and alpha == 0:
+        lam = ridge(problem.design, targets).lam
     if lam is None:
         return problem.fit_to_size(rank, n_features, alpha=alpha, relaxed=relaxed), (x_scale, y_scale)
     return problem.fit(rank, Penalty(lam, alpha), relaxed=relaxed), (x_scale, y_scale)
@@ -56,4 +62,6 @@ def as_network(found: ReducedRank, fold: Fold, x_scale: Scale, y_scale: Scale) -
     history = pd.DataFrame({"model": fold.name, "epoch": rounds, "stage": "alternation", "train_loss": found.loss})
     history["train_r2"] = 1 - history["train_loss"]
     kept = Scale(x_scale.mean[selected], x_scale.scale[selected])
-    return BottleneckFit(fold, selected, found.selected_norm.astype(np.float32), weights, kept, y_scale, history)
+    return BottleneckFit(
+        fold, selected, found.selected_norm.astype(np.float32), weights, kept, y_scale, history, found.settled
+    )
