@@ -85,10 +85,19 @@ class Regression:
         if penalty.alpha == 0:
             return self.ridge(np.arange(genes), rank, penalty)
         found = self._alternate(rank, penalty, start)
-        if not relaxed or not len(found.selected):
+        return self.relax(found) if relaxed else found
+
+    def relax(self, found: ReducedRank) -> ReducedRank:
+        """Return the fit with its selected rows refitted by a ridge regression of the same lambda."""
+        if not len(found.selected):
             return found
-        refitted = self.ridge(found.selected, rank, replace(penalty, alpha=0.0))
+        refitted = self.ridge(found.selected, found.encoder.shape[1], replace(found.penalty, alpha=0.0))
         return replace(found, encoder=refitted.encoder, decoder=refitted.decoder)
+
+    def strongest(self, rank: int, alpha: float) -> float:
+        """Return the smallest lambda at which no gene is selected by the first step of the alternation."""
+        decoder = np.linalg.svd(self.cross, full_matrices=False)[2][:rank].T
+        return float(np.linalg.norm(self.cross @ decoder, axis=1).max()) / alpha
 
     def _alternate(self, rank: int, penalty: Penalty, start: ReducedRank | None) -> ReducedRank:
         decoder = np.linalg.svd(self.cross, full_matrices=False)[2][:rank].T
@@ -134,8 +143,7 @@ class Regression:
         genes = self.cross.shape[0]
         if not 1 <= n_features <= genes:
             raise ValueError(f"n_features must lie between 1 and the number of genes ({genes}), found {n_features}.")
-        decoder = np.linalg.svd(self.cross, full_matrices=False)[2][:rank].T
-        high = float(np.linalg.norm(self.cross @ decoder, axis=1).max()) / alpha
+        high = self.strongest(rank, alpha)
         best, start = self.fit(rank, Penalty(high, alpha), relaxed=False), None
         low = high
         for _ in range(MAX_ROUNDS):  # down in small steps: far too small a lambda would let hundreds of genes in
