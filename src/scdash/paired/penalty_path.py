@@ -49,7 +49,7 @@ def sparsity_path_mudata(
         "srrr": lambda of `scdash.tl.srrr`, which decides how many genes are selected; "sbnn": the group lasso of
         `scdash.BottleneckTraining`, with `n_features` genes at every strength.
     lambdas
-        Strengths, positive; None: 20 for "srrr", from one that selects few genes down to 2 % of it; for "sbnn" 0.1 to 10 times
+        Strengths, positive; None: 20 for "srrr", from one that selects few genes down to 5 % of it; for "sbnn" 0.1 to 10 times
         the lasso of the training.
     folds
         As for `scdash.tl.cross_validate_sbnn`.

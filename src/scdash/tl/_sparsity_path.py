@@ -49,7 +49,7 @@ def sparsity_path(
     lambdas
         Strengths; None: 0 and powers of ten around the method's own. For "pathreg" it is the strength of the
         weights; that of the gates stays in proportion (0.1 of it; `sparsity=PathReg(lambdas=(gates, weights))` sets
-        another proportion). Paired modalities: positive; None: 20 for "srrr", from one that selects few genes down to 2 % of it;
+        another proportion). Paired modalities: positive; None: 20 for "srrr", from one that selects few genes down to 5 % of it;
         for "sbnn" 0.1 to 10 times the lasso of the training.
     strategy
         "start" (sparse from the start) or "warm" (train without the method, gates and all, then raise lambda).
