@@ -80,7 +80,7 @@ def test_a_path_holds_the_scores_of_the_fits_at_its_strengths(mdata: Any, tmp_pa
 def test_strengths_without_any_go_from_few_genes_to_many(mdata: Any) -> None:
     table = scdash.tl.sparsity_path(mdata, folds=3, rank=2)
     mean = table.groupby("lambda")["n_genes"].mean()
-    assert len(mean) == 20 and mean.iloc[-1] <= 3 < 10 <= mean.iloc[0]
+    assert len(mean) == 20 and mean.iloc[-1] <= 3 < 6 <= mean.iloc[0]
 
 
 def test_a_path_of_networks_varies_the_group_lasso(mdata: Any, short: dict[str, Any]) -> None:

@@ -85,8 +85,8 @@ def warn_if_hardly_separated(fit: BottleneckFit) -> None:
     if fit.margin < SEPARATED:
         logger.warning(
             "    the penalty hardly told the genes apart: the smallest weights that were kept are %.2f times the median of "
-            "the others, so that the start of training, and not the data, may have chosen the panel. Train longer "
-            "(scdash.BottleneckTraining; few cells make few steps an epoch), and look at scdash.tl.stability",
+            "the others, so that the start of training, and not the data, may have chosen the panel. Train as the defaults of "
+            "scdash.BottleneckTraining do (unfrozen_epochs=None, lasso=None), or longer, and look at scdash.tl.stability",
             fit.margin,
         )
 

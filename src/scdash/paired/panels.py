@@ -16,6 +16,7 @@ from scdash.paired.group_elastic import Penalty
 from scdash.paired.linear_fit import as_network, check_alpha
 from scdash.paired.reading import Paired
 from scdash.paired.reduced_rank import Regression
+from scdash.paired.schedule import LASSO
 from scdash.paired.standardize import learn_scale
 
 PanelModel: TypeAlias = Literal["sbnn", "srrr"]
@@ -24,15 +25,15 @@ COMMON = ("n_features", "standardize", "progress")
 OF_NETWORKS = ("n_latent", "training", "device")
 OF_REGRESSIONS = ("rank", "lam", "alpha", "relaxed")
 STRENGTHS = 20  # of a path over the penalty of a regression
-WEAKEST = 0.02  # of them, as a fraction of the smallest that selects no gene
+WEAKEST = 0.05  # of them, as a fraction of the smallest that selects no gene
 LASSO_FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)  # strengths of a path over the group lasso of networks
 
 
 class Panel(Protocol):
     """A method that selects genes and predicts features from them."""
 
-    def config(self) -> dict[str, Any]:
-        """Return its settings as h5ad can hold them."""
+    def config(self, n_train: int) -> dict[str, Any]:
+        """Return its settings on `n_train` cells as h5ad can hold them."""
 
     def check(self, data: Paired, n_train: int) -> None:
         """Raise unless it fits the data."""
@@ -65,9 +66,10 @@ class NetworkPanel:
         """The constants of the training."""
         return training_of(self.training)
 
-    def config(self) -> dict[str, Any]:
-        """Return the settings as h5ad can hold them."""
-        return {"n_latent": self.n_latent, "n_features": self.n_features, "schedule": self.schedule.config()}
+    def config(self, n_train: int) -> dict[str, Any]:
+        """Return the settings on `n_train` cells as h5ad can hold them."""
+        schedule = self.schedule.for_cells(n_train).config()
+        return {"n_latent": self.n_latent, "n_features": self.n_features, "schedule": schedule}
 
     def check(self, data: Paired, n_train: int) -> None:
         """Raise unless the network fits the data."""
@@ -75,7 +77,8 @@ class NetworkPanel:
 
     def strengths(self, data: Paired, folds: Sequence[Fold]) -> NDArray[np.float64]:
         """Return strengths of the group lasso around that of the schedule."""
-        return (self.schedule.lasso or BottleneckTraining.lasso) * np.array(LASSO_FACTORS)
+        lasso = self.schedule.for_cells(max(len(fold.train) for fold in folds)).lasso
+        return (lasso or LASSO) * np.array(LASSO_FACTORS)
 
     def only_genes(self) -> "NetworkPanel":
         """Return the method for when only the genes are asked for, which tuning after pruning cannot change."""
@@ -85,7 +88,7 @@ class NetworkPanel:
         self, data: Paired, folds: Sequence[Fold], seed: int, strengths: Sequence[float] | None = None
     ) -> list[list[BottleneckFit]]:
         """Train one network a fold, all folds of a strength as one stack, from the same weights at every strength."""
-        lassos = [self.schedule.lasso] if strengths is None else strengths
+        lassos = [self.schedule.lasso] if strengths is None else [float(strength) for strength in strengths]
         return [
             fit_networks(
                 data.matrix,
@@ -93,13 +96,13 @@ class NetworkPanel:
                 folds,
                 n_latent=self.n_latent,
                 n_features=self.n_features,
-                schedule=replace(self.schedule, lasso=float(lasso)),
+                schedule=replace(self.schedule, lasso=lasso),
                 standardize=self.standardize,
                 autoencoder=False,
                 rng=seed,
                 device=self.device,
                 progress=self.progress,
-                description=f"sBNN, {len(folds)} fits" + (f", lasso {lasso:.3g}" if strengths is not None else ""),
+                description=f"sBNN, {len(folds)} fits" + ("" if lasso is None else f", lasso {lasso:.3g}"),
             )
             for lasso in lassos
         ]
@@ -117,7 +120,7 @@ class RegressionPanel:
     standardize: Standardize = "train"
     progress: bool | None = None
 
-    def config(self) -> dict[str, Any]:
+    def config(self, n_train: int) -> dict[str, Any]:
         """Return the settings as h5ad can hold them."""
         names = ("rank", "n_features", "lam", "alpha", "relaxed")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -95,7 +95,7 @@ def stability_mudata(
         panel.check(data, len(repeats[0].train))
         fits = panel.only_genes().fit(data, repeats, seed)[0]
         params: dict[str, Any] = {"model": f"{model}_stability", "x": x, "y": y, "n_repeats": n_repeats}
-        params |= {"subsample": fraction, "rng": seed, **panel.config()}
+        params |= {"subsample": fraction, "rng": seed, **panel.config(len(repeats[0].train))}
         entry = stability_entry(data, fits, params)
         return write_result(mdata.uns, key, "selection", entry, added, "how often each gene was selected")
 
