@@ -1,6 +1,7 @@
 """DCDI: differentiable causal discovery from interventional data (Brouillard et al. 2020, NeurIPS)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from numpy.typing import ArrayLike
@@ -9,7 +10,10 @@ from torch.nn.functional import leaky_relu
 
 from benchmarks.screen_baselines.acyclicity import SpectralRadius
 from benchmarks.screen_baselines.augmented_lagrangian import Lagrangian
+from benchmarks.screen_baselines.held_out import choose
 from benchmarks.screen_baselines.inputs import Cells, Floats
+
+PENALTIES = (0.1, 0.02, 0.004)  # that of the papers, and lighter ones
 
 
 @dataclass(frozen=True)
@@ -35,27 +39,36 @@ def dcdi(
     (Eq. 10 and 11 of the paper for perfect, known interventions): a target's own mechanism is left out of the
     likelihood of the cells in which it is perturbed. M are Bernoulli masks with straight-through Gumbel gradients, f_j a
     network with one hidden layer. The constraint is the spectral radius of sigma(Lambda), as the PerturbODE paper runs it
-    (the trace exponential overflows beyond tens of genes).
+    (the trace exponential overflows beyond tens of genes). Without `settings`, the likelihood of held-out perturbations
+    chooses the penalty.
     """
-    settings = settings or DCDISettings()
-    cells, generator = Cells.of(x, perturbation, targets), torch.Generator().manual_seed(seed)
-    d = cells.x.shape[1]
-    model = _Conditionals.start(d, settings.hidden, generator)
-    off, radius = 1 - torch.eye(d), SpectralRadius(d)
+    cells = Cells.of(x, perturbation, targets)
+    settings = settings or choose([DCDISettings(p) for p in PENALTIES], cells, partial(_error, seed=seed), seed=seed)
+    # genes in rows of `logits` are targets, of which the first axis of the networks counts
+    with torch.no_grad():
+        return _trained(cells, settings, seed).probability().T.double().numpy()
 
-    def probability() -> Tensor:
-        return torch.sigmoid(model.logits) * off
+
+def _trained(cells: Cells, settings: DCDISettings, seed: int) -> "_Conditionals":
+    generator, d = torch.Generator().manual_seed(seed), cells.x.shape[1]
+    model, radius = _Conditionals.start(d, settings.hidden, generator), SpectralRadius(d)
 
     def objective() -> Tensor:
         values, free = cells.draw(settings.batch, generator)
-        mask = bernoulli_masks(model.logits, settings.batch, generator) * off
-        loss = -(model.log_likelihood(values, mask) * free).sum() / free.sum().clamp_min(1)
-        return loss + settings.penalty * probability().sum() / d**2
+        return model.loss(values, free, generator) + settings.penalty * model.probability().sum() / d**2
 
-    # genes in rows of `logits` are targets, of which the first axis of the networks counts
-    settings.lagrangian.minimise(model.parameters(), objective, lambda: radius(probability()))
+    with torch.enable_grad():
+        settings.lagrangian.minimise(model.parameters(), objective, lambda: radius(model.probability()))
+    return model
+
+
+def _error(settings: DCDISettings, trained: Cells, left_out: Cells, *, seed: int) -> float:
+    """Return the negative log likelihood of cells left out under a model trained before the constraint counts."""
+    brief = replace(settings, lagrangian=replace(settings.lagrangian, rounds=0))
+    model, generator = _trained(trained, brief, seed), torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        return probability().T.double().numpy()
+        parts = zip(left_out.x.split(256), left_out.free.split(256), strict=True)
+        return float(torch.stack([model.loss(values, free, generator) for values, free in parts]).mean())
 
 
 def bernoulli_masks(logits: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -85,6 +98,15 @@ class _Conditionals:
 
     def parameters(self) -> list[Tensor]:
         return [self.logits, self.first, self.first_bias, self.last, self.bias, self.log_sd]
+
+    def probability(self) -> Tensor:
+        """Return the probability of every edge, (target, regulator)."""
+        return torch.sigmoid(self.logits) * (1 - torch.eye(len(self.logits)))
+
+    def loss(self, x: Tensor, free: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the mean negative log likelihood of the genes that are no target, with one random graph a cell."""
+        mask = bernoulli_masks(self.logits, len(x), generator) * (1 - torch.eye(len(self.logits)))
+        return -(self.log_likelihood(x, mask) * free).sum() / free.sum().clamp_min(1)
 
     def log_likelihood(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return log N(x_j; f_j(mask_j x), s_j^2) without its constant, (cells, genes); mask (cells, target, regulator)."""

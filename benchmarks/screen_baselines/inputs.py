@@ -17,6 +17,7 @@ class Cells:
 
     x: Tensor  # (cells, genes), mean 0 and SD 1 over all cells
     free: Tensor  # (cells, genes), 1 where the gene is not a target in that cell, 0 where it is
+    perturbation: NDArray[np.int64]  # (cells,)
 
     @classmethod
     def of(cls, x: ArrayLike, perturbation: ArrayLike, targets: ArrayLike) -> Self:
@@ -24,7 +25,14 @@ class Cells:
         cells, number, aimed = checked(x, perturbation, targets)
         sd = cells.std(axis=0)
         scaled = (cells - cells.mean(axis=0)) / np.where(sd > 0, sd, 1)
-        return cls(torch.tensor(scaled, dtype=torch.float32), torch.tensor(~aimed[number], dtype=torch.float32))
+        free = torch.tensor(~aimed[number], dtype=torch.float32)
+        return cls(torch.tensor(scaled, dtype=torch.float32), free, number)
+
+    def split(self, left_out: NDArray[np.int64]) -> tuple[Self, Self]:
+        """Return the cells of all other perturbations, and those of the ones left out; both keep the scale."""
+        aside = np.isin(self.perturbation, left_out)
+        parts = [type(self)(self.x[rows], self.free[rows], self.perturbation[rows]) for rows in (~aside, aside)]
+        return parts[0], parts[1]
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return `n` random cells and where their genes are free."""

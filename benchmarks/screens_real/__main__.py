@@ -19,6 +19,8 @@ SHOWN = [
     "aupr_z_score",
     "aupr_pearson",
     "aupr_forest",
+    "aupr_genie3",
+    "aupr_dyngenie3",
     "chance",
     "precision",
     "edges",
@@ -59,6 +61,8 @@ def draw(runs: pd.DataFrame) -> None:
         ("aupr_z_score", "z-score (rows of states)", "#e1a33a", "D"),
         ("aupr_pearson", "|Pearson|", "#8c8c8c", "x"),
         ("aupr_forest", "forest", "#55a868", "^"),
+        ("aupr_genie3", "GENIE3", "#55a868", "v"),
+        ("aupr_dyngenie3", "dynGENIE3", "#8172b2", "P"),
         ("chance", "chance", "#999999", "|"),
     ):
         if column in known:

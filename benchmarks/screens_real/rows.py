@@ -13,6 +13,7 @@ import scdash
 from benchmarks.screens_real.data import aupr, counted_sergio, dream4, papalexi, planted, sergio, truth
 from benchmarks.screens_real.dream4_others import multifactorial_rows, time_series_rows
 from benchmarks.screens_real.renge import renge_rows
+from benchmarks.screens_real.unseen import deletions, dropout, knockdowns, profiles
 from scdash.models import PerturbODE
 
 Row = dict[str, Any]
@@ -146,6 +147,22 @@ def papalexi_rows(seeds: int) -> Iterator[Row]:
             yield row
 
 
+def unseen_rows(seeds: int) -> Iterator[Row]:
+    """Yield simulated screens of kinds that we have no data of, see `benchmarks.screens_real.unseen`."""
+    for seed in range(seeds):
+        for genes in (10, 50, 100, 200):
+            for noise in (0.02, 0.06):
+                name = f"{genes} genes, one profile a perturbation, noise {noise:g}"
+                yield compared(name, profiles(genes, noise, seed), seed, z=True, model=PerturbODE(kind_key="kind"))
+        changes = PerturbODE(kind="knockout", values="log fold change")
+        yield compared("60 deletions of 300 genes, log fold changes", deletions(seed), seed, model=changes)
+        for lost in (0.5, 0.8):
+            name = f"SERGIO knockouts, {100 * lost:g} % dropout"
+            yield compared(name, dropout(seed, lost=lost), seed, model=PerturbODE(kind="knockout"))
+        guides = PerturbODE(kind="knockdown", guide_key="guide")
+        yield compared("SERGIO knockdowns to 40 %, off-target guides", knockdowns(seed), seed, model=guides)
+
+
 def _error(change: Any, told: AnnData, sd: NDArray[np.floating]) -> float:
     """Return the mean squared error of a change in SDs of control cells, over genes that are no target."""
     error = (np.asarray(change) - told.layers["observed_change"]) / sd
@@ -160,6 +177,7 @@ ROWS = {
     "batches": batch_rows,
     "papalexi": papalexi_rows,
     "renge": renge_rows,
+    "unseen": unseen_rows,
     "dream4_multifactorial": multifactorial_rows,
     "dream4_time_series": time_series_rows,
 }

@@ -1,6 +1,8 @@
 """DCDI, DCDFG and Bicycle on a small case of the kind that each of their papers uses."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from benchmarks.screen_baselines.augmented_lagrangian import Lagrangian
 from benchmarks.screen_baselines.bicycle import BicycleSettings, _System, bicycle
 from benchmarks.screen_baselines.dcdfg import DCDFGSettings, dcdfg
 from benchmarks.screen_baselines.dcdi import DCDISettings, dcdi
-from benchmarks.screen_baselines.inputs import checked
+from benchmarks.screen_baselines.held_out import choose
+from benchmarks.screen_baselines.inputs import Cells, checked
 from benchmarks.screen_baselines.lyapunov import stationary_covariance
 from scipy.linalg import solve_continuous_lyapunov
 
@@ -163,3 +166,47 @@ def test_the_threshold_is_the_lowest_without_a_cycle() -> None:
     least = largest_acyclic_threshold(score)
     assert least == 0.5
     assert is_acyclic(score > least) and not is_acyclic(score > 0.2)
+
+
+def test_the_graph_is_learned_before_a_constraint_of_a_wide_screen_counts() -> None:
+    """The constraint of 100 genes starts near 100 and the likelihood gains 0.1 by all edges: it must not empty the graph."""
+    edge = torch.tensor(0.5, requires_grad=True)
+    other = torch.tensor(0.5, requires_grad=True)
+
+    def objective() -> torch.Tensor:
+        return 0.1 * ((edge**2 - 1) ** 2 + (other**2 - 0.01) ** 2)  # the edge belongs at 1, and 0 is a saddle
+
+    Lagrangian(warm_up=600).minimise([edge, other], objective, lambda: 100 * edge.abs() * other.abs())
+    assert float(edge.detach().abs()) > 0.9
+    assert float(other.detach().abs()) < 0.02  # the weaker of the two gives way
+
+
+def test_held_out_perturbations_choose_the_settings() -> None:
+    cells = Cells.of(*nonlinear_dag(0, d=5, cells=10)[:3])
+    seen: list[tuple[set[int], set[int]]] = []
+
+    def error(settings: int, trained: Cells, left_out: Cells) -> float:
+        seen.append((set(trained.perturbation.tolist()), set(left_out.perturbation.tolist())))
+        return abs(settings - 2)
+
+    assert choose([1, 2, 3], cells, error, seed=0) == 2
+    for trained, left_out in seen:
+        assert len(left_out) == 1 and not trained & left_out
+        assert 0 in trained and trained | left_out == set(range(6))  # control cells are always trained on
+    assert choose([1], Cells.of(*nonlinear_dag(0, d=5, cells=10)[:3]), error, seed=0) == 1
+
+
+@pytest.mark.parametrize("method", (dcdi, dcdfg), ids=lambda method: method.__name__)
+def test_without_settings_held_out_perturbations_choose_among_the_published_and_lighter_penalties(
+    method: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered: list[float] = []
+
+    def first(candidates: list[DCDISettings], *_: object, **__: object) -> DCDISettings:
+        offered.extend(settings.penalty for settings in candidates)
+        return replace(candidates[0], lagrangian=Lagrangian(warm_up=1, rounds=1, steps=1))
+
+    monkeypatch.setattr(sys.modules[method.__module__], "choose", first)
+    x, number, targets, truth = nonlinear_dag(0, d=3, cells=4)
+    assert method(x, number, targets).shape == truth.shape
+    assert offered[0] == 0.1 and min(offered) < 0.01

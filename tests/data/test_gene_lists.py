@@ -87,3 +87,10 @@ def test_a_choice_that_cannot_be_meant(adata):
     adata.var["class"] = ["TF", "TF", "", "x", "y"]
     with pytest.raises(TypeError, match="adata.var\\['class'\\] must hold flags"):
         gene_mask(adata, "class")
+
+
+def test_genes_that_are_absent_are_not_answered_with_others_that_share_letters() -> None:
+    genes = ["Atp5a1", "Mat2a", "Hbb", "Runx1t1", "Actb", "Gapdh"]
+    assert near_names("Gata1", genes) == []
+    assert near_names("HBZ", genes) == ["Hbb"] and near_names("Runx1", genes) == ["Runx1t1"]
+    assert near_names("ctb", genes) == ["Actb"]  # a first letter that is missing

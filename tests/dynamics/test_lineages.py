@@ -72,3 +72,10 @@ def test_a_fit_reports_and_stores_its_lineages(forked: ad.AnnData) -> None:
     alone = forked[forked.obs["lineage"] == "left"].copy()
     scdash.tl.fit_dynamics(alone, **keys)
     assert "lineages" not in alone.uns["dynamics"] and "per lineage" not in alone.uns["dynamics"]["report"]
+
+
+def test_largest_misses_name_the_lineage(forked: ad.AnnData) -> None:
+    keys = {"observations": scdash.Cells(n_bins=10), "progress": False, "training": scdash.Training(max_epochs=0)}
+    scdash.tl.fit_dynamics(forked, trajectory_key="lineage", validation=scdash.Validation(null_models=False), **keys)
+    misses = forked.uns["dynamics"]["report"].split("Largest misses:")[1].splitlines()[0]
+    assert misses.count(" in left (observed") + misses.count(" in right (observed") == 3

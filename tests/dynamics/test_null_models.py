@@ -25,7 +25,8 @@ from scdash.dynamics.comparisons.null_models import (
 from scdash.dynamics.inputs import read_inputs
 from scdash.dynamics.whole_trajectories import one_fit as whole_fit
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, make_folds
-from scdash.dynamics.whole_trajectories.one_fit import Ingredients, choose, dense_candidates, fit_chosen, held_out_error
+from scdash.dynamics.whole_trajectories.judging import held_out_error
+from scdash.dynamics.whole_trajectories.one_fit import Ingredients, choose, dense_candidates, fit_chosen
 from scdash.dynamics.whole_trajectories.pruning import ROUNDS
 from scdash.sparsity import as_sparsity
 

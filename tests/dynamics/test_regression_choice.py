@@ -9,7 +9,8 @@ from scdash._core.errors import NonFiniteError
 from scdash.dynamics.inputs import read_inputs
 from scdash.dynamics.whole_trajectories import one_fit, regression_choice
 from scdash.dynamics.whole_trajectories.folds import Fold, make_folds
-from scdash.dynamics.whole_trajectories.one_fit import Ingredients, choose, fit_chosen, held_out_error
+from scdash.dynamics.whole_trajectories.judging import held_out_error
+from scdash.dynamics.whole_trajectories.one_fit import Ingredients, choose, fit_chosen
 from scdash.dynamics.whole_trajectories.pruning import ROUNDS
 from scdash.dynamics.whole_trajectories.regression_choice import (
     AVERAGED,

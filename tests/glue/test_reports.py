@@ -228,6 +228,8 @@ def test_the_verdict_says_what_its_comparisons_found(name, request):
     assert ("predicted better with these regulators than with random ones" in first) == (outcome == "better")
     distinguished = "held-out prediction does not distinguish these regulators from random ones"
     assert (distinguished in first) == (outcome == "not distinguished")
+    without = "than without a network" in first or "predicted better with a network than without" in first
+    assert without and ("not shown that" in first or "but not clearly" in first) == (fit.verdict["network"] != "better")
     assert ("because every gene may: name the regulators" in first) == (outcome == "not tested") == (name == "lineage")
     assert ("nothing is tested on another one" in first) == (not whole)
     assert ("halves of the same cells, not independent replicates" in fit.text) == (not whole)

@@ -39,7 +39,7 @@ def halved(adata):
 def test_none_some_and_all(caplog):
     data = ad.AnnData(np.zeros((1, 3), np.float32), var=pd.DataFrame(index=["a", "b", "c"]))
     with pytest.raises(
-        GenesChangedError, match=r"None of the 2 genes of uns\['x'\] is in var_names.*rename the genes before"
+        GenesChangedError, match=r"None of the 2 genes of uns\['x'\] is in var_names.*or fit these data"
     ):
         fit_genes(data, ["A", "B"], "uns['x']")
     with caplog.at_level("INFO", logger="scdash"):

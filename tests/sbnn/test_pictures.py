@@ -140,6 +140,22 @@ def test_training_of_one_fit_and_of_a_table(fitted: Any, api: SimpleNamespace) -
     assert "linear" in [line.get_label() for line in ax.lines]
 
 
+@pytest.mark.parametrize("ends", ["above", "below"])
+def test_a_bad_held_out_curve_is_seen_or_named(api: SimpleNamespace, ends: str) -> None:
+    held_out = [-3.0, -2.0, 0.1, 0.2] if ends == "above" else [0.1, -1.0, -1.5, -2.0]
+    table = pd.DataFrame(
+        {"model": 0, "epoch": range(4), "stage": "frozen", "train_loss": 1.0, "train_r2": 0.3, "test_r2": held_out}
+    )
+    ax = api.pl.training(table, baselines=False, show=False)
+    low, labels = ax.get_ylim()[0], [line.get_label() for line in ax.lines]
+    if ends == "above":
+        assert low == pytest.approx(-0.13) and "held-out down to -3" in labels
+        mark = ax.lines[labels.index("held-out down to -3")]
+        assert mark.get_xdata()[0] == 0
+    else:
+        assert low < -2 and not [label for label in labels if "down to" in str(label)]
+
+
 def test_feature_bars_are_means_with_spread(fitted: Any, api: SimpleNamespace) -> None:
     ax = api.pl.feature_scores(fitted, methods=["sbnn-2", "ridge"], show=False)
     table = api.feature_scores(fitted)

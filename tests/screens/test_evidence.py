@@ -122,6 +122,24 @@ def test_evidence_is_that_of_the_perturbations_used():
     assert abs(first.direct_z[3, 4]) > 10
 
 
+@pytest.mark.parametrize(("kind", "change"), [("knockout", -2.0), ("overexpression", 2.0)])
+def test_a_source_that_is_not_detected_keeps_the_evidence_of_its_own_perturbation(kind, change):
+    """Dropout hides that a knockout took; what it did to other genes is as clear as where the source is detected."""
+    network = np.zeros((6, 6))
+    network[0, 1:3] = [1.0, -0.8]
+    seen = screen_of(network, GENES[:6], change=change, kind=kind)
+    y, f = seen.y.copy(), seen.f.copy()
+    y[:, 0] = f[:, 0] = 0.0
+    unseen = replace(seen, y=y, f=f)
+    found = [
+        evidence(stats, np.ones(len(seen.counts), bool), np.zeros((6, 6)), np.zeros(6)) for stats in (seen, unseen)
+    ]
+    for name, apart in (("total_z", 1e-6), ("direct_z", 0.25)):  # the typical noise of genes differs by the hidden one
+        detected, hidden = (getattr(one, name)[0, 1:] for one in found)
+        np.testing.assert_allclose(hidden, detected, rtol=apart)
+        assert np.sign(hidden[0]) == 1 and abs(hidden[0]) > 5
+
+
 def test_total_effects_are_the_mean_change_over_the_change_of_the_source():
     network = np.zeros((12, 12))
     network[0, 1] = 0.9

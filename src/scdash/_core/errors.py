@@ -53,6 +53,7 @@ def memory_hint(remedy: str) -> Iterator[None]:
 
 
 SHOWN = 8  # names listed in a message
+SAME_FIRST, OTHER_FIRST = 0.6, 0.8  # fraction of common letters from which names are near, by their first letter
 
 
 def check_data(data: object) -> None:
@@ -66,13 +67,30 @@ def near_names(name: str, available: Iterable[str], *, most: int = 3) -> list[st
 
     >>> near_names("gata1", ["Gata1", "Gata2", "Hbb"])
     ['Gata1']
+    >>> near_names("Gata1", ["Atp5a1", "Mat2a"])
+    []
     """
     by_lower: dict[str, list[str]] = {}
     for option in available:
         by_lower.setdefault(str(option).lower(), []).append(str(option))
     text = str(name).lower()
-    found = [text] if text in by_lower else difflib.get_close_matches(text, list(by_lower), n=most, cutoff=0.6)
+    found = [text] if text in by_lower else _similar(text, by_lower)
     return list(dict.fromkeys(option for one in found for option in by_lower[one]))[:most]
+
+
+def _similar(text: str, options: Iterable[str]) -> list[str]:
+    """Return the options that share enough letters with a text in the same order, the most similar first.
+
+    The first letter is seldom mistyped: options with another one must be more alike. Otherwise a gene that is simply absent
+    is answered with genes that share a few letters with it.
+    """
+    matcher, alike = difflib.SequenceMatcher(None, "", text), {}
+    for option in options:
+        least = SAME_FIRST if option[:1] == text[:1] else OTHER_FIRST
+        matcher.set_seq1(option)
+        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) >= least and matcher.ratio() >= least:
+            alike[option] = matcher.ratio()
+    return sorted(alike, key=lambda option: (-alike[option], option))
 
 
 def suggest(name: str, available: Iterable[str]) -> str:

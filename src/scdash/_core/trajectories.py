@@ -58,6 +58,25 @@ class LineagePath:
         return [(states[[0, -1]], length) for states, length in zip(self.states, self.durations, strict=True)]
 
 
+def lineages_of(entry: Mapping[str, Any]) -> list[str]:
+    """Return the names of the lineages of a stored fit, in the order of its rows."""
+    known = StoredTrajectories.of(entry["series"])
+    of = _lineage_of(entry, known)
+    return list(dict.fromkeys(of[name] for name in known.originals))
+
+
+def trajectories_named(entry: Mapping[str, Any], names: Iterable[Any]) -> list[str]:
+    """Return the trajectories with some names, or of lineages with these names; empty unless every name is one of them."""
+    known = StoredTrajectories.of(entry["series"])
+    of, found = _lineage_of(entry, known), []
+    for name in names:
+        mine = [one for one in known.originals if str(name) in (one, of[one])]
+        if not mine:
+            return []
+        found += [one for one in mine if one not in found]
+    return found
+
+
 def lineage_paths(entry: Mapping[str, Any], wanted: str | Iterable[str] | None, most: int = 20) -> list[LineagePath]:
     """Return the trajectories of a stored fit by lineage; re-drawn cells are left out unless they are named.
 

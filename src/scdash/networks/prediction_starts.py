@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import suggest
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys
-from scdash._core.trajectories import StoredTrajectories
+from scdash._core.trajectories import StoredTrajectories, lineages_of, trajectories_named
 from scdash._core.types import StartLike, TimesLike
 from scdash._data import expression, holds_flags, parse_time, read_flags
 from scdash.networks import DynamicsModel
@@ -82,9 +82,7 @@ def start_states(
         series = entry["series"]
         if "screen" in entry:  # the perturbations of a screen are no trajectories: start unperturbed
             return Starts([str(series["trajectory"][0])], np.asarray(series["states"])[:1], np.zeros(1))
-        known = StoredTrajectories.of(series)
-        first = [known.rows(name)[0] for name in known.originals]  # re-drawn cells are no new starts
-        return Starts(known.originals, np.asarray(series["states"])[first], np.asarray(series["time"], float)[first])
+        return _first_states(entry, StoredTrajectories.of(series).originals)  # re-drawn cells are no new starts
     if isinstance(start, AnnData):
         rows = _rows(start, model, settings.layer_of(start, layer, name="start"))
         return Starts(list(start.obs_names), rows, _positions(start, settings))
@@ -108,14 +106,38 @@ def start_states(
     if found.dtype == bool or (found.shape == (adata.n_obs,) and holds_flags(start)):
         names = read_flags(start, "start")
     else:
-        unknown = [str(n) for n in names if n not in adata.obs_names]
-        if unknown:
-            raise KeyError(f"start: {unknown[0]!r} is not in adata.obs_names.{suggest(unknown[0], adata.obs_names)}")
+        if not all(str(name) in adata.obs_names for name in names):
+            return _first_states(entry, _trajectories(adata, entry, names))
     chosen = adata[names]
     if chosen.n_obs == 0:
         raise ValueError("start selects no observation.")
     rows = _rows(chosen, model, settings.layer_of(adata, layer))
     return Starts(list(chosen.obs_names), rows, _positions(chosen, settings))
+
+
+def _trajectories(adata: AnnData, entry: Any, names: Any) -> list[str]:
+    """Return the trajectories of lineages that are named, or raise with the name that is neither a lineage nor an observation."""
+    lineages = [] if "screen" in entry else lineages_of(entry)
+    known = [] if "screen" in entry else trajectories_named(entry, names)
+    if known:
+        return known
+    listed = [str(name) for name in names]
+    absent = [
+        n for n in listed if n not in adata.obs_names and ("screen" in entry or not trajectories_named(entry, [n]))
+    ]
+    if not absent:
+        raise KeyError(f"start: {listed} are names of observations and of lineages; give either.")
+    where = "in adata.obs_names" if "screen" in entry else "in adata.obs_names, nor a lineage of the fit"
+    raise KeyError(f"start: {absent[0]!r} is not {where}.{suggest(absent[0], [*lineages, *adata.obs_names])}")
+
+
+def _first_states(entry: Any, trajectories: list[str]) -> Starts:
+    """Return the first states of some trajectories of the fit."""
+    series = entry["series"]
+    known = StoredTrajectories.of(series)
+    times = np.asarray(series["time"], dtype=np.float64)
+    first = [known.rows(name)[np.argmin(times[known.rows(name)])] for name in trajectories]
+    return Starts(trajectories, np.asarray(series["states"])[first], times[first])
 
 
 def _positions(data: AnnData, settings: FitSettings) -> NDArray[np.float64]:

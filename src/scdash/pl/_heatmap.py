@@ -17,7 +17,7 @@ from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import changing_most, chosen, series_of
 from scdash.pl.shared.order import cluster_order
 from scdash.pl.shared.points import ends
-from scdash.pl.shared.read import positions, slot
+from scdash.pl.shared.read import not_below_observed, positions, slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
 _MAX_LABELS = 80
@@ -98,7 +98,7 @@ def heatmap(
         raise ValueError(
             f"uns[{key!r}] is the fit of a screen, which has no time; draw a fit of scdash.tl.fit_dynamics."
         )
-    times, observed, fitted, names, axis_name = _states(adata, entry, key, genes, trajectory, n_top)
+    times, observed, fitted, names, axis_name, drawn_of = _states(adata, entry, key, genes, trajectory, n_top)
     rows = _ordered(observed, order)
     shown = {"observed": observed[rows], "model": fitted[rows]}
     if standard_scale == "gene":
@@ -116,7 +116,7 @@ def heatmap(
         for i, (panel, side) in enumerate(zip(axes, sides, strict=True)):
             image = panel.imshow(shown[side], cmap=cmap, norm=norm, aspect="auto", interpolation="nearest")
             _name(panel, names[rows], times, axis_name, first=i == 0)
-            panel.set_title(side, loc="left", fontweight="bold")
+            panel.set_title(side if drawn_of is None else f"{side}, {drawn_of}", loc="left", fontweight="bold")
         beyond = (bool(drawn.min() < low_end - 1e-9), bool(drawn.max() > high_end + 1e-9))
         bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
         bar.outline.set_visible(False)
@@ -126,8 +126,8 @@ def heatmap(
 
 def _states(
     adata: AnnData, entry: Any, key: str, genes: str | Sequence[str] | None, trajectory: str | None, n_top: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], pd.Index, str]:
-    """Return times, observed and fitted states (genes, times), names of the genes and of the axis."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], pd.Index, str, str | None]:
+    """Return times, observed and fitted states (genes, times), names of the genes, of the axis, and of one trajectory of several."""
     stored, here = dict(slot(adata, key, "series")), genes_of(adata, entry, key)
     names = pd.Index(np.asarray(entry["genes"], dtype=object))
     if genes is None:
@@ -136,8 +136,11 @@ def _states(
         at = positions(genes, names)
     axis = time_axis(adata, entry, key)
     series = series_of(stored, at, axis)
-    rows = series.rows(chosen(series, trajectory)[0])
-    return series.time[rows], series.states[rows].T, series.fitted[rows].T, names[at], axis.name
+    name = chosen(series, trajectory)[0]
+    rows = series.rows(name)
+    fitted = not_below_observed(series.fitted[rows], series.states.min(axis=0))
+    of_several = name if len(series.trajectories.originals) > 1 else None
+    return series.time[rows], series.states[rows].T, fitted.T, names[at], axis.name, of_several
 
 
 def _ordered(observed: NDArray[np.float64], order: str) -> NDArray[np.int64]:

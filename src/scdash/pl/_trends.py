@@ -16,9 +16,9 @@ from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
-from scdash.pl.shared.colors import stored_colors
-from scdash.pl.shared.read import positions, slot
-from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, category_colors, finish, house, panels
+from scdash.pl.shared.colors import trajectory_colors
+from scdash.pl.shared.read import not_below_observed, positions, slot
+from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, colors_among, finish, house, panels
 
 _BAND = 2  # standard deviations of the means of re-drawn cells
 _SHADE = "#FFF1CC"
@@ -51,6 +51,7 @@ def trends(
     trajectories that were held out as a whole are dashed, with open circles. Time is the column that the fit was given; where
     cells of several batches or lineages were ranked, it is their rank. The model's line is simulated from the first state of each trajectory to the last, as stored by
     the fit: it shows where the model ends up, not how well it predicts the next state (:func:`scdash.get.report`).
+    Of a gene that was nowhere observed below 0, predictions below 0 are drawn at 0.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def trends(
     trajectories
         Trajectories to draw; default all, or six of many, held-out ones among them.
     cells
-        Draw the cells.
+        Draw the cells, of chosen `trajectories` their own.
     ncols
         Panels a row.
     legend_loc
@@ -101,9 +102,10 @@ def trends(
     axis = time_axis(adata, entry, key)
     series = series_of(stored, at, axis)
     drawn = chosen(series, trajectories)
-    points = cells_of(adata, stored, list(names[at]), settings, layer, axis)
-    own = _stored_colors(adata, settings.text("trajectory_key"), drawn)
-    colors = category_colors(drawn, palette, own) if len(drawn) > 1 or palette or own else {drawn[0]: PALETTE[0]}
+    every = series.trajectories.originals
+    some = None if set(every) <= set(drawn) else drawn
+    points = cells_of(adata, stored, list(names[at]), settings, layer, axis, some)
+    colors = colors_among(every, drawn, palette, trajectory_colors(adata, settings.text("trajectory_key"), drawn))
     with house():
         figure, axes = panels(len(at), ax, title=title, figsize=figsize, ncols=ncols, size=(2.7, 2.1), sharex=True)
         for i, (panel, gene) in enumerate(zip(axes, names[at], strict=True)):
@@ -120,32 +122,29 @@ def trends(
                 panel.set_xlabel(axis.name)
                 panel.tick_params(labelbottom=True)
             _start_at_zero(panel, [series.states[:, i], *([points[1][:, i]] if cells and points is not None else [])])
-        entries = _entries(axes, series, drawn, colors, with_cells=cells and points is not None)
+        entries = _entries(axes, series, drawn, colors, with_cells=cells and points is not None, named=len(every) > 1)
         _place(figure, axes, entries, legend_loc, own=ax is None)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="trends", title=title, save=save)
 
 
-def _stored_colors(adata: AnnData, column: Any, drawn: Sequence[str]) -> dict[str, str] | None:
-    """Return the colours that `uns` keeps for the column of lineages, if it names every trajectory that is drawn."""
-    if column is None or str(column) not in adata.obs:
-        return None
-    names = [str(name) for name in adata.obs[str(column)].astype("category").cat.categories]
-    found = stored_colors(adata.uns, str(column), names) if set(drawn) <= set(names) else None
-    return found
-
-
 def _draw(ax: Axes, series: Series, name: str, gene: int, color: str) -> None:
-    rows, held_out = series.rows(name), series.held_out(name)
+    rows, held_out, lowest = series.rows(name), series.held_out(name), series.states[:, gene].min()
     time, share = series.time[rows], series.n_cells[rows] / max(np.nanmax(series.n_cells), 1e-12)
     again = [series.states[series.rows(other), gene] for other in series.redrawn(name)]
     if len(again) > 1 and all(len(values) == len(rows) for values in again):
         middle, spread = series.states[rows, gene], _BAND * np.std(again, axis=0, ddof=1)
-        floor = 0.0 if (series.states[:, gene] >= 0).all() else -np.inf
-        ax.fill_between(time, np.maximum(middle - spread, floor), middle + spread, color=color, alpha=0.2, lw=0, zorder=2,
-                        gid="redrawn")  # fmt: skip
+        low = not_below_observed(middle - spread, lowest)
+        ax.fill_between(time, low, middle + spread, color=color, alpha=0.2, lw=0, zorder=2, gid="redrawn")
     ax.scatter(time, series.states[rows, gene], s=8 + 22 * np.sqrt(np.clip(share, 0, 1)), zorder=3, lw=0.9, clip_on=False,
                facecolor="white" if held_out else color, edgecolor=color, alpha=0.75)  # fmt: skip
-    ax.plot(time, series.fitted[rows, gene], color=color, lw=2.0, ls="--" if held_out else "-", zorder=4)
+    ax.plot(
+        time,
+        not_below_observed(series.fitted[rows, gene], lowest),
+        color=color,
+        lw=2.0,
+        ls="--" if held_out else "-",
+        zorder=4,
+    )
 
 
 def _start_at_zero(ax: Axes, values: list[NDArray[np.float64]]) -> None:
@@ -171,7 +170,7 @@ def _shade(ax: Axes, series: Series, drawn: Sequence[str]) -> None:
 
 
 def _entries(
-    axes: list[Axes], series: Series, drawn: Sequence[str], colors: Mapping[str, str], *, with_cells: bool
+    axes: list[Axes], series: Series, drawn: Sequence[str], colors: Mapping[str, str], *, with_cells: bool, named: bool
 ) -> list[Any]:
     """Return the entries of the legend: only what the figure shows."""
     tint = INK if len(drawn) > 1 else colors[drawn[0]]
@@ -185,7 +184,7 @@ def _entries(
         entries.append(Line2D([], [], color=tint, lw=2, ls="--", marker="o", mfc="white", label="held-out trajectory"))
     if any(patch.get_gid() == "held out" for patch in axes[0].patches):
         entries.append(Patch(color=_SHADE, ec=FAINT, label="time window held out of the fit"))
-    if len(drawn) > 1:
+    if named:
         entries += [Line2D([], [], color=colors[name], lw=3, label=name) for name in drawn]
     return entries
 

@@ -13,7 +13,7 @@ from scdash._core.fit_settings import FitSettings
 from scdash._core.logging import logger
 from scdash._core.time_axis import TimeAxis
 from scdash._core.trajectories import StoredTrajectories
-from scdash._data import parse_time
+from scdash._data import group_cells, is_membership_table, parse_time, read_labels, read_memberships
 from scdash.pl.shared.read import expression
 
 _MAX_TRAJECTORIES = 6
@@ -85,6 +85,25 @@ def chosen(series: Series, wanted: str | Sequence[str] | None) -> list[str]:
     return trained + held_out
 
 
+def cells_in(adata: AnnData, settings: FitSettings, trajectories: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which cells belong to one of the trajectories, (cells,); of lineages with weights those that weigh more than 0."""
+    lineage_key, batch_key = settings.text("trajectory_key"), settings.text("batch_key")
+    cell, lineage = np.arange(adata.n_obs), None
+    if is_membership_table(adata, lineage_key):
+        members = read_memberships(adata, str(lineage_key))
+        cell, lineage = members.cell, members.lineage
+    elif lineage_key in adata.obs:
+        lineage = read_labels(adata.obs[lineage_key])
+    batch = read_labels(adata.obs[batch_key]).iloc[cell] if batch_key in adata.obs else None
+    if lineage is None and batch is None:
+        return np.ones(adata.n_obs, dtype=bool)
+    groups = group_cells(len(cell), lineage, None if batch is None else batch.reset_index(drop=True))
+    wanted = np.isin(np.array([*groups.names, ""], dtype=str), list(trajectories))[groups.code]
+    found = np.zeros(adata.n_obs, dtype=bool)
+    found[cell[wanted]] = True
+    return found
+
+
 def cells_of(
     adata: AnnData,
     stored: Mapping[str, Any],
@@ -92,8 +111,12 @@ def cells_of(
     settings: FitSettings,
     layer: str | None,
     axis: TimeAxis,
+    trajectories: Sequence[str] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return time (of the drawn axis) and expression of (at most 4,000) cells, or None where its rows are the states themselves."""
+    """Return time (of the drawn axis) and expression of (at most 4,000) cells, or None where its rows are the states themselves.
+
+    `trajectories`: those whose cells are returned; None: all.
+    """
     at = next((name for name in (stored["position_key"], stored["cell_time"]) if name in adata.obs), None)
     if at is None or not settings.params["cells"]:
         return None
@@ -103,11 +126,15 @@ def cells_of(
         return None
     reach = np.ptp(fitted) or 1.0
     inside = np.isfinite(time) & (time >= fitted.min() - 0.1 * reach) & (time <= fitted.max() + 0.1 * reach)
+    if trajectories is not None:
+        inside &= cells_in(adata, settings, trajectories)
     shown = np.flatnonzero(inside)
     if not len(shown):
         return None
     covered = 1.0 if at == stored["position_key"] else np.ptp(time[shown]) / reach
-    if covered < 0.5 or len(shown) < 0.5 * np.isfinite(time).sum():  # another scale of time: points would mislead
+    if (
+        covered < 0.5 or trajectories is None and len(shown) < 0.5 * np.isfinite(time).sum()
+    ):  # another scale of time: points would mislead
         logger.info("Cells are not drawn: obs[%r] is not on the time axis of the fit.", stored.get("cell_time"))
         return None
     shown = shown[:: -(-len(shown) // _MAX_POINTS)]

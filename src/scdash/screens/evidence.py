@@ -12,6 +12,7 @@ FURTHEST = 10.0  # largest factor of the penalty of a source that its own pertur
 LEAST_WEIGHT = 0.1  # of an edge that no network of the path has, beside one that all have
 NOISE_PART = 9.0  # squared standard errors that are taken from a squared change: noise exceeds them once in 370 times
 MAD_TO_VARIANCE = 0.455  # median of a squared standard normal variable
+HIDDEN_CHANGE = 1e-6  # feature of a target whose change is not visible, beside 0.5 of one that is switched off
 OFFSET = 0.03  # of the path score, so that edges outside the path keep an order
 
 
@@ -78,7 +79,7 @@ def evidence(stats: PerturbationStatistics, used: NDArray[np.bool_], weights: Fl
     """
     rows = stats.measured(used)
     perturbed = np.asarray(stats.own[rows].any(axis=0))
-    own = np.where(stats.own[rows], stats.f[rows], 0.0)[:, perturbed]  # of other genes there is nothing
+    own = _own_features(stats, rows)[:, perturbed]
     left, weight, bare = _unexplained(stats, rows, weights, constant)
     information = (own**2).T @ bare
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -114,6 +115,18 @@ def _unexplained(
     free, errors = stats.free[rows].astype(float), standard_errors(stats)[rows]
     left = (stats.y[rows] - constant - stats.f[rows] @ weights) * free
     return left, free / (errors**2 * _overdispersion(left, free, errors)), free / errors**2
+
+
+def _own_features(stats: PerturbationStatistics, rows: NDArray[np.bool_]) -> Floats:
+    """Return the features (perturbations, sources) of the targets of every perturbation, 0 for all other genes.
+
+    A target that shows no change at all, such as a gene that dropout hides in the control too, was perturbed all the same. It
+    counts as moved a little in the direction of the declared kind: a z value does not depend on how far.
+    """
+    kinds = np.asarray(stats.screen.kinds)[rows]
+    declared = np.where(np.isin(kinds, ("knockout", "knockdown")), -HIDDEN_CHANGE, HIDDEN_CHANGE)
+    moved = np.where(stats.f[rows] != 0, stats.f[rows], declared[:, None])
+    return np.where(stats.own[rows], moved, 0.0)
 
 
 def _among_all(values: Floats, perturbed: NDArray[np.bool_]) -> Floats:

@@ -9,8 +9,10 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.display import some_names
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
+from scdash._core.logging import logger
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash._core.trajectories import StoredTrajectories
@@ -78,7 +80,7 @@ def perturb(
         network: a held gene with 0 changes nothing but itself, and the log warns). `layers["spread"]`: standard deviation of
         `X` over replicate models, with `n_models > 1`. `uns["observed"]`: the states of the fit, as `trajectory`,
         `time` and `states` (states, genes). `uns["perturbation"]`: a table `gene`,
-        `level` of what was held.
+        `level` of what was held. `uns["trajectory_colors"]`, where `adata.uns` has colours of the lineages.
 
     Raises
     ------
@@ -132,6 +134,14 @@ def perturb(
     if axis.fitted is not None and axis.own is not None:
         result.uns["time_axis"] = pd.DataFrame({"fitted": axis.fitted, "shown": axis.own})
     result.uns["observed"] = _observed(entry)
+    colors = _colors(adata, settings.text("trajectory_key"), list(result.obs["trajectory"].cat.categories))
+    if colors is not None:
+        result.uns["trajectory_colors"] = colors
+    if len(starts.names) > 1:
+        logger.info(
+            "    uns['change'] is the mean over %s; name one as start for its own changes",
+            some_names(starts.names, "starts"),
+        )  # fmt: skip
     result.uns["change"] = _change_table(model, control[-1], perturbed[-1], held, spread, count_targets(entry))
     result.uns["perturbation"] = pd.DataFrame(
         {
@@ -140,6 +150,17 @@ def perturb(
         }
     )
     return result
+
+
+def _colors(adata: AnnData, column: str | None, names: list[str]) -> list[str] | None:
+    """Return the colours that scanpy keeps for the column of lineages, for starts that are its categories; None without."""
+    kept = None if column is None or column not in adata.obs else adata.uns.get(f"{column}_colors")
+    if column is None or kept is None or isinstance(kept, str | bytes | Mapping):
+        return None
+    categories = [str(name) for name in adata.obs[column].astype("category").cat.categories]
+    if len(kept) < len(categories) or not set(names) <= set(categories):
+        return None
+    return [str(kept[categories.index(name)]) for name in names]
 
 
 def _spread(paths: Sequence[NDArray[np.float32]], added: int) -> NDArray[np.float32]:

@@ -43,8 +43,8 @@ def predict(
         AnnData that `scdash.tl.fit_dynamics` has written to; or a MuData that `scdash.tl.sbnn` or `scdash.tl.srrr` has
         written to: `start` are then the cells whose features are predicted, an AnnData of log expression.
     start
-        Where to start: None (the first state of every trajectory the model was fitted on; the control of a screen), names of observations, a
-        boolean `obs` mask, an AnnData, a DataFrame (rows by genes) or an array (rows, modelled genes), in the units of
+        Where to start: None (the first state of every trajectory the model was fitted on; the control of a screen), names of
+        lineages or trajectories of the fit (their first states), names of observations, a boolean `obs` mask, an AnnData, a DataFrame (rows by genes) or an array (rows, modelled genes), in the units of
         the data.
     times
         Increasing times since the start, which is 0 whether or not it is among them: the state at 2 is the same for

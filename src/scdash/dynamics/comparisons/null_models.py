@@ -16,13 +16,13 @@ from scdash._core.logging import expect
 from scdash._core.parallel import spread_all
 from scdash.dynamics.comparisons.shuffled import random_regulators, shuffled_priors
 from scdash.dynamics.whole_trajectories.folds import OTHER_HALF, Fold
+from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.dynamics.whole_trajectories.one_fit import (
     Choice,
     Ingredients,
     choose,
     dense_candidates,
     fit_chosen,
-    held_out_error,
     in_threads,
     work_of,
 )

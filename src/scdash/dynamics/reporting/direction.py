@@ -66,16 +66,38 @@ def describe_direction(
     velocities = {name: velocity, "no network": lambda states: alone.rates * (alone.bias - states)}
     observed, simulated = arrivals(series, units, predict)
     relaxed = arrivals(series, units, relaxation(alone.bias, alone.rates))[1]
-    missed = np.argsort(-np.abs(observed - simulated).mean(0), kind="stable")[:FURTHEST]
-    mean, made = observed.mean(0), simulated.mean(0)
     return DirectionTest(
         directions(problem.halves, units, velocities),
         {
             "trajectory_covered": covered(observed, simulated),
             "trajectory_covered_no_network": covered(observed, relaxed),
         },
-        tuple(f"{series.genes[gene]} (observed {mean[gene]:+.1f}, predicted {made[gene]:+.1f})" for gene in missed),
+        _furthest(problem, observed, simulated),
     )
+
+
+def _furthest(problem: FitProblem, observed: Floats, simulated: Floats) -> tuple[str, ...]:
+    """Return the genes whose change over a lineage is missed most, (trajectories, genes); named with the lineage if there are several."""
+    series = problem.series.originals()
+    lineage = np.array([_lineages(problem)[int(series.trajectory[rows[0]])] for rows in series.rollouts()])
+    names = list(dict.fromkeys(lineage.tolist()))
+    missed = [(-np.abs(observed - simulated)[lineage == name].mean(axis=0), name) for name in names]
+    worst = sorted((size, k, gene) for k, (sizes, _) in enumerate(missed) for gene, size in enumerate(sizes))[:FURTHEST]
+    found = []
+    for _, k, gene in worst:
+        own, where = lineage == names[k], f" in {names[k]}" if len(names) > 1 else ""
+        change, made = observed[own, gene].mean(), simulated[own, gene].mean()
+        found.append(f"{series.genes[gene]}{where} (observed {change:+.1f}, predicted {made:+.1f})")
+    return tuple(found)
+
+
+def _lineages(problem: FitProblem) -> list[str]:
+    """Return the name of the lineage of every trajectory, that of its first trajectory; the same for all where there is one."""
+    series = problem.series.originals()
+    if problem.lineage is None:
+        return ["all"] * len(series.names)
+    first = {code: series.names[int(np.argmax(problem.lineage == code))] for code in np.unique(problem.lineage)}
+    return [first[code] for code in problem.lineage]
 
 
 def lineage_table(problem: FitProblem, predict: Predictor) -> pd.DataFrame | None:
@@ -86,13 +108,12 @@ def lineage_table(problem: FitProblem, predict: Predictor) -> pd.DataFrame | Non
     if problem.lineage is None or len(np.unique(problem.lineage)) < 2:
         return None
     series = problem.series.originals()
-    first = {code: series.names[int(np.argmax(problem.lineage == code))] for code in np.unique(problem.lineage)}
-    runs = series.rollouts()
+    names, runs = _lineages(problem), series.rollouts()
     ends = []
     for rows in runs:
         start, times = series.states[rows[:1]], series.times[rows][None]
         ends.append(predict(start, times, series.trajectory[rows[:1]])[-1, 0])
-    labels = [first[problem.lineage[series.trajectory[rows[0]]]] for rows in runs]
+    labels = [names[int(series.trajectory[rows[0]])] for rows in runs]
     begun, reached = (series.states[[rows[at] for rows in runs]] for at in (0, -1))
     return lineage_ends(labels, begun, reached, np.stack(ends))
 

@@ -90,7 +90,7 @@ def verdict_line(told: Told) -> str:
         rest = "and than without a network" if network == "better" else "but not clearly better than without a network"
         text = f"{subject} predicted better with these regulators than with random ones, {rest}"
     elif regulators == "not distinguished":
-        text = "held-out prediction does not distinguish these regulators from random ones" + _power(told)
+        text = f"held-out prediction does not distinguish these regulators from random ones{_power(told)}{_with_a_network(told)}"
     elif network == "better":
         text = f"{subject} predicted better with a network than without"
     elif network == "not distinguished":
@@ -104,6 +104,16 @@ def verdict_line(told: Told) -> str:
     if not told.whole:
         text += "; no trajectory was left out, so that nothing is tested on another one"
     return f"Verdict: {text}. These comparisons test no single edge."
+
+
+def _with_a_network(told: Told) -> str:
+    """Say whether a network predicts better than none, after what was said of its regulators."""
+    subject, network = SUBJECTS[told.judged_by], "" if told.verdict is None else told.verdict.network.outcome
+    if network == "better":
+        return f"; {subject} predicted better with a network than without"
+    if network == "not distinguished":
+        return f"; it is not shown that {subject} predicted better with a network than without"
+    return ""
 
 
 def _power(told: Told) -> str:

@@ -14,7 +14,7 @@ from scdash.dynamics.whole_trajectories.folds import (
     lineages_of,
     trajectories_of,
 )
-from scdash.dynamics.whole_trajectories.one_fit import held_out_error
+from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.training.rollouts import GeneWise, Trajectories
 
 

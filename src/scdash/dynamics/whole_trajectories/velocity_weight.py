@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scdash._core.parallel import spread_all
 from scdash._data import VelocityRows
 from scdash.dynamics.whole_trajectories.folds import Fold
+from scdash.dynamics.whole_trajectories.judging import held_out_errors
 from scdash.dynamics.whole_trajectories.measured_velocity import slopes_at
-from scdash.dynamics.whole_trajectories.one_fit import Ingredients, dense_candidates, held_out_errors
+from scdash.dynamics.whole_trajectories.one_fit import Ingredients, dense_candidates
 from scdash.dynamics.whole_trajectories.selection import best, clearly_better
 from scdash.dynamics.whole_trajectories.start import regression_starts
 from scdash.regression import Field

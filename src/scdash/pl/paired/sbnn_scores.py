@@ -15,6 +15,7 @@ from scdash._core.process_state import guarded
 from scdash.pl.paired.sbnn_reading import entry_of, table_of
 from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
+LOWEST_R2 = -0.13  # where the axis of R2 ends for curves that end above it
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
@@ -33,6 +34,9 @@ def training(
     return_fig: bool = False,
 ) -> Drawn:
     """Draw R2 on training and held-out cells over the epochs of the regression stages (paper: Figure 2).
+
+    The axis of R2 ends little below 0, or below the end of a curve that stays there; a triangle on its edge says how far a mean
+    curve went beyond it.
 
     Parameters
     ----------
@@ -85,14 +89,30 @@ def training(
             _band(curves, rest, column, name, colors[name])
         _mark_stages(curves, rest)
         _lines(curves, levels)
-        shown = rest[["train_r2", "test_r2"]].to_numpy(dtype=float)
         curves.set(xlabel="epoch", ylabel="$R^2$")
         for panel in axes:
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-        if np.isfinite(shown).any():
-            curves.set_ylim(max(-0.1, float(np.nanmin(shown)) - 0.03), float(np.nanmax(shown)) + 0.06)
+        _limit(curves, rest, {"train_r2": "training", "test_r2": "held-out"}, colors)
         curves.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="training", title=title, save=save)
+
+
+def _limit(ax: Axes, table: pd.DataFrame, columns_of: Mapping[str, str], colors: Mapping[str, str]) -> None:
+    """Let the axis end little below 0, but below what every curve ends with; a mark says how far a curve went beyond it."""
+    curves = {name: table.groupby("epoch")[column].mean().dropna() for column, name in columns_of.items()}
+    curves = {name: curve for name, curve in curves.items() if len(curve)}
+    if not curves:
+        return
+    every = table[list(columns_of)].to_numpy(dtype=float)
+    last = min(float(curve.iloc[-1]) for curve in curves.values())
+    low = min(max(LOWEST_R2, float(np.nanmin(every)) - 0.03), last - 0.05)
+    ax.set_ylim(low, float(np.nanmax(every)) + 0.06)
+    for name, curve in curves.items():
+        if curve.min() < low:
+            ax.plot(
+                [float(curve.index[int(curve.argmin())])], [0.0], ls="", marker="v", ms=6, color=colors[name], clip_on=False, zorder=5,
+                transform=ax.get_xaxis_transform(), label=f"{name} down to {curve.min():.2g}",
+            )  # fmt: skip
 
 
 @guarded

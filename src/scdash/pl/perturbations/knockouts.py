@@ -16,15 +16,16 @@ from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.colors import stored_colors
 from scdash.pl.shared.labels import name_points
-from scdash.pl.shared.read import columns, expression, positions
+from scdash.pl.shared.read import columns, expression, not_below_observed, positions
 from scdash.pl.shared.style import (
     ACTIVATION,
     INK,
     MUTED,
-    PALETTE,
     REPRESSION,
     Drawn,
+    colors_among,
     finish,
     house,
     legend_below,
@@ -45,6 +46,9 @@ class Paths:
     values: NDArray[np.float64]  # (rows, genes)
     spread: NDArray[np.float64] | None  # (rows, genes), standard deviation over models
     observed: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]  # trajectory: times, (states, genes)
+    lowest: NDArray[np.float64]  # (genes,), of the observed states
+    time_name: str
+    colors: dict[str, str]  # of the trajectories
 
 
 @guarded
@@ -65,7 +69,9 @@ def knockout_trends(
 
     The genes that are held come first. Bands are one standard deviation over the models of the fit (`n_models` > 1);
     circles are the observed, unperturbed states that the model was fitted to, so that its own error can be seen beside the
-    effect.
+    effect. Where it is not known at which place of the time axis a start lies (such as an array, or states that were predicted),
+    time counts from the start, and nothing observed is drawn. Of a gene that was nowhere observed below 0, predictions below 0
+    are drawn at 0.
 
     Parameters
     ----------
@@ -103,16 +109,16 @@ def knockout_trends(
             len(paths.genes), ax, title=title, figsize=figsize, ncols=ncols, size=(2.4, 2.0), sharex=True
         )
         for i, (panel, gene) in enumerate(zip(axes, paths.genes, strict=True)):
-            for color, lineage in zip(PALETTE, lineages, strict=False):
-                _draw(panel, paths, i, lineage, color, observed=observed)
+            for lineage in lineages:
+                _draw(panel, paths, i, lineage, observed=observed)
             held = gene in set(table["gene"].astype(str))
             panel.set_title(f"{gene} (held)" if held else gene, loc="left", fontweight="bold")
-            if paths.values[:, i].min() >= 0:
+            if paths.lowest[i] >= 0:
                 panel.set_ylim(bottom=0)
             if i % ncols == 0:
                 panel.set_ylabel("expression")
             if i >= len(paths.genes) - ncols:
-                panel.set_xlabel(str(perturbed.uns.get("time_name", "time")))
+                panel.set_xlabel(paths.time_name)
                 panel.tick_params(labelbottom=True)
         entries = _entries(paths, lineages, table, observed=observed)
         legend_below(figure, axes[0], entries, own=ax is None)
@@ -136,6 +142,8 @@ def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
     at = positions(genes, names)
     listed = list(names[at])
     obs = perturbed.obs
+    position = np.asarray(obs["position"] if "position" in obs else obs["time"], dtype=np.float64)
+    placed = bool(np.isfinite(position).all())
     axis = perturbed.uns.get("time_axis")
 
     def shown(time: Any) -> NDArray[np.float64]:
@@ -143,24 +151,39 @@ def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
         return values if axis is None else np.interp(values, np.asarray(axis["fitted"]), np.asarray(axis["shown"]))
 
     found = perturbed.uns.get("observed") or {}
+    names_of_states = np.array([str(one) for one in found.get("trajectory", ())], dtype=str)
+    states = np.asarray(found["states"], dtype=np.float64)[:, at] if len(names_of_states) else np.empty((0, len(at)))
     observed = {}
-    for name in dict.fromkeys(str(one) for one in found.get("trajectory", ())):
-        rows = np.array([str(one) == name for one in found["trajectory"]])
-        order = np.argsort(np.asarray(found["time"])[rows], kind="stable")
-        states = np.asarray(found["states"], dtype=np.float64)[rows][order][:, at]
-        observed[name] = (shown(np.asarray(found["time"])[rows][order]), states)
+    for name in dict.fromkeys(names_of_states.tolist()) if placed else ():
+        rows = np.flatnonzero(names_of_states == name)
+        rows = rows[np.argsort(np.asarray(found["time"])[rows], kind="stable")]
+        observed[name] = (shown(np.asarray(found["time"])[rows]), states[rows])
+    trajectory = obs["trajectory"].astype("category").astype(str)
+    starts = [str(name) for name in obs["trajectory"].astype("category").cat.categories]
+    every = list(dict.fromkeys(names_of_states.tolist()))
+    values = expression(perturbed, listed, None)
+    lowest = (states if len(states) else values).min(axis=0)
     return Paths(
         listed,
-        shown(obs["position"] if "position" in obs else obs["time"]),
-        obs["trajectory"].astype(str).to_numpy(dtype=str),
+        shown(position) if placed else np.asarray(obs["time"], dtype=np.float64),
+        trajectory.to_numpy(dtype=str),
         (obs["condition"].astype(str) == "perturbed").to_numpy(),
-        expression(perturbed, listed, None),
+        not_below_observed(values, lowest),
         expression(perturbed, listed, "spread") if "spread" in perturbed.layers else None,
         observed,
+        lowest,
+        str(perturbed.uns.get("time_name", "time")) if placed else "time since the start",
+        colors_among(
+            every if set(starts) <= set(every) else starts,
+            starts,
+            None,
+            stored_colors(perturbed.uns, "trajectory", starts),
+        ),
     )
 
 
-def _draw(ax: Axes, paths: Paths, gene: int, lineage: str, color: str, *, observed: bool) -> None:
+def _draw(ax: Axes, paths: Paths, gene: int, lineage: str, *, observed: bool) -> None:
+    color = paths.colors[lineage]
     if observed and lineage in paths.observed:
         time, states = paths.observed[lineage]
         ax.scatter(time, states[:, gene], s=9, color=color, alpha=0.35, lw=0, clip_on=False, gid="observed")
@@ -169,9 +192,8 @@ def _draw(ax: Axes, paths: Paths, gene: int, lineage: str, color: str, *, observ
         ax.plot(paths.time[rows], paths.values[rows, gene], color=color, ls=style, zorder=3)
         if paths.spread is not None:
             middle, spread = paths.values[rows, gene], paths.spread[rows, gene]
-            ax.fill_between(
-                paths.time[rows], middle - spread, middle + spread, color=color, alpha=0.2, lw=0, gid="spread"
-            )
+            low = not_below_observed(middle - spread, paths.lowest[gene])
+            ax.fill_between(paths.time[rows], low, middle + spread, color=color, alpha=0.2, lw=0, gid="spread")
 
 
 def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, observed: bool) -> list[Any]:
@@ -184,8 +206,8 @@ def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, obse
         entries.append(Patch(color=INK, alpha=0.2, lw=0, label="± 1 sd over models"))
     if observed and any(name in paths.observed for name in lineages):
         entries.append(Line2D([], [], ls="", marker="o", ms=4, color=INK, alpha=0.35, label="observed, unperturbed"))
-    if len(lineages) > 1:
-        entries += [Line2D([], [], color=c, lw=3, label=name) for c, name in zip(PALETTE, lineages, strict=False)]
+    if len(lineages) > 1 or len(paths.observed) > 1:
+        entries += [Line2D([], [], color=paths.colors[name], lw=3, label=name) for name in lineages]
     return entries
 
 
@@ -206,7 +228,8 @@ def knockout_volcano(
     The horizontal axis is the predicted change at the end of the trajectory, in the units of expression. A model gives no
     p-value. With replicate models (`n_models` > 1) the vertical axis is the absolute change over its standard deviation
     over models, dashed at 2; without them it is the change relative to the unperturbed level, which says nothing about
-    certainty. Genes that are held are left out.
+    certainty. Genes that are held are left out. Where `perturbed` has several starts, such as the lineages of a fit, changes are
+    means over them, which the axis says: give `scdash.tl.perturb(start=)` the name of one for its own.
 
     Parameters
     ----------
@@ -257,7 +280,9 @@ def knockout_volcano(
         panel.margins(y=0.08)
         panel.set_ylim(bottom=0)
         words = "absolute change / sd over models" if certain else "absolute change / unperturbed level"
-        panel.set(xlabel="change at the end (expression)", ylabel=words)
+        number = perturbed.obs["trajectory"].nunique() if "trajectory" in perturbed.obs else 1
+        over = f"\nmean of {number} starts" if number > 1 else ""
+        panel.set(xlabel=f"change at the end (expression){over}", ylabel=words)
         texts = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(held["gene"], held["level"], strict=True))
         panel.set_title(texts, loc="left", fontweight="bold")
         names = table["gene"].astype(str).to_numpy(dtype=str)

@@ -12,9 +12,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_least, unknown
+from scdash._core.fit_settings import FitSettings
+from scdash._core.keys import require_fit
 from scdash._core.process_state import guarded
 from scdash._core.tables import score_table
+from scdash._core.trajectories import lineages_of
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.colors import trajectory_colors
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
     ACTIVATION,
@@ -22,7 +26,7 @@ from scdash.pl.shared.style import (
     MUTED,
     REPRESSION,
     Drawn,
-    category_colors,
+    colors_among,
     finish,
     house,
     legend_below,
@@ -33,7 +37,7 @@ _SHOWN = ("score", "along_path", "spread", "batch_spread", "expression", "change
 GAP = 0.8  # height that the lineages of one gene take together, of the distance between genes
 BACK, ON = "<", ">"  # marks of the direction where colours name lineages
 LABELS = (
-    "distance between the ends with and without\nthe gene (fraction of the path)",
+    "distance between the ends with and without\nthe gene (1: length of the lineage's path)",
     "mean expression",
     "change along\nthe lineage",
 )
@@ -74,7 +78,7 @@ def perturbation_scores(
     n_top
         Number of genes.
     palette
-        Colours of several lineages; default a colour-blind safe set.
+        Colours of several lineages; default those of `scdash.pl.trends`.
     title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
 
@@ -106,7 +110,7 @@ def perturbation_scores(
     genes = scored.groupby("gene", sort=False)["score"].mean().sort_values(ascending=False, kind="stable")
     top = genes.index[:n_top]
     lineages = sorted(scored["lineage"].unique())
-    several = category_colors(lineages, palette) if len(lineages) > 1 or palette is not None else None
+    several = _colors(data, key, lineages, palette) if len(lineages) > 1 or palette is not None else None
     height = 1.3 + 0.2 * len(top) * max(1.0, 0.6 * len(lineages))
     with house():
         figure, axes = panels(3, ax, title=title, figsize=figsize, size=(2.6, height), widths=(2.2, 1, 1))
@@ -128,6 +132,20 @@ def perturbation_scores(
     return finish(
         figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation_scores", title=title, save=save
     )
+
+
+def _colors(
+    data: AnnData | pd.DataFrame,
+    key: str,
+    drawn: Sequence[str],
+    palette: str | Sequence[str] | Mapping[str, str] | None,
+) -> dict[str, str]:
+    """Return a colour for each lineage: that of its trajectory in `pl.trends` where the fit is at hand."""
+    if not is_anndata(data) or data.uns.get(key, {}).get("series") is None:
+        return colors_among(drawn, drawn, palette)
+    entry = require_fit(data, key)
+    stored = trajectory_colors(data, FitSettings.of(entry, key).text("trajectory_key"), drawn)
+    return colors_among(lineages_of(entry), drawn, palette, stored)
 
 
 def _lineage(axes: Sequence[Axes], mine: pd.DataFrame, place: NDArray[Any], height: float, own: str | None) -> None:

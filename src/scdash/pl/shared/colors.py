@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.colors import to_hex
 
 from scdash._core.logging import logger
@@ -31,6 +32,14 @@ def stored_colors(uns: Mapping[str, Any], column: str | None, categories: Sequen
             str(error).rstrip("."),
         )
         return None
+
+
+def trajectory_colors(adata: AnnData, column: Any, names: Sequence[str]) -> dict[str, str] | None:
+    """Return the colours that `uns` keeps for the column of lineages, if it names every one of `names`."""
+    if column is None or str(column) not in adata.obs:
+        return None
+    categories = [str(name) for name in adata.obs[str(column)].astype("category").cat.categories]
+    return stored_colors(adata.uns, str(column), categories) if set(names) <= set(categories) else None
 
 
 def _by_category(found: Any, categories: Sequence[str]) -> dict[str, Any]:

@@ -245,6 +245,25 @@ def signed_norm(
     return TwoSlopeNorm(vcenter, low, high)
 
 
+def colors_among(
+    everything: Sequence[str],
+    drawn: Sequence[str],
+    palette: str | Sequence[str] | Mapping[str, str] | Colormap | None = None,
+    stored: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return a colour for each category that is drawn, the same as if every category were drawn.
+
+    A mapping need name no others than those drawn.
+    """
+    shown = [str(name) for name in drawn]
+    if isinstance(palette, Mapping):
+        return category_colors(shown, palette)
+    if palette is None and stored is not None and set(shown) <= set(stored):
+        return category_colors(shown, None, stored)
+    colors = category_colors(list(dict.fromkeys([*(str(name) for name in everything), *shown])), palette)
+    return {name: colors[name] for name in shown}
+
+
 def category_colors(
     categories: Sequence[str],
     palette: str | Sequence[str] | Mapping[str, str] | Colormap | None = None,
