@@ -11,9 +11,8 @@ from scdash._data import as_dense
 from scdash.paired import BottleneckFit, Fold, Standardize, feature_r2, learn_scale, learned_something, multivariate_r2
 from scdash.paired.design import Design
 from scdash.paired.evaluation import warn_if_unsettled
-from scdash.paired.linear_fit import fit_linear
+from scdash.paired.linear_fit import fit_linear, ridge
 from scdash.paired.reading import Paired
-from scdash.paired.ridge import ridge
 from scdash.paired.store import versions
 from scdash.resampling.stability import Selections, ranked
 
