@@ -90,7 +90,7 @@ def _similar(text: str, options: Iterable[str]) -> list[str]:
         matcher.set_seq1(option)
         if min(matcher.real_quick_ratio(), matcher.quick_ratio()) >= least and matcher.ratio() >= least:
             alike[option] = matcher.ratio()
-    return sorted(alike, key=lambda option: (-alike[option], option))
+    return sorted(alike, key=lambda option: (alike[option], option), reverse=True)
 
 
 def suggest(name: str, available: Iterable[str]) -> str:
