@@ -18,12 +18,12 @@ from scdash.dynamics.predictors import pair_errors, rollout_errors
 from scdash.dynamics.reporting import cell_baselines as _baselines
 from scdash.dynamics.reporting import edge_evidence as _evidence
 from scdash.dynamics.state_pairs import assembly as _assemble
-from scdash.dynamics.state_pairs.penalty_path import with_choice
 from scdash.dynamics.state_pairs.report import TrainingOutcome, _prior_lines
 from scdash.networks import cell_scores_of_edges as _cell_scores
 from scdash.networks import lagged_edges as _lagged
 from scdash.networks.cell_scores_of_edges import CellScores
 from scdash.networks.lagged_edges import lagged_scores
+from scdash.resampling.penalty_choice import with_choice
 from scdash.screens.forward import ForwardErrors
 from scdash.screens.report import verdict_line
 from scdash.sparsity import choose_one_standard_error

@@ -5,7 +5,7 @@ import pytest
 
 from scdash.paired import Scale
 from scdash.paired.design import Design
-from scdash.paired.ridge import ridge
+from scdash.paired.linear_fit import ridge
 
 
 def data(n: int, p: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

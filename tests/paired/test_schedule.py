@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scdash.paired import BottleneckTraining, training_of
@@ -14,8 +15,22 @@ def test_defaults_are_the_papers() -> None:
         "unfrozen_rate": 5e-5, "tuning_rate": 5e-5, "autoencoder_rate": 5e-5, "validation_fraction": 0.4,
         "start_from": "best", "n_frozen": 2, "lasso": 0.1, "l2": 1e-10, "batch_size": 32, "adam_epsilon": 1e-7,
     }  # fmt: skip
-    assert BottleneckTraining().config() == expected
-    assert BottleneckTraining().total_epochs == 350
+    for cells in (1092, 1213, 100_000):  # a fold of the paper, all of its cells, and more
+        assert BottleneckTraining().for_cells(cells).config() == expected
+    assert BottleneckTraining().for_cells(1092).total_epochs == 350
+
+
+@pytest.mark.parametrize("cells", [4, 32, 72, 200, 1000])
+def test_few_cells_have_as_many_updates_before_pruning_as_the_papers(cells: int) -> None:
+    """Passes are made up for where a pass has few batches; those after pruning, and those that are given, are not."""
+    few = BottleneckTraining(frozen_epochs=7).for_cells(cells)
+    batches = -(-cells // 32)
+    for epochs in (few.pretrain_epochs, few.unfrozen_epochs):
+        assert epochs is not None and 35 * 50 <= epochs * batches < 35 * 50 + batches
+    assert (few.frozen_epochs, few.tuning_epochs, few.autoencoder_epochs) == (7, 100, 100)
+    assert few.for_cells(1092) == few
+    assert few.lasso == pytest.approx(0.1 * np.sqrt(1092 / cells))
+    assert BottleneckTraining(lasso=0.3).for_cells(cells).lasso == 0.3
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import scdash
 from scdash._data import copy_paired
-from scdash.paired import Penalty, Regression, Scale, learned_something, multivariate_r2
+from scdash.paired import Fold, Penalty, Regression, Scale, learned_something, multivariate_r2
+from scdash.paired.linear_fit import fit_linear
+from scdash.paired.reading import read_paired
 from scdash.tl import cross_validate_sbnn
 
 
@@ -126,3 +129,41 @@ def test_stability_on_parts_of_the_cells(mdata: Any, api: SimpleNamespace, short
     table = api.stability(mdata, n_features=4, n_repeats=2, subsample=0.5, **short)
     assert table["count"].sum() == 8
     assert "two of 2 runs share" in table.attrs["report"]
+
+
+def test_a_linear_model_that_predicts_better_is_named_with_the_call_that_fits_it(
+    mdata: Any, api: SimpleNamespace
+) -> None:
+    """A network that is hardly trained is beaten by all three; the calls of the report make the very models of the table."""
+    untrained = scdash.BottleneckTraining(
+        hidden=(8, 4), n_clusters=2, pretrain_epochs=0, frozen_epochs=0, unfrozen_epochs=1, tuning_epochs=1
+    )
+    labels = np.repeat([0, 1], 60)
+    report = api.cross_validate(mdata, n_features=4, folds=labels, training=untrained).attrs["report"]
+    named = report.split("Linear models predict as well or better: ")[1]
+    for call in ("rank=2, n_features=4", "rank=5, n_features=4", "rank=5, alpha=0"):
+        assert f"scdash.tl.srrr(mdata, x='rna', y='ephys', {call})" in named
+    data = read_paired(mdata, "rna", "ephys")
+    fold = Fold("0", np.flatnonzero(labels == 1), np.flatnonzero(labels == 0))
+    fit, (x_scale, y_scale) = fit_linear(
+        data.matrix, data.features_matrix, fold, rank=5, lam=None, n_features=4, alpha=0.0
+    )
+    said = fit.predict(x_scale.apply(data.matrix[fold.test].toarray()))
+    found = multivariate_r2(y_scale.apply(data.features_matrix[fold.test]), said)
+    rows = whole(mdata.uns["sbnn_cv"]["scores"]).query("method == 'ridge' and fold == '0'")
+    assert found == pytest.approx(rows["r2"].iloc[0], abs=1e-6)
+
+
+def test_regressions_that_do_not_converge_are_counted_in_one_warning(
+    mdata: Any, api: SimpleNamespace, short: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr("scdash.paired.reduced_rank.TOLERANCE", 0.0)
+    monkeypatch.setattr("scdash.paired.reduced_rank.MAX_ROUNDS", 3)
+    with caplog.at_level("WARNING", logger="scdash"):
+        api.cross_validate(mdata, n_features=4, folds=3, **short)
+    told = [record.getMessage() for record in caplog.records if "converge" in record.getMessage()]
+    assert len(told) == 1 and "6 of 6 sparse reduced-rank regressions did not converge" in told[0]
+    caplog.clear()
+    with caplog.at_level("WARNING", logger="scdash"):
+        api.srrr(mdata, n_features=4)
+    assert sum("1 of 1 sparse reduced-rank regressions" in record.getMessage() for record in caplog.records) == 1

@@ -98,7 +98,7 @@ def test_many_latent_units_need_an_embedding(mdata: Any, api: SimpleNamespace, s
     api.tsne(mdata)
     assert mdata.obsm["X_sbnn_tsne"].shape == (120, 2)
     axes = api.pl.sbnn(mdata, "cell_type", show=False)
-    assert axes[0].get_title() == "t-SNE of the latent space"
+    assert axes[0].get_title().startswith("t-SNE of the latent space")
     mdata.obsm["X_mine"] = mdata.obsm["X_sbnn_tsne"][:, ::-1].copy()
     api.pl.sbnn(mdata, basis="mine", show=False)
 
@@ -190,3 +190,29 @@ def test_nothing_to_draw_is_named(mdata: Any, api: SimpleNamespace) -> None:
             function(mdata)
     with pytest.raises(TypeError, match="mdata must be a MuData, found AnnData"):
         api.pl.training(mdata["rna"])
+
+
+def test_figure_five_has_the_held_out_score_and_maps_that_can_be_read(fitted: Any, api: SimpleNamespace) -> None:
+    metrics = fitted.uns["sbnn"]["metrics"]
+    axes = api.pl.sbnn(fitted, "cell_type", show=False)
+    assert f"$R^2$ {metrics['test_r2']:.2f} on 12 held-out cells" in axes[0].get_title()
+    axes[0].figure.canvas.draw()
+    sizes = [ax.get_window_extent().width / ax.figure.dpi for ax in axes[1:]]
+    assert min(sizes) > 1.3  # inches; they were 0.9
+    fitted.uns["sbnn"]["metrics"] = metrics | {"n_test": 0.0}
+    assert "training cells, none held out" in api.pl.sbnn(fitted, ax=plt.subplots()[1]).get_title()
+
+
+def test_many_features_are_cut_to_those_predicted_best(api: SimpleNamespace) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"feature {i}" for i in range(80)]
+    rows = [(m, f, rng.random(), 0.1, 25) for m in ("sbnn-2", "ridge") for f in [*names, "all"]]
+    table = pd.DataFrame(rows, columns=["method", "feature", "mean", "sd", "n_genes"])
+    best = table[(table["method"] == "sbnn-2") & (table["feature"] != "all")].nlargest(20, "mean")["feature"].tolist()
+    ax = api.pl.feature_scores(table, show=False)
+    assert [label.get_text() for label in ax.get_xticklabels()] == best
+    assert ax.get_title() == "20 of 80 features, those that sbnn-2 predicts best"
+    few = api.pl.feature_scores(table, methods=["ridge"], n_features=3, show=False)
+    assert len(few.get_xticklabels()) == 3
+    with pytest.raises(ValueError, match="n_features must be at least 1"):
+        api.pl.feature_scores(table, n_features=0)

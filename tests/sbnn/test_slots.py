@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+import scdash
+from scdash._core.errors import NotFittedError
 from scdash._data import make_mudata, without_pulling
 from scdash.paired import feature_r2, multivariate_r2
 
@@ -223,3 +225,21 @@ def test_we_do_not_set_off_mudatas_warnings(mdata: Any, api: SimpleNamespace) ->
         copied = api.srrr(mdata, rank=1, n_features=3, copy=True)
     assert list(copied.obs) == ["cell_type", "srrr_split"]
     assert options_of_mudata() == before
+
+
+def test_the_only_fit_is_read_without_a_key(mdata: Any, api: SimpleNamespace) -> None:
+    """`get.history`, `get.model` and `tl.predict` find a fit of another name than "sbnn"; two of them must be named."""
+    api.srrr(mdata, n_features=4)
+    pd.testing.assert_frame_equal(scdash.get.history(mdata), mdata.uns["srrr"]["history"].reset_index(drop=True))
+    assert api.model(mdata).gene_names.tolist() == mdata.uns["srrr"]["genes"].tolist()
+    np.testing.assert_array_equal(api.predict(mdata).X, api.predict(mdata, key="srrr").X)
+    api.srrr(mdata, n_features=3, key_added="smaller")
+    with pytest.raises(NotFittedError, match=r"or pass key= one of \['srrr', 'smaller'\]"):
+        scdash.get.history(mdata)
+
+
+def test_history_of_the_default_key_and_of_a_cross_validation(fitted: Any) -> None:
+    assert scdash.get.history(fitted)["stage"].iloc[-1] == "autoencoder"
+    assert scdash.get.history(fitted, key="sbnn_cv")["model"].nunique() == 3
+    with pytest.raises(NotFittedError, match="holds no history"):
+        scdash.get.history(fitted, key="sbnn_stability")

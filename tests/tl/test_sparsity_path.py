@@ -7,8 +7,9 @@ import torch
 from anndata import read_h5ad
 
 import scdash
-from scdash.dynamics.state_pairs.penalty_path import PathRun, path_grid, scaled, with_choice
+from scdash.dynamics.state_pairs.penalty_path import PathRun, path_grid, scaled
 from scdash.fields import Mlp
+from scdash.resampling.penalty_choice import with_choice
 from scdash.sparsity import as_sparsity
 from scdash.training import Examples, TrainConfig, evaluate, example_errors
 

@@ -93,12 +93,33 @@ def genes_of_modality(
     return fit_genes(mdata.mod[name], listed, f"mdata.uns[{key!r}]")
 
 
+def stored_key(data: "AnnData | MuData", key: str | None, *, needed: str = "weights") -> str:
+    """Return `key`, or the name of the result that is read where none is given.
+
+    "dynamics" of an AnnData; of a MuData "sbnn", or the only result that holds `needed` where that one has another name.
+    """
+    if key is not None:
+        return key
+    if not hasattr(data, "mod"):
+        return "dynamics"
+    found = [
+        name for name, entry in data.uns.items() if isinstance(entry, Mapping) and {"params", needed} <= set(entry)
+    ]
+    return str(found[0]) if len(found) == 1 and "sbnn" not in found else "sbnn"
+
+
 def require_paired(mdata: "MuData", key: str, function: str = "sbnn") -> Record:
     """Return the result under `mdata.uns[key]` with defaults, or say which function of `scdash.tl` to run."""
     entry = mdata.uns.get(key) if hasattr(mdata, "uns") else None
     if not isinstance(entry, Mapping) or "params" not in entry:
+        held = [
+            name
+            for name, other in getattr(mdata, "uns", {}).items()
+            if isinstance(other, Mapping) and "params" in other
+        ]
         raise NotFittedError(
-            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first."
+            f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first"
+            + (f", or pass key= one of {held}." if held else ".")
         )
     return open_record(entry, f"mdata.uns[{key!r}]", f"scdash.tl.{function}(mdata, ..., key_added={key!r})")
 

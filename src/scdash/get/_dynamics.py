@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
-from scdash._core.keys import require_fit
+from scdash._core.errors import NotFittedError
+from scdash._core.keys import require_fit, require_paired, stored_key
 from scdash._core.logging import settings
 from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
@@ -117,20 +119,22 @@ def grn(
 
 
 @guarded
-def history(adata: AnnData, *, key: str = "dynamics") -> pd.DataFrame:
+def history(adata: AnnData | MuData, *, key: str | None = None) -> pd.DataFrame:
     """Return the course of training: one row per epoch and model.
 
     Parameters
     ----------
     adata
-        AnnData that `scdash.tl.fit_dynamics` has written to.
+        AnnData that `scdash.tl.fit_dynamics` has written to, or a MuData that `scdash.tl.sbnn`, `scdash.tl.srrr` or
+        `scdash.tl.cross_validate_sbnn` has written to.
     key
-        The `key_added` of that fit.
+        The `key_added` of that fit; None: "dynamics" for AnnData, for MuData "sbnn" or the only fit there is.
 
     Returns
     -------
     DataFrame
-        Table with `epoch`, `model`, `train_loss`, `validation_loss` (mean squared errors in units of the genes' ranges),
+        Of paired modalities `model` (the fold), `epoch`, `stage`, `train_loss`, `validation_loss` (of pre-training), `train_r2`
+        and `test_r2`, see :func:`scdash.pl.training`. Otherwise a table with `epoch`, `model`, `train_loss`, `validation_loss` (mean squared errors in units of the genes' ranges),
         `sparsity`, `learning_rate` and `pruned`; empty if the fit needed no training (regression alone).
 
     Raises
@@ -147,7 +151,11 @@ def history(adata: AnnData, *, key: str = "dynamics") -> pd.DataFrame:
     >>> scdash.get.history(adata).empty  # this fit needed no training
     True
     """
-    table: pd.DataFrame = require_fit(adata, key)["history"].reset_index(drop=True)
+    key = stored_key(adata, key, needed="history")
+    entry = require_paired(adata, key, "sbnn") if hasattr(adata, "mod") else require_fit(adata, key)
+    if "history" not in entry:
+        raise NotFittedError(f"uns[{key!r}] holds no history of a training; name the key_added of a fit.")
+    table: pd.DataFrame = entry["history"].reset_index(drop=True)
     if "pruned" in table:
         table["pruned"] = table["pruned"].astype(bool)
     return table

@@ -6,7 +6,7 @@ import torch
 
 from scdash._core.errors import check_choice
 from scdash._core.fit_record import FitFormatError
-from scdash._core.keys import require_fit
+from scdash._core.keys import require_fit, stored_key
 from scdash._core.process_state import guarded
 from scdash.networks import module_from_entry
 
@@ -32,7 +32,7 @@ def model(
     adata
         AnnData that `scdash.tl.fit_dynamics` has written to, or a MuData that `scdash.tl.sbnn` has written to.
     key
-        The `key_added` of that fit; None: "dynamics" for AnnData, "sbnn" for MuData.
+        The `key_added` of that fit; None: "dynamics" for AnnData, for MuData "sbnn" or the only fit there is.
     replicate
         Number of a replicate model (from 1) of a fit with `n_models > 1`; None is the main model.
 
@@ -58,11 +58,11 @@ def model(
     >>> model = scdash.get.model(adata)  # doctest: +SKIP
     >>> model(0.0, torch.as_tensor(adata[:, model.genes].X))  # doctest: +SKIP
     """
+    key = stored_key(adata, key)
     if hasattr(adata, "mod"):
         from scdash.get._sbnn import model_from_mudata
 
-        return model_from_mudata(adata, key=key or "sbnn")
-    key = key or "dynamics"
+        return model_from_mudata(adata, key=key)
     entry = require_fit(adata, key)
     if replicate is None:
         return _rebuilt(entry, None, key)

@@ -11,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scdash._core.fit_record import own_version
+from scdash._core.keys import stored_key
 from scdash._core.process_state import guarded
 from scdash.get._html import facts, page, section
 from scdash.get._report_dynamics import N_EDGES, dynamics_sections
@@ -39,7 +40,7 @@ def report_html(
     path
         File to write, such as "fit.html". Missing folders are made.
     key
-        The `key_added` of the fit; None: "dynamics" for AnnData, "sbnn" for MuData.
+        The `key_added` of the fit; None: "dynamics" for AnnData, for MuData "sbnn" or the only fit there is.
     genes
         Genes whose trajectories are drawn; None: the twelve that change most. Only for fits over time.
     n_edges
@@ -71,11 +72,9 @@ def report_html(
     >>> scdash.get.report_html(adata, f"{folder}/fit.html").name
     'fit.html'
     """
-    if hasattr(adata, "mod"):
-        kind, sections, entry = paired_sections(adata, key or "sbnn", genes=genes, n_edges=n_edges)
-    else:
-        kind, sections, entry = dynamics_sections(adata, key or "dynamics", genes=genes, n_edges=n_edges)
-    name = key or ("sbnn" if hasattr(adata, "mod") else "dynamics")
+    name = stored_key(adata, key)
+    sections_of = paired_sections if hasattr(adata, "mod") else dynamics_sections
+    kind, sections, entry = sections_of(adata, name, genes=genes, n_edges=n_edges)
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     sections = [*sections, section("Versions", facts(_versions(entry)))]
     text = page(f"scdash report: {name}", f"{kind}. Written by scdash {own_version()} on {made}.", sections)

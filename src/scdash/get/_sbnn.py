@@ -131,7 +131,7 @@ def gene_selection(mdata: "MuData", *, key: str = "sbnn_stability") -> pd.DataFr
     mdata
         MuData that `scdash.tl.stability` has written to.
     key
-        Its `key_added`.
+        Its `key_added`: "srrr_stability" of regressions.
 
     Returns
     -------

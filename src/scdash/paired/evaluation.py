@@ -1,5 +1,6 @@
 """Which cells are held out, whether a network fits the data, and what a fit is worth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -11,6 +12,7 @@ from scdash._core.logging import logger
 from scdash._data import as_dense
 from scdash.paired import BottleneckFit, Fold, Standardize, feature_r2, multivariate_r2
 from scdash.paired.reading import Paired
+from scdash.paired.reduced_rank import MAX_ROUNDS
 
 SEPARATED = 1.2  # smallest kept norm over the median of the others, below which the penalty hardly told genes apart
 
@@ -83,7 +85,21 @@ def warn_if_hardly_separated(fit: BottleneckFit) -> None:
     if fit.margin < SEPARATED:
         logger.warning(
             "    the penalty hardly told the genes apart: the smallest weights that were kept are %.2f times the median of "
-            "the others, so that the start of training, and not the data, may have chosen the panel. Train longer "
-            "(scdash.BottleneckTraining; few cells make few steps an epoch), and look at scdash.tl.stability",
+            "the others, so that the start of training, and not the data, may have chosen the panel. Train as the defaults of "
+            "scdash.BottleneckTraining do (unfrozen_epochs=None, lasso=None), or longer, and look at scdash.tl.stability",
             fit.margin,
+        )
+
+
+def warn_if_unsettled(settled: Sequence[bool]) -> None:
+    """Warn once, however many sparse reduced-rank regressions of a call had not converged, and say what to do."""
+    failed = len(settled) - sum(settled)
+    if failed:
+        logger.warning(
+            "    %d of %d sparse reduced-rank regressions did not converge in %d rounds: their genes and scores may still "
+            "change a little. Genes that follow each other make this common; pass alpha=0.5 (scdash.tl.srrr), or a lower rank "
+            "or n_features",
+            failed,
+            len(settled),
+            MAX_ROUNDS,
         )

@@ -89,7 +89,7 @@ class Trainer:
 
     def pretrain(self) -> None:
         """Tell k-means clusters of the features apart; keep the layers of the chosen epoch, drop the softmax."""
-        epochs = self.schedule.pretrain_epochs
+        epochs = self._epochs("pretrain")
         if not epochs:
             return
         labels = pretrain_labels(self.targets, self.folds, self.schedule.n_clusters, self.streams)
@@ -114,7 +114,7 @@ class Trainer:
                     saved.take(layer, better)
             self._record("pretrain", losses, validation_loss=found)
 
-        rate, lasso = self.schedule.pretrain_rate, self.schedule.lasso
+        rate, lasso = self.schedule.pretrain_rate, self._lasso
         stage = Stage("pretrain", layers, self.rows, loss, fitted, epochs, rate, lasso)
         run_stage(stage, self.schedule, self.streams, self.device, on_epoch)
         if self.schedule.start_from == "best":
@@ -123,20 +123,21 @@ class Trainer:
 
     def frozen(self) -> None:
         """Train the layers above the frozen ones, whose output is computed once."""
-        if not self.schedule.frozen_epochs:
+        epochs = self._epochs("frozen")
+        if not epochs:
             return
         chain = [*self.networks.encoder, *self.networks.features]
         below, above = chain[: self.schedule.n_frozen], chain[self.schedule.n_frozen :]
         inputs: RowSource = Table(self._all(below, self.rows)) if below else self.rows
-        lasso = 0.0 if below else self.schedule.lasso
-        self._regress("frozen", above, inputs, self.schedule.frozen_epochs, self.schedule.frozen_rate, lasso)
+        lasso = 0.0 if below else self._lasso
+        self._regress("frozen", above, inputs, epochs, self.schedule.frozen_rate, lasso)
 
     def unfrozen(self) -> None:
         """Train everything, group lasso on."""
         chain = [*self.networks.encoder, *self.networks.features]
-        epochs, rate = self.schedule.unfrozen_epochs, self.schedule.unfrozen_rate
+        epochs, rate = self._epochs("unfrozen"), self.schedule.unfrozen_rate
         if epochs:
-            self._regress("unfrozen", chain, self.rows, epochs, rate, self.schedule.lasso)
+            self._regress("unfrozen", chain, self.rows, epochs, rate, self._lasso)
 
     def prune(self) -> Table:
         """Keep the genes with the largest first-layer norms; return their standardised values."""
@@ -181,6 +182,14 @@ class Trainer:
 
         stage = Stage(name, layers, inputs, self.targets.loss, self.train, epochs, rate, lasso)
         run_stage(stage, self.schedule, self.streams, self.device, on_epoch)
+
+    @property
+    def _lasso(self) -> float:
+        return float(self.schedule.lasso or 0.0)
+
+    def _epochs(self, stage: str) -> int:
+        """Return the passes of a stage, of a schedule that `BottleneckTraining.for_cells` has returned."""
+        return int(getattr(self.schedule, f"{stage}_epochs"))
 
     def _all(self, layers: Sequence[Dense], inputs: RowSource) -> Tensor:
         """Return the layers' output for every cell."""

@@ -52,6 +52,16 @@ def group_elastic_net(design: Design, cross: Floats, penalty: Penalty, start: Fl
     -------
     W, (genes, targets), its optimality conditions met to `TOLERANCE` * max_i ||X_i'T / n||.
     """
+    values, settled = active_set_solution(design, cross, penalty, start)
+    if not settled:
+        logger.warning("    the active set did not settle in %d rounds (lambda %g)", MAX_ROUNDS, penalty.lam)
+    return values
+
+
+def active_set_solution(
+    design: Design, cross: Floats, penalty: Penalty, start: Floats | None = None
+) -> tuple[Floats, bool]:
+    """Return W of :func:`group_elastic_net`, and whether its optimality conditions were met within the rounds allowed."""
     values = np.zeros_like(cross) if start is None else start.copy()
     level = TOLERANCE * max(float(np.linalg.norm(cross, axis=1).max(initial=0)), 1e-300)
     active = np.flatnonzero(np.any(values, axis=1))
@@ -63,12 +73,11 @@ def group_elastic_net(design: Design, cross: Floats, penalty: Penalty, start: Fl
         slope[active] = 0
         broken = np.flatnonzero(slope > penalty.group + level)
         if not len(broken):
-            return values
+            return values, True
         worst = broken[np.argsort(-slope[broken], kind="stable")[:GROWTH]]
         kept = active[np.any(values[active], axis=1)]
         active = np.sort(np.concatenate([kept, worst]))
-    logger.warning("sRRR: the active set did not settle in %d rounds (lambda %g)", MAX_ROUNDS, penalty.lam)
-    return values
+    return values, False
 
 
 def proximal_gradient(gram: Floats, cross: Floats, penalty: Penalty, start: Floats, level: float) -> Floats:

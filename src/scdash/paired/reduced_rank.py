@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._core.logging import logger
 from scdash.paired.design import Design, Floats
-from scdash.paired.group_elastic import Penalty, group_elastic_net, nonzero_rows
+from scdash.paired.group_elastic import Penalty, active_set_solution, nonzero_rows
 from scdash.paired.standardize import Scale
 
 TOLERANCE = 1e-6  # relative change of the loss at which the alternation stops
@@ -31,6 +30,8 @@ class ReducedRank:
         lambda and alpha.
     selected_norm
         ||W_i|| of the unrelaxed fit, (genes,): what ranks the genes.
+    settled
+        Whether W and V stopped changing, and every W met its optimality conditions, within the rounds allowed.
     """
 
     encoder: Floats
@@ -38,6 +39,7 @@ class ReducedRank:
     penalty: Penalty
     loss: Floats = field(default_factory=lambda: np.zeros(0))
     selected_norm: Floats = field(default_factory=lambda: np.zeros(0))
+    settled: bool = True
 
     @property
     def selected(self) -> NDArray[np.intp]:
@@ -83,18 +85,28 @@ class Regression:
         if penalty.alpha == 0:
             return self.ridge(np.arange(genes), rank, penalty)
         found = self._alternate(rank, penalty, start)
-        if not relaxed or not len(found.selected):
+        return self.relax(found) if relaxed else found
+
+    def relax(self, found: ReducedRank) -> ReducedRank:
+        """Return the fit with its selected rows refitted by a ridge regression of the same lambda."""
+        if not len(found.selected):
             return found
-        refitted = self.ridge(found.selected, rank, replace(penalty, alpha=0.0))
+        refitted = self.ridge(found.selected, found.encoder.shape[1], replace(found.penalty, alpha=0.0))
         return replace(found, encoder=refitted.encoder, decoder=refitted.decoder)
+
+    def strongest(self, rank: int, alpha: float) -> float:
+        """Return the smallest lambda at which no gene is selected by the first step of the alternation."""
+        decoder = np.linalg.svd(self.cross, full_matrices=False)[2][:rank].T
+        return float(np.linalg.norm(self.cross @ decoder, axis=1).max()) / alpha
 
     def _alternate(self, rank: int, penalty: Penalty, start: ReducedRank | None) -> ReducedRank:
         decoder = np.linalg.svd(self.cross, full_matrices=False)[2][:rank].T
         before: Floats | None = None if start is None else start.encoder @ (start.decoder.T @ decoder)
         encoder = np.zeros((len(self.cross), rank))
         losses: list[float] = []
+        settled = False
         for _ in range(MAX_ROUNDS):
-            encoder = group_elastic_net(self.design, self.cross @ decoder, penalty, before)
+            encoder, met = active_set_solution(self.design, self.cross @ decoder, penalty, before)
             if not np.any(encoder):
                 zero = np.zeros((self.cross.shape[1], rank))
                 return ReducedRank(encoder, zero, penalty, np.ones(1), np.zeros(len(encoder)))
@@ -103,10 +115,9 @@ class Regression:
             before = encoder
             losses.append(self.loss(encoder, decoder))
             if len(losses) > 1 and abs(losses[-1] - losses[-2]) < TOLERANCE:
+                settled = met
                 break
-        else:
-            logger.warning("sRRR: W and V did not settle in %d rounds (lambda %g)", MAX_ROUNDS, penalty.lam)
-        return ReducedRank(encoder, decoder, penalty, np.array(losses), np.linalg.norm(encoder, axis=1))
+        return ReducedRank(encoder, decoder, penalty, np.array(losses), np.linalg.norm(encoder, axis=1), settled)
 
     def ridge(self, genes: NDArray[np.intp], rank: int, penalty: Penalty) -> ReducedRank:
         """Reduced-rank ridge regression on some genes: B = (X'X + n lambda)^-1 X'Y, V = top right vectors of X B."""
@@ -132,8 +143,7 @@ class Regression:
         genes = self.cross.shape[0]
         if not 1 <= n_features <= genes:
             raise ValueError(f"n_features must lie between 1 and the number of genes ({genes}), found {n_features}.")
-        decoder = np.linalg.svd(self.cross, full_matrices=False)[2][:rank].T
-        high = float(np.linalg.norm(self.cross @ decoder, axis=1).max()) / alpha
+        high = self.strongest(rank, alpha)
         best, start = self.fit(rank, Penalty(high, alpha), relaxed=False), None
         low = high
         for _ in range(MAX_ROUNDS):  # down in small steps: far too small a lambda would let hundreds of genes in

@@ -47,6 +47,8 @@ class BottleneckFit:
         Standardisation of the selected genes and of the features.
     history
         One row per epoch: model, epoch, stage, train_loss, validation_loss, train_r2, test_r2.
+    settled
+        False of a sparse reduced-rank regression that had not converged when its rounds were used up.
     """
 
     fold: Fold
@@ -56,6 +58,7 @@ class BottleneckFit:
     x_scale: Scale
     y_scale: Scale
     history: pd.DataFrame
+    settled: bool = True
 
     @property
     def margin(self) -> float:

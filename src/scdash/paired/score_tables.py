@@ -1,6 +1,6 @@
 """Scores of held-out cells as tables, for the network and the linear models beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scdash._data import as_dense
 from scdash.paired import BottleneckFit, Fold, Standardize, feature_r2, learn_scale, learned_something, multivariate_r2
 from scdash.paired.design import Design
-from scdash.paired.linear_fit import fit_linear
+from scdash.paired.evaluation import warn_if_unsettled
+from scdash.paired.linear_fit import fit_linear, ridge
 from scdash.paired.reading import Paired
-from scdash.paired.ridge import ridge
 from scdash.paired.store import versions
 from scdash.resampling.stability import Selections, ranked
 
@@ -31,25 +31,28 @@ def network_rows(data: Paired, fits: Sequence[BottleneckFit], method: str) -> Ro
 
 def baseline_rows(
     data: Paired, fold: Fold, baselines: Sequence[str], n_latent: int, n_features: int, standardize: Standardize
-) -> Rows:
-    """Return the scores of the linear models on one fold."""
+) -> tuple[Rows, list[bool]]:
+    """Return the scores of the linear models on one fold, and whether each regression with a penalty converged."""
     rows: Rows = []
+    settled: list[bool] = []
     full = min(len(data.features), len(data.genes))
     if "srrr" in baselines:
         for rank in sorted({min(n_latent, full), full}):
-            rows += srrr_rows(data, fold, rank, n_features, standardize)
+            own, converged = srrr_rows(data, fold, rank, n_features, standardize)
+            rows += own
+            settled.append(converged)
     if "ridge" in baselines:
         rows += ridge_rows(data, fold, standardize)
-    return rows
+    return rows, settled
 
 
-def srrr_rows(data: Paired, fold: Fold, rank: int, n_features: int, standardize: Standardize) -> Rows:
-    """Return the scores of a sparse reduced-rank regression with as many genes as the network."""
+def srrr_rows(data: Paired, fold: Fold, rank: int, n_features: int, standardize: Standardize) -> tuple[Rows, bool]:
+    """Return the scores of a sparse reduced-rank regression with as many genes as the network, and whether it converged."""
     options: dict[str, Any] = {"rank": rank, "lam": None, "n_features": n_features, "standardize": standardize}
     fit, (x_scale, y_scale) = fit_linear(data.matrix, data.features_matrix, fold, **options)
     said = fit.predict(x_scale.apply(as_dense(data.matrix[fold.test])))
     truth = y_scale.apply(data.features_matrix[fold.test])
-    return score_rows(f"srrr-{rank}", fold, truth, said, data.features, len(fit.selected))
+    return score_rows(f"srrr-{rank}", fold, truth, said, data.features, len(fit.selected)), fit.settled
 
 
 def ridge_rows(data: Paired, fold: Fold, standardize: Standardize) -> Rows:
@@ -84,8 +87,14 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     return table.merge(groups["n_genes"].mean().reset_index(), on=["method", "feature"])
 
 
-def summary_in_words(scores: pd.DataFrame, summary: pd.DataFrame, method: str) -> tuple[dict[str, float], str]:
-    """Return the figures of every method, those of its row "all" in `summary`, and what they say."""
+def summary_in_words(
+    scores: pd.DataFrame, summary: pd.DataFrame, params: Mapping[str, Any]
+) -> tuple[dict[str, float], str]:
+    """Return the figures of every method, those of its row "all" in `summary`, and what they say.
+
+    A linear model that predicts as well as the network, or better, is named with the call that fits it.
+    """
+    method = str(params["method"])
     whole = summary[summary["feature"] == "all"].set_index("method")
     metrics: dict[str, float] = {}
     shown = []
@@ -98,11 +107,22 @@ def summary_in_words(scores: pd.DataFrame, summary: pd.DataFrame, method: str) -
     report = f"R2 over all features of held-out cells, mean ± sd of {len(own)} folds: " + ", ".join(shown) + "."
     if not learned:
         report += " Nothing was learned: the network predicts new cells no better than the training mean does."
-        return metrics, report
     others = whole["mean"].drop(method)
-    if len(others) and others.max() >= whole.loc[method, "mean"]:
-        report += f" The linear {others.idxmax()} predicts as well or better."
+    better = others[(others >= whole.loc[method, "mean"]) & (others > 0)].sort_values(ascending=False)
+    if len(better):
+        named = [f"{name}, {_call(str(name), params)}" for name in better.index]
+        report += f" Linear models predict as well or better: {'; '.join(named)}."
     return metrics, report
+
+
+def _call(name: str, params: Mapping[str, Any]) -> str:
+    """Return the call that fits a linear model of a cross-validation: "ridge", or "srrr-" and its rank."""
+    size = (
+        f"rank={params['full_rank']}, alpha=0"
+        if name == "ridge"
+        else f"rank={name.removeprefix('srrr-')}, n_features={params['n_features']}"
+    )
+    return f"scdash.tl.srrr(mdata, x={params['x']!r}, y={params['y']!r}, {size})"
 
 
 def selection_table(fits: Sequence[BottleneckFit], genes: pd.Index) -> pd.DataFrame:
@@ -121,13 +141,18 @@ def cross_validation_entry(
     """Score the networks, fit and score the linear models on the same folds, and put it into words."""
     method = params["method"]
     rows = network_rows(data, fits, method)
+    settled: list[bool] = []
     for fit in fits:
-        rows += baseline_rows(
+        own, converged = baseline_rows(
             data, fit.fold, baselines, params["n_latent"], params["n_features"], params["standardize"]
         )
+        rows += own
+        settled += converged
+    warn_if_unsettled(settled)
+    params = {**params, "full_rank": min(len(data.features), len(data.genes))}
     scores = pd.DataFrame(rows)
     summary = summarise(scores)
-    metrics, report = summary_in_words(scores, summary, method)
+    metrics, report = summary_in_words(scores, summary, params)
     return {
         "params": {**params, "versions": versions()},
         "scores": scores,

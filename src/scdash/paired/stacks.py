@@ -66,7 +66,7 @@ def fit_networks(
     description
         Text before the bar.
     """
-    schedule = schedule or BottleneckTraining()
+    schedule = (schedule or BottleneckTraining()).for_cells(max(len(fold.train) for fold in folds))
     streams = np.random.default_rng(int(as_generator(rng).integers(2**63 - 1))).spawn(len(folds))
     processes = workers()
     size = _stack_size(matrix, y, len(folds), schedule, processes)

@@ -9,6 +9,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.patches import Patch
+from mudata import MuData
 
 from scdash._core.errors import NotFittedError
 from scdash._core.process_state import guarded
@@ -20,6 +21,7 @@ FAINTER = 0.35
 PATH_RULE = "chosen: largest within one\nstandard error of the lowest\nvalidation loss"
 RULE = "chosen: lowest mean validation loss"
 _LOSSES = {"train_loss": ("training", PALETTE[0]), "validation_loss": ("validation", PALETTE[1])}
+_GENES = {"n_genes": ("selected genes", PALETTE[2])}
 _SHARES = {
     "weight_sparsity": ("weights", PALETTE[2]),
     "feature_sparsity": ("features", PALETTE[3]),
@@ -29,7 +31,7 @@ _SHARES = {
 
 @guarded
 def sparsity_path(
-    data: AnnData | pd.DataFrame,
+    data: AnnData | MuData | pd.DataFrame,
     *,
     key: str = "sparsity_path",
     chosen: float | None = None,
@@ -45,10 +47,10 @@ def sparsity_path(
     Parameters
     ----------
     data
-        AnnData that ``scdash.tl.sparsity_path`` has written to, or its table: columns ``lambda``, ``train_loss``,
-        ``validation_loss``, ``weight_sparsity``, ``feature_sparsity``, ``spurious_sparsity`` (fractions); lambda is
-        required, and a loss or a sparsity. Several rows of one lambda become their mean, with a band of one standard
-        deviation.
+        AnnData or MuData that ``scdash.tl.sparsity_path`` has written to, or its table: columns ``lambda``, ``train_loss``,
+        ``validation_loss``, ``weight_sparsity``, ``feature_sparsity``, ``spurious_sparsity`` (fractions) or, of paired
+        modalities, ``n_genes``; lambda is required, and a loss or a sparsity. Several rows of one lambda become their mean,
+        with a band of one standard deviation. Losses of paired modalities are 1 - R2: 1 is the training mean, drawn as a line.
     key
         The ``key_added`` of that path.
     chosen
@@ -75,15 +77,22 @@ def sparsity_path(
     if chosen is None and "chosen" in table and table["chosen"].astype(bool).any():
         rule = PATH_RULE
         chosen = float(table.loc[table["chosen"].astype(bool), "lambda"].iloc[0])
-    if not any(name in table for name in (*_LOSSES, *_SHARES)):
-        raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES]}.")
+    if not any(name in table for name in (*_LOSSES, *_SHARES, *_GENES)):
+        raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES, *_GENES]}.")
+    paired = "n_genes" in table
     with house():
         figure, (loss, share) = panels(2, ax, title=title, figsize=figsize, ncols=1, size=(5.2, 2.3), sharex=True)
         _draw_curves(loss, table, _LOSSES, 1.0)
-        _draw_curves(share, table, _SHARES, 100.0)
+        _draw_curves(share, table, _GENES if paired else _SHARES, 1.0 if paired else 100.0)
         _log_axis(loss, share, table["lambda"].to_numpy(dtype=float))
-        loss.set(yscale="log", ylabel="loss")
-        share.set(ylim=(-3, 103), ylabel="zero (%)", xlabel=r"$\lambda$")
+        if paired:
+            loss.axhline(1.0, color=MUTED, lw=1, ls="--", label="training mean", zorder=0)
+            loss.set(ylabel="1 - $R^2$")
+            share.set(ylabel="genes", xlabel=r"$\lambda$")
+            share.set_ylim(bottom=0)
+        else:
+            loss.set(yscale="log", ylabel="loss")
+            share.set(ylim=(-3, 103), ylabel="zero (%)", xlabel=r"$\lambda$")
         for panel in (loss, share):
             if chosen is not None:
                 panel.axvline(chosen, color=INK, lw=1, ls=":", label=rule if panel is loss else None, zorder=1)
@@ -96,12 +105,13 @@ def sparsity_path(
     )
 
 
-def _path_of(data: AnnData | pd.DataFrame, key: str) -> object:
-    if not is_anndata(data):
+def _path_of(data: AnnData | MuData | pd.DataFrame, key: str) -> object:
+    name = "mdata" if hasattr(data, "mod") and not isinstance(data, pd.DataFrame) else "adata"
+    if isinstance(data, pd.DataFrame) or not (name == "mdata" or is_anndata(data)):
         return data
     if not isinstance(data.uns.get(key), pd.DataFrame):
         raise NotFittedError(
-            f"No path under adata.uns[{key!r}]. Run `scdash.tl.sparsity_path(adata, key_added={key!r})` first."
+            f"No path under {name}.uns[{key!r}]. Run `scdash.tl.sparsity_path({name}, key_added={key!r})` first."
         )
     return data.uns[key]
 

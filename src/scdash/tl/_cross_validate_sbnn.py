@@ -109,6 +109,7 @@ def cross_validate_sbnn(
             mdata, x, y, layer=layer, y_layer=y_layer, mask_var=mask_var, missing=missing, allow_counts=allow_counts
         )
         parts = make_folds(len(data.cells), fold_labels(mdata, data, folds), rng=np.random.default_rng([seed, 2]))
+        constants = constants.for_cells(max(len(fold.train) for fold in parts))
         check_sizes(
             data, n_latent, n_features, constants.n_clusters, min(len(fold.train) for fold in parts), standardize
         )

@@ -9,7 +9,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.fit_settings import FitSettings
-from scdash._core.keys import genes_of, require_fit
+from scdash._core.keys import genes_of, require_fit, stored_key
 from scdash._core.process_state import guarded
 from scdash._core.types import StartLike, TimesLike
 from scdash.dynamics.predictions import NETWORK, PredictorName, check_predictor, forecast
@@ -54,7 +54,7 @@ def predict(
         trajectories do (of cells the states are the means of bins, the first and last of which lie half a bin inside the
         axis: with 20 bins at 0.25 and 9.75, and the times are 0, 0.5, ..., 9.5); for a screen, long enough to come to rest.
     key
-        The `key_added` of the fit; None: "dynamics", or "sbnn" for MuData.
+        The `key_added` of the fit; None: "dynamics" for AnnData, for MuData "sbnn" or the only fit there is.
     layer
         Layer of `adata` (or of `start`, if that is an AnnData) to take start states from; None: the one that was
         fitted; "X": X.
@@ -108,7 +108,7 @@ def predict(
             raise ValueError(f"predictor={predictor!r} is for dynamics; a MuData has no time.")
         if split is not None or times is not None:
             raise ValueError("split and times are for dynamics; a MuData has no time.")
-        return predict_mudata(adata, start, key=key or "sbnn", layer=layer, missing_genes=missing_genes)
+        return predict_mudata(adata, start, key=stored_key(adata, key), layer=layer, missing_genes=missing_genes)
     entry = require_fit(adata, key or "dynamics")
     if missing_genes != "raise":
         raise ValueError(

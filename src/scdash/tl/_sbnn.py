@@ -132,6 +132,7 @@ def sbnn(
             mdata, x, y, layer=layer, y_layer=y_layer, mask_var=mask_var, missing=missing, allow_counts=allow_counts
         )
         fold = held_out(len(data.cells), test_fraction, seed)
+        constants = constants.for_cells(len(fold.train))
         check_sizes(data, n_latent, n_features, constants.n_clusters, len(fold.train), standardize)
         began = time.perf_counter()
         fit = fit_networks(

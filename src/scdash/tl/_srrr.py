@@ -11,7 +11,7 @@ from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash._data import copy_paired
 from scdash.paired import Standardize
-from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out
+from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out, warn_if_unsettled
 from scdash.paired.linear_fit import as_network, check_alpha, fit_linear
 from scdash.paired.reading import Missing, read_paired
 from scdash.paired.store import check_slots, store_network
@@ -60,7 +60,8 @@ def srrr(
     lam
         lambda, instead of `n_features`.
     alpha
-        Fraction of the group lasso; the rest is ridge. 0 selects nothing (needs `lam`).
+        Fraction of the group lasso; the rest is ridge. 0 is a ridge regression on all genes, lambda by generalised
+        cross-validation unless `lam` is given.
     relaxed
         Refit the selected genes by ridge.
     missing
@@ -96,7 +97,7 @@ def srrr(
             mdata, x, y, layer=layer, y_layer=y_layer, mask_var=mask_var, missing=missing, allow_counts=allow_counts
         )
         fold = held_out(len(data.cells), test_fraction, seed)
-        check_sizes(data, rank, n_features if lam is None else 1, 1, len(fold.train), standardize)
+        check_sizes(data, rank, n_features if lam is None and alpha else 1, 1, len(fold.train), standardize)
         began = time.perf_counter()
         found, scales = fit_linear(
             data.matrix,
@@ -114,6 +115,7 @@ def srrr(
         fit = as_network(found, fold, *scales)
         result = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %d genes at lambda %.4g; %s", len(fit.selected), found.penalty.lam, result.report)
+        warn_if_unsettled([fit.settled])
         target = copy_paired(mdata) if copy else mdata
         params: dict[str, Any] = {"model": "srrr", "x": x, "y": y, "layer": layer, "y_layer": y_layer, "rank": rank}
         params |= {"alpha": alpha, "lam": found.penalty.lam, "lam_given": lam is not None}

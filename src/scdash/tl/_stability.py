@@ -9,7 +9,15 @@ from mudata import MuData
 
 from scdash._core.process_state import guarded
 
-PAIRED = {"x", "y", "y_layer", "n_latent", "n_features", "subsample"}  # arguments that only a MuData has a use for
+PAIRED = {
+    "x",
+    "y",
+    "y_layer",
+    "n_latent",
+    "n_features",
+    "subsample",
+    "rank",
+}  # arguments that only a MuData has a use for
 
 
 @guarded
@@ -22,12 +30,14 @@ def stability(data: AnnData | MuData, **options: Any) -> pd.DataFrame:
     Parameters
     ----------
     data
-        MuData with two paired modalities: gene selection of a sparse bottleneck network. AnnData with a fit of a
+        MuData with two paired modalities: gene selection of a sparse bottleneck network, or of a sparse reduced-rank
+        regression (``model="srrr"``). AnnData with a fit of a
         perturbation screen under `key` ("dynamics"): edges over bootstraps of cells, or halves of perturbations. Any other
         AnnData: edges of dynamics over random halves of trajectories or cells.
     options
-        MuData: `x`, `y`, `n_repeats`, `subsample`, `n_latent`, `n_features`, `layer`, `mask_var`, `key_added`, `n_jobs`, `rng`, ...: those of
-        `scdash.tl.sbnn`, with `n_repeats` (10) trainings on a fraction `subsample` (1) of the cells.
+        MuData: `model` ("sbnn" or "srrr"), `n_repeats` (10), `subsample` (fraction of the cells each repeat sees: 1 for networks,
+        which differ in their training, 0.5 for regressions, which do not), `key_added`, `n_jobs`, and the arguments of
+        `scdash.tl.sbnn` (`n_latent`, `n_features`, `training`, ...) or `scdash.tl.srrr` (`rank`, `lam` or `n_features`, `alpha`, ...).
         Screens: `n_repeats` (100), `resample` ("cells" or "perturbations"), `key`, `n_jobs`, `rng`.
         Dynamics: `n_repeats` (10), `fraction` (0.5), `key` ("dynamics"), `key_added`, `n_jobs`, `rng`, and the arguments of
         `scdash.tl.fit_dynamics` that are to differ from those of the fit under `key` (`scdash.get.settings`).
@@ -35,7 +45,7 @@ def stability(data: AnnData | MuData, **options: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Table, most frequent first: `gene`, `frequency`, `count`, `norm` (MuData, written to `uns["sbnn_stability"]`), or
+        Table, most frequent first: `gene`, `frequency`, `count`, `norm` (MuData, written to `uns["sbnn_stability"]` or `uns["srrr_stability"]`), or
         `source`, `target`, `frequency`, and mean and SD of the score (screens; also written as `selection_frequency` of
         the fit's edges) or the mean weight (dynamics), written to `uns["dynamics_stability"]`. `table.attrs["report"]`
         says it in words.

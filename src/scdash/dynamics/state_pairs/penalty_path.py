@@ -17,6 +17,7 @@ from scdash.dynamics.state_pairs.strategy import build_prior, build_sparsity
 from scdash.dynamics.state_pairs.train import training_rows, validation_rows
 from scdash.fields import Params, VectorField
 from scdash.networks import feature_sparsity, spurious_sparsity, weight_sparsity
+from scdash.resampling.penalty_choice import with_choice
 from scdash.sparsity import Prior, Sparsity, as_sparsity
 from scdash.training import Examples, Problem, TrainConfig, evaluate, example_errors, examples_from, start_state, train
 
@@ -157,20 +158,6 @@ def describe(
     if transcription_factors is not None:
         table["spurious_sparsity"] = spurious_sparsity(field, params, transcription_factors).cpu().numpy()
     return table
-
-
-def with_choice(table: pd.DataFrame, errors: NDArray[np.floating[Any]]) -> pd.DataFrame:
-    """Mark the largest lambda whose mean held-out error is within one standard error of the lowest.
-
-    `errors` (rows of the table, held-out examples); the standard error is that of the best lambda over the examples,
-    averaged over models.
-    """
-    by = table["lambda"].to_numpy()
-    mean = {value: errors[by == value].mean(0) for value in np.unique(by)}
-    best = min(mean, key=lambda value: mean[value].mean())
-    spread = mean[best].std(ddof=1) / np.sqrt(errors.shape[1]) if errors.shape[1] > 1 else 0.0
-    chosen = max(value for value, error in mean.items() if error.mean() <= mean[best].mean() + spread)
-    return table.assign(chosen=by == chosen)
 
 
 def _repeat(tensors: Params, times: int) -> Params:

@@ -22,8 +22,9 @@ from scdash.pl.shared.points import Look, scatter
 from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
 
 LEVELS = 21
-WIDTH = 1.25  # inches of a small panel
-LETTERS = 18  # of a title that fit over a small panel
+WIDTH = 1.9  # inches of a small panel
+MOST_ROWS = 3  # of small panels, before a third column of them
+LETTERS = 26  # of a title that fit over a small panel
 
 
 @guarded
@@ -32,8 +33,8 @@ def sbnn(
     color: str | None = None,
     *,
     key: str = "sbnn",
-    genes: int | Sequence[str] = 9,
-    features: int | Sequence[str] = 9,
+    genes: int | Sequence[str] = 6,
+    features: int | Sequence[str] = 6,
     basis: str | None = None,
     gene_symbols: str | None = None,
     max_edge: float = 0.12,
@@ -52,7 +53,7 @@ def sbnn(
 ) -> Drawn:
     """Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
 
-    In the middle the cells; on the left, filled contours of gene expression as the autoencoder head draws it; on the
+    In the middle the cells, with the R2 of held-out cells; on the left, filled contours of gene expression as the autoencoder head draws it; on the
     right, of the features. Both are standardised predictions on the triangulation of the cells, with triangles that
     bridge gaps left out, so that nothing is claimed where no cell is.
 
@@ -113,11 +114,13 @@ def sbnn(
     with house():
         if ax is not None:
             _scatter(ax, points[known], groups, known, colors, name, size, legend=legend)
+            ax.set_title(f"{ax.get_title()}\n{_worth(entry)}", fontsize=9)
             return finish(
                 whole_figure(ax), [ax], ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save
             )
         figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]), figsize)
         _scatter(middle, points[known], groups, known, colors, name, size, legend=legend)
+        middle.set_title(f"{middle.get_title()}\n{_worth(entry)}", fontsize=9)
         mesh = masked_triangulation(points[known], max_edge)
         scale = Normalize(vmin, vmax)
         axes = [middle]
@@ -131,6 +134,15 @@ def sbnn(
         if len(axes) > 1:
             _colorbar(figure, sides["features"] or sides["genes"], cmap, scale)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save)
+
+
+def _worth(entry: Mapping[str, Any]) -> str:
+    """Return the R2 of held-out cells in words, without which neither the map nor the genes show anything."""
+    metrics = entry["metrics"]
+    trained = f"$R^2$ {float(metrics['train_r2']):.2f} on {int(metrics['n_train'])} training cells"
+    if not int(metrics["n_test"]):
+        return f"{trained}, none held out"
+    return f"$R^2$ {float(metrics['test_r2']):.2f} on {int(metrics['n_test'])} held-out cells ({float(metrics['train_r2']):.2f} in training)"
 
 
 def _placed(points: NDArray[np.float64], tables: Mapping[str, pd.DataFrame]) -> NDArray[np.bool_]:
@@ -192,8 +204,8 @@ def _layout(
     columns = {side: _columns(count) for side, count in counts.items()}
     width = {side: WIDTH * columns[side] for side in counts}
     rows = max(-(-counts[side] // max(columns[side], 1)) for side in counts)
-    height = max(3.7, 1.25 * rows + 0.5)
-    figure = plt.figure(figsize=figsize or (sum(width.values()) + 4.6, height), layout="constrained")
+    height = max(4.2, WIDTH * rows + 0.5)
+    figure = plt.figure(figsize=figsize or (sum(width.values()) + 4.8, height), layout="constrained")
     ratios = [max(width["genes"], 0.05), 3.6, max(width["features"], 0.05)]
     left, centre, right = figure.add_gridspec(1, 3, width_ratios=ratios)
     middle = figure.add_subplot(centre)
@@ -214,7 +226,7 @@ def _heading(ax: Axes, text: str) -> None:
 
 
 def _columns(count: int) -> int:
-    return 0 if not count else int(np.ceil(np.sqrt(count)))
+    return 0 if not count else max(-(-count // MOST_ROWS), int(np.sqrt(count)))
 
 
 def _palette(mdata: MuData, color: str | None, x: str, groups: pd.Series | None, palette: Any) -> dict[str, str] | None:

@@ -121,6 +121,7 @@ def feature_scores(
     *,
     key: str = "sbnn_cv",
     methods: Sequence[str] | None = None,
+    n_features: int = 20,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
     title: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
@@ -139,6 +140,8 @@ def feature_scores(
         The `key_added` of the cross-validation.
     methods
         Methods to draw, in order; None: all. The line is the multivariate R2 of the first.
+    n_features
+        Features drawn, those that the first method predicts best; the title says how many there are.
     palette
         Colours of the methods.
     title, figsize, ax, show, save, return_fig
@@ -167,6 +170,8 @@ def feature_scores(
     colors = category_colors(chosen, palette)
     leading = table[(table["method"] == chosen[0]) & (table["feature"] != "all")]
     order = leading.sort_values("mean", ascending=False)["feature"].astype(str).tolist()
+    check_least("n_features", n_features, 1)
+    left_out, order = max(len(order) - n_features, 0), order[:n_features]
     width = 0.8 / len(chosen)
     with house():
         figure, axes = panels(1, ax, title=title, figsize=figsize, size=(max(4.0, 1.2 + 0.42 * len(order)), 3.3))
@@ -184,6 +189,9 @@ def feature_scores(
         bars.set_xticks(np.arange(len(order)), order, rotation=40, ha="right", rotation_mode="anchor")
         bars.tick_params(axis="x", length=0)
         bars.set(ylabel="cross-validated $R^2$", xlim=(-0.6, len(order) - 0.4))
+        if left_out:
+            text = f"{len(order)} of {len(order) + left_out} features, those that {chosen[0]} predicts best"
+            bars.set_title(text, fontsize=9)
         bars.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
     return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="feature_scores", title=title, save=save)
 
