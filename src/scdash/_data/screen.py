@@ -200,7 +200,7 @@ def _no_control(
     return ValueError(
         f"control={control!r}: no cell carries this label.{suggest(first, sorted(texts))}{hint} Pass the label of the "
         "unperturbed cells as `control=` (several are allowed). Data that are log fold changes from a control need no control "
-        "cells: say values='log fold change'."
+        "cells: say model=PerturbODE(values='log fold change')."
     )
 
 

@@ -33,7 +33,8 @@ def check_values(adata: AnnData, values: Expression, *, changes: bool, allow_sca
     if share > FEW_NEGATIVE:
         logger.warning(
             "    WARNING: %.0f%% of %s is negative (down to %.3g), which log-normalised counts are not. If these are log fold "
-            "changes from a control, say values='log fold change'. A gene that no perturbation has knocked out is taken to "
+            "changes from a control, say model=PerturbODE(values='log fold change'). "
+            "A gene that no perturbation has knocked out is taken to "
             "its lowest value where it is predicted to be knocked out.",
             100 * share,
             values.name,
