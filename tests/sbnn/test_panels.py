@@ -55,7 +55,7 @@ def test_each_model_takes_its_own_arguments_only(mdata: Any) -> None:
 def test_a_path_holds_the_scores_of_the_fits_at_its_strengths(mdata: Any, tmp_path: Path) -> None:
     """By hand for one fold and one strength; it survives the disk and is drawn from there."""
     labels = np.repeat([0, 1, 2], 40)
-    table = scdash.tl.sparsity_path(mdata, lambdas=[0.4, 0.1, 0.02], folds=labels, rank=2, n_features=4)
+    table = scdash.tl.sparsity_path(mdata, lambdas=[0.4, 0.1, 0.02], folds=labels, rank=2)
     assert list(table) == ["lambda", "model", "train_loss", "validation_loss", "n_genes", "chosen"]
     assert table["lambda"].tolist() == [0.02] * 3 + [0.1] * 3 + [0.4] * 3
     data = read_paired(mdata, "rna", "ephys")
@@ -93,3 +93,16 @@ def test_a_path_of_networks_varies_the_group_lasso(mdata: Any, short: dict[str, 
 def test_the_figure_of_a_path_says_what_to_run_on_a_mudata(mdata: Any) -> None:
     with pytest.raises(NotFittedError, match=r"scdash.tl.sparsity_path\(mdata, key_added='sparsity_path'\)"):
         scdash.pl.sparsity_path(mdata)
+
+
+def test_what_a_path_sets_itself_is_refused(mdata: Any) -> None:
+    for name, value in (("lam", 0.1), ("n_features", 4)):
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+            scdash.tl.sparsity_path(mdata, rank=2, **{name: value})
+
+
+def test_stability_of_a_penalty_that_selects_nothing_is_an_error(mdata: Any) -> None:
+    before = set(mdata.uns)
+    with pytest.raises(ValueError, match="lam=50 selects no gene in 3 of 3 fits; lower it"):
+        scdash.tl.stability(mdata, model="srrr", rank=2, lam=50.0, n_repeats=3)
+    assert set(mdata.uns) == before

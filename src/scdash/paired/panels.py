@@ -150,6 +150,11 @@ class RegressionPanel:
             partial(_path_of_fold, data, self, strengths), [(fold,) for fold in folds], "sRRR", progress=self.progress
         )
         warn_if_unsettled([fit.settled for own in fits for fit in own])
+        empty = [own for own in fits if not len(own[0].selected)]
+        if strengths is None and empty:
+            raise ValueError(
+                f"lam={self.lam:g} selects no gene in {len(empty)} of {len(fits)} fits; lower it, or pass n_features instead."
+            )
         return [list(same) for same in zip(*fits, strict=True)]
 
 
@@ -193,9 +198,15 @@ def panel_of(
     fixed
         Names that the function knows besides, for near matches.
     penalised
-        The function sets the strength of the penalty itself: `lam` is refused.
+        The function sets the strength of the penalty itself: of a regression `lam` and `n_features`, which it follows from, are refused.
     """
     check_choice("model", model, MODELS)
-    own = OF_NETWORKS if model == "sbnn" else tuple(n for n in OF_REGRESSIONS if not (penalised and n == "lam"))
-    check_arguments(f"{function} of model={model!r}", options, [*fixed, *COMMON, *own])
-    return NetworkPanel(**options) if model == "sbnn" else RegressionPanel(**options)
+    known = [*COMMON, *(OF_NETWORKS if model == "sbnn" else OF_REGRESSIONS)]
+    if penalised and model == "srrr":
+        known = [name for name in known if name not in ("lam", "n_features")]
+    check_arguments(f"{function} of model={model!r}", options, [*fixed, *known])
+    if model == "sbnn":
+        return NetworkPanel(**options)
+    return RegressionPanel(
+        **({"n_features": 1} if penalised else {}), **options
+    )  # a path has no number of genes to check
