@@ -178,3 +178,15 @@ def test_a_start_without_any_gene_of_the_model_says_what_was_found(lineages: ad.
     frame = other.to_df().rename(columns=lambda name: f"ENSG{int(name[1:]):011d}")
     with pytest.raises(KeyError, match="Ensembl ids"):
         scdash.tl.predict(lineages, start=frame)
+
+
+def test_the_html_report_draws_lineages_as_the_figures_do(lineages: ad.AnnData, tmp_path) -> None:
+    lineages.uns["lineage_colors"] = ["#aa0000", "#0000aa"]
+    series = lineages.uns["dynamics"]["series"]
+    series["fitted"] = np.full_like(series["states"], -100.0)
+    lineages.uns["dynamics"]["errors"] = pd.DataFrame({"model": ["model"], "test_mse": [0.01]})
+    scdash.get.report_html(lineages, tmp_path / "fit.html")
+    page = (tmp_path / "fit.html").read_text()
+    assert page.count('stroke="#aa0000"') == page.count('stroke="#0000aa"') > 0
+    assert 'color:#aa0000">&#9632;</span> a' in page and 'color:#0000aa">&#9632;</span> b' in page
+    assert ">-100" not in page

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from scdash import pl
-from scdash.pl.shared.colors import stored_colors
+from scdash._core.drawing import stored_colors
 
 NAMES = ["a", "b"]
 RED, BLUE = "#ff0000", "#0000ff"

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scdash._core.drawing import not_below_observed, trajectory_colors
 from scdash._core.errors import unused
+from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.tables import ranked_edges, score_table
 from scdash._core.time_axis import time_axis
@@ -15,7 +17,7 @@ from scdash._core.trajectories import StoredTrajectories
 from scdash._core.values import shown
 from scdash._data import all_genes, listed_names
 from scdash.get._html import facts, note, section, table, verdict
-from scdash.get._svg import Curve, legend, network_svg, trends_svg
+from scdash.get._svg import COLORS, Curve, legend, network_svg, trends_svg
 
 N_EDGES = 80  # edges that are drawn unless asked otherwise: names stay readable
 MOST_EDGES, MOST_GENES, MOST_TRAJECTORIES, MOST_KNOCKOUTS = 1000, 12, 6, 25
@@ -48,8 +50,11 @@ def _trajectories(adata: AnnData, entry: Mapping[str, Any], key: str, genes: str
     series, here = entry["series"], genes_of(adata, entry, key)
     names = here.names
     states, fitted, time = (np.asarray(series[name], dtype=np.float64) for name in ("states", "fitted", "time"))
+    fitted = not_below_observed(fitted, states.min(axis=0))
     known = StoredTrajectories.of(series)
     drawn = known.originals[:MOST_TRAJECTORIES]
+    stored = trajectory_colors(adata, FitSettings.of(entry, key).text("trajectory_key"), drawn)
+    colors = stored or dict(zip(drawn, COLORS, strict=False))
     if genes is None:
         change = np.where(here.present, np.ptp(states, axis=0), -1.0)
         at = np.argsort(-change, kind="stable")[: min(MOST_GENES, int(here.present.sum()))]
@@ -63,7 +68,7 @@ def _trajectories(adata: AnnData, entry: Mapping[str, Any], key: str, genes: str
         for name in drawn:
             rows = known.rows(name)
             rows = rows[np.argsort(time[rows], kind="stable")]
-            curves.append(Curve(name, axis.shown(time[rows]), states[rows, gene], fitted[rows, gene]))
+            curves.append(Curve(name, colors[name], axis.shown(time[rows]), states[rows, gene], fitted[rows, gene]))
         panels.append(trends_svg(str(names[gene]), curves, axis.name))
     words = (
         "Circles: observed states (means of cells, where cells were fitted). Lines: simulated by the model from the "
@@ -72,7 +77,7 @@ def _trajectories(adata: AnnData, entry: Mapping[str, Any], key: str, genes: str
     if len(known.originals) > len(drawn):
         words += f" {len(drawn)} of {len(known.originals)} trajectories are shown."
     shown_panels = f'<div class="panels">{"".join(panels)}</div>'
-    return section("Trajectories", note(words), legend(drawn), shown_panels)
+    return section("Trajectories", note(words), legend({name: colors[name] for name in drawn}), shown_panels)
 
 
 def _screen(entry: Mapping[str, Any]) -> str:

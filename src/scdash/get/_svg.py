@@ -21,6 +21,7 @@ class Curve:
     """One trajectory of one gene."""
 
     name: str
+    color: str
     time: Floats
     observed: Floats
     fitted: Floats
@@ -32,14 +33,13 @@ def trends_svg(gene: str, curves: Sequence[Curve], time_name: str) -> str:
     values = np.concatenate([value for curve in curves for value in (curve.observed, curve.fitted)])
     x, y = _scale(times, LEFT, WIDTH - 8), _scale(values, HEIGHT - BOTTOM, TOP)
     marks = []
-    for number, curve in enumerate(curves):
-        color = COLORS[number % len(COLORS)]
+    for curve in curves:
         points = "".join(
-            f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="2.4" fill="{color}" fill-opacity="0.55"/>'
+            f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="2.4" fill="{curve.color}" fill-opacity="0.55"/>'
             for a, b in zip(curve.time, curve.observed, strict=True)
         )
         line = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(curve.time, curve.fitted, strict=True))
-        marks.append(f'{points}<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
+        marks.append(f'{points}<polyline points="{line}" fill="none" stroke="{curve.color}" stroke-width="2"/>')
     return _panel(gene, time_name, "expression", _ends(times), _ends(values), "".join(marks))
 
 
@@ -52,13 +52,12 @@ def points_svg(points: Floats, title: str, names: tuple[str, str]) -> str:
     return _panel(title, *names, _ends(points[:, 0]), _ends(points[:, 1]), marks)
 
 
-def legend(names: Sequence[str]) -> str:
+def legend(colors: Mapping[str, str]) -> str:
     """Return the colours of several trajectories."""
-    if len(names) < 2:
+    if len(colors) < 2:
         return ""
     shown = "".join(
-        f'<span style="color:{COLORS[i % len(COLORS)]}">&#9632;</span> {escape(name)} &nbsp; '
-        for i, name in enumerate(names)
+        f'<span style="color:{color}">&#9632;</span> {escape(name)} &nbsp; ' for name, color in colors.items()
     )
     return f'<p class="note">{shown}</p>'
 

@@ -7,9 +7,9 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
+from scdash._core.drawing import stored_colors
 from scdash._core.errors import suggest
 from scdash._core.process_state import guarded
-from scdash.pl.shared.colors import stored_colors
 from scdash.pl.shared.points import Look, PointStyle, frame, scatter
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import Drawn, finish, house, panels

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from numpy.typing import NDArray
 
+from scdash._core.drawing import not_below_observed
 from scdash._core.errors import check_least, unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
@@ -17,7 +18,7 @@ from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import changing_most, chosen, series_of
 from scdash.pl.shared.order import cluster_order
 from scdash.pl.shared.points import ends
-from scdash.pl.shared.read import not_below_observed, positions, slot
+from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
 _MAX_LABELS = 80

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from scdash._core.drawing import not_below_observed
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.process_state import guarded
@@ -18,7 +19,7 @@ from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._trends_data import chosen, series_of
 from scdash.pl._velocity import grid_arrows, velocity_layer
 from scdash.pl.shared.points import Look, PointStyle, beside_legend, scatter
-from scdash.pl.shared.read import expression, not_below_observed, slot
+from scdash.pl.shared.read import expression, slot
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
 

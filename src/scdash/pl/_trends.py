@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from scdash._core.drawing import not_below_observed, trajectory_colors
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys, genes_of, require_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
-from scdash.pl.shared.colors import trajectory_colors
-from scdash.pl.shared.read import not_below_observed, positions, slot
+from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, colors_among, finish, house, panels
 
 _BAND = 2  # standard deviations of the means of re-drawn cells

@@ -8,10 +8,10 @@ import pandas as pd
 from mudata import MuData
 from numpy.typing import NDArray
 
+from scdash._core.drawing import stored_colors
 from scdash._core.errors import NotFittedError, suggest
 from scdash._core.keys import require_paired
 from scdash._data import all_genes, check_unique
-from scdash.pl.shared.colors import stored_colors
 
 
 def entry_of(mdata: MuData, key: str, function: str) -> Any:

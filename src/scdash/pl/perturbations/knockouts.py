@@ -14,14 +14,14 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from scdash._core.display import some_names
+from scdash._core.drawing import not_below_observed, stored_colors
 from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
 from scdash._core.logging import logger
 from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl.shared.colors import stored_colors
 from scdash.pl.shared.labels import name_points
-from scdash.pl.shared.read import columns, expression, not_below_observed, positions
+from scdash.pl.shared.read import columns, expression, positions
 from scdash.pl.shared.style import (
     ACTIVATION,
     INK,

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from scdash._core.drawing import trajectory_colors
 from scdash._core.errors import check_least, unknown
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import require_fit
@@ -18,7 +19,6 @@ from scdash._core.process_state import guarded
 from scdash._core.tables import score_table
 from scdash._core.trajectories import lineages_of
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl.shared.colors import trajectory_colors
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
     ACTIVATION,

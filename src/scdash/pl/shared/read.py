@@ -76,14 +76,6 @@ def positions(wanted: Iterable[str] | str, names: pd.Index, *, argument: str = "
     return all_genes(listed, names, argument, error=ValueError)
 
 
-def not_below_observed(values: NDArray[np.float64], lowest: Any) -> NDArray[np.float64]:
-    """Return predicted expression as it is drawn: at least 0 for genes whose lowest observed value is not below 0.
-
-    A model may leave the range of the data; that it says less than nothing of a gene is not shown as less than nothing.
-    """
-    return np.where(np.asarray(lowest) >= 0, np.maximum(values, 0.0), values)
-
-
 def embedding_of(adata: AnnData, basis: str, *, finite: bool = False) -> tuple[str, NDArray[np.float64]]:
     """Return the name and the first two columns of an embedding, under `basis` or `X_basis`; `finite`: of every cell."""
     if not is_anndata(adata):

@@ -1,4 +1,4 @@
-"""Colours of categories as scanpy keeps them, `uns["<column>_colors"]`, in every form in which they are met."""
+"""What figures and the HTML report share: colours as scanpy keeps them, `uns["<column>_colors"]`, and the range of predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from matplotlib.colors import to_hex
+from numpy.typing import NDArray
 
 from scdash._core.logging import logger
 
@@ -61,3 +62,15 @@ def _plain(color: Any) -> Any:
     if isinstance(color, bytes):
         return color.decode()
     return color.item() if isinstance(color, np.ndarray) and color.ndim == 0 else color
+
+
+def not_below_observed(values: NDArray[np.float64], lowest: Any) -> NDArray[np.float64]:
+    """Return predicted expression as it is drawn: at least 0 for genes whose lowest observed value is not below 0.
+
+    A model may leave the range of the data; that it says less than nothing of a gene is not shown as less than nothing. The
+    values that `scdash.tl.perturb` and `scdash.tl.predict` return are those of the model.
+
+    >>> not_below_observed(np.array([-1.0, -1.0]), np.array([0.0, -2.0])).tolist()
+    [0.0, -1.0]
+    """
+    return np.where(np.asarray(lowest) >= 0, np.maximum(values, 0.0), values)
