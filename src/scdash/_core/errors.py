@@ -84,14 +84,14 @@ def _similar(text: str, options: Iterable[str]) -> list[str]:
     """Return the options that share enough letters with a text in the same order, the most similar first.
 
     Options that begin as the text does, by more than half of the shorter of both, may differ more behind that: related genes
-    do (HBZ, HBB); so may those that contain it (dpt_pseudotime, pseudotime). All others must be as alike as a mistyped
+    do (HBZ, HBB); so may those that contain it (dpt_pseudotime, pseudotime) or have the same letters (warm, wram). All others must be as alike as a mistyped
     name is, the first letter of which is seldom wrong. Otherwise a gene that is simply absent is answered with genes that
     share a few scattered letters with it.
     """
     matcher, alike = difflib.SequenceMatcher(None, "", text), {}
     for option in options:
         begun = len(os.path.commonprefix([option, text])) > min(len(option), len(text)) / 2
-        if begun or (text in option and len(text) > 3):
+        if begun or (text in option and len(text) > 3) or sorted(option) == sorted(text):
             least = RELATED
         else:
             least = MISTYPED if option[:1] == text[:1] else OTHER_FIRST
