@@ -207,6 +207,6 @@ def panel_of(
     check_arguments(f"{function} of model={model!r}", options, [*fixed, *known])
     if model == "sbnn":
         return NetworkPanel(**options)
-    return RegressionPanel(
-        **({"n_features": 1} if penalised else {}), **options
-    )  # a path has no number of genes to check
+    if penalised:  # a path has no number of genes that could be too large
+        options = {"n_features": 1, **options}
+    return RegressionPanel(**options)
