@@ -7,7 +7,7 @@ from scdash._core.errors import check_choice, check_least
 from scdash._core.values import Value
 
 Start = Literal["best", "last"]
-CELLS = 1092  # training cells of a fold in the paper
+CELLS = 1091  # training cells of the smaller folds in the paper
 LASSO = 0.1  # weight of the group lasso in the paper
 PASSES = 50  # over the training cells, of each of the three stages before pruning, in the paper
 BATCHES = 35  # of a pass over the training cells of a fold in the paper, 32 at a time
@@ -43,7 +43,7 @@ class BottleneckTraining(Value):
         Bottom layers that do not move in the frozen stage, at most the encoder's three.
     lasso
         Weight of the group lasso, the plain sum over genes of ||W_i||; on until pruning. None: the paper's 0.1, and
-        :math:`0.1 \sqrt{1092 / n}` for n training cells where they are fewer than the 1,092 of the paper: correlations with
+        :math:`0.1 \sqrt{1091 / n}` for n training cells where they are fewer than the 1,091 of the paper: correlations with
         features that a gene has nothing to do with are of size :math:`1 / \sqrt{n}`, and the penalty has to exceed them
         (Lounici et al. 2011, Annals of Statistics 39:2164).
     l2
