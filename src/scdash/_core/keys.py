@@ -98,6 +98,7 @@ def stored_key(data: "AnnData | MuData", key: str | None, *, needed: str = "weig
 
     "dynamics" of an AnnData; of a MuData "sbnn", or the only result that holds `needed` where that one has another name.
     """
+    check_data(data)
     if key is not None:
         return key
     if not hasattr(data, "mod"):

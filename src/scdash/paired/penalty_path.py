@@ -69,9 +69,9 @@ def sparsity_path_mudata(
 
     Examples
     --------
-    >>> table = scdash.tl.sparsity_path(mdata, rank=2)  # doctest: +SKIP
-    >>> scdash.pl.sparsity_path(mdata)  # doctest: +SKIP
-    >>> scdash.tl.srrr(mdata, lam=float(table.loc[table["chosen"], "lambda"].iloc[0]))  # doctest: +SKIP
+    >>> table = scdash.tl.sparsity_path(mdata, rank=2, folds=3, lambdas=[0.05, 0.2])
+    >>> axes = scdash.pl.sparsity_path(mdata)
+    >>> scdash.tl.srrr(mdata, lam=float(table.loc[table["chosen"], "lambda"].iloc[0]), key_added="chosen")
     """
     panel = panel_of("sparsity_path", model, fit, fixed=signature(sparsity_path_mudata).parameters, penalised=True)
     check_slots(mdata, x, y, key_added)

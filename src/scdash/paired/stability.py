@@ -78,8 +78,8 @@ def stability_mudata(
     Examples
     --------
     >>> table = scdash.tl.stability(mdata, n_repeats=10)  # doctest: +SKIP
-    >>> scdash.tl.stability(mdata, model="srrr", n_repeats=50)  # doctest: +SKIP
-    >>> scdash.pl.gene_selection(mdata, key="srrr_stability")  # doctest: +SKIP
+    >>> table = scdash.tl.stability(mdata, model="srrr", rank=2, n_features=5, n_repeats=3)
+    >>> axes = scdash.pl.gene_selection(mdata, key="srrr_stability")
     """
     panel = panel_of("stability", model, fit, fixed=signature(stability_mudata).parameters)
     key = f"{model}_stability" if key_added is None else key_added

@@ -100,7 +100,7 @@ def sparsity_path(
     --------
     >>> table = scdash.tl.sparsity_path(adata, model="mlp", sparsity="cnode", strategy="warm")  # doctest: +SKIP
     >>> scdash.pl.sparsity_path(adata)  # doctest: +SKIP
-    >>> scdash.tl.sparsity_path(mdata, rank=2)  # doctest: +SKIP
+    >>> table = scdash.tl.sparsity_path(mdata, rank=2, folds=3, lambdas=[0.05, 0.2])
     """
     if hasattr(data, "mod"):
         for name, value, unset in (
