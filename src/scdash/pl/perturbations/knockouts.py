@@ -169,7 +169,8 @@ def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
         rows = rows[np.argsort(np.asarray(found["time"])[rows], kind="stable")]
         observed[name] = (shown(np.asarray(found["time"])[rows]), states[rows])
     trajectory = obs["trajectory"].astype("category").astype(str)
-    starts = [str(name) for name in obs["trajectory"].astype("category").cat.categories]
+    categories = [str(name) for name in obs["trajectory"].astype("category").cat.categories]
+    starts = list(dict.fromkeys([*categories, *trajectory]))  # a start without a name is drawn, too
     every = list(dict.fromkeys(names_of_states.tolist()))
     values = expression(perturbed, listed, None)
     lowest = (states if len(states) else values).min(axis=0)
@@ -187,7 +188,7 @@ def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
             every if set(starts) <= set(every) else starts,
             starts,
             None,
-            stored_colors(perturbed.uns, "trajectory", starts),
+            stored_colors(perturbed.uns, "trajectory", categories),
         ),
     )
 
