@@ -224,7 +224,7 @@ def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, obse
 
 def _starts_in_words(perturbed: AnnData) -> str:
     """Return a line that names the starts that changes are a mean of, or the one start of a fit with several trajectories."""
-    if "trajectory" not in perturbed.obs:
+    if "trajectory" not in perturbed.obs or not perturbed.n_obs:
         return ""
     starts = list(dict.fromkeys(perturbed.obs["trajectory"].astype(str)))
     if len(starts) > 1:
