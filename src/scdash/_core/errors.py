@@ -84,9 +84,9 @@ def _similar(text: str, options: Iterable[str]) -> list[str]:
     """Return the options that share enough letters with a text in the same order, the most similar first.
 
     Options that begin as the text does, by more than half of the shorter of both, may differ more behind that: related genes
-    do (HBZ, HBB); so may those that contain it (dpt_pseudotime, pseudotime) or have the same letters (warm, wram). All others must be as alike as a mistyped
-    name is, the first letter of which is seldom wrong. Otherwise a gene that is simply absent is answered with genes that
-    share a few scattered letters with it.
+    do (HBZ, HBB); so may those that contain it (dpt_pseudotime, pseudotime) or have the same letters (warm, wram). All others
+    must be as alike as a mistyped name is, the first letter of which is seldom wrong. Otherwise a gene that is simply absent is
+    answered with genes that share a few scattered letters with it.
     """
     matcher, alike = difflib.SequenceMatcher(None, "", text), {}
     for option in options:

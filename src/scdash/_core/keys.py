@@ -103,21 +103,21 @@ def stored_key(data: "AnnData | MuData", key: str | None, *, needed: str = "weig
         return key
     if not hasattr(data, "mod"):
         return "dynamics"
-    found = [
-        name for name, entry in data.uns.items() if isinstance(entry, Mapping) and {"params", needed} <= set(entry)
-    ]
-    return str(found[0]) if len(found) == 1 and "sbnn" not in found else "sbnn"
+    found = _results(data, "params", needed)
+    return found[0] if len(found) == 1 else "sbnn"
+
+
+def _results(data: Any, *needed: str) -> list[str]:
+    """Return the names of the results in `uns` that hold everything `needed`."""
+    stored = getattr(data, "uns", {}).items()
+    return [str(name) for name, entry in stored if isinstance(entry, Mapping) and set(needed) <= set(entry)]
 
 
 def require_paired(mdata: "MuData", key: str, function: str = "sbnn") -> Record:
     """Return the result under `mdata.uns[key]` with defaults, or say which function of `scdash.tl` to run."""
     entry = mdata.uns.get(key) if hasattr(mdata, "uns") else None
     if not isinstance(entry, Mapping) or "params" not in entry:
-        held = [
-            name
-            for name, other in getattr(mdata, "uns", {}).items()
-            if isinstance(other, Mapping) and "params" in other
-        ]
+        held = _results(mdata, "params")
         raise NotFittedError(
             f"No result under mdata.uns[{key!r}]. Run `scdash.tl.{function}(mdata, key_added={key!r})` first"
             + (f", or pass key= one of {held}." if held else ".")

@@ -65,16 +65,11 @@ def lineages_of(entry: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(of[name] for name in known.originals))
 
 
-def trajectories_named(entry: Mapping[str, Any], names: Iterable[Any]) -> list[str]:
-    """Return the trajectories with some names, or of lineages with these names; empty unless every name is one of them."""
+def trajectories_named(entry: Mapping[str, Any], name: str) -> list[str]:
+    """Return the trajectory with a name, or those of the lineage with this name."""
     known = StoredTrajectories.of(entry["series"])
-    of, found = _lineage_of(entry, known), []
-    for name in names:
-        mine = [one for one in known.originals if str(name) in (one, of[one])]
-        if not mine:
-            return []
-        found += [one for one in mine if one not in found]
-    return found
+    of = _lineage_of(entry, known)
+    return [one for one in known.originals if name in (one, of[one])]
 
 
 def lineage_paths(entry: Mapping[str, Any], wanted: str | Iterable[str] | None, most: int = 20) -> list[LineagePath]:

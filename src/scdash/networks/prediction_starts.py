@@ -119,17 +119,16 @@ def start_states(
 
 def _trajectories(adata: AnnData, entry: Any, names: Any) -> list[str]:
     """Return the trajectories of lineages that are named, or raise with the name that is neither a lineage nor an observation."""
-    lineages = [] if "screen" in entry else lineages_of(entry)
-    known = [] if "screen" in entry else trajectories_named(entry, names)
-    if known:
-        return known
-    listed = [str(name) for name in names]
-    absent = [
-        n for n in listed if n not in adata.obs_names and ("screen" in entry or not trajectories_named(entry, [n]))
-    ]
+    if "screen" in entry:  # its perturbations are no trajectories
+        lineages, where = [], "in adata.obs_names"
+    else:
+        lineages, where = lineages_of(entry), "in adata.obs_names, nor a lineage of the fit"
+    named = {str(name): trajectories_named(entry, str(name)) if lineages else [] for name in names}
+    if all(named.values()):
+        return list(dict.fromkeys(one for mine in named.values() for one in mine))
+    absent = [name for name, mine in named.items() if not mine and name not in adata.obs_names]
     if not absent:
-        raise KeyError(f"start: {listed} are names of observations and of lineages; give either.")
-    where = "in adata.obs_names" if "screen" in entry else "in adata.obs_names, nor a lineage of the fit"
+        raise KeyError(f"start: {list(named)} are names of observations and of lineages; give either.")
     raise KeyError(f"start: {absent[0]!r} is not {where}.{suggest(absent[0], [*lineages, *adata.obs_names])}")
 
 

@@ -39,14 +39,21 @@ def fit_linear(
     Without `lam` it is chosen to select `n_features` genes, or, for `alpha=0`, which selects all, by generalised
     cross-validation as in `ridge`.
     """
-    x_scale, y_scale = learn_scale(matrix, fold, standardize), learn_scale(y, fold, standardize)
-    targets = np.nan_to_num(y_scale.apply(y[fold.train]))
-    problem = Regression(matrix, targets, x_scale, fold.train)
+    problem, targets, scales = regression_of(matrix, y, fold, standardize)
     if lam is None and alpha == 0:
         lam = ridge(problem.design, targets).lam
     if lam is None:
-        return problem.fit_to_size(rank, n_features, alpha=alpha, relaxed=relaxed), (x_scale, y_scale)
-    return problem.fit(rank, Penalty(lam, alpha), relaxed=relaxed), (x_scale, y_scale)
+        return problem.fit_to_size(rank, n_features, alpha=alpha, relaxed=relaxed), scales
+    return problem.fit(rank, Penalty(lam, alpha), relaxed=relaxed), scales
+
+
+def regression_of(
+    matrix: Any, y: NDArray[np.float64], fold: Fold, standardize: Standardize
+) -> tuple[Regression, Floats, tuple[Scale, Scale]]:
+    """Return the regression of the training cells of one fold, its standardised features, and the scales of genes and features."""
+    x_scale, y_scale = learn_scale(matrix, fold, standardize), learn_scale(y, fold, standardize)
+    targets = np.nan_to_num(y_scale.apply(y[fold.train]))
+    return Regression(matrix, targets, x_scale, fold.train), targets, (x_scale, y_scale)
 
 
 def as_network(found: ReducedRank, fold: Fold, x_scale: Scale, y_scale: Scale) -> BottleneckFit:

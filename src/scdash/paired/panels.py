@@ -13,11 +13,9 @@ from scdash._core.parallel import spread_all
 from scdash.paired import BottleneckFit, BottleneckTraining, Fold, Standardize, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes, warn_if_unsettled
 from scdash.paired.group_elastic import Penalty
-from scdash.paired.linear_fit import as_network, check_alpha
+from scdash.paired.linear_fit import as_network, check_alpha, regression_of
 from scdash.paired.reading import Paired
-from scdash.paired.reduced_rank import Regression
 from scdash.paired.schedule import LASSO
-from scdash.paired.standardize import learn_scale
 
 PanelModel: TypeAlias = Literal["sbnn", "srrr"]
 MODELS = ("sbnn", "srrr")
@@ -138,7 +136,7 @@ class RegressionPanel:
 
     def strengths(self, data: Paired, folds: Sequence[Fold]) -> NDArray[np.float64]:
         """Return strengths of lambda, from few genes to many, the same for all folds, in equal steps of its logarithm."""
-        problem, *_ = _problem(data, folds[0], self.standardize)
+        problem, *_ = regression_of(data.matrix, data.features_matrix, folds[0], self.standardize)
         most = problem.strongest(self.rank, self.alpha)
         return most * np.geomspace(WEAKEST, 0.9, STRENGTHS)
 
@@ -158,28 +156,22 @@ class RegressionPanel:
         return [list(same) for same in zip(*fits, strict=True)]
 
 
-def _problem(data: Paired, fold: Fold, standardize: Standardize) -> tuple[Regression, Any, Any]:
-    """Return the regression of one fold with the scales of genes and features."""
-    x_scale, y_scale = (learn_scale(values, fold, standardize) for values in (data.matrix, data.features_matrix))
-    known = np.nan_to_num(y_scale.apply(data.features_matrix[fold.train]))
-    return Regression(data.matrix, known, x_scale, fold.train), x_scale, y_scale
-
-
 def _path_of_fold(
     data: Paired, panel: RegressionPanel, strengths: Sequence[float] | None, fold: Fold
 ) -> list[BottleneckFit]:
-    problem, *scales = _problem(data, fold, panel.standardize)
-    if strengths is None and panel.lam is None:
+    problem, _, scales = regression_of(data.matrix, data.features_matrix, fold, panel.standardize)
+    if strengths is None and panel.lam is not None:
+        strengths = [panel.lam]
+    if strengths is None:
         found = problem.fit_to_size(panel.rank, panel.n_features, alpha=panel.alpha, relaxed=panel.relaxed)
         return [as_network(found, fold, *scales)]
-    asked = [panel.lam] if strengths is None else list(strengths)
     fits: dict[float, BottleneckFit] = {}
     start = None
-    for lam in sorted({float(value) for value in asked if value is not None}, reverse=True):
+    for lam in sorted(set(strengths), reverse=True):
         unrelaxed = problem.fit(panel.rank, Penalty(lam, panel.alpha), relaxed=False, start=start)
         start = unrelaxed if len(unrelaxed.selected) else None
         fits[lam] = as_network(problem.relax(unrelaxed) if panel.relaxed else unrelaxed, fold, *scales)
-    return [fits[float(value)] for value in asked if value is not None]
+    return [fits[lam] for lam in strengths]
 
 
 def panel_of(

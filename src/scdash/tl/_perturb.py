@@ -10,6 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.display import some_names
+from scdash._core.drawing import trajectory_colors
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
@@ -129,14 +130,7 @@ def perturb(
     result.obs["condition"] = pd.Categorical(result.obs["condition"], categories=["control", "perturbed"])
     if len(others) > 1:
         result.layers["spread"] = np.concatenate([_spread(paths, grid.added) for paths in zip(*others, strict=True)])
-    axis = time_axis(adata, entry, key)
-    result.uns["time_name"] = axis.name
-    if axis.fitted is not None and axis.own is not None:
-        result.uns["time_axis"] = pd.DataFrame({"fitted": axis.fitted, "shown": axis.own})
-    result.uns["observed"] = _observed(entry)
-    colors = _colors(adata, settings.text("trajectory_key"), list(result.obs["trajectory"].cat.categories))
-    if colors is not None:
-        result.uns["trajectory_colors"] = colors
+    result.uns |= _for_figures(adata, entry, key, starts.names)
     if len(starts.names) > 1:
         logger.info(
             "    uns['change'] is the mean over %s; name one as start for its own changes",
@@ -152,15 +146,16 @@ def perturb(
     return result
 
 
-def _colors(adata: AnnData, column: str | None, names: list[str]) -> list[str] | None:
-    """Return the colours that scanpy keeps for the column of lineages, for starts that are its categories; None without."""
-    kept = None if column is None or column not in adata.obs else adata.uns.get(f"{column}_colors")
-    if column is None or kept is None or isinstance(kept, str | bytes | Mapping):
-        return None
-    categories = [str(name) for name in adata.obs[column].astype("category").cat.categories]
-    if len(kept) < len(categories) or not set(names) <= set(categories):
-        return None
-    return [str(kept[categories.index(name)]) for name in names]
+def _for_figures(adata: AnnData, entry: Mapping[str, Any], key: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return what figures show beside predictions: the axis of time, the observed states, and stored colours of the starts."""
+    axis = time_axis(adata, entry, key)
+    found: dict[str, Any] = {"time_name": axis.name, "observed": _observed(entry)}
+    if axis.fitted is not None and axis.own is not None:
+        found["time_axis"] = pd.DataFrame({"fitted": axis.fitted, "shown": axis.own})
+    colors = trajectory_colors(adata, FitSettings.of(entry, key).text("trajectory_key"), names)
+    if colors is not None:
+        found["trajectory_colors"] = [colors[name] for name in names]
+    return found
 
 
 def _spread(paths: Sequence[NDArray[np.float32]], added: int) -> NDArray[np.float32]:

@@ -101,6 +101,7 @@ def predict(
     --------
     >>> future = scdash.tl.predict(adata, times=[0, 1, 2, 5])  # doctest: +SKIP
     """
+    key = stored_key(adata, key)
     if hasattr(adata, "mod"):
         from scdash.paired.application import predict_mudata
 
@@ -108,8 +109,8 @@ def predict(
             raise ValueError(f"predictor={predictor!r} is for dynamics; a MuData has no time.")
         if split is not None or times is not None:
             raise ValueError("split and times are for dynamics; a MuData has no time.")
-        return predict_mudata(adata, start, key=stored_key(adata, key), layer=layer, missing_genes=missing_genes)
-    entry = require_fit(adata, key or "dynamics")
+        return predict_mudata(adata, start, key=key, layer=layer, missing_genes=missing_genes)
+    entry = require_fit(adata, key)
     if missing_genes != "raise":
         raise ValueError(
             f"missing_genes={missing_genes!r} is for MuData; a model of dynamics needs the state of every gene."
@@ -118,10 +119,10 @@ def predict(
         if start is not None or times is not None or predictor != NETWORK:
             raise ValueError(f"split={split!r} has its own starts and times: leave out start, times and predictor.")
         return predict_split(entry, split)
-    check_predictor(predictor, entry, key or "dynamics")
-    genes_of(adata, entry, key or "dynamics")
+    check_predictor(predictor, entry, key)
+    genes_of(adata, entry, key)
     model = module_from_entry(entry)
-    settings = FitSettings.of(entry, key or "dynamics")
+    settings = FitSettings.of(entry, key)
     starts = start_states(adata, settings, entry, model, start, layer)
     grid = time_grid(entry, times)
     if predictor == NETWORK:

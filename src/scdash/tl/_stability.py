@@ -9,15 +9,8 @@ from mudata import MuData
 
 from scdash._core.process_state import guarded
 
-PAIRED = {
-    "x",
-    "y",
-    "y_layer",
-    "n_latent",
-    "n_features",
-    "subsample",
-    "rank",
-}  # arguments that only a MuData has a use for
+# arguments that only a MuData has a use for
+PAIRED = {"x", "y", "y_layer", "n_latent", "n_features", "subsample", "rank"}
 
 
 @guarded

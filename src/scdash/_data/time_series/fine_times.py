@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from scdash._data.expression_matrix import Expression
 from scdash._data.time_series.placed import Placed
-from scdash._data.time_series.sampled import state_means
+from scdash._data.time_series.sampled import state_means, states_of_rows
 
 FLAT = 1e-12  # variance of a gene between times below which it says nothing of them
 
@@ -37,12 +37,9 @@ def finer_than_cells(
     rng
         Deals the cells.
     """
-    table = pd.DataFrame({"group": placed.code, "time": time})
-    states = table[placed.code >= 0].drop_duplicates().sort_values(["group", "time"]).reset_index(drop=True)
+    states, state = states_of_rows(pd.DataFrame({"group": placed.code, "time": time}), placed.code >= 0)
     if states.groupby("group").size().median() <= most:
         return False
-    # a cell without a trajectory has no state, -1
-    state = pd.MultiIndex.from_frame(states).get_indexer(pd.MultiIndex.from_frame(table))
     plain = np.ones(len(time)) if placed.weights is None else placed.weights
     side = placed.deal(2, rng)
     first, second = state_means(values, state, len(states), np.stack([(side == part) * plain for part in range(2)]))

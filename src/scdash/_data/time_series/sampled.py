@@ -78,10 +78,7 @@ def sampled_series(
     plain = np.ones(len(time)) if weights is None else weights
     inside = groups.code >= 0
     at = time if sampled is None else sampled
-    table = pd.DataFrame({"group": groups.code[inside], "sampled": at[inside], "time": time[inside]})
-    states = table.drop_duplicates().sort_values(["group", "time"]).reset_index(drop=True)
-    state = np.full(len(time), -1)
-    state[inside] = pd.MultiIndex.from_frame(states).get_indexer(pd.MultiIndex.from_frame(table))
+    states, state = states_of_rows(pd.DataFrame({"group": groups.code, "sampled": at, "time": time}), inside)
     behind = np.array([float(effective_cells(plain[state == k])) for k in range(len(states))])
     _check_states(states, behind, groups)
     sides = _sides(states, state, split, groups, hold_out, validation=validation, rng=rng)
@@ -112,6 +109,14 @@ def sampled_series(
     found = means[bins["bootstrap"], bins["state"]]
     minimum, width = scale_of_bins(found, bins, None, None)  # means of many cells: small ranges are no noise
     return SampledCells(series_of_bins((found - minimum) / width, bins, values), bins, minimum, width, state)
+
+
+def states_of_rows(table: pd.DataFrame, inside: NDArray[np.bool_]) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Return the distinct rows of a table by group and time, and for every row its place among them, -1 for those not `inside`."""
+    states = table[inside].drop_duplicates().sort_values(["group", "time"]).reset_index(drop=True)
+    state = np.full(len(table), -1)
+    state[inside] = pd.MultiIndex.from_frame(states).get_indexer(pd.MultiIndex.from_frame(table[inside]))
+    return states, state
 
 
 def state_means(

@@ -79,12 +79,13 @@ def describe_direction(
 def _furthest(problem: FitProblem, observed: Floats, simulated: Floats) -> tuple[str, ...]:
     """Return the genes whose change over a lineage is missed most, (trajectories, genes); named with the lineage if there are several."""
     series = problem.series.originals()
-    lineage = np.array([_lineages(problem)[int(series.trajectory[rows[0]])] for rows in series.rollouts()])
+    of_trajectory = _lineages(problem)
+    lineage = np.array([of_trajectory[int(series.trajectory[rows[0]])] for rows in series.rollouts()])
     names = list(dict.fromkeys(lineage.tolist()))
-    missed = [(-np.abs(observed - simulated)[lineage == name].mean(axis=0), name) for name in names]
-    worst = sorted((size, k, gene) for k, (sizes, _) in enumerate(missed) for gene, size in enumerate(sizes))[:FURTHEST]
+    missed = np.stack([np.abs(observed - simulated)[lineage == name].mean(axis=0) for name in names])
+    worst = np.argsort(-missed, axis=None, kind="stable")[:FURTHEST]
     found = []
-    for _, k, gene in worst:
+    for k, gene in zip(*np.unravel_index(worst, missed.shape), strict=True):
         own, where = lineage == names[k], f" in {names[k]}" if len(names) > 1 else ""
         change, made = observed[own, gene].mean(), simulated[own, gene].mean()
         found.append(f"{series.genes[gene]}{where} (observed {change:+.1f}, predicted {made:+.1f})")

@@ -14,7 +14,7 @@ from scdash.dynamics.reporting.direction import UNRELIABLE
 from scdash.dynamics.reporting.errors import difference
 from scdash.dynamics.reporting.lineages import lineage_lines
 from scdash.dynamics.reporting.power import Power, power_for
-from scdash.dynamics.reporting.verdict import Verdict
+from scdash.dynamics.reporting.verdict import Outcome, Verdict
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
 from scdash.dynamics.whole_trajectories.one_fit import PRIOR_WEIGHT, Choice
 from scdash.dynamics.whole_trajectories.selection import AS_MUCH, HARDLY, Errors
@@ -86,15 +86,16 @@ def verdict_line(told: Told) -> str:
         return f"Verdict: not tested whether a network predicts better than none, because {NOT_COMPARED[told.null_models]}."
     subject = SUBJECTS[told.judged_by]
     network, regulators = told.verdict.network.outcome, told.verdict.regulators.outcome
+    of_network = _of_network(subject, network)
     if regulators == "better":
         rest = "and than without a network" if network == "better" else "but not clearly better than without a network"
         text = f"{subject} predicted better with these regulators than with random ones, {rest}"
     elif regulators == "not distinguished":
-        text = f"held-out prediction does not distinguish these regulators from random ones{_power(told)}{_with_a_network(told)}"
-    elif network == "better":
-        text = f"{subject} predicted better with a network than without"
-    elif network == "not distinguished":
-        text = f"it is not shown that {subject} predicted better with a network than without"
+        text = f"held-out prediction does not distinguish these regulators from random ones{_power(told)}" + (
+            f"; {of_network}" if of_network else ""
+        )
+    elif of_network:
+        text = of_network
     else:
         return "Verdict: not tested, because the errors of null models are missing or there are too few folds."
     if regulators == "not tested" and told.regulators is None:
@@ -106,14 +107,10 @@ def verdict_line(told: Told) -> str:
     return f"Verdict: {text}. These comparisons test no single edge."
 
 
-def _with_a_network(told: Told) -> str:
-    """Say whether a network predicts better than none, after what was said of its regulators."""
-    subject, network = SUBJECTS[told.judged_by], "" if told.verdict is None else told.verdict.network.outcome
-    if network == "better":
-        return f"; {subject} predicted better with a network than without"
-    if network == "not distinguished":
-        return f"; it is not shown that {subject} predicted better with a network than without"
-    return ""
+def _of_network(subject: str, network: Outcome) -> str:
+    """Say whether a network predicts better than none; empty where that was not tested."""
+    said = f"{subject} predicted better with a network than without"
+    return {"better": said, "not distinguished": f"it is not shown that {said}"}.get(network, "")
 
 
 def _power(told: Told) -> str:
