@@ -52,6 +52,15 @@ def test_cells_without_a_trajectory_take_no_part() -> None:
     assert finer_than_cells(values, every, placed, 20, np.random.default_rng(0))
 
 
+def test_cells_without_a_trajectory_may_lie_between_the_others() -> None:
+    x, time = cells_at(25, 200, 0.05)
+    order = np.random.default_rng(1).permutation(len(time) + 400)
+    values = as_expression(np.vstack([x, 50 * np.ones((400, GENES))])[order])
+    every = np.concatenate([time, time[:400]])[order]
+    placed = Placed.of(every, leave_out=order >= len(time))
+    assert not finer_than_cells(values, every, placed, 20, np.random.default_rng(0))
+
+
 def test_a_time_takes_no_part_in_what_the_times_around_predict() -> None:
     time = np.repeat(np.arange(40.0), 20)
     # levels of 0 and 1 in turn: an error of 1 by the times around, about 0.5 by the other half of the cells, 0.25 with the time itself

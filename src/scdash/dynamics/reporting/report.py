@@ -91,9 +91,8 @@ def verdict_line(told: Told) -> str:
         rest = "and than without a network" if network == "better" else "but not clearly better than without a network"
         text = f"{subject} predicted better with these regulators than with random ones, {rest}"
     elif regulators == "not distinguished":
-        text = f"held-out prediction does not distinguish these regulators from random ones{_power(told)}" + (
-            f"; {of_network}" if of_network else ""
-        )
+        text = f"held-out prediction does not distinguish these regulators from random ones{_power(told)}"
+        text = "; ".join(filter(None, (text, of_network)))
     elif of_network:
         text = of_network
     else:
