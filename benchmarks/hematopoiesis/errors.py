@@ -74,7 +74,7 @@ def floors(lineage: str, seed: int) -> pd.DataFrame:
     adata = bins(lineage, seed=seed, **protocol_a(lineage))
     nothing = dict.fromkeys(("layer", "mask_var", "time_key", "trajectory_key", "batch_key", "split_key", "prior",
                              "coregulation", "regulators"))  # fmt: skip
-    series = read_inputs(adata, observations="auto", n_bins=None, seed=seed, **nothing).series  # type: ignore[arg-type]
+    series = read_inputs(adata, observations="auto", n_bins=None, seed=seed, **nothing).observed.series  # type: ignore[arg-type]
     own, found = series.originals(), []
     mean = own.states[own.rows_of("train")].mean(0)
     for run in own.rollouts("test"):
