@@ -49,8 +49,8 @@ def weighted_rank_align(
     table = pd.DataFrame({"code": code, "time": time, "weight": weights})
     same = table.groupby(["code", "time"], sort=True)["weight"].sum()
     before = same.groupby(level="code").cumsum() - same / 2
-    share = before / same.groupby(level="code").transform("sum")
-    return np.asarray(share.reindex(pd.MultiIndex.from_frame(table[["code", "time"]])), dtype=np.float64)
+    fraction = before / same.groupby(level="code").transform("sum")
+    return np.asarray(fraction.reindex(pd.MultiIndex.from_frame(table[["code", "time"]])), dtype=np.float64)
 
 
 def range_align(time: Any, batch: Any = None) -> NDArray[np.float64]:
