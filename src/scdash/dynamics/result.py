@@ -4,8 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from scdash.dynamics.predictors import Floats, Predictor, field_predictor
 from scdash.dynamics.state_pairs.train import Trained
@@ -26,7 +28,8 @@ class DynamicsFit:
     history: pd.DataFrame
     metrics: dict[str, float]
     errors: pd.DataFrame  # one row per predictor, the model first
-    fitted: Floats  # (rows, genes), scaled units: every state predicted from the start of its trajectory
+    fitted: Floats  # (rows kept, genes), scaled units: every state predicted from the start of its trajectory
+    rows: NDArray[np.bool_]  # (rows,), of the series, that are kept with the fit: not all re-drawn trajectories
     report: str
     details: str = ""  # of the report
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # where there were null models

@@ -58,7 +58,7 @@ def store(
 
 
 def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked: dict[str, Any]) -> dict[str, Any]:
-    seen, series = inputs.observed, inputs.observed.series
+    seen, series = inputs.observed, inputs.observed.series.select(fit.rows)
     states = series.states * seen.range + seen.minimum
     names = np.asarray(series.names, dtype=str)
     minimum, width = units_of_field(seen.minimum, seen.range, fit.slope)
@@ -102,7 +102,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "given": stored_tables(inputs.prior, inputs.coregulation),
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
-            "time": seen.times,
+            "time": seen.times[fit.rows],
             "trajectory": names[series.trajectory],
             "origin": names[series.parent[series.trajectory]],
             "split": np.asarray(["train", "validation", "test"])[series.split],

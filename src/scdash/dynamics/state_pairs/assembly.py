@@ -99,6 +99,7 @@ def assemble(
         metrics=metrics,
         errors=errors,
         fitted=fitted_states(problem.series, predict),
+        rows=np.ones(len(problem.series), dtype=bool),
         report=report_text(
             errors,
             metrics,

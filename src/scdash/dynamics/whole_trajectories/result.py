@@ -1,12 +1,13 @@
 """Fits that are trained on whole trajectories: what they are made of, and the result with its errors and its report."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scdash._data.time_series.observed import REDRAWN
 from scdash.dynamics.options import FitOptions, Recipe
 from scdash.dynamics.predictors import field_predictor, fitted_states
 from scdash.dynamics.problem import FitProblem
@@ -63,6 +64,8 @@ def fit_followed(
     followed = follow(problem, main, priors, null_models=options.null_models, progress=options.progress)
     if followed is None:
         return None
+    rows = problem.series.rows_with_redrawn(REDRAWN)
+    problem = replace(problem, series=problem.series.select(rows))
     field, params, masks = as_stack([one.model for one in followed.candidates])
     first = one_of(params, 0)
     hidden = hidden_by_regression(problem, options) if options.n_models == 1 else []
@@ -87,6 +90,7 @@ def fit_followed(
         metrics=_figures(followed, field, first, evidence, direction) | {"seconds": perf_counter() - began},
         errors=table if told.test is None else table.merge(told.test, on="predictor", how="left"),
         fitted=fitted_states(problem.series, predict),
+        rows=rows,
         report=report,
         details=details(told),
         verdict={} if told.verdict is None else told.verdict.as_dict() | {"text": report.splitlines()[0]},
