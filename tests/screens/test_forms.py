@@ -352,10 +352,19 @@ def test_targets_that_moved_against_their_kind_are_named(small, caplog):
         "moved against the kind of its perturbation in 1 of 20 perturbations: G003 (overexpression): G003 -"
         in caplog.text
     )
+    assert "All of them" not in caplog.text  # one may be mislabelled, all are not
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="scdash"):
         scdash.tl.screen_baseline(small, "differential_expression", model=PerturbODE(kind="knockdown"), copy=True)
     assert "in 20 of 20 perturbations" in caplog.text
+    assert "All of them rose: PerturbODE(kind='overexpression'), or 'shift'?" in caplog.text
+    caplog.clear()
+    adata.X[:] = small.X.max() - small.X  # every target falls, as most are knocked out in real screens
+    with caplog.at_level(logging.WARNING, logger="scdash"):
+        scdash.tl.screen_baseline(adata, "differential_expression", copy=True)
+    assert "All of them fell: PerturbODE(kind='knockout'), or 'knockdown'?" in caplog.text
+    adata.X[:] = small.X
+    adata.X[rows, gene] = 0
     stats = statistics(read(adata))
     (name, kind, target, change, z) = contradicted(stats)[0]
     control = np.asarray(adata.X)[(adata.obs["perturbation"] == "control").to_numpy(), gene].mean()

@@ -1,5 +1,6 @@
 """Labels of a perturbation screen (`control`, `GENE`, `GENE1+GENE2`) to a `Screen`."""
 
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, suggest
-from scdash._data.genes import near_matches
+from scdash._data.genes import genes_within, near_matches
 from scdash._data.labels import log_missing, read_labels
 from scdash._data.screen_value import KINDS, Screen
 
@@ -184,11 +185,28 @@ def _refuse_unknown_targets(
     if absent:
         raise ValueError(
             f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}."
-            f"{near_matches(absent, genes)} Check `separator={separator!r}` and `control={control!r}`, add the genes, keep "
+            f"{_forms(absent, position) or near_matches(absent, genes)} Check `separator={separator!r}` and `control={control!r}`, add the genes, keep "
             "these perturbations without their own gene with PerturbODE(unknown_targets='keep'), or drop their cells with "
             "PerturbODE(unknown_targets='drop'). Where the targets are symbols and the genes are not, name the column of "
             "adata.var with the symbols as symbols."
         )
+
+
+def _forms(absent: Sequence[str], genes: Container[str]) -> str:
+    """Return what unknown targets hold beside names of genes: other genes, or more; "" where they hold no gene."""
+    within = {name: found for name in absent if (found := genes_within(name, genes))}
+    joined = [(name, name[at[0][1] : at[1][0]]) for name, at in within.items() if len(at) > 1]
+    single = [(name, name[at[0][0] : at[0][1]]) for name, at in within.items() if len(at) == 1]
+    text = ""
+    if joined:
+        ((between, count),) = Counter(sign for _, sign in joined).most_common(1)
+        example = next(name for name, sign in joined if sign == between)
+        text += f" {count} of them hold several genes with {between!r} between ({example!r}): "
+        text += f"PerturbODE(separator={between!r})."
+    if single:
+        text += f" {len(single)} of them hold the name of a gene and more ({single[0][1]!r} in {single[0][0]!r}): label cells by "
+        text += "the gene alone; scdash.pp.assign_guides(adata, guide_key=...) reads names of guides."
+    return text
 
 
 def _no_control(
