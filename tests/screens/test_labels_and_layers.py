@@ -57,7 +57,7 @@ def test_labels_that_join_genes_otherwise_are_answered_with_their_separator(betw
     assert found.targets.sum(axis=1).tolist() == [0, 2, 1, 2]
 
 
-@pytest.mark.parametrize("form", ["{}_KO", "sg{}", "{}g1", "{} (knockout)", "sg-{}-1"])
+@pytest.mark.parametrize("form", ["{}_KO", "sg{}", "{}g1", "{} (KO)", "sg-{}-1"])
 def test_labels_that_hold_a_gene_and_more_are_answered_with_the_gene(form):
     labels = ["control", form.format("STAT1"), form.format("IFNGR1"), form.format("STAT12")]
     with pytest.raises(ValueError) as error:

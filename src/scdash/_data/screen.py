@@ -1,5 +1,6 @@
 """Labels of a perturbation screen (`control`, `GENE`, `GENE1+GENE2`) to a `Screen`."""
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ __all__ = ["KINDS", "UNKNOWN_TARGETS", "Screen", "names_something", "parse_scree
 
 UNKNOWN_TARGETS = ("error", "drop", "keep")
 CONTROL_KIND = KINDS[0]  # of the control, where it means nothing
+NAMED_KIND = re.compile(rf"^(.+) \(({'|'.join(KINDS)})\)$")
+"""A label with the kind of its perturbation, as perturbations of one gene with two kinds are called."""
 
 
 def split_label(
@@ -26,14 +29,16 @@ def split_label(
     """Return the targets that a label names: `"A+B"` is A and B; control labels and empty parts name nothing.
 
     `"A+ctrl"`, as many published screens write a single perturbation, is A alone when `ctrl` is a control label. A label
-    that is the name of one of `genes` is that gene, also where the name holds the separator.
+    that is the name of one of `genes` is that gene, also where the name holds the separator. `"A (knockout)"` is A.
     """
     none = set(control)
-    if label.strip() in genes and label not in none:
-        return (label.strip(),)
-    parts = [part.strip() for part in label.split(separator)] if separator else [label.strip()]
     if label in none:
         return ()
+    if label.strip() in genes:
+        return (label.strip(),)
+    named = NAMED_KIND.match(label.strip())
+    text = named[1] if named else label
+    parts = [part.strip() for part in text.split(separator)] if separator else [text.strip()]
     return tuple(dict.fromkeys(part for part in parts if part and part not in none))
 
 
@@ -223,6 +228,9 @@ def _no_control(
 
 
 def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]) -> str:
+    """Return the kind of a perturbation: that which its label names, or else that of all, of the label or of its targets."""
+    if named := NAMED_KIND.match(label.strip()):
+        return named[2]
     if isinstance(kind, str):
         chosen = kind
     elif label in kind:
@@ -230,9 +238,11 @@ def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]
     else:
         found = {kind[gene] for gene in targets if gene in kind}
         if len(found) != 1:
+            known = [name for name in kind if (match := NAMED_KIND.match(name)) and match[1] == label]
+            hint = f" The fit has {', '.join(map(repr, known))}: name one of them." if known else ""
             raise ValueError(
                 f"kind: the mapping gives {sorted(found) or 'nothing'} for perturbation {label!r}; one of {list(KINDS)} is "
-                "needed under the perturbation's label or its target genes, or for all as text, such as kind='knockout'."
+                f"needed under the perturbation's label or its target genes, or for all as text, such as kind='knockout'.{hint}"
             )
         chosen = found.pop()
     check_choice("kind", chosen, KINDS)

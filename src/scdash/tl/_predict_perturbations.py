@@ -112,6 +112,8 @@ def predict_perturbations(
     if "screen" not in entry:
         raise ValueError(f"uns[{key!r}] is no fit of a screen; use scdash.tl.predict or scdash.tl.perturb.")
     labels = [perturbations] if isinstance(perturbations, str) else list(perturbations)
+    if not labels:
+        raise ValueError("perturbations is empty: name at least one, such as 'GENE' or 'GENE1+GENE2'.")
     genes = pd.Index([str(g) for g in entry["genes"]])
     aliases = gene_aliases(adata, FitSettings.of(entry, key).text("symbols"))
     parsed = _parse(labels, genes, entry, kind, separator, aliases)
