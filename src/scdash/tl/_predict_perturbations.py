@@ -55,9 +55,9 @@ def predict_perturbations(
     adata
         AnnData that `scdash.tl.fit_perturbode` or `scdash.tl.screen_baseline` has written to.
     perturbations
-        Labels such as `"A"` or `"A+B"`, of genes or of the symbols that the fit has read.
+        Labels such as `"A"` or `"A+B"`, of genes or of the symbols that the fit has read. `"A (knockdown)"` names the kind.
     kind
-        As in the fit; None: the fit's. Where the fit has a gene with several kinds, say which is meant.
+        As in the fit; None: the fit's. Where the fit has a gene with several kinds, say which is meant, here or in the label.
     separator
         None: the fit's.
     times
