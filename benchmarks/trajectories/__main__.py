@@ -6,7 +6,8 @@ change in the last fifth, edges, level of pruning, held-out errors beside null m
 CPU seconds of the whole call (which include compiling where loops are not cached). Errors are those of the folds that have
 chosen epochs and level: the other half of the cells, or every batch in turn where there are several. Every row is printed at once and kept in
 runs.csv, which a run that is cut leaves whole; runs that are asked for again replace theirs. summary.csv has means and
-the lowest and highest values over seeds, trajectories.png is the figure.
+the lowest and highest values over seeds, agreement.csv how far the networks of the seeds of one call agree, trajectories.png
+is the figure.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.trajectories.agreement import keep_agreement
 from benchmarks.trajectories.data import HERE, SETS
 from benchmarks.trajectories.figure import draw
 from benchmarks.trajectories.row import run
@@ -52,11 +54,15 @@ def main() -> None:
 
     scdash.settings.verbosity = 0
     options.out.mkdir(parents=True, exist_ok=True)
-    file = options.out / "runs.csv"
+    file, networks = options.out / "runs.csv", {name: [] for name in options.only}
     for seed in range(options.seed, options.seed + options.seeds):
         for name in options.only:
-            row = pd.DataFrame([run(name, seed)])
+            figures, network = run(name, seed)
+            row, found = pd.DataFrame([figures]), networks[name]
             runs = keep(file, row)
+            found.append(network)
+            if len(found) > 1:
+                keep_agreement(options.out / "agreement.csv", name, found, list(SETS))
             print(row.T.to_string(header=False, float_format=lambda x: f"{x:.3f}"), flush=True)
             print(flush=True)
             draw(runs, options.out / "trajectories.png")

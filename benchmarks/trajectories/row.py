@@ -11,21 +11,23 @@ from benchmarks.trajectories.data import SETS
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from scipy.sparse import csr_matrix
 
 Row: TypeAlias = dict[str, str | int | float]
 TOP_GENES = 100  # genes that change most
 BASELINES = ("constant", "persistence", "mean trajectory", "no network")
 
 
-def run(name: str, seed: int) -> Row:
-    """Return the figures of a fit with default arguments but for the data keys."""
+def run(name: str, seed: int) -> tuple[Row, "csr_matrix"]:
+    """Return the figures of a fit with default arguments but for the data keys, and its network."""
     import scdash
 
     adata, keys = SETS[name]()
     began = time.process_time()
     scdash.tl.fit_dynamics(adata, rng=seed, progress=False, **keys)
     seconds = time.process_time() - began
-    return {"set": name, "seed": seed, "cells": adata.n_obs} | figures(adata) | {"cpu_seconds": seconds}
+    row: Row = {"set": name, "seed": seed, "cells": adata.n_obs}
+    return row | figures(adata) | {"cpu_seconds": seconds}, adata.varp["dynamics_grn"]
 
 
 def figures(adata: "AnnData") -> Row:
