@@ -1,7 +1,7 @@
 """Training over epochs: loss, sparsity, and when weights were pruned."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from scdash._core.keys import require_fit
-from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl._screen_settings import draw_settings
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns, slot
 from scdash.pl.shared.style import INK, MUTED, Drawn, category_colors, check_whole, despine, finish, house, panels
 
@@ -27,7 +27,7 @@ _LOGARITHMIC = 5  # largest over smallest loss from which on the axis is logarit
 _SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
-@guarded
+@drawing
 def history(
     data: AnnData | pd.DataFrame,
     *,
@@ -35,12 +35,7 @@ def history(
     model: int | Sequence[int] | None = None,
     baselines: bool | Mapping[str, float] = True,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the loss of every epoch (on a logarithmic axis from a factor of five on), the sparsity below it, and the prunings as marks.
 
@@ -89,21 +84,18 @@ def history(
         )
     table = columns(table, [], argument="history")
     if {"lam", "held_out_r2", "trust"} <= set(table):
-        return draw_settings(
-            table, ax=ax, figsize=figsize, show=show, return_fig=return_fig, name="history", title=title, save=save
-        )
+        return draw_settings(table, page)
     table = columns(table, ["epoch", "train_loss"], argument="history")
     table = _choose(table, model)
     levels = _levels(data, key, baselines=baselines)
     colors = category_colors(["training", "validation", "sparsity"], palette)
+    ax = page.get("ax")
     with house():
         figure: Any
         if ax is None:
-            figure, (loss, share) = panels(
-                2, None, title=title, figsize=figsize, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True
-            )
+            figure, (loss, share) = panels(2, page, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
         else:
-            check_whole(2, ax, title, figsize)
+            check_whole(2, page)
             figure, loss = ax.figure, ax
             share = ax.twinx()
         _draw_losses(loss, table, colors, _labels(data, key))
@@ -117,9 +109,7 @@ def history(
         loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
         if ax is None:
             figure.align_ylabels()
-    return finish(
-        figure, [loss, share], ax=ax, show=show, return_fig=return_fig, name="history", title=title, save=save
-    )
+    return finish(figure, [loss, share], "history", page)
 
 
 def _choose(table: pd.DataFrame, model: int | Sequence[int] | None) -> pd.DataFrame:

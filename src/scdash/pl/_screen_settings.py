@@ -1,30 +1,19 @@
 """What the regression of a screen chose from: held-out R2 of every setting along the penalty."""
 
-from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
+from scdash.pl.shared.options import FigureOptions
 from scdash.pl.shared.style import INK, MUTED, PALETTE, Drawn, finish, house, panels
 
 
-def draw_settings(
-    table: pd.DataFrame,
-    *,
-    title: str | Sequence[str] | None,
-    figsize: tuple[float, float] | None,
-    ax: Axes | None,
-    show: bool | None,
-    save: str | bool | None,
-    return_fig: bool,
-    name: str,
-) -> Drawn:
+def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
     """Draw `held_out_r2` against `lam`, one line a setting; zero is the mean of the other perturbations."""
     best = table.loc[[cast("int", table["held_out_r2"].idxmax())]].iloc[0]
     with house():
-        figure, axes = panels(1, ax, title=title, figsize=figsize, size=(6.4, 3.2))
+        figure, axes = panels(1, page, size=(6.4, 3.2))
         drawn = table.groupby(["trust", "activating", "hubs", "mcp"], sort=False)
         for i, (setting, part) in enumerate(drawn):
             weights = cast("tuple[float, float, float, float]", setting)
@@ -43,7 +32,7 @@ def draw_settings(
         axes[0].minorticks_off()
         axes[0].invert_xaxis()
         axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name=name, title=title, save=save)
+    return finish(figure, axes, "history", page)
 
 
 def _words(trust: float, activating: object, hubs: object, mcp: float) -> str:

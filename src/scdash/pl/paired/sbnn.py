@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import suggest
 from scdash._core.keys import genes_of_modality
-from scdash._core.process_state import guarded
 from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, paired_colors, pick, predictions
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.points import Look, scatter
 from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
 
@@ -27,7 +27,7 @@ MOST_ROWS = 3  # of small panels, before a third column of them
 LETTERS = 26  # of a title that fit over a small panel
 
 
-@guarded
+@drawing
 def sbnn(
     mdata: MuData,
     color: str | None = None,
@@ -44,12 +44,7 @@ def sbnn(
     vmin: float = -1.0,
     vmax: float = 1.0,
     legend: bool | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
 
@@ -110,15 +105,14 @@ def sbnn(
     titles = _titles(mdata, x, gene_symbols, drawn["genes"])
     known = _placed(points, tables)
     colors = _palette(mdata, color, x, groups, palette)
-    check_whole(1 + sum(map(len, drawn.values())) if ax is None else 1, ax, title, figsize)
+    ax = page.get("ax")
+    check_whole(1 + sum(map(len, drawn.values())) if ax is None else 1, page)
     with house():
         if ax is not None:
             _scatter(ax, points[known], groups, known, colors, name, size, legend=legend)
             ax.set_title(f"{ax.get_title()}\n{_worth(entry)}", fontsize=9)
-            return finish(
-                whole_figure(ax), [ax], ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save
-            )
-        figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]), figsize)
+            return finish(whole_figure(ax), [ax], "sbnn", page)
+        figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]), page.get("figsize"))
         _scatter(middle, points[known], groups, known, colors, name, size, legend=legend)
         middle.set_title(f"{middle.get_title()}\n{_worth(entry)}", fontsize=9)
         mesh = masked_triangulation(points[known], max_edge)
@@ -133,7 +127,7 @@ def sbnn(
             axes += panels
         if len(axes) > 1:
             _colorbar(figure, sides["features"] or sides["genes"], cmap, scale)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save)
+    return finish(figure, axes, "sbnn", page)
 
 
 def _worth(entry: Mapping[str, Any]) -> str:
