@@ -13,15 +13,10 @@ TOP = 20  # genes that are compared
 def agreement(by_model: NDArray[Any]) -> dict[str, float]:
     """Return the mean rank correlation and mean overlap of the `TOP` genes over all pairs of models.
 
-    Parameters
-    ----------
-    by_model
-        Scores, (genes, models); one model has no pairs and gives NaN.
+    `by_model`: scores, (genes, models); one model has no pairs and gives NaN.
 
-    Returns
-    -------
-    dict with `models`, `rank_correlation`, `top_overlap` (genes shared by two lists), `top`,
-    `chance_overlap` (expected of two random lists)
+    The result is a dict with `models`, `rank_correlation`, `top_overlap` (genes shared by two lists), `top`,
+    `chance_overlap` (expected of two random lists).
     """
     scores = np.asarray(by_model, dtype=np.float64)
     n, models = scores.shape

@@ -60,14 +60,9 @@ def fate_probabilities(
     the softmax that CellRank takes for the moves without the intervention, one over the median size of the correlations.
     Otherwise a difference of scales, which makes all steps more or less certain, would count as a change of fates.
 
-    Parameters
-    ----------
-    cells
-        AnnData with the states in `X` and the graph of neighbours.
-    moves
-        Pairs of changes of the states, (cells, genes) each: without and with the intervention.
-    terminal
-        Terminal state of every cell, categorical; NaN for the others.
+    `cells`: AnnData with the states in `X` and the graph of neighbours. `moves`: pairs of changes of the states,
+    (cells, genes) each: without and with the intervention. `terminal`: terminal state of every cell, categorical; NaN
+    for the others.
     """
     found = []
     with cellrank() as cr:

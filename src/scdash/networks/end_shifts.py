@@ -17,9 +17,9 @@ class EndShift(NamedTuple):
 
 
 def end_shift(
-    model: DynamicsModel,
-    states: NDArray[np.float64],
-    duration: float,
+    model: DynamicsModel,  # a fitted model
+    states: NDArray[np.float64],  # first and last observed state, (2, genes), in the units of the data
+    duration: float,  # time between them
     held_genes: NDArray[np.int64],
     levels: NDArray[np.float64],
 ) -> EndShift:
@@ -29,16 +29,7 @@ def end_shift(
     first state, both in the units of the data and without the gene held, the distance is
     :math:`\lVert\Delta\rVert / \lVert d\rVert` and the part along the path :math:`\Delta \cdot d / \lVert d\rVert^2`.
 
-    Parameters
-    ----------
-    model
-        A fitted model.
-    states
-        First and last observed state, (2, genes), in the units of the data.
-    duration
-        Time between them.
-    held_genes, levels
-        Numbers of the genes, and the level at which each is held.
+    `held_genes`, `levels`: numbers of the genes, and the level at which each is held.
     """
     count, genes = len(held_genes), states.shape[1]
     held = np.zeros((count + 1, genes), dtype=bool)  # the last row is the model's own run

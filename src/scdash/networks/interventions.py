@@ -17,28 +17,15 @@ ROWS = 2048
 
 
 def intervene(
-    model: DynamicsModel,
-    starts: NDArray[Any],
-    duration: float,
-    held: NDArray[np.bool_],
-    levels: NDArray[Any],
+    model: DynamicsModel,  # a fitted model
+    starts: NDArray[Any],  # start states, (rows, genes)
+    duration: float,  # time to integrate, in the user's unit
+    held: NDArray[np.bool_],  # which genes are held in which row, (rows, genes); a row without any is unperturbed
+    levels: NDArray[Any],  # values of held genes, broadcast to (rows, genes); others are not read
 ) -> NDArray[np.float64]:
     """Return the states after `duration`, (rows, genes), each row with genes of its own held at a level.
 
     A held gene is set to its level at the start and stays there (dx_i/dt = 0). Units are the user's.
-
-    Parameters
-    ----------
-    model
-        A fitted model.
-    starts
-        Start states, (rows, genes).
-    duration
-        Time to integrate, in the user's unit.
-    held
-        Which genes are held in which row, (rows, genes); a row without any is unperturbed.
-    levels
-        Values of held genes, broadcast to (rows, genes); others are not read.
     """
     if not (np.isfinite(duration) and duration > 0):
         raise ValueError(f"The time to integrate must be positive, found {duration!r}.")

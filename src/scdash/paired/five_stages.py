@@ -34,23 +34,14 @@ class Networks:
 class Trainer:
     """Runs the stages in order; one instance, one stack of models.
 
-    Parameters
-    ----------
-    matrix
-        Cells by genes, log expression, dense or CSR.
-    y
-        Cells by features, NaN where missing.
-    folds
-        One a model: the cells it trains on and those it is tested on after each epoch.
-    streams
-        One random stream a model: a model's numbers do not depend on which others are in the stack.
+    `streams`: one random stream a model: a model's numbers do not depend on which others are in the stack.
     """
 
     def __init__(
         self,
-        matrix: Any,
-        y: NDArray[np.float64],
-        folds: Sequence[Fold],
+        matrix: Any,  # cells by genes, log expression, dense or CSR
+        y: NDArray[np.float64],  # cells by features, NaN where missing
+        folds: Sequence[Fold],  # one a model: the cells it trains on and those it is tested on after each epoch
         streams: Sequence[np.random.Generator],
         *,
         n_latent: int,

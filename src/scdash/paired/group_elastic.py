@@ -37,20 +37,10 @@ def group_elastic_net(design: Design, cross: Floats, penalty: Penalty, start: Fl
 
     Equal to scikit-learn's `MultiTaskElasticNet(alpha=lambda, l1_ratio=alpha, fit_intercept=False)` (W transposed).
 
-    Parameters
-    ----------
-    design
-        X.
-    cross
-        X'T / n, (genes, targets).
-    penalty
-        lambda and alpha > 0.
-    start
-        W to start from, (genes, targets).
+    `design`: X. `cross`: X'T / n, (genes, targets). `penalty`: lambda and alpha > 0. `start`: W to start from, (genes,
+    targets).
 
-    Returns
-    -------
-    W, (genes, targets), its optimality conditions met to `TOLERANCE` * max_i ||X_i'T / n||.
+    The result is W, (genes, targets), its optimality conditions met to `TOLERANCE` * max_i ||X_i'T / n||.
     """
     values, settled = active_set_solution(design, cross, penalty, start)
     if not settled:

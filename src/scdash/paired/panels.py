@@ -179,18 +179,10 @@ def panel_of(
 ) -> Panel:
     """Return the method that `options` describe, or raise for one that the model does not have.
 
-    Parameters
-    ----------
-    function
-        The public function that was called, for messages.
-    model
-        "sbnn" or "srrr".
-    options
-        Arguments of `scdash.tl.sbnn` or `scdash.tl.srrr`.
-    fixed
-        Names that the function knows besides, for near matches.
-    penalised
-        The function sets the strength of the penalty itself: of a regression `lam` and `n_features`, which it follows from, are refused.
+    `function`: the public function that was called, for messages. `model`: "sbnn" or "srrr". `options`: arguments of
+    `scdash.tl.sbnn` or `scdash.tl.srrr`. `fixed`: names that the function knows besides, for near matches.
+    `penalised`: the function sets the strength of the penalty itself: of a regression `lam` and `n_features`, which it
+    follows from, are refused.
     """
     check_choice("model", model, MODELS)
     known = [*COMMON, *(OF_NETWORKS if model == "sbnn" else OF_REGRESSIONS)]

@@ -16,14 +16,8 @@ DENSE_BYTES = 256 * 2**20  # sparse matrices that would be no larger than this a
 class Inputs:
     """Rows of one matrix, standardised differently for each model.
 
-    Parameters
-    ----------
-    matrix
-        Cells by genes, dense or CSR; shared by all models.
-    scales
-        One `Scale` a model.
-    device
-        Where minibatches go.
+    `matrix`: cells by genes, dense or CSR; shared by all models. `scales`: one `Scale` a model. `device`: where
+    minibatches go.
     """
 
     def __init__(self, matrix: Any, scales: list[Scale], device: torch.device) -> None:

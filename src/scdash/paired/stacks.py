@@ -23,48 +23,25 @@ STACK_BYTES = 2 * 2**30  # what the weights and standardised inputs of one stack
 
 
 def fit_networks(
-    matrix: Any,
-    y: NDArray[np.float64],
-    folds: Sequence[Fold],
+    matrix: Any,  # cells by genes, log expression, dense or CSR; shared
+    y: NDArray[np.float64],  # cells by features, NaN where missing
+    folds: Sequence[Fold],  # training and test cells of each network
     *,
     n_latent: int = 2,
     n_features: int = 25,
-    schedule: BottleneckTraining | None = None,
-    standardize: Standardize = "train",
-    autoencoder: bool = True,
-    rng: RNG = 0,
-    device: str = "auto",
-    progress: bool | None = None,
-    description: str = "sBNN",
+    schedule: BottleneckTraining | None = None,  # constants; None for the paper's
+    standardize: Standardize = "train",  # see `learn_scale`
+    autoencoder: bool = True,  # train the head that draws gene expression
+    rng: RNG = 0,  # seed or Generator
+    device: str = "auto",  # "auto" (CUDA where there is one), "cpu" or "cuda"
+    progress: bool | None = None,  # show a progress bar; None: for verbosity 2 or more
+    description: str = "sBNN",  # text before the bar
 ) -> list[BottleneckFit]:
     """Train one network a fold, in stacks; each has its own random stream, so that stacking changes only rounding.
 
     `with joblib.parallel_config("loky", n_jobs=...)` around the call spreads the stacks over processes or a cluster.
 
-    Parameters
-    ----------
-    matrix
-        Cells by genes, log expression, dense or CSR; shared.
-    y
-        Cells by features, NaN where missing.
-    folds
-        Training and test cells of each network.
-    n_latent, n_features
-        Units of the bottleneck; genes kept.
-    schedule
-        Constants; None for the paper's.
-    standardize
-        See `learn_scale`.
-    autoencoder
-        Train the head that draws gene expression.
-    rng
-        Seed or Generator.
-    device
-        "auto" (CUDA where there is one), "cpu" or "cuda".
-    progress
-        Show a progress bar; None: for verbosity 2 or more.
-    description
-        Text before the bar.
+    `n_latent`, `n_features`: units of the bottleneck; genes kept.
     """
     schedule = (schedule or BottleneckTraining()).for_cells(max(len(fold.train) for fold in folds))
     streams = np.random.default_rng(int(as_generator(rng).integers(2**63 - 1))).spawn(len(folds))

@@ -33,32 +33,17 @@ class RowSource(Protocol):
 class Stage:
     """What is trained on what.
 
-    Attributes
-    ----------
-    name
-        Name in the history and in messages.
-    layers
-        The layers trained, from input to output.
-    inputs
-        Rows fed to the first of them.
-    loss
-        Loss of each model.
-    cells
-        Cells of each model.
-    epochs, rate
-        Passes over the cells, learning rate of Adam.
-    lasso
-        Weight of the group lasso on the first layer.
+    `epochs`, `rate`: passes over the cells, learning rate of Adam.
     """
 
-    name: str
-    layers: Sequence[Dense]
-    inputs: RowSource
-    loss: Loss
-    cells: Sequence[NDArray[np.intp]]
+    name: str  # name in the history and in messages
+    layers: Sequence[Dense]  # the layers trained, from input to output
+    inputs: RowSource  # rows fed to the first of them
+    loss: Loss  # loss of each model
+    cells: Sequence[NDArray[np.intp]]  # cells of each model
     epochs: int
     rate: float
-    lasso: float = 0.0
+    lasso: float = 0.0  # weight of the group lasso on the first layer
 
 
 def run_stage(

@@ -16,14 +16,7 @@ from scdash.resampling.folds import Fold
 class Targets:
     """Standardised features of every model; missing entries are 0 and carry no weight.
 
-    Parameters
-    ----------
-    y
-        Cells by features, NaN where missing.
-    scales
-        One `Scale` a model.
-    folds
-        One a model.
+    `y`: cells by features, NaN where missing. `scales`: one `Scale` a model. `folds`: one a model.
     """
 
     def __init__(

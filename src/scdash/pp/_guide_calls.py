@@ -20,18 +20,10 @@ def call_guides(
 ) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
     """Return which guides each cell has (cells, guides), and the fewest counts of each guide, (guides,).
 
-    Parameters
-    ----------
-    counts
-        Counts (cells, guides).
-    threshold
-        Fewest counts of a guide in a cell that has it, or "mixture": for every guide from a mixture of background and
-        signal, see `mixture_threshold`.
-    min_count
-        Least threshold from a mixture.
-    dominance
-        Least fraction of a cell's guide counts that its strongest guide has; the cell then has this guide alone, and without
-        such a guide none.
+    `counts`: counts (cells, guides). `threshold`: fewest counts of a guide in a cell that has it, or "mixture": for
+    every guide from a mixture of background and signal, see `mixture_threshold`. `min_count`: least threshold from a
+    mixture. `dominance`: least fraction of a cell's guide counts that its strongest guide has; the cell then has this
+    guide alone, and without such a guide none.
     """
     counts = counts.copy()
     counts.eliminate_zeros()

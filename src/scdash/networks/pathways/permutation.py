@@ -20,12 +20,7 @@ def null_moments(scores: NDArray[Any], sizes: NDArray[Any]) -> tuple[NDArray[np.
 
     mean = m mu, variance = m s^2 (N - m) / (N - 1), with s^2 the population variance (ddof 0).
 
-    Parameters
-    ----------
-    scores
-        Scores of the N genes of the universe.
-    sizes
-        Set sizes m, (sets,).
+    `scores`: scores of the N genes of the universe. `sizes`: set sizes m, (sets,).
     """
     scores = np.asarray(scores, dtype=np.float64)
     m, n = np.asarray(sizes, dtype=np.float64), len(scores)
@@ -67,10 +62,10 @@ class _Null:
 
 
 def permutation_test(
-    scores: NDArray[Any],
-    sets: sp.csr_matrix,
+    scores: NDArray[Any],  # scores of the genes, (genes,)
+    sets: sp.csr_matrix,  # membership, (sets, genes), 0/1
     *,
-    alternative: Alternative = "greater",
+    alternative: Alternative = "greater",  # whether large sums, small sums or either are of interest
     n_permutations: int = 1000,
     max_permutations: int = 100_000,
     exceedances: int = 20,
@@ -86,15 +81,6 @@ def permutation_test(
     `fwer` is the single-step maxT p-value (Westfall and Young 1993): how often the largest z among ALL sets reaches
     the set's own z in the first `n_permutations`. It takes the overlap of the sets into account, which Bonferroni
     does not, but cannot be below 1 / (n_permutations + 1).
-
-    Parameters
-    ----------
-    scores
-        Scores of the genes, (genes,).
-    sets
-        Membership, (sets, genes), 0/1.
-    alternative
-        Whether large sums, small sums or either are of interest.
     """
     if alternative not in ALTERNATIVES:
         raise unknown("alternative", alternative, ALTERNATIVES)

@@ -33,16 +33,8 @@ def leading_genes(
 ) -> NDArray[np.int64]:
     """Return the fewest members that make up half of the set's excess over `centre`, strongest first.
 
-    Parameters
-    ----------
-    scores
-        Scores of all genes.
-    members
-        Indices of the set's genes.
-    centre
-        Mean score of the universe.
-    sign
-        -1 for sets that stand out by low scores.
+    `scores`: scores of all genes. `members`: indices of the set's genes. `centre`: mean score of the universe. `sign`:
+    -1 for sets that stand out by low scores.
     """
     excess = sign * (np.asarray(scores, dtype=np.float64)[members] - centre)
     order = np.argsort(-excess, kind="stable")
@@ -54,8 +46,8 @@ def leading_genes(
 
 
 def pathway_table(
-    scores: NDArray[Any],
-    sets: Membership,
+    scores: NDArray[Any],  # scores of `sets.genes`, finite
+    sets: Membership,  # gene sets restricted to the universe
     *,
     alternative: Alternative = "greater",
     n_permutations: int = 1000,
@@ -65,19 +57,11 @@ def pathway_table(
 ) -> pd.DataFrame:
     """Test every set and return a tidy table, smallest p first.
 
-    Parameters
-    ----------
-    scores
-        Scores of `sets.genes`, finite.
-    sets
-        Gene sets restricted to the universe.
-    alternative, n_permutations, max_permutations, exceedances, rng
-        See `permutation_test`; `max_permutations=None` is `enough_permutations`.
+    `alternative`, `n_permutations`, `max_permutations`, `exceedances`, `rng`: see `permutation_test`;
+    `max_permutations=None` is `enough_permutations`.
 
-    Returns
-    -------
-    DataFrame with columns pathway, size (genes tested), size_full, score (sum), mean_score, z (closed-form null),
-    p_value, n_permutations, bonferroni, fdr_bh, fwer, leading_genes (";"-joined)
+    The result is a DataFrame with columns pathway, size (genes tested), size_full, score (sum), mean_score, z
+    (closed-form null), p_value, n_permutations, bonferroni, fdr_bh, fwer, leading_genes (";"-joined).
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.shape != sets.genes.shape or not np.isfinite(scores).all():

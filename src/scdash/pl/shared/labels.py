@@ -57,16 +57,8 @@ def label_offsets(
 ) -> NDArray[np.float64]:
     """Return where the middles of names lie, beside their points: one after another, each at the cheapest place.
 
-    Parameters
-    ----------
-    places
-        (points, 2) of all points.
-    chosen
-        Which of them have names, in the order in which names are placed.
-    sizes
-        (names, 2) width and height.
-    page
-        Lower left and upper right corner of the axis.
+    `places`: (points, 2) of all points. `chosen`: which of them have names, in the order in which names are placed.
+    `sizes`: (names, 2) width and height. `page`: lower left and upper right corner of the axis.
     """
     angles = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     ways = np.column_stack([np.cos(angles), np.sin(angles)])

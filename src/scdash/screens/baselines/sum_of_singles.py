@@ -12,12 +12,8 @@ def sum_of_singles(changes: Floats, targets: NDArray[np.bool_], asked: NDArray[n
     The change of a gene that was perturbed alone several times, such as knocked out and knocked down, is their mean. NaN
     where a single perturbation was not observed, and for asked perturbations of one gene or none.
 
-    Parameters
-    ----------
-    changes, targets
-        Observed changes and targets, (perturbations, genes).
-    asked
-        Targets of the perturbations to predict, (asked, genes).
+    `changes`, `targets`: observed changes and targets, (perturbations, genes). `asked`: targets of the perturbations
+    to predict, (asked, genes).
     """
     single = targets.sum(axis=1) == 1
     found = np.full(asked.shape, np.nan)

@@ -118,15 +118,15 @@ def _reference_error(stats: PerturbationStatistics, sd: Floats) -> float:
 
 
 def fit_equilibrium(
-    stats: PerturbationStatistics,
+    stats: PerturbationStatistics,  # statistics of the screen; its folds are the perturbations held out together
     *,
-    trusts: Sequence[float] = TRUSTS,
-    signs: Sequence[bool] = (False, True),
-    refine: bool = True,
+    trusts: Sequence[float] = TRUSTS,  # weights of within-perturbation covariation beside the effects of perturbations
+    signs: Sequence[bool] = (False, True),  # values of "all edges activate" to try
+    refine: bool = True,  # whether hub-aware penalties and the MCP are tried
     penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
+    allowed: NDArray[np.bool_] | None = None,  # edges that may exist (regulator, target)
     odds: Floats | None = None,
-    progress: bool | None = None,
+    progress: bool | None = None,  # show a bar of the settings tried; None: if it takes over two seconds
 ) -> EquilibriumFit:
     """Fit the network of a screen; every choice minimises the error of held-out perturbations.
 
@@ -136,24 +136,9 @@ def fit_equilibrium(
     error has begun to rise. Last, whether the path is believed, and how much of regulators that no perturbation targeted
     (`scdash.screens.forward`).
 
-    Parameters
-    ----------
-    stats
-        Statistics of the screen; its folds are the perturbations held out together.
-    trusts
-        Weights of within-perturbation covariation beside the effects of perturbations.
-    signs
-        Values of "all edges activate" to try.
-    refine
-        Whether hub-aware penalties and the MCP are tried.
-    penalty
-        Factor of lambda for every edge (regulator, target), e.g. 1/20 for edges of a trusted prior.
-    allowed
-        Edges that may exist (regulator, target).
-    odds
-        Prior odds of every edge beside those of others (regulator, target), at least 1, which count beside own perturbations.
-    progress
-        Show a bar of the settings tried; None: if it takes over two seconds.
+    `penalty`: factor of lambda for every edge (regulator, target), e.g. 1/20 for edges of a trusted prior. `odds`:
+    prior odds of every edge beside those of others (regulator, target), at least 1, which count beside own
+    perturbations.
     """
     levels = LAMBDAS
     if stats.fold.max() < 1:  # too few perturbations to hold any out: the default that held up elsewhere
