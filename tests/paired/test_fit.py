@@ -10,10 +10,13 @@ import scipy.sparse as sp
 import torch
 
 from scdash._core.errors import NonFiniteError
-from scdash.paired import BottleneckTraining, Fold, fit_networks, make_folds, multivariate_r2
 from scdash.paired.five_stages import Trainer
 from scdash.paired.layers import group_norms
+from scdash.paired.r2_scores import multivariate_r2
+from scdash.paired.schedule import BottleneckTraining
+from scdash.paired.stacks import fit_networks
 from scdash.paired.targets import pretrain_labels
+from scdash.resampling.folds import Fold, make_folds
 
 SMALL = BottleneckTraining(
     hidden=(16, 8), n_clusters=4, pretrain_epochs=3, frozen_epochs=2, unfrozen_epochs=3, tuning_epochs=3,

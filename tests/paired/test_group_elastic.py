@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import MultiTaskElasticNet
 
-from scdash.paired import Penalty, Scale, group_elastic_net
 from scdash.paired.design import Design
-from scdash.paired.group_elastic import optimality, proximal_gradient, shrink_rows
+from scdash.paired.group_elastic import Penalty, group_elastic_net, optimality, proximal_gradient, shrink_rows
+from scdash.paired.standardize import Scale
 
 PLAIN = Scale(np.zeros(30), np.ones(30))
 

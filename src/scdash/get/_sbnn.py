@@ -11,7 +11,7 @@ from scdash._core.process_state import guarded
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scdash.paired import SparseBottleneck
+    from scdash.paired.bottleneck_module import SparseBottleneck
 
 
 def model_from_mudata(mdata: "MuData", *, key: str = "sbnn") -> "SparseBottleneck":
@@ -38,7 +38,7 @@ def model_from_mudata(mdata: "MuData", *, key: str = "sbnn") -> "SparseBottlenec
     --------
     >>> model = scdash.get.model(mdata, key="sbnn")  # doctest: +SKIP
     """
-    from scdash.paired import module_from_entry
+    from scdash.paired.bottleneck_module import module_from_entry
 
     entry = require_paired(mdata, key, "sbnn")
     if "weights" not in entry:

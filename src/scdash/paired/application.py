@@ -15,7 +15,7 @@ from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import require_paired
 from scdash._core.logging import logger
 from scdash._core.types import StartLike
-from scdash.paired import predict
+from scdash.paired.result import predict
 from scdash.paired.store import gene_values, prediction_slots
 
 MISSING_GENES = ("raise", "mean")

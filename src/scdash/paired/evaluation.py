@@ -10,9 +10,12 @@ import pandas as pd
 from scdash._core.errors import check_choice, check_least
 from scdash._core.logging import logger
 from scdash._data import as_dense
-from scdash.paired import BottleneckFit, Fold, Standardize, feature_r2, multivariate_r2
+from scdash.paired.r2_scores import feature_r2, multivariate_r2
 from scdash.paired.reading import Paired
 from scdash.paired.reduced_rank import MAX_ROUNDS
+from scdash.paired.result import BottleneckFit
+from scdash.paired.standardize import Standardize
+from scdash.resampling.folds import Fold
 
 SEPARATED = 1.2  # smallest kept norm over the median of the others, below which the penalty hardly told genes apart
 

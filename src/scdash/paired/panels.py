@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import check_arguments, check_choice
 from scdash._core.parallel import spread_all
-from scdash.paired import BottleneckFit, BottleneckTraining, Fold, Standardize, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes, warn_if_unsettled
 from scdash.paired.group_elastic import Penalty
 from scdash.paired.linear_fit import as_network, check_alpha, regression_of
 from scdash.paired.reading import Paired
-from scdash.paired.schedule import LASSO
+from scdash.paired.result import BottleneckFit
+from scdash.paired.schedule import LASSO, BottleneckTraining, training_of
+from scdash.paired.stacks import fit_networks
+from scdash.paired.standardize import Standardize
+from scdash.resampling.folds import Fold
 
 PanelModel: TypeAlias = Literal["sbnn", "srrr"]
 MODELS = ("sbnn", "srrr")

@@ -14,12 +14,13 @@ from scdash._core.logging import step
 from scdash._core.parallel import use_jobs
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
-from scdash.paired import BottleneckFit, Fold
 from scdash.paired.panels import PanelModel, panel_of
 from scdash.paired.reading import Missing, Paired, read_paired
+from scdash.paired.result import BottleneckFit
 from scdash.paired.score_tables import selection_table
 from scdash.paired.store import check_slots, versions
 from scdash.resampling.draws import stratified_part
+from scdash.resampling.folds import Fold
 from scdash.resampling.stability import check_repeats, write_result
 
 

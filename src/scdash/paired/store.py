@@ -14,8 +14,8 @@ from scdash._core.errors import suggest
 from scdash._core.fit_record import stamp
 from scdash._core.labels import check_key
 from scdash._data import Expression, as_dense, sanitise
-from scdash.paired import BottleneckFit, Prediction, predict
 from scdash.paired.reading import Paired, modality, read_matrix
+from scdash.paired.result import BottleneckFit, Prediction, predict
 
 if TYPE_CHECKING:
     from anndata import AnnData

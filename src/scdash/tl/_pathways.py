@@ -22,7 +22,7 @@ from scdash.networks.pathways.controls import built_in_controls
 from scdash.networks.pathways.gene_sets import resolve_gene_sets
 from scdash.networks.pathways.permutation import Alternative
 from scdash.networks.pathways.report import pathway_report
-from scdash.networks.pathways.set_tests import Method, SetTests, table_of_tests
+from scdash.networks.pathways.scores import Method, SetTests, table_of_tests
 
 METHODS = ("sum", "over_representation", "prerank")
 

@@ -10,9 +10,11 @@ from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash._data import copy_paired
-from scdash.paired import BottleneckTraining, Standardize, choose_device, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out, warn_if_hardly_separated
 from scdash.paired.reading import Missing, read_paired
+from scdash.paired.schedule import BottleneckTraining, training_of
+from scdash.paired.stacks import choose_device, fit_networks
+from scdash.paired.standardize import Standardize
 from scdash.paired.store import check_slots, store_network
 
 
