@@ -18,9 +18,10 @@ from scdash.fields.vector_field import Params
 from scdash.models import PerturbODE
 from scdash.networks import pack
 from scdash.screens.equilibrium.fit import fit_equilibrium
+from scdash.screens.equilibrium.path import Penalties
 from scdash.screens.equilibrium.stable import spectral_radius
 from scdash.screens.equilibrium.steady_states import Equilibrium
-from scdash.screens.equilibrium.subsamples import Penalties, chosen_of, selections
+from scdash.screens.equilibrium.subsamples import chosen_of, selections
 from scdash.screens.evidence import Evidence, range_penalty, without_noise
 from scdash.screens.forward import errors_of, forward_table
 from scdash.screens.held_out import mean_of_others
@@ -92,9 +93,7 @@ def equilibrium_fit(
     """Fit the steady states by regression."""
     stats = without_noise(stats)
     given = penalties(stats, inputs.prior, options.model.weight, inputs.regulators)
-    fit = fit_equilibrium(
-        stats, penalty=given.factor, allowed=given.allowed, odds=given.odds, progress=options.progress
-    )
+    fit = fit_equilibrium(stats, given, progress=options.progress)
     frequency = np.full_like(fit.score, np.nan)
     if options.model.n_subsamples:
         frequency = selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given).frequency

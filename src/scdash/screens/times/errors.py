@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash.screens.baselines.sum_of_singles import sum_of_singles
+from scdash.screens.baselines.linear_model import sum_of_singles
 from scdash.screens.forward import LINEAR, NETWORK, NONE, OTHERS, SINGLES, Forward, gene_sd
 from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.times.responses import TimedResponses

@@ -13,8 +13,7 @@ from scdash._core.logging import logger
 from scdash._core.types import TimesOrTexts
 from scdash._data import parse_time, time_in_unit
 from scdash.screens.baselines.best_predictor import BestPredictor
-from scdash.screens.baselines.linear_model import linear_model
-from scdash.screens.baselines.sum_of_singles import sum_of_singles
+from scdash.screens.baselines.linear_model import linear_model, sum_of_singles
 from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES
 from scdash.screens.predictors import Constant, Predictor
 from scdash.screens.statistics import Floats
