@@ -1,7 +1,7 @@
 """Methods beside each other, beside the paper's figures and beside trivial baselines."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -82,7 +82,9 @@ def benchmark(
                 panel.set_xlabel("lower is better" if metric in lower else "higher is better", color=MUTED)
             if i % ncols:
                 panel.set_yticklabels([])
-        handles, labels = _handles(axes, sources)
+        found = {label: one for panel in axes for one, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+        labels = [source for source in sources if source in found]
+        handles = [found[source] for source in labels]
         if len(sources) > 1 and page.get("ax") is None:
             figure.legend(handles, labels, loc="outside lower center", ncols=len(sources))
         elif len(sources) > 1:
@@ -133,9 +135,3 @@ def _draw(
     values = table["value"].to_numpy(float)
     if (values > 0).all() and len(values) and values.max() / values.min() > 30:
         ax.set_xscale("log")
-
-
-def _handles(axes: Sequence[Axes], sources: Sequence[str]) -> tuple[list[Any], list[str]]:
-    found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    kept = [source for source in sources if source in found]
-    return [found[source] for source in kept], kept

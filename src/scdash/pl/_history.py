@@ -20,7 +20,6 @@ from scdash.pl.shared.style import (
     Drawn,
     category_colors,
     check_whole,
-    despine,
     finish,
     house,
     panels,
@@ -205,7 +204,7 @@ def _draw_sparsity(ax: Axes, table: pd.DataFrame, color: str, *, twin: bool) -> 
         ax.spines["top"].set_visible(False)
         ax.yaxis.label.set_color(color)
     else:
-        despine(ax)
+        ax.spines[["top", "right"]].set_visible(False)
 
 
 def _mark_prunings(ax: Axes, table: pd.DataFrame) -> None:

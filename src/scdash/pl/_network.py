@@ -17,11 +17,11 @@ from scdash.metrics.edge_lists import GRN, is_anndata
 from scdash.pl._network_drawing import (
     Sheet,
     draw_edges,
-    draw_legend,
     draw_nodes,
     entries_of,
     fitted,
     lay_out,
+    legend_columns,
     new_page,
     points_of,
     with_prior,
@@ -159,7 +159,9 @@ def _draw(ax: Axes, edges: pd.DataFrame, sheet: Sheet, heading: str) -> None:
     mine = sheet.of([*edges["source"], *edges["target"]])
     draw_nodes(ax, edges, mine)
     draw_edges(ax, edges, mine)
-    draw_legend(ax, edges)
+    entries = entries_of(edges)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "columnspacing": 1.4}
+    ax.legend(handles=entries, ncols=legend_columns(entries), **below)
     caption = ax.set_title(wrapped(heading, sheet.area[0]), loc="left", fontsize="small", pad=2)
     caption.set_in_layout(False)  # else a long one would make the axes smaller that the drawing was fitted to
 

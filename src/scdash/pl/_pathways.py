@@ -113,7 +113,13 @@ def pathways(
             panel.axvspan(left + 0.5, right - 0.5, color="white", lw=0)
         panel.set(xlim=(place[0] - 0.5, place[-1] + 0.5), ylim=(len(chosen) - 0.5, -0.5))
         panel.set_yticks(range(len(chosen)), [readable(name, max_chars) for name in chosen])
-        panel.set_xticks(place, [_wrapped(fit) for fit in drawn], rotation=35, ha="right", rotation_mode="anchor")
+        panel.set_xticks(
+            place,
+            [fit if len(fit) <= 24 else fit[:23] + "…" for fit in drawn],
+            rotation=35,
+            ha="right",
+            rotation_mode="anchor",
+        )
         for tick, apart in zip(panel.get_xticklabels(), control, strict=True):
             tick.set_color(MUTED if apart else INK)
         panel.tick_params(length=0)
@@ -167,10 +173,6 @@ def _key_to_stars(correction: str, alpha: float, p: Any) -> str:
         *((level, stars) for level, stars in levels if (p <= min(level, alpha)).any() and stars != "*"),
     ]
     return f"{_NAMES[correction]}:  " + "   ".join(f"{stars} ≤ {level:g}" for level, stars in steps)
-
-
-def _wrapped(fit: str) -> str:
-    return fit if len(fit) <= 24 else fit[:23] + "…"
 
 
 def _stars(p: float, alpha: float) -> str:

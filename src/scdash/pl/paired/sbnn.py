@@ -14,9 +14,10 @@ from matplotlib.tri import Triangulation
 from mudata import MuData
 from numpy.typing import NDArray
 
+from scdash._core.drawing import stored_colors
 from scdash._core.errors import suggest
 from scdash._core.keys import genes_of_modality
-from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, paired_colors, pick, predictions
+from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, pick, predictions
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.points import Look, scatter
 from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
@@ -207,16 +208,13 @@ def _layout(
     for side, part in (("genes", left), ("features", right)):
         if counts[side]:
             grid = part.subgridspec(1 + rows, columns[side], height_ratios=[0.12] + rows * [1.0])
-            _heading(figure.add_subplot(grid[0, :]), f"{side}, predicted")
+            heading = figure.add_subplot(grid[0, :])  # in a row of its own, where it meets no title of a panel
+            bare(heading)
+            text = f"{side}, predicted"
+            heading.text(0.5, 0.5, text, transform=heading.transAxes, ha="center", va="center", fontsize=9, color=INK)
             places = [divmod(i, columns[side]) for i in range(counts[side])]
             sides[side] = [figure.add_subplot(grid[row + 1, column]) for row, column in places]
     return figure, middle, sides
-
-
-def _heading(ax: Axes, text: str) -> None:
-    """Write the name of a side into a row of its own, where it meets no title of a panel."""
-    bare(ax)
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=9, color=INK)
 
 
 def _columns(count: int) -> int:
@@ -227,7 +225,8 @@ def _palette(mdata: MuData, color: str | None, x: str, groups: pd.Series | None,
     if groups is None or pd.api.types.is_numeric_dtype(groups):
         return None
     names = [str(value) for value in groups.astype("category").cat.categories]
-    return category_colors(names, palette, paired_colors(mdata, color, x, names))
+    stored = stored_colors(mdata.uns, color, names)
+    return category_colors(names, palette, stored_colors(mdata.mod[x].uns, color, names) if stored is None else stored)
 
 
 def _scatter(

@@ -68,7 +68,8 @@ def label_offsets(
         candidates = np.concatenate([ways * (size / 2 + distance) for distance in DISTANCES])
         far = np.repeat(DISTANCES, DIRECTIONS)
         middles = places[i] + candidates
-        cost = PER_POINT * far + ON_POINT * _covered(middles, size, places)
+        covered = (np.abs(middles[:, None] - places[None]) < size / 2 + 1.5).all(axis=2).sum(axis=1)  # points
+        cost = PER_POINT * far + ON_POINT * covered
         over = np.maximum(page[0] - (middles - size / 2), (middles + size / 2) - page[1]).clip(min=0).max(axis=1)
         cost += OUTSIDE * (over > 0) + over
         for other in taken:
@@ -77,9 +78,3 @@ def label_offsets(
         found[k] = candidates[best]
         taken.append(np.concatenate([middles[best], size]))
     return found
-
-
-def _covered(middles: NDArray[np.float64], size: NDArray[np.float64], places: NDArray[np.float64]) -> Any:
-    """Return how many points each candidate lies on."""
-    apart = np.abs(middles[:, None] - places[None])
-    return (apart < size / 2 + 1.5).all(axis=2).sum(axis=1)

@@ -183,11 +183,6 @@ def is_interactive() -> bool:
     return backend in windows or any(part in backend for part in ("inline", "ipympl", "widget"))
 
 
-def despine(ax: Axes) -> None:
-    """Remove the frame's upper and right side (for axes that were not made in :func:`house`)."""
-    ax.spines[["top", "right"]].set_visible(False)
-
-
 def bare(ax: Axes) -> None:
     """Remove frame and ticks, as for an embedding, whose axes mean nothing."""
     ax.set_xticks([])
