@@ -14,8 +14,8 @@ from scdash.paired.five_stages import Trainer
 from scdash.paired.layers import group_norms
 from scdash.paired.r2_scores import multivariate_r2
 from scdash.paired.schedule import BottleneckTraining
+from scdash.paired.stacked_inputs import pretrain_labels
 from scdash.paired.stacks import fit_networks
-from scdash.paired.targets import pretrain_labels
 from scdash.resampling.folds import Fold, make_folds
 
 SMALL = BottleneckTraining(

@@ -106,24 +106,20 @@ def paired_sections(
     if n_edges != N_EDGES:
         raise unused("n_edges", "a fit of paired modalities has no network of genes")
     entry = require_paired(mdata, key, "sbnn")
-    selected = selected_genes(mdata, key=key)
+    selected, figures, found = (
+        selected_genes(mdata, key=key),
+        dict(entry.get("metrics") or {}),
+        entry.get("per_feature"),
+    )
+    features = "" if found is None else table(pd.DataFrame(found).reset_index(drop=True))
     sections = [
         section("Result", verdict(str(entry["report"]))),
-        section("Errors", facts(_figures(entry.get("metrics"))), _per_feature(entry)),
+        section("Errors", facts((str(name), float(value)) for name, value in figures.items()), features),
         _latent(mdata, key),
         section("Selected genes", table(selected, bars="norm")),
         section("Settings", facts(settings_of(entry))),
     ]
     return f"Paired modalities: {len(entry['features'])} features from {len(selected)} genes", sections, entry
-
-
-def _figures(metrics: Any) -> list[tuple[str, object]]:
-    return [(str(name), float(value)) for name, value in dict(metrics or {}).items()]
-
-
-def _per_feature(entry: Mapping[str, Any]) -> str:
-    found = entry.get("per_feature")
-    return "" if found is None else table(pd.DataFrame(found).reset_index(drop=True))
 
 
 def _latent(mdata: MuData, key: str) -> str:

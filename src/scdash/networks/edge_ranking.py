@@ -64,9 +64,7 @@ def ranking_score(
     row, col = _named_pairs(contribution, prior, frequency, stability, weight)
     share = entries_at(contribution, row, col)
     inside = np.zeros(len(row), dtype=bool) if prior is None else entries_at(prior, row, col) != 0
-    often, steady = (
-        np.full(len(row), np.nan) if one is None else entries_at(one, row, col) for one in (frequency, stability)
-    )
+    often, steady = (_known_entries(one, row, col) for one in (frequency, stability))
     # selection frequencies rank edges better than shares do; shares order edges of equal frequency
     evidence = steady if stability is not None else share if frequency is None else (often + 1e-3 * share) / (1 + 1e-3)
     associated = associated if prior is None else None
@@ -137,3 +135,8 @@ def _counts(inside: NDArray[np.bool_], used: NDArray[np.bool_], *, with_prior: b
         "not_supported": int((inside & ~used).sum()),
         "added": int((used & ~inside).sum()) if with_prior else 0,
     }
+
+
+def _known_entries(matrix: sp.csr_matrix | None, row: NDArray[Any], col: NDArray[Any]) -> NDArray[Any]:
+    """Return entries of a matrix, NaN where there is none."""
+    return np.full(len(row), np.nan) if matrix is None else entries_at(matrix, row, col)

@@ -12,10 +12,9 @@ from torch import Tensor
 from scdash.paired.batches import pad
 from scdash.paired.layers import Dense, cross_entropy, glorot, group_norms, mean_squares
 from scdash.paired.schedule import BottleneckTraining
-from scdash.paired.stacked_inputs import Inputs, Table
+from scdash.paired.stacked_inputs import Inputs, Table, Targets, pretrain_labels, split_cells
 from scdash.paired.stage import RowSource, Stage, evaluate, run_stage
 from scdash.paired.standardize import Standardize, learn_scale
-from scdash.paired.targets import Targets, pretrain_labels, split_cells
 from scdash.resampling.folds import Fold
 
 

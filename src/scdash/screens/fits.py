@@ -26,7 +26,7 @@ from scdash.screens.evidence import Evidence, range_penalty, without_noise
 from scdash.screens.forward import errors_of, forward_table
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.report import next_line, report_lines
+from scdash.screens.report import error_lines, network_lines, next_line, settings_lines, verdict_line
 from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.tables import held_out_by_perturbation, held_perturbations
 from scdash.screens.times.errors import timed_forward, timed_lines, timed_table
@@ -127,7 +127,10 @@ def equilibrium_fit(
             "mean_change": mean_of_others(stats, np.ones(stats.screen.n_perturbations, bool)),
         },
         report=[
-            *report_lines(compared, errors, fit, stats),
+            verdict_line(errors),
+            *error_lines(compared, errors),
+            *network_lines(fit, stats),
+            *settings_lines(fit),
             *([] if stats.timed is None else timed_lines(by_time, stats.timed)),
         ],
         next_step=next_line(compared, errors),

@@ -1,4 +1,4 @@
-"""The network of a screen: a point of the path, corrected by what each source's own perturbation says, and stable."""
+"""The network of a screen: a point of the path, corrected by what own perturbations show and it does not explain, and stable."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -15,13 +15,6 @@ from scdash.screens.statistics import PerturbationStatistics
 TOO_FEW = "too few perturbations to hold any out"
 
 
-def report_lines(
-    compared: pd.DataFrame, errors: ForwardErrors | None, fit: EquilibriumFit, stats: PerturbationStatistics
-) -> list[str]:
-    """Say whether held-out perturbations are predicted, by how much, what the network rests on, and what was not tested."""
-    return [verdict_line(errors), *error_lines(compared, errors), *network_lines(fit, stats), *settings_lines(fit)]
-
-
 def verdict_line(errors: ForwardErrors | None) -> str:
     """Return one sentence on what held-out perturbations say of the network as a whole."""
     if errors is None or not len(errors.network):

@@ -113,8 +113,9 @@ def perturb(
     if kind == "knockout" and not isinstance(genes, Mapping):
         refuse_negative_levels(entry, held)
     warn_of_interventions(entry, held)
+    replicates = [module_from_entry(entry, weights) for weights in (entry.get("replicates") or {}).values()]
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
-    others = [(rollout(m, x, t).numpy(), rollout(m, x, t, held=held).numpy()) for m in _replicates(entry)]
+    others = [(rollout(m, x, t).numpy(), rollout(m, x, t, held=held).numpy()) for m in replicates]
     spread = [(changed[-1] - free[-1]).mean(0) for free, changed in others]
     both = [
         paths_to_adata(path[grid.added :].numpy(), starts.names, grid.asked, model.genes, starts.position)
@@ -174,10 +175,6 @@ def _observed(entry: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         "time": np.asarray(series["time"], dtype=np.float64)[rows],
         "states": np.asarray(series["states"], dtype=np.float32)[rows],
     }
-
-
-def _replicates(entry: Any) -> list[DynamicsModel]:
-    return [module_from_entry(entry, weights) for weights in (entry.get("replicates") or {}).values()]
 
 
 def _change_table(

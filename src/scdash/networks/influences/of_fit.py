@@ -1,4 +1,4 @@
-"""Influences in all models of a fit: start states and changed values, the computation, and what is stored of them."""
+"""Influences in all models of a fit: starts and changed values, the computation, what is stored, and how far models agree."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -40,7 +40,8 @@ def perturbations(
         redrawn = states[generator.integers(len(states), size=shape), np.arange(shape[1])]
     edge = states.min(0) if change == "low" else states.max(0)
     values = redrawn if change == "redraw" else np.broadcast_to(edge, shape).copy()
-    return Perturbations(x, values, _times(entry, times))
+    asked = np.linspace(0.0, longest_trajectory(entry), N_TIMES) if times is None else times_since_start(times).solved
+    return Perturbations(x, values, np.asarray(asked, dtype=np.float64))
 
 
 def gene_range(entry: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -58,12 +59,6 @@ def longest_trajectory(entry: Any) -> float:
     """Return the time from the first to the last state of the trajectory of a fit that lasts longest."""
     times = pd.Series(np.asarray(entry["series"]["time"]))
     return float(times.groupby(np.asarray(entry["series"]["trajectory"])).agg(np.ptp).max())
-
-
-def _times(entry: Any, times: TimesLike | None) -> NDArray[np.float64]:
-    if times is not None:
-        return times_since_start(times).solved
-    return np.asarray(np.linspace(0.0, longest_trajectory(entry), N_TIMES), dtype=np.float64)
 
 
 def influences_of_models(

@@ -79,7 +79,8 @@ def check_times(times: SampledTimes, screen: Screen, *, needs_control: bool) -> 
     """
     used = screen.cells >= 0
     present = np.bincount(times.cells[used], minlength=len(times.values)) > 0
-    kept = _only(times, present)
+    number = np.append(np.where(present, np.cumsum(present) - 1, -1), -1)
+    kept = replace(times, values=times.values[present], cells=number[times.cells])
     if len(kept.values) < 2:
         raise ValueError(
             f"time_key={times.key!r}: all cells of the screen have one time ({', '.join(kept.names) or 'none'}), so that there "
@@ -96,11 +97,6 @@ def check_times(times: SampledTimes, screen: Screen, *, needs_control: bool) -> 
         )
     _warn_of_gaps(kept, screen, count)
     return kept
-
-
-def _only(times: SampledTimes, present: NDArray[np.bool_]) -> SampledTimes:
-    number = np.append(np.where(present, np.cumsum(present) - 1, -1), -1)
-    return replace(times, values=times.values[present], cells=number[times.cells])
 
 
 def _warn_of_gaps(times: SampledTimes, screen: Screen, count: NDArray[np.int64]) -> None:
