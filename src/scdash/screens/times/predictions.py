@@ -48,10 +48,7 @@ def stored_times(timed: TimedResponses) -> dict[str, Any]:
 def read_times(given: TimesOrTexts, unit: str | None) -> Floats:
     """Return the times of a call as numbers in the unit of the fit.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If they cannot be read, or have a unit that the fit does not know.
+    Raises TypeError, ValueError if they cannot be read, or have a unit that the fit does not know.
     """
     several: list[object] = [given] if isinstance(given, str | float | int) or np.ndim(given) == 0 else list(given)
     read = parse_time(pd.Series(several), "times")

@@ -45,10 +45,7 @@ class SampledTimes:
 def read_sampled_times(adata: AnnData, key: str | None) -> SampledTimes | None:
     """Return the times in `adata.obs[key]`, None without a key.
 
-    Raises
-    ------
-    KeyError, TypeError
-        If there is no such column, or its entries cannot be read as times.
+    Raises KeyError, TypeError if there is no such column, or its entries cannot be read as times.
     """
     if key is None:
         return None
@@ -72,10 +69,7 @@ def leave_out_untimed(screen: Screen, times: SampledTimes | None) -> Screen:
 def check_times(times: SampledTimes, screen: Screen, *, needs_control: bool) -> SampledTimes:
     """Return the times that the cells of a screen have.
 
-    Raises
-    ------
-    ValueError
-        If there is one time only, or one at which fewer than `LEAST_CONTROL` cells are controls.
+    Raises ValueError if there is one time only, or one at which fewer than `LEAST_CONTROL` cells are controls.
     """
     used = screen.cells >= 0
     present = np.bincount(times.cells[used], minlength=len(times.values)) > 0
