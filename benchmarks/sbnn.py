@@ -57,7 +57,7 @@ def row(part: str, method: str, metric: str, value: float, **keys: Any) -> dict[
 
 def linear() -> Rows:
     """Return R2 of sRRR at the published lambdas, every fold, with the two ways to standardise."""
-    from scdash.paired.r2_scores import multivariate_r2
+    from scdash.paired.evaluation import multivariate_r2
     from scdash.resampling.folds import make_folds
     from scdash.tl._srrr import fit_linear
 

@@ -10,9 +10,9 @@ import scipy.sparse as sp
 import torch
 
 from scdash._core.errors import NonFiniteError
+from scdash.paired.evaluation import multivariate_r2
 from scdash.paired.five_stages import Trainer
 from scdash.paired.layers import group_norms
-from scdash.paired.r2_scores import multivariate_r2
 from scdash.paired.schedule import BottleneckTraining
 from scdash.paired.stacked_inputs import pretrain_labels
 from scdash.paired.stacks import fit_networks

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scdash.paired.r2_scores import feature_r2, learned_something, multivariate_r2
+from scdash.paired.evaluation import feature_r2, learned_something, multivariate_r2
 from scdash.resampling.folds import make_folds
 
 RNG = np.random.default_rng(0)

@@ -12,8 +12,8 @@ import pytest
 import scdash
 from scdash._core.errors import NotFittedError
 from scdash._data import without_pulling
+from scdash.paired.evaluation import multivariate_r2
 from scdash.paired.linear_fit import fit_linear
-from scdash.paired.r2_scores import multivariate_r2
 from scdash.paired.reading import read_paired
 from scdash.resampling.folds import Fold
 

@@ -11,7 +11,7 @@ import pytest
 
 import scdash
 from scdash.models import PerturbODE
-from scdash.screens import sources
+from scdash.screens import selection as sources
 from scdash.screens.equilibrium import fit as equilibrium_fit
 from scdash.screens.equilibrium import path as equilibrium_path
 from scdash.screens.equilibrium.fit import fit_equilibrium

@@ -15,6 +15,7 @@ from scdash._core.errors import unused
 from scdash._core.fit_record import own_version
 from scdash._core.keys import require_paired, stored_key
 from scdash._core.process_state import guarded
+from scdash.get._formats import write_text, written
 from scdash.get._html import facts, note, page, section, table, verdict
 from scdash.get._report_dynamics import N_EDGES, dynamics_sections, settings_of
 from scdash.get._sbnn import selected_genes
@@ -81,9 +82,7 @@ def report_html(
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     sections = [*sections, section("Versions", facts(_versions(entry)))]
     text = page(f"scdash report: {name}", f"{kind}. Written by scdash {own_version()} on {made}.", sections)
-    where = Path(path)
-    where.parent.mkdir(parents=True, exist_ok=True)
-    where.write_text(text, encoding="utf-8")
+    where: Path = written(text, path, write_text)
     return where
 
 

@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.paired.batches import pad
 from scdash.paired.layers import Dense, cross_entropy, glorot, group_norms, mean_squares
 from scdash.paired.schedule import BottleneckTraining
 from scdash.paired.stacked_inputs import Inputs, Table, Targets, pretrain_labels, split_cells
-from scdash.paired.stage import RowSource, Stage, evaluate, run_stage
+from scdash.paired.stage import RowSource, Stage, evaluate, pad, run_stage
 from scdash.paired.standardize import Standardize, learn_scale
 from scdash.resampling.folds import Fold
 

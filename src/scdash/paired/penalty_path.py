@@ -14,8 +14,8 @@ from scdash._core.parallel import use_jobs
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import FoldsLike, Genes
 from scdash._data import as_dense, sanitise
+from scdash.paired.evaluation import multivariate_r2
 from scdash.paired.panels import PanelModel, panel_of
-from scdash.paired.r2_scores import multivariate_r2
 from scdash.paired.reading import Missing, Paired, fold_labels, read_paired
 from scdash.paired.result import BottleneckFit
 from scdash.paired.store import check_slots

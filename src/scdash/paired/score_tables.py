@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from scdash._data import as_dense
 from scdash.paired.design import Design
-from scdash.paired.evaluation import warn_if_unsettled
+from scdash.paired.evaluation import feature_r2, learned_something, multivariate_r2, warn_if_unsettled
 from scdash.paired.linear_fit import fit_linear, ridge
-from scdash.paired.r2_scores import feature_r2, learned_something, multivariate_r2
 from scdash.paired.reading import Paired
 from scdash.paired.result import BottleneckFit
 from scdash.paired.standardize import Standardize, learn_scale

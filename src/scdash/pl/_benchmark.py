@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from scdash._core.errors import check_choice
 from scdash.pl.shared.options import FigureOptions, drawing
-from scdash.pl.shared.read import columns
+from scdash.pl.shared.read import columns, named
 from scdash.pl.shared.style import MUTED, Drawn, category_colors, finish, house, panels
 
 _LOWER = ("mse", "loss", "error", "epoch", "second", "time", "density")
@@ -94,13 +93,10 @@ def benchmark(
 
 def _listed(column: str, table: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
     present = list(dict.fromkeys(table[column].astype(str)))
-    if wanted is None:
-        return present
-    for name in wanted:
-        check_choice(column, name, present)
-    if not len(wanted):
+    found = named(column, wanted, present)
+    if not found:
         raise ValueError(f"{column}s is empty: name at least one, or leave it out.")
-    return list(wanted)
+    return found
 
 
 def _best_first(table: pd.DataFrame, methods: Sequence[str], *, lower: bool) -> list[str]:

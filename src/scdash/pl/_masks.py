@@ -10,10 +10,9 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import check_choice
 from scdash._core.keys import require_fit
 from scdash.pl.shared.options import FigureOptions, drawing
-from scdash.pl.shared.read import slot
+from scdash.pl.shared.read import named, slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
 _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
@@ -64,9 +63,7 @@ def masks(
     # h5ad sorts the names of a dictionary, so the order is ours: first layers first, then the rest by name
     known = sorted(weights, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     matrices = {name: stored.get(name, weights[name]) for name in known if len(np.shape(weights[name])) == 2}
-    wanted = list(matrices) if names is None else [names] if isinstance(names, str) else list(names)
-    for name in wanted:
-        check_choice("weight matrix", name, matrices)
+    wanted = named("weight matrix", names, matrices)
     if not wanted:
         raise ValueError(f"No weight matrix to draw; adata.uns[{key!r}]['weights'] holds {list(weights)}.")
     n_genes = len(entry.get("genes", ()))

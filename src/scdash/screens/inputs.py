@@ -18,8 +18,7 @@ from scdash._data.checks import flag_genes
 from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
 from scdash.screens.batches import Groups, centre_batches, leave_out_unbatched, read_groups, with_replicates
-from scdash.screens.selection import enough_cells, least_cells, without
-from scdash.screens.sources import stored_rule
+from scdash.screens.selection import enough_cells, least_cells, stored_rule, without
 from scdash.screens.targets import named_targets
 from scdash.screens.times.sampled import (
     SampledTimes,

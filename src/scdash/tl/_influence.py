@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,6 @@ from scdash.networks.influences.of_fit import (
     influences_of_models,
     perturbations,
 )
-
-STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
 
 
 @guarded
@@ -170,9 +168,8 @@ def gene_influence(
 
 
 def _check_options(starts: str, change: str, n_starts: int, models: str) -> None:
-    known = (("starts", starts, STARTS), ("change", change, CHANGES))
-    for argument, value, options in known:
-        check_choice(argument, value, options)
+    check_choice("starts", starts, get_args(Starts))
+    check_choice("change", change, get_args(Change))
     check_choice("models", models, ("all", "main"))
     if n_starts != int(n_starts) or n_starts < 1:
         raise ValueError(f"n_starts must be a positive whole number, found {n_starts!r}.")

@@ -1,7 +1,7 @@
 """`perturb`: what the fitted model says about knockouts and overexpression."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,14 +27,12 @@ from scdash.networks import (
     rollout,
     warn_of_interventions,
 )
+from scdash.networks.intervention_levels import Kind
 from scdash.networks.prediction_starts import start_states, time_grid
 from scdash.tl._predict import paths_to_adata
 
 if TYPE_CHECKING:
     pass
-
-
-Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
 @guarded

@@ -26,7 +26,7 @@ from scdash.networks import (
 )
 from scdash.networks.cellrank_calls import MISSING, fates_of_models, means_over_neighbours, table_of_fates
 from scdash.networks.influences.of_fit import longest_trajectory
-from scdash.tl._perturbation_scores import Kind
+from scdash.networks.intervention_levels import Kind
 
 FRACTION = 0.1  # of the longest fitted trajectory, in which effects run over several edges, as in `perturbation_shift`
 

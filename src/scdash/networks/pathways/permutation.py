@@ -1,17 +1,16 @@
 """Sums of scores over gene sets: moments under random sets in closed form, p-values by permuting all sets together."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.random_streams import RNG, as_generator
 
 Alternative = Literal["greater", "less", "two-sided"]
-ALTERNATIVES = ("greater", "less", "two-sided")
 BLOCK = 4_000_000  # permuted scores held at a time
 
 
@@ -82,8 +81,7 @@ def permutation_test(
     the set's own z in the first `n_permutations`. It takes the overlap of the sets into account, which Bonferroni
     does not, but cannot be below 1 / (n_permutations + 1).
     """
-    if alternative not in ALTERNATIVES:
-        raise unknown("alternative", alternative, ALTERNATIVES)
+    check_choice("alternative", alternative, get_args(Alternative))
     if not 1 <= n_permutations <= max_permutations or exceedances < 1:
         raise ValueError(
             "n_permutations, max_permutations and exceedances must be positive and n_permutations <= max_permutations, "

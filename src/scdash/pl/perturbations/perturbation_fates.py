@@ -1,7 +1,7 @@
 """Changes of fate probabilities by a knockout, for each group of cells."""
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,9 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from scdash._core.errors import check_choice
 from scdash._core.keys import require_result
 from scdash.pl.shared.options import FigureOptions, drawing
+from scdash.pl.shared.read import named
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
 
@@ -53,8 +53,10 @@ def perturbation_fates(
     run = f"scdash.tl.perturbation_fates(adata, ..., key_added={key!r})"
     entry = require_result(adata, key, "params", "table", what="fates", run=run)
     table = entry["table"].astype({"group": str, "state": str})
-    chosen = {name: _chosen(table[name], wanted, argument)
-              for name, wanted, argument in (("state", states, "states"), ("group", groups, "groups"))}  # fmt: skip
+    chosen = {
+        "state": named("states", states, pd.unique(table["state"])),
+        "group": named("groups", groups, pd.unique(table["group"])),
+    }
     params = entry["params"]
     action = f"{', '.join(str(gene) for gene in np.atleast_1d(params['genes']))} {params['kind']}"
     reach = float((table["change"].abs() + table["sd"].fillna(0)).max()) * 1.1 or 1.0
@@ -83,13 +85,3 @@ def _draw(panel: Axes, rows: pd.DataFrame, reach: float, *, named: bool) -> None
     panel.set_yticks(place, list(rows.index) if named else [""] * len(rows))
     panel.tick_params(axis="y", length=0)
     panel.xaxis.set_major_locator(MaxNLocator(3))
-
-
-def _chosen(column: Any, wanted: Sequence[str] | None, argument: str) -> list[str]:
-    known = list(pd.unique(column))
-    if wanted is None:
-        return known
-    listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
-    for name in listed:
-        check_choice(argument, name, known)
-    return listed
