@@ -259,7 +259,7 @@ def test_a_loss_that_explodes_is_named(data: tuple[np.ndarray, np.ndarray]) -> N
 def test_unknown_device_is_named(data: tuple[np.ndarray, np.ndarray]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    with pytest.raises(ValueError, match="torch sees no CUDA device"):
+    with pytest.raises(ValueError, match="torch finds no CUDA device"):
         fit(*data, device="cuda")
 
 

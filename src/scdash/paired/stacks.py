@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from scdash._core.logging import progress_bar
-from scdash._core.parallel import spread_all, workers
+from scdash._core.parallel import resolve_device, spread_all, workers
 from scdash._core.random_streams import RNG, as_generator
 from scdash.paired.five_stages import Networks, Trainer
 from scdash.paired.layers import Dense
@@ -55,7 +54,7 @@ def fit_networks(
         "schedule": schedule,
         "standardize": standardize,
     }
-    options |= {"autoencoder": autoencoder, "device": choose_device(device)}
+    options |= {"autoencoder": autoencoder, "device": resolve_device(device)}
     if processes > 1 and len(starts) > 1:
         jobs = [(matrix, y, folds[i : i + size], streams[i : i + size]) for i in starts]
         stacks = spread_all(partial(_fit_stack, **options), jobs, description, progress=progress)
@@ -114,16 +113,6 @@ def _arrays(heads: dict[str, list[Dense]], r: int) -> dict[str, NDArray[np.float
             arrays[f"{head}_{k}_weight"] = layer.weight[r].cpu().numpy().copy()
             arrays[f"{head}_{k}_bias"] = layer.bias[r, 0].cpu().numpy().copy()
     return arrays
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the torch device; "auto" is CUDA where there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={device!r}, but torch sees no CUDA device. Use device='auto' or 'cpu'.")
-    return chosen
 
 
 def _stack_size(matrix: Any, y: NDArray[np.float64], folds: int, schedule: BottleneckTraining, workers: int) -> int:

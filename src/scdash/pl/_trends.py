@@ -9,7 +9,6 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from scdash._core.drawing import not_below_observed, trajectory_colors
 from scdash._core.fit_settings import FitSettings
@@ -109,7 +108,9 @@ def trends(
             if i >= len(at) - ncols:
                 panel.set_xlabel(axis.name)
                 panel.tick_params(labelbottom=True)
-            _start_at_zero(panel, [series.states[:, i], *([points[1][:, i]] if cells and points is not None else [])])
+            values = [series.states[:, i], *([points[1][:, i]] if cells and points is not None else [])]
+            if all(len(some) == 0 or np.nanmin(some) >= 0 for some in values):  # nowhere below 0
+                panel.set_ylim(bottom=0)
         entries = _entries(axes, series, drawn, colors, with_cells=cells and points is not None, named=len(every) > 1)
         _place(figure, axes, entries, legend_loc, own=page.get("ax") is None)
     return finish(figure, axes, "trends", page)
@@ -133,12 +134,6 @@ def _draw(ax: Axes, series: Series, name: str, gene: int, color: str) -> None:
         ls="--" if held_out else "-",
         zorder=4,
     )
-
-
-def _start_at_zero(ax: Axes, values: list[NDArray[np.float64]]) -> None:
-    """Let the axis of a gene that is nowhere below 0 begin there."""
-    if all(len(some) == 0 or np.nanmin(some) >= 0 for some in values):
-        ax.set_ylim(bottom=0)
 
 
 def _shade(ax: Axes, series: Series, drawn: Sequence[str]) -> None:

@@ -1,8 +1,7 @@
 """Which perturbations of a screen are fitted: those with enough cells that are not held out by name; which genes may regulate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -89,9 +88,3 @@ def sources_of(screen: Screen, regulators: NDArray[np.int64] | None, rule: str) 
             ALL_SOURCES,
         )
     return np.flatnonzero(perturbed)
-
-
-def stored_rule(params: Mapping[str, Any]) -> Literal["auto", "perturbed", "all"]:
-    """Return the rule of a stored fit."""
-    rule = str(params.get("sources", "auto"))
-    return "perturbed" if rule == "perturbed" else "all" if rule == "all" else "auto"

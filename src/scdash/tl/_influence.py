@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import check_choice
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import step
+from scdash._core.parallel import resolve_device
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import TimesLike
@@ -143,7 +144,7 @@ def gene_influence(
             weights,
             design,
             chosen,
-            device=_device(device),
+            device=str(resolve_device(device)),
             max_memory=max_memory,
             n_jobs=n_jobs,
             checkpoint=checkpoint,
@@ -179,11 +180,3 @@ def _chosen(genes: str | Iterable[str] | None, names: NDArray[Any]) -> NDArray[n
     if genes is None:
         return np.arange(len(names))
     return np.unique(all_genes(listed_names(genes), names, "genes"))
-
-
-def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
