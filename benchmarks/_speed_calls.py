@@ -201,7 +201,7 @@ def forget_peak() -> float:
 
 
 def quarters() -> dict[str, float]:
-    """Smooth quarters of sparse cells, of which each is multiplied alone; the reference multiplies the others with zeros."""
+    """Smooth quarters of sparse cells, each cell multiplied for its own quarter; the reference multiplies the others with zeros."""
     import scipy.sparse as sp
 
     from scdash._data import as_expression, halve_cells
@@ -213,7 +213,7 @@ def quarters() -> dict[str, float]:
     placed, own = Placed.of(rng.random(CELLS)), bins._products
     spent, found = {"cpu_s": 0.0, "reference_s": 0.0}, []
 
-    def whole(w: np.ndarray, counted: np.ndarray, block: Any) -> np.ndarray:
+    def whole(w: np.ndarray, draws: np.ndarray, kernel: np.ndarray, block: Any) -> np.ndarray:
         return np.asarray(w.reshape(-1, w.shape[2]) @ block).reshape(*w.shape[:2], -1)
 
     for name, products in {"cpu_s": own, "reference_s": whole}.items():

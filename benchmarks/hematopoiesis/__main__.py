@@ -4,7 +4,7 @@ Needs the reference data (SCDASH_REFERENCE_DATA, default ../shared/data). Writes
 verdicts.csv, edges.csv and errors.png into benchmarks/hematopoiesis.
 
 (a) train on s1d2, choose on s1d1, test on the rest. (b) test on every batch in turn, learn from the others (but one, by
-turns of the seed, which decides whether polishing is kept); there matching and the forecasts without a network choose
+turns of the seed, which decides whether polishing is kept); there regression and the predictors without a network choose
 their settings by every batch but that for test, left out in turn.
 In (b) the controls are run for seed 0 alone. DASH's trust in the prior is chosen by the validation batch. Every run is
 kept. Parts can be run one by one (`--parts`, `--lineages`, `--only-seed`) and are joined in errors.csv.

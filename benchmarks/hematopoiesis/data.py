@@ -62,7 +62,7 @@ def protocol_a(lineage: str) -> dict[str, list[str]]:
 def protocol_b(lineage: str, batch: str, seed: int) -> dict[str, list[str]]:
     """Return a split that tests on one batch; the rest is learned from, but for one by turns of the seed.
 
-    Settings of matching and of the forecasts without a network are chosen by leaving out every batch but the test batch in
+    Settings of regression and of the predictors without a network are chosen by leaving out every batch but the test batch in
     turn; that one batch decides whether training as an ODE is kept.
     """
     inner = [b for b in batches(lineage) if b != batch]

@@ -42,7 +42,7 @@ def rows(adata: Any, strategy: str, *, everyone: bool) -> pd.DataFrame:
     table["predictor"] = table["predictor"].astype(str)
     first = table["predictor"].iloc[0]
     constant = table[table["predictor"] == "constant"].set_index("batch")
-    for new, old in (("whole", "rollout_mse"), ("five_ahead", "five_ahead_mse")):
+    for new, old in (("whole", "rollout_mse"), ("five_ahead", "five_bins_mse")):
         table[new] = table[old]
         table[f"{new}_ratio"] = table[old] / constant.loc[table["batch"], old].to_numpy()
     table = table[table["predictor"].eq(first) | everyone].assign(
@@ -51,7 +51,7 @@ def rows(adata: Any, strategy: str, *, everyone: bool) -> pd.DataFrame:
     for name in FIGURES:
         table[name] = float("nan")
         table.loc[table["predictor"] == first, name] = float(entry["metrics"][name])
-    return table.drop(columns=["predictor", "trajectory", "rollout_mse", "five_ahead_mse"])
+    return table.drop(columns=["predictor", "trajectory", "rollout_mse", "five_bins_mse"])
 
 
 def verdict(adata: Any) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def floors(lineage: str, seed: int) -> pd.DataFrame:
     adata = bins(lineage, seed=seed, **protocol_a(lineage))
     nothing = dict.fromkeys(("layer", "mask_var", "time_key", "trajectory_key", "batch_key", "split_key", "prior",
                              "coregulation", "regulators"))  # fmt: skip
-    series = read_inputs(adata, observations="auto", n_bins=None, seed=seed, **nothing).series  # type: ignore[arg-type]
+    series = read_inputs(adata, observations="auto", n_bins=None, seed=seed, **nothing).observed.series  # type: ignore[arg-type]
     own, found = series.originals(), []
     mean = own.states[own.rows_of("train")].mean(0)
     for run in own.rollouts("test"):

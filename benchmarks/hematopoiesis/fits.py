@@ -35,9 +35,9 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "regression, no prior": {"regulators": "is_tf", "training": scdash.Training(max_epochs=0)},
     "regression, CollecTRI": {"regulators": "is_tf", "prior": "collectri", "training": scdash.Training(max_epochs=0)},
     "regression, base GRN": {"regulators": "is_tf", "prior": "base_grn", "training": scdash.Training(max_epochs=0)},
-    "default (matching, then ODE), CollecTRI": {"regulators": "is_tf", "prior": "collectri"},
+    "default (regression, then ODE), CollecTRI": {"regulators": "is_tf", "prior": "collectri"},
 }
-CONTROLLED = "default (matching, then ODE), CollecTRI"  # the fit whose controls stand for all
+CONTROLLED = "default (regression, then ODE), CollecTRI"  # the fit whose controls stand for all
 
 
 def fitted(

@@ -1,4 +1,4 @@
-"""Errors of single held-out batches, of a stored fit and of forecasts without a network, and what noise leaves of them."""
+"""Errors of single held-out batches, of a stored fit and of predictors without a network, and what noise leaves of them."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from scdash._data import SPLITS, TimeSeries
 
 
 def trajectory_table(entry: Any) -> pd.DataFrame:
-    """Return `predictor`, `trajectory`, `rollout_mse` and `five_ahead_mse` of every test trajectory, the fit first."""
+    """Return `predictor`, `trajectory`, `rollout_mse` and `five_bins_mse` of every test trajectory, the fit first."""
     from scdash.dynamics.comparisons.cell_predictors import predictors_of_cells
     from scdash.dynamics.predictions import stored_series
-    from scdash.dynamics.predictors import ahead_errors, field_predictor, rollout_errors
+    from scdash.dynamics.predictors import field_predictor, long_horizon_errors, rollout_errors
     from scdash.networks import module_from_entry
 
     model = module_from_entry(entry)
@@ -24,13 +24,15 @@ def trajectory_table(entry: Any) -> pd.DataFrame:
     for code in np.unique(own.trajectory[own.rows_of("test")]):
         one = own.select(own.trajectory == code)
         for name, predict in predictors.items():
-            whole, ahead = (errors(one, predict, "test").mean() / slope**2 for errors in (rollout_errors, ahead_errors))
+            whole, ahead = (
+                errors(one, predict, "test").mean() / slope**2 for errors in (rollout_errors, long_horizon_errors)
+            )
             rows.append((name, series.names[code], whole, ahead))
-    return pd.DataFrame(rows, columns=["predictor", "trajectory", "rollout_mse", "five_ahead_mse"])
+    return pd.DataFrame(rows, columns=["predictor", "trajectory", "rollout_mse", "five_bins_mse"])
 
 
 def noise_floor(series: TimeSeries, split: str) -> float:
-    """Return the mean squared deviation of re-drawn from original states of a split: what no forecast can explain.
+    """Return the mean squared deviation of re-drawn from original states of a split: what no predictor can explain.
 
     NaN without re-drawn trajectories.
     """

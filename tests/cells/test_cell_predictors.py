@@ -10,7 +10,7 @@ import pytest
 import scdash
 from scdash.dynamics.comparisons.cell_predictors import nearest_training, predictors_of_cells, validation_errors
 
-from .test_forecasts import CURVES, TIMES, series_of
+from .test_predictions_without_network import CURVES, TIMES, series_of
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_errors_are_those_of_validation_windows_smallest_first():
     np.testing.assert_allclose(list(found.values()), [0, 1, np.inf])
 
 
-def test_every_forecast_starts_where_it_is_told_to():
+def test_every_predictor_starts_where_it_is_told_to():
     series = series_of(np.concatenate([CURVES, CURVES[1:] + 0.1]), TIMES, [0, 0, 1])
     times, code = nearest_training(series, CURVES[1, [3, 5]] + 0.01)
     np.testing.assert_array_equal(times, [3, 5])
@@ -99,7 +99,7 @@ def test_starts_of_all_kinds_have_a_time_and_a_lineage(fitted):
     np.testing.assert_allclose(late.X[1], end, atol=1e-4)  # it rests at the end of its own lineage
 
 
-def test_forecasts_survive_a_file(fitted, tmp_path):
+def test_predictors_survive_a_file(fitted, tmp_path):
     fitted.write_h5ad(tmp_path / "cells.h5ad")
     again = anndata.read_h5ad(tmp_path / "cells.h5ad")
     for name in ("best", "nearest neighbours", "mean trajectory + start offset", "no network"):
@@ -108,7 +108,7 @@ def test_forecasts_survive_a_file(fitted, tmp_path):
         )
 
 
-def test_what_can_not_be_forecast_is_refused(fitted):
+def test_what_cannot_be_predicted_is_refused(fitted):
     with pytest.raises(ValueError, match=r"predictor.*nearest neighbours"):
         scdash.tl.predict(fitted, predictor="analog")
     trajectories = scdash.simulate.grn_dynamics(n_genes=12, n_trajectories=8, n_test=2)

@@ -8,10 +8,10 @@ import scipy.sparse as sp
 import scdash
 from scdash._data import Placed, as_expression, halve_cells
 from scdash.dynamics.comparisons.shuffled import random_regulators, shuffle_labels
-from scdash.dynamics.predictors import ahead_errors
+from scdash.dynamics.predictors import long_horizon_errors
 from scdash.networks.lagged_edges import lagged_scores, rank_correlation
 
-from .test_forecasts import CURVES, TIMES, series_of
+from .test_predictions_without_network import CURVES, TIMES, series_of
 
 
 def test_random_regulators_are_others_of_the_same_number():
@@ -38,7 +38,7 @@ def test_shuffled_labels_keep_degrees_and_who_regulates():
 
 def test_five_ahead_errors_are_over_five_states():
     series = series_of(CURVES, TIMES, [0, 2])
-    found = ahead_errors(series, lambda start, times, code: np.stack([start]), "test")
+    found = long_horizon_errors(series, lambda start, times, code: np.stack([start]), "test")
     expected = ((CURVES[1, 5:] - CURVES[1, :-5]) ** 2).mean(1)
     np.testing.assert_allclose(found, expected)
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scdash._data import bin_grid, effective_cells, expression, range_align, rank_align
+from scdash._data import as_expression, bin_grid, effective_cells, expression, range_align, rank_align
+from scdash._data.time_series.bins import binned_means, fit_kernels
 
 from .kernels import kernel_bins
 
@@ -97,6 +98,22 @@ def test_sparse_X_is_multiplied_not_densified(monkeypatch):
     for name in ("toarray", "todense"):
         monkeypatch.setattr(sp.csr_matrix, name, refuse)
     np.testing.assert_allclose(kernel_bins(matrix, np.linspace(0, 1, 500))[0], wanted)
+
+
+@pytest.mark.parametrize("outside", [0, 30])
+def test_draws_of_sparse_cells_are_the_sums_of_their_own_cells(outside):
+    """Draws that share no cell are multiplied together, others not; cells of no draw and weights above 1 are heeded."""
+    matrix = sp.random(200, 7, density=0.4, format="csr", random_state=1)
+    position, part = np.linspace(0, 1, 200), RNG.integers(0, 3, 200)
+    part[:outside] = -1
+    quarters = np.stack([part == q for q in range(3)]) * RNG.uniform(0.5, 2, 200)
+    draws = np.concatenate([quarters, RNG.poisson(1.0, (2, 200)), quarters[::-1]]).astype(float)
+    kernel = fit_kernels(position, n_bins=5, bandwidth=1.0, min_cells=1)
+    group = np.zeros(200, np.int64)
+    means, _ = binned_means(as_expression(matrix), group, position, [kernel], draws)
+    for draw, found in zip(draws, means[0], strict=True):
+        w = draw * kernel.weights(position)
+        np.testing.assert_allclose(found, w @ matrix.toarray() / w.sum(1, keepdims=True), rtol=1e-12)
 
 
 def test_effective_cells_of_equal_weights_is_their_number():

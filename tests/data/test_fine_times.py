@@ -83,7 +83,7 @@ def rounded() -> AnnData:
 
 def states_of(adata: AnnData, **changed: object) -> int:
     inputs = read_inputs(adata, **(KEYS | {"time_key": "t", "observations": "auto"} | changed))  # type: ignore[arg-type]
-    used = inputs.series.trajectory == inputs.series.trajectory[0]
+    used = inputs.observed.series.trajectory == inputs.observed.series.trajectory[0]
     return int(used.sum())
 
 

@@ -1,4 +1,4 @@
-"""What a fit is printed beside: forecasts that know no network."""
+"""What a fit is printed beside: predictors that know no network."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.reporting import cell_baselines as _baselines
-from scdash.dynamics.reporting.cell_baselines import forecasts, no_network, real_time_figures, trivial
+from scdash.dynamics.reporting.cell_baselines import no_network, real_time_figures, trajectory_predictors, trivial
 from scdash.networks.cell_scores_of_edges import CellScores
 from scdash.regression import TransitionSettings
 
@@ -61,10 +61,10 @@ def test_genes_without_a_network_are_fitted_with_the_settings_of_the_network(mon
     assert seen[2][1] == (OPTIONS, 3)
 
 
-def test_forecasts_follow_training_trajectories_of_the_same_lineage():
+def test_predictors_follow_training_trajectories_of_the_same_lineage():
     lineages = [0, 0, 1, 1, 1, 0]
     problem = problem_of(lineages)
-    found = forecasts(problem)
+    found = trajectory_predictors(problem)
     assert list(found) == [
         "mean trajectory",
         "mean trajectory + start offset",
@@ -81,12 +81,12 @@ def test_forecasts_follow_training_trajectories_of_the_same_lineage():
             assert np.abs(predicted[name] - states[code, 1:]).max() < 0.5  # lineages differ by 2 and more
         begun = predicted["mean trajectory + start offset"] - mean[1:]
         assert (np.abs(begun) <= np.abs(states[code, 0] - mean[0]) + 1e-12).all()
-    alone = forecasts(problem_of())
+    alone = trajectory_predictors(problem_of())
     mean = problem_of().series.states.reshape(6, 8, 3)[:4].mean(axis=0)
     np.testing.assert_allclose(alone["mean trajectory"](mean[:1], TIMES[None], np.array([5]))[:, 0], mean[1:])
 
 
-def test_settings_of_forecasts_are_chosen_from_grids_in_units_of_the_span(monkeypatch):
+def test_settings_of_predictors_are_chosen_from_grids_in_units_of_the_span(monkeypatch):
     problem, seen = problem_of(), {}
 
     def rates(series, lineage, grid):
@@ -101,7 +101,7 @@ def test_settings_of_forecasts_are_chosen_from_grids_in_units_of_the_span(monkey
     monkeypatch.setattr(_baselines, "choose_width", width)
     for name in ("mean_trajectory", "shifted_mean_trajectory", "nearest_neighbours"):
         monkeypatch.setattr(_baselines, name, lambda *given, name=name: seen.setdefault(f"{name} {len(given)}", given))
-    forecasts(problem)
+    trajectory_predictors(problem)
     for name in ("rates", "width"):
         assert seen[name][0] is problem.series
         assert seen[name][1].tolist() == [0] * 6 and seen[name][1].dtype == np.intp
@@ -126,7 +126,7 @@ def test_redrawn_trajectories_are_in_no_mean_curve_and_among_nearest_neighbours(
     lineage = np.array([0, 0, 1, 1, 1, 0])
     for name in ("mean_trajectory", "shifted_mean_trajectory", "nearest_neighbours"):
         monkeypatch.setattr(_baselines, name, lambda *given: None)
-    forecasts(replace(problem, series=series, lineage=lineage))
+    trajectory_predictors(replace(problem, series=series, lineage=lineage))
     assert [length for length, _ in seen] == [40, 48]
     assert all(given is lineage for _, given in seen)
 
@@ -153,10 +153,10 @@ def test_figures_of_real_and_of_shuffled_time(monkeypatch):
     assert real_time_figures(problem, None) == {}
 
 
-def test_forecasts_have_settings_of_their_own_where_nothing_was_held_out():
+def test_predictors_have_settings_of_their_own_where_nothing_was_held_out():
     problem = problem_of()
     two = problem.series.select(problem.series.trajectory < 2)
-    found = forecasts(replace(problem, series=two))
+    found = trajectory_predictors(replace(problem, series=two))
     mean = two.states.reshape(2, 8, 3).mean(axis=0)
     start = two.states[:1]
     np.testing.assert_allclose(

@@ -17,7 +17,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 def splits(adata, **options):
     """Return the splits that rows of a series have."""
     settings = NOTHING | {"time_key": "time", "batch_key": None, "observations": "auto", "n_bins": None, "seed": 0}
-    return set(np.unique(read_inputs(adata, **settings | options).series.split))
+    return set(np.unique(read_inputs(adata, **settings | options).observed.series.split))
 
 
 @pytest.mark.parametrize("batches", [1, 2, 4])
@@ -35,7 +35,7 @@ def test_time_courses_of_states_keep_their_default(by_folds):
     adata = time_courses()
     assert splits(adata, **how) == {TRAIN, VALIDATION, TEST}
     settings = NOTHING | {"time_key": "time", "batch_key": None, "observations": "auto", "n_bins": None, "seed": 0}
-    few, many = (read_inputs(adata, hold_out=part, **settings | how).series for part in (0.1, 0.3))
+    few, many = (read_inputs(adata, hold_out=part, **settings | how).observed.series for part in (0.1, 0.3))
     assert (many.split == TEST).sum() > (few.split == TEST).sum()
 
 

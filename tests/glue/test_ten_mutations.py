@@ -22,7 +22,7 @@ from scdash.dynamics.comparisons.null_models import (
     null_models,
 )
 from scdash.dynamics.options import FitOptions
-from scdash.dynamics.predictors import ahead_errors, scaled_about_middle, units_of_field
+from scdash.dynamics.predictors import long_horizon_errors, scaled_about_middle, units_of_field
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs import assembly as _assemble
 from scdash.dynamics.state_pairs import regression_fits as _match
@@ -257,16 +257,16 @@ def test_a_stored_model_of_another_slope_gives_the_errors_of_the_fit():
 
 
 def test_a_prediction_counts_for_the_split_of_the_state_that_is_predicted():
-    """Mutation 7: the split of a forecast is taken from its start."""
+    """Mutation 7: the split of a prediction is taken from its start."""
     split = [[0, 0, 1, 1, 2, 2, 2]]
     series = series_of(np.arange(7.0)[None, :, None], split)
     np.testing.assert_array_equal(series.pairs("test"), [[3, 4], [4, 5], [5, 6]])
     np.testing.assert_array_equal(series.pairs("validation"), [[1, 2], [2, 3]])
     np.testing.assert_array_equal(series.pairs("train"), [[0, 1]])
     stay = lambda start, times, code: start[None]
-    np.testing.assert_allclose(ahead_errors(series, stay, "test", steps=5), [25.0, 25.0])  # states 5 and 6
-    np.testing.assert_allclose(ahead_errors(series, stay, "test", steps=3), [9.0, 9.0, 9.0])
-    np.testing.assert_allclose(ahead_errors(series, stay, "validation", steps=3), [9.0])
+    np.testing.assert_allclose(long_horizon_errors(series, stay, "test", steps=5), [25.0, 25.0])  # states 5 and 6
+    np.testing.assert_allclose(long_horizon_errors(series, stay, "test", steps=3), [9.0, 9.0, 9.0])
+    np.testing.assert_allclose(long_horizon_errors(series, stay, "validation", steps=3), [9.0])
 
 
 # 8. The weight of the prior by one standard error.

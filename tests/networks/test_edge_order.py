@@ -8,8 +8,8 @@ import scipy.sparse as sp
 
 import scdash
 from scdash._core.edges import order
-from scdash._core.edges.course_association import Course, ShrunkenCorrelations, unit_columns
 from scdash._core.edges.order import CRITERIA, association, n_tied, rank_edges, ranked_by
+from scdash._core.edges.time_course_association import ShrunkenCorrelations, TimeCourse, unit_columns
 
 EQUAL = ["g04", "g05", "g01", "g00", "g03", "g02"]  # six equal edges
 
@@ -77,7 +77,7 @@ def memory_of(before, after):
 
 
 def mixed(states, before, after, s, t):
-    """Return the docstring's formula of `Course.association`, from its measures one by one."""
+    """Return the docstring's formula of `TimeCourse.association`, from its measures one by one."""
     memory, middle = memory_of(before, after), (before + after) / 2
     rates = [measure(before, before, after, s, t) for measure in (partial, given_all)]
     levels = [measure(middle, before, after, s, t) for measure in (partial, given_all)]
@@ -146,7 +146,7 @@ def course(interval, *, steps=12, seed=0, relaxation=1.0):
 def course_of(entry):
     series = entry["series"]
     used = np.array([label != "test" for label in series["split"]])
-    return Course.of(np.asarray(series["states"]), series["time"], series["trajectory"], used)
+    return TimeCourse.of(np.asarray(series["states"]), series["time"], series["trajectory"], used)
 
 
 def test_states_forget_with_the_interval_between_samples():

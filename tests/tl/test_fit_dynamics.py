@@ -218,7 +218,7 @@ def test_cross_validation_chooses_the_lowest_mean(course):
         scdash.tl.cross_validate(course, prior=None, start="random", **HOW)
 
 
-def test_of_many_forecasts_the_report_names_the_best():
+def test_of_many_predictors_the_report_names_the_best():
     import pandas as pd
 
     from scdash.dynamics.state_pairs.report import _listed

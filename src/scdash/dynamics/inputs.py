@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -15,13 +14,7 @@ from scdash._core.network import Network
 from scdash._core.types import Genes, PriorLike
 from scdash._data import (
     AlignedPrior,
-    CellHalves,
     Expression,
-    HalfOfCells,
-    LeftOutTimes,
-    RelatedCells,
-    StandardTime,
-    TimeSeries,
     check_log,
     check_scaled,
     expression,
@@ -50,61 +43,48 @@ LARGEST = 3000  # genes taken without being asked which
 class DynamicsInputs:
     """Everything a fit of dynamics reads from AnnData."""
 
-    series: TimeSeries  # scaled units: (value - minimum) / range
-    minimum: NDArray[np.float64]  # (genes,)
-    range: NDArray[np.float64]
+    observed: Observed  # trajectories in scaled units, and what cells tell besides
     columns: NDArray[np.int64]  # of the modelled genes in adata.var
     cells: bool  # rows are cells in pseudotime, smoothed into bins
     keys: DataKeys  # where the data were read, to be read there again
-    time: StandardTime  # from the user's times to those of `series`
-    times: NDArray[np.float64]  # (rows of the series,), in the user's unit
     time_unit: str | None  # of the user's times, where it is known
     prior: AlignedPrior | None
     regulators: NDArray[np.int64] | None  # positions among the modelled genes; None: every gene may regulate
-    coregulation: AlignedPrior | None = None
-    cell_position: NDArray[np.float64] | None = None  # place of every cell on the time axis of the bins
-    lineage: NDArray[np.intp] | None = None  # (trajectories,), code of the lineage of each
-    lineage_names: tuple[str, ...] = ()  # of the codes
-    halves: CellHalves | None = None
-    shuffled_halves: CellHalves | None = None
-    learning_halves: tuple[HalfOfCells, ...] = ()
-    related: tuple[RelatedCells, ...] = ()
-    left_out_times: tuple[LeftOutTimes, ...] = ()
-    couplings: str | None = None  # of cells at sampled times: which were used
-    kernel_means: NDArray[np.float64] | None = None  # of cells, (trajectories, bins, genes)
-    alignment: pd.DataFrame | None = None  # of the batches of cells in pseudotime; see `BatchAlignment`
-    velocity: VelocityOfCells | None = None  # measured velocities of cells
-    lowest: NDArray[np.float64] | None = None  # (genes,), lowest value of each gene over all rows; None: see the states
+    coregulation: AlignedPrior | None
+    velocity: VelocityOfCells | None  # measured velocities of cells
+    lowest: NDArray[np.float64] | None  # (genes,), lowest value of each gene over all rows; None: see the states
 
     @property
     def settings(self) -> dict[str, Any]:
         """What later functions need to read the same data again, and to speak of time in the user's unit."""
+        observed = self.observed
         return asdict(self.keys) | {
             "time_unit": self.time_unit,
-            "time_scale": self.time.scale,
-            **({} if self.regulators is None else {"regulators": list(self.series.genes[self.regulators])}),
-            "model_time": self.cells and self.cell_position is not None and self.couplings is None,
-            **({} if self.couplings is None else {"couplings": self.couplings}),
+            "time_scale": observed.standard.scale,
+            **({} if self.regulators is None else {"regulators": list(observed.series.genes[self.regulators])}),
+            "model_time": self.cells and observed.cell_position is not None and observed.couplings is None,
+            **({} if observed.couplings is None else {"couplings": observed.couplings}),
         }
 
     @property
     def problem(self) -> FitProblem:
         """Return what a fit needs, on arrays; matrices turn to (target, regulator)."""
+        observed = self.observed
         return FitProblem(
-            series=self.series,
+            series=observed.series,
             prior=None if self.prior is None else Network.from_outgoing(self.prior.signs).incoming,
             coregulation=None if self.coregulation is None else _symmetric(self.coregulation.matrix),
             regulators=self.regulators,
-            lineage=self.lineage,
-            halves=self.halves,
-            shuffled_halves=self.shuffled_halves,
-            learning_halves=self.learning_halves,
-            related=self.related,
-            left_out_times=self.left_out_times,
-            kernel_means=self.kernel_means,
-            alignment=self.alignment,
+            lineage=observed.lineage,
+            halves=observed.halves,
+            shuffled_halves=observed.shuffled_halves,
+            learning_halves=observed.learning_halves,
+            related=observed.related,
+            left_out_times=observed.left_out_times,
+            kernel_means=observed.kernel_means,
+            alignment=observed.alignment,
             velocity=self.velocity,
-            units=Units(self.minimum, self.range),
+            units=Units(observed.minimum, observed.range),
         )
 
 
@@ -157,18 +137,17 @@ def read_inputs(
     check_series(observed.series, values.name, _kind_of_states(rows, cells=cells, sampled=sampled))
     if not (by_folds and cells):
         check_validation(observed.series, split_key)
-    inputs = _of_observed(
-        observed, columns, replace(keys, layer=layer) if binned and observed.in_units_of_bins else keys
-    )
-    inputs = inputs if samples is None else replace(inputs, keys=replace(keys, time_key=""))
-    return replace(
-        inputs,
-        velocity=velocity_of_cells(adata, velocity, rows, observed, columns, cells=cells, by_folds=by_folds, seed=seed),
+    keys = keys if samples is None else replace(keys, time_key="")
+    return DynamicsInputs(
+        observed,
+        columns,
         cells=cells or binned,
+        keys=replace(keys, layer=layer) if binned and observed.in_units_of_bins else keys,
         time_unit=rows.time.unit,
         prior=None if prior is None else prior_from(adata, prior, genes=values.genes),
         regulators=flagged,
         coregulation=None if coregulation is None else prior_from(adata, coregulation, genes=values.genes),
+        velocity=velocity_of_cells(adata, velocity, rows, observed, columns, cells=cells, by_folds=by_folds, seed=seed),
         lowest=None if binned else lowest_values(values),
     )
 
@@ -195,34 +174,6 @@ def _are_sampled(rows: Rows, time_key: str, couplings: Couplings | None, n_bins:
     if not rows.are_sampled or couplings is not None:
         return rows.are_sampled
     return not rounded_pseudotime(rows, time_key, BINS if n_bins is None else n_bins, seed)
-
-
-def _of_observed(observed: Observed, columns: NDArray[np.int64], keys: DataKeys) -> DynamicsInputs:
-    """Return the inputs as far as the trajectories say them: states, without priors."""
-    return DynamicsInputs(
-        series=observed.series,
-        minimum=observed.minimum,
-        range=observed.range,
-        columns=columns,
-        cells=False,
-        keys=keys,
-        time=observed.standard,
-        times=observed.times,
-        time_unit=None,
-        prior=None,
-        regulators=None,
-        cell_position=observed.cell_position,
-        lineage=observed.lineage,
-        lineage_names=observed.lineage_names,
-        halves=observed.halves,
-        shuffled_halves=observed.shuffled_halves,
-        learning_halves=observed.learning_halves,
-        related=observed.related,
-        left_out_times=observed.left_out_times,
-        couplings=observed.couplings,
-        kernel_means=observed.kernel_means,
-        alignment=observed.alignment,
-    )
 
 
 @dataclass(frozen=True)

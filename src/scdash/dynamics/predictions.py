@@ -1,4 +1,4 @@
-"""Forecasts of cells from what a stored fit was learned from; the network is one predictor among others."""
+"""Predictions of cells from what a stored fit was learned from; the network is one predictor among others."""
 
 from typing import Any, Literal, get_args
 
@@ -30,7 +30,7 @@ NETWORK, BEST = "network", "best"
 
 
 def check_predictor(name: Any, entry: Any, key: str) -> None:
-    """Raise unless `predictor` is known and the fit is one of cells, whose training states the forecasts follow."""
+    """Raise unless `predictor` is known and the fit is one of cells, whose training states the predictions follow."""
     if not isinstance(name, str) or name not in get_args(PredictorName):
         raise unknown("predictor", name, get_args(PredictorName))
     if name == NETWORK:
@@ -48,7 +48,7 @@ def check_predictor(name: Any, entry: Any, key: str) -> None:
         )
 
 
-def forecast(
+def predict_states(
     entry: Any, model: DynamicsModel, states: NDArray[Any], grid: NDArray[np.float64], name: str, *, first: bool
 ) -> tuple[NDArray[Any], str]:
     """Return states (times, starts, genes) in the units of the data, and the name of the predictor used.

@@ -20,7 +20,7 @@ Codes: TypeAlias = NDArray[np.integer[Any]]
 # start (b, genes), times (b, k + 1), codes (b,) of the trajectories they are from -> (k, b, genes)
 Predictor: TypeAlias = Callable[[Floats, Floats, Codes], Floats]
 
-AHEAD = 5  # states between start and target of the longer forecasts of cells
+LONG_HORIZON = 5  # states between start and target of the longer predictions of cells
 # accepted RMS change of a prediction when its steps are halved: errors that are reported have to come out again where the
 # same states are predicted in other company, as by `tl.predict`
 TOLERANCE = 1e-6
@@ -115,7 +115,7 @@ def rollout_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats
     return errors
 
 
-def ahead_errors(series: TimeSeries, predict: Predictor, split: str, steps: int = AHEAD) -> Floats:
+def long_horizon_errors(series: TimeSeries, predict: Predictor, split: str, steps: int = LONG_HORIZON) -> Floats:
     """Return the mean squared error of every state of a split predicted from `steps` states before it, (states,)."""
     rows = [
         np.column_stack([mine[:-steps], mine[steps:]]) for mine in series.each() if len(mine) > steps
@@ -133,10 +133,12 @@ def held_out(series: TimeSeries) -> str:
     return "test" if len(series.pairs("test")) else "validation"
 
 
-def control_table(series: TimeSeries, predictors: Mapping[str, Predictor], *, ahead: bool = False) -> pd.DataFrame:
+def control_table(
+    series: TimeSeries, predictors: Mapping[str, Predictor], *, long_horizon: bool = False
+) -> pd.DataFrame:
     """Return one row per predictor: next-step errors by split, and the error of whole held-out windows.
 
-    `rollout_mse` (and, with `ahead`, `five_ahead_mse`) is over the test split where there is one, else over validation.
+    `rollout_mse` (and, with `long_horizon`, `five_bins_mse`) is over the test split where there is one, else over validation.
     Errors are NaN for absent splits.
     """
     held = held_out(series)
@@ -146,8 +148,8 @@ def control_table(series: TimeSeries, predictors: Mapping[str, Predictor], *, ah
         for split in ("train", "validation", "test"):
             row[f"{split}_mse"] = _mean(pair_errors(series, predict, split))
         row["rollout_mse"] = _mean(rollout_errors(series, predict, held))
-        if ahead:
-            row["five_ahead_mse"] = _mean(ahead_errors(series, predict, held))
+        if long_horizon:
+            row["five_bins_mse"] = _mean(long_horizon_errors(series, predict, held))
         rows.append(row)
     return pd.DataFrame(rows)
 

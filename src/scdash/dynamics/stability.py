@@ -176,6 +176,6 @@ def _edges(adata: AnnData, rows: NDArray[np.int64], seed: int, fit: dict[str, An
     """Return the edges of a fit of some rows, in the unit of the user's time."""
     call = FitCall(**{"progress": False, "validation": Validation(null_models=False), **fit, "rng": seed})
     found = fit_of_call(adata[rows].copy(), call, call.settle(), seed)
-    edges = found.fit.edges.assign(weight=found.fit.edges["weight"] / found.inputs.time.scale)
+    edges = found.fit.edges.assign(weight=found.fit.edges["weight"] / found.inputs.observed.standard.scale)
     kept: pd.DataFrame = edges.loc[edges["weight"] != 0, ["source", "target", "weight"]]
     return kept.astype({"source": str, "target": str})

@@ -35,7 +35,7 @@ def store(
     write_velocity: bool | None = None,
 ) -> list[str]:
     """Write `fit` to `adata` and return a line for each slot, for the log."""
-    keys = DynamicsKeys(key)
+    keys, seen = DynamicsKeys(key), inputs.observed
     entry = sanitise(stamp(_entry(fit, inputs, options, asked)))
     grn = _full_grn(fit, inputs, adata.n_vars)
     velocity = None
@@ -47,25 +47,21 @@ def store(
     adata.uns[key] = entry
     adata.varp[keys.grn] = grn
     set_velocity(adata, keys, velocity, inputs.columns)
-    _set_position(adata, keys, inputs.cell_position)
+    _set_position(adata, keys, seen.cell_position)
     adata.var[keys.genes] = genes
     return [
         f"added varp[{keys.grn!r}], network, row regulates column ({grn.nnz} edges)",
         f"added {velocity_line(keys, velocity)}var[{keys.genes!r}], modelled genes",
-        *(
-            []
-            if inputs.cell_position is None
-            else [f"added obs[{keys.position!r}], place of every row on the time axis"]
-        ),
+        *([] if seen.cell_position is None else [f"added obs[{keys.position!r}], place of every row on the time axis"]),
         f"added uns[{key!r}], model, edges, history, metrics, errors (see scdash.get)",
     ]
 
 
 def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked: dict[str, Any]) -> dict[str, Any]:
-    series = inputs.series
-    states = series.states * inputs.range + inputs.minimum
+    seen, series = inputs.observed, inputs.observed.series
+    states = series.states * seen.range + seen.minimum
     names = np.asarray(series.names, dtype=str)
-    minimum, width = units_of_field(inputs.minimum, inputs.range, fit.slope)
+    minimum, width = units_of_field(seen.minimum, seen.range, fit.slope)
     sparsity = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
     params = {
         "model": options.model,
@@ -82,7 +78,7 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "slope": fit.slope,
         **asked,
         **fit.settings,
-        **({} if inputs.alignment is None or inputs.alignment.empty else {"alignment": inputs.alignment}),
+        **({} if seen.alignment is None or seen.alignment.empty else {"alignment": seen.alignment}),
         "versions": {name: version(name) for name in ("scdash", "torch", "anndata", "numpy")},
     }
     return {
@@ -100,20 +96,20 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
         "verdict": fit.verdict,
         **({} if fit.directions is None else {"directions": fit.directions}),
         **({} if fit.lineages is None else {"lineages": fit.lineages}),
-        **({"lineage_names": np.asarray(inputs.lineage_names, dtype=str)} if inputs.lineage_names else {}),
-        "edges": fit.edges.assign(weight=fit.edges["weight"] / inputs.time.scale),  # per unit of the user's time
+        **({"lineage_names": np.asarray(seen.lineage_names, dtype=str)} if seen.lineage_names else {}),
+        "edges": fit.edges.assign(weight=fit.edges["weight"] / seen.standard.scale),  # per unit of the user's time
         **_correlation(fit, inputs),
         "given": stored_tables(inputs.prior, inputs.coregulation),
         "prior": fit.prior | ({} if inputs.prior is None else {"alignment": inputs.prior.report}),
         "series": {
-            "time": inputs.times,
+            "time": seen.times,
             "trajectory": names[series.trajectory],
             "origin": names[series.parent[series.trajectory]],
             "split": np.asarray(["train", "validation", "test"])[series.split],
             "n_cells": np.ones(len(series)) if series.weights is None else series.weights,
             "states": states.astype(np.float32),
-            "fitted": (fit.fitted * inputs.range + inputs.minimum).astype(np.float32),
-            **({} if inputs.lineage is None else {"lineage": inputs.lineage[series.trajectory]}),
+            "fitted": (fit.fitted * seen.range + seen.minimum).astype(np.float32),
+            **({} if seen.lineage is None else {"lineage": seen.lineage[series.trajectory]}),
         },
         "report": fit.report,
         "details": fit.details,
@@ -122,19 +118,16 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
 
 def _correlation(fit: DynamicsFit, inputs: DynamicsInputs) -> dict[str, Any]:
     """Return the correlations of regulators with genes over all cells, where the score of an edge rests on them."""
-    if (
-        inputs.halves is None
-        or not fit.prior.get("association_weight")
-        or inputs.halves.within.correlation.size > MAX_PAIRS
-    ):
+    halves = inputs.observed.halves
+    if halves is None or not fit.prior.get("association_weight") or halves.within.correlation.size > MAX_PAIRS:
         return {}
-    within, genes = inputs.halves.within, np.asarray(inputs.series.genes, dtype=str)
+    within, genes = halves.within, np.asarray(inputs.observed.series.genes, dtype=str)
     return {"correlation": {"sources": genes[within.sources], "values": within.correlation.astype(np.float32)}}
 
 
 def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_matrix:
     """Return the network among all genes of the AnnData, row regulates column."""
-    return Network.from_incoming(fit.effects / inputs.time.scale).among(inputs.columns, n_vars).outgoing
+    return Network.from_incoming(fit.effects / inputs.observed.standard.scale).among(inputs.columns, n_vars).outgoing
 
 
 def _set_position(adata: AnnData, keys: DynamicsKeys, position: NDArray[np.float64] | None) -> None:

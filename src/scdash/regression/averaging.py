@@ -1,7 +1,7 @@
 r"""Many fits of one network to one: averaged as vector fields, and pruned.
 
 One held-out batch cannot tell good settings from lucky ones. Fields dx/dt = r (b + S phi(x) - x) that differ in their
-rate, lag, penalty and trust in the prior are linear in (r, r b, r S), so their mean is a field of the same kind and still
+rate, lag, penalty and weight of the prior are linear in (r, r b, r S), so their mean is a field of the same kind and still
 one network:
 
 .. math:: r = \sum_k w_k r_k,\quad b = \sum_k w_k r_k b_k / r,\quad S = \sum_k w_k r_k S_k / r

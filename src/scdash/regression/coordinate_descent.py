@@ -58,8 +58,8 @@ def follow(
                 if concavity > 0:
                     for _ in range(LINEAR_STEPS):
                         for j in range(p):
-                            share = abs(s[j]) / max(concavity * level[j], 1e-300)
-                            concave[j] = level[j] * max(1 - share, 0.0)
+                            fraction = abs(s[j]) / max(concavity * level[j], 1e-300)
+                            concave[j] = level[j] * max(1 - fraction, 0.0)
                         solve(own, own_cross, own_low, concave, own_allowed, s, slope, ridge, nonnegative, tol)
             out[step, c] = s
 
@@ -219,15 +219,15 @@ def newton(matrix: Any, values: Any, pull: Any, price: Any, nonnegative: Any) ->
         for b in range(k):
             system[a, b] = matrix[i, used[b]]
     descend(system, right)
-    share, first = 1.0, -1
+    fraction, first = 1.0, -1
     for a in range(k):
         i = used[a]
         end = values[i] + right[a]
-        if end * values[i] < 0 and (price[i] > 0 or nonnegative) and -values[i] / right[a] < share:
-            share, first = -values[i] / right[a], a
+        if end * values[i] < 0 and (price[i] > 0 or nonnegative) and -values[i] / right[a] < fraction:
+            fraction, first = -values[i] / right[a], a
     for a in range(k):
         i = used[a]
-        change = -values[i] if a == first else share * right[a]
+        change = -values[i] if a == first else fraction * right[a]
         values[i] = 0.0 if a == first else values[i] + change
         for j in range(len(values)):
             pull[j] -= matrix[i, j] * change

@@ -22,9 +22,9 @@ class Moments:
     @classmethod
     def of(cls, x: Floats, y: Floats, weights: Floats, *, standardize: bool = True) -> "Moments":
         """Return the moments; without `standardize` features share one scale, and so do targets (roots of mean squares)."""
-        share = weights / weights.sum()
-        centre, target_centre = share @ x, share @ y
-        root = np.sqrt(share)[:, None]
+        fraction = weights / weights.sum()
+        centre, target_centre = fraction @ x, fraction @ y
+        root = np.sqrt(fraction)[:, None]
         features, targets = (x - centre) * root, (y - target_centre) * root
         scale, target_scale = np.sqrt((features**2).sum(axis=0)), np.sqrt((targets**2).sum(axis=0))
         if not standardize:

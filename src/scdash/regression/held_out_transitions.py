@@ -12,7 +12,7 @@ from scdash.regression.production import NODE_WEIGHTS, NODES
 
 
 @dataclass(frozen=True)
-class Ahead:
+class SimulatedTransitions:
     """Regulators' states at the Gauss nodes of some transitions."""
 
     states: Floats  # (q, m, p)
@@ -25,9 +25,9 @@ class Ahead:
         return self.states[q], influence[q] / influence.sum(axis=0)
 
 
-def simulate_ahead(
+def simulate_transitions(
     field: Field, data: Trajectories, states: Floats, steps: Transitions, rows: NDArray[np.bool_], regulators: Index
-) -> Ahead:
+) -> SimulatedTransitions:
     """Simulate some transitions (m,) from their start in `states` (B, T, n); keep the regulators at the Gauss nodes."""
     start = steps.at(data.times, 0)[rows]
     end = steps.at(data.times, steps.lag)[rows]
@@ -38,4 +38,4 @@ def simulate_ahead(
         length.append(NODE_WEIGHTS / 2 * (stop - begin)[:, None])
     at = np.concatenate(times, axis=1)
     path = integrate(field, steps.at(states, 0)[rows], np.column_stack([start, at]))[:, 1:, regulators]
-    return Ahead(path.swapaxes(0, 1).copy(), (end[:, None] - at).T, np.concatenate(length, axis=1).T)
+    return SimulatedTransitions(path.swapaxes(0, 1).copy(), (end[:, None] - at).T, np.concatenate(length, axis=1).T)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scdash._core.types import Floats, Index
 from scdash.regression.gram import Moments
-from scdash.regression.held_out_transitions import Ahead, simulate_ahead
+from scdash.regression.held_out_transitions import SimulatedTransitions, simulate_transitions
 from scdash.regression.intervals import Trajectories, Transitions
 from scdash.regression.linear_field import Field, integrate
 from scdash.regression.noise import average_constants, denoise, noise_and_constants
@@ -53,7 +53,9 @@ class Problem:
     constant: NDArray[np.bool_]  # (n,)
     states: Floats  # (B, T, n)
     penalty: Floats  # (p, n), factor of lambda for every edge
-    ahead: dict[Start, Ahead] = field(default_factory=dict)  # held-out transitions as a fitted field foresees them
+    simulated: dict[Start, SimulatedTransitions] = field(
+        default_factory=dict
+    )  # held-out transitions as a fitted field predicts them
 
     @property
     def keep(self) -> NDArray[np.bool_]:
@@ -71,16 +73,16 @@ class Problem:
     def within(self, setup: "Setup", rate: float, start: Start = "denoised") -> Iterator[tuple[Floats, Floats]]:
         """Yield regulators' states (m, p) within the transitions and their weights (m,), which sum to 1 over all.
 
-        Fitted rows are interpolated between their (denoised) ends. Held-out rows are simulated ahead from their start,
+        Fitted rows are interpolated between their (denoised) ends. Held-out rows are simulated from their start,
         once there is a field to do so: otherwise genes that share noise with the end, or carry information on it that a
         prediction does not have, would look like regulators.
         """
-        ahead = self.ahead.get(start)
+        simulated = self.simulated.get(start)
         held = self.rows(setup.steps)[1]
         states = self.states[:, :, setup.regulators]
         for q, (x, weight) in enumerate(within(self.data, states, setup.steps, rate, setup.settings.driver)):
-            if ahead is not None:
-                x[held], weight[held] = ahead.at(q, rate)
+            if simulated is not None:
+                x[held], weight[held] = simulated.at(q, rate)
             yield x, weight
 
     def regression(self, setup: "Setup", rate: float, slope: float, start: Start = "denoised") -> Regression:
@@ -95,7 +97,9 @@ class Problem:
         if held.any() and setup.settings.driver == "exponential":
             sources: dict[Start, Floats] = {"denoised": self.states, "observed": self.data.states}
             for start, states in sources.items():
-                self.ahead[start] = simulate_ahead(model, self.data, states, setup.steps, held, setup.regulators)
+                self.simulated[start] = simulate_transitions(
+                    model, self.data, states, setup.steps, held, setup.regulators
+                )
 
     def correct(self, model: Field) -> None:
         """Replace the states by the field's simulation, corrected by the observations."""

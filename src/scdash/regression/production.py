@@ -46,14 +46,14 @@ def within(
         begin, stop = steps.at(data.times, step), steps.at(data.times, step + 1)
         length = stop - begin
         if kind == "trapezoid":
-            share = length / (end - start) / 2
-            yield first.copy(), share.copy()
-            yield last.copy(), share.copy()
+            fraction = length / (end - start) / 2
+            yield first.copy(), fraction.copy()
+            yield last.copy(), fraction.copy()
             continue
         nodes = (NODES + 1) / 2 * length[:, None]  # (m, 5)
         weights = NODE_WEIGHTS * np.exp(-rate * (length[:, None] - nodes))
-        share = np.exp(-rate * (end - stop)) * -np.expm1(-rate * length) / mass
-        weights *= (share / weights.sum(axis=1))[:, None]
+        fraction = np.exp(-rate * (end - stop)) * -np.expm1(-rate * length) / mass
+        weights *= (fraction / weights.sum(axis=1))[:, None]
         gone = np.expm1(-rate * nodes) / np.expm1(-rate * length)[:, None]  # fraction of the way to `last`
         for q in range(len(NODES)):
             yield first + (last - first) * gone[:, [q]], weights[:, q]

@@ -64,7 +64,7 @@ def add_products(linear: Linear, problems: list[Problem], setup: Setup, slope: f
     linear
         Linear fits of all problems.
     problems
-        The data and its folds, whose held-out transitions have been simulated ahead from their observed starts.
+        The data and its folds, whose held-out transitions have been simulated from their observed starts.
     setup, slope
         Of the fit.
     """

@@ -1,4 +1,4 @@
-"""Rate, activation and trust in the prior, shared by all genes, by held-out error on a sample of genes."""
+"""Rate, activation and weight of the prior, shared by all genes, by held-out error on a sample of genes."""
 
 import time
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def search(
     return rate, slope
 
 
-def trust(
+def prior_weight(
     problems: list[Problem],
     setup: Setup,
     rate: float,

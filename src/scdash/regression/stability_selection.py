@@ -52,7 +52,7 @@ def half_sample_fits(
         part = slice(first, first + size)
         some = targets[part]
         used = np.zeros((features, len(some)))
-        share = np.zeros((len(some), features))
+        fraction = np.zeros((len(some), features))
         for rows in samples:
             y = regression.y[np.ix_(rows, some)]
             moments = Moments.of(regression.x[rows], y, regression.precision[rows], standardize=standardize)
@@ -69,7 +69,7 @@ def half_sample_fits(
             )
             used += (path != 0).sum(axis=0)
             for solution in path:
-                share += relative_contribution((solution / moments.scale[:, None]).T)
+                fraction += relative_contribution((solution / moments.scale[:, None]).T)
         frequency.append(sp.csr_array(used.T / count))
-        contribution.append(sp.csr_array(share / count))
+        contribution.append(sp.csr_array(fraction / count))
     return sp.vstack(frequency, format="csr"), sp.vstack(contribution, format="csr")

@@ -20,7 +20,7 @@ from scdash.regression.linear_fits import Linear, refine_rates, spread
 from scdash.regression.penalty_choice import choose, fit_paths
 from scdash.regression.problems import Problem, Regression, Setup, folds_of, half_of, make_problems
 from scdash.regression.settings import TransitionSettings
-from scdash.regression.shared_settings import search, trust
+from scdash.regression.shared_settings import prior_weight, search
 from scdash.regression.stability_selection import half_sample_fits
 from scdash.regression.transition_fit import TransitionFit
 
@@ -37,7 +37,7 @@ def fit_transitions(
 
     Over an interval D, x_i(t+D) = e x_i(t) + (1 - e) (b_i + sum_j S_ij <phi(x_j)>), e = exp(-r_i D), is linear in the
     network S, which is found by one L1-penalised regression per gene; edges of the prior are penalised less.
-    Everything that is chosen (rate, activation, trust in the prior, penalties, products) is chosen by cross-validation
+    Everything that is chosen (rate, activation, weight of the prior, penalties, products) is chosen by cross-validation
     over trajectories (whole groups of the series, if it has any), with noise, constant genes and denoised states estimated anew within every fold.
 
     Parameters
@@ -122,7 +122,7 @@ class _Engine:
         for number in range(settings.rounds):
             last = number == settings.rounds - 1
             if number == min(1, settings.rounds - 1) and setup.in_prior is not None:
-                self.weight = trust(folds, setup, self.rate, self.slope, self.hubs[1:], self.rng, self.table)
+                self.weight = prior_weight(folds, setup, self.rate, self.slope, self.hubs[1:], self.rng, self.table)
             for problem, hub in zip(self.problems, self.hubs, strict=True):
                 problem.penalty = setup.penalty(self.weight) * hub
             regressions = [problem.regression(setup, self.rate, self.slope) for problem in self.problems]

@@ -100,7 +100,7 @@ def _equal_parts(left: Sequence[int], max_epochs: int, alike: int, budget: float
     one = np.cumsum([1 / settings for settings in left[:-1]])  # r_i - a for c = 1
     rest = budget * max_epochs - alike - left[-1] * (max_epochs - alike)
     cost = rest / (len(left) - 1 - left[-1] * one[-1])
-    epochs = [floor(alike + cost * share + 1e-9) for share in one]
+    epochs = [floor(alike + cost * fraction + 1e-9) for fraction in one]
     if not all(a < b for a, b in pairwise([alike, *epochs, max_epochs])):
         return None
     return tuple(Rung(epoch, settings) for epoch, settings in zip(epochs, left[1:], strict=True))

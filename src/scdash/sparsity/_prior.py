@@ -79,9 +79,9 @@ class Prior:
             return self
         rows = [gene for genes in inputs for gene in genes]
         columns = [column for column, genes in enumerate(inputs) for _ in genes]
-        shares = torch.tensor([1 / len(genes) for genes in inputs for _ in genes], dtype=torch.float64)
+        fractions = torch.tensor([1 / len(genes) for genes in inputs for _ in genes], dtype=torch.float64)
         size = (self.P[0].shape[1], len(inputs))
-        spread = _coo(torch.tensor([rows, columns]), shares, size).to(self.P[0].device)
+        spread = _coo(torch.tensor([rows, columns]), fractions, size).to(self.P[0].device)
         mapped = (
             None if self.C is None else tuple(_sparse_product(_sparse_product(spread.t(), c), spread) for c in self.C)
         )

@@ -78,8 +78,8 @@ def factor_parts(last: Tensor, first: Tensor, prior: Prior) -> tuple[Tensor, Ten
         first = first * (prior.transposed_times(last).mT / (last.mT @ last @ first).clamp_min(SMALL))
         last = last * (prior.times(first.mT) / (last @ (first @ first.mT)).clamp_min(SMALL))
     out, into = last.sum(-2, keepdim=True), first.sum(-1, keepdim=True)
-    share = (into.mT / out.clamp_min(SMALL)).sqrt()
-    return last * share, first / share.mT.clamp_min(SMALL)
+    fraction = (into.mT / out.clamp_min(SMALL)).sqrt()
+    return last * fraction, first / fraction.mT.clamp_min(SMALL)
 
 
 def fill_unknown(part: Tensor, importance: Tensor, mask: Tensor, known: Tensor) -> Tensor:

@@ -147,7 +147,7 @@ def fit_dynamics(
         time; or `scdash.Cells(n_bins=..., align=..., couplings=..., pseudotime_key=...)` with other bins, another alignment of
         batches, or, of cells at sampled times, other couplings, or a pseudotime that orders the cells inside each time.
         "states": every row is one state. `scdash.Samples(predecessor_key=..., interval_key=...)`: every row is one state that
-        names the one before it and the time since, for courses that branch; `time_key` and `trajectory_key` are left out. Every
+        names the one before it and the time since, for time courses that branch; `time_key` and `trajectory_key` are left out. Every
         interval is learned from once; what starts from one sample is left out together, or with fewer than five starts the
         branches; samples without any interval are not used, which the log says. "auto": cells if there are more than 50
         rows, most with a time of their own, or at least five of a trajectory at most times.

@@ -12,7 +12,7 @@ from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit, stored_key
 from scdash._core.process_state import guarded
 from scdash._core.types import StartLike, TimesLike
-from scdash.dynamics.predictions import NETWORK, PredictorName, check_predictor, forecast
+from scdash.dynamics.predictions import NETWORK, PredictorName, check_predictor, predict_states
 from scdash.dynamics.split_predictions import predict_split
 from scdash.networks import module_from_entry, rollout
 from scdash.networks.prediction_starts import start_states, time_grid
@@ -61,11 +61,11 @@ def predict(
     missing_genes
         For MuData: "raise", or "mean" to fill genes that `start` lacks with their training mean.
     predictor
-        For cells: "network", the fitted model; one of the forecasts without a network that the fit's report lists
+        For cells: "network", the fitted model; one of the predictors without a network that the fit's report lists
         (`scdash.get.report`), which follow the training trajectories; or "best", the one of all these with the smallest
-        error of whole validation windows, which the log names. A network is often not the best forecast of cells
+        error of whole validation windows, which the log names. A network is often not the best predictor of cells
         (:doc:`/concepts/evidence`). Starts other than None take their time and lineage from the training state nearest
-        to them; a forecast without a network cannot be asked what a change of a gene would do.
+        to them; a predictor without a network cannot be asked what a change of a gene would do.
     split
         Predict what the fit was judged by: every window of states of "test" (or "validation", "train"), whole, from the
         state before it and at its own times. Of cells these are the smoothed bins. Without `start` and `times`. `layers`
@@ -130,7 +130,7 @@ def predict(
         path = rollout(model, begin, torch.as_tensor(grid.solved)).numpy()
         used: str = predictor
     else:
-        path, used = forecast(entry, model, starts.states, grid.solved, predictor, first=start is None)
+        path, used = predict_states(entry, model, starts.states, grid.solved, predictor, first=start is None)
     found = paths_to_adata(path[grid.added :], starts.names, grid.asked, model.genes, starts.position)
     found.uns |= {"predictor": used, "time_name": settings.time_name}
     return found

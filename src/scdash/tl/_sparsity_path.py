@@ -126,7 +126,9 @@ def sparsity_path(
         flags: NDArray[np.bool_] | None = None
         if transcription_factors is not None:
             flags = np.zeros(len(inputs.columns), dtype=bool)
-            flags[flag_genes(adata, transcription_factors, inputs.series.genes, "transcription_factors")] = True
+            flags[flag_genes(adata, transcription_factors, inputs.observed.series.genes, "transcription_factors")] = (
+                True
+            )
         table = fit_path(
             inputs.problem,
             replace(options, cells=inputs.cells),

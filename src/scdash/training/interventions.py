@@ -13,7 +13,7 @@ from scdash._data.screen import Screen
 
 ADDED = ("overexpression", "shift")  # kinds that add a strength to their targets
 SMALLEST = 1e-3  # of a strength: softplus cannot reach zero
-SHARE = (0.05, 0.95)  # bounds of what a knockdown takes away
+KNOCKED_DOWN = (0.05, 0.95)  # bounds of what a knockdown takes away
 
 
 def interventions(screen: Screen) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -50,7 +50,7 @@ def start_knockdowns(means: NDArray[Any], control: NDArray[Any], screen: Screen)
     kept = np.where(weak, means, 0).sum(axis=0) / np.maximum(times, 1) / np.maximum(control, 1e-3)
     seen = times > 0
     kept = np.where(seen, kept, np.median(kept[seen]) if seen.any() else 0.5)
-    rho: NDArray[np.float32] = np.clip(1 - kept, *SHARE).astype(np.float32)
+    rho: NDArray[np.float32] = np.clip(1 - kept, *KNOCKED_DOWN).astype(np.float32)
     return rho
 
 
@@ -65,7 +65,7 @@ class Strengths:
     def from_values(cls, shift: NDArray[Any], rho: NDArray[Any]) -> "Strengths":
         """Return the strengths of given s >= 0 and 0 < rho < 1."""
         s, r = (torch.as_tensor(np.asarray(v, dtype=np.float32)) for v in (shift, rho))
-        return cls(torch.log(torch.expm1(s.clamp_min(SMALLEST))), torch.logit(r.clamp(*SHARE)))
+        return cls(torch.log(torch.expm1(s.clamp_min(SMALLEST))), torch.logit(r.clamp(*KNOCKED_DOWN)))
 
     @property
     def shift(self) -> Tensor:

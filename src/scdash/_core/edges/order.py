@@ -8,7 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.edges.course_association import PAIRS_AT_ONCE, Course
+from scdash._core.edges.time_course_association import PAIRS_AT_ONCE, TimeCourse
 
 # After the score, each of them from large to small absolute values. All are data; none is a name, the order of the
 # genes, or the prior.
@@ -60,7 +60,7 @@ def n_tied(ranked: pd.DataFrame) -> int:
 def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return for every edge how far the data of the fit connect the two genes, without any model, in [0, 1].
 
-    Time courses: see `Course.association`. Cells: absolute correlation of both genes over all cells that the fit has learned
+    Time courses: see `TimeCourse.association`. Cells: absolute correlation of both genes over all cells that the fit has learned
     from, where the fit has stored it, and otherwise as for time courses. Screens: absolute correlation of both changes over the perturbations of
     other genes than the target. NaN where there is nothing to correlate.
     """
@@ -78,7 +78,7 @@ def association(edges: pd.DataFrame, entry: Mapping[str, Any]) -> NDArray[np.flo
         return np.full(len(edges), np.nan)
     series = entry["series"]
     used = np.array([str(label) != "test" for label in series["split"]])
-    return Course.of(series["states"], series["time"], series["trajectory"], used).association(source, target)
+    return TimeCourse.of(series["states"], series["time"], series["trajectory"], used).association(source, target)
 
 
 def correlation_of_sources(

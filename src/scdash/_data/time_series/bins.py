@@ -49,8 +49,8 @@ def weighted_rank_align(
     table = pd.DataFrame({"code": code, "time": time, "weight": weights})
     same = table.groupby(["code", "time"], sort=True)["weight"].sum()
     before = same.groupby(level="code").cumsum() - same / 2
-    share = before / same.groupby(level="code").transform("sum")
-    return np.asarray(share.reindex(pd.MultiIndex.from_frame(table[["code", "time"]])), dtype=np.float64)
+    fraction = before / same.groupby(level="code").transform("sum")
+    return np.asarray(fraction.reindex(pd.MultiIndex.from_frame(table[["code", "time"]])), dtype=np.float64)
 
 
 def range_align(time: Any, batch: Any = None) -> NDArray[np.float64]:
@@ -171,9 +171,10 @@ def binned_means(
                 continue
             rows = np.flatnonzero(group[part] == g)
             cells = rows + part.start
-            w = draws[:, None, cells] * kernels[g].weights(position[cells])[None]
+            kernel = kernels[g].weights(position[cells])
+            w = draws[:, None, cells] * kernel[None]
             chosen = block if len(rows) == block.shape[0] else block[rows]
-            total[g] += _products(w, draws[:, cells] != 0, chosen)
+            total[g] += _products(w, draws[:, cells], kernel, chosen)
             weight[g] += w.sum(-1)
             square[g] += (w**2).sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -182,20 +183,40 @@ def binned_means(
     return means, cells_behind
 
 
-def _products(w: NDArray[np.float64], counted: NDArray[np.bool_], block: Any) -> NDArray[np.float64]:
-    """Return the sums (draws, bins, genes) of weights (draws, bins, cells) times a block; `counted`: (draws, cells) not 0.
+def _products(
+    w: NDArray[np.float64], draws: NDArray[np.float64], kernel: NDArray[np.float64], block: Any
+) -> NDArray[np.float64]:
+    """Return the sums (draws, bins, genes) of weights w (draws, bins, cells) = draws (draws, cells) x kernel (bins, cells).
 
-    Of a sparse block only the cells that count are multiplied, with the same sums to the last bit. A dense product of many
-    rows of weights is faster than several of few.
+    Draws of a sparse block that share no cell are multiplied at once: the genes of each are rows of their own of one
+    matrix, so that a cell is read for its own draw only. The sums are equal to the last bit. A dense product of many rows of
+    weights is faster than several of few.
     """
-    if not sp.issparse(block) or counted.all():
+    if not sp.issparse(block) or (draws != 0).all():
         return np.asarray(w.reshape(-1, w.shape[2]) @ block).reshape(*w.shape[:2], -1)
-    alike: dict[bytes, list[int]] = {}
-    for draw, cells in enumerate(np.packbits(counted, axis=1)):
-        alike.setdefault(cells.tobytes(), []).append(draw)
-    found = np.empty((*w.shape[:2], block.shape[1]))
-    for same in alike.values():
-        own = np.flatnonzero(counted[same[0]])
-        part = np.take(w[same], own, axis=2)
-        found[same] = np.asarray(part.reshape(-1, len(own)) @ block[own]).reshape(*part.shape[:2], -1)
+    genes = block.shape[1]
+    found = np.empty((*w.shape[:2], genes))
+    for apart in _without_shared_cells(draws != 0):
+        own = draws[apart]
+        rows = np.flatnonzero(own.any(0))
+        part, own = (block, own) if len(rows) == len(own[0]) else (block[rows], own[:, rows])
+        shift = (own != 0).argmax(0) * genes
+        index = part.indices + np.repeat(shift.astype(part.indices.dtype), np.diff(part.indptr))
+        stacked = sp.csc_matrix((part.data, index, part.indptr), shape=(len(apart) * genes, len(rows)))
+        sums = stacked @ (kernel[:, rows] * own.sum(0)).T
+        found[apart] = sums.reshape(len(apart), genes, -1).swapaxes(1, 2)
     return found
+
+
+def _without_shared_cells(counted: NDArray[np.bool_]) -> list[list[int]]:
+    """Return groups of draws of which no two count the same cell; `counted`: (draws, cells)."""
+    groups: list[tuple[list[int], NDArray[np.bool_]]] = []
+    for draw, cells in enumerate(counted):
+        for members, taken in groups:
+            if not (taken & cells).any():
+                members.append(draw)
+                taken |= cells
+                break
+        else:
+            groups.append(([draw], cells.copy()))
+    return [members for members, _ in groups]

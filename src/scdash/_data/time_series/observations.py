@@ -81,10 +81,10 @@ class Samples(Value):
     Parameters
     ----------
     predecessor_key
-        Column of `obs` with the name of the sample before; empty (None, NaN) where a course starts.
+        Column of `obs` with the name of the sample before; empty (None, NaN) where a time course starts.
     interval_key
         Column of `obs` with the time since that sample, larger than 0, as `time_key` holds times: numbers, timedelta, or
-        texts with a unit such as "30 min". Empty (or 0) where a course starts.
+        texts with a unit such as "30 min". Empty (or 0) where a time course starts.
     sample_key
         Column of `obs` with the names that predecessors are given by; None: `obs_names`.
 

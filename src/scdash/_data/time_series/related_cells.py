@@ -56,9 +56,9 @@ def timed_cells(
             rows.append(np.sort(some))
         dense = [np.asarray(values.dense_rows(part), dtype=np.float64) for part in rows]
         of_data = rows if cell is None else [cell[part] for part in rows]
-        shares = [plain[part] / plain[part].sum() for part in rows]
+        fractions = [plain[part] / plain[part].sum() for part in rows]
         times = own.drop_duplicates("sampled")
-        found.append((times, TimedCells(of_data, dense, shares, [ahead[part] for part in rows])))
+        found.append((times, TimedCells(of_data, dense, fractions, [ahead[part] for part in rows])))
     return found
 
 

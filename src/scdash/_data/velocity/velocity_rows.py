@@ -60,8 +60,8 @@ class VelocityRows:
             velocity_variance=self.velocity_variance / square,
         )
 
-    def calibrated(self, scale: Floats, trusted: Floats) -> Self:
-        """Return the rows with every gene's velocity times `scale` (genes,), and its reliability times `trusted`."""
+    def calibrated(self, scale: Floats, weight: Floats) -> Self:
+        """Return the rows with every gene's velocity times `scale` (genes,), and its reliability times `weight`."""
         before = np.sqrt((self.velocities**2).mean())
         velocities = self.velocities * scale
         size = np.sqrt((velocities**2).mean()) / before if before else 1.0
@@ -69,7 +69,7 @@ class VelocityRows:
             self,
             velocities=velocities,
             velocity_variance=size**2 * self.velocity_variance,
-            reliability=self.reliability * trusted,
+            reliability=self.reliability * weight,
         )
 
     def filled(self, otherwise: Floats) -> Self:

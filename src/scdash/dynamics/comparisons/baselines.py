@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scdash.dynamics.comparisons.predictions_without_network import (
-    Forecast,
+    LineagePredictor,
     mean_trajectory,
     nearest_neighbours,
     shifted_mean_trajectory,
@@ -50,7 +50,7 @@ def baseline_errors(folds: Sequence[Fold]) -> dict[str, Errors]:
     if folds[0].kind not in (LEFT_OUT, TEST_TRAJECTORIES):
         return found
     length = float(np.mean([times_of(fold.held).max() for fold in folds]))
-    tried: dict[str, list[list[Forecast]]] = {name: [] for name in (MEAN, SHIFTED, ALIGNED, NEIGHBOURS)}
+    tried: dict[str, list[list[LineagePredictor]]] = {name: [] for name in (MEAN, SHIFTED, ALIGNED, NEIGHBOURS)}
     for fold in folds:
         seen = common_times(fold.train, fold.train_lineage)
         tried[MEAN].append([mean_trajectory(seen)])
@@ -97,6 +97,6 @@ def _still(fold: Fold) -> NDArray[np.floating]:
     return np.broadcast_to(fold.start[:, None], fold.held.states.shape)
 
 
-def _error(forecast: Forecast, fold: Fold) -> float:
-    later = forecast(fold.start, times_of(fold.held), fold.held_lineage)  # (times - 1, trajectories, genes)
+def _error(predict: LineagePredictor, fold: Fold) -> float:
+    later = predict(fold.start, times_of(fold.held), fold.held_lineage)  # (times - 1, trajectories, genes)
     return relative_error(np.concatenate([fold.start[None], later]).transpose(1, 0, 2), fold)

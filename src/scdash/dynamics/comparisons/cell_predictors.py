@@ -1,4 +1,4 @@
-"""Which forecast of cells to trust: a network's own, or one of those that know no network."""
+"""Predictors of cells without a network, and their errors beside that of a network."""
 
 from collections.abc import Mapping
 
@@ -9,13 +9,13 @@ from scdash._data import TimeSeries
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import Floats, Predictor, rollout_errors
 from scdash.dynamics.problem import FitProblem
-from scdash.dynamics.reporting.cell_baselines import forecasts, no_network, trivial
+from scdash.dynamics.reporting.cell_baselines import no_network, trajectory_predictors, trivial
 
 
 def predictors_of_cells(series: TimeSeries, lineage: NDArray[np.intp] | None) -> dict[str, Predictor]:
-    """Return every forecast of cells without a network, its own settings chosen by validation states."""
+    """Return every predictor of cells without a network, its own settings chosen by validation states."""
     problem = FitProblem(series, lineage=lineage)
-    return forecasts(problem) | trivial(problem, no_network(problem, FitOptions(cells=True)))
+    return trajectory_predictors(problem) | trivial(problem, no_network(problem, FitOptions(cells=True)))
 
 
 def validation_errors(series: TimeSeries, predictors: Mapping[str, Predictor]) -> dict[str, float]:

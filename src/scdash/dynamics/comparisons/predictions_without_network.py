@@ -1,7 +1,7 @@
-r"""Forecasts of cells without any network: what a network has to beat before its edges mean anything.
+r"""Predictions of cells without any network: what a network has to beat before its edges mean anything.
 
 All follow the mean curve b of the training trajectories, or the trajectories themselves; none has a regulator. A
-forecast takes start states (b, genes), times (b, k + 1), the first being the start's, and the lineage of each start (b,),
+predictor takes start states (b, genes), times (b, k + 1), the first being the start's, and the lineage of each start (b,),
 and returns states (k, b, genes).
 """
 
@@ -16,7 +16,7 @@ from scdash._core.types import Floats, Index
 from scdash._data import SPLITS, TimeSeries
 from scdash.regression.held_out_trajectories import validation_folds
 
-Forecast: TypeAlias = Callable[[Floats, Floats, Index], Floats]
+LineagePredictor: TypeAlias = Callable[[Floats, Floats, Index], Floats]
 
 FINE = 5  # places per interval at which a start state is looked for on a mean curve
 
@@ -55,14 +55,14 @@ def _interpolation(known: NDArray[np.float64], wanted: NDArray[np.float64]) -> F
     if len(known) == 1:
         return np.ones((len(wanted), 1))
     left = np.clip(np.searchsorted(known, wanted, side="right") - 1, 0, len(known) - 2)
-    share = np.clip((wanted - known[left]) / (known[left + 1] - known[left]), 0, 1)
+    fraction = np.clip((wanted - known[left]) / (known[left + 1] - known[left]), 0, 1)
     weights = np.zeros((len(wanted), len(known)))
     rows = np.arange(len(wanted))
-    weights[rows, left], weights[rows, left + 1] = 1 - share, share
+    weights[rows, left], weights[rows, left + 1] = 1 - fraction, fraction
     return weights
 
 
-def mean_trajectory(trajectories: Trajectories, rates: Floats | float = np.inf) -> Forecast:
+def mean_trajectory(trajectories: Trajectories, rates: Floats | float = np.inf) -> LineagePredictor:
     r"""Return b(t) + (x(0) - b(0)) exp(-r t), b being the mean curve of the lineage.
 
     r = inf is the mean trajectory itself, r = 0 carries the start's offset along, and a rate per gene (n,) is the second model
@@ -81,7 +81,7 @@ def mean_trajectory(trajectories: Trajectories, rates: Floats | float = np.inf) 
     return predict
 
 
-def shifted_mean_trajectory(trajectories: Trajectories) -> Forecast:
+def shifted_mean_trajectory(trajectories: Trajectories) -> LineagePredictor:
     """Return the mean curve from the place on it that is nearest to the start state; it rests at its end."""
 
     def predict(start: Floats, times: Floats, lineage: Index) -> Floats:
@@ -109,7 +109,7 @@ def _along(trajectories: Trajectories, times: Floats, lineage: Index) -> Floats:
     return out
 
 
-def nearest_neighbours(trajectories: Trajectories, width: float = 1.0) -> Forecast:
+def nearest_neighbours(trajectories: Trajectories, width: float = 1.0) -> LineagePredictor:
     """Return the weighted mean of what followed the training states most similar to the start.
 
     Weights are exp(-d^2 / (2 width^2 d_0^2)), d_0 being the distance of the nearest such state (times of the states do
@@ -129,10 +129,10 @@ def nearest_neighbours(trajectories: Trajectories, width: float = 1.0) -> Foreca
             weight /= weight.sum()
             for k, passed in enumerate(times[i, 1:] - times[i, 0]):
                 then = np.minimum(trajectories.times[at[usable]] + passed, trajectories.times[-1])
-                share = _interpolation(trajectories.times, then) * weight[:, None]  # (states, T)
-                per_course = np.zeros((len(trajectories.states), len(trajectories.times)))
-                np.add.at(per_course, trajectory[usable], share)
-                out[k, i] = per_course.ravel() @ flat
+                fraction = _interpolation(trajectories.times, then) * weight[:, None]  # (states, T)
+                per_trajectory = np.zeros((len(trajectories.states), len(trajectories.times)))
+                np.add.at(per_trajectory, trajectory[usable], fraction)
+                out[k, i] = per_trajectory.ravel() @ flat
         return out
 
     return predict
@@ -145,7 +145,7 @@ def choose_shift_rates(series: TimeSeries, lineage: Index, grid: Floats) -> Floa
     """
     from scdash.regression.penalty_choice import choose
 
-    def of(fold: TimeSeries) -> list[Forecast]:
+    def of(fold: TimeSeries) -> list[LineagePredictor]:
         trajectories = Trajectories.of(fold.originals(), lineage)
         return [mean_trajectory(trajectories, rate) for rate in grid]
 
@@ -156,7 +156,7 @@ def choose_shift_rates(series: TimeSeries, lineage: Index, grid: Floats) -> Floa
 def choose_width(series: TimeSeries, lineage: Index, grid: Floats) -> float:
     """Return the width of the nearest-neighbours prediction with the smallest error of whole held-out windows."""
 
-    def of(fold: TimeSeries) -> list[Forecast]:
+    def of(fold: TimeSeries) -> list[LineagePredictor]:
         trajectories = Trajectories.of(fold, lineage)
         return [nearest_neighbours(trajectories, width) for width in grid]
 
@@ -164,10 +164,10 @@ def choose_width(series: TimeSeries, lineage: Index, grid: Floats) -> float:
     return float(grid[int(np.argmin(errors))])
 
 
-def _gene_errors(series: TimeSeries, lineage: Index, of: Callable[[TimeSeries], list[Forecast]]) -> Floats:
+def _gene_errors(series: TimeSeries, lineage: Index, of: Callable[[TimeSeries], list[LineagePredictor]]) -> Floats:
     """Return every gene's error over held-out windows, relative to the fold's training mean, (folds, settings, n).
 
-    `of` makes the forecasts to choose among from a fold's training states; all trajectories that may judge are left out
+    `of` makes the predictors to choose among from a fold's training states; all trajectories that may judge are left out
     in turn (`validation_folds`).
     """
     found = []
@@ -176,11 +176,11 @@ def _gene_errors(series: TimeSeries, lineage: Index, of: Callable[[TimeSeries], 
         mean = own.states[own.rows_of("train")].mean(axis=0)
         runs, errors = own.rollouts("validation"), []
         flat = sum(float(((mean - own.states[rows[1:]]) ** 2).mean(axis=1).sum()) for rows in runs)
-        for forecast in of(fold):
+        for predict in of(fold):
             total: Any = np.zeros(own.states.shape[1])
             for rows in runs:
                 kind = lineage[own.trajectory[rows[:1]]]
-                predicted = forecast(own.states[rows[:1]], own.times[None, rows], kind)[:, 0]
+                predicted = predict(own.states[rows[:1]], own.times[None, rows], kind)[:, 0]
                 total += ((predicted - own.states[rows[1:]]) ** 2).sum(axis=0)
             errors.append(total)
         found.append(np.stack(errors) / max(flat, 1e-300))

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from scdash.dynamics.comparisons.no_network import NoNetwork, fit_no_network
 from scdash.dynamics.comparisons.predictions_without_network import (
-    Forecast,
+    LineagePredictor,
     Trajectories,
     choose_shift_rates,
     choose_width,
@@ -41,8 +41,8 @@ def trivial(problem: FitProblem, alone: NoNetwork) -> dict[str, Predictor]:
     return found | {"constant": constant(problem.series), "no change": no_change}
 
 
-def forecasts(problem: FitProblem) -> dict[str, Predictor]:
-    """Return the forecasts that follow training trajectories of the same lineage."""
+def trajectory_predictors(problem: FitProblem) -> dict[str, Predictor]:
+    """Return the predictors that follow training trajectories of the same lineage."""
     series = problem.series
     lineage = lineage_codes(problem)
     mean = Trajectories.of(series.originals(), lineage)
@@ -52,17 +52,17 @@ def forecasts(problem: FitProblem) -> dict[str, Predictor]:
     chosen = len(validation_folds(series)[0].pairs("validation")) > 0  # else there is nothing to choose settings by
     rates = choose_shift_rates(series, lineage, grid) if chosen else np.inf
     width = choose_width(series, lineage, WIDTHS) if chosen else 1.0
-    found: dict[str, Forecast] = {
+    found: dict[str, LineagePredictor] = {
         "mean trajectory": mean_trajectory(mean),
         "mean trajectory + start offset": mean_trajectory(mean, rates),
         "aligned mean trajectory": shifted_mean_trajectory(mean),
         "nearest neighbours": nearest_neighbours(every, width),
     }
-    return {name: _of_lineage(forecast, lineage) for name, forecast in found.items()}
+    return {name: _of_lineage(predict, lineage) for name, predict in found.items()}
 
 
-def _of_lineage(forecast: Forecast, lineage: NDArray[np.intp]) -> Predictor:
-    return lambda start, times, code: forecast(start, times, lineage[code])
+def _of_lineage(predict: LineagePredictor, lineage: NDArray[np.intp]) -> Predictor:
+    return lambda start, times, code: predict(start, times, lineage[code])
 
 
 def real_time_figures(problem: FitProblem, scores: CellScores | None) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a fit says about edges: effects, shares, how stable they are, and their standing against the prior."""
+"""What a fit says about edges: effects, contributions, how stable they are, and their standing against the prior."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.edges.course_association import Course
 from scdash._core.edges.order import correlation_of_sources
+from scdash._core.edges.time_course_association import TimeCourse
 from scdash._data import WithinMoments
 from scdash.dynamics.options import FitOptions
 from scdash.dynamics.predictors import scaled_about_middle
@@ -57,12 +57,12 @@ def gather_evidence(
     `found`: what a model that is not of the stack finds of prior edges that were hidden from it.
     """
     typical = typical_activation(scaled_about_middle(problem.series.states, matched[0].slope if matched else 1.0))
-    shares = [_shares(field, params, model, typical) for model in range(len(next(iter(params.values()))))]
-    effects, contribution = shares[0]
-    frequency = matched[0].frequency if matched else _frequency([share for _, share in shares])
+    contributions = [_contributions(field, params, model, typical) for model in range(len(next(iter(params.values()))))]
+    effects, contribution = contributions[0]
+    frequency = matched[0].frequency if matched else _frequency([fraction for _, fraction in contributions])
     hidden = [*found] + [
-        HiddenEvidence(problem.prior - prior, share)
-        for prior, (_, share) in zip(priors[1:], shares[1:], strict=True)
+        HiddenEvidence(problem.prior - prior, fraction)
+        for prior, (_, fraction) in zip(priors[1:], contributions[1:], strict=True)
         if prior is not None and problem.prior is not None
     ]
     if matched and not hidden:
@@ -117,7 +117,7 @@ def _coregulated(problem: FitProblem, options: FitOptions) -> Coregulation | Non
 def _over_states(problem: FitProblem) -> tuple[Associated, float]:
     """Return the association of pairs (target, source) over all states that are not for test, and its weight."""
     series = problem.series
-    course = Course.of(series.states, series.times, series.trajectory, series.split != TEST)
+    course = TimeCourse.of(series.states, series.times, series.trajectory, series.split != TEST)
 
     def associated(row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
         return course.association(np.asarray(col, dtype=np.intp), np.asarray(row, dtype=np.intp))
@@ -135,7 +135,9 @@ def typical_activation(states: NDArray[np.floating[Any]]) -> float:
     return float(np.sqrt(np.mean(softsign(states) ** 2)))
 
 
-def _shares(field: VectorField, params: Params, model: int, activation: float) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+def _contributions(
+    field: VectorField, params: Params, model: int, activation: float
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Return relu(v) D and |D~| of one model."""
     one = {name: value[model : model + 1] for name, value in params.items()}
     effect, totals = strongest_effects(field, one, by_gene=True)
@@ -144,16 +146,16 @@ def _shares(field: VectorField, params: Params, model: int, activation: float) -
         totals = np.asarray(abs(effect).sum(axis=1)).ravel()
     rates = field.rates(one)
     v = None if rates is None else rates[0].detach().cpu().numpy()
-    share = abs(sparse_relative_contribution(effect, v, totals))
+    fraction = abs(sparse_relative_contribution(effect, v, totals))
     scaled = effect if v is None else sp.diags(v) @ effect
     found = sp.csr_matrix(scaled)
     found.eliminate_zeros()
-    return found, sp.csr_matrix(share)
+    return found, sp.csr_matrix(fraction)
 
 
-def _frequency(shares: Sequence[sp.csr_matrix]) -> sp.csr_matrix | None:
+def _frequency(contributions: Sequence[sp.csr_matrix]) -> sp.csr_matrix | None:
     """Return the fraction of models that have an edge; None for a single model."""
-    if len(shares) == 1:
+    if len(contributions) == 1:
         return None
-    total = sum((share != 0).astype(np.float64) for share in shares)
-    return sp.csr_matrix(total / len(shares))
+    total = sum((fraction != 0).astype(np.float64) for fraction in contributions)
+    return sp.csr_matrix(total / len(contributions))

@@ -22,7 +22,7 @@ from scdash.dynamics.predictors import (
     scaled_about_middle,
 )
 from scdash.dynamics.problem import FitProblem
-from scdash.dynamics.reporting.cell_baselines import forecasts, no_network, trivial
+from scdash.dynamics.reporting.cell_baselines import no_network, trajectory_predictors, trivial
 from scdash.dynamics.reporting.direction import describe_direction, field_velocity, lineage_table
 from scdash.dynamics.reporting.edge_evidence import gather_evidence
 from scdash.dynamics.result import DynamicsFit, Models, one_of
@@ -76,7 +76,7 @@ def assemble(
     alone = no_network(problem, options)
     others = _others(problem, options, models, alone, polished=polished)
     # resampled cells are for learning: errors are those of the trajectories as observed
-    errors = control_table(problem.series.originals(), {field.name: predict} | others, ahead=options.cells)
+    errors = control_table(problem.series.originals(), {field.name: predict} | others, long_horizon=options.cells)
     direction = describe_direction(problem, field.name, field_velocity(field, main, models.slope), predict, alone)
     lineages = lineage_table(problem, predict)
     metrics = evidence.figures | _errors(errors) | sparsity_figures(field, main)
@@ -153,7 +153,7 @@ def _others(
     elif polished is False and models.trained.epochs:
         found["trained further (not kept)"] = models.predictor(models.trained)
     found |= trivial(problem, alone)
-    return found | forecasts(problem) if options.cells else found
+    return found | trajectory_predictors(problem) if options.cells else found
 
 
 def _history_levels(

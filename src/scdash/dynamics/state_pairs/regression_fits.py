@@ -1,4 +1,4 @@
-"""Matching for the main model and its replicates."""
+"""The regression start of the main model and of its replicates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ def transition_settings(options: FitOptions, n_genes: int) -> TransitionSettings
 def match(problem: FitProblem, options: FitOptions) -> list[TransitionFit]:
     """Fit the convex start of every model of the stack, each with its own prior.
 
-    Replicates share the activation's slope and the trust in the prior with the first fit: they are to differ by
+    Replicates share the activation's slope and the weight of the prior with the first fit: they are to differ by
     what is hidden from them alone. Selection frequencies come from the first fit.
     """
     fit = partial(_fit_prior, problem.series, problem.regulators, options.seed)

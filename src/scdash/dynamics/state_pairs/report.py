@@ -11,7 +11,12 @@ from scdash._core.decisions import CLEAR, Difference
 from scdash.dynamics.reporting.report_details import hidden_edges_line
 
 TRIVIAL = ("constant", "no change")
-FORECASTS = {"mean trajectory", "mean trajectory + start offset", "aligned mean trajectory", "nearest neighbours"}
+TRAJECTORY_PREDICTORS = {
+    "mean trajectory",
+    "mean trajectory + start offset",
+    "aligned mean trajectory",
+    "nearest neighbours",
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ def _error_lines(errors: pd.DataFrame, held: str) -> list[str]:
 
 def _listed(errors: pd.Series) -> str:
     """Name every error but those of the predictions of cells without a network, of which the best stands for all; the table has each."""
-    others = errors.index.isin(FORECASTS)
+    others = errors.index.isin(TRAJECTORY_PREDICTORS)
     shown = [f"{predictor} {_number(value)}" for predictor, value in errors[~others].items()]
     known = errors[others].dropna()
     if len(known):

@@ -75,7 +75,7 @@ def _edges(field: SparsePhoenix, fit: TransitionFit) -> dict[str, np.ndarray]:
 
 
 def _genes(field: Phoenix, fit: TransitionFit) -> dict[str, np.ndarray]:
-    """Matching's own equation is the gene-wise PHOENIX: its numbers are the weights."""
+    """The equation of the regression is the gene-wise PHOENIX: its numbers are the weights."""
     weights = {"U_sums": fit.effects.toarray(), "bias": fit.bias, "v": fit.rates}
     if field.pairs:
         found = np.zeros((len(fit.bias), len(field.pairs)))

@@ -55,7 +55,7 @@ def validation_rows(series: TimeSeries, window: int) -> NDArray[np.int64]:
 
 
 def validation_levels(series: TimeSeries, window: int, predictors: Mapping[str, Predictor]) -> dict[str, float]:
-    """Return what other predictors reach on the very states that `validation_loss` is measured on, for its picture."""
+    """Return what other predictors reach on the very states that `validation_loss` is measured on, for its figure."""
     rows = validation_rows(series, window)
     start, times, code = series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]]
     observed = series.states[rows[:, 1:]].swapaxes(0, 1)

@@ -73,7 +73,7 @@ class EdgePruning:
         self.memory = self.sparsity.after_step(self._context(params, given))
 
     def prune(self, model: GeneWise, amount: float) -> NDArray[np.bool_]:
-        """Return which edges stay (edges + product edges,) when a share of the linear ones is pruned by the method's score.
+        """Return which edges stay (edges + product edges,) when a fraction of the linear ones is pruned by the method's score.
 
         A product stays while both of its genes keep an edge of their own to the same target (strong heredity), so that the
         linear edges alone say which genes a target depends on.

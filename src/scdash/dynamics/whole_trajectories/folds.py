@@ -208,9 +208,9 @@ def _held_and_line(
     """
     held = Trajectories.of([series.states[run[:-1]] for run in runs], [series.times[run[:-1]] for run in runs])
     span = np.array([np.ptp(series.times[run]) for run in runs])
-    share = held.times[:, 1:, None] / span[:, None, None]
+    fraction = held.times[:, 1:, None] / span[:, None, None]
     first, last = (series.states[[run[at] for run in runs]][:, None] for at in (0, -1))
-    return held, (1 - share) * first + share * last
+    return held, (1 - fraction) * first + fraction * last
 
 
 def _at_times(

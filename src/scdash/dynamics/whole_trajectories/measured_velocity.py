@@ -26,8 +26,8 @@ def learned_and_held(
     rows, held = _rows(problem, ~away), _rows(problem, away)
     if rows is None:
         return trajectories, None
-    scale, trusted = calibration(rows, trajectories)
-    train = replace(trajectories, velocity=rows.calibrated(scale, trusted))
+    scale, weight = calibration(rows, trajectories)
+    train = replace(trajectories, velocity=rows.calibrated(scale, weight))
     return train, None if held is None else held.calibrated(scale, np.ones(len(scale)))
 
 
@@ -52,11 +52,11 @@ def _rows(problem: FitProblem, among: NDArray[np.bool_]) -> VelocityRows | None:
 
 
 def calibration(rows: VelocityRows, trajectories: Trajectories) -> tuple[Floats, Floats]:
-    """Return the factor that takes every gene's velocity to the time of the trajectories, and whether it can be trusted.
+    """Return the factor that takes every gene's velocity to the time of the trajectories, and its weight.
 
     Velocities have a unit of time of their own for every gene (its rate of splicing, which no model of counts knows).
     Compared are the velocity of every row and the slope of the trajectories at the state nearest to it: the factor is the
-    ratio of their root mean squares over rows; 0 instead of 1 is the trust where they point in opposite directions.
+    ratio of their root mean squares over rows; the weight is 0 instead of 1 where they point in opposite directions.
     """
     slopes = slopes_at(rows.states, trajectories)
     seen, own = (np.sqrt((part**2).mean(axis=0)) for part in (slopes, rows.velocities))

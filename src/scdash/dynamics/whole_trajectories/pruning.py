@@ -141,7 +141,7 @@ def trained_after_pruning(
 
 
 def round_lengths(schedule: GeometricSchedule, longest: int = 200) -> list[tuple[float, int]]:
-    """Return the share of the remaining edges that every round removes, and the epochs until the next one."""
+    """Return the fraction of the remaining edges that every round removes, and the epochs until the next one."""
     due = [epoch for epoch in range(longest + 1) if schedule.amount(epoch) > 1e-9]
     return [
         (schedule.amount(epoch), following - epoch)

@@ -22,7 +22,7 @@ RATE_MEASURES = 3  # stability of the regression, and two partial correlations w
 
 
 @dataclass(frozen=True)
-class Course:
+class TimeCourse:
     """The steps of the trajectories that a fit has learned from, and its states."""
 
     before: Floats  # (steps, genes), states before a step
@@ -32,7 +32,7 @@ class Course:
     @classmethod
     def of(
         cls, states: NDArray[Any], times: NDArray[Any], trajectory: NDArray[Any], learned: NDArray[np.bool_]
-    ) -> "Course":
+    ) -> "TimeCourse":
         """Return the steps between two states of one trajectory that were both learned from."""
         states, times = np.asarray(states, dtype=np.float64), np.asarray(times, dtype=np.float64)
         name = np.array([str(label) for label in trajectory])

@@ -1,4 +1,4 @@
-"""Forecasts without a network against their closed forms."""
+"""Predictions without a network against their closed forms."""
 
 import numpy as np
 import pandas as pd
@@ -75,13 +75,13 @@ def test_nearest_neighbours_follow_the_training_trajectory_it_starts_on():
     np.testing.assert_allclose(wide, CURVES[:, ahead].mean((0, 1)), atol=1e-6)
 
 
-def test_forecasts_keep_to_the_lineage_of_the_start():
+def test_predictors_keep_to_the_lineage_of_the_start():
     lineage = np.array([0, 1, 1])
     curves = np.concatenate([CURVES, CURVES[1:] + 0.02])
     trajectories = Trajectories.of(series_of(curves, TIMES, [0, 0, 1]), lineage)
     start, at = curves[2, [2]], TIMES[None, 2:5]
-    for forecast in (mean_trajectory(trajectories), nearest_neighbours(trajectories)):
-        np.testing.assert_allclose(forecast(start, at, np.array([1]))[:, 0], CURVES[1, 3:5], atol=1e-9)
+    for predict in (mean_trajectory(trajectories), nearest_neighbours(trajectories)):
+        np.testing.assert_allclose(predict(start, at, np.array([1]))[:, 0], CURVES[1, 3:5], atol=1e-9)
     unseen = mean_trajectory(trajectories)(start, at, np.array([7]))[:, 0]
     np.testing.assert_allclose(unseen, CURVES.mean(0)[3:5])
 
