@@ -1,6 +1,7 @@
 """Bicycle: intervention-based causal discovery with cycles (Rohbeck et al. 2024, CLeaR), for log-normalised cells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from benchmarks.screen_baselines.held_out import choose
 from benchmarks.screen_baselines.inputs import Floats, checked
 from benchmarks.screen_baselines.lyapunov import stationary_covariance
 
 MARGIN = 0.98  # the largest real part of an eigenvalue of the network, below the decay of 1
+PENALTIES = (0.1, 0.05, 0.02, 0.01, 0.005)
+BRIEF_STEPS = 200  # of training while the penalty is chosen
 RIDGE = 1e-3  # of the within-perturbation variance, added to covariances of few cells
 
 
@@ -36,26 +40,48 @@ def bicycle(
 
     where B = W^T - 1, and a perfect intervention on gene t takes away W's entries into t and gives t an a and an S of its
     own. The time scale of a steady state is free, so that every gene decays at rate 1. Maximised is the likelihood of
-    the mean and covariance of every perturbation's cells, less an L1 penalty on W. The paper reaches the Lyapunov
+    the mean and covariance of every perturbation's cells, less an L1 penalty on W. Without `settings`, the likelihood of
+    held-out perturbations chooses the penalty. The paper reaches the Lyapunov
     equation by a penalty within a variational fit to counts; here it is solved exactly, with its exact gradient, and the
     log-normalised cells are the states. W is scaled back after a step that leaves an eigenvalue of a B_k at or above zero.
     """
-    settings = settings or BicycleSettings()
-    system = _System.start(*checked(x, perturbation, targets))
+    arrays = checked(x, perturbation, targets)
+    perturbed = np.flatnonzero((np.bincount(arrays[1], minlength=len(arrays[2])) > 0) & arrays[2].any(axis=1))
+    candidates = [BicycleSettings(p, steps=BRIEF_STEPS) for p in PENALTIES]
+    settings = settings or replace(
+        choose(candidates, perturbed, partial(_error, arrays=arrays, seed=seed), seed=seed), steps=BicycleSettings.steps
+    )
+    system = _trained(_System.start(*arrays), settings, seed)
+    return (system.weights.detach() * system.off).numpy()
+
+
+def _trained(system: "_System", settings: BicycleSettings, seed: int, left_out: ArrayLike = ()) -> "_System":
+    """Return the system after training on all perturbations but those left out."""
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.Adam(system.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
-    observed = np.flatnonzero(system.count > 0)
+    observed = np.setdiff1d(np.flatnonzero(system.count > 0), left_out)
     for _ in range(settings.steps):
         drawn = rng.choice(observed, min(settings.perturbations, len(observed)), replace=False)
         system.keep_stable(drawn)
-        share = torch.as_tensor(system.count[drawn] / system.count[drawn].sum())
-        loss = (share * system.loss(drawn)).sum() + settings.penalty * (system.weights * system.off).abs().sum()
+        size = (system.weights * system.off).abs().sum()
+        loss = (system.fractions(drawn) * system.loss(drawn)).sum() + settings.penalty * size
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
-    return (system.weights.detach() * system.off).numpy()
+    return system
+
+
+def _error(settings: BicycleSettings, left_out: NDArray[np.int64], *, arrays: Any, seed: int) -> float:
+    """Return the negative log likelihood of a cell of perturbations left out.
+
+    What a perturbation sets its target to is no prediction: mean and variance of a target are those of its own cells.
+    """
+    system = _trained(_System.start(*arrays), settings, seed, left_out)
+    with torch.no_grad():
+        system.keep_stable(left_out)
+        return float((system.fractions(left_out) * system.loss(left_out)).sum())
 
 
 @dataclass
@@ -101,6 +127,10 @@ class _System:
         """Return B_k (perturbations, target, regulator)."""
         network = (self.weights * self.off).T
         return torch.where(self.targets[drawn][:, :, None], 0, network) - torch.eye(len(network), dtype=network.dtype)
+
+    def fractions(self, drawn: NDArray[np.int64]) -> Tensor:
+        """Return the fraction of the cells of the perturbations drawn that each has."""
+        return torch.as_tensor(self.count[drawn] / self.count[drawn].sum())
 
     def keep_stable(self, drawn: NDArray[np.int64]) -> None:
         """Scale W down where a steady state would not be stable."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
@@ -43,7 +44,9 @@ def dcdi(
     chooses the penalty.
     """
     cells = Cells.of(x, perturbation, targets)
-    settings = settings or choose([DCDISettings(p) for p in PENALTIES], cells, partial(_error, seed=seed), seed=seed)
+    settings = settings or choose(
+        [DCDISettings(p) for p in PENALTIES], cells.perturbed, partial(_error, cells=cells, seed=seed), seed=seed
+    )
     # genes in rows of `logits` are targets, of which the first axis of the networks counts
     with torch.no_grad():
         return _trained(cells, settings, seed).probability().T.double().numpy()
@@ -62,8 +65,9 @@ def _trained(cells: Cells, settings: DCDISettings, seed: int) -> "_Conditionals"
     return model
 
 
-def _error(settings: DCDISettings, trained: Cells, left_out: Cells, *, seed: int) -> float:
-    """Return the negative log likelihood of cells left out under a model trained before the constraint counts."""
+def _error(settings: DCDISettings, perturbations: NDArray[np.int64], *, cells: Cells, seed: int) -> float:
+    """Return the negative log likelihood of perturbations left out under a model trained before the constraint counts."""
+    trained, left_out = cells.split(perturbations)
     brief = replace(settings, lagrangian=replace(settings.lagrangian, rounds=0))
     model, generator = _trained(trained, brief, seed), torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -28,6 +28,11 @@ class Cells:
         free = torch.tensor(~aimed[number], dtype=torch.float32)
         return cls(torch.tensor(scaled, dtype=torch.float32), free, number)
 
+    @property
+    def perturbed(self) -> NDArray[np.int64]:
+        """The numbers of the perturbations that have a target; control has none."""
+        return np.unique(self.perturbation[(self.free == 0).any(1).numpy()])
+
     def split(self, left_out: NDArray[np.int64]) -> tuple[Self, Self]:
         """Return the cells of all other perturbations, and those of the ones left out; both keep the scale."""
         aside = np.isin(self.perturbation, left_out)

@@ -72,7 +72,7 @@ def draw(runs: pd.DataFrame) -> None:
     ax.invert_yaxis()
     ax.set(xlabel="AUPRC of the ranked edges", xlim=(0, 1))
     ax.grid(axis="y", lw=0.4, alpha=0.5)
-    ax.legend(frameon=False, fontsize=7, loc="lower right")
+    figure.legend(frameon=False, fontsize=7, loc="outside lower center", ncols=4)  # inside it hides runs
     figure.savefig(FIGURE, dpi=150)
 
 

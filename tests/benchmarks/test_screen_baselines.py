@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from benchmarks._perturbode_data import average_precision, sign_aware
 from benchmarks.screen_baselines.acyclicity import SpectralRadius, is_acyclic, largest_acyclic_threshold
 from benchmarks.screen_baselines.augmented_lagrangian import Lagrangian
 from benchmarks.screen_baselines.bicycle import BicycleSettings, _System, bicycle
-from benchmarks.screen_baselines.dcdfg import DCDFGSettings, dcdfg
+from benchmarks.screen_baselines.bicycle import _error as error_of_bicycle
+from benchmarks.screen_baselines.dcdfg import DCDFGSettings, _FactorGraph, dcdfg
 from benchmarks.screen_baselines.dcdi import DCDISettings, dcdi
 from benchmarks.screen_baselines.held_out import choose
 from benchmarks.screen_baselines.inputs import Cells, checked
@@ -129,6 +132,25 @@ def test_dcdi_leaves_a_targets_mechanism_out_of_its_cells() -> None:
     assert seen[1, 0] > 0.7 > 0.3 > unseen[1, 0]
 
 
+def test_graphs_of_dcdfg_are_drawn_with_their_probabilities() -> None:
+    """A gene enters a factor, leaves it or does neither, as often as the softmax of its logits says; gradients are relaxed."""
+    generator = torch.Generator().manual_seed(0)
+    model = _FactorGraph.start(4, 2, 3, generator)
+    with torch.no_grad():
+        model.logits.normal_(generator=generator)
+    drawn = model.masks(40_000, generator)
+    for mask, probability in zip(drawn, model.probabilities(), strict=True):
+        values, expected = mask.detach().round(), probability.detach().T
+        assert (values - mask.detach()).abs().max() < 1e-6
+        assert (values.mean(1) - expected).abs().max() < 0.012
+    enters, leaves = (mask.detach().round() for mask in drawn)
+    assert not (enters * leaves).any()
+    (slope,) = torch.autograd.grad(drawn[0][1].mean(0)[2], model.logits)  # of gene 2 into factor 1
+    assert slope[2, 1, 0] > 0.05 and (slope[2, 1, 1:] < -0.01).all()
+    slope[2, 1] = 0
+    assert not slope.any()
+
+
 def test_a_target_of_bicycle_has_no_regulators_where_it_is_perturbed() -> None:
     system = _System.start(*checked(*nonlinear_dag(0, d=3, cells=4)[:3]))
     with torch.no_grad():
@@ -183,27 +205,53 @@ def test_the_graph_is_learned_before_a_constraint_of_a_wide_screen_counts() -> N
 
 def test_held_out_perturbations_choose_the_settings() -> None:
     cells = Cells.of(*nonlinear_dag(0, d=5, cells=10)[:3])
-    seen: list[tuple[set[int], set[int]]] = []
+    assert cells.perturbed.tolist() == [1, 2, 3, 4, 5]
+    seen: list[list[int]] = []
 
-    def error(settings: int, trained: Cells, left_out: Cells) -> float:
-        seen.append((set(trained.perturbation.tolist()), set(left_out.perturbation.tolist())))
+    def error(settings: int, left_out: np.ndarray) -> float:
+        seen.append(left_out.tolist())
         return abs(settings - 2)
 
-    assert choose([1, 2, 3], cells, error, seed=0) == 2
-    for trained, left_out in seen:
-        assert len(left_out) == 1 and not trained & left_out
-        assert 0 in trained and trained | left_out == set(range(6))  # control cells are always trained on
-    assert choose([1], Cells.of(*nonlinear_dag(0, d=5, cells=10)[:3]), error, seed=0) == 1
+    assert choose([1, 2, 3], cells.perturbed, error, seed=0) == 2
+    assert seen == 3 * [seen[0]] and len(seen[0]) == 1 and seen[0][0] in cells.perturbed
+    trained, left_out = cells.split(np.array(seen[0]))
+    assert set(left_out.perturbation.tolist()) == set(seen[0])
+    assert set(trained.perturbation.tolist()) == set(range(6)) - set(seen[0])  # control cells are always trained on
 
 
-@pytest.mark.parametrize("method", (dcdi, dcdfg), ids=lambda method: method.__name__)
+def test_bicycle_does_not_learn_from_the_perturbations_left_out_for_its_penalty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arrays = checked(*cyclic_system(0, d=5, cells=30)[:3])
+    left_out, drawn = np.array([2, 4]), set[int]()
+    loss = _System.loss
+
+    def seen(system: _System, perturbations: np.ndarray) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            drawn.update(perturbations.tolist())
+        return loss(system, perturbations)
+
+    monkeypatch.setattr(_System, "loss", seen)
+    settings = BicycleSettings(penalty=0.01, steps=40)
+    found = error_of_bicycle(settings, left_out, arrays=arrays, seed=0)
+    assert drawn == {0, 1, 3, 5}
+    x, number, targets = arrays
+    moved = x + 2 * np.isin(number, left_out)[:, None] * ~targets[number]
+    assert error_of_bicycle(settings, left_out, arrays=(moved, number, targets), seed=0) > found + 0.5
+    penalties = [replace(settings, penalty=p) for p in (10.0, 0.01)]
+    assert choose(penalties, np.arange(1, 6), partial(error_of_bicycle, arrays=arrays, seed=0), seed=0).penalty == 0.01
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
 def test_without_settings_held_out_perturbations_choose_among_the_published_and_lighter_penalties(
     method: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered: list[float] = []
 
-    def first(candidates: list[DCDISettings], *_: object, **__: object) -> DCDISettings:
+    def first(candidates: list[Any], *_: object, **__: object) -> Any:
         offered.extend(settings.penalty for settings in candidates)
+        if method is bicycle:
+            return candidates[0]
         return replace(candidates[0], lagrangian=Lagrangian(warm_up=1, rounds=1, steps=1))
 
     monkeypatch.setattr(sys.modules[method.__module__], "choose", first)

@@ -18,6 +18,7 @@ from scdash.screens.evidence import evidence, range_penalty, standard_errors, wi
 from scdash.screens.forward import NETWORK, OTHERS, SINGLES, best_predictor, forward, gene_sd, squared_errors
 from scdash.screens.held_out import predict_changes
 from scdash.screens.network import finished, shown
+from scdash.screens.report import network_lines
 from scdash.screens.statistics import assign_folds, perturbation_statistics
 
 GENES = [f"g{i}" for i in range(12)]
@@ -82,6 +83,31 @@ def test_a_ranking_is_never_empty_and_noise_makes_no_network(seed):
     off = ~np.eye(12, dtype=bool)
     assert (fit.score[off] != 0).all()
     assert (fit.model.weights != 0).sum() <= 2  # a false discovery rate of 5 %
+
+
+def test_the_report_counts_edges_that_are_more_than_chance_among_all_pairs(siblings):
+    """One pair in 22 lies beyond two standard errors by chance; of a network of such pairs none passes the false discovery rate."""
+    network, fit = siblings
+    stats = without_noise(screen_of(network, GENES))
+    line = network_lines(fit, stats)[0]
+    assert (
+        "shows 5 of them beyond two standard errors, beside the other regulators, and 5 at a false discovery rate of 5 %"
+        in line
+    )
+    assert "among all 132 pairs of a perturbed gene and another" in line
+    z = np.random.default_rng(0).normal(size=(12, 12)) * ~np.eye(12, dtype=bool)
+    z[np.abs(z) > 3] = 0.5  # 3.5 would pass
+    z[3, 4] = 3.0
+    weights = np.where(np.abs(z) > 2, 1.0, 0.0)
+    chance = replace(fit, evidence=replace(fit.evidence, direct_z=z), model=replace(fit.model, weights=weights))
+    number = int((np.abs(z) > 2).sum())
+    assert number > 3
+    assert (
+        f"shows {number} of them beyond two standard errors, beside the other regulators, and 0 at a"
+        in network_lines(chance, stats)[0]
+    )
+    z[3, 4] = 4.0
+    assert "and 1 at a false discovery rate of 5 % (|direct_z| from 4.0)" in network_lines(chance, stats)[0]
 
 
 def test_only_edges_that_their_own_perturbation_shows_stay(siblings):

@@ -60,12 +60,50 @@ def test_kinds_of_cells_are_read_again_from_a_stored_fit(two_kinds, tmp_path):
     predicted = scdash.tl.predict_perturbations(again, ["G001", "G002"], kind="knockdown")
     assert list(predicted.obs["status"]) == ["fitted", "not observed"]
     assert list(scdash.tl.predict_perturbations(again, ["G002"]).obs["status"]) == ["fitted"]
-    with pytest.raises(ValueError, match="nothing for perturbation 'G001'.*kind='knockout'"):
+    with pytest.raises(
+        ValueError, match="nothing for perturbation 'G001'.*kind='knockout'. The fit has 'G001 .knockdown.', 'G0"
+    ):
         scdash.tl.predict_perturbations(again, ["G001"])
+    named = scdash.tl.predict_perturbations(again, ["G001 (knockdown)", "G001 (knockout)", "G002 (knockdown)"])
+    assert list(named.obs["status"]) == ["fitted", "fitted", "not observed"]
+    np.testing.assert_array_equal(named.X[0], predicted.X[0])
+    assert (named.layers["observed_change"][0] != named.layers["observed_change"][1]).any()
     scdash.tl.screen_baseline(again, "ridge")
     assert again.uns["ridge"]["params"]["kind_key"] == "type"
     scdash.tl.screen_baseline(again, "ridge", model=PerturbODE(kind="knockdown"))
     assert again.uns["ridge"]["params"]["kind_key"] is None and again.uns["ridge"]["params"]["kind"] == "knockdown"
+
+
+def test_the_change_that_an_edge_shows_is_that_of_the_strongest_perturbation_of_its_source():
+    """A gene that is raised and lowered in one screen has no mean change."""
+    network = np.zeros((3, 3))
+    network[0, 1] = 1.0
+    rng = np.random.default_rng(0)
+    names = np.repeat(["control", "a up", "a down"], 60)
+    pushed = np.repeat([[0.0, 0, 0], [1.0, 1.0, 0], [-1.2, -1.2, 0]], 60, axis=0)
+    obs = pd.DataFrame(
+        {"perturbation": np.where(names == "control", "control", "g0")}, index=[f"c{i}" for i in range(180)]
+    )
+    obs["type"] = np.repeat(["", "overexpression", "knockdown"], 60)
+    adata = ad.AnnData(
+        (3 + pushed + 0.2 * rng.normal(size=pushed.shape)).astype("float32"),
+        obs,
+        pd.DataFrame(index=["g0", "g1", "g2"]),
+    )
+    scdash.tl.fit_perturbode(adata, model=PerturbODE(kind_key="type"), progress=False)
+    edge = scdash.get.grn(adata).set_index(["source", "target"]).loc[("g0", "g1")]
+    assert edge["interventional_effect"] == pytest.approx(-1.1, abs=0.2) and edge["interventional_z"] < -10
+    assert edge["sign"] == 1
+
+
+def test_labels_may_name_the_kind_of_their_perturbation(small):
+    adata = small.copy()
+    labels = adata.obs["perturbation"].astype(str)
+    adata.obs["perturbation"] = labels.where(labels != "G003", "G003 (knockout)")
+    screen = read(adata, PerturbODE(kind="overexpression")).screen
+    kinds = dict(zip(screen.names, screen.kinds, strict=True))
+    assert kinds["G003 (knockout)"] == "knockout" and kinds["G001"] == "overexpression"
+    assert (screen.targets.sum(1) <= 1).all()
 
 
 def test_kinds_of_cells_that_are_missing_or_unknown_are_errors(two_kinds):
@@ -352,10 +390,19 @@ def test_targets_that_moved_against_their_kind_are_named(small, caplog):
         "moved against the kind of its perturbation in 1 of 20 perturbations: G003 (overexpression): G003 -"
         in caplog.text
     )
+    assert "All of them" not in caplog.text  # one may be mislabelled, all are not
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="scdash"):
         scdash.tl.screen_baseline(small, "differential_expression", model=PerturbODE(kind="knockdown"), copy=True)
     assert "in 20 of 20 perturbations" in caplog.text
+    assert "All of them rose: PerturbODE(kind='overexpression'), or 'shift'?" in caplog.text
+    caplog.clear()
+    adata.X[:] = small.X.max() - small.X  # every target falls, as most are knocked out in real screens
+    with caplog.at_level(logging.WARNING, logger="scdash"):
+        scdash.tl.screen_baseline(adata, "differential_expression", copy=True)
+    assert "All of them fell: PerturbODE(kind='knockout'), or 'knockdown'?" in caplog.text
+    adata.X[:] = small.X
+    adata.X[rows, gene] = 0
     stats = statistics(read(adata))
     (name, kind, target, change, z) = contradicted(stats)[0]
     control = np.asarray(adata.X)[(adata.obs["perturbation"] == "control").to_numpy(), gene].mean()

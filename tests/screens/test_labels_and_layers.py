@@ -6,6 +6,7 @@ import pytest
 import scanpy as sc
 
 import scdash
+from scdash._data.genes import genes_within
 from scdash._data.screen import parse_screen
 from scdash.screens.inputs import ScreenRequest, read_screen
 
@@ -43,6 +44,31 @@ def test_all_absent_targets_are_named():
         ValueError, match="2 perturbation target\\(s\\).*G01, XYZ.*'G001' for 'G01'|Did you mean 'G001'"
     ):
         parse_screen(["control", "G01", "XYZ"], pd.Index(["G001", "G002"]))
+
+
+@pytest.mark.parametrize("between", ["_", ";", "|", " & ", "-"])
+def test_labels_that_join_genes_otherwise_are_answered_with_their_separator(between):
+    labels = ["control", f"STAT1{between}JAK2", f"JAK2{between}MYC", "STAT1"]
+    with pytest.raises(ValueError) as error:
+        parse_screen(labels, pd.Index(["JAK2", "MYC", "STAT1"]))
+    message = "2 of them hold several genes with {0!r} between ('JAK2{0}MYC'): PerturbODE(separator={0!r})."
+    assert message.format(between) in str(error.value) and "Did you mean" not in str(error.value)
+    found = parse_screen(labels, pd.Index(["JAK2", "MYC", "STAT1"]), separator=between)
+    assert found.targets.sum(axis=1).tolist() == [0, 2, 1, 2]
+
+
+@pytest.mark.parametrize("form", ["{}_KO", "sg{}", "{}g1", "{} (KO)", "sg-{}-1"])
+def test_labels_that_hold_a_gene_and_more_are_answered_with_the_gene(form):
+    labels = ["control", form.format("STAT1"), form.format("IFNGR1"), form.format("STAT12")]
+    with pytest.raises(ValueError) as error:
+        parse_screen(labels, pd.Index(["IFNG", "STAT1", "JAK2"]))  # IFNG is another gene than IFNGR1
+    name = form.format("STAT1")
+    assert f"1 of them hold the name of a gene and more ('STAT1' in {name!r})" in str(error.value)
+    assert "scdash.pp.assign_guides(adata, guide_key=...)" in str(error.value)
+
+
+def test_a_gene_within_the_name_of_another_is_not_a_second_one():
+    assert genes_within("HLA-DRA_KO", {"HLA-DRA", "HLA", "DRA"}) == [(0, 7)]
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,9 @@ def test_observed_changes_come_with_predictions_whatever_the_labels(small):
     assert [a.get_title().split("  ")[0] for a in figure.axes] == ["G001", "G001+ctrl", "G003 (held out)"]
     with pytest.raises(ValueError, match="perturbations: 'G0001' is not in the model. Did you mean 'G001'"):
         scdash.tl.predict_perturbations(adata, ["G0001"])
+    for cells in (0, 5):
+        with pytest.raises(ValueError, match="perturbations is empty: name at least one"):
+            scdash.tl.predict_perturbations(adata, [], n_cells=cells)
     with pytest.raises(ValueError, match="nothing to compare"):
         scdash.pl.perturbation(adata, scdash.tl.predict_perturbations(adata, ["G001+G002"]))
 
@@ -103,3 +106,21 @@ def test_named_perturbations_held_out_are_scored_by_the_formula(small):
     ours = table[(table["perturbation"] == "G001") & (table["predictor"] == "fit")]["pearson_of_changes"].item()
     assert ours == pytest.approx(expected, abs=0.02)
     assert "\n2 perturbations held out by name: R2" in entry["report"]
+
+
+@pytest.mark.parametrize(
+    ("call", "remedy"),
+    [
+        (lambda a: scdash.pl.heatmap(a, show=False), "draw a fit of scdash.tl.fit_dynamics"),
+        (lambda a: scdash.pl.trends(a, show=False), "draw a fit of scdash.tl.fit_dynamics"),
+        (scdash.tl.perturbation_scores, "scdash.tl.predict_perturbations predicts"),
+        (scdash.tl.gene_influence, "name times"),
+        (lambda a: scdash.tl.perturbation_shift(a, "G001"), "name duration"),
+    ],
+)
+def test_what_needs_time_says_that_a_screen_has_none(matched, call, remedy):
+    adata = matched.copy()
+    with pytest.raises(ValueError, match=rf"uns\['dynamics'\] is the fit of a screen, which has no time; {remedy}"):
+        call(adata)
+    scdash.tl.gene_influence(adata, times=[0, 1, 5], n_starts=2)
+    assert "dynamics_influence" in adata.varm

@@ -70,6 +70,12 @@ def require_fit(adata: "AnnData", key: str) -> Record:
     return open_record(entry, f"adata.uns[{key!r}]", f"scdash.tl.{function}(adata, ..., key_added={key!r})")
 
 
+def check_timed(entry: Mapping[str, Any], key: str, remedy: str = "draw a fit of scdash.tl.fit_dynamics") -> None:
+    """Raise for the fit of a screen, which has steady states and no trajectories; `remedy` says what to do instead."""
+    if "screen" in entry:
+        raise ValueError(f"uns[{key!r}] is the fit of a screen, which has no time; {remedy}.")
+
+
 def genes_of(adata: "AnnData", entry: Mapping[str, Any], key: str, *, every: bool = False) -> FitGenes:
     """Compare the genes of a fit of dynamics or of a screen with `adata.var_names`; see `fit_genes`."""
     return fit_genes(adata, entry["genes"], f"adata.uns[{key!r}]", every=every)

@@ -1,6 +1,7 @@
 """Lists of gene names as users hold them: the one resolver of names against the genes of the data or of a model."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from scdash._core.logging import logger
 from scdash._data.names import cause_of_mismatch
 
 LEAST_SHARED = 0.01  # of the list, or of the genes of the data: less than this hints at another kind of name
+LEAST_LETTERS = 3  # of a gene that is looked for within a longer name
+ENDS = re.compile(r"(?<![A-Za-z0-9])|(?![A-Za-z0-9])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[a-z])")
+"""Where a name can end within a longer one: IFNG does not end in IFNGR1, nor STAT1 in STAT12; STAT1 does in STAT1g2."""
 SHOWN = 10  # absent names that a message spells out with their near matches
 
 
@@ -109,3 +113,18 @@ def near_matches(absent: Iterable[str], genes: Iterable[Any]) -> str:
     if len(pairs) == 1:
         return f" Did you mean {pairs[0][1]}?"
     return " Did you mean " + "; ".join(f"{near} for {name!r}" for name, near in pairs) + "?"
+
+
+def genes_within(text: str, genes: Container[str]) -> list[tuple[int, int]]:
+    """Return where a text holds whole names of genes, from left to right, the longest at each place.
+
+    >>> genes_within("sgSTAT1_JAK2", {"STAT1", "JAK2"})
+    [(2, 7), (8, 12)]
+    """
+    places = [match.start() for match in ENDS.finditer(text)]
+    found: list[tuple[int, int]] = []
+    for start in places:
+        ends = [end for end in places if end - start >= LEAST_LETTERS and text[start:end] in genes]
+        if ends and (not found or start >= found[-1][1]):
+            found.append((start, max(ends)))
+    return found

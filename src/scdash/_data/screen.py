@@ -1,5 +1,7 @@
 """Labels of a perturbation screen (`control`, `GENE`, `GENE1+GENE2`) to a `Screen`."""
 
+import re
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, suggest
-from scdash._data.genes import near_matches
+from scdash._data.genes import genes_within, near_matches
 from scdash._data.labels import log_missing, read_labels
 from scdash._data.screen_value import KINDS, Screen
 
@@ -17,6 +19,8 @@ __all__ = ["KINDS", "UNKNOWN_TARGETS", "Screen", "names_something", "parse_scree
 
 UNKNOWN_TARGETS = ("error", "drop", "keep")
 CONTROL_KIND = KINDS[0]  # of the control, where it means nothing
+NAMED_KIND = re.compile(rf"^(.+) \(({'|'.join(KINDS)})\)$")
+"""A label with the kind of its perturbation, as perturbations of one gene with two kinds are called."""
 
 
 def split_label(
@@ -25,14 +29,16 @@ def split_label(
     """Return the targets that a label names: `"A+B"` is A and B; control labels and empty parts name nothing.
 
     `"A+ctrl"`, as many published screens write a single perturbation, is A alone when `ctrl` is a control label. A label
-    that is the name of one of `genes` is that gene, also where the name holds the separator.
+    that is the name of one of `genes` is that gene, also where the name holds the separator. `"A (knockout)"` is A.
     """
     none = set(control)
-    if label.strip() in genes and label not in none:
-        return (label.strip(),)
-    parts = [part.strip() for part in label.split(separator)] if separator else [label.strip()]
     if label in none:
         return ()
+    if label.strip() in genes:
+        return (label.strip(),)
+    named = NAMED_KIND.match(label.strip())
+    text = named[1] if named else label
+    parts = [part.strip() for part in text.split(separator)] if separator else [text.strip()]
     return tuple(dict.fromkeys(part for part in parts if part and part not in none))
 
 
@@ -184,11 +190,28 @@ def _refuse_unknown_targets(
     if absent:
         raise ValueError(
             f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}."
-            f"{near_matches(absent, genes)} Check `separator={separator!r}` and `control={control!r}`, add the genes, keep "
+            f"{_forms(absent, position) or near_matches(absent, genes)} Check `separator={separator!r}` and `control={control!r}`, add the genes, keep "
             "these perturbations without their own gene with PerturbODE(unknown_targets='keep'), or drop their cells with "
             "PerturbODE(unknown_targets='drop'). Where the targets are symbols and the genes are not, name the column of "
             "adata.var with the symbols as symbols."
         )
+
+
+def _forms(absent: Sequence[str], genes: Container[str]) -> str:
+    """Return what unknown targets hold beside names of genes: other genes, or more; "" where they hold no gene."""
+    within = {name: found for name in absent if (found := genes_within(name, genes))}
+    joined = [(name, name[at[0][1] : at[1][0]]) for name, at in within.items() if len(at) > 1]
+    single = [(name, name[at[0][0] : at[0][1]]) for name, at in within.items() if len(at) == 1]
+    text = ""
+    if joined:
+        ((between, count),) = Counter(sign for _, sign in joined).most_common(1)
+        example = next(name for name, sign in joined if sign == between)
+        text += f" {count} of them hold several genes with {between!r} between ({example!r}): "
+        text += f"PerturbODE(separator={between!r})."
+    if single:
+        text += f" {len(single)} of them hold the name of a gene and more ({single[0][1]!r} in {single[0][0]!r}): label cells by "
+        text += "the gene alone; scdash.pp.assign_guides(adata, guide_key=...) reads names of guides."
+    return text
 
 
 def _no_control(
@@ -205,6 +228,9 @@ def _no_control(
 
 
 def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]) -> str:
+    """Return the kind of a perturbation: that which its label names, or else that of all, of the label or of its targets."""
+    if named := NAMED_KIND.match(label.strip()):
+        return named[2]
     if isinstance(kind, str):
         chosen = kind
     elif label in kind:
@@ -212,9 +238,11 @@ def _kind_of(kind: str | Mapping[str, str], label: str, targets: tuple[str, ...]
     else:
         found = {kind[gene] for gene in targets if gene in kind}
         if len(found) != 1:
+            known = [name for name in kind if (match := NAMED_KIND.match(name)) and match[1] == label]
+            hint = f" The fit has {', '.join(map(repr, known))}: name one of them." if known else ""
             raise ValueError(
                 f"kind: the mapping gives {sorted(found) or 'nothing'} for perturbation {label!r}; one of {list(KINDS)} is "
-                "needed under the perturbation's label or its target genes, or for all as text, such as kind='knockout'."
+                f"needed under the perturbation's label or its target genes, or for all as text, such as kind='knockout'.{hint}"
             )
         chosen = found.pop()
     check_choice("kind", chosen, KINDS)

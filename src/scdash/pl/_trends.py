@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from scdash._core.drawing import not_below_observed, trajectory_colors
 from scdash._core.fit_settings import FitSettings
-from scdash._core.keys import DynamicsKeys, genes_of, require_fit
+from scdash._core.keys import DynamicsKeys, check_timed, genes_of, require_fit
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
 from scdash.pl.shared.options import FigureOptions, drawing
@@ -80,6 +80,7 @@ def trends(
     >>> axes = scdash.pl.trends(adata, list(adata.var_names[:2]))
     """
     stored, entry = dict(slot(adata, key, "series")), require_fit(adata, key)
+    check_timed(entry, key)
     settings = FitSettings.of(entry, key)
     stored["cell_time"] = stored.get("cell_time") or settings.time_key
     stored["position_key"] = DynamicsKeys(key).position

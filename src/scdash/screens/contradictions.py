@@ -39,16 +39,26 @@ def warn_of_contradicted_kinds(stats: PerturbationStatistics) -> None:
     found = contradicted(stats)
     if not found:
         return
+    against = len({name for name, *_ in found})
     tested = int(stats.screen.targets.any(axis=1).sum())
     listed = "; ".join(
         f"{name} ({kind}): {gene} {change:+.2f} from control, z {z:+.1f}"
         for name, kind, gene, change, z in found[:SHOWN]
     )
     logger.warning(
-        "    WARNING: a target moved against the kind of its perturbation in %d of %d perturbations: %s%s. Check kind, the labels "
+        "    WARNING: a target moved against the kind of its perturbation in %d of %d perturbations: %s%s.%s Check kind, the labels "
         "and the control, or leave these out (scdash.pp.filter_perturbations).",
-        len({one[0] for one in found}),
+        against,
         tested,
         listed,
         "; ..." if len(found) > SHOWN else "",
+        _other_kind(found) if against == tested else "",
     )
+
+
+def _other_kind(found: list[tuple[str, str, str, float, float]]) -> str:
+    """Return the kind that fits where every perturbation moved its target against its own; "" where they moved both ways."""
+    rose = {change > 0 for _, _, _, change, _ in found}
+    if rose == {True}:
+        return " All of them rose: PerturbODE(kind='overexpression'), or 'shift'?"
+    return " All of them fell: PerturbODE(kind='knockout'), or 'knockdown'?" if rose == {False} else ""

@@ -72,8 +72,8 @@ def add_evidence(
 ) -> pd.DataFrame:
     """Return the edges with what the perturbations of their own sources say; NaN where a source was never perturbed.
 
-    `source_perturbed`; `interventional_effect`, the change of the target in log units in the perturbations of its source,
-    and `interventional_z`, its ratio to its standard error; `direct_z`, the same of what the other regulators of the
+    `source_perturbed`; `interventional_effect`, the change of the target in log units in the perturbations of its source
+    (of a source that was raised and lowered, in the direction in which it moved further), and `interventional_z`, its ratio to its standard error; `direct_z`, the same of what the other regulators of the
     network leave unexplained.
     """
     genes = pd.Index([str(g) for g in inputs.values.genes])
@@ -81,7 +81,9 @@ def add_evidence(
     row = np.zeros(len(genes), dtype=np.int64)
     row[stats.sources] = np.arange(len(stats.sources))
     source, known = row[source], np.isin(source, stats.sources)
-    own = np.where(stats.own, stats.f, 0.0).sum(axis=0) / np.maximum(stats.own.sum(axis=0), 1)
+    moved = np.where(stats.own, stats.f, 0.0)
+    strongest = np.take_along_axis(moved, np.abs(moved).argmax(axis=0)[None], axis=0)[0]
+    own = np.sign(strongest) * np.abs(moved).sum(axis=0) / np.maximum(stats.own.sum(axis=0), 1)
     perturbed = found.perturbed[source] & known
 
     def of(matrix: Floats, sign: Floats) -> Floats:

@@ -246,7 +246,7 @@ def _check_perturbed(screen: Screen, request: ScreenRequest, min_cells: int) -> 
     if screen.n_perturbations < 2:
         raise ValueError(
             f"perturbation_key={request.perturbation_key!r}: no perturbation that is not held out has {min_cells} cells "
-            "or more; lower min_cells."
+            "or more; accept fewer with PerturbODE(min_cells=...)."
         )
     if screen.hidden[1:].all():
         raise ValueError(

@@ -109,9 +109,7 @@ def with_shown_edges(
     if given.allowed is not None:
         tested &= given.allowed
     size = with_odds(found.direct_z, given.odds)
-    chosen = np.zeros(tested.shape, bool)
-    if tested.any():
-        chosen[tested] = false_discovery_control(2 * norm.sf(size[tested])) <= FALSE_DISCOVERIES
+    chosen = discovered(size, tested)
     least = size[chosen].min() if chosen.any() else np.inf
     rows, precision = stats.measured(used), found.precision
     f, y = stats.f[rows], stats.y[rows]
@@ -124,6 +122,14 @@ def with_shown_edges(
         result[:, target] = 0.0
         result[sources, target] = values
     return result
+
+
+def discovered(size: Floats, tested: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of the tested pairs pass a false discovery rate of 5 %, by the sizes of their z values."""
+    found = np.zeros(tested.shape, bool)
+    if tested.any():
+        found[tested] = false_discovery_control(2 * norm.sf(size[tested])) <= FALSE_DISCOVERIES
+    return found
 
 
 def _pursue(

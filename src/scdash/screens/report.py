@@ -9,7 +9,7 @@ from scdash._core.display import aligned
 from scdash.screens.equilibrium.fit import EquilibriumFit
 from scdash.screens.forward import NETWORK, SINGLES, ForwardErrors, best_predictor
 from scdash.screens.held_out import HeldOutScores
-from scdash.screens.network import shown
+from scdash.screens.network import discovered, shown
 from scdash.screens.statistics import PerturbationStatistics
 
 TOO_FEW = "too few perturbations to hold any out"
@@ -64,9 +64,13 @@ def network_lines(fit: EquilibriumFit, stats: PerturbationStatistics) -> list[st
     names = np.asarray(stats.screen.genes, dtype=str)[stats.sources]
     top = [f"{names[j]} ({counts[j]})" for j in np.argsort(-counts, kind="stable")[:4] if counts[j]]
     untested = int(present[~perturbed].sum())
+    size = np.abs(fit.evidence.direct_z)
+    clear = present & discovered(size, size > 0)
+    beyond = f" (|direct_z| from {size[clear].min():.1f})" if clear.any() else ""
     text = (
-        f"The network has {edges} edges. The perturbation of their own source shows {int(seen.sum())} of them (beyond two "
-        "standard errors, beside the other regulators)"
+        f"The network has {edges} edge{'s' if edges > 1 else ''}. The perturbation of their own source shows {int(seen.sum())} of them beyond two "
+        f"standard errors, beside the other regulators, and {int(clear.sum())} at a false discovery rate of 5 %{beyond} among "
+        f"all {np.count_nonzero(size)} pairs of a perturbed gene and another"
     )
     if untested:
         text += f"; {untested} come from genes that were never perturbed, and are supported by how genes vary together alone"
@@ -89,8 +93,8 @@ def settings_lines(fit: EquilibriumFit) -> list[str]:
         "The regression over all perturbations is used, because its networks predict held-out perturbations: of perturbed "
         "sources the edges that their own perturbation shows, of other genes all"
         if fit.believed
-        else "Only edges that the own perturbation of their source shows are used, because the regression over all "
-        "perturbations does not predict held-out ones"
+        else "Only edges that the own perturbation of their source shows are used, because networks of the regression over "
+        "all perturbations are not clearly better than none at predicting held-out ones"
     )
     return [f"{rests}.", f"Settings, chosen by held-out perturbations: {', '.join(chosen)}."]
 

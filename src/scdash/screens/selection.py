@@ -52,7 +52,8 @@ def enough_cells(screen: Screen, min_cells: int, *, needs_control: bool = True) 
     counts = screen.counts
     if counts[0] < min_cells and (needs_control or counts[0]):
         raise ValueError(
-            f"control: only {counts[0]} control cells ({screen.names[0]!r}), at least {min_cells} are needed (min_cells)."
+            f"control: only {counts[0]} control cells ({screen.names[0]!r}), at least {min_cells} are needed. Name further labels "
+            f"of unperturbed cells, or accept so few with PerturbODE(min_cells={max(counts[0], 1)})."
         )
     few = counts < min_cells
     few[0] = False

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import FitSettings
-from scdash._core.keys import genes_of, require_fit
+from scdash._core.keys import check_timed, genes_of, require_fit
 from scdash._core.labels import check_key
 from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
@@ -89,6 +89,8 @@ def perturbation_shift(
     True
     """
     entry: Any = require_fit(adata, key)
+    if duration is None:
+        check_timed(entry, key, "name duration, such as 1.0")
     name = check_key(f"{key}_shift" if key_added is None else key_added)
     genes_of(adata, entry, key, every=True)
     model = module_from_entry(entry)

@@ -78,7 +78,7 @@ def fit_perturbode(
         alone acts. Or any other method of `scdash.tl.fit_dynamics`, e.g. "imp" (magnitude), "none". An epoch of its schedule
         is 100 steps.
     perturbation_key
-        `obs` column of labels: a control label, `GENE`, or `GENE1+GENE2`. Cells without a label (missing, or
+        `obs` column of labels: a control label, `GENE`, or `GENE1+GENE2`; `GENE (knockout)` also names the kind. Cells without a label (missing, or
         an empty text) take no part and are counted in the log.
     control
         Label(s) of unperturbed cells.

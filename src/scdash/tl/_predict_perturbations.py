@@ -55,9 +55,9 @@ def predict_perturbations(
     adata
         AnnData that `scdash.tl.fit_perturbode` or `scdash.tl.screen_baseline` has written to.
     perturbations
-        Labels such as `"A"` or `"A+B"`, of genes or of the symbols that the fit has read.
+        Labels such as `"A"` or `"A+B"`, of genes or of the symbols that the fit has read. `"A (knockdown)"` names the kind.
     kind
-        As in the fit; None: the fit's. Where the fit has a gene with several kinds, say which is meant.
+        As in the fit; None: the fit's. Where the fit has a gene with several kinds, say which is meant, here or in the label.
     separator
         None: the fit's.
     times
@@ -112,6 +112,8 @@ def predict_perturbations(
     if "screen" not in entry:
         raise ValueError(f"uns[{key!r}] is no fit of a screen; use scdash.tl.predict or scdash.tl.perturb.")
     labels = [perturbations] if isinstance(perturbations, str) else list(perturbations)
+    if not labels:
+        raise ValueError("perturbations is empty: name at least one, such as 'GENE' or 'GENE1+GENE2'.")
     genes = pd.Index([str(g) for g in entry["genes"]])
     aliases = gene_aliases(adata, FitSettings.of(entry, key).text("symbols"))
     parsed = _parse(labels, genes, entry, kind, separator, aliases)
