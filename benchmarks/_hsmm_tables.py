@@ -78,7 +78,7 @@ def set_tables(influences: pd.DataFrame, adata: Any) -> pd.DataFrame:
 
 def stability(results: Results) -> pd.DataFrame:
     """Return how far seeds of one strategy agree on their influences."""
-    from scdash.networks.agreement import agreement
+    from scdash.networks.influences.of_fit import agreement
 
     rows = []
     for strategy, variant in product(_done(results), results[0]["influences"]):

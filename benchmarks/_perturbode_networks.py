@@ -60,7 +60,7 @@ def default_fit(
     """Return the fit that `tl.fit_perturbode` makes of these statistics, with a prior (regulator, target) where it is given."""
     quiet = without_noise(stats)
     given = penalties(quiet, None if prior is None else sp.csr_matrix(prior), PerturbODE().weight, None)
-    return fit_equilibrium(quiet, penalty=given.factor, odds=given.odds, refine=refine)
+    return fit_equilibrium(quiet, given, refine=refine)
 
 
 def statistics_of(source: Source, seed: int, slope: float | None = 1.0) -> PerturbationStatistics:

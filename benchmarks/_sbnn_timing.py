@@ -12,7 +12,8 @@ from torch import Tensor, nn
 def timing() -> list[dict[str, Any]]:
     """Return CPU seconds of one full training (fold 0) written plainly and by `fit_networks`, on one thread."""
     from benchmarks.sbnn import load_m1, row
-    from scdash.paired import fit_networks, make_folds
+    from scdash.paired.stacks import fit_networks
+    from scdash.resampling.folds import make_folds
 
     mdata = load_m1()
     x, y = mdata["rna"].X, mdata["ephys"].X

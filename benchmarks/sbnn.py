@@ -57,7 +57,8 @@ def row(part: str, method: str, metric: str, value: float, **keys: Any) -> dict[
 
 def linear() -> Rows:
     """Return R2 of sRRR at the published lambdas, every fold, with the two ways to standardise."""
-    from scdash.paired import make_folds, multivariate_r2
+    from scdash.paired.evaluation import multivariate_r2
+    from scdash.resampling.folds import make_folds
     from scdash.tl._srrr import fit_linear
 
     mdata, rows = load_m1(), []
@@ -83,7 +84,7 @@ def large() -> Rows:
     """Return the time of ten folds of sRRR at 6,855 cells x 4,000 genes x 14 proteins."""
     import scipy.sparse as sp
 
-    from scdash.paired import make_folds
+    from scdash.resampling.folds import make_folds
     from scdash.tl._srrr import fit_linear
 
     rng = np.random.default_rng(0)

@@ -10,8 +10,7 @@ import scanpy as sc
 
 import scdash
 from scdash.networks import fate_probabilities
-from scdash.networks.cellrank_calls import cellrank
-from scdash.networks.perturbed_fates import means_over_neighbours
+from scdash.networks.cellrank_calls import cellrank, means_over_neighbours
 
 needs_cellrank = pytest.mark.skipif(
     importlib.util.find_spec("cellrank") is None, reason='CellRank is not installed: pip install "scdash[velocity]"'

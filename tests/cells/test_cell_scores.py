@@ -9,8 +9,7 @@ import scipy.sparse as sp
 
 import scdash
 from scdash._data import Placed, as_expression, halve_cells, within_moments
-from scdash.networks.cell_scores_of_edges import cell_scores
-from scdash.networks.edges_within_places import within_scores
+from scdash.networks.cell_scores_of_edges import cell_scores, within_scores
 from scdash.networks.lagged_edges import lagged_scores
 
 

@@ -177,7 +177,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
         gene_influence(model, design, max_memory=1, checkpoint=path, progress=killer)
     computed = []
     original = _influence._run_task
-    monkeypatch.setattr(_influence, "_run_task", lambda *a: computed.append(a[3]) or original(*a))
+    monkeypatch.setattr(_influence, "_run_task", lambda *a: computed.append(a[2]) or original(*a))
     counts = []
     resumed = gene_influence(model, design, max_memory=1, checkpoint=path, progress=counts.append)
     assert len(computed) == 7

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scdash.paired.batches import epoch_batches, pad
+from scdash.paired.stage import epoch_batches, pad
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,10 +10,13 @@ import scipy.sparse as sp
 import torch
 
 from scdash._core.errors import NonFiniteError
-from scdash.paired import BottleneckTraining, Fold, fit_networks, make_folds, multivariate_r2
+from scdash.paired.evaluation import multivariate_r2
 from scdash.paired.five_stages import Trainer
 from scdash.paired.layers import group_norms
-from scdash.paired.targets import pretrain_labels
+from scdash.paired.schedule import BottleneckTraining
+from scdash.paired.stacked_inputs import pretrain_labels
+from scdash.paired.stacks import fit_networks
+from scdash.resampling.folds import Fold, make_folds
 
 SMALL = BottleneckTraining(
     hidden=(16, 8), n_clusters=4, pretrain_epochs=3, frozen_epochs=2, unfrozen_epochs=3, tuning_epochs=3,
@@ -256,7 +259,7 @@ def test_a_loss_that_explodes_is_named(data: tuple[np.ndarray, np.ndarray]) -> N
 def test_unknown_device_is_named(data: tuple[np.ndarray, np.ndarray]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    with pytest.raises(ValueError, match="torch sees no CUDA device"):
+    with pytest.raises(ValueError, match="torch finds no CUDA device"):
         fit(*data, device="cuda")
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scdash.paired import SparseBottleneck, predict
+from scdash.paired.bottleneck_module import SparseBottleneck
+from scdash.paired.result import predict
 
 RNG = np.random.default_rng(0)
 SIZES = {"encoder": (3, 5, 4, 2), "features": (2, 4, 5, 6), "genes": (2, 4, 5, 3)}

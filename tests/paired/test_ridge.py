@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from scdash.paired import Scale
 from scdash.paired.design import Design
 from scdash.paired.linear_fit import ridge
+from scdash.paired.standardize import Scale
 
 
 def data(n: int, p: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

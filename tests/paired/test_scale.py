@@ -5,8 +5,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdash.paired import Fold, Scale, learn_scale
 from scdash.paired.stacked_inputs import Inputs, Table
+from scdash.paired.standardize import Scale, learn_scale
+from scdash.resampling.folds import Fold
 
 RNG = np.random.default_rng(0)
 X = np.where(RNG.random((3000, 6)) < 0.4, RNG.normal(5, 2, (3000, 6)), 0.0)

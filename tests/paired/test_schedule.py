@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scdash.paired import BottleneckTraining, training_of
+from scdash.paired.schedule import BottleneckTraining, training_of
 
 
 def test_defaults_are_the_papers() -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scdash.paired import feature_r2, learned_something, make_folds, multivariate_r2
+from scdash.paired.evaluation import feature_r2, learned_something, multivariate_r2
+from scdash.resampling.folds import make_folds
 
 RNG = np.random.default_rng(0)
 

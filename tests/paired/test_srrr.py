@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scdash.paired import Penalty, Regression, Scale
-from scdash.paired.reduced_rank import fix_signs
+from scdash.paired.group_elastic import Penalty
+from scdash.paired.reduced_rank import Regression, fix_signs
+from scdash.paired.standardize import Scale
 
 
 def centred(seed: int = 0, n: int = 90, p: int = 20, q: int = 6) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,13 @@ import pytest
 
 import scdash
 from scdash._data import copy_paired
-from scdash.paired import Fold, Penalty, Regression, Scale, learned_something, multivariate_r2
+from scdash.paired.evaluation import learned_something, multivariate_r2
+from scdash.paired.group_elastic import Penalty
 from scdash.paired.linear_fit import fit_linear
 from scdash.paired.reading import read_paired
+from scdash.paired.reduced_rank import Regression
+from scdash.paired.standardize import Scale
+from scdash.resampling.folds import Fold
 from scdash.tl import cross_validate_sbnn
 
 

@@ -12,9 +12,10 @@ import pytest
 import scdash
 from scdash._core.errors import NotFittedError
 from scdash._data import without_pulling
-from scdash.paired import Fold, multivariate_r2
+from scdash.paired.evaluation import multivariate_r2
 from scdash.paired.linear_fit import fit_linear
 from scdash.paired.reading import read_paired
+from scdash.resampling.folds import Fold
 
 
 def test_stability_of_a_regression_counts_its_genes_over_half_samples(mdata: Any, api: SimpleNamespace) -> None:

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 import scdash
 from scdash._core.errors import NotFittedError
 from scdash._data import make_mudata, without_pulling
-from scdash.paired import feature_r2, multivariate_r2
+from scdash.paired.evaluation import feature_r2, multivariate_r2
 
 KEYS = {"sbnn": 24, "srrr": 2}
 

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 import scdash
 from scdash._data.screen import Screen, parse_screen
-from scdash.screens.baselines.linear_model import linear_model
-from scdash.screens.baselines.sum_of_singles import sum_of_singles
+from scdash.screens.baselines.linear_model import linear_model, sum_of_singles
 from scdash.screens.equilibrium.fit import fit_equilibrium
-from scdash.screens.equilibrium.path import Settings, solve
+from scdash.screens.equilibrium.path import Penalties, Settings, solve
 from scdash.screens.equilibrium.stable import LARGEST_RADIUS, loops, spectral_radius, stabilised
 from scdash.screens.evidence import evidence, range_penalty, standard_errors, with_odds, without_noise
 from scdash.screens.forward import NETWORK, OTHERS, SINGLES, best_predictor, forward, gene_sd, squared_errors
@@ -44,7 +43,7 @@ def screen_of(network, labels, *, cells=40, noise=0.3, seed=0, change=-2.0, kind
 def fitted(stats):
     quiet = without_noise(stats)
     penalty = np.repeat(range_penalty(quiet)[:, None], len(stats.centre), 1)
-    return fit_equilibrium(quiet, penalty=penalty, progress=False)
+    return fit_equilibrium(quiet, Penalties(penalty), progress=False)
 
 
 def rank(score, pair):

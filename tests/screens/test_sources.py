@@ -11,10 +11,11 @@ import pytest
 
 import scdash
 from scdash.models import PerturbODE
-from scdash.screens import sources
+from scdash.screens import selection as sources
 from scdash.screens.equilibrium import fit as equilibrium_fit
 from scdash.screens.equilibrium import path as equilibrium_path
 from scdash.screens.equilibrium.fit import fit_equilibrium
+from scdash.screens.equilibrium.path import Penalties
 from scdash.screens.evidence import without_noise
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.statistics import assign_folds, perturbation_statistics
@@ -53,9 +54,9 @@ def test_features_of_genes_that_may_not_regulate_are_not_needed(partly, with_pri
     allowed = np.isin(np.arange(24), sources)[:, None] & np.ones(24, bool)
     odds = np.where(np.random.default_rng(0).random((24, 24)) < 0.1, 5.0, 1.0) if with_prior else None
     penalty = None if odds is None else 1 / odds
-    whole = fit_equilibrium(every, allowed=allowed, penalty=penalty, odds=odds)
+    whole = fit_equilibrium(every, Penalties(penalty, allowed, odds))
     part = (None, None) if odds is None else (penalty[sources], odds[sources])
-    small = fit_equilibrium(few, penalty=part[0], odds=part[1])
+    small = fit_equilibrium(few, Penalties(part[0], odds=part[1]))
     assert small.settings == whole.settings and small.lam == whole.lam and (small.model.weights != 0).any()
     for name in ("score", "frequency"):
         np.testing.assert_allclose(getattr(small, name), getattr(whole, name)[sources], rtol=1e-6, atol=1e-9)

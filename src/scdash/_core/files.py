@@ -50,10 +50,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays stored at `path`.
 
-    Raises
-    ------
-    ValueError
-        If the file is no archive of plain arrays, or a damaged one. Pickled objects in it are refused, not loaded.
+    Raises ValueError if the file is no archive of plain arrays, or a damaged one. Pickled objects in it are refused,
+    not loaded.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

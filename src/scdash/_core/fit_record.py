@@ -98,14 +98,8 @@ def stamp(entry: Mapping[str, Any]) -> dict[str, Any]:
 def open_record(entry: Mapping[str, Any], slot: str, remedy: str) -> Record:
     """Return a stored result with defaults for settings that did not exist when it was written.
 
-    Parameters
-    ----------
-    entry
-        What is stored; it is not changed.
-    slot
-        Where, for messages, such as `adata.uns['dynamics']`.
-    remedy
-        The call that makes the result anew, for messages.
+    `entry`: what is stored; it is not changed. `slot`: where, for messages, such as `adata.uns['dynamics']`. `remedy`:
+    the call that makes the result anew, for messages.
     """
     number = _format_of(entry)
     context = (

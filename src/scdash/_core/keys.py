@@ -134,16 +134,8 @@ def require_paired(mdata: "MuData", key: str, function: str = "sbnn") -> Record:
 def require_result(adata: "AnnData", slot: str, *needed: str, what: str, run: str) -> Record:
     """Return another stored result (scores, influences, modules), or say what to run.
 
-    Parameters
-    ----------
-    slot
-        Key of `uns`.
-    needed
-        Entries it must hold.
-    what
-        What is missing, for the message.
-    run
-        The call that makes it, for the message.
+    `slot`: key of `uns`. `needed`: entries it must hold. `what`: what is missing, for the message. `run`: the call
+    that makes it, for the message.
     """
     check_data(adata)
     entry = adata.uns.get(slot)

@@ -17,16 +17,8 @@ def arrange(
     Every connected part is laid out by its springs (Kamada-Kawai) with edges about `length` long, its boxes are pushed
     apart, and the parts are set in rows, the tallest first.
 
-    Parameters
-    ----------
-    names, edges
-        Nodes, and pairs of them.
-    sizes
-        (nodes, 2) width and height of the box around each node.
-    length
-        Distance of joined nodes.
-    aspect
-        Width of the sheet over its height, roughly.
+    `names`, `edges`: nodes, and pairs of them. `sizes`: (nodes, 2) width and height of the box around each node.
+    `length`: distance of joined nodes. `aspect`: width of the sheet over its height, roughly.
     """
     import networkx as nx
 

@@ -1,9 +1,9 @@
-"""Independent pieces of work through joblib: serial, processes or a cluster, as `joblib.parallel_config` says."""
+"""Where work is done: independent pieces of it through joblib, as `joblib.parallel_config` says, and on which device."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import joblib
 from joblib.parallel import BACKENDS, DEFAULT_BACKEND, get_active_backend
@@ -11,6 +11,9 @@ from joblib.parallel import BACKENDS, DEFAULT_BACKEND, get_active_backend
 from scdash._core.logging import logger, progress_bar, settings
 from scdash._core.process_state import process_state
 from scdash._core.threads import one_thread
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 ATTEMPTS = 3  # a piece that takes its worker down every time must not be tried for ever
@@ -115,3 +118,18 @@ def _numbered(
 def use_jobs(n_jobs: int | None) -> AbstractContextManager[Any]:
     """Return a context in which work is spread over `n_jobs` processes; None changes nothing."""
     return nullcontext() if n_jobs is None else joblib.parallel_config(n_jobs=n_jobs)
+
+
+def resolve_device(name: str) -> "torch.device":
+    """Return the device; "auto" is CUDA where there is one."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name!r} is no torch device; use 'auto', 'cpu' or 'cuda'.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={name!r} was asked for, but torch finds no CUDA device; use 'auto' or 'cpu'.")
+    return device

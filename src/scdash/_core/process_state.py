@@ -26,10 +26,7 @@ class SharedSetting:
     The first of them changes it and the last of them undoes the change. With a plain "read, set, set back" in every
     thread, the second thread would read what the first has set, and leave that behind.
 
-    Parameters
-    ----------
-    change
-        Makes the change and returns a function that undoes it.
+    `change`: makes the change and returns a function that undoes it.
     """
 
     def __init__(self, change: Callable[[], Callable[[], object]]) -> None:

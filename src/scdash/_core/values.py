@@ -66,17 +66,10 @@ def call_text(name: str, options: Mapping[str, Any]) -> str:
 def read_value(text: str, makers: Callable[[str], Callable[..., Any]]) -> Any:
     """Return what `shown` has written; nothing in the text is executed.
 
-    Parameters
-    ----------
-    text
-        Literals, and calls with literals or further calls as arguments.
-    makers
-        Returns the function or class behind the name of a call, and raises where it does not know the name.
+    `text`: literals, and calls with literals or further calls as arguments. `makers`: returns the function or class
+    behind the name of a call, and raises where it does not know the name.
 
-    Raises
-    ------
-    ValueError
-        If the text holds anything else.
+    Raises ValueError if the text holds anything else.
     """
     try:
         return _read(ast.parse(text, mode="eval").body, makers)

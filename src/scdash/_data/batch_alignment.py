@@ -108,33 +108,20 @@ COLUMNS = ("lineage", "batches", "stiffness", "error_of_ranks", "error", "aligne
 
 
 def align_batches(
-    values: Expression,
-    placed: Placed,
-    lineage: Sequence[str],
+    values: Expression,  # log expression, (cells, genes); read in blocks, once
+    placed: Placed,  # the trajectory (lineage and batch) of every cell, and its rank in it
+    lineage: Sequence[str],  # the lineage of every trajectory
     learned: NDArray[np.bool_],
-    time: NDArray[np.float64],
-    rng: np.random.Generator,
+    time: NDArray[np.float64],  # of every cell, (cells,), in the user's unit
+    rng: np.random.Generator,  # deals genes to halves
     align: AlignBatches = "auto",
 ) -> BatchAlignment:
     """Return the places of cells on the common time axis of the batches of their lineage.
 
-    Parameters
-    ----------
-    values
-        Log expression, (cells, genes); read in blocks, once.
-    placed
-        The trajectory (lineage and batch) of every cell, and its rank in it.
-    lineage
-        The lineage of every trajectory.
-    learned
-        Which trajectories others are aligned to, (trajectories,); the others, for test, are placed when these have been.
-    time
-        Of every cell, (cells,), in the user's unit.
-    rng
-        Deals genes to halves.
-    align
-        "auto": batches of a lineage keep their ranks unless their times at equal ranks differ, and genes that took no part
-        clearly agree better when aligned; "expression": they are aligned with the stiffness that is best for such genes.
+    `learned`: which trajectories others are aligned to, (trajectories,); the others, for test, are placed when these
+    have been. `align`: "auto": batches of a lineage keep their ranks unless their times at equal ranks differ, and
+    genes that took no part clearly agree better when aligned; "expression": they are aligned with the stiffness that
+    is best for such genes.
     """
     of = np.asarray(lineage, dtype=object)
     several = [name for name in dict.fromkeys(lineage) if (learned & (of == name)).sum() > 1]
@@ -206,14 +193,9 @@ def aligned_clocks(batches: BatchSums, stiffness: float) -> list[Clock]:
 def warp(stages: NDArray[np.float64], reference: NDArray[np.float64], penalty: float) -> Clock:
     """Return the clock that puts the stages of a batch nearest to a reference, by dynamic programming.
 
-    Parameters
-    ----------
-    stages
-        Means of the batch at equal ranks, (stages, genes).
-    reference
-        Means of others at equal places, (places, genes), several for every stage.
-    penalty
-        Of a squared logarithm of a step between two stages, relative to the average step.
+    `stages`: means of the batch at equal ranks, (stages, genes). `reference`: means of others at equal places,
+    (places, genes), several for every stage. `penalty`: of a squared logarithm of a step between two stages, relative
+    to the average step.
     """
     n_stages, n_places = len(stages), len(reference)
     average = n_places / n_stages

@@ -31,14 +31,8 @@ class BatchOffsets:
 def batch_offsets(values: Any, control: NDArray[np.int64], batch: NDArray[np.int64]) -> BatchOffsets:
     """Return the mean of each batch's control cells minus the mean of all control cells, gene by gene.
 
-    Parameters
-    ----------
-    values
-        The cells, a `scdash._data.Expression`; only control cells are read, in blocks.
-    control
-        Numbers of the control cells that have a batch.
-    batch
-        (cells,), batch of each cell; every batch has a control cell.
+    `values`: the cells, a `scdash._data.Expression`; only control cells are read, in blocks. `control`: numbers of the
+    control cells that have a batch. `batch`: (cells,), batch of each cell; every batch has a control cell.
     """
     n_batches = int(batch.max()) + 1
     sums, counts = np.zeros((n_batches, len(values.genes))), np.zeros(n_batches)

@@ -98,18 +98,9 @@ def expression(
 ) -> Expression:
     """Return the checked expression of some genes, read lazily.
 
-    Parameters
-    ----------
-    adata
-        Cells by genes; X may be dense, sparse, dask, on disk (backed), a view or read-only.
-    layer
-        Layer to read instead of X.
-    mask_var
-        Boolean array or var column of the genes; None: `highly_variable` if present, else all. Ignored with `genes`.
-    genes
-        Names of the genes, in the order wanted.
-    min_cells
-        Fewest cells accepted.
+    `adata`: cells by genes; X may be dense, sparse, dask, on disk (backed), a view or read-only. `layer`: layer to
+    read instead of X. `mask_var`: boolean array or var column of the genes; None: `highly_variable` if present, else
+    all. Ignored with `genes`. `genes`: names of the genes, in the order wanted. `min_cells`: fewest cells accepted.
 
     Returns
     -------

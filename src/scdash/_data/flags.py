@@ -18,10 +18,7 @@ def read_flags(values: Any, name: str) -> NDArray[np.bool_]:
     Read are: booleans (also nullable ones, and objects that are booleans), the numbers 0 and 1, and the texts "True" and
     "False" in any case (also as categories).
 
-    Raises
-    ------
-    TypeError
-        If the column holds anything else; the error names it and what was found.
+    Raises TypeError if the column holds anything else; the error names it and what was found.
     """
     codes, flags = _parse(values)
     wrong = [repr(text) for text, flag in flags.items() if flag is None]

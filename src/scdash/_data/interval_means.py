@@ -16,16 +16,9 @@ def interval_sums(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return sums (trajectories, parts, intervals, genes) and weights (trajectories, parts, intervals) of cells.
 
-    Parameters
-    ----------
-    values
-        Log expression, (cells, genes); read in blocks, once.
-    placed
-        The trajectory of every cell and its place.
-    intervals
-        Equal intervals of [0, 1].
-    part, parts
-        The part of every cell, (cells,), and their number; None: all cells are in one part.
+    `values`: log expression, (cells, genes); read in blocks, once. `placed`: the trajectory of every cell and its
+    place. `intervals`: equal intervals of [0, 1]. `part`, `parts`: the part of every cell, (cells,), and their number;
+    None: all cells are in one part.
     """
     shape = (len(placed.groups), parts, intervals)
     own = np.zeros_like(placed.code) if part is None else part
@@ -49,16 +42,9 @@ def kernel_means_of_intervals(
 ) -> NDArray[np.float64]:
     """Return Gaussian kernel means at some places, (centres, genes), from sums of cells in intervals.
 
-    Parameters
-    ----------
-    sums, cells
-        Sums (intervals, genes) and weights (intervals,) of the cells.
-    places
-        Where every interval lies, (intervals,).
-    centres
-        Where means are wanted, (centres,).
-    width
-        Standard deviation of the kernel, in the unit of the places.
+    `sums`, `cells`: sums (intervals, genes) and weights (intervals,) of the cells. `places`: where every interval
+    lies, (intervals,). `centres`: where means are wanted, (centres,). `width`: standard deviation of the kernel, in
+    the unit of the places.
     """
     distance = (centres[:, None] - places[None]) / width
     nearest = np.where(cells > 0, distance**2, np.inf).min(axis=1, keepdims=True)  # no underflow far from any cell

@@ -41,10 +41,8 @@ def read_memberships(adata: "AnnData", key: str) -> Memberships:
     A row either sums to 1 (probabilities) or has 1 as its largest weight (masks of 0 and 1, and the weights of slingshot,
     which are 1 in every lineage that a shared progenitor belongs to). Cells whose weights are all 0 take no part.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If weights are missing, negative, above 1, or sum to something else; the message counts the cells.
+    Raises ValueError, TypeError if weights are missing, negative, above 1, or sum to something else; the message
+    counts the cells.
     """
     table = _table(adata, key, "trajectory_key")
     name = f"trajectory_key: adata.obsm[{key!r}]"

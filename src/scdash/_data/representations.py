@@ -17,18 +17,9 @@ def representation(
 ) -> NDArray[np.float64]:
     """Return `adata.obsm[key]` as numbers, (cells, dimensions).
 
-    Parameters
-    ----------
-    adata
-        Where to read.
-    key
-        Name of the coordinates.
-    argument
-        The argument that names them, for messages.
-    rows
-        Cells whose coordinates are needed; None: all.
-    finite
-        Whether coordinates that are NaN or infinite are an error, which names the slot and the number of cells.
+    `adata`: where to read. `key`: name of the coordinates. `argument`: the argument that names them, for messages.
+    `rows`: cells whose coordinates are needed; None: all. `finite`: whether coordinates that are NaN or infinite are
+    an error, which names the slot and the number of cells.
     """
     if key not in adata.obsm:
         raise KeyError(f"{argument}={key!r} is not in adata.obsm.{suggest(key, adata.obsm.keys())}")

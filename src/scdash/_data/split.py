@@ -27,34 +27,22 @@ def split_codes(split: Any, name: str = "split") -> NDArray[np.int8]:
 
 
 def default_split(
-    trajectory: NDArray[np.int64],
+    trajectory: NDArray[np.int64],  # code of each row's trajectory; rows sorted by trajectory, then time
     *,
     stratum: NDArray[np.int64] | None = None,
     fraction: float | None = 0.1,
-    validation: bool = True,
-    rng: RNG = 0,
+    validation: bool = True,  # False: what would be for validation is for training, too
+    rng: RNG = 0,  # seed or Generator
 ) -> NDArray[np.int8]:
     """Hold out whole trajectories, or windows of rows where there are too few trajectories.
 
-    Parameters
-    ----------
-    trajectory
-        Code of each row's trajectory; rows sorted by trajectory, then time.
-    stratum
-        Code of each row's kind of trajectory (its lineage): one trajectory of each stays in training, since nothing
-        can be learned about a lineage that was never seen.
-    fraction
-        Fraction of trajectories (or rows) for validation, and again for test; at least one. None: nothing is held out.
-    validation
-        False: what would be for validation is for training, too.
-    rng
-        Seed or Generator.
+    `stratum`: code of each row's kind of trajectory (its lineage): one trajectory of each stays in training, since
+    nothing can be learned about a lineage that was never seen. `fraction`: fraction of trajectories (or rows) for
+    validation, and again for test; at least one. None: nothing is held out.
 
-    Returns
-    -------
-    (rows,) codes into `SPLITS`. With fewer than two trajectories to spare, every trajectory loses two contiguous
-    windows of rows, validation around 45 % and test around 75 % of its length: inside the path, because its end
-    cannot be learned without having been seen.
+    The result is the (rows,) codes into `SPLITS`. With fewer than two trajectories to spare, every trajectory loses two
+    contiguous windows of rows, validation around 45 % and test around 75 % of its length: inside the path, because its
+    end cannot be learned without having been seen.
     """
     if fraction is None:
         return np.zeros(len(trajectory), np.int8)

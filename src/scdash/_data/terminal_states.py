@@ -21,10 +21,8 @@ def read_terminal_states(
 ) -> pd.Series:
     """Return the terminal state of every cell, categorical, NaN for cells that are in none.
 
-    Raises
-    ------
-    KeyError, ValueError, TypeError
-        If a column, label or cell is not there, a cell is in two states, or fewer than two states have cells.
+    Raises KeyError, ValueError, TypeError if a column, label or cell is not there, a cell is in two states, or fewer
+    than two states have cells.
     """
     if isinstance(given, Mapping):
         labels = _of_cells(adata, given)

@@ -66,10 +66,7 @@ def parse_time(time: Any, name: str) -> Times:
     dates, which become hours since the first one; and numbers with a unit: "D2", "day 2", "24h", "E8.5". Where units are
     mixed all become the smallest one.
 
-    Raises
-    ------
-    TypeError
-        If entries cannot be read as times; the error shows some of them.
+    Raises TypeError if entries cannot be read as times; the error shows some of them.
     """
     column = _plain(time)
     if pd.api.types.is_bool_dtype(column.dtype):
@@ -86,10 +83,7 @@ def parse_time(time: Any, name: str) -> Times:
 def time_in_unit(read: Times, unit: str | None, name: str) -> NDArray[np.float64]:
     """Return times in another unit; times without a unit are in that one.
 
-    Raises
-    ------
-    ValueError
-        If the times have a unit that cannot be turned into the other one, or the other one is not known.
+    Raises ValueError if the times have a unit that cannot be turned into the other one, or the other one is not known.
     """
     if read.unit in (None, unit):
         return read.values

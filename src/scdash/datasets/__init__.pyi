@@ -1,9 +1,9 @@
 from ._krumsiek import krumsiek11 as krumsiek11
-from ._papalexi import papalexi as papalexi
 from ._patchseq import patchseq_m1 as patchseq_m1
-from ._paul15 import paul15 as paul15
 from ._phoenix_files import read_phoenix as read_phoenix
 from ._priors import read_prior as read_prior
+from ._reference import papalexi as papalexi
+from ._reference import paul15 as paul15
 from ._shipped import gene_sets as gene_sets
 from ._shipped import hsmm as hsmm
 from ._shipped import myogenic_prior as myogenic_prior

@@ -140,19 +140,14 @@ def check_published(counts: pd.DataFrame, ephys: pd.DataFrame) -> None:
     """Raise unless the tables hold the published numbers."""
     ordered = counts.loc[sorted(counts.index), sorted(counts.columns)].to_numpy()
     found = hashlib.sha256(np.ascontiguousarray(ordered, dtype="<i8").tobytes()).hexdigest()
-    weighted = checksum(ephys)
+    values = ephys.loc[sorted(ephys.index)].to_numpy()
+    weighted = float((np.linspace(1, 2, len(values)) @ values).sum())
     if found != COUNTS_SHA256 or not np.isclose(weighted, EPHYS_CHECKSUM, rtol=1e-9, atol=0):
         raise ValueError(
             "patchseq_m1: the tables read are not the published ones (counts "
             f"{'differ' if found != COUNTS_SHA256 else 'agree'}, ephys checksum {weighted!r}). Delete the cached files "
             "and download them again, or pass check=False."
         )
-
-
-def checksum(ephys: pd.DataFrame) -> float:
-    """Return the sum of all values, cells sorted by name and weighted from 1 to 2."""
-    values = ephys.loc[sorted(ephys.index)].to_numpy()
-    return float((np.linspace(1, 2, len(values)) @ values).sum())
 
 
 def to_mudata(counts: pd.DataFrame, ephys: pd.DataFrame, metadata: pd.DataFrame) -> MuData:

@@ -71,10 +71,8 @@ def settle(
 ) -> Asked:
     """Return the values that a call stands for; what does not go together is refused.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For an unknown name, a value of the wrong kind, or one that would have no effect beside the others.
+    Raises ValueError, TypeError for an unknown name, a value of the wrong kind, or one that would have no effect
+    beside the others.
     """
     asked = Asked(
         model_of(model),

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from scdash._core.errors import check_choice, unknown
+from scdash._core.parallel import resolve_device
 from scdash.fields import FIELDS, Phoenix, VectorField
 from scdash.models import Model
 from scdash.regression import Regression
@@ -73,19 +72,6 @@ class FitOptions:
 def method_of(options: FitOptions, **given: Any) -> Sparsity:
     """Return the sparsity method with the user's own options, and `given` ones where the user has none."""
     return method_from(options.sparsity, options.sparsity_options, **given)
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device; "auto" is CUDA where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device={name!r} is no torch device; use 'auto', 'cpu' or 'cuda'.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={name!r} was asked for, but torch finds no CUDA device; use 'auto' or 'cpu'.")
-    return device
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,10 @@ class Mlp(networks.NetworkField):
 
     Parameters `W1`, `b1`, ... with W (models, out, in).
 
-    Parameters
-    ----------
-    hidden
-        Sizes of the hidden layers.
-    skip
-        A linear connection `S` (models, target, regulator) as LassoNet needs it: "inner" adds S x to dx/dt, "outer"
-        observes x + S x of the solution x (Aliee et al. 2022, Eqs. 7-8; their predictor o is the identity here).
-    per_target
-        One network genes - hidden - 1 for every target (Bellot et al. 2022), as group lasso needs it:
-        `W1` (models, target, hidden, regulator), `W2` (models, target, hidden).
+    `hidden`: sizes of the hidden layers. `skip`: a linear connection `S` (models, target, regulator) as LassoNet needs
+    it: "inner" adds S x to dx/dt, "outer" observes x + S x of the solution x (Aliee et al. 2022, Eqs. 7-8; their
+    predictor o is the identity here). `per_target`: one network genes - hidden - 1 for every target (Bellot et al.
+    2022), as group lasso needs it: `W1` (models, target, hidden, regulator), `W2` (models, target, hidden).
     """
 
     name: ClassVar[str] = "mlp"

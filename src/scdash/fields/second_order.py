@@ -22,12 +22,8 @@ class Sonode(networks.NetworkField):
     parameters `V1`, `c1`, ... The inputs of its regulatory path are the genes' positions, then their velocities, so
     that its dependency matrix is genes x 2 genes.
 
-    Parameters
-    ----------
-    hidden
-        Sizes of the hidden layers of f, and of g (which has two layers of that size where f has one a target).
-    skip, per_target
-        As for `Mlp`, with positions and velocities as inputs: `S` is (models, target, 2 genes).
+    `hidden`: sizes of the hidden layers of f, and of g (which has two layers of that size where f has one a target).
+    `skip`, `per_target`: as for `Mlp`, with positions and velocities as inputs: `S` is (models, target, 2 genes).
     """
 
     name: ClassVar[str] = "sonode"

@@ -29,7 +29,9 @@ def all_pairs(
     told = entry.get("prior") or {}
     names = pd.Index(genes.names.astype(str))
     by_coregulation = bool(told.get("by_coregulation", False))
-    regulators = _regulators(entry, prior, names) if by_coregulation else _allowed(entry, names)
+    regulators = _allowed(entry, names)
+    if by_coregulation:
+        regulators = np.intersect1d(names.get_indexer(pd.Index(prior["source"].astype(str).unique())), regulators)
     rows, columns = (
         here[genes.present[here]]
         for here in (_named(source, names, regulators), _named(target, names, np.arange(len(names))))
@@ -53,11 +55,6 @@ def _allowed(entry: Mapping[str, Any], names: pd.Index) -> NDArray[np.int64]:
     if given is None or not len(given):
         return np.arange(len(names))
     return np.asarray(names.get_indexer(pd.Index([str(gene) for gene in given])), dtype=np.int64)
-
-
-def _regulators(entry: Mapping[str, Any], prior: pd.DataFrame, names: pd.Index) -> NDArray[np.int64]:
-    named = names.get_indexer(pd.Index(prior["source"].astype(str).unique())).astype(np.int64)
-    return np.intersect1d(named, _allowed(entry, names))
 
 
 def _named(wanted: str | Iterable[str] | None, names: pd.Index, among: NDArray[np.int64]) -> NDArray[np.int64]:

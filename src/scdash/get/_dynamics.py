@@ -1,6 +1,7 @@
 """Tables of a fit of dynamics."""
 
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,31 @@ from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
 from scdash.get._candidates import all_pairs
 from scdash.get._filters import chosen_edges
-from scdash.get._report import FitReport
+
+
+class FitReport(pd.DataFrame):  # type: ignore[misc]
+    """A table of errors whose `attrs["summary"]` is the report; what is derived from it is an ordinary table."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        summary = str(self.attrs.get("summary", ""))
+        return (
+            f"{summary}\n\n{pd.DataFrame(self).to_string(index=False, float_format=FOUR_DIGITS, na_rep='')}"
+            if summary
+            else super().__repr__()
+        )
+
+    def _repr_html_(self) -> str:
+        first, _, rest = str(self.attrs.get("summary", "")).partition("\n")
+        table = pd.DataFrame(self).to_html(border=0, index=False, float_format=FOUR_DIGITS, na_rep="")
+        return f"<div><p><strong>{escape(first)}</strong></p>{table}<pre>{escape(rest)}</pre></div>"
+
+
+FOUR_DIGITS = "{:.4g}".format
+
 
 DETAILS = 3  # verbosity from which on the report in words has its details
 

@@ -22,12 +22,8 @@ def chosen_edges(
 ) -> pd.DataFrame:
     """Return those edges, in their order; the first `top` are counted after the other conditions.
 
-    Raises
-    ------
-    KeyError
-        If a source or target is no gene of the fit that the data still have.
-    ValueError
-        If `top` or `min_weight` is out of range.
+    Raises KeyError if a source or target is no gene of the fit that the data still have. Raises ValueError if `top` or
+    `min_weight` is out of range.
     """
     if top is not None and (isinstance(top, bool) or int(top) != top or top < 1):
         raise ValueError(f"top must be a whole number of at least 1, found {top!r}.")

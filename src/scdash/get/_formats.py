@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scdash._core.errors import unused
-
 if TYPE_CHECKING:
     import networkx
 
@@ -37,11 +35,6 @@ def as_networkx(edges: pd.DataFrame) -> "networkx.DiGraph":
         node["is_regulator"] = gene in regulators
         node["n_targets"] = int(graph.out_degree(gene))
     return graph
-
-
-def as_decoupler(edges: pd.DataFrame) -> pd.DataFrame:
-    """Return the long format of decoupler: `source`, `target` and `weight`, every pair once."""
-    return edges[["source", "target", "weight"]].astype({"weight": float}).reset_index(drop=True)
 
 
 def as_celloracle(edges: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
@@ -96,24 +89,12 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False)
 
 
-def write_links(links: Mapping[str, pd.DataFrame], path: Path) -> None:
-    """Write the one table of links as CSV."""
-    (table,) = links.values()
-    write_csv(table, path)
-
-
 def write_gmt(sets: Mapping[str, list[str]], path: Path, source: str) -> None:
     """Write sets of genes as GMT: name, source and genes of every set, separated by tabs."""
     broken = [name for names in ([*sets], *sets.values()) for name in names if any(mark in name for mark in "\t\r\n")]
     if broken:
         raise ValueError(f"path: a GMT file cannot hold the name {broken[0]!r}, which has a tab or a line break in it.")
     write_text("".join("\t".join([name, source, *genes]) + "\n" for name, genes in sets.items()), path)
-
-
-def refuse_graph_path(path: str | os.PathLike[str] | None) -> None:
-    """A networkx graph stays in memory: a path belongs to `format="graphml"`."""
-    if path is not None:
-        raise unused("path", 'format="networkx" returns a graph; format="graphml" writes it to a file')
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from scdash.networks import DynamicsModel
-    from scdash.paired import SparseBottleneck
+    from scdash.paired.bottleneck_module import SparseBottleneck
 
 
 @guarded

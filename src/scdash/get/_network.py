@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import pandas as pd
 
-from scdash._core.errors import check_choice
+from scdash._core.errors import check_choice, unused
 from scdash._core.process_state import guarded
 from scdash._core.tables import ranked_edges
 from scdash.get import _formats
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 Format = Literal["networkx", "graphml", "decoupler", "regulons", "celloracle"]
 #: what `network` returns, by its format
 Network: TypeAlias = "networkx.DiGraph | pd.DataFrame | dict[str, pd.DataFrame] | dict[str, list[str]] | str | Path"
-FORMATS = ("networkx", "graphml", "decoupler", "regulons", "celloracle")
 
 
 @guarded
@@ -85,19 +84,22 @@ def network(
     >>> scdash.get.network(adata, format="decoupler", top=100).columns.tolist()
     ['source', 'target', 'weight']
     """
-    check_choice("format", format, FORMATS)
+    check_choice("format", format, get_args(Format))
     edges = ranked_edges(adata, key, only_network=True)
     edges = chosen_edges(adata, edges, key, source=source, target=target, top=top, min_weight=min_weight)
     if format == "networkx":
-        _formats.refuse_graph_path(path)
+        if path is not None:
+            raise unused("path", 'format="networkx" returns a graph; format="graphml" writes it to a file')
         return _formats.as_networkx(edges)
     if format == "graphml":
         text = _formats.graphml_text(_formats.as_networkx(edges))
         return _formats.written(text, path, _formats.write_text)
     if format == "decoupler":
-        return _formats.written(_formats.as_decoupler(edges), path, _formats.write_csv)
+        table = edges[["source", "target", "weight"]].astype({"weight": float}).reset_index(drop=True)
+        return _formats.written(table, path, _formats.write_csv)
     if format == "celloracle":
-        return _formats.written(_formats.as_celloracle(edges, key), path, _formats.write_links)
+        links = _formats.as_celloracle(edges, key)
+        return _formats.written(links, path, lambda content, where: _formats.write_csv(content[key], where))
     return _written_sets(_formats.as_regulons(edges, 1), path, key)
 
 

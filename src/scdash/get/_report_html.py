@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from scdash._core.errors import unused
 from scdash._core.fit_record import own_version
-from scdash._core.keys import stored_key
+from scdash._core.keys import require_paired, stored_key
 from scdash._core.process_state import guarded
-from scdash.get._html import facts, page, section
-from scdash.get._report_dynamics import N_EDGES, dynamics_sections
-from scdash.get._report_paired import paired_sections
+from scdash.get._formats import write_text, written
+from scdash.get._html import facts, note, page, section, table, verdict
+from scdash.get._report_dynamics import N_EDGES, dynamics_sections, settings_of
+from scdash.get._sbnn import selected_genes
+from scdash.get._svg import points_svg
 
 
 @guarded
@@ -78,9 +82,7 @@ def report_html(
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     sections = [*sections, section("Versions", facts(_versions(entry)))]
     text = page(f"scdash report: {name}", f"{kind}. Written by scdash {own_version()} on {made}.", sections)
-    where = Path(path)
-    where.parent.mkdir(parents=True, exist_ok=True)
-    where.write_text(text, encoding="utf-8")
+    where: Path = written(text, path, write_text)
     return where
 
 
@@ -89,3 +91,45 @@ def _versions(entry: Mapping[str, Any]) -> list[tuple[str, object]]:
     stored = entry["params"].get("versions") or {}
     found: list[tuple[str, object]] = [(str(name), str(text)) for name, text in sorted(stored.items())]
     return [*found, ("format of the stored fit", int(np.asarray(entry.get("format", 1)).item()))]
+
+
+MOST_POINTS = 3000
+
+
+def paired_sections(
+    mdata: MuData, key: str, *, genes: str | Sequence[str] | None, n_edges: int
+) -> tuple[str, list[str], Mapping[str, Any]]:
+    """Return what kind of fit it is, the sections of its page, and the stored fit."""
+    if genes is not None:
+        raise unused("genes", "a fit of paired modalities has no trajectories to draw")
+    if n_edges != N_EDGES:
+        raise unused("n_edges", "a fit of paired modalities has no network of genes")
+    entry = require_paired(mdata, key, "sbnn")
+    selected, figures, found = (
+        selected_genes(mdata, key=key),
+        dict(entry.get("metrics") or {}),
+        entry.get("per_feature"),
+    )
+    features = "" if found is None else table(pd.DataFrame(found).reset_index(drop=True))
+    sections = [
+        section("Result", verdict(str(entry["report"]))),
+        section("Errors", facts((str(name), float(value)) for name, value in figures.items()), features),
+        _latent(mdata, key),
+        section("Selected genes", table(selected, bars="norm")),
+        section("Settings", facts(settings_of(entry))),
+    ]
+    return f"Paired modalities: {len(entry['features'])} features from {len(selected)} genes", sections, entry
+
+
+def _latent(mdata: MuData, key: str) -> str:
+    slot = f"X_{key}"
+    points = np.asarray(mdata.obsm[slot], dtype=np.float64) if slot in mdata.obsm else np.zeros((0, 0))
+    if points.ndim != 2 or points.shape[1] != 2:
+        return ""
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        return ""
+    step = -(-len(points) // MOST_POINTS)
+    words = f"Cells in the bottleneck of the network, {len(points[::step]):,} of {len(points):,}."
+    panel = points_svg(points[::step], "Latent space", ("unit 1", "unit 2"))
+    return section("Latent space", note(words), f'<div class="panels">{panel}</div>')

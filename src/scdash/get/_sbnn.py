@@ -11,34 +11,26 @@ from scdash._core.process_state import guarded
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scdash.paired import SparseBottleneck
+    from scdash.paired.bottleneck_module import SparseBottleneck
 
 
 def model_from_mudata(mdata: "MuData", *, key: str = "sbnn") -> "SparseBottleneck":
     """Rebuild the network that `scdash.tl.sbnn` (or the linear one of `scdash.tl.srrr`) has fitted.
 
-    Parameters
-    ----------
-    mdata
-        MuData with the fit; also after writing, reading and subsetting.
-    key
-        The `key_added` of the fit.
+    `mdata`: MuData with the fit; also after writing, reading and subsetting. `key`: the `key_added` of the fit.
 
     Returns
     -------
     SparseBottleneck
         `model(x)` returns features for log expression x (cells, genes), with `model.gene_names` in the columns.
 
-    Raises
-    ------
-    NotFittedError
-        If no fit is stored under `key`.
+    Raises NotFittedError if no fit is stored under `key`.
 
     Examples
     --------
     >>> model = scdash.get.model(mdata, key="sbnn")  # doctest: +SKIP
     """
-    from scdash.paired import module_from_entry
+    from scdash.paired.bottleneck_module import module_from_entry
 
     entry = require_paired(mdata, key, "sbnn")
     if "weights" not in entry:

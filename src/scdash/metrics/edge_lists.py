@@ -79,11 +79,6 @@ def is_anndata(value: object) -> "TypeGuard[AnnData]":
     return hasattr(value, "varp") and hasattr(value, "var_names")
 
 
-def is_table(value: object) -> TypeGuard[pd.DataFrame]:
-    """Say whether `value` is a table of edges rather than a matrix."""
-    return isinstance(value, pd.DataFrame)
-
-
 def align(
     grn: GRN,
     *others: GRN,
@@ -104,14 +99,14 @@ def align(
     if names is not None and names.has_duplicates:
         raise ValueError(f"genes: names repeat ({', '.join(map(str, names[names.duplicated()][:3]))}).")
     networks = (grn, *others)
-    matrices = [network for network in networks if not is_table(network)]
+    matrices = [network for network in networks if not isinstance(network, pd.DataFrame)]
     if names is None and not matrices:
-        names = _named_in([network for network in networks if is_table(network)])
+        names = _named_in([network for network in networks if isinstance(network, pd.DataFrame)])
         logger.debug("Networks compared over the %d genes named in the tables; pass genes= for others.", len(names))
     n = len(names) if names is not None else _size(matrices[0])
     return tuple(
-        from_table(network, _need_names(names), argument=title, value=value if i == 0 else None, unique=i == 0)
-        if is_table(network)
+        from_table(network, names, argument=title, value=value if i == 0 else None, unique=i == 0)
+        if isinstance(network, pd.DataFrame)
         else from_matrix(network, n, names, argument=title)
         for i, (network, title) in enumerate(zip(networks, arguments, strict=False))
     )
@@ -134,9 +129,11 @@ def from_matrix(matrix: Any, n: int, genes: pd.Index | None, *, argument: str) -
 
 
 def from_table(
-    table: pd.DataFrame, genes: pd.Index, *, argument: str, value: str | None = None, unique: bool = False
+    table: pd.DataFrame, genes: pd.Index | None, *, argument: str, value: str | None = None, unique: bool = False
 ) -> EdgeList:
     """Return the edges of a table among `genes`; a pair listed twice raises if `unique`, else its first row counts."""
+    if genes is None:
+        raise ValueError("A matrix is compared with a table of names: pass genes=, the names of the matrix's rows.")
     missing = [column for column in ("source", "target", value) if column is not None and column not in table]
     if missing:
         raise ValueError(f"{argument} has no column {missing[0]!r}.{suggest(missing[0], table.columns.astype(str))}")
@@ -176,12 +173,6 @@ def _size(matrix: Any) -> int:
     return int(shape[0])
 
 
-def _need_names(names: pd.Index | None) -> pd.Index:
-    if names is None:
-        raise ValueError("A matrix is compared with a table of names: pass genes=, the names of the matrix's rows.")
-    return names
-
-
 def _named_in(tables: Iterable[pd.DataFrame]) -> pd.Index:
     found: list[Any] = []
     for table in tables:
@@ -219,7 +210,7 @@ def _modelled(
         rows = np.arange(len(names))
 
     def cut(network: GRN) -> GRN:
-        if is_table(network) or getattr(network, "shape", None) != (len(names), len(names)):
+        if isinstance(network, pd.DataFrame) or getattr(network, "shape", None) != (len(names), len(names)):
             return network
         return sparse.csr_array(network)[rows][:, rows]
 

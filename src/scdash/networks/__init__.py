@@ -16,7 +16,6 @@ from scdash.networks.effect_matrices import (
     weight_sparsity,
     with_products,
 )
-from scdash.networks.end_shifts import EndShift, end_shift
 from scdash.networks.hidden_edges import HiddenEvidence, evidence_auc
 from scdash.networks.intervention_levels import (
     count_targets,
@@ -26,4 +25,5 @@ from scdash.networks.intervention_levels import (
     warn_of_negative_levels,
     warn_without_targets,
 )
+from scdash.networks.interventions import EndShift, end_shift
 from scdash.networks.predicted_trajectories import rollout

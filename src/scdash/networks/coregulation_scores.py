@@ -66,7 +66,8 @@ def coregulation(
 def followers(states: NDArray[np.floating[Any]], trajectory: NDArray[Any], prior: sp.csr_matrix) -> Coregulation:
     """Return co-regulation of all pairs, without a measurement of what it says."""
     regulators, _, targets = _edges(prior)
-    percentile = _percentile(follows(standardised(states, trajectory), targets))
+    values = follows(standardised(states, trajectory), targets)
+    percentile = np.asarray(rankdata(values).reshape(values.shape) / values.size)
     return Coregulation(regulators, percentile, float("nan"), float("nan"))
 
 
@@ -110,10 +111,6 @@ def follows(z: NDArray[np.float64], targets: NDArray[np.bool_]) -> NDArray[np.fl
     scale = np.sqrt(count * rest / (n - 1)) / np.where(spread > 1e-9, spread, np.inf)
     found: NDArray[np.float64] = np.where(count >= MIN_TARGETS, difference * scale, 0.0)
     return found
-
-
-def _percentile(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(rankdata(values).reshape(values.shape) / values.size)
 
 
 def _measured(

@@ -22,17 +22,17 @@ Associated = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]  # of p
 
 def ranking_score(
     contribution: sp.csr_matrix,
-    prior: sp.csr_matrix | None,
+    prior: sp.csr_matrix | None,  # signed edges; None without a prior
     *,
-    weight: sp.csr_matrix,
-    frequency: sp.csr_matrix | None,
+    weight: sp.csr_matrix,  # signed effects of the fitted network
+    frequency: sp.csr_matrix | None,  # share of half-samples or replicates that select an edge; None if there were none
     stability: sp.csr_matrix | None = None,
-    hidden: Sequence[HiddenEvidence] = (),
+    hidden: Sequence[HiddenEvidence] = (),  # what fits found that were not shown some of the prior's edges
     coregulated: Coregulation | None = None,
     associated: Associated | None = None,
-    association_weight: float = 0.5,
-    constant: NDArray[np.bool_] | None = None,
-    genes: Any,
+    association_weight: float = 0.5,  # weight of the association in that mean
+    constant: NDArray[np.bool_] | None = None,  # genes that do not change, (genes,)
+    genes: Any,  # names, (genes,)
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Rank all edges that the model, the prior or the data name.
 
@@ -43,33 +43,13 @@ def ranking_score(
     does, if it finds hidden edges again better than chance: edges of the prior come first, then the other pairs, both ordered
     by how far a gene follows the other targets of a regulator, whether or not the model has the edge.
 
-    Parameters
-    ----------
-    contribution
-        Share of each edge among its target's effects, in [0, 1], (target, regulator) like all matrices here.
-    prior
-        Signed edges; None without a prior.
-    weight
-        Signed effects of the fitted network.
-    frequency
-        Share of half-samples or replicates that select an edge; None if there were none.
-    stability
-        Mean contribution over half-samples, which then is the evidence of the data. None: selection frequency, or the
-        contribution where there is none.
-    hidden
-        What fits found that were not shown some of the prior's edges.
-    coregulated
-        How far genes follow the other targets of a regulator of the prior; None where that was not measured.
-    associated
-        How far the data connect pairs of genes without any model, in [0, 1], by places of targets and of sources. Without a
-        prior the evidence is a mean of both: a regression selects one of several genes that follow the same trajectory, and
-        says nothing of the others. The score is that evidence, whether or not the model has the edge.
-    association_weight
-        Weight of the association in that mean.
-    constant
-        Genes that do not change, (genes,).
-    genes
-        Names, (genes,).
+    `contribution`: share of each edge among its target's effects, in [0, 1], (target, regulator) like all matrices
+    here. `stability`: mean contribution over half-samples, which then is the evidence of the data. None: selection
+    frequency, or the contribution where there is none. `coregulated`: how far genes follow the other targets of a
+    regulator of the prior; None where that was not measured. `associated`: how far the data connect pairs of genes
+    without any model, in [0, 1], by places of targets and of sources. Without a prior the evidence is a mean of both:
+    a regression selects one of several genes that follow the same trajectory, and says nothing of the others. The
+    score is that evidence, whether or not the model has the edge.
 
     Returns
     -------
@@ -85,7 +65,8 @@ def ranking_score(
     share = entries_at(contribution, row, col)
     inside = np.zeros(len(row), dtype=bool) if prior is None else entries_at(prior, row, col) != 0
     often, steady = (_known_entries(one, row, col) for one in (frequency, stability))
-    evidence = steady if stability is not None else share if frequency is None else _with_share(often, share)
+    # selection frequencies rank edges better than shares do; shares order edges of equal frequency
+    evidence = steady if stability is not None else share if frequency is None else (often + 1e-3 * share) / (1 + 1e-3)
     associated = associated if prior is None else None
     if associated is not None:
         evidence = (1 - association_weight) * evidence + association_weight * np.nan_to_num(associated(row, col))
@@ -159,8 +140,3 @@ def _counts(inside: NDArray[np.bool_], used: NDArray[np.bool_], *, with_prior: b
 def _known_entries(matrix: sp.csr_matrix | None, row: NDArray[Any], col: NDArray[Any]) -> NDArray[Any]:
     """Return entries of a matrix, NaN where there is none."""
     return np.full(len(row), np.nan) if matrix is None else entries_at(matrix, row, col)
-
-
-def _with_share(frequency: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return selection frequencies, which rank edges better than shares do; shares order edges of equal frequency."""
-    return np.asarray((frequency + 1e-3 * share) / (1 + 1e-3))

@@ -1,7 +1,7 @@
 """At which level an intervention holds each gene, and whether the model gives that gene any target."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from scdash._data import all_genes, knockout_levels
 from scdash.networks.dynamics_model import DynamicsModel
 
 NAMED = 5  # genes that a message lists by name
-KINDS = ("knockout", "knockdown", "overexpression")
+Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
 def held_levels(
@@ -44,8 +44,8 @@ def held_levels(
 
 def _wanted(genes: Any, kind: str, level: float | None) -> tuple[list[Any], dict[Any, float]]:
     """Return the genes to hold, and the levels that were given for them one by one."""
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {list(KINDS)}, found {kind!r}.")
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind must be one of {list(get_args(Kind))}, found {kind!r}.")
     given = dict(genes) if isinstance(genes, Mapping) else {}
     wanted = list(given) or ([genes] if isinstance(genes, str) else list(genes))
     if not wanted:

@@ -1,6 +1,6 @@
-"""States after some genes have been held at a level, many interventions in one solve."""
+"""States after some genes have been held at a level, many interventions in one solve, and how far ends of trajectories move."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,28 +17,15 @@ ROWS = 2048
 
 
 def intervene(
-    model: DynamicsModel,
-    starts: NDArray[Any],
-    duration: float,
-    held: NDArray[np.bool_],
-    levels: NDArray[Any],
+    model: DynamicsModel,  # a fitted model
+    starts: NDArray[Any],  # start states, (rows, genes)
+    duration: float,  # time to integrate, in the user's unit
+    held: NDArray[np.bool_],  # which genes are held in which row, (rows, genes); a row without any is unperturbed
+    levels: NDArray[Any],  # values of held genes, broadcast to (rows, genes); others are not read
 ) -> NDArray[np.float64]:
     """Return the states after `duration`, (rows, genes), each row with genes of its own held at a level.
 
     A held gene is set to its level at the start and stays there (dx_i/dt = 0). Units are the user's.
-
-    Parameters
-    ----------
-    model
-        A fitted model.
-    starts
-        Start states, (rows, genes).
-    duration
-        Time to integrate, in the user's unit.
-    held
-        Which genes are held in which row, (rows, genes); a row without any is unperturbed.
-    levels
-        Values of held genes, broadcast to (rows, genes); others are not read.
     """
     if not (np.isfinite(duration) and duration > 0):
         raise ValueError(f"The time to integrate must be positive, found {duration!r}.")
@@ -86,3 +73,43 @@ def _solve(
             (end,) = solver.path_of((x - model.minimum) / model.range, times, steps, fixed)
             ends[rows] = (end * model.range + model.minimum).double().cpu().numpy()
     return ends
+
+
+class EndShift(NamedTuple):
+    """The effect of holding each of some genes, (genes held,) each."""
+
+    distance: NDArray[np.float64]  # by which the end moves, as a fraction of the length of the path
+    along: NDArray[np.float64]  # the part of the path by which the end moves; negative: it falls behind
+
+
+def end_shift(
+    model: DynamicsModel,  # a fitted model
+    states: NDArray[np.float64],  # first and last observed state, (2, genes), in the units of the data
+    duration: float,  # time between them
+    held_genes: NDArray[np.int64],
+    levels: NDArray[np.float64],
+) -> EndShift:
+    r"""Hold one gene after the other from the first state on, and compare the ends with the one that nothing changes.
+
+    With :math:`\Delta` the difference between both ends and :math:`d` the observed difference between the last and the
+    first state, both in the units of the data and without the gene held, the distance is
+    :math:`\lVert\Delta\rVert / \lVert d\rVert` and the part along the path :math:`\Delta \cdot d / \lVert d\rVert^2`.
+
+    `held_genes`, `levels`: numbers of the genes, and the level at which each is held.
+    """
+    count, genes = len(held_genes), states.shape[1]
+    held = np.zeros((count + 1, genes), dtype=bool)  # the last row is the model's own run
+    held[np.arange(count), held_genes] = True
+    values: NDArray[Any] = np.append(levels, 0.0)[:, None]
+    ends = intervene(model, np.repeat(states[:1], count + 1, axis=0), duration, held, values)
+    others = ~held[:-1]
+    difference, path = (ends[:-1] - ends[-1]) * others, states[1] - states[0]
+    squared_length = (others * path**2).sum(axis=1)
+
+    def relative(values: NDArray[np.float64], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.divide(values, unit, out=np.zeros(count), where=unit > 0)
+
+    return EndShift(
+        relative(np.sqrt((difference**2).sum(axis=1)), np.sqrt(squared_length)),
+        relative(difference @ path, squared_length),
+    )

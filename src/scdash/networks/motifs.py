@@ -130,10 +130,8 @@ class _Rewiring:
 def motif_table(matrix: Any, *, n_random: int = 100, rng: RNG = 0) -> pd.DataFrame:
     """Return counts of signed motifs beside those of `n_random` rewired networks with the same degrees and signs.
 
-    Returns
-    -------
-    DataFrame with columns motif, count, expected, sd, z and p_value = (1 + #{random at least as far from the mean})
-    / (n_random + 1); self edges have neither, since rewiring keeps them.
+    The result is a DataFrame with columns motif, count, expected, sd, z and p_value = (1 + #{random at least as far
+    from the mean}) / (n_random + 1); self edges have neither, since rewiring keeps them.
     """
     if n_random < 1:
         raise ValueError(f"n_random must be at least 1, found {n_random}.")

@@ -19,9 +19,9 @@ TOLERANCE = 1e-6
 
 
 def rollout(
-    model: DynamicsModel,
-    start: Tensor,
-    times: Tensor,
+    model: DynamicsModel,  # the fitted model
+    start: Tensor,  # states (cells, genes)
+    times: Tensor,  # increasing times in the user's unit, (times,); the first is that of the start
     *,
     held: Mapping[int, Tensor] | None = None,
 ) -> Tensor:
@@ -31,23 +31,11 @@ def rollout(
     halving changes the result by less than 1e-6 of a gene's range, for blocks of starts at a time. The states have the
     dtype of `start`; they lie start by start in memory, so that a table of one row per start and time is a view of them.
 
-    Parameters
-    ----------
-    model
-        The fitted model.
-    start
-        States (cells, genes).
-    times
-        Increasing times in the user's unit, (times,); the first is that of the start.
-    held
-        Interventions: column number -> value of every cell (cells,) in the user's units, set at the start and kept.
+    `held`: interventions: column number -> value of every cell (cells,) in the user's units, set at the start and
+    kept.
 
-    Raises
-    ------
-    NonFiniteError
-        If the trajectory leaves the finite numbers however small the step.
-    NotConvergedError
-        If it is finite and still depends on the step.
+    Raises NonFiniteError if the trajectory leaves the finite numbers however small the step. Raises NotConvergedError
+    if it is finite and still depends on the step.
     """
     # one block of starts after the other: only the result has all times of all starts
     found = torch.empty(len(start), len(times), start.shape[1], dtype=start.dtype)

@@ -27,11 +27,9 @@ def as_network(matrix: Any) -> sp.csr_array:
 def degrees(matrix: Any) -> pd.DataFrame:
     """Return a row per gene: edges in and out, by sign, and how much weight they carry.
 
-    Returns
-    -------
-    DataFrame with columns out_degree, in_degree, activates, represses (edges out by sign), out_strength, in_strength
-    (sums of absolute weights), hub, authority (Kleinberg 1999 on absolute weights: hubs regulate genes that many hubs
-    regulate; each sums to 1)
+    The result is a DataFrame with columns out_degree, in_degree, activates, represses (edges out by sign),
+    out_strength, in_strength (sums of absolute weights), hub, authority (Kleinberg 1999 on absolute weights: hubs
+    regulate genes that many hubs regulate; each sums to 1).
     """
     network = as_network(matrix)
     size, positive = abs(network), (network > 0).astype(float)
@@ -99,9 +97,7 @@ def effect_correlations(matrix: Any, *, min_targets: int = 2) -> sp.csr_array:
     targets, absent edges counting 0. Regulators with fewer than `min_targets` targets are left out: two with the same
     single target correlate perfectly, which says nothing.
 
-    Returns
-    -------
-    CSR (genes, genes), symmetric, 1 on the diagonal of the regulators
+    The result is a CSR matrix (genes, genes), symmetric, 1 on the diagonal of the regulators.
     """
     network = as_network(matrix)
     n = network.shape[1]

@@ -15,7 +15,7 @@ from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import require_paired
 from scdash._core.logging import logger
 from scdash._core.types import StartLike
-from scdash.paired import predict
+from scdash.paired.result import predict
 from scdash.paired.store import gene_values, prediction_slots
 
 MISSING_GENES = ("raise", "mean")
@@ -23,41 +23,25 @@ FAR = 5.0  # standard deviations of the training cells, on average over cells an
 
 
 def predict_mudata(
-    mdata: MuData,
+    mdata: MuData,  # MuData that `scdash.tl.sbnn` or `scdash.tl.srrr` has written to
     start: StartLike | None = None,
     *,
-    key: str = "sbnn",
-    layer: str | None = None,
+    key: str = "sbnn",  # the `key_added` of the fit
+    layer: str | None = None,  # layer to read; None: X for new cells, the layer of the fit for those of `mdata`
     missing_genes: Literal["raise", "mean"] = "raise",
 ) -> AnnData:
     """Predict the features of cells with a network or a sparse reduced-rank regression fitted on `mdata`.
 
-    Parameters
-    ----------
-    mdata
-        MuData that `scdash.tl.sbnn` or `scdash.tl.srrr` has written to.
-    start
-        The cells: an AnnData of log expression normalised as the training cells were (for `pp.normalize_paired`: with
-        the same `target_sum`), a MuData with such a modality, a DataFrame (cells by genes); None: those of `mdata`.
-    key
-        The `key_added` of the fit.
-    layer
-        Layer to read; None: X for new cells, the layer of the fit for those of `mdata`.
-    missing_genes
-        "raise" where a gene of the model is absent, or put its training "mean" there, with a warning.
+    `start`: the cells: an AnnData of log expression normalised as the training cells were (for `pp.normalize_paired`:
+    with the same `target_sum`), a MuData with such a modality, a DataFrame (cells by genes); None: those of `mdata`.
+    `missing_genes`: "raise" where a gene of the model is absent, or put its training "mean" there, with a warning.
 
-    Returns
-    -------
-    AnnData, (cells, features): `X` predicted features in their own units, `obsm["X_<key>"]` the bottleneck,
-    `obsm["<key>_genes"]` the genes as the autoencoder head draws them, standardised, in the order of
+    The result is an AnnData, (cells, features): `X` predicted features in their own units, `obsm["X_<key>"]` the
+    bottleneck, `obsm["<key>_genes"]` the genes as the autoencoder head draws them, standardised, in the order of
     `uns["<key>_genes"]`.
 
-    Raises
-    ------
-    NotFittedError
-        If no fit is stored under `key`.
-    KeyError
-        If genes are absent and `missing_genes="raise"`.
+    Raises NotFittedError if no fit is stored under `key`. Raises KeyError if genes are absent and
+    `missing_genes="raise"`.
 
     Examples
     --------

@@ -9,13 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.paired.batches import pad
 from scdash.paired.layers import Dense, cross_entropy, glorot, group_norms, mean_squares
 from scdash.paired.schedule import BottleneckTraining
-from scdash.paired.stacked_inputs import Inputs, Table
-from scdash.paired.stage import RowSource, Stage, evaluate, run_stage
+from scdash.paired.stacked_inputs import Inputs, Table, Targets, pretrain_labels, split_cells
+from scdash.paired.stage import RowSource, Stage, evaluate, pad, run_stage
 from scdash.paired.standardize import Standardize, learn_scale
-from scdash.paired.targets import Targets, pretrain_labels, split_cells
 from scdash.resampling.folds import Fold
 
 
@@ -34,23 +32,14 @@ class Networks:
 class Trainer:
     """Runs the stages in order; one instance, one stack of models.
 
-    Parameters
-    ----------
-    matrix
-        Cells by genes, log expression, dense or CSR.
-    y
-        Cells by features, NaN where missing.
-    folds
-        One a model: the cells it trains on and those it is tested on after each epoch.
-    streams
-        One random stream a model: a model's numbers do not depend on which others are in the stack.
+    `streams`: one random stream a model: a model's numbers do not depend on which others are in the stack.
     """
 
     def __init__(
         self,
-        matrix: Any,
-        y: NDArray[np.float64],
-        folds: Sequence[Fold],
+        matrix: Any,  # cells by genes, log expression, dense or CSR
+        y: NDArray[np.float64],  # cells by features, NaN where missing
+        folds: Sequence[Fold],  # one a model: the cells it trains on and those it is tested on after each epoch
         streams: Sequence[np.random.Generator],
         *,
         n_latent: int,

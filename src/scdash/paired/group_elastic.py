@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scdash._core.logging import logger
 from scdash.paired.design import Design, Floats
 
 TOLERANCE = 1e-10  # of the optimality conditions, relative to the largest ||X'T / n|| of a row
@@ -32,36 +31,17 @@ class Penalty:
         return self.lam * (1 - self.alpha)
 
 
-def group_elastic_net(design: Design, cross: Floats, penalty: Penalty, start: Floats | None = None) -> Floats:
+def active_set_solution(
+    design: Design, cross: Floats, penalty: Penalty, start: Floats | None = None
+) -> tuple[Floats, bool]:
     r"""Minimise :math:`\frac{1}{2n}\|T - XW\|^2 + \lambda[\alpha\sum_i\|W_i\| + \frac{1-\alpha}{2}\|W\|^2]`.
 
     Equal to scikit-learn's `MultiTaskElasticNet(alpha=lambda, l1_ratio=alpha, fit_intercept=False)` (W transposed).
 
-    Parameters
-    ----------
-    design
-        X.
-    cross
-        X'T / n, (genes, targets).
-    penalty
-        lambda and alpha > 0.
-    start
-        W to start from, (genes, targets).
-
-    Returns
-    -------
-    W, (genes, targets), its optimality conditions met to `TOLERANCE` * max_i ||X_i'T / n||.
+    `design`: X. `cross`: X'T / n, (genes, targets). `penalty`: lambda and alpha > 0. `start`: W to start from, (genes,
+    targets). The result is W, and whether its optimality conditions were met to `TOLERANCE` * max_i ||X_i'T / n|| within
+    the rounds allowed.
     """
-    values, settled = active_set_solution(design, cross, penalty, start)
-    if not settled:
-        logger.warning("    the active set did not settle in %d rounds (lambda %g)", MAX_ROUNDS, penalty.lam)
-    return values
-
-
-def active_set_solution(
-    design: Design, cross: Floats, penalty: Penalty, start: Floats | None = None
-) -> tuple[Floats, bool]:
-    """Return W of :func:`group_elastic_net`, and whether its optimality conditions were met within the rounds allowed."""
     values = np.zeros_like(cross) if start is None else start.copy()
     level = TOLERANCE * max(float(np.linalg.norm(cross, axis=1).max(initial=0)), 1e-300)
     active = np.flatnonzero(np.any(values, axis=1))

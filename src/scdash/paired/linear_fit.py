@@ -87,14 +87,8 @@ def ridge(design: Design, y: Floats, lambdas: Floats | None = None) -> Ridge:
     :math:`GCV(\lambda) = n \|Y - XB_\lambda\|^2 / (n - \mathrm{df}_\lambda)^2` with df the trace of the smoother, plus one
     for the mean. All from one eigendecomposition of the smaller of X'X and XX'.
 
-    Parameters
-    ----------
-    design
-        Standardised X.
-    y
-        Standardised features of the same rows.
-    lambdas
-        Strengths to choose from; None: 25 from 1e-3 to 1e2 times the mean eigenvalue, wide enough on any scale.
+    `design`: standardised X. `y`: standardised features of the same rows. `lambdas`: strengths to choose from; None:
+    25 from 1e-3 to 1e2 times the mean eigenvalue, wide enough on any scale.
     """
     n, cross = design.n, design.cross(y)
     every = np.arange(design.p)

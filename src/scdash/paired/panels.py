@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import check_arguments, check_choice
 from scdash._core.parallel import spread_all
-from scdash.paired import BottleneckFit, BottleneckTraining, Fold, Standardize, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes, warn_if_unsettled
 from scdash.paired.group_elastic import Penalty
 from scdash.paired.linear_fit import as_network, check_alpha, regression_of
 from scdash.paired.reading import Paired
-from scdash.paired.schedule import LASSO
+from scdash.paired.result import BottleneckFit
+from scdash.paired.schedule import LASSO, BottleneckTraining, training_of
+from scdash.paired.stacks import fit_networks
+from scdash.paired.standardize import Standardize
+from scdash.resampling.folds import Fold
 
 PanelModel: TypeAlias = Literal["sbnn", "srrr"]
 MODELS = ("sbnn", "srrr")
@@ -179,18 +182,10 @@ def panel_of(
 ) -> Panel:
     """Return the method that `options` describe, or raise for one that the model does not have.
 
-    Parameters
-    ----------
-    function
-        The public function that was called, for messages.
-    model
-        "sbnn" or "srrr".
-    options
-        Arguments of `scdash.tl.sbnn` or `scdash.tl.srrr`.
-    fixed
-        Names that the function knows besides, for near matches.
-    penalised
-        The function sets the strength of the penalty itself: of a regression `lam` and `n_features`, which it follows from, are refused.
+    `function`: the public function that was called, for messages. `model`: "sbnn" or "srrr". `options`: arguments of
+    `scdash.tl.sbnn` or `scdash.tl.srrr`. `fixed`: names that the function knows besides, for near matches.
+    `penalised`: the function sets the strength of the penalty itself: of a regression `lam` and `n_features`, which it
+    follows from, are refused.
     """
     check_choice("model", model, MODELS)
     known = [*COMMON, *(OF_NETWORKS if model == "sbnn" else OF_REGRESSIONS)]

@@ -14,10 +14,12 @@ from scdash._core.parallel import use_jobs
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import FoldsLike, Genes
 from scdash._data import as_dense, sanitise
-from scdash.paired import BottleneckFit, make_folds, multivariate_r2
+from scdash.paired.evaluation import multivariate_r2
 from scdash.paired.panels import PanelModel, panel_of
 from scdash.paired.reading import Missing, Paired, fold_labels, read_paired
+from scdash.paired.result import BottleneckFit
 from scdash.paired.store import check_slots
+from scdash.resampling.folds import make_folds
 from scdash.resampling.penalty_choice import with_choice
 
 
@@ -26,7 +28,7 @@ def sparsity_path_mudata(
     *,
     model: PanelModel = "srrr",
     lambdas: Sequence[float] | None = None,
-    folds: FoldsLike = 10,
+    folds: FoldsLike = 10,  # as for `scdash.tl.cross_validate_sbnn`
     x: str = "rna",
     y: str = "ephys",
     layer: str | None = None,
@@ -34,38 +36,23 @@ def sparsity_path_mudata(
     mask_var: Genes | None = None,
     missing: Missing = "raise",
     allow_counts: bool = False,
-    key_added: str = "sparsity_path",
+    key_added: str = "sparsity_path",  # name of the table in `mdata.uns`
     rng: RNG = 0,
-    n_jobs: int | None = None,
-    **fit: Any,
+    n_jobs: int | None = None,  # processes of joblib; None: one, or what `joblib.parallel_config` says
+    **fit: Any,  # the other arguments of the model, see `scdash.tl.stability`
 ) -> pd.DataFrame:
     """Fit a regression or a network at every strength of its penalty, and show what sparsity costs on held-out cells.
 
-    Parameters
-    ----------
-    mdata, x, y, layer, y_layer, mask_var, missing, allow_counts, rng
-        As for `scdash.tl.sbnn`.
-    model
-        "srrr": lambda of `scdash.tl.srrr`, which decides how many genes are selected; "sbnn": the group lasso of
-        `scdash.BottleneckTraining`, with `n_features` genes at every strength.
-    lambdas
-        Strengths, positive; None: 20 for "srrr", from one that selects few genes down to 5 % of it; for "sbnn" 0.1 to 10 times
-        the lasso of the training.
-    folds
-        As for `scdash.tl.cross_validate_sbnn`.
-    n_jobs
-        Processes of joblib; None: one, or what `joblib.parallel_config` says.
-    key_added
-        Name of the table in `mdata.uns`.
-    **fit
-        The other arguments of the model, see `scdash.tl.stability`.
+    `mdata`, `x`, `y`, `layer`, `y_layer`, `mask_var`, `missing`, `allow_counts`, `rng`: as for `scdash.tl.sbnn`.
+    `model`: "srrr": lambda of `scdash.tl.srrr`, which decides how many genes are selected; "sbnn": the group lasso of
+    `scdash.BottleneckTraining`, with `n_features` genes at every strength. `lambdas`: strengths, positive; None: 20
+    for "srrr", from one that selects few genes down to 5 % of it; for "sbnn" 0.1 to 10 times the lasso of the
+    training.
 
-    Returns
-    -------
-    Table with one row per lambda and fold: `lambda`, `model` (the fold), `train_loss` and `validation_loss` (1 - R2 of training
-    and held-out cells; 1 is the training mean), `n_genes`, `margin` (how far the weights of the genes kept stand out, "sbnn" only),
-    and `chosen`: the largest lambda whose held-out loss is within one standard error over folds of the lowest. Written to
-    `mdata.uns[key_added]`.
+    The result is a table with one row per lambda and fold: `lambda`, `model` (the fold), `train_loss` and
+    `validation_loss` (1 - R2 of training and held-out cells; 1 is the training mean), `n_genes`, `margin` (how far the
+    weights of the genes kept stand out, "sbnn" only), and `chosen`: the largest lambda whose held-out loss is within
+    one standard error over folds of the lowest. Written to `mdata.uns[key_added]`.
 
     Examples
     --------

@@ -23,20 +23,12 @@ Missing = Literal["raise", "cells", "entries"]
 class Paired:
     """Cells in both modalities: log expression of the genes to choose from, and the features to predict.
 
-    Attributes
-    ----------
-    matrix
-        Cells by genes, dense float32 or CSR.
-    features_matrix
-        Cells by features, float64, NaN where a value is missing.
-    cells, genes, features
-        Names.
-    n_x, n_y, n_incomplete
-        Cells of either modality, and cells left out because features were missing.
+    `cells`, `genes`, `features`: names. `n_x`, `n_y`, `n_incomplete`: cells of either modality, and cells left out
+    because features were missing.
     """
 
-    matrix: Any
-    features_matrix: NDArray[np.float64]
+    matrix: Any  # cells by genes, dense float32 or CSR
+    features_matrix: NDArray[np.float64]  # cells by features, float64, NaN where a value is missing
     cells: pd.Index
     genes: pd.Index
     features: pd.Index

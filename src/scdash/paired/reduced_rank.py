@@ -18,25 +18,14 @@ MAX_ROUNDS = 100
 class ReducedRank:
     """Y ~ X W V' for standardised X and Y.
 
-    Attributes
-    ----------
-    encoder
-        W, (genes, rank); rows of genes not selected are zero.
-    decoder
-        V, (features, rank), orthonormal columns.
-    loss
-        ||Y - X W V'||^2 / ||Y||^2 after each round of the unrelaxed fit.
-    penalty
-        lambda and alpha.
-    selected_norm
-        ||W_i|| of the unrelaxed fit, (genes,): what ranks the genes.
-    settled
-        Whether W and V stopped changing, and every W met its optimality conditions, within the rounds allowed.
+    `loss`: ||Y - X W V'||^2 / ||Y||^2 after each round of the unrelaxed fit. `selected_norm`: ||W_i|| of the unrelaxed
+    fit, (genes,): what ranks the genes. `settled`: whether W and V stopped changing, and every W met its optimality
+    conditions, within the rounds allowed.
     """
 
-    encoder: Floats
-    decoder: Floats
-    penalty: Penalty
+    encoder: Floats  # W, (genes, rank); rows of genes not selected are zero
+    decoder: Floats  # V, (features, rank), orthonormal columns
+    penalty: Penalty  # lambda and alpha
     loss: Floats = field(default_factory=lambda: np.zeros(0))
     selected_norm: Floats = field(default_factory=lambda: np.zeros(0))
     settled: bool = True
@@ -54,16 +43,8 @@ class ReducedRank:
 class Regression:
     """One data set (X, Y) for any rank, lambda and alpha: products with X are shared between the fits.
 
-    Parameters
-    ----------
-    matrix
-        Cells by genes, dense or CSR.
-    y
-        Standardised features of the rows used, (cells, features).
-    scale
-        Standardisation of the genes.
-    rows
-        Rows of `matrix` used; None for all.
+    `matrix`: cells by genes, dense or CSR. `y`: standardised features of the rows used, (cells, features). `scale`:
+    standardisation of the genes. `rows`: rows of `matrix` used; None for all.
     """
 
     def __init__(self, matrix: Any, y: Floats, scale: Scale, rows: NDArray[np.intp] | None = None) -> None:

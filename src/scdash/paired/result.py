@@ -33,31 +33,18 @@ class Prediction(NamedTuple):
 class BottleneckFit:
     """One fitted network as plain arrays.
 
-    Attributes
-    ----------
-    fold
-        Cells it was trained and tested on.
-    selected
-        The genes kept, by falling first-layer norm (positions among the genes given).
-    norms
-        First-layer norm of every gene just before pruning.
-    weights
-        "<head>_<layer>_weight" (inputs, outputs) and "..._bias" (outputs,) for heads encoder, features and genes.
-    x_scale, y_scale
-        Standardisation of the selected genes and of the features.
-    history
-        One row per epoch: model, epoch, stage, train_loss, validation_loss, train_r2, test_r2.
-    settled
-        False of a sparse reduced-rank regression that had not converged when its rounds were used up.
+    `weights`: "<head>_<layer>_weight" (inputs, outputs) and "..._bias" (outputs,) for heads encoder, features and
+    genes. `x_scale`, `y_scale`: standardisation of the selected genes and of the features. `settled`: False of a
+    sparse reduced-rank regression that had not converged when its rounds were used up.
     """
 
-    fold: Fold
-    selected: NDArray[np.int64]
-    norms: NDArray[np.float32]
+    fold: Fold  # cells it was trained and tested on
+    selected: NDArray[np.int64]  # the genes kept, by falling first-layer norm (positions among the genes given)
+    norms: NDArray[np.float32]  # first-layer norm of every gene just before pruning
     weights: dict[str, NDArray[np.float32]]
     x_scale: Scale
     y_scale: Scale
-    history: pd.DataFrame
+    history: pd.DataFrame  # one row per epoch: model, epoch, stage, train_loss, validation_loss, train_r2, test_r2
     settled: bool = True
 
     @property

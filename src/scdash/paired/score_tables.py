@@ -8,12 +8,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._data import as_dense
-from scdash.paired import BottleneckFit, Fold, Standardize, feature_r2, learn_scale, learned_something, multivariate_r2
 from scdash.paired.design import Design
-from scdash.paired.evaluation import warn_if_unsettled
+from scdash.paired.evaluation import feature_r2, learned_something, multivariate_r2, warn_if_unsettled
 from scdash.paired.linear_fit import fit_linear, ridge
 from scdash.paired.reading import Paired
+from scdash.paired.result import BottleneckFit
+from scdash.paired.standardize import Standardize, learn_scale
 from scdash.paired.store import versions
+from scdash.resampling.folds import Fold
 from scdash.resampling.stability import Selections, ranked
 
 Rows = list[dict[str, Any]]

@@ -14,31 +14,32 @@ from scdash._core.logging import step
 from scdash._core.parallel import use_jobs
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
-from scdash.paired import BottleneckFit, Fold
 from scdash.paired.panels import PanelModel, panel_of
 from scdash.paired.reading import Missing, Paired, read_paired
+from scdash.paired.result import BottleneckFit
 from scdash.paired.score_tables import selection_table
 from scdash.paired.store import check_slots, versions
 from scdash.resampling.draws import stratified_part
+from scdash.resampling.folds import Fold
 from scdash.resampling.stability import check_repeats, write_result
 
 
 def stability_mudata(
     mdata: MuData,
     *,
-    model: PanelModel = "sbnn",
+    model: PanelModel = "sbnn",  # "sbnn" (`scdash.tl.sbnn`) or "srrr" (`scdash.tl.srrr`)
     x: str = "rna",
     y: str = "ephys",
-    n_repeats: int = 10,
+    n_repeats: int = 10,  # models fitted
     subsample: float | None = None,
     layer: str | None = None,
     y_layer: str | None = None,
     mask_var: Genes | None = None,
     missing: Missing = "raise",
     allow_counts: bool = False,
-    key_added: str | None = None,
+    key_added: str | None = None,  # name of the results in `mdata.uns`; None: "sbnn_stability" or "srrr_stability"
     rng: RNG = 0,
-    n_jobs: int | None = None,
+    n_jobs: int | None = None,  # processes of joblib; None: one, or what `joblib.parallel_config` says
     **fit: Any,
 ) -> pd.DataFrame:
     """Fit a network or a regression again and again and count how often each gene is selected (paper: Figure 4).
@@ -47,33 +48,17 @@ def stability_mudata(
     tuning after pruning cannot change their genes and is left out. A regression has no randomness of its own: what its
     repeats differ in is the half of the cells that each of them sees.
 
-    Parameters
-    ----------
-    mdata, x, y, layer, y_layer, mask_var, missing, allow_counts, rng
-        As for `scdash.tl.sbnn`.
-    model
-        "sbnn" (`scdash.tl.sbnn`) or "srrr" (`scdash.tl.srrr`).
-    n_repeats
-        Models fitted.
-    n_jobs
-        Processes of joblib; None: one, or what `joblib.parallel_config` says.
-    subsample
-        Fraction of the cells each of them sees, drawn at random. None: 1 for networks (the paper), so that only training
-        is random, and 0.5 for regressions, which are the same on the same cells.
-    key_added
-        Name of the results in `mdata.uns`; None: "sbnn_stability" or "srrr_stability".
-    **fit
-        The other arguments of the model: `n_features`, `standardize`, `progress`; of networks `n_latent`, `training`, `device`; of
-        regressions `rank`, `lam`, `alpha`, `relaxed`.
+    `mdata`, `x`, `y`, `layer`, `y_layer`, `mask_var`, `missing`, `allow_counts`, `rng`: as for `scdash.tl.sbnn`.
+    `subsample`: fraction of the cells each of them sees, drawn at random. None: 1 for networks (the paper), so that
+    only training is random, and 0.5 for regressions, which are the same on the same cells. `fit`: the other arguments
+    of the model: `n_features`, `standardize`, `progress`; of networks `n_latent`, `training`, `device`; of regressions
+    `rank`, `lam`, `alpha`, `relaxed`.
 
-    Returns
-    -------
-    Table with one row per gene, most frequent first: `gene`, `frequency` (fraction of repeats), `count`, `norm` (mean
-    norm of its weights before pruning, or in the unrelaxed fit). `table.attrs["report"]` says it in words. Written:
-
-    `mdata.uns["sbnn_stability"]` : params, selection (the table), selected (repeats x genes, names; rows of a regression
-    that selected fewer are filled with ""), metrics (`shared`: mean number of genes two repeats share; `always`, `once`:
-    genes selected every time, only once), report
+    The result is a table with one row per gene, most frequent first: `gene`, `frequency` (fraction of repeats),
+    `count`, `norm` (mean norm of its weights before pruning, or in the unrelaxed fit). `table.attrs["report"]` says it
+    in words. Written: `mdata.uns["sbnn_stability"]` : params, selection (the table), selected (repeats x genes, names;
+    rows of a regression that selected fewer are filled with ""), metrics (`shared`: mean number of genes two repeats
+    share; `always`, `once`: genes selected every time, only once), report.
 
     Examples
     --------

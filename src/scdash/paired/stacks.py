@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from scdash._core.logging import progress_bar
-from scdash._core.parallel import spread_all, workers
+from scdash._core.parallel import resolve_device, spread_all, workers
 from scdash._core.random_streams import RNG, as_generator
 from scdash.paired.five_stages import Networks, Trainer
 from scdash.paired.layers import Dense
@@ -23,48 +22,25 @@ STACK_BYTES = 2 * 2**30  # what the weights and standardised inputs of one stack
 
 
 def fit_networks(
-    matrix: Any,
-    y: NDArray[np.float64],
-    folds: Sequence[Fold],
+    matrix: Any,  # cells by genes, log expression, dense or CSR; shared
+    y: NDArray[np.float64],  # cells by features, NaN where missing
+    folds: Sequence[Fold],  # training and test cells of each network
     *,
     n_latent: int = 2,
     n_features: int = 25,
-    schedule: BottleneckTraining | None = None,
-    standardize: Standardize = "train",
-    autoencoder: bool = True,
-    rng: RNG = 0,
-    device: str = "auto",
-    progress: bool | None = None,
-    description: str = "sBNN",
+    schedule: BottleneckTraining | None = None,  # constants; None for the paper's
+    standardize: Standardize = "train",  # see `learn_scale`
+    autoencoder: bool = True,  # train the head that draws gene expression
+    rng: RNG = 0,  # seed or Generator
+    device: str = "auto",  # "auto" (CUDA where there is one), "cpu" or "cuda"
+    progress: bool | None = None,  # show a progress bar; None: for verbosity 2 or more
+    description: str = "sBNN",  # text before the bar
 ) -> list[BottleneckFit]:
     """Train one network a fold, in stacks; each has its own random stream, so that stacking changes only rounding.
 
     `with joblib.parallel_config("loky", n_jobs=...)` around the call spreads the stacks over processes or a cluster.
 
-    Parameters
-    ----------
-    matrix
-        Cells by genes, log expression, dense or CSR; shared.
-    y
-        Cells by features, NaN where missing.
-    folds
-        Training and test cells of each network.
-    n_latent, n_features
-        Units of the bottleneck; genes kept.
-    schedule
-        Constants; None for the paper's.
-    standardize
-        See `learn_scale`.
-    autoencoder
-        Train the head that draws gene expression.
-    rng
-        Seed or Generator.
-    device
-        "auto" (CUDA where there is one), "cpu" or "cuda".
-    progress
-        Show a progress bar; None: for verbosity 2 or more.
-    description
-        Text before the bar.
+    `n_latent`, `n_features`: units of the bottleneck; genes kept.
     """
     schedule = (schedule or BottleneckTraining()).for_cells(max(len(fold.train) for fold in folds))
     streams = np.random.default_rng(int(as_generator(rng).integers(2**63 - 1))).spawn(len(folds))
@@ -78,7 +54,7 @@ def fit_networks(
         "schedule": schedule,
         "standardize": standardize,
     }
-    options |= {"autoencoder": autoencoder, "device": choose_device(device)}
+    options |= {"autoencoder": autoencoder, "device": resolve_device(device)}
     if processes > 1 and len(starts) > 1:
         jobs = [(matrix, y, folds[i : i + size], streams[i : i + size]) for i in starts]
         stacks = spread_all(partial(_fit_stack, **options), jobs, description, progress=progress)
@@ -137,16 +113,6 @@ def _arrays(heads: dict[str, list[Dense]], r: int) -> dict[str, NDArray[np.float
             arrays[f"{head}_{k}_weight"] = layer.weight[r].cpu().numpy().copy()
             arrays[f"{head}_{k}_bias"] = layer.bias[r, 0].cpu().numpy().copy()
     return arrays
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the torch device; "auto" is CUDA where there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={device!r}, but torch sees no CUDA device. Use device='auto' or 'cpu'.")
-    return chosen
 
 
 def _stack_size(matrix: Any, y: NDArray[np.float64], folds: int, schedule: BottleneckTraining, workers: int) -> int:

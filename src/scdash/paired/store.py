@@ -14,8 +14,8 @@ from scdash._core.errors import suggest
 from scdash._core.fit_record import stamp
 from scdash._core.labels import check_key
 from scdash._data import Expression, as_dense, sanitise
-from scdash.paired import BottleneckFit, Prediction, predict
 from scdash.paired.reading import Paired, modality, read_matrix
+from scdash.paired.result import BottleneckFit, Prediction, predict
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -66,7 +66,9 @@ def store_network(
     mdata.obs[f"{key}_split"] = split
     predictors.var[f"{key}_selected"] = np.isin(np.arange(predictors.n_vars), chosen)
     predictors.var[f"{key}_norm"] = scatter(fit.norms, columns, predictors.n_vars)
-    predictors.varm[key] = _rows_to_csr(first, chosen, predictors.n_vars)
+    weights = sp.lil_matrix((predictors.n_vars, first.shape[1]), dtype=np.float32)
+    weights[chosen] = first
+    predictors.varm[key] = weights.tocsr()
     for name, table in slots.items():
         predictors.obsm[f"{key}_{name}"] = table
     responses.layers[key] = spread(in_own_units.astype(np.float32), predictors.obs_names, responses.obs_names)
@@ -129,12 +131,6 @@ def scatter(values: NDArray[Any], columns: NDArray[np.intp], size: int) -> NDArr
     full = np.full(size, np.nan, dtype=np.float32)
     full[columns] = values
     return full
-
-
-def _rows_to_csr(values: NDArray[Any], rows: NDArray[np.intp], size: int) -> sp.csr_matrix:
-    full = sp.lil_matrix((size, values.shape[1]), dtype=np.float32)
-    full[rows] = values
-    return full.tocsr()
 
 
 def gene_values(

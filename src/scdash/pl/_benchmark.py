@@ -1,15 +1,14 @@
 """Methods beside each other, beside the paper's figures and beside trivial baselines."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from scdash._core.errors import check_choice
-from scdash._core.process_state import guarded
-from scdash.pl.shared.read import columns
+from scdash.pl.shared.options import FigureOptions, drawing
+from scdash.pl.shared.read import columns, named
 from scdash.pl.shared.style import MUTED, Drawn, category_colors, finish, house, panels
 
 _LOWER = ("mse", "loss", "error", "epoch", "second", "time", "density")
@@ -18,7 +17,7 @@ _MARKERS = "oDs^vP"
 _KNOWN = {"ours": "#0072B2", "paper": "#E69F00", "baseline": "#7F7F7F"}
 
 
-@guarded
+@drawing
 def benchmark(
     table: pd.DataFrame,
     *,
@@ -27,12 +26,7 @@ def benchmark(
     lower_is_better: Collection[str] | None = None,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
     ncols: int = 3,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw every metric as a panel with one row a method; ours, the paper's and baselines in their own colours.
 
@@ -49,13 +43,6 @@ def benchmark(
         Colours of the sources.
     ncols
         Panels a row.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -86,7 +73,7 @@ def benchmark(
     with house():
         longest = max(len(method) for method in rows)
         size = (2.6 + 0.055 * longest / min(ncols, len(wanted)), 1.0 + 0.27 * len(rows))
-        figure, axes = panels(len(wanted), ax, title=title, figsize=figsize, ncols=ncols, size=size)
+        figure, axes = panels(len(wanted), page, ncols=ncols, size=size)
         for i, (panel, metric) in enumerate(zip(axes, wanted, strict=True)):
             _draw(panel, table[table["metric"] == metric], rows, sources, colors)
             panel.set_title(metric, loc="left", fontweight="bold")
@@ -94,23 +81,22 @@ def benchmark(
                 panel.set_xlabel("lower is better" if metric in lower else "higher is better", color=MUTED)
             if i % ncols:
                 panel.set_yticklabels([])
-        handles, labels = _handles(axes, sources)
-        if len(sources) > 1 and ax is None:
+        found = {label: one for panel in axes for one, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+        labels = [source for source in sources if source in found]
+        handles = [found[source] for source in labels]
+        if len(sources) > 1 and page.get("ax") is None:
             figure.legend(handles, labels, loc="outside lower center", ncols=len(sources))
         elif len(sources) > 1:
             axes[0].legend(handles, labels, loc="best")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="benchmark", title=title, save=save)
+    return finish(figure, axes, "benchmark", page)
 
 
 def _listed(column: str, table: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
     present = list(dict.fromkeys(table[column].astype(str)))
-    if wanted is None:
-        return present
-    for name in wanted:
-        check_choice(column, name, present)
-    if not len(wanted):
+    found = named(column, wanted, present)
+    if not found:
         raise ValueError(f"{column}s is empty: name at least one, or leave it out.")
-    return list(wanted)
+    return found
 
 
 def _best_first(table: pd.DataFrame, methods: Sequence[str], *, lower: bool) -> list[str]:
@@ -145,9 +131,3 @@ def _draw(
     values = table["value"].to_numpy(float)
     if (values > 0).all() and len(values) and values.max() / values.min() > 30:
         ax.set_xscale("log")
-
-
-def _handles(axes: Sequence[Axes], sources: Sequence[str]) -> tuple[list[Any], list[str]]:
-    found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    kept = [source for source in sources if source in found]
-    return [found[source] for source in kept], kept

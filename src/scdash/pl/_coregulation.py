@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Unpack
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import GRN
+from scdash.pl.shared.options import drawing
 from scdash.pl.shared.order import cluster_order, strengths, strongest
 from scdash.pl.shared.points import ends
 from scdash.pl.shared.read import networks, positions
@@ -18,7 +17,7 @@ from scdash.pl.shared.style import FAINT, ColorScale, Drawn, color_scale, finish
 _MAX_LABELS = 60
 
 
-@guarded
+@drawing
 def coregulation(
     data: GRN,
     *,
@@ -28,12 +27,6 @@ def coregulation(
     genes: Sequence[str] | None = None,
     regulators: Sequence[str] | None = None,
     n_top: int | None = 100,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
     **scale: Unpack[ColorScale],
 ) -> Drawn:
     """Draw the correlation between regulators' effects on all targets (Figure 2 of the DASH paper).
@@ -50,16 +43,9 @@ def coregulation(
         Regulators to compare; default the `n_top` with the largest summed effects.
     n_top
         How many regulators to draw at most; None for all (up to 2,000).
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
     **scale
         Colours: `cmap`, `vmin`, `vmax`, `vcenter` (0), as scanpy names them. By default the scale is symmetric about zero and
         ends at the 98 % quantile of the correlations. Arrows at the ends of the colour bar say that there are larger ones.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -70,7 +56,7 @@ def coregulation(
     --------
     >>> ax = scdash.pl.coregulation(adata, n_top=5)
     """
-    cmap, limits = color_scale("coregulation", scale)
+    cmap, limits = color_scale(scale)
     beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
     names, matrices = networks(data, *beside.values(), key=key, genes=genes)
     if regulators is not None:
@@ -84,7 +70,7 @@ def coregulation(
     labels = names[chosen[order]]
     with house():
         inches = float(np.clip(1.4 + 0.15 * len(chosen), 3.6, 8.0)) if len(chosen) <= _MAX_LABELS else 4.6
-        figure, axes = panels(len(related), ax, title=title, figsize=figsize, size=(inches, inches * 0.92))
+        figure, axes = panels(len(related), scale, size=(inches, inches * 0.92))
         pairs = np.concatenate([matrix[~np.eye(len(matrix), dtype=bool)] for matrix in related])
         norm = signed_norm(pairs, **limits, quantile=0.98)
         beyond = (bool(np.nanmin(pairs, initial=0) < norm.vmin), bool(np.nanmax(pairs, initial=0) > norm.vmax))
@@ -105,7 +91,7 @@ def coregulation(
         bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
         bar.outline.set_visible(False)
         bar.set_label("correlation between effects")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="coregulation", title=title, save=save)
+    return finish(figure, axes, "coregulation", scale)
 
 
 def effect_correlation(effects: sparse.csr_array) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash._core.errors import check_choice, check_least
-from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import GRN
+from scdash.pl.shared.options import drawing
 from scdash.pl.shared.order import (
     MOST_CLUSTERED,
     cluster_order,
@@ -29,7 +29,7 @@ _MAX_CELLS = 200  # rows or columns of an image
 _MAX_LABELS = 60  # genes a side that are named
 
 
-@guarded
+@drawing
 def effects(
     data: GRN,
     *,
@@ -43,12 +43,6 @@ def effects(
     n_top: int | None = None,
     order: Literal["staircase", "cluster", "given"] = "staircase",
     regulators_on: Literal["rows", "columns"] = "rows",
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
     **scale: Unpack[ColorScale],
 ) -> Drawn:
     """Draw the network as a heat map: red where a regulator activates a target, blue where it represses it.
@@ -78,16 +72,9 @@ def effects(
         ``"given"`` keeps the order. Orders are found on all panels together.
     regulators_on
         ``"rows"`` or ``"columns"`` (for few transcription factors and many targets, or as the paper does).
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
     **scale
         Colours: `cmap`, `vmin`, `vmax`, `vcenter` (0), as scanpy names them. By default the scale is symmetric about zero and
         ends at the 95 % quantile of the effects. Arrows at the ends of the colour bar say that there are effects beyond.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -101,7 +88,7 @@ def effects(
     """
     check_choice("order", order, ["staircase", "cluster", "given"])
     check_choice("regulators_on", regulators_on, ["rows", "columns"])
-    cmap, limits = color_scale("effects", scale)
+    cmap, limits = color_scale(scale)
     beside = {title: network for title, network in (("truth", truth), ("prior", prior)) if network is not None}
     names, matrices = networks(data, *beside.values(), key=key, genes=genes, values=values)
     if not any(matrix.nnz for matrix in matrices):
@@ -114,7 +101,7 @@ def effects(
     if regulators_on == "columns":
         dense, labels = [matrix.T for matrix in dense], labels[::-1]
     with house():
-        figure, axes = panels(len(dense), ax, title=title, figsize=figsize, size=_size(dense[0].shape))
+        figure, axes = panels(len(dense), scale, size=_size(dense[0].shape))
         sides = ("regulator", "target") if regulators_on == "rows" else ("target", "regulator")
         for i, (panel, side, matrix) in enumerate(zip(axes, ["model", *beside], dense, strict=True)):
             image, block = _draw(panel, matrix, cmap, limits if i == 0 else {})
@@ -129,7 +116,7 @@ def effects(
             panel.set_title(drawn, loc="left")
             if i == 0 or not _only_signs(matrix):
                 _scale(panel, image, values if i == 0 else "weight", matrix)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="effects", title=title, save=save)
+    return finish(figure, axes, "effects", scale)
 
 
 def _choose(

@@ -5,17 +5,16 @@ from typing import Unpack
 
 import pandas as pd
 from anndata import AnnData
-from matplotlib.axes import Axes
 
 from scdash._core.drawing import stored_colors
 from scdash._core.errors import suggest
-from scdash._core.process_state import guarded
+from scdash.pl.shared.options import drawing
 from scdash.pl.shared.points import Look, PointStyle, frame, scatter
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
 
-@guarded
+@drawing
 def embedding(
     adata: AnnData,
     color: str | Sequence[str] | None = None,
@@ -23,12 +22,6 @@ def embedding(
     basis: str = "umap",
     layer: str | None = None,
     ncols: int = 3,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
     **look: Unpack[PointStyle],
 ) -> Drawn:
     """Draw cells on an embedding.
@@ -45,8 +38,6 @@ def embedding(
         Layer of the genes' expression; default X.
     ncols
         Panels a row.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
     **look
         Look of the cells, by the names that scanpy has for it.
 
@@ -65,11 +56,6 @@ def embedding(
         frameon
             Draw a box around the panel (True), or neither box nor names of the axes (False).
 
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
-
     See Also
     --------
     scdash.pl.velocity : Draw where the fitted dynamics take the cells, on an embedding.
@@ -82,13 +68,13 @@ def embedding(
     colored = values_of(adata, color, layer)
     style = Look.of("embedding", look, [values for _, values in colored])
     with house():
-        figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(4.3, 3.5))
+        figure, axes = panels(len(colored), look, ncols=ncols, size=(4.3, 3.5))
         for panel, (column, values) in zip(axes, colored, strict=True):
             scatter(panel, points, values, column, style, stored=colors_of(adata, column, values))
             if column is not None:
                 panel.set_title(column, loc="left", fontweight="bold")
             frame(panel, name, frameon=style.frameon)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="embedding", title=title, save=save)
+    return finish(figure, axes, "embedding", look)
 
 
 def values_of(

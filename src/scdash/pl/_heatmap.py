@@ -1,7 +1,7 @@
 """Genes along (pseudo)time as a heat map, in the order in which they rise."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scdash._core.drawing import not_below_observed
 from scdash._core.errors import check_least, unknown
 from scdash._core.keys import check_timed, genes_of, require_fit
-from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import changing_most, chosen, series_of
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.order import cluster_order
 from scdash.pl.shared.points import ends
 from scdash.pl.shared.read import positions, slot
@@ -24,7 +24,7 @@ from scdash.pl.shared.style import Drawn, finish, house, panels
 _MAX_LABELS = 80
 
 
-@guarded
+@drawing
 def heatmap(
     adata: AnnData,
     genes: str | Sequence[str] | None = None,
@@ -38,12 +38,7 @@ def heatmap(
     cmap: str | Colormap = "viridis",
     vmin: float | None = None,
     vmax: float | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw genes along time as a heat map, as observed and as simulated by the model from the first state on.
 
@@ -70,13 +65,6 @@ def heatmap(
         ``"gene"``: every gene from its lowest (0) to its highest (1) observed value, as in scanpy; None: expression.
     cmap, vmin, vmax
         Colours. Arrows at the ends of the colour bar say that there are values beyond.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -110,7 +98,7 @@ def heatmap(
     norm = Normalize(low_end, high_end)
     with house():
         height = float(np.clip(1.2 + 0.15 * len(rows), 2.6, 10.0))
-        figure, axes = panels(len(sides), ax, title=title, figsize=figsize, size=(3.6, height))
+        figure, axes = panels(len(sides), page, size=(3.6, height))
         for i, (panel, side) in enumerate(zip(axes, sides, strict=True)):
             image = panel.imshow(shown[side], cmap=cmap, norm=norm, aspect="auto", interpolation="nearest")
             _name(panel, names[rows], times, axis_name, first=i == 0)
@@ -119,7 +107,7 @@ def heatmap(
         bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
         bar.outline.set_visible(False)
         bar.set_label("expression" if standard_scale is None else "expression (0 to 1: observed range)")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="heatmap", title=title, save=save)
+    return finish(figure, axes, "heatmap", page)
 
 
 def _states(

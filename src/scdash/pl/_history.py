@@ -1,7 +1,7 @@
 """Training over epochs: loss, sparsity, and when weights were pruned."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from scdash._core.keys import require_fit
-from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl._screen_settings import draw_settings
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns, slot
-from scdash.pl.shared.style import INK, MUTED, Drawn, category_colors, check_whole, despine, finish, house, panels
+from scdash.pl.shared.style import (
+    INK,
+    MUTED,
+    PALETTE,
+    Drawn,
+    category_colors,
+    check_whole,
+    finish,
+    house,
+    panels,
+)
 
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
 _LEVELS = {
@@ -27,7 +36,7 @@ _LOGARITHMIC = 5  # largest over smallest loss from which on the axis is logarit
 _SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
-@guarded
+@drawing
 def history(
     data: AnnData | pd.DataFrame,
     *,
@@ -35,12 +44,7 @@ def history(
     model: int | Sequence[int] | None = None,
     baselines: bool | Mapping[str, float] = True,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the loss of every epoch (on a logarithmic axis from a factor of five on), the sparsity below it, and the prunings as marks.
 
@@ -89,21 +93,18 @@ def history(
         )
     table = columns(table, [], argument="history")
     if {"lam", "held_out_r2", "trust"} <= set(table):
-        return draw_settings(
-            table, ax=ax, figsize=figsize, show=show, return_fig=return_fig, name="history", title=title, save=save
-        )
+        return draw_settings(table, page)
     table = columns(table, ["epoch", "train_loss"], argument="history")
     table = _choose(table, model)
     levels = _levels(data, key, baselines=baselines)
     colors = category_colors(["training", "validation", "sparsity"], palette)
+    ax = page.get("ax")
     with house():
         figure: Any
         if ax is None:
-            figure, (loss, share) = panels(
-                2, None, title=title, figsize=figsize, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True
-            )
+            figure, (loss, share) = panels(2, page, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
         else:
-            check_whole(2, ax, title, figsize)
+            check_whole(2, page)
             figure, loss = ax.figure, ax
             share = ax.twinx()
         _draw_losses(loss, table, colors, _labels(data, key))
@@ -117,9 +118,7 @@ def history(
         loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
         if ax is None:
             figure.align_ylabels()
-    return finish(
-        figure, [loss, share], ax=ax, show=show, return_fig=return_fig, name="history", title=title, save=save
-    )
+    return finish(figure, [loss, share], "history", page)
 
 
 def _choose(table: pd.DataFrame, model: int | Sequence[int] | None) -> pd.DataFrame:
@@ -205,7 +204,7 @@ def _draw_sparsity(ax: Axes, table: pd.DataFrame, color: str, *, twin: bool) -> 
         ax.spines["top"].set_visible(False)
         ax.yaxis.label.set_color(color)
     else:
-        despine(ax)
+        ax.spines[["top", "right"]].set_visible(False)
 
 
 def _mark_prunings(ax: Axes, table: pd.DataFrame) -> None:
@@ -218,3 +217,34 @@ def _mark_prunings(ax: Axes, table: pd.DataFrame) -> None:
             epochs, np.full(len(epochs), 1.0), ls="", marker="v", ms=5, color=INK, clip_on=False, label="pruning",
             transform=ax.get_xaxis_transform(), zorder=5,
         )  # fmt: skip
+
+
+def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
+    """Draw `held_out_r2` against `lam`, one line a setting; zero is the mean of the other perturbations."""
+    best = table.loc[[cast("int", table["held_out_r2"].idxmax())]].iloc[0]
+    with house():
+        figure, axes = panels(1, page, size=(6.4, 3.2))
+        drawn = table.groupby(["trust", "activating", "hubs", "mcp"], sort=False)
+        for i, (setting, part) in enumerate(drawn):
+            weights = cast("tuple[float, float, float, float]", setting)
+            chosen = weights == tuple(best[["trust", "activating", "hubs", "mcp"]])
+            axes[0].plot(
+                part["lam"], part["held_out_r2"], color=INK if chosen else PALETTE[i % len(PALETTE)], lw=2.4 if chosen else 1.2,
+                zorder=3 if chosen else 2, label=_words(*weights) + (" (chosen)" if chosen else ""),
+            )  # fmt: skip
+        axes[0].plot(best["lam"], best["held_out_r2"], "o", color=INK, ms=5, zorder=4)
+        axes[0].axhline(0, color=MUTED, lw=1.1, ls="--", zorder=1)
+        low = max(float(table["held_out_r2"].min()), -max(float(best["held_out_r2"]), 0.5))
+        axes[0].set_ylim(bottom=low - 0.05)  # dense networks may predict worse than any axis should show
+        axes[0].set(xscale="log", xlabel="penalty (sparser to the left)", ylabel="R2 over the mean of the others")
+        levels = np.unique(table["lam"])[::-2]
+        axes[0].set_xticks(levels, [f"{value:.2g}" for value in levels])
+        axes[0].minorticks_off()
+        axes[0].invert_xaxis()
+        axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+    return finish(figure, axes, "history", page)
+
+
+def _words(trust: float, activating: object, hubs: object, mcp: float) -> str:
+    parts = [f"trust {trust:g}", "activating" if activating else "both signs"]
+    return ", ".join(parts + ["hubs"] * bool(hubs) + ["MCP"] * bool(mcp))

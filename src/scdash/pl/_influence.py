@@ -1,6 +1,6 @@
 """Whose start value matters for everybody else."""
 
-from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from scdash._core.errors import check_least
-from scdash._core.process_state import guarded
 from scdash._core.tables import influence_table
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
     ACTIVATION,
@@ -28,19 +28,14 @@ from scdash.pl.shared.style import (
 )
 
 
-@guarded
+@drawing
 def influence(
     data: AnnData | pd.DataFrame,
     *,
     key: str = "dynamics",
     n_top: int = 20,
     by_time: bool = False,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the most influential genes, with the spread over the models of an ensemble, or their influence over time.
 
@@ -59,13 +54,6 @@ def influence(
         Genes to draw.
     by_time
         Draw curves over time instead, at most eight.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -80,14 +68,14 @@ def influence(
     table = _table(data, key, by_time=by_time)
     with house():
         if by_time:
-            figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.4, 3.2))
+            figure, (panel,) = panels(1, page, size=(4.4, 3.2))
             _curves(panel, table, min(n_top, 8))
         else:
             best = table.sort_values("absolute", ascending=False, kind="stable").head(n_top)
             table = best[best["absolute"] > 0] if (best["absolute"] > 0).any() else best
-            figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.2, 1.1 + 0.2 * len(table)))
-            legend_below(figure, panel, _ranking(panel, table), own=ax is None, ncols=2)
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="influence", title=title, save=save)
+            figure, (panel,) = panels(1, page, size=(4.2, 1.1 + 0.2 * len(table)))
+            legend_below(figure, panel, _ranking(panel, table), own=page.get("ax") is None, ncols=2)
+    return finish(figure, [panel], "influence", page)
 
 
 def _table(data: AnnData | pd.DataFrame, key: str, *, by_time: bool) -> pd.DataFrame:

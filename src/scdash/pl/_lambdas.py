@@ -1,7 +1,6 @@
 """What a choice of lambda costs and gains."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,8 @@ from matplotlib.patches import Patch
 from mudata import MuData
 
 from scdash._core.errors import NotFittedError
-from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
 
@@ -29,18 +28,13 @@ _SHARES = {
 }
 
 
-@guarded
+@drawing
 def sparsity_path(
     data: AnnData | MuData | pd.DataFrame,
     *,
     key: str = "sparsity_path",
     chosen: float | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw loss (above) and sparsity (below) against lambda.
 
@@ -55,13 +49,6 @@ def sparsity_path(
         The ``key_added`` of that path.
     chosen
         The lambda that was chosen, marked by a line; default the one that the column ``chosen`` flags.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -81,7 +68,7 @@ def sparsity_path(
         raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES, *_GENES]}.")
     paired = "n_genes" in table
     with house():
-        figure, (loss, share) = panels(2, ax, title=title, figsize=figsize, ncols=1, size=(5.2, 2.3), sharex=True)
+        figure, (loss, share) = panels(2, page, ncols=1, size=(5.2, 2.3), sharex=True)
         _draw_curves(loss, table, _LOSSES, 1.0)
         _draw_curves(share, table, _GENES if paired else _SHARES, 1.0 if paired else 100.0)
         _log_axis(loss, share, table["lambda"].to_numpy(dtype=float))
@@ -98,11 +85,9 @@ def sparsity_path(
                 panel.axvline(chosen, color=INK, lw=1, ls=":", label=rule if panel is loss else None, zorder=1)
             if panel.get_legend_handles_labels()[0]:
                 panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-        if ax is None:
+        if page.get("ax") is None:
             figure.align_ylabels()
-    return finish(
-        figure, [loss, share], ax=ax, show=show, return_fig=return_fig, name="sparsity_path", title=title, save=save
-    )
+    return finish(figure, [loss, share], "sparsity_path", page)
 
 
 def _path_of(data: AnnData | MuData | pd.DataFrame, key: str) -> object:
@@ -139,19 +124,14 @@ def _log_axis(first: Axes, second: Axes, values: np.ndarray[Any, Any]) -> None:
                 ax.set_xscale("log")
 
 
-@guarded
+@drawing
 def lambdas(
     table: pd.DataFrame,
     *,
     cmap: str | Colormap = "viridis",
     vmin: float | None = None,
     vmax: float | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the cross-validated loss over a grid of lambda1 and lambda2; the chosen pair is framed.
 
@@ -165,13 +145,6 @@ def lambdas(
         ``finished`` and ``epochs``.
     cmap, vmin, vmax
         Colours of the mean loss (dark is low); of one lambda, limits of the loss.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -186,9 +159,9 @@ def lambdas(
     table = columns(table, ["l1", "l2", "mean"])
     if len(table) > 1 and (table["l1"] == table["l2"]).all():
         with house():
-            figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.4, 2.8))
+            figure, (panel,) = panels(1, page, size=(4.4, 2.8))
             _draw_line(panel, table.sort_values("l1"), vmin, vmax)
-        return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="lambdas", title=title, save=save)
+        return finish(figure, [panel], "lambdas", page)
     mean = table.pivot_table(index="l2", columns="l1", values="mean").sort_index(ascending=False)
     spread = table.pivot_table(index="l2", columns="l1", values="se").reindex_like(mean) if "se" in table else None
     values = mean.to_numpy()
@@ -202,7 +175,7 @@ def lambdas(
     norm: Normalize = LogNorm(low, high) if span > 10 else Normalize(low, high)
     with house():
         size = (1.9 + 0.72 * mean.shape[1], 1.3 + 0.5 * mean.shape[0])
-        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=size)
+        figure, (panel,) = panels(1, page, size=size)
         alpha = np.where(np.isnan(stopped), 1.0, FAINTER)
         image = panel.imshow(np.ma.masked_invalid(values), cmap=cmap, aspect="auto", norm=norm, alpha=alpha)
         panel.set_facecolor(FAINT)
@@ -224,9 +197,9 @@ def lambdas(
         bar.set_label("validation loss" + (rf" ($10^{{{power}}}$)" if power else ""))
         if "chosen" in table and table["chosen"].astype(bool).any():
             framed = Patch(fc="none", ec=PALETTE[5], lw=2, label=RULE)
-            below = {"loc": "outside lower left"} if ax is None else {"loc": "upper left"}
-            (figure if ax is None else panel).legend(handles=[framed], **below)
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="lambdas", title=title, save=save)
+            own = page.get("ax") is None
+            (figure if own else panel).legend(handles=[framed], loc="outside lower left" if own else "upper left")
+    return finish(figure, [panel], "lambdas", page)
 
 
 def _draw_line(ax: Axes, table: pd.DataFrame, vmin: float | None, vmax: float | None) -> None:

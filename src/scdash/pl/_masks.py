@@ -1,7 +1,7 @@
 """Which weights are left in every matrix of a model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from anndata import AnnData
@@ -10,29 +10,23 @@ from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import check_choice
 from scdash._core.keys import require_fit
-from scdash._core.process_state import guarded
-from scdash.pl.shared.read import slot
+from scdash.pl.shared.options import FigureOptions, drawing
+from scdash.pl.shared.read import named, slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
 _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
 
 
-@guarded
+@drawing
 def masks(
     adata: AnnData,
     *,
     key: str = "dynamics",
     names: str | Sequence[str] | None = None,
     cmap: str | Colormap = "Greys",
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the sparsity pattern of every weight matrix, for developers: dark where a weight is left, its share in the title.
 
@@ -53,13 +47,6 @@ def masks(
         Matrices to draw (``W_sums``, ``U_sums``, ...); default all.
     cmap
         Colours from no weight to weight.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -76,21 +63,17 @@ def masks(
     # h5ad sorts the names of a dictionary, so the order is ours: first layers first, then the rest by name
     known = sorted(weights, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     matrices = {name: stored.get(name, weights[name]) for name in known if len(np.shape(weights[name])) == 2}
-    wanted = list(matrices) if names is None else [names] if isinstance(names, str) else list(names)
-    for name in wanted:
-        check_choice("weight matrix", name, matrices)
+    wanted = named("weight matrix", names, matrices)
     if not wanted:
         raise ValueError(f"No weight matrix to draw; adata.uns[{key!r}]['weights'] holds {list(weights)}.")
     n_genes = len(entry.get("genes", ()))
     with house():
         square = all(np.shape(matrices[name])[0] == np.shape(matrices[name])[1] for name in wanted)
         size = (4.4, 4.2) if square else (6.4, 1.7)
-        figure, axes = panels(
-            len(wanted), ax, title=title, figsize=figsize, ncols=len(wanted) if square else 1, size=size
-        )
+        figure, axes = panels(len(wanted), page, ncols=len(wanted) if square else 1, size=size)
         for panel, name in zip(axes, wanted, strict=True):
             _draw(panel, name, sparse.csr_array(matrices[name]) != 0, n_genes, cmap)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="masks", title=title, save=save)
+    return finish(figure, axes, "masks", page)
 
 
 def _draw(ax: Axes, name: str, kept: Any, n_genes: int, cmap: str | Colormap) -> None:

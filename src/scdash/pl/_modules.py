@@ -1,20 +1,18 @@
 """The regulators and targets of modules as a heat map."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from anndata import AnnData
-from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
 from scdash._core.errors import check_choice, check_data
-from scdash._core.process_state import guarded
 from scdash._core.tables import module_table
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels
 
 
-@guarded
+@drawing
 def modules(
     adata: AnnData,
     *,
@@ -22,12 +20,7 @@ def modules(
     n_genes: int = 60,
     key: str = "dynamics",
     cmap: str | Colormap = SIGNED,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the weights of modules (rows) on their genes (columns), both clustered.
 
@@ -43,11 +36,6 @@ def modules(
         The `key_added` of the fit.
     cmap, title, figsize, ax, show, save, return_fig
         See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -70,16 +58,14 @@ def modules(
     table = table[top]
     table = table.iloc[_order(table.to_numpy()), _order(table.to_numpy().T)]
     with house():
-        figure, axes = panels(
-            1, ax, title=title, figsize=figsize, size=(max(4.0, 0.14 * table.shape[1]), max(2.5, 0.16 * len(table)))
-        )
+        figure, axes = panels(1, page, size=(max(4.0, 0.14 * table.shape[1]), max(2.5, 0.16 * len(table))))
         limit = float(np.abs(table.to_numpy()).max())
         image = axes[0].imshow(table, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
         axes[0].set_xticks(range(table.shape[1]), [str(g) for g in table.columns], rotation=90, fontsize=6)
         axes[0].set_yticks(range(len(table)), [f"module {m}" for m in table.index], fontsize=6)
         axes[0].set_xlabel(f"{role} genes")
         figure.colorbar(image, ax=axes[0], label=f"weight on {role}s")
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="modules", title=title, save=save)
+    return finish(figure, axes, "modules", page)
 
 
 def _order(matrix: np.ndarray[Any, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The strongest edges as a drawing, of one fit or of several side by side."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,29 +11,29 @@ from matplotlib.axes import Axes
 
 from scdash._core.edges.order import BY_PRIOR, rank_edges
 from scdash._core.errors import check_least, suggest
-from scdash._core.process_state import guarded
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
 from scdash.metrics.edge_lists import GRN, is_anndata
 from scdash.pl._network_drawing import (
     Sheet,
     draw_edges,
-    draw_legend,
     draw_nodes,
     entries_of,
     fitted,
     lay_out,
+    legend_columns,
     new_page,
     points_of,
     with_prior,
     wrapped,
 )
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.read import networks as networks_of
 from scdash.pl.shared.style import Drawn, bare, check_whole, finish, house, panels, whole_figure
 
 
-@guarded
+@drawing
 def network(
     data: GRN,
     *,
@@ -41,12 +42,7 @@ def network(
     focus: str | Sequence[str] | None = None,
     rank_by: str | None = None,
     genes: Sequence[str] | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the strongest edges of the network.
 
@@ -70,13 +66,6 @@ def network(
         within each of the two kinds, and equal scores by the data (`rank` of :func:`scdash.get.grn`).
     genes
         Names of the rows of a bare matrix.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -89,7 +78,8 @@ def network(
     >>> scdash.pl.network(adata, focus="MYOG")  # doctest: +SKIP
     """
     edges = _strongest(_edges(data, key, genes), n_edges, focus, rank_by)
-    check_whole(1, ax, title, figsize)
+    title, figsize, ax = page.get("title"), page.get("figsize"), page.get("ax")
+    check_whole(1, page)
     caption = _caption(edges, rank_by)
     heading = (
         caption if title is None else "\n".join([str(title if isinstance(title, str) else title[0]), caption]).strip()
@@ -104,10 +94,10 @@ def network(
             figure, panel = whole_figure(ax), ax
         sheet = _sheet([edges], None if ax is None and figsize is None else points_of(panel))
         _draw(panel, edges, sheet, heading)
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="network", save=save)
+    return finish(figure, [panel], "network", page | {"title": None})
 
 
-@guarded
+@drawing
 def networks(
     adata: AnnData,
     keys: Sequence[str],
@@ -115,12 +105,7 @@ def networks(
     n_edges: int = 25,
     focus: str | Sequence[str] | None = None,
     ncols: int = 2,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the networks of several fits side by side, one lineage (or strategy) each, as :func:`scdash.pl.network`.
 
@@ -136,13 +121,6 @@ def networks(
         As in :func:`scdash.pl.network`.
     ncols
         Panels a row.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -156,13 +134,14 @@ def networks(
         raise ValueError(f"keys must list the names of fits, found {keys!r}.{suggest(str(keys), adata.uns)}")
     drawn = [_strongest(_edges(adata, key, None), n_edges, focus, None) for key in keys]
     with house():
-        figure, axes = panels(len(keys), ax, title=title, figsize=figsize, ncols=ncols, size=(6.2, 5.2))
+        figure, axes = panels(len(keys), page, ncols=ncols, size=(6.2, 5.2))
         sheet = _sheet(drawn, points_of(axes[0]))
+        title = page.get("title")
         titles = [str(key) for key in keys] if title is None or isinstance(title, str) else list(title)
         for panel, edges, name in zip(axes, drawn, titles, strict=True):
             _draw(panel, edges, sheet, f"{name}\n{_caption(edges, None)}".strip())
     whole = title if isinstance(title, str) else None
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="networks", title=whole, save=save)
+    return finish(figure, axes, "networks", page | {"title": whole})
 
 
 def _sheet(drawn: Sequence[pd.DataFrame], area: tuple[float, float] | None) -> Sheet:
@@ -180,7 +159,9 @@ def _draw(ax: Axes, edges: pd.DataFrame, sheet: Sheet, heading: str) -> None:
     mine = sheet.of([*edges["source"], *edges["target"]])
     draw_nodes(ax, edges, mine)
     draw_edges(ax, edges, mine)
-    draw_legend(ax, edges)
+    entries = entries_of(edges)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "columnspacing": 1.4}
+    ax.legend(handles=entries, ncols=legend_columns(entries), **below)
     caption = ax.set_title(wrapped(heading, sheet.area[0]), loc="left", fontsize="small", pad=2)
     caption.set_in_layout(False)  # else a long one would make the axes smaller that the drawing was fitted to
 

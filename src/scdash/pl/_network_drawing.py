@@ -180,14 +180,6 @@ def entries_of(edges: pd.DataFrame) -> list[Line2D]:
     return shown
 
 
-def draw_legend(ax: Axes, edges: pd.DataFrame) -> None:
-    """Draw the legend below the network."""
-    entries = entries_of(edges)
-    ax.legend(
-        handles=entries, loc="upper center", ncols=legend_columns(entries), bbox_to_anchor=(0.5, 0.0), columnspacing=1.4
-    )
-
-
 def legend_columns(entries: Sequence[Line2D]) -> int:
     """Return how many entries stand in a row: all of a few, else half of them."""
     return len(entries) if len(entries) <= 4 else -(-len(entries) // 2)

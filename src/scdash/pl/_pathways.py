@@ -7,13 +7,12 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, check_least
-from scdash._core.process_state import guarded
 from scdash._core.tables import pathway_table
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.options import drawing
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
     FAINT,
@@ -39,7 +38,7 @@ _SHORT = re.compile(
 )
 
 
-@guarded
+@drawing
 def pathways(
     data: AnnData | pd.DataFrame,
     *,
@@ -49,12 +48,6 @@ def pathways(
     correction: str = "bonferroni",
     alpha: float = 0.05,
     max_chars: int = 48,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
     **scale: Unpack[ColorScale],
 ) -> Drawn:
     """Draw how far gene sets stand out, z by fit and control, with stars where the corrected p is small.
@@ -80,15 +73,8 @@ def pathways(
         Largest p that gets a star: one up to `alpha`, two up to 0.01, three up to 0.001.
     max_chars
         Longer names are cut in the middle.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
     **scale
         Colours of z: `cmap`, `vmin`, `vmax`, `vcenter` (0), as scanpy names them.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -99,7 +85,7 @@ def pathways(
     --------
     >>> ax = scdash.pl.pathways(adata)
     """
-    cmap, limits = color_scale("pathways", scale)
+    cmap, limits = color_scale(scale)
     table = _table(data, key)
     check_choice("correction", correction, CORRECTIONS)
     value, label = ("z", "z") if "z" in table else ("strength", "-log10 p")
@@ -112,7 +98,7 @@ def pathways(
     place = _places(control)
     with house():
         size = (3.1 + 0.62 * len(drawn) + 0.045 * max_chars, 1.5 + 0.24 * len(chosen))
-        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=size)
+        figure, (panel,) = panels(1, scale, size=size)
         norm = signed_norm(wide.to_numpy(), **limits)
         for x, fit in zip(place, drawn, strict=True):
             image = panel.pcolormesh(
@@ -127,7 +113,13 @@ def pathways(
             panel.axvspan(left + 0.5, right - 0.5, color="white", lw=0)
         panel.set(xlim=(place[0] - 0.5, place[-1] + 0.5), ylim=(len(chosen) - 0.5, -0.5))
         panel.set_yticks(range(len(chosen)), [readable(name, max_chars) for name in chosen])
-        panel.set_xticks(place, [_wrapped(fit) for fit in drawn], rotation=35, ha="right", rotation_mode="anchor")
+        panel.set_xticks(
+            place,
+            [fit if len(fit) <= 24 else fit[:23] + "…" for fit in drawn],
+            rotation=35,
+            ha="right",
+            rotation_mode="anchor",
+        )
         for tick, apart in zip(panel.get_xticklabels(), control, strict=True):
             tick.set_color(MUTED if apart else INK)
         panel.tick_params(length=0)
@@ -136,7 +128,7 @@ def pathways(
         bar.outline.set_visible(False)
         bar.ax.set_title(label, fontsize=8, loc="left")  # beside the bar it would not fit beside few sets
         panel.set_title(_key_to_stars(correction, alpha, p.to_numpy()), loc="left", fontsize=8, color=MUTED)
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="pathways", title=title, save=save)
+    return finish(figure, [panel], "pathways", scale)
 
 
 _NAMES = {"bonferroni": "p after Bonferroni", "fdr_bh": "false discovery rate", "fwer": "family-wise p (joint)", "p_value": "p, not corrected"}  # fmt: skip
@@ -181,10 +173,6 @@ def _key_to_stars(correction: str, alpha: float, p: Any) -> str:
         *((level, stars) for level, stars in levels if (p <= min(level, alpha)).any() and stars != "*"),
     ]
     return f"{_NAMES[correction]}:  " + "   ".join(f"{stars} ≤ {level:g}" for level, stars in steps)
-
-
-def _wrapped(fit: str) -> str:
-    return fit if len(fit) <= 24 else fit[:23] + "…"
 
 
 def _stars(p: float, alpha: float) -> str:

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from scdash._core.drawing import not_below_observed
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
-from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash._data import all_genes
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._trends_data import chosen, series_of
 from scdash.pl._velocity import grid_arrows, velocity_layer
+from scdash.pl.shared.options import drawing
 from scdash.pl.shared.points import Look, PointStyle, beside_legend, scatter
 from scdash.pl.shared.read import expression, slot
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
 
-@guarded
+@drawing
 def phase(
     adata: AnnData,
     genes: Sequence[str],
@@ -34,12 +34,6 @@ def phase(
     trajectory: str | None = None,
     arrows: bool = True,
     density: float = 0.8,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
     **look: Unpack[PointStyle],
 ) -> Drawn:
     """Draw two genes against each other: cells, the model's velocity of both, and its trajectory.
@@ -67,16 +61,9 @@ def phase(
         Draw the velocities.
     density
         Density of arrows.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
     **look
         Look of the cells, as for :func:`scdash.pl.embedding`: `groups`, `size`, `alpha`, `palette`, `cmap`, `color_map`, `vmin`,
         `vmax`, `vcenter`, `legend_loc`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -106,7 +93,7 @@ def phase(
     line = not_below_observed(series.fitted[series.rows(drawn)], series.states.min(axis=0))
     of_several = f" of {drawn}" if len(series.trajectories.originals) > 1 else ""
     with house():
-        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.8, 4.0))
+        figure, (panel,) = panels(1, look, size=(4.8, 4.0))
         ((column, values),) = colored
         scatter(panel, points, values, column, style, stored=colors_of(adata, column, values), alpha=0.6)
         if moves is not None:
@@ -116,7 +103,7 @@ def phase(
         panel.set(xlabel=f"{pair[0]} (expression)", ylabel=f"{pair[1]} (expression)")
         if style.legend_loc not in (None, "none"):
             _legend(panel, of_several)
-    return finish(figure, [panel], ax=ax, show=show, return_fig=return_fig, name="phase", title=title, save=save)
+    return finish(figure, [panel], "phase", look)
 
 
 def _draw_arrows(ax: Axes, points: NDArray[np.float64], moves: NDArray[np.float64], density: float) -> None:

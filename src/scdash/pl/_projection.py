@@ -168,20 +168,11 @@ def on_grid(
 ) -> tuple[Array, Array, Array, Array]:
     """Average arrows on a regular grid with a Gaussian kernel, masked (NaN) where there are hardly any cells.
 
-    Parameters
-    ----------
-    points, arrows
-        (cells, 2).
-    n_grid
-        Grid points along each axis.
-    smooth
-        Standard deviation of the kernel in grid spacings.
-    min_mass
-        Grid points with less than this fraction of the densest ones' kernel mass (its 95 % quantile) are masked.
+    `points`, `arrows`: (cells, 2). `n_grid`: grid points along each axis. `smooth`: standard deviation of the kernel
+    in grid spacings. `min_mass`: grid points with less than this fraction of the densest ones' kernel mass (its 95 %
+    quantile) are masked.
 
-    Returns
-    -------
-    The grid's x (n_grid,) and y (n_grid,), and the arrows' components (n_grid, n_grid), rows along y.
+    The result is the grid's x (n_grid,) and y (n_grid,), and the arrows' components (n_grid, n_grid), rows along y.
     """
     from scipy.spatial import cKDTree
 

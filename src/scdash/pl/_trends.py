@@ -1,7 +1,7 @@
 """Genes along (pseudo)time: the cells, the bins the model saw, its trajectory, and what was held out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,13 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from scdash._core.drawing import not_below_observed, trajectory_colors
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys, check_timed, genes_of, require_fit
-from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, colors_among, finish, house, panels
 
@@ -24,7 +23,7 @@ _BAND = 2  # standard deviations of the means of re-drawn cells
 _SHADE = "#FFF1CC"
 
 
-@guarded
+@drawing
 def trends(
     adata: AnnData,
     genes: str | Sequence[str] | None = None,
@@ -36,12 +35,7 @@ def trends(
     ncols: int = 4,
     legend_loc: str | None = "outside",
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw genes over time: what was observed as circles, the model's trajectory as a line, and cells as light points.
 
@@ -74,13 +68,6 @@ def trends(
         None for no legend.
     palette
         Colours of the trajectories; default ``uns["<trajectory_key>_colors"]``, else a colour-blind safe set.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -108,7 +95,7 @@ def trends(
     points = cells_of(adata, stored, list(names[at]), settings, layer, axis, some)
     colors = colors_among(every, drawn, palette, trajectory_colors(adata, settings.text("trajectory_key"), drawn))
     with house():
-        figure, axes = panels(len(at), ax, title=title, figsize=figsize, ncols=ncols, size=(2.7, 2.1), sharex=True)
+        figure, axes = panels(len(at), page, ncols=ncols, size=(2.7, 2.1), sharex=True)
         for i, (panel, gene) in enumerate(zip(axes, names[at], strict=True)):
             _shade(panel, series, drawn)
             if cells and points is not None:
@@ -122,10 +109,12 @@ def trends(
             if i >= len(at) - ncols:
                 panel.set_xlabel(axis.name)
                 panel.tick_params(labelbottom=True)
-            _start_at_zero(panel, [series.states[:, i], *([points[1][:, i]] if cells and points is not None else [])])
+            values = [series.states[:, i], *([points[1][:, i]] if cells and points is not None else [])]
+            if all(len(some) == 0 or np.nanmin(some) >= 0 for some in values):  # nowhere below 0
+                panel.set_ylim(bottom=0)
         entries = _entries(axes, series, drawn, colors, with_cells=cells and points is not None, named=len(every) > 1)
-        _place(figure, axes, entries, legend_loc, own=ax is None)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="trends", title=title, save=save)
+        _place(figure, axes, entries, legend_loc, own=page.get("ax") is None)
+    return finish(figure, axes, "trends", page)
 
 
 def _draw(ax: Axes, series: Series, name: str, gene: int, color: str) -> None:
@@ -146,12 +135,6 @@ def _draw(ax: Axes, series: Series, name: str, gene: int, color: str) -> None:
         ls="--" if held_out else "-",
         zorder=4,
     )
-
-
-def _start_at_zero(ax: Axes, values: list[NDArray[np.float64]]) -> None:
-    """Let the axis of a gene that is nowhere below 0 begin there."""
-    if all(len(some) == 0 or np.nanmin(some) >= 0 for some in values):
-        ax.set_ylim(bottom=0)
 
 
 def _shade(ax: Axes, series: Series, drawn: Sequence[str]) -> None:

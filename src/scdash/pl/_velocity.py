@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scdash._core.errors import check_choice, suggest
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys, genes_of, require_fit
-from scdash._core.process_state import guarded
 from scdash._data import parse_time, representation
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._projection import neighbors_and_arrows, on_grid, project_time
+from scdash.pl.shared.options import drawing
 from scdash.pl.shared.points import Look, PointStyle, beside_legend, frame, scatter_under_arrows
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
@@ -26,7 +26,7 @@ _AGAINST = "#D55E00"
 LABEL_HEIGHT = 18.0  # points below a panel that the name of its axis takes
 
 
-@guarded
+@drawing
 def velocity(
     adata: AnnData,
     color: str | Sequence[str] | None = None,
@@ -39,12 +39,6 @@ def velocity(
     density: float = 1.0,
     smooth: float = 1.0,
     ncols: int = 3,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
     **look: Unpack[PointStyle],
 ) -> Drawn:
     """Draw where the fitted dynamics take the cells, on an embedding.
@@ -77,16 +71,9 @@ def velocity(
         Density of streamlines or arrows; width of the smoothing kernel.
     ncols
         Panels a row.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
     **look
         Look of the cells, as for :func:`scdash.pl.embedding`: `groups`, `size`, `alpha`, `palette`, `cmap`, `color_map`, `vmin`,
         `vmax`, `vcenter`, `legend_loc`, `frameon`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -106,7 +93,7 @@ def velocity(
     near, arrows = _arrows(adata, key, layer, points, n_neighbors)
     time_key, later = _later(adata, key, points, near)
     with house():
-        figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
+        figure, axes = panels(len(colored), look, ncols=ncols, size=(5.4, 4.4))
         for panel, (column, values) in zip(axes, colored, strict=True):
             scatter_under_arrows(panel, points, values, column, style, colors_of(adata, column, values))
             if kind == "stream":
@@ -120,7 +107,7 @@ def velocity(
             frame(panel, name, frameon=style.frameon)
             if against and style.legend_loc not in (None, "none"):
                 _direction_legend(panel, time_key)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="velocity", title=title, save=save)
+    return finish(figure, axes, "velocity", look)
 
 
 def _direction_legend(ax: Axes, time_key: str) -> None:

@@ -26,28 +26,18 @@ FORMS: dict[str, str] = {
 
 
 def genes_of_guides(
-    names: Sequence[str],
-    genes: Collection[str],
+    names: Sequence[str],  # names of guides
+    genes: Collection[str],  # genes of the data: a guide that has the name of one of them is that gene
     *,
     pattern: str | None = None,
-    controls: str = CONTROL_GUIDES,
+    controls: str = CONTROL_GUIDES,  # regular expression of control guides, in any case
     targets: Mapping[str, str] | None = None,
 ) -> dict[str, str | None]:
     """Return the gene that each guide targets, None for control guides.
 
-    Parameters
-    ----------
-    names
-        Names of guides.
-    genes
-        Genes of the data: a guide that has the name of one of them is that gene.
-    pattern
-        Regular expression with the gene as its first group, or as the group `gene`; None: the form in `FORMS` that most
-        of the names have.
-    controls
-        Regular expression of control guides, in any case.
-    targets
-        Gene, or a name that `controls` matches, of each guide; it comes before the patterns.
+    `pattern`: regular expression with the gene as its first group, or as the group `gene`; None: the form in `FORMS`
+    that most of the names have. `targets`: gene, or a name that `controls` matches, of each guide; it comes before the
+    patterns.
     """
     nothing, known = _compiled(controls, "control_pattern", re.IGNORECASE), dict(targets or {})
     found: dict[str, str | None] = {}

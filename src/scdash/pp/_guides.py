@@ -16,9 +16,8 @@ from scdash._core.process_state import guarded
 from scdash._data import check_adata, check_log, expression, sanitise
 from scdash._data.screen import parse_screen
 from scdash.pp._escapers import escaping, perturbed_probability
-from scdash.pp._guide_calls import call_guides
+from scdash.pp._guide_calls import Labels, call_guides, guide_table, label_cells, missing_where
 from scdash.pp._guide_counts import GuideTable, read_guides
-from scdash.pp._guide_labels import Labels, guide_table, label_cells, missing_where
 from scdash.pp._guide_names import CONTROL_GUIDES, genes_of_guides
 from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups
 

@@ -119,7 +119,9 @@ def normalize_paired(
         if chosen == "clr":
             values: Any = np.concatenate([_centred_log(block, mask) for _, block in counts.blocks()])
         else:
-            settings["target_sum"] = goal = _goal(sums, target_sum)
+            settings["target_sum"] = goal = float(np.median(sums) if target_sum is None else target_sum)
+            if not goal > 0:
+                raise ValueError(f"target_sum must be positive, found {target_sum}.")
             blocks = [_log2(block, goal / sums[part]) for part, block in counts.blocks()]
             values = sp.vstack(blocks, format="csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
         if counts_layer is not None:
@@ -155,13 +157,6 @@ def _are_proteins(adata: AnnData, x: str) -> bool:
         kinds = adata.var["feature_types"].astype(str).str.lower()
         return bool(kinds.str.contains("antibody|protein").mean() > 0.5)
     return bool(set(re.split(r"[^a-z]+", x.lower())) & PROTEINS)
-
-
-def _goal(sums: NDArray[np.float64], target_sum: float | None) -> float:
-    goal = float(np.median(sums)) if target_sum is None else float(target_sum)
-    if not goal > 0:
-        raise ValueError(f"target_sum must be positive, found {target_sum}.")
-    return goal
 
 
 def _centred_log(block: Any, mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -45,14 +45,8 @@ def path_shape(
 ) -> PathShape:
     """Return whether cells lie on one line, on a loop, or on a path that forks.
 
-    Parameters
-    ----------
-    connectivities
-        Neighbour graph, (cells, cells).
-    space
-        Coordinates whose distances are diffusion pseudotime, (cells, k).
-    time
-        Pseudotime, 0 at the root, (cells,).
+    `connectivities`: neighbour graph, (cells, cells). `space`: coordinates whose distances are diffusion pseudotime,
+    (cells, k). `time`: pseudotime, 0 at the root, (cells,).
     """
     if not FEWEST <= len(time) <= MOST:
         return PathShape("line", float("nan"))

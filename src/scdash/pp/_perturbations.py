@@ -85,7 +85,10 @@ def filter_perturbations(
     _check(require, max_p, min_cells, kind, kind_key)
     check_adata(adata, min_cells=1)
     check_key(key_added)
-    _check_backed(adata, copy=copy)
+    if adata.isbacked and not copy:
+        raise ValueError(
+            "adata is backed: its cells cannot be removed on disk. copy=True returns the cells kept, in memory."
+        )
     adata = adata if adata.isbacked or not copy else adata.copy()
     with step("filtering perturbations") as added:
         controls = (control,) if isinstance(control, str) else tuple(control)
@@ -122,14 +125,6 @@ def filter_perturbations(
         added.append(f"kept {int(table['kept'].sum())} of {len(table)} perturbations, {int(cells.sum())} cells")
         added.append(f"added uns[{key_added!r}], what was kept and why")
     return adata if copy else None
-
-
-def _check_backed(adata: AnnData, *, copy: bool) -> None:
-    """Raise where cells would have to be removed on disk."""
-    if adata.isbacked and not copy:
-        raise ValueError(
-            "adata is backed: its cells cannot be removed on disk. copy=True returns the cells kept, in memory."
-        )
 
 
 def _check(

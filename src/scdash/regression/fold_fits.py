@@ -29,14 +29,8 @@ def make_parts(
 ) -> tuple[tuple[PartFit, ...], float]:
     """Return the fit of every problem, with products where they are offered, and the error of these on held-out rows.
 
-    Parameters
-    ----------
-    linear
-        Linear fits of all problems.
-    wider
-        Effects (targets, regulators) of every problem at a weaker penalty, for their edges.
-    problems, setup, slope
-        The data and its folds, and what they share.
+    `linear`: linear fits of all problems. `wider`: effects (targets, regulators) of every problem at a weaker penalty,
+    for their edges. `problems`, `setup`, `slope`: the data and its folds, and what they share.
     """
     fields, error = [linear.field(number, setup, slope) for number in range(len(problems))], float("nan")
     if setup.settings.products:

@@ -14,18 +14,18 @@ COLUMNS_AT_ONCE = 256  # regressions whose (columns, features) work arrays are a
 
 def l1_path(
     gram: Floats,
-    cross: Floats,
+    cross: Floats,  # c, (p, targets) or (problems, p, targets): second moments of features with targets
     lambdas: Floats,
     *,
     penalty: Floats | None = None,
     allowed: NDArray[np.bool_] | None = None,
-    nonnegative: bool = False,
-    mcp: float | None = None,
-    ridge: float = 0.0,
-    start: Floats | None = None,
+    nonnegative: bool = False,  # constrain all coefficients to be >= 0
+    mcp: float | None = None,  # concavity gamma of the minimax concave penalty; None for the lasso
+    ridge: float = 0.0,  # squared penalty beside the L1 one
+    start: Floats | None = None,  # coefficients to start the first lambda from, (p, targets) or (problems, p, targets)
     downdate: Floats | None = None,
     max_active: int | None = None,
-    tol: float = 1e-6,
+    tol: float = 1e-6,  # largest violation of the optimality conditions, in units of `cross`
 ) -> Floats:
     r"""Solve an L1-penalised regression for every target and problem along a path of penalties.
 
@@ -37,39 +37,17 @@ def l1_path(
     by local linear approximations (Zou and Li 2008) of the minimax concave penalty (Zhang 2010), which leaves large
     coefficients unshrunken.
 
-    Parameters
-    ----------
-    gram
-        G, (p, p) or (problems, p, p): second moments of the features, as means over rows, so that lambda is in units
-        of correlation for standardised features and targets.
-    cross
-        c, (p, targets) or (problems, p, targets): second moments of features with targets.
-    lambdas
-        Decreasing penalties, (n_lambda,), or (n_lambda, targets) or (n_lambda, problems, targets) where every target
-        has its own.
-    penalty
-        Factor of lambda for every edge, (p, targets) or (problems, p, targets); 0 leaves an edge free. Default 1.
-    allowed
-        Edges that may be other than zero, (p, targets) or (problems, p, targets). Default all.
-    nonnegative
-        Constrain all coefficients to be >= 0.
-    mcp
-        Concavity gamma of the minimax concave penalty; None for the lasso.
-    ridge
-        Squared penalty beside the L1 one.
-    start
-        Coefficients to start the first lambda from, (p, targets) or (problems, p, targets).
-    downdate
-        V, (targets, p, k) or (problems, targets, p, k): the Gram matrix of target t is G - V_t V_t'. So a target
-        leaves out some rows of its own, such as the perturbations that perturb it (also to be left out of `cross`).
-    max_active
-        A target with more coefficients than this keeps them for the rest of its path, which bounds time and memory.
-    tol
-        Largest violation of the optimality conditions, in units of `cross`.
+    `gram`: G, (p, p) or (problems, p, p): second moments of the features, as means over rows, so that lambda is in
+    units of correlation for standardised features and targets. `lambdas`: decreasing penalties, (n_lambda,), or
+    (n_lambda, targets) or (n_lambda, problems, targets) where every target has its own. `penalty`: factor of lambda
+    for every edge, (p, targets) or (problems, p, targets); 0 leaves an edge free. Default 1. `allowed`: edges that may
+    be other than zero, (p, targets) or (problems, p, targets). Default all. `downdate`: V, (targets, p, k) or
+    (problems, targets, p, k): the Gram matrix of target t is G - V_t V_t'. So a target leaves out some rows of its
+    own, such as the perturbations that perturb it (also to be left out of `cross`). `max_active`: a target with more
+    coefficients than this keeps them for the rest of its path, which bounds time and memory.
 
-    Returns
-    -------
-    Coefficients, (n_lambda, p, targets), with a leading axis of problems if `gram` or `cross` have one.
+    The result is the coefficients, (n_lambda, p, targets), with a leading axis of problems if `gram` or `cross` have
+    one.
     """
     gram, cross, lambdas = np.asarray(gram), np.asarray(cross), np.asarray(lambdas)
     if cross.size > SINGLE:

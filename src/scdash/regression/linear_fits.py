@@ -63,26 +63,17 @@ def spread(matrix: Any, setup: Setup) -> Any:
 
 
 def refine_rates(
-    linear: Linear,
+    linear: Linear,  # fits at the shared rate
     problems: list[Problem],
     regressions: list[Regression],
     setup: Setup,
-    level: Floats,
+    level: Floats,  # penalty chosen for every target, (t,)
     slope: float,
-    table: list[dict[str, Any]],
+    table: list[dict[str, Any]],  # gets a row
 ) -> Linear:
     """Refit every gene's regulators at other rates; keep what lowers the held-out error.
 
-    Parameters
-    ----------
-    linear
-        Fits at the shared rate.
-    problems, regressions, setup, slope
-        The data and its folds, with their regressions at the shared rate.
-    level
-        Penalty chosen for every target, (t,).
-    table
-        Gets a row.
+    `problems`, `regressions`, `setup`, `slope`: the data and its folds, with their regressions at the shared rate.
     """
     settings, targets, began = setup.settings, setup.targets, time.perf_counter()
     factors = np.array(sorted({1.0, *settings.gene_rates}))

@@ -38,33 +38,21 @@ class Paths:
 
 
 def fit_paths(
-    problems: list[Regression],
-    targets: Index,
-    lambdas: Floats,
+    problems: list[Regression],  # regressions; those without held rows have no error
+    targets: Index,  # columns of y to fit, (t,)
+    lambdas: Floats,  # decreasing penalties
     penalties: list[Floats],
     allowed: NDArray[np.bool_],
     *,
     standardize: bool,
     mcp: float | None = None,
     max_active: int | None = None,
-    stop: bool = True,
+    stop: bool = True,  # end the path when the held-out errors have clearly risen
 ) -> Paths:
     """Fit paths for some targets on all problems.
 
-    Parameters
-    ----------
-    problems
-        Regressions; those without held rows have no error.
-    targets
-        Columns of y to fit, (t,).
-    lambdas
-        Decreasing penalties.
-    penalties, allowed
-        Factor of the penalty of every edge, (p, n) for each problem, and edges allowed, (p, n), for all n genes.
-    standardize, mcp, max_active
-        See `TransitionSettings`.
-    stop
-        End the path when the held-out errors have clearly risen.
+    `penalties`, `allowed`: factor of the penalty of every edge, (p, n) for each problem, and edges allowed, (p, n),
+    for all n genes. `standardize`, `mcp`, `max_active`: see `TransitionSettings`.
     """
     moments = [problem.moments(targets, standardize=standardize) for problem in problems]
     gram = np.stack([m.gram for m in moments])

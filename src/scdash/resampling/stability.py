@@ -60,18 +60,8 @@ def write_result(
 ) -> pd.DataFrame:
     """Write what was counted, log its report, and return the `table` of the entry with the report as an attribute.
 
-    Parameters
-    ----------
-    uns
-        Of the data.
-    key_added
-        Name of the result.
-    table
-        Name of the table in `entry`.
-    entry
-        With "params" and "report".
-    added
-        What the log says was written, to which a line with `said` is added.
+    `uns`: of the data. `key_added`: name of the result. `table`: name of the table in `entry`. `entry`: with "params"
+    and "report". `added`: what the log says was written, to which a line with `said` is added.
     """
     uns[key_added] = sanitise(stamp(entry))
     logger.info("    %s", entry["report"])

@@ -36,10 +36,8 @@ def centre_batches(
 
     Batches of fewer than `min_cells` control cells are warned of. Errors name the `argument` that batches come from.
 
-    Raises
-    ------
-    ValueError
-        If a batch that has cells of the screen has fewer than `LEAST_CONTROL` control cells (or than `min_cells`).
+    Raises ValueError if a batch that has cells of the screen has fewer than `LEAST_CONTROL` control cells (or than
+    `min_cells`).
     """
     if batch is None:
         return values

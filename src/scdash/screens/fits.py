@@ -18,14 +18,15 @@ from scdash.fields.vector_field import Params
 from scdash.models import PerturbODE
 from scdash.networks import pack
 from scdash.screens.equilibrium.fit import fit_equilibrium
+from scdash.screens.equilibrium.path import Penalties
 from scdash.screens.equilibrium.stable import spectral_radius
 from scdash.screens.equilibrium.steady_states import Equilibrium
-from scdash.screens.equilibrium.subsamples import Penalties, chosen_of, selections
+from scdash.screens.equilibrium.subsamples import chosen_of, selections
 from scdash.screens.evidence import Evidence, range_penalty, without_noise
 from scdash.screens.forward import errors_of, forward_table
 from scdash.screens.held_out import mean_of_others
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.report import next_line, report_lines
+from scdash.screens.report import error_lines, network_lines, next_line, settings_lines, verdict_line
 from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.tables import held_out_by_perturbation, held_perturbations
 from scdash.screens.times.errors import timed_forward, timed_lines, timed_table
@@ -92,9 +93,7 @@ def equilibrium_fit(
     """Fit the steady states by regression."""
     stats = without_noise(stats)
     given = penalties(stats, inputs.prior, options.model.weight, inputs.regulators)
-    fit = fit_equilibrium(
-        stats, penalty=given.factor, allowed=given.allowed, odds=given.odds, progress=options.progress
-    )
+    fit = fit_equilibrium(stats, given, progress=options.progress)
     frequency = np.full_like(fit.score, np.nan)
     if options.model.n_subsamples:
         frequency = selections(stats, chosen_of(fit), options.model.n_subsamples, rng, given).frequency
@@ -128,7 +127,10 @@ def equilibrium_fit(
             "mean_change": mean_of_others(stats, np.ones(stats.screen.n_perturbations, bool)),
         },
         report=[
-            *report_lines(compared, errors, fit, stats),
+            verdict_line(errors),
+            *error_lines(compared, errors),
+            *network_lines(fit, stats),
+            *settings_lines(fit),
             *([] if stats.timed is None else timed_lines(by_time, stats.timed)),
         ],
         next_step=next_line(compared, errors),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scdash._core.logging import logger
 from scdash.screens.contradictions import warn_of_contradicted_kinds
 from scdash.screens.inputs import ScreenInputs
-from scdash.screens.sources import sources_of
+from scdash.screens.selection import sources_of
 from scdash.screens.statistics import PerturbationStatistics, assign_folds, perturbation_statistics
 from scdash.screens.times.responses import control_at_times, over_times
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from scdash._core.decisions import Difference
-from scdash.screens.baselines.linear_model import linear_model
-from scdash.screens.baselines.sum_of_singles import sum_of_singles
-from scdash.screens.equilibrium.path import FoldProblems, Settings, solved, until
+from scdash.screens.baselines.linear_model import linear_model, sum_of_singles
+from scdash.screens.equilibrium.path import NO_PENALTIES, FoldProblems, Penalties, Settings, solved, until
 from scdash.screens.equilibrium.steady_states import Equilibrium
 from scdash.screens.held_out import mean_of_others, predict_changes
 from scdash.screens.network import finished
@@ -71,10 +70,8 @@ def forward(
     stats: PerturbationStatistics,
     settings: Settings,
     lam: float,
+    given: Penalties = NO_PENALTIES,
     *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-    odds: Floats | None = None,
     problems: FoldProblems | None = None,
 ) -> Forward:
     """Predict every perturbation by the networks of the folds that have not seen it.
@@ -91,9 +88,9 @@ def forward(
     problems = FoldProblems(stats) if problems is None else problems
     for fold, problem in enumerate(problems.of(settings.trust)):
         out = stats.fold == fold
-        end = solved(problem, until(settings, lam), penalty=penalty, allowed=allowed)[-1]
+        end = solved(problem, until(settings, lam), given)[-1]
         for believed, tried in found.items():
-            model = finished(stats, ~out, problem, end, allowed=allowed, odds=odds, believed=believed).model
+            model = finished(stats, ~out, problem, end, given, believed=believed).model
             tried.predict(model, stats, out)
         others[out] = mean_of_others(stats, ~out)
         known = ~out & (stats.fold >= 0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
 from scdash.screens.batches import Groups, centre_batches, leave_out_unbatched, read_groups, with_replicates
 from scdash.screens.selection import enough_cells, least_cells, without
-from scdash.screens.sources import stored_rule
 from scdash.screens.targets import named_targets
 from scdash.screens.times.sampled import (
     SampledTimes,
@@ -103,7 +102,7 @@ class ScreenRequest:
                 min_cells=int(params["min_cells"]),
                 unknown_targets="drop" if unknown == "drop" else "keep" if unknown == "keep" else "error",
                 hold_out=[str(name) for name in params["hold_out"]],
-                sources=stored_rule(params),
+                sources=cast("Literal['auto', 'perturbed', 'all']", str(params.get("sources", "auto"))),
             ),
         )
 

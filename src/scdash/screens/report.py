@@ -9,18 +9,10 @@ from scdash._core.display import aligned
 from scdash.screens.equilibrium.fit import EquilibriumFit
 from scdash.screens.forward import NETWORK, SINGLES, ForwardErrors, best_predictor
 from scdash.screens.held_out import HeldOutScores
-from scdash.screens.network import shown
+from scdash.screens.network import discovered, shown
 from scdash.screens.statistics import PerturbationStatistics
-from scdash.screens.support import discovered
 
 TOO_FEW = "too few perturbations to hold any out"
-
-
-def report_lines(
-    compared: pd.DataFrame, errors: ForwardErrors | None, fit: EquilibriumFit, stats: PerturbationStatistics
-) -> list[str]:
-    """Say whether held-out perturbations are predicted, by how much, what the network rests on, and what was not tested."""
-    return [verdict_line(errors), *error_lines(compared, errors), *network_lines(fit, stats), *settings_lines(fit)]
 
 
 def verdict_line(errors: ForwardErrors | None) -> str:

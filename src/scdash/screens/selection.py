@@ -1,10 +1,11 @@
-"""Which perturbations of a screen are fitted: those with enough cells that are not held out by name."""
+"""Which perturbations of a screen are fitted: those with enough cells that are not held out by name; which genes may regulate."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scdash._core.errors import unknown
 from scdash._core.logging import logger
@@ -63,3 +64,28 @@ def enough_cells(screen: Screen, min_cells: int, *, needs_control: bool = True) 
         )
     table = pd.DataFrame({"perturbation": names.astype(str), "cells": counts[few], "reason": "too few cells"})
     return (screen.keep(~few) if few.any() else replace(screen)), table
+
+
+ALL_SOURCES = 1500  # genes up to which all may regulate without being asked
+
+
+def sources_of(screen: Screen, regulators: NDArray[np.int64] | None, rule: str) -> NDArray[np.int64]:
+    """Return the positions of the genes whose features a regression needs; `rule` as in `scdash.models.PerturbODE`.
+
+    Regulators that are named are the only ones, but the own perturbations of all others are evidence beside them.
+    """
+    d = len(screen.genes)
+    perturbed = screen.targets.any(axis=0)
+    if regulators is not None:
+        return np.flatnonzero(perturbed | np.isin(np.arange(d), regulators))
+    if rule == "all" or (rule == "auto" and d <= ALL_SOURCES):
+        return np.arange(d)
+    if rule == "auto":
+        logger.info(
+            "    only the %d perturbed genes may regulate, because %d genes are more than %d; name others in regulators, "
+            "or take all by PerturbODE(sources='all')",
+            perturbed.sum(),
+            d,
+            ALL_SOURCES,
+        )
+    return np.flatnonzero(perturbed)

@@ -44,38 +44,25 @@ EDGES_A_GENE = 5  # counted as selected where a network has no zeros
 
 
 def stability_screen(
-    adata: AnnData,
+    adata: AnnData,  # AnnData that `scdash.tl.fit_perturbode` has written to, with the cells it was fitted on
     *,
     n_repeats: int = 100,
     resample: Literal["cells", "perturbations"] = "cells",
-    key: str = "dynamics",
+    key: str = "dynamics",  # the `key_added` of the fit
     n_jobs: int | None = None,
-    rng: RNG = 0,
+    rng: RNG = 0,  # seed or numpy Generator
 ) -> pd.DataFrame:
     """Refit a screen on resampled data, at the settings the fit has chosen, and count how often each edge comes back.
 
-    Parameters
-    ----------
-    adata
-        AnnData that `scdash.tl.fit_perturbode` has written to, with the cells it was fitted on.
-    n_repeats
-        Refits. An equilibrium fit takes well under a second each for a hundred genes; training by transport is
-        repeated whole.
-    resample
-        "cells": bootstraps of the cells within every perturbation (Lin et al., appendix A.13). "perturbations": random halves of
-        the perturbations; control always takes part.
-    key
-        The `key_added` of the fit.
-    n_jobs
-        Processes of joblib; None: one, or what `joblib.parallel_config` says (loky, dask, ray).
-    rng
-        Seed or numpy Generator.
+    `n_repeats`: refits. An equilibrium fit takes well under a second each for a hundred genes; training by transport
+    is repeated whole. `resample`: "cells": bootstraps of the cells within every perturbation (Lin et al., appendix
+    A.13). "perturbations": random halves of the perturbations; control always takes part. `n_jobs`: processes of
+    joblib; None: one, or what `joblib.parallel_config` says (loky, dask, ray).
 
-    Returns
-    -------
-    Table of edges, most frequent first: `source`, `target`, `frequency`, `mean_score`, `sd_score` (signed path scores;
-    G in SD units for transport, of which the strongest five edges a gene count as selected). Written:
-    `uns[f"{key}_stability"]` (`edges`, `params`, `report`), and `selection_frequency` in the edges of the fit.
+    The result is a table of edges, most frequent first: `source`, `target`, `frequency`, `mean_score`, `sd_score`
+    (signed path scores; G in SD units for transport, of which the strongest five edges a gene count as selected).
+    Written: `uns[f"{key}_stability"]` (`edges`, `params`, `report`), and `selection_frequency` in the edges of the
+    fit.
     """
     check_choice("resample", resample, ("cells", "perturbations"))
     check_repeats(n_repeats)

@@ -12,16 +12,9 @@ FEW_NEGATIVE = 0.01  # fraction of negative values that no warning is given of
 def check_values(adata: AnnData, values: Expression, *, changes: bool, allow_scaled: bool) -> None:
     """Raise, or warn, where values are not what they are said to be.
 
-    Parameters
-    ----------
-    adata
-        The data, whose `var` shows whether scanpy has scaled them.
-    values
-        Expression of the modelled genes.
-    changes
-        Whether they are said to be log fold changes from a control, which may be negative.
-    allow_scaled
-        Whether scaled values are accepted.
+    `adata`: the data, whose `var` shows whether scanpy has scaled them. `values`: expression of the modelled genes.
+    `changes`: whether they are said to be log fold changes from a control, which may be negative. `allow_scaled`:
+    whether scaled values are accepted.
     """
     if changes:
         _check_changes(values)

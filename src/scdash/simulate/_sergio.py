@@ -114,11 +114,12 @@ def sergio(
     parts = draw_kinetics(weights, names, half_response, kinetics, generator)
     labels = _labels(perturbations, names, n_perturbations, n_targets, generator)
     screen = parse_screen(["control", *labels], pd.Index(names), kind=kind)
+    number, size = screen.n_perturbations, cells_per_perturbation * len(names)
     states = [
         simulate_cells(
             parts, screen, rows, cells_per_perturbation, total_time, n_steps, knockdown, mask_decay, generator
         )
-        for rows in _blocks(screen.n_perturbations, cells_per_perturbation * len(names))
+        for rows in np.array_split(np.arange(number), min(number, max(1, round(number * size / BLOCK))))
     ]
     settings = {
         "half_response": half_response,
@@ -201,12 +202,6 @@ def _labels(
         picked = [single[i % len(names)]] if n_targets == 1 else rng.choice(len(names), n_targets, replace=False)
         chosen.append("+".join(names[j] for j in sorted(picked)))
     return list(dict.fromkeys(chosen))
-
-
-def _blocks(n_perturbations: int, size: int) -> list[NDArray[np.int64]]:
-    return np.array_split(
-        np.arange(n_perturbations), min(n_perturbations, max(1, round(n_perturbations * size / BLOCK)))
-    )
 
 
 def _obs(screen: Screen, cells: int) -> pd.DataFrame:

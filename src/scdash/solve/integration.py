@@ -17,11 +17,11 @@ SOLVERS = ("rk4", *ADAPTIVE, *FIXED)
 
 def integrate(
     velocity: Callable[..., Tensor],
-    x0: Tensor,
+    x0: Tensor,  # states at the first time, (models, batch, state)
     times: Tensor,
     *,
     solver: str = "rk4",
-    steps: int = 4,
+    steps: int = 4,  # equal steps per interval, for solvers with fixed steps
     rtol: float = 1e-4,
     atol: float = 1e-6,
     adjoint: bool = False,
@@ -33,21 +33,11 @@ def integrate(
     All examples are integrated in one batched solve: over each interval time is rescaled to s in [0, 1] for every
     example by itself, dx/ds = (t_{k+1} - t_k) f(x).
 
-    Parameters
-    ----------
-    velocity
-        x -> dx/dt, e.g. `field.bind(params)`; with `takes_time` (t, x) -> dx/dt, where t broadcasts against x.
-    x0
-        States at the first time, (models, batch, state).
-    times
-        (K + 1,), or one row per example, (batch, K + 1) or (models, batch, K + 1); the first is the time of `x0`.
-    solver
-        "rk4" (our own) or a solver of torchdiffeq: adaptive ones obey `rtol` and `atol`, fixed ones `steps`.
-    steps
-        Equal steps per interval, for solvers with fixed steps.
-    adjoint
-        Compute gradients by solving the adjoint equation backwards (memory does not grow with the number of steps;
-        slower and only as exact as the tolerances). `parameters` are then the tensors to differentiate by.
+    `velocity`: x -> dx/dt, e.g. `field.bind(params)`; with `takes_time` (t, x) -> dx/dt, where t broadcasts against x.
+    `times`: (K + 1,), or one row per example, (batch, K + 1) or (models, batch, K + 1); the first is the time of `x0`.
+    `solver`: "rk4" (our own) or a solver of torchdiffeq: adaptive ones obey `rtol` and `atol`, fixed ones `steps`.
+    `adjoint`: compute gradients by solving the adjoint equation backwards (memory does not grow with the number of
+    steps; slower and only as exact as the tolerances). `parameters` are then the tensors to differentiate by.
     """
     start, duration = intervals(x0, times)
     check_least("steps", steps, 1)

@@ -22,37 +22,23 @@ class Converged(Generic[T]):
 
 
 def converged(
-    solve: Callable[[int], T],
-    steps: int,
+    solve: Callable[[int], T],  # number of steps -> result
+    steps: int,  # steps to begin with; they are doubled at most `HALVINGS` times
     *,
     change: Callable[[T, T], float],
-    tolerance: float,
+    tolerance: float,  # largest change that does not matter
     what: str,
     remedy: str,
     otherwise: Callable[[T, str], object] | None = None,
 ) -> Converged[T]:
     """Double the number of steps until the result changes by at most `tolerance`.
 
-    Parameters
-    ----------
-    solve
-        Number of steps -> result.
-    steps
-        Steps to begin with; they are doubled at most `HALVINGS` times.
-    change
-        How far the result with twice the steps is from the one before, `change(coarse, fine)`; NaN is never small enough.
-    tolerance
-        Largest change that does not matter.
-    what, remedy
-        For the message: what still changes (plural), and what to do about it.
-    otherwise
-        Called with the last result and the message where doubling was of no use: it may raise another error (the result is
-        not finite), or log the message, and the last results are then returned. By default `NotConvergedError` is raised.
+    `change`: how far the result with twice the steps is from the one before, `change(coarse, fine)`; NaN is never
+    small enough. `what`, `remedy`: for the message: what still changes (plural), and what to do about it. `otherwise`:
+    called with the last result and the message where doubling was of no use: it may raise another error (the result is
+    not finite), or log the message, and the last results are then returned. By default `NotConvergedError` is raised.
 
-    Raises
-    ------
-    NotConvergedError
-        If the result still changes and `otherwise` is not given.
+    Raises NotConvergedError if the result still changes and `otherwise` is not given.
     """
     coarse, moved = solve(steps), float("nan")
     for halving in range(HALVINGS):

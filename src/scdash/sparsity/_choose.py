@@ -6,15 +6,10 @@ import pandas as pd
 def choose_one_standard_error(table: pd.DataFrame) -> float:
     """Return the sparsest level whose mean validation error is within one standard error of the lowest (DASH B.9.2).
 
-    Parameters
-    ----------
-    table
-        One row per level and repeat, columns `level` and `validation_mse`.
+    `table`: one row per level and repeat, columns `level` and `validation_mse`.
 
-    Returns
-    -------
-    The chosen level. The standard error is that of the best level over its repeats (0 with a single repeat); levels
-    with a missing error count as failed.
+    The result is the chosen level. The standard error is that of the best level over its repeats (0 with a single
+    repeat); levels with a missing error count as failed.
     """
     missing = {"level", "validation_mse"} - set(table.columns)
     if missing:

@@ -18,12 +18,8 @@ def hierarchical_prox(skip: Tensor, weight: Tensor, lam: Tensor | float, rho: fl
 
     The exact solution by sorting (Lemhadri et al. 2021, Algorithm 2), for every leading index at once.
 
-    Parameters
-    ----------
-    skip, weight
-        (..., d) skip weights of an input and (..., m) its first-layer weights.
-    lam
-        Strength times learning rate; broadcasts against the leading axes.
+    `skip`, `weight`: (..., d) skip weights of an input and (..., m) its first-layer weights. `lam`: strength times
+    learning rate; broadcasts against the leading axes.
     """
     size = weight.abs()
     largest = size.sort(dim=-1, descending=True).values

@@ -39,14 +39,10 @@ def share_of_remaining(mask: Tensor, amount: float | Tensor) -> Tensor:
 def prune_to(field: VectorField, params: Params, sparsity: float | Tensor) -> tuple[Params, Params]:
     """Prune every matrix by magnitude until the fraction `sparsity` of its entries is zero (post-hoc pruning).
 
-    Parameters
-    ----------
-    sparsity
-        Share in [0, 1), one for all models or one each (models,). A matrix that is sparser already stays as it is.
+    `sparsity`: share in [0, 1), one for all models or one each (models,). A matrix that is sparser already stays as it
+    is.
 
-    Returns
-    -------
-    Pruned copies of the weights, and the masks.
+    The result is pruned copies of the weights, and the masks.
     """
     level = torch.as_tensor(sparsity, dtype=torch.float64)
     if bool(((level < 0) | (level >= 1)).any()):

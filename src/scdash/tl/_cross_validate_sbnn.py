@@ -13,11 +13,14 @@ from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import FoldsLike, Genes
-from scdash.paired import BottleneckTraining, Standardize, fit_networks, make_folds, training_of
 from scdash.paired.evaluation import check_sizes
 from scdash.paired.reading import Missing, fold_labels, read_paired
+from scdash.paired.schedule import BottleneckTraining, training_of
 from scdash.paired.score_tables import cross_validation_entry
+from scdash.paired.stacks import fit_networks
+from scdash.paired.standardize import Standardize
 from scdash.paired.store import check_slots
+from scdash.resampling.folds import make_folds
 from scdash.resampling.stability import write_result
 
 BASELINES = ("srrr", "ridge")

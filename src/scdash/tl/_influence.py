@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import check_choice
 from scdash._core.keys import check_timed, genes_of, require_fit
 from scdash._core.logging import step
+from scdash._core.parallel import resolve_device
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import TimesLike
@@ -25,8 +26,6 @@ from scdash.networks.influences.of_fit import (
     influences_of_models,
     perturbations,
 )
-
-STARTS, CHANGES = ("uniform", "data"), ("redraw", "low", "high")
 
 
 @guarded
@@ -147,7 +146,7 @@ def gene_influence(
             weights,
             design,
             chosen,
-            device=_device(device),
+            device=str(resolve_device(device)),
             max_memory=max_memory,
             n_jobs=n_jobs,
             checkpoint=checkpoint,
@@ -172,9 +171,8 @@ def gene_influence(
 
 
 def _check_options(starts: str, change: str, n_starts: int, models: str) -> None:
-    known = (("starts", starts, STARTS), ("change", change, CHANGES))
-    for argument, value, options in known:
-        check_choice(argument, value, options)
+    check_choice("starts", starts, get_args(Starts))
+    check_choice("change", change, get_args(Change))
     check_choice("models", models, ("all", "main"))
     if n_starts != int(n_starts) or n_starts < 1:
         raise ValueError(f"n_starts must be a positive whole number, found {n_starts!r}.")
@@ -184,11 +182,3 @@ def _chosen(genes: str | Iterable[str] | None, names: NDArray[Any]) -> NDArray[n
     if genes is None:
         return np.arange(len(names))
     return np.unique(all_genes(listed_names(genes), names, "genes"))
-
-
-def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

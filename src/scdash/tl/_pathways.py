@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,7 @@ from scdash.networks.pathways.controls import built_in_controls
 from scdash.networks.pathways.gene_sets import resolve_gene_sets
 from scdash.networks.pathways.permutation import Alternative
 from scdash.networks.pathways.report import pathway_report
-from scdash.networks.pathways.set_tests import Method, SetTests, table_of_tests
-
-METHODS = ("sum", "over_representation", "prerank")
+from scdash.networks.pathways.scores import Method, SetTests, table_of_tests
 
 
 @guarded
@@ -123,7 +121,7 @@ def pathways(
     >>> scdash.tl.pathways(adata, "go_bp")  # doctest: +SKIP
     >>> scdash.get.pathways(adata, significant=True)  # doctest: +SKIP
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, get_args(Method))
     check_key(key_added)
     if method != "sum" and (alternative != "greater" or max_permutations is not None):
         raise unused("alternative or max_permutations", f"they are for method='sum', found method={method!r}")

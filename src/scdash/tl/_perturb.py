@@ -1,7 +1,7 @@
 """`perturb`: what the fitted model says about knockouts and overexpression."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,14 +27,12 @@ from scdash.networks import (
     rollout,
     warn_of_interventions,
 )
+from scdash.networks.intervention_levels import Kind
 from scdash.networks.prediction_starts import start_states, time_grid
 from scdash.tl._predict import paths_to_adata
 
 if TYPE_CHECKING:
     pass
-
-
-Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
 @guarded
@@ -113,8 +111,9 @@ def perturb(
     if kind == "knockout" and not isinstance(genes, Mapping):
         refuse_negative_levels(entry, held)
     warn_of_interventions(entry, held)
+    replicates = [module_from_entry(entry, weights) for weights in (entry.get("replicates") or {}).values()]
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
-    others = [(rollout(m, x, t).numpy(), rollout(m, x, t, held=held).numpy()) for m in _replicates(entry)]
+    others = [(rollout(m, x, t).numpy(), rollout(m, x, t, held=held).numpy()) for m in replicates]
     spread = [(changed[-1] - free[-1]).mean(0) for free, changed in others]
     both = [
         paths_to_adata(path[grid.added :].numpy(), starts.names, grid.asked, model.genes, starts.position)
@@ -174,10 +173,6 @@ def _observed(entry: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         "time": np.asarray(series["time"], dtype=np.float64)[rows],
         "states": np.asarray(series["states"], dtype=np.float32)[rows],
     }
-
-
-def _replicates(entry: Any) -> list[DynamicsModel]:
-    return [module_from_entry(entry, weights) for weights in (entry.get("replicates") or {}).values()]
 
 
 def _change_table(

@@ -24,10 +24,9 @@ from scdash.networks import (
     refuse_negative_levels,
     warn_of_interventions,
 )
-from scdash.networks.cellrank_calls import MISSING
+from scdash.networks.cellrank_calls import MISSING, fates_of_models, means_over_neighbours, table_of_fates
 from scdash.networks.influences.of_fit import longest_trajectory
-from scdash.networks.perturbed_fates import fates_of_models, means_over_neighbours, table_of_fates
-from scdash.tl._perturbation_scores import Kind
+from scdash.networks.intervention_levels import Kind
 
 FRACTION = 0.1  # of the longest fitted trajectory, in which effects run over several edges, as in `perturbation_shift`
 

@@ -25,8 +25,7 @@ from scdash.networks import (
     warn_of_interventions,
     warn_of_negative_levels,
 )
-
-Kind = Literal["knockout", "knockdown", "overexpression"]
+from scdash.networks.intervention_levels import Kind
 
 
 @guarded

@@ -17,9 +17,9 @@ from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
 from scdash.networks import count_targets, held_levels, module_from_entry, refuse_negative_levels, warn_of_interventions
 from scdash.networks.influences.of_fit import longest_trajectory
+from scdash.networks.intervention_levels import Kind
 from scdash.networks.interventions import intervene
 from scdash.networks.velocity_layer import layer_megabytes, over_all_genes
-from scdash.tl._perturbation_scores import Kind
 
 ROWS = 1024
 SHARE = 0.1  # of the longest fitted trajectory: far enough to see, near enough to stay local

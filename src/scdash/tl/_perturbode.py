@@ -146,6 +146,7 @@ def fit_perturbode(
     check_key(key_added)
     check_switch(write_velocity)
     seed = seed_of(rng)
+    given = FitCall(model=model, sparsity=sparsity, allow_scaled=allow_scaled, write_velocity=write_velocity)
     adata = adata.copy() if copy else adata
     with step(f"fitting dynamics (perturbode, {model.way})") as added, whole_call("fit", progress=progress):
         expect({READING: (1, COSTS[READING]), "the fit": (1, LATER)})
@@ -161,7 +162,7 @@ def fit_perturbode(
             "pruning": pruning.config(),
             "n_folds": model.folds,
             "rng": seed,
-            "arguments": _stored(model, sparsity, allow_scaled=allow_scaled, write_velocity=write_velocity),
+            "arguments": given.stored(),
         }
         with progress_bar(1, WRITING, progress=False) as bar:
             added += store_screen(adata, inputs, stats, found, asked, key_added, write_velocity=write_velocity)
@@ -192,11 +193,6 @@ def _refuse_unused(model: PerturbODE, prior: PriorLike | None, sparsity: Any) ->
             "sparsity prunes while an ODE trains: pass model=PerturbODE(fit='transport'). The "
             "regression alone is made sparse by its L1 penalty."
         )
-
-
-def _stored(model: PerturbODE, sparsity: Any, **others: Any) -> dict[str, str]:
-    """Return the arguments of the call as `FitCall` stores them."""
-    return FitCall(model=model, sparsity=sparsity, **others).stored()
 
 
 def fit_screen(adata: AnnData, call: FitCall, **others: Any) -> Any:

@@ -6,13 +6,16 @@ from typing import Any
 from mudata import MuData
 
 from scdash._core.logging import logger, step
+from scdash._core.parallel import resolve_device
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash._data import copy_paired
-from scdash.paired import BottleneckTraining, Standardize, choose_device, fit_networks, training_of
 from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out, warn_if_hardly_separated
 from scdash.paired.reading import Missing, read_paired
+from scdash.paired.schedule import BottleneckTraining, training_of
+from scdash.paired.stacks import fit_networks
+from scdash.paired.standardize import Standardize
 from scdash.paired.store import check_slots, store_network
 
 
@@ -155,6 +158,6 @@ def sbnn(
         params: dict[str, Any] = {"model": "sbnn", "x": x, "y": y, "layer": layer, "y_layer": y_layer}
         params |= {"n_latent": n_latent, "n_features": n_features}
         params |= {"missing": missing, "standardize": standardize, "test_fraction": float(test_fraction), "rng": seed}
-        params |= {"autoencoder": autoencoder, "device": str(choose_device(device)), "schedule": constants.config()}
+        params |= {"autoencoder": autoencoder, "device": str(resolve_device(device)), "schedule": constants.config()}
         added += store_network(target, fit, data, found, params, key_added)
     return target if copy else None

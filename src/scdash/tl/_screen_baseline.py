@@ -14,7 +14,7 @@ from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash.models import PerturbODE
-from scdash.screens.baselines.fits import BASELINES
+from scdash.screens.baselines.fits import BASELINES, Asked
 from scdash.screens.fold_statistics import screen_statistics
 from scdash.screens.inputs import LABELS_OF_MODEL, ScreenRequest, read_screen
 from scdash.screens.labels_like_fit import labels_like_fit
@@ -118,7 +118,7 @@ def screen_baseline(
         inputs = read_screen(adata, request)
         generator = np.random.default_rng(seed)
         stats = screen_statistics(inputs, request.model.folds, generator, slope=None)
-        fit = run(inputs, stats, generator, dict(options or {}))
+        fit = run(Asked(inputs, stats, generator, dict(options or {})))
         asked = request.params(inputs) | {"sparsity": "none", "n_folds": request.model.folds, "rng": seed}
         added += store_screen(adata, inputs, stats, fit, asked | {"model": method, "field": "none"}, name)
     logger.info(adata.uns[name]["report"])

@@ -10,10 +10,10 @@ from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
 from scdash._data import copy_paired
-from scdash.paired import Standardize
 from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out, warn_if_unsettled
 from scdash.paired.linear_fit import as_network, check_alpha, fit_linear
 from scdash.paired.reading import Missing, read_paired
+from scdash.paired.standardize import Standardize
 from scdash.paired.store import check_slots, store_network
 
 

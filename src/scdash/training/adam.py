@@ -18,22 +18,15 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 class StackedAdam:
     """`torch.optim.Adam` (Kingma & Ba 2015, Algorithm 1) on parameters that are changed in place.
 
-    Parameters
-    ----------
-    params
-        Tensors (models, ...).
-    moments
-        First and second moment of every parameter, changed in place.
-    masks
-        Weights that stay 0, as booleans, of some of the parameters; a mask broadcasts against its parameter, so one entry
-        may stand for a group of weights. Masked weights and their moments must be 0 at the start: they get no gradient,
-        and so stay exactly 0.
+    `masks`: weights that stay 0, as booleans, of some of the parameters; a mask broadcasts against its parameter, so
+    one entry may stand for a group of weights. Masked weights and their moments must be 0 at the start: they get no
+    gradient, and so stay exactly 0.
     """
 
     def __init__(
         self,
-        params: Mapping[str, Tensor],
-        moments: Mapping[str, tuple[Tensor, Tensor]],
+        params: Mapping[str, Tensor],  # tensors (models, ...)
+        moments: Mapping[str, tuple[Tensor, Tensor]],  # first and second moment of every parameter, changed in place
         masks: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.params = params

@@ -28,10 +28,7 @@ def write_checkpoint(path: Path, state: TrainState, fingerprint: str) -> bool:
 def read_checkpoint(path: Path, fingerprint: str, device: torch.device) -> TrainState | None:
     """Return the state stored at `path`, None if there is no file.
 
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint, is damaged, or was written by a run with other settings or data.
+    Raises ValueError if the file is no checkpoint, is damaged, or was written by a run with other settings or data.
     """
     if not path.exists():
         return None

@@ -125,12 +125,7 @@ class ShrunkenCorrelations:
 
         r are the shrunken correlations of all columns with the response.
 
-        Parameters
-        ----------
-        response
-            Unit columns, (rows, responses).
-        source, target
-            Pairs of a column and a response.
+        `response`: unit columns, (rows, responses). `source`, `target`: pairs of a column and a response.
         """
         onto = response if self.basis is None else self.basis.T @ response
         solved = (1 - self.intensity) * np.linalg.solve(self.inner, onto)

@@ -33,27 +33,16 @@ DRAWS = 2  # ways to deal the cells to halves
 
 
 def choose_bandwidths(
-    values: Expression,
-    placed: Placed,
+    values: Expression,  # log expression, (cells, genes); read in blocks, once for each way to deal the cells
+    placed: Placed,  # the trajectory of every cell and its place
     *,
-    n_bins: int,
-    rng: np.random.Generator,
+    n_bins: int,  # bins per trajectory
+    rng: np.random.Generator,  # deals the cells to halves
     alone: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Return the width of the kernel of every trajectory, in bins, (trajectories,).
 
-    Parameters
-    ----------
-    values
-        Log expression, (cells, genes); read in blocks, once for each way to deal the cells.
-    placed
-        The trajectory of every cell and its place.
-    n_bins
-        Bins per trajectory.
-    rng
-        Deals the cells to halves.
-    alone
-        Whether a trajectory is the only one of its lineage, (trajectories,); None: all are.
+    `alone`: whether a trajectory is the only one of its lineage, (trajectories,); None: all are.
     """
     errors, fine = np.zeros((len(placed.groups), len(BANDWIDTHS))), bin_grid(FINE * n_bins)
     for _ in range(DRAWS):

@@ -45,9 +45,9 @@ class CellSeries(NamedTuple):
 
 
 def cells_to_series(
-    X: Any,
-    genes: Any,
-    time: Any,
+    X: Any,  # log expression, (cells, genes), any array type; never densified whole
+    genes: Any,  # names of the columns
+    time: Any,  # pseudotime or time of each cell
     *,
     lineage: Any = None,
     batch: Any = None,
@@ -55,14 +55,14 @@ def cells_to_series(
     bandwidth: float | None = None,
     min_cells: float = 5,
     align: Align = "auto",
-    horizon: float = 10.0,
+    horizon: float = 10.0,  # length of the time axis that models see; rates are per horizon / n_bins a bin
     n_bootstrap: int = 0,
     split: Any = None,
     hold_out: float | None = 0.1,
     validation: bool = True,
     scale_by: Sequence[str] | None = None,
     range_floor: float | None = None,
-    rng: RNG = 0,
+    rng: RNG = 0,  # seed or Generator, for bootstraps and split
     disjoint: bool = False,
     weights: NDArray[np.float64] | None = None,
     cell: NDArray[np.int64] | None = None,
@@ -72,48 +72,26 @@ def cells_to_series(
     Bin b of a trajectory is the kernel mean of its cells' log expression, :math:`s = (\bar x - \min) / \max(range,
     floor)`, at time :math:`horizon (b + 1/2) / n_{bins}`.
 
-    Parameters
-    ----------
-    X
-        Log expression, (cells, genes), any array type; never densified whole.
-    genes
-        Names of the columns.
-    time
-        Pseudotime or time of each cell.
-    lineage, batch
-        Labels of each cell; a cell without a lineage (or batch) takes no part.
-    n_bins, bandwidth, min_cells
-        Bins per trajectory, kernel width in bins, and the effective cells each bin must have (`binned_means`). Without a
-        width (None) every trajectory has the one with which one half of its cells predicts the other best.
-    align
-        "rank": place of a cell is its rank within lineage and batch; "expression": ranks of the batches of a lineage are
-        aligned by expression, see `align_batches`; "auto": they are if their times differ at equal ranks and genes that
-        took no part then agree clearly better; "range": time rescaled to [0, 1]; "none": one scale for all, each
-        trajectory covering only the bins between its own first and last cell.
-    horizon
-        Length of the time axis that models see; rates are per horizon / n_bins a bin.
-    n_bootstrap
-        Further trajectories of re-drawn cells per trajectory (Bayesian bootstrap: exponential cell weights, which
-        unlike counts never leave a bin empty); they show a model how uncertain a bin is. `series.origin` and the columns
-        `lineage`, `batch` and `bootstrap` of the bins say whose cells they are; names are for reading only.
-    split
-        train/validation/test of each cell, the same for all cells of a trajectory; None holds out whole trajectories,
-        or windows of bins (`default_split`); the bins of a held-out window are made of its own cells alone, and the
-        bins around it of the others.
-    hold_out, validation
-        Where there is no split: the fraction that is held out (None: nothing), and whether also for validation.
-    scale_by
-        Names of the trajectories that give minimum and range of each gene; None: the training bins.
-    range_floor
-        Smallest range of a gene: keeps noise of flat genes from being blown up. None: 0.5 for log values; a tenth of the
-        median range where all values lie within 1.5 of each other, such as values in [0, 1].
-    rng
-        Seed or Generator, for bootstraps and split.
-    disjoint
-        Bins that share no cell, instead of kernels; those with fewer than `min_cells` cells are left out.
-    weights, cell
-        Where cells belong to several lineages there is a row of X for every cell and lineage: the weight of the cell in
-        that lineage, and the number of the cell, (rows,). None: every row is a cell of its own and counts fully.
+    `lineage`, `batch`: labels of each cell; a cell without a lineage (or batch) takes no part. `n_bins`, `bandwidth`,
+    `min_cells`: bins per trajectory, kernel width in bins, and the effective cells each bin must have
+    (`binned_means`). Without a width (None) every trajectory has the one with which one half of its cells predicts the
+    other best. `align`: "rank": place of a cell is its rank within lineage and batch; "expression": ranks of the
+    batches of a lineage are aligned by expression, see `align_batches`; "auto": they are if their times differ at
+    equal ranks and genes that took no part then agree clearly better; "range": time rescaled to [0, 1]; "none": one
+    scale for all, each trajectory covering only the bins between its own first and last cell. `n_bootstrap`: further
+    trajectories of re-drawn cells per trajectory (Bayesian bootstrap: exponential cell weights, which unlike counts
+    never leave a bin empty); they show a model how uncertain a bin is. `series.origin` and the columns `lineage`,
+    `batch` and `bootstrap` of the bins say whose cells they are; names are for reading only. `split`:
+    train/validation/test of each cell, the same for all cells of a trajectory; None holds out whole trajectories, or
+    windows of bins (`default_split`); the bins of a held-out window are made of its own cells alone, and the bins
+    around it of the others. `hold_out`, `validation`: where there is no split: the fraction that is held out (None:
+    nothing), and whether also for validation. `scale_by`: names of the trajectories that give minimum and range of
+    each gene; None: the training bins. `range_floor`: smallest range of a gene: keeps noise of flat genes from being
+    blown up. None: 0.5 for log values; a tenth of the median range where all values lie within 1.5 of each other, such
+    as values in [0, 1]. `disjoint`: bins that share no cell, instead of kernels; those with fewer than `min_cells`
+    cells are left out. `weights`, `cell`: where cells belong to several lineages there is a row of X for every cell
+    and lineage: the weight of the cell in that lineage, and the number of the cell, (rows,). None: every row is a cell
+    of its own and counts fully.
 
     Returns
     -------

@@ -18,18 +18,12 @@ def read_couplings(
 ) -> dict[Pair, sp.csr_matrix]:
     """Return couplings between numbers of times, each over all cells of adata.
 
-    Parameters
-    ----------
-    couplings
-        Mapping of (time, next time) to a matrix, dense or sparse: the cells of the one time by those of the other, both in
-        the order of adata. Times are labels of the column or numbers in its unit. Every two consecutive times need one.
-    labels, values, unit
-        The column of times, and what it was read as.
+    `couplings`: mapping of (time, next time) to a matrix, dense or sparse: the cells of the one time by those of the
+    other, both in the order of adata. Times are labels of the column or numbers in its unit. Every two consecutive
+    times need one. `labels`, `values`, `unit`: the column of times, and what it was read as.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a matrix has another shape, entries that are no mass, or a time is not known; the message names the pair.
+    Raises TypeError, ValueError if a matrix has another shape, entries that are no mass, or a time is not known; the
+    message names the pair.
     """
     if not isinstance(couplings, Mapping):
         raise TypeError(

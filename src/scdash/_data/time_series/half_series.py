@@ -27,13 +27,13 @@ class HalfOfCells:
 
 
 def halves_to_learn_from(
-    values: Expression,
-    placed: Placed,
+    values: Expression,  # log expression, (cells, genes)
+    placed: Placed,  # the trajectory of every cell and its place
     *,
     n_bins: int = 20,
     horizon: float = 10.0,
     n_bootstrap: int = 8,
-    rng: RNG = 0,
+    rng: RNG = 0,  # seed or Generator
 ) -> list[HalfOfCells]:
     """Return each half of the cells with its counterpart, for several ways to deal the cells to halves.
 
@@ -41,16 +41,7 @@ def halves_to_learn_from(
     with all cells, with a kernel width chosen for every trajectory; the half to measure errors on is smoothed less, since
     what errors are measured on need not be smooth.
 
-    Parameters
-    ----------
-    values
-        Log expression, (cells, genes).
-    placed
-        The trajectory of every cell and its place.
-    n_bins, horizon, n_bootstrap
-        As for `cells_to_series`.
-    rng
-        Seed or Generator.
+    `n_bins`, `horizon`, `n_bootstrap`: as for `cells_to_series`.
     """
     generator = as_generator(rng)
     widths = choose_bandwidths(values, placed, n_bins=n_bins, rng=generator)

@@ -34,35 +34,20 @@ class CellHalves:
 
 
 def halve_cells(
-    values: Expression,
-    placed: Placed,
+    values: Expression,  # log expression, (cells, genes); read in blocks, twice
+    placed: Placed,  # the trajectory of every cell and its place
     *,
-    n_bins: int = 20,
-    n_draws: int = 8,
+    n_bins: int = 20,  # bins of a trajectory
+    n_draws: int = 8,  # ways to deal the cells
     shuffled: bool = False,
-    sources: NDArray[np.integer[Any]] | None = None,
-    rng: RNG = 0,
+    sources: NDArray[np.integer[Any]] | None = None,  # genes that may regulate, for `within`; None: all
+    rng: RNG = 0,  # seed or Generator
 ) -> CellHalves:
     """Return bins of disjoint parts of each trajectory's cells.
 
     Neighbours in time go to different quarters, so that each covers every bin.
 
-    Parameters
-    ----------
-    values
-        Log expression, (cells, genes); read in blocks, twice.
-    placed
-        The trajectory of every cell and its place.
-    n_bins
-        Bins of a trajectory.
-    n_draws
-        Ways to deal the cells.
-    shuffled
-        Permute the cells' times within each trajectory first: everything but the order in time is kept.
-    sources
-        Genes that may regulate, for `within`; None: all.
-    rng
-        Seed or Generator.
+    `shuffled`: permute the cells' times within each trajectory first: everything but the order in time is kept.
     """
     generator = as_generator(rng)
     if shuffled:

@@ -41,10 +41,8 @@ def read_sample_paths(adata: "AnnData", samples: Samples) -> SamplePaths:
     was common as its first state. So no interval counts twice. What starts from one sample is left out together, or where
     fewer than five samples start anything, what follows each successor of the first sample that has several.
 
-    Raises
-    ------
-    ValueError, KeyError
-        For names that are missing or occur twice, circles, and intervals that are missing or not positive.
+    Raises ValueError, KeyError for names that are missing or occur twice, circles, and intervals that are missing or
+    not positive.
     """
     names = _names(adata, samples)
     before = _predecessors(adata, samples, names)

@@ -45,9 +45,9 @@ class Coupled(NamedTuple):
 def from_sampled(
     rows: Rows,
     *,
-    couplings: Couplings | None,
-    labels: Any,
-    n_bins: int | None,
+    couplings: Couplings | None,  # None, "ot", "none" or a mapping; see `scdash.tl.fit_dynamics`
+    labels: Any,  # the column of times as the user has it, one for each row of adata
+    n_bins: int | None,  # of every time, where the rows have a pseudotime; None: 3
     regulators: NDArray[np.int64] | None,
     seed: int,
     shuffled: bool,
@@ -56,16 +56,7 @@ def from_sampled(
 ) -> Observed:
     """Return cells at sampled times as trajectories of their means, with times in the standard unit.
 
-    Parameters
-    ----------
-    couplings
-        None, "ot", "none" or a mapping; see `scdash.tl.fit_dynamics`.
-    labels
-        The column of times as the user has it, one for each row of adata.
-    n_bins
-        Of every time, where the rows have a pseudotime; None: 3.
-    regulators, seed, shuffled, hold_out, by_folds
-        As for `from_cells`.
+    `regulators`, `seed`, `shuffled`, `hold_out`, `by_folds`: as for `from_cells`.
     """
     coupled = _coupled(couplings, rows, labels, by_folds=by_folds)
     split = None if rows.split is None else split_codes(rows.split)

@@ -15,36 +15,22 @@ from scdash._data.time_series.series import TimeSeries
 
 
 def series_from_states(
-    X: Any,
-    genes: Any,
-    time: Any,
+    X: Any,  # states, (rows, genes), any array type
+    genes: Any,  # names of the columns
+    time: Any,  # time of each row; twice the same time within a trajectory is an error
     trajectory: Any = None,
     split: Any = None,
     *,
     group: Any = None,
     fraction: float = 0.1,
-    rng: RNG = 0,
+    rng: RNG = 0,  # seed or Generator of the default split
 ) -> TimeSeries:
     """Return the series of rows that are states, sorted by trajectory and time; values are kept as they are.
 
-    Parameters
-    ----------
-    X
-        States, (rows, genes), any array type.
-    genes
-        Names of the columns.
-    time
-        Time of each row; twice the same time within a trajectory is an error.
-    trajectory
-        Label of each row's trajectory; None: one trajectory. Unused categories are ignored; rows without a label take no
-        part.
-    split
-        train/validation/test of each row; None: `default_split`, about `fraction` of the trajectories each. Rows without
-        a label take no part.
-    group
-        Label of each row, the same for a whole trajectory: trajectories of one group are held out together. None: each alone.
-    rng
-        Seed or Generator of the default split.
+    `trajectory`: label of each row's trajectory; None: one trajectory. Unused categories are ignored; rows without a
+    label take no part. `split`: train/validation/test of each row; None: `default_split`, about `fraction` of the
+    trajectories each. Rows without a label take no part. `group`: label of each row, the same for a whole trajectory:
+    trajectories of one group are held out together. None: each alone.
     """
     values = as_expression(X, genes)
     rows = values.shape[0]

@@ -27,28 +27,19 @@ class WithinMoments:
 
 
 def within_moments(
-    values: Expression,
+    values: Expression,  # log expression, (cells, genes); read in blocks
     group: NDArray[np.int64],
     part: NDArray[np.int64],
     *,
-    sources: NDArray[np.integer[Any]] | None = None,
-    weights: NDArray[np.float64] | None = None,
+    sources: NDArray[np.integer[Any]] | None = None,  # genes on the first side of the products; None: all
+    weights: NDArray[np.float64] | None = None,  # of the cells, (cells,); None: all 1
 ) -> WithinMoments:
     r"""Return :math:`\sum_c (x_c - m_{g(c)}) (x_c - m_{g(c)})^T` of every part q of the cells, in one pass over X.
 
     The means m are of all cells of a group, so with sums s_qg and numbers n_qg of a part's cells in each group it is
     :math:`\sum_c x_c x_c^T - \sum_g (s_{qg} m_g^T + m_g s_{qg}^T - n_{qg} m_g m_g^T)`.
 
-    Parameters
-    ----------
-    values
-        Log expression, (cells, genes); read in blocks.
-    group, part
-        Code of the group and of the part of each cell; a cell with -1 in either takes no part.
-    sources
-        Genes on the first side of the products; None: all.
-    weights
-        Of the cells, (cells,); None: all 1.
+    `group`, `part`: code of the group and of the part of each cell; a cell with -1 in either takes no part.
     """
     genes, parts = values.shape[1], int(part.max(initial=0)) + 1
     chosen = np.arange(genes) if sources is None else np.asarray(sources, dtype=np.intp)

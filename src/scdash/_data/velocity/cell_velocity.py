@@ -43,14 +43,8 @@ def read_velocity(
 ) -> CellVelocity:
     """Read what the argument `velocity` names; see `scdash.tl.fit_dynamics` for its meaning.
 
-    Parameters
-    ----------
-    adata
-        Where the layers are.
-    velocity
-        The name of a layer, or of two: spliced and unspliced counts.
-    values, columns
-        Expression of the modelled genes, and their columns in `adata`.
+    `adata`: where the layers are. `velocity`: the name of a layer, or of two: spliced and unspliced counts. `values`,
+    `columns`: expression of the modelled genes, and their columns in `adata`.
     """
     if isinstance(velocity, str):
         return _from_layer(adata, velocity, values, columns)

@@ -25,12 +25,8 @@ def steady_state_velocity(
     :math:`ds/dt = u - \gamma s` with the moments (means over neighbours) of both, in units of each gene's rate of splicing
     (La Manno et al. 2018, Bergen et al. 2020), and :math:`dx/dt = (ds/dt) / (1 + s)`.
 
-    Parameters
-    ----------
-    spliced, unspliced
-        Counts, (cells, genes), every cell scaled to the same total of each; spliced ones in units of exp(logged) - 1.
-    logged
-        Log expression of the same cells, (cells, genes), by which neighbours are found.
+    `spliced`, `unspliced`: counts, (cells, genes), every cell scaled to the same total of each; spliced ones in units
+    of exp(logged) - 1. `logged`: log expression of the same cells, (cells, genes), by which neighbours are found.
     """
     import anndata as ad
     import scanpy as sc

@@ -97,32 +97,19 @@ def learned_from(null: NullModel, trajectories: Trajectories) -> Trajectories:
 
 
 def null_model_errors(
-    made_of: Ingredients,
-    choice: Choice,
-    folds: Sequence[Fold],
+    made_of: Ingredients,  # ingredients of the model
+    choice: Choice,  # what held-out trajectories have chosen for it
+    folds: Sequence[Fold],  # what the model was chosen, and is judged, by
     *,
     anew: bool = False,
-    progress: bool | None = None,
+    progress: bool | None = None,  # show progress bars
 ) -> dict[str, Errors]:
     """Return the relative errors of every null model, (folds,) each, on the trajectories that the model is judged by.
 
-    Parameters
-    ----------
-    made_of
-        Ingredients of the model.
-    choice
-        What held-out trajectories have chosen for it.
-    folds
-        What the model was chosen, and is judged, by.
-    anew
-        Choose epochs, level and weight of the prior for each null model as it was done for the model, which takes as many
-        times the model's own time as there are null models.
-    progress
-        Show progress bars.
+    `anew`: choose epochs, level and weight of the prior for each null model as it was done for the model, which takes
+    as many times the model's own time as there are null models.
 
-    Returns
-    -------
-    Errors by name; NaN on folds on which a null model was not fitted (`folds_for`).
+    The result is the errors by name; NaN on folds on which a null model was not fitted (`folds_for`).
     """
     nulls = null_models(made_of, choice, folds[0].train.states.shape[2], np.random.default_rng([made_of.seed, 3]))
     expect(null_work_of(made_of, folds, nulls, anew=anew))

@@ -12,18 +12,12 @@ from scdash.dynamics.whole_trajectories.selection import Errors
 def error_table(model: str, ours: Errors, others: Mapping[str, Errors]) -> pd.DataFrame:
     """Return one row per predictor, the model first.
 
-    Parameters
-    ----------
-    model
-        Name of the model.
-    ours, others
-        Mean squared errors over that of a constant, (folds,), of the model and of all others by name; NaN on folds on
-        which a null model was not fitted.
+    `model`: name of the model. `ours`, `others`: mean squared errors over that of a constant, (folds,), of the model
+    and of all others by name; NaN on folds on which a null model was not fitted.
 
-    Returns
-    -------
-    Columns `predictor`, `error` (mean over folds; infinite where predictions diverge), `standard_error` (over folds, NaN of one), `difference` (to the model:
-    positive where the model is better), `difference_error` (standard error of the paired difference) and `fold 1`, ...
+    The result has columns `predictor`, `error` (mean over folds; infinite where predictions diverge),
+    `standard_error` (over folds, NaN of one), `difference` (to the model: positive where the model is better),
+    `difference_error` (standard error of the paired difference) and `fold 1`, ...
     """
     rows = []
     for name, errors in ({model: ours} | dict(others)).items():

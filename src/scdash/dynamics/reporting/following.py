@@ -69,20 +69,13 @@ def following_table(
 ) -> pd.DataFrame:
     """Return how well the mean trajectory of every lineage is followed, judged against kernel means of its cells.
 
-    Parameters
-    ----------
-    problem
-        Cells with their kernel means, or at sampled times; an empty table is returned for others.
-    model
-        Fitted to all cells that are not for test; simulated from the first state of every trajectory.
-    folds, fold_models
-        Where each fold is the other half of the cells: also judge what was learned from one half by the other, and the
-        smoothed trajectory of that half itself, which is what a perfect follower reaches.
+    `problem`: cells with their kernel means, or at sampled times; an empty table is returned for others. `model`:
+    fitted to all cells that are not for test; simulated from the first state of every trajectory. `folds`,
+    `fold_models`: where each fold is the other half of the cells: also judge what was learned from one half by the
+    other, and the smoothed trajectory of that half itself, which is what a perfect follower reaches.
 
-    Returns
-    -------
-    One row per lineage (by the name of its first trajectory): `lineage`, `genes`, `r2`, `r2_median_gene`,
-    `r2_other_half` and `r2_smoother` (NaN without halves).
+    The result has one row per lineage (by the name of its first trajectory): `lineage`, `genes`, `r2`,
+    `r2_median_gene`, `r2_other_half` and `r2_smoother` (NaN without halves).
     """
     series = problem.series.originals()
     rows = [rows for rows in series.each() if (series.split[rows] != TEST).any()]

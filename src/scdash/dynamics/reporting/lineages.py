@@ -9,26 +9,20 @@ from numpy.typing import NDArray
 
 
 def lineage_ends(
-    lineage: Sequence[str],
+    lineage: Sequence[str],  # the name of the lineage of every trajectory, (trajectories,)
     starts: NDArray[np.floating[Any]],
     observed: NDArray[np.floating[Any]],
     simulated: NDArray[np.floating[Any]],
 ) -> pd.DataFrame:
     r"""Return how the simulated end of each lineage compares with the observed ends of all lineages.
 
-    Parameters
-    ----------
-    lineage
-        The name of the lineage of every trajectory, (trajectories,).
-    starts, observed, simulated
-        First states, last states, and last states as simulated from the first, (trajectories, genes), in units in which
-        genes can be compared.
+    `starts`, `observed`, `simulated`: first states, last states, and last states as simulated from the first,
+    (trajectories, genes), in units in which genes can be compared.
 
-    Returns
-    -------
-    A row per lineage, in order of first appearance: `lineage`, `n_trajectories`, `covered` (the part of the observed change that
-    the model makes, :math:`\sum \hat d\, d / \sum d^2` over its trajectories), `end_rmse` (root mean square error of the
-    last states) and `nearest` (the lineage whose mean observed end is nearest to the mean simulated end).
+    The result has a row per lineage, in order of first appearance: `lineage`, `n_trajectories`, `covered` (the part of
+    the observed change that the model makes, :math:`\sum \hat d\, d / \sum d^2` over its trajectories), `end_rmse`
+    (root mean square error of the last states) and `nearest` (the lineage whose mean observed end is nearest to the
+    mean simulated end).
     """
     labels = np.asarray(lineage, dtype=object)
     names = list(dict.fromkeys(labels))

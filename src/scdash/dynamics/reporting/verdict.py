@@ -96,16 +96,9 @@ def compare(ours: Errors, nulls: Any) -> Comparison:
 def verdict_of(ours: Errors, others: Mapping[str, Errors], *, prior_used: bool | None, trajectories: bool) -> Verdict:
     """Compare the errors of a model over folds with those of its null models and of the baselines.
 
-    Parameters
-    ----------
-    ours
-        Of the model, (folds,).
-    others
-        Of every null model and every baseline, by name.
-    prior_used
-        Whether the model uses its prior; None: there is none.
-    trajectories
-        Whether whole trajectories were left out, rather than the other half of the cells.
+    `ours`: of the model, (folds,). `others`: of every null model and every baseline, by name. `prior_used`: whether
+    the model uses its prior; None: there is none. `trajectories`: whether whole trajectories were left out, rather
+    than the other half of the cells.
     """
 
     def of_kind(kind: str) -> list[Errors]:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scdash.dynamics.options import FitOptions, recipe, resolve_device
+from scdash._core.parallel import resolve_device
+from scdash.dynamics.options import FitOptions, recipe
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.start import make_field, random_start, restrict
 from scdash.dynamics.state_pairs.strategy import build_prior, build_sparsity

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scdash._core.parallel import resolve_device
 from scdash._data import TimeSeries
-from scdash.dynamics.options import FitOptions, Recipe, resolve_device
+from scdash.dynamics.options import FitOptions, Recipe
 from scdash.dynamics.predictors import Predictor
 from scdash.dynamics.problem import FitProblem
 from scdash.fields import Params, VectorField, csr_tensor

@@ -136,25 +136,13 @@ def _velocity_cosine(folds: Sequence[Fold], choice: Choice) -> float:
 
 
 def follow_states(
-    main: Ingredients,
-    priors: Sequence[sp.csr_matrix | None],
-    fits: Sequence[TransitionFit],
+    main: Ingredients,  # what the main model is made of
+    priors: Sequence[sp.csr_matrix | None],  # the prior of every model, for replicates with parts of it hidden
+    fits: Sequence[TransitionFit],  # the regression of every model, which has the folds and where they start
     *,
-    progress: bool | None = None,
+    progress: bool | None = None,  # show progress bars
 ) -> Followed | None:
-    """Return models of a time course of states that were trained on whole trajectories, or None without a fold.
-
-    Parameters
-    ----------
-    main
-        What the main model is made of.
-    priors
-        The prior of every model, for replicates with parts of it hidden.
-    fits
-        The regression of every model, which has the folds and where they start.
-    progress
-        Show progress bars.
-    """
+    """Return models of a time course of states that were trained on whole trajectories, or None without a fold."""
     folds = folds_of_states(fits[0])
     if not folds:
         return None

@@ -42,31 +42,18 @@ Paths: TypeAlias = dict[tuple[int, float], list[Field]]  # of transitions alone,
 
 
 def regression_start(
-    trajectories: Trajectories,
+    trajectories: Trajectories,  # states in units of about [0, 1], and measured velocities if there are any
     *,
-    prior: sp.csr_matrix | None = None,
-    prior_weight: float = 1.0,
+    prior: sp.csr_matrix | None = None,  # sparse (target, regulator); every nonzero entry is an edge
+    prior_weight: float = 1.0,  # edges of the prior pay the penalty divided by this weight; 1 ignores the prior
     velocity_weight: float = 0.0,
-    regulators: NDArray[np.int64] | None = None,
-    regressions: Regressions | None = None,
+    regulators: NDArray[np.int64] | None = None,  # genes that may regulate; None: all
+    regressions: Regressions | None = None,  # which regressions are averaged
 ) -> GeneWise:
     """Return the mean of regressions on some trajectories.
 
-    Parameters
-    ----------
-    trajectories
-        States in units of about [0, 1], and measured velocities if there are any.
-    prior
-        Sparse (target, regulator); every nonzero entry is an edge.
-    prior_weight
-        Edges of the prior pay the penalty divided by this weight; 1 ignores the prior.
-    velocity_weight
-        How much all measured velocities count beside all transitions; 0 ignores them. Velocities that were not measured,
-        or are noise, are those of the regressions on transitions alone.
-    regulators
-        Genes that may regulate; None: all.
-    regressions
-        Which regressions are averaged.
+    `velocity_weight`: how much all measured velocities count beside all transitions; 0 ignores them. Velocities that
+    were not measured, or are noise, are those of the regressions on transitions alone.
     """
     starts = regression_starts(
         trajectories,

@@ -107,10 +107,12 @@ def gene_influence(
     perturbations = replace(perturbations, times=perturbations.times / model.time_scale)
     active = genes[outgoing(model, perturbations.starts)[genes]]
     with torch.inference_mode():
-        steps = _checked_steps(model, perturbations, active)
         ratio = torch.as_tensor(own / unit, dtype=model.minimum.dtype, device=model.minimum.device)
-        baseline = torch.stack(list(Solver.of(model).path(perturbations.starts, perturbations.times, steps)))
-    tasks = _tasks(active, len(perturbations.starts), len(model.genes), max_memory)
+        compared = _Comparison(model, perturbations, ratio, _rows(len(model.genes), max_memory))
+        steps = _checked_steps(compared, active)
+        baseline = compared.paths(steps)
+    per_task = TASK * max(1, compared.rows // len(perturbations.starts))
+    tasks = [active[i : i + per_task] for i in range(0, len(active), per_task)]
     store = None
     if checkpoint is not None:
         block = max(map(len, tasks), default=0)
@@ -119,7 +121,7 @@ def gene_influence(
     if progress is not None:
         progress(len(genes) - len(active) + sum(len(task) for number, task in enumerate(tasks) if number in done))
     open_tasks = [number for number in range(len(tasks)) if number not in done]
-    pieces = [(model, perturbations, baseline, tasks[number], ratio, steps, max_memory) for number in open_tasks]
+    pieces = [(replace(compared), baseline, tasks[number], steps) for number in open_tasks]
     for place, sums in spread(_run_task, pieces, n_jobs=n_jobs):
         number = open_tasks[place]
         done[number] = sums
@@ -128,45 +130,99 @@ def gene_influence(
         if progress is not None:
             progress(len(tasks[number]))
     found = np.concatenate([done[number] for number in range(len(tasks))]) if tasks else None
-    return _collect(model, perturbations, genes, active, unit, found, steps)
+    return compared.collect(genes, active, unit, found, steps)
 
 
-def _collect(
-    model: DynamicsModel,
-    perturbations: Perturbations,
-    genes: NDArray[np.int64],
-    active: NDArray[np.int64],
-    unit: NDArray[np.float64],
-    found: NDArray[np.float64] | None,
-    steps: int,
-) -> Influence:
-    """Put the rows of the active genes, (active, [absolute T-1, signed T-1, error]), among the silent ones."""
-    later = len(perturbations.times) - 1
-    table = np.zeros((len(genes), 2 * later + 1))
-    if found is not None:
-        bad = ~np.isfinite(found[:, :-1]).all(1)  # the error of a single start is infinite
-        if bad.any():
-            raise NonFiniteError(
-                f"Trajectories after a change of {model.genes[active[bad][0]]} are not finite ({bad.sum()} of "
-                f"{len(active)} genes). Ask for shorter `times` or start states from the data, or fit a sparser model: "
-                "dense ones can diverge outside the range of their data."
-            )
-        table[np.isin(genes, active)] = found
-    change = np.abs(perturbations.values - perturbations.starts)[:, genes] / unit[genes]
-    absolute, signed, error = table[:, :later], table[:, later:-1], table[:, -1]
-    return Influence(genes, absolute, signed, error, change.mean(0), steps)
+@dataclass(frozen=True)
+class _Comparison:
+    """What is compared in one model. Every task has a copy, whose solver is made where the task runs."""
+
+    model: DynamicsModel
+    perturbations: Perturbations  # with times in the unit of the field
+    ratio: Tensor  # (genes,), from the unit of each gene in the model to that of the result
+    rows: int  # states integrated together, at most
+
+    @cached_property
+    def solver(self) -> Solver:
+        return Solver.of(self.model)
+
+    def paths(self, steps: int) -> Tensor:
+        """Return the states (times, starts, genes) of the field without any change."""
+        with torch.inference_mode():
+            return torch.stack(list(self.solver.path(self.perturbations.starts, self.perturbations.times, steps)))
+
+    def influences(self, unchanged: Tensor, genes: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
+        """Return per gene the absolute influence at each time, the signed one, and the standard error, chunk by chunk."""
+        n_starts = len(self.perturbations.starts)
+        per_chunk, results = max(1, self.rows // n_starts), []
+        for first in range(0, len(genes), per_chunk):
+            chosen = genes[first : first + per_chunk]
+            parts = (slice(k, k + self.rows) for k in range(0, n_starts, self.rows))
+            pieces = [self.changes(unchanged, chosen, part, steps) for part in parts]
+            absolute, signed = np.concatenate(pieces, axis=2)  # (times, starts, genes)
+            with np.errstate(invalid="ignore"):  # diverged genes are named once, in the end
+                spread = absolute.mean(0).std(0, ddof=min(1, n_starts - 1))
+            error = spread / np.sqrt(n_starts) if n_starts > 1 else np.full(len(chosen), np.inf)
+            results.append(np.concatenate([absolute.mean(1).T, signed.mean(1).T, error[:, None]], axis=1))
+        return np.concatenate(results)
+
+    def changes(self, unchanged: Tensor, genes: NDArray[np.int64], which: slice, steps: int) -> NDArray[np.float64]:
+        """Integrate some genes' changes from some starts; return (absolute or signed, times, starts, genes)."""
+        given = self.perturbations
+        with torch.inference_mode():
+            starts, values = (scaled(self.model, array[which]) for array in (given.starts, given.values))
+            k, n = starts.shape
+            column = torch.as_tensor(genes, device=starts.device)
+            states = starts[:, None].repeat(1, len(genes), 1)
+            states.scatter_(2, column[None, :, None].expand(k, -1, 1), values[:, column, None])
+            sign = (values - starts)[:, column].sign()
+            found = []
+            for t, path in enumerate(self.solver.path_of(states.reshape(-1, n), given.times, steps)):
+                difference = path.reshape(k, -1, n) - unchanged[t, which, None]
+                difference.scatter_(2, column[None, :, None].expand(k, -1, 1), 0.0)  # the gene itself does not count
+                difference *= self.ratio
+                found.append(torch.stack([difference.abs().sum(2), difference.sum(2) * sign]) / max(n - 1, 1))
+            return torch.stack(found, dim=1).double().cpu().numpy()
+
+    def collect(
+        self,
+        genes: NDArray[np.int64],
+        active: NDArray[np.int64],
+        unit: NDArray[np.float64],
+        found: NDArray[np.float64] | None,
+        steps: int,
+    ) -> Influence:
+        """Put the rows of the active genes, (active, [absolute T-1, signed T-1, error]), among the silent ones."""
+        later = len(self.perturbations.times) - 1
+        table = np.zeros((len(genes), 2 * later + 1))
+        if found is not None:
+            bad = ~np.isfinite(found[:, :-1]).all(1)  # the error of a single start is infinite
+            if bad.any():
+                raise NonFiniteError(
+                    f"Trajectories after a change of {self.model.genes[active[bad][0]]} are not finite ({bad.sum()} of "
+                    f"{len(active)} genes). Ask for shorter `times` or start states from the data, or fit a sparser model: "
+                    "dense ones can diverge outside the range of their data."
+                )
+            table[np.isin(genes, active)] = found
+        change = np.abs(self.perturbations.values - self.perturbations.starts)[:, genes] / unit[genes]
+        absolute, signed, error = table[:, :later], table[:, later:-1], table[:, -1]
+        return Influence(genes, absolute, signed, error, change.mean(0), steps)
 
 
-def _checked_steps(model: DynamicsModel, perturbations: Perturbations, active: NDArray[np.int64]) -> int:
+def _checked_steps(compared: _Comparison, active: NDArray[np.int64]) -> int:
     """Return rk4 steps per interval: h * rate <= `STEP`, then doubled until the pilot's influences stand still."""
+    model, given = compared.model, compared.perturbations
     rates = model.field.rates(dict(model.weights))
     fastest = 1.0 if rates is None else float(rates.detach().max())
-    steps = max(1, int(np.ceil(np.diff(perturbations.times).max() * fastest / STEP)))
+    steps = max(1, int(np.ceil(np.diff(given.times).max() * fastest / STEP)))
     if not len(active):
         return steps
     chosen = active[np.linspace(0, len(active) - 1, min(len(active), 16)).astype(int)]
-    few = Perturbations(perturbations.starts[:8], perturbations.values[:8], perturbations.times)
-    solver = Solver.of(model)
+    few = Perturbations(given.starts[:8], given.values[:8], given.times)
+    pilot = replace(compared, perturbations=few, ratio=torch.ones_like(model.range))
+
+    def influences(steps: int) -> NDArray[np.float64]:
+        return np.asarray(pilot.changes(pilot.paths(steps), chosen, slice(None), steps)[0].mean((0, 1)))
 
     def change(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> float:
         # as a whole: a few large influences must not hide behind many small ones
@@ -177,7 +233,7 @@ def _checked_steps(model: DynamicsModel, perturbations: Perturbations, active: N
             raise NotConvergedError(text)  # else the full run names the gene
 
     return converged(
-        lambda steps: _pilot(solver, few, chosen, steps),
+        influences,
         steps,
         change=change,
         tolerance=ACCURACY,
@@ -187,44 +243,21 @@ def _checked_steps(model: DynamicsModel, perturbations: Perturbations, active: N
     ).steps
 
 
-def _pilot(solver: Solver, few: Perturbations, genes: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
-    baseline = torch.stack(list(solver.path(few.starts, few.times, steps)))
-    sums = _chunk(solver, few, baseline, genes, torch.ones_like(solver.model.range), slice(None), steps)
-    return np.asarray(sums[0].mean((0, 1)))
-
-
-def _tasks(active: NDArray[np.int64], starts: int, n: int, max_memory: float) -> list[NDArray[np.int64]]:
-    per_chunk = max(1, _rows(n, max_memory) // starts)
-    return [active[i : i + TASK * per_chunk] for i in range(0, len(active), TASK * per_chunk)]
-
-
 def _rows(n: int, max_memory: float) -> int:
     return int(np.clip(max_memory / (4 * ARRAYS * n), 1, min(ROWS, max(FEW, ENTRIES // n))))
 
 
-def _run_task(
-    model: DynamicsModel,
-    perturbations: Perturbations,
-    baseline: Tensor,
-    genes: NDArray[np.int64],
-    ratio: Tensor,
-    steps: int,
-    max_memory: float,
-) -> NDArray[np.float64]:
-    """Return per gene the absolute influence at each time, the signed one, and the standard error.
+def _run_task(compared: _Comparison, baseline: Tensor, genes: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
+    """Return the influences of some genes, see `_Comparison.influences`.
 
     The pilot chose the step by other genes. A step that is too long shows as a large influence, finite or not, so the
     strongest gene of the task is done again with half of it; all of the task, if that makes a difference.
     """
-    solver, rows, later = Solver.of(model), _rows(len(model.genes), max_memory), len(perturbations.times) - 1
-
-    def paths(steps: int) -> Tensor:
-        with torch.inference_mode():
-            return torch.stack(list(solver.path(perturbations.starts, perturbations.times, steps)))
+    later = len(compared.perturbations.times) - 1
 
     def influences(chosen: NDArray[np.int64], steps_now: int) -> NDArray[np.float64]:
-        unchanged = baseline if steps_now == steps else paths(steps_now)
-        return _influences(solver, perturbations, unchanged, chosen, ratio, rows, steps_now)
+        unchanged = baseline if steps_now == steps else compared.paths(steps_now)
+        return compared.influences(unchanged, chosen, steps_now)
 
     def change(coarse: _OfSteps, fine: _OfSteps) -> float:
         size = coarse.every[:, :later].mean(1)
@@ -262,55 +295,3 @@ def _relative_change(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> 
     if np.isfinite(coarse).all() and np.isfinite(fine).all():
         return float(np.abs(fine - coarse).sum() / max(fine.sum(), 1e-300))
     return 0.0 if np.isfinite(coarse).all() == np.isfinite(fine).all() else np.nan
-
-
-def _influences(
-    solver: Solver,
-    perturbations: Perturbations,
-    baseline: Tensor,
-    genes: NDArray[np.int64],
-    ratio: Tensor,
-    rows: int,
-    steps: int,
-) -> NDArray[np.float64]:
-    """Do what `_run_task` does, in chunks of at most `rows` states."""
-    n_starts = len(perturbations.starts)
-    per_chunk, results = max(1, rows // n_starts), []
-    for first in range(0, len(genes), per_chunk):
-        chosen = genes[first : first + per_chunk]
-        pieces = [
-            _chunk(solver, perturbations, baseline, chosen, ratio, slice(k, k + rows), steps)
-            for k in range(0, n_starts, rows)
-        ]
-        absolute, signed = np.concatenate(pieces, axis=2)  # (times, starts, genes)
-        with np.errstate(invalid="ignore"):  # diverged genes are named once, in the end
-            spread = absolute.mean(0).std(0, ddof=min(1, n_starts - 1))
-        error = spread / np.sqrt(n_starts) if n_starts > 1 else np.full(len(chosen), np.inf)
-        results.append(np.concatenate([absolute.mean(1).T, signed.mean(1).T, error[:, None]], axis=1))
-    return np.concatenate(results)
-
-
-def _chunk(
-    solver: Solver,
-    perturbations: Perturbations,
-    baseline: Tensor,
-    genes: NDArray[np.int64],
-    ratio: Tensor,
-    which: slice,
-    steps: int,
-) -> NDArray[np.float64]:
-    """Integrate some genes' changes from some starts; return (absolute or signed, times, starts, genes)."""
-    with torch.inference_mode():
-        starts, values = (scaled(solver.model, array[which]) for array in (perturbations.starts, perturbations.values))
-        k, n = starts.shape
-        column = torch.as_tensor(genes, device=starts.device)
-        states = starts[:, None].repeat(1, len(genes), 1)
-        states.scatter_(2, column[None, :, None].expand(k, -1, 1), values[:, column, None])
-        sign = (values - starts)[:, column].sign()
-        found = []
-        for t, path in enumerate(solver.path_of(states.reshape(-1, n), perturbations.times, steps)):
-            difference = path.reshape(k, -1, n) - baseline[t, which, None]
-            difference.scatter_(2, column[None, :, None].expand(k, -1, 1), 0.0)  # the gene itself does not count
-            difference *= ratio
-            found.append(torch.stack([difference.abs().sum(2), difference.sum(2) * sign]) / max(n - 1, 1))
-        return torch.stack(found, dim=1).double().cpu().numpy()

@@ -1,6 +1,7 @@
-"""Influences in all models of a fit: start states and changed values, the computation, and what is stored of them."""
+"""Influences in all models of a fit: starts and changed values, the computation, what is stored, and how far models agree."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -8,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from scdash._core.fit_record import stamp
 from scdash._core.logging import progress_bar
 from scdash._core.random_streams import RNG, as_generator
 from scdash._core.types import TimesLike
-from scdash.networks.agreement import agreement
 from scdash.networks.dynamics_model import module_from_entry
 from scdash.networks.influences.influence import Influence, Perturbations, gene_influence
 from scdash.networks.prediction_starts import times_since_start
@@ -39,7 +40,8 @@ def perturbations(
         redrawn = states[generator.integers(len(states), size=shape), np.arange(shape[1])]
     edge = states.min(0) if change == "low" else states.max(0)
     values = redrawn if change == "redraw" else np.broadcast_to(edge, shape).copy()
-    return Perturbations(x, values, _times(entry, times))
+    asked = np.linspace(0.0, longest_trajectory(entry), N_TIMES) if times is None else times_since_start(times).solved
+    return Perturbations(x, values, np.asarray(asked, dtype=np.float64))
 
 
 def gene_range(entry: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -57,12 +59,6 @@ def longest_trajectory(entry: Any) -> float:
     """Return the time from the first to the last state of the trajectory of a fit that lasts longest."""
     times = pd.Series(np.asarray(entry["series"]["time"]))
     return float(times.groupby(np.asarray(entry["series"]["trajectory"])).agg(np.ptp).max())
-
-
-def _times(entry: Any, times: TimesLike | None) -> NDArray[np.float64]:
-    if times is not None:
-        return times_since_start(times).solved
-    return np.asarray(np.linspace(0.0, longest_trajectory(entry), N_TIMES), dtype=np.float64)
 
 
 def influences_of_models(
@@ -130,3 +126,30 @@ def influence_entry(
         "agreement": agreement(by_model),
     }
     return stamp(found_by_time)
+
+
+TOP = 20  # genes that are compared
+
+
+def agreement(by_model: NDArray[Any]) -> dict[str, float]:
+    """Return the mean rank correlation and mean overlap of the `TOP` genes over all pairs of models.
+
+    `by_model`: scores, (genes, models); one model has no pairs and gives NaN.
+
+    The result is a dict with `models`, `rank_correlation`, `top_overlap` (genes shared by two lists), `top`,
+    `chance_overlap` (expected of two random lists).
+    """
+    scores = np.asarray(by_model, dtype=np.float64)
+    n, models = scores.shape
+    top = min(TOP, n)
+    found = {"models": float(models), "top": float(top), "chance_overlap": top * top / max(n, 1)}
+    if models < 2 or n < 2:
+        return found | {"rank_correlation": float("nan"), "top_overlap": float("nan")}
+    pairs = list(combinations(range(models), 2))
+    best = [set(np.argsort(-scores[:, model], kind="stable")[:top]) for model in range(models)]
+    varied = np.ptp(scores, axis=0) > 0
+    correlations = [
+        spearmanr(scores[:, a], scores[:, b]).statistic if varied[a] and varied[b] else 0.0 for a, b in pairs
+    ]
+    overlaps = [len(best[a] & best[b]) for a, b in pairs]
+    return found | {"rank_correlation": float(np.mean(correlations)), "top_overlap": float(np.mean(overlaps))}

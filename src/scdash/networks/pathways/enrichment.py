@@ -29,17 +29,11 @@ def _as_dict(sets: Membership) -> dict[str, list[str]]:
 def over_representation(genes: Iterable[str], sets: Membership) -> pd.DataFrame:
     """Test by the hypergeometric tail whether each set holds more of `genes` than a random list would.
 
-    Parameters
-    ----------
-    genes
-        The list, a subset of the modelled genes; those outside `sets.genes` cannot be in a set and are ignored.
-    sets
-        Gene sets restricted to the background.
+    `genes`: the list, a subset of the modelled genes; those outside `sets.genes` cannot be in a set and are ignored.
+    `sets`: gene sets restricted to the background.
 
-    Returns
-    -------
-    DataFrame with columns pathway, size, size_full, overlap, odds_ratio, p_value, bonferroni, fdr_bh, leading_genes;
-    every tested set has a row, those without a hit with p 1.
+    The result is a DataFrame with columns pathway, size, size_full, overlap, odds_ratio, p_value, bonferroni, fdr_bh,
+    leading_genes; every tested set has a row, those without a hit with p 1.
     """
     listed = list(dict.fromkeys(str(gene) for gene in genes))
     chosen = sorted(set(listed) & set(sets.genes))
@@ -96,17 +90,11 @@ def prerank(scores: NDArray[Any], sets: Membership, *, n_permutations: int = 100
     Genes of equal score are put in random order. gseapy's permutations draw gene labels; its p-values are 0 where no permutation reaches the score, which is
     raised here to 1 / (n_permutations + 1).
 
-    Parameters
-    ----------
-    scores
-        Scores of `sets.genes`, finite and not all equal; signed scores rank from high to low.
-    sets
-        Gene sets restricted to the universe.
+    `scores`: scores of `sets.genes`, finite and not all equal; signed scores rank from high to low. `sets`: gene sets
+    restricted to the universe.
 
-    Returns
-    -------
-    DataFrame with columns pathway, size, size_full, enrichment_score, normalised_score, p_value, bonferroni, fdr_bh,
-    leading_genes
+    The result is a DataFrame with columns pathway, size, size_full, enrichment_score, normalised_score, p_value,
+    bonferroni, fdr_bh, leading_genes.
     """
     import gseapy
 

@@ -44,14 +44,9 @@ def read_gmt(path: str | os.PathLike[str]) -> dict[str, tuple[str, ...]]:
     Blank lines and comments (#) are skipped; genes are stripped, weights after a comma (Enrichr's "GENE,1.0") cut,
     repeated genes kept once. Two sets of one name that differ keep both, the later one with its source in brackets.
 
-    Parameters
-    ----------
-    path
-        The file.
+    `path`: the file.
 
-    Returns
-    -------
-    dict from set name to its genes, in the order of the file
+    The result is a dict from set name to its genes, in the order of the file.
     """
     sets: dict[str, tuple[str, ...]] = {}
     skipped = 0
@@ -125,8 +120,8 @@ class Membership:
 
 
 def membership(
-    gene_sets: Mapping[str, Iterable[str]],
-    genes: Iterable[str],
+    gene_sets: Mapping[str, Iterable[str]],  # name to genes
+    genes: Iterable[str],  # the modelled genes; every one may be given once
     *,
     min_size: int = 10,
     max_size: int = 500,
@@ -134,17 +129,9 @@ def membership(
 ) -> Membership:
     """Restrict gene sets to `genes` and keep those of `min_size` to `max_size` genes among them.
 
-    Parameters
-    ----------
-    gene_sets
-        Name to genes.
-    genes
-        The modelled genes; every one may be given once.
-    min_size, max_size
-        Limits on the number of modelled genes of a set.
-    annotated_only
-        Let the universe be the genes that occur in any set (before the size limits), as in B.8 of Hossain et al.
-        2024: genes nobody has annotated cannot be in a pathway, and often have other scores. Otherwise all genes.
+    `min_size`, `max_size`: limits on the number of modelled genes of a set. `annotated_only`: let the universe be the
+    genes that occur in any set (before the size limits), as in B.8 of Hossain et al. 2024: genes nobody has annotated
+    cannot be in a pathway, and often have other scores. Otherwise all genes.
     """
     if not 1 <= min_size <= max_size:
         raise ValueError(f"min_size and max_size must satisfy 1 <= min_size <= max_size, found {min_size}, {max_size}.")

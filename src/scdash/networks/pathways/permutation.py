@@ -1,17 +1,16 @@
 """Sums of scores over gene sets: moments under random sets in closed form, p-values by permuting all sets together."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.errors import unknown
+from scdash._core.errors import check_choice
 from scdash._core.random_streams import RNG, as_generator
 
 Alternative = Literal["greater", "less", "two-sided"]
-ALTERNATIVES = ("greater", "less", "two-sided")
 BLOCK = 4_000_000  # permuted scores held at a time
 
 
@@ -20,12 +19,7 @@ def null_moments(scores: NDArray[Any], sizes: NDArray[Any]) -> tuple[NDArray[np.
 
     mean = m mu, variance = m s^2 (N - m) / (N - 1), with s^2 the population variance (ddof 0).
 
-    Parameters
-    ----------
-    scores
-        Scores of the N genes of the universe.
-    sizes
-        Set sizes m, (sets,).
+    `scores`: scores of the N genes of the universe. `sizes`: set sizes m, (sets,).
     """
     scores = np.asarray(scores, dtype=np.float64)
     m, n = np.asarray(sizes, dtype=np.float64), len(scores)
@@ -67,10 +61,10 @@ class _Null:
 
 
 def permutation_test(
-    scores: NDArray[Any],
-    sets: sp.csr_matrix,
+    scores: NDArray[Any],  # scores of the genes, (genes,)
+    sets: sp.csr_matrix,  # membership, (sets, genes), 0/1
     *,
-    alternative: Alternative = "greater",
+    alternative: Alternative = "greater",  # whether large sums, small sums or either are of interest
     n_permutations: int = 1000,
     max_permutations: int = 100_000,
     exceedances: int = 20,
@@ -86,18 +80,8 @@ def permutation_test(
     `fwer` is the single-step maxT p-value (Westfall and Young 1993): how often the largest z among ALL sets reaches
     the set's own z in the first `n_permutations`. It takes the overlap of the sets into account, which Bonferroni
     does not, but cannot be below 1 / (n_permutations + 1).
-
-    Parameters
-    ----------
-    scores
-        Scores of the genes, (genes,).
-    sets
-        Membership, (sets, genes), 0/1.
-    alternative
-        Whether large sums, small sums or either are of interest.
     """
-    if alternative not in ALTERNATIVES:
-        raise unknown("alternative", alternative, ALTERNATIVES)
+    check_choice("alternative", alternative, get_args(Alternative))
     if not 1 <= n_permutations <= max_permutations or exceedances < 1:
         raise ValueError(
             "n_permutations, max_permutations and exceedances must be positive and n_permutations <= max_permutations, "

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,11 @@ from matplotlib.tri import Triangulation
 from mudata import MuData
 from numpy.typing import NDArray
 
+from scdash._core.drawing import stored_colors
 from scdash._core.errors import suggest
 from scdash._core.keys import genes_of_modality
-from scdash._core.process_state import guarded
-from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, paired_colors, pick, predictions
+from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, pick, predictions
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.points import Look, scatter
 from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
 
@@ -27,7 +28,7 @@ MOST_ROWS = 3  # of small panels, before a third column of them
 LETTERS = 26  # of a title that fit over a small panel
 
 
-@guarded
+@drawing
 def sbnn(
     mdata: MuData,
     color: str | None = None,
@@ -44,12 +45,7 @@ def sbnn(
     vmin: float = -1.0,
     vmax: float = 1.0,
     legend: bool | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
 
@@ -110,15 +106,14 @@ def sbnn(
     titles = _titles(mdata, x, gene_symbols, drawn["genes"])
     known = _placed(points, tables)
     colors = _palette(mdata, color, x, groups, palette)
-    check_whole(1 + sum(map(len, drawn.values())) if ax is None else 1, ax, title, figsize)
+    ax = page.get("ax")
+    check_whole(1 + sum(map(len, drawn.values())) if ax is None else 1, page)
     with house():
         if ax is not None:
             _scatter(ax, points[known], groups, known, colors, name, size, legend=legend)
             ax.set_title(f"{ax.get_title()}\n{_worth(entry)}", fontsize=9)
-            return finish(
-                whole_figure(ax), [ax], ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save
-            )
-        figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]), figsize)
+            return finish(whole_figure(ax), [ax], "sbnn", page)
+        figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]), page.get("figsize"))
         _scatter(middle, points[known], groups, known, colors, name, size, legend=legend)
         middle.set_title(f"{middle.get_title()}\n{_worth(entry)}", fontsize=9)
         mesh = masked_triangulation(points[known], max_edge)
@@ -133,7 +128,7 @@ def sbnn(
             axes += panels
         if len(axes) > 1:
             _colorbar(figure, sides["features"] or sides["genes"], cmap, scale)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="sbnn", title=title, save=save)
+    return finish(figure, axes, "sbnn", page)
 
 
 def _worth(entry: Mapping[str, Any]) -> str:
@@ -213,16 +208,13 @@ def _layout(
     for side, part in (("genes", left), ("features", right)):
         if counts[side]:
             grid = part.subgridspec(1 + rows, columns[side], height_ratios=[0.12] + rows * [1.0])
-            _heading(figure.add_subplot(grid[0, :]), f"{side}, predicted")
+            heading = figure.add_subplot(grid[0, :])  # in a row of its own, where it meets no title of a panel
+            bare(heading)
+            text = f"{side}, predicted"
+            heading.text(0.5, 0.5, text, transform=heading.transAxes, ha="center", va="center", fontsize=9, color=INK)
             places = [divmod(i, columns[side]) for i in range(counts[side])]
             sides[side] = [figure.add_subplot(grid[row + 1, column]) for row, column in places]
     return figure, middle, sides
-
-
-def _heading(ax: Axes, text: str) -> None:
-    """Write the name of a side into a row of its own, where it meets no title of a panel."""
-    bare(ax)
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=9, color=INK)
 
 
 def _columns(count: int) -> int:
@@ -233,7 +225,8 @@ def _palette(mdata: MuData, color: str | None, x: str, groups: pd.Series | None,
     if groups is None or pd.api.types.is_numeric_dtype(groups):
         return None
     names = [str(value) for value in groups.astype("category").cat.categories]
-    return category_colors(names, palette, paired_colors(mdata, color, x, names))
+    stored = stored_colors(mdata.uns, color, names)
+    return category_colors(names, palette, stored_colors(mdata.mod[x].uns, color, names) if stored is None else stored)
 
 
 def _scatter(

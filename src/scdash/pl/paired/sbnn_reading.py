@@ -8,7 +8,6 @@ import pandas as pd
 from mudata import MuData
 from numpy.typing import NDArray
 
-from scdash._core.drawing import stored_colors
 from scdash._core.errors import NotFittedError, suggest
 from scdash._core.keys import require_paired
 from scdash._data import all_genes, check_unique
@@ -87,9 +86,3 @@ def groups_of(mdata: MuData, color: str | None, x: str) -> pd.Series | None:
         column = adata.obs[color].reindex(mdata.obs_names)
         return column
     raise KeyError(f"color={color!r} is not a column of mdata.obs.{suggest(color, mdata.obs.columns)}")
-
-
-def paired_colors(mdata: MuData, color: str | None, x: str, categories: Sequence[str]) -> dict[str, str] | None:
-    """Return the colours kept in `uns["<color>_colors"]` of the MuData or of the modality x, by category."""
-    first = stored_colors(mdata.uns, color, categories)
-    return stored_colors(mdata.mod[x].uns, color, categories) if first is None else first

@@ -1,7 +1,7 @@
 """Training curves, scores of single features and the stability of gene selection."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,27 +11,22 @@ from mudata import MuData
 
 from scdash._core.errors import check_least
 from scdash._core.keys import genes_of_modality
-from scdash._core.process_state import guarded
 from scdash.pl.paired.sbnn_reading import entry_of, table_of
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
 
 LOWEST_R2 = -0.13  # where the axis of R2 ends for curves that end above it
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
 
 
-@guarded
+@drawing
 def training(
     data: MuData | pd.DataFrame,
     *,
     key: str = "sbnn",
     baselines: bool | Mapping[str, float] = True,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw R2 on training and held-out cells over the epochs of the regression stages (paper: Figure 2).
 
@@ -74,12 +69,10 @@ def training(
     colors = category_colors(names, palette)
     first = table[table["stage"] == "pretrain"]
     with house():
-        both = ax is None and not first.empty
-        figure, axes = panels(
-            2 if both else 1, ax, title=title, figsize=figsize, size=(3.9, 2.9), widths=[1.0, 2.2] if both else None
-        )
+        both = page.get("ax") is None and not first.empty
+        figure, axes = panels(2 if both else 1, page, size=(3.9, 2.9), widths=[1.0, 2.2] if both else None)
         if both:
-            figure.set_size_inches(figsize or (8.4, 2.9))
+            figure.set_size_inches(page.get("figsize") or (8.4, 2.9))
             for column, name in (("train_loss", "training"), ("validation_loss", "held-out")):
                 _band(axes[0], first, column, name, colors[name])
             axes[0].set(xlabel="epoch", ylabel="cross-entropy", title="pre-training on clusters")
@@ -94,7 +87,7 @@ def training(
             panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         _limit(curves, rest, {"train_r2": "training", "test_r2": "held-out"}, colors)
         curves.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="training", title=title, save=save)
+    return finish(figure, axes, "training", page)
 
 
 def _limit(ax: Axes, table: pd.DataFrame, columns_of: Mapping[str, str], colors: Mapping[str, str]) -> None:
@@ -115,7 +108,7 @@ def _limit(ax: Axes, table: pd.DataFrame, columns_of: Mapping[str, str], colors:
             )  # fmt: skip
 
 
-@guarded
+@drawing
 def feature_scores(
     data: MuData | pd.DataFrame,
     *,
@@ -123,12 +116,7 @@ def feature_scores(
     methods: Sequence[str] | None = None,
     n_features: int = 20,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw cross-validated R2 of every feature as bars, one standard deviation over folds (paper: Figure 3).
 
@@ -144,13 +132,6 @@ def feature_scores(
         Features drawn, those that the first method predicts best; the title says how many there are.
     palette
         Colours of the methods.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -174,7 +155,7 @@ def feature_scores(
     left_out, order = max(len(order) - n_features, 0), order[:n_features]
     width = 0.8 / len(chosen)
     with house():
-        figure, axes = panels(1, ax, title=title, figsize=figsize, size=(max(4.0, 1.2 + 0.42 * len(order)), 3.3))
+        figure, axes = panels(1, page, size=(max(4.0, 1.2 + 0.42 * len(order)), 3.3))
         bars = axes[0]
         for k, name in enumerate(chosen):
             own = table[table["method"] == name].set_index("feature").loc[order]
@@ -193,22 +174,17 @@ def feature_scores(
             text = f"{len(order)} of {len(order) + left_out} features, those that {chosen[0]} predicts best"
             bars.set_title(text, fontsize=9)
         bars.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="feature_scores", title=title, save=save)
+    return finish(figure, axes, "feature_scores", page)
 
 
-@guarded
+@drawing
 def gene_selection(
     data: MuData | pd.DataFrame,
     *,
     key: str = "sbnn_stability",
     n_genes: int = 30,
     color: str | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw how often genes were selected over repeats, and how many genes how often (paper: Figure 4).
 
@@ -251,16 +227,10 @@ def gene_selection(
     fill = color or category_colors(["a"])["a"]
     with house():
         size = (max(3.4, 0.6 + 0.2 * len(shown)), 2.9)
-        figure, axes = panels(
-            1 if ax is not None else 2,
-            ax,
-            title=title,
-            figsize=figsize,
-            size=size,
-            widths=None if ax is not None else [2.4, 1.0],
-        )
-        if ax is None:
-            figure.set_size_inches(figsize or (size[0] + 2.8, 2.9))
+        own = page.get("ax") is None
+        figure, axes = panels(2 if own else 1, page, size=size, widths=[2.4, 1.0] if own else None)
+        if own:
+            figure.set_size_inches(page.get("figsize") or (size[0] + 2.8, 2.9))
             _histogram(axes[1], ever["count"], repeats, fill)
         bars = axes[0]
         bars.bar(np.arange(len(shown)), shown["frequency"], 0.85, color=fill)
@@ -272,7 +242,7 @@ def gene_selection(
             bars.set_title(
                 f"{len(shown)} most often selected genes; {more} more were selected at least once", fontsize=9
             )
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="gene_selection", title=title, save=save)
+    return finish(figure, axes, "gene_selection", page)
 
 
 def _histogram(ax: Axes, counts: pd.Series, repeats: int, fill: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import shorten
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,9 @@ from scdash._core.drawing import not_below_observed, stored_colors
 from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
 from scdash._core.logging import logger
-from scdash._core.process_state import guarded
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.labels import name_points
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns, expression, positions
 from scdash.pl.shared.style import (
     ACTIVATION,
@@ -56,19 +56,14 @@ class Paths:
     colors: dict[str, str]  # of the trajectories
 
 
-@guarded
+@drawing
 def knockout_trends(
     perturbed: AnnData,
     genes: str | Sequence[str] | None = None,
     *,
     observed: bool = True,
     ncols: int = 4,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw genes over time without (solid) and with an intervention (dashed), as predicted by `scdash.tl.perturb`.
 
@@ -88,13 +83,6 @@ def knockout_trends(
         Draw the observed states, where there are any of the predicted trajectories.
     ncols
         Panels a row.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -115,9 +103,7 @@ def knockout_trends(
         )
     table = columns(perturbed.uns["perturbation"], ["gene", "level"], argument="perturbed.uns['perturbation']")
     with house():
-        figure, axes = panels(
-            len(paths.genes), ax, title=title, figsize=figsize, ncols=ncols, size=(2.4, 2.0), sharex=True
-        )
+        figure, axes = panels(len(paths.genes), page, ncols=ncols, size=(2.4, 2.0), sharex=True)
         for i, (panel, gene) in enumerate(zip(axes, paths.genes, strict=True)):
             for lineage in lineages:
                 _draw(panel, paths, i, lineage, observed=observed)
@@ -131,8 +117,8 @@ def knockout_trends(
                 panel.set_xlabel(paths.time_name)
                 panel.tick_params(labelbottom=True)
         entries = _entries(paths, lineages, table, observed=observed)
-        legend_below(figure, axes[0], entries, own=ax is None)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="knockout_trends", title=title, save=save)
+        legend_below(figure, axes[0], entries, own=page.get("ax") is None)
+    return finish(figure, axes, "knockout_trends", page)
 
 
 def _paths(perturbed: Any, genes: str | Sequence[str] | None) -> Paths:
@@ -233,17 +219,12 @@ def _starts_in_words(perturbed: AnnData) -> str:
     return f"\n{shorten(f'start: {starts[0]}', LONGEST, placeholder=' ...')}" if several else ""
 
 
-@guarded
+@drawing
 def knockout_volcano(
     perturbed: AnnData,
     *,
     n_labels: int = 12,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw how far an intervention changes every gene, against how certain the change is, as a volcano.
 
@@ -259,13 +240,6 @@ def knockout_volcano(
         AnnData returned by `scdash.tl.perturb`.
     n_labels
         Genes that are named, those with the largest changes.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -290,7 +264,7 @@ def knockout_volcano(
     height = np.abs(change) / np.maximum(scale, 0.05 * typical)  # a gene that no model moves has no spread to speak of
     held = perturbed.uns["perturbation"]
     with house():
-        figure, (panel,) = panels(1, ax, title=title, figsize=figsize, size=(4.6, 3.8))
+        figure, (panel,) = panels(1, page, size=(4.6, 3.8))
         color = np.where(change > 0, ACTIVATION, REPRESSION)
         if certain:
             color = np.where(height >= 2, color, MUTED)
@@ -307,6 +281,4 @@ def knockout_volcano(
         panel.set_title(texts, loc="left", fontweight="bold")
         names = table["gene"].astype(str).to_numpy(dtype=str)
         name_points(panel, change, height, names, np.abs(change), n_labels)
-    return finish(
-        figure, [panel], ax=ax, show=show, return_fig=return_fig, name="knockout_volcano", title=title, save=save
-    )
+    return finish(figure, [panel], "knockout_volcano", page)

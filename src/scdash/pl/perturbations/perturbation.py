@@ -1,7 +1,7 @@
 """Predicted against observed perturbations of a screen: mean changes gene by gene, or cells on a UMAP."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from anndata import AnnData
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, unknown
 from scdash._core.keys import genes_of, require_fit
-from scdash._core.process_state import guarded
 from scdash.pl.shared.labels import name_points
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
 MOST = 9  # panels drawn unasked
 MOST_FAR = 4  # targets off the axes whose changes are written
 
 
-@guarded
+@drawing
 def perturbation(
     adata: AnnData,
     predicted: AnnData,
@@ -29,12 +29,7 @@ def perturbation(
     ncols: int = 3,
     n_labels: int = 5,
     size: float = 8,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw predicted against observed perturbations, one panel each.
 
@@ -62,13 +57,6 @@ def perturbation(
         Genes named per panel, those with the largest observed change.
     size
         Size of the dots.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -95,7 +83,7 @@ def perturbation(
     if not chosen:
         raise ValueError("predicted: none of its perturbations was observed in the screen; nothing to compare.")
     with house():
-        figure, axes = panels(len(chosen), ax, title=title, figsize=figsize, ncols=ncols, size=(2.8, 2.8))
+        figure, axes = panels(len(chosen), page, ncols=ncols, size=(2.8, 2.8))
         for panel, name in zip(axes, chosen, strict=True):
             if found == "change":
                 _draw_change(panel, predicted, name, size)
@@ -105,7 +93,7 @@ def perturbation(
         if found == "change":
             for panel, name in zip(axes, chosen, strict=True):
                 _name_genes(panel, predicted, name, n_labels)
-    return finish(figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation", title=title, save=save)
+    return finish(figure, axes, "perturbation", page)
 
 
 def _known(predicted: Any, kind: str) -> list[str]:

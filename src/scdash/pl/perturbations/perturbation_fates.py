@@ -1,7 +1,7 @@
 """Changes of fate probabilities by a knockout, for each group of cells."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -9,25 +9,20 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from scdash._core.errors import check_choice
 from scdash._core.keys import require_result
-from scdash._core.process_state import guarded
+from scdash.pl.shared.options import FigureOptions, drawing
+from scdash.pl.shared.read import named
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, panels
 
 
-@guarded
+@drawing
 def perturbation_fates(
     adata: AnnData,
     *,
     key: str = "dynamics_fates",
     states: Sequence[str] | None = None,
     groups: Sequence[str] | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw by how much a knockout changes the probability of every fate, for each group of cells.
 
@@ -45,13 +40,6 @@ def perturbation_fates(
         Terminal states to draw; None: all.
     groups
         Start groups to draw, from top to bottom; None: all.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -65,22 +53,22 @@ def perturbation_fates(
     run = f"scdash.tl.perturbation_fates(adata, ..., key_added={key!r})"
     entry = require_result(adata, key, "params", "table", what="fates", run=run)
     table = entry["table"].astype({"group": str, "state": str})
-    chosen = {name: _chosen(table[name], wanted, argument)
-              for name, wanted, argument in (("state", states, "states"), ("group", groups, "groups"))}  # fmt: skip
+    chosen = {
+        "state": named("states", states, pd.unique(table["state"])),
+        "group": named("groups", groups, pd.unique(table["group"])),
+    }
     params = entry["params"]
     action = f"{', '.join(str(gene) for gene in np.atleast_1d(params['genes']))} {params['kind']}"
     reach = float((table["change"].abs() + table["sd"].fillna(0)).max()) * 1.1 or 1.0
     with house():
         size = (2.5, 1.1 + 0.28 * len(chosen["group"]))
-        figure, axes = panels(len(chosen["state"]), ax, title=title, figsize=figsize, ncols=5, size=size)
+        figure, axes = panels(len(chosen["state"]), page, ncols=5, size=size)
         for number, (panel, state) in enumerate(zip(axes, chosen["state"], strict=True)):
             rows = table[table["state"] == state].set_index("group").loc[chosen["group"]]
             _draw(panel, rows, reach, named=number % 5 == 0)
             panel.set_title(f"{action}: {state}" if number == 0 else state, loc="left", fontsize="medium")
             panel.set_xlabel("change of the probability\n(grey: without intervention)")
-    return finish(
-        figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation_fates", title=title, save=save
-    )
+    return finish(figure, axes, "perturbation_fates", page)
 
 
 def _draw(panel: Axes, rows: pd.DataFrame, reach: float, *, named: bool) -> None:
@@ -97,13 +85,3 @@ def _draw(panel: Axes, rows: pd.DataFrame, reach: float, *, named: bool) -> None
     panel.set_yticks(place, list(rows.index) if named else [""] * len(rows))
     panel.tick_params(axis="y", length=0)
     panel.xaxis.set_major_locator(MaxNLocator(3))
-
-
-def _chosen(column: Any, wanted: Sequence[str] | None, argument: str) -> list[str]:
-    known = list(pd.unique(column))
-    if wanted is None:
-        return known
-    listed = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
-    for name in listed:
-        check_choice(argument, name, known)
-    return listed

@@ -1,7 +1,7 @@
 """Scores of knockouts, beside what the expression of each gene says without a network."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,10 @@ from scdash._core.drawing import trajectory_colors
 from scdash._core.errors import check_least, unknown
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import require_fit
-from scdash._core.process_state import guarded
 from scdash._core.tables import score_table
 from scdash._core.trajectories import lineages_of
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
     ACTIVATION,
@@ -43,7 +43,7 @@ LABELS = (
 )
 
 
-@guarded
+@drawing
 def perturbation_scores(
     data: AnnData | pd.DataFrame,
     *,
@@ -51,12 +51,7 @@ def perturbation_scores(
     lineage: str | None = None,
     n_top: int = 20,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
+    **page: Unpack[FigureOptions],
 ) -> Drawn:
     """Draw the regulators whose knockout (or overexpression) moves the end of a lineage most, beside their expression.
 
@@ -79,13 +74,6 @@ def perturbation_scores(
         Number of genes.
     palette
         Colours of several lineages; default those of `scdash.pl.trends`.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -113,7 +101,7 @@ def perturbation_scores(
     several = _colors(data, key, lineages, palette) if len(lineages) > 1 or palette is not None else None
     height = 1.3 + 0.2 * len(top) * max(1.0, 0.6 * len(lineages))
     with house():
-        figure, axes = panels(3, ax, title=title, figsize=figsize, size=(2.6, height), widths=(2.2, 1, 1))
+        figure, axes = panels(3, page, size=(2.6, height), widths=(2.2, 1, 1))
         for i, name in enumerate(lineages):
             mine = scored[scored["lineage"] == name].set_index("gene").reindex(top)
             place = np.arange(len(top)) + ((i + 0.5) / len(lineages) - 0.5) * GAP
@@ -128,10 +116,8 @@ def perturbation_scores(
         note = f"{len(top)} of {len(genes)} genes" + (f"; {idle} without a target" if idle else "")
         axes[0].set_title(f"{lineage}: {note}" if lineage else note, loc="left", fontsize="medium")
         entries = _entries(scored[scored["gene"].isin(top)], several)
-        legend_below(figure, axes[0], entries, own=ax is None)
-    return finish(
-        figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation_scores", title=title, save=save
-    )
+        legend_below(figure, axes[0], entries, own=page.get("ax") is None)
+    return finish(figure, axes, "perturbation_scores", page)
 
 
 def _colors(

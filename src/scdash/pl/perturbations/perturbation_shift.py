@@ -5,22 +5,21 @@ from typing import Literal, Unpack
 
 import numpy as np
 from anndata import AnnData
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash._core.errors import NotFittedError, check_choice
 from scdash._core.keys import require_result
-from scdash._core.process_state import guarded
 from scdash.pl._embedding import colors_of, values_of
 from scdash.pl._projection import project_velocity
 from scdash.pl._velocity import grid_arrows, quiver
+from scdash.pl.shared.options import drawing
 from scdash.pl.shared.points import Look, PointStyle, frame, scatter_under_arrows
 from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
 
-@guarded
+@drawing
 def perturbation_shift(
     adata: AnnData,
     color: str | Sequence[str] | None = None,
@@ -33,12 +32,6 @@ def perturbation_shift(
     density: float = 1.0,
     smooth: float = 1.0,
     ncols: int = 3,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | bool | None = None,
-    return_fig: bool = False,
     **look: Unpack[PointStyle],
 ) -> Drawn:
     """Draw where an intervention pushes the cells, on an embedding.
@@ -66,16 +59,9 @@ def perturbation_shift(
         Density of arrows; width of the smoothing kernel.
     ncols
         Panels a row.
-    title, figsize, ax, show, save, return_fig
-        See :mod:`scdash.pl`.
     **look
         Look of the cells, as for :func:`scdash.pl.embedding`: `groups`, `size`, `alpha`, `palette`, `cmap`, `color_map`, `vmin`,
         `vmax`, `vcenter`, `legend_loc`, `frameon`.
-
-    Returns
-    -------
-    Axes or list of Axes or Figure or None
-        One Axes, or one for each panel; the Figure with ``return_fig=True``; None once it was shown.
 
     See Also
     --------
@@ -101,15 +87,13 @@ def perturbation_shift(
     style = Look.of("perturbation_shift", look, [values for _, values in colored])
     held, action = _action(adata, shift)
     with house():
-        figure, axes = panels(len(colored), ax, title=title, figsize=figsize, ncols=ncols, size=(5.4, 4.4))
+        figure, axes = panels(len(colored), look, ncols=ncols, size=(5.4, 4.4))
         for panel, (column, values) in zip(axes, colored, strict=True):
             scatter_under_arrows(panel, points, values, column, style, colors_of(adata, column, values))
             quiver(panel, *(grid_arrows(points, arrows, density, smooth) if kind == "grid" else (points, arrows)))
             panel.set_title(f"{held} {action}".strip(), loc="left", fontweight="bold")
             frame(panel, name, frameon=style.frameon)
-    return finish(
-        figure, axes, ax=ax, show=show, return_fig=return_fig, name="perturbation_shift", title=title, save=save
-    )
+    return finish(figure, axes, "perturbation_shift", look)
 
 
 def _action(adata: AnnData, shift: str) -> tuple[str, str]:

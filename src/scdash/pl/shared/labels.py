@@ -57,16 +57,8 @@ def label_offsets(
 ) -> NDArray[np.float64]:
     """Return where the middles of names lie, beside their points: one after another, each at the cheapest place.
 
-    Parameters
-    ----------
-    places
-        (points, 2) of all points.
-    chosen
-        Which of them have names, in the order in which names are placed.
-    sizes
-        (names, 2) width and height.
-    page
-        Lower left and upper right corner of the axis.
+    `places`: (points, 2) of all points. `chosen`: which of them have names, in the order in which names are placed.
+    `sizes`: (names, 2) width and height. `page`: lower left and upper right corner of the axis.
     """
     angles = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     ways = np.column_stack([np.cos(angles), np.sin(angles)])
@@ -76,7 +68,8 @@ def label_offsets(
         candidates = np.concatenate([ways * (size / 2 + distance) for distance in DISTANCES])
         far = np.repeat(DISTANCES, DIRECTIONS)
         middles = places[i] + candidates
-        cost = PER_POINT * far + ON_POINT * _covered(middles, size, places)
+        covered = (np.abs(middles[:, None] - places[None]) < size / 2 + 1.5).all(axis=2).sum(axis=1)  # points
+        cost = PER_POINT * far + ON_POINT * covered
         over = np.maximum(page[0] - (middles - size / 2), (middles + size / 2) - page[1]).clip(min=0).max(axis=1)
         cost += OUTSIDE * (over > 0) + over
         for other in taken:
@@ -85,9 +78,3 @@ def label_offsets(
         found[k] = candidates[best]
         taken.append(np.concatenate([middles[best], size]))
     return found
-
-
-def _covered(middles: NDArray[np.float64], size: NDArray[np.float64], places: NDArray[np.float64]) -> Any:
-    """Return how many points each candidate lies on."""
-    apart = np.abs(middles[:, None] - places[None])
-    return (apart < size / 2 + 1.5).all(axis=2).sum(axis=1)

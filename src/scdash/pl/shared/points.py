@@ -13,6 +13,7 @@ from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_arguments, check_choice, unknown, unused
+from scdash.pl.shared.options import own_options
 from scdash.pl.shared.style import FAINT, INK, ColorScale, bare, category_colors
 
 ROWS = 14  # entries of a legend in one column
@@ -55,9 +56,10 @@ class Look:
     def of(
         cls, function: str, given: PointStyle, drawn: Sequence[pd.Series | None], *, without: Sequence[str] = ()
     ) -> Self:
-        """Return the look that the keyword arguments of `function` ask for; those it does not know are errors."""
-        check_arguments(function, given, [one.name for one in fields(cls) if one.name not in without])
-        look = cls(**given)
+        """Return the look that the keyword arguments of `function` ask for; those it goes `without` are errors."""
+        asked = own_options(given)
+        check_arguments(function, asked, [one.name for one in fields(cls) if one.name not in without])
+        look = cls(**asked)
         look.check(drawn)
         return look
 

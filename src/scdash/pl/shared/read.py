@@ -9,7 +9,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from scdash._core.errors import suggest
+from scdash._core.errors import check_choice, suggest
 from scdash._core.keys import check_genes, require_fit
 from scdash._data import all_genes, as_dense, check_unique, representation
 from scdash.metrics.edge_lists import GRN, EdgeList, align, is_anndata
@@ -74,6 +74,15 @@ def positions(wanted: Iterable[str] | str, names: pd.Index, *, argument: str = "
         raise ValueError(f"{argument} is empty: name at least one gene, or leave it out.")
     check_unique(names, "adata.var_names")
     return all_genes(listed, names, argument, error=ValueError)
+
+
+def named(argument: str, wanted: str | Iterable[str] | None, known: Iterable[str]) -> list[str]:
+    """Return the names asked for, or all that are known; an error names the first that is not."""
+    names = [str(name) for name in known]
+    listed = names if wanted is None else [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
+    for name in listed:
+        check_choice(argument, name, names)
+    return listed
 
 
 def embedding_of(adata: AnnData, basis: str, *, finite: bool = False) -> tuple[str, NDArray[np.float64]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,8 +13,9 @@ from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, to_hex
 from matplotlib.figure import Figure, SubFigure
 
-from scdash._core.errors import check_arguments, unused
+from scdash._core.errors import unused
 from scdash._core.logging import logger
+from scdash.pl.shared.options import FigureOptions, own_options
 
 #: what a function returns: its Axes (a list if it drew several panels), the Figure, or None once it has been shown
 Drawn: TypeAlias = "Axes | list[Axes] | Figure | None"
@@ -61,26 +62,25 @@ def house() -> Iterator[None]:
 
 def panels(
     count: int,
-    ax: Axes | None,
+    page: FigureOptions,
     *,
-    title: str | Sequence[str] | None = None,
-    figsize: tuple[float, float] | None = None,
     ncols: int | None = None,
     size: tuple[float, float] = (4.0, 3.2),
     widths: Sequence[float] | None = None,
     heights: Sequence[float] | None = None,
     sharex: bool = False,
 ) -> tuple[Any, list[Axes]]:
-    """Return the figure and `count` axes: a new figure, or the given `ax`, divided if need be.
+    """Return the figure and `count` axes: a new figure, or the `ax` of the page, divided if need be.
 
     A new figure has `figsize` inches if given, else `size` inches a panel. The number of titles is checked before anything
     is drawn; `finish` writes them.
     """
-    check_whole(count, ax, title, figsize)
+    check_whole(count, page)
+    ax = page.get("ax")
     columns = min(count, ncols or count)
     rows = -(-count // columns)
     if ax is None:
-        total = figsize or (size[0] * columns, size[1] * rows)
+        total = page.get("figsize") or (size[0] * columns, size[1] * rows)
         figure, grid = plt.subplots(
             rows,
             columns,
@@ -126,11 +126,10 @@ def save_figure(figure: Any, name: str, *, save: str | bool | None) -> None:
     logger.info("saved figure %s", path)
 
 
-def check_whole(
-    count: int, ax: Axes | None, title: str | Sequence[str] | None, figsize: tuple[float, float] | None
-) -> None:
+def check_whole(count: int, page: FigureOptions) -> None:
     """Raise where titles are not as many as panels, or a size is given for a figure that is not ours."""
-    if figsize is not None and ax is not None:
+    figsize, title = page.get("figsize"), page.get("title")
+    if figsize is not None and page.get("ax") is not None:
         raise unused("figsize", "the figure of the given ax keeps its size")
     if figsize is not None and not (len(figsize) == 2 and min(figsize) > 0):
         raise ValueError(f"figsize must be (width, height) in inches, both above 0, found {figsize!r}.")
@@ -138,27 +137,18 @@ def check_whole(
         raise ValueError(f"title has {len(title)} entries for {count} panels: give one for each, or a single text.")
 
 
-def finish(
-    figure: Figure,
-    axes: Sequence[Axes],
-    *,
-    name: str,
-    ax: Axes | None,
-    show: bool | None,
-    return_fig: bool,
-    title: str | Sequence[str] | None = None,
-    save: str | bool | None = None,
-) -> "Axes | list[Axes] | Figure | None":
+def finish(figure: Figure, axes: Sequence[Axes], name: str, page: FigureOptions) -> Drawn:
     """Write titles, save the figure, and show it or return what was drawn.
 
     A figure drawn into the caller's `ax` is never shown unasked. `name` is that of the plot, for the file.
     """
-    set_titles(figure, axes, title, own=ax is None)
-    save_figure(figure, name, save=save)
-    if return_fig:
+    own, show = page.get("ax") is None, page.get("show")
+    set_titles(figure, axes, page.get("title"), own=own)
+    save_figure(figure, name, save=page.get("save"))
+    if page.get("return_fig"):
         return figure
     if show is None:
-        show = ax is None and is_interactive()
+        show = own and is_interactive()
     if show:
         plt.show()
         return None
@@ -193,11 +183,6 @@ def is_interactive() -> bool:
     return backend in windows or any(part in backend for part in ("inline", "ipympl", "widget"))
 
 
-def despine(ax: Axes) -> None:
-    """Remove the frame's upper and right side (for axes that were not made in :func:`house`)."""
-    ax.spines[["top", "right"]].set_visible(False)
-
-
 def bare(ax: Axes) -> None:
     """Remove frame and ticks, as for an embedding, whose axes mean nothing."""
     ax.set_xticks([])
@@ -205,7 +190,7 @@ def bare(ax: Axes) -> None:
     ax.spines[:].set_visible(False)
 
 
-class ColorScale(TypedDict, total=False):
+class ColorScale(FigureOptions, total=False):
     """Colours of numbers, as arguments of a figure; the names are scanpy's."""
 
     cmap: str | Colormap
@@ -214,10 +199,10 @@ class ColorScale(TypedDict, total=False):
     vcenter: float | None
 
 
-def color_scale(function: str, given: ColorScale) -> tuple[str | Colormap, dict[str, Any]]:
-    """Return the colours of signed values and the arguments of `signed_norm`; unknown names are errors."""
-    check_arguments(function, given, ColorScale.__annotations__)
-    return given.get("cmap", SIGNED), {name: value for name, value in given.items() if name != "cmap"}
+def color_scale(given: ColorScale) -> tuple[str | Colormap, dict[str, Any]]:
+    """Return the colours of signed values and the arguments of `signed_norm`."""
+    limits = own_options(given)
+    return limits.pop("cmap", SIGNED), limits
 
 
 def signed_norm(

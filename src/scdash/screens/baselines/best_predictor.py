@@ -9,8 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.screens.baselines.linear_model import linear_model
-from scdash.screens.baselines.sum_of_singles import sum_of_singles
+from scdash.screens.baselines.linear_model import linear_model, sum_of_singles
 from scdash.screens.equilibrium.steady_states import SteadyStates
 from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES, best_predictor
 from scdash.screens.predictors import Constant, Predictor

@@ -1,6 +1,7 @@
 """Baselines of a screen as fits: a network, a score or a constant change, in the form of a fit of PerturbODE."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,117 +26,99 @@ from scdash.screens.held_out import intervention_effects, mean_of_others
 from scdash.screens.inputs import ScreenInputs
 from scdash.screens.statistics import Floats, PerturbationStatistics
 
-Baseline = Callable[[ScreenInputs, PerturbationStatistics, np.random.Generator, dict[str, Any]], ScreenFit]
+
+@dataclass(frozen=True)
+class Asked:
+    """What a baseline is made from, and the form that it is returned in."""
+
+    inputs: ScreenInputs
+    stats: PerturbationStatistics  # with linear features
+    rng: np.random.Generator
+    options: dict[str, Any]
+
+    def fit(self, way: str, score: Floats, report: str, model: Equilibrium | None = None, **extra: Floats) -> ScreenFit:
+        """Return a baseline as a fit; score (regulator, target), `extra` is stored beside the model."""
+        d = len(score)
+        equations = Equilibrium(np.zeros((d, d)), np.zeros(d), np.full(d, np.nan), None) if model is None else model
+        return ScreenFit(
+            config={},
+            params={"A": Network.from_outgoing(equations.weights.astype(np.float32)).incoming},
+            chosen={"fit": way, "options": dict(self.options)},
+            weights=score if model is None else equations.weights,
+            score=score,
+            frequency=np.full_like(score, np.nan),
+            history=pd.DataFrame(),
+            metrics={},
+            controls=pd.DataFrame({"predictor": np.array([], dtype=str), "held_out_r2": np.array([], dtype=float)}),
+            model={"constant": equations.constant, "effect": equations.effect, "untried": equations.untried} | extra,
+            report=[report],
+        )
 
 
-def _record(
-    way: str,
-    score: Floats,
-    report: str,
-    *,
-    model: Equilibrium | None = None,
-    options: Mapping[str, Any],
-    extra: Mapping[str, Any] | None = None,
-) -> ScreenFit:
-    """Return a baseline as a fit; score (regulator, target)."""
-    d = len(score)
-    equations = Equilibrium(np.zeros((d, d)), np.zeros(d), np.full(d, np.nan), None) if model is None else model
-    return ScreenFit(
-        config={},
-        params={"A": Network.from_outgoing(equations.weights.astype(np.float32)).incoming},
-        chosen={"fit": way, "options": dict(options)},
-        weights=score if model is None else equations.weights,
-        score=score,
-        frequency=np.full_like(score, np.nan),
-        history=pd.DataFrame(),
-        metrics={},
-        controls=pd.DataFrame({"predictor": np.array([], dtype=str), "held_out_r2": np.array([], dtype=float)}),
-        model={"constant": equations.constant, "effect": equations.effect, "untried": equations.untried}
-        | dict(extra or {}),
-        report=[report],
-    )
+def _ridge(asked: Asked) -> ScreenFit:
+    score, model = network_scores.masked_ridge(dense32(asked.inputs.values), asked.inputs.screen, **asked.options)
+    return asked.fit("linear", score, "Masked ridge.", model)
 
 
-def _ridge(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    score, model = network_scores.masked_ridge(dense32(inputs.values), inputs.screen, **options)
-    return _record("linear", score, "Masked ridge.", model=model, options=options)
+def _lasso(asked: Asked) -> ScreenFit:
+    fit = network_scores.masked_lasso(asked.stats, **asked.options)
+    return asked.fit("linear", fit.score, f"Masked lasso, lambda {fit.lam:.3g}.", fit.model)
 
 
-def _lasso(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    fit = network_scores.masked_lasso(stats, **options)
-    return _record("linear", fit.score, f"Masked lasso, lambda {fit.lam:.3g}.", model=fit.model, options=options)
+def _de(asked: Asked) -> ScreenFit:
+    return asked.fit("score", network_scores.differential_expression(asked.stats), "Mean |z| where perturbed.")
 
 
-def _de(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    return _record("score", network_scores.differential_expression(stats), "Mean |z| where perturbed.", options=options)
+def _correlation(asked: Asked) -> ScreenFit:
+    score = network_scores.correlation(dense32(asked.inputs.values), asked.inputs.screen)
+    return asked.fit("score", score, "Correlation over all cells: it has no direction.")
 
 
-def _correlation(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    score = network_scores.correlation(dense32(inputs.values), inputs.screen)
-    return _record("score", score, "Correlation over all cells: it has no direction.", options=options)
+def _forest(asked: Asked) -> ScreenFit:
+    values = dense32(asked.inputs.values)
+    score = network_scores.forest(values, asked.inputs.screen, rng=asked.rng, **asked.options)
+    return asked.fit("score", score, "Random-forest importances: they have no sign.")
 
 
-def _forest(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    score = network_scores.forest(dense32(inputs.values), inputs.screen, rng=rng, **options)
-    return _record("score", score, "Random-forest importances: they have no sign.", options=options)
-
-
-def _causal(stats: PerturbationStatistics, standardised: Floats, name: str, options: dict[str, Any]) -> ScreenFit:
-    """Return an acyclic linear model in the units of the data, with its noise."""
-    sd = standardised_sd(stats)
+def _causal(asked: Asked, standardised: Floats, name: str, **options: float) -> ScreenFit:
+    """Return an acyclic linear model in the units of the data, with its noise; `options` are those that were used."""
+    sd = standardised_sd(asked.stats)
     raw = to_acyclic(standardised) * sd[None, :] / sd[:, None]
-    model = network_scores.linear_effects(stats, raw)
-    noise = network_scores.noise_sd(stats, raw)
-    return _record("linear", standardised, f"{name}, acyclic.", model=model, options=options, extra={"noise_sd": noise})
+    model = network_scores.linear_effects(asked.stats, raw)
+    noise = network_scores.noise_sd(asked.stats, raw)
+    return replace(asked, options=options).fit("linear", standardised, f"{name}, acyclic.", model, noise_sd=noise)
 
 
-def _notears(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    lam = options["lam"] if options.get("lam") is not None else choose_penalty(stats)
-    return _causal(stats, notears(*screen_moments(stats), lam=lam), f"NO-TEARS, penalty {lam:g}", {"lam": lam})
+def _notears(asked: Asked) -> ScreenFit:
+    given = asked.options.get("lam")
+    lam = choose_penalty(asked.stats) if given is None else given
+    return _causal(asked, notears(*screen_moments(asked.stats), lam=lam), f"NO-TEARS, penalty {lam:g}", lam=lam)
 
 
-def _notears_low_rank(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    ridge = RIDGE if options.get("ridge") is None else float(options["ridge"])
-    rank = choose_rank(stats, ridge) if options.get("rank") is None else int(options["rank"])
-    found = notears_low_rank(*screen_moments(stats), rank=rank, ridge=ridge, rng=rng)
-    return _causal(stats, found, f"NO-TEARS-LR, rank {rank}", {"rank": rank, "ridge": ridge})
+def _notears_low_rank(asked: Asked) -> ScreenFit:
+    given = asked.options
+    ridge = RIDGE if given.get("ridge") is None else float(given["ridge"])
+    rank = choose_rank(asked.stats, ridge) if given.get("rank") is None else int(given["rank"])
+    found = notears_low_rank(*screen_moments(asked.stats), rank=rank, ridge=ridge, rng=asked.rng)
+    return _causal(asked, found, f"NO-TEARS-LR, rank {rank}", rank=rank, ridge=ridge)
 
 
-def _constant(change: Floats, stats: PerturbationStatistics, report: str) -> ScreenFit:
-    d = len(change)
-    effect = intervention_effects(stats, stats.counts > 0, np.zeros((d, d)), change)
-    model = Equilibrium(np.zeros((d, d)), change, effect, None)
-    return _record("constant", np.zeros((d, d)), report, model=model, options={})
+def _constant(asked: Asked, change: Floats, report: str) -> ScreenFit:
+    none = np.zeros((len(change), len(change)))
+    effect = intervention_effects(asked.stats, asked.stats.counts > 0, none, change)
+    return asked.fit("constant", none, report, Equilibrium(none, change, effect, None))
 
 
-def _no_change(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    return _constant(np.zeros(len(stats.centre)), stats, "Only targets change.")
+def _no_change(asked: Asked) -> ScreenFit:
+    return _constant(asked, np.zeros(len(asked.stats.centre)), "Only targets change.")
 
 
-def _mean(
-    inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
-) -> ScreenFit:
-    change = mean_of_others(stats, np.ones(stats.screen.n_perturbations, bool))
-    return _constant(change, stats, "Every perturbation has the mean effect of all.")
+def _mean(asked: Asked) -> ScreenFit:
+    change = mean_of_others(asked.stats, np.ones(asked.stats.screen.n_perturbations, bool))
+    return _constant(asked, change, "Every perturbation has the mean effect of all.")
 
 
-BASELINES: dict[str, tuple[tuple[str, ...], Baseline]] = {
+BASELINES: dict[str, tuple[tuple[str, ...], Callable[[Asked], ScreenFit]]] = {
     "ridge": (("alpha",), _ridge),
     "lasso": (("trust", "nonnegative"), _lasso),
     "differential_expression": ((), _de),

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scdash._core.logging import expect, progress_bar
 from scdash.screens.equilibrium.equations import TRUSTS, solve_problem
 from scdash.screens.equilibrium.path import (
     LAMBDAS,
     MCP,
+    NO_PENALTIES,
     FoldProblems,
+    Penalties,
     Settings,
     hub_factors,
     solve,
@@ -51,9 +52,8 @@ class EquilibriumFit:
 def held_out_errors(
     stats: PerturbationStatistics,
     settings: Settings,
+    given: Penalties = NO_PENALTIES,
     *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
     block: int = 3,
     problems: FoldProblems | None = None,
 ) -> tuple[Floats, float]:
@@ -65,7 +65,7 @@ def held_out_errors(
     """
     sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
     of_folds = (FoldProblems(stats) if problems is None else problems).of(settings.trust)
-    factors = [hub_factors(problem, settings, penalty, allowed) for problem in of_folds]
+    factors = [hub_factors(problem, settings, given) for problem in of_folds]
     empty = [p.empty_from(f, nonnegative=settings.nonnegative) for p, f in zip(of_folds, factors, strict=True)]
     starts: list[Floats | None] = [None for _ in of_folds]
     errors: list[float] = []
@@ -79,7 +79,7 @@ def held_out_errors(
                 levels,
                 nonnegative=settings.nonnegative,
                 penalty=factors[k],
-                allowed=allowed,
+                allowed=given.allowed,
                 mcp=settings.mcp,
                 start=starts[k],
                 empty_from=empty[k],
@@ -118,15 +118,13 @@ def _reference_error(stats: PerturbationStatistics, sd: Floats) -> float:
 
 
 def fit_equilibrium(
-    stats: PerturbationStatistics,
+    stats: PerturbationStatistics,  # statistics of the screen; its folds are the perturbations held out together
+    given: Penalties = NO_PENALTIES,
     *,
-    trusts: Sequence[float] = TRUSTS,
-    signs: Sequence[bool] = (False, True),
-    refine: bool = True,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-    odds: Floats | None = None,
-    progress: bool | None = None,
+    trusts: Sequence[float] = TRUSTS,  # weights of within-perturbation covariation beside the effects of perturbations
+    signs: Sequence[bool] = (False, True),  # values of "all edges activate" to try
+    refine: bool = True,  # whether hub-aware penalties and the MCP are tried
+    progress: bool | None = None,  # show a bar of the settings tried; None: if it takes over two seconds
 ) -> EquilibriumFit:
     """Fit the network of a screen; every choice minimises the error of held-out perturbations.
 
@@ -135,40 +133,19 @@ def fit_equilibrium(
     explains less than 1 % of the error: then there is nothing to refine. The path that ranks edges ends where the held-out
     error has begun to rise. Last, whether the path is believed, and how much of regulators that no perturbation targeted
     (`scdash.screens.forward`).
-
-    Parameters
-    ----------
-    stats
-        Statistics of the screen; its folds are the perturbations held out together.
-    trusts
-        Weights of within-perturbation covariation beside the effects of perturbations.
-    signs
-        Values of "all edges activate" to try.
-    refine
-        Whether hub-aware penalties and the MCP are tried.
-    penalty
-        Factor of lambda for every edge (regulator, target), e.g. 1/20 for edges of a trusted prior.
-    allowed
-        Edges that may exist (regulator, target).
-    odds
-        Prior odds of every edge beside those of others (regulator, target), at least 1, which count beside own perturbations.
-    progress
-        Show a bar of the settings tried; None: if it takes over two seconds.
     """
     levels = LAMBDAS
     if stats.fold.max() < 1:  # too few perturbations to hold any out: the default that held up elsewhere
         settings = Settings(0.1 if 0.1 in trusts else trusts[0], lambdas=levels)
         at = int(np.argmin(np.abs(np.log(np.asarray(levels) / 0.03))))
-        return _final(stats, settings, at, _table({}, 1.0), penalty, allowed, odds, settings, None)
+        return _final(stats, settings, at, _table({}, 1.0), given, settings, None)
     tried: dict[Settings, Floats] = {}
     problems = FoldProblems(stats)
     reference = [1.0]
 
     def error(settings: Settings) -> float:
         if settings not in tried:
-            tried[settings], reference[0] = held_out_errors(
-                stats, settings, penalty=penalty, allowed=allowed, problems=problems
-            )
+            tried[settings], reference[0] = held_out_errors(stats, settings, given, problems=problems)
             bar.update()
         return float(tried[settings].min())
 
@@ -190,12 +167,10 @@ def fit_equilibrium(
     at = int(tried[chosen].argmin())
     expect(regression_work(0))  # fewer may have been tried than there might have been
     with progress_bar(1, VALIDATING, progress=False) as bar:  # seen as a part of the whole call alone, as is the next
-        held_out = forward(
-            stats, chosen, chosen.lambdas[at], penalty=penalty, allowed=allowed, odds=odds, problems=problems
-        )
+        held_out = forward(stats, chosen, chosen.lambdas[at], given, problems=problems)
         bar.update()
     with progress_bar(1, NETWORK, progress=False) as bar:
-        fit = _final(stats, chosen, at, _table(tried, reference[0]), penalty, allowed, odds, ranking, held_out)
+        fit = _final(stats, chosen, at, _table(tried, reference[0]), given, ranking, held_out)
         bar.update()
     return fit
 
@@ -216,25 +191,23 @@ def _final(
     settings: Settings,
     at: int,
     cv: pd.DataFrame,
-    penalty: Floats | None,
-    allowed: NDArray[np.bool_] | None,
-    odds: Floats | None,
+    given: Penalties,
     ranking: Settings,
     held_out: Forward | None,
 ) -> EquilibriumFit:
     """Refit on all perturbations: the network at the chosen lambda, scores by the lasso's path (the MCP ranks no better)."""
     used = np.ones(stats.screen.n_perturbations, bool)
-    problem, ranked = solve(stats, used, ranking, penalty=penalty, allowed=allowed)
+    problem, ranked = solve(stats, used, ranking, given)
     lam = settings.lambdas[at]
     if settings == ranking:
         end = ranked[at]
     else:
-        end = solved(problem, until(settings, lam), penalty=penalty, allowed=allowed)[-1]
+        end = solved(problem, until(settings, lam), given)[-1]
     believed = held_out is not None and held_out.believed
-    found = finished(stats, used, problem, end, allowed=allowed, odds=odds, believed=believed)
+    found = finished(stats, used, problem, end, given, believed=believed)
     model = found.model if held_out is None else replace(found.model, untried=held_out.untried)
     explained = errors_of(held_out, stats).r2 if held_out is not None and believed else 0.0
-    score, frequency = found.ranking(ranked, explained, odds)
+    score, frequency = found.ranking(ranked, explained, given.odds)
     return EquilibriumFit(model, settings, lam, score, frequency, found.evidence, believed, explained, held_out, cv)
 
 

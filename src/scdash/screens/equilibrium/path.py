@@ -23,6 +23,18 @@ class Settings:
     lambdas: tuple[float, ...] = LAMBDAS
 
 
+@dataclass(frozen=True)
+class Penalties:
+    """What a prior and the choice of regulators do to a fit; matrices are (regulator, target)."""
+
+    factor: Floats | None = None  # of lambda, e.g. 1/20 for edges of a trusted prior
+    allowed: NDArray[np.bool_] | None = None  # edges that may exist
+    odds: Floats | None = None  # prior odds of edges beside those of others, at least 1; count beside own perturbations
+
+
+NO_PENALTIES = Penalties()
+
+
 def to_equations(standardised: Floats, problem: Problem) -> tuple[Floats, Floats]:
     """Return weights (regulator, target) in the units of the states, and the constants of all genes."""
     target, source = np.nonzero(standardised.T)  # few: everything else stays zero
@@ -53,44 +65,33 @@ def hub_penalty(score: Floats) -> Floats:
     return np.broadcast_to(factor[:, None], size.shape)
 
 
-def hub_factors(
-    problem: Problem, settings: Settings, penalty: Floats | None, allowed: NDArray[np.bool_] | None
-) -> Floats | None:
+def hub_factors(problem: Problem, settings: Settings, given: Penalties) -> Floats | None:
     """Return the factors of lambda: the given ones, times those of hubs found by a first path without them."""
     if not settings.hubs:
-        return penalty
+        return given.factor
     coarse = settings.lambdas[::2]
-    first = solve_problem(problem, coarse, nonnegative=settings.nonnegative, penalty=penalty, allowed=allowed)
-    return hub_penalty(first.sum(axis=0)) * (1 if penalty is None else penalty)
+    first = solve_problem(
+        problem, coarse, nonnegative=settings.nonnegative, penalty=given.factor, allowed=given.allowed
+    )
+    return hub_penalty(first.sum(axis=0)) * (1 if given.factor is None else given.factor)
 
 
 def solve(
-    stats: PerturbationStatistics,
-    used: NDArray[np.bool_],
-    settings: Settings,
-    *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
+    stats: PerturbationStatistics, used: NDArray[np.bool_], settings: Settings, given: Penalties = NO_PENALTIES
 ) -> tuple[Problem, Floats]:
     """Return the Gram form over the `used` perturbations and the standardised path (lambdas, regulator, target)."""
     problem = build_problem(stats, used, settings.trust)
-    return problem, solved(problem, settings, penalty=penalty, allowed=allowed)
+    return problem, solved(problem, settings, given)
 
 
-def solved(
-    problem: Problem,
-    settings: Settings,
-    *,
-    penalty: Floats | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-) -> Floats:
+def solved(problem: Problem, settings: Settings, given: Penalties = NO_PENALTIES) -> Floats:
     """Return the standardised path (lambdas, regulator, target) of regressions that were built with the same trust."""
     return solve_problem(
         problem,
         settings.lambdas,
         nonnegative=settings.nonnegative,
-        penalty=hub_factors(problem, settings, penalty, allowed),
-        allowed=allowed,
+        penalty=hub_factors(problem, settings, given),
+        allowed=given.allowed,
         mcp=settings.mcp,
     )
 

@@ -12,21 +12,11 @@ from scdash._data.screen import Screen
 from scdash.resampling.draws import drawn_within, stratified_part
 from scdash.resampling.stability import Selections
 from scdash.screens.equilibrium.fit import EquilibriumFit
-from scdash.screens.equilibrium.path import Settings, solve
+from scdash.screens.equilibrium.path import NO_PENALTIES, Penalties, Settings, solve
 from scdash.screens.evidence import without_noise
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, PerturbationStatistics, perturbation_statistics, replicate_units
 from scdash.screens.times.responses import again_over_times
-
-
-@dataclass(frozen=True)
-class Penalties:
-    """What a prior and the choice of regulators do to a fit: factors of lambda, and edges that may exist."""
-
-    factor: Floats | None = None  # (regulator, target)
-    allowed: NDArray[np.bool_] | None = None  # (regulator, target)
-    odds: Floats | None = None  # (regulator, target), of edges of the prior beside others
-
 
 Selection = tuple[NDArray[np.bool_], Floats]
 """Edges of one refit (source, gene): selected or not, and the path score."""
@@ -62,14 +52,12 @@ def chosen_of(fit: EquilibriumFit) -> Chosen:
 
 
 def select(
-    stats: PerturbationStatistics, used: NDArray[np.bool_], chosen: Chosen, penalties: Penalties = Penalties()
+    stats: PerturbationStatistics, used: NDArray[np.bool_], chosen: Chosen, penalties: Penalties = NO_PENALTIES
 ) -> Selection:
     """Refit on the `used` perturbations with what was chosen before: the edges of the network, and their ranking scores."""
     at = int(np.argmin(np.abs(np.log(np.asarray(chosen.settings.lambdas) / chosen.lam))))
-    problem, path = solve(stats, used, chosen.settings, penalty=penalties.factor, allowed=penalties.allowed)
-    found = finished(
-        stats, used, problem, path[at], allowed=penalties.allowed, odds=penalties.odds, believed=chosen.believed
-    )
+    problem, path = solve(stats, used, chosen.settings, given=penalties)
+    found = finished(stats, used, problem, path[at], penalties, believed=chosen.believed)
     return found.model.weights != 0, found.ranking(path, chosen.explained, penalties.odds)[0]
 
 
@@ -97,7 +85,7 @@ def selections(
     chosen: Chosen,
     n: int,
     rng: np.random.Generator,
-    penalties: Penalties = Penalties(),
+    penalties: Penalties = NO_PENALTIES,
     *,
     cells: Any = None,
     n_jobs: int | None = None,

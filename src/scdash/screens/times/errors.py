@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scdash.screens.baselines.sum_of_singles import sum_of_singles
+from scdash.screens.baselines.linear_model import sum_of_singles
 from scdash.screens.forward import LINEAR, NETWORK, NONE, OTHERS, SINGLES, Forward, gene_sd
 from scdash.screens.statistics import Floats, PerturbationStatistics
 from scdash.screens.times.responses import TimedResponses
@@ -45,7 +45,8 @@ def timed_forward(found: Forward | None, stats: PerturbationStatistics) -> Timed
     level = timed.relaxation.at(timed.times.values)[None, :, None]
     own = level * (found.network - found.others)[:, None, :]
     share, shares = shares_of_folds(own, timed.change - means, stats)
-    singles = [sum_of_singles(change, timed_targets(timed), timed_targets(timed)) for change in _each_time(timed)]
+    each, targets = (timed.change[:, number] for number in range(len(timed.times.values))), ~timed.free
+    singles = [sum_of_singles(change, targets, targets) for change in each]
     predictions = {
         NETWORK: means + shares[:, None, None] * own,
         OTHERS: means,
@@ -54,15 +55,6 @@ def timed_forward(found: Forward | None, stats: PerturbationStatistics) -> Timed
         SINGLES: np.stack(singles, axis=1),
     }
     return TimedForward(share, predictions, times)
-
-
-def timed_targets(timed: TimedResponses) -> NDArray[np.bool_]:
-    """Return the targets (perturbations, genes)."""
-    return ~timed.free
-
-
-def _each_time(timed: TimedResponses) -> list[Floats]:
-    return [timed.change[:, number] for number in range(len(timed.times.values))]
 
 
 def shares_of_folds(own: Floats, left: Floats, stats: PerturbationStatistics) -> tuple[float, Floats]:

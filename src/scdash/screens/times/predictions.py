@@ -13,8 +13,7 @@ from scdash._core.logging import logger
 from scdash._core.types import TimesOrTexts
 from scdash._data import parse_time, time_in_unit
 from scdash.screens.baselines.best_predictor import BestPredictor
-from scdash.screens.baselines.linear_model import linear_model
-from scdash.screens.baselines.sum_of_singles import sum_of_singles
+from scdash.screens.baselines.linear_model import linear_model, sum_of_singles
 from scdash.screens.forward import LINEAR, NETWORK, OTHERS, SINGLES
 from scdash.screens.predictors import Constant, Predictor
 from scdash.screens.statistics import Floats
@@ -49,10 +48,7 @@ def stored_times(timed: TimedResponses) -> dict[str, Any]:
 def read_times(given: TimesOrTexts, unit: str | None) -> Floats:
     """Return the times of a call as numbers in the unit of the fit.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If they cannot be read, or have a unit that the fit does not know.
+    Raises TypeError, ValueError if they cannot be read, or have a unit that the fit does not know.
     """
     several: list[object] = [given] if isinstance(given, str | float | int) or np.ndim(given) == 0 else list(given)
     read = parse_time(pd.Series(several), "times")

@@ -41,16 +41,9 @@ def fit_relaxation(times: Floats, products: Floats, counts: Floats, genes: Float
     Changes of perturbation p, in SDs of the noise of a cell, are g(t) times a response that is normal over genes with variance
     tau_p, plus noise of variance 1 / cells. tau_p has its most likely value for every g.
 
-    Parameters
-    ----------
-    times
-        Increasing times, (times,).
-    products
-        Sums over genes of the products of the changes at two times, (perturbations, times, times).
-    counts
-        Cells that a change is the mean of, (perturbations, times); 0 where there are none.
-    genes
-        Number of genes summed over, (perturbations,).
+    `times`: increasing times, (times,). `products`: sums over genes of the products of the changes at two times,
+    (perturbations, times, times). `counts`: cells that a change is the mean of, (perturbations, times); 0 where there
+    are none. `genes`: number of genes summed over, (perturbations,).
     """
     span = float(times[-1] - times[0])
     known = (counts > 0).sum(axis=1) > 1  # others do not say how a response goes on

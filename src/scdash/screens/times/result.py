@@ -30,10 +30,7 @@ def predicted_at_times(
 ) -> AnnData:
     """Return the predictions of perturbations at times; `best` or by the network alone.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the fit knows no times, or those asked for cannot be read.
+    Raises TypeError, ValueError if the fit knows no times, or those asked for cannot be read.
     """
     if "times" not in entry["screen"]:
         raise ValueError(

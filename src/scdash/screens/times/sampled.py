@@ -45,10 +45,7 @@ class SampledTimes:
 def read_sampled_times(adata: AnnData, key: str | None) -> SampledTimes | None:
     """Return the times in `adata.obs[key]`, None without a key.
 
-    Raises
-    ------
-    KeyError, TypeError
-        If there is no such column, or its entries cannot be read as times.
+    Raises KeyError, TypeError if there is no such column, or its entries cannot be read as times.
     """
     if key is None:
         return None
@@ -72,14 +69,12 @@ def leave_out_untimed(screen: Screen, times: SampledTimes | None) -> Screen:
 def check_times(times: SampledTimes, screen: Screen, *, needs_control: bool) -> SampledTimes:
     """Return the times that the cells of a screen have.
 
-    Raises
-    ------
-    ValueError
-        If there is one time only, or one at which fewer than `LEAST_CONTROL` cells are controls.
+    Raises ValueError if there is one time only, or one at which fewer than `LEAST_CONTROL` cells are controls.
     """
     used = screen.cells >= 0
     present = np.bincount(times.cells[used], minlength=len(times.values)) > 0
-    kept = _only(times, present)
+    number = np.append(np.where(present, np.cumsum(present) - 1, -1), -1)
+    kept = replace(times, values=times.values[present], cells=number[times.cells])
     if len(kept.values) < 2:
         raise ValueError(
             f"time_key={times.key!r}: all cells of the screen have one time ({', '.join(kept.names) or 'none'}), so that there "
@@ -96,11 +91,6 @@ def check_times(times: SampledTimes, screen: Screen, *, needs_control: bool) -> 
         )
     _warn_of_gaps(kept, screen, count)
     return kept
-
-
-def _only(times: SampledTimes, present: NDArray[np.bool_]) -> SampledTimes:
-    number = np.append(np.where(present, np.cumsum(present) - 1, -1), -1)
-    return replace(times, values=times.values[present], cells=number[times.cells])
 
 
 def _warn_of_gaps(times: SampledTimes, screen: Screen, count: NDArray[np.int64]) -> None:
