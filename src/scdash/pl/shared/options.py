@@ -53,7 +53,8 @@ def drawing(function: Callable[P, R]) -> Callable[P, R]:
     shown = [*own, *listed] if record is FigureOptions else [*own, *listed, rest]
     function.__dict__["__signature__"] = whole.replace(parameters=shown)
     function.__annotations__ = {one.name: one.annotation for one in shown} | {"return": whole.return_annotation}
-    function.__doc__ = completed(cleandoc(function.__doc__ or ""))
+    if function.__doc__:  # python -OO leaves none
+        function.__doc__ = completed(cleandoc(function.__doc__))
     inner, known = guarded(function), [*(one.name for one in own), *record.__annotations__]
 
     @wraps(inner)
