@@ -96,6 +96,7 @@ class DynamicsInputs:
             coregulation=None if self.coregulation is None else _symmetric(self.coregulation.matrix),
             regulators=self.regulators,
             lineage=self.lineage,
+            lineage_names=self.lineage_names,
             halves=self.halves,
             shuffled_halves=self.shuffled_halves,
             learning_halves=self.learning_halves,

@@ -81,7 +81,7 @@ def following_table(
 
     Returns
     -------
-    One row per lineage (by the name of its first trajectory): `lineage`, `genes`, `r2`, `r2_median_gene`,
+    One row per lineage: `lineage`, `genes`, `r2`, `r2_median_gene`,
     `r2_other_half` and `r2_smoother` (NaN without halves).
     """
     series = problem.series.originals()
@@ -98,7 +98,7 @@ def following_table(
     found = []
     for code in dict.fromkeys(lineage.tolist()):
         own = np.flatnonzero(lineage == code)
-        name = series.names[int(series.trajectory[rows[own[0]][0]])]
+        name = problem.lineage_labels[int(series.trajectory[rows[own[0]][0]])]
         seen, followed = [observed[k] for k in own], [made[k, : len(rows[k])] for k in own]
         whole = trajectory_r2(_together(seen), _together(followed))
         halves = _of_halves(problem.units.range, folds, fold_models, int(code))
