@@ -182,7 +182,8 @@ def fit(method: str, seed: int) -> Iterator[Row]:
         print(table.to_string(index=False))
         params, masks = {name: sparse.params[name] for name in params}, sparse.masks
     if method == "longer":
-        params = trained(field, params, masks, STRENGTH._replace(max_epochs=AS_LONG * STRENGTH.max_epochs), seed).params
+        for _ in range(AS_LONG):  # each strength of the ladder begins at the full rate, too
+            params = trained(field, params, masks, STRENGTH, seed).params
     params = trained(field, params, masks, LONG[field.name][1], seed).params
     yield Row(NAME, CPU, predictor, seed, seconds + time.process_time() - began)
     for measure, split in ((TRAIN, "train"), (TEST, "test")):

@@ -91,6 +91,8 @@ def test_a_model_that_makes_the_cells_trajectories_follows_them_in_every_lineage
     assert table["lineage"].tolist() == ["a", "c"] and table["genes"].tolist() == [3, 3]
     np.testing.assert_allclose(table[["r2", "r2_median_gene"]], 1, atol=1e-9)
     assert table[["r2_other_half", "r2_smoother"]].isna().all(axis=None)
+    named = following_table(problem_of(lineage_names=("T cells", "B cells")), MODEL)
+    assert named["lineage"].tolist() == ["T cells", "B cells"]
 
 
 def test_trajectories_are_compared_with_kernel_means_in_the_units_of_the_data():

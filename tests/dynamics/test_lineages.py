@@ -74,6 +74,16 @@ def test_a_fit_reports_and_stores_its_lineages(forked: ad.AnnData) -> None:
     assert "lineages" not in alone.uns["dynamics"] and "per lineage" not in alone.uns["dynamics"]["report"]
 
 
+def test_lineages_with_batches_have_their_own_names(forked: ad.AnnData) -> None:
+    forked.obs["batch"] = np.tile(["one", "two"], forked.n_obs // 2)
+    keys = {"trajectory_key": "lineage", "batch_key": "batch", "observations": scdash.Cells(n_bins=10)}
+    few, off = scdash.Training(max_epochs=2), scdash.Validation(null_models=False)
+    scdash.tl.fit_dynamics(forked, training=few, validation=off, progress=False, **keys)
+    table = forked.uns["dynamics"]["lineages"]
+    assert table["lineage"].tolist() == ["left", "right"] and table["n_trajectories"].tolist() == [2, 2]
+    assert set(table["nearest"]) <= {"left", "right"} and "of lineage left, top" in forked.uns["dynamics"]["report"]
+
+
 def test_largest_misses_name_the_lineage(forked: ad.AnnData) -> None:
     keys = {"observations": scdash.Cells(n_bins=10), "progress": False, "training": scdash.Training(max_epochs=0)}
     scdash.tl.fit_dynamics(forked, trajectory_key="lineage", validation=scdash.Validation(null_models=False), **keys)

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from anndata import AnnData
 
 import scdash
 from scdash.dynamics.comparisons.shuffled import shuffled_priors
+from scdash.dynamics.state_pairs import assembly
 from scdash.dynamics.whole_trajectories.states import folds_of_states, start_of
 from scdash.regression import TransitionSettings, fit_transitions
 
@@ -165,3 +167,31 @@ def test_a_shuffled_prior_is_not_used():
     settings = TransitionSettings.for_time_courses(rounds=2, half_samples=0, products=0, gene_rates=(1.0,))
     weights = [fit_transitions(series, prior=one, settings=settings).prior_weight for one in (matrix, *wrong)]
     assert weights[0] > 1 and weights[1:].count(1.0) >= 2
+
+
+def short_course(samples):
+    rng = np.random.default_rng(0)
+    adata = AnnData((1 / (1 + np.exp(-np.cumsum(rng.normal(size=(samples, 12)), axis=0)))).astype(np.float32))
+    adata.obs["time"] = np.arange(samples)
+    return adata
+
+
+def test_a_single_course_of_five_samples_is_fitted():
+    adata = short_course(5)
+    scdash.tl.fit_dynamics(adata, time_key="time", progress=False)
+    assert np.isfinite(adata.layers["dynamics_velocity"]).all()
+
+
+@pytest.mark.parametrize(("start", "usable"), [("auto", False), ("random", True)])
+def test_the_solver_check_advises_only_what_the_training_has(start, usable, monkeypatch):
+    monkeypatch.setattr(assembly, "_solver_error", lambda *_: 0.04)
+    adata, short = short_course(8), scdash.Training(max_epochs=8)
+    scdash.tl.fit_dynamics(adata, time_key="time", start=start, training=short, progress=False)
+    (line,) = [text for text in adata.uns["dynamics"]["report"].splitlines() if text.startswith("Solver check")]
+    assert "differs from dopri5 by 4.0% of the change" in line and ("raise Training(steps=...)" in line) == usable
+    steps = scdash.Training(max_epochs=8, steps=8)
+    if usable:
+        scdash.tl.fit_dynamics(adata, time_key="time", start=start, training=steps, progress=False)
+    else:
+        with pytest.raises(ValueError, match="steps of Training would have no effect"):
+            scdash.tl.fit_dynamics(adata, time_key="time", start=start, training=steps, progress=False)

@@ -9,7 +9,7 @@ from scdash._data import VelocityRows
 from scdash.dynamics.comparisons.null_models import shuffled_in_time
 from scdash.dynamics.whole_trajectories.measured_velocity import calibration
 from scdash.dynamics.whole_trajectories.start import regression_start
-from scdash.dynamics.whole_trajectories.velocity_weight import mean_cosine, velocity_cosine
+from scdash.dynamics.whole_trajectories.velocity_weight import mean_cosine, velocity_cosine, worth_its_weight
 from scdash.regression import WeightedVelocity
 from scdash.regression.derivative_rows import with_velocity
 from scdash.regression.problems import Regression
@@ -130,3 +130,22 @@ def test_shuffled_time_shuffles_velocities(truth, trajectories):
     assert not np.array_equal(mixed.velocities, rows.velocities)
     np.testing.assert_array_equal(np.sort(mixed.velocities, axis=0), np.sort(rows.velocities, axis=0))
     np.testing.assert_array_equal(mixed.states, rows.states)
+
+
+NONE = np.array([[-0.12, 0.2], [-0.10, 0.2], [-0.14, 0.2], [-0.11, 0.2]])  # cosine and error of every fold
+
+
+@pytest.mark.parametrize(
+    ("cosine", "error", "worth"),
+    [
+        ([0.30, 0.28, 0.31, 0.27], 0.2, True),
+        ([-0.05, -0.04, -0.06, -0.05], 0.2, False),  # clearly better than without, and still wrong
+        ([0.30, -0.10, 0.12, -0.20], 0.2, False),  # clearly better than without, not clearly above chance
+        ([-0.12, -0.10, -0.14, -0.11], 0.2, False),
+        ([0.30, 0.28, 0.31, 0.27], 0.3, False),  # costs the trajectories
+    ],
+)
+def test_velocities_are_learned_from_where_those_left_out_are_predicted(cosine, error, worth):
+    trained = np.column_stack([cosine, error + 0.001 * np.array([-1, 1, -1, 1])])
+    assert worth_its_weight(trained, NONE) == worth
+    assert not worth_its_weight(trained, trained)

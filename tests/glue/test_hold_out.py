@@ -48,6 +48,18 @@ def test_a_split_of_the_user_needs_validation_states_only_where_they_choose():
         splits(adata, **how)
 
 
+@pytest.mark.parametrize(("states", "trajectories"), [(4, 1), (3, 1), (4, 2)])
+def test_a_course_that_is_too_short_to_leave_anything_out_is_named(states, trajectories):
+    adata = time_courses()
+    kept = adata.obs["trajectory"].isin(adata.obs["trajectory"].unique()[:trajectories])
+    adata = adata[kept & (adata.obs.groupby("trajectory", observed=True).cumcount() < states)].copy()
+    named = (
+        f"{states * trajectories} states of {trajectories} traject.* are too few: one trajectory needs at least five"
+    )
+    with pytest.raises(ValueError, match=named):
+        splits(adata, trajectory_key="trajectory", by_folds=True)
+
+
 def test_a_fraction_beside_a_split_is_refused():
     adata = cells_of(4)
     adata.obs["split"] = "train"

@@ -60,3 +60,12 @@ def test_denoising_is_the_best_mix_of_simulation_and_observation(system):
     error = ((mixed - truth)[:, 1:] ** 2).mean(axis=(0, 1))
     best = np.array([0.05**2, 0.3**2]) * 0.01 / (np.array([0.05**2, 0.3**2]) + 0.01)
     np.testing.assert_allclose(error, best, rtol=0.15)  # 800 draws: 5 % standard error
+
+
+def test_a_simulation_without_error_and_noise_stays_as_it_is(system):
+    seen = np.random.default_rng(0).normal(size=(1, 4, 2))
+    data = Trajectories.from_series(system.series_of(seen, range(4)), ("train",))
+    simulated = data.states + np.array([0.0, 0.5]) * (np.arange(4) > 0)[:, None]
+    with np.errstate(all="raise"):
+        mixed = denoise(data, simulated, 0.0, all_of(data))
+    np.testing.assert_array_equal(mixed, data.states)  # observations are exact: the second gene follows them

@@ -76,6 +76,11 @@ def test_times_may_be_a_table_of_lineages_too(forked):
     reference = forked.copy()
     scdash.tl.fit_dynamics(reference, time_key="time", trajectory_key="masks", **SHORT)
     np.testing.assert_allclose(adata.uns["dynamics"]["series"]["states"], reference.uns["dynamics"]["series"]["states"])
+    adata.obsm["pseudotime"].iloc[np.flatnonzero(adata.obsm["masks"]["up"] > 0)[:2], 1] = np.nan
+    with pytest.raises(
+        ValueError, match=r"NaN or infinite for 2 cells in a lineage in which they have .* 'up'\)\. Give"
+    ):
+        scdash.tl.fit_dynamics(adata, time_key="pseudotime", trajectory_key="masks", **SHORT)
     del adata.obsm["pseudotime"]["up"]
     with pytest.raises(KeyError, match="no column for lineage 'up'"):
         scdash.tl.fit_dynamics(adata, time_key="pseudotime", trajectory_key="masks", **SHORT)

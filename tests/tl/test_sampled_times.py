@@ -188,8 +188,9 @@ def test_bad_input_is_refused_and_nothing_is_written():
     refused(adata, ValueError, "'a' has one time point only", trajectory_key="line")
     two = sampled(times=(0, 24))
     refused(two, ValueError, "No trajectory has three sampled times")
-    few = sampled()[list(range(24)) + list(range(44, 120))].copy()
-    refused(few, ValueError, "has 4 cells at time 6")
+    for kept, cells in ((44, "4 cells"), (47, "1 cell")):
+        few = sampled()[[*range(24), *range(kept, 120)]].copy()
+        refused(few, ValueError, rf"has {cells} at time 6; .* needs 5\. Leave these cells out, e\.g\. adata = adata\[")
 
 
 def test_couplings_without_a_use_are_refused():

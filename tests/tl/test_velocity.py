@@ -103,6 +103,11 @@ def negative_counts(adata):
     adata.layers["unspliced"] = np.ones(adata.shape)
 
 
+def logged_counts(adata):
+    adata.layers["spliced"] = np.log1p(np.arange(adata.n_vars) * np.ones(adata.shape))
+    adata.layers["unspliced"] = np.ones(adata.shape) / 3  # fractions alone are no logarithms: multi-mapping reads
+
+
 def no_overlap(adata):
     adata.layers["spliced"] = np.ones(adata.shape)
     adata.layers["unspliced"] = np.zeros(adata.shape)
@@ -125,6 +130,7 @@ COUNTS = ("spliced", "unspliced")
         (nan_cell, "velocity", ValueError, "first at cell 'c7', gene 'g2'"),
         (other_genes, "velocity", ValueError, "a velocity for 0 of the 10 modelled genes"),
         (negative_counts, COUNTS, ValueError, "must hold counts, found 2400 negative"),
+        (logged_counts, COUNTS, ValueError, r"layers\['spliced'\] \(velocity\) looks like logarithms"),
         (no_overlap, COUNTS, ValueError, "a velocity for 0 of the 10 modelled genes"),
     ],
 )

@@ -72,6 +72,13 @@ def times_in_lineages(adata: "AnnData", key: str, members: Memberships, argument
         raise KeyError(f"{argument}: {name} has no column for lineage {missing[0]!r}.{suggest(missing[0], columns)}")
     at = np.array([columns[one] for one in lineages])[members.lineage.cat.codes.to_numpy()]
     values = table.to_numpy(dtype=np.float64)[members.cell, at]
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first = members.lineage.iloc[int(np.argmax(bad))]
+        raise ValueError(
+            f"{argument}: {name} is NaN or infinite for {len(np.unique(members.cell[bad]))} cells in a lineage in which they "
+            f"have a weight (first in {str(first)!r}). Give them a time there, or the weight 0 and the others a sum of 1."
+        )
     return read_time(values, name)
 
 

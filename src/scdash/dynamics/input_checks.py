@@ -52,6 +52,12 @@ def check_series(series: TimeSeries, name: str, kind: str) -> None:
 def check_validation(series: TimeSeries, split_key: str | None) -> None:
     """Raise where there is nothing to choose models by."""
     if not len(series.pairs("validation")):
+        if split_key is None:
+            raise ValueError(
+                f"{_counted(series, 'states')} are too few: one trajectory needs at least five states, or three trajectories two "
+                "each, so that some can be left out to choose the model by. Measure more times, or name replicates by "
+                "trajectory_key."
+            )
         raise ValueError(
             f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "
             "trajectories (or a time window of one) 'validation', or give no split_key."

@@ -76,6 +76,7 @@ class DynamicsInputs:
             coregulation=None if self.coregulation is None else _symmetric(self.coregulation.matrix),
             regulators=self.regulators,
             lineage=observed.lineage,
+            lineage_names=observed.lineage_names,
             halves=observed.halves,
             shuffled_halves=observed.shuffled_halves,
             learning_halves=observed.learning_halves,

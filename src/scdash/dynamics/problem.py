@@ -40,6 +40,7 @@ class FitProblem:
     coregulation: sp.csr_matrix | None = None  # (regulator, regulator), symmetric, non-negative
     regulators: NDArray[np.int64] | None = None  # genes that may regulate; None: all
     lineage: NDArray[np.intp] | None = None  # (names,), code of the lineage of every trajectory; None: one for all
+    lineage_names: tuple[str, ...] = ()  # of the codes; empty: a lineage has the name of its first trajectory
     halves: CellHalves | None = None  # cells only: bins of disjoint halves
     shuffled_halves: CellHalves | None = None  # the same with times shuffled within trajectories
     learning_halves: tuple[HalfOfCells, ...] = ()  # cells only, where a lineage has a single trajectory
@@ -49,6 +50,15 @@ class FitProblem:
     left_out_times: tuple[LeftOutTimes, ...] = ()  # the same: which times are left out in turn, to choose by
     velocity: VelocityOfCells | None = None  # cells only
     units: Units | None = None  # of the series' states; None: those of the data
+
+    @property
+    def lineage_labels(self) -> list[str]:
+        """The name of the lineage of every trajectory, (names,)."""
+        names = self.series.originals().names
+        if self.lineage is None:
+            return ["all"] * len(names)
+        first = {code: names[int(np.argmax(self.lineage == code))] for code in np.unique(self.lineage)}
+        return [self.lineage_names[code] if self.lineage_names else first[code] for code in self.lineage]
 
     @property
     def n_genes(self) -> int:

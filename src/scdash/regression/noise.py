@@ -82,12 +82,14 @@ def average_constants(data: Trajectories, constant: NDArray[np.bool_]) -> Floats
 def denoise(data: Trajectories, simulated: Floats, noise: float, keep: NDArray[np.bool_]) -> Floats:
     """Return simulation + K (observation - simulation) with K = v / (v + noise), v the model's own error variance.
 
-    v is judged per gene on the states of `keep` (trajectories, times), beyond each first state, which is observed.
+    v is judged per gene on the states of `keep` (trajectories, times), beyond each first state, which is observed. Where
+    neither has an error, as of a fold with a single interval, they are the same.
     """
     use = (keep & data.real).astype(np.float64)
     use[:, 0] = 0
     difference = data.states - simulated
     residual = np.einsum("btn,bt->n", difference**2, use) / max(use.sum(), 1)
     model = np.maximum(residual - noise, 0)
-    result: Floats = simulated + model / (model + noise) * difference
-    return result
+    total = model + noise
+    gain = np.divide(model, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(simulated + gain * difference)

@@ -144,19 +144,20 @@ def _check_states(states: pd.DataFrame, behind: NDArray[np.float64], groups: Cel
         if own["sampled"].nunique() == 1:
             raise ValueError(
                 f"Trajectory {name!r} has one time point only ({own['sampled'].iloc[0]:g}): there is no step to learn from. "
-                "Leave these cells out (no label), or order them by pseudotime (scdash.pp.order_cells) and pass that as "
+                "Leave these cells out, e.g. adata = adata[adata.obs[key] != label].copy(), or order them by pseudotime (scdash.pp.order_cells) and pass that as "
                 "time_key."
             )
     few = np.flatnonzero(behind < FEWEST)
     if len(few):
         row = states.iloc[few[0]]
         same = ((states["group"] == row["group"]) & (states["sampled"] == row["sampled"])).to_numpy()
-        what, remedy = "the mean of a sampled time", "Leave these cells out (no label)"
+        what, remedy = "the mean of a sampled time", "Leave"
         if same.sum() > 1:
-            what, remedy = f"each of the {same.sum()} bins of a sampled time", f"Lower n_bins, or l{remedy[1:]}"
+            what, remedy = f"each of the {same.sum()} bins of a sampled time", "Lower n_bins, or leave"
+        cells = "1 cell" if behind[same].sum() == 1 else f"{behind[same].sum():.3g} cells"
         raise ValueError(
-            f"Trajectory {groups.names[int(row['group'])]!r} has {behind[same].sum():.3g} cells at time {row['sampled']:g}; "
-            f"{what} needs {FEWEST}. {remedy}."
+            f"Trajectory {groups.names[int(row['group'])]!r} has {cells} at time {row['sampled']:g}; {what} needs {FEWEST}. "
+            f"{remedy} these cells out, e.g. adata = adata[adata.obs[key] != time].copy()."
         )
 
 

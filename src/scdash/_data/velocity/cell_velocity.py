@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scdash._core.logging import logger
 from scdash._data.dense import as_dense
-from scdash._data.expression_matrix import Expression, matrix_of
+from scdash._data.expression_matrix import LARGEST_LOG, Expression, matrix_of
 from scdash._data.flags import read_flags
 from scdash._data.velocity.scvelo import has_scvelo, steady_state_velocity
 from scdash._data.velocity.velocity_rows import VelocityRows
@@ -96,6 +96,11 @@ def _from_counts(
             raise ValueError(
                 f"{where} (velocity) must hold counts, found {int(bad.sum())} negative, NaN or infinite values. Pass the "
                 "layers of spliced and unspliced counts as velocity=('spliced', 'unspliced')."
+            )
+        if name == spliced and counts.max() <= LARGEST_LOG and (counts.data % 1).any():
+            raise ValueError(
+                f"{where} (velocity) looks like logarithms (fractions, none above {counts.max():.3g}); needed are spliced and "
+                "unspliced counts, as they are or normalised to equal totals."
             )
         total = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         size = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)

@@ -79,7 +79,7 @@ def describe_direction(
 def _furthest(problem: FitProblem, observed: Floats, simulated: Floats) -> tuple[str, ...]:
     """Return the genes whose change over a lineage is missed most, (trajectories, genes); named with the lineage if there are several."""
     series = problem.series.originals()
-    of_trajectory = _lineages(problem)
+    of_trajectory = problem.lineage_labels
     lineage = np.array([of_trajectory[int(series.trajectory[rows[0]])] for rows in series.rollouts()])
     names = list(dict.fromkeys(lineage.tolist()))
     missed = np.stack([np.abs(observed - simulated)[lineage == name].mean(axis=0) for name in names])
@@ -92,24 +92,12 @@ def _furthest(problem: FitProblem, observed: Floats, simulated: Floats) -> tuple
     return tuple(found)
 
 
-def _lineages(problem: FitProblem) -> list[str]:
-    """Return the name of the lineage of every trajectory, that of its first trajectory; the same for all where there is one."""
-    series = problem.series.originals()
-    if problem.lineage is None:
-        return ["all"] * len(series.names)
-    first = {code: series.names[int(np.argmax(problem.lineage == code))] for code in np.unique(problem.lineage)}
-    return [first[code] for code in problem.lineage]
-
-
 def lineage_table(problem: FitProblem, predict: Predictor) -> pd.DataFrame | None:
-    """Return how the model's end of each lineage compares with all observed ends; None for a single lineage.
-
-    A lineage is named by the first of its trajectories.
-    """
+    """Return how the model's end of each lineage compares with all observed ends; None for a single lineage."""
     if problem.lineage is None or len(np.unique(problem.lineage)) < 2:
         return None
     series = problem.series.originals()
-    names, runs = _lineages(problem), series.rollouts()
+    names, runs = problem.lineage_labels, series.rollouts()
     ends = []
     for rows in runs:
         start, times = series.states[rows[:1]], series.times[rows][None]

@@ -74,8 +74,8 @@ def following_table(
     `fold_models`: where each fold is the other half of the cells: also judge what was learned from one half by the
     other, and the smoothed trajectory of that half itself, which is what a perfect follower reaches.
 
-    The result has one row per lineage (by the name of its first trajectory): `lineage`, `genes`, `r2`,
-    `r2_median_gene`, `r2_other_half` and `r2_smoother` (NaN without halves).
+    The result has one row per lineage: `lineage`, `genes`, `r2`, `r2_median_gene`, `r2_other_half` and `r2_smoother` (NaN
+    without halves).
     """
     series = problem.series.originals()
     rows = [rows for rows in series.each() if (series.split[rows] != TEST).any()]
@@ -91,7 +91,7 @@ def following_table(
     found = []
     for code in dict.fromkeys(lineage.tolist()):
         own = np.flatnonzero(lineage == code)
-        name = series.names[int(series.trajectory[rows[own[0]][0]])]
+        name = problem.lineage_labels[int(series.trajectory[rows[own[0]][0]])]
         seen, followed = [observed[k] for k in own], [made[k, : len(rows[k])] for k in own]
         whole = trajectory_r2(_together(seen), _together(followed))
         halves = _of_halves(problem.units.range, folds, fold_models, int(code))

@@ -29,6 +29,16 @@ SUBJECTS = {
     OTHER_HALF: "the other half of the cells is",
     TIME_POINTS: "left-out time points are",
 }
+UNITS_OF_ERRORS = {  # see `Fold.constant_error`
+    LEFT_OUT: "a constant's",
+    OTHER_HALF: "a constant's",
+    TIME_POINTS: "the variance of the mean states of all times",
+}
+ADVICE = {  # where the errors distinguish nothing: what makes the comparison stronger
+    LEFT_OUT: "more batches make the test stronger",
+    OTHER_HALF: "more batches make the test stronger",
+    TIME_POINTS: "more sampled times make the test stronger",
+}
 RULES = {  # how the level of pruning was chosen, see `chosen_level`
     LEFT_OUT: ", and no sparser level is within one standard error of the best one"
     f" (of few trajectories: or within {HARDLY - 1:.0%} of its error, and explains {AS_MUCH:.1%} of what it does)",
@@ -96,7 +106,9 @@ def verdict_line(told: Told) -> str:
     elif of_network:
         text = of_network
     else:
-        return "Verdict: not tested, because the errors of null models are missing or there are too few folds."
+        few = f"{told.judged_by} of one fold alone have no standard error"
+        missing = "the errors of null models are missing"
+        return f"Verdict: not tested, because {few if len(told.choice.errors) < 2 else missing}."
     if regulators == "not tested" and told.regulators is None:
         text += "; which genes regulate is not tested, because every gene may: name the regulators (regulators=...)"
     elif regulators == "not tested":
@@ -134,9 +146,12 @@ def error_lines(told: Told) -> list[str]:
     if verdict is not None and verdict.best_baseline not in ("", CONSTANT):
         rows.append((f"best baseline without a model ({verdict.best_baseline})", told.errors[verdict.best_baseline]))
     rows.append((CONSTANT, told.errors[CONSTANT]))
+    folds = (
+        f"{len(ours)} folds; the model was chosen by them" if len(ours) > 1 else "1 fold; the model was chosen by it"
+    )
     lines = [
-        f"Mean squared error on {told.judged_by}, as a fraction of a constant's ({len(ours)} folds; the model was chosen by "
-        "them, and fitted again to everything that is not for test):"
+        f"Mean squared error on {told.judged_by}, as a fraction of {UNITS_OF_ERRORS[told.judged_by]} ({folds}, and fitted "
+        "again to everything that is not for test):"
     ]
     shown = []
     for name, errors in rows:
@@ -233,18 +248,16 @@ def next_lines(told: Told) -> list[str]:
     """Say what to do next, where a figure asks for it."""
     found = []
     verdict = told.verdict
-    ours = float(told.choice.errors.mean())
-    if ours >= 1:
-        found.append(
-            "The model predicts no better than a constant: look at the order of the cells and choose other genes."
-        )
+    if told.choice.errors.mean() >= told.errors[CONSTANT].mean():
+        order = "" if told.judged_by == TIME_POINTS else "look at the order of the cells and "
+        found.append(f"The model predicts no better than a constant: {order}choose other genes.")
     if verdict is None:
         found.append("Next: fit with null models before reading the network.")
     elif told.regulators is None:
         found.append("Next: name the genes that may regulate (regulators=...), so that they can be tested.")
     elif verdict.regulators.outcome != "better":
-        found.append("Next: do not read single edges from this fit; more batches make the test stronger.")
-    elif not told.whole:
+        found.append(f"Next: do not read single edges from this fit; {ADVICE[told.judged_by]}.")
+    elif told.judged_by == OTHER_HALF:
         found.append("Next: give batches or replicates (batch_key=...), so that whole trajectories can be left out.")
     else:
         found.append("Next: test single edges by perturbations or knockouts; held-out prediction tests none.")

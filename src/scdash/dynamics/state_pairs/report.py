@@ -110,9 +110,10 @@ def report_text(
     lines += [*training.lines(), *_prior_lines(prior)]
     lines += trajectory
     if metrics.get("solver_error", 0) > 0.01:
+        remedy = "" if training.judged_by else "; raise Training(steps=...)"  # whole trajectories have no such setting
         lines.append(
-            f"Solver check: rk4 with these steps differs from dopri5 by {metrics['solver_error']:.1%} of the change; raise "
-            "Training(steps=...)."
+            "Solver check: the predictions of this report are by rk4, which differs from dopri5 by "
+            f"{metrics['solver_error']:.1%} of the change from one state to the next{remedy}."
         )
     return "\n".join(lines)
 

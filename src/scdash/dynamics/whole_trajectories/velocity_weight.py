@@ -53,8 +53,7 @@ def choose_velocity_weight(
     """Return the weight of measured velocities, or None where there are none.
 
     Weights are tried in the order in which the regression predicts velocities that are left out, the best first. Taken is
-    the first whose trained model predicts trajectories that are left out not clearly worse, and velocities clearly better,
-    than without measured velocities; 0 if there is none.
+    the first that is `worth_its_weight` once a model was trained with it; 0 if there is none.
     """
     used = [fold for fold in folds if fold.held_velocity is not None and fold.train.velocity is not None]
     if not used:
@@ -70,11 +69,23 @@ def choose_velocity_weight(
     for place in sorted(range(1, len(WEIGHTS)), key=lambda k: -starts[k]):
         trained = _trained(made_of, used, WEIGHTS[place], progress=progress)
         table.loc[place, ["cosine", "error"]] = trained.mean(axis=0)
-        if clearly_better(-trained[:, 0], -none[:, 0]) and not clearly_better(none[:, 1], trained[:, 1]):
+        if worth_its_weight(trained, none):
             chosen = place
             break
     table.loc[chosen, "chosen"] = True
     return VelocityChoice(WEIGHTS[chosen], table, float(np.mean([_agreement(fold) for fold in used])))
+
+
+def worth_its_weight(trained: NDArray[np.float64], none: NDArray[np.float64]) -> bool:
+    """Return whether velocities that are left out are predicted, and clearly better than without measured ones.
+
+    Given are cosine and error (folds, 2) of models trained with a weight, and without velocities. The cosine must also be
+    clearly above 0: a layer of noise, which nothing predicts, is learned from else wherever chance favours it. Trajectories that
+    are left out must not be predicted clearly worse.
+    """
+    with_them, without = -trained[:, 0], -none[:, 0]
+    better = clearly_better(with_them, without) and clearly_better(with_them, np.zeros(len(with_them)))
+    return better and not clearly_better(none[:, 1], trained[:, 1])
 
 
 def _start_cosines(made_of: Ingredients, fold: Fold) -> list[float]:
