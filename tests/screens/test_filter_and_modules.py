@@ -50,6 +50,20 @@ def test_filter_is_the_one_sided_mann_whitney_test(screen):
         filter_perturbations(adata, perturbation_key="perturbed")
 
 
+def test_filter_warns_where_targets_moved_against_their_kind(screen, caplog):
+    names = [p for p in screen.obs["perturbation"].cat.categories if p != "control"]
+    kinds = dict.fromkeys(names, "knockout") | {names[0]: "overexpression"}
+    kept = filter_perturbations(screen, kind=kinds, copy=True)
+    table = kept.uns["perturbations"].set_index("perturbation")
+    assert list(table.index[table["kept"]]) == names[:1]
+    assert set(table.loc[names[1:], "reason"]) == {"target moved against its kind"}
+    assert f"{len(names) - 1} of {len(names)} perturbations with a measured target are removed" in caplog.text
+    assert "their kind (knockout)" in caplog.text
+    caplog.clear()
+    filter_perturbations(screen, copy=True)
+    assert "against" not in caplog.text
+
+
 def test_modules_of_a_fit_and_plots(screen):
     adata = fit_perturbode(screen, copy=True)
     modules(adata, gene_sets={"some": ["G001", "G002"], "one": ["G003", "XYZ"], "absent": ["XYZ"]}, n_modules=4)
