@@ -72,7 +72,9 @@ def test_modules_of_a_fit_and_plots(screen):
     assert {"some", "one"} == set(found["enrichment"]["term"])  # a set without a measured gene cannot be tested
     labels = [p for p in adata.obs["perturbation"].cat.categories if p != "control"][:2]
     figure = plot_perturbation(adata, predict_perturbations(adata, labels), return_fig=True)
-    assert len(figure.axes) == 2 and labels[0] in figure.axes[0].get_title()
+    assert len(figure.axes) == 2 and figure.axes[0].get_title().startswith(f"{labels[0]} (fitted)")
+    with pytest.raises(TypeError, match=r"predicted must be the AnnData that scdash.tl.predict_perturbations"):
+        plot_perturbation(adata, labels)
     assert plot_modules(adata, show=False) is not None
     with pytest.raises(KeyError, match="scdash.tl.modules"):
         plot_modules(screen)

@@ -70,6 +70,17 @@ def require_fit(adata: "AnnData", key: str) -> Record:
     return open_record(entry, f"adata.uns[{key!r}]", f"scdash.tl.{function}(adata, ..., key_added={key!r})")
 
 
+def require_timed_fit(adata: "AnnData", key: str) -> Record:
+    """Return the fit of dynamics under `key`, or say what to do with that of a screen, in which there is no time."""
+    entry = require_fit(adata, key)
+    if "screen" in entry:
+        raise ValueError(
+            f"uns[{key!r}] is the fit of a screen, which has no time: this needs a fit of scdash.tl.fit_dynamics. Of screens "
+            "read scdash.get.grn, and predict with scdash.tl.predict_perturbations or scdash.tl.perturb."
+        )
+    return entry
+
+
 def genes_of(adata: "AnnData", entry: Mapping[str, Any], key: str, *, every: bool = False) -> FitGenes:
     """Compare the genes of a fit of dynamics or of a screen with `adata.var_names`; see `fit_genes`."""
     return fit_genes(adata, entry["genes"], f"adata.uns[{key!r}]", every=every)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scdash._core.drawing import not_below_observed
 from scdash._core.errors import check_least, unknown
-from scdash._core.keys import genes_of, require_fit
+from scdash._core.keys import genes_of, require_timed_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import changing_most, chosen, series_of
@@ -94,11 +94,7 @@ def heatmap(
         if given not in known:
             raise unknown(name, given, [str(one) for one in known])
     check_least("n_top", n_top, 1)
-    entry = require_fit(adata, key)
-    if "screen" in entry:
-        raise ValueError(
-            f"uns[{key!r}] is the fit of a screen, which has no time; draw a fit of scdash.tl.fit_dynamics."
-        )
+    entry = require_timed_fit(adata, key)
     times, observed, fitted, names, axis_name, drawn_of = _states(adata, entry, key, genes, trajectory, n_top)
     rows = _ordered(observed, order)
     shown = {"observed": observed[rows], "model": fitted[rows]}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scdash._core.drawing import not_below_observed, trajectory_colors
 from scdash._core.fit_settings import FitSettings
-from scdash._core.keys import DynamicsKeys, genes_of, require_fit
+from scdash._core.keys import DynamicsKeys, genes_of, require_timed_fit
 from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
@@ -92,7 +92,7 @@ def trends(
     --------
     >>> axes = scdash.pl.trends(adata, list(adata.var_names[:2]))
     """
-    stored, entry = dict(slot(adata, key, "series")), require_fit(adata, key)
+    stored, entry = dict(slot(adata, key, "series")), require_timed_fit(adata, key)
     settings = FitSettings.of(entry, key)
     stored["cell_time"] = stored.get("cell_time") or settings.time_key
     stored["position_key"] = DynamicsKeys(key).position

@@ -10,7 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice
-from scdash._core.keys import genes_of, require_fit
+from scdash._core.keys import genes_of, require_fit, require_timed_fit
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
@@ -128,7 +128,7 @@ def gene_influence(
     >>> scdash.tl.gene_influence(adata, starts="data")  # doctest: +SKIP
     >>> scdash.get.influence(adata).head()  # doctest: +SKIP
     """
-    entry: Any = require_fit(adata, key)
+    entry: Any = require_timed_fit(adata, key) if times is None else require_fit(adata, key)
     _check_options(starts, change, n_starts, models)
     names = np.asarray(entry["genes"]).astype(str)
     genes_of(adata, entry, key)

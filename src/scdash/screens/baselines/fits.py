@@ -60,34 +60,51 @@ def _ridge(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     score, model = network_scores.masked_ridge(dense32(inputs.values), inputs.screen, **options)
-    return _record("linear", score, "Masked ridge.", model=model, options=options)
+    return _record(
+        "linear",
+        score,
+        "Baseline: ridge regression of every gene on all others, over the cells of perturbations that leave it alone.",
+        model=model,
+        options=options,
+    )
 
 
 def _lasso(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     fit = network_scores.masked_lasso(stats, **options)
-    return _record("linear", fit.score, f"Masked lasso, lambda {fit.lam:.3g}.", model=fit.model, options=options)
+    return _record(
+        "linear",
+        fit.score,
+        f"Baseline: lasso regression of every gene, lambda {fit.lam:.3g}.",
+        model=fit.model,
+        options=options,
+    )
 
 
 def _de(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    return _record("score", network_scores.differential_expression(stats), "Mean |z| where perturbed.", options=options)
+    return _record(
+        "score",
+        network_scores.differential_expression(stats),
+        "Baseline: mean absolute z of a gene where the regulator is perturbed.",
+        options=options,
+    )
 
 
 def _correlation(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     score = network_scores.correlation(dense32(inputs.values), inputs.screen)
-    return _record("score", score, "Correlation over all cells: it has no direction.", options=options)
+    return _record("score", score, "Baseline: correlation over all cells, which has no direction.", options=options)
 
 
 def _forest(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     score = network_scores.forest(dense32(inputs.values), inputs.screen, rng=rng, **options)
-    return _record("score", score, "Random-forest importances: they have no sign.", options=options)
+    return _record("score", score, "Baseline: importances of random forests, which have no sign.", options=options)
 
 
 def _causal(stats: PerturbationStatistics, standardised: Floats, name: str, options: dict[str, Any]) -> ScreenFit:
@@ -96,7 +113,14 @@ def _causal(stats: PerturbationStatistics, standardised: Floats, name: str, opti
     raw = to_acyclic(standardised) * sd[None, :] / sd[:, None]
     model = network_scores.linear_effects(stats, raw)
     noise = network_scores.noise_sd(stats, raw)
-    return _record("linear", standardised, f"{name}, acyclic.", model=model, options=options, extra={"noise_sd": noise})
+    return _record(
+        "linear",
+        standardised,
+        f"Baseline: {name}, a linear causal model without cycles.",
+        model=model,
+        options=options,
+        extra={"noise_sd": noise},
+    )
 
 
 def _notears(
@@ -125,14 +149,14 @@ def _constant(change: Floats, stats: PerturbationStatistics, report: str) -> Scr
 def _no_change(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
-    return _constant(np.zeros(len(stats.centre)), stats, "Only targets change.")
+    return _constant(np.zeros(len(stats.centre)), stats, "Baseline: only targets change.")
 
 
 def _mean(
     inputs: ScreenInputs, stats: PerturbationStatistics, rng: np.random.Generator, options: dict[str, Any]
 ) -> ScreenFit:
     change = mean_of_others(stats, np.ones(stats.screen.n_perturbations, bool))
-    return _constant(change, stats, "Every perturbation has the mean effect of all.")
+    return _constant(change, stats, "Baseline: every perturbation has the mean effect of all.")
 
 
 BASELINES: dict[str, tuple[tuple[str, ...], Baseline]] = {
