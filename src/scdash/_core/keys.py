@@ -63,8 +63,10 @@ def require_fit(adata: "AnnData", key: str) -> Record:
     check_data(adata)
     entry = adata.uns.get(key)
     if not isinstance(entry, Mapping) or "params" not in entry:
+        held = _results(adata, "params", "edges")
         raise NotFittedError(
-            f"No model under adata.uns[{key!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."
+            f"No model under adata.uns[{key!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first"
+            + (f", or pass key= one of {held}." if held else ".")
         )
     function = "fit_perturbode" if "screen" in entry else "fit_dynamics"
     return open_record(entry, f"adata.uns[{key!r}]", f"scdash.tl.{function}(adata, ..., key_added={key!r})")

@@ -68,7 +68,7 @@ def largest_weights(adata: "AnnData", key: str) -> pd.Series:
     order = np.argsort(members.weight, kind="stable")
     code = np.full(adata.n_obs, -1)
     code[members.cell[order]] = members.lineage.cat.codes.to_numpy()[order]
-    return pd.Series(pd.Categorical.from_codes(code, dtype=members.lineage.dtype), index=adata.obs_names)
+    return pd.Series(pd.Categorical.from_codes(code, categories=members.lineage.cat.categories), index=adata.obs_names)
 
 
 def times_in_lineages(adata: "AnnData", key: str, members: Memberships, argument: str = "time_key") -> Times:

@@ -195,4 +195,5 @@ def _place(figure: Any, axes: list[Axes], entries: list[Any], where: str | None,
     if where == "outside" and own:
         figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 4), labelcolor=INK)
     else:
-        axes[0].legend(handles=entries, loc="best" if where == "outside" else where, labelcolor=MUTED)
+        box: dict[str, Any] = {"frameon": True, "framealpha": 0.85, "edgecolor": "none", "fontsize": 7}
+        axes[0].legend(handles=entries, loc="best" if where == "outside" else where, labelcolor=INK, **box)
