@@ -1,8 +1,7 @@
 """What the own perturbations of sources do to the network of a screen, to the ranking, and to predictions."""
 
-from dataclasses import replace
-
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd

@@ -18,7 +18,7 @@ from scdash._core.process_state import guarded
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
 from scdash.pl.shared.read import positions, slot
-from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, colors_among, finish, house, panels
+from scdash.pl.shared.style import FAINT, INK, Drawn, colors_among, finish, house, panels
 
 _BAND = 2  # standard deviations of the means of re-drawn cells
 _SHADE = "#FFF1CC"
