@@ -1,6 +1,7 @@
 """Heat map along time, phase portrait and volcano: what is drawn is what is stored."""
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
