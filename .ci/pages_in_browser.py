@@ -146,6 +146,8 @@ def faults(seen: dict[str, Any]) -> list[str]:
 def check(program: str, root: Path, pages: list[str], pictures: Path | None) -> list[str]:
     """Return the faults of all pages at all widths."""
     found = []
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(program, profile)
         try:

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 
 import scdash
 from scdash import pl
+from scdash._core.errors import NotFittedError
 
 HELD = "G3"
 
@@ -60,6 +61,13 @@ def test_a_start_of_batches_is_every_trajectory_of_the_lineage(lineages: ad.AnnD
 def test_a_start_that_is_neither_is_named_with_the_lineages(lineages: ad.AnnData) -> None:
     with pytest.raises(KeyError, match=r"'c' is not in adata.obs_names, nor a lineage of the fit.*\[a, b, c0"):
         scdash.tl.perturb(lineages, HELD, start=["a", "c"])
+    lineages.obs["cell_type"] = ["c"] * 3 + ["d"] * (lineages.n_obs - 3)
+    hint = r"but a value of adata.obs\['cell_type'\]. Its cells are start=adata.obs\['cell_type'\] == 'c'"
+    with pytest.raises(KeyError, match=hint):
+        scdash.tl.predict(lineages, start="c")
+    assert len(starts_of(scdash.tl.predict(lineages, start=lineages.obs["cell_type"] == "c", times=[1.0]))) == 3
+    with pytest.raises(NotFittedError, match=r"or pass key= one of \['dynamics'\]"):
+        scdash.tl.predict(lineages, key="Dynamics")
 
 
 def test_the_log_and_the_volcano_say_what_changes_are_a_mean_of(

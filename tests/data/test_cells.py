@@ -160,6 +160,9 @@ def test_cell_time_is_the_mean_time_behind_a_bin():
 def test_more_bins_than_cells_and_constant_time_name_the_trajectory():
     with pytest.raises(ValueError, match="'b1' has 80 cells, too few for n_bins=100"):
         cells_to_series(X, GENES, TIME, batch=BATCH, n_bins=100)
+    weights = np.linspace(0, 1, len(TIME)).astype(str)
+    with pytest.raises(ValueError, match="Weights of cells in lineages are no labels: put a table"):
+        cells_to_series(X, GENES, TIME, lineage=weights)
     with pytest.raises(ValueError, match="constant within trajectory 'b2'"):
         cells_to_series(X, GENES, np.where(BATCH == "b2", 0.5, TIME), batch=BATCH)
     with pytest.raises(ValueError, match="Unknown align 'ranks'.*'rank'"):

@@ -6,7 +6,14 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from scdash._data import Expression, as_expression, positions_in_groups, rank_align, read_memberships
+from scdash._data import (
+    Expression,
+    as_expression,
+    largest_weights,
+    positions_in_groups,
+    rank_align,
+    read_memberships,
+)
 from scdash._data.time_series.bins import weighted_rank_align
 from scdash._data.time_series.placed import Placed, redrawn_weights
 from scdash._data.time_series.within_places import within_moments
@@ -24,6 +31,11 @@ def test_a_cell_has_an_entry_for_each_of_its_lineages():
     assert found.cell.tolist() == [0, 1, 1, 3, 3]
     assert found.lineage.tolist() == ["a", "a", "b", "a", "b"]
     assert found.weight.tolist() == [1.0, 1.0, 0.7, 0.5, 0.5]
+
+
+def test_the_largest_weight_names_the_lineage_of_a_cell():
+    found = largest_weights(table((1.0, 0.0), (0.7, 1.0), (0.0, 0.0), (0.4, 0.6)), "w")
+    assert found.astype(object).where(found.notna(), None).tolist() == ["a", "b", None, "b"]
 
 
 def test_weights_below_the_smallest_count_as_none():

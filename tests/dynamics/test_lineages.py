@@ -89,3 +89,12 @@ def test_largest_misses_name_the_lineage(forked: ad.AnnData) -> None:
     scdash.tl.fit_dynamics(forked, trajectory_key="lineage", validation=scdash.Validation(null_models=False), **keys)
     misses = forked.uns["dynamics"]["report"].split("Largest misses:")[1].splitlines()[0]
     assert misses.count(" in left (observed") + misses.count(" in right (observed") == 3
+
+
+def test_repeats_draw_cells_of_lineages_with_weights(forked: ad.AnnData) -> None:
+    left = (forked.obs["lineage"] == "left").to_numpy()
+    forked.obsm["weights"] = pd.DataFrame({"left": left * 1.0, "right": 1.0 - left}, index=forked.obs_names)
+    keys = {"observations": scdash.Cells(n_bins=10), "progress": False, "training": scdash.Training(max_epochs=0)}
+    scdash.tl.fit_dynamics(forked, trajectory_key="weights", validation=scdash.Validation(null_models=False), **keys)
+    table = scdash.tl.stability(forked, n_repeats=2)
+    assert set(table["frequency"]) <= {0.0, 0.5, 1.0} and len(table)

@@ -107,7 +107,7 @@ def test_a_network_of_a_screen_is_better_only_if_clearly_so():
     for gain, better in ((NOISE, False), (1 + 0.1 * NOISE, True), (-1 + 0.1 * NOISE, False)):
         errors = ForwardErrors(others - gain, others)
         assert errors.gain.mean == pytest.approx(gain.mean())
-        words = "Verdict: the network predicts perturbations that it has not seen better than"
+        words = "Verdict: the network predicts unseen perturbations better than"
         assert (words in verdict_line(errors)) is better
 
 

@@ -80,4 +80,6 @@ def test_training_sees_all_of_them_and_eight_of_each_are_kept(monkeypatch):
     states, own = series["states"].reshape(18, 20, -1), kept["origin"].to_numpy() == kept["trajectory"].to_numpy()
     assert own.sum() == 2 and (np.diff(series["time"].reshape(18, 20), axis=1) > 0).all()
     for fitted, seen_states in zip(series["fitted"].reshape(18, 20, -1), states, strict=True):
-        np.testing.assert_allclose(fitted[0], seen_states[0], atol=1e-5)  # every prediction starts at its own first state
+        np.testing.assert_allclose(
+            fitted[0], seen_states[0], atol=1e-5
+        )  # every prediction starts at its own first state

@@ -101,6 +101,14 @@ def test_sparsity_path_draws_means_with_a_place_for_zero(lambda_table) -> None:
 def test_sparsity_path_without_zero_is_logarithmic_and_needs_some_column(lambda_table) -> None:
     positive = lambda_table[lambda_table["lambda"] > 0]
     assert pl.sparsity_path(positive.drop(columns="feature_sparsity"))[1].get_xscale() == "log"
+    share = pl.sparsity_path(
+        pd.DataFrame({"lambda": np.geomspace(0.15, 2.6, 9), "test_loss": 1.0, "feature_sparsity": 0.5})
+    )[1]
+    share.figure.canvas.draw()
+    low, high = share.get_xlim()
+    labels = share.get_xticklabels(which="both")
+    named = [label.get_text() for label in labels if low <= label.get_position()[0] <= high]
+    assert [name for name in named if name] == ["0.2", "0.5", "1", "2"]  # no labels of minor ticks, which overlap
     with pytest.raises(ValueError, match="none of the columns"):
         pl.sparsity_path(lambda_table[["lambda"]])
     with pytest.raises(ValueError, match="no column 'lambda'. Did you mean 'Lambda'"):

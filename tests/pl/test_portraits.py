@@ -1,6 +1,7 @@
 """Heat map along time, phase portrait and volcano: what is drawn is what is stored."""
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,7 +101,12 @@ def test_the_volcano_shows_changes_over_their_spread_without_the_held_genes(pert
     perturbed.uns["change"]["spread"] = np.nan
     ax = pl.knockout_volcano(perturbed)
     np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 1], np.abs(perturbed.uns["change"]["change"][:7]))
-    assert "unperturbed level" in ax.get_ylabel()
+    assert "unperturbed level" in ax.get_ylabel() and "at least 1," in ax.get_ylabel()
+    perturbed.uns["change"].loc[2, "control"] = (
+        1e-6  # hardly expressed: its change is not thousands of times the others'
+    )
+    height = pl.knockout_volcano(perturbed).collections[0].get_offsets()[:, 1]
+    np.testing.assert_allclose(height, np.abs(perturbed.uns["change"]["change"][:7]))
     with pytest.raises(ValueError, match="scdash.tl.perturb returns"):
         pl.knockout_volcano(perturbed.uns["change"])
 
@@ -127,3 +133,10 @@ def test_predictions_beyond_the_times_of_the_data_do_not_pile_up_at_the_last_one
     axis = pl.knockout_trends(perturbed, "G0")
     np.testing.assert_allclose(axis.get_lines()[0].get_xdata(), [0, 1, 2, 3])
     assert axis.get_xlabel() == "time since the start"
+
+
+def test_an_ax_that_is_no_axes_is_refused_with_a_sentence(perturbed) -> None:
+    axes = plt.subplots(1, 2)[1]
+    for wrong, one in ((axes, pl.knockout_volcano), (list(axes), pl.knockout_trends)):
+        with pytest.raises(TypeError, match="ax must be one Axes of matplotlib, found"):
+            one(perturbed, ax=wrong)

@@ -71,6 +71,11 @@ def test_cells_that_were_not_normalised_alike_are_pointed_out(
         assert "normalise them as those were" not in caplog.text
         api.predict(fitted, counts)
     assert "standard deviations from the means of the training cells" in caplog.text
+    assert "whole numbers" not in caplog.text
+    counts.X = np.round(alike.X.toarray())  # few counts are no further from the means than log values
+    with caplog.at_level(logging.WARNING, logger="scdash"):
+        api.predict(fitted, counts)
+    assert "the values of these cells are whole numbers up to" in caplog.text
 
 
 def test_a_report_of_dynamics_is_refused_for_paired_modalities(fitted: Any) -> None:

@@ -56,6 +56,35 @@ def test_ridge_is_the_function_behind_it(small):
     assert top["score"] * top["sign"] == pytest.approx(score[i, j], rel=1e-4)
 
 
+def test_a_baseline_says_what_it_is_and_that_nothing_was_left_out(all_of_them, small, caplog):
+    adata = scdash.tl.screen_baseline(small, "ridge", copy=True)
+    report = scdash.get.report(adata, key="ridge")
+    first, second = str(report).splitlines()[:2]
+    assert first.startswith("Baseline: ridge regression") and second.startswith("No perturbation was left out")
+    assert "Empty DataFrame" not in repr(report) and "<table" not in report._repr_html_()
+    assert "No perturbation was left out" not in all_of_them.uns["ridge"]["report"]
+    with pytest.raises(ValueError, match=r"the baseline 'ridge' .* has no equation of dynamics"):
+        scdash.get.model(adata, key="ridge")
+    with pytest.raises(ValueError, match="has no equation of dynamics"):
+        scdash.tl.perturb(adata, "G001", key="ridge")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a: scdash.pl.trends(a, key="ridge"),
+        lambda a: scdash.pl.phase(a, ["G001", "G002"], key="ridge"),
+        lambda a: scdash.pl.heatmap(a, key="ridge"),
+        lambda a: scdash.tl.perturbation_scores(a, key="ridge"),
+        lambda a: scdash.tl.gene_influence(a, key="ridge"),
+        lambda a: scdash.tl.perturbation_shift(a, "G001", key="ridge"),
+    ],
+)
+def test_what_needs_time_says_so_for_a_screen(all_of_them, call):
+    with pytest.raises(ValueError, match="is the fit of a screen, which has no time"):
+        call(all_of_them)
+
+
 def test_constant_predictions_are_what_they_say(all_of_them, small):
     none = scdash.tl.predict_perturbations(all_of_them, ["G001", "G002"], key="no_change")
     free = ~np.asarray(none.layers["target"])

@@ -1,5 +1,6 @@
 """What the own perturbations of sources do to the network of a screen, to the ranking, and to predictions."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -281,8 +282,12 @@ def lost():
     return adata
 
 
-def test_unseen_perturbations_are_predicted_by_what_was_best_on_held_out_ones(lost):
-    asked = scdash.tl.predict_perturbations(lost, ["g8", "g0"])
+def test_unseen_perturbations_are_predicted_by_what_was_best_on_held_out_ones(lost, caplog):
+    with caplog.at_level(logging.INFO, logger="scdash"):
+        asked = scdash.tl.predict_perturbations(lost, ["g8", "g0"])
+        assert "g8" not in caplog.text and "have no target" in caplog.text  # g8 is not predicted by the network
+        scdash.tl.predict_perturbations(lost, ["g8"], predictor="network")
+        assert "1 of 1 genes have no target in the fitted network (n_targets is 0): g8" in caplog.text
     table = lost.uns["dynamics"]["errors"].set_index("predictor")["error"]
     assert asked.obs["predictor"].tolist() == [table.idxmin(), NETWORK]
     np.testing.assert_allclose(asked.layers["change"][0, 9:], 1.0, atol=0.2)

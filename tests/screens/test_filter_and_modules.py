@@ -50,6 +50,20 @@ def test_filter_is_the_one_sided_mann_whitney_test(screen):
         filter_perturbations(adata, perturbation_key="perturbed")
 
 
+def test_filter_warns_where_targets_moved_against_their_kind(screen, caplog):
+    names = [p for p in screen.obs["perturbation"].cat.categories if p != "control"]
+    kinds = dict.fromkeys(names, "knockout") | {names[0]: "overexpression"}
+    kept = filter_perturbations(screen, kind=kinds, copy=True)
+    table = kept.uns["perturbations"].set_index("perturbation")
+    assert list(table.index[table["kept"]]) == names[:1]
+    assert set(table.loc[names[1:], "reason"]) == {"target moved against its kind"}
+    assert f"{len(names) - 1} of {len(names)} perturbations with a measured target are removed" in caplog.text
+    assert "their kind (knockout)" in caplog.text
+    caplog.clear()
+    filter_perturbations(screen, copy=True)
+    assert "against" not in caplog.text
+
+
 def test_modules_of_a_fit_and_plots(screen):
     adata = fit_perturbode(screen, copy=True)
     modules(adata, gene_sets={"some": ["G001", "G002"], "one": ["G003", "XYZ"], "absent": ["XYZ"]}, n_modules=4)
@@ -58,7 +72,9 @@ def test_modules_of_a_fit_and_plots(screen):
     assert {"some", "one"} == set(found["enrichment"]["term"])  # a set without a measured gene cannot be tested
     labels = [p for p in adata.obs["perturbation"].cat.categories if p != "control"][:2]
     figure = plot_perturbation(adata, predict_perturbations(adata, labels), return_fig=True)
-    assert len(figure.axes) == 2 and labels[0] in figure.axes[0].get_title()
+    assert len(figure.axes) == 2 and figure.axes[0].get_title().startswith(f"{labels[0]} (fitted)")
+    with pytest.raises(TypeError, match=r"predicted must be the AnnData that scdash.tl.predict_perturbations"):
+        plot_perturbation(adata, labels)
     assert plot_modules(adata, show=False) is not None
     with pytest.raises(KeyError, match="scdash.tl.modules"):
         plot_modules(screen)
@@ -99,7 +115,7 @@ def test_history_of_a_matched_screen_shows_what_was_chosen(screen):
     table = adata.uns["dynamics"]["history"]
     ax = scdash.pl.history(adata, show=False)
     settings = table.groupby(["trust", "activating", "hubs", "mcp"])
-    lines = [line for line in ax.lines if line.get_label().startswith("trust")]
+    lines = [line for line in ax.lines if line.get_label().startswith("covariation")]
     assert len(lines) == settings.ngroups and sum("(chosen)" in line.get_label() for line in lines) == 1
     dot = next(line for line in ax.lines if line.get_marker() == "o")
     assert dot.get_ydata()[0] == table["held_out_r2"].max()

@@ -380,6 +380,6 @@ def test_a_perturbation_at_two_times_has_two_panels(fit):
     told = scdash.tl.predict_perturbations(fit, ["G00"], times=[3, 5, 7])
     figure = scdash.pl.perturbation(fit, told, return_fig=True)
     titles = [ax.get_title().split("  ")[0] for ax in figure.axes]
-    assert titles == ["G00, 3", "G00, 5"]  # nothing was observed at 7
+    assert titles == ["G00, 3 (fitted)", "G00, 5 (fitted)"]  # nothing was observed at 7
     r = np.corrcoef(*(np.asarray(told.layers[name])[0, 1:] for name in ("observed_change", "change")))[0, 1]
     assert figure.axes[0].get_title().endswith(f"r = {r:.2f}")

@@ -63,17 +63,26 @@ def require_fit(adata: "AnnData", key: str) -> Record:
     check_data(adata)
     entry = adata.uns.get(key)
     if not isinstance(entry, Mapping) or "params" not in entry:
+        held = _results(adata, "params", "edges")
         raise NotFittedError(
-            f"No model under adata.uns[{key!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first."
+            f"No model under adata.uns[{key!r}]. Run `scdash.tl.fit_dynamics(adata, key_added={key!r})` first"
+            + (f", or pass key= one of {held}." if held else ".")
         )
     function = "fit_perturbode" if "screen" in entry else "fit_dynamics"
     return open_record(entry, f"adata.uns[{key!r}]", f"scdash.tl.{function}(adata, ..., key_added={key!r})")
 
 
-def check_timed(entry: Mapping[str, Any], key: str, remedy: str = "draw a fit of scdash.tl.fit_dynamics") -> None:
-    """Raise for the fit of a screen, which has steady states and no trajectories; `remedy` says what to do instead."""
+def require_timed_fit(
+    adata: "AnnData",
+    key: str,
+    remedy: str = "this needs a fit of scdash.tl.fit_dynamics. Of screens read scdash.get.grn, and predict with "
+    "scdash.tl.predict_perturbations or scdash.tl.perturb",
+) -> Record:
+    """Return the fit of dynamics under `key`; raise for that of a screen, which has no time, with a `remedy`."""
+    entry = require_fit(adata, key)
     if "screen" in entry:
         raise ValueError(f"uns[{key!r}] is the fit of a screen, which has no time; {remedy}.")
+    return entry
 
 
 def genes_of(adata: "AnnData", entry: Mapping[str, Any], key: str, *, every: bool = False) -> FitGenes:

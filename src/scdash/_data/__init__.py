@@ -30,7 +30,13 @@ from scdash._data.groups import CellGroups, group_cells, origins
 from scdash._data.h5ad_values import sanitise
 from scdash._data.knockout_level import knockout_levels, lowest_values
 from scdash._data.labels import log_missing, read_labels
-from scdash._data.memberships import Memberships, is_membership_table, read_memberships, times_in_lineages
+from scdash._data.memberships import (
+    Memberships,
+    is_membership_table,
+    largest_weights,
+    read_memberships,
+    times_in_lineages,
+)
 from scdash._data.mudata import copy_paired, make_mudata, without_pulling
 from scdash._data.prior import AlignedPrior, align_prior, prior_from
 from scdash._data.representations import representation

@@ -60,6 +60,15 @@ def read_memberships(adata: "AnnData", key: str) -> Memberships:
     return Memberships(cell.astype(np.int64), lineage, kept[cell, code])
 
 
+def largest_weights(adata: "AnnData", key: str) -> pd.Series:
+    """Return the lineage in which every cell has its largest weight; missing where it belongs to none."""
+    members = read_memberships(adata, key)
+    order = np.argsort(members.weight, kind="stable")
+    code = np.full(adata.n_obs, -1)
+    code[members.cell[order]] = members.lineage.cat.codes.to_numpy()[order]
+    return pd.Series(pd.Categorical.from_codes(code, categories=members.lineage.cat.categories), index=adata.obs_names)
+
+
 def times_in_lineages(adata: "AnnData", key: str, members: Memberships, argument: str = "time_key") -> Times:
     """Return the time of every entry from a table of `obsm` with a column for each lineage, as slingshot has them."""
     table, name = pd.DataFrame(adata.obsm[key]), f"adata.obsm[{key!r}]"

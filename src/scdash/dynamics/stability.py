@@ -14,7 +14,7 @@ from scdash._core.labels import check_key
 from scdash._core.logging import step
 from scdash._core.parallel import spread_all
 from scdash._core.random_streams import RNG, as_generator
-from scdash._data import group_codes, obs_column, split_codes
+from scdash._data import group_codes, is_membership_table, largest_weights, obs_column, split_codes
 from scdash._data.time_series.observations import Samples, kind_of
 from scdash._data.time_series.sample_paths import read_sample_paths
 from scdash.dynamics.call import FitCall
@@ -120,7 +120,9 @@ def _part(adata: AnnData, fraction: float, fit: dict[str, Any], rng: np.random.G
     group: NDArray[np.int64] = np.zeros(adata.n_obs, np.int64)
     names: tuple[str, ...] = ("all",)
     if key is not None:
-        group, names = group_codes(obs_column(adata, key, "trajectory_key"), key, missing=True)
+        labels = largest_weights(adata, key) if is_membership_table(adata, key) else None
+        labels = obs_column(adata, key, "trajectory_key") if labels is None else labels
+        group, names = group_codes(labels, key, missing=True)
     sizes = np.bincount(group[group >= 0])
     kind = kind_of(seen)
     whole = kind == "states" or (kind == "auto" and sizes.max() <= 50)

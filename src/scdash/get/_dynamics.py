@@ -26,6 +26,8 @@ class FitReport(pd.DataFrame):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         summary = str(self.attrs.get("summary", ""))
+        if self.empty and summary:
+            return summary
         return (
             f"{summary}\n\n{pd.DataFrame(self).to_string(index=False, float_format=FOUR_DIGITS, na_rep='')}"
             if summary
@@ -34,7 +36,8 @@ class FitReport(pd.DataFrame):  # type: ignore[misc]
 
     def _repr_html_(self) -> str:
         first, _, rest = str(self.attrs.get("summary", "")).partition("\n")
-        table = pd.DataFrame(self).to_html(border=0, index=False, float_format=FOUR_DIGITS, na_rep="")
+        own = pd.DataFrame(self)
+        table = "" if own.empty else own.to_html(border=0, index=False, float_format=FOUR_DIGITS, na_rep="")
         return f"<div><p><strong>{escape(first)}</strong></p>{table}<pre>{escape(rest)}</pre></div>"
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scdash._core.display import as_html, as_text, some_names
+from scdash._core.fit_record import FitFormatError
 from scdash._data import as_dense
 from scdash.fields import SparsePhoenix, VectorField, field_class
 
@@ -118,6 +119,11 @@ def unpack(weights: Mapping[str, Any], field: VectorField | None = None) -> dict
 def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> DynamicsModel:
     """Rebuild the module from an `uns` entry written by `tl.fit_dynamics`; `weights` default to the main model's."""
     params = entry["params"]
+    if params["field"] == "none":
+        raise FitFormatError(
+            f"the baseline {str(params['model'])!r} of scdash.tl.screen_baseline has no equation of dynamics. Read it with "
+            "scdash.get.grn, and predict with scdash.tl.predict_perturbations."
+        )
     field = field_class(str(params["field"])).from_config(plain(params["field_config"]))
     return DynamicsModel(
         field,

@@ -129,6 +129,12 @@ def _trajectories(adata: AnnData, entry: Any, names: Any) -> list[str]:
     absent = [name for name, mine in named.items() if not mine and name not in adata.obs_names]
     if not absent:
         raise KeyError(f"start: {list(named)} are names of observations and of lineages; give either.")
+    columns = [str(name) for name, column in adata.obs.items() if (column.astype(str) == absent[0]).any()]
+    if columns:
+        raise KeyError(
+            f"start: {absent[0]!r} is not {where}, but a value of adata.obs[{columns[0]!r}]. Its cells are "
+            f"start=adata.obs[{columns[0]!r}] == {absent[0]!r}."
+        )
     raise KeyError(f"start: {absent[0]!r} is not {where}.{suggest(absent[0], [*lineages, *adata.obs_names])}")
 
 

@@ -86,13 +86,19 @@ def predict_mudata(
 
 
 def warn_if_far(expression: NDArray[Any], mean: NDArray[Any], scale: NDArray[Any]) -> None:
-    """Warn where cells (cells, genes) lie far from those that a model was trained on, such as counts beside log values."""
+    """Warn where cells (cells, genes) lie far from those that a model was trained on, or are counts, beside log values."""
     far = float(np.abs((expression - mean) / np.where(scale > 0, scale, 1)).mean()) if expression.size else 0.0
     if far > FAR:
         logger.warning(
             "    the genes of these cells lie %.0f standard deviations from the means of the training cells, on average: "
             "normalise them as those were (for scdash.pp.normalize_paired: with the same target_sum)",
             far,
+        )
+    elif expression.size and expression.max() > 1 and bool((expression == np.round(expression)).all()):
+        logger.warning(
+            "    the values of these cells are whole numbers up to %.0f, as raw counts are: normalise them as the training "
+            "cells were, unless these were counts, too (allow_counts=True)",
+            expression.max(),
         )
 
 

@@ -107,7 +107,7 @@ def effects(
             image, block = _draw(panel, matrix, cmap, limits if i == 0 else {})
             _name(panel, labels, sides, first=i == 0)
             if max(block) > 1:
-                note = f"(a cell shows the strongest of {block[0]} x {block[1]} effects)"
+                note = f"(each square shows the strongest of {block[0]} x {block[1]} effects)"
                 panel.set_xlabel(f"{panel.get_xlabel()}\n{note}")
             drawn = f"{side}: {np.count_nonzero(matrix):,} edges"
             shared = [other for name, other in zip(["model", *beside], dense, strict=True) if name == "prior"]

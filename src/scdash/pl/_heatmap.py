@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scdash._core.drawing import not_below_observed
 from scdash._core.errors import check_least, unknown
-from scdash._core.keys import check_timed, genes_of, require_fit
+from scdash._core.keys import genes_of, require_timed_fit
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import changing_most, chosen, series_of
 from scdash.pl.shared.options import FigureOptions, drawing
@@ -82,8 +82,7 @@ def heatmap(
         if given not in known:
             raise unknown(name, given, [str(one) for one in known])
     check_least("n_top", n_top, 1)
-    entry = require_fit(adata, key)
-    check_timed(entry, key)
+    entry = require_timed_fit(adata, key)
     times, observed, fitted, names, axis_name, drawn_of = _states(adata, entry, key, genes, trajectory, n_top)
     rows = _ordered(observed, order)
     shown = {"observed": observed[rows], "model": fitted[rows]}

@@ -246,5 +246,5 @@ def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
 
 
 def _words(trust: float, activating: object, hubs: object, mcp: float) -> str:
-    parts = [f"trust {trust:g}", "activating" if activating else "both signs"]
+    parts = [f"covariation {trust:g}", "activating" if activating else "both signs"]
     return ", ".join(parts + ["hubs"] * bool(hubs) + ["MCP"] * bool(mcp))

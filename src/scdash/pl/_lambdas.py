@@ -8,6 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
 from mudata import MuData
 
 from scdash._core.errors import NotFittedError
@@ -122,6 +123,10 @@ def _log_axis(first: Axes, second: Axes, values: np.ndarray[Any, Any]) -> None:
                 ax.set_xscale("symlog", linthresh=positive.min(), linscale=0.5)
             else:
                 ax.set_xscale("log")
+                steps = (1, 2, 5) if positive.max() < 100 * positive.min() else (1,)
+                ax.xaxis.set_major_locator(LogLocator(subs=steps))
+                ax.xaxis.set_major_formatter("{x:g}")
+                ax.xaxis.set_minor_formatter(NullFormatter())  # its labels would overlap
 
 
 @drawing

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scdash._core.drawing import not_below_observed
 from scdash._core.fit_settings import FitSettings
-from scdash._core.keys import genes_of, require_fit
+from scdash._core.keys import genes_of, require_timed_fit
 from scdash._core.time_axis import time_axis
 from scdash._data import all_genes
 from scdash.pl._embedding import colors_of, values_of
@@ -78,7 +78,7 @@ def phase(
     pair = [str(gene) for gene in ([genes] if isinstance(genes, str) else genes)]
     if len(pair) != 2 or pair[0] == pair[1]:
         raise ValueError(f"genes must be two different genes, found {pair!r}.")
-    entry = require_fit(adata, key)
+    entry = require_timed_fit(adata, key)
     here = genes_of(adata, entry, key)
     at = all_genes(pair, here.names, "genes", error=ValueError)
     layer = FitSettings.of(entry, key).layer_of(adata, layer)

@@ -12,12 +12,12 @@ from matplotlib.patches import Patch
 
 from scdash._core.drawing import not_below_observed, trajectory_colors
 from scdash._core.fit_settings import FitSettings
-from scdash._core.keys import DynamicsKeys, check_timed, genes_of, require_fit
+from scdash._core.keys import DynamicsKeys, genes_of, require_timed_fit
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import positions, slot
-from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, colors_among, finish, house, panels
+from scdash.pl.shared.style import FAINT, INK, Drawn, colors_among, finish, house, panels
 
 _BAND = 2  # standard deviations of the means of re-drawn cells
 _SHADE = "#FFF1CC"
@@ -79,8 +79,7 @@ def trends(
     --------
     >>> axes = scdash.pl.trends(adata, list(adata.var_names[:2]))
     """
-    stored, entry = dict(slot(adata, key, "series")), require_fit(adata, key)
-    check_timed(entry, key)
+    stored, entry = dict(slot(adata, key, "series")), require_timed_fit(adata, key)
     settings = FitSettings.of(entry, key)
     stored["cell_time"] = stored.get("cell_time") or settings.time_key
     stored["position_key"] = DynamicsKeys(key).position
@@ -179,4 +178,5 @@ def _place(figure: Any, axes: list[Axes], entries: list[Any], where: str | None,
     if where == "outside" and own:
         figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 4), labelcolor=INK)
     else:
-        axes[0].legend(handles=entries, loc="best" if where == "outside" else where, labelcolor=MUTED)
+        box: dict[str, Any] = {"frameon": True, "framealpha": 0.85, "edgecolor": "none", "fontsize": 7}
+        axes[0].legend(handles=entries, loc="best" if where == "outside" else where, labelcolor=INK, **box)

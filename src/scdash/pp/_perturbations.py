@@ -10,7 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.labels import check_key
-from scdash._core.logging import step
+from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
 from scdash._data import Expression, as_dense, check_adata, expression, obs_column, read_labels
 from scdash._data.screen import Screen, parse_screen
@@ -18,6 +18,8 @@ from scdash.screens.selection import least_cells
 from scdash.screens.targets import named_targets
 
 UP = ("overexpression", "shift")
+AGAINST = 1e-3  # p value of the opposite change from which a target is said to have moved against its kind
+CONTRARY = "target moved against its kind"
 
 
 @guarded
@@ -69,7 +71,8 @@ def filter_perturbations(
         None, or the copy. Cells of perturbations that were not kept, and unlabelled ones, are removed. Written:
     `uns[key_added]` : DataFrame
         one row a perturbation: `perturbation`, `cells`, `worst_p`, `log_change` (mean over targets, in the units of the
-        data), `kept`, `reason`.
+        data), `kept`, `reason` ("target moved against its kind" where the opposite change has p < 0.001, which the log
+        warns of: a wrong `kind` looks like this).
 
     See Also
     --------
@@ -122,6 +125,7 @@ def filter_perturbations(
         else:
             adata._inplace_subset_obs(cells)
         adata.uns[key_added] = table
+        _warn_of_contrary(table, screen)
         added.append(f"kept {int(table['kept'].sum())} of {len(table)} perturbations, {int(cells.sum())} cells")
         added.append(f"added uns[{key_added!r}], what was kept and why")
     return adata if copy else None
@@ -166,9 +170,25 @@ def _table(
         kept = n >= min_cells and (not tested or worst < max_p)
         reason = "kept" if tested else "kept: target not measured"
         if not kept:
-            reason = "too few cells" if n < min_cells else "target not changed"
+            against = tested and 1 - worst < AGAINST
+            reason = "too few cells" if n < min_cells else CONTRARY if against else "target not changed"
         rows.append((screen.names[r], n, worst, change, kept, reason))
     return pd.DataFrame(rows, columns=["perturbation", "cells", "worst_p", "log_change", "kept", "reason"])
+
+
+def _warn_of_contrary(table: pd.DataFrame, screen: Screen) -> None:
+    """Warn of perturbations that were removed because their target moved the other way, as with a wrong `kind`."""
+    found = table[table["reason"] == CONTRARY]
+    if len(found):
+        kinds = ", ".join(sorted({screen.kinds[screen.names.index(name)] for name in found["perturbation"]}))
+        logger.warning(
+            "    WARNING: %d of %d perturbations with a measured target are removed because the target moved against "
+            "their kind (%s). If it is not the kind of your screen, pass kind='knockout', 'knockdown' or "
+            "'overexpression'.",
+            len(found),
+            int(table["worst_p"].notna().sum()),
+            kinds,
+        )
 
 
 def _gather(values: Expression, screen: Screen, targeted: NDArray[np.int64]) -> tuple[Any, list[NDArray[Any]]]:

@@ -192,7 +192,7 @@ def _untested(inputs: ScreenInputs) -> list[str]:
     if len(held_perturbations(inputs)):
         return []
     return [
-        "Verdict: not tested whether the network predicts perturbations that it has not seen, because none was held out: "
+        "Verdict: not tested whether the network predicts unseen perturbations, because none was held out: "
         "name some (hold_out=...)."
     ]
 

@@ -18,19 +18,16 @@ TOO_FEW = "too few perturbations to hold any out"
 def verdict_line(errors: ForwardErrors | None) -> str:
     """Return one sentence on what held-out perturbations say of the network as a whole."""
     if errors is None or not len(errors.network):
-        return (
-            "Verdict: not tested whether the network predicts perturbations that it has not seen, because there are "
-            f"{TOO_FEW}."
-        )
+        return f"Verdict: not tested whether the network predicts unseen perturbations, because there are {TOO_FEW}."
     compared = "better than the mean of the other perturbations"
     if errors.gain.clearly_positive:
-        return f"Verdict: the network predicts perturbations that it has not seen {compared}."
+        return f"Verdict: the network predicts unseen perturbations {compared}."
     if errors.r2 > 0:
         return (
-            f"Verdict: it is not shown that the network predicts perturbations that it has not seen {compared}: the "
+            f"Verdict: it is not shown that the network predicts unseen perturbations {compared}: the "
             "difference is within two standard errors."
         )
-    return f"Verdict: the network predicts perturbations that it has not seen no {compared}."
+    return f"Verdict: the network predicts unseen perturbations no {compared}."
 
 
 def error_lines(compared: pd.DataFrame, errors: ForwardErrors | None) -> list[str]:
@@ -74,7 +71,7 @@ def network_lines(fit: EquilibriumFit, stats: PerturbationStatistics) -> list[st
     )
     if untested:
         text += f"; {untested} come from genes that were never perturbed, and are supported by how genes vary together alone"
-    return [f"{text}.", *([f"Most shown targets: {', '.join(top)}."] if top else [])]
+    return [f"{text}.", *([f"Perturbations that show most of their edges: {', '.join(top)}."] if top else [])]
 
 
 def settings_lines(fit: EquilibriumFit) -> list[str]:
@@ -130,7 +127,7 @@ def next_line(compared: pd.DataFrame, errors: ForwardErrors | None) -> str:
             "Next: read the edges by rank (scdash.get.grn), and test those of genes that were never perturbed by "
             "perturbing them."
         )
-    other = "" if best == NETWORK else f"; the smallest error has: {best}"
+    other = "" if best == NETWORK else f"; {best} has the smallest error"
     return (
         f"Next: do not rely on the network's predictions of unseen perturbations{other}. Read single edges only where the "
         "perturbation of their own source shows them (scdash.get.grn)."

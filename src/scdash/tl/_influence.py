@@ -10,7 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice
-from scdash._core.keys import check_timed, genes_of, require_fit
+from scdash._core.keys import genes_of, require_fit, require_timed_fit
 from scdash._core.logging import step
 from scdash._core.parallel import resolve_device
 from scdash._core.process_state import guarded
@@ -127,9 +127,9 @@ def gene_influence(
     >>> scdash.tl.gene_influence(adata, starts="data")  # doctest: +SKIP
     >>> scdash.get.influence(adata).head()  # doctest: +SKIP
     """
-    entry: Any = require_fit(adata, key)
-    if times is None:
-        check_timed(entry, key, "name times, such as [0, 1, 5]")
+    entry: Any = (
+        require_fit(adata, key) if times is not None else require_timed_fit(adata, key, "name times, such as [0, 1, 5]")
+    )
     _check_options(starts, change, n_starts, models)
     names = np.asarray(entry["genes"]).astype(str)
     genes_of(adata, entry, key)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice
 from scdash._core.fit_record import stamp
-from scdash._core.keys import check_timed, genes_of, require_fit
+from scdash._core.keys import genes_of, require_timed_fit
 from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
 from scdash._core.trajectories import LineagePath, lineage_paths
@@ -104,8 +104,7 @@ def perturbation_scores(
     >>> scdash.tl.perturbation_scores(adata)  # doctest: +SKIP
     >>> scdash.get.perturbation_scores(adata).head()  # doctest: +SKIP
     """
-    entry: Any = require_fit(adata, key)
-    check_timed(entry, key, "scdash.tl.predict_perturbations predicts what perturbations of a screen change")
+    entry: Any = require_timed_fit(adata, key)
     check_choice("models", models, ("all", "main"))
     names = np.asarray(entry["genes"]).astype(str)
     here = genes_of(adata, entry, key)

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from scdash._core.fit_record import stamp
 from scdash._core.fit_settings import FitSettings
-from scdash._core.keys import check_timed, genes_of, require_fit
+from scdash._core.keys import genes_of, require_fit, require_timed_fit
 from scdash._core.labels import check_key
 from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
@@ -88,9 +88,9 @@ def perturbation_shift(
     >>> adata.layers["dynamics_shift"].shape == adata.shape
     True
     """
-    entry: Any = require_fit(adata, key)
-    if duration is None:
-        check_timed(entry, key, "name duration, such as 1.0")
+    entry: Any = (
+        require_fit(adata, key) if duration is not None else require_timed_fit(adata, key, "name duration, such as 1.0")
+    )
     name = check_key(f"{key}_shift" if key_added is None else key_added)
     genes_of(adata, entry, key, every=True)
     model = module_from_entry(entry)

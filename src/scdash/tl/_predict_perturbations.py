@@ -131,9 +131,9 @@ def predict_perturbations(
     if n_cells:
         _warn_of_targets(entry, parsed, rows)
         return _with_cells(adata, entry, key, chosen, labels, parsed, n_cells, as_generator(rng))
-    n_targets = _warn_of_targets(entry, parsed, rows)
     asked = parsed.targets[rows]
     names = best.names(asked) if predictor == "best" else [NETWORK] * len(asked)
+    n_targets = _warn_of_targets(entry, parsed, rows, by_network=np.array([name == NETWORK for name in names]))
     _say_predictors(names)
     change, converged = chosen.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
     warn_unsettled(converged)
@@ -192,11 +192,16 @@ def _meant(name: str, genes: pd.Index, aliases: Aliases) -> tuple[str, ...]:
     return (name,) if name in genes else tuple(g for g in aliases.get(name, ()) if g in genes) or (name,)
 
 
-def _warn_of_targets(entry: Any, parsed: Screen, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Warn of perturbed genes without an edge or with a negative level, and return the edges per perturbation, (rows,)."""
+def _warn_of_targets(
+    entry: Any, parsed: Screen, rows: NDArray[np.int64], by_network: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Warn of perturbed genes without an edge or with a negative level, and return the edges per perturbation, (rows,).
+
+    Only what the network predicts (`by_network`, None: everything) changes nothing without an edge.
+    """
     n_targets = count_targets(entry)
     if str(entry["params"]["fit"]) != "constant":  # a constant change has no network
-        perturbed = np.flatnonzero(parsed.targets[rows].any(0))
+        perturbed = np.flatnonzero(parsed.targets[rows if by_network is None else rows[by_network]].any(0))
         warn_without_targets(np.asarray(parsed.genes), n_targets, among=perturbed)
     knocked = parsed.targets[rows][np.asarray(parsed.kinds)[rows] == "knockout"].any(0)
     if "effect" in entry["screen"]:  # a gene that was knocked out in training takes the value that it had there

@@ -22,6 +22,10 @@ from scdash.screens.store import store_screen
 
 NOT_FOR_BASELINES = ("fit", "sources", "prior_weight", "n_subsamples")
 """Fields of `scdash.models.PerturbODE` that say how its own network is fitted."""
+UNTESTED = (
+    "No perturbation was left out, so that there are no errors of prediction. model=scdash.models.PerturbODE(hold_out=[...]), "
+    "here and in scdash.tl.fit_perturbode, tests both on the same perturbations."
+)
 
 
 @guarded
@@ -119,6 +123,8 @@ def screen_baseline(
         generator = np.random.default_rng(seed)
         stats = screen_statistics(inputs, request.model.folds, generator, slope=None)
         fit = run(Asked(inputs, stats, generator, dict(options or {})))
+        if not request.model.hold_out:
+            fit = replace(fit, next_step=UNTESTED)
         asked = request.params(inputs) | {"sparsity": "none", "n_folds": request.model.folds, "rng": seed}
         added += store_screen(adata, inputs, stats, fit, asked | {"model": method, "field": "none"}, name)
     logger.info(adata.uns[name]["report"])

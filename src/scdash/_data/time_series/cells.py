@@ -1,5 +1,6 @@
 """Cells along pseudotime to trajectories of smoothed bins: the single-cell recipe."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -146,9 +147,11 @@ def _check_groups(position: NDArray[np.float64], groups: CellGroups, n_bins: int
     for g, name in enumerate(groups.names):
         own = position[groups.code == g]
         if len(own) < max(n_bins, min_cells):
+            number = re.fullmatch(r"\d*\.\d+(e-?\d+)?", name)
+            hint = " Weights of cells in lineages are no labels: put a table of them into adata.obsm." if number else ""
             raise ValueError(
                 f"Trajectory {name!r} has {len(own)} cells, too few for n_bins={n_bins} and min_cells={min_cells:g}. "
-                "Lower them, or leave these cells out (no lineage or batch label)."
+                f"Lower them, or leave these cells out (no lineage or batch label).{hint}"
             )
         if own.min() == own.max():
             raise ValueError(f"Time is constant within trajectory {name!r} ({len(own)} cells).")

@@ -10,6 +10,7 @@ import pandas as pd
 from scdash._core.decisions import Difference
 from scdash._core.display import aligned
 from scdash.dynamics.comparisons.baselines import CONSTANT
+from scdash.dynamics.comparisons.null_models import NO_NETWORK
 from scdash.dynamics.reporting.direction import UNRELIABLE
 from scdash.dynamics.reporting.errors import difference
 from scdash.dynamics.reporting.lineages import lineage_lines
@@ -143,6 +144,8 @@ def error_lines(told: Told) -> list[str]:
     rows = [("model", ours), ("regression start", told.choice.start_errors)]
     if verdict is not None and verdict.best_null:
         rows.append((f"best null model ({verdict.best_null})", told.errors[verdict.best_null]))
+    if verdict is not None and verdict.best_null != NO_NETWORK and NO_NETWORK in told.errors:
+        rows.append((NO_NETWORK, told.errors[NO_NETWORK]))  # of which the verdict speaks
     if verdict is not None and verdict.best_baseline not in ("", CONSTANT):
         rows.append((f"best baseline without a model ({verdict.best_baseline})", told.errors[verdict.best_baseline]))
     rows.append((CONSTANT, told.errors[CONSTANT]))

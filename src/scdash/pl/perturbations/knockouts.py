@@ -230,9 +230,10 @@ def knockout_volcano(
 
     The horizontal axis is the predicted change at the end of the trajectory, in the units of expression. A model gives no
     p-value. With replicate models (`n_models` > 1) the vertical axis is the absolute change over its standard deviation
-    over models, dashed at 2; without them it is the change relative to the unperturbed level, which says nothing about
-    certainty. Genes that are held are left out. Where `perturbed` has several starts, such as the lineages of a fit, changes are
-    means over them, which the axis says: give `scdash.tl.perturb(start=)` the name of one for its own.
+    over models, dashed at 2; without them it is the change relative to the unperturbed level (at least the median level of
+    the genes, so that genes near 0 do not fill the figure), which says nothing about certainty. Genes that are held are left
+    out. Where `perturbed` has several starts, such as the lineages of a fit, changes are means over them, which the axis
+    says: give `scdash.tl.perturb(start=)` the name of one for its own.
 
     Parameters
     ----------
@@ -261,7 +262,9 @@ def knockout_volcano(
     certain = bool(table["spread"].notna().any())
     scale = table["spread"].to_numpy(dtype=float) if certain else np.abs(table["control"].to_numpy(dtype=float))
     typical = float(np.median(scale[scale > 0])) if (scale > 0).any() else 1.0
-    height = np.abs(change) / np.maximum(scale, 0.05 * typical)  # a gene that no model moves has no spread to speak of
+    # A gene that no model moves has no spread to speak of; one that is hardly expressed changes by many times its level.
+    least = 0.05 * typical if certain else typical
+    height = np.abs(change) / np.maximum(scale, least)
     held = perturbed.uns["perturbation"]
     with house():
         figure, (panel,) = panels(1, page, size=(4.6, 3.8))
@@ -275,7 +278,8 @@ def knockout_volcano(
             panel.set_yscale("symlog", linthresh=2)
         panel.margins(y=0.08)
         panel.set_ylim(bottom=0)
-        words = "absolute change / sd over models" if certain else "absolute change / unperturbed level"
+        relative = f"absolute change / unperturbed level\n(at least {least:.2g}, the median)"
+        words = "absolute change / sd over models" if certain else relative
         panel.set(xlabel=f"change at the end (expression){_starts_in_words(perturbed)}", ylabel=words)
         texts = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(held["gene"], held["level"], strict=True))
         panel.set_title(texts, loc="left", fontweight="bold")

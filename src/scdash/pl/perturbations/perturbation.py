@@ -35,7 +35,8 @@ def perturbation(
 
     "change": predicted against observed mean change from control, one dot a gene. Targets of the intervention are
     left out of the correlation, which they would flatter, and of the axes, which they would stretch: one that lies
-    beyond is a hollow mark on the frame, with its observed and predicted change in the corner. "cells": predicted, observed and control
+    beyond is a hollow mark on the frame, with its observed and predicted change in the corner. Titles say whether a
+    perturbation was fitted, so that its agreement is no test, or held out. "cells": predicted, observed and control
     cells on their common UMAP.
 
     Parameters
@@ -71,6 +72,11 @@ def perturbation(
     genes_of(adata, entry, key)
     if "screen" not in entry:
         raise ValueError(f"uns[{key!r}] is no fit of a screen; pl.perturbation compares perturbations of a screen.")
+    if not isinstance(predicted, AnnData) or "perturbation" not in predicted.obs:
+        raise TypeError(
+            "predicted must be the AnnData that scdash.tl.predict_perturbations returns, found "
+            f"{type(predicted).__name__}: scdash.tl.predict_perturbations(adata, ['GENE', ...])."
+        )
     found = "cells" if "source" in predicted.obs else "change"
     if kind not in (None, "change", "cells"):
         raise unknown("kind", kind, ("change", "cells"))
@@ -132,8 +138,11 @@ def _draw_change(ax: Axes, predicted: Any, name: str, size: float) -> None:
         ax.text(0.98, 0.03, "\n".join(far), transform=ax.transAxes, ha="right", fontsize=6, color=PALETTE[5])
     ax.set(xlim=(low, high), ylim=(low, high))
     r = np.corrcoef(x[~target], y[~target])[0, 1] if x[~target].std() * y[~target].std() > 0 else np.nan
-    held = " (held out)" if predicted.obs["status"].iloc[row] == "held out" else ""
-    ax.set(title=f"{name}{held}  r = {r:.2f}", xlabel="observed change", ylabel="predicted change")
+    ax.set(
+        title=f"{name} ({predicted.obs['status'].iloc[row]})  r = {r:.2f}",
+        xlabel="observed change",
+        ylabel="predicted change",
+    )
 
 
 def _ends(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:

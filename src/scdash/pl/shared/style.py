@@ -96,15 +96,21 @@ def panels(
         return figure, axes[:count]
     if count == 1:
         return whole_figure(ax), [ax]
+    figure = whole_figure(ax)
     ax.set_axis_off()
     gap = 0.12
     width, height = 1 / (columns + gap * (columns - 1)), 1 / (rows + gap * (rows - 1))
     corners = [(i % columns * width * (1 + gap), 1 - height - i // columns * height * (1 + gap)) for i in range(count)]
-    return whole_figure(ax), [ax.inset_axes((x, y, width, height)) for x, y in corners]
+    return figure, [ax.inset_axes((x, y, width, height)) for x, y in corners]
 
 
 def whole_figure(ax: Axes) -> Any:
     """Return the figure of an axes, and the whole one for an axes in a SubFigure, which has no `savefig`."""
+    if not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be one Axes of matplotlib, found {type(ax).__name__}: several panels share the place of one ax, or "
+            "are drawn by one call each."
+        )
     figure: Any = ax.figure
     while isinstance(figure, SubFigure):
         figure = figure.figure

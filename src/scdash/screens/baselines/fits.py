@@ -62,22 +62,26 @@ def _ridge(asked: Asked) -> ScreenFit:
 
 def _lasso(asked: Asked) -> ScreenFit:
     fit = network_scores.masked_lasso(asked.stats, **asked.options)
-    return asked.fit("linear", fit.score, f"Masked lasso, lambda {fit.lam:.3g}.", fit.model)
+    return asked.fit("linear", fit.score, f"Baseline: lasso regression of every gene, lambda {fit.lam:.3g}.", fit.model)
 
 
 def _de(asked: Asked) -> ScreenFit:
-    return asked.fit("score", network_scores.differential_expression(asked.stats), "Mean |z| where perturbed.")
+    return asked.fit(
+        "score",
+        network_scores.differential_expression(asked.stats),
+        "Baseline: mean absolute z of a gene where the regulator is perturbed.",
+    )
 
 
 def _correlation(asked: Asked) -> ScreenFit:
     score = network_scores.correlation(dense32(asked.inputs.values), asked.inputs.screen)
-    return asked.fit("score", score, "Correlation over all cells: it has no direction.")
+    return asked.fit("score", score, "Baseline: correlation over all cells, which has no direction.")
 
 
 def _forest(asked: Asked) -> ScreenFit:
     values = dense32(asked.inputs.values)
     score = network_scores.forest(values, asked.inputs.screen, rng=asked.rng, **asked.options)
-    return asked.fit("score", score, "Random-forest importances: they have no sign.")
+    return asked.fit("score", score, "Baseline: importances of random forests, which have no sign.")
 
 
 def _causal(asked: Asked, standardised: Floats, name: str, **options: float) -> ScreenFit:
@@ -86,7 +90,9 @@ def _causal(asked: Asked, standardised: Floats, name: str, **options: float) -> 
     raw = to_acyclic(standardised) * sd[None, :] / sd[:, None]
     model = network_scores.linear_effects(asked.stats, raw)
     noise = network_scores.noise_sd(asked.stats, raw)
-    return replace(asked, options=options).fit("linear", standardised, f"{name}, acyclic.", model, noise_sd=noise)
+    return replace(asked, options=options).fit(
+        "linear", standardised, f"Baseline: {name}, a linear causal model without cycles.", model, noise_sd=noise
+    )
 
 
 def _notears(asked: Asked) -> ScreenFit:
@@ -110,12 +116,12 @@ def _constant(asked: Asked, change: Floats, report: str) -> ScreenFit:
 
 
 def _no_change(asked: Asked) -> ScreenFit:
-    return _constant(asked, np.zeros(len(asked.stats.centre)), "Only targets change.")
+    return _constant(asked, np.zeros(len(asked.stats.centre)), "Baseline: only targets change.")
 
 
 def _mean(asked: Asked) -> ScreenFit:
     change = mean_of_others(asked.stats, np.ones(asked.stats.screen.n_perturbations, bool))
-    return _constant(asked, change, "Every perturbation has the mean effect of all.")
+    return _constant(asked, change, "Baseline: every perturbation has the mean effect of all.")
 
 
 BASELINES: dict[str, tuple[tuple[str, ...], Callable[[Asked], ScreenFit]]] = {
