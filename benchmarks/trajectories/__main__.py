@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+import scipy.sparse as sp
 
 from benchmarks.trajectories.agreement import keep_agreement
 from benchmarks.trajectories.data import HERE, SETS
@@ -54,7 +55,8 @@ def main() -> None:
 
     scdash.settings.verbosity = 0
     options.out.mkdir(parents=True, exist_ok=True)
-    file, networks = options.out / "runs.csv", {name: [] for name in options.only}
+    file = options.out / "runs.csv"
+    networks: dict[str, list[sp.csr_matrix]] = {name: [] for name in options.only}
     for seed in range(options.seed, options.seed + options.seeds):
         for name in options.only:
             figures, network = run(name, seed)

@@ -18,7 +18,7 @@ def agreement(networks: Sequence[sp.csr_matrix]) -> dict[str, float]:
     """
     dense = [network.toarray().ravel() for network in networks]
     pairs = list(combinations(dense, 2))
-    both = [np.count_nonzero((a != 0) & (b != 0)) / max(np.count_nonzero((a != 0) | (b != 0)), 1) for a, b in pairs]
+    both = [int(((a != 0) & (b != 0)).sum()) / max(int(((a != 0) | (b != 0)).sum()), 1) for a, b in pairs]
     return {
         "edges_in_both": float(np.mean(both)),
         "correlation": float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs])),

@@ -111,9 +111,9 @@ def test_named_perturbations_held_out_are_scored_by_the_formula(small):
 @pytest.mark.parametrize(
     ("call", "remedy"),
     [
-        (lambda a: scdash.pl.heatmap(a, show=False), "draw a fit of scdash.tl.fit_dynamics"),
-        (lambda a: scdash.pl.trends(a, show=False), "draw a fit of scdash.tl.fit_dynamics"),
-        (scdash.tl.perturbation_scores, "scdash.tl.predict_perturbations predicts"),
+        (lambda a: scdash.pl.heatmap(a, show=False), "this needs a fit of scdash.tl.fit_dynamics"),
+        (lambda a: scdash.pl.trends(a, show=False), "this needs a fit of scdash.tl.fit_dynamics"),
+        (scdash.tl.perturbation_scores, "this needs a fit of scdash.tl.fit_dynamics"),
         (scdash.tl.gene_influence, "name times"),
         (lambda a: scdash.tl.perturbation_shift(a, "G001"), "name duration"),
     ],
