@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 HERE = Path(__file__).parent
-README, SCALE = HERE.parent / "README.md", HERE.parent / "docs" / "concepts" / "scale.md"
+README, CONCEPTS = HERE.parent / "README.md", HERE.parent / "docs" / "concepts"
+SCALE, LIMITS = CONCEPTS / "scale.md", CONCEPTS / "limits.md"
 # what a row is about -> (strategy, published row of the paper)
 STRATEGIES = {
     "default": "`fit_dynamics(adata)`, the default",
@@ -206,6 +207,14 @@ def default_profile() -> str:
     return "\n".join(lines)
 
 
+def agreement() -> str:
+    """Return how far the networks of fits agree that differ in their seed alone."""
+    table = pd.read_csv(HERE / "trajectories" / "agreement.csv")
+    lines = ["| cells | edges in both networks, of those in either | correlation of effects |", "| --- | --- | --- |"]
+    lines += [_row(row.set, f"{row.edges_in_both:.2f}", f"{row.correlation:.2f}") for row in table.itertuples()]
+    return "\n".join(lines)
+
+
 def _short(seconds: float) -> str:
     return f"{seconds:.0f}" if seconds >= 20 else f"{seconds:.2g}"
 
@@ -222,10 +231,12 @@ PARTS: dict[str, Callable[[], str]] = {
     "calls": calls,
     "default_fits": default_fits,
     "default_profile": default_profile,
+    "agreement": agreement,
 }
 PAGES: dict[Path, tuple[str, ...]] = {
     README: ("network", "screens", "paired", "sim350", "sim350_floor"),
     SCALE: ("streaming", "whole_fits", "epochs", "calls", "default_fits", "default_profile"),
+    LIMITS: ("agreement",),
 }
 
 
