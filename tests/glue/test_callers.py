@@ -124,7 +124,7 @@ def evidence_given(monkeypatch, problem, priors, matched=()):
     everywhere = np.ones((problem.n_genes, problem.n_genes))
     monkeypatch.setattr(
         _evidence,
-        "_shares",
+        "_contributions",
         lambda field, params, model, activation: (sp.csr_matrix(everywhere), sp.csr_matrix((model + 1) * everywhere)),
     )
     monkeypatch.setattr(

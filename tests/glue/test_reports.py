@@ -256,7 +256,7 @@ def test_the_verdict_says_what_its_comparisons_found(name, request):
 
 
 def test_one_lineage_without_regulators(lineage):
-    assert "20 bins of 1 trajectory, and 8 bootstraps of each" in lineage.log
+    assert "20 bins of 1 trajectory, and 64 bootstraps of each" in lineage.log
     assert not lineage.verdict["supports_network"]
     assert "random regulators" not in " ".join(lineage.table.index)
     assert "Next: name the genes that may regulate (regulators=...)" in lineage.text
@@ -288,7 +288,7 @@ def test_details_are_told_where_they_are_asked_for(batches, monkeypatch):
 
 
 def test_four_batches(batches):
-    assert "48 bins of 4 trajectories, and 8 bootstraps of each" in batches.log
+    assert "48 bins of 4 trajectories, and 64 bootstraps of each" in batches.log
 
 
 def test_a_screen_without_edges(screen):

@@ -295,14 +295,14 @@ def test_the_regression_chooses_the_weight_of_the_prior_by_that_rule(monkeypatch
     monkeypatch.setattr(
         _search, "held_errors", lambda problems, setup, genes, rate, slope, penalties: errors[penalties[0]] * even
     )
-    chosen = _search.trust([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), [])
+    chosen = _search.prior_weight([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), [])
     assert chosen == 1.0  # no prior where it does not clearly help
     errors[5.0] = 0.5
-    assert _search.trust([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 5.0
+    assert _search.prior_weight([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 5.0
     errors[20.0] = 0.5  # the largest of those that are as good
-    assert _search.trust([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 20.0
+    assert _search.prior_weight([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 20.0
     errors |= {5.0: 2.0, 20.0: 2.0}
-    assert _search.trust([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 1.0
+    assert _search.prior_weight([None], setup, 1.0, 1.0, [1.0], np.random.default_rng(0), []) == 1.0
 
 
 # 9. The plateau.

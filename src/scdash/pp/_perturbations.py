@@ -120,15 +120,20 @@ def filter_perturbations(
                 f"No perturbation passes max_p={max_p} and min_cells={min_cells}; the reasons: "
                 f"{table['reason'].value_counts().to_dict()}. Check kind={kind!r} and that X is not scaled."
             )
-        if adata.isbacked:
-            adata = adata[cells].to_memory()
-        else:
-            adata._inplace_subset_obs(cells)
+        adata = _subset(adata, cells)
         adata.uns[key_added] = table
         _warn_of_contrary(table, screen)
         added.append(f"kept {int(table['kept'].sum())} of {len(table)} perturbations, {int(cells.sum())} cells")
         added.append(f"added uns[{key_added!r}], what was kept and why")
     return adata if copy else None
+
+
+def _subset(adata: AnnData, cells: NDArray[np.bool_]) -> AnnData:
+    """Keep some cells: in place, or in memory where the cells are on disk."""
+    if adata.isbacked:
+        return adata[cells].to_memory()
+    adata._inplace_subset_obs(cells)
+    return adata
 
 
 def _check(
