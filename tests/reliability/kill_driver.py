@@ -25,7 +25,7 @@ HOW = {"time_key": "time", "trajectory_key": "trajectory", "split_key": "split",
 
 def fit(course: Any, checkpoint: Path | None, *, epochs: int, seed: int = 0) -> Any:
     """Fit from random weights, writing a checkpoint at every epoch."""
-    settings = {"checkpoint_every": 1, "patience": 10_000}
+    settings = {"patience": 10_000} | ({} if checkpoint is None else {"checkpoint_every": 1})
     return scdash.tl.fit_dynamics(course, sparsity="imp", start="random", rng=seed, copy=True, training=scdash.Training(max_epochs=epochs, **settings, checkpoint=checkpoint), **HOW)  # fmt: skip
 
 

@@ -57,7 +57,12 @@ class Asked:
 
 def _ridge(asked: Asked) -> ScreenFit:
     score, model = network_scores.masked_ridge(dense32(asked.inputs.values), asked.inputs.screen, **asked.options)
-    return asked.fit("linear", score, "Masked ridge.", model)
+    return asked.fit(
+        "linear",
+        score,
+        "Baseline: ridge regression of every gene on all others, over the cells of perturbations that leave it alone.",
+        model,
+    )
 
 
 def _lasso(asked: Asked) -> ScreenFit:
