@@ -42,7 +42,11 @@ def test_observed_changes_come_with_predictions_whatever_the_labels(small):
         np.testing.assert_allclose(found.layers["observed_change"][row], change, atol=1e-5)
     assert np.isnan(found.layers["observed_change"][3]).all()
     figure = scdash.pl.perturbation(adata, found, return_fig=True)
-    assert [a.get_title().split("  ")[0] for a in figure.axes] == ["G001", "G001+ctrl", "G003 (held out)"]
+    assert [a.get_title().split("  ")[0] for a in figure.axes] == [
+        "G001 (fitted)",
+        "G001+ctrl (fitted)",
+        "G003 (held out)",
+    ]
     with pytest.raises(ValueError, match="perturbations: 'G0001' is not in the model. Did you mean 'G001'"):
         scdash.tl.predict_perturbations(adata, ["G0001"])
     for cells in (0, 5):
