@@ -9,6 +9,7 @@ from anndata import AnnData, read_h5ad
 from scdash._core.process_state import guarded
 
 VARIABLE = "SCDASH_REFERENCE_DATA"
+LINEAGES = {"myeloid": 1, "erythroid": 2}  # number of each in slingshot's output
 
 
 def reference_file(folder: "str | Path | None", file: str, what: str, otherwise: str) -> Path:
@@ -65,9 +66,6 @@ def papalexi(folder: "str | Path | None" = None) -> AnnData:
     """
     otherwise = "scdash.simulate.sergio() makes a screen without it."
     return read_h5ad(reference_file(folder, "papalexi_eccite/papalexi_lowmoi_299.h5ad", "The screen is", otherwise))
-
-
-LINEAGES = {"myeloid": 1, "erythroid": 2}  # number of each in slingshot's output
 
 
 @guarded

@@ -29,7 +29,7 @@ class DynamicsFit:
     metrics: dict[str, float]
     errors: pd.DataFrame  # one row per predictor, the model first
     fitted: Floats  # (rows kept, genes), scaled units: every state predicted from the start of its trajectory
-    rows: NDArray[np.bool_]  # (rows,), of the series, that are kept with the fit: not all re-drawn trajectories
+    rows: NDArray[np.bool_]  # (rows,), of the series, that are kept with the fit: not all bootstraps
     report: str
     details: str = ""  # of the report
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # where there were null models

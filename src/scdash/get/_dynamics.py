@@ -16,6 +16,8 @@ from scdash._core.tables import ranked_edges
 from scdash.get._candidates import all_pairs
 from scdash.get._filters import chosen_edges
 
+FOUR_DIGITS = "{:.4g}".format
+
 
 class FitReport(pd.DataFrame):  # type: ignore[misc]
     """A table of errors whose `attrs["summary"]` is the report; what is derived from it is an ordinary table."""
@@ -39,9 +41,6 @@ class FitReport(pd.DataFrame):  # type: ignore[misc]
         own = pd.DataFrame(self)
         table = "" if own.empty else own.to_html(border=0, index=False, float_format=FOUR_DIGITS, na_rep="")
         return f"<div><p><strong>{escape(first)}</strong></p>{table}<pre>{escape(rest)}</pre></div>"
-
-
-FOUR_DIGITS = "{:.4g}".format
 
 
 DETAILS = 3  # verbosity from which on the report in words has its details

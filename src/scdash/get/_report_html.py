@@ -21,6 +21,8 @@ from scdash.get._report_dynamics import N_EDGES, dynamics_sections, settings_of
 from scdash.get._sbnn import selected_genes
 from scdash.get._svg import points_svg
 
+MOST_POINTS = 3000
+
 
 @guarded
 def report_html(
@@ -91,9 +93,6 @@ def _versions(entry: Mapping[str, Any]) -> list[tuple[str, object]]:
     stored = entry["params"].get("versions") or {}
     found: list[tuple[str, object]] = [(str(name), str(text)) for name, text in sorted(stored.items())]
     return [*found, ("format of the stored fit", int(np.asarray(entry.get("format", 1)).item()))]
-
-
-MOST_POINTS = 3000
 
 
 def paired_sections(

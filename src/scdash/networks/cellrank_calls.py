@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from scdash.networks.dynamics_model import DynamicsModel
 from scdash.networks.interventions import intervene
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 CONNECTIVITY = 0.2  # fraction of the kernel of mere similarity, which CellRank's own tutorials add to that of velocity
 TOLERANCE = 1e-6  # of the linear solver
 MISSING = 'perturbation_fates needs CellRank: pip install "scdash[velocity]".'
@@ -99,10 +102,6 @@ def _absorbed(cr: Any, kernel: Any, similar: Any, terminal: pd.Series) -> NDArra
     fates = estimator.fate_probabilities
     order = [list(fates.names).index(name) for name in terminal.cat.categories]
     return np.asarray(fates.X, dtype=np.float64)[:, order]
-
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 def fates_of_models(

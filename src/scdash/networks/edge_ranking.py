@@ -65,8 +65,7 @@ def ranking_score(
     share = entries_at(contribution, row, col)
     inside = np.zeros(len(row), dtype=bool) if prior is None else entries_at(prior, row, col) != 0
     often, steady = (_known_entries(one, row, col) for one in (frequency, stability))
-    # selection frequencies rank edges better than shares do; shares order edges of equal frequency
-    evidence = steady if stability is not None else share if frequency is None else (often + 1e-3 * share) / (1 + 1e-3)
+    evidence = steady if stability is not None else share if frequency is None else _by_frequency(often, share)
     associated = associated if prior is None else None
     if associated is not None:
         evidence = (1 - association_weight) * evidence + association_weight * np.nan_to_num(associated(row, col))
@@ -140,3 +139,8 @@ def _counts(inside: NDArray[np.bool_], used: NDArray[np.bool_], *, with_prior: b
 def _known_entries(matrix: sp.csr_matrix | None, row: NDArray[Any], col: NDArray[Any]) -> NDArray[Any]:
     """Return entries of a matrix, NaN where there is none."""
     return np.full(len(row), np.nan) if matrix is None else entries_at(matrix, row, col)
+
+
+def _by_frequency(frequency: NDArray[np.float64], contribution: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return selection frequencies, which rank edges better than contributions do; these order edges of equal frequency."""
+    return np.asarray((frequency + 1e-3 * contribution) / (1 + 1e-3))

@@ -17,6 +17,8 @@ from scdash.paired.result import BottleneckFit
 from scdash.paired.standardize import Standardize
 from scdash.resampling.folds import Fold
 
+SEPARATED = 1.2  # smallest kept norm over the median of the others, below which the penalty hardly told genes apart
+
 
 def multivariate_r2(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     r"""Return :math:`1 - \|Y - f(X)\|^2 / \|Y\|^2` (Eq. 3); both (cells, features), centred by the TRAINING means.
@@ -50,9 +52,6 @@ def learned_something(scores: NDArray[Any]) -> bool:
     if np.ptp(scores) == 0:
         return bool(scores[0] > 0)
     return bool(stats.ttest_1samp(scores, 0.0, alternative="greater").pvalue < 0.01)
-
-
-SEPARATED = 1.2  # smallest kept norm over the median of the others, below which the penalty hardly told genes apart
 
 
 @dataclass(frozen=True)

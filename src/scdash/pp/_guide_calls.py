@@ -17,6 +17,8 @@ STEPS = 200  # of expectation maximisation
 LEAST_SD = 0.25  # of log2 counts of cells that have the guide
 LEAST_MEAN = 1.0  # of log2 counts of cells that have the guide
 LEAST_WEIGHT = 1e-3  # of either component
+Labels: TypeAlias = "pd.Categorical[str]"
+Calls: TypeAlias = "tuple[Labels, Labels, NDArray[np.int64]]"  # perturbation, guide, number of guides of each cell
 
 
 def call_guides(
@@ -82,10 +84,6 @@ def mixture_threshold(counts: NDArray[Any]) -> float:
         signal = new
     above = np.logical_and.accumulate((signal > 0.5)[::-1])[::-1]
     return float(values[above][0]) if above.any() else float(values[-1] + 1)
-
-
-Labels: TypeAlias = "pd.Categorical[str]"
-Calls: TypeAlias = "tuple[Labels, Labels, NDArray[np.int64]]"  # perturbation, guide, number of guides of each cell
 
 
 def label_cells(

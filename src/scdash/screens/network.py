@@ -16,6 +16,9 @@ from scdash.screens.held_out import intervention_effects
 from scdash.screens.statistics import Floats, PerturbationStatistics
 
 SEEN = 2.0  # standard errors from which an own perturbation shows an edge
+FALSE_DISCOVERIES = 0.05  # rate among all pairs of a perturbed source and a gene
+RIDGE = 0.01  # of least squares, relative to the information of each regulator
+MOST_ADDED = 15  # edges that a target may get
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,6 @@ def resting(stats: PerturbationStatistics, used: NDArray[np.bool_], weights: Flo
 def shown(found: Evidence, odds: Floats | None = None) -> NDArray[np.bool_]:
     """Return which edges (regulator, target) the own perturbation of their source shows, prior `odds` considered."""
     return np.asarray(found.perturbed[:, None] & (with_odds(found.direct_z, odds) > SEEN))
-
-
-FALSE_DISCOVERIES = 0.05  # rate among all pairs of a perturbed source and a gene
-RIDGE = 0.01  # of least squares, relative to the information of each regulator
-MOST_ADDED = 15  # edges that a target may get
 
 
 def with_shown_edges(

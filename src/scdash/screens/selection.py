@@ -13,6 +13,7 @@ from scdash._data.screen import Screen
 
 CELLS = 10  # of a perturbation, at least, unless most have a single profile
 FEW_ROWS = 3  # median rows of a perturbation below which a row is a profile of many cells, as in bulk compendia
+ALL_SOURCES = 1500  # genes up to which all may regulate without being asked
 
 
 def least_cells(screen: Screen, asked: int | None) -> int:
@@ -64,9 +65,6 @@ def enough_cells(screen: Screen, min_cells: int, *, needs_control: bool = True) 
         )
     table = pd.DataFrame({"perturbation": names.astype(str), "cells": counts[few], "reason": "too few cells"})
     return (screen.keep(~few) if few.any() else replace(screen)), table
-
-
-ALL_SOURCES = 1500  # genes up to which all may regulate without being asked
 
 
 def sources_of(screen: Screen, regulators: NDArray[np.int64] | None, rule: str) -> NDArray[np.int64]:

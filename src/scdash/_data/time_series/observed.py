@@ -37,10 +37,12 @@ HORIZON = 10.0  # length of pseudotime as models see it
 MANY_ROWS = 50  # above which rows may be cells
 SHARED = 5  # rows of a trajectory with the same time (their median) from which times are sampled ones
 READING, PARTS = "smoothing cells", 4  # bins, halves, halves with shuffled times, halves to learn from
-REDRAWN = 8  # trajectories of resampled cells for each trajectory, which show a model how uncertain its bins are
-MOST_REDRAWN = 64  # the same for training on whole trajectories, a step of which sees some of them: see `n_redrawn`
-RESAMPLED_CELLS = 160_000  # of all re-drawn trajectories together, above which fewer are made
-ALL_REDRAWN = 320  # re-drawn trajectories in all, above which fewer are made of each
+BOOTSTRAPS = 8  # of every trajectory: the same from resampled cells, which show a model how uncertain its bins are
+MOST_BOOTSTRAPS = (
+    64  # the same for training on whole trajectories, a step of which sees some of them: see `n_bootstraps`
+)
+RESAMPLED_CELLS = 160_000  # in all bootstraps together, above which fewer are made
+ALL_BOOTSTRAPS = 320  # of all trajectories together, above which fewer are made of each
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,13 @@ class Rows:
         inside = np.isfinite(times) & ~self.left_out
         counts = pd.DataFrame({"group": group, "time": times})[inside].value_counts()
         return len(counts) > 0 and float(counts.median()) >= SHARED
+
+    def trajectories(self, used: NDArray[np.bool_]) -> pd.DataFrame:
+        """Return the codes of the lineages and batches that occur together among the rows used: a row for each pair."""
+        none = np.zeros(len(used), np.int64)
+        lineage, batch = (none if one is None else one.cat.codes.to_numpy() for one in (self.group, self.batch))
+        pairs = pd.DataFrame({"lineage": lineage, "batch": batch})[used & (lineage >= 0) & (batch >= 0)]
+        return pairs.drop_duplicates()
 
     @property
     def left_out(self) -> NDArray[np.bool_]:
@@ -127,21 +136,19 @@ class Observed:
         return self.series.times if self.user_times is None else self.user_times
 
 
-def n_redrawn(rows: Rows, *, by_folds: bool) -> int:
-    """Return how many trajectories are re-drawn from the cells of each, which says how uncertain its bins are.
+def n_bootstraps(rows: Rows, *, by_folds: bool) -> int:
+    """Return how many bootstraps of each trajectory are made, which say how uncertain its bins are.
 
-    Which of many similar genes regulates is decided by small differences. With 8 re-drawn trajectories networks of two seeds
+    Which of many similar genes regulates is decided by small differences. With 8 bootstraps the networks of two seeds
     share a fourth of their edges, with 64 a half, at the same held-out error (one batch of erythroid cells, and one
     lineage of paul15). Training on whole trajectories sees a fixed number in every step, so that more of them cost little;
     training on pairs of states sees all of them in every epoch. Bins of very many cells are certain.
     """
     if not by_folds:
-        return REDRAWN
+        return BOOTSTRAPS
     used = ~rows.left_out
-    labels = [column[used].astype(str) for column in (rows.group, rows.batch) if column is not None]
-    trajectories = len(pd.concat(labels, axis=1).drop_duplicates()) if labels else 1
-    number = min(RESAMPLED_CELLS / max(int(used.sum()), 1), ALL_REDRAWN / max(trajectories, 1))
-    return int(np.clip(number, REDRAWN, MOST_REDRAWN))
+    number = min(RESAMPLED_CELLS / max(int(used.sum()), 1), ALL_BOOTSTRAPS / max(len(rows.trajectories(used)), 1))
+    return int(np.clip(number, BOOTSTRAPS, MOST_BOOTSTRAPS))
 
 
 def rounded_pseudotime(rows: Rows, time_key: str, n_bins: int, seed: int) -> bool:
@@ -197,7 +204,7 @@ def _cells(
     shuffled: bool,
     by_folds: bool,
 ) -> Observed:
-    redrawn = n_redrawn(rows, by_folds=by_folds)
+    bootstraps = n_bootstraps(rows, by_folds=by_folds)
     made = cells_to_series(
         rows.values,
         rows.values.genes,
@@ -205,7 +212,7 @@ def _cells(
         lineage=rows.group,
         batch=rows.batch,
         n_bins=n_bins,
-        n_bootstrap=redrawn,
+        n_bootstrap=bootstraps,
         horizon=HORIZON,
         split=rows.split,
         hold_out=hold_out,
@@ -225,7 +232,7 @@ def _cells(
     learning_halves = []
     if by_folds and _has_single_trajectories(rows):
         learning_halves = halves_to_learn_from(
-            rows.values, learned_from, n_bins=n_bins, horizon=HORIZON, n_bootstrap=redrawn,
+            rows.values, learned_from, n_bins=n_bins, horizon=HORIZON, n_bootstrap=bootstraps,
             rng=np.random.default_rng([seed, 6]),
         )  # fmt: skip
     done()
@@ -323,10 +330,7 @@ def _halves(
 
 def _has_single_trajectories(rows: Rows) -> bool:
     """Return whether a lineage has fewer than two batches that are not for test, so that none can be left out."""
-    used = ~(rows.for_test | rows.left_out)
-    lineage = np.zeros(len(used), dtype=int) if rows.group is None else np.asarray(rows.group.cat.codes)
-    batch = np.zeros(len(used), dtype=int) if rows.batch is None else np.asarray(rows.batch.cat.codes)
-    pairs = pd.DataFrame({"lineage": lineage, "batch": batch})[used & (lineage >= 0) & (batch >= 0)].drop_duplicates()
+    pairs = rows.trajectories(~(rows.for_test | rows.left_out))
     return bool(pairs["lineage"].value_counts().min() < 2)
 
 

@@ -29,7 +29,7 @@ from scdash._data import (
     without_split,
 )
 from scdash._data.time_series.observations import Couplings
-from scdash._data.time_series.observed import Observed, Rows, lineages_of_rows, mean_of_cells, n_redrawn
+from scdash._data.time_series.observed import Observed, Rows, lineages_of_rows, mean_of_cells, n_bootstraps
 from scdash._data.time_series.within_times import PARTS
 
 COUPLINGS = ("ot", "none")
@@ -73,7 +73,7 @@ def from_sampled(
         split=split,
         hold_out=hold_out,
         validation=not by_folds,
-        n_bootstrap=n_redrawn(rows, by_folds=by_folds),
+        n_bootstrap=n_bootstraps(rows, by_folds=by_folds),
         weights=rows.weights,
         cell=rows.cell,
         sampled=rows.time.values,

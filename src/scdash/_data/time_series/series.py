@@ -63,11 +63,11 @@ class TimeSeries:
         own = self.parent == np.arange(len(self.names))
         return self if own.all() else self.select(own[self.trajectory])
 
-    def rows_with_redrawn(self, most: int) -> NDArray[np.bool_]:
-        """Return which rows are of originals, or of the first so many re-drawn trajectories of one, (rows,)."""
-        redrawn = self.parent != np.arange(len(self.names))
-        number = pd.Series(redrawn).groupby(self.parent).cumsum().to_numpy()
-        return np.asarray(~redrawn | (number <= most))[self.trajectory]
+    def rows_with_bootstraps(self, most: int) -> NDArray[np.bool_]:
+        """Return which rows are of originals, or of the first so many bootstraps of one, (rows,)."""
+        drawn = self.parent != np.arange(len(self.names))
+        number = pd.Series(drawn).groupby(self.parent).cumsum().to_numpy()
+        return np.asarray(~drawn | (number <= most))[self.trajectory]
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Return the rows of one split."""

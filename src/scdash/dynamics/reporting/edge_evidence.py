@@ -57,12 +57,12 @@ def gather_evidence(
     `found`: what a model that is not of the stack finds of prior edges that were hidden from it.
     """
     typical = typical_activation(scaled_about_middle(problem.series.states, matched[0].slope if matched else 1.0))
-    contributions = [_contributions(field, params, model, typical) for model in range(len(next(iter(params.values()))))]
-    effects, contribution = contributions[0]
-    frequency = matched[0].frequency if matched else _frequency([fraction for _, fraction in contributions])
+    models = [_contributions(field, params, model, typical) for model in range(len(next(iter(params.values()))))]
+    (effects, contribution), contributions = models[0], [own for _, own in models]
+    frequency = matched[0].frequency if matched else _frequency(contributions)
     hidden = [*found] + [
-        HiddenEvidence(problem.prior - prior, fraction)
-        for prior, (_, fraction) in zip(priors[1:], contributions[1:], strict=True)
+        HiddenEvidence(problem.prior - prior, own)
+        for prior, own in zip(priors[1:], contributions[1:], strict=True)
         if prior is not None and problem.prior is not None
     ]
     if matched and not hidden:
@@ -146,16 +146,16 @@ def _contributions(
         totals = np.asarray(abs(effect).sum(axis=1)).ravel()
     rates = field.rates(one)
     v = None if rates is None else rates[0].detach().cpu().numpy()
-    fraction = abs(sparse_relative_contribution(effect, v, totals))
+    contribution = abs(sparse_relative_contribution(effect, v, totals))
     scaled = effect if v is None else sp.diags(v) @ effect
     found = sp.csr_matrix(scaled)
     found.eliminate_zeros()
-    return found, sp.csr_matrix(fraction)
+    return found, sp.csr_matrix(contribution)
 
 
 def _frequency(contributions: Sequence[sp.csr_matrix]) -> sp.csr_matrix | None:
     """Return the fraction of models that have an edge; None for a single model."""
     if len(contributions) == 1:
         return None
-    total = sum((fraction != 0).astype(np.float64) for fraction in contributions)
+    total = sum((own != 0).astype(np.float64) for own in contributions)
     return sp.csr_matrix(total / len(contributions))

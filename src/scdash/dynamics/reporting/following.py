@@ -88,10 +88,10 @@ def following_table(
         roll_out(model, trajectories.states[:, 0], trajectories.intervals, STEPS) * problem.units.range
         + problem.units.minimum
     )
-    found = []
+    found, labels = [], problem.lineage_labels
     for code in dict.fromkeys(lineage.tolist()):
         own = np.flatnonzero(lineage == code)
-        name = problem.lineage_labels[int(series.trajectory[rows[own[0]][0]])]
+        name = labels[int(series.trajectory[rows[own[0]][0]])]
         seen, followed = [observed[k] for k in own], [made[k, : len(rows[k])] for k in own]
         whole = trajectory_r2(_together(seen), _together(followed))
         halves = _of_halves(problem.units.range, folds, fold_models, int(code))

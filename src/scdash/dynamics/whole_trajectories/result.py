@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scdash._data.time_series.observed import REDRAWN
+from scdash._data.time_series.observed import BOOTSTRAPS
 from scdash.dynamics.options import FitOptions, Recipe
 from scdash.dynamics.predictors import field_predictor, fitted_states
 from scdash.dynamics.problem import FitProblem
@@ -64,7 +64,7 @@ def fit_followed(
     followed = follow(problem, main, priors, null_models=options.null_models, progress=options.progress)
     if followed is None:
         return None
-    rows = problem.series.rows_with_redrawn(REDRAWN)
+    rows = problem.series.rows_with_bootstraps(BOOTSTRAPS)
     problem = replace(problem, series=problem.series.select(rows))
     field, params, masks = as_stack([one.model for one in followed.candidates])
     first = one_of(params, 0)

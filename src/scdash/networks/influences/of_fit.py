@@ -22,6 +22,7 @@ from scdash.networks.prediction_starts import times_since_start
 Starts = Literal["uniform", "data"]
 Change = Literal["redraw", "low", "high"]
 N_TIMES = 11
+TOP = 20  # genes that are compared
 
 
 def perturbations(
@@ -126,9 +127,6 @@ def influence_entry(
         "agreement": agreement(by_model),
     }
     return stamp(found_by_time)
-
-
-TOP = 20  # genes that are compared
 
 
 def agreement(by_model: NDArray[Any]) -> dict[str, float]:

@@ -25,6 +25,8 @@ from scdash.networks.pathways.permutation import (
 from scdash.networks.pathways.report import in_control
 
 MARGIN = 5  # permutations allowed beyond those that a p-value at 5 % after Bonferroni needs
+Method = Literal["sum", "over_representation", "prerank"]
+GeneSets = Mapping[str, Iterable[str]]
 
 
 def enough_permutations(n_sets: int) -> int:
@@ -108,10 +110,6 @@ def _leading(scores: NDArray[np.float64], sets: Membership, low: NDArray[np.bool
     centre = float(scores.mean())
     rows = (leading_genes(scores, sets.members(row), centre, sign=-1 if low[row] else 1) for row in range(len(low)))
     return [";".join(sets.genes[row]) for row in rows]
-
-
-Method = Literal["sum", "over_representation", "prerank"]
-GeneSets = Mapping[str, Iterable[str]]
 
 
 @dataclass(frozen=True)

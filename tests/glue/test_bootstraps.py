@@ -1,4 +1,4 @@
-"""How many trajectories are re-drawn from the cells of each, what is trained on them, and how many are kept with a fit."""
+"""How many bootstraps of every trajectory are made, what is trained on them, and how many are kept with a fit."""
 
 import numpy as np
 import pandas as pd
@@ -22,13 +22,13 @@ def names(batches, *, by_folds, **options):
 
 
 @pytest.mark.parametrize(("batches", "number"), [(1, 64), (5, 64), (8, 40)])
-def test_trajectories_that_choose_by_folds_are_redrawn_often_and_of_many_each_less_often(batches, number):
+def test_trajectories_that_choose_by_folds_have_many_bootstraps_and_of_many_each_less_often(batches, number):
     assert len(names(batches, by_folds=True)) == (1 + number) * batches
     assert len(names(batches, by_folds=False)) == 9 * batches
 
 
 @pytest.mark.parametrize(("most", "number"), [(160 * 2 * 20, 20), (160 * 2 * 100, 64), (160, 8)])
-def test_of_many_cells_fewer_trajectories_are_redrawn(monkeypatch, most, number):
+def test_of_many_cells_fewer_bootstraps_are_made(monkeypatch, most, number):
     monkeypatch.setattr(observed, "RESAMPLED_CELLS", most)
     assert len(names(2, by_folds=True)) == (1 + number) * 2
 
@@ -41,7 +41,7 @@ def test_cells_that_take_no_part_do_not_count(monkeypatch):
     assert len(read_inputs(adata, by_folds=True, **settings).observed.series.names) == 41
 
 
-def test_cells_at_sampled_times_are_redrawn_as_often():
+def test_cells_at_sampled_times_have_as_many():
     adata = cells_of(1)
     adata.obs["hours"] = np.repeat([0, 6, 12, 18, 24], 32)
     settings = NOTHING | {"batch_key": None, "observations": "auto", "n_bins": None, "seed": 0}
@@ -50,16 +50,16 @@ def test_cells_at_sampled_times_are_redrawn_as_often():
         assert len(found.names) == 1 + number
 
 
-def test_rows_of_the_first_redrawn_trajectories_are_kept_in_whatever_order_they_stand():
-    origin = np.array([1, 1, 1, 4, 4, 1])  # the original stands after the first of its re-drawn trajectories
+def test_rows_of_the_first_bootstraps_are_kept_in_whatever_order_they_stand():
+    origin = np.array([1, 1, 1, 4, 4, 1])  # the original stands after the first of its bootstraps
     series = TimeSeries(
         np.zeros((12, 1)), np.tile([0.0, 1.0], 6), np.repeat(np.arange(6), 2), tuple("abcdef"), np.zeros(12, np.int8),
         pd.Index(["g"]), origin=origin,
     )  # fmt: skip
-    assert series.rows_with_redrawn(0).reshape(6, 2)[:, 0].tolist() == [False, True, False, False, True, False]
-    assert series.rows_with_redrawn(1).reshape(6, 2)[:, 1].tolist() == [True, True, False, True, True, False]
-    assert series.rows_with_redrawn(2).reshape(6, 2)[:, 0].tolist() == [True, True, True, True, True, False]
-    assert series.rows_with_redrawn(3).all()
+    assert series.rows_with_bootstraps(0).reshape(6, 2)[:, 0].tolist() == [False, True, False, False, True, False]
+    assert series.rows_with_bootstraps(1).reshape(6, 2)[:, 1].tolist() == [True, True, False, True, True, False]
+    assert series.rows_with_bootstraps(2).reshape(6, 2)[:, 0].tolist() == [True, True, True, True, True, False]
+    assert series.rows_with_bootstraps(3).all()
 
 
 def test_training_sees_all_of_them_and_eight_of_each_are_kept(monkeypatch):
