@@ -83,3 +83,11 @@ def test_training_sees_all_of_them_and_eight_of_each_are_kept(monkeypatch):
         np.testing.assert_allclose(
             fitted[0], seen_states[0], atol=1e-5
         )  # every prediction starts at its own first state
+
+
+def test_a_batch_for_test_leaves_its_lineage_with_a_single_trajectory():
+    adata = cells_of(2)
+    settings = NOTHING | {"time_key": "time", "batch_key": "batch", "observations": "auto", "n_bins": 8, "seed": 0}
+    assert not read_inputs(adata, by_folds=True, **settings).observed.learning_halves
+    adata.obs["split"] = np.where(adata.obs["batch"] == "b1", "test", "train")
+    assert read_inputs(adata, by_folds=True, **settings | {"split_key": "split"}).observed.learning_halves
