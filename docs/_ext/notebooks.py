@@ -1,14 +1,21 @@
-"""Offer every page that is a notebook as an `.ipynb` file, with its outputs where the pages were executed."""
+"""Offer every page that is a notebook as an `.ipynb` file, and prepare the cache of their outputs."""
 
 import shutil
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.util.osutil import relative_uri
 
 FOLDER = "_downloads/notebooks"
+
+
+def prepare(app: Sphinx) -> None:
+    """Make the database of outputs before pages are read: two readers that both make it stop the build."""
+    if app.config.nb_execution_mode == "cache":
+        get_cache(app.config.nb_execution_cache_path).list_cache_records()
 
 
 def offer(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -39,6 +46,7 @@ def _notebook(app: Sphinx, page: str) -> Path:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
+    app.connect("builder-inited", prepare)
     app.connect("doctree-resolved", offer)
     app.connect("build-finished", copy)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
