@@ -82,6 +82,12 @@ def test_what_belongs_together_is_held_out_together_and_every_lineage_stays_in_t
             first, second = held(split, trajectory, side)
             assert second == first + 4
         assert set(kinds[held(split, trajectory, TRAIN)]) == {0, 1}
+    alone = np.array([0, 0, 0, 0, 1]), np.array([0, 1, 2, 3, 3])  # the last batch is the only one of the second lineage
+    for seed in range(20):
+        split = default_split(
+            trajectories(5, 2), together=np.repeat(alone[1], 2), stratum=np.repeat(alone[0], 2), rng=seed
+        )
+        assert not split[-4:].any()
 
 
 @pytest.mark.parametrize("number", [1, 2])
