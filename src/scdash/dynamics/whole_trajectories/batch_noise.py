@@ -57,7 +57,7 @@ def without_batch_noise(
 
 def _place_in_trajectory(series: TimeSeries) -> NDArray[np.int64]:
     """Return the number of every state in its trajectory, (rows,)."""
-    return pd.Series(series.trajectory).groupby(series.trajectory).cumcount().to_numpy()
+    return np.asarray(pd.Series(series.trajectory).groupby(series.trajectory).cumcount(), dtype=np.int64)
 
 
 def _parts(series: TimeSeries, lineage: NDArray[np.intp], seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
