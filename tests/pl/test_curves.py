@@ -241,6 +241,20 @@ def test_a_loss_of_a_narrow_range_has_a_linear_axis(adata) -> None:
     assert loss.get_yscale() == "linear" and 3 <= len(loss.get_yticks()) <= 8
 
 
+@pytest.mark.parametrize("most", [0.0291, 0.0263, 0.0347])
+def test_the_ticks_of_a_history_are_round(adata, most: float) -> None:
+    table = pd.DataFrame({"epoch": range(400), "train_loss": np.linspace(most, 0.019, 400), "model": 0})
+    table["sparsity"] = np.linspace(0.968, 0.996, 400)
+    loss, share = pl.history(table)
+    for axis in (loss.xaxis, loss.yaxis, share.yaxis):
+        step = np.diff(axis.get_majorticklocs()).min()
+        leading = step / 10 ** np.floor(np.log10(step * (1 + 1e-9)))
+        assert round(leading, 6) in (1, 2, 5)
+    low, high = share.get_ylim()
+    assert sum(low <= tick <= high for tick in share.get_yticks()) >= 3
+    assert pl.history(table.assign(sparsity=np.linspace(0, 0.9, 400)))[1].get_yticks().tolist() == [0, 50, 100]
+
+
 def test_trends_of_held_out_trajectories_are_dashed_and_open(adata) -> None:
     series = adata.uns["dynamics"]["series"]
     series |= {"trajectory": np.repeat(["a", "b"], 5), "split": np.repeat(["train", "test"], 5)}

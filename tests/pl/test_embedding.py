@@ -13,7 +13,7 @@ from matplotlib.quiver import Quiver
 from scdash import pl
 from scdash.pl import _projection
 from scdash.pl._projection import neighbors, on_grid, project_time, project_velocity
-from scdash.pl._velocity import _stream
+from scdash.pl._velocity import _stream, grid_arrows
 from scdash.pl.shared.style import INK, PALETTE, category_colors
 
 
@@ -175,6 +175,16 @@ def test_a_grid_averages_equal_arrows_to_themselves_and_masks_empty_places() -> 
 
 
 # velocity
+
+
+def test_arrows_of_a_grid_have_a_cell_beside_them_and_every_cell_has_an_arrow() -> None:
+    rng = np.random.default_rng(0)
+    points = np.vstack([rng.normal(0, 1, (300, 2)), [[8.0, 8.0]]])
+    where, _, _ = grid_arrows(points, np.ones((301, 2)), 1.0, 1.0)
+    spacing = 1.04 * np.ptp(points, axis=0) / 21
+    distance = np.linalg.norm((where[:, None] - points) / spacing, axis=2)
+    assert distance.min(axis=1).max() <= np.sqrt(0.5) + 1e-9
+    assert distance.min(axis=0).max() <= np.sqrt(0.5) + 1e-9
 
 
 @pytest.mark.parametrize(("kind", "artist"), [("stream", LineCollection), ("grid", Quiver), ("cells", Quiver)])

@@ -64,10 +64,16 @@ def test_filter_warns_where_targets_moved_against_their_kind(screen, caplog):
     assert "against" not in caplog.text
 
 
-def test_modules_of_a_fit_and_plots(screen):
+def test_modules_of_a_fit_and_plots(screen, caplog):
     adata = fit_perturbode(screen, copy=True)
+    caplog.clear()
     modules(adata, gene_sets={"some": ["G001", "G002"], "one": ["G003", "XYZ"], "absent": ["XYZ"]}, n_modules=4)
     found = adata.uns["dynamics_modules"]
+    targets = found["members"].query("role == 'target'")["gene"].nunique()
+    assert "added uns['dynamics_modules'] (see scdash.pl.modules): 2 modules of 3 regulators " in caplog.text
+    assert (
+        f"and {targets} targets" in caplog.text and f" of {len(found['enrichment'])} tests of gene sets" in caplog.text
+    )
     assert set(found["members"]["role"]) <= {"regulator", "target"}
     assert {"some", "one"} == set(found["enrichment"]["term"])  # a set without a measured gene cannot be tested
     labels = [p for p in adata.obs["perturbation"].cat.categories if p != "control"][:2]

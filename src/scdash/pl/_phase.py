@@ -26,7 +26,8 @@ from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 @drawing
 def phase(
     adata: AnnData,
-    genes: Sequence[str],
+    genes: str | Sequence[str],
+    second: str | None = None,
     *,
     key: str = "dynamics",
     color: str | None = None,
@@ -48,7 +49,9 @@ def phase(
     adata
         AnnData with a fit and its velocities.
     genes
-        Two modelled genes: of the horizontal and of the vertical axis.
+        Two modelled genes, of the horizontal and of the vertical axis, as a list; or the first of them alone.
+    second
+        Gene of the vertical axis, where `genes` is one name.
     key
         Name of the fit.
     color
@@ -75,9 +78,11 @@ def phase(
     >>> first, second = scdash.get.grn(adata, top=1)[["source", "target"]].iloc[0]
     >>> ax = scdash.pl.phase(adata, [first, second])
     """
-    pair = [str(gene) for gene in ([genes] if isinstance(genes, str) else genes)]
+    pair = [str(gene) for gene in ([genes] if isinstance(genes, str) else genes)] + [str(second)] * (second is not None)
     if len(pair) != 2 or pair[0] == pair[1]:
-        raise ValueError(f"genes must be two different genes, found {pair!r}.")
+        raise ValueError(
+            f"Name two different genes, such as ['A', 'B'], found {pair!r}: a phase portrait has two axes."
+        )
     entry = require_timed_fit(adata, key)
     here = genes_of(adata, entry, key)
     at = all_genes(pair, here.names, "genes", error=ValueError)

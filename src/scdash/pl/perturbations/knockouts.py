@@ -240,7 +240,7 @@ def knockout_volcano(
     perturbed
         AnnData returned by `scdash.tl.perturb`.
     n_labels
-        Genes that are named, those with the largest changes.
+        Genes that are named: those with the largest changes, as many increases as decreases where there are any of note.
 
     See Also
     --------
@@ -284,5 +284,15 @@ def knockout_volcano(
         texts = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(held["gene"], held["level"], strict=True))
         panel.set_title(texts, loc="left", fontweight="bold")
         names = table["gene"].astype(str).to_numpy(dtype=str)
-        name_points(panel, change, height, names, np.abs(change), n_labels)
+        name_points(panel, change, height, names, _rank_on_its_side(change), n_labels)
     return finish(figure, [panel], "knockout_volcano", page)
+
+
+def _rank_on_its_side(change: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return in which order changes are named, the highest first: by size among changes of one sign; 0 of those hardly changed."""
+    size = np.abs(change)
+    rank = np.zeros(len(change))
+    for side in (change > 0, change < 0):
+        kept = np.flatnonzero(side & (size > 0.05 * size.max(initial=0.0)))
+        rank[kept[np.argsort(-size[kept], kind="stable")]] = 1 / np.arange(1.0, len(kept) + 1)
+    return rank
