@@ -70,6 +70,8 @@ def test_history_of_a_sparse_start_shows_what_changes(adata) -> None:
     table = adata.uns["dynamics"]["history"]
     assert pl.history(table)[1].get_ylim() == (0, 103)
     _, share = pl.history(table.assign(sparsity=np.where(table["epoch"] < 10, 0.99796, 0.99816)))
+    part = pl.history(table.assign(sparsity=np.where(table["epoch"] < 10, 0.88, 0.96)))[1].get_ylim()
+    assert 80 < part[0] < 88 and 96 < part[1] < 101
     low, high = share.get_ylim()
     assert 99.7 < low < 99.796 and 99.816 < high < 99.9
     share.figure.canvas.draw()

@@ -260,6 +260,22 @@ def test_groups_keep_their_colours_and_the_others_are_grey(adata, draw) -> None:
         draw(adata, "TF0", groups=["early"])
 
 
+def test_names_on_data_are_moved_apart() -> None:
+    rng = np.random.default_rng(0)
+    names = np.repeat(["Ductal cells", "Ngn3 low EP", "Pre-endocrine"], 50)
+    here = ad.AnnData(np.zeros((150, 1)), obs=pd.DataFrame({"cluster": pd.Categorical(names)}))
+    here.obsm["X_umap"] = rng.normal(0, 0.01, (150, 2)) + (np.arange(150) == 0)[:, None]
+    ax = pl.embedding(here, "cluster", legend_loc="on data")
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 3 and not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
+
+
+def test_the_colour_bar_of_one_value_has_one_tick(adata) -> None:
+    adata.obs["age"] = 15.5
+    assert pl.embedding(adata, "age").figure.axes[1].get_yticks().tolist() == [15.5]
+
+
 @pytest.mark.parametrize("draw", [pl.embedding, pl.velocity])
 def test_legends_stand_where_they_are_asked_for(adata, draw) -> None:
     ax = draw(adata, "stage", legend_loc="on data")

@@ -33,8 +33,9 @@ _LEVELS = {
     "validation_loss_matched_start": "matched start",
 }
 _ROUND = [1, 2, 5, 10]  # steps between ticks, times a power of ten
+_OTHERS = [color for color in PALETTE if color != "#000000"]  # black is the colour of what was chosen
 _LOGARITHMIC = 5  # largest over smallest loss from which on the axis is logarithmic
-_SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
+_SPARSE = 0.6  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
 @drawing
@@ -233,7 +234,7 @@ def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
             weights = cast("tuple[float, float, float, float]", setting)
             chosen = weights == tuple(best[["trust", "activating", "hubs", "mcp"]])
             axes[0].plot(
-                part["lam"], part["held_out_r2"], color=INK if chosen else PALETTE[i % len(PALETTE)], lw=2.4 if chosen else 1.2,
+                part["lam"], part["held_out_r2"], color=INK if chosen else _OTHERS[i % len(_OTHERS)], lw=2.4 if chosen else 1.2,
                 zorder=3 if chosen else 2, label=_words(*weights) + (" (chosen)" if chosen else ""),
             )  # fmt: skip
         axes[0].plot(best["lam"], best["held_out_r2"], "o", color=INK, ms=5, zorder=4)
@@ -241,8 +242,8 @@ def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
         low = max(float(table["held_out_r2"].min()), -max(float(best["held_out_r2"]), 0.5))
         axes[0].set_ylim(bottom=low - 0.05)  # dense networks may predict worse than any axis should show
         axes[0].set(xscale="log", xlabel="penalty (sparser to the left)", ylabel="R2 over the mean of the others")
-        levels = np.unique(table["lam"])[::-2]
-        axes[0].set_xticks(levels, [f"{value:.2g}" for value in levels])
+        axes[0].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes[0].xaxis.set_major_formatter("{x:g}")
         axes[0].minorticks_off()
         axes[0].invert_xaxis()
         axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
