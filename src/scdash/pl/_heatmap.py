@@ -16,11 +16,12 @@ from scdash._core.errors import check_least, unknown
 from scdash._core.keys import genes_of, require_timed_fit
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import changing_most, chosen, series_of
+from scdash.pl.shared.labels import room, ticks
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.order import cluster_order
 from scdash.pl.shared.points import ends
 from scdash.pl.shared.read import positions, slot
-from scdash.pl.shared.style import Drawn, finish, house, panels
+from scdash.pl.shared.style import ROUND, Drawn, finish, house, panels
 
 _MAX_LABELS = 80
 _FEW_TIMES = 9  # columns up to which each has its time
@@ -100,7 +101,7 @@ def heatmap(
     norm = Normalize(low_end, high_end)
     with house():
         height = float(np.clip(1.2 + 0.15 * len(rows), 2.6, 10.0))
-        figure, axes = panels(len(sides), page, size=(3.6, height))
+        figure, axes = panels(len(sides), page, size=(3.6 + room(names[rows], 7) / len(sides), height))
         for i, (panel, side) in enumerate(zip(axes, sides, strict=True)):
             image = panel.imshow(shown[side], cmap=cmap, norm=norm, aspect="auto", interpolation="nearest")
             _name(panel, names[rows], times, axis_name, first=i == 0)
@@ -142,7 +143,7 @@ def _ordered(observed: NDArray[np.float64], order: str) -> NDArray[np.int64]:
 
 def _name(ax: Axes, genes: pd.Index, times: NDArray[np.float64], axis_name: str, *, first: bool) -> None:
     named = genes if len(genes) <= _MAX_LABELS else genes[:0]
-    ax.set_yticks(range(len(named)), [str(gene) for gene in named] if first else [""] * len(named), fontsize=7)
+    ax.set_yticks(range(len(named)), ticks(named) if first else [""] * len(named), fontsize=7)
     if first and not len(named):
         ax.set_ylabel(f"{len(genes):,} genes")
     ax.set_xticks(*time_ticks(times))
@@ -163,7 +164,7 @@ def time_ticks(times: NDArray[np.float64]) -> tuple[list[float], list[str]]:
     """
     if len(times) <= _FEW_TIMES:
         return list(range(len(times))), [f"{value:.6g}" for value in times]
-    round_times = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(times[0], times[-1])
+    round_times = MaxNLocator(5, steps=ROUND).tick_values(times[0], times[-1])
     found: dict[float, str] = {}
     for value in [*round_times, *(round_times[:-1] + round_times[1:]) / 2]:
         place = float(np.interp(value, times, np.arange(len(times))))

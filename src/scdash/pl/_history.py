@@ -17,6 +17,7 @@ from scdash.pl.shared.style import (
     INK,
     MUTED,
     PALETTE,
+    ROUND,
     Drawn,
     category_colors,
     check_whole,
@@ -32,7 +33,6 @@ _LEVELS = {
     "validation_loss_no_network": "no network",
     "validation_loss_matched_start": "matched start",
 }
-_ROUND = [1, 2, 5, 10]  # steps between ticks, times a power of ten
 _OTHERS = [color for color in PALETTE if color != "#000000"]  # black is the colour of what was chosen
 _LOGARITHMIC = 5  # largest over smallest loss from which on the axis is logarithmic
 _SPARSE = 0.6  # sparsity above which the axis shows what changes instead of beginning at 0
@@ -116,7 +116,7 @@ def history(
         loss.set_ylabel("mean squared error")
         _scale_losses(loss, table, levels)
         (share if ax is None else loss).set_xlabel("epoch")
-        loss.xaxis.set_major_locator(MaxNLocator(integer=True, steps=_ROUND))
+        loss.xaxis.set_major_locator(MaxNLocator(integer=True, steps=ROUND))
         loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
         if ax is None:
             figure.align_ylabels()
@@ -182,7 +182,7 @@ def _scale_losses(ax: Axes, table: pd.DataFrame, levels: Mapping[str, float]) ->
     values = np.concatenate([table[columns_drawn].to_numpy(dtype=float).ravel(), list(levels.values())])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values) or values.max() < _LOGARITHMIC * values.min():
-        ax.yaxis.set_major_locator(MaxNLocator(5, steps=_ROUND))
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
         return
     ax.set_yscale("log")
     if values.max() < 100 * values.min():
@@ -201,7 +201,7 @@ def _draw_sparsity(ax: Axes, table: pd.DataFrame, color: str, *, twin: bool) -> 
             around = max(0.25 * (high - low), 0.05 * (100 - low))
             ax.set_ylim(low - around, high + around)
             ax.ticklabel_format(axis="y", useOffset=False, style="plain")
-            ax.yaxis.set_major_locator(MaxNLocator(3, steps=_ROUND, min_n_ticks=3))
+            ax.yaxis.set_major_locator(MaxNLocator(3, steps=ROUND, min_n_ticks=3))
         else:
             ax.set_yticks([0, 50, 100])
     if twin:

@@ -12,11 +12,12 @@ from scdash._core.display import SHOWN
 from scdash._core.errors import check_choice, unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
-from scdash.pl.shared.labels import name_points
+from scdash.pl.shared.labels import cut, name_points
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
 MOST = 9  # panels drawn unasked
+WIDEST = 34  # letters of a title above a panel
 MOST_FAR = 4  # targets off the axes whose changes are written
 
 
@@ -157,8 +158,9 @@ def _draw_change(ax: Axes, predicted: Any, name: str, size: float) -> None:
         ax.text(0.98, 0.03, "\n".join(far), transform=ax.transAxes, ha="right", fontsize=6, color=PALETTE[5])
     ax.set(xlim=(low, high), ylim=(low, high))
     r = np.corrcoef(x[~target], y[~target])[0, 1] if x[~target].std() * y[~target].std() > 0 else np.nan
+    of, worth = f"{name}{_unit(predicted)}", f"({predicted.obs['status'].iloc[row]})  r = {r:.2f}"
     ax.set(
-        title=f"{name}{_unit(predicted)} ({predicted.obs['status'].iloc[row]})  r = {r:.2f}",
+        title=f"{of} {worth}" if len(of) + len(worth) < WIDEST else f"{cut(of, WIDEST)}\n{worth}",
         xlabel="observed change",
         ylabel="predicted change",
     )
