@@ -63,7 +63,9 @@ def present_genes(
 
 def _in_var(names: list[str], var: pd.DataFrame | None) -> str:
     """Return what to write where a column of `adata.var` holds most of the names; "" where none does."""
-    for column in () if var is None else var.columns:
+    if var is None:
+        return ""
+    for column in var.columns:
         held = len(set(names) & set(var[column].astype(str).to_numpy()))
         if held > len(names) / 2:
             return (

@@ -78,9 +78,8 @@ def normalize(
         raise ValueError("adata is backed: its X cannot be rewritten in place. Use adata.to_memory() first.")
     counts = expression(adata, layer=layer, mask_var=np.ones(adata.n_vars, bool), min_cells=1)
     check_counts(counts)
-    if isinstance(keep, str) and keep not in adata.var:
-        keep = [keep]
-    kept = chosen_genes(adata, keep, "keep") if len(keep) else np.zeros(adata.n_vars, dtype=bool)
+    wanted: Any = [keep] if isinstance(keep, str) and keep not in adata.var else keep
+    kept = chosen_genes(adata, wanted, "keep") if len(wanted) else np.zeros(adata.n_vars, dtype=bool)
     if kept.any() and n_top_genes is None:
         raise ValueError("keep marks genes beside the highly variable ones: pass n_top_genes too.")
     if batch_key is not None and n_top_genes is None:
