@@ -50,7 +50,7 @@ def test_only_ranks_above_zero_are_named() -> None:
     assert len(ax.texts) == 1
 
 
-LONG = [f"ENSG00000{i:06d}_transcript-{i:02d}" for i in range(24)]
+LONG = [f"ENSG00000{i:06d}_transcript-of-many-{i:02d}" for i in range(24)]
 
 
 @pytest.fixture

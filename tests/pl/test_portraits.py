@@ -127,6 +127,16 @@ def test_the_volcano_names_increases_beside_decreases(perturbed) -> None:
     assert named == [{"G0", "G3"}, {"G0", "G1", "G3", "G4"}, {"G0", "G1", "G2", "G3", "G4"}]  # G5 is hardly changed
 
 
+def test_many_held_genes_are_counted_where_they_are_too_many_for_a_line(perturbed) -> None:
+    perturbed.uns["perturbation"] = pd.DataFrame({"gene": [f"G{i}" for i in range(8)], "level": 0.0})
+    title = pl.knockout_volcano(perturbed).get_title(loc="left")
+    assert title == "G0 = 0, G1 = 0, G2 = 0, G3 = 0, G4 = 0 and 3 more"
+    labels = [text.get_text() for text in pl.knockout_trends(perturbed)[0].figure.legends[0].get_texts()]
+    assert f"{title} (model)" in labels
+    perturbed.uns["perturbation"] = pd.DataFrame({"gene": ["G0", "G1"], "level": [0.0, 1.5]})
+    assert pl.knockout_volcano(perturbed).get_title(loc="left") == "G0 = 0, G1 = 1.5"
+
+
 def test_knockout_trends_show_the_held_gene_the_data_and_the_spread(perturbed) -> None:
     axes = pl.knockout_trends(perturbed)
     assert [ax.get_title(loc="left") for ax in axes][:2] == ["G7 (held)", "G0"]
