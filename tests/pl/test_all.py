@@ -69,7 +69,7 @@ def test_signature(name: str) -> None:
         assert parameters[argument].default is default
         assert parameters[argument].kind is inspect.Parameter.KEYWORD_ONLY
     positional = [p for p in parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    assert 1 <= len(positional) <= (3 if name == "phase" else 2)  # a portrait has two genes
+    assert 1 <= len(positional) <= 2
     assert all(p.annotation is not inspect.Parameter.empty for p in parameters.values())
     documented = getattr(pl, name).__doc__
     assert all(argument in documented for argument in parameters)

@@ -71,10 +71,15 @@ def test_arrows_of_the_phase_portrait_are_the_velocities_of_both_genes(adata) ->
         pl.phase(adata, "TF0")
 
 
-def test_two_genes_may_be_named_one_by_one(adata) -> None:
-    one, two = pl.phase(adata, ["TF0", "GENE3"]), pl.phase(adata, "TF0", "GENE3")
-    assert (one.get_xlabel(), one.get_ylabel()) == (two.get_xlabel(), two.get_ylabel())
-    np.testing.assert_array_equal(one.collections[0].get_offsets(), two.collections[0].get_offsets())
+@pytest.mark.parametrize("draw", [pl.phase, pl.trends, pl.heatmap])
+def test_genes_one_by_one_are_answered_with_what_to_write(adata, draw) -> None:
+    name = draw.__name__
+    with pytest.raises(TypeError) as caught:
+        draw(adata, "TF0", "GENE3")
+    assert str(caught.value).endswith(f"found 3 values: write {name}(adata, ['TF0', 'GENE3']).")
+    with pytest.raises(TypeError, match="give the others by their names"):
+        draw(adata, ["TF0", "GENE3"], "dynamics", 3)
+    assert draw(adata, genes=["TF0", "GENE3"]) is not None
 
 
 @pytest.fixture

@@ -26,8 +26,7 @@ from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 @drawing
 def phase(
     adata: AnnData,
-    genes: str | Sequence[str],
-    second: str | None = None,
+    genes: Sequence[str],
     *,
     key: str = "dynamics",
     color: str | None = None,
@@ -49,9 +48,7 @@ def phase(
     adata
         AnnData with a fit and its velocities.
     genes
-        Two modelled genes, of the horizontal and of the vertical axis, as a list; or the first of them alone.
-    second
-        Gene of the vertical axis, where `genes` is one name.
+        Two modelled genes: of the horizontal and of the vertical axis.
     key
         Name of the fit.
     color
@@ -78,7 +75,7 @@ def phase(
     >>> first, second = scdash.get.grn(adata, top=1)[["source", "target"]].iloc[0]
     >>> ax = scdash.pl.phase(adata, [first, second])
     """
-    pair = [str(gene) for gene in ([genes] if isinstance(genes, str) else genes)] + [str(second)] * (second is not None)
+    pair = [str(gene) for gene in ([genes] if isinstance(genes, str) else genes)]
     if len(pair) != 2 or pair[0] == pair[1]:
         raise ValueError(
             f"Name two different genes, such as ['A', 'B'], found {pair!r}: a phase portrait has two axes."
