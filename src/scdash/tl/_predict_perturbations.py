@@ -126,9 +126,8 @@ def predict_perturbations(
     if times is not None:
         if n_cells:
             raise ValueError("n_cells: cells are not predicted at times; use n_cells=0, or leave times out.")
-        found = predicted_at_times(
-            entry, network, labels, parsed, _n_targets(entry, parsed, rows), times, best=predictor == "best"
-        )
+        counts = _n_targets(entry, parsed, rows)
+        found = predicted_at_times(entry, network, labels, parsed, counts, times, best=predictor == "best")
         by = (found.obs["predictor"] == NETWORK).to_numpy().reshape(len(rows), -1)  # perturbations by times
         _warn_of_targets(entry, parsed, rows, by.any(axis=1))
         return found
