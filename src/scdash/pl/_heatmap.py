@@ -164,7 +164,7 @@ def time_ticks(times: NDArray[np.float64]) -> tuple[list[float], list[str]]:
     """
     if len(times) <= _FEW_TIMES:
         return list(range(len(times))), [f"{value:.6g}" for value in times]
-    round_times = MaxNLocator(5, steps=ROUND).tick_values(times[0], times[-1])
+    round_times = np.asarray(MaxNLocator(5, steps=ROUND).tick_values(times[0], times[-1]), dtype=np.float64)
     found: dict[float, str] = {}
     for value in [*round_times, *(round_times[:-1] + round_times[1:]) / 2]:
         place = float(np.interp(value, times, np.arange(len(times))))

@@ -181,7 +181,7 @@ def _mean_end(path: NDArray[Any], lowest: NDArray[Any]) -> NDArray[Any]:
 
 
 def _change_table(
-    genes: Sequence[str],
+    genes: NDArray[Any],
     ends: Mapping[str, NDArray[Any]],
     held: Mapping[int, torch.Tensor],
     spread: list[np.ndarray[Any, Any]],
