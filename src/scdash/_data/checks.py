@@ -155,7 +155,7 @@ def _flags_or_names(adata: "AnnData", chosen: Genes, argument: str) -> NDArray[n
             f"of genes; found {getattr(values, 'dtype', type(next(iter(values))).__name__)} of length {len(values)}."
         )
     mask = np.zeros(adata.n_vars, dtype=bool)
-    mask[present_genes(names, adata.var_names, argument)] = True
+    mask[present_genes(names, adata.var_names, argument, adata.var)] = True
     return mask
 
 
