@@ -26,7 +26,8 @@ class Training(Value):
     learning_rate
         Step size of Adam.
     batch_size
-        Windows of states in a batch, or trajectories where training is on whole ones.
+        Windows of states in a batch. Where training is on whole trajectories: roll-outs in a step, by default 32 of a single
+        trajectory of cells and 64 of several.
     patience
         Epochs without a new lowest validation loss after which training ends.
     tolerance

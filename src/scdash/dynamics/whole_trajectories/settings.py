@@ -23,6 +23,8 @@ LEARNING_RATE = 1e-2  # of cells
 FROM_START = 0.8  # of lineages: their first states are nearly the same, and decide to which end each goes
 # of a single trajectory of cells: what is judged begins there, and from there pruned models go the furthest astray
 FROM_SINGLE_START = 0.25
+# roll-outs of a step there: 64 take a fifth more time, and follow five real trajectories no better (benchmarks/trajectories)
+BATCH_OF_SINGLE = 32
 LEARNING_RATE_OF_STATES = 1e-3  # their regression predicts well: larger steps leave it worse than they found it
 
 
@@ -86,9 +88,13 @@ def whole_settings(problem: FitProblem, options: FitOptions) -> WholeTrajectorie
         name: options.training[name] for name in ("learning_rate", "batch_size") if name in options.training
     }
     rate = LEARNING_RATE if options.cells else LEARNING_RATE_OF_STATES
-    batch = BATCH_OF_GENOMES if n_genes**2 > LISTED and not options.cells else WholeTrajectories.batch_size
-    start = FROM_SINGLE_START if options.cells and problem.learning_halves else 0.0
-    start = FROM_START if has_lineages(problem, options) else start
+    batch, start = WholeTrajectories.batch_size, 0.0
+    if n_genes**2 > LISTED and not options.cells:
+        batch = BATCH_OF_GENOMES
+    if has_lineages(problem, options):
+        start = FROM_START
+    elif options.cells and problem.learning_halves:
+        batch, start = BATCH_OF_SINGLE, FROM_SINGLE_START
     return replace(WholeTrajectories(learning_rate=rate, batch_size=batch, from_start=start), **given)
 
 
