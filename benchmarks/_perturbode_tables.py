@@ -56,11 +56,11 @@ def goal_table(out: Path) -> pd.DataFrame:
 
 
 def summary(out: Path, table: str) -> pd.DataFrame:
-    """Return the mean and SD over runs of every method, best first within each screen."""
+    """Return the mean and SD over runs of every method, best first within each screen; "one run" where there is no spread."""
     found = stored(out, table)
     groups = found.groupby(["data", "method"], sort=False)
     columns = SHOWN[table]
-    mean, sd = groups[columns].mean(), groups[columns].std(ddof=0)
+    mean, sd = groups[columns].mean(), groups[columns].std(ddof=1)
     text = pd.DataFrame({c: [_cell(m, s) for m, s in zip(mean[c], sd[c], strict=True)] for c in columns}, mean.index)
     text["runs"] = groups.size()
     best = mean[columns[0]]
@@ -68,7 +68,9 @@ def summary(out: Path, table: str) -> pd.DataFrame:
 
 
 def _cell(mean: float, sd: float) -> str:
-    return "-" if np.isnan(mean) else f"{mean:.3f} ({sd:.3f})"
+    if np.isnan(mean):
+        return "-"
+    return f"{mean:.3f} (one run)" if np.isnan(sd) else f"{mean:.3f} ({sd:.3f})"
 
 
 def figure(out: Path) -> None:

@@ -83,6 +83,7 @@ def main() -> None:
     pd.set_option("display.width", 200, "display.max_rows", None)
     for table in SHOWN:
         print(f"\n{table}: mean (SD) over runs\n{summary(options.out, table).to_string()}")
+    summary(options.out, "paper").to_csv(options.out / "paper_summary.csv")
     goals = goal_table(options.out)
     goals.to_csv(options.out / "goals.csv", index=False, float_format="%.4g")
     print(f"\nacceptance\n{goals.to_string(index=False)}")

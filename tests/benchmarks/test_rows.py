@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks import _rows, beeline, dash_real, mocap, pathreg_cells, realtime, yeast
+from benchmarks import _perturbode_tables, _rows, beeline, dash_real, mocap, pathreg_cells, realtime, yeast
 from benchmarks._rows import Row
 
 
@@ -84,3 +84,11 @@ def test_cells_of_two_lineages_are_in_both():
         found.obs["time"].tolist() == [0.1, 0.2, 0.3, 0.4]
         and found.obs["lineage"].tolist() == ["one"] * 2 + ["two"] * 2
     )
+
+
+def test_a_single_run_has_no_spread(tmp_path):
+    runs = {"data": ["dag"] * 3, "method": ["DCDI", "DCDI", "DCDFG"], "auprc": [0.2, 0.4, 0.3]}
+    runs |= {name: 0.5 for name in _perturbode_tables.SHOWN["paper"] if name != "auprc"}
+    pd.DataFrame(runs).to_csv(tmp_path / "paper.csv", index=False)
+    table = _perturbode_tables.summary(tmp_path, "paper")["auprc"]
+    assert table["dag", "DCDI"] == "0.300 (0.141)" and table["dag", "DCDFG"] == "0.300 (one run)"

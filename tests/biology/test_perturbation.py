@@ -200,6 +200,28 @@ def test_the_spread_over_models_is_kept_for_every_time(fitted):
     assert "spread" not in perturb(fitted, "G3").layers
 
 
+def test_changes_end_at_0_for_genes_that_are_never_below_it(fitted):
+    entry = fitted.uns["dynamics"]
+    entry["minimum"][4] -= 1.0  # what G3 represses, below 0
+    found = perturb(fitted, {"G3": 20.0}, times=[0.0, 40.0])
+    free, held = (found[found.obs["condition"] == name] for name in ("control", "perturbed"))
+    last = found.obs["time"].max()
+    ends = [part[part.obs["time"] == last].to_df() for part in (free, held)]
+    assert (ends[1].drop(columns="G3") < 0).any(axis=None)  # what the model says
+    table = found.uns["change"].set_index("gene")
+    others = table.index.drop("G3")
+    assert (table.loc[others, ["control", "perturbed"]] >= 0).all(axis=None)
+    assert table.loc["G3", "perturbed"] == 20  # as it was asked for
+    for name, end in zip(("control", "perturbed"), ends, strict=True):
+        np.testing.assert_allclose(table.loc[others, name], end[others].clip(lower=0).mean(), rtol=1e-5)
+    np.testing.assert_allclose(table["change"], table["perturbed"] - table["control"])
+    below = others[(ends[1][others] < 0).any()][0]
+    place = list(entry["genes"]).index(below)
+    entry["series"]["states"][0, place] = -0.5  # its data go below 0: so may the prediction
+    again = perturb(fitted, {"G3": 20.0}, times=[0.0, 40.0]).uns["change"].set_index("gene")
+    assert again.loc[below, "perturbed"] < table.loc[below, "perturbed"]
+
+
 def test_the_observed_states_are_those_of_the_fit_without_re_drawn_ones(fitted):
     series = fitted.uns["dynamics"]["series"]
     names = np.array([str(name) for name in series["trajectory"]])

@@ -264,7 +264,7 @@ def test_missing_results_say_what_to_run(fitted):
     with pytest.raises(ValueError, match="scdash.tl.perturb returns"):
         knockout_trends(fitted)
     with pytest.raises(ValueError, match="keys"):
-        networks(fitted, "dynamics")
+        networks(fitted, [])
 
 
 def test_bad_choices_are_named(everything):

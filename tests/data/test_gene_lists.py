@@ -75,6 +75,25 @@ def test_genes_are_chosen_by_flags_in_any_form_or_by_names(adata):
     assert gene_mask(adata, [*names, np.nan, ""]).tolist() == expected
 
 
+def test_names_that_stand_in_another_column_are_pointed_out(adata):
+    adata.var["symbol"] = [f"Gene-{i}" for i in range(5)]
+    with pytest.raises(
+        KeyError, match=r"adata.var\['symbol'\] holds 2 of them: pass adata.var_names\[adata.var\['symbol'\]"
+    ):
+        chosen_genes(adata, ["Gene-1", "Gene-2", "Gene-9"], "regulators")
+    with pytest.raises(KeyError) as caught:
+        chosen_genes(adata, ["Gene-1", "Other-2", "Other-3"], "regulators")
+    assert "adata.var['symbol']" not in str(caught.value)
+
+
+def test_a_gene_that_was_not_modelled_is_told_from_one_that_is_not_in_the_data():
+    with pytest.raises(KeyError, match="chosen for the fit, see mask_var"):
+        all_genes("Pdx1", ["Ins2", "Isl1"], "genes")
+    with pytest.raises(KeyError) as caught:
+        all_genes("Pdx1", ["Ins2", "Isl1"], "genes", where="adata.var_names")
+    assert "mask_var" not in str(caught.value)
+
+
 def test_a_series_of_flags_is_matched_by_its_names(adata):
     assert gene_mask(adata, adata.var["is_tf"].iloc[::-1]).tolist() == [False, True, True, True, True]
 

@@ -137,7 +137,8 @@ def test_the_report_on_cells_begins_with_the_verdict_and_a_table_of_errors(name,
         row = fit.table.loc[label.split("(")[-1].rstrip(")")]
         known = [k for k in range(1, 5) if np.isfinite(row[f"fold {k}"])]
         ours = np.mean([fit.table.loc["model", f"fold {k}"] for k in known])
-        place = "" if len(known) == 4 else f", which has {ours:.3f} on the same {len(known)} of 4 folds"
+        folds = "the only fold of 4" if len(known) == 1 else f"the {len(known)} of 4 folds"
+        place = "" if len(known) == 4 else f", whose error is {ours:.3f} on {folds} that both were fitted on"
         spread = "" if np.isnan(row["difference_error"]) else f", standard error {row['difference_error']:.3f}"
         beside = f"  ({row['difference']:+.3f} beside the model{place}{spread})"
         assert text.strip() == f"{row['error']:.3f}" + ("" if label in ("model", "constant") else beside)

@@ -70,6 +70,8 @@ def test_history_of_a_sparse_start_shows_what_changes(adata) -> None:
     table = adata.uns["dynamics"]["history"]
     assert pl.history(table)[1].get_ylim() == (0, 103)
     _, share = pl.history(table.assign(sparsity=np.where(table["epoch"] < 10, 0.99796, 0.99816)))
+    part = pl.history(table.assign(sparsity=np.where(table["epoch"] < 10, 0.88, 0.96)))[1].get_ylim()
+    assert 80 < part[0] < 88 and 96 < part[1] < 101
     low, high = share.get_ylim()
     assert 99.7 < low < 99.796 and 99.816 < high < 99.9
     share.figure.canvas.draw()
@@ -239,6 +241,20 @@ def test_a_loss_of_a_narrow_range_has_a_linear_axis(adata) -> None:
     table = pd.DataFrame({"epoch": range(20), "train_loss": np.linspace(0.02, 0.012, 20), "model": 0})
     loss, _ = pl.history(table)
     assert loss.get_yscale() == "linear" and 3 <= len(loss.get_yticks()) <= 8
+
+
+@pytest.mark.parametrize("most", [0.0291, 0.0263, 0.0347])
+def test_the_ticks_of_a_history_are_round(adata, most: float) -> None:
+    table = pd.DataFrame({"epoch": range(400), "train_loss": np.linspace(most, 0.019, 400), "model": 0})
+    table["sparsity"] = np.linspace(0.968, 0.996, 400)
+    loss, share = pl.history(table)
+    for axis in (loss.xaxis, loss.yaxis, share.yaxis):
+        step = np.diff(axis.get_majorticklocs()).min()
+        leading = step / 10 ** np.floor(np.log10(step * (1 + 1e-9)))
+        assert round(leading, 6) in (1, 2, 5)
+    low, high = share.get_ylim()
+    assert sum(low <= tick <= high for tick in share.get_yticks()) >= 3
+    assert pl.history(table.assign(sparsity=np.linspace(0, 0.9, 400)))[1].get_yticks().tolist() == [0, 50, 100]
 
 
 def test_trends_of_held_out_trajectories_are_dashed_and_open(adata) -> None:

@@ -13,7 +13,7 @@ from matplotlib.quiver import Quiver
 from scdash import pl
 from scdash.pl import _projection
 from scdash.pl._projection import neighbors, on_grid, project_time, project_velocity
-from scdash.pl._velocity import _stream
+from scdash.pl._velocity import _stream, grid_arrows
 from scdash.pl.shared.style import INK, PALETTE, category_colors
 
 
@@ -177,6 +177,16 @@ def test_a_grid_averages_equal_arrows_to_themselves_and_masks_empty_places() -> 
 # velocity
 
 
+def test_arrows_of_a_grid_have_a_cell_beside_them_and_every_cell_has_an_arrow() -> None:
+    rng = np.random.default_rng(0)
+    points = np.vstack([rng.normal(0, 1, (300, 2)), [[8.0, 8.0]]])
+    where, _, _ = grid_arrows(points, np.ones((301, 2)), 1.0, 1.0)
+    spacing = 1.04 * np.ptp(points, axis=0) / 21
+    distance = np.linalg.norm((where[:, None] - points) / spacing, axis=2)
+    assert distance.min(axis=1).max() <= np.sqrt(0.5) + 1e-9
+    assert distance.min(axis=0).max() <= np.sqrt(0.5) + 1e-9
+
+
 @pytest.mark.parametrize(("kind", "artist"), [("stream", LineCollection), ("grid", Quiver), ("cells", Quiver)])
 def test_kinds_of_arrows(adata, kind: str, artist: type) -> None:
     ax = pl.velocity(adata, "stage", kind=kind)
@@ -248,6 +258,22 @@ def test_groups_keep_their_colours_and_the_others_are_grey(adata, draw) -> None:
         draw(adata, "stage", groups=["erly"])
     with pytest.raises(ValueError, match="groups would have no effect"):
         draw(adata, "TF0", groups=["early"])
+
+
+def test_names_on_data_are_moved_apart() -> None:
+    rng = np.random.default_rng(0)
+    names = np.repeat(["Ductal cells", "Ngn3 low EP", "Pre-endocrine"], 50)
+    here = ad.AnnData(np.zeros((150, 1)), obs=pd.DataFrame({"cluster": pd.Categorical(names)}))
+    here.obsm["X_umap"] = rng.normal(0, 0.01, (150, 2)) + (np.arange(150) == 0)[:, None]
+    ax = pl.embedding(here, "cluster", legend_loc="on data")
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 3 and not any(one.overlaps(two) for i, one in enumerate(boxes) for two in boxes[:i])
+
+
+def test_the_colour_bar_of_one_value_has_one_tick(adata) -> None:
+    adata.obs["age"] = 15.5
+    assert pl.embedding(adata, "age").figure.axes[1].get_yticks().tolist() == [15.5]
 
 
 @pytest.mark.parametrize("draw", [pl.embedding, pl.velocity])

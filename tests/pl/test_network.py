@@ -144,6 +144,15 @@ def test_errors(adata) -> None:
         pl.network(crowded(), n_edges=70, ax=ax)
 
 
+def test_one_name_is_one_fit(adata) -> None:
+    texts = [{text.get_text() for text in pl.networks(adata, keys).texts} for keys in ("dynamics", ["dynamics"])]
+    assert texts[0] == texts[1] and "TF0" in texts[0]
+    with pytest.raises(KeyError, match=r"under adata.uns\['dynamic'\].*pass key= one of \['dynamics'\]"):
+        pl.networks(adata, "dynamic")
+    with pytest.raises(ValueError, match="keys is empty: name at least one fit"):
+        pl.networks(adata, [])
+
+
 # layout
 
 

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.quiver import Quiver
 
 from scdash import pl
+from scdash.pl._heatmap import time_ticks
 
 
 def test_the_heat_map_holds_both_states_in_one_order(adata) -> None:
@@ -64,8 +65,21 @@ def test_arrows_of_the_phase_portrait_are_the_velocities_of_both_genes(adata) ->
     del adata.layers["dynamics_velocity"]
     with pytest.raises(KeyError, match="No layer 'dynamics_velocity'"):
         pl.phase(adata, ["TF0", "GENE3"])
-    with pytest.raises(ValueError, match="two different genes"):
+    with pytest.raises(ValueError, match="two different genes, such as"):
         pl.phase(adata, ["TF0", "TF0"])
+    with pytest.raises(ValueError, match=r"found \['TF0'\]"):
+        pl.phase(adata, "TF0")
+
+
+@pytest.mark.parametrize("draw", [pl.phase, pl.trends, pl.heatmap])
+def test_genes_one_by_one_are_answered_with_what_to_write(adata, draw) -> None:
+    name = draw.__name__
+    with pytest.raises(TypeError) as caught:
+        draw(adata, "TF0", "GENE3")
+    assert str(caught.value).endswith(f"found 3 values: write {name}(adata, ['TF0', 'GENE3']).")
+    with pytest.raises(TypeError, match="give the others by their names"):
+        draw(adata, ["TF0", "GENE3"], "dynamics", 3)
+    assert draw(adata, genes=["TF0", "GENE3"]) is not None
 
 
 @pytest.fixture
@@ -111,6 +125,23 @@ def test_the_volcano_shows_changes_over_their_spread_without_the_held_genes(pert
         pl.knockout_volcano(perturbed.uns["change"])
 
 
+def test_the_volcano_names_increases_beside_decreases(perturbed) -> None:
+    change = [-3.0, -2.0, -1.0, 0.5, 0.4, 0.1, 0.0, 0.0]
+    perturbed.uns["change"]["change"] = change
+    named = [{text.get_text() for text in pl.knockout_volcano(perturbed, n_labels=n).texts} for n in (2, 4, 8)]
+    assert named == [{"G0", "G3"}, {"G0", "G1", "G3", "G4"}, {"G0", "G1", "G2", "G3", "G4"}]  # G5 is hardly changed
+
+
+def test_many_held_genes_are_counted_where_they_are_too_many_for_a_line(perturbed) -> None:
+    perturbed.uns["perturbation"] = pd.DataFrame({"gene": [f"G{i}" for i in range(8)], "level": 0.0})
+    title = pl.knockout_volcano(perturbed).get_title(loc="left")
+    assert title == "G0 = 0, G1 = 0, G2 = 0, G3 = 0, G4 = 0 and 3 more"
+    labels = [text.get_text() for text in pl.knockout_trends(perturbed)[0].figure.legends[0].get_texts()]
+    assert f"{title} (model)" in labels
+    perturbed.uns["perturbation"] = pd.DataFrame({"gene": ["G0", "G1"], "level": [0.0, 1.5]})
+    assert pl.knockout_volcano(perturbed).get_title(loc="left") == "G0 = 0, G1 = 1.5"
+
+
 def test_knockout_trends_show_the_held_gene_the_data_and_the_spread(perturbed) -> None:
     axes = pl.knockout_trends(perturbed)
     assert [ax.get_title(loc="left") for ax in axes][:2] == ["G7 (held)", "G0"]
@@ -140,3 +171,22 @@ def test_an_ax_that_is_no_axes_is_refused_with_a_sentence(perturbed) -> None:
     for wrong, one in ((axes, pl.knockout_volcano), (list(axes), pl.knockout_trends)):
         with pytest.raises(TypeError, match="ax must be one Axes of matplotlib, found"):
             one(perturbed, ax=wrong)
+
+
+@pytest.mark.parametrize(
+    "times", [np.linspace(0.025, 0.975, 20), np.linspace(0, 118, 30), np.array([0.03, 0.1, 0.2, 0.5, 0.55, 0.6, 0.62, 0.65, 0.7, 0.78, 0.98])]
+)  # fmt: skip
+def test_the_times_of_the_heat_map_are_round_and_stand_where_they_belong(times) -> None:
+    places, labels = time_ticks(times)
+    assert len(places) >= 3 and all(len(label) <= 4 for label in labels)
+    np.testing.assert_allclose(np.interp(places, np.arange(len(times)), times), np.array(labels, dtype=float))
+    assert np.diff(sorted(places)).min() >= 0.12 * len(times) - 1e-9
+
+
+def test_a_few_times_are_all_named(adata) -> None:
+    places, labels = time_ticks(np.array([0.0, 0.5, 3.0, 120.0]))
+    assert (places, labels) == ([0, 1, 2, 3], ["0", "0.5", "3", "120"])
+    panel = pl.heatmap(adata)[0]
+    shown = [float(label.get_text()) for label in panel.get_xticklabels()]
+    series = adata.uns["dynamics"]["series"]
+    np.testing.assert_allclose(np.interp(panel.get_xticks(), np.arange(len(series["time"])), series["time"]), shown)

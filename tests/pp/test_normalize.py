@@ -64,6 +64,15 @@ def test_variable_genes_and_those_to_keep():
     sc.pp.highly_variable_genes(other, n_top_genes=5)
     wanted = set(other.var_names[other.var["highly_variable"]]) | {"g7", "g9"}
     assert set(adata.var_names[adata.var["highly_variable"]]) == wanted
+    flagged = of(COUNTS)
+    flagged.var["is_tf"] = flagged.var_names.isin(["g7", "g9"])
+    for keep in ("is_tf", flagged.var["is_tf"]):
+        scdash.pp.normalize(flagged, n_top_genes=5, keep=keep)
+        assert set(flagged.var_names[flagged.var["highly_variable"]]) == wanted
+        flagged.X = of(COUNTS).X
+    one = of(COUNTS)
+    scdash.pp.normalize(one, n_top_genes=5, keep="g7")
+    assert one.var["highly_variable"]["g7"]
     with pytest.raises(ValueError, match="n_top_genes"):
         scdash.pp.normalize(of(COUNTS), keep=["g7"])
     with pytest.raises(KeyError, match="keep.*Did you mean 'g7'"):

@@ -129,6 +129,18 @@ def test_too_few_cells_and_overwriting(curve, caplog):
     assert "overwriting adata.obs['dpt_pseudotime']" in caplog.text
 
 
+def test_counts_are_pointed_out_where_they_decide_the_order(curve, caplog):
+    counts = curve.copy()
+    counts.X = np.rint(100 * np.asarray(counts.X)).clip(0)
+    scdash.pp.order_cells(counts, root={"start": "high"}, copy=True)
+    assert "X looks like raw counts" in caplog.text and "scdash.pp.normalize(adata) first" in caplog.text
+    caplog.clear()
+    counts.obsm["X_pca"] = np.asarray(curve.X)
+    scdash.pp.order_cells(counts, root={"start": "high"}, copy=True)
+    scdash.pp.order_cells(curve, root={"start": "high"}, copy=True)
+    assert "raw counts" not in caplog.text
+
+
 def test_the_myoblasts_follow_the_published_order():
     adata = scdash.datasets.hsmm()
     for root in (("hours", 0), {"CDK1": "high", "MYOG": "low"}):

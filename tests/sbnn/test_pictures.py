@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from scdash._core.errors import NotFittedError
-from scdash.pl.paired.sbnn import masked_triangulation
+from scdash.pl.paired.sbnn import predicted_maps
 
 
 def test_figure_five(fitted: Any, api: SimpleNamespace) -> None:
@@ -55,11 +55,13 @@ def test_contours_show_the_stored_predictions(
     fitted: Any, api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    monkeypatch.setattr("scdash.pl.paired.sbnn.contours", lambda ax, mesh, values, cmap, scale: drawn.append(values))
-    api.pl.sbnn(fitted, genes=1, features=1, show=False)
-    rna = fitted["rna"]
-    np.testing.assert_array_equal(drawn[0], rna.obsm["sbnn_genes"][:, 0])
-    np.testing.assert_array_equal(drawn[1], rna.obsm["sbnn_features"][:, 0])
+    monkeypatch.setattr("scdash.pl.paired.sbnn.contours", lambda ax, x, y, values, *look: drawn.append((x, y, values)))
+    api.pl.sbnn(fitted, genes=2, features=1, show=False)
+    rna, cells = fitted["rna"], fitted.obsm["X_sbnn"].astype(float)
+    expected = [rna.obsm["sbnn_genes"][:, 0], rna.obsm["sbnn_genes"][:, 1], rna.obsm["sbnn_features"][:, 0]]
+    for (x, y, values), stored in zip(drawn, expected, strict=True):
+        across, up = (np.abs(axis[:, None] - cells[:, i]).argmin(axis=0) for i, axis in enumerate((x, y)))
+        assert np.corrcoef(values[up, across], stored)[0, 1] > 0.95
 
 
 def test_into_an_axis_and_as_a_figure(fitted: Any, api: SimpleNamespace) -> None:
@@ -79,15 +81,37 @@ def test_cells_without_a_latent_position_are_left_out(fitted: Any, api: SimpleNa
     api.pl.sbnn(fitted, "cell_type", show=False)
 
 
-def test_long_edges_are_masked() -> None:
-    """Two clouds far apart: no triangle bridges them, and nearly none inside is lost."""
+@pytest.mark.parametrize("count", [12, 400])
+def test_maps_show_every_cell_and_bridge_no_gap(count: int) -> None:
+    """Two clouds far apart and a cell between: all cells are on the map, with their values, and the gaps are not."""
     rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(0, 0.1, (200, 2)), rng.normal(0, 0.1, (200, 2)) + 5])
-    mesh = masked_triangulation(points, 0.12)
-    kept = mesh.get_masked_triangles()
-    clouds = kept >= 200
-    assert (clouds.all(axis=1) | ~clouds.any(axis=1)).all()
-    assert len(kept) > 600
+    clouds = np.concatenate([rng.normal(0, 0.3, (count // 2, 2)), rng.normal(0, 0.3, (count // 2, 2)) + 5])
+    points = np.vstack([clouds, [2.5, 2.5]])
+    values = np.column_stack([points[:, 0], -points[:, 1]])
+    x, y, maps = predicted_maps(points, values, 0.12)
+    across, up = (np.abs(axis[:, None] - points[:, i]).argmin(axis=0) for i, axis in enumerate((x, y)))
+    assert np.isfinite(maps[:, up, across]).all()
+    np.testing.assert_allclose(maps[0][up, across], points[:, 0], atol=0.35)  # half a gap, where a cell stands alone
+    np.testing.assert_allclose(maps[1][up, across], -points[:, 1], atol=0.35)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    far = np.linalg.norm(grid[:, :, None] - points, axis=-1).min(axis=-1) > 0.12 / 2 * 7
+    assert far.any() and np.isnan(maps[:, far]).all()
+    assert x[0] < points[:, 0].min() and x[-1] > points[:, 0].max()
+
+
+def test_maps_between_cells_are_linear() -> None:
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    x, y, maps = predicted_maps(points, points, 4.0)
+    inside = np.ix_((y >= 0) & (y <= 1), (x >= 0) & (x <= 1))
+    across, up = np.meshgrid(x, y)
+    np.testing.assert_allclose(maps[0][inside], across[inside], atol=1e-9)
+    np.testing.assert_allclose(maps[1][inside], up[inside], atol=1e-9)
+
+
+def test_maps_of_cells_on_a_line_are_drawn() -> None:
+    points = np.column_stack([np.linspace(0, 1, 9), np.zeros(9)])
+    x, _, maps = predicted_maps(points, points[:, :1], 0.12)
+    assert np.nanmin(maps) == 0 and np.nanmax(maps) == 1 and x[0] == pytest.approx(-0.06, rel=0.1)
 
 
 def test_many_latent_units_need_an_embedding(mdata: Any, api: SimpleNamespace, short: dict[str, Any]) -> None:

@@ -140,3 +140,26 @@ def test_counts_are_refused_with_the_remedy(small):
     adata.X = np.round(np.expm1(adata.X))
     with pytest.raises(ValueError, match=r"raw counts.*scdash\.pp\.normalize"):
         scdash.tl.fit_dynamics(adata, model="perturbode")
+
+
+@pytest.mark.parametrize("function", ["cross_validate", "sparsity_path", "fit_dynamics"])
+@pytest.mark.parametrize("arguments", [{}, {"perturbation_key": "perturbation"}])
+def test_what_needs_time_says_what_to_do_with_a_screen(small, function, arguments):
+    with pytest.raises((KeyError, ValueError), match=r"fit_perturbode\(adata, perturbation_key=.*tl\.stability"):
+        getattr(scdash.tl, function)(small, **arguments)
+
+
+@pytest.mark.parametrize("function", ["cross_validate", "sparsity_path"])
+def test_what_chooses_settings_of_dynamics_refuses_the_model_of_a_screen(small, function):
+    with pytest.raises(ValueError, match=r"perturbation screens\. .*held-out perturbations \(scdash\.get\.history\)"):
+        getattr(scdash.tl, function)(small, model="perturbode", perturbation_key="perturbation")
+
+
+def test_a_stored_screen_is_seen_whatever_its_column_is_called(small):
+    from scdash._core.keys import has_screen
+
+    other = small.copy()
+    other.obs = other.obs.rename(columns={"perturbation": "target"})
+    assert has_screen(small) and not has_screen(other)
+    other.uns["mine"] = {"params": {}, "screen": {}}
+    assert has_screen(other)

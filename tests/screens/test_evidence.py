@@ -315,3 +315,13 @@ def test_combinations_are_sums_of_what_was_seen_alone():
     found = sum_of_singles(changes, targets, asked)
     np.testing.assert_allclose(found[0], [2, 5, 4])  # a gene seen twice counts with its mean
     assert np.isnan(found[1:]).all()
+
+
+def test_unperturbed_siblings_do_not_take_the_edges_of_their_common_source():
+    """g1 to g5 move with g0 in the one perturbation that moves them, and were never perturbed themselves."""
+    network = np.zeros((12, 12))
+    network[0, 1:6] = [1.0, 0.9, 0.8, 0.7, 0.6]
+    fit = fitted(screen_of(network, ["g0", *GENES[6:]]))
+    assert not fit.believed
+    assert (fit.frequency[0, 1:6] > 0.5).all() and (fit.frequency[1:6] == 0).all()
+    assert max(rank(fit.score, (0, t)) for t in range(1, 6)) == 4

@@ -4,12 +4,14 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from scipy.stats import hypergeom, mannwhitneyu
 
 import scdash
 from scdash.networks.pathways.gene_sets import membership
 from scdash.pl._modules import modules as plot_modules
 from scdash.pl.perturbations.perturbation import perturbation as plot_perturbation
+from scdash.pl.shared.style import INK
 from scdash.pp._perturbations import filter_perturbations
 from scdash.simulate._sergio import sergio
 from scdash.tl._modules import _factors, enrichment, modules
@@ -64,10 +66,16 @@ def test_filter_warns_where_targets_moved_against_their_kind(screen, caplog):
     assert "against" not in caplog.text
 
 
-def test_modules_of_a_fit_and_plots(screen):
+def test_modules_of_a_fit_and_plots(screen, caplog):
     adata = fit_perturbode(screen, copy=True)
+    caplog.clear()
     modules(adata, gene_sets={"some": ["G001", "G002"], "one": ["G003", "XYZ"], "absent": ["XYZ"]}, n_modules=4)
     found = adata.uns["dynamics_modules"]
+    targets = found["members"].query("role == 'target'")["gene"].nunique()
+    assert "added uns['dynamics_modules'] (see scdash.pl.modules): 2 modules of 3 regulators " in caplog.text
+    assert (
+        f"and {targets} targets" in caplog.text and f" of {len(found['enrichment'])} tests of gene sets" in caplog.text
+    )
     assert set(found["members"]["role"]) <= {"regulator", "target"}
     assert {"some", "one"} == set(found["enrichment"]["term"])  # a set without a measured gene cannot be tested
     labels = [p for p in adata.obs["perturbation"].cat.categories if p != "control"][:2]
@@ -120,6 +128,10 @@ def test_history_of_a_matched_screen_shows_what_was_chosen(screen):
     dot = next(line for line in ax.lines if line.get_marker() == "o")
     assert dot.get_ydata()[0] == table["held_out_r2"].max()
     assert dot.get_xdata()[0] == pytest.approx(adata.uns["dynamics"]["params"]["lam"])
+    black = [line.get_label() for line in lines if to_hex(line.get_color()) in ("#000000", INK)]
+    assert len(black) == 1 and "(chosen)" in black[0]
+    ticks = ax.get_xticks()
+    assert set(np.round(ticks / 10 ** np.floor(np.log10(ticks) + 1e-9), 6)) <= {1, 2, 5}
 
 
 def test_lists_without_a_hit_are_no_error_of_gseapy(caplog):

@@ -188,7 +188,11 @@ def test_results_survive_a_file_and_units_are_kept(relaxing, tmp_path):
     texts = scdash.tl.predict_perturbations(back, ["G00", "G00+G01"], times=["72h", "D6.5"])
     np.testing.assert_array_equal(numbers.X, texts.X)
     assert list(texts.obs["time"]) == [3, 6.5, 3, 6.5]
-    assert "Sampled at 2 days" in back.uns["dynamics"]["report"]
+    report = back.uns["dynamics"]["report"]
+    assert "Sampled at 2 days" in report and " per day from " in report and "; 3 days: " in report
+    assert texts.uns["time_unit"] == "days"
+    figure = scdash.pl.perturbation(back, texts, return_fig=True)
+    assert [ax.get_title().split("  ")[0] for ax in figure.axes] == ["G00, 3 days (fitted)"]
     with pytest.raises(ValueError, match="embryonic days"):
         scdash.tl.predict_perturbations(made, ["G00"], times=["E3"])
     with pytest.raises(TypeError, match="times must hold numbers"):
@@ -374,6 +378,30 @@ def test_responses_are_shrunk_more_the_noisier_they_are(relaxing):
         squares = np.einsum("pt,ptg->pg", weights, one.deviations()[1:]) / (weights * level).sum(axis=1)[:, None]
         ratio = (one.responses()[1:] * squares).sum() / (squares**2).sum()
         assert least <= ratio <= most
+
+
+def test_only_what_the_network_predicts_is_said_to_change_nothing_without_an_edge(fit, caplog):
+    adata = fit.copy()
+    edges = adata.uns["dynamics"]["edges"]
+    adata.uns["dynamics"]["edges"] = edges[edges["source"] != "G00"]
+    for predictor in ("best", "network"):
+        caplog.clear()
+        told = scdash.tl.predict_perturbations(adata, ["G00"], times=[3, 5], predictor=predictor)
+        assert told.obs["n_targets"].tolist() == [0, 0]
+        assert ("have no target in the fitted network" in caplog.text) == (predictor == "network")
+
+
+def test_what_is_not_drawn_is_said(fit, caplog):
+    told = scdash.tl.predict_perturbations(fit, ["G00"], times=[3, 7])
+    scdash.pl.perturbation(fit, told)
+    assert "not drawn, because the screen has nothing observed to compare with: G00, 7\n" in caplog.text
+    caplog.clear()
+    scdash.pl.perturbation(fit, told, perturbations=["G00, 3"])
+    assert "not drawn" not in caplog.text
+    many = scdash.tl.predict_perturbations(fit, ["G00", "G01", "G02"], times=[2, 3, 4, 5])
+    caplog.clear()
+    assert len(scdash.pl.perturbation(fit, many)) == 9
+    assert "9 of 12 predictions are drawn; name others with perturbations=" in caplog.text
 
 
 def test_a_perturbation_at_two_times_has_two_panels(fit):

@@ -68,7 +68,7 @@ def not_below_observed(values: NDArray[np.float64], lowest: Any) -> NDArray[np.f
     """Return predicted expression as it is drawn: at least 0 for genes whose lowest observed value is not below 0.
 
     A model may leave the range of the data; that it says less than nothing of a gene is not shown as less than nothing. The
-    values that `scdash.tl.perturb` and `scdash.tl.predict` return are those of the model.
+    expression that `scdash.tl.perturb` and `scdash.tl.predict` return in `X` is that of the model; the table of changes is not.
 
     >>> not_below_observed(np.array([-1.0, -1.0]), np.array([0.0, -2.0])).tolist()
     [0.0, -1.0]

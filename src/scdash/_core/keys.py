@@ -72,6 +72,20 @@ def require_fit(adata: "AnnData", key: str) -> Record:
     return open_record(entry, f"adata.uns[{key!r}]", f"scdash.tl.{function}(adata, ..., key_added={key!r})")
 
 
+SCREENS_CHOOSE = (
+    "A perturbation screen has no time: scdash.tl.fit_perturbode(adata, perturbation_key=...) fits it and chooses lambda and the "
+    "other settings itself, by held-out perturbations (scdash.get.history); scdash.tl.stability(adata) counts how often edges "
+    "are selected."
+)
+"""What a user of a screen does instead of a call that needs time."""
+
+
+def has_screen(adata: "AnnData") -> bool:
+    """Return whether the data look like a perturbation screen: they have the fit of one, or the default column of labels."""
+    fits = (entry for entry in adata.uns.values() if isinstance(entry, Mapping))
+    return "perturbation" in adata.obs or any("screen" in entry and "params" in entry for entry in fits)
+
+
 def require_timed_fit(
     adata: "AnnData",
     key: str,

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_data, suggest
+from scdash._core.keys import SCREENS_CHOOSE, has_screen
 from scdash._core.types import Genes
 from scdash._data.flags import holds_flags, read_flags
 from scdash._data.genes import all_genes, present_genes
@@ -70,6 +71,7 @@ def times_of(adata: "AnnData", key: str, argument: str = "time_key", *, finite: 
         raise KeyError(
             f"{argument}={key!r} is not a column of adata.obs: order the cells first with "
             f"scdash.pp.order_cells(adata, root=...), or name the column.{suggest(key, adata.obs.columns)}"
+            f"{' ' + SCREENS_CHOOSE if has_screen(adata) else ''}"
         )
     return read_time(obs_column(adata, key, argument), f"adata.obs[{key!r}]", finite=finite)
 
@@ -155,7 +157,7 @@ def _flags_or_names(adata: "AnnData", chosen: Genes, argument: str) -> NDArray[n
             f"of genes; found {getattr(values, 'dtype', type(next(iter(values))).__name__)} of length {len(values)}."
         )
     mask = np.zeros(adata.n_vars, dtype=bool)
-    mask[present_genes(names, adata.var_names, argument)] = True
+    mask[present_genes(names, adata.var_names, argument, adata.var)] = True
     return mask
 
 

@@ -47,6 +47,11 @@ class Expression:
         """Cells, genes."""
         return int(self.matrix.shape[0]) if self.rows is None else len(self.rows), len(self.genes)
 
+    @property
+    def like_counts(self) -> bool:
+        """Whether all values are whole numbers of which some are above 1, as in raw counts."""
+        return self.integers and self.minimum >= 0 and self.maximum > 1
+
     def repeated(self, rows: NDArray[np.int64]) -> "Expression":
         """Return the expression of some rows, sorted, of which one may come several times; nothing is copied."""
         if self.rows is not None or (np.diff(rows) < 0).any():
@@ -139,7 +144,7 @@ def check_log(values: Expression, *, allow: bool = False) -> None:
         "Dynamics are learned on log values: run scdash.pp.normalize(adata) first, or pass the layer that holds "
         "log-normalised values as layer."
     )
-    if values.integers and values.minimum >= 0 and values.maximum > 1:
+    if values.like_counts:
         raise ValueError(f"{values.name} looks like raw counts (integers up to {values.maximum:g}). {remedy}")
     if values.maximum > LARGEST_LOG:
         raise ValueError(f"{values.name} has values up to {values.maximum:g}, too large for logarithms. {remedy}")

@@ -24,10 +24,12 @@ def listed_names(wanted: str | Iterable[Any]) -> list[str]:
     return [wanted] if isinstance(wanted, str) else list(dict.fromkeys(str(name) for name in wanted))
 
 
-def present_genes(wanted: str | Iterable[Any], genes: Any, argument: str) -> NDArray[np.int64]:
+def present_genes(
+    wanted: str | Iterable[Any], genes: Any, argument: str, var: pd.DataFrame | None = None
+) -> NDArray[np.int64]:
     """Return the positions of those names that `genes` holds; absent ones are left out and counted in the log.
 
-    For lists from elsewhere, such as all transcription factors of a species.
+    For lists from elsewhere, such as all transcription factors of a species. `var`: other names of the genes, for the error.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def present_genes(wanted: str | Iterable[Any], genes: Any, argument: str) -> NDA
     absent = [name for name, at in zip(names, found, strict=True) if at < 0]
     shared = len(names) - len(absent)
     if shared / max(len(names), 1) < LEAST_SHARED and shared / max(len(index), 1) < LEAST_SHARED or not shared:
-        cause = cause_of_mismatch(pd.Index(names), index, argument)
+        cause = cause_of_mismatch(pd.Index(names), index, argument) + _in_var(names, var)
         raise KeyError(
             f"{argument}: {'none' if not shared else f'only {shared}'} of its {len(names)} names "
             f"{'is' if shared < 2 else 'are'} among the {len(index)} genes.{near_matches(absent, index)}{cause} "
@@ -57,6 +59,20 @@ def present_genes(wanted: str | Iterable[Any], genes: Any, argument: str) -> NDA
             _other_case(absent, index),
         )
     return np.asarray(found[found >= 0], dtype=np.int64)
+
+
+def _in_var(names: list[str], var: pd.DataFrame | None) -> str:
+    """Return what to write where a column of `adata.var` holds most of the names; "" where none does."""
+    if var is None:
+        return ""
+    for column in var.columns:
+        held = len(set(names) & set(var[column].astype(str).to_numpy()))
+        if held > len(names) / 2:
+            return (
+                f" adata.var[{column!r}] holds {held} of them: pass adata.var_names[adata.var[{column!r}].isin(names)] "
+                "instead of names."
+            )
+    return ""
 
 
 def _other_case(absent: list[str], genes: pd.Index) -> str:
@@ -100,7 +116,8 @@ def absent_message(absent: list[str], of: int, genes: pd.Index, argument: str, w
     if len(absent) > 1:
         start = f"{argument}: {len(absent)} of {of} names are not in {where}: {listed}."
     shown = ", ".join(map(str, genes[:8])) + (f", ... ({len(genes)} in all)" if len(genes) > 8 else "")
-    return f"{start}{near_matches(absent, genes)} Available: [{shown}]."
+    chosen = " It holds the genes that were chosen for the fit, see mask_var." if where == "the model" else ""
+    return f"{start}{near_matches(absent, genes)} Available: [{shown}].{chosen}"
 
 
 def near_matches(absent: Iterable[str], genes: Iterable[Any]) -> str:

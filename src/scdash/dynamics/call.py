@@ -8,6 +8,7 @@ from anndata import AnnData
 
 from scdash._core.errors import check_arguments
 from scdash._core.fit_settings import DATA_KEYS, keys_like_fit
+from scdash._core.keys import SCREENS_CHOOSE
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
 from scdash._data import check_adata
@@ -71,11 +72,11 @@ class FitCall:
         asked = settle(self.model, self.sparsity, self.start, self.training, self.validation)
         name = asked.model if isinstance(asked.model, str) else asked.model.name
         if isinstance(asked.model, PerturbODE):
-            raise ValueError(
-                "model='perturbode' is for perturbation screens, fitted by fit_dynamics or fit_perturbode."
-            )
+            raise ValueError(f"model='perturbode' is for perturbation screens. {SCREENS_CHOOSE}")
         if self.perturbation_key is not None:
-            raise ValueError(f"perturbation_key is for model='perturbode'; model={name!r} learns from time.")
+            raise ValueError(
+                f"perturbation_key is for model='perturbode'; model={name!r} learns from time. {SCREENS_CHOOSE}"
+            )
         if self.control != "control":
             meant = " Did you mean validation=Validation(null_models=False)?" if isinstance(self.control, bool) else ""
             raise ValueError(

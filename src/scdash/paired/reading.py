@@ -132,7 +132,7 @@ def read_matrix(adata: AnnData, layer: str | None, name: str, columns: NDArray[n
 def check_not_counts(values: Expression, x: str) -> None:
     """Raise when expression looks like counts (all integers) or linear (too large for logarithms)."""
     linear = values.maximum > 40
-    if (values.integers and values.minimum >= 0 and values.maximum > 1) or linear:
+    if values.like_counts or linear:
         seen = f"values up to {values.maximum:g}" + (", all integers" if values.integers else "")
         raise ValueError(
             f"{values.name} looks like raw counts ({seen}). The networks are made for log values: run "

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scdash.metrics.edge_lists import GRN
+from scdash.pl.shared.labels import room, ticks
 from scdash.pl.shared.options import drawing
 from scdash.pl.shared.order import cluster_order, strengths, strongest
 from scdash.pl.shared.points import ends
@@ -70,7 +71,8 @@ def coregulation(
     labels = names[chosen[order]]
     with house():
         inches = float(np.clip(1.4 + 0.15 * len(chosen), 3.6, 8.0)) if len(chosen) <= _MAX_LABELS else 4.6
-        figure, axes = panels(len(related), scale, size=(inches, inches * 0.92))
+        more = room(labels, 7) if len(labels) <= _MAX_LABELS else 0.0
+        figure, axes = panels(len(related), scale, size=(inches + more, inches * 0.92 + more))
         pairs = np.concatenate([matrix[~np.eye(len(matrix), dtype=bool)] for matrix in related])
         norm = signed_norm(pairs, **limits, quantile=0.98)
         beyond = (bool(np.nanmin(pairs, initial=0) < norm.vmin), bool(np.nanmax(pairs, initial=0) > norm.vmax))
@@ -84,8 +86,8 @@ def coregulation(
             panel.set_xlabel("regulator" if len(chosen) <= _MAX_LABELS else f"{len(chosen):,} regulators")
             panel.spines[:].set_visible(True)
             named = labels if len(labels) <= _MAX_LABELS else labels[:0]
-            panel.set_xticks(range(len(named)), named, rotation=90, fontsize=7)
-            panel.set_yticks(range(len(named)), named if i == 0 else [""] * len(named), fontsize=7)
+            panel.set_xticks(range(len(named)), ticks(named), rotation=90, fontsize=7)
+            panel.set_yticks(range(len(named)), ticks(named) if i == 0 else [""] * len(named), fontsize=7)
             panel.tick_params(length=0)
         axes[0].set_ylabel(axes[0].get_xlabel())
         bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from scdash._core.errors import check_choice, check_least
 from scdash.metrics.edge_lists import GRN
+from scdash.pl.shared.labels import room, ticks
 from scdash.pl.shared.options import drawing
 from scdash.pl.shared.order import (
     MOST_CLUSTERED,
@@ -101,7 +102,7 @@ def effects(
     if regulators_on == "columns":
         dense, labels = [matrix.T for matrix in dense], labels[::-1]
     with house():
-        figure, axes = panels(len(dense), scale, size=_size(dense[0].shape))
+        figure, axes = panels(len(dense), scale, size=_size(labels))
         sides = ("regulator", "target") if regulators_on == "rows" else ("target", "regulator")
         for i, (panel, side, matrix) in enumerate(zip(axes, ["model", *beside], dense, strict=True)):
             image, block = _draw(panel, matrix, cmap, limits if i == 0 else {})
@@ -153,10 +154,13 @@ def _orders(dense: list[NDArray[Any]], order: str) -> tuple[NDArray[np.int64], N
     return staircase_order(together)
 
 
-def _size(shape: tuple[int, int]) -> tuple[float, float]:
+def _size(labels: tuple[pd.Index, pd.Index]) -> tuple[float, float]:
     """Return inches a panel: room for names where there are few genes, an image where there are many."""
-    height, width = (float(np.clip(1.4 + 0.16 * n, 3.2, 9.5)) if n <= _MAX_LABELS else 4.6 for n in shape)
-    return max(width, 3.6) + 0.6, height
+    height, width = (
+        float(np.clip(1.4 + 0.16 * len(side), 3.2, 9.5)) if len(side) <= _MAX_LABELS else 4.6 for side in labels
+    )
+    down, across = (room(side) if len(side) <= _MAX_LABELS else 0.0 for side in labels)
+    return max(width, 3.6) + 0.6 + down, height + across
 
 
 def _draw(ax: Axes, matrix: NDArray[Any], cmap: str | Colormap, limits: dict[str, Any]) -> tuple[Any, tuple[int, int]]:
@@ -175,7 +179,7 @@ def _name(ax: Axes, labels: tuple[pd.Index, pd.Index], sides: tuple[str, str], *
     for axis, names, side in ((ax.yaxis, labels[0], sides[0]), (ax.xaxis, labels[1], sides[1])):
         named = names if len(names) <= _MAX_LABELS else names[:0]
         shown = first or axis is ax.xaxis
-        axis.set_ticks(np.arange(len(named)) + 0.5, named if shown else [""] * len(named))
+        axis.set_ticks(np.arange(len(named)) + 0.5, ticks(named) if shown else [""] * len(named))
         axis.set_tick_params(length=0, labelsize=8 if len(named) <= 40 else 7)
         if shown:
             axis.set_label_text(side if len(named) else f"{len(names):,} {side}s")

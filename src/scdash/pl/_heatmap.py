@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from scdash._core.drawing import not_below_observed
@@ -15,13 +16,16 @@ from scdash._core.errors import check_least, unknown
 from scdash._core.keys import genes_of, require_timed_fit
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import changing_most, chosen, series_of
+from scdash.pl.shared.labels import room, ticks
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.order import cluster_order
 from scdash.pl.shared.points import ends
 from scdash.pl.shared.read import positions, slot
-from scdash.pl.shared.style import Drawn, finish, house, panels
+from scdash.pl.shared.style import ROUND, Drawn, finish, house, panels
 
 _MAX_LABELS = 80
+_FEW_TIMES = 9  # columns up to which each has its time
+_LEAST_APART = 0.12  # of the width of a panel, between the labels of two times
 
 
 @drawing
@@ -97,7 +101,7 @@ def heatmap(
     norm = Normalize(low_end, high_end)
     with house():
         height = float(np.clip(1.2 + 0.15 * len(rows), 2.6, 10.0))
-        figure, axes = panels(len(sides), page, size=(3.6, height))
+        figure, axes = panels(len(sides), page, size=(3.6 + room(names[rows], 7) / len(sides), height))
         for i, (panel, side) in enumerate(zip(axes, sides, strict=True)):
             image = panel.imshow(shown[side], cmap=cmap, norm=norm, aspect="auto", interpolation="nearest")
             _name(panel, names[rows], times, axis_name, first=i == 0)
@@ -139,10 +143,32 @@ def _ordered(observed: NDArray[np.float64], order: str) -> NDArray[np.int64]:
 
 def _name(ax: Axes, genes: pd.Index, times: NDArray[np.float64], axis_name: str, *, first: bool) -> None:
     named = genes if len(genes) <= _MAX_LABELS else genes[:0]
-    ax.set_yticks(range(len(named)), [str(gene) for gene in named] if first else [""] * len(named), fontsize=7)
+    ax.set_yticks(range(len(named)), ticks(named) if first else [""] * len(named), fontsize=7)
     if first and not len(named):
         ax.set_ylabel(f"{len(genes):,} genes")
-    at = np.unique(np.linspace(0, len(times) - 1, min(5, len(times))).round().astype(int))
-    ax.set_xticks(at, [f"{times[i]:.2g}" for i in at])
+    ax.set_xticks(*time_ticks(times))
     ax.set_xlabel(axis_name)
     ax.tick_params(length=0)
+
+
+def time_ticks(times: NDArray[np.float64]) -> tuple[list[float], list[str]]:
+    """Return places along columns, and labels: the times of a few columns, or else round times where they lie between columns.
+
+    Columns are equally wide, so that round times need not be equally far apart: some are left out where they are too close, and
+    others are added half way between two that are far apart.
+
+    >>> time_ticks(np.array([0.0, 2.0, 72.0]))
+    ([0, 1, 2], ['0', '2', '72'])
+    >>> time_ticks(np.linspace(0.0, 1.0, 21))
+    ([0.0, 4.0, 8.0, 12.0, 16.0, 20.0], ['0', '0.2', '0.4', '0.6', '0.8', '1'])
+    """
+    if len(times) <= _FEW_TIMES:
+        return list(range(len(times))), [f"{value:.6g}" for value in times]
+    round_times = np.asarray(MaxNLocator(5, steps=ROUND).tick_values(times[0], times[-1]), dtype=np.float64)
+    found: dict[float, str] = {}
+    for value in [*round_times, *(round_times[:-1] + round_times[1:]) / 2]:
+        place = float(np.interp(value, times, np.arange(len(times))))
+        apart = min((abs(place - other) for other in found), default=np.inf)
+        if times[0] <= value <= times[-1] and apart >= _LEAST_APART * len(times):
+            found[place] = f"{value + 0.0:.6g}"
+    return list(found), list(found.values())

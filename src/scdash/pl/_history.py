@@ -17,6 +17,7 @@ from scdash.pl.shared.style import (
     INK,
     MUTED,
     PALETTE,
+    ROUND,
     Drawn,
     category_colors,
     check_whole,
@@ -32,8 +33,9 @@ _LEVELS = {
     "validation_loss_no_network": "no network",
     "validation_loss_matched_start": "matched start",
 }
+_OTHERS = [color for color in PALETTE if color != "#000000"]  # black is the colour of what was chosen
 _LOGARITHMIC = 5  # largest over smallest loss from which on the axis is logarithmic
-_SPARSE = 0.9  # sparsity above which the axis shows what changes instead of beginning at 0
+_SPARSE = 0.6  # sparsity above which the axis shows what changes instead of beginning at 0
 
 
 @drawing
@@ -114,7 +116,7 @@ def history(
         loss.set_ylabel("mean squared error")
         _scale_losses(loss, table, levels)
         (share if ax is None else loss).set_xlabel("epoch")
-        loss.xaxis.set_major_locator(MaxNLocator(integer=True))
+        loss.xaxis.set_major_locator(MaxNLocator(integer=True, steps=ROUND))
         loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
         if ax is None:
             figure.align_ylabels()
@@ -180,7 +182,7 @@ def _scale_losses(ax: Axes, table: pd.DataFrame, levels: Mapping[str, float]) ->
     values = np.concatenate([table[columns_drawn].to_numpy(dtype=float).ravel(), list(levels.values())])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values) or values.max() < _LOGARITHMIC * values.min():
-        ax.yaxis.set_major_locator(MaxNLocator(5))
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
         return
     ax.set_yscale("log")
     if values.max() < 100 * values.min():
@@ -199,6 +201,9 @@ def _draw_sparsity(ax: Axes, table: pd.DataFrame, color: str, *, twin: bool) -> 
             around = max(0.25 * (high - low), 0.05 * (100 - low))
             ax.set_ylim(low - around, high + around)
             ax.ticklabel_format(axis="y", useOffset=False, style="plain")
+            ax.yaxis.set_major_locator(MaxNLocator(3, steps=ROUND, min_n_ticks=3))
+        else:
+            ax.set_yticks([0, 50, 100])
     if twin:
         ax.spines["right"].set_visible(True)
         ax.spines["top"].set_visible(False)
@@ -229,7 +234,7 @@ def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
             weights = cast("tuple[float, float, float, float]", setting)
             chosen = weights == tuple(best[["trust", "activating", "hubs", "mcp"]])
             axes[0].plot(
-                part["lam"], part["held_out_r2"], color=INK if chosen else PALETTE[i % len(PALETTE)], lw=2.4 if chosen else 1.2,
+                part["lam"], part["held_out_r2"], color=INK if chosen else _OTHERS[i % len(_OTHERS)], lw=2.4 if chosen else 1.2,
                 zorder=3 if chosen else 2, label=_words(*weights) + (" (chosen)" if chosen else ""),
             )  # fmt: skip
         axes[0].plot(best["lam"], best["held_out_r2"], "o", color=INK, ms=5, zorder=4)
@@ -237,8 +242,8 @@ def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
         low = max(float(table["held_out_r2"].min()), -max(float(best["held_out_r2"]), 0.5))
         axes[0].set_ylim(bottom=low - 0.05)  # dense networks may predict worse than any axis should show
         axes[0].set(xscale="log", xlabel="penalty (sparser to the left)", ylabel="R2 over the mean of the others")
-        levels = np.unique(table["lam"])[::-2]
-        axes[0].set_xticks(levels, [f"{value:.2g}" for value in levels])
+        axes[0].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes[0].xaxis.set_major_formatter("{x:g}")
         axes[0].minorticks_off()
         axes[0].invert_xaxis()
         axes[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from scdash._core.errors import check_least
 from scdash._core.tables import influence_table
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.labels import ticks
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
@@ -95,7 +96,7 @@ def _ranking(ax: Axes, table: pd.DataFrame) -> list[Line2D]:
     if spread is not None and spread.notna().any():
         ax.errorbar(size, place, xerr=np.minimum(spread, size), fmt="none", ecolor=MUTED, elinewidth=1.2, capsize=2)
     ax.scatter(size, place, c=list(color), s=30, zorder=3)
-    ax.set_yticks(place, table["gene"].astype(str))
+    ax.set_yticks(place, ticks(table["gene"]))
     ax.set(
         ylim=(len(table) - 0.5, -0.5),
         xlim=(0, None),

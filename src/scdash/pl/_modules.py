@@ -8,6 +8,7 @@ from matplotlib.colors import Colormap
 
 from scdash._core.errors import check_choice, check_data
 from scdash._core.tables import module_table
+from scdash.pl.shared.labels import room, ticks
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.style import SIGNED, Drawn, finish, house, panels
 
@@ -58,10 +59,11 @@ def modules(
     table = table[top]
     table = table.iloc[_order(table.to_numpy()), _order(table.to_numpy().T)]
     with house():
-        figure, axes = panels(1, page, size=(max(4.0, 0.14 * table.shape[1]), max(2.5, 0.16 * len(table))))
+        height = max(2.5, 0.16 * len(table)) + room(table.columns, 6)
+        figure, axes = panels(1, page, size=(max(4.0, 0.14 * table.shape[1]), height))
         limit = float(np.abs(table.to_numpy()).max())
         image = axes[0].imshow(table, cmap=cmap, vmin=-limit, vmax=limit, aspect="auto")
-        axes[0].set_xticks(range(table.shape[1]), [str(g) for g in table.columns], rotation=90, fontsize=6)
+        axes[0].set_xticks(range(table.shape[1]), ticks(table.columns), rotation=90, fontsize=6)
         axes[0].set_yticks(range(len(table)), [f"module {m}" for m in table.index], fontsize=6)
         axes[0].set_xlabel(f"{role} genes")
         figure.colorbar(image, ax=axes[0], label=f"weight on {role}s")

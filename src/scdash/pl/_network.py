@@ -10,7 +10,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scdash._core.edges.order import BY_PRIOR, rank_edges
-from scdash._core.errors import check_least, suggest
+from scdash._core.errors import check_least
 from scdash._core.tables import network_edges
 from scdash._data import all_genes
 from scdash.metrics.edge_lists import GRN, is_anndata
@@ -100,7 +100,7 @@ def network(
 @drawing
 def networks(
     adata: AnnData,
-    keys: Sequence[str],
+    keys: str | Sequence[str],
     *,
     n_edges: int = 25,
     focus: str | Sequence[str] | None = None,
@@ -116,7 +116,7 @@ def networks(
     adata
         AnnData with the fits.
     keys
-        Names of the fits.
+        Names of the fits; one name draws that fit alone.
     n_edges, focus
         As in :func:`scdash.pl.network`.
     ncols
@@ -130,8 +130,9 @@ def networks(
     --------
     >>> ax = scdash.pl.networks(adata, ["dynamics"], n_edges=10)
     """
-    if isinstance(keys, str) or not len(keys):
-        raise ValueError(f"keys must list the names of fits, found {keys!r}.{suggest(str(keys), adata.uns)}")
+    keys = [keys] if isinstance(keys, str) else list(keys)
+    if not keys:
+        raise ValueError("keys is empty: name at least one fit, such as 'dynamics'.")
     drawn = [_strongest(_edges(adata, key, None), n_edges, focus, None) for key in keys]
     with house():
         figure, axes = panels(len(keys), page, ncols=ncols, size=(6.2, 5.2))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import check_choice, check_least
 from scdash._core.tables import pathway_table
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.labels import cut
 from scdash.pl.shared.options import drawing
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
@@ -159,10 +160,7 @@ def readable(name: str, width: int = 48) -> str:
         bare = _SHORT.sub(lambda found: found.group(0).upper(), bare.lower())
     bare = bare.strip()
     bare = bare[:1].upper() + bare[1:] if bare[:2].islower() else bare
-    if len(bare) <= width:
-        return bare
-    head = max(width * 2 // 3, 1)
-    return f"{bare[:head].rstrip()}…{bare[len(bare) - (width - head - 1) :].lstrip()}"
+    return cut(bare, width)
 
 
 def _key_to_stars(correction: str, alpha: float, p: Any) -> str:

@@ -77,7 +77,9 @@ def phase(
     """
     pair = [str(gene) for gene in ([genes] if isinstance(genes, str) else genes)]
     if len(pair) != 2 or pair[0] == pair[1]:
-        raise ValueError(f"genes must be two different genes, found {pair!r}.")
+        raise ValueError(
+            f"Name two different genes, such as ['A', 'B'], found {pair!r}: a phase portrait has two axes."
+        )
     entry = require_timed_fit(adata, key)
     here = genes_of(adata, entry, key)
     at = all_genes(pair, here.names, "genes", error=ValueError)

@@ -164,13 +164,19 @@ def _cosine(displacement: Array, velocity: Array) -> Array:
 
 
 def on_grid(
-    points: Array, arrows: Array, *, n_grid: int = 40, smooth: float = 0.8, min_mass: float = 0.05
+    points: Array,
+    arrows: Array,
+    *,
+    n_grid: int = 40,
+    smooth: float = 0.8,
+    min_mass: float = 0.05,
+    max_distance: float = np.inf,
 ) -> tuple[Array, Array, Array, Array]:
     """Average arrows on a regular grid with a Gaussian kernel, masked (NaN) where there are hardly any cells.
 
     `points`, `arrows`: (cells, 2). `n_grid`: grid points along each axis. `smooth`: standard deviation of the kernel
     in grid spacings. `min_mass`: grid points with less than this fraction of the densest ones' kernel mass (its 95 %
-    quantile) are masked.
+    quantile) are masked, and so are those farther than `max_distance` grid spacings from every cell.
 
     The result is the grid's x (n_grid,) and y (n_grid,), and the arrows' components (n_grid, n_grid), rows along y.
     """
@@ -187,6 +193,7 @@ def on_grid(
     weight = np.exp(-0.5 * (distance / smooth) ** 2).reshape(len(nodes), -1)
     mass = weight.sum(axis=1)
     mean = np.einsum("gk,gkd->gd", weight, arrows[index.reshape(len(nodes), -1)]) / np.maximum(mass, 1e-300)[:, None]
-    mean[mass < min_mass * np.quantile(mass[mass > 0], 0.95)] = np.nan
+    far = distance.reshape(len(nodes), -1)[:, 0] > max_distance
+    mean[far | (mass < min_mass * np.quantile(mass[mass > 0], 0.95))] = np.nan
     u, v = mean.reshape(n_grid, n_grid, 2).transpose(2, 0, 1)
     return x, y, u, v

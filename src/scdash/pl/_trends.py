@@ -15,6 +15,7 @@ from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys, genes_of, require_timed_fit
 from scdash._core.time_axis import time_axis
 from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, series_of
+from scdash.pl.shared.labels import TITLE, cut
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import FAINT, INK, Drawn, colors_among, finish, house, panels
@@ -102,7 +103,7 @@ def trends(
                               rasterized=True, label="cells")  # fmt: skip
             for name in drawn:
                 _draw(panel, series, name, i, colors[name])
-            panel.set_title(str(gene), loc="left", fontweight="bold")
+            panel.set_title(cut(gene, TITLE), loc="left", fontweight="bold")
             if i % ncols == 0:
                 panel.set_ylabel("expression")
             if i >= len(at) - ncols:

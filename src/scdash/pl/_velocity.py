@@ -23,6 +23,8 @@ from scdash.pl.shared.read import embedding_of, expression
 from scdash.pl.shared.style import INK, Drawn, finish, house, panels
 
 _AGAINST = "#D55E00"
+# in spacings of the grid, half a diagonal: every cell has a point of the grid within it, and no arrow is drawn farther off
+_NEAREST_CELL = float(np.sqrt(0.5))
 LABEL_HEIGHT = 18.0  # points below a panel that the name of its axis takes
 
 
@@ -192,9 +194,9 @@ def _stream(
 def grid_arrows(
     points: NDArray[Any], arrows: NDArray[Any], density: float, smooth: float, later: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Return points of a grid among the cells, the mean arrows there, and the mean direction of time if it is given as `later`."""
+    """Return points of a grid beside cells, the mean arrows there, and the mean direction of time if it is given as `later`."""
     n_grid = max(int(22 * density), 4)
-    x, y, u, v = on_grid(points, arrows, n_grid=n_grid, smooth=smooth)
+    x, y, u, v = on_grid(points, arrows, n_grid=n_grid, smooth=smooth, max_distance=_NEAREST_CELL)
     kept = np.isfinite(u)
     grid_x, grid_y = np.meshgrid(x, y)
     where, found = np.column_stack([grid_x[kept], grid_y[kept]]), np.column_stack([u[kept], v[kept]])

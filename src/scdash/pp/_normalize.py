@@ -1,6 +1,5 @@
 """Counts to log-normalised expression, over scanpy."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,8 @@ from anndata import AnnData
 from scdash._core.errors import unused
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
-from scdash._data import check_adata, check_counts, expression, log_missing, obs_column, present_genes, read_labels
+from scdash._core.types import Genes
+from scdash._data import check_adata, check_counts, chosen_genes, expression, log_missing, obs_column, read_labels
 
 
 @guarded
@@ -19,7 +19,7 @@ def normalize(
     *,
     target_sum: float | None = 1e4,
     n_top_genes: int | None = None,
-    keep: Sequence[str] = (),
+    keep: Genes = (),
     batch_key: str | None = None,
     layer: str | None = None,
     copy: bool = False,
@@ -38,8 +38,8 @@ def normalize(
     n_top_genes
         Mark that many highly variable genes, the default choice of every model.
     keep
-        Names of genes to mark besides (regulators of interest, say); needs `n_top_genes`. Names that are not in the data
-        are left out and counted in the log.
+        Genes to mark besides (regulators of interest, say), as `regulators` of a fit: names, flags, or a column of flags in
+        var; needs `n_top_genes`. Names that are not in the data are left out and counted in the log.
     batch_key
         Column of obs: genes variable within batches, not between them. Cells without a label take no part in this choice.
     layer
@@ -78,8 +78,9 @@ def normalize(
         raise ValueError("adata is backed: its X cannot be rewritten in place. Use adata.to_memory() first.")
     counts = expression(adata, layer=layer, mask_var=np.ones(adata.n_vars, bool), min_cells=1)
     check_counts(counts)
-    kept = present_genes(keep, adata.var_names, "keep") if len(keep) else np.zeros(0, np.int64)
-    if len(kept) and n_top_genes is None:
+    wanted: Any = [keep] if isinstance(keep, str) and keep not in adata.var else keep
+    kept = chosen_genes(adata, wanted, "keep") if len(wanted) else np.zeros(adata.n_vars, dtype=bool)
+    if kept.any() and n_top_genes is None:
         raise ValueError("keep marks genes beside the highly variable ones: pass n_top_genes too.")
     if batch_key is not None and n_top_genes is None:
         raise unused("batch_key", "it is for the choice of highly variable genes, which takes n_top_genes")

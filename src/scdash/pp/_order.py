@@ -208,6 +208,12 @@ def _representation(
     if use_rep is not None or known:
         return representation(adata, use_rep or known[0], "use_rep", rows=rows)
     values = expression(adata, layer=layer)
+    if values.like_counts:
+        logger.warning(
+            "    %s looks like raw counts (integers up to %g): cells will lie in the order of their depth rather than of their "
+            "state. Run scdash.pp.normalize(adata) first.",
+            values.name, values.maximum,
+        )  # fmt: skip
     parts: list[Any] = [block for _, block in values.blocks()]
     X: Any = sp.vstack(parts).tocsr() if sp.issparse(parts[0]) else np.concatenate(parts)
     components = min(50, X.shape[0] - 1, X.shape[1] - 1)

@@ -13,6 +13,7 @@ from scipy.stats import false_discovery_control
 from scdash._core.errors import unused
 from scdash._core.fit_record import stamp
 from scdash._core.keys import genes_of, require_fit
+from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, sanitise
 from scdash.networks.pathways.enrichment import over_representation
@@ -88,21 +89,32 @@ def modules(
         raise unused("min_size and max_size", "they are sizes of gene_sets, of which there are none")
     if "B" in entry["weights"] and n_modules != 20:
         raise unused("n_modules", "the fit has modules of its own")
-    encode, decode = _factors(entry, n_modules)
-    members = genes_of(adata, entry, key).rows(module_members(encode, decode, genes, n_sd), "gene")
-    tests = pd.DataFrame(columns=list(COLUMNS))
-    if gene_sets is not None:
-        sets = membership(
-            resolve_gene_sets(gene_sets),
-            genes,
-            min_size=min_size,
-            max_size=max_size or len(genes),
-            annotated_only=False,
-        )
-        tests = enrichment(members, sets)
-    adata = adata.copy() if copy else adata
-    adata.uns[f"{key}_modules"] = sanitise(stamp({"members": members, "enrichment": tests}))
+    with step(f"modules of uns[{key!r}]") as added:
+        encode, decode = _factors(entry, n_modules)
+        members = genes_of(adata, entry, key).rows(module_members(encode, decode, genes, n_sd), "gene")
+        tests = pd.DataFrame(columns=list(COLUMNS))
+        if gene_sets is not None:
+            sets = membership(
+                resolve_gene_sets(gene_sets),
+                genes,
+                min_size=min_size,
+                max_size=max_size or len(genes),
+                annotated_only=False,
+            )
+            tests = enrichment(members, sets)
+        adata = adata.copy() if copy else adata
+        adata.uns[f"{key}_modules"] = sanitise(stamp({"members": members, "enrichment": tests}))
+        added.append(f"added uns[{f'{key}_modules'!r}] (see scdash.pl.modules): {_in_words(members)}")
+        if gene_sets is not None:
+            found = int((tests["fdr"] < 0.05).sum())
+            added.append(f"{found} of {len(tests)} tests of gene sets have a false discovery rate below 5 %")
     return adata if copy else None
+
+
+def _in_words(members: pd.DataFrame) -> str:
+    """Return how many modules, regulators and targets were found."""
+    genes = {role: members.loc[members["role"] == role, "gene"].nunique() for role in ("regulator", "target")}
+    return f"{members['module'].nunique()} modules of {genes['regulator']} regulators and {genes['target']} targets"
 
 
 def _factors(entry: Any, n_modules: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,7 +1,7 @@
 """`perturb`: what the fitted model says about knockouts and overexpression."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.display import some_names
-from scdash._core.drawing import trajectory_colors
+from scdash._core.drawing import not_below_observed, trajectory_colors
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
@@ -19,7 +19,6 @@ from scdash._core.time_axis import time_axis
 from scdash._core.trajectories import StoredTrajectories
 from scdash._core.types import StartLike, TimesLike
 from scdash.networks import (
-    DynamicsModel,
     count_targets,
     held_levels,
     module_from_entry,
@@ -31,13 +30,10 @@ from scdash.networks.intervention_levels import Kind
 from scdash.networks.prediction_starts import start_states, time_grid
 from scdash.tl._predict import paths_to_adata
 
-if TYPE_CHECKING:
-    pass
-
 
 @guarded
 def perturb(
-    adata: "AnnData",
+    adata: AnnData,
     genes: str | Iterable[str] | Mapping[str, float],
     *,
     kind: Kind = "knockout",
@@ -74,7 +70,8 @@ def perturb(
     AnnData
         AnnData of shape (2 * starts * times, modelled genes): `X` predicted expression, `obs["condition"]` ("control",
         "perturbed"), `obs["trajectory"]`, `obs["time"]` and `obs["position"]` as in `scdash.tl.predict`. `uns["change"]`, a table sorted by size: gene, `control` and
-        `perturbed` at the last time (mean over starts), `change`, `held`, `spread` (standard deviation of the change
+        `perturbed` at the last time (mean over starts; as in figures at least 0 for genes, other than those held, that were nowhere
+        observed below 0, which `X` need not be), `change`, `held`, `spread` (standard deviation of the change
         over replicate models; NaN with `n_models=1`), and `n_targets` (how many genes this gene regulates in the fitted
         network: a held gene with 0 changes nothing but itself, and the log warns). `layers["spread"]`: standard deviation of
         `X` over replicate models, with `n_models > 1`. `uns["observed"]`: the states of the fit, as `trajectory`,
@@ -114,7 +111,9 @@ def perturb(
     replicates = [module_from_entry(entry, weights) for weights in (entry.get("replicates") or {}).values()]
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
     others = [(rollout(m, x, t).numpy(), rollout(m, x, t, held=held).numpy()) for m in replicates]
-    spread = [(changed[-1] - free[-1]).mean(0) for free, changed in others]
+    observed = _observed(entry)
+    lowest = np.where(np.isin(np.arange(x.shape[1]), list(held)), -np.inf, observed["states"].min(axis=0))
+    spread = [_mean_end(changed, lowest) - _mean_end(free, lowest) for free, changed in others]
     both = [
         paths_to_adata(path[grid.added :].numpy(), starts.names, grid.asked, model.genes, starts.position)
         for path in (control, perturbed)
@@ -129,13 +128,14 @@ def perturb(
     result.obs["condition"] = pd.Categorical(result.obs["condition"], categories=["control", "perturbed"])
     if len(others) > 1:
         result.layers["spread"] = np.concatenate([_spread(paths, grid.added) for paths in zip(*others, strict=True)])
-    result.uns |= _for_figures(adata, entry, key, starts.names)
+    result.uns |= _for_figures(adata, entry, key, starts.names) | {"observed": observed}
     if len(starts.names) > 1:
         logger.info(
             "    uns['change'] is the mean over %s; name one as start for its own changes",
             some_names(starts.names, "starts"),
         )  # fmt: skip
-    result.uns["change"] = _change_table(model, control[-1], perturbed[-1], held, spread, count_targets(entry))
+    ends = {name: _mean_end(path.numpy(), lowest) for name, path in (("control", control), ("perturbed", perturbed))}
+    result.uns["change"] = _change_table(model.genes, ends, held, spread, count_targets(entry))
     result.uns["perturbation"] = pd.DataFrame(
         {
             "gene": [str(model.genes[i]) for i in held],
@@ -146,9 +146,9 @@ def perturb(
 
 
 def _for_figures(adata: AnnData, entry: Mapping[str, Any], key: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return what figures show beside predictions: the axis of time, the observed states, and stored colours of the starts."""
+    """Return what figures show beside predictions: the axis of time, and stored colours of the starts."""
     axis = time_axis(adata, entry, key)
-    found: dict[str, Any] = {"time_name": axis.name, "observed": _observed(entry)}
+    found: dict[str, Any] = {"time_name": axis.name}
     if axis.fitted is not None and axis.own is not None:
         found["time_axis"] = pd.DataFrame({"fitted": axis.fitted, "shown": axis.own})
     colors = trajectory_colors(adata, FitSettings.of(entry, key).text("trajectory_key"), names)
@@ -175,20 +175,23 @@ def _observed(entry: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     }
 
 
+def _mean_end(path: NDArray[Any], lowest: NDArray[Any]) -> NDArray[Any]:
+    """Return the mean over starts of the last states of `path` (times, starts, genes), as figures draw them."""
+    return np.asarray(not_below_observed(path[-1], lowest).mean(axis=0))
+
+
 def _change_table(
-    model: DynamicsModel,
-    control: torch.Tensor,
-    perturbed: torch.Tensor,
+    genes: NDArray[Any],
+    ends: Mapping[str, NDArray[Any]],
     held: Mapping[int, torch.Tensor],
     spread: list[np.ndarray[Any, Any]],
     n_targets: NDArray[np.int64],
 ) -> pd.DataFrame:
     table = pd.DataFrame(
         {
-            "gene": model.genes,
-            "control": control.mean(0).numpy(),
-            "perturbed": perturbed.mean(0).numpy(),
-            "held": np.isin(np.arange(len(model.genes)), list(held)),
+            "gene": genes,
+            **ends,
+            "held": np.isin(np.arange(len(genes)), list(held)),
         }
     )
     table["change"] = table["perturbed"] - table["control"]

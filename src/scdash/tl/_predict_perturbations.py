@@ -89,7 +89,7 @@ def predict_perturbations(
         `obs["perturbation"]`, `obs["predictor"]` (what predicted it), `obs["status"]` ("fitted", "held out", "not observed"), `obs["n_targets"]` (edges from the
         perturbed genes in the fitted network; where a gene has none, the log warns), `obs["converged"]` (False where the network
         oscillates or diverges instead of coming to rest: X is then its last state, and a warning is logged). With `times` also
-        `obs["time"]`; changes are then from the control of the same time. With `n_cells`: AnnData (cells, modelled genes) with
+        `obs["time"]`, and `uns["time_unit"]` where the fit knows it; changes are then from the control of the same time. With `n_cells`: AnnData (cells, modelled genes) with
         `obs["perturbation"]`, `obs["source"]` ("control", "observed", "predicted"), `obsm["X_pca"]`, `obsm["X_umap"]`.
 
     Raises
@@ -126,14 +126,17 @@ def predict_perturbations(
     if times is not None:
         if n_cells:
             raise ValueError("n_cells: cells are not predicted at times; use n_cells=0, or leave times out.")
-        counts = _warn_of_targets(entry, parsed, rows)
-        return predicted_at_times(entry, network, labels, parsed, counts, times, best=predictor == "best")
+        counts = _n_targets(entry, parsed, rows)
+        found = predicted_at_times(entry, network, labels, parsed, counts, times, best=predictor == "best")
+        by = (found.obs["predictor"] == NETWORK).to_numpy().reshape(len(rows), -1)  # perturbations by times
+        _warn_of_targets(entry, parsed, rows, by.any(axis=1))
+        return found
     if n_cells:
-        _warn_of_targets(entry, parsed, rows)
+        _warn_of_targets(entry, parsed, rows, np.ones(len(rows), dtype=bool))
         return _with_cells(adata, entry, key, chosen, labels, parsed, n_cells, as_generator(rng))
     asked = parsed.targets[rows]
     names = best.names(asked) if predictor == "best" else [NETWORK] * len(asked)
-    n_targets = _warn_of_targets(entry, parsed, rows, by_network=np.array([name == NETWORK for name in names]))
+    _warn_of_targets(entry, parsed, rows, np.array([name == NETWORK for name in names]))
     _say_predictors(names)
     change, converged = chosen.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
     warn_unsettled(converged)
@@ -142,7 +145,7 @@ def predict_perturbations(
         {
             "perturbation": labels,
             "status": pd.Categorical(status),
-            "n_targets": n_targets,
+            "n_targets": _n_targets(entry, parsed, rows),
             "converged": converged,
             "predictor": pd.Categorical(names),
         },
@@ -192,22 +195,23 @@ def _meant(name: str, genes: pd.Index, aliases: Aliases) -> tuple[str, ...]:
     return (name,) if name in genes else tuple(g for g in aliases.get(name, ()) if g in genes) or (name,)
 
 
-def _warn_of_targets(
-    entry: Any, parsed: Screen, rows: NDArray[np.int64], by_network: NDArray[np.bool_] | None = None
-) -> NDArray[np.int64]:
-    """Warn of perturbed genes without an edge or with a negative level, and return the edges per perturbation, (rows,).
+def _n_targets(entry: Any, parsed: Screen, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many edges the perturbed genes have, (rows,)."""
+    return np.asarray(parsed.targets[rows] @ count_targets(entry), dtype=np.int64)
 
-    Only what the network predicts (`by_network`, None: everything) changes nothing without an edge.
+
+def _warn_of_targets(entry: Any, parsed: Screen, rows: NDArray[np.int64], by_network: NDArray[np.bool_]) -> None:
+    """Warn of perturbed genes without an edge or with a negative level.
+
+    Only what the network predicts (`by_network`, (rows,)) changes nothing without an edge.
     """
-    n_targets = count_targets(entry)
     if str(entry["params"]["fit"]) != "constant":  # a constant change has no network
-        perturbed = np.flatnonzero(parsed.targets[rows if by_network is None else rows[by_network]].any(0))
-        warn_without_targets(np.asarray(parsed.genes), n_targets, among=perturbed)
+        perturbed = np.flatnonzero(parsed.targets[rows[by_network]].any(0))
+        warn_without_targets(np.asarray(parsed.genes), count_targets(entry), among=perturbed)
     knocked = parsed.targets[rows][np.asarray(parsed.kinds)[rows] == "knockout"].any(0)
     if "effect" in entry["screen"]:  # a gene that was knocked out in training takes the value that it had there
         knocked &= np.isnan(np.asarray(entry["screen"]["effect"], dtype=float))
     warn_of_negative_levels(entry, np.flatnonzero(knocked))
-    return np.asarray(parsed.targets[rows] @ n_targets, dtype=np.int64)
 
 
 def _observed(screen: Any, parsed: Screen, rows: NDArray[np.int64]) -> tuple[Floats, list[str]]:

@@ -184,10 +184,10 @@ def alignment_lines(alignment: pd.DataFrame | None) -> list[str]:
 
 def _beside(paired: Difference, errors: Errors, ours: Errors) -> str:
     """Return the difference to the model; a null model that was not fitted on all folds is compared on its own ones."""
-    known = np.isfinite(errors)
-    place = (
-        "" if known.all() else f", which has {ours[known].mean():.3f} on the same {known.sum()} of {len(ours)} folds"
-    )
+    known, place = np.isfinite(errors), ""
+    if not known.all():
+        folds = f"the only fold of {len(ours)}" if known.sum() == 1 else f"the {known.sum()} of {len(ours)} folds"
+        place = f", whose error is {ours[known].mean():.3f} on {folds} that both were fitted on"
     spread = f", standard error {paired.error:.3f}" if paired.tested else ""
     return f"({paired.mean:+.3f} beside the model{place}{spread})"
 

@@ -10,9 +10,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.tri import Triangulation
 from mudata import MuData
 from numpy.typing import NDArray
+from scipy.interpolate import LinearNDInterpolator
+from scipy.spatial import Delaunay, QhullError, cKDTree
 
 from scdash._core.drawing import stored_colors
 from scdash._core.errors import suggest
@@ -23,6 +24,7 @@ from scdash.pl.shared.points import Look, scatter
 from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
 
 LEVELS = 21
+GRID = 200  # places along each side of a map at which predictions are interpolated
 WIDTH = 1.9  # inches of a small panel
 MOST_ROWS = 3  # of small panels, before a third column of them
 LETTERS = 26  # of a title that fit over a small panel
@@ -38,7 +40,7 @@ def sbnn(
     features: int | Sequence[str] = 6,
     basis: str | None = None,
     gene_symbols: str | None = None,
-    max_edge: float = 0.12,
+    max_gap: float = 0.12,
     size: float | None = None,
     palette: str | Sequence[str] | Mapping[str, str] | None = None,
     cmap: str | Colormap = "viridis",
@@ -50,8 +52,8 @@ def sbnn(
     """Draw the latent space with what the network predicts over it (Bernaerts, Berens & Kobak, Figure 5).
 
     In the middle the cells, with the R2 of held-out cells; on the left, filled contours of gene expression as the autoencoder head draws it; on the
-    right, of the features. Both are standardised predictions on the triangulation of the cells, with triangles that
-    bridge gaps left out, so that nothing is claimed where no cell is.
+    right, of the features. Both are standardised predictions of the cells, interpolated linearly between them; places far
+    from every cell are left white, so that nothing is claimed where no cell is.
 
     Parameters
     ----------
@@ -68,8 +70,9 @@ def sbnn(
         (`scdash.tl.latent_tsne`).
     gene_symbols
         Column of `mdata[x].var` with the names to write above the maps of genes; None: their index.
-    max_edge
-        Longest edge of a triangle drawn, as a fraction of the extent of the cells.
+    max_gap
+        Largest gap between two cells that a map bridges, as a fraction of the extent of the cells; places farther from every
+        cell than half of it are white.
     size
         Area of a point in square points.
     palette
@@ -116,13 +119,15 @@ def sbnn(
         figure, middle, sides = _layout(len(drawn["genes"]), len(drawn["features"]), page.get("figsize"))
         _scatter(middle, points[known], groups, known, colors, name, size, legend=legend)
         middle.set_title(f"{middle.get_title()}\n{_worth(entry)}", fontsize=9)
-        mesh = masked_triangulation(points[known], max_edge)
+        shown = np.hstack([tables[head].loc[known, drawn[head]].to_numpy() for head in sides])
+        x_grid, y_grid, maps = predicted_maps(points[known], shown, max_gap)
+        middle.set(xlim=x_grid[[0, -1]], ylim=y_grid[[0, -1]])
+        each = iter(maps)
         scale = Normalize(vmin, vmax)
         axes = [middle]
         for head, panels in sides.items():
             for panel, column in zip(panels, drawn[head], strict=True):
-                contours(panel, mesh, tables[head][column].to_numpy()[known], cmap, scale)
-                panel.set(xlim=middle.get_xlim(), ylim=middle.get_ylim())  # every map shows the whole latent space
+                contours(panel, x_grid, y_grid, next(each), cmap, scale)
                 text = "\n".join(textwrap.wrap(titles.get(column, column), LETTERS, break_on_hyphens=False))
                 panel.set_title(text, fontsize=8, pad=2, style="italic" if head == "genes" else "normal")
             axes += panels
@@ -153,28 +158,42 @@ def _placed(points: NDArray[np.float64], tables: Mapping[str, pd.DataFrame]) -> 
     return known
 
 
-def masked_triangulation(points: NDArray[np.float64], max_edge: float) -> Triangulation:
-    """Return the Delaunay triangulation with triangles masked whose longest edge exceeds a fraction of the extent.
+def predicted_maps(
+    points: NDArray[np.float64], values: NDArray[np.float64], max_gap: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return x (grid,) and y (grid,) of a grid around the cells and the values there, (columns, grid, grid), rows along y.
 
-    Each axis is measured by the range between its 1 % and 99 % quantiles, so that one far cell does not hide a gap.
+    Values (cells, columns) are interpolated linearly on the triangulation of the cells, and are those of the nearest cell
+    outside it; they are NaN farther from every cell than half of `max_gap`. Each axis is measured by the range between its 1 %
+    and 99 % quantiles, so that one far cell does not hide a gap. However few the cells, each of them is seen.
     """
     low, high = np.quantile(points, [0.01, 0.99], axis=0)
-    unit = points / np.maximum(high - low, 1e-12)
-    mesh = Triangulation(points[:, 0], points[:, 1])
-    corners = unit[mesh.triangles]
-    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    masked = edges > max_edge
-    if not masked.all():
-        mesh.set_mask(masked)
-    return mesh
+    unit = np.where(high > low, high - low, 1.0)
+    cells = points / unit
+    x, y = (np.linspace(cells[:, i].min() - max_gap / 2, cells[:, i].max() + max_gap / 2, GRID) for i in (0, 1))
+    places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    distance, nearest = cKDTree(cells).query(places)
+    found = values[nearest].astype(np.float64)
+    try:
+        between = LinearNDInterpolator(Delaunay(cells), values)(places)
+        found = np.where(np.isnan(between), found, between)
+    except QhullError:  # all cells on a line: there are no triangles
+        pass
+    found[distance > max_gap / 2] = np.nan
+    return x * unit[0], y * unit[1], found.T.reshape(-1, GRID, GRID)
 
 
 def contours(
-    ax: Axes, mesh: Triangulation, values: NDArray[np.float64], cmap: str | Colormap, scale: Normalize
+    ax: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    values: NDArray[np.float64],
+    cmap: str | Colormap,
+    scale: Normalize,
 ) -> None:
-    """Fill contours of `values` on the mesh, beyond the ends of the scale too."""
+    """Fill contours of `values` (y, x) where they are not NaN, beyond the ends of the scale too."""
     levels = np.linspace(float(scale.vmin or 0), float(scale.vmax or 1), LEVELS)
-    ax.tricontourf(mesh, values, levels=levels, cmap=cmap, norm=scale, extend="both")
+    ax.contourf(x, y, np.ma.masked_invalid(values), levels=levels, cmap=cmap, norm=scale, extend="both")
     bare(ax)
 
 

@@ -12,8 +12,9 @@ from mudata import MuData
 from scdash._core.errors import check_least
 from scdash._core.keys import genes_of_modality
 from scdash.pl.paired.sbnn_reading import entry_of, table_of
+from scdash.pl.shared.labels import ticks
 from scdash.pl.shared.options import FigureOptions, drawing
-from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, category_colors, finish, house, panels
+from scdash.pl.shared.style import FAINT, INK, MUTED, ROUND, Drawn, category_colors, finish, house, panels
 
 LOWEST_R2 = -0.13  # where the axis of R2 ends for curves that end above it
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
@@ -84,7 +85,7 @@ def training(
         _lines(curves, levels)
         curves.set(xlabel="epoch", ylabel="$R^2$")
         for panel in axes:
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=ROUND))
         _limit(curves, rest, {"train_r2": "training", "test_r2": "held-out"}, colors)
         curves.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
     return finish(figure, axes, "training", page)
@@ -234,7 +235,7 @@ def gene_selection(
             _histogram(axes[1], ever["count"], repeats, fill)
         bars = axes[0]
         bars.bar(np.arange(len(shown)), shown["frequency"], 0.85, color=fill)
-        bars.set_xticks(np.arange(len(shown)), shown["gene"].astype(str), rotation=90, fontsize=7, style="italic")
+        bars.set_xticks(np.arange(len(shown)), ticks(shown["gene"]), rotation=90, fontsize=7, style="italic")
         bars.tick_params(axis="x", length=0)
         more = len(ever) - len(shown)
         bars.set(ylabel=f"selected (fraction of {repeats} runs)", ylim=(0, 1.02), xlim=(-0.7, len(shown) - 0.3))
@@ -249,8 +250,8 @@ def _histogram(ax: Axes, counts: pd.Series, repeats: int, fill: str) -> None:
     times = np.arange(1, repeats + 1)
     ax.bar(times, [int((counts == k).sum()) for k in times], 0.85, color=fill)
     ax.set(xlabel=f"times selected, of {repeats}", ylabel="genes")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=ROUND))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=ROUND))
 
 
 def _band(ax: Axes, table: pd.DataFrame, column: str, label: str, color: str) -> None:

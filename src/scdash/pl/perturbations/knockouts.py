@@ -19,7 +19,7 @@ from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
 from scdash._core.logging import logger
 from scdash.metrics.edge_lists import is_anndata
-from scdash.pl.shared.labels import name_points
+from scdash.pl.shared.labels import TITLE, cut, name_points
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns, expression, positions
 from scdash.pl.shared.style import (
@@ -37,6 +37,7 @@ from scdash.pl.shared.style import (
 
 MOST = 6  # starts drawn
 EQUAL = 1e-6  # of the fit's time: what ends so little beyond the axis ends on it
+WIDEST = 40  # letters of the genes that are held, before the others are counted
 LONGEST = 60  # letters of the line that names starts
 
 
@@ -107,8 +108,8 @@ def knockout_trends(
         for i, (panel, gene) in enumerate(zip(axes, paths.genes, strict=True)):
             for lineage in lineages:
                 _draw(panel, paths, i, lineage, observed=observed)
-            held = gene in set(table["gene"].astype(str))
-            panel.set_title(f"{gene} (held)" if held else gene, loc="left", fontweight="bold")
+            held = " (held)" if gene in set(table["gene"].astype(str)) else ""
+            panel.set_title(cut(gene, TITLE - len(held)) + held, loc="left", fontweight="bold")
             if paths.lowest[i] >= 0:
                 panel.set_ylim(bottom=0)
             if i % ncols == 0:
@@ -194,10 +195,9 @@ def _draw(ax: Axes, paths: Paths, gene: int, lineage: str, *, observed: bool) ->
 
 
 def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, observed: bool) -> list[Any]:
-    held = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(table["gene"], table["level"], strict=True))
     entries: list[Any] = [
         Line2D([], [], color=INK, label="unperturbed (model)"),
-        Line2D([], [], color=INK, ls="--", label=f"{held} (model)"),
+        Line2D([], [], color=INK, ls="--", label=f"{_held_in_words(table)} (model)"),
     ]
     if paths.spread is not None:
         entries.append(Patch(color=INK, alpha=0.2, lw=0, label="± 1 sd over models"))
@@ -206,6 +206,13 @@ def _entries(paths: Paths, lineages: Sequence[str], table: pd.DataFrame, *, obse
     if len(lineages) > 1 or len(paths.observed) > 1:
         entries += [Line2D([], [], color=paths.colors[name], lw=3, label=name) for name in lineages]
     return entries
+
+
+def _held_in_words(table: pd.DataFrame) -> str:
+    """Return which genes are held, and at what level: as many as a line has room for."""
+    each = [f"{cut(gene, TITLE)} = {level:.2g}" for gene, level in zip(table["gene"], table["level"], strict=True)]
+    named = next((n for n in range(len(each), 1, -1) if len(", ".join(each[:n])) <= WIDEST), 1)
+    return ", ".join(each[:named]) + (f" and {len(each) - named} more" if named < len(each) else "")
 
 
 def _starts_in_words(perturbed: AnnData) -> str:
@@ -240,7 +247,7 @@ def knockout_volcano(
     perturbed
         AnnData returned by `scdash.tl.perturb`.
     n_labels
-        Genes that are named, those with the largest changes.
+        Genes that are named: those with the largest changes, as many increases as decreases where there are any of note.
 
     See Also
     --------
@@ -265,7 +272,6 @@ def knockout_volcano(
     # A gene that no model moves has no spread to speak of; one that is hardly expressed changes by many times its level.
     least = 0.05 * typical if certain else typical
     height = np.abs(change) / np.maximum(scale, least)
-    held = perturbed.uns["perturbation"]
     with house():
         figure, (panel,) = panels(1, page, size=(4.6, 3.8))
         color = np.where(change > 0, ACTIVATION, REPRESSION)
@@ -281,8 +287,17 @@ def knockout_volcano(
         relative = f"absolute change / unperturbed level\n(at least {least:.2g}, the median)"
         words = "absolute change / sd over models" if certain else relative
         panel.set(xlabel=f"change at the end (expression){_starts_in_words(perturbed)}", ylabel=words)
-        texts = ", ".join(f"{gene} = {level:.2g}" for gene, level in zip(held["gene"], held["level"], strict=True))
-        panel.set_title(texts, loc="left", fontweight="bold")
+        panel.set_title(_held_in_words(perturbed.uns["perturbation"]), loc="left", fontweight="bold")
         names = table["gene"].astype(str).to_numpy(dtype=str)
-        name_points(panel, change, height, names, np.abs(change), n_labels)
+        name_points(panel, change, height, names, _rank_on_its_side(change), n_labels)
     return finish(figure, [panel], "knockout_volcano", page)
+
+
+def _rank_on_its_side(change: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return in which order changes are named, the highest first: by size among changes of one sign; 0 of those hardly changed."""
+    size = np.abs(change)
+    rank = np.zeros(len(change))
+    for side in (change > 0, change < 0):
+        kept = np.flatnonzero(side & (size > 0.05 * size.max(initial=0.0)))
+        rank[kept[np.argsort(-size[kept], kind="stable")]] = 1 / np.arange(1.0, len(kept) + 1)
+    return rank

@@ -1,6 +1,6 @@
 """Predicted against observed perturbations of a screen: mean changes gene by gene, or cells on a UMAP."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -8,13 +8,16 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from scdash._core.display import SHOWN
 from scdash._core.errors import check_choice, unknown
 from scdash._core.keys import genes_of, require_fit
-from scdash.pl.shared.labels import name_points
+from scdash._core.logging import logger
+from scdash.pl.shared.labels import cut, name_points
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
 
 MOST = 9  # panels drawn unasked
+WIDEST = 34  # letters of a title above a panel
 MOST_FAR = 4  # targets off the axes whose changes are written
 
 
@@ -84,6 +87,8 @@ def perturbation(
         raise ValueError(f"kind={kind!r} needs predict_perturbations(adata, ...{', n_cells=50' * (kind == 'cells')}).")
     known = _known(predicted, found)
     chosen = known[:MOST] if perturbations is None else list(perturbations)
+    if perturbations is None:
+        _say_not_drawn(dict.fromkeys(_labels(predicted)) if found == "change" else known, known)
     for name in chosen:
         check_choice("perturbation", name, known)
     if not chosen:
@@ -109,6 +114,21 @@ def _known(predicted: Any, kind: str) -> list[str]:
         return list(dict.fromkeys(labels[predicted.obs["source"] == "predicted"]))
     observed = np.isfinite(np.asarray(predicted.layers["observed_change"])).all(axis=1)
     return list(dict.fromkeys(labels[observed]))
+
+
+def _say_not_drawn(asked: Iterable[str], known: Sequence[str]) -> None:
+    """Log which predictions are not drawn, because nothing was observed to compare them with or panels are too many."""
+    without = [name for name in asked if name not in known]
+    if without:
+        shown = ", ".join(without[:SHOWN]) + (", ..." if len(without) > SHOWN else "")
+        logger.info("    not drawn, because the screen has nothing observed to compare with: %s", shown)
+    if len(known) > MOST:
+        logger.info("    %d of %d predictions are drawn; name others with perturbations=", MOST, len(known))
+
+
+def _unit(predicted: Any) -> str:
+    """Return the unit of the times in titles, where it is known."""
+    return f" {predicted.uns['time_unit']}" if "time" in predicted.obs and "time_unit" in predicted.uns else ""
 
 
 def _labels(predicted: Any) -> list[str]:
@@ -138,8 +158,9 @@ def _draw_change(ax: Axes, predicted: Any, name: str, size: float) -> None:
         ax.text(0.98, 0.03, "\n".join(far), transform=ax.transAxes, ha="right", fontsize=6, color=PALETTE[5])
     ax.set(xlim=(low, high), ylim=(low, high))
     r = np.corrcoef(x[~target], y[~target])[0, 1] if x[~target].std() * y[~target].std() > 0 else np.nan
+    of, worth = f"{name}{_unit(predicted)}", f"({predicted.obs['status'].iloc[row]})  r = {r:.2f}"
     ax.set(
-        title=f"{name} ({predicted.obs['status'].iloc[row]})  r = {r:.2f}",
+        title=f"{of} {worth}" if len(of) + len(worth) < WIDEST else f"{cut(of, WIDEST)}\n{worth}",
         xlabel="observed change",
         ylabel="predicted change",
     )

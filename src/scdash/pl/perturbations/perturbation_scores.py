@@ -18,6 +18,7 @@ from scdash._core.keys import require_fit
 from scdash._core.tables import score_table
 from scdash._core.trajectories import lineages_of
 from scdash.metrics.edge_lists import is_anndata
+from scdash.pl.shared.labels import ticks
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
@@ -109,7 +110,7 @@ def perturbation_scores(
         for panel, label in zip(axes, LABELS, strict=True):
             panel.axvline(0, color=INK, lw=0.8)
             panel.set(ylim=(len(top) - 0.5, -0.5), xlabel=label)
-            panel.set_yticks(np.arange(len(top)), top if panel is axes[0] else [""] * len(top))
+            panel.set_yticks(np.arange(len(top)), ticks(top) if panel is axes[0] else [""] * len(top))
             panel.tick_params(axis="y", length=0)
             panel.xaxis.set_major_locator(MaxNLocator(3))
         idle = table["gene"].nunique() - len(genes)

@@ -1,5 +1,6 @@
-"""Names beside points that overlap neither each other nor, where there is room, the points."""
+"""Names of genes: cut where they are long, the room they take, and their places beside points, where none overlap."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 
 from scdash.pl.shared.style import INK, MUTED
 
+TICK, TITLE = 24, 20  # letters of a name beside an axis, and above a small panel
+USUAL = 8  # letters of a name, for which sizes of figures leave room anyway
 FONT_SIZE = 6.5
 LETTER = 0.62  # mean width of a letter over the size of the font
 DISTANCES = (3.0, 8.0, 15.0, 24.0, 36.0, 52.0)  # points between a point and the edge of its name
@@ -16,6 +19,30 @@ DIRECTIONS = 16
 ON_NAME, OUTSIDE, ON_POINT, PER_POINT = 1000.0, 200.0, 10.0, 0.2  # costs: overlaps, and a point of distance
 
 Box = NDArray[np.float64]  # middle x, y, width, height, in points of the page
+
+
+def cut(name: object, letters: int) -> str:
+    """Return a name, a long one without its middle: names of one kind differ in their ends.
+
+    >>> cut("MYOG", 20), cut("ENSG00000000001_isoform-12", 20)
+    ('MYOG', 'ENSG000000…soform-12')
+    """
+    text = str(name)
+    if len(text) <= letters:
+        return text
+    head = max(letters // 2, 1)
+    return f"{text[:head].rstrip()}…{text[len(text) - (letters - head - 1) :].lstrip()}"
+
+
+def ticks(names: Iterable[object]) -> list[str]:
+    """Return names as they are written beside an axis."""
+    return [cut(name, TICK) for name in names]
+
+
+def room(names: Iterable[object], font_size: float = 8.0) -> float:
+    """Return how many inches names beside an axis take beyond the usual ones."""
+    longest = max((len(name) for name in ticks(names)), default=0)
+    return max(longest - USUAL, 0) * LETTER * font_size / 72
 
 
 def name_points(
@@ -40,13 +67,13 @@ def name_points(
     box = ax.get_window_extent()
     page = np.array([[box.x0, box.y0], [box.x1, box.y1]]) * to_points
     places = ax.transData.transform(np.column_stack([x, y])) * to_points
-    sizes = np.array([[LETTER * FONT_SIZE * max(len(names[i]), 1) + 2, 1.25 * FONT_SIZE] for i in chosen])
+    sizes = np.array([[LETTER * FONT_SIZE * max(len(cut(names[i], TICK)), 1) + 2, 1.25 * FONT_SIZE] for i in chosen])
     for i, offset in zip(chosen, label_offsets(places, chosen, sizes, page), strict=True):
         size = sizes[chosen.index(i)]
         gap = float(np.max(np.abs(offset) - size / 2))
         line = {"arrowstyle": "-", "color": MUTED, "lw": 0.5, "shrinkA": 0, "shrinkB": 1}
         ax.annotate(
-            str(names[i]), (float(x[i]), float(y[i])), xytext=tuple(offset), textcoords="offset points",
+            cut(names[i], TICK), (float(x[i]), float(y[i])), xytext=tuple(offset), textcoords="offset points",
             fontsize=FONT_SIZE, color=INK, ha="center", va="center", arrowprops=line if gap > FAR else None,
             annotation_clip=False, gid="name",
         )  # fmt: skip

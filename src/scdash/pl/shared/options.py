@@ -56,13 +56,25 @@ def drawing(function: Callable[P, R]) -> Callable[P, R]:
     if function.__doc__:  # python -OO leaves none
         function.__doc__ = completed(cleandoc(function.__doc__))
     inner, known = guarded(function), [*(one.name for one in own), *record.__annotations__]
+    by_place = [one.name for one in own if one.kind is Parameter.POSITIONAL_OR_KEYWORD]
 
     @wraps(inner)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > len(by_place):
+            raise TypeError(_too_many(function.__name__, by_place, args))
         check_arguments(function.__name__, kwargs, known)
         return inner(*args, **kwargs)
 
     return call
+
+
+def _too_many(name: str, by_place: Sequence[str], given: Sequence[object]) -> str:
+    """Return the sentence for more values than arguments without a name: names of genes one by one belong into a list."""
+    several = [*given[len(by_place) - 1 :]]
+    remedy = "give the others by their names"
+    if all(isinstance(value, str) for value in several):
+        remedy = f"write {name}({', '.join([*by_place[:-1], repr(several)])})"
+    return f"{name}() takes {' and '.join(by_place)} without a name, found {len(given)} values: {remedy}."
 
 
 def own_options(given: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib import patheffects
@@ -13,9 +14,11 @@ from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_arguments, check_choice, unknown, unused
+from scdash._core.layout import separate
 from scdash.pl.shared.options import own_options
 from scdash.pl.shared.style import FAINT, INK, ColorScale, bare, category_colors
 
+_BOLD_LETTER = 0.68  # mean width of a bold letter over the size of the font
 ROWS = 14  # entries of a legend in one column
 MARGIN, ON_DATA = "right margin", "on data"  # as in scanpy, beside matplotlib's own places
 PLACES = (
@@ -166,6 +169,8 @@ def scatter(
     beyond = (len(known) > 0 and known.min() < low, len(known) > 0 and known.max() > high)
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.6, aspect=20, pad=0.02, extend=ends(*beyond))
     bar.outline.set_visible(False)
+    if low == high:
+        bar.set_ticks([low])  # one value: no other is on the bar
     if name:
         bar.set_label(name)
     if bar.solids is not None:
@@ -202,10 +207,7 @@ def _groups(
     ax.scatter(points[order, 0], points[order, 1], c=[colors[names[code]] for code in codes[order]], **how)
     shown = [i for i, name in enumerate(names) if (codes == i).any() and (chosen is None or name in chosen)]
     if look.legend_loc == ON_DATA:
-        for i in shown:
-            x, y = np.median(points[codes == i], axis=0)
-            text = ax.text(x, y, names[i], ha="center", va="center", fontweight="bold", zorder=5)
-            text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
+        _name_groups(ax, np.array([np.median(points[codes == i], axis=0) for i in shown]), [names[i] for i in shown])
         return
     for i in shown:
         ax.scatter([], [], s=28, color=colors[names[i]], label=names[i])
@@ -215,6 +217,21 @@ def _groups(
     if look.legend_loc == MARGIN:
         place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "ncols": -(-len(shown) // ROWS)}
     ax.legend(handletextpad=0.3, **place)
+
+
+def _name_groups(ax: Axes, places: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Write names at their places, moved apart where they would overlap."""
+    figure: Any = ax.figure
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()  # the layout may still move the axis
+    middles = ax.transData.transform(places) * 72 / figure.dpi
+    font = float(mpl.rcParams["font.size"])
+    sizes = np.array([[_BOLD_LETTER * font * max(len(name), 1), 1.3 * font] for name in names])
+    for name, place, offset in zip(names, places, separate(middles, sizes) - middles, strict=True):
+        text = ax.annotate(
+            name, place, offset, textcoords="offset points", ha="center", va="center", fontweight="bold", zorder=5
+        )
+        text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
 
 def frame(ax: Axes, name: str, *, frameon: bool | None = None) -> None:

@@ -27,6 +27,7 @@ PALETTE = (
 )  # fmt: skip
 SIGNED = "RdBu_r"  # red activates, blue represses, white is no effect
 ACTIVATION, REPRESSION = "#B2182B", "#2166AC"  # the ends of RdBu_r
+ROUND = [1, 2, 5, 10]  # steps between ticks, times a power of ten
 INK, MUTED, FAINT = "#262626", "#7F7F7F", "#D9D9D9"
 
 _RC = {

@@ -16,6 +16,7 @@ from scdash.screens.equilibrium.path import (
     Penalties,
     Settings,
     hub_factors,
+    ranking_path,
     solve,
     solved,
     to_equations,
@@ -207,6 +208,7 @@ def _final(
     found = finished(stats, used, problem, end, given, believed=believed)
     model = found.model if held_out is None else replace(found.model, untried=held_out.untried)
     explained = errors_of(held_out, stats).r2 if held_out is not None and believed else 0.0
+    ranked = ranking_path(stats, used, problem, ranked, ranking, given, believed=believed)
     score, frequency = found.ranking(ranked, explained, given.odds)
     return EquilibriumFit(model, settings, lam, score, frequency, found.evidence, believed, explained, held_out, cv)
 

@@ -96,6 +96,30 @@ def solved(problem: Problem, settings: Settings, given: Penalties = NO_PENALTIES
     )
 
 
+def ranking_path(
+    stats: PerturbationStatistics,
+    used: NDArray[np.bool_],
+    problem: Problem,
+    path: Floats,
+    settings: Settings,
+    given: Penalties,
+    *,
+    believed: bool,
+) -> Floats:
+    """Return the path that ranks edges: `path`, or where that is not believed, one of the sources that were perturbed alone.
+
+    A gene that nobody perturbed and that moves with a perturbed one would take its edges, and nothing supports that: edges of
+    such genes have no score where the path is not believed.
+    """
+    tested = stats.own[stats.measured(used)].any(axis=0)
+    if believed or tested.all():
+        return path
+    allowed = np.repeat(tested[:, None], len(stats.centre), axis=1)
+    return solved(
+        problem, settings, replace(given, allowed=allowed if given.allowed is None else allowed & given.allowed)
+    )
+
+
 def until(settings: Settings, lam: float) -> Settings:
     """Return the settings with the lambdas down to one of them."""
     return replace(settings, lambdas=settings.lambdas[: settings.lambdas.index(lam) + 1])

@@ -12,7 +12,7 @@ from scdash._data.screen import Screen
 from scdash.resampling.draws import drawn_within, stratified_part
 from scdash.resampling.stability import Selections
 from scdash.screens.equilibrium.fit import EquilibriumFit
-from scdash.screens.equilibrium.path import NO_PENALTIES, Penalties, Settings, solve
+from scdash.screens.equilibrium.path import NO_PENALTIES, Penalties, Settings, ranking_path, solve
 from scdash.screens.evidence import without_noise
 from scdash.screens.network import finished
 from scdash.screens.statistics import Floats, PerturbationStatistics, perturbation_statistics, replicate_units
@@ -58,6 +58,7 @@ def select(
     at = int(np.argmin(np.abs(np.log(np.asarray(chosen.settings.lambdas) / chosen.lam))))
     problem, path = solve(stats, used, chosen.settings, given=penalties)
     found = finished(stats, used, problem, path[at], penalties, believed=chosen.believed)
+    path = ranking_path(stats, used, problem, path, chosen.settings, penalties, believed=chosen.believed)
     return found.model.weights != 0, found.ranking(path, chosen.explained, penalties.odds)[0]
 
 

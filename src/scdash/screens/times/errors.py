@@ -146,14 +146,24 @@ def best_at_times(table: pd.DataFrame, left_out: str, *, combined: bool = False)
     return str(known.groupby(known["predictor"].astype(str), sort=False)["error"].mean().idxmin())
 
 
+def singular(unit: str | None) -> str:
+    """Return the name of one unit of time.
+
+    >>> singular("days"), singular("embryonic days"), singular(None)
+    ('day', 'embryonic day', 'unit of time')
+    """
+    return unit.removesuffix("s") if unit else "unit of time"
+
+
 def timed_lines(table: pd.DataFrame, timed: TimedResponses) -> list[str]:
     """Return in words, a line each, how responses relax, and the errors at every time."""
     names, relaxation = timed.times.names, timed.relaxation
+    in_unit = f" {timed.times.unit}" if timed.times.unit else ""
     level = ", ".join(f"{part:.2f}" for part in relaxation.at(timed.times.values))
     how = (
         "are the same at all times"
         if np.isinf(relaxation.rate)
-        else f"relax at rate {relaxation.rate:.3g} per unit of time from {relaxation.onset:.3g} on"
+        else f"relax at rate {relaxation.rate:.3g} per {singular(timed.times.unit)} from {relaxation.onset:.3g}{in_unit} on"
     )
     lines = [f"Sampled at {', '.join(names)}: responses {how} (part of the response at the last time: {level})."]
     for left_out, words, shown in (
@@ -165,7 +175,8 @@ def timed_lines(table: pd.DataFrame, timed: TimedResponses) -> list[str]:
             continue
         errors = part.pivot(index="time", columns="predictor", values="error")
         each = "; ".join(
-            f"{time:g}: " + ", ".join(f"{errors.loc[time, name]:.3g}" for name in shown) for time in errors.index
+            f"{time:g}{in_unit}: " + ", ".join(f"{errors.loc[time, name]:.3g}" for name in shown)
+            for time in errors.index
         )
         best = best_at_times(table, left_out)
         lines.append(

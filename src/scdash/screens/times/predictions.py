@@ -182,13 +182,14 @@ class TimedPredictor:
         return np.asarray(sum_of_singles(changes, self.best.targets, targets[None])[0])
 
 
-def say_outside(times: Floats, sampled: Floats) -> None:
+def say_outside(times: Floats, sampled: Floats, unit: str | None) -> None:
     """Log where times lie outside the sampled ones."""
     outside = times[(times < sampled[0]) | (times > sampled[-1])]
     if len(outside):
         logger.info(
-            "    %s outside the sampled times (%g to %g): responses go on as they relaxed between these",
+            "    %s outside the sampled times (%g to %g%s): responses go on as they relaxed between these",
             ", ".join(f"{time:g}" for time in np.unique(outside)),
             sampled[0],
             sampled[-1],
+            f" {unit}" if unit else "",
         )

@@ -37,8 +37,9 @@ def predicted_at_times(
             "times: this fit was made without time_key and knows no times; leave times out, or fit with time_key."
         )
     predictor = TimedPredictor.of(entry, network)
-    asked = read_times(times, _unit(entry))
-    say_outside(asked, predictor.values)
+    unit = _unit(entry)
+    asked = read_times(times, unit)
+    say_outside(asked, predictor.values, unit)
     rows = parsed.cells[1:]
     targets, kinds = parsed.targets[rows], [parsed.kinds[r] for r in rows]
     solved = network.solve(targets, tuple(kinds))
@@ -66,6 +67,8 @@ def predicted_at_times(
     result.layers["change"] = np.stack(change).astype(np.float32)
     result.layers["observed_change"] = np.stack(observed).astype(np.float32)
     result.layers["target"] = np.repeat(targets, len(asked), axis=0)
+    if unit is not None:
+        result.uns["time_unit"] = unit
     return result
 
 
