@@ -74,6 +74,22 @@ def test_one_trajectory_of_every_lineage_stays_in_training() -> None:
         assert len(held(split, trajectory, TEST)) == 2 == len(held(split, trajectory, VALIDATION))
 
 
+def test_what_belongs_together_is_held_out_together_and_every_lineage_stays_in_training() -> None:
+    trajectory, kinds, batch = trajectories(8, 2), np.repeat([0, 1], 4), np.tile(np.arange(4), 2)
+    for seed in range(20):
+        split = default_split(trajectory, together=np.repeat(batch, 2), stratum=np.repeat(kinds, 2), rng=seed)
+        for side in (VALIDATION, TEST):
+            first, second = held(split, trajectory, side)
+            assert second == first + 4
+        assert set(kinds[held(split, trajectory, TRAIN)]) == {0, 1}
+    alone = np.array([0, 0, 0, 0, 1]), np.array([0, 1, 2, 3, 3])  # the last batch is the only one of the second lineage
+    for seed in range(20):
+        split = default_split(
+            trajectories(5, 2), together=np.repeat(alone[1], 2), stratum=np.repeat(alone[0], 2), rng=seed
+        )
+        assert not split[-4:].any()
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_with_fewer_than_two_to_spare_every_trajectory_loses_two_windows(number: int) -> None:
     """Of 100 rows the tenth around 45 % for validation and the tenth around 75 % for test; the ends stay."""

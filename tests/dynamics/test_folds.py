@@ -56,6 +56,23 @@ def test_more_than_five_trajectories_are_left_out_in_groups():
     assert sorted(value for fold in folds for value in levels(fold.held)) == list(range(7))
 
 
+def test_the_lineages_of_a_batch_are_left_out_together():
+    """They hold the same progenitors: a model would learn where these go from what is to judge it."""
+    problem = problem_of([TRAIN] * 6, lineage=np.tile([0, 0, 0, 1, 1, 1], 2))
+    folds = make_folds(replace(problem, series=replace(problem.series, group=np.tile([0, 1, 2, 0, 1, 2], 2))))
+    assert [fold.held_lineage.tolist() for fold in folds] == [[0, 1]] * 3
+    assert [fold.held.states[:, -1, 0].tolist() for fold in folds] == [[0, 3], [1, 4], [2, 5]]
+    assert all(len(fold.train) == 8 for fold in folds)
+
+
+def test_no_fold_leaves_out_a_whole_lineage():
+    """Seven batches in five folds: the first and the sixth would be left out together, and are the only ones of a lineage."""
+    lineage = np.array([1, 0, 0, 0, 0, 1, 0])
+    folds = make_folds(problem_of([TRAIN] * 7, lineage=np.tile(lineage, 2)))
+    assert all(set(fold.train_lineage.tolist()) == {0, 1} for fold in folds)
+    assert sorted(value for fold in folds for value in levels(fold.held)) == list(range(7))
+
+
 def test_a_lineage_with_a_single_trajectory_is_judged_by_the_other_half_of_its_cells():
     half = HalfOfCells(np.full((9, 2, 4, 3), 1.0), np.full((2, 4, 3), 3.0), np.arange(4.0))
     problem = problem_of([TRAIN, TRAIN], lineage=np.array([0, 1, 0, 1]), learning_halves=(half,))

@@ -99,3 +99,20 @@ def test_weights_are_for_cells(forked):
         scdash.tl.fit_dynamics(
             forked.copy(), time_key="time", trajectory_key="masks", observations="states", progress=False
         )
+
+
+def test_batches_of_the_same_cells_lose_the_noise_that_sets_them_apart(forked):
+    """Thirds of the cells at random: folds leave out a third of both lineages, and thirds are fitted as nearly the same."""
+    adata = forked.copy()
+    adata.obs["third"] = np.random.default_rng(0).permutation(np.arange(adata.n_obs) % 3).astype(str)
+    scdash.tl.fit_dynamics(adata, time_key="time", trajectory_key="lineage", batch_key="third", **SHORT)
+    assert len(scdash.get.report(adata).filter(like="fold ").columns) == 3
+    plain = scdash.pp.trajectories(adata, time_key="time", lineage_key="lineage", batch_key="third", n_bins=8)
+    series = adata.uns["dynamics"]["series"]
+    own = np.asarray(series["origin"]) == np.asarray(series["trajectory"])
+    fitted, observed = (
+        np.asarray(states)[rows].reshape(2, 3, 8, -1)
+        for states, rows in ((series["states"], own), (plain.X, (plain.obs["bootstrap"] == 0).to_numpy()))
+    )
+    assert fitted.var(axis=1).mean() < 0.8 * observed.var(axis=1).mean()
+    np.testing.assert_allclose(fitted.mean(axis=1), observed.mean(axis=1), atol=0.05)

@@ -53,10 +53,9 @@ def origins(bins: pd.DataFrame, names: Any) -> NDArray[np.int64] | None:
     `bins` has a row for each state, with `trajectory`, `lineage`, `batch` and `bootstrap` (0: all cells). None where a
     column is missing: every trajectory then stands for itself.
     """
-    if not {"trajectory", *COLUMNS} <= set(bins.columns):
+    made_of = _made_of(bins, names)
+    if made_of is None:
         return None
-    first = bins.assign(trajectory=bins["trajectory"].astype(str)).drop_duplicates("trajectory").set_index("trajectory")
-    made_of = first.loc[[str(name) for name in names], list(COLUMNS)].astype({"lineage": str, "batch": str})
     whole = {
         (lineage, batch): code
         for code, (lineage, batch, draw) in enumerate(made_of.itertuples(index=False, name=None))
@@ -69,3 +68,22 @@ def origins(bins: pd.DataFrame, names: Any) -> NDArray[np.int64] | None:
         ],
         dtype=np.int64,
     )
+
+
+def batches_of(bins: pd.DataFrame, names: Any) -> NDArray[np.int64] | None:
+    """Return the code of the batch of every trajectory, from the same columns; None where there are no two batches.
+
+    The lineages of a batch are left out together: they hold the same progenitors, and what is special to the batch.
+    """
+    made_of = _made_of(bins, names)
+    if made_of is None or made_of["batch"].nunique() < 2:
+        return None
+    return np.asarray(pd.factorize(made_of["batch"])[0], dtype=np.int64)
+
+
+def _made_of(bins: pd.DataFrame, names: Any) -> pd.DataFrame | None:
+    """Return lineage, batch and bootstrap of every trajectory, as text and number; None where a column is missing."""
+    if not {"trajectory", *COLUMNS} <= set(bins.columns):
+        return None
+    first = bins.assign(trajectory=bins["trajectory"].astype(str)).drop_duplicates("trajectory").set_index("trajectory")
+    return first.loc[[str(name) for name in names], list(COLUMNS)].astype({"lineage": str, "batch": str})

@@ -29,6 +29,7 @@ def split_codes(split: Any, name: str = "split") -> NDArray[np.int8]:
 def default_split(
     trajectory: NDArray[np.int64],  # code of each row's trajectory; rows sorted by trajectory, then time
     *,
+    together: NDArray[np.int64] | None = None,
     stratum: NDArray[np.int64] | None = None,
     fraction: float | None = 0.1,
     validation: bool = True,  # False: what would be for validation is for training, too
@@ -36,9 +37,10 @@ def default_split(
 ) -> NDArray[np.int8]:
     """Hold out whole trajectories, or windows of rows where there are too few trajectories.
 
-    `stratum`: code of each row's kind of trajectory (its lineage): one trajectory of each stays in training, since
-    nothing can be learned about a lineage that was never seen. `fraction`: fraction of trajectories (or rows) for
-    validation, and again for test; at least one. None: nothing is held out.
+    `together`: code of what each row's trajectory is held out with (its batch); None: each trajectory alone. `stratum`:
+    code of each row's kind of trajectory (its lineage): one trajectory of each stays in training, since nothing can be
+    learned about a lineage that was never seen. `fraction`: fraction of trajectories (or rows) for validation, and again
+    for test; at least one. None: nothing is held out.
 
     The result is the (rows,) codes into `SPLITS`. With fewer than two trajectories to spare, every trajectory loses two
     contiguous windows of rows, validation around 45 % and test around 75 % of its length: inside the path, because its
@@ -48,24 +50,24 @@ def default_split(
         return np.zeros(len(trajectory), np.int8)
     if not 0 < fraction < 1:
         raise ValueError(f"hold_out must be a fraction between 0 and 1, found {fraction!r}.")
-    codes = np.unique(trajectory)
-    first_row = np.searchsorted(trajectory, codes)
-    kind = np.zeros(len(codes), np.int64) if stratum is None else stratum[first_row]
-    order = as_generator(rng).permutation(len(codes))
+    unit = trajectory if together is None else together
+    codes = np.unique(unit)
+    kind = np.zeros(len(trajectory), np.int64) if stratum is None else stratum
     seen: set[int] = set()
     spare = []
-    for k in order:
-        if int(kind[k]) in seen:
+    for k in as_generator(rng).permutation(len(codes)):
+        kinds = set(kind[unit == codes[k]].tolist())
+        if kinds <= seen:
             spare.append(k)
-        seen.add(int(kind[k]))
+        seen |= kinds
     split = np.zeros(len(trajectory), np.int8)
     if len(spare) < 2:
-        for code in codes:
+        for code in np.unique(trajectory):
             _windows(split, np.flatnonzero(trajectory == code), fraction)
     else:
         number = min(max(1, round(fraction * len(codes))), len(spare) // 2)
-        split[np.isin(trajectory, codes[spare[:number]])] = VALIDATION
-        split[np.isin(trajectory, codes[spare[number : 2 * number]])] = TEST
+        split[np.isin(unit, codes[spare[:number]])] = VALIDATION
+        split[np.isin(unit, codes[spare[number : 2 * number]])] = TEST
     return split if validation else np.where(split == VALIDATION, np.int8(TRAIN), split)
 
 

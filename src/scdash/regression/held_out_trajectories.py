@@ -22,7 +22,8 @@ def validation_folds(series: TimeSeries) -> list[TimeSeries]:
     """Return the series once for every trajectory that is left out, which its split then names "validation".
 
     One validation batch is a noisy measure: settings that differ little on it can differ twofold on other batches. So all
-    trajectories but those of the test split are held out in turn, and the others learned from; resampled ones go with their origin.
+    trajectories but those of the test split are held out in turn, and the others learned from; resampled ones go with
+    their origin, and the lineages of a batch with each other.
     Where trajectories are held out in part (windows), or there are fewer than three (with two, what is learned
     in the end would not be what was chosen), the series' own validation states are held out.
     """
@@ -32,13 +33,13 @@ def validation_folds(series: TimeSeries) -> list[TimeSeries]:
         if len(kinds) > 1:
             return [series]
         split[series.trajectory[rows[0]]] = kinds[0]
-    origin = np.asarray(series.parent)
-    known = np.unique(origin[(split == TRAIN) | (split == VALIDATION)])
+    together = series.together
+    known = np.unique(together[(split == TRAIN) | (split == VALIDATION)])
     if len(known) < 3:
         return [series]
-    group = np.full(len(series.names), -1)
+    group = np.full(int(together.max()) + 1, -1)
     group[known] = np.arange(len(known)) % MOST
-    held = group[origin][series.trajectory]
+    held = group[together][series.trajectory]
     mine = series.split != TEST
     return [
         replace(series, split=np.where(mine, np.where(held == k, VALIDATION, TRAIN), TEST).astype(np.int8))

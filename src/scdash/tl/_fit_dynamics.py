@@ -127,7 +127,8 @@ def fit_dynamics(
         without any takes no part. A bin of a lineage is the mean of its cells by weight, and a cell that weighs less takes
         a smaller part of the path. One model is fitted to all lineages, which it tells apart by their first states.
     batch_key
-        `obs` column with the batch of each cell: each batch is a trajectory of its own, aligned by rank.
+        `obs` column with the batch of each cell: each batch is a trajectory of its own in every lineage, aligned by rank.
+        Differences between batches that the noise of their cells explains are taken away (docs/concepts/evidence).
     split_key
         `obs` column with "train", "validation", "test". None: of cells that are trained on whole trajectories nothing is held
         out, since their errors come from folds; of others whole trajectories are, or time windows where there are fewer

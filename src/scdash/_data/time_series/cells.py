@@ -296,7 +296,9 @@ def _sides(
         return np.repeat(np.array([of_group[name] for name in groups.names], np.int8)[:, None], n_bins, axis=1)
     rows = np.repeat(np.arange(len(groups.names)), n_bins)
     kind = pd.factorize(np.array(groups.lineage, dtype=object))[0][rows]
-    found = default_split(rows, stratum=kind, fraction=hold_out, validation=validation, rng=rng)
+    batch = pd.factorize(np.array(groups.batch, dtype=object))[0][rows]
+    together = batch if batch.any() else None
+    found = default_split(rows, together=together, stratum=kind, fraction=hold_out, validation=validation, rng=rng)
     return found.reshape(-1, n_bins)
 
 

@@ -19,6 +19,7 @@ from scdash._data import (
     StandardTime,
     Times,
     TimeSeries,
+    batches_of,
     cells_to_series,
     finer_than_cells,
     halve_cells,
@@ -274,7 +275,8 @@ def from_bins(adata: "AnnData", columns: NDArray[np.int64], rows: Rows, seed: in
         found = _scaled(series)
     if rows.group is not None:  # whose cells a trajectory was made of stands in the columns that pp.trajectories wrote
         bins = adata.obs.assign(trajectory=rows.group.astype(str).to_numpy())
-        found = replace(found, series=replace(found.series, origin=origins(bins, series.names)))
+        made_of = replace(found.series, origin=origins(bins, series.names), group=batches_of(bins, series.names))
+        found = replace(found, series=made_of)
     if rows.group is None or "lineage" not in adata.obs:
         return found
     code, names = _lineages_of_bins(adata.obs["lineage"], rows.group, found.series)

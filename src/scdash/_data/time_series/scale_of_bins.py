@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import check_choice
 from scdash._core.logging import logger
 from scdash._data.expression_matrix import Expression
-from scdash._data.groups import origins
+from scdash._data.groups import batches_of, origins
 from scdash._data.time_series.series import TimeSeries
 
 LOG_FLOOR = 0.5  # smallest range of a gene in log values
@@ -65,4 +65,5 @@ def series_of_bins(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expr
         genes=values.genes,
         weights=bins["n_cells"].to_numpy(dtype=np.float64),
         origin=origins(bins, names),
+        group=batches_of(bins, names),
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scdash._data import SPLITS, RelatedCells, TimeSeries, VelocityRows
 from scdash.dynamics.problem import FitProblem
+from scdash.dynamics.whole_trajectories.batch_noise import without_batch_noise
 from scdash.dynamics.whole_trajectories.measured_velocity import learned_and_held, trajectories_with_velocity
 from scdash.training.rollouts import Trajectories, mean_squared_errors
 
@@ -94,34 +95,56 @@ def make_folds(problem: FitProblem) -> list[Fold]:
 
     Of cells at sampled times, times between others are left out in turn, in all trajectories, and predicted from the state
     before. Where every lineage has at least two trajectories that are not for test (batches, say), trajectories are left out in
-    turn, in groups where there are more than five, together with what was re-drawn from their cells. Otherwise models
-    are learned from one half of the cells and judged on the other, if the problem has halves; else there is no fold.
+    turn, in groups where there are more than five, together with what was re-drawn from their cells and, of batches, with the
+    other lineages of the batch: these hold the same progenitors. Otherwise models are learned from one half of the cells
+    and judged on the other, if the problem has halves; else there is no fold.
     """
     if problem.left_out_times:
         return list(_left_out_times(problem))
     series, usable = problem.series, ~is_test(problem.series)
-    origin = series.parent
-    own = np.flatnonzero(usable & (origin == np.arange(len(series.names))))
-    own = own[np.isin(own, series.trajectory)]
-    if np.unique(lineage_codes(problem)[own], return_counts=True)[1].min() > 1:
-        return list(_left_out(problem, own, origin, usable))
+    present = np.isin(np.arange(len(series.names)), series.trajectory)
+    own = np.flatnonzero(usable & present & (series.parent == np.arange(len(series.names))))
+    together, lineage = series.together[own], lineage_codes(problem)[own]
+    if min(len(np.unique(together[lineage == code])) for code in np.unique(lineage)) > 1:
+        return [
+            _left_out(problem, np.isin(series.together, left), usable) for left in _left_out_in_turn(together, lineage)
+        ]
     return list(_other_half(problem)) if problem.learning_halves else []
 
 
-def _left_out(
-    problem: FitProblem, own: NDArray[np.int64], origin: NDArray[np.int64], usable: NDArray[np.bool_]
-) -> Iterator[Fold]:
-    series = problem.series
-    group, weights = np.arange(len(own)) % MOST, gene_weights(problem)
-    for fold in range(min(MOST, len(own))):
-        held = np.isin(origin, own[group == fold])
-        judged = trajectories_of(series, held & usable, redrawn=False)
-        lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
-        away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
-        learned = replace(trajectories_of(series, usable & ~held), lineage=lineages[0])
-        train, other = learned_and_held(problem, learned, away)
-        start = judged.states[:, 0]
-        yield Fold(train, judged, start, LEFT_OUT, weights, *lineages, held_velocity=other)
+def _left_out_in_turn(together: NDArray[np.int64], lineage: NDArray[np.intp]) -> list[NDArray[np.int64]]:
+    """Return the groups of trajectories that each fold leaves out: at most `MOST` folds, unless one would leave out a lineage.
+
+    `together`, `lineage` (trajectories,): codes of the group and of the lineage of every trajectory.
+    """
+    groups = np.array(list(dict.fromkeys(together.tolist())))
+    for folds in range(min(MOST, len(groups)), len(groups) + 1):
+        left = [groups[k::folds] for k in range(folds)]
+        if all(len(np.unique(lineage[~np.isin(together, some)])) == len(np.unique(lineage)) for some in left):
+            break
+    return left
+
+
+def _left_out(problem: FitProblem, held: NDArray[np.bool_], usable: NDArray[np.bool_]) -> Fold:
+    """Return the fold that leaves some trajectories out, (names,)."""
+    weights = gene_weights(problem)
+    series = without_batch_noise(problem.series, lineage_codes(problem), usable & ~held, weights)
+    judged = trajectories_of(series, held & usable, redrawn=False)
+    lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
+    away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
+    learned = replace(trajectories_of(series, usable & ~held), lineage=lineages[0])
+    train, other = learned_and_held(problem, learned, away)
+    return Fold(train, judged, judged.states[:, 0], LEFT_OUT, weights, *lineages, held_velocity=other)
+
+
+def with_learned_states(problem: FitProblem, folds: Sequence[Fold]) -> FitProblem:
+    """Return the problem with the states that a model of all trajectories learns from, as those of the folds do."""
+    if folds[0].kind != LEFT_OUT:
+        return problem
+    learned = ~is_test(problem.series)
+    return replace(
+        problem, series=without_batch_noise(problem.series, lineage_codes(problem), learned, gene_weights(problem))
+    )
 
 
 def all_to_learn_from(problem: FitProblem) -> Trajectories:
