@@ -111,7 +111,7 @@ def ranking_path(
     A gene that nobody perturbed and that moves with a perturbed one would take its edges, and nothing supports that: edges of
     such genes have no score where the path is not believed.
     """
-    tested = stats.own[stats.measured(used)].any(axis=0)
+    tested = np.asarray(stats.own[stats.measured(used)].any(axis=0))
     if believed or tested.all():
         return path
     allowed = np.repeat(tested[:, None], len(stats.centre), axis=1)
