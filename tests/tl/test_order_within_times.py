@@ -147,7 +147,8 @@ def test_groups_of_related_cells_have_the_times_of_their_cells():
     series = problem.series.originals()
     unit = series.times[-1] / (112 + 2)
     times = related.times / unit - 2
-    assert times.shape == related.states.shape[:2] == (24, 5)
+    bootstraps = len(problem.series.names) - 1
+    assert times.shape == related.states.shape[:2] == (3 * bootstraps, 5)
     assert (np.diff(times, axis=1) > 0).all()
     low, high = (np.array([THIRDS[hour][k] for hour in HOURS]) for k in (0, 2))
     assert ((times >= low) & (times <= high)).all()
@@ -159,7 +160,7 @@ def test_given_couplings_are_of_whole_sampled_times():
     couplings = {pair: np.ones((30, 30)) for pair in pairwise(HOURS)}
     problem = problem_of(adata, observations=ordered(couplings=couplings))
     (related,) = problem.related
-    assert related.states.shape == (24, 5, 8)
+    assert related.states.shape == (3 * 64, 5, 8)
     times = related.times * (112 + 2) / problem.series.times.max() - 2
     means = [np.mean(THIRDS[hour]) for hour in HOURS]  # whatever cells a group begins with, it goes to all others alike
     np.testing.assert_allclose(np.median(times, axis=0), means, atol=1e-9)

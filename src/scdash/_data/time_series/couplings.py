@@ -19,7 +19,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-GROUPS = 24  # of related cells, for each trajectory
 MOST_CELLS = 500  # per time and trajectory that take part in couplings: a random sample where there are more
 COMPONENTS = 20  # principal components in which cells are compared
 ENTROPY, GROWTH = 0.05, 1.0  # epsilon and tau, in units of the median cost
@@ -108,7 +107,7 @@ def follow_groups(
     kept: Sequence[int],
     couplings: Sequence[NDArray[np.float64]],
     rng: np.random.Generator,
-    groups: int = GROUPS,
+    groups: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the means of groups of related cells at some times, (groups, times, genes), and by how much they are ahead.
 

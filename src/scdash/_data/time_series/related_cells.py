@@ -81,9 +81,10 @@ def related_cells(
     without: NDArray[np.float64],
     given: Mapping[Pair, Any] | None,
     known: NDArray[np.float64],
+    groups: int,
     rng: np.random.Generator,
 ) -> tuple[RelatedCells, ...]:
-    """Return groups of related cells of every trajectory, as they are seen without some times.
+    """Return some number of groups of related cells of every trajectory, as they are seen without some times.
 
     `known` are all times of the data, to which the numbers in `given` belong.
     """
@@ -95,7 +96,7 @@ def related_cells(
             continue
         own = None if given is None else _of_trajectory(given, np.searchsorted(known, times))
         couplings = couple(cells, kept.tolist(), own, rng)
-        means, ahead = follow_groups(cells, kept.tolist(), couplings, rng)
+        means, ahead = follow_groups(cells, kept.tolist(), couplings, rng, groups)
         if len(means):
             found.append(RelatedCells(int(table["group"].iloc[0]), times[kept] + ahead, means))
     return tuple(found)

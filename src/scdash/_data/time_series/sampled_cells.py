@@ -33,6 +33,9 @@ from scdash._data.time_series.observed import Observed, Rows, lineages_of_rows, 
 from scdash._data.time_series.within_times import PARTS
 
 COUPLINGS = ("ot", "none")
+# groups of related cells for every bootstrap of a trajectory: both are trajectories to learn from, and with fewer groups what
+# the couplings tell is lost among the bootstraps (Semrau et al. 2017, left-out times: 1.00 of a line's error instead of 0.93)
+GROUPS_PER_BOOTSTRAP = 3
 
 
 class Coupled(NamedTuple):
@@ -64,7 +67,7 @@ def from_sampled(
     if split is not None and (split < 0).any():
         lineage, batch = without_split(split, lineage, batch)
     groups = group_cells(len(rows.time.values), lineage, batch)
-    rng = np.random.default_rng([seed, 7])
+    rng, bootstraps = np.random.default_rng([seed, 7]), n_bootstraps(rows, by_folds=by_folds)
     time = _times(rows, groups.code, n_bins)
     made = sampled_series(
         rows.values,
@@ -73,7 +76,7 @@ def from_sampled(
         split=split,
         hold_out=hold_out,
         validation=not by_folds,
-        n_bootstrap=n_bootstraps(rows, by_folds=by_folds),
+        n_bootstrap=bootstraps,
         weights=rows.weights,
         cell=rows.cell,
         sampled=rows.time.values,
@@ -81,7 +84,8 @@ def from_sampled(
     )
     series = made.series
     standard = StandardTime.of(series.times, series.trajectory)
-    related, left_out = _to_learn_from(rows, made, coupled, rng) if by_folds else ((), ())
+    number = GROUPS_PER_BOOTSTRAP * bootstraps
+    related, left_out = _to_learn_from(rows, made, coupled, number, rng) if by_folds else ((), ())
     placed = Placed.of(time, lineage, batch, rows.left_out, rows.weights, rows.cell)
     mixed = shuffled_states(made, placed, rng) if shuffled else None
     return Observed(
@@ -136,9 +140,12 @@ def _coupled(couplings: Couplings | None, rows: Rows, labels: Any, *, by_folds: 
 
 
 def _to_learn_from(
-    rows: Rows, made: Any, coupled: Coupled, rng: np.random.Generator
+    rows: Rows, made: Any, coupled: Coupled, groups: int, rng: np.random.Generator
 ) -> tuple[tuple[RelatedCells, ...], tuple[LeftOutTimes, ...]]:
-    """Return groups of related cells at all times, and which times are left out in turn, with the groups seen then."""
+    """Return groups of related cells at all times, and which times are left out in turn, with the groups seen then.
+
+    `groups`: of related cells of each trajectory.
+    """
     away = left_out_groups(made)
     if not away:
         raise ValueError(
@@ -149,7 +156,7 @@ def _to_learn_from(
         return (), tuple(LeftOutTimes(times_of_states(made, times)) for times in away)
     known = np.unique(rows.time.values[np.isfinite(rows.time.values)])
     timed = timed_cells(rows.values, made, rows.weights, rows.cell, rng)
-    found = [related_cells(timed, times, coupled.given, known, rng) for times in (np.array([]), *away)]
+    found = [related_cells(timed, times, coupled.given, known, groups, rng) for times in (np.array([]), *away)]
     left_out = zip(away, found[1:], strict=True)
     return found[0], tuple(LeftOutTimes(times_of_states(made, times), part) for times, part in left_out)
 
