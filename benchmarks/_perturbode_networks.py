@@ -77,7 +77,7 @@ def matching_jobs(name: str, source: Source, seeds: int) -> Iterator[Job]:
             def score(*, refine: bool = refine, seed: int = seed) -> tuple[np.ndarray, Row]:
                 fit = default_fit(statistics_of(source, seed), refine=refine)
                 s = fit.settings
-                note = f"trust {s.trust} activating {s.nonnegative} hubs {s.hubs} mcp {s.mcp} lambda {fit.lam:.3f}"
+                note = f"covariation {s.covariation} activating {s.nonnegative} hubs {s.hubs} mcp {s.mcp} lambda {fit.lam:.3f}"
                 return fit.score, {"note": note}
 
             yield _job(name, source, "equilibrium matching" + ("" if refine else ", plain lasso"), seed, score)
@@ -132,7 +132,7 @@ def baseline_jobs(name: str, source: Source, seeds: int, *, slow: bool) -> Itera
     linear = cache(lambda: statistics_of(source, 0, None))
     moments = cache(lambda: screen_moments(linear()))
     yield job("masked ridge", lambda: masked_ridge(*source()[:2])[0])
-    yield job("masked lasso", lambda: masked_lasso(linear()).score, note="linear features, trust .1, activating")
+    yield job("masked lasso", lambda: masked_lasso(linear()).score, note="linear features, covariation .1, activating")
     yield job("differential expression", lambda: differential_expression(linear()))
     yield job("absolute correlation", lambda: np.abs(correlation(*source()[:2])))
     if not slow:

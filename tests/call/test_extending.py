@@ -144,18 +144,18 @@ def test_a_run_that_was_paused_keeps_the_memory(page, course, tmp_path):
 def test_the_prior_lasso_spares_edges_of_the_prior(page, course, start):
     edges = course.uns["prior"].assign(weight=1.0)
     fits = {
-        trust: scdash.tl.fit_dynamics(
+        prior_weight: scdash.tl.fit_dynamics(
             course,
             edges,
             model="phoenix" if start == "regression" else page["Saturating"](),
-            sparsity=page["prior_lasso"](lambdas=2.0, trust=trust),
+            sparsity=page["prior_lasso"](lambdas=2.0, prior_weight=prior_weight),
             start=start,
             training=Training(max_epochs=40),
             copy=True,
             progress=False,
             **KEYS,
         )
-        for trust in (1.0, 50.0)
+        for prior_weight in (1.0, 50.0)
     }
     strict, trusting = (scdash.get.history(fit)["sparsity"].iloc[-1] for fit in fits.values())
     assert strict > trusting

@@ -76,13 +76,13 @@ def test_sparse_cells_and_cells_left_out():
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 1000), trust=st.sampled_from([0.03, 1.0]))
-def test_gram_form_is_the_weighted_least_squares_of_the_docstring(seed, trust):
+@given(seed=st.integers(0, 1000), covariation=st.sampled_from([0.03, 1.0]))
+def test_gram_form_is_the_weighted_least_squares_of_the_docstring(seed, covariation):
     """Between-perturbation part: residuals with the best free constant, over the perturbations that leave the target alone."""
     _, screen, stats = make(seed=seed)
     rng = np.random.default_rng(seed)
     used = np.ones(screen.n_perturbations, bool)
-    problem = build_problem(stats, used, trust)
+    problem = build_problem(stats, used, covariation)
     bare = build_problem(stats, used, 0.0)
     s = rng.normal(size=len(stats.centre))
     weight = stats.counts / (stats.counts + np.median(stats.counts))
@@ -100,7 +100,7 @@ def test_gram_form_is_the_weighted_least_squares_of_the_docstring(seed, trust):
         loss = 0.5 * (w * (residual - constant) ** 2).sum() - 0.5 * (w * alone**2).sum()
         assert quadratic == pytest.approx(loss, abs=1e-9)
     within = stats.ff.sum(0) / stats.counts.sum() / np.outer(bare.scale_f, bare.scale_f)
-    np.testing.assert_allclose(problem.gram - bare.gram, trust * within, atol=1e-10)
+    np.testing.assert_allclose(problem.gram - bare.gram, covariation * within, atol=1e-10)
 
 
 def test_relabelling_genes_relabels_the_network():

@@ -122,7 +122,7 @@ def test_history_of_a_matched_screen_shows_what_was_chosen(screen):
     adata = fit_perturbode(screen, copy=True)
     table = adata.uns["dynamics"]["history"]
     ax = scdash.pl.history(adata, show=False)
-    settings = table.groupby(["trust", "activating", "hubs", "mcp"])
+    settings = table.groupby(["covariation", "activating", "hubs", "mcp"])
     lines = [line for line in ax.lines if line.get_label().startswith("covariation")]
     assert len(lines) == settings.ngroups and sum("(chosen)" in line.get_label() for line in lines) == 1
     dot = next(line for line in ax.lines if line.get_marker() == "o")

@@ -121,14 +121,14 @@ def test_wrong_rules_are_refused(partly):
 def test_regressions_of_the_folds_are_built_once_for_a_trust(partly, monkeypatch):
     built = []
 
-    def counted(stats, used, trust):
-        built.append(trust)
-        return build(stats, used, trust)
+    def counted(stats, used, covariation):
+        built.append(covariation)
+        return build(stats, used, covariation)
 
     build = equilibrium_path.build_problem
     monkeypatch.setattr(equilibrium_path, "build_problem", counted)
     stats = statistics(partly)
-    fit = fit_equilibrium(stats, trusts=(0.3,))
+    fit = fit_equilibrium(stats, covariations=(0.3,))
     assert (
         len(fit.cv.groupby(["activating", "hubs", "mcp"])) == 5 and len(built) == 4 + 1
     )  # folds, and all perturbations

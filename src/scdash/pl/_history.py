@@ -94,7 +94,7 @@ def history(
             "The history is empty: the fit needed no training (regression alone), there is nothing to draw."
         )
     table = columns(table, [], argument="history")
-    if {"lam", "held_out_r2", "trust"} <= set(table):
+    if {"lam", "held_out_r2", "covariation"} <= set(table):
         return draw_settings(table, page)
     table = columns(table, ["epoch", "train_loss"], argument="history")
     table = _choose(table, model)
@@ -229,10 +229,10 @@ def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
     best = table.loc[[cast("int", table["held_out_r2"].idxmax())]].iloc[0]
     with house():
         figure, axes = panels(1, page, size=(6.4, 3.2))
-        drawn = table.groupby(["trust", "activating", "hubs", "mcp"], sort=False)
+        drawn = table.groupby(["covariation", "activating", "hubs", "mcp"], sort=False)
         for i, (setting, part) in enumerate(drawn):
             weights = cast("tuple[float, float, float, float]", setting)
-            chosen = weights == tuple(best[["trust", "activating", "hubs", "mcp"]])
+            chosen = weights == tuple(best[["covariation", "activating", "hubs", "mcp"]])
             axes[0].plot(
                 part["lam"], part["held_out_r2"], color=INK if chosen else _OTHERS[i % len(_OTHERS)], lw=2.4 if chosen else 1.2,
                 zorder=3 if chosen else 2, label=_words(*weights) + (" (chosen)" if chosen else ""),
@@ -250,6 +250,6 @@ def draw_settings(table: pd.DataFrame, page: FigureOptions) -> Drawn:
     return finish(figure, axes, "history", page)
 
 
-def _words(trust: float, activating: object, hubs: object, mcp: float) -> str:
-    parts = [f"covariation {trust:g}", "activating" if activating else "both signs"]
+def _words(covariation: float, activating: object, hubs: object, mcp: float) -> str:
+    parts = [f"covariation {covariation:g}", "activating" if activating else "both signs"]
     return ", ".join(parts + ["hubs"] * bool(hubs) + ["MCP"] * bool(mcp))

@@ -107,7 +107,7 @@ def equilibrium_fit(
     return ScreenFit(
         config=fields.PerturbODE(len(stats.centre)).config(),
         params=pack(module_weights(fit.model, stats.centre)),
-        chosen={"trust": s.trust, "activating": s.nonnegative, "hubs": s.hubs, "mcp": s.mcp, "lam": fit.lam}
+        chosen={"covariation": s.covariation, "activating": s.nonnegative, "hubs": s.hubs, "mcp": s.mcp, "lam": fit.lam}
         | {"lambdas": list(s.lambdas), "prior_weight": options.model.weight}
         | {"believed": fit.believed, "explained": fit.explained},
         weights=weights,

@@ -86,7 +86,7 @@ def forward(
     bare = np.full(stats.y.shape, np.nan)  # equations without a network: their constants
     others, linear = np.full((2, *stats.y.shape), np.nan)
     problems = FoldProblems(stats) if problems is None else problems
-    for fold, problem in enumerate(problems.of(settings.trust)):
+    for fold, problem in enumerate(problems.of(settings.covariation)):
         out = stats.fold == fold
         end = solved(problem, until(settings, lam), given)[-1]
         for believed, tried in found.items():

@@ -78,7 +78,7 @@ def settings_lines(fit: EquilibriumFit) -> list[str]:
     """Say which edges are used, and with which settings."""
     s = fit.settings
     chosen = [
-        f"weight of covariation within perturbations {s.trust:g}",
+        f"weight of covariation within perturbations {s.covariation:g}",
         "activating edges only" if s.nonnegative else "edges of both signs",
         *(["cheaper edges from regulators that have many"] if s.hubs else []),
         "lasso" if s.mcp is None else f"minimax concave penalty ({s.mcp:g})",

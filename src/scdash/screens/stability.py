@@ -113,7 +113,7 @@ class _Refits:
         """Solve the regressions again at the settings that were chosen."""
         params = self.entry["params"]
         settings = Settings(
-            trust=float(params["trust"]),
+            covariation=float(params["covariation"]),
             nonnegative=bool(params["activating"]),
             hubs=bool(params["hubs"]),
             mcp=None if params["mcp"] is None else float(params["mcp"]),

@@ -81,9 +81,10 @@ def screen_baseline(
     key
         Name of a fit whose labels and layer are read by default.
     options
-        Of the method: `alpha` (ridge); `trust`, `nonnegative` (lasso); `n_trees`, `max_cells`, `n_jobs` (forest);
-        `lam` (notears, the L1 penalty on standardised genes); `rank`, `ridge` (notears_low_rank). `lam` and `rank` are by
-        default those whose network predicts the perturbations of one fold best from the others.
+        Of the method: `alpha` (ridge); `covariation` (weight of how cells vary together within perturbations) and
+        `nonnegative` (lasso); `n_trees`, `max_cells`, `n_jobs` (forest); `lam` (notears, the L1 penalty on standardised
+        genes); `rank`, `ridge` (notears_low_rank). `lam` and `rank` are by default those whose network predicts the
+        perturbations of one fold best from the others.
     key_added
         Name of the result; None: the name of the method.
 

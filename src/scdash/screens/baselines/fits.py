@@ -131,7 +131,7 @@ def _mean(asked: Asked) -> ScreenFit:
 
 BASELINES: dict[str, tuple[tuple[str, ...], Callable[[Asked], ScreenFit]]] = {
     "ridge": (("alpha",), _ridge),
-    "lasso": (("trust", "nonnegative"), _lasso),
+    "lasso": (("covariation", "nonnegative"), _lasso),
     "differential_expression": ((), _de),
     "correlation": ((), _correlation),
     "forest": (("n_trees", "max_cells", "n_jobs"), _forest),

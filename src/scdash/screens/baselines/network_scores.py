@@ -90,13 +90,15 @@ def _mean_where(values: Floats, where: NDArray[np.bool_]) -> Floats:
     return mean
 
 
-def masked_lasso(stats: PerturbationStatistics, *, trust: float = 0.1, nonnegative: bool = True) -> EquilibriumFit:
+def masked_lasso(
+    stats: PerturbationStatistics, *, covariation: float = 0.1, nonnegative: bool = True
+) -> EquilibriumFit:
     """The regression of equilibria with LINEAR features (`perturbation_statistics(slope=None)`), lambda by held-out perturbations."""
     if stats.slope is not None:
         raise ValueError(
             "masked_lasso: the statistics must have linear features, perturbation_statistics(..., slope=None)."
         )
-    return fit_equilibrium(stats, trusts=(trust,), signs=(nonnegative,), refine=False)
+    return fit_equilibrium(stats, covariations=(covariation,), signs=(nonnegative,), refine=False)
 
 
 def differential_expression(stats: PerturbationStatistics) -> Floats:

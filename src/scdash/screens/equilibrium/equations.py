@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scdash.regression.l1_paths import l1_path
 from scdash.screens.statistics import Floats, PerturbationStatistics
 
-TRUSTS: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03)
+COVARIATIONS: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03)
 TOLERANCE = 1e-5  # largest violation of the optimality conditions, in units of correlation
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Gram form of the regressions of all genes, standardised, for one set of perturbations and one trust."""
+    """Gram form of the regressions of all genes, standardised, for one set of perturbations and one weight of covariation."""
 
     sources: NDArray[np.int64]  # (p,), positions of the features' genes among the targets
     gram: Floats  # (p, p)
@@ -69,12 +69,12 @@ def perturbation_weights(counts: Floats, used: NDArray[np.bool_]) -> Floats:
     return weight
 
 
-def build_problem(stats: PerturbationStatistics, used: NDArray[np.bool_], trust: float) -> Problem:
+def build_problem(stats: PerturbationStatistics, used: NDArray[np.bool_], covariation: float) -> Problem:
     r"""Return the Gram form over the `used` perturbations (mask; the control included).
 
     Per target t, over the perturbations that do not target it::
 
-        minimise over s, c  sum_r w_r (y_rt - c - s . f_r)^2 + trust * mean over cells ((y - y_r) - s . (f - f_r))^2
+        minimise over s, c  sum_r w_r (y_rt - c - s . f_r)^2 + covariation * mean over cells ((y - y_r) - s . (f - f_r))^2
 
     The means enter exactly. Within perturbations f'f is pooled over all used ones (it hardly depends on leaving a few
     out, and a Gram matrix per target would be cubic in genes); f'y is exact.
@@ -107,9 +107,9 @@ def build_problem(stats: PerturbationStatistics, used: NDArray[np.bool_], trust:
     scale_f, scale_y = (np.where(s > 1e-8, s, np.inf) for s in (scale_f, scale_y))
     row = np.full(len(share), -1)
     row[perturbed] = np.arange(len(perturbed))
-    within_ff *= trust
+    within_ff *= covariation
     within_ff += between
-    within_fy *= trust
+    within_fy *= covariation
     within_fy += cross
     return Problem(
         sources=stats.sources,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scdash._core.logging import expect, progress_bar
-from scdash.screens.equilibrium.equations import TRUSTS, solve_problem
+from scdash.screens.equilibrium.equations import COVARIATIONS, solve_problem
 from scdash.screens.equilibrium.path import (
     LAMBDAS,
     MCP,
@@ -65,7 +65,7 @@ def held_out_errors(
     `problems` are the regressions without each fold, where they are at hand.
     """
     sd = np.where(stats.within_sd > 0, stats.within_sd, np.inf)
-    of_folds = (FoldProblems(stats) if problems is None else problems).of(settings.trust)
+    of_folds = (FoldProblems(stats) if problems is None else problems).of(settings.covariation)
     factors = [hub_factors(problem, settings, given) for problem in of_folds]
     empty = [p.empty_from(f, nonnegative=settings.nonnegative) for p, f in zip(of_folds, factors, strict=True)]
     starts: list[Floats | None] = [None for _ in of_folds]
@@ -122,14 +122,16 @@ def fit_equilibrium(
     stats: PerturbationStatistics,  # statistics of the screen; its folds are the perturbations held out together
     given: Penalties = NO_PENALTIES,
     *,
-    trusts: Sequence[float] = TRUSTS,  # weights of within-perturbation covariation beside the effects of perturbations
+    covariations: Sequence[
+        float
+    ] = COVARIATIONS,  # weights of within-perturbation covariation beside the effects of perturbations
     signs: Sequence[bool] = (False, True),  # values of "all edges activate" to try
     refine: bool = True,  # whether hub-aware penalties and the MCP are tried
     progress: bool | None = None,  # show a bar of the settings tried; None: if it takes over two seconds
 ) -> EquilibriumFit:
     """Fit the network of a screen; every choice minimises the error of held-out perturbations.
 
-    One coordinate after the other, always with the whole lambda path: trust (walking from the middle of the grid),
+    One coordinate after the other, always with the whole lambda path: weight of covariation (walking from the middle of the grid),
     sign (edges free or all activating), then hub-aware penalties and the concave MCP penalty (`refine`), unless the lasso
     explains less than 1 % of the error: then there is nothing to refine. The path that ranks edges ends where the held-out
     error has begun to rise. Last, whether the path is believed, and how much of regulators that no perturbation targeted
@@ -137,7 +139,7 @@ def fit_equilibrium(
     """
     levels = LAMBDAS
     if stats.fold.max() < 1:  # too few perturbations to hold any out: the default that held up elsewhere
-        settings = Settings(0.1 if 0.1 in trusts else trusts[0], lambdas=levels)
+        settings = Settings(0.1 if 0.1 in covariations else covariations[0], lambdas=levels)
         at = int(np.argmin(np.abs(np.log(np.asarray(levels) / 0.03))))
         return _final(stats, settings, at, _table({}, 1.0), given, settings, None)
     tried: dict[Settings, Floats] = {}
@@ -150,13 +152,13 @@ def fit_equilibrium(
             bar.update()
         return float(tried[settings].min())
 
-    number = len(trusts) + len(signs) + 2 * refine
+    number = len(covariations) + len(signs) + 2 * refine
     expect(regression_work(number))
     with progress_bar(number, CHOOSING, progress=progress) as bar:
         nonnegative = signs[0]
-        trust = _descend(sorted(trusts), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
-        nonnegative = min(signs, key=lambda sign: error(Settings(trust, sign, lambdas=levels)))
-        lasso = Settings(trust, nonnegative, lambdas=levels)
+        covariation = _descend(sorted(covariations), lambda value: error(Settings(value, nonnegative, lambdas=levels)))
+        nonnegative = min(signs, key=lambda sign: error(Settings(covariation, sign, lambdas=levels)))
+        lasso = Settings(covariation, nonnegative, lambdas=levels)
         if refine and error(lasso) < (1 - NEGLIGIBLE) * reference[0]:
             error(replace(lasso, hubs=True))
             # What the MCP does not shrink needs no small lambda: its best one is never below the lasso's.
@@ -214,10 +216,10 @@ def _final(
 
 
 def _table(tried: dict[Settings, Floats], reference: float) -> pd.DataFrame:
-    columns = ["trust", "activating", "hubs", "mcp", "lam", "held_out_r2"]
+    columns = ["covariation", "activating", "hubs", "mcp", "lam", "held_out_r2"]
     rows = [
         {
-            "trust": s.trust,
+            "covariation": s.covariation,
             "activating": s.nonnegative,
             "hubs": s.hubs,
             "mcp": s.mcp or 0.0,

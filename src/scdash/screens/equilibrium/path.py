@@ -14,9 +14,9 @@ MCP = 6.0  # concavity gamma; 3 and 6 did not differ on held-out perturbations
 
 @dataclass(frozen=True)
 class Settings:
-    """One way to fit: trust in within-perturbation covariation, sign constraint, hub-aware penalty, concavity of the MCP."""
+    """One way to fit: weight of covariation within perturbations, sign constraint, hub-aware penalty, concavity of the MCP."""
 
-    trust: float = 0.1
+    covariation: float = 0.1
     nonnegative: bool = False
     hubs: bool = False
     mcp: float | None = None
@@ -80,12 +80,12 @@ def solve(
     stats: PerturbationStatistics, used: NDArray[np.bool_], settings: Settings, given: Penalties = NO_PENALTIES
 ) -> tuple[Problem, Floats]:
     """Return the Gram form over the `used` perturbations and the standardised path (lambdas, regulator, target)."""
-    problem = build_problem(stats, used, settings.trust)
+    problem = build_problem(stats, used, settings.covariation)
     return problem, solved(problem, settings, given)
 
 
 def solved(problem: Problem, settings: Settings, given: Penalties = NO_PENALTIES) -> Floats:
-    """Return the standardised path (lambdas, regulator, target) of regressions that were built with the same trust."""
+    """Return the standardised path (lambdas, regulator, target) of regressions that were built with the same weight of covariation."""
     return solve_problem(
         problem,
         settings.lambdas,
@@ -126,18 +126,18 @@ def until(settings: Settings, lam: float) -> Settings:
 
 
 class FoldProblems:
-    """The regressions without each fold, for one trust at a time: those of the trust asked for last are kept."""
+    """The regressions without each fold, for one weight of covariation at a time: those of the last one are kept."""
 
     def __init__(self, stats: PerturbationStatistics) -> None:
         self.stats = stats
-        self._trust: float | None = None
+        self._covariation: float | None = None
         self._problems: list[Problem] = []
 
-    def of(self, trust: float) -> list[Problem]:
+    def of(self, covariation: float) -> list[Problem]:
         """Return the regressions (folds,)."""
-        if trust != self._trust:
+        if covariation != self._covariation:
             self._problems = []  # let go of the others before these take memory
             folds = range(int(self.stats.fold.max()) + 1)
-            self._problems = [build_problem(self.stats, self.stats.fold != k, trust) for k in folds]
-            self._trust = trust
+            self._problems = [build_problem(self.stats, self.stats.fold != k, covariation) for k in folds]
+            self._covariation = covariation
         return self._problems
