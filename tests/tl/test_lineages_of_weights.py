@@ -101,8 +101,8 @@ def test_weights_are_for_cells(forked):
         )
 
 
-def test_batches_of_the_same_cells_lose_the_noise_that_sets_them_apart(forked):
-    """Thirds of the cells at random: folds leave out a third of both lineages, and thirds are fitted as nearly the same."""
+def test_batches_of_the_same_cells_are_left_out_with_all_lineages_and_kept_as_they_were_observed(forked):
+    """Thirds of the cells at random: folds leave out a third of both lineages; what is stored is what was observed."""
     adata = forked.copy()
     adata.obs["third"] = np.random.default_rng(0).permutation(np.arange(adata.n_obs) % 3).astype(str)
     scdash.tl.fit_dynamics(adata, time_key="time", trajectory_key="lineage", batch_key="third", **SHORT)
@@ -110,9 +110,6 @@ def test_batches_of_the_same_cells_lose_the_noise_that_sets_them_apart(forked):
     plain = scdash.pp.trajectories(adata, time_key="time", lineage_key="lineage", batch_key="third", n_bins=8)
     series = adata.uns["dynamics"]["series"]
     own = np.asarray(series["origin"]) == np.asarray(series["trajectory"])
-    fitted, observed = (
-        np.asarray(states)[rows].reshape(2, 3, 8, -1)
-        for states, rows in ((series["states"], own), (plain.X, (plain.obs["bootstrap"] == 0).to_numpy()))
+    np.testing.assert_allclose(
+        np.asarray(series["states"])[own], plain.X[(plain.obs["bootstrap"] == 0).to_numpy()], rtol=1e-4, atol=1e-5
     )
-    assert fitted.var(axis=1).mean() < 0.8 * observed.var(axis=1).mean()
-    np.testing.assert_allclose(fitted.mean(axis=1), observed.mean(axis=1), atol=0.05)

@@ -9,7 +9,6 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._data import TimeSeries
 from scdash.dynamics.predictors import Floats, Predictor, field_predictor
 from scdash.dynamics.state_pairs.train import Trained
 from scdash.fields import Params, VectorField
@@ -31,7 +30,6 @@ class DynamicsFit:
     errors: pd.DataFrame  # one row per predictor, the model first
     fitted: Floats  # (rows kept, genes), scaled units: every state predicted from the start of its trajectory
     rows: NDArray[np.bool_]  # (rows,), of the series, that are kept with the fit: not all bootstraps
-    series: TimeSeries  # of these rows: the states that were learned from, see `without_batch_noise`, and others as observed
     report: str
     details: str = ""  # of the report
     verdict: dict[str, Any] = dataclasses.field(default_factory=dict)  # where there were null models

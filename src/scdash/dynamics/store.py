@@ -58,7 +58,7 @@ def store(
 
 
 def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked: dict[str, Any]) -> dict[str, Any]:
-    seen, series = inputs.observed, fit.series
+    seen, series = inputs.observed, inputs.observed.series.select(fit.rows)
     states = series.states * seen.range + seen.minimum
     names = np.asarray(series.names, dtype=str)
     minimum, width = units_of_field(seen.minimum, seen.range, fit.slope)

@@ -100,7 +100,6 @@ def assemble(
         errors=errors,
         fitted=fitted_states(problem.series, predict),
         rows=np.ones(len(problem.series), dtype=bool),
-        series=problem.series,
         report=report_text(
             errors,
             metrics,

@@ -1,16 +1,18 @@
-r"""Trajectories of batches without the part of their differences that the noise of few cells explains.
+r"""Starts of left-out batches without the part of their difference from other batches that the noise of few cells explains.
 
-In every state the trajectory of batch b in lineage l differs from the mean of the batches of its lineage by
+The first state of batch b in lineage l differs from the mean of the batches of its lineage by
 
-.. math:: x_{lb}(t) - m_l(t) = a_b(t) + i_{lb}(t),
+.. math:: x_{lb} - m_l = a_b + i_{lb},
 
 a being what the lineages of the batch have in common. Lineages that share progenitors begin at nearly the same state: where the
 noise of i is larger than what tells the lineages apart, a model takes the path of the other lineage in every second batch. Each
-part is therefore multiplied by one factor for all genes and times,
+part is therefore multiplied by one factor for all genes,
 
 .. math:: s = \max(0, 1 - \text{variance of its noise} / \text{its observed variance}),
 
-as in the positive-part estimator of James and Stein (1961). The noise is measured by the bootstraps of a trajectory.
+as in the positive-part estimator of James and Stein (1961). The noise is measured by the bootstraps of a trajectory. States that
+are learned from stay as they were observed: there the noise of many states averages out, and what differs between batches is
+what tells regulators apart.
 """
 
 from dataclasses import replace
@@ -27,56 +29,52 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 TEST = SPLITS.index("test")
 
 
-def without_batch_noise(
+def starts_without_batch_noise(
     series: TimeSeries,
     lineage: NDArray[np.intp],  # (names,), code of the lineage of every trajectory
     learned: NDArray[np.bool_],  # (names,), trajectories that means and factors are learned from
     weights: Floats,  # (genes,), of squared differences
 ) -> TimeSeries:
-    """Return the series with smaller differences between its batches, in all states that are learned from.
+    """Return the series with first states of the other trajectories nearer to the mean of the batches that are learned from.
 
-    Of other trajectories the first state alone is changed, from which they are predicted: later ones, as states for test,
-    judge predictions and stay as they were observed. Bootstraps are moved as their original is. A series without batches is
-    returned as it is.
+    From these states the trajectories are predicted; later ones, which judge predictions, stay as they were observed.
+    Bootstraps are moved as their original is. A series without batches is returned as it is.
     """
     if series.group is None:
         return series
-    name, place = series.trajectory, _place_in_trajectory(series)
-    original = np.searchsorted(name, series.parent[name]) + place  # row of the same state in the original
-    usable = learned[name] & (series.split != TEST)
-    own = original == np.arange(len(series))
-    parts = _parts(series, lineage[name], usable & own)
-    batches = np.array([len(np.unique(series.together[learned & (lineage == code)])) for code in lineage])[name]
-    moved = (usable | ((place == 0) & ~learned[name]))[:, None]
-    states = series.states
+    first = np.flatnonzero(np.diff(series.trajectory, prepend=-1))
+    name, starts = series.trajectory[first], series.states[first]
+    original = np.searchsorted(name, series.parent[name])
+    usable = learned[name] & (series.split[first] != TEST)
+    place = pd.DataFrame({"lineage": lineage[name], "time": series.times[first], "batch": series.together[name]})
+    place["draw"] = pd.Series(original != np.arange(len(name))).groupby(original).cumsum()  # 0: the original
+    parts = _parts(starts, place, usable & (place["draw"] == 0).to_numpy())
+    batches = place["lineage"].map(place[learned[name]].groupby("lineage")["batch"].nunique()).to_numpy(np.float64)
     for part in parts:
         factor = _factor(part, original, usable, weights, batches)
-        states = states - moved * (1 - factor) * part[original]
+        starts = starts - ~learned[name][:, None] * (1 - factor) * part[original]
+    states = series.states.copy()
+    states[first] = starts
     return replace(series, states=states)
 
 
-def _place_in_trajectory(series: TimeSeries) -> NDArray[np.int64]:
-    """Return the number of every state in its trajectory, (rows,)."""
-    return np.asarray(pd.Series(series.trajectory).groupby(series.trajectory).cumcount(), dtype=np.int64)
+def _parts(starts: Floats, place: pd.DataFrame, seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return a and i of every start, (starts, genes); 0 where no start of the lineage is seen at the time.
 
-
-def _parts(series: TimeSeries, lineage: NDArray[np.intp], seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return a and i of every state, (rows, genes); 0 where no state of the lineage is seen at the time."""
-    columns = pd.Index(range(series.states.shape[1]))
-    states = pd.DataFrame(series.states, columns=columns)
-    means = states[seen].groupby([lineage[seen], series.times[seen]]).mean()
-    difference = (states - means.reindex(pd.MultiIndex.from_arrays([lineage, series.times])).to_numpy()).fillna(0.0)
-    drawn = series.parent != np.arange(len(series.names))
-    number = pd.Series(drawn).groupby(series.parent).cumsum().to_numpy()  # of a bootstrap; 0: the original
-    batch = [series.together[series.trajectory], number[series.trajectory], series.times]
-    shared = difference.groupby(batch).transform("mean").to_numpy()
+    `place` has the lineage, time, batch and number of the bootstrap of every start; means are those of the starts `seen`.
+    """
+    at = [place["lineage"], place["time"]]
+    states = pd.DataFrame(starts, columns=pd.Index(range(starts.shape[1])))
+    means = states[seen].groupby([key[seen] for key in at]).mean()
+    difference = (states - means.reindex(pd.MultiIndex.from_arrays(at)).to_numpy()).fillna(0.0)
+    shared = difference.groupby([place["batch"], place["draw"], place["time"]]).transform("mean").to_numpy()
     return shared, difference.to_numpy() - shared
 
 
 def _factor(
-    part: Floats, original: NDArray[np.int64], usable: NDArray[np.bool_], weights: Floats, batches: NDArray[np.int64]
+    part: Floats, original: NDArray[np.int64], usable: NDArray[np.bool_], weights: Floats, batches: Floats
 ) -> float:
-    """Return by what a part (rows, genes) is multiplied; 1 where nothing is known of its noise.
+    """Return by what a part (starts, genes) is multiplied; 1 where nothing is known of its noise.
 
     The differences of n batches from their own mean have a variance that is smaller by (n - 1) / n.
     """

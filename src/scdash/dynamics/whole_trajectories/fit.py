@@ -16,7 +16,7 @@ from scdash.dynamics.comparisons.baselines import baseline_errors
 from scdash.dynamics.comparisons.null_models import null_model_errors
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.reporting.following import following_table
-from scdash.dynamics.whole_trajectories.folds import Fold, all_to_learn_from
+from scdash.dynamics.whole_trajectories.folds import Fold, all_to_learn_from, make_folds
 from scdash.dynamics.whole_trajectories.one_fit import (
     FITTING,
     Choice,
@@ -71,21 +71,18 @@ class Followed:
 
 def follow(
     problem: FitProblem,
-    folds: Sequence[Fold],
     main: Ingredients,
     priors: Sequence[sp.csr_matrix | None],
     *,
     null_models: bool | Literal["full"] = True,
     progress: bool | None = None,
-) -> Followed:
-    """Return models that were trained on whole trajectories and chosen by folds.
+) -> Followed | None:
+    """Return models that were trained on whole trajectories, or None where nothing could be left out to choose them by.
 
     Parameters
     ----------
     problem
-        Trajectories of cells, with the states to learn from.
-    folds
-        What is left out, see `make_folds`.
+        Trajectories of cells.
     main
         What the main model is made of.
     priors
@@ -95,6 +92,9 @@ def follow(
     progress
         Show progress bars.
     """
+    folds = make_folds(problem)
+    if not folds:
+        return None
     weighed = choose_velocity_weight(main, folds, progress=progress)
     # null models are known when the settings are; until then they count as many as with a prior that is used
     likely = {"null models to come": (9, 1.0)} if null_models else {}

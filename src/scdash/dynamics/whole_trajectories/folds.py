@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scdash._data import SPLITS, RelatedCells, TimeSeries, VelocityRows
 from scdash.dynamics.problem import FitProblem
-from scdash.dynamics.whole_trajectories.batch_noise import without_batch_noise
+from scdash.dynamics.whole_trajectories.batch_noise import starts_without_batch_noise
 from scdash.dynamics.whole_trajectories.measured_velocity import learned_and_held, trajectories_with_velocity
 from scdash.training.rollouts import Trajectories, mean_squared_errors
 
@@ -128,23 +128,13 @@ def _left_out_in_turn(together: NDArray[np.int64], lineage: NDArray[np.intp]) ->
 def _left_out(problem: FitProblem, held: NDArray[np.bool_], usable: NDArray[np.bool_]) -> Fold:
     """Return the fold that leaves some trajectories out, (names,)."""
     weights = gene_weights(problem)
-    series = without_batch_noise(problem.series, lineage_codes(problem), usable & ~held, weights)
+    series = starts_without_batch_noise(problem.series, lineage_codes(problem), usable & ~held, weights)
     judged = trajectories_of(series, held & usable, redrawn=False)
     lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
     away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
     learned = replace(trajectories_of(series, usable & ~held), lineage=lineages[0])
     train, other = learned_and_held(problem, learned, away)
     return Fold(train, judged, judged.states[:, 0], LEFT_OUT, weights, *lineages, held_velocity=other)
-
-
-def with_learned_states(problem: FitProblem, folds: Sequence[Fold]) -> FitProblem:
-    """Return the problem with the states that a model of all trajectories learns from, as those of the folds do."""
-    if folds[0].kind != LEFT_OUT:
-        return problem
-    learned = ~is_test(problem.series)
-    return replace(
-        problem, series=without_batch_noise(problem.series, lineage_codes(problem), learned, gene_weights(problem))
-    )
 
 
 def all_to_learn_from(problem: FitProblem) -> Trajectories:

@@ -24,7 +24,7 @@ from scdash.dynamics.state_pairs.regression_fits import hidden_by_regression
 from scdash.dynamics.state_pairs.strategy import build_sparsity
 from scdash.dynamics.state_pairs.train import HISTORY
 from scdash.dynamics.whole_trajectories.fit import Followed, as_stack, follow, history_of
-from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, make_folds, with_learned_states
+from scdash.dynamics.whole_trajectories.folds import LEFT_OUT
 from scdash.dynamics.whole_trajectories.kept_for_test import errors_on_test_states
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients
 from scdash.dynamics.whole_trajectories.settings import chosen_settings, dense_epochs, mixed_starts, whole_settings
@@ -61,11 +61,9 @@ def fit_followed(
 ) -> DynamicsFit | None:
     """Return a fit of cells by whole trajectories; None where nothing can be left out to choose it by."""
     main = ingredients(problem, options, sparsity)
-    folds = make_folds(problem)
-    if not folds:
+    followed = follow(problem, main, priors, null_models=options.null_models, progress=options.progress)
+    if followed is None:
         return None
-    problem = with_learned_states(problem, folds)
-    followed = follow(problem, folds, main, priors, null_models=options.null_models, progress=options.progress)
     rows = problem.series.rows_with_bootstraps(BOOTSTRAPS)
     problem = replace(problem, series=problem.series.select(rows))
     field, params, masks = as_stack([one.model for one in followed.candidates])
@@ -93,7 +91,6 @@ def fit_followed(
         errors=table if told.test is None else table.merge(told.test, on="predictor", how="left"),
         fitted=fitted_states(problem.series, predict),
         rows=rows,
-        series=problem.series,
         report=report,
         details=details(told),
         verdict={} if told.verdict is None else told.verdict.as_dict() | {"text": report.splitlines()[0]},
