@@ -114,3 +114,10 @@ def test_nothing_is_moved_without_batches_without_bootstraps_or_with_one_batch_t
     own = series.originals()
     found = starts_without_batch_noise(own, lineage, own.group != 1, np.ones(GENES))
     np.testing.assert_array_equal(found.states, own.states)
+
+
+def test_how_far_off_the_left_out_batch_begins_does_not_say_how_much_of_that_is_noise():
+    series, lineage = batches()
+    series.states[(series.group[series.trajectory] == 1) & (series.times == series.times.min())] += 10.0
+    before, after = (parts(one) for one in moved(series, lineage))
+    assert before[0] > 50 and after[0] < 0.15 * before[0]

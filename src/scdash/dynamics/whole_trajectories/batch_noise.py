@@ -49,7 +49,8 @@ def starts_without_batch_noise(
     place = pd.DataFrame({"lineage": lineage[name], "time": series.times[first], "batch": series.together[name]})
     place["draw"] = pd.Series(original != np.arange(len(name))).groupby(original).cumsum()  # 0: the original
     parts = _parts(starts, place, usable & (place["draw"] == 0).to_numpy())
-    batches = place["lineage"].map(place[learned[name]].groupby("lineage")["batch"].nunique()).to_numpy(np.float64)
+    number = place[learned[name]].groupby("lineage")["batch"].nunique()
+    batches = np.asarray(place["lineage"].map(number), dtype=np.float64)
     for part in parts:
         factor = _factor(part, original, usable, weights, batches)
         starts = starts - ~learned[name][:, None] * (1 - factor) * part[original]
