@@ -34,7 +34,7 @@ from scdash._data.time_series.within_times import PARTS
 
 COUPLINGS = ("ot", "none")
 # groups of related cells for every bootstrap of a trajectory: both are trajectories to learn from, and with fewer groups what
-# the couplings tell is lost among the bootstraps (Semrau et al. 2017, left-out times: 1.00 of a line's error instead of 0.93)
+# the couplings tell is lost among the bootstraps (Semrau et al. 2017, left-out times: 1.00 of a line's error instead of 0.92)
 GROUPS_PER_BOOTSTRAP = 3
 
 
