@@ -57,7 +57,7 @@ def test_more_than_five_trajectories_are_left_out_in_groups():
 
 
 def test_the_lineages_of_a_batch_are_left_out_together():
-    """They hold the same progenitors: a model would learn where these go from what is to judge it."""
+    """They hold the same progenitors: a model would learn where these go from what it is tested on."""
     problem = problem_of([TRAIN] * 6, lineage=np.tile([0, 0, 0, 1, 1, 1], 2))
     folds = make_folds(replace(problem, series=replace(problem.series, group=np.tile([0, 1, 2, 0, 1, 2], 2))))
     assert [fold.held_lineage.tolist() for fold in folds] == [[0, 1]] * 3

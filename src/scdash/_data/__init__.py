@@ -26,7 +26,7 @@ from scdash._data.expression_matrix import (
 )
 from scdash._data.flags import holds_flags, read_flags
 from scdash._data.genes import all_genes, listed_names, present_genes
-from scdash._data.groups import CellGroups, batches_of, group_cells, origins
+from scdash._data.groups import CellGroups, group_cells, origins_and_batches
 from scdash._data.h5ad_values import sanitise
 from scdash._data.knockout_level import knockout_levels, lowest_values
 from scdash._data.labels import log_missing, read_labels

@@ -47,43 +47,19 @@ def group_cells(cells: int, lineage: Any, batch: Any) -> CellGroups:
     return CellGroups(code, group_names(shown) if shown else ("all",), of_lineage, of_batch)
 
 
-def origins(bins: pd.DataFrame, names: Any) -> NDArray[np.int64] | None:
-    """Return for each trajectory the code of the one whose cells were drawn again, from the columns of its bins.
+def origins_and_batches(bins: pd.DataFrame, names: Any) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """Return for each trajectory the code of the one whose cells were drawn again, and that of its batch.
 
     `bins` has a row for each state, with `trajectory`, `lineage`, `batch` and `bootstrap` (0: all cells). None where a
-    column is missing: every trajectory then stands for itself.
+    column is missing: every trajectory then stands for itself; batches are None, too, where there are no two. The lineages of a
+    batch are left out together: they hold the same progenitors, and what is special to the batch.
     """
-    made_of = _made_of(bins, names)
-    if made_of is None:
-        return None
-    whole = {
-        (lineage, batch): code
-        for code, (lineage, batch, draw) in enumerate(made_of.itertuples(index=False, name=None))
-        if draw == 0
-    }
-    return np.array(
-        [
-            whole.get((lineage, batch), code)
-            for code, (lineage, batch, _) in enumerate(made_of.itertuples(index=False, name=None))
-        ],
-        dtype=np.int64,
-    )
-
-
-def batches_of(bins: pd.DataFrame, names: Any) -> NDArray[np.int64] | None:
-    """Return the code of the batch of every trajectory, from the same columns; None where there are no two batches.
-
-    The lineages of a batch are left out together: they hold the same progenitors, and what is special to the batch.
-    """
-    made_of = _made_of(bins, names)
-    if made_of is None or made_of["batch"].nunique() < 2:
-        return None
-    return np.asarray(pd.factorize(made_of["batch"])[0], dtype=np.int64)
-
-
-def _made_of(bins: pd.DataFrame, names: Any) -> pd.DataFrame | None:
-    """Return lineage, batch and bootstrap of every trajectory, as text and number; None where a column is missing."""
     if not {"trajectory", *COLUMNS} <= set(bins.columns):
-        return None
+        return None, None
     first = bins.assign(trajectory=bins["trajectory"].astype(str)).drop_duplicates("trajectory").set_index("trajectory")
-    return first.loc[[str(name) for name in names], list(COLUMNS)].astype({"lineage": str, "batch": str})
+    made_of = first.loc[[str(name) for name in names], list(COLUMNS)].astype({"lineage": str, "batch": str})
+    rows = list(made_of.itertuples(index=False, name=None))
+    whole = {(lineage, batch): code for code, (lineage, batch, draw) in enumerate(rows) if draw == 0}
+    origin = np.array([whole.get((lineage, batch), code) for code, (lineage, batch, _) in enumerate(rows)], np.int64)
+    batch_code, batches = pd.factorize(made_of["batch"])
+    return origin, np.asarray(batch_code, dtype=np.int64) if len(batches) > 1 else None

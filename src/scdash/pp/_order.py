@@ -211,15 +211,13 @@ def _representation(
     if values.like_counts:
         logger.warning(
             "    %s looks like raw counts (integers up to %g): cells will lie in the order of their depth rather than of their "
-            "state. Run scdash.pp.normalize(adata) first.",
-            values.name, values.maximum,
+            "state. Run scdash.pp.normalize(adata) first.", values.name, values.maximum,
         )  # fmt: skip
     parts: list[Any] = [block for _, block in values.blocks()]
     X: Any = sp.vstack(parts).tocsr() if sp.issparse(parts[0]) else np.concatenate(parts)
-    components = min(50, X.shape[0] - 1, X.shape[1] - 1)
     if X.shape[1] <= 50:
         return as_dense(X)
-    return np.asarray(sc.pp.pca(X, n_comps=components, random_state=seed))
+    return np.asarray(sc.pp.pca(X, n_comps=min(50, X.shape[0] - 1, X.shape[1] - 1), random_state=seed))
 
 
 def _order_group(

@@ -128,8 +128,8 @@ def fit_dynamics(
         a smaller part of the path. One model is fitted to all lineages, which it tells apart by their first states.
     batch_key
         `obs` column with the batch of each cell: each batch is a trajectory of its own in every lineage, aligned by rank.
-        A batch that is left out to judge the model begins nearer to the others where the noise of its cells explains how it
-        differs (docs/concepts/evidence).
+        A left-out batch is predicted from a first state that is nearer to those of the others where the noise of its cells
+        explains how it differs (docs/concepts/evidence).
     split_key
         `obs` column with "train", "validation", "test". None: of cells that are trained on whole trajectories nothing is held
         out, since their errors come from folds; of others whole trajectories are, or time windows where there are fewer

@@ -123,29 +123,28 @@ def predict_perturbations(
     chosen = best if predictor == "best" else network
     genes_of(adata, entry, key, every=bool(n_cells))  # cells of the data are drawn as starts
     rows = parsed.cells[1:]
+    asked, n_targets = parsed.targets[rows], _n_targets(entry, parsed, rows)
     if times is not None:
         if n_cells:
             raise ValueError("n_cells: cells are not predicted at times; use n_cells=0, or leave times out.")
-        counts = _n_targets(entry, parsed, rows)
-        found = predicted_at_times(entry, network, labels, parsed, counts, times, best=predictor == "best")
+        found = predicted_at_times(entry, network, labels, parsed, n_targets, times, best=predictor == "best")
         by = (found.obs["predictor"] == NETWORK).to_numpy().reshape(len(rows), -1)  # perturbations by times
         _warn_of_targets(entry, parsed, rows, by.any(axis=1))
         return found
     if n_cells:
         _warn_of_targets(entry, parsed, rows, np.ones(len(rows), dtype=bool))
         return _with_cells(adata, entry, key, chosen, labels, parsed, n_cells, as_generator(rng))
-    asked = parsed.targets[rows]
     names = best.names(asked) if predictor == "best" else [NETWORK] * len(asked)
     _warn_of_targets(entry, parsed, rows, np.array([name == NETWORK for name in names]))
     _say_predictors(names)
-    change, converged = chosen.solve(parsed.targets[rows], tuple(parsed.kinds[r] for r in rows))
+    change, converged = chosen.solve(asked, tuple(parsed.kinds[r] for r in rows))
     warn_unsettled(converged)
     observed, status = _observed(entry["screen"], parsed, rows)
     obs = pd.DataFrame(
         {
             "perturbation": labels,
             "status": pd.Categorical(status),
-            "n_targets": _n_targets(entry, parsed, rows),
+            "n_targets": n_targets,
             "converged": converged,
             "predictor": pd.Categorical(names),
         },
@@ -154,7 +153,7 @@ def predict_perturbations(
     result = AnnData((chosen.centre + change).astype(np.float32), obs=obs, var=pd.DataFrame(index=genes))
     result.layers["change"] = change.astype(np.float32)
     result.layers["observed_change"] = observed.astype(np.float32)
-    result.layers["target"] = parsed.targets[rows]
+    result.layers["target"] = asked
     return result
 
 

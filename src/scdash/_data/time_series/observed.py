@@ -19,13 +19,12 @@ from scdash._data import (
     StandardTime,
     Times,
     TimeSeries,
-    batches_of,
     cells_to_series,
     finer_than_cells,
     halve_cells,
     halves_to_learn_from,
     kernel_means,
-    origins,
+    origins_and_batches,
     series_from_states,
 )
 from scdash._data.time_series.observations import CellAlign
@@ -39,9 +38,8 @@ MANY_ROWS = 50  # above which rows may be cells
 SHARED = 5  # rows of a trajectory with the same time (their median) from which times are sampled ones
 READING, PARTS = "smoothing cells", 4  # bins, halves, halves with shuffled times, halves to learn from
 BOOTSTRAPS = 8  # of every trajectory: the same from resampled cells, which show a model how uncertain its bins are
-MOST_BOOTSTRAPS = (
-    64  # the same for training on whole trajectories, a step of which sees some of them: see `n_bootstraps`
-)
+# the same for training on whole trajectories, a step of which sees some of them: see `n_bootstraps`
+MOST_BOOTSTRAPS = 64
 RESAMPLED_CELLS = 160_000  # in all bootstraps together, above which fewer are made
 ALL_BOOTSTRAPS = 320  # of all trajectories together, above which fewer are made of each
 
@@ -275,8 +273,8 @@ def from_bins(adata: "AnnData", columns: NDArray[np.int64], rows: Rows, seed: in
         found = _scaled(series)
     if rows.group is not None:  # whose cells a trajectory was made of stands in the columns that pp.trajectories wrote
         bins = adata.obs.assign(trajectory=rows.group.astype(str).to_numpy())
-        made_of = replace(found.series, origin=origins(bins, series.names), group=batches_of(bins, series.names))
-        found = replace(found, series=made_of)
+        origin, group = origins_and_batches(bins, series.names)
+        found = replace(found, series=replace(found.series, origin=origin, group=group))
     if rows.group is None or "lineage" not in adata.obs:
         return found
     code, names = _lineages_of_bins(adata.obs["lineage"], rows.group, found.series)

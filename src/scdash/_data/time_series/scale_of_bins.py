@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scdash._core.errors import check_choice
 from scdash._core.logging import logger
 from scdash._data.expression_matrix import Expression
-from scdash._data.groups import batches_of, origins
+from scdash._data.groups import origins_and_batches
 from scdash._data.time_series.series import TimeSeries
 
 LOG_FLOOR = 0.5  # smallest range of a gene in log values
@@ -56,6 +56,7 @@ def scale_of_bins(
 def series_of_bins(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expression) -> TimeSeries:
     """Return trajectories of states from the table of their bins."""
     names = bins["trajectory"].cat.categories
+    origin, group = origins_and_batches(bins, names)
     return TimeSeries(
         states=scaled,
         times=bins["time"].to_numpy(dtype=np.float64),
@@ -64,6 +65,6 @@ def series_of_bins(scaled: NDArray[np.float64], bins: pd.DataFrame, values: Expr
         split=np.asarray(bins["split"].cat.codes, dtype=np.int8),
         genes=values.genes,
         weights=bins["n_cells"].to_numpy(dtype=np.float64),
-        origin=origins(bins, names),
-        group=batches_of(bins, names),
+        origin=origin,
+        group=group,
     )

@@ -37,7 +37,7 @@ def starts_without_batch_noise(
 ) -> TimeSeries:
     """Return the series with first states of the other trajectories nearer to the mean of the batches that are learned from.
 
-    From these states the trajectories are predicted; later ones, which judge predictions, stay as they were observed.
+    From these states the trajectories are predicted; later ones, with which predictions are compared, stay as observed.
     Bootstraps are moved as their original is. A series without batches is returned as it is.
     """
     if series.group is None:

@@ -95,7 +95,7 @@ def make_folds(problem: FitProblem) -> list[Fold]:
 
     Of cells at sampled times, times between others are left out in turn, in all trajectories, and predicted from the state
     before. Where every lineage has at least two trajectories that are not for test (batches, say), trajectories are left out in
-    turn, in groups where there are more than five, together with what was re-drawn from their cells and, of batches, with the
+    turn, in groups where there are more than five, together with their bootstraps and, of batches, with the
     other lineages of the batch: these hold the same progenitors. Otherwise models are learned from one half of the cells
     and judged on the other, if the problem has halves; else there is no fold.
     """
