@@ -11,8 +11,7 @@ from scdash._data import SPLITS, TimeSeries
 
 def trajectory_table(entry: Any) -> pd.DataFrame:
     """Return `predictor`, `trajectory`, `rollout_mse` and `five_bins_mse` of every test trajectory, the fit first."""
-    from scdash.dynamics.comparisons.cell_predictors import predictors_of_cells
-    from scdash.dynamics.predictions import stored_series
+    from scdash.dynamics.predictions import predictors_of_cells, stored_series
     from scdash.dynamics.predictors import field_predictor, long_horizon_errors, rollout_errors
     from scdash.networks import module_from_entry
 

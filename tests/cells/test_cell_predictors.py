@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash.dynamics.comparisons.cell_predictors import nearest_training, predictors_of_cells, validation_errors
+from scdash.dynamics.predictions import nearest_training, predictors_of_cells, validation_errors
 
 from .test_predictions_without_network import CURVES, TIMES, series_of
 

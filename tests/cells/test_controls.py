@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 import scdash
 from scdash._data import Placed, as_expression, halve_cells
-from scdash.dynamics.comparisons.shuffled import random_regulators, shuffle_labels
+from scdash.dynamics.comparisons.null_models import random_regulators, shuffle_labels
 from scdash.dynamics.predictors import long_horizon_errors
 from scdash.networks.lagged_edges import lagged_scores, rank_correlation
 

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 import scdash
-from scdash.dynamics.comparisons.shuffled import shuffled_priors
+from scdash.dynamics.comparisons.null_models import shuffled_priors
 from scdash.dynamics.state_pairs import assembly
 from scdash.dynamics.whole_trajectories.states import folds_of_states, start_of
 from scdash.regression import TransitionSettings, fit_transitions

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from scdash.dynamics.comparisons.shuffled import (
+from scdash.dynamics.comparisons.null_models import (
     random_regulators,
     shuffle_labels,
     shuffled_priors,

@@ -10,8 +10,8 @@ import pytest
 import scdash
 from scdash._data.screen import parse_screen
 from scdash.models import PerturbODE, Transport
-from scdash.screens.contradictions import contradicted
 from scdash.screens.equilibrium.equations import build_problem
+from scdash.screens.fold_statistics import contradicted
 from scdash.screens.inputs import ScreenRequest, read_screen
 from scdash.screens.statistics import assign_folds, perturbation_statistics
 

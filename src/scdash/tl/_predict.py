@@ -12,8 +12,7 @@ from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit, stored_key
 from scdash._core.process_state import guarded
 from scdash._core.types import StartLike, TimesLike
-from scdash.dynamics.predictions import NETWORK, PredictorName, check_predictor, predict_states
-from scdash.dynamics.split_predictions import predict_split
+from scdash.dynamics.predictions import NETWORK, PredictorName, check_predictor, predict_split, predict_states
 from scdash.networks import module_from_entry, rollout
 from scdash.networks.prediction_starts import start_states, time_grid
 

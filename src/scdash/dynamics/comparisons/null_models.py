@@ -7,6 +7,7 @@ model's settings could be right: the rate that it begins with, and then its numb
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from scdash._core.logging import expect
 from scdash._core.parallel import spread_all
-from scdash.dynamics.comparisons.shuffled import random_regulators, shuffled_priors
+from scdash._core.types import Index
 from scdash.dynamics.whole_trajectories.folds import OTHER_HALF, Fold
 from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.dynamics.whole_trajectories.one_fit import (
@@ -191,3 +192,42 @@ def without_network(made_of: Ingredients) -> list[Ingredients]:
     rates = [own.rates, *((rate,) for rate in (SLOW * min(own.rates), *own.rates))]
     alone = [replace(own, lambdas=(NO_EDGES,), averaged=1, rates=chosen) for chosen in rates]
     return [replace(made_of, prior=None, regulators=np.zeros(1, dtype=np.int64), regressions=one) for one in alone]
+
+
+def random_regulators(regulators: Index, genes: int, rng: np.random.Generator, *, number: int = 4) -> list[Index]:
+    """Return sets of as many genes as there are regulators, none of them a regulator where enough others exist.
+
+    Where they do not, sets are drawn from all genes; where every gene is a regulator there is nothing to draw.
+    """
+    known = np.unique(regulators)
+    if not 0 < len(known) < genes:
+        return []
+    others = np.setdiff1d(np.arange(genes), known)
+    pool = others if len(others) >= len(known) else np.arange(genes)
+    return [np.sort(rng.choice(pool, len(known), replace=False)) for _ in range(number)]
+
+
+def shuffle_labels(prior: sp.csr_matrix, regulators: Index | None, rng: np.random.Generator) -> sp.csr_matrix:
+    """Permute the names of the genes of a prior (target, regulator), regulators among regulators.
+
+    Numbers of targets and of regulators, and all structure, are kept; only whose they are is not. `regulators` None:
+    the genes that regulate in the prior.
+    """
+    entries = sp.coo_matrix(prior)
+    known = np.unique(entries.col if regulators is None else np.asarray(regulators))
+    name = np.arange(entries.shape[0])
+    for group in (known, np.setdiff1d(name, known)):
+        name[group] = rng.permutation(group)
+    return sp.csr_matrix((entries.data, (name[entries.row], name[entries.col])), shape=entries.shape)
+
+
+def shuffled_priors(
+    prior: sp.csr_matrix, regulators: Index | None, rng: np.random.Generator, *, number: int, tries: int = 20
+) -> list[sp.csr_matrix]:
+    """Return priors with permuted names (`shuffle_labels`), none of them with the edges of the real one.
+
+    Fewer than `number` where permutations hardly ever change the edges, as for a prior that lists all pairs.
+    """
+    real = sp.csr_matrix(prior).astype(bool)
+    drawn = (shuffle_labels(prior, regulators, rng) for _ in range(number * tries))
+    return list(islice((one for one in drawn if (one.astype(bool) != real).nnz), number))

@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scdash._data.time_series.observed import BOOTSTRAPS
+from scdash.dynamics.comparisons.baselines import CONSTANT, MEAN, PERSISTENCE, baseline_errors
 from scdash.dynamics.options import FitOptions, Recipe
 from scdash.dynamics.predictors import field_predictor, fitted_states
 from scdash.dynamics.problem import FitProblem
@@ -24,12 +25,23 @@ from scdash.dynamics.state_pairs.regression_fits import hidden_by_regression
 from scdash.dynamics.state_pairs.strategy import build_sparsity
 from scdash.dynamics.state_pairs.train import HISTORY
 from scdash.dynamics.whole_trajectories.fit import Followed, as_stack, follow, history_of
-from scdash.dynamics.whole_trajectories.folds import LEFT_OUT
-from scdash.dynamics.whole_trajectories.kept_for_test import errors_on_test_states
+from scdash.dynamics.whole_trajectories.folds import (
+    LEFT_OUT,
+    TEST_TRAJECTORIES,
+    TEST_WINDOWS,
+    Fold,
+    gene_weights,
+    is_test,
+    lineage_codes,
+    lineages_of,
+    trajectories_of,
+)
+from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients
 from scdash.dynamics.whole_trajectories.settings import chosen_settings, dense_epochs, mixed_starts, whole_settings
 from scdash.fields import Params, VectorField
 from scdash.sparsity import Sparsity
+from scdash.training.rollouts import GeneWise, Trajectories
 
 MODEL = "model"  # its name in the table of errors
 START = "regression start"
@@ -163,3 +175,37 @@ def _lineages(followed: Followed, ends: pd.DataFrame | None) -> pd.DataFrame | N
     if ends is None:
         return followed.following if len(followed.following) else None
     return ends.merge(followed.following, on="lineage", how="left") if len(followed.following) else ends
+
+
+def errors_on_test_states(problem: FitProblem, model: GeneWise, name: str) -> pd.DataFrame | None:
+    """Return the errors of the model and of baselines on test states, over that of a constant: `predictor`, `test`.
+
+    Whole trajectories are predicted from their first state, time windows inside a trajectory from the state before. None
+    where there is no test state.
+    """
+    fold = _test_fold(problem)
+    if fold is None:
+        return None
+    baselines = {key: value for key, value in baseline_errors([fold]).items() if key in (CONSTANT, PERSISTENCE, MEAN)}
+    found = {name: held_out_error(model, fold)} | {key: float(value[0]) for key, value in baselines.items()}
+    return pd.DataFrame({"predictor": list(found), "test": list(found.values())})
+
+
+def _test_fold(problem: FitProblem) -> Fold | None:
+    """Return everything but the test states to learn from, and the test states to judge by."""
+    series, held = problem.series.originals(), is_test(problem.series)
+    runs = series.rollouts("test")
+    if not runs:
+        return None
+    judged = Trajectories.of([series.states[run] for run in runs], [series.times[run] for run in runs])
+    lineage = lineage_codes(problem)[[series.trajectory[run[0]] for run in runs]]
+    whole = all(held[series.trajectory[run[0]]] for run in runs)
+    return Fold(
+        trajectories_of(problem.series, ~held),
+        judged,
+        judged.states[:, 0],
+        TEST_TRAJECTORIES if whole else TEST_WINDOWS,
+        gene_weights(problem),
+        lineages_of(problem, ~held),
+        lineage,
+    )
