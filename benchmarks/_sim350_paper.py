@@ -16,7 +16,7 @@ from scdash.dynamics.state_pairs.start import random_start
 from scdash.dynamics.state_pairs.strategy import build_prior, returnable_from
 from scdash.dynamics.state_pairs.train import Trained, train_models
 from scdash.dynamics.state_pairs.train_prune_finetune import tune_levels
-from scdash.fields import Params, Phoenix, zero_share
+from scdash.fields import Params, Phoenix, zero_fraction
 from scdash.networks import effects
 from scdash.sparsity import as_sparsity, choose_one_standard_error
 from scdash.training import Examples, evaluate, examples_from
@@ -136,7 +136,7 @@ def judge(field: Phoenix, trained: Trained, truth: sp.csr_matrix, test: Examples
     tnr = (~found & ~true).sum((1, 2)) / (~true).sum()
     return pd.DataFrame(
         {
-            "sparsity": zero_share(field, params).numpy(),
+            "sparsity": zero_fraction(field, params).numpy(),
             "balanced_accuracy": (tpr + tnr) / 2,
             "tpr": tpr,
             "tnr": tnr,

@@ -169,7 +169,7 @@ def fit(method: str, seed: int) -> Iterator[Row]:
     """Yield errors, zeros and time of one method."""
     from scdash.dynamics.state_pairs.penalised import fit_penalised
     from scdash.dynamics.state_pairs.strategy import build_sparsity
-    from scdash.fields import zero_share
+    from scdash.fields import zero_fraction
     from scdash.networks import feature_sparsity
 
     predictor, penalised = METHODS[method], method in ("pathreg", "l0", "cnode")
@@ -188,7 +188,7 @@ def fit(method: str, seed: int) -> Iterator[Row]:
     yield Row(NAME, CPU, predictor, seed, seconds + time.process_time() - began)
     for measure, split in ((TRAIN, "train"), (TEST, "test")):
         yield Row(NAME, measure, predictor, seed, error_of(split, predicted(field, params, split)))
-    yield Row(NAME, WEIGHTS, predictor, seed, float(zero_share(field, params)))
+    yield Row(NAME, WEIGHTS, predictor, seed, float(zero_fraction(field, params)))
     yield Row(NAME, PAIRS, predictor, seed, float(feature_sparsity(field, params)))
 
 

@@ -96,7 +96,7 @@ def fit(method: str, seed: int) -> Iterator[Row]:
     from scdash.dynamics.state_pairs.start import random_start
     from scdash.dynamics.state_pairs.strategy import build_sparsity
     from scdash.dynamics.state_pairs.train import train_models
-    from scdash.fields import Mlp, zero_share
+    from scdash.fields import Mlp, zero_fraction
     from scdash.networks import spurious_sparsity
     from scdash.solve import integrate
 
@@ -120,7 +120,7 @@ def fit(method: str, seed: int) -> Iterator[Row]:
         keep(table, RESULTS / "pathreg_cells" / "strengths.csv", ["method", "seed"])
     name = METHODS[method]
     yield Row("all", CPU, name, seed, time.process_time() - began)
-    yield Row("all", ZEROS, name, seed, float(zero_share(field, found.params)))
+    yield Row("all", ZEROS, name, seed, float(zero_fraction(field, found.params)))
     factors = pd.Index(adata.var_names).isin(transcription_factors())
     yield Row("all", SPURIOUS, name, seed, float(spurious_sparsity(field, found.params, factors)))
 

@@ -61,7 +61,9 @@ def test_both_moves_of_a_pair_have_the_scale_of_the_first():
     ((first, second),) = fate_probabilities(adata, [(one, one)], terminal)
     np.testing.assert_array_equal(first, second)
     ((_, after),) = fate_probabilities(adata, [(np.tile(np.eye(10)[0], (len(adata), 1)), one)], terminal)
-    assert np.abs(after - first).max() > 1e-4  # judged by the scale of the moves without intervention, not by its own
+    assert (
+        np.abs(after - first).max() > 1e-4
+    )  # evaluated by the scale of the moves without intervention, not by its own
 
 
 @needs_cellrank

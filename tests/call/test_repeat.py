@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 import scdash
 from scdash import Regression, Training, Validation
-from scdash.dynamics.fit_of_call import fit_of_call
+from scdash.dynamics.call import fit_of_call
 from scdash.models import MLP, PerturbODE, Phoenix, SecondOrder, Transport
 from scdash.sparsity import DASH, GeometricSchedule, MagnitudePruning, PathReg
 

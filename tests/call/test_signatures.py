@@ -1,4 +1,4 @@
-"""A call stays short: no flat argument belongs to a model, a method, its training or its judging."""
+"""A call stays short: no flat argument belongs to a model, a method, its training or its evaluating."""
 
 import inspect
 import subprocess

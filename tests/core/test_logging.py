@@ -109,12 +109,12 @@ def test_one_bar_stands_for_all_parts_of_a_call_by_what_they_cost(
             with progress_bar(pieces, name) as bar:
                 for _ in range(pieces):
                     bar.update()
-        expect({"judging": (1, 10.0)})
-        with progress_bar(1, "judging") as bar:
+        expect({"evaluating": (1, 10.0)})
+        with progress_bar(1, "evaluating") as bar:
             bar.update()
     assert done == pytest.approx([0, 0.1, 0.2, 0.2, 0.4, 0.6, 0.8, 1, 1, 0.5, 1])
     told = capsys.readouterr().err
-    assert "fit: judging 100%" in told and "left" in told
+    assert "fit: evaluating 100%" in told and "left" in told
     with progress_bar(1, "training", progress=True):
         pass
     assert "training:" in capsys.readouterr().err  # outside a call the bar is its own

@@ -126,7 +126,7 @@ def test_sums_in_fine_intervals_give_the_kernel_means_of_the_cells():
     assert known.all()
 
 
-def test_bins_without_a_cell_judge_nothing():
+def test_bins_without_a_cell_evaluate_nothing():
     time, values = cells(6, waves=1, noise=0.1)
     sums, number = interval_sums(
         as_expression(values), Placed.of(time, None, None, None), 5 * BINS, np.arange(6) % 2, 2

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scdash._data.flags import holds_flags, read_flags
+from scdash._data.labels import holds_flags, read_flags
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from scdash._data import (
     read_memberships,
 )
 from scdash._data.time_series.bins import weighted_rank_align
-from scdash._data.time_series.placed import Placed, redrawn_weights
+from scdash._data.time_series.placed import Placed, resampled_weights
 from scdash._data.time_series.within_places import within_moments
 
 
@@ -102,7 +102,7 @@ def test_a_cell_is_in_the_same_half_of_all_its_lineages():
 
 def test_a_cell_is_drawn_again_in_all_its_lineages_alike():
     both = placed()
-    drawn = redrawn_weights(3, 40, np.full(40, 0.5), both.cell, np.random.default_rng(0))
+    drawn = resampled_weights(3, 40, np.full(40, 0.5), both.cell, np.random.default_rng(0))
     np.testing.assert_array_equal(drawn[:, 30:], drawn[:, :10])
 
 

@@ -1,4 +1,4 @@
-"""What is left out to choose by: whole batches with what was re-drawn from their cells, or the other half of the cells."""
+"""What is left out to choose by: whole batches with what was resampled from their cells, or the other half of the cells."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 def problem_of(splits, **more):
-    """Return trajectories of constant states k, and one re-drawn from each, of states k + 0.5."""
+    """Return trajectories of constant states k, and one resampled from each, of states k + 0.5."""
     values = np.arange(len(splits), dtype=float)
     states = np.concatenate([values, values + 0.5])[:, None, None] * np.ones((1, 4, 3))
     split = np.array([*splits, *splits])[:, None] * np.ones((1, 4))
@@ -29,7 +29,7 @@ def levels(trajectories):
 
 def test_every_trajectory_is_left_out_once_with_what_was_drawn_from_its_cells():
     folds = make_folds(problem_of([TRAIN, TRAIN, VALIDATION]))
-    assert [levels(fold.held) for fold in folds] == [[0.0], [1.0], [2.0]]  # re-drawn ones judge nothing
+    assert [levels(fold.held) for fold in folds] == [[0.0], [1.0], [2.0]]  # resampled ones evaluate nothing
     assert [levels(fold.train) for fold in folds] == [[1, 1.5, 2, 2.5], [0, 0.5, 2, 2.5], [0, 0.5, 1, 1.5]]
     assert all((fold.start == fold.held.states[:, 0]).all() for fold in folds)
     np.testing.assert_array_equal(folds[0].weights, [1, 4, 9])  # errors count in the units of the data

@@ -54,11 +54,11 @@ def test_a_knock_out_moves_the_targets_of_the_network_first(fits, name):
     assert moved == set(network.columns[network.loc[gene]])
 
 
-def test_the_stored_model_was_trained_and_the_report_says_by_what_it_was_judged(fits, single):
-    for adata, judge in ((fits["none"], "left-out trajectories"), (single, "the other half of the cells")):
+def test_the_stored_model_was_trained_and_the_report_says_by_what_it_was_evaluated(fits, single):
+    for adata, evaluate in ((fits["none"], "left-out trajectories"), (single, "the other half of the cells")):
         params = adata.uns["dynamics"]["params"]
-        assert params["judged_by"] == judge and params["chosen"]["epochs"] > 0
-        assert f"error on {judge}" in scdash.get.report(adata).attrs["summary"]
+        assert params["judged_by"] == evaluate and params["chosen"]["epochs"] > 0
+        assert f"error on {evaluate}" in scdash.get.report(adata).attrs["summary"]
 
 
 def test_a_single_trajectory_is_pruned_to_the_level_that_its_halves_choose_and_that_level_is_stored(single):

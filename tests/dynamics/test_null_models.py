@@ -24,8 +24,8 @@ from scdash.dynamics.comparisons.null_models import (
 )
 from scdash.dynamics.inputs import read_inputs
 from scdash.dynamics.whole_trajectories import one_fit as whole_fit
+from scdash.dynamics.whole_trajectories.evaluation import held_out_error
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, make_folds
-from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients, choose, dense_candidates, fit_chosen
 from scdash.dynamics.whole_trajectories.pruning import ROUNDS
 from scdash.sparsity import as_sparsity
@@ -66,13 +66,13 @@ def test_by_default_every_batch_is_left_out_once(left_out):
     assert not problem.series.split.any() and len(folds) == 4 and folds[0].kind == LEFT_OUT
 
 
-def test_what_is_judged_is_what_is_refitted(left_out):
-    """Trained for fewer epochs than could have been chosen, a model has the schedule of the one that was judged."""
+def test_what_is_evaluated_is_what_is_refitted(left_out):
+    """Trained for fewer epochs than could have been chosen, a model has the schedule of the one that was evaluated."""
     _, own, folds, choice = left_out
     for epochs in FEW[1:]:
-        judged = dense_candidates(own, folds[0].train, 1.0, FEW)[FEW.index(epochs)]
+        evaluated = dense_candidates(own, folds[0].train, 1.0, FEW)[FEW.index(epochs)]
         (again,) = dense_candidates(own, folds[0].train, 1.0, (epochs,))
-        np.testing.assert_array_equal(judged.model.weights.data, again.model.weights.data)
+        np.testing.assert_array_equal(evaluated.model.weights.data, again.model.weights.data)
     for fold, error, model in zip(folds, choice.errors, choice.models, strict=True):
         refitted = fit_chosen(own, fold.train, choice)
         assert held_out_error(refitted.model, fold) == error == held_out_error(model, fold)
@@ -213,7 +213,7 @@ def test_baselines_follow_training_trajectories_of_batches_and_not_of_halves(lef
     fold = left_out[2][0]
     own = fold.train.states.mean(axis=0)
     squares = ((own[None] - fold.held.states)[:, 1:] ** 2 * fold.weights / fold.weights.sum()).sum(-1).mean()
-    # the mean of all training trajectories; re-drawn ones are drawn from the same cells
+    # the mean of all training trajectories; resampled ones are drawn from the same cells
     assert found["mean trajectory"][0] == pytest.approx(squares / fold.constant_error, rel=1e-4)
     assert halves[2][0].kind == OTHER_HALF
     assert tuple(baseline_errors(halves[2])) == ("constant", "persistence")

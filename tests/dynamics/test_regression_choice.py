@@ -8,8 +8,8 @@ import pytest
 from scdash._core.errors import NonFiniteError
 from scdash.dynamics.inputs import read_inputs
 from scdash.dynamics.whole_trajectories import one_fit, regression_choice
+from scdash.dynamics.whole_trajectories.evaluation import held_out_error
 from scdash.dynamics.whole_trajectories.folds import Fold, make_folds
-from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients, choose, fit_chosen
 from scdash.dynamics.whole_trajectories.pruning import ROUNDS
 from scdash.dynamics.whole_trajectories.regression_choice import (
@@ -81,13 +81,13 @@ def test_the_regressions_with_the_smallest_error_on_the_folds_are_chosen(batches
 def test_trained_models_decide_between_two_regressions_and_their_training_is_not_made_again(batches, monkeypatch):
     own, folds = batches
     plain = choose_regressions(own, folds, progress=False)
-    judged, made = one_fit.dense_trial, []
+    evaluated, made = one_fit.dense_trial, []
 
     def spoilt(made_of, *arguments, **options):  # from the regressions that were chosen training leads astray
-        found = judged(made_of, *arguments, **options)
+        found = evaluated(made_of, *arguments, **options)
         made.append((made_of.regressions, options["mixed"]))
-        errors = found.judged.errors + 10 * (made_of.regressions == plain.made_of.regressions)
-        return replace(found, judged=replace(found.judged, errors=errors))
+        errors = found.evaluated.errors + 10 * (made_of.regressions == plain.made_of.regressions)
+        return replace(found, evaluated=replace(found.evaluated, errors=errors))
 
     monkeypatch.setattr(regression_choice, "dense_trial", spoilt)
     monkeypatch.setattr(one_fit, "dense_trial", spoilt)
@@ -98,19 +98,19 @@ def test_trained_models_decide_between_two_regressions_and_their_training_is_not
     choice = choose(other.made_of, folds, first=other.trial, progress=False)
     assert made == [(other.made_of.regressions, True)]  # with starts that are mixed, alone
     dense = choice.table[choice.table["stage"] == "dense"]
-    np.testing.assert_allclose(dense["error"].iloc[:2], other.trial.judged.errors.mean(axis=1))
+    np.testing.assert_allclose(dense["error"].iloc[:2], other.trial.evaluated.errors.mean(axis=1))
 
 
 @pytest.mark.parametrize("failing", [1, TRAINED])
 def test_a_training_that_leaves_the_finite_numbers_leaves_the_choice_to_the_other(batches, failing, monkeypatch):
     own, folds = batches
-    judged, made = regression_choice.dense_trial, []
+    evaluated, made = regression_choice.dense_trial, []
 
     def diverging(made_of, *arguments, **options):
         made.append(made_of.regressions)
         if len(made) <= failing:
             raise NonFiniteError("left the finite numbers")
-        return judged(made_of, *arguments, **options)
+        return evaluated(made_of, *arguments, **options)
 
     monkeypatch.setattr(regression_choice, "dense_trial", diverging)
     if failing == TRAINED:
@@ -128,16 +128,16 @@ def test_genes_that_follow_faster_get_regressions_at_higher_rates(rate, chosen):
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_starts_are_mixed_where_that_predicts_better_and_the_refitted_model_is_the_one_that_was_judged(
+def test_starts_are_mixed_where_that_predicts_better_and_the_refitted_model_is_the_one_that_was_evaluated(
     batches, mixed, monkeypatch
 ):
     own, folds = batches
-    judged = one_fit.dense_trial
+    evaluated = one_fit.dense_trial
 
     def spoilt(*arguments, **options):  # the other kind of starts predicts worse
-        found = judged(*arguments, **options)
-        errors = found.judged.errors + (options["mixed"] != mixed)
-        return replace(found, judged=replace(found.judged, errors=errors))
+        found = evaluated(*arguments, **options)
+        errors = found.evaluated.errors + (options["mixed"] != mixed)
+        return replace(found, evaluated=replace(found.evaluated, errors=errors))
 
     monkeypatch.setattr(one_fit, "dense_trial", spoilt)
     choice = choose(own, folds, progress=False)

@@ -11,7 +11,7 @@ from scdash.dynamics.whole_trajectories.measured_velocity import calibration
 from scdash.dynamics.whole_trajectories.start import regression_start
 from scdash.dynamics.whole_trajectories.velocity_weight import mean_cosine, velocity_cosine, worth_its_weight
 from scdash.regression import WeightedVelocity
-from scdash.regression.derivative_rows import with_velocity
+from scdash.regression.cells import with_velocity
 from scdash.regression.problems import Regression
 from scdash.training.rollouts import GeneWise, Trajectories, roll_out
 

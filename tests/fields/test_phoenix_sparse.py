@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdash.fields import FIELDS, Phoenix, SparsePhoenix, field_class, zero_share
+from scdash.fields import FIELDS, Phoenix, SparsePhoenix, field_class, zero_fraction
 from scdash.networks import DynamicsModel, effects, pack, sparse_effects, strongest_effects, unpack
 from scdash.sparsity import Prior, as_sparsity
 
@@ -47,7 +47,7 @@ def test_velocity_and_gradients(pair) -> None:
 def test_network_and_sparsity(pair) -> None:
     small, params, whole, dense = pair
     params["U_sums"][0, 0, 2] = dense["U_sums"][0, 2, 0] = 0
-    torch.testing.assert_close(zero_share(small, params), zero_share(whole, dense))
+    torch.testing.assert_close(zero_fraction(small, params), zero_fraction(whole, dense))
     torch.testing.assert_close(effects(small, params), effects(whole, dense))
     for a, b in zip(sparse_effects(small, params), sparse_effects(whole, dense), strict=True):
         assert abs(a - b).max() == 0 and a.nnz == b.nnz

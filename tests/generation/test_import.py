@@ -19,7 +19,7 @@ print(json.dumps([seconds, sorted(set(sys.modules) - loaded)]))
 def test_import_adds_little_to_scanpy() -> None:
     out = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
     seconds, modules = json.loads(out)
-    assert seconds < 0.3  # CPU time: wall time would judge the machine's load
+    assert seconds < 0.3  # CPU time: wall time would evaluate the machine's load
     assert not {"torch", "torchdiffeq", "gseapy", "mudata", "geomloss"} & {name.split(".")[0] for name in modules}
 
 

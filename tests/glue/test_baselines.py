@@ -114,7 +114,7 @@ def test_settings_of_predictors_are_chosen_from_grids_in_units_of_the_span(monke
     assert seen["mean_trajectory 1"][0] is seen["shifted_mean_trajectory 1"][0] is seen["mean_trajectory 2"][0]
 
 
-def test_redrawn_trajectories_are_in_no_mean_curve_and_among_nearest_neighbours(monkeypatch):
+def test_resampled_trajectories_are_in_no_mean_curve_and_among_nearest_neighbours(monkeypatch):
     problem = problem_of()
     series = replace(problem.series, origin=np.array([0, 0, 2, 3, 4, 5]))  # the second is the first, drawn again
     seen = []

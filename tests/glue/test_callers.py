@@ -221,11 +221,11 @@ def recorded(monkeypatch, module):
 def test_no_cell_is_on_both_sides_of_the_regression_over_time(monkeypatch):
     seen = recorded(monkeypatch, _lagged)
     lagged_scores(CellHalves(quarters_of(), None))
-    ranking, judged = seen[:2], seen[2:]
-    assert len(judged) == 4  # two draws, each with a regression and its judgement
+    ranking, evaluated = seen[:2], seen[2:]
+    assert len(evaluated) == 4  # two draws, each with a regression and its evaluation
     for before, after, _ in ranking:
         assert len(before) == len(after) == 2 and not before & after
-    for (x, y, _), (new_x, new_y, _) in zip(judged[::2], judged[1::2], strict=True):
+    for (x, y, _), (new_x, new_y, _) in zip(evaluated[::2], evaluated[1::2], strict=True):
         assert not x & y and not new_x & new_y
         assert not (x | y) & (new_x | new_y)  # cells that the regression has not seen
     halves = CellHalves(quarters_of(), None).halves
@@ -252,13 +252,13 @@ def test_each_row_of_the_regression_has_other_cells_before_than_after():
 
 
 def test_the_share_of_variance_is_that_of_cells_that_were_not_learned_from(monkeypatch):
-    """With no coefficient, what is left is the second sum of squares: of the judging cells, and of no other."""
+    """With no coefficient, what is left is the second sum of squares: of the evaluating cells, and of no other."""
     quarters = quarters_of()
     monkeypatch.setattr(_lagged, "_path", lambda moments, allowed: np.zeros((1, *allowed.shape)))
     monkeypatch.setattr(_lagged.Moments, "unscale", lambda moments, solution, part: (solution, 1.0))
     found = _lagged._explained(quarters[:, 0], np.arange(4), np.ones((4, 4), dtype=bool))
-    _, judged = _lagged._rows(quarters[1, 0], quarters[3, 0], np.arange(4))
-    assert found == pytest.approx(1 - ((judged - 1.0) ** 2).sum() / (judged**2).sum())
+    _, evaluated = _lagged._rows(quarters[1, 0], quarters[3, 0], np.arange(4))
+    assert found == pytest.approx(1 - ((evaluated - 1.0) ** 2).sum() / (evaluated**2).sum())
 
 
 def test_scores_of_cells_pass_their_halves_and_the_held_out_share_on(monkeypatch):

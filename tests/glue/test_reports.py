@@ -124,8 +124,8 @@ def test_the_report_on_cells_begins_with_the_verdict_and_a_table_of_errors(name,
     fit = request.getfixturevalue(name)
     lines = fit.text.splitlines()
     assert lines[0].startswith("Verdict: ") and lines[0] == fit.verdict["text"]
-    judge = "left-out trajectories" if name == "batches" else "the other half of the cells"
-    assert lines[1].startswith(f"Mean squared error on {judge}, as a fraction of a constant's (4 folds;")
+    evaluate = "left-out trajectories" if name == "batches" else "the other half of the cells"
+    assert lines[1].startswith(f"Mean squared error on {evaluate}, as a fraction of a constant's (4 folds;")
     shown = {"model", "regression start", f"best null model ({fit.verdict['best_null']})", "constant"}
     if fit.verdict["best_null"] != "no network":
         shown.add("no network")

@@ -40,18 +40,18 @@ def test_matrix_table_and_anndata_agree(adata: ad.AnnData) -> None:
         assert metrics.auprc(grn, truth, genes=GENES[:4]) == expected
     categorical = table_of(modelled, GENES[:4]).astype({"source": "category", "target": "category"})
     assert metrics.auprc(categorical, truth, genes=GENES[:4]) == expected
-    assert metrics.auprc(adata, "truth") == expected  # the modelled genes only: ACTC1 is not judged
+    assert metrics.auprc(adata, "truth") == expected  # the modelled genes only: ACTC1 is not evaluated
     assert expected.prevalence == pytest.approx(2 / 12)
     assert metrics.auprc(adata, truth, genes=GENES).prevalence == pytest.approx(3 / 20)
 
 
-def test_any_varp_matrix_may_be_judged(adata: ad.AnnData) -> None:
+def test_any_varp_matrix_may_be_evaluated(adata: ad.AnnData) -> None:
     adata.varp["other"] = adata.varp["dynamics_grn"]
     assert metrics.density(adata, key="other") == pytest.approx(4 / 25)
     assert metrics.balanced_accuracy(adata, "other", key="other") == 1
 
 
-def test_tables_without_genes_are_judged_among_the_genes_they_name() -> None:
+def test_tables_without_genes_are_evaluated_among_the_genes_they_name() -> None:
     truth = pd.DataFrame({"source": ["a"], "target": ["b"]})
     grn = pd.DataFrame({"source": ["a", "c"], "target": ["b", "a"], "weight": [1.0, 0.5]})
     assert metrics.auprc(grn, truth).prevalence == pytest.approx(1 / 6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from scdash.fields import Phoenix, zero_share
+from scdash.fields import Phoenix, zero_fraction
 from scdash.networks import (
     dependencies,
     effects,
@@ -34,7 +34,7 @@ def test_effects_and_sparsity_of_the_released_model(golden: Golden) -> None:
     found = effects(field, params)
     torch.testing.assert_close(found[1], golden["D"], atol=1e-9, rtol=0)
     torch.testing.assert_close(relative_contribution(found, params["v"])[0], golden["D_tilde"], atol=1e-9, rtol=0)
-    torch.testing.assert_close(zero_share(field, params).double(), golden["sparsity"].expand(2), atol=1e-7, rtol=0)
+    torch.testing.assert_close(zero_fraction(field, params).double(), golden["sparsity"].expand(2), atol=1e-7, rtol=0)
     sparse = sparse_effects(field, params)[1]
     np.testing.assert_allclose(sparse.toarray(), golden["D"], atol=1e-9)
     contribution = sparse_relative_contribution(sparse, golden["v"].numpy())

@@ -284,7 +284,7 @@ def test_bootstraps_are_a_band_around_the_bins_of_their_trajectory(adata) -> Non
         "fitted": states,
     }
     ax = pl.trends(adata, "TF0")
-    (band,) = [found for found in ax.collections if found.get_gid() == "redrawn"]
+    (band,) = [found for found in ax.collections if found.get_gid() == "resampled"]
     assert len(ax.get_lines()) == 1
     n = len(series["time"]) // 3
     corners = band.get_paths()[0].vertices

@@ -142,7 +142,7 @@ def test_staircase_is_a_permutation_with_hubs_first_and_targets_behind_their_reg
     sizes = np.count_nonzero(effects[rows], axis=1)
     assert (np.diff(sizes) <= 0).all()
     moved = np.abs(effects[np.ix_(rows, columns)])
-    # ties between equally strong regulators may fall either way, so only targets with one strongest are judged
+    # ties between equally strong regulators may fall either way, so only targets with one strongest are evaluated
     clear = [j for j in range(moved.shape[1]) if (moved[:, j] == moved[:, j].max()).sum() == 1]
     assert (np.diff(moved[:, clear].argmax(axis=0)) >= 0).all()
 
@@ -192,7 +192,7 @@ def test_coregulation_shows_correlations_beside_the_truth(adata) -> None:
     np.testing.assert_allclose(np.ma.filled(model.images[0].get_array(), np.nan), expected, atol=1e-6)
     assert names == [label.get_text() for label in truth.get_xticklabels()]
     norm = model.images[0].norm
-    assert norm.vmax == -norm.vmin and norm.vmax < 0.6  # not stretched by the diagonal
+    assert norm.vmax == -norm.vmin and norm.vmax < 0.6  # not scaled by the diagonal
     given = pl.coregulation(adata, vmin=-1, vmax=1).images[0].norm
     assert (given.vmin, given.vmax) == (-1, 1)
 

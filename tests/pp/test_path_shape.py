@@ -132,7 +132,7 @@ def test_groups_that_follow_each_other_are_not_mixed() -> None:
     assert _mixed(rank, (rank >= 0.4) & (rank < 0.6)) == 0  # the middle against both ends
 
 
-def test_few_cells_are_not_judged() -> None:
+def test_few_cells_are_not_evaluated() -> None:
     shape = path_shape(sp.identity(FEWEST - 1), np.zeros((FEWEST - 1, 2)), np.zeros(FEWEST - 1))
     assert shape.kind == "line" and np.isnan(shape.detour)
 

@@ -159,7 +159,7 @@ def _modules() -> Any:
 
 
 @cache
-def _judged() -> Any:
+def _evaluated() -> Any:
     mdata = _sbnn().copy()
     for name in ("tl.cross_validate_sbnn", "tl.stability"):
         RETURNING[name].call(public(name), mdata)
@@ -180,7 +180,7 @@ def fresh(make: Callable[[], Any]) -> Callable[[], Any]:
 
 counts, cells, course, fitted = (fresh(make) for make in (_counts, _cells, _course, _fitted))
 screen, screen_fit, paired, raw_pairs, sbnn = (fresh(m) for m in (_screen, _screen_fit, _paired, _raw_pairs, _sbnn))
-drawn, modules, judged = fresh(_drawn), fresh(_modules), fresh(_judged)
+drawn, modules, evaluated = fresh(_drawn), fresh(_modules), fresh(_evaluated)
 prior = _course().uns["prior"]
 
 WRITING: dict[str, Case] = {
@@ -248,7 +248,7 @@ RETURNING: dict[str, Case] = {
 KEEPING = {"tl.sparsity_path", "tl.cross_validate_sbnn", "tl.stability"}
 AFTER = {"get.feature_scores": "tl.cross_validate_sbnn", "get.gene_selection": "tl.stability"}
 
-KEPT = {name: Case(judged) for name in AFTER}
+KEPT = {name: Case(evaluated) for name in AFTER}
 
 # Functions that draw; `DRAWN_FROM_TABLES` take no AnnData.
 DRAWING: dict[str, Case] = {
@@ -273,8 +273,8 @@ DRAWING: dict[str, Case] = {
     "pl.modules": Case(modules),
     "pl.sbnn": Case(sbnn, (), {"genes": 2, "features": 2}),
     "pl.training": Case(sbnn),
-    "pl.feature_scores": Case(judged),
-    "pl.gene_selection": Case(judged),
+    "pl.feature_scores": Case(evaluated),
+    "pl.gene_selection": Case(evaluated),
     "pl.sparsity_path": Case(fresh(_path)),
 }
 # need CellRank, which is not among the test dependencies: tests/biology/test_fates.py holds what the cases hold

@@ -12,13 +12,13 @@ import pytest
 
 import scdash
 
-from .cases import drawn, judged, screen_fit
+from .cases import drawn, evaluated, screen_fit
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Examples that are read, not run, because they show the user's own data or need a network; each has "# doctest: +SKIP".
 MOST_SKIPPED = 68
 # What the examples of docstrings begin with, as docs/api.md says: small fits of each kind.
-GIVEN: dict[str, Callable[[], Any]] = {"adata": drawn, "screen": screen_fit, "mdata": judged}
+GIVEN: dict[str, Callable[[], Any]] = {"adata": drawn, "screen": screen_fit, "mdata": evaluated}
 
 
 def modules() -> Iterator[str]:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import scdash
-from scdash._core.labels import check_key, group_names, redrawn_names, unique_names
+from scdash._core.labels import check_key, group_names, resampled_names, unique_names
 
 from .cases import NEED_CELLRANK
 
@@ -30,8 +30,8 @@ def test_groups_of_different_labels_have_different_names(groups):
 
 
 @given(st.lists(LABELS, min_size=1, max_size=5, unique=True), st.integers(0, 3))
-def test_redrawn_trajectories_have_names_of_their_own(names, n_draws):
-    found = redrawn_names(names, n_draws)
+def test_resampled_trajectories_have_names_of_their_own(names, n_draws):
+    found = resampled_names(names, n_draws)
     assert found[0] == tuple(names) and len(found) == n_draws + 1
     assert len({name for draw in found for name in draw}) == len(names) * (n_draws + 1)
 

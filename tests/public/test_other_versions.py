@@ -42,10 +42,10 @@ def test_what_has_no_default_is_an_error_that_names_versions():
     assert entry.get("weights") is None
 
 
-def test_names_tell_redrawn_trajectories_in_format_1_only():
+def test_names_tell_resampled_trajectories_in_format_1_only():
     old, new = opened(), opened(format=FORMAT)
     assert StoredTrajectories.of(old["series"]).originals == ["a", "b#1"]
-    assert StoredTrajectories.of(old["series"]).redrawn("a") == ["a#1"]
+    assert StoredTrajectories.of(old["series"]).resampled("a") == ["a#1"]
     assert StoredTrajectories.of(new["series"]).originals == ["a", "a#1", "b#1"]
 
 

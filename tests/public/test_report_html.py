@@ -9,9 +9,9 @@ import pytest
 import scdash
 from scdash._core.errors import NotFittedError
 
-from .cases import _fitted, _judged, _screen_fit
+from .cases import _evaluated, _fitted, _screen_fit
 
-FITS = {"time course": (_fitted, None), "screen": (_screen_fit, None), "paired": (_judged, "sbnn")}
+FITS = {"time course": (_fitted, None), "screen": (_screen_fit, None), "paired": (_evaluated, "sbnn")}
 VOID = {"meta", "input", "option"}  # an option may stay open
 
 
@@ -131,8 +131,8 @@ def test_names_cannot_become_html(tmp_path):
         (_fitted, {"genes": ["nobody"]}, KeyError, "nobody"),
         (_fitted, {"key": "other"}, NotFittedError, "fit_dynamics"),
         (_screen_fit, {"genes": ["G001"]}, ValueError, "genes would have no effect"),
-        (_judged, {"genes": ["gene1"]}, ValueError, "genes would have no effect"),
-        (_judged, {"n_edges": 5}, ValueError, "n_edges would have no effect"),
+        (_evaluated, {"genes": ["gene1"]}, ValueError, "genes would have no effect"),
+        (_evaluated, {"n_edges": 5}, ValueError, "n_edges would have no effect"),
     ],
 )
 def test_bad_input_writes_no_file(make, arguments, error, message, tmp_path):

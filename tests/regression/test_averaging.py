@@ -1,4 +1,4 @@
-"""The mean of many fits of cells is one network; what is pruned, and what it is judged by."""
+"""The mean of many fits of cells is one network; what is pruned, and what it is evaluated by."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_pruning_leaves_strong_edges_and_the_mean_production_as_they_are():
     np.testing.assert_array_equal(prune(one, states, 0.0).effects.toarray(), before)
 
 
-def test_a_single_judge_judges_in_shifted_copies(system):
+def test_a_single_trajectory_evaluates_in_shifted_copies(system):
     truth = system.network()
     series = system.observe(truth, 3, times=np.arange(0, 3, 0.5), split=np.array([0, 1, 2]))
     alone, plain = HeldOutWindows.of(series, alone=True), HeldOutWindows.of(series)
@@ -66,7 +66,7 @@ def test_a_single_judge_judges_in_shifted_copies(system):
     assert np.divide(*alone.error(training_mean)) == pytest.approx(1)
 
 
-def test_windows_and_several_trajectories_are_judged_as_they_are(system):
+def test_windows_and_several_trajectories_are_evaluated_as_they_are(system):
     truth = system.network()
     several = system.observe(truth, 3, times=np.arange(0, 3, 0.5), split=np.array([0, 1, 1]))
     np.testing.assert_array_equal(HeldOutWindows.of(several, alone=True).shifts, 0)

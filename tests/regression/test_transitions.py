@@ -143,12 +143,12 @@ def test_one_long_trajectory_and_trajectories_of_unequal_length(system, truth):
     assert np.isfinite(simulate(fit_transitions(ragged, settings=QUICK), ragged.states[0], np.arange(4))).all()
 
 
-def test_who_judges_cells(system, truth):
+def test_who_evaluates_cells(system, truth):
     series = system.observe(truth, 5, split=np.array([0, 1, 2, 2, 0]))
     series = replace(series, names=("a", "b", "c", "a#1", "d"), origin=np.array([0, 1, 2, 0, 4]))
     folds = validation_folds(series)
     held = [{series.names[k] for k in np.unique(f.trajectory[f.split == 1])} for f in folds]
-    assert held == [{"a"}, {"b"}, {"d"}]  # a trajectory for test judges nothing
+    assert held == [{"a"}, {"b"}, {"d"}]  # a trajectory for test evaluates nothing
     assert all((f.split[series.split == 2] == 2).all() for f in folds)
     drawn = replace(series, split=np.where(series.trajectory == 3, 0, series.split).astype(np.int8))
     assert {drawn.names[k] for k in np.unique(drawn.trajectory[validation_folds(drawn)[0].split == 1])} == {"a", "a#1"}

@@ -161,8 +161,8 @@ def test_lineages_and_batches_are_never_merged(lineages, batches, tmp_path):
             scores = scdash.get.perturbation_scores(data)
             assert set(scores["lineage"]) == set(cells.obs["lineage"]) and (scores["n_trajectories"] == 1).all()
             ax = scdash.pl.trends(data, [data.var_names[0]], cells=False, show=False)
-            bands = [band for band in ax.collections if band.get_gid() == "redrawn"]
-            assert len(bands) == len(ax.get_lines()) == 4  # one of each trajectory, from its own re-drawn cells
+            bands = [band for band in ax.collections if band.get_gid() == "resampled"]
+            assert len(bands) == len(ax.get_lines()) == 4  # one of each trajectory, from its own resampled cells
             plt.close("all")
         found[name] = np.sort(cells.obs["dynamics_position"].to_numpy())
     np.testing.assert_allclose(found["hostile"], found["plain"])  # ranks within the same groups

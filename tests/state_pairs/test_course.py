@@ -11,7 +11,8 @@ import scdash
 from scdash._data import CellHalves, TimeSeries
 from scdash.dynamics.predictors import no_change, relaxation
 from scdash.dynamics.problem import Units
-from scdash.dynamics.reporting.direction import DirectionTest, arrivals, covered, directions, field_velocity
+from scdash.dynamics.reporting.direction import DirectionTest, arrivals, directions, field_velocity
+from scdash.dynamics.reporting.lineages import covered
 from scdash.dynamics.state_pairs.train import validation_levels, validation_rows
 from scdash.fields import Phoenix
 

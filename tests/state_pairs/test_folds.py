@@ -41,7 +41,7 @@ def test_few_trajectories_lose_windows():
     assert all((np.diff(np.flatnonzero(row)) == 1).all() for row in held)
 
 
-def test_redrawn_trajectories_take_no_part_where_their_original_is_held_out():
+def test_resampled_trajectories_take_no_part_where_their_original_is_held_out():
     drawn = series(6, names=["a", "a#1", "b", "b#1", "c", "c#1"], origin=np.array([0, 0, 2, 2, 4, 4]))
     folds = make_folds(drawn, 3, 0)
     for fold in folds:

@@ -20,7 +20,7 @@ from scdash.dynamics.state_pairs.penalised import (
 from scdash.dynamics.state_pairs.start import random_start
 from scdash.dynamics.state_pairs.strategy import build_sparsity
 from scdash.dynamics.state_pairs.train import Trained, training_rows, validation_rows
-from scdash.fields import Phoenix, zero_share
+from scdash.fields import Phoenix, zero_fraction
 from scdash.networks import effects
 from scdash.sparsity import Context, as_sparsity
 from scdash.training import evaluate, examples_from
@@ -58,7 +58,7 @@ def test_the_zeros_of_the_model_are_those_of_the_last_epochs_and_not_of_the_star
     fits: dict[str, tuple[Trained, Any]], method: str
 ) -> None:
     trained, table = fits[method]
-    zeros = float(zero_share(FIELD, trained.params)[0])
+    zeros = float(zero_fraction(FIELD, trained.params)[0])
     history = trained.history.set_index("epoch")["sparsity"]
     last = history.iloc[-5:]
     rates = float((trained.params["v"] <= 0).float().mean())  # genes that stand still count as zeros too
@@ -104,7 +104,7 @@ def test_a_given_strength_has_its_effect(problem: Any, method: str, weak: Any, s
     shares = []
     for strength in (weak, strong):
         trained, table = _fit(problem, method, lambdas=strength, training={"max_epochs": 8})
-        shares.append(float(zero_share(FIELD, trained.params)[0]))
+        shares.append(float(zero_fraction(FIELD, trained.params)[0]))
         assert table["chosen"].tolist() == [False, False, False, True]
         last = table.filter(like="lambda").iloc[-1].tolist()
         assert last == pytest.approx(np.ravel(strength).tolist())

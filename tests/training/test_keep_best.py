@@ -21,8 +21,8 @@ def kept_epoch(losses, pruned, *, tolerance, error=0.1, returnable_from=0, penal
         if epoch in pruned:
             state.pruned_at = epoch
         penalty = 0.0 if penalties is None else torch.tensor([penalties[epoch]])
-        judged = torch.tensor([loss]), torch.tensor([error]), torch.tensor([True])
-        keep_best(config, state, *judged, penalty, returnable_from)
+        evaluated = torch.tensor([loss]), torch.tensor([error]), torch.tensor([True])
+        keep_best(config, state, *evaluated, penalty, returnable_from)
     assert float(state.best_params["w"]) == max(int(state.best_epoch), 0)  # the weights are those of the epoch
     if int(state.best_epoch) >= 0:  # what is reported is the loss alone
         assert float(state.best_validation) == pytest.approx(losses[int(state.best_epoch)])

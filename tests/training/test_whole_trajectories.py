@@ -141,7 +141,7 @@ def test_the_gradient_of_the_rates_is_that_of_their_logarithms():
         assert found[gene] == pytest.approx((errors[0] - errors[1]) / 0.02, rel=0.02, abs=1e-6)
 
 
-def test_roll_outs_are_judged_on_later_states_alone():
+def test_roll_outs_are_evaluated_on_later_states_alone():
     true, trajectories = system()
     weights = np.ones(GENES, np.float32)
 

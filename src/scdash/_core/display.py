@@ -9,6 +9,15 @@ STYLE = "text-align:left;vertical-align:top;padding:2px 12px 2px 0;white-space:p
 Facts = Sequence[tuple[str, str]]
 
 
+def first_names(names: Sequence[str], most: int = SHOWN, rest: str = ", ...") -> str:
+    """Return the first names, and what stands for the rest, `{}` for their number.
+
+    >>> first_names(["MYOG", "MEF2C", "TTN"], 1, " and {} more")
+    'MYOG and 2 more'
+    """
+    return ", ".join(names[:most]) + (rest.format(len(names) - most) if len(names) > most else "")
+
+
 def some_names(names: Iterable[object], what: str = "genes") -> str:
     """Return a count and the first names.
 
@@ -16,7 +25,7 @@ def some_names(names: Iterable[object], what: str = "genes") -> str:
     '2 genes: MYOG, MEF2C'
     """
     listed = [str(name) for name in names]
-    return f"{len(listed):,} {what}: {', '.join(listed[:SHOWN])}{', ...' if len(listed) > SHOWN else ''}"
+    return f"{len(listed):,} {what}: {first_names(listed)}"
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.display import first_names
 from scdash._core.logging import logger
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-SHOWN = 5
 
 
 class GenesChangedError(KeyError, ValueError):
@@ -77,5 +76,4 @@ def fit_genes(
 
 
 def _shown(names: Iterable[Any]) -> str:
-    listed = [str(name) for name in names]
-    return ", ".join(repr(name) for name in listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")
+    return first_names([repr(str(name)) for name in names])

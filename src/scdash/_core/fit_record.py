@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-# 1: before the number existed; trajectories of re-drawn cells were known by "#" in their names. 2: errors under "controls", the
+# 1: before the number existed; trajectories of resampled cells were known by "#" in their names. 2: errors under "controls", the
 # network that of the regression; screens without what own perturbations show.
 FORMAT = 4
 NESTED = ("params", "series", "screen", "scales", "masks", "prior", "metrics")
@@ -124,7 +124,7 @@ def open_record(entry: Mapping[str, Any], slot: str, remedy: str) -> Record:
 
 
 def origins_of_format_1(trajectory: Any) -> Any:
-    """Return the trajectory whose cells each row is made of, by the names that format 1 gave to re-drawn ones."""
+    """Return the trajectory whose cells each row is made of, by the names that format 1 gave to resampled ones."""
     names = [str(name) for name in trajectory]
     known = set(names)
     parent = {name: name.rpartition("#")[0] for name in known}

@@ -36,10 +36,10 @@ def group_names(columns: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return unique_names(":".join(labels) for labels in zip(*columns, strict=True))
 
 
-def redrawn_names(names: Sequence[str], n_draws: int) -> list[tuple[str, ...]]:
+def resampled_names(names: Sequence[str], n_draws: int) -> list[tuple[str, ...]]:
     """Return the names of the trajectories (first) and of each further draw of their cells, all of them different.
 
-    >>> redrawn_names(["a", "a#1"], 1)
+    >>> resampled_names(["a", "a#1"], 1)
     [('a', 'a#1'), ('a#1 (2)', 'a#1#1')]
     """
     found = [tuple(names)]

@@ -34,7 +34,7 @@ class StoredTrajectories:
         """The trajectories that are no re-drawings of another one, in the order of the rows."""
         return list(dict.fromkeys(self.name[self.name == self.origin].tolist())) or self.all[:1]
 
-    def redrawn(self, trajectory: str) -> list[str]:
+    def resampled(self, trajectory: str) -> list[str]:
         """Return the trajectories made of the cells of this one, drawn again."""
         mine = (self.origin == trajectory) & (self.name != trajectory)
         return list(dict.fromkeys(self.name[mine].tolist()))
@@ -73,7 +73,7 @@ def trajectories_named(entry: Mapping[str, Any], name: str) -> list[str]:
 
 
 def lineage_paths(entry: Mapping[str, Any], wanted: str | Iterable[str] | None, most: int = 20) -> list[LineagePath]:
-    """Return the trajectories of a stored fit by lineage; re-drawn cells are left out unless they are named.
+    """Return the trajectories of a stored fit by lineage; resampled cells are left out unless they are named.
 
     `wanted` holds names of lineages or of trajectories; None: all, at most `most` lineages. A trajectory without a known
     lineage is one by itself.

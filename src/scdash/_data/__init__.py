@@ -8,9 +8,7 @@ from scdash._data.checks import (
     gene_indices,
     gene_mask,
     group_codes,
-    group_column,
     obs_column,
-    time_column,
     times_of,
 )
 from scdash._data.dense import as_dense
@@ -24,12 +22,11 @@ from scdash._data.expression_matrix import (
     matrix_of,
     scaled_by_scanpy,
 )
-from scdash._data.flags import holds_flags, read_flags
 from scdash._data.genes import all_genes, listed_names, present_genes
 from scdash._data.groups import CellGroups, group_cells, origins_and_batches
 from scdash._data.h5ad_values import sanitise
 from scdash._data.knockout_level import knockout_levels, lowest_values
-from scdash._data.labels import log_missing, read_labels
+from scdash._data.labels import holds_flags, log_missing, read_flags, read_labels
 from scdash._data.memberships import (
     Memberships,
     is_membership_table,
@@ -45,11 +42,9 @@ from scdash._data.split import default_split, split_codes
 from scdash._data.time import StandardTime, Times, parse_time, read_time, time_in_unit
 from scdash._data.time_series.bins import bin_grid, effective_cells, range_align, rank_align
 from scdash._data.time_series.cells import CellSeries, cells_to_series, without_split
-from scdash._data.time_series.couplings import has_optimal_transport
 from scdash._data.time_series.fine_times import finer_than_cells
 from scdash._data.time_series.given_couplings import read_couplings
-from scdash._data.time_series.half_series import HalfOfCells, halves_to_learn_from
-from scdash._data.time_series.halves import CellHalves, halve_cells
+from scdash._data.time_series.halves import CellHalves, HalfOfCells, halve_cells, halves_to_learn_from
 from scdash._data.time_series.placed import Placed, positions_in_groups
 from scdash._data.time_series.related_cells import (
     LeftOutTimes,

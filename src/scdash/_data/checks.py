@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scdash._core.errors import check_data, suggest
 from scdash._core.keys import SCREENS_CHOOSE, has_screen
 from scdash._core.types import Genes
-from scdash._data.flags import holds_flags, read_flags
 from scdash._data.genes import all_genes, present_genes
-from scdash._data.labels import read_labels
+from scdash._data.labels import holds_flags, read_flags, read_labels
 from scdash._data.time import Times, read_time
 
 if TYPE_CHECKING:
@@ -60,11 +59,6 @@ def obs_column(adata: "AnnData", key: str, argument: str) -> pd.Series:
     return column
 
 
-def time_column(adata: "AnnData", key: str, *, finite: bool = True) -> NDArray[np.float64]:
-    """Return the times in column `key` of obs as numbers, checked; see `times_of`."""
-    return times_of(adata, key, finite=finite).values
-
-
 def times_of(adata: "AnnData", key: str, argument: str = "time_key", *, finite: bool = True) -> Times:
     """Return the times in column `key` of obs and their unit, checked: readable, finite (unless told) and not constant."""
     if argument == "time_key" and key == "dpt_pseudotime" and key not in adata.obs:
@@ -74,18 +68,6 @@ def times_of(adata: "AnnData", key: str, argument: str = "time_key", *, finite: 
             f"{' ' + SCREENS_CHOOSE if has_screen(adata) else ''}"
         )
     return read_time(obs_column(adata, key, argument), f"adata.obs[{key!r}]", finite=finite)
-
-
-def group_column(
-    adata: "AnnData", key: str | None, argument: str, *, missing: bool = False
-) -> tuple[NDArray[np.int64], tuple[str, ...]] | None:
-    """Return codes and names of the groups in `adata.obs[key]`; levels without a cell are left out.
-
-    Cells without a value have code -1, which is an error unless `missing` is allowed. `key=None` gives None.
-    """
-    return (
-        None if key is None else group_codes(obs_column(adata, key, argument), f"adata.obs[{key!r}]", missing=missing)
-    )
 
 
 def group_codes(values: Any, name: str, *, missing: bool = False) -> tuple[NDArray[np.int64], tuple[str, ...]]:

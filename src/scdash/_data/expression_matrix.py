@@ -101,16 +101,11 @@ class Expression:
 def expression(
     adata: "AnnData", *, layer: str | None = None, mask_var: Genes | None = None, genes: Any = None, min_cells: int = 2
 ) -> Expression:
-    """Return the checked expression of some genes, read lazily.
+    """Return the expression of some genes, read lazily; one pass has checked that every value is finite.
 
-    `adata`: cells by genes; X may be dense, sparse, dask, on disk (backed), a view or read-only. `layer`: layer to
-    read instead of X. `mask_var`: boolean array or var column of the genes; None: `highly_variable` if present, else
-    all. Ignored with `genes`. `genes`: names of the genes, in the order wanted. `min_cells`: fewest cells accepted.
-
-    Returns
-    -------
-    Expression
-        One pass has checked that every value is finite.
+    X may be dense, sparse, dask, on disk (backed), a view or read-only. `mask_var`: boolean array or var column of the genes;
+    None: `highly_variable` if present, else all. Ignored with `genes`, names in the order wanted. `min_cells`: fewest cells
+    accepted.
     """
     check_adata(adata, min_cells=min_cells)
     if genes is not None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.display import first_names
 from scdash._core.errors import near_names
 from scdash._core.logging import logger
 from scdash._data.names import cause_of_mismatch
@@ -29,12 +30,8 @@ def present_genes(
 ) -> NDArray[np.int64]:
     """Return the positions of those names that `genes` holds; absent ones are left out and counted in the log.
 
-    For lists from elsewhere, such as all transcription factors of a species. `var`: other names of the genes, for the error.
-
-    Raises
-    ------
-    KeyError
-        If none of the names is there, or less than 1 % of both the list and the genes.
+    For lists from elsewhere, such as all transcription factors of a species. `var`: other names of the genes, for the error
+    (KeyError) where none of the names is there, or less than 1 % of both the list and the genes.
     """
     names, index = listed_names(wanted), pd.Index(genes).astype(str)
     if not names:
@@ -55,7 +52,7 @@ def present_genes(
             argument,
             len(absent),
             len(names),
-            ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else ""),
+            first_names(absent),
             _other_case(absent, index),
         )
     return np.asarray(found[found >= 0], dtype=np.int64)

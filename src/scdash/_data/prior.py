@@ -45,23 +45,12 @@ class AlignedPrior:
 
 
 def align_prior(prior: pd.DataFrame, genes: Iterable[str]) -> AlignedPrior:
-    """Return the edges of `prior` among `genes`.
+    """Return the edges of `prior` (source, target and, if known, weight: +1 activates, -1 represses) among `genes`.
 
-    Parameters
-    ----------
-    prior
-        Long table with columns `source`, `target` and, if known, `weight` (sign: +1 activates, -1 represses; an
-        edge of unknown sign is +1). Without `weight` every edge is +1.
-    genes
-        Names of the modelled genes, unique.
-
-    Returns
-    -------
-    AlignedPrior
-        Left out and counted in `report["dropped"]`: edges with a missing name, an unknown source or target, self
-        edges, edges whose weight is zero or missing. An edge given several times counts once, with its largest
-        absolute weight; if its signs disagree the edge is kept as +|weight| (known to exist, sign unknown) and
-        counted under `conflicting_signs`. Fewer than 10 % of the genes and of the edges in common is an error.
+    Without `weight`, or with an unknown sign, an edge is +1. Left out and counted in `report["dropped"]` are edges with a
+    missing name, an unknown source or target, self edges, and edges whose weight is zero or missing. An edge given several
+    times counts once, with its largest absolute weight; if its signs disagree the edge is kept as +|weight| (known to exist,
+    sign unknown) and counted under `conflicting_signs`. Fewer than 10 % of the genes and of the edges in common is an error.
     """
     genes = pd.Index(genes).astype(str)
     check_unique(genes, "genes")

@@ -75,26 +75,12 @@ def parse_screen(
     Cells without a label (`scdash._data.read_labels`), or with one that names nothing, take no part and are counted in the
     log. Labels that name the same set of genes (and kind) are one perturbation.
 
-    Parameters
-    ----------
-    labels
-        Label of each cell.
-    genes
-        Genes of the data.
-    control, separator
-        Label(s) of unperturbed cells, and what stands between the genes of a combination.
-    kind
-        One of `KINDS` for all perturbations, or a mapping from label or gene to kind.
-    kinds
-        Kind of each cell instead; cells of one label with two kinds are two perturbations, called `"GENE (knockout)"` and
-        `"GENE (knockdown)"`.
-    missing
-        What happens where a target is no gene of the data: "error", an error naming it; "drop", its cells are left out;
-        "keep", the perturbation stays with its measured targets, which may be none (`Screen.unmeasured`).
-    aliases
-        Further names of genes, such as symbols, each with the gene or genes that it means.
-    needs_control
-        Whether a screen without control cells is an error. Otherwise the control has no cells.
+    `kind`: one of `KINDS` for all perturbations, or a mapping from label or gene to kind. `kinds`: the kind of each cell
+    instead; cells of one label with two kinds are two perturbations, called `"GENE (knockout)"` and `"GENE (knockdown)"`.
+    `missing`: what happens where a target is no gene of the data: "error", an error naming it; "drop", its cells are left
+    out; "keep", the perturbation stays with its measured targets, which may be none (`Screen.unmeasured`). `aliases`:
+    further names of genes, such as symbols, each with the gene or genes that it means. `needs_control`: whether a screen
+    without control cells is an error; otherwise the control has no cells.
     """
     controls = (control,) if isinstance(control, str) else tuple(control)
     values = read_labels(labels, keep=controls)

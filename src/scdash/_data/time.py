@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.display import first_names
 from scdash._data.labels import read_labels
 
 STANDARD_DURATION = 9.0
@@ -146,7 +147,7 @@ def _parse(text: str) -> tuple[float, str | None] | None:
 
 
 def _unreadable(wrong: list[str], name: str, of: int, why: str) -> str:
-    shown = ", ".join(map(repr, wrong[:4])) + (", ..." if len(wrong) > 4 else "")
+    shown = first_names([repr(text) for text in wrong], 4)
     return (
         f"{name} must hold numbers or texts that are times; found {shown} ({len(wrong)} of {of} different "
         f"values){why}. Read are numbers, timedelta, dates, and numbers with a unit such as 'D2', 'day 2', '24h' or 'E8.5'. "

@@ -16,7 +16,7 @@ from scdash.resampling.validation import Validation
 from scdash.sparsity import DASH, Method, Sparsity, sparsity_of, sparsity_options
 from scdash.training import Training
 
-# methods that no prior enters
+# methods that no prior enters, neither their score nor their penalty, which may be the user's own
 WITHOUT_PRIOR = ("none", "imp", "posthoc", "l0", "cnode", "pathreg", "lassonet", "group_lasso")
 STARTS = ("auto", "random", "regression")
 
@@ -37,10 +37,16 @@ class Asked:
         return isinstance(self.model, Phoenix) and self.model.encoder == "genes"
 
     @property
+    def model_name(self) -> str:
+        """The name of the model."""
+        return self.model if isinstance(self.model, str) else self.model.name
+
+    @property
     def names(self) -> str:
         """What is fitted, for the log."""
-        model = self.model if isinstance(self.model, str) else self.model.name
-        return f"{model}, sparsity {_method_name(self.sparsity)}"
+        method = self.sparsity
+        name = method if isinstance(method, str) else method.method if isinstance(method, Method) else method.name
+        return f"{self.model_name}, sparsity {name}"
 
     @property
     def cross_validated(self) -> bool:
@@ -118,9 +124,8 @@ def _check_start(asked: Asked) -> None:
     if asked.start in ("auto", "random"):
         return
     if not isinstance(asked.model, Phoenix):
-        name = asked.model if isinstance(asked.model, str) else asked.model.name
         raise ValueError(
-            f"start='regression' gives a PHOENIX its weights; model={name!r} has none to take. Use start='random'."
+            f"start='regression' gives a PHOENIX its weights; model={asked.model_name!r} has none to take. Use start='random'."
         )
     if getattr(asked.sparsity, "levels", ()):
         raise ValueError("sparsity='posthoc' prunes a model that was trained dense; it needs start='random'.")
@@ -128,7 +133,7 @@ def _check_start(asked: Asked) -> None:
 
 def refuse_unused(problem: FitProblem, options: FitOptions) -> None:
     """Raise for data and settings that the model would not use; warn of a prior that only marks edges in the table."""
-    used = _uses_prior(options.sparsity)
+    used = options.method_name not in WITHOUT_PRIOR
     if problem.coregulation is not None:
         if not (options.is_phoenix and options.encoder == "modules") or not used:
             raise unused("coregulation", "it enters the scores of DASH in the first layer of encoder='modules' alone")
@@ -142,7 +147,7 @@ def refuse_unused(problem: FitProblem, options: FitOptions) -> None:
         names = ", ".join(options.regression.given())
         raise unused(names, "cells start from the mean of many regressions; Regression(...) is for states")
     if options.checkpoint is not None and method_of(options).levels:
-        raise unused("checkpoint", f"sparsity={_name(options.sparsity)!r} trains many models one after the other")
+        raise unused("checkpoint", f"sparsity={options.method_name!r} trains many models one after the other")
     _warn_of_prior(problem, options, used=used)
 
 
@@ -153,7 +158,7 @@ def _warn_of_prior(problem: FitProblem, options: FitOptions, *, used: bool) -> N
             "the prior takes no part in this fit: model=%r from random weights with sparsity=%r uses none. It only marks "
             "and ranks edges in the table. Use start='regression', sparsity='dash' or tau < 1 to use it.",
             options.model,
-            _name(options.sparsity),
+            options.method_name,
         )
 
 
@@ -169,16 +174,3 @@ def warn_unused(options: FitOptions, asked: Asked) -> None:
     names = [name for name in ("schedule", "lambdas") if getattr(asked.sparsity, name, None) is not None]
     if names:
         logger.warning("%s: without any effect, because max_epochs=0 neither trains nor prunes.", ", ".join(names))
-
-
-def _method_name(sparsity: str | Method | Sparsity) -> str:
-    return sparsity.method if isinstance(sparsity, Method) else _name(sparsity)
-
-
-def _name(sparsity: str | Sparsity) -> str:
-    return sparsity if isinstance(sparsity, str) else sparsity.name
-
-
-def _uses_prior(sparsity: str | Sparsity) -> bool:
-    """Return whether a prior can enter the method: its score or its penalty, which may be the user's own."""
-    return _name(sparsity) not in WITHOUT_PRIOR

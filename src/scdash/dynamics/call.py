@@ -1,7 +1,7 @@
 """A call of `fit_dynamics` as a value, which the functions around the fit share with it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from anndata import AnnData
@@ -13,9 +13,12 @@ from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
 from scdash._data import check_adata
 from scdash._data.time_series.observations import Cells, Observations, Samples, kind_of
-from scdash.dynamics.arguments import Asked, settle
+from scdash.dynamics.arguments import Asked, settle, warn_unused
+from scdash.dynamics.fit import fit_series
 from scdash.dynamics.inputs import DynamicsInputs, read_inputs
+from scdash.dynamics.lambda_choice import choose_lambdas
 from scdash.dynamics.options import FitOptions
+from scdash.dynamics.result import DynamicsFit
 from scdash.dynamics.whole_trajectories.settings import suits_whole_trajectories
 from scdash.fields import VectorField
 from scdash.models import Model, PerturbODE
@@ -70,7 +73,7 @@ class FitCall:
     def settle(self) -> Asked:
         """Return what the call asks for in values; arguments that go unused are refused."""
         asked = settle(self.model, self.sparsity, self.start, self.training, self.validation)
-        name = asked.model if isinstance(asked.model, str) else asked.model.name
+        name = asked.model_name
         if isinstance(asked.model, PerturbODE):
             raise ValueError(f"model='perturbode' is for perturbation screens. {SCREENS_CHOOSE}")
         if self.perturbation_key is not None:
@@ -132,3 +135,23 @@ class FitCall:
         names = [one.name for one in fields(self) if one.name not in NOT_STORED]
         defaults = {one.name: one.default for one in fields(self)}
         return stored_arguments({name: getattr(self, name) for name in names}, defaults)
+
+
+@dataclass(frozen=True)
+class FitOfCall:
+    """A fit with the data and the options behind it."""
+
+    fit: DynamicsFit
+    inputs: DynamicsInputs
+    options: FitOptions
+
+
+def fit_of_call(adata: AnnData, call: FitCall, asked: Asked, seed: int) -> FitOfCall:
+    """Return the fit that a call asks for; `adata` is read and not changed."""
+    options = call.options(asked, seed)
+    inputs = call.read(adata, asked, options)
+    options = replace(options, cells=inputs.cells)
+    warn_unused(options, asked)
+    if asked.cross_validated:
+        options = choose_lambdas(inputs.problem, options)
+    return FitOfCall(fit_series(inputs.problem, options), inputs, options)

@@ -1,4 +1,4 @@
-"""One whole fit on arrays: start and training; `assemble` judges what comes out."""
+"""One whole fit on arrays: start and training; `assemble` evaluates what comes out."""
 
 from dataclasses import replace
 from time import perf_counter

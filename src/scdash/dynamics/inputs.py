@@ -133,8 +133,14 @@ def read_inputs(
     check_use(rows, asked, couplings, align, cells=cells, sampled=sampled)
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
-    how = _Smoothing(couplings, align, n_bins, flagged, seed, hold_out, shuffled=shuffled, by_folds=by_folds)
-    observed = _observe(adata, columns, rows, keys.time_key, how, cells=cells, sampled=sampled)
+    part = hold_out or HELD_OUT
+    if cells:
+        of_cells: dict[str, Any] = {"regulators": flagged, "seed": seed, "shuffled": shuffled, "by_folds": by_folds}
+        of_cells |= {"hold_out": hold_out if by_folds else part, "n_bins": n_bins}
+        time_key = keys.time_key if sampled else None
+        observed = _observe_cells(adata, rows, time_key, of_cells, couplings=couplings, align=align)
+    else:
+        observed = _observe_states(adata, columns, rows, n_bins, seed, part)
     check_series(observed.series, values.name, _kind_of_states(rows, cells=cells, sampled=sampled))
     if not (by_folds and cells):
         check_validation(observed.series, split_key)
@@ -177,62 +183,35 @@ def _are_sampled(rows: Rows, time_key: str, couplings: Couplings | None, n_bins:
     return not rounded_pseudotime(rows, time_key, BINS if n_bins is None else n_bins, seed)
 
 
-@dataclass(frozen=True)
-class _Smoothing:
-    """How cells become trajectories, and what of them is held out; see `read_inputs`."""
-
-    couplings: Couplings | None
-    align: CellAlign | None
-    n_bins: int | None
-    regulators: NDArray[np.int64] | None
-    seed: int
-    hold_out: float | None
-    shuffled: bool
-    by_folds: bool
-
-    @property
-    def common(self) -> dict[str, Any]:
-        """What is asked of cells at sampled times and in pseudotime alike."""
-        return {
-            "regulators": self.regulators,
-            "seed": self.seed,
-            "shuffled": self.shuffled,
-            "hold_out": self.hold_out if self.by_folds else self.part,
-            "by_folds": self.by_folds,
-        }
-
-    @property
-    def part(self) -> float:
-        """The fraction that is held out where nothing else is said."""
-        return self.hold_out or HELD_OUT
-
-
-def _observe(
+def _observe_cells(
     adata: AnnData,
-    columns: NDArray[np.int64],
     rows: Rows,
-    time_key: str,
-    how: _Smoothing,
+    time_key: str | None,  # of sampled times; None: cells are in pseudotime
+    given: dict[str, Any],
     *,
-    cells: bool,
-    sampled: bool,
+    couplings: Couplings | None,
+    align: CellAlign | None,
 ) -> Observed:
-    """Return trajectories of cells that are smoothed here, of bins made before, or of states."""
-    if sampled:
-        check_log(rows.values)
-        if how.n_bins is not None and rows.pseudotime is None:
-            raise unused("n_bins", "every sampled time is one bin where no pseudotime_key orders its cells")
-        labels = None if is_membership_table(adata, time_key) else adata.obs[time_key]
-        return from_sampled(rows, couplings=how.couplings, labels=labels, n_bins=how.n_bins, **how.common)
-    if cells:
-        check_log(rows.values)
-        n_bins = BINS if how.n_bins is None else how.n_bins
-        return from_cells(rows, n_bins=n_bins, align=how.align or "auto", **how.common)
+    """Return trajectories of cells that are smoothed here."""
+    check_log(rows.values)
+    if time_key is None:
+        n_bins = BINS if given["n_bins"] is None else given["n_bins"]
+        return from_cells(rows, align=align or "auto", **given | {"n_bins": n_bins})
+    if given["n_bins"] is not None and rows.pseudotime is None:
+        raise unused("n_bins", "every sampled time is one bin where no pseudotime_key orders its cells")
+    labels = None if is_membership_table(adata, time_key) else adata.obs[time_key]
+    return from_sampled(rows, couplings=couplings, labels=labels, **given)
+
+
+def _observe_states(
+    adata: AnnData, columns: NDArray[np.int64], rows: Rows, n_bins: int | None, seed: int, part: float
+) -> Observed:
+    """Return trajectories of bins made before, or of states, a `part` of them held out."""
     binned = is_binned(adata)
-    if how.n_bins is not None:
+    if n_bins is not None:
         made = "were made by scdash.pp.trajectories(n_bins=...)" if binned else "are states, of which no bins are made"
         raise unused("n_bins", f"the rows of adata {made}")
-    return from_bins(adata, columns, rows, how.seed, how.part) if binned else from_states(rows, how.seed, how.part)
+    return from_bins(adata, columns, rows, seed, part) if binned else from_states(rows, seed, part)
 
 
 def is_binned(adata: AnnData) -> bool:

@@ -64,6 +64,11 @@ class FitOptions:
             raise ValueError(f"n_models must be a positive whole number, found {self.n_models!r}.")
 
     @property
+    def method_name(self) -> str:
+        """The name of the sparsity method."""
+        return self.sparsity if isinstance(self.sparsity, str) else self.sparsity.name
+
+    @property
     def is_phoenix(self) -> bool:
         """Whether the model is PHOENIX, whose weights the regression can give."""
         return not isinstance(self.form, VectorField) and FIELDS[self.model] is Phoenix

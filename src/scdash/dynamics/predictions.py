@@ -75,7 +75,7 @@ def predict_states(
         return rollout(model, kept, torch.as_tensor(grid)).numpy(), name
     begin, code = _first_states(series) if first else nearest_training(series, scaled)
     path = known[name](scaled, begin[:, None] + grid / model.time_scale, code)
-    return np.concatenate([np.asarray(states)[None], _unscale(path, model)]), name
+    return np.concatenate([np.asarray(states)[None], path * model.range.numpy() + model.minimum.numpy()]), name
 
 
 def stored_series(entry: Any, model: DynamicsModel) -> tuple[TimeSeries, NDArray[np.intp] | None]:
@@ -112,10 +112,6 @@ def _scale(states: NDArray[Any], model: DynamicsModel) -> NDArray[np.float64]:
     return np.asarray((states - model.minimum.numpy()) / model.range.numpy(), dtype=np.float64)
 
 
-def _unscale(states: NDArray[Any], model: DynamicsModel) -> NDArray[np.float64]:
-    return np.asarray(states * model.range.numpy() + model.minimum.numpy(), dtype=np.float64)
-
-
 def predict_split(entry: Any, split: str) -> AnnData:
     """Return every window of a split as predicted from the state before it, beside what was observed."""
     check_choice("split", split, SPLITS)
@@ -137,7 +133,7 @@ def predict_split(entry: Any, split: str) -> AnnData:
     found = _table(series, runs, predict, model)
     found.var["range"] = model.range.numpy() * slope
     found.uns["predictor"] = "network"
-    # the field runs in units stretched by the slope, errors are in those of the series
+    # the field runs in units scaled by the slope, errors are in those of the series
     found.uns["rollout_mse"] = float(rollout_errors(series, predict, split).mean()) / slope**2
     found.uns["next_step_mse"] = float(pair_errors(series, predict, split).mean()) / slope**2
     return found

@@ -1,6 +1,6 @@
 """Predictors that can be compared on held-out states: fitted fields and the trivial ones they have to beat."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,7 +59,7 @@ def field_predictor(
     """Integrate ONE model (leading axis 1), halving rk4's step until it no longer matters.
 
     A prediction that depends on the step, or leaves the finite numbers, is returned as it is after a warning: it is to be
-    compared with others, and loses. The field runs in double precision and in units stretched by `slope`; states are given
+    compared with others, and loses. The field runs in double precision and in units scaled by `slope`; states are given
     and returned in those of the series.
     """
     dtype = torch.float64
@@ -95,21 +95,14 @@ def field_predictor(
 
 def pair_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
     """Return the mean squared error of every next-step prediction of a split, (pairs,)."""
-    rows = series.pairs(split)
-    if not len(rows):
-        return np.empty(0)
-    predicted = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])[0]
-    return np.asarray(((predicted - series.states[rows[:, 1]]) ** 2).mean(1))
+    return _errors_of_last(series, predict, series.pairs(split))
 
 
 def rollout_errors(series: TimeSeries, predict: Predictor, split: str) -> Floats:
     """Return the mean squared error of every held-out window predicted whole from its start, (windows,)."""
     runs = series.rollouts(split)
     errors = np.empty(len(runs))
-    for length in {len(run) for run in runs}:
-        same = [i for i, run in enumerate(runs) if len(run) == length]
-        rows = np.stack([runs[i] for i in same])
-        predicted = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])
+    for same, rows, predicted in _predicted(series, predict, runs):
         observed = series.states[rows[:, 1:]].transpose(1, 0, 2)
         errors[same] = ((predicted - observed) ** 2).mean((0, 2))
     return errors
@@ -121,15 +114,29 @@ def long_horizon_errors(series: TimeSeries, predict: Predictor, split: str, step
         np.column_stack([mine[:-steps], mine[steps:]]) for mine in series.each() if len(mine) > steps
     ]  # runs of a trajectory, whatever the split of the states between
     found = np.concatenate(rows) if rows else np.empty((0, 2), np.int64)
-    found = found[series.split[found[:, 1]] == SPLITS.index(split)]
-    if not len(found):
+    return _errors_of_last(series, predict, found[series.split[found[:, 1]] == SPLITS.index(split)])
+
+
+def _predicted(
+    series: TimeSeries, predict: Predictor, runs: Sequence[NDArray[np.int64]]
+) -> Iterator[tuple[list[int], NDArray[np.int64], Floats]]:
+    """Yield which runs have one length, their rows, and their later states as predicted from the first, (states, runs, genes)."""
+    for length in {len(run) for run in runs}:
+        same = [i for i, run in enumerate(runs) if len(run) == length]
+        rows = np.stack([runs[i] for i in same])
+        yield same, rows, predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])
+
+
+def _errors_of_last(series: TimeSeries, predict: Predictor, rows: NDArray[np.int64]) -> Floats:
+    """Return the mean squared error of the second of every two rows (pairs, 2), predicted from the first."""
+    if not len(rows):
         return np.empty(0)
-    predicted = predict(series.states[found[:, 0]], series.times[found], series.trajectory[found[:, 0]])[0]
-    return np.asarray(((predicted - series.states[found[:, 1]]) ** 2).mean(1))
+    predicted = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])[0]
+    return np.asarray(((predicted - series.states[rows[:, 1]]) ** 2).mean(1))
 
 
 def held_out(series: TimeSeries) -> str:
-    """Return the split that judges a fit: test where there is one."""
+    """Return the split that evaluates a fit: test where there is one."""
     return "test" if len(series.pairs("test")) else "validation"
 
 
@@ -157,10 +164,8 @@ def control_table(
 def fitted_states(series: TimeSeries, predict: Predictor) -> Floats:
     """Return every state as predicted from the first state of its trajectory, (rows, genes)."""
     fitted = np.array(series.states, dtype=np.float32)
-    runs: Sequence[NDArray[np.int64]] = series.rollouts()
-    for length in {len(run) for run in runs}:
-        rows = np.stack([run for run in runs if len(run) == length])
-        fitted[rows[:, 1:].T] = predict(series.states[rows[:, 0]], series.times[rows], series.trajectory[rows[:, 0]])
+    for _, rows, predicted in _predicted(series, predict, series.rollouts()):
+        fitted[rows[:, 1:].T] = predicted
     return fitted
 
 

@@ -27,7 +27,7 @@ class VelocityOfCells:
     usable: NDArray[np.bool_]  # (cells,), of a trajectory, and not for test
     inside: NDArray[np.bool_]  # (cells, trajectories of the series)
     times: NDArray[np.floating[Any]]  # (cells,), in the unit of the series
-    other_halves: tuple[NDArray[np.bool_], ...] = ()  # (cells,) each: those that `learning_halves` are judged by
+    other_halves: tuple[NDArray[np.bool_], ...] = ()  # (cells,) each: those that `learning_halves` are evaluated by
     seed: int = 0
 
 

@@ -17,8 +17,7 @@ from scdash._core.random_streams import RNG, as_generator
 from scdash._data import group_codes, is_membership_table, largest_weights, obs_column, split_codes
 from scdash._data.time_series.observations import Samples, kind_of
 from scdash._data.time_series.sample_paths import read_sample_paths
-from scdash.dynamics.call import FitCall
-from scdash.dynamics.fit_of_call import fit_of_call
+from scdash.dynamics.call import FitCall, fit_of_call
 from scdash.models.stored_settings import settings_of_fit
 from scdash.resampling.draws import drawn_within, stratified_part
 from scdash.resampling.stability import CONSISTENT, check_repeats, pairs_of_refits, ranked, write_result

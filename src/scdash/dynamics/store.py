@@ -4,7 +4,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
@@ -37,10 +36,12 @@ def store(
     """Write `fit` to `adata` and return a line for each slot, for the log."""
     keys, seen = DynamicsKeys(key), inputs.observed
     entry = sanitise(stamp(_entry(fit, inputs, options, asked)))
-    grn = _full_grn(fit, inputs, adata.n_vars)
+    network = Network.from_incoming(fit.effects / seen.standard.scale)
+    grn = network.among(inputs.columns, adata.n_vars).outgoing
     velocity = None
     if wanted(adata, len(inputs.columns), most=MOST_VELOCITIES, switch=write_velocity):
-        velocity = _velocity(adata, entry, inputs, inputs.keys.layer)
+        values = expression(adata, layer=inputs.keys.layer, genes=adata.var_names[inputs.columns])
+        velocity = velocity_of(values, module_from_entry(entry), inputs.columns, adata.n_vars)
     genes = np.zeros(adata.n_vars, dtype=bool)
     genes[inputs.columns] = True
 
@@ -62,12 +63,11 @@ def _entry(fit: DynamicsFit, inputs: DynamicsInputs, options: FitOptions, asked:
     states = series.states * seen.range + seen.minimum
     names = np.asarray(series.names, dtype=str)
     minimum, width = units_of_field(seen.minimum, seen.range, fit.slope)
-    sparsity = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
     params = {
         "model": options.model,
         "field": fit.field.name,
         "field_config": fit.field.config(),
-        "sparsity_asked": sparsity,  # `sparsity` (in the settings of the fit) names what made the zeros
+        "sparsity_asked": options.method_name,  # `sparsity` (in the settings of the fit) names what made the zeros
         "encoder": options.encoder,
         "start": options.start,
         "scale": options.scale,
@@ -125,21 +125,9 @@ def _correlation(fit: DynamicsFit, inputs: DynamicsInputs) -> dict[str, Any]:
     return {"correlation": {"sources": genes[within.sources], "values": within.correlation.astype(np.float32)}}
 
 
-def _full_grn(fit: DynamicsFit, inputs: DynamicsInputs, n_vars: int) -> sp.csr_matrix:
-    """Return the network among all genes of the AnnData, row regulates column."""
-    return Network.from_incoming(fit.effects / inputs.observed.standard.scale).among(inputs.columns, n_vars).outgoing
-
-
 def _set_position(adata: AnnData, keys: DynamicsKeys, position: NDArray[np.float64] | None) -> None:
     """Write the place of every cell on the time axis of the fit, or take away that of an earlier fit of this name."""
     if position is not None:
         adata.obs[keys.position] = position
     elif keys.position in adata.obs:
         del adata.obs[keys.position]
-
-
-def _velocity(
-    adata: AnnData, entry: dict[str, Any], inputs: DynamicsInputs, layer: str | None
-) -> NDArray[np.float32] | sp.csr_matrix:
-    values = expression(adata, layer=layer, genes=adata.var_names[inputs.columns])
-    return velocity_of(values, module_from_entry(entry), inputs.columns, adata.n_vars)

@@ -3,13 +3,21 @@
 from typing import TypeGuard
 
 from scdash._core.errors import check_choice, check_least
-from scdash.fields.csr import csr_tensor
 from scdash.fields.mlp import Mlp
 from scdash.fields.perturbode import PerturbODE
 from scdash.fields.phoenix import Phoenix
-from scdash.fields.phoenix_sparse import SparsePhoenix
+from scdash.fields.phoenix_sparse import SparsePhoenix, csr_tensor
 from scdash.fields.second_order import Sonode
-from scdash.fields.vector_field import DEFINED, FIELDS, Layer, Params, RegulatoryPath, VectorField, Velocity, zero_share
+from scdash.fields.vector_field import (
+    DEFINED,
+    FIELDS,
+    Layer,
+    Params,
+    RegulatoryPath,
+    VectorField,
+    Velocity,
+    zero_fraction,
+)
 
 __all__ = [
     "DEFINED",
@@ -29,7 +37,7 @@ __all__ = [
     "csr_tensor",
     "field_class",
     "gene_wise",
-    "zero_share",
+    "zero_fraction",
 ]
 
 

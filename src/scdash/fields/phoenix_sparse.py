@@ -1,5 +1,6 @@
 """The gene-wise PHOENIX stored and computed on its support alone, for thousands of genes."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,3 +91,14 @@ class SparsePhoenix(VectorField):
         """Undo `to_matrices`."""
         values = np.asarray(csr_array(params["U_sums"])[self.targets, self.regulators])
         return {**params, "U_sums": values.reshape(1, -1)}
+
+
+def csr_tensor(start: Tensor, index: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return a CSR tensor of rows `start`, columns `index` and `values`, on the device and of the type of `values`.
+
+    torch says once in a process that these tensors are a beta, to whoever makes the first. Users can do nothing about
+    it, and the tests compare every product with a dense one.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*CSR.*")
+        return torch.sparse_csr_tensor(start, index, values, size=shape, check_invariants=False)

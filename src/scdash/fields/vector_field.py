@@ -182,7 +182,7 @@ DEFINED: dict[str, type[VectorField]] = {}
 """Every field whose file has been imported, registered or not, by its name: where stored fits look for theirs."""
 
 
-def zero_share(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
+def zero_fraction(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
     """Return the fraction of exact zeros among all path weights as they reach the derivative, (models,).
 
     For PHOENIX these are W_S, W_P, relu(v) U_S and relu(v) U_P together (4 m n entries).

@@ -123,7 +123,7 @@ def auprc(
 
     See Also
     --------
-    scdash.metrics.grn_report : Judge a network by a truth, and say what it adds to the prior it was given.
+    scdash.metrics.grn_report : Evaluate a network by a truth, and say what it adds to the prior it was given.
     scdash.metrics.top_k_precision : Fraction of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
 
     Examples
@@ -259,7 +259,7 @@ def evidence_auc(
     """Chance that a prior edge hidden from the fit outranks a pair that is no prior edge (area under the ROC curve).
 
     It needs no truth: 0.5 means that the data carry no evidence for edges of the kind the prior lists. Hubs alone lift it
-    far above 0.5 against random pairs, so judge it against :func:`degree_matched_non_edges` too.
+    far above 0.5 against random pairs, so evaluate it against :func:`degree_matched_non_edges` too.
 
     Parameters
     ----------

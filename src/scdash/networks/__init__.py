@@ -1,8 +1,8 @@
 """What a fitted model says: its effects, its edges against the prior, and its predictions."""
 
-from scdash.networks.cellrank_calls import cellrank, fate_probabilities, has_cellrank
+from scdash.networks.cellrank_calls import cellrank, fate_probabilities
 from scdash.networks.coregulation_scores import Coregulation, coregulation, followers
-from scdash.networks.dynamics_model import DynamicsModel, module_from_entry, pack, plain, unpack
+from scdash.networks.dynamics_model import DynamicsModel, module_from_entry, pack, plain, unpack, weights_of_models
 from scdash.networks.edge_ranking import ranking_score
 from scdash.networks.effect_matrices import (
     dependencies,
@@ -20,7 +20,7 @@ from scdash.networks.hidden_edges import HiddenEvidence, evidence_auc
 from scdash.networks.intervention_levels import (
     count_targets,
     held_levels,
-    refuse_negative_levels,
+    named_levels,
     warn_of_interventions,
     warn_of_negative_levels,
     warn_without_targets,

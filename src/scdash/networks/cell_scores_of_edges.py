@@ -41,7 +41,7 @@ def within_scores(moments: WithinMoments) -> sp.csr_matrix:
 
 
 def _selected(cross: Floats, squares: Floats, moments: WithinMoments) -> Floats:
-    """Return the share of penalties that select each edge, (sources, genes)."""
+    """Return the fraction of penalties that select each edge, (sources, genes)."""
     sources, genes = moments.sources, len(squares)
     spread = np.sqrt(np.maximum(squares, 1e-300))
     correlation = cross / spread[sources][:, None] / spread
@@ -50,7 +50,7 @@ def _selected(cross: Floats, squares: Floats, moments: WithinMoments) -> Floats:
     correlation[:, squares <= FLAT] = 0
     correlation[(squares <= FLAT)[sources]] = 0
     size = max(1, ENTRIES_AT_ONCE // (len(LAMBDAS) * max(1, len(sources))))
-    share = np.zeros((len(sources), genes))
+    fraction = np.zeros((len(sources), genes))
     for first in range(0, genes, size):
         part = slice(first, first + size)
         path = l1_path(
@@ -60,13 +60,13 @@ def _selected(cross: Floats, squares: Floats, moments: WithinMoments) -> Floats:
             allowed=allowed[:, part],
             max_active=MAX_ACTIVE,
         )
-        share[:, part] = (path != 0).mean(axis=0)
-    return share
+        fraction[:, part] = (path != 0).mean(axis=0)
+    return fraction
 
 
 @dataclass(frozen=True)
 class CellScores:
-    """Scores of edges (target, regulator), in [0, 1], and the held-out share of variance that earlier cells explain."""
+    """Scores of edges (target, regulator), in [0, 1], and the held-out fraction of variance that earlier cells explain."""
 
     lagged: sp.csr_matrix
     within: sp.csr_matrix

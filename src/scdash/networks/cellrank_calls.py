@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from scdash.networks.dynamics_model import DynamicsModel
-from scdash.networks.interventions import intervene
+from scdash.networks.interventions import held_at, intervene
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 CONNECTIVITY = 0.2  # fraction of the kernel of mere similarity, which CellRank's own tutorials add to that of velocity
 TOLERANCE = 1e-6  # of the linear solver
 MISSING = 'perturbation_fates needs CellRank: pip install "scdash[velocity]".'
-
-
-def has_cellrank() -> bool:
-    """Return whether CellRank is installed."""
-    from importlib.util import find_spec
-
-    return find_spec("cellrank") is not None
 
 
 @contextmanager
@@ -132,9 +125,7 @@ def _moves(
     model: DynamicsModel, states: NDArray[np.float64], levels: Mapping[int, torch.Tensor], span: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return by how much every cell moves within a time, without and with the genes held."""
-    held, target = np.zeros(states.shape, dtype=bool), states.copy()
-    for column, one in levels.items():
-        held[:, column], target[:, column] = True, one.numpy()
+    held, target = held_at(states, levels)
     free = intervene(model, states, span, np.zeros_like(held), states) - states
     return free, intervene(model, states, span, held, target) - states
 

@@ -116,6 +116,11 @@ def unpack(weights: Mapping[str, Any], field: VectorField | None = None) -> dict
     return {name: torch.as_tensor(np.ascontiguousarray(value))[None] for name, value in dense.items()}
 
 
+def weights_of_models(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the stored weights of the main model and of its replicates."""
+    return [entry["weights"], *(entry.get("replicates") or {}).values()]
+
+
 def module_from_entry(entry: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> DynamicsModel:
     """Rebuild the module from an `uns` entry written by `tl.fit_dynamics`; `weights` default to the main model's."""
     params = entry["params"]

@@ -25,7 +25,8 @@ def ranking_score(
     prior: sp.csr_matrix | None,  # signed edges; None without a prior
     *,
     weight: sp.csr_matrix,  # signed effects of the fitted network
-    frequency: sp.csr_matrix | None,  # share of half-samples or replicates that select an edge; None if there were none
+    frequency: sp.csr_matrix
+    | None,  # fraction of half-samples or replicates that select an edge; None if there were none
     stability: sp.csr_matrix | None = None,
     hidden: Sequence[HiddenEvidence] = (),  # what fits found that were not shown some of the prior's edges
     coregulated: Coregulation | None = None,
@@ -43,7 +44,7 @@ def ranking_score(
     does, if it finds hidden edges again better than chance: edges of the prior come first, then the other pairs, both ordered
     by how far a gene follows the other targets of a regulator, whether or not the model has the edge.
 
-    `contribution`: share of each edge among its target's effects, in [0, 1], (target, regulator) like all matrices
+    `contribution`: fraction of each edge among its target's effects, in [0, 1], (target, regulator) like all matrices
     here. `stability`: mean contribution over half-samples, which then is the evidence of the data. None: selection
     frequency, or the contribution where there is none. `coregulated`: how far genes follow the other targets of a
     regulator of the prior; None where that was not measured. `associated`: how far the data connect pairs of genes
@@ -62,10 +63,10 @@ def ranking_score(
         `association_weight` (0: it takes no part).
     """
     row, col = _named_pairs(contribution, prior, frequency, stability, weight)
-    share = entries_at(contribution, row, col)
+    fraction = entries_at(contribution, row, col)
     inside = np.zeros(len(row), dtype=bool) if prior is None else entries_at(prior, row, col) != 0
     often, steady = (_known_entries(one, row, col) for one in (frequency, stability))
-    evidence = steady if stability is not None else share if frequency is None else _by_frequency(often, share)
+    evidence = steady if stability is not None else fraction if frequency is None else _by_frequency(often, fraction)
     associated = associated if prior is None else None
     if associated is not None:
         evidence = (1 - association_weight) * evidence + association_weight * np.nan_to_num(associated(row, col))
@@ -88,7 +89,7 @@ def ranking_score(
             "source": pd.Categorical.from_codes(col, categories=names),
             "target": pd.Categorical.from_codes(row, categories=names),
             "weight": effect,
-            "contribution": share,
+            "contribution": fraction,
             "in_prior": inside,
             "selection_frequency": often,
             "stability": steady,

@@ -147,8 +147,8 @@ def sparse_relative_contribution(
     rate = None if v is None else np.maximum(np.asarray(v), 0).astype(effect.dtype)
     scaled = effect if rate is None else diags_array(rate) @ effect
     total = np.asarray(abs(scaled).sum(axis=1)).ravel() if totals is None else totals * (1 if rate is None else rate)
-    share = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
-    found = csr_array(diags_array(share.astype(effect.dtype)) @ scaled)
+    fraction = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+    found = csr_array(diags_array(fraction.astype(effect.dtype)) @ scaled)
     found.eliminate_zeros()
     return found
 
@@ -181,14 +181,14 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor], *, targets: s
 
 
 def feature_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
-    """Return the share of (target, input) pairs without dependence, (models,)."""
+    """Return the fraction of (target, input) pairs without dependence, (models,)."""
     starts = range(0, field.n_genes, BLOCK)
     blocks = (dependencies(field, params, targets=slice(start, start + BLOCK)) for start in starts)
     return torch.cat([(block < TOLERANCE).float().mean(2) for block in blocks], dim=1).mean(1)
 
 
 def weight_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
-    """Return the share of path weights (after gates) below `TOLERANCE` in absolute value, (models,)."""
+    """Return the fraction of path weights (after gates) below `TOLERANCE` in absolute value, (models,)."""
     small, total = torch.zeros(()), 0
     for path in field.paths():
         for layer in path.layers:
@@ -200,7 +200,7 @@ def weight_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
 
 
 def spurious_sparsity(field: VectorField, params: Mapping[str, Tensor], regulators: NDArray[np.bool_]) -> Tensor:
-    """Return the share of zeros in the columns of genes that cannot regulate, (models,); higher is better.
+    """Return the fraction of zeros in the columns of genes that cannot regulate, (models,); higher is better.
 
     `regulators` flags the genes that can, e.g. transcription factors; NaN if all do.
     """

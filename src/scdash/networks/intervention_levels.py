@@ -1,6 +1,6 @@
 """At which level an intervention holds each gene, and whether the model gives that gene any target."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -8,11 +8,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from scdash._core.display import first_names
 from scdash._core.logging import logger
 from scdash._data import all_genes, knockout_levels
 from scdash.networks.dynamics_model import DynamicsModel
 
-NAMED = 5  # genes that a message lists by name
+NAMED, AND_MORE = 5, " and {} more"  # genes that a message lists by name
 Kind = Literal["knockout", "knockdown", "overexpression"]
 
 
@@ -73,11 +74,20 @@ def warn_of_interventions(entry: Any, held: Iterable[int]) -> None:
     warn_without_targets(np.asarray(entry["genes"]).astype(str), count_targets(entry), among=chosen)
 
 
-def refuse_negative_levels(entry: Any, knocked: Iterable[int]) -> None:
-    """Raise where the data of a fit have negative values and the user could have named the level of a knockout.
+def named_levels(
+    model: DynamicsModel, entry: Any, genes: Any, kind: str, level: float | None, start: torch.Tensor
+) -> dict[int, torch.Tensor]:
+    """Return `held_levels`; raise where the data have negative values and the user could have named the level of a knockout.
 
     Functions that knock out one gene after the other hold it at the lowest value seen instead, and warn.
     """
+    held = held_levels(model, entry, genes, kind, level, start)
+    if kind == "knockout" and not isinstance(genes, Mapping):
+        _refuse_negative_levels(entry, held)
+    return held
+
+
+def _refuse_negative_levels(entry: Any, knocked: Iterable[int]) -> None:
     levels, chosen = knockout_levels(entry), np.asarray(list(knocked), dtype=np.int64)
     below = chosen[levels[chosen] < 0]
     if len(below):
@@ -101,7 +111,7 @@ def warn_of_negative_levels(entry: Any, knocked: NDArray[np.int64]) -> None:
         "The data of this fit have negative values, as scaled data do, so that 0 does not mean that a gene is not "
         "expressed. Each knocked-out gene is held at the lowest value seen in the data instead of at 0: %s. Fit "
         "log-normalised values that are not scaled to hold knocked-out genes at 0.",
-        _listed([f"{names[i]} at {levels[i]:.3g}" for i in below]),
+        first_names([f"{names[i]} at {levels[i]:.3g}" for i in below], NAMED, AND_MORE),
     )
 
 
@@ -115,9 +125,5 @@ def warn_without_targets(names: NDArray[Any], n_targets: NDArray[np.int64], *, a
             "has no effect.",
             len(idle),
             len(among),
-            _listed([str(name) for name in names[idle]]),
+            first_names([str(name) for name in names[idle]], NAMED, AND_MORE),
         )
-
-
-def _listed(items: Sequence[str]) -> str:
-    return ", ".join(items[:NAMED]) + (f" and {len(items) - NAMED} more" if len(items) > NAMED else "")

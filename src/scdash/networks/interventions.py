@@ -1,5 +1,6 @@
 """States after some genes have been held at a level, many interventions in one solve, and how far ends of trajectories move."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,16 @@ from scdash.solve import converged
 STEP = 0.25  # largest step in units of the fastest rate
 TOLERANCE = 1e-3  # accepted RMS change, in units of the genes' ranges, when the step is halved
 ROWS = 2048
+
+
+def held_at(
+    states: NDArray[np.float64], levels: Mapping[int, torch.Tensor]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which genes are held, and the states with those genes at their levels, both (cells, genes)."""
+    held, target = np.zeros(states.shape, dtype=bool), states.copy()
+    for gene, level in levels.items():
+        held[:, gene], target[:, gene] = True, level.numpy()
+    return held, target
 
 
 def intervene(

@@ -21,14 +21,14 @@ LAGS = (1, 2, 3)
 LAMBDAS = np.geomspace(0.9, 0.05, 12)
 MAX_ACTIVE = 50  # regulators of a gene beyond which its path stops
 FLAT = 1e-8  # spread below which a gene does not vary
-JUDGED = 2  # dealings of the cells behind the share of variance explained
+EVALUATED = 2  # dealings of the cells behind the fraction of variance explained
 
 
 @dataclass(frozen=True)
 class LaggedScores:
-    """How often each edge is selected over penalties and halvings, and the held-out share of variance explained.
+    """How often each edge is selected over penalties and halvings, and the held-out fraction of variance explained.
 
-    Held out are cells: a regression on two quarters of them is judged on the other two.
+    Held out are cells: a regression on two quarters of them is evaluated on the other two.
     """
 
     frequency: sp.csr_matrix  # (target, regulator), in [0, 1]
@@ -47,14 +47,14 @@ def lagged_scores(halves: CellHalves, regulators: Index | None = None) -> Lagged
         moments = Moments.of(*(rows := _rows(early, late, sources)), np.ones(len(rows[0])))
         used += (_path(moments, allowed) != 0).sum(axis=0)
     frequency = edge_frequency(used / (len(first) * len(LAMBDAS)), sources)
-    explained = [_explained(halves.quarters[:, draw], sources, allowed) for draw in range(min(JUDGED, len(first)))]
+    explained = [_explained(halves.quarters[:, draw], sources, allowed) for draw in range(min(EVALUATED, len(first)))]
     return LaggedScores(frequency, float(np.mean(explained)))
 
 
-def edge_frequency(share: Floats, sources: NDArray[np.int64]) -> sp.csr_matrix:
+def edge_frequency(fraction: Floats, sources: NDArray[np.int64]) -> sp.csr_matrix:
     """Return the shares (sources, genes) with which edges are selected as a matrix (target, regulator) of all genes."""
-    source, target = np.nonzero(share)
-    return sp.csr_matrix((share[source, target], (target, sources[source])), shape=(share.shape[1],) * 2)
+    source, target = np.nonzero(fraction)
+    return sp.csr_matrix((fraction[source, target], (target, sources[source])), shape=(fraction.shape[1],) * 2)
 
 
 def _rows(first: Floats, second: Floats, sources: Index) -> tuple[Floats, Floats]:
@@ -78,7 +78,7 @@ def _path(moments: Moments, allowed: NDArray[np.bool_]) -> Floats:
 
 
 def _explained(quarters: Floats, sources: Index, allowed: NDArray[np.bool_]) -> float:
-    """Return the share of variance explained among cells that the regression has not seen, at the best penalty."""
+    """Return the fraction of variance explained among cells that the regression has not seen, at the best penalty."""
     x, y = _rows(quarters[0], quarters[2], sources)
     moments = Moments.of(x, y, np.ones(len(x)))
     x, y = _rows(quarters[1], quarters[3], sources)

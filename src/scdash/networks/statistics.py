@@ -75,7 +75,7 @@ def summary(matrix: Any) -> dict[str, float | int]:
     loops = int(np.count_nonzero(network.diagonal()))
     pattern = (network != 0).astype(float)
     mutual = int(pattern.multiply(pattern.T).sum()) - loops
-    share = np.sort(table["out_degree"].to_numpy())[::-1][: max(1, n // 100)].sum() / max(network.nnz, 1)
+    fraction = np.sort(table["out_degree"].to_numpy())[::-1][: max(1, n // 100)].sum() / max(network.nnz, 1)
     return {
         "genes": n,
         "edges": int(network.nnz),
@@ -86,7 +86,7 @@ def summary(matrix: Any) -> dict[str, float | int]:
         "activating_share": float((network.data > 0).mean()) if network.nnz else float("nan"),
         "self_edges": loops,
         "mutual_edges": mutual // 2,
-        "top_percent_share": float(share),  # of the edges, held by the 1 % of genes with most targets
+        "top_percent_share": float(fraction),  # of the edges, held by the 1 % of genes with most targets
     }
 
 

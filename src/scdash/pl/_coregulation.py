@@ -11,7 +11,7 @@ from scdash.metrics.edge_lists import GRN
 from scdash.pl.shared.labels import room, ticks
 from scdash.pl.shared.options import drawing
 from scdash.pl.shared.order import cluster_order, strengths, strongest
-from scdash.pl.shared.points import ends
+from scdash.pl.shared.points import color_bar
 from scdash.pl.shared.read import networks, positions
 from scdash.pl.shared.style import FAINT, ColorScale, Drawn, color_scale, finish, house, panels, signed_norm
 
@@ -90,9 +90,7 @@ def coregulation(
             panel.set_yticks(range(len(named)), ticks(named) if i == 0 else [""] * len(named), fontsize=7)
             panel.tick_params(length=0)
         axes[0].set_ylabel(axes[0].get_xlabel())
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
-        bar.outline.set_visible(False)
-        bar.set_label("correlation between effects")
+        color_bar(image, axes, "correlation between effects", beyond)
     return finish(figure, axes, "coregulation", scale)
 
 

@@ -22,7 +22,7 @@ from scdash.pl.shared.order import (
     strongest,
     strongest_in_blocks,
 )
-from scdash.pl.shared.points import ends
+from scdash.pl.shared.points import color_bar
 from scdash.pl.shared.read import networks, positions
 from scdash.pl.shared.style import ColorScale, Drawn, color_scale, finish, house, panels, signed_norm
 
@@ -193,6 +193,4 @@ def _only_signs(matrix: NDArray[Any]) -> bool:
 def _scale(ax: Axes, image: Any, values: str, matrix: NDArray[Any]) -> None:
     """Draw the colour bar; arrows at its ends say that there are effects beyond."""
     beyond = (bool(matrix.min() < image.norm.vmin), bool(matrix.max() > image.norm.vmax))
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
-    bar.outline.set_visible(False)
-    bar.set_label("effect (weight)" if values == "weight" else "relative contribution")
+    color_bar(image, ax, "effect (weight)" if values == "weight" else "relative contribution", beyond)

@@ -19,7 +19,7 @@ from scdash.pl._trends_data import changing_most, chosen, series_of
 from scdash.pl.shared.labels import room, ticks
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.order import cluster_order
-from scdash.pl.shared.points import ends
+from scdash.pl.shared.points import color_bar
 from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import ROUND, Drawn, finish, house, panels
 
@@ -107,9 +107,9 @@ def heatmap(
             _name(panel, names[rows], times, axis_name, first=i == 0)
             panel.set_title(side if drawn_of is None else f"{side}, {drawn_of}", loc="left", fontweight="bold")
         beyond = (bool(drawn.min() < low_end - 1e-9), bool(drawn.max() > high_end + 1e-9))
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, extend=ends(*beyond))
-        bar.outline.set_visible(False)
-        bar.set_label("expression" if standard_scale is None else "expression (0 to 1: observed range)")
+        color_bar(
+            image, axes, "expression" if standard_scale is None else "expression (0 to 1: observed range)", beyond
+        )
     return finish(figure, axes, "heatmap", page)
 
 

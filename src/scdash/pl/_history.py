@@ -104,23 +104,23 @@ def history(
     with house():
         figure: Any
         if ax is None:
-            figure, (loss, share) = panels(2, page, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
+            figure, (loss, fraction) = panels(2, page, ncols=1, size=(6.2, 2.1), heights=[2.6, 1.0], sharex=True)
         else:
             check_whole(2, page)
             figure, loss = ax.figure, ax
-            share = ax.twinx()
+            fraction = ax.twinx()
         _draw_losses(loss, table, colors, _labels(data, key))
         _draw_levels(loss, levels, colors)
-        _draw_sparsity(share, table, colors["sparsity"], twin=ax is not None)
+        _draw_sparsity(fraction, table, colors["sparsity"], twin=ax is not None)
         _mark_prunings(loss, table)
         loss.set_ylabel("mean squared error")
         _scale_losses(loss, table, levels)
-        (share if ax is None else loss).set_xlabel("epoch")
+        (fraction if ax is None else loss).set_xlabel("epoch")
         loss.xaxis.set_major_locator(MaxNLocator(integer=True, steps=ROUND))
         loss.legend(loc="upper left", bbox_to_anchor=(1.14 if ax is not None else 1.01, 1.0), borderaxespad=0)
         if ax is None:
             figure.align_ylabels()
-    return finish(figure, [loss, share], "history", page)
+    return finish(figure, [loss, fraction], "history", page)
 
 
 def _choose(table: pd.DataFrame, model: int | Sequence[int] | None) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from mudata import MuData
 from scdash._core.errors import NotFittedError
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.options import FigureOptions, drawing
+from scdash.pl.shared.points import color_bar
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
 
@@ -69,26 +70,26 @@ def sparsity_path(
         raise ValueError(f"table has none of the columns {[*_LOSSES, *_SHARES, *_GENES]}.")
     paired = "n_genes" in table
     with house():
-        figure, (loss, share) = panels(2, page, ncols=1, size=(5.2, 2.3), sharex=True)
+        figure, (loss, fraction) = panels(2, page, ncols=1, size=(5.2, 2.3), sharex=True)
         _draw_curves(loss, table, _LOSSES, 1.0)
-        _draw_curves(share, table, _GENES if paired else _SHARES, 1.0 if paired else 100.0)
-        _log_axis(loss, share, table["lambda"].to_numpy(dtype=float))
+        _draw_curves(fraction, table, _GENES if paired else _SHARES, 1.0 if paired else 100.0)
+        _log_axis(loss, fraction, table["lambda"].to_numpy(dtype=float))
         if paired:
             loss.axhline(1.0, color=MUTED, lw=1, ls="--", label="training mean", zorder=0)
             loss.set(ylabel="1 - $R^2$")
-            share.set(ylabel="genes", xlabel=r"$\lambda$")
-            share.set_ylim(bottom=0)
+            fraction.set(ylabel="genes", xlabel=r"$\lambda$")
+            fraction.set_ylim(bottom=0)
         else:
             loss.set(yscale="log", ylabel="loss")
-            share.set(ylim=(-3, 103), ylabel="zero (%)", xlabel=r"$\lambda$")
-        for panel in (loss, share):
+            fraction.set(ylim=(-3, 103), ylabel="zero (%)", xlabel=r"$\lambda$")
+        for panel in (loss, fraction):
             if chosen is not None:
                 panel.axvline(chosen, color=INK, lw=1, ls=":", label=rule if panel is loss else None, zorder=1)
             if panel.get_legend_handles_labels()[0]:
                 panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
         if page.get("ax") is None:
             figure.align_ylabels()
-    return finish(figure, [loss, share], "sparsity_path", page)
+    return finish(figure, [loss, fraction], "sparsity_path", page)
 
 
 def _path_of(data: AnnData | MuData | pd.DataFrame, key: str) -> object:
@@ -197,9 +198,8 @@ def lambdas(
             down = mean.index.get_indexer(pd.Index(chosen["l2"]))
             for x, y in zip(across, down, strict=True):
                 panel.add_patch(_frame((x - 0.5, y - 0.5)))
-        bar = figure.colorbar(image, ax=panel, shrink=0.8, aspect=20, pad=0.03)
-        bar.outline.set_visible(False)
-        bar.set_label("validation loss" + (rf" ($10^{{{power}}}$)" if power else ""))
+        label = "validation loss" + (rf" ($10^{{{power}}}$)" if power else "")
+        color_bar(image, panel, label, shrink=0.8, aspect=20, pad=0.03)
         if "chosen" in table and table["chosen"].astype(bool).any():
             framed = Patch(fc="none", ec=PALETTE[5], lw=2, label=RULE)
             own = page.get("ax") is None

@@ -14,6 +14,7 @@ from scdash._core.tables import pathway_table
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.labels import cut
 from scdash.pl.shared.options import drawing
+from scdash.pl.shared.points import color_bar
 from scdash.pl.shared.read import columns
 from scdash.pl.shared.style import (
     FAINT,
@@ -125,8 +126,7 @@ def pathways(
             tick.set_color(MUTED if apart else INK)
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=panel, shrink=min(1.0, 5 / max(len(chosen), 5)), aspect=14, pad=0.03)
-        bar.outline.set_visible(False)
+        bar = color_bar(image, panel, None, shrink=min(1.0, 5 / max(len(chosen), 5)), aspect=14, pad=0.03)
         bar.ax.set_title(label, fontsize=8, loc="left")  # beside the bar it would not fit beside few sets
         panel.set_title(_key_to_stars(correction, alpha, p.to_numpy()), loc="left", fontsize=8, color=MUTED)
     return finish(figure, [panel], "pathways", scale)

@@ -20,7 +20,7 @@ from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import FAINT, INK, Drawn, colors_among, finish, house, panels
 
-_BAND = 2  # standard deviations of the means of re-drawn cells
+_BAND = 2  # standard deviations of the means of resampled cells
 _SHADE = "#FFF1CC"
 
 
@@ -119,13 +119,13 @@ def trends(
 
 def _draw(ax: Axes, series: Series, name: str, gene: int, color: str) -> None:
     rows, held_out, lowest = series.rows(name), series.held_out(name), series.states[:, gene].min()
-    time, share = series.time[rows], series.n_cells[rows] / max(np.nanmax(series.n_cells), 1e-12)
-    again = [series.states[series.rows(other), gene] for other in series.redrawn(name)]
+    time, fraction = series.time[rows], series.n_cells[rows] / max(np.nanmax(series.n_cells), 1e-12)
+    again = [series.states[series.rows(other), gene] for other in series.resampled(name)]
     if len(again) > 1 and all(len(values) == len(rows) for values in again):
         middle, spread = series.states[rows, gene], _BAND * np.std(again, axis=0, ddof=1)
         low = not_below_observed(middle - spread, lowest)
-        ax.fill_between(time, low, middle + spread, color=color, alpha=0.2, lw=0, zorder=2, gid="redrawn")
-    ax.scatter(time, series.states[rows, gene], s=8 + 22 * np.sqrt(np.clip(share, 0, 1)), zorder=3, lw=0.9, clip_on=False,
+        ax.fill_between(time, low, middle + spread, color=color, alpha=0.2, lw=0, zorder=2, gid="resampled")
+    ax.scatter(time, series.states[rows, gene], s=8 + 22 * np.sqrt(np.clip(fraction, 0, 1)), zorder=3, lw=0.9, clip_on=False,
                facecolor="white" if held_out else color, edgecolor=color, alpha=0.75)  # fmt: skip
     ax.plot(
         time,
@@ -162,7 +162,7 @@ def _entries(
     observed = "observed (bins)" if with_cells else "observed"
     entries.append(Line2D([], [], ls="", marker="o", ms=5, color=tint, alpha=0.75, label=observed))
     entries.append(Line2D([], [], color=tint, lw=2, label="model"))
-    if any(found.get_gid() == "redrawn" for found in axes[0].collections):
+    if any(found.get_gid() == "resampled" for found in axes[0].collections):
         entries.append(Patch(color=tint, alpha=0.2, lw=0, label=f"± {_BAND} sd of the bins (bootstrap)"))
     if any(series.held_out(name) for name in drawn):
         entries.append(Line2D([], [], color=tint, lw=2, ls="--", marker="o", mfc="white", label="held-out trajectory"))

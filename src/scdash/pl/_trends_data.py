@@ -40,9 +40,9 @@ class Series:
         """Say whether no state of a trajectory was trained on."""
         return not np.any(self.split[self.trajectories.rows(trajectory)] == "train")
 
-    def redrawn(self, trajectory: str) -> list[str]:
+    def resampled(self, trajectory: str) -> list[str]:
         """Return the names of the bootstraps of a trajectory, which show how certain its states are."""
-        return self.trajectories.redrawn(trajectory)
+        return self.trajectories.resampled(trajectory)
 
 
 def changing_most(stored: Mapping[str, Any], present: NDArray[np.bool_], number: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scdash._core.display import first_names
 from scdash._core.errors import check_choice, check_least
 from scdash._core.labels import check_key
 from scdash._core.logging import logger, step
@@ -19,7 +20,7 @@ from scdash.pp._escapers import escaping, perturbed_probability
 from scdash.pp._guide_calls import Labels, call_guides, guide_table, label_cells, missing_where
 from scdash.pp._guide_counts import GuideTable, read_guides
 from scdash.pp._guide_names import CONTROL_GUIDES, genes_of_guides
-from scdash.screens.batches import centre_batches, leave_out_unbatched, read_groups
+from scdash.screens.batches import centre_batches, leave_out_unlabelled, read_groups
 
 
 @guarded
@@ -209,7 +210,7 @@ def _check_guides(called: sp.csr_matrix, genes: Mapping[str, str | None], contro
             f"{', '.join(map(repr, list(genes)[:5]))}; name those that target nothing."
         )
     controls = [name for name, gene in genes.items() if gene is None]
-    shown = ", ".join(controls[:5]) + (", ..." if len(controls) > 5 else "")
+    shown = first_names(controls)
     logger.info("    %d of %d guides are controls: %s", len(controls), len(genes), shown)
 
 
@@ -221,5 +222,5 @@ def _probabilities(
     check_log(values)
     screen = parse_screen(pd.Series(labels), values.genes, control=control, separator=separator, missing="keep")
     batch = read_groups(adata, batch_key, "batch_key")
-    screen = leave_out_unbatched(screen, batch)
+    screen = leave_out_unlabelled(screen, None if batch is None else batch[0], "batch")
     return perturbed_probability(centre_batches(values, screen, batch, min_cells=10), screen)

@@ -22,7 +22,7 @@ from scdash._data import (
     obs_column,
     sanitise,
     scaled_by_scanpy,
-    time_column,
+    times_of,
 )
 
 
@@ -85,7 +85,7 @@ def trajectories(
     horizon
         Length of the time axis of the result.
     n_bootstrap
-        Further trajectories per trajectory, of re-drawn cells.
+        Further trajectories per trajectory, of resampled cells.
     scale_by
         Trajectories that give minimum and range of each gene; None: the training bins.
     range_floor
@@ -94,7 +94,7 @@ def trajectories(
         None: 0.5 for log values; a tenth of the median range where all values lie within 1.5 of each other, such as values
         in [0, 1]. The log counts the genes scaled by it.
     disjoint
-        Bins that share no cell, for judging next-bin errors; bins with fewer than `min_cells` cells are left out.
+        Bins that share no cell, for evaluating next-bin errors; bins with fewer than `min_cells` cells are left out.
     allow_counts
         Accept values that look like counts or are not logged.
     allow_scaled
@@ -147,7 +147,7 @@ def trajectories(
         result = cells_to_series(
             values,
             values.genes,
-            time_column(adata, time_key, finite=lineage_key is None and batch_key is None and split_key is None),
+            times_of(adata, time_key, finite=lineage_key is None and batch_key is None and split_key is None).values,
             **labels,
             n_bins=n_bins,
             bandwidth=bandwidth,

@@ -1,8 +1,7 @@
 """The convex start: dynamics as one sparse regression per gene, all genes at once from Gram matrices."""
 
 from scdash.regression.averaging import average, prune
-from scdash.regression.cells import path_of_fields
-from scdash.regression.derivative_rows import WeightedVelocity
+from scdash.regression.cells import WeightedVelocity, path_of_fields
 from scdash.regression.fold_fits import PartFit
 from scdash.regression.held_out_trajectories import validation_folds
 from scdash.regression.hub_penalties import relative_contribution

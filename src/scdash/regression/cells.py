@@ -1,19 +1,53 @@
 """The path of regressions of cells: one rate and lag for all genes, and a field for every penalty."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash.regression.derivative_rows import WeightedVelocity, with_velocity
+from scdash._data import VelocityRows
 from scdash.regression.intervals import Trajectories
 from scdash.regression.linear_field import Field
 from scdash.regression.linear_fits import spread
 from scdash.regression.penalty_choice import fit_paths
-from scdash.regression.problems import Problem
+from scdash.regression.problems import Problem, Regression
+from scdash.regression.production import softsign
 from scdash.regression.settings import TransitionSettings
 from scdash.regression.transitions import check_prior, make_setup
+
+
+@dataclass(frozen=True)
+class WeightedVelocity:
+    """Rows with a velocity, and how much all of them count beside all transitions (1: as much)."""
+
+    rows: VelocityRows
+    weight: float
+
+
+def with_velocity(
+    regression: Regression, given: WeightedVelocity, regulators: NDArray[np.intp], rate: float, slope: float
+) -> Regression:
+    r"""Return a regression with rows for measured velocities beside its transitions.
+
+    :math:`dx_i/dt = r (b_i + \sum_j S_{ij} \varphi(x_j) - x_i)` says that :math:`x_i + v_i / r` is linear in the
+    regulators, as the production over an interval is. Its variance is that of :math:`x_i` plus that of :math:`v_i` over
+    :math:`r^2`, and rows count by the inverse; their sum is the weight times that of the transitions.
+    """
+    rows = given.rows
+    variance = rows.state_variance + rows.velocity_variance / rate**2
+    precision = 1 / np.maximum(variance, 0.1 * np.median(variance) + 1e-12)  # a group of equal cells counts for no more
+    precision *= given.weight * regression.precision[regression.fit].sum() / precision.sum()
+    new: Any = np.ones(len(rows), dtype=bool)
+    return replace(
+        regression,
+        x=np.concatenate([regression.x, softsign(rows.states[:, regulators], slope)]),
+        y=np.concatenate([regression.y, rows.states + rows.velocities / rate]),
+        precision=np.concatenate([regression.precision, precision]),
+        fit=np.concatenate([regression.fit, new]),
+        held=np.concatenate([regression.held, ~new]),
+    )
 
 
 def path_of_fields(

@@ -1,4 +1,4 @@
-"""Held-out trajectories that judge settings of cells: every one that may choose is left out in turn."""
+"""Held-out trajectories that evaluate settings of cells: every one that may choose is left out in turn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

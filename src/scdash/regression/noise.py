@@ -82,7 +82,7 @@ def average_constants(data: Trajectories, constant: NDArray[np.bool_]) -> Floats
 def denoise(data: Trajectories, simulated: Floats, noise: float, keep: NDArray[np.bool_]) -> Floats:
     """Return simulation + K (observation - simulation) with K = v / (v + noise), v the model's own error variance.
 
-    v is judged per gene on the states of `keep` (trajectories, times), beyond each first state, which is observed. Where
+    v is evaluated per gene on the states of `keep` (trajectories, times), beyond each first state, which is observed. Where
     neither has an error, as of a fold with a single interval, they are the same.
     """
     use = (keep & data.real).astype(np.float64)

@@ -20,7 +20,7 @@ Start: TypeAlias = Literal["denoised", "observed"]
 
 @dataclass(frozen=True)
 class Regression:
-    """Features, productions and precisions of one problem at one rate; rows it is fitted on, and rows that judge it."""
+    """Features, productions and precisions of one problem at one rate; rows it is fitted on, and rows that evaluate it."""
 
     x: Floats  # (m, p)
     y: Floats  # (m, n)

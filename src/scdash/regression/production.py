@@ -27,17 +27,9 @@ def within(
 ) -> Iterator[tuple[Floats, Floats]]:
     """Yield states (m, genes) within the transitions and their weights (m,), which sum to 1 over all yielded.
 
-    Parameters
-    ----------
-    data, steps
-        Times and transitions.
-    states
-        States to interpolate, (trajectories, times, genes).
-    rate
-        Rate of the target, and of the exponential relaxations from observation to observation.
-    kind
-        "exponential": five Gauss nodes an interval, weighted by their influence on the end; "trapezoid": the
-        observations themselves, weighted by the time between them.
+    `states` (trajectories, times, genes) are interpolated; `rate` is that of the target, and of the exponential relaxations
+    from observation to observation. `kind`: "exponential": five Gauss nodes an interval, weighted by their influence on the
+    end; "trapezoid": the observations themselves, weighted by the time between them.
     """
     start, end = steps.at(data.times, 0), steps.at(data.times, steps.lag)
     mass = -np.expm1(-rate * (end - start))

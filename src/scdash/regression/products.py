@@ -55,18 +55,10 @@ class Terms:
 
 
 def add_products(linear: Linear, problems: list[Problem], setup: Setup, slope: float) -> tuple[list[Field], float]:
-    """Return the fields in which genes use products where that lowers the error of predicting ahead, and that error.
+    """Return the fields in which genes use products where that lowers the error of predicting later states, and that error.
 
     There is a field for every problem. All offer a gene the same terms, those of the first problem's strongest effects.
-
-    Parameters
-    ----------
-    linear
-        Linear fits of all problems.
-    problems
-        The data and its folds, whose held-out transitions have been simulated from their observed starts.
-    setup, slope
-        Of the fit.
+    Held-out transitions of the problems have been simulated from their observed starts.
     """
     entries = [
         Entries(effects.tolil(), intercept.copy(), {}, [])
@@ -171,9 +163,9 @@ def _paths(
         )
         coefficients.append(raw.swapaxes(1, 2))
         intercepts.append(constant.swapaxes(1, 2))
-        judged = []
+        evaluated = []
         for (x, y, precision), r, c in list(zip(held, raw, constant, strict=True))[1:]:
             residual = y[..., None] - x @ r.swapaxes(1, 2) - c[:, None]
-            judged.append(np.einsum("tml,m->lt", residual**2, precision) / max(len(precision), 1))
-        errors.append(np.stack(judged))
+            evaluated.append(np.einsum("tml,m->lt", residual**2, precision) / max(len(precision), 1))
+        errors.append(np.stack(evaluated))
     return np.concatenate(coefficients, axis=1), np.concatenate(intercepts, axis=1), np.concatenate(errors, axis=1)

@@ -28,22 +28,8 @@ def half_sample_fits(
 ) -> tuple[Any, Any]:
     """Return selection frequencies and mean relative contributions over half-samples and penalties, CSR (t, p) each.
 
-    Parameters
-    ----------
-    regression
-        Of all the data.
-    samples
-        Rows of each half-sample.
-    targets
-        Genes, (t,).
-    lambdas
-        Decreasing penalties of every target, (k, t).
-    penalty, allowed
-        Factor of the penalty of every edge and edges allowed, (p, n).
-    standardize
-        See `TransitionSettings`.
-    start
-        Effects of all the data in their units, CSR (t, p), to start from.
+    `samples`: rows of each half-sample. `lambdas`: decreasing penalties of every target, (k, t). `penalty`, `allowed`: factor
+    of the penalty of every edge, and edges allowed, (p, n). `start`: effects of all the data in their units, CSR (t, p).
     """
     features, size = regression.x.shape[1], max(1, ENTRIES_AT_ONCE // (len(lambdas) * regression.x.shape[1]))
     count = len(samples) * len(lambdas)

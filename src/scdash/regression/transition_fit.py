@@ -62,16 +62,9 @@ class TransitionFit:
 
 
 def simulate(fit: TransitionFit, x0: Floats, times: NDArray[np.floating[Any]]) -> Floats:
-    """Return trajectories (B, T, n) of a fit.
+    """Return trajectories (B, T, n) of a fit from start states, (B, n) or (n,), in the units that were fitted.
 
-    Parameters
-    ----------
-    fit
-        The fitted field.
-    x0
-        Start states, (B, n) or (n,), in the units that were fitted.
-    times
-        Times, (T,) or (B, T); the first is the start's.
+    The first of the times, (T,) or (B, T), is the start's.
     """
     start = np.atleast_2d(np.asarray(x0, dtype=np.float64))
     if start.shape[1] != len(fit.bias):

@@ -33,25 +33,13 @@ def fit_transitions(
     settings: TransitionSettings | None = None,
     rng: RNG = 0,
 ) -> TransitionFit:
-    """Fit sparse gene-wise dynamics to the transitions of a time series.
+    """Fit sparse gene-wise dynamics to the transitions of a time series, whose states are in units of about [0, 1].
 
     Over an interval D, x_i(t+D) = e x_i(t) + (1 - e) (b_i + sum_j S_ij <phi(x_j)>), e = exp(-r_i D), is linear in the
-    network S, which is found by one L1-penalised regression per gene; edges of the prior are penalised less.
+    network S, which is found by one L1-penalised regression per gene; edges of the prior (target, regulator) are penalised less.
     Everything that is chosen (rate, activation, weight of the prior, penalties, products) is chosen by cross-validation
     over trajectories (whole groups of the series, if it has any), with noise, constant genes and denoised states estimated anew within every fold.
-
-    Parameters
-    ----------
-    series
-        States in units of about [0, 1].
-    prior
-        Sparse (target, regulator); every nonzero entry is an edge. None: no prior.
-    regulators
-        Genes that may regulate; all by default.
-    settings
-        `TransitionSettings.for_time_courses()` by default.
-    rng
-        Seed or Generator, for folds and half-samples.
+    `regulators`: genes that may regulate; None: all. `settings`: `TransitionSettings.for_time_courses()` by default.
     """
     settings = settings or TransitionSettings.for_time_courses()
     generator, groups = as_generator(rng), series.group

@@ -36,10 +36,10 @@ def make_folds(series: TimeSeries, n_folds: int, seed: int) -> list[TimeSeries]:
         for rows in series.each():
             place = (series.times[rows] - series.times[rows[0]]) / np.ptp(series.times[rows])
             fold[rows] = np.minimum((place * n_folds).astype(np.int64), n_folds - 1)
-    redrawn = series.parent[series.trajectory] != series.trajectory
+    resampled = series.parent[series.trajectory] != series.trajectory
     folds = []
     for k in range(n_folds):
-        split = np.where(fold == k, np.where(redrawn, TEST, VALIDATION), TRAIN)
+        split = np.where(fold == k, np.where(resampled, TEST, VALIDATION), TRAIN)
         folds.append(replace(series, split=np.where(usable, split, TEST).astype(np.int8)))
     return folds
 

@@ -1,4 +1,4 @@
-"""How a model of dynamics is judged, as a value of a call."""
+"""How a model of dynamics is evaluated, as a value of a call."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ from scdash._core.values import Value
 
 @dataclass(frozen=True, repr=False)
 class Validation(Value):
-    """How `scdash.tl.fit_dynamics` judges what it has fitted.
+    """How `scdash.tl.fit_dynamics` evaluates what it has fitted.
 
     Parameters
     ----------

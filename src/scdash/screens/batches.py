@@ -7,7 +7,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
-from scdash._data import Expression, batch_offsets, group_column, log_missing
+from scdash._data import Expression, batch_offsets, group_codes, log_missing, obs_column
 from scdash._data.screen import Screen
 
 MOST_MEANS = 50_000_000  # replicates x genes: 400 MB
@@ -17,15 +17,17 @@ Groups = tuple[NDArray[np.int64], tuple[str, ...]]  # group of each cell, -1 for
 
 def read_groups(adata: AnnData, key: str | None, argument: str) -> Groups | None:
     """Return the groups of cells in a column of obs, in which labels may be missing; None without a column."""
-    return group_column(adata, key, argument, missing=True)
+    if key is None:
+        return None
+    return group_codes(obs_column(adata, key, argument), f"adata.obs[{key!r}]", missing=True)
 
 
-def leave_out_unbatched(screen: Screen, batch: Groups | None) -> Screen:
-    """Return the screen without the cells that have no batch; the log counts them."""
-    if batch is None:
+def leave_out_unlabelled(screen: Screen, codes: NDArray[np.int64] | None, what: str) -> Screen:
+    """Return the screen without the cells that have no batch, or no time (code -1); the log counts them."""
+    if codes is None:
         return screen
-    lost = (batch[0] < 0) & (screen.cells >= 0)
-    log_missing(lost, len(lost), "batch")
+    lost = (codes < 0) & (screen.cells >= 0)
+    log_missing(lost, len(lost), what)
     return replace(screen, cells=np.where(lost, -1, screen.cells))
 
 

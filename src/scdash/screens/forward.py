@@ -189,9 +189,9 @@ class _Tried:
         """Fill in the perturbations of one fold; without an untried target all shares are the same."""
         targets, kinds = stats.screen.targets[out], tuple(np.asarray(stats.screen.kinds)[out])
         new = (targets & np.isnan(model.effect)).any()
-        for i, share in enumerate(UNTRIED):
+        for i, fraction in enumerate(UNTRIED):
             if i == 0 or new:
-                values = predict_changes(replace(model, untried=share), stats.silent, targets, kinds).values
+                values = predict_changes(replace(model, untried=fraction), stats.silent, targets, kinds).values
             self.values[i, out] = values
 
     def best(self, stats: PerturbationStatistics, sd: Floats) -> tuple[float, Floats]:

@@ -17,13 +17,12 @@ from scdash._data import AlignedPrior, Cells, Expression, expression, gene_mask,
 from scdash._data.checks import flag_genes
 from scdash._data.screen import Screen, parse_screen
 from scdash.models import PerturbODE
-from scdash.screens.batches import Groups, centre_batches, leave_out_unbatched, read_groups, with_replicates
+from scdash.screens.batches import Groups, centre_batches, leave_out_unlabelled, read_groups, with_replicates
 from scdash.screens.selection import enough_cells, least_cells, without
 from scdash.screens.targets import named_targets
 from scdash.screens.times.sampled import (
     SampledTimes,
     check_times,
-    leave_out_untimed,
     read_sampled_times,
     with_timed_replicates,
 )
@@ -182,7 +181,8 @@ def read_screen(adata: AnnData, request: ScreenRequest) -> ScreenInputs:
         aliases=aliases,
         needs_control=not model.of_changes,
     )
-    screen = leave_out_untimed(leave_out_unbatched(screen, batch), times)
+    screen = leave_out_unlabelled(screen, None if batch is None else batch[0], "batch")
+    screen = leave_out_unlabelled(screen, None if times is None else times.cells, "time")
     min_cells = least_cells(screen, model.min_cells)
     whole, dropped = enough_cells(screen, min_cells, needs_control=not model.of_changes)
     times = None if times is None else check_times(times, whole, needs_control=not model.of_changes)

@@ -22,14 +22,14 @@ def check_values(adata: AnnData, values: Expression, *, changes: bool, allow_sca
     check_log(values)
     if check_scaled(values, states=False, known=scaled_by_scanpy(adata), allow=allow_scaled) or allow_scaled:
         return
-    share = _negative(values) if values.minimum < 0 else 0.0
-    if share > FEW_NEGATIVE:
+    fraction = _negative(values) if values.minimum < 0 else 0.0
+    if fraction > FEW_NEGATIVE:
         logger.warning(
             "    WARNING: %.0f%% of %s is negative (down to %.3g), which log-normalised counts are not. If these are log fold "
             "changes from a control, say model=PerturbODE(values='log fold change'). "
             "A gene that no perturbation has knocked out is taken to "
             "its lowest value where it is predicted to be knocked out.",
-            100 * share,
+            100 * fraction,
             values.name,
             values.minimum,
         )

@@ -148,10 +148,10 @@ def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _counts(log2_level: NDArray[np.float64], depth: float, draws: np.random.Generator) -> NDArray[np.float32]:
     """Return Poisson counts of cells whose depth varies log-normally about `depth`."""
-    share = 2**log2_level
-    share /= share.sum(axis=1, keepdims=True)
-    size = depth * draws.lognormal(0, 0.3, len(share))
-    return draws.poisson(share * size[:, None]).astype(np.float32)
+    fraction = 2**log2_level
+    fraction /= fraction.sum(axis=1, keepdims=True)
+    size = depth * draws.lognormal(0, 0.3, len(fraction))
+    return draws.poisson(fraction * size[:, None]).astype(np.float32)
 
 
 def _check(

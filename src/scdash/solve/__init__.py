@@ -2,5 +2,4 @@
 
 from scdash.solve.integration import SOLVERS, integrate, require_finite
 from scdash.solve.rk4 import rk4_interval
-from scdash.solve.step_errors import step_error
-from scdash.solve.step_halving import Converged, converged
+from scdash.solve.step_halving import Converged, converged, step_error

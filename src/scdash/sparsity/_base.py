@@ -12,7 +12,7 @@ from torch import Tensor
 from scdash._core.registry import Registry
 from scdash.fields import Params, VectorField
 from scdash.sparsity._prior import Prior
-from scdash.sparsity._remove import remove_lowest, share_of_remaining
+from scdash.sparsity._remove import number_of_fraction, remove_lowest
 from scdash.sparsity._schedule import NEVER, GeometricSchedule
 
 
@@ -69,36 +69,20 @@ class Score(ABC):
         """Return a score (models, out, in) for every prunable parameter, low goes first, and the new memory."""
 
 
-def _no_parameters(field: VectorField, n_models: int, generator: torch.Generator) -> Params:
+def _nothing(*_: Any) -> dict[str, Any]:
     return {}
 
 
-def _nothing_to_open(field: VectorField, n_models: int) -> Params:
-    return {}
+def _none(*_: Any) -> None:
+    return None
 
 
 def _no_gate(field: VectorField, params: Params, generator: torch.Generator | None) -> Params:
     return params
 
 
-def _no_penalty(seen: Context) -> Tensor | None:
-    return None
-
-
-def _no_prox(seen: Context, lr: Tensor | float) -> None:
-    return None
-
-
 def _masked(field: VectorField, params: Params, masks: Params) -> tuple[Params, Params]:
     return {name: p * masks[name] if name in masks else p for name, p in params.items()}, dict(masks)
-
-
-def _never(field: VectorField) -> str | None:
-    return None
-
-
-def _no_rates(field: VectorField) -> dict[str, float]:
-    return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,16 +126,16 @@ class Sparsity:
 
     name: str
     options: Mapping[str, Any] = default(default_factory=dict)
-    extra_parameters: Callable[[VectorField, int, torch.Generator], Params] = _no_parameters
-    opened: Callable[[VectorField, int], Params] = _nothing_to_open
+    extra_parameters: Callable[[VectorField, int, torch.Generator], Params] = _nothing
+    opened: Callable[[VectorField, int], Params] = _nothing
     gate: Callable[[VectorField, Params, torch.Generator | None], Params] = _no_gate
-    penalty: Callable[[Context], Tensor | None] = _no_penalty
-    prox: Callable[[Context, Tensor | float], None] = _no_prox
+    penalty: Callable[[Context], Tensor | None] = _none
+    prox: Callable[[Context, Tensor | float], None] = _none
     score: Score | None = None
     schedule: GeometricSchedule = NEVER
     finalise: Callable[[VectorField, Params, Params], tuple[Params, Params]] = _masked
-    learning_rates: Callable[[VectorField], dict[str, float]] = _no_rates
-    refuse: Callable[[VectorField], str | None] = _never
+    learning_rates: Callable[[VectorField], dict[str, float]] = _nothing
+    refuse: Callable[[VectorField], str | None] = _none
     needs: Mapping[str, Any] = default(default_factory=dict)
     ladder: tuple[tuple[float, ...], ...] = ()
     levels: tuple[float, ...] = ()
@@ -161,7 +145,7 @@ class Sparsity:
     @property
     def has_strength(self) -> bool:
         """Whether a penalty or a proximal step grows with `lambdas`, so that a path over lambda makes sense."""
-        return self.penalty is not _no_penalty or self.prox is not _no_prox
+        return self.penalty is not _none or self.prox is not _none
 
     @property
     def zeros_from_training(self) -> bool:
@@ -175,7 +159,7 @@ class Sparsity:
     @property
     def plain(self) -> bool:
         """Whether weights are trained as they are: no gate, penalty or proximal step that looks at whole matrices."""
-        return (self.gate, self.penalty, self.prox) == (_no_gate, _no_penalty, _no_prox)
+        return (self.gate, self.penalty, self.prox) == (_no_gate, _none, _none)
 
     @property
     def follows_steps(self) -> bool:
@@ -218,7 +202,7 @@ class Sparsity:
             for path in field.paths():
                 for layer in path.layers:
                     mask = layer.collapse(masks[layer.parameter])
-                    count = share_of_remaining(mask, amount)
+                    count = number_of_fraction(mask, amount)
                     tie = layer.importance(params)  # scores tie where only the prior counts
                     found[layer.parameter] = layer.expand(remove_lowest(scores[layer.parameter], mask, count, tie=tie))
         return found, memory

@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
+from scdash._core.errors import check_choice
 from scdash.sparsity._base import SPARSITIES, Context, Sparsity
-from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
+from scdash.sparsity._path_norm import REDUCTIONS, Reduction, refuse_groups_and_skips, total_path_norm
 from scdash.sparsity._strength import one_lambda, per_model
 
 STRENGTHS = ((0.1,), (0.3,), (1.0,), (3.0,), (10.0,))
@@ -17,7 +18,7 @@ def cnode(*, lambdas: Any = 0.01, reduction: Reduction = "mean") -> Sparsity:
 
     `lambdas` is one number or one per model (models,); options as for `scdash.sparsity.CNode`.
     """
-    check_reduction(reduction)
+    check_choice("reduction", reduction, REDUCTIONS)
     strength = one_lambda(lambdas)
 
     def penalty(seen: Context) -> Tensor:

@@ -1,14 +1,17 @@
 """Hard-concrete gates (Louizos et al. 2018): weights times random gates in [0, 1] that are exactly 0 or 1 at times."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from scdash._core.errors import check_choice
 from scdash.fields import Layer, Params, VectorField
+from scdash.sparsity._base import Context, Sparsity
+from scdash.sparsity._path_norm import Reduction, refuse_groups_and_skips
 
 LOW, HIGH = -0.1, 1.1  # the interval gates are stretched to before they are clipped
 TEMPERATURE = 2 / 3
@@ -86,6 +89,29 @@ class Gates:
             kept[layer.parameter] = masks[layer.parameter] & (evaluation_gate(params[PREFIX + layer.parameter]) != 0)
             found[layer.parameter] = found[layer.parameter] * kept[layer.parameter]
         return found, kept
+
+    def method(
+        self,
+        name: str,
+        penalty: Callable[[Context], Tensor],
+        lambdas: tuple[Any, ...],
+        reduction: Reduction,
+        ladder: tuple[tuple[float, ...], ...],
+    ) -> Sparsity:
+        """Return the method that these gates make with a penalty on what is open."""
+        options = {"lambdas": lambdas, "reduction": reduction, "granularity": self.granularity, "gate_rate": self.rate}
+        return Sparsity(
+            name,
+            options,
+            extra_parameters=self.parameters,
+            opened=self.opened,
+            gate=self.apply,
+            penalty=penalty,
+            finalise=self.finalise,
+            learning_rates=self.learning_rates,
+            refuse=refuse_groups_and_skips,
+            ladder=ladder,
+        )
 
     def learning_rates(self, field: VectorField) -> dict[str, float]:
         """Return the factors on the gates' learning rates."""

@@ -5,9 +5,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from scdash._core.errors import check_choice
 from scdash.sparsity._base import SPARSITIES, Context, Sparsity
 from scdash.sparsity._hard_concrete import GATE_RATE, Gates, layers, open_matrix
-from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips
+from scdash.sparsity._path_norm import REDUCTIONS, Reduction
 from scdash.sparsity._strength import one_lambda, per_model
 
 STRENGTHS = ((3.0,), (10.0,), (30.0,), (100.0,), (300.0,), (1000.0,))
@@ -25,7 +26,7 @@ def l0(
 
     `lambdas` is one number or one per model (models,); options as for `scdash.sparsity.L0`.
     """
-    check_reduction(reduction)
+    check_choice("reduction", reduction, REDUCTIONS)
     strength = one_lambda(lambdas)
     gates = Gates(granularity, gate_rate)
 
@@ -35,16 +36,4 @@ def l0(
         total = count if reduction == "sum" else count / sum(o.shape[1] for o in opened)
         return per_model(strength, total) * total
 
-    options = {"lambdas": (strength,), "reduction": reduction, "granularity": granularity, "gate_rate": gate_rate}
-    return Sparsity(
-        "l0",
-        options,
-        extra_parameters=gates.parameters,
-        opened=gates.opened,
-        gate=gates.apply,
-        penalty=penalty,
-        finalise=gates.finalise,
-        learning_rates=gates.learning_rates,
-        refuse=refuse_groups_and_skips,
-        ladder=STRENGTHS,
-    )
+    return gates.method("l0", penalty, (strength,), reduction, STRENGTHS)

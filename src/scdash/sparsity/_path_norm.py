@@ -6,16 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scdash._core.errors import check_choice
 from scdash.fields import Layer, VectorField
 
 Reduction = Literal["sum", "mean"]
 REDUCTIONS = ("sum", "mean")
-
-
-def check_reduction(reduction: str) -> None:
-    """Raise ValueError for an unknown reduction."""
-    check_choice("reduction", reduction, REDUCTIONS)
 
 
 def path_norm(matrices: Sequence[Tensor], reduction: Reduction) -> Tensor:

@@ -4,9 +4,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from scdash._core.errors import check_choice
 from scdash.sparsity._base import SPARSITIES, Context, Sparsity
 from scdash.sparsity._hard_concrete import GATE_RATE, Gates, open_matrix
-from scdash.sparsity._path_norm import Reduction, check_reduction, refuse_groups_and_skips, total_path_norm
+from scdash.sparsity._path_norm import REDUCTIONS, Reduction, total_path_norm
 from scdash.sparsity._strength import as_lambdas, per_model
 
 # The penalty on weights stays where it is: it is as large as the error, and it would shrink what the gates leave.
@@ -26,7 +27,7 @@ def pathreg(
     `lambdas` are (of the gates, of the weights), each a number or one per model (models,); the defaults are those of the
     released notebook. Options as for `scdash.sparsity.PathReg`.
     """
-    check_reduction(reduction)
+    check_choice("reduction", reduction, REDUCTIONS)
     strengths = as_lambdas(lambdas)
     if len(strengths) != 2:
         raise ValueError(f"lambdas of PathReg are two, (gates, weights), found {len(strengths)}.")
@@ -37,16 +38,4 @@ def pathreg(
         weights = total_path_norm(seen.field, lambda layer: layer.effect(seen.params).abs(), reduction)
         return per_model(strengths[0], opened) * opened + per_model(strengths[1], weights) * weights
 
-    options = {"lambdas": strengths, "reduction": reduction, "granularity": granularity, "gate_rate": gate_rate}
-    return Sparsity(
-        "pathreg",
-        options,
-        extra_parameters=gates.parameters,
-        opened=gates.opened,
-        gate=gates.apply,
-        penalty=penalty,
-        finalise=gates.finalise,
-        learning_rates=gates.learning_rates,
-        refuse=refuse_groups_and_skips,
-        ladder=STRENGTHS,
-    )
+    return gates.method("pathreg", penalty, strengths, reduction, STRENGTHS)

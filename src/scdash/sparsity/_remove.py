@@ -31,7 +31,7 @@ def _lowest(score: Tensor, tie: Tensor | None, number: int) -> Tensor:
     return torch.cat([below, equal[: number - len(below)]])
 
 
-def share_of_remaining(mask: Tensor, amount: float | Tensor) -> Tensor:
+def number_of_fraction(mask: Tensor, amount: float | Tensor) -> Tensor:
     """Return round(amount * remaining) for every model, (models,)."""
     return (torch.as_tensor(amount, dtype=torch.float64, device=mask.device) * mask.flatten(1).sum(1)).round().long()
 

@@ -13,8 +13,7 @@ from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG
 from scdash._core.types import Genes, PriorLike
 from scdash._data.time_series.observations import Observations
-from scdash.dynamics.call import FitCall
-from scdash.dynamics.fit_of_call import fit_of_call
+from scdash.dynamics.call import FitCall, fit_of_call
 from scdash.dynamics.inputs import TIME_KEY
 from scdash.dynamics.store import store
 from scdash.fields import VectorField
@@ -88,7 +87,7 @@ def fit_dynamics(
     related cells, which couplings between consecutive times follow to their ancestors and descendants: how groups that
     differ early differ later is what means alone do not show. Each time between two others is left out in turn and
     predicted from the state before, beside a straight line between its neighbours; epochs, prior and level are chosen by
-    these errors, and null models are judged by them.
+    these errors, and null models are evaluated by them.
 
     Parameters
     ----------
@@ -112,7 +111,7 @@ def fit_dynamics(
     training
         How the model is trained, `scdash.Training(max_epochs=...)`; None, as each of its fields: what suits the fit.
     validation
-        How the fit is judged, `scdash.Validation(null_models=...)`; None: null models are made for cells.
+        How the fit is evaluated, `scdash.Validation(null_models=...)`; None: null models are made for cells.
     time_key
         `obs` column with pseudotime or time: numbers, timedelta (read as hours), dates (hours since the first), or texts
         with a unit such as "D2", "day 2", "24h", "E8.5". The unit changes nothing but the unit of rates and predictions:

@@ -17,7 +17,7 @@ from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import TimesLike
 from scdash._data import all_genes, listed_names, sanitise
-from scdash.networks import count_targets, warn_without_targets
+from scdash.networks import count_targets, warn_without_targets, weights_of_models
 from scdash.networks.influences.of_fit import (
     Change,
     Starts,
@@ -139,7 +139,7 @@ def gene_influence(
         warn_without_targets(names, n_targets, among=chosen)
     seed = seed_of(rng)
     design = perturbations(entry, starts=starts, change=change, n_starts=n_starts, times=times, rng=seed)
-    weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
+    weights = weights_of_models(entry)[: None if models == "all" else 1]
     with step(f"influence of {len(chosen)} genes ({n_starts} starts, {len(weights)} models)") as added:
         found = influences_of_models(
             entry,

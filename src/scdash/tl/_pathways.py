@@ -52,7 +52,7 @@ def pathways(
     Under random sets drawn without replacement from N genes it has mean :math:`m\mu` and variance
     :math:`m s^2 (N - m) / (N - 1)`, which give z; p comes from permutations, the same for all sets,
     :math:`p = (1 + \#\{S^0 \geq S\}) / (K + 1)`, with more of them where p is small. z of few, skewed scores is far
-    from normal: judge by p. Corrections run over all tested sets.
+    from normal: evaluate by p. Corrections run over all tested sets.
 
     Controls know no dynamics and are tested beside: how many targets each gene has in the prior (genes with many are
     well studied, and well-studied genes fill pathways), and how far its expression correlates with time. Where they

@@ -20,11 +20,11 @@ from scdash._core.trajectories import StoredTrajectories
 from scdash._core.types import StartLike, TimesLike
 from scdash.networks import (
     count_targets,
-    held_levels,
     module_from_entry,
-    refuse_negative_levels,
+    named_levels,
     rollout,
     warn_of_interventions,
+    weights_of_models,
 )
 from scdash.networks.intervention_levels import Kind
 from scdash.networks.prediction_starts import start_states, time_grid
@@ -104,11 +104,9 @@ def perturb(
     starts = start_states(adata, settings, entry, model, start, layer)
     grid = time_grid(entry, times)
     x, t = torch.as_tensor(starts.states, dtype=model.minimum.dtype), torch.as_tensor(grid.solved)
-    held = held_levels(model, entry, genes, kind, level, x)
-    if kind == "knockout" and not isinstance(genes, Mapping):
-        refuse_negative_levels(entry, held)
+    held = named_levels(model, entry, genes, kind, level, x)
     warn_of_interventions(entry, held)
-    replicates = [module_from_entry(entry, weights) for weights in (entry.get("replicates") or {}).values()]
+    replicates = [module_from_entry(entry, weights) for weights in weights_of_models(entry)[1:]]
     control, perturbed = rollout(model, x, t), rollout(model, x, t, held=held)
     others = [(rollout(m, x, t).numpy(), rollout(m, x, t, held=held).numpy()) for m in replicates]
     observed = _observed(entry)
@@ -164,7 +162,7 @@ def _spread(paths: Sequence[NDArray[np.float32]], added: int) -> NDArray[np.floa
 
 
 def _observed(entry: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the states that the fit was made on, without those of re-drawn cells."""
+    """Return the states that the fit was made on, without those of resampled cells."""
     series = entry["series"]
     known = StoredTrajectories.of(series)
     rows = np.flatnonzero(known.name == known.origin)

@@ -1,6 +1,7 @@
 """`perturbation_fates`: how a knockout changes where cells end."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,10 @@ from scdash._data import as_dense, expression, log_missing, obs_column, read_lab
 from scdash._data.terminal_states import read_terminal_states
 from scdash.networks import (
     count_targets,
-    has_cellrank,
-    held_levels,
     module_from_entry,
-    refuse_negative_levels,
+    named_levels,
     warn_of_interventions,
+    weights_of_models,
 )
 from scdash.networks.cellrank_calls import MISSING, fates_of_models, means_over_neighbours, table_of_fates
 from scdash.networks.influences.of_fit import longest_trajectory
@@ -124,24 +124,22 @@ def perturbation_fates(
     groups = None if groupby is None else read_labels(obs_column(adata, groupby, "groupby"))
     if "connectivities" not in adata.obsp:
         raise KeyError("adata.obsp has no 'connectivities': run scanpy.pp.neighbors(adata) first.")
-    if not has_cellrank():
+    if find_spec("cellrank") is None:
         raise ImportError(MISSING)
-    model = module_from_entry(entry)
+    models = [module_from_entry(entry, weights) for weights in weights_of_models(entry)]
+    names = models[0].genes
     read = FitSettings.of(entry, key).layer_of(adata, layer)
-    values = expression(adata, layer=read, genes=model.genes, min_cells=1)
+    values = expression(adata, layer=read, genes=names, min_cells=1)
     span = FRACTION * longest_trajectory(entry) if duration is None else float(duration)
-    models = [model, *(module_from_entry(entry, one) for one in (entry.get("replicates") or {}).values())]
     with step(f"fates of {adata.n_obs} cells, {len(models)} model{'s' if len(models) > 1 else ''}") as added:
         states = means_over_neighbours(as_dense(values.dense(), np.float64), adata.obsp["connectivities"])
-        levels = held_levels(model, entry, genes, kind, level, torch.as_tensor(states))
-        if kind == "knockout" and not isinstance(genes, Mapping):
-            refuse_negative_levels(entry, levels)
+        levels = named_levels(models[0], entry, genes, kind, level, torch.as_tensor(states))
         held = list(levels)
         control, perturbed = fates_of_models(adata, models, states, levels, span, terminal)  # (models, cells, states)
         warn_of_interventions(entry, held)
         if len(models) == 1:
             logger.info("    one model: no spread; fit with n_models=5 to see how far models agree")
-        params: dict[str, Any] = {"genes": list(model.genes[held]), "kind": kind, "duration": span}
+        params: dict[str, Any] = {"genes": list(names[held]), "kind": kind, "duration": span}
         params |= {"key": key, "layer": read}
         params |= {"states": list(terminal.cat.categories), "groupby": groupby, "n_models": len(models)}
         params["n_targets"] = count_targets(entry)[held]

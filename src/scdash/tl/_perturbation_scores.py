@@ -24,6 +24,7 @@ from scdash.networks import (
     module_from_entry,
     warn_of_interventions,
     warn_of_negative_levels,
+    weights_of_models,
 )
 from scdash.networks.intervention_levels import Kind
 
@@ -118,7 +119,7 @@ def perturbation_scores(
     if kind == "knockout":
         warn_of_negative_levels(entry, named)
     warn_of_interventions(entry, named)
-    weights = [entry["weights"]] + (list((entry.get("replicates") or {}).values()) if models == "all" else [])
+    weights = weights_of_models(entry)[: None if models == "all" else 1]
     with step(f"{kind} of {len(chosen)} genes, {len(paths)} lineages, {len(weights)} models") as added:
         with progress_bar(len(weights) * sum(len(path.states) for path in paths), "perturbations") as bar:
             parts = [

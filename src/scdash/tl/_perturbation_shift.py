@@ -15,10 +15,10 @@ from scdash._core.labels import check_key
 from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
 from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
-from scdash.networks import count_targets, held_levels, module_from_entry, refuse_negative_levels, warn_of_interventions
+from scdash.networks import count_targets, module_from_entry, named_levels, warn_of_interventions
 from scdash.networks.influences.of_fit import longest_trajectory
 from scdash.networks.intervention_levels import Kind
-from scdash.networks.interventions import intervene
+from scdash.networks.interventions import held_at, intervene
 from scdash.networks.velocity_layer import layer_megabytes, over_all_genes
 
 ROWS = 1024
@@ -104,12 +104,8 @@ def perturbation_shift(
     with step(f"shift of {adata.n_obs} cells") as added, progress_bar(adata.n_obs, "cells") as bar:
         for rows, block in values.blocks(ROWS):
             x = as_dense(block, np.float64)
-            levels = held_levels(model, entry, genes, kind, level, torch.as_tensor(x))
-            if kind == "knockout" and not isinstance(genes, Mapping):
-                refuse_negative_levels(entry, levels)
-            held, target = np.zeros(x.shape, dtype=bool), x.copy()
-            for column, one in levels.items():
-                held[:, column], target[:, column] = True, one.numpy()
+            levels = named_levels(model, entry, genes, kind, level, torch.as_tensor(x))
+            held, target = held_at(x, levels)
             held_genes = list(levels)
             both = np.concatenate([target, x]), np.concatenate([held, np.zeros_like(held)])
             moved, unchanged = np.split(intervene(model, both[0], span, both[1], both[0]), 2)

@@ -1,6 +1,6 @@
 """`predict`: trajectories of a fitted model from any start."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,6 @@ from scdash._core.types import StartLike, TimesLike
 from scdash.dynamics.predictions import NETWORK, PredictorName, check_predictor, predict_split, predict_states
 from scdash.networks import module_from_entry, rollout
 from scdash.networks.prediction_starts import start_states, time_grid
-
-if TYPE_CHECKING:
-    pass
 
 
 @guarded
@@ -66,7 +63,7 @@ def predict(
         (:doc:`/concepts/evidence`). Starts other than None take their time and lineage from the training state nearest
         to them; a predictor without a network cannot be asked what a change of a gene would do.
     split
-        Predict what the fit was judged by: every window of states of "test" (or "validation", "train"), whole, from the
+        Predict what the fit was evaluated by: every window of states of "test" (or "validation", "train"), whole, from the
         state before it and at its own times. Of cells these are the smoothed bins. Without `start` and `times`. `layers`
         then holds the `observed` states, `obs["window"]` the number of the window, `var["range"]` the unit of every
         gene in which errors are given, and `uns` the errors of the report again, `rollout_mse` and `next_step_mse`.

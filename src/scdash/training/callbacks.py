@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scdash._core.errors import NonFiniteError
-from scdash.fields import zero_share
+from scdash.fields import zero_fraction
 from scdash.sparsity import Context
 from scdash.training.checkpoint import write_checkpoint
 from scdash.training.keep_best import keep_best
@@ -53,7 +53,7 @@ class Prune(Callback):
 
 @dataclass
 class Validate(Callback):
-    """Judge the weights: keep the best, lower learning rates on plateaus, write history, and count the epoch."""
+    """Evaluate the weights: keep the best, lower learning rates on plateaus, write history, and count the epoch."""
 
     run: "StatePairs"
 
@@ -77,7 +77,7 @@ class Validate(Callback):
         every = 0.0 if penalty is None else penalty
         keep_best(problem.config, state, loss, error, active, every, problem.returnable_from)
         lower_rates(problem.config, state, loss)
-        sparsity = zero_share(problem.field, problem.sparsity.gate(problem.field, state.params, None))
+        sparsity = zero_fraction(problem.field, problem.sparsity.gate(problem.field, state.params, None))
         columns = {"train_loss": trained, "validation_loss": loss, "sparsity": sparsity, "learning_rate": state.rate}
         for model in active.nonzero().flatten().tolist():
             row = {name: float(values[model]) for name, values in columns.items()}

@@ -1,5 +1,6 @@
 """Checkpoints of training: refused when they belong to another run."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 
 from scdash._core.files import REMEDY, read_arrays, write_arrays
 from scdash._core.logging import logger
+from scdash.training.problem import Problem
 from scdash.training.state import TrainState
 
 
@@ -44,3 +46,19 @@ def read_checkpoint(path: Path, fingerprint: str, device: torch.device) -> Train
     raise ValueError(
         f"checkpoint={str(path)!r} belongs to a run with other data, settings or seed, so it cannot be resumed. {REMEDY}"
     )
+
+
+def fingerprint(problem: Problem, state: TrainState) -> str:
+    """Return a digest of data, model, method, settings, seed and start; `max_epochs` may differ (to train on)."""
+    digest = hashlib.sha256()
+    config = {
+        k: v for k, v in vars(problem.config).items() if k not in ("max_epochs", "checkpoint_every", "max_memory")
+    }
+    described = (problem.field.name, problem.field.config(), problem.sparsity.config(), config, problem.seed)
+    digest.update(repr((*described, problem.returnable_from)).encode())
+    for examples in (problem.train, problem.validation):
+        for tensor in (examples.start, examples.times, examples.targets):
+            digest.update(tensor.cpu().numpy().tobytes())
+    for name in sorted(state.params):
+        digest.update(name.encode() + state.params[name].cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -31,7 +31,7 @@ class Callback:
         """Do something before an epoch, such as pruning."""
 
     def after(self, epoch: int) -> bool:
-        """Do something after an epoch, such as judging the weights; True ends training once all callbacks were called."""
+        """Do something after an epoch, such as evaluating the weights; True ends training once all callbacks were called."""
         return False
 
 

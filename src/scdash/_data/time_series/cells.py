@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice
-from scdash._core.labels import redrawn_names
+from scdash._core.labels import resampled_names
 from scdash._core.logging import logger
 from scdash._core.random_streams import RNG, as_generator
 from scdash._data.batch_alignment import BatchAlignment, align_batches, by_expression, no_alignment
@@ -19,7 +19,7 @@ from scdash._data.labels import log_missing, read_labels
 from scdash._data.split import TEST, default_split, split_codes
 from scdash._data.time_series.bandwidth import choose_bandwidths
 from scdash._data.time_series.bins import Kernels, binned_means, fit_kernels, own_bin
-from scdash._data.time_series.placed import Placed, positions_in_groups, redrawn_weights
+from scdash._data.time_series.placed import Placed, positions_in_groups, resampled_weights
 from scdash._data.time_series.scale_of_bins import scale_of_bins, series_of_bins, smallest_range
 from scdash._data.time_series.series import SPLITS, TimeSeries
 
@@ -80,7 +80,7 @@ def cells_to_series(
     batches of a lineage are aligned by expression, see `align_batches`; "auto": they are if their times differ at
     equal ranks and genes that took no part then agree clearly better; "range": time rescaled to [0, 1]; "none": one
     scale for all, each trajectory covering only the bins between its own first and last cell. `n_bootstrap`: further
-    trajectories of re-drawn cells per trajectory (Bayesian bootstrap: exponential cell weights, which unlike counts
+    trajectories of resampled cells per trajectory (Bayesian bootstrap: exponential cell weights, which unlike counts
     never leave a bin empty); they show a model how uncertain a bin is. `series.origin` and the columns `lineage`,
     `batch` and `bootstrap` of the bins say whose cells they are; names are for reading only. `split`:
     train/validation/test of each cell, the same for all cells of a trajectory; None holds out whole trajectories, or
@@ -93,11 +93,6 @@ def cells_to_series(
     cells are left out. `weights`, `cell`: where cells belong to several lineages there is a row of X for every cell
     and lineage: the weight of the cell in that lineage, and the number of the cell, (rows,). None: every row is a cell
     of its own and counts fully.
-
-    Returns
-    -------
-    CellSeries
-        (series, bins, minimum, range, bandwidths, position, alignment).
     """
     values = as_expression(X, genes)
     rng = as_generator(rng)
@@ -120,7 +115,7 @@ def cells_to_series(
         position, groups, sides, widths, n_bins=n_bins, min_cells=min_cells, disjoint=disjoint, weights=weights
     )
     plain = np.ones(len(position)) if weights is None else weights
-    draws = np.concatenate([plain[None], redrawn_weights(n_bootstrap, len(position), weights, cell, rng)])
+    draws = np.concatenate([plain[None], resampled_weights(n_bootstrap, len(position), weights, cell, rng)])
     means, behind = binned_means(values, groups.code, position, kernels, draws)
     keep = _kept(behind, position, groups, kernels, min_cells, align, disjoint=disjoint)
     bins = _bin_table(groups, kernels, behind, keep, position, seconds, horizon, plain)
@@ -228,7 +223,7 @@ def _kept(
     *,
     disjoint: bool,
 ) -> NDArray[np.bool_]:
-    """Which (group, draw, bin) stand on cells: judged on all cells, the same for every bootstrap."""
+    """Which (group, draw, bin) stand on cells: evaluated on all cells, the same for every bootstrap."""
     enough = np.ones(behind.shape, dtype=bool)
     for g in range(len(groups.names)):
         own = position[groups.code == g]
@@ -264,7 +259,7 @@ def _bin_table(
         means, _ = binned_means(as_expression(seconds[own][:, None]), zero[own], position[own], [kernel], one[:, own])
         cell_time[g] = means[0, 0, :, 0]
     group, draw, place = np.nonzero(keep)
-    names = np.array(redrawn_names(groups.names, keep.shape[1] - 1), dtype=object)  # (draws, groups)
+    names = np.array(resampled_names(groups.names, keep.shape[1] - 1), dtype=object)  # (draws, groups)
     trajectory = names[draw, group]
     table = pd.DataFrame(
         {

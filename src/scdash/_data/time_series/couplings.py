@@ -43,13 +43,6 @@ class TimedCells:
         return np.asarray(weights @ self.values[time] / total), float(weights @ self.ahead[time] / total)
 
 
-def has_optimal_transport() -> bool:
-    """Return whether POT is installed."""
-    from importlib.util import find_spec
-
-    return find_spec("ot") is not None
-
-
 def principal_components(values: Sequence[NDArray[np.float64]], rng: np.random.Generator) -> list[NDArray[np.float64]]:
     """Return the cells of some times in the principal components of all of them."""
     from sklearn.utils.extmath import randomized_svd

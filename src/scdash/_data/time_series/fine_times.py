@@ -22,20 +22,7 @@ def finer_than_cells(
     .. math:: \sum_{t, g} \frac{(n_{tg} - \bar b_{tg})^2}{v_g} < \sum_{t, g} \frac{(\bar a_{tg} - \bar b_{tg})^2}{v_g},
 
     with the variance :math:`v_g` of a gene over all means: a curve through the means then follows the noise of the cells, and smoothing
-    over times loses nothing.
-
-    Parameters
-    ----------
-    values
-        Log expression, (cells, genes); read in blocks.
-    time
-        Of every cell, (cells,).
-    placed
-        The trajectories of the cells.
-    most
-        Times of a trajectory (their median) up to which they are never taken as too fine.
-    rng
-        Deals the cells.
+    over times loses nothing. Trajectories of at most `most` times (their median) are never taken as too fine.
     """
     states, state = states_of_rows(pd.DataFrame({"group": placed.code, "time": time}), placed.code >= 0)
     if states.groupby("group").size().median() <= most:

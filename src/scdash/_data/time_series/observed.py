@@ -183,7 +183,7 @@ def from_cells(
 
     `align`: whether the ranks of batches are aligned by expression, see `cells_to_series`.
     `by_folds`: the model is chosen by folds, which take no validation states, but halves of the cells to learn from where a
-    lineage has a single trajectory, and is judged against kernel means of the cells.
+    lineage has a single trajectory, and is evaluated against kernel means of the cells.
     """
     if by_folds:  # until the folds are known: a usual fit, in trainings of one model
         expect({READING: (PARTS, 0.5), "the fit": (1, 25.0)})

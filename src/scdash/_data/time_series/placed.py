@@ -130,19 +130,19 @@ class Placed:
         ]
         return binned_means(values, self.code, self.position, kernels, draws)[0]
 
-    def redrawn(self, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    def resampled(self, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return weights of a Bayesian bootstrap, (draws, cells): a cell has the same draw in all its trajectories."""
-        return redrawn_weights(draws, len(self.code), self.weights, self.cell, rng)
+        return resampled_weights(draws, len(self.code), self.weights, self.cell, rng)
 
 
-def redrawn_weights(
+def resampled_weights(
     draws: int,
     cells: int,
     weights: NDArray[np.float64] | None,
     cell: NDArray[np.int64] | None,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return exponential weights (draws, cells), times the weights of the cells; see `Placed.redrawn`."""
+    """Return exponential weights (draws, cells), times the weights of the cells; see `Placed.resampled`."""
     if cell is None:
         drawn = rng.exponential(size=(draws, cells))
     else:

@@ -8,13 +8,13 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from scdash._core.labels import redrawn_names
+from scdash._core.labels import resampled_names
 from scdash._data.expression_matrix import Expression
 from scdash._data.groups import CellGroups
 from scdash._data.split import default_split
 from scdash._data.time_series.bins import effective_cells
 from scdash._data.time_series.halves import CellHalves
-from scdash._data.time_series.placed import Placed, redrawn_weights
+from scdash._data.time_series.placed import Placed, resampled_weights
 from scdash._data.time_series.scale_of_bins import scale_of_bins, series_of_bins
 from scdash._data.time_series.series import SPLITS, TimeSeries
 from scdash._data.time_series.within_places import within_moments
@@ -31,7 +31,7 @@ class SampledCells:
     bins: pd.DataFrame  # one row per state
     minimum: NDArray[np.float64]
     range: NDArray[np.float64]
-    state: NDArray[np.int64]  # (rows,), row of the state of each cell among `bins` that are not re-drawn; -1: none
+    state: NDArray[np.int64]  # (rows,), row of the state of each cell among `bins` that are not resampled; -1: none
 
     @property
     def used(self) -> pd.DataFrame:
@@ -55,25 +55,9 @@ def sampled_series(
 ) -> SampledCells:
     """Return the mean of the cells of every time, and those of cells drawn again (Bayesian bootstrap).
 
-    Parameters
-    ----------
-    values
-        Log expression, (cells, genes); read in blocks, never densified whole.
-    groups
-        The trajectory of every cell.
-    time
-        Of every cell; each distinct one is a state.
-    split, hold_out, validation
-        As for `cells_to_series`; the cells of one time of a trajectory are of one split.
-    n_bootstrap
-        Further trajectories of re-drawn cells.
-    weights, cell
-        As for `cells_to_series`.
-    sampled
-        The sampled time of every cell, where `time` is that of a bin of its cells; None: the same. What is held out are whole
-        sampled times.
-    rng
-        Draws cells again, and what is held out.
+    `time`: of every cell; each distinct one is a state. `split`, `hold_out`, `validation`, `weights`, `cell`: as for
+    `cells_to_series`; the cells of one time of a trajectory are of one split. `sampled`: the sampled time of every cell,
+    where `time` is that of a bin of its cells; None: the same. What is held out are whole sampled times.
     """
     plain = np.ones(len(time)) if weights is None else weights
     inside = groups.code >= 0
@@ -82,9 +66,9 @@ def sampled_series(
     behind = np.array([float(effective_cells(plain[state == k])) for k in range(len(states))])
     _check_states(states, behind, groups)
     sides = _sides(states, state, split, groups, hold_out, validation=validation, rng=rng)
-    drawn = np.concatenate([plain[None], redrawn_weights(n_bootstrap, len(time), weights, cell, rng)])
+    drawn = np.concatenate([plain[None], resampled_weights(n_bootstrap, len(time), weights, cell, rng)])
     means = state_means(values, state, len(states), drawn)
-    names = np.array(redrawn_names(groups.names, n_bootstrap), dtype=object)
+    names = np.array(resampled_names(groups.names, n_bootstrap), dtype=object)
     parts = []
     for draw in range(len(drawn)):
         group = states["group"].to_numpy()

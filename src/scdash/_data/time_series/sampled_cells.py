@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +16,6 @@ from scdash._data import (
     RelatedCells,
     StandardTime,
     group_cells,
-    has_optimal_transport,
     left_out_groups,
     read_couplings,
     related_cells,
@@ -89,7 +89,7 @@ def from_sampled(
     placed = Placed.of(time, lineage, batch, rows.left_out, rows.weights, rows.cell)
     mixed = shuffled_states(made, placed, rng) if shuffled else None
     return Observed(
-        _in_unit(series, standard),
+        replace(series, times=standard.apply(series.times)),
         made.minimum,
         made.range,
         lineage=lineages_of_rows(made.bins["lineage"], series),
@@ -102,7 +102,10 @@ def from_sampled(
         standard=standard,
         user_times=series.times,
         related=tuple(_related_in_unit(one, standard) for one in related),
-        left_out_times=tuple(_left_out_in_unit(one, standard) for one in left_out),
+        left_out_times=tuple(
+            LeftOutTimes(_apply(standard, one.times), tuple(_related_in_unit(part, standard) for part in one.related))
+            for one in left_out
+        ),
         couplings=coupled.name,
     )
 
@@ -128,7 +131,7 @@ def _coupled(couplings: Couplings | None, rows: Rows, labels: Any, *, by_folds: 
             )
         return Coupled("none")
     if couplings is None or couplings == "ot":
-        if has_optimal_transport():
+        if find_spec("ot") is not None:
             return Coupled("optimal transport")
         text = 'Couplings by optimal transport need POT: pip install "scdash[ot]".'
         if couplings == "ot":
@@ -165,14 +168,5 @@ def _apply(standard: StandardTime, times: NDArray[np.float64]) -> NDArray[np.flo
     return np.asarray((times - standard.origin) / standard.scale)
 
 
-def _left_out_in_unit(one: LeftOutTimes, standard: StandardTime) -> LeftOutTimes:
-    """Return times that are left out in the unit of the fit."""
-    return LeftOutTimes(_apply(standard, one.times), tuple(_related_in_unit(part, standard) for part in one.related))
-
-
 def _related_in_unit(related: RelatedCells, standard: StandardTime) -> RelatedCells:
     return RelatedCells(related.trajectory, _apply(standard, related.times), related.states)
-
-
-def _in_unit(series: Any, standard: StandardTime) -> Any:
-    return replace(series, times=standard.apply(series.times))

@@ -59,7 +59,7 @@ class TimeSeries:
         return self.parent if self.group is None else np.asarray(self.group, dtype=np.int64)[self.parent]
 
     def originals(self) -> Self:
-        """Return the series without re-drawn trajectories."""
+        """Return the series without resampled trajectories."""
         own = self.parent == np.arange(len(self.names))
         return self if own.all() else self.select(own[self.trajectory])
 

@@ -1,4 +1,4 @@
-"""Kernel means of the cells along their ranks: what a model of the mean trajectory is judged against."""
+"""Kernel means of the cells along their ranks: what a model of the mean trajectory is evaluated against."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -33,21 +33,9 @@ def times_of_bins(
     at either end, where there is no further time, the other side's half interval is taken. Where the pseudotime does not
     vary among the cells of a time, they are one bin at t_k.
 
-    Parameters
-    ----------
-    sampled, pseudotime
-        Of every cell.
-    code
-        Trajectory of every cell, -1: it takes no part.
-    n_bins
-        Of every sampled time.
-    weights
-        Of the cells in their trajectories; None: all 1.
-
-    Raises
-    ------
-    ValueError
-        If the pseudotime is not finite, or does not vary among the cells of any sampled time.
+    `code`: trajectory of every cell, -1: it takes no part. `n_bins`: of every sampled time. `weights`: of the cells in their
+    trajectories; None: all 1. Raises ValueError if the pseudotime is not finite, or does not vary among the cells of any
+    sampled time.
     """
     inside = np.flatnonzero(code >= 0)
     time, place = sampled[inside], pseudotime[inside]

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scdash._core.logging import logger
 from scdash._data.dense import as_dense
 from scdash._data.expression_matrix import LARGEST_LOG, Expression, matrix_of
-from scdash._data.flags import read_flags
+from scdash._data.labels import read_flags
 from scdash._data.velocity.velocity_rows import VelocityRows
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 5000  # that velocities are read of; of more, random ones
 FEWEST_GENES = 5  # with a velocity
+NEIGHBOURS, COMPONENTS = 30, 30  # scVelo's own defaults
 Measured: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
@@ -107,7 +109,7 @@ def _from_counts(
         matrices.append(sp.csr_matrix(sp.diags_array(size) @ counts)[:, columns])
     both = np.asarray((matrices[0] > 0).sum(axis=0)).ravel(), np.asarray((matrices[1] > 0).sum(axis=0)).ravel()
     _check_genes((both[0] > 0) & (both[1] > 0), f"adata.layers[{spliced!r}] and adata.layers[{unspliced!r}]")
-    if not has_scvelo():
+    if find_spec("scvelo") is None:
         raise ImportError('velocity from spliced and unspliced counts needs scVelo: pip install "scdash[velocity]".')
 
     def measure(cells: NDArray[np.int64]) -> Measured:
@@ -133,16 +135,6 @@ def _check_genes(known: NDArray[np.bool_], where: str) -> None:
             "(mask_var)."
         )
     logger.info("    velocity of %d of %d modelled genes from %s", int(known.sum()), len(known), where)
-
-
-NEIGHBOURS, COMPONENTS = 30, 30  # scVelo's own defaults
-
-
-def has_scvelo() -> bool:
-    """Return whether scVelo can be imported."""
-    from importlib.util import find_spec
-
-    return find_spec("scvelo") is not None
 
 
 def steady_state_velocity(

@@ -40,7 +40,9 @@ def baseline_errors(folds: Sequence[Fold]) -> dict[str, Errors]:
     """
     found = {
         CONSTANT: np.array([1.0 for _ in folds]),
-        PERSISTENCE: np.array([relative_error(_still(fold), fold) for fold in folds]),
+        PERSISTENCE: np.array(
+            [relative_error(np.broadcast_to(fold.start[:, None], fold.held.states.shape), fold) for fold in folds]
+        ),
     }
     if folds[0].kind == TIME_POINTS:
         means = [fold.train.states.mean(axis=(0, 1), dtype=np.float64) for fold in folds]
@@ -91,10 +93,6 @@ def _between(fold: Fold) -> NDArray[np.floating]:
     """Return the straight line between the times before and after as (trajectories, times, genes)."""
     assert fold.interpolated is not None  # of left-out times
     return np.concatenate([fold.start[:, None], fold.interpolated], axis=1)
-
-
-def _still(fold: Fold) -> NDArray[np.floating]:
-    return np.broadcast_to(fold.start[:, None], fold.held.states.shape)
 
 
 def _error(predict: LineagePredictor, fold: Fold) -> float:

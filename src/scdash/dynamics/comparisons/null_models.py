@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scdash._core.logging import expect
 from scdash._core.parallel import spread_all
 from scdash._core.types import Index
+from scdash.dynamics.whole_trajectories.evaluation import held_out_error
 from scdash.dynamics.whole_trajectories.folds import OTHER_HALF, Fold
-from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.dynamics.whole_trajectories.one_fit import (
     Choice,
     Ingredients,
@@ -100,12 +100,12 @@ def learned_from(null: NullModel, trajectories: Trajectories) -> Trajectories:
 def null_model_errors(
     made_of: Ingredients,  # ingredients of the model
     choice: Choice,  # what held-out trajectories have chosen for it
-    folds: Sequence[Fold],  # what the model was chosen, and is judged, by
+    folds: Sequence[Fold],  # what the model was chosen, and is evaluated, by
     *,
     anew: bool = False,
     progress: bool | None = None,  # show progress bars
 ) -> dict[str, Errors]:
-    """Return the relative errors of every null model, (folds,) each, on the trajectories that the model is judged by.
+    """Return the relative errors of every null model, (folds,) each, on the trajectories that the model is evaluated by.
 
     `anew`: choose epochs, level and weight of the prior for each null model as it was done for the model, which takes
     as many times the model's own time as there are null models.

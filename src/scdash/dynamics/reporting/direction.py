@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 
 from scdash._data import CellHalves, TimeSeries
-from scdash.dynamics import lineage_ends
 from scdash.dynamics.comparisons.no_network import NoNetwork
 from scdash.dynamics.predictors import Floats, Predictor, relaxation, scaled_about_middle
 from scdash.dynamics.problem import FitProblem, Units
+from scdash.dynamics.reporting.lineages import covered, lineage_ends
 from scdash.fields import Params, VectorField
 
 PARTS = 5  # of a trajectory
@@ -108,7 +108,7 @@ def lineage_table(problem: FitProblem, predict: Predictor) -> pd.DataFrame | Non
 
 
 def field_velocity(vector_field: VectorField, params: Params, slope: float) -> Velocity:
-    """Return dx/dt of ONE model (leading axis 1) whose field runs in units stretched by `slope`."""
+    """Return dx/dt of ONE model (leading axis 1) whose field runs in units scaled by `slope`."""
     cpu = {name: value.detach().cpu() for name, value in params.items()}
     dtype = next(iter(cpu.values())).dtype
 
@@ -162,12 +162,6 @@ def arrivals(series: TimeSeries, units: Units, predict: Predictor) -> tuple[Floa
         observed.append((series.states[rows[-1]] - start[0]) * units.range)
         simulated.append((end[0] - start[0]) * units.range)
     return np.stack(observed), np.stack(simulated)
-
-
-def covered(observed: Floats, simulated: Floats) -> float:
-    r"""Return :math:`\sum \hat d\, d / \sum d^2` of changes d: 1 for a model that arrives, 0 for one that stays."""
-    total = float((observed**2).sum())
-    return float((observed * simulated).sum()) / total if total > 0 else float("nan")
 
 
 def _moved(states: Floats, units: Units, velocity: Velocity) -> Floats:

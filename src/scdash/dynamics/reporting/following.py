@@ -39,17 +39,9 @@ def trajectory_r2(observed: Floats, predicted: Floats, top: int = TOP_GENES) -> 
 
     .. math:: R^2 = 1 - \sum_{t, g} (\hat x_{tg} - x_{tg})^2 / \sum_{t, g} (x_{tg} - \bar x_g)^2
 
-    over all times t, the first included, and the `top` genes g whose observed mean trajectory varies most.
-
-    Parameters
-    ----------
-    observed
-        In units in which genes can be compared, (times, genes), or (trajectories, times, genes), which are averaged first:
-        kernel means of cells, rather than bins, whose noise no model can follow.
-    predicted
-        The same states as a model predicts them from the first ones.
-    top
-        Number of genes.
+    over all times t, the first included, and the `top` genes g whose observed mean trajectory varies most. Both are in units
+    in which genes can be compared, (times, genes), or (trajectories, times, genes), which are averaged first. Observed are
+    kernel means of cells, rather than bins, whose noise no model can follow.
     """
     if observed.shape != predicted.shape:
         raise ValueError(f"observed has the shape {observed.shape}, predicted {predicted.shape}; they must agree.")
@@ -67,11 +59,11 @@ def trajectory_r2(observed: Floats, predicted: Floats, top: int = TOP_GENES) -> 
 def following_table(
     problem: FitProblem, model: GeneWise, folds: Sequence[Fold] = (), fold_models: Sequence[GeneWise] = ()
 ) -> pd.DataFrame:
-    """Return how well the mean trajectory of every lineage is followed, judged against kernel means of its cells.
+    """Return how well the mean trajectory of every lineage is followed, evaluated against kernel means of its cells.
 
     `problem`: cells with their kernel means, or at sampled times; an empty table is returned for others. `model`:
     fitted to all cells that are not for test; simulated from the first state of every trajectory. `folds`,
-    `fold_models`: where each fold is the other half of the cells: also judge what was learned from one half by the
+    `fold_models`: where each fold is the other half of the cells: also evaluate what was learned from one half by the
     other, and the smoothed trajectory of that half itself, which is what a perfect follower reaches.
 
     The result has one row per lineage: `lineage`, `genes`, `r2`, `r2_median_gene`, `r2_other_half` and `r2_smoother` (NaN
@@ -100,7 +92,7 @@ def following_table(
 
 
 def _observed(problem: FitProblem, series: TimeSeries, rows: list[NDArray[np.int64]]) -> list[Floats] | None:
-    """Return what every trajectory is judged against, in units of the data: kernel means, or the means of sampled times."""
+    """Return what every trajectory is evaluated against, in units of the data: kernel means, or the means of sampled times."""
     means = problem.kernel_means
     if not rows or problem.units is None:
         return None
@@ -126,7 +118,7 @@ def _of_halves(
     for fold, model in pairs:
         own = fold.held_lineage == lineage
         made = roll_out(model, fold.start, fold.held.intervals, STEPS)[own]
-        smoothed = fold.train.states[: len(fold.held)][own]  # the first ones are not re-drawn
+        smoothed = fold.train.states[: len(fold.held)][own]  # the first ones are not resampled
         seen = fold.held.states[own] * unit
         found.append([trajectory_r2(seen, part * unit).top_genes for part in (made, smoothed)])
     if not found:

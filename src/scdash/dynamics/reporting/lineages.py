@@ -31,13 +31,12 @@ def lineage_ends(
     for name in names:
         own = labels == name
         change, made = observed[own] - starts[own], simulated[own] - starts[own]
-        total = float((change**2).sum())
         distances = ((simulated[own].mean(0) - ends) ** 2).sum(1)
         rows.append(
             {
                 "lineage": str(name),
                 "n_trajectories": int(own.sum()),
-                "covered": float((change * made).sum()) / total if total > 0 else float("nan"),
+                "covered": covered(change, made),
                 "end_rmse": float(np.sqrt(((simulated[own] - observed[own]) ** 2).mean())),
                 "nearest": str(names[int(np.argmin(distances))]),
             }
@@ -59,3 +58,9 @@ def lineage_lines(table: pd.DataFrame) -> list[str]:
             f"lineages: {listed}. One model does not describe these lineages together: fit each of them alone, or more genes."
         )
     return lines
+
+
+def covered(observed: NDArray[np.floating[Any]], simulated: NDArray[np.floating[Any]]) -> float:
+    r"""Return :math:`\sum \hat d\, d / \sum d^2` of changes d: 1 for a model that arrives, 0 for one that stays."""
+    total = float((observed**2).sum())
+    return float((observed * simulated).sum()) / total if total > 0 else float("nan")

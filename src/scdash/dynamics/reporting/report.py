@@ -12,10 +12,9 @@ from scdash._core.display import aligned
 from scdash.dynamics.comparisons.baselines import CONSTANT
 from scdash.dynamics.comparisons.null_models import NO_NETWORK
 from scdash.dynamics.reporting.direction import UNRELIABLE
-from scdash.dynamics.reporting.errors import difference
 from scdash.dynamics.reporting.lineages import lineage_lines
 from scdash.dynamics.reporting.power import Power, power_for
-from scdash.dynamics.reporting.verdict import Outcome, Verdict
+from scdash.dynamics.reporting.verdict import Outcome, Verdict, difference
 from scdash.dynamics.whole_trajectories.folds import LEFT_OUT, OTHER_HALF, TIME_POINTS
 from scdash.dynamics.whole_trajectories.one_fit import PRIOR_WEIGHT, Choice
 from scdash.dynamics.whole_trajectories.selection import AS_MUCH, HARDLY, Errors

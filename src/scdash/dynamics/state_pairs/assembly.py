@@ -31,7 +31,7 @@ from scdash.dynamics.state_pairs.strategy import build_sparsity
 from scdash.dynamics.state_pairs.train import Trained, validation_levels
 from scdash.dynamics.whole_trajectories.fit import Followed
 from scdash.dynamics.whole_trajectories.settings import chosen_settings, follows_trajectories
-from scdash.fields import Params, VectorField, zero_share
+from scdash.fields import Params, VectorField, zero_fraction
 from scdash.networks import feature_sparsity, weight_sparsity
 from scdash.regression import TransitionFit
 from scdash.solve import step_error
@@ -172,7 +172,7 @@ def _history_levels(
 
 def sparsity_figures(field: VectorField, main: Params) -> dict[str, float]:
     """Return the fractions of zeros of ONE model, counted in three ways."""
-    measures = {"sparsity": zero_share, "weight_sparsity": weight_sparsity, "feature_sparsity": feature_sparsity}
+    measures = {"sparsity": zero_fraction, "weight_sparsity": weight_sparsity, "feature_sparsity": feature_sparsity}
     return {name: float(measure(field, main)[0]) for name, measure in measures.items()}
 
 
@@ -181,8 +181,7 @@ def source_of_zeros(problem: FitProblem, options: FitOptions, models: Models, ke
 
     A method counts only if the model has more zeros than the start. DASH without a prior is magnitude pruning ("imp").
     """
-    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
-    name = "imp" if name == "dash" and problem.prior is None else name
+    name = "imp" if options.method_name == "dash" and problem.prior is None else options.method_name
     before, after = (_zeros(models.field, stack) for stack in (models.start, kept))
     found = [*(["regression"] if matched else []), *([name] if after > before else [])]
     return " and ".join(found) or "none"
@@ -192,7 +191,7 @@ def _zeros(field: VectorField, stack: Trained) -> float:
     """Return the fraction of zeros of the first model of a stack under its masks."""
     weights, masks = one_of(stack.params, 0), one_of(stack.masks, 0)
     masked = {name: value * masks[name] if name in masks else value for name, value in weights.items()}
-    return float(zero_share(field, masked)[0])
+    return float(zero_fraction(field, masked)[0])
 
 
 def _settings(

@@ -18,7 +18,7 @@ from scdash.dynamics.options import FitOptions, Recipe
 from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.state_pairs.stacks import train_stack
 from scdash.dynamics.state_pairs.train import Trained, training_rows, validation_rows
-from scdash.fields import Params, VectorField, zero_share
+from scdash.fields import Params, VectorField, zero_fraction
 from scdash.sparsity import SPARSITIES, Context, Prior, Sparsity, as_sparsity
 from scdash.training import Examples, TrainState, checkpoint_of_part, example_errors, examples_from
 
@@ -178,7 +178,7 @@ def _climb(run: PenalisedRun, dense: Trained, ladder: list[Sparsity]) -> tuple[l
         if trained.interrupted or state is None:
             break
         params, masks = state.best_params, state.best_masks
-        zeros = float(zero_share(run.field, trained.params).mean())
+        zeros = float(zero_fraction(run.field, trained.params).mean())
         levels.append(Level(method, state, run.errors(trained.params), zeros))
         lowest = min((level.errors for level in levels), key=lambda errors: float(errors.mean()))
         spread = float(lowest.std() / np.sqrt(len(lowest)))

@@ -88,20 +88,8 @@ def report_text(
 ) -> str:
     """Put a fit into words.
 
-    Parameters
-    ----------
-    controls
-        One row per predictor; the fitted model is the first.
-    metrics
-        Figures of the fit.
-    prior
-        What became of the prior: `used`, `kept`, `not_supported`, `added`, `evidence_auc`, `evidence_se`, `fell_back`.
-    training
-        What training as an ODE did.
-    cells
-        Whether the rows are cells.
-    trajectory
-        Lines on the trajectory of cells (`DirectionTest.lines`).
+    `controls`: one row per predictor, the fitted model first. `prior`: what became of it: `used`, `kept`, `not_supported`,
+    `added`, `evidence_auc`, `evidence_se`, `fell_back`. `trajectory`: lines on that of cells (`DirectionTest.lines`).
     """
     errors = controls.set_index("predictor")
     held = "test_mse" if errors["test_mse"].notna().any() else "validation_mse"

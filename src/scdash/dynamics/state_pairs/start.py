@@ -1,6 +1,7 @@
 """Where training starts: random weights, or the networks found by the regression."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -96,7 +97,8 @@ def _modules(field: Phoenix, fit: TransitionFit, options: FitOptions, model: int
     m = min(field.n_hidden, field.n_genes - 1)
     u, s, vt = sp.linalg.svds(fit.effects.astype(np.float64), k=m, random_state=options.seed)
     root = np.sqrt(s)
-    weights = {name: value[0].numpy() for name, value in random_start(field, options_of_one(options, model)).items()}
+    own = replace(options, n_models=1, seed=options.seed + model)
+    weights = {name: value[0].numpy() for name, value in random_start(field, own).items()}
     for name in ("W_sums", "U_sums", "U_prods", "b_sums"):
         weights[name] = np.zeros_like(weights[name])
     weights["W_sums"][:m], weights["U_sums"][:, :m] = root[:, None] * vt, u * root
@@ -119,10 +121,3 @@ def restrict(field: VectorField, params: Params, masks: Params, regulators: NDAr
         for layer in (path.layers[0], *(() if path.skip is None else (path.skip,))):
             found[layer.parameter] = layer.expand(layer.collapse(found[layer.parameter]) & inputs)
     return found
-
-
-def options_of_one(options: FitOptions, model: int) -> FitOptions:
-    """Return the options of a single model of the stack."""
-    from dataclasses import replace
-
-    return replace(options, n_models=1, seed=options.seed + model)

@@ -40,7 +40,6 @@ from scdash.dynamics.whole_trajectories.velocity_weight import (
     VelocityChoice,
     choose_velocity_weight,
     velocity_cosine,
-    with_weight,
 )
 from scdash.fields import Params, Phoenix, SparsePhoenix, VectorField
 from scdash.regression import TransitionFit
@@ -77,20 +76,10 @@ def follow(
     null_models: bool | Literal["full"] = True,
     progress: bool | None = None,
 ) -> Followed | None:
-    """Return models that were trained on whole trajectories, or None where nothing could be left out to choose them by.
+    """Return models of cells, trained on whole trajectories, or None where nothing could be left out to choose them by.
 
-    Parameters
-    ----------
-    problem
-        Trajectories of cells.
-    main
-        What the main model is made of.
-    priors
-        The prior of every model, for replicates with parts of it hidden.
-    null_models
-        Compare the model with null models; "full": choose the settings of each anew.
-    progress
-        Show progress bars.
+    `priors`: that of every model, for replicates with parts of it hidden. `null_models`: compare the model with null models;
+    "full" chooses the settings of each anew.
     """
     folds = make_folds(problem)
     if not folds:
@@ -99,7 +88,8 @@ def follow(
     # null models are known when the settings are; until then they count as many as with a prior that is used
     likely = {"null models to come": (9, 1.0)} if null_models else {}
     expect(regression_work(len(folds)) | work_of(main, len(folds), len(priors), TRAINED) | likely)
-    started = choose_regressions(with_weight(main, weighed), folds, progress=progress)
+    main = main if weighed is None else replace(main, velocity_weight=weighed.weight)
+    started = choose_regressions(main, folds, progress=progress)
     main = started.made_of
     choice = choose(main, folds, first=started.trial, progress=progress)
     everything = all_to_learn_from(problem)

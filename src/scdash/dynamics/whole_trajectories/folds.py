@@ -22,7 +22,7 @@ TEST = SPLITS.index("test")
 
 @dataclass(frozen=True)
 class Fold:
-    """Trajectories to learn from, and others that judge what was learned."""
+    """Trajectories to learn from, and others that evaluate what was learned."""
 
     train: Trajectories
     held: Trajectories
@@ -50,19 +50,21 @@ class Fold:
         return float(np.average(errors, weights=self.held.lengths - 1))
 
 
-def trajectories_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> Trajectories:
-    """Return some trajectories of a series (names,), with or without those that are re-drawn from their cells.
+def trajectories_of(series: TimeSeries, trajectories: NDArray[np.bool_], *, resampled: bool = True) -> Trajectories:
+    """Return some trajectories of a series (names,), with or without those that are resampled from their cells.
 
     States of the test split are left out of a trajectory that has others, too.
     """
-    used = _rows_used(series, trajectories, redrawn=redrawn)
+    used = _rows_used(series, trajectories, resampled=resampled)
     return Trajectories.of([series.states[rows] for rows in used], [series.times[rows] for rows in used])
 
 
-def _rows_used(series: TimeSeries, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> list[NDArray[np.int64]]:
+def _rows_used(
+    series: TimeSeries, trajectories: NDArray[np.bool_], *, resampled: bool = True
+) -> list[NDArray[np.int64]]:
     """Return the rows of every trajectory that `trajectories_of` takes."""
     own = series.parent == np.arange(len(series.names))
-    wanted = trajectories if redrawn else trajectories & own
+    wanted = trajectories if resampled else trajectories & own
     used = []
     for rows in series.each():
         if wanted[series.trajectory[rows[0]]]:
@@ -76,9 +78,9 @@ def lineage_codes(problem: FitProblem) -> NDArray[np.intp]:
     return np.zeros(len(problem.series.names), np.intp) if problem.lineage is None else problem.lineage
 
 
-def lineages_of(problem: FitProblem, trajectories: NDArray[np.bool_], *, redrawn: bool = True) -> NDArray[np.intp]:
+def lineages_of(problem: FitProblem, trajectories: NDArray[np.bool_], *, resampled: bool = True) -> NDArray[np.intp]:
     """Return the code of the lineage of every trajectory that `trajectories_of` takes."""
-    used = _rows_used(problem.series, trajectories, redrawn=redrawn)
+    used = _rows_used(problem.series, trajectories, resampled=resampled)
     return lineage_codes(problem)[[problem.series.trajectory[rows[0]] for rows in used]]
 
 
@@ -97,7 +99,7 @@ def make_folds(problem: FitProblem) -> list[Fold]:
     before. Where every lineage has at least two trajectories that are not for test (batches, say), trajectories are left out in
     turn, in groups where there are more than five, together with their bootstraps and, of batches, with the
     other lineages of the batch: these hold the same progenitors. Otherwise models are learned from one half of the cells
-    and judged on the other, if the problem has halves; else there is no fold.
+    and evaluated on the other, if the problem has halves; else there is no fold.
     """
     if problem.left_out_times:
         return list(_left_out_times(problem))
@@ -129,16 +131,16 @@ def _left_out(problem: FitProblem, held: NDArray[np.bool_], usable: NDArray[np.b
     """Return the fold that leaves some trajectories out, (names,)."""
     weights = gene_weights(problem)
     series = starts_without_batch_noise(problem.series, lineage_codes(problem), usable & ~held, weights)
-    judged = trajectories_of(series, held & usable, redrawn=False)
-    lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, redrawn=False)
+    held_out = trajectories_of(series, held & usable, resampled=False)
+    lineages = lineages_of(problem, usable & ~held), lineages_of(problem, held & usable, resampled=False)
     away = None if problem.velocity is None else np.asarray(problem.velocity.inside[:, held].any(axis=1))
     learned = replace(trajectories_of(series, usable & ~held), lineage=lineages[0])
     train, other = learned_and_held(problem, learned, away)
-    return Fold(train, judged, judged.states[:, 0], LEFT_OUT, weights, *lineages, held_velocity=other)
+    return Fold(train, held_out, held_out.states[:, 0], LEFT_OUT, weights, *lineages, held_velocity=other)
 
 
 def all_to_learn_from(problem: FitProblem) -> Trajectories:
-    """Return every trajectory that is not for test, re-drawn ones and groups of related cells among them."""
+    """Return every trajectory that is not for test, resampled ones and groups of related cells among them."""
     learned = ~is_test(problem.series)
     found = replace(trajectories_of(problem.series, learned), lineage=lineages_of(problem, learned))
     found = trajectories_with_velocity(problem, found)
@@ -239,7 +241,7 @@ def _at_times(
 def _other_half(problem: FitProblem) -> Iterator[Fold]:
     assert problem.units is not None  # cells have units
     test = np.unique(problem.series.times[problem.series.split == TEST])
-    lineage = lineages_of(problem, ~is_test(problem.series), redrawn=False)
+    lineage = lineages_of(problem, ~is_test(problem.series), resampled=False)
     for number, half in enumerate(problem.learning_halves):
         kept = ~np.isin(half.times, test)
         train, held = (
@@ -249,12 +251,12 @@ def _other_half(problem: FitProblem) -> Iterator[Fold]:
         trajectories = Trajectories.of(
             list(train.reshape(-1, *train.shape[2:])), [times] * (train.shape[0] * train.shape[1])
         )
-        judged = Trajectories.of(list(held), [times] * len(held))
+        held_out = Trajectories.of(list(held), [times] * len(held))
         start = train[0, :, 0].astype(np.float32)
         lineages = np.tile(lineage, train.shape[0]), lineage
         away = None if problem.velocity is None else problem.velocity.other_halves[number]
         trajectories, other = learned_and_held(problem, trajectories, away)
-        yield Fold(trajectories, judged, start, OTHER_HALF, gene_weights(problem), *lineages, held_velocity=other)
+        yield Fold(trajectories, held_out, start, OTHER_HALF, gene_weights(problem), *lineages, held_velocity=other)
 
 
 def gene_weights(problem: FitProblem) -> NDArray[np.floating[Any]]:

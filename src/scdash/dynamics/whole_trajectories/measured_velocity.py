@@ -11,7 +11,7 @@ from scdash.dynamics.problem import FitProblem
 from scdash.training.rollouts import Trajectories
 
 Floats = NDArray[np.floating[Any]]
-FEWEST_CELLS = 24  # with a velocity: fewer are no rows to learn from or to judge by
+FEWEST_CELLS = 24  # with a velocity: fewer are no rows to learn from or to evaluate by
 
 
 def learned_and_held(

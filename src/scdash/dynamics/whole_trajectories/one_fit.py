@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from scdash._core.parallel import spread_all
+from scdash.dynamics.whole_trajectories.evaluation import Evaluated
 from scdash.dynamics.whole_trajectories.folds import Fold
-from scdash.dynamics.whole_trajectories.judging import Judged
 from scdash.dynamics.whole_trajectories.pruning import Candidate, dense_path, pruning_path, trained_after_pruning
 from scdash.dynamics.whole_trajectories.selection import (
     Errors,
@@ -111,7 +111,7 @@ def dense_candidates(
     """Return the models of one training without pruning, at several numbers of epochs; `start` None: the regression.
 
     The learning rate falls over the largest number that may be chosen, whichever is asked for: a model that is trained
-    with the chosen number is the one that was judged.
+    with the chosen number is the one that was evaluated.
     """
     if start is None:
         start = regression_start(
@@ -164,7 +164,7 @@ class DenseTrial:
     weight: float  # of the prior
     mixed: bool  # whether starts are mixed
     paths: list[list[Candidate]]  # (folds,), each begins with the untrained one
-    judged: Judged
+    evaluated: Evaluated
 
     @property
     def starts(self) -> list[GeneWise]:
@@ -174,7 +174,7 @@ class DenseTrial:
     @property
     def lowest(self) -> Errors:
         """Errors with the best number of epochs, (folds,)."""
-        return np.asarray(self.judged.errors[best(self.judged.errors)])
+        return np.asarray(self.evaluated.errors[best(self.evaluated.errors)])
 
 
 def dense_trial(
@@ -191,7 +191,7 @@ def dense_trial(
     known = [None] * len(folds) if starts is None else starts
     pieces = [(own, fold.train, weight, made_of.epochs, start) for fold, start in zip(folds, known, strict=True)]
     found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
-    return DenseTrial(weight, mixed, found, Judged.of(found, folds, made_of.settings.longest_step))
+    return DenseTrial(weight, mixed, found, Evaluated.of(found, folds, made_of.settings.longest_step))
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class AfterPruning:
     models: list[GeneWise]  # (folds,)
     errors: Errors  # (folds,)
     epochs: int  # 0: as it was pruned
-    judged: Judged | None  # of the models that were trained on; None: there was nothing to choose
+    evaluated: Evaluated | None  # of the models that were trained on; None: there was nothing to choose
 
     @classmethod
     def chosen(
@@ -223,10 +223,10 @@ class AfterPruning:
             return cls(as_pruned, errors, 0, None)
         pieces = [(made_of, fold.train, one, epochs) for fold, one in zip(folds, pruned, strict=True)]
         found = spread_all(trained_on, pieces, TRAINING_ON, progress=progress, threads=in_threads(folds[0].train))
-        judged = Judged.of([[one] for one in found], folds, made_of.settings.longest_step)
-        if not clearly_better(judged.errors[0], errors):
-            return cls(as_pruned, errors, 0, judged)
-        return cls([one.model for one in found], judged.errors[0], epochs, judged)
+        evaluated = Evaluated.of([[one] for one in found], folds, made_of.settings.longest_step)
+        if not clearly_better(evaluated.errors[0], errors):
+            return cls(as_pruned, errors, 0, evaluated)
+        return cls([one.model for one in found], evaluated.errors[0], epochs, evaluated)
 
 
 def trained_on(made_of: Ingredients, trajectories: Trajectories, pruned: Candidate, epochs: int) -> Candidate:
@@ -269,9 +269,9 @@ def choose(
     for mixed in made_of.mixed_starts[1:]:
         tried.append(dense_trial(made_of, folds, chosen.starts, chosen.weight, mixed=mixed, progress=progress))
         chosen = min(chosen, tried[-1], key=lambda one: float(one.lowest.mean()))
-    place = best(chosen.judged.errors)
+    place = best(chosen.evaluated.errors)
     if given is not None:
-        near = within_one_standard_error(chosen.judged.errors, chosen.judged.cases)
+        near = within_one_standard_error(chosen.evaluated.errors, chosen.evaluated.cases)
         place = max(near, key=lambda row: chosen.paths[0][row].epochs)
     trained = [path[place] for path in chosen.paths]
     whole = None if given is None else edges_of(given.of_all)
@@ -280,20 +280,20 @@ def choose(
     paths = spread_all(
         pruned_candidates, to_prune, CHOOSING_SPARSITY, progress=progress, threads=in_threads(folds[0].train)
     )
-    pruned = Judged.of(paths, folds, made_of.settings.longest_step)
+    pruned = Evaluated.of(paths, folds, made_of.settings.longest_step)
     level = chosen_level(folds[0].kind, pruned.errors, pruned.edges, None if given is None else pruned.cases)
-    rows = [row for one in tried for row in one.judged.rows("dense", one.weight, mixed=one.mixed)]
+    rows = [row for one in tried for row in one.evaluated.rows("dense", one.weight, mixed=one.mixed)]
     rows += pruned.rows("pruned", chosen.weight, mixed=chosen.mixed)
     last = AfterPruning.chosen(own, folds, [path[level] for path in paths], pruned.errors[level], progress=progress)
-    if last.judged is not None:
-        rows += last.judged.rows("trained after pruning", chosen.weight, mixed=chosen.mixed)
+    if last.evaluated is not None:
+        rows += last.evaluated.rows("trained after pruning", chosen.weight, mixed=chosen.mixed)
     return Choice(
         chosen.weight,
         trained[0].epochs,
         level,
         pd.DataFrame(rows),
         last.errors,
-        chosen.judged.errors[0],
+        chosen.evaluated.errors[0],
         last.models,
         chosen.mixed,
         last.epochs,

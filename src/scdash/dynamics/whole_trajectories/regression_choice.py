@@ -8,8 +8,8 @@ import pandas as pd
 
 from scdash._core.errors import NonFiniteError
 from scdash._core.parallel import spread_all
+from scdash.dynamics.whole_trajectories.evaluation import held_out_error
 from scdash.dynamics.whole_trajectories.folds import Fold
-from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.dynamics.whole_trajectories.one_fit import DenseTrial, Ingredients, dense_trial, in_threads
 from scdash.dynamics.whole_trajectories.start import Paths, Regressions, regression_starts
 from scdash.training.rollouts import GeneWise

@@ -15,15 +15,15 @@ from scdash.dynamics.problem import FitProblem
 from scdash.dynamics.reporting.cell_baselines import no_network, real_time_figures
 from scdash.dynamics.reporting.direction import DirectionTest, describe_direction, field_velocity, lineage_table
 from scdash.dynamics.reporting.edge_evidence import Evidence, gather_evidence
-from scdash.dynamics.reporting.errors import error_table
 from scdash.dynamics.reporting.report import Told, summary
 from scdash.dynamics.reporting.report_details import details
-from scdash.dynamics.reporting.verdict import Verdict, verdict_of
+from scdash.dynamics.reporting.verdict import Verdict, error_table, verdict_of
 from scdash.dynamics.result import DynamicsFit, one_of
 from scdash.dynamics.state_pairs.assembly import sparsity_figures
 from scdash.dynamics.state_pairs.regression_fits import hidden_by_regression
 from scdash.dynamics.state_pairs.strategy import build_sparsity
 from scdash.dynamics.state_pairs.train import HISTORY
+from scdash.dynamics.whole_trajectories.evaluation import held_out_error
 from scdash.dynamics.whole_trajectories.fit import Followed, as_stack, follow, history_of
 from scdash.dynamics.whole_trajectories.folds import (
     LEFT_OUT,
@@ -36,7 +36,6 @@ from scdash.dynamics.whole_trajectories.folds import (
     lineages_of,
     trajectories_of,
 )
-from scdash.dynamics.whole_trajectories.judging import held_out_error
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients
 from scdash.dynamics.whole_trajectories.settings import chosen_settings, dense_epochs, mixed_starts, whole_settings
 from scdash.fields import Params, VectorField
@@ -192,18 +191,18 @@ def errors_on_test_states(problem: FitProblem, model: GeneWise, name: str) -> pd
 
 
 def _test_fold(problem: FitProblem) -> Fold | None:
-    """Return everything but the test states to learn from, and the test states to judge by."""
+    """Return everything but the test states to learn from, and the test states to evaluate by."""
     series, held = problem.series.originals(), is_test(problem.series)
     runs = series.rollouts("test")
     if not runs:
         return None
-    judged = Trajectories.of([series.states[run] for run in runs], [series.times[run] for run in runs])
+    held_out = Trajectories.of([series.states[run] for run in runs], [series.times[run] for run in runs])
     lineage = lineage_codes(problem)[[series.trajectory[run[0]] for run in runs]]
     whole = all(held[series.trajectory[run[0]]] for run in runs)
     return Fold(
         trajectories_of(problem.series, ~held),
-        judged,
-        judged.states[:, 0],
+        held_out,
+        held_out.states[:, 0],
         TEST_TRAJECTORIES if whole else TEST_WINDOWS,
         gene_weights(problem),
         lineages_of(problem, ~held),

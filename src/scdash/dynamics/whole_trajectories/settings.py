@@ -21,7 +21,7 @@ EPOCHS_OF_GENOMES, BATCH_OF_GENOMES = (0, 30), 16
 MORE_EPOCHS = (0, 30, 100, 300)  # of lineages, which are hard to tell apart, and of sampled times, which are few states
 LEARNING_RATE = 1e-2  # of cells
 FROM_START = 0.8  # of lineages: their first states are nearly the same, and decide to which end each goes
-# of a single trajectory of cells: what is judged begins there, and from there pruned models go the furthest astray
+# of a single trajectory of cells: what is evaluated begins there, and from there pruned models go the furthest astray
 FROM_SINGLE_START = 0.25
 # roll-outs of a step there: 64 take a fifth more time, and follow five real trajectories no better (benchmarks/trajectories)
 BATCH_OF_SINGLE = 32
@@ -107,7 +107,7 @@ def mixed_starts(problem: FitProblem, options: FitOptions) -> tuple[bool, ...]:
 def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
     """Return what held-out trajectories have chosen, and what made the zeros."""
     choice, weighed, started = followed.choice, followed.velocity, followed.regressions
-    name = options.sparsity if isinstance(options.sparsity, str) else options.sparsity.name
+    name = options.method_name
     if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
         name = "imp"
     return {

@@ -115,18 +115,12 @@ def regression_starts(
     alone, rows = mean(None), trajectories.velocity
     filled = None if rows is None or not any(velocity_weights) else rows.filled(alone.velocity(rows.states))
     states = trajectories.states.reshape(-1, trajectories.states.shape[2])
-    return [
-        as_gene_wise(
-            prune(
-                alone if filled is None or not weight else mean(WeightedVelocity(filled, weight)),
-                states,
-                chosen.smallest_share,
-            )
+    pruned = (
+        prune(
+            alone if filled is None or not weight else mean(WeightedVelocity(filled, weight)),
+            states,
+            chosen.smallest_share,
         )
         for weight in velocity_weights
-    ]
-
-
-def as_gene_wise(field: Field) -> GeneWise:
-    """Return a field of the regressions as what training moves."""
-    return GeneWise.of(field.effects, field.bias, field.rates)
+    )
+    return [GeneWise.of(field.effects, field.bias, field.rates) for field in pruned]

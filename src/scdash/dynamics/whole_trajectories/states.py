@@ -51,12 +51,12 @@ def folds_of_states(fit: TransitionFit) -> list[Fold]:
     for part in fit.parts[1:]:
         held = fit.parts[0].sees & ~part.sees
         whole = bool((held.any(axis=1) <= ~part.sees.any(axis=1)).all())
-        judged = _runs(fit, observed, held)
+        held_out = _runs(fit, observed, held)
         weights = np.ones(len(fit.bias))
         kind = LEFT_OUT if whole else LEFT_OUT_PARTS
         learned = _runs(fit, part, part.sees)
-        own, other = (np.zeros(len(one), dtype=np.intp) for one in (learned, judged))  # states are of one lineage
-        found.append(Fold(learned, judged, judged.states[:, 0], kind, weights, own, other))
+        own, other = (np.zeros(len(one), dtype=np.intp) for one in (learned, held_out))  # states are of one lineage
+        found.append(Fold(learned, held_out, held_out.states[:, 0], kind, weights, own, other))
     return found
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scdash._core.parallel import spread_all
 from scdash._data import VelocityRows
+from scdash.dynamics.whole_trajectories.evaluation import held_out_errors
 from scdash.dynamics.whole_trajectories.folds import Fold
-from scdash.dynamics.whole_trajectories.judging import held_out_errors
 from scdash.dynamics.whole_trajectories.measured_velocity import slopes_at
 from scdash.dynamics.whole_trajectories.one_fit import Ingredients, dense_candidates
 from scdash.dynamics.whole_trajectories.selection import best, clearly_better
@@ -142,8 +142,3 @@ def mean_cosine(made: NDArray[np.floating[Any]], rows: VelocityRows) -> float:
     made, seen = made * unit, rows.velocities * unit
     sizes = np.linalg.norm(made, axis=1) * np.linalg.norm(seen, axis=1)
     return float(np.mean((made * seen).sum(axis=1) / np.maximum(sizes, 1e-300)))
-
-
-def with_weight(made_of: Ingredients, choice: VelocityChoice | None) -> Ingredients:
-    """Return the ingredients with the weight that was chosen."""
-    return made_of if choice is None else replace(made_of, velocity_weight=choice.weight)

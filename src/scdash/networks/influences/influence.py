@@ -80,24 +80,9 @@ def gene_influence(
     sample by less than 0.05 %, and those of the strongest genes by less than 1 %. Genes without any outgoing weight are
     not integrated.
 
-    Parameters
-    ----------
-    model
-        A fitted model; on whatever device it is, the states go there too.
-    perturbations
-        Start states, changed values and times.
-    genes
-        Columns of the genes to perturb; all by default.
-    unit
-        What counts as 1 in a gene, (genes,), in the user's units; the model's own `range` by default.
-    max_memory
-        Bytes that one block of states may take.
-    n_jobs
-        Processes, as in joblib; None obeys `joblib.parallel_config` and is serial otherwise.
-    checkpoint
-        File that keeps finished blocks; a run with equal arguments takes them from there.
-    progress
-        Called with the number of genes finished.
+    `genes`: columns of the genes to perturb; None: all. `unit`: what counts as 1 in a gene, (genes,), in the user's units;
+    None: the model's own `range`. `max_memory`: bytes that one block of states may take. `checkpoint`: file that keeps
+    finished blocks; a run with equal arguments takes them from there. `progress`: called with the number of genes finished.
     """
     genes = np.arange(len(model.genes)) if genes is None else np.asarray(genes, dtype=np.int64)
     own = model.range.double().cpu().numpy()

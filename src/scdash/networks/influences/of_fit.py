@@ -48,7 +48,7 @@ def perturbations(
 def gene_range(entry: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return minimum and range of every gene as the data were scaled for the fit, (genes,).
 
-    The field may run in units stretched around the middle of the range, 1/2 + slope (x - 1/2); `entry["minimum"]` and
+    The field may run in units scaled around the middle of the range, 1/2 + slope (x - 1/2); `entry["minimum"]` and
     `entry["range"]` are those.
     """
     slope = float(entry["params"].get("slope", 1.0))

@@ -22,7 +22,7 @@ from scdash._core.logging import logger
 SHIPPED = ("go_bp", "go_mf")
 GZIP_MAGIC = b"\x1f\x8b"
 WEIGHT = re.compile(r",[0-9.eE+-]+$")
-FEW = 0.1  # share of the genes found in any set below which names are suspected
+FEW = 0.1  # fraction of the genes found in any set below which names are suspected
 
 
 def resolve_gene_sets(gene_sets: str | os.PathLike[str] | Mapping[str, Iterable[str]]) -> Mapping[str, Iterable[str]]:

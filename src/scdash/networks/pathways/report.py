@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from scdash._core.display import first_names
 from scdash.networks.pathways.controls import TIME
 
 ALPHA = 0.05
@@ -78,8 +79,8 @@ def _verdict(table: pd.DataFrame, fits: Sequence[str], controls: Sequence[str]) 
 def _named(part: pd.DataFrame) -> str:
     """Name the sets with the smallest p, and say which of an ensemble's do not hold over its models."""
     best = part.sort_values("p_value", kind="stable").drop_duplicates("pathway")
-    shown = [f"{row['pathway']}{_unsettled(row.to_dict())}" for _, row in best.head(NAMED).iterrows()]
-    return ", ".join(shown) + (f" and {len(best) - NAMED} more" if len(best) > NAMED else "")
+    shown = [f"{row['pathway']}{_unsettled(row.to_dict())}" for _, row in best.iterrows()]
+    return first_names(shown, NAMED, " and {} more")
 
 
 def _unsettled(row: Mapping[Any, Any]) -> str:

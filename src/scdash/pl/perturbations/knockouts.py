@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from scdash._core.display import some_names
+from scdash._core.display import first_names, some_names
 from scdash._core.drawing import not_below_observed, stored_colors
 from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
@@ -212,7 +212,7 @@ def _held_in_words(table: pd.DataFrame) -> str:
     """Return which genes are held, and at what level: as many as a line has room for."""
     each = [f"{cut(gene, TITLE)} = {level:.2g}" for gene, level in zip(table["gene"], table["level"], strict=True)]
     named = next((n for n in range(len(each), 1, -1) if len(", ".join(each[:n])) <= WIDEST), 1)
-    return ", ".join(each[:named]) + (f" and {len(each) - named} more" if named < len(each) else "")
+    return first_names(each, named, " and {} more")
 
 
 def _starts_in_words(perturbed: AnnData) -> str:

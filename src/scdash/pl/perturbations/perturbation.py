@@ -8,7 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scdash._core.display import SHOWN
+from scdash._core.display import SHOWN, first_names
 from scdash._core.errors import check_choice, unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
@@ -120,8 +120,8 @@ def _say_not_drawn(asked: Iterable[str], known: Sequence[str]) -> None:
     """Log which predictions are not drawn, because nothing was observed to compare them with or panels are too many."""
     without = [name for name in asked if name not in known]
     if without:
-        shown = ", ".join(without[:SHOWN]) + (", ..." if len(without) > SHOWN else "")
-        logger.info("    not drawn, because the screen has nothing observed to compare with: %s", shown)
+        listed = first_names(without, SHOWN)
+        logger.info("    not drawn, because the screen has nothing observed to compare with: %s", listed)
     if len(known) > MOST:
         logger.info("    %d of %d predictions are drawn; name others with perturbations=", MOST, len(known))
 

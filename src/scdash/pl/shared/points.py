@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import patheffects
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.legend import Legend
 from numpy.typing import NDArray
@@ -167,19 +168,31 @@ def scatter(
     low, high = scale["norm"].vmin, scale["norm"].vmax
     known = number[~missing]
     beyond = (len(known) > 0 and known.min() < low, len(known) > 0 and known.max() > high)
-    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.6, aspect=20, pad=0.02, extend=ends(*beyond))
-    bar.outline.set_visible(False)
+    bar = color_bar(drawn, ax, name, beyond, aspect=20)
     if low == high:
         bar.set_ticks([low])  # one value: no other is on the bar
-    if name:
-        bar.set_label(name)
     if bar.solids is not None:
         bar.solids.set_alpha(1)
 
 
-def ends(below: bool, above: bool) -> str:  # noqa: FBT001
-    """Return which ends of a colour bar get an arrow: those beyond which there are values."""
-    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
+def color_bar(
+    image: Any,
+    beside: Axes | Sequence[Axes],
+    label: str | None,
+    beyond: tuple[bool, bool] = (False, False),  # whether there are values below and above the scale: arrows say so
+    *,
+    shrink: float = 0.6,
+    aspect: float = 25,
+    pad: float = 0.02,
+) -> Colorbar:
+    """Draw a colour bar without a frame beside one panel, or beside several."""
+    ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[beyond]
+    figure: Any = beside.figure if isinstance(beside, Axes) else beside[0].figure
+    bar: Colorbar = figure.colorbar(image, ax=beside, shrink=shrink, aspect=aspect, pad=pad, extend=ends)
+    bar.outline.set_visible(False)
+    if label:
+        bar.set_label(label)
+    return bar
 
 
 def _groups(

@@ -16,15 +16,6 @@ def linear_model(changes: Floats, targets: NDArray[np.bool_], asked: NDArray[np.
 
     with G the loadings of genes on the principal components of the observed changes Y (perturbations, genes), P the sum of
     the rows of G of the targets, b the mean change and M by ridge regression (Ahlmann-Eltze et al. 2025, Eq. 1).
-
-    Parameters
-    ----------
-    changes, targets
-        Observed changes and targets, (perturbations, genes).
-    asked
-        Targets of the perturbations to predict, (asked, genes).
-    mean
-        Mean change of every gene, (genes,).
     """
     centred = changes - mean
     _, size, loadings = np.linalg.svd(centred, full_matrices=False)

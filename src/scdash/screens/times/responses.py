@@ -38,7 +38,7 @@ class TimedResponses:
 
     def with_relaxation(self) -> "TimedResponses":
         """Return the same with the relaxation that is most likely."""
-        products, genes = products_of(self._in_noise(self.deviations()), self._judged())
+        products, genes = products_of(self._in_noise(self.deviations()), self._evaluated())
         counts = self.counts[1:].astype(float)
         found = fit_relaxation(self.times.values, products[1:], counts, genes[1:])
         return replace(self, relaxation=found)
@@ -67,7 +67,7 @@ class TimedResponses:
         and tau as in `fit_relaxation`.
         """
         level, counts = self.relaxation.at(self.times.values), self.counts.astype(float)
-        return self._posterior(self.deviations(), level, counts, self._judged())
+        return self._posterior(self.deviations(), level, counts, self._evaluated())
 
     def common_response(self) -> Floats:
         """Return the response (genes,) of the mean of all perturbations at the last time, see `common`."""
@@ -84,8 +84,8 @@ class TimedResponses:
         variance = inverse / np.maximum(known.sum(axis=0), 1) ** 2
         variance += np.divide(1.0, self.counts[0], out=np.zeros(len(variance)), where=self.counts[0] > 0)
         rows = np.where(known.any(axis=0), 1 / np.maximum(variance, 1e-300), 0.0)
-        level, judged = self.relaxation.at(self.times.values), (self.noise > 0)[None]
-        return np.asarray(self._posterior(mean[None], level, rows[None], judged)[0])
+        level, evaluated = self.relaxation.at(self.times.values), (self.noise > 0)[None]
+        return np.asarray(self._posterior(mean[None], level, rows[None], evaluated)[0])
 
     def pooled(self) -> tuple[Floats, Floats]:
         """Return the least squares (perturbations, genes) of the changes over times, and the cells they are worth.
@@ -100,14 +100,14 @@ class TimedResponses:
         plain = np.einsum("pt,ptg->pg", counts, change) / np.maximum(counts.sum(axis=1), 1)[:, None]
         return np.where(self.free, relaxed, plain), information
 
-    def _judged(self) -> NDArray[np.bool_]:
+    def _evaluated(self) -> NDArray[np.bool_]:
         return np.asarray(self.free & (self.noise > 0))
 
     def _in_noise(self, changes: Floats) -> Floats:
         return np.asarray(changes / np.where(self.noise > 0, self.noise, 1.0))
 
-    def _posterior(self, changes: Floats, level: Floats, counts: Floats, judged: NDArray[np.bool_]) -> Floats:
-        products, genes = products_of(self._in_noise(changes), judged)
+    def _posterior(self, changes: Floats, level: Floats, counts: Floats, evaluated: NDArray[np.bool_]) -> Floats:
+        products, genes = products_of(self._in_noise(changes), evaluated)
         information, square = informed(level, products, counts)
         weight = strength(information, square, genes)
         part = weight / (1 + weight * information)

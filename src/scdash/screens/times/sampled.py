@@ -7,7 +7,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
-from scdash._data import log_missing, obs_column, parse_time
+from scdash._data import obs_column, parse_time
 from scdash._data.screen import Screen
 from scdash.screens.batches import LEAST_CONTROL, Groups, with_replicates
 from scdash.screens.statistics import Floats
@@ -55,15 +55,6 @@ def read_sampled_times(adata: AnnData, key: str | None) -> SampledTimes | None:
     cells = np.full(len(known), -1, dtype=np.int64)
     cells[known] = np.ravel(place)
     return SampledTimes(key, read.unit, values, cells)
-
-
-def leave_out_untimed(screen: Screen, times: SampledTimes | None) -> Screen:
-    """Return the screen without the cells that have no time; the log counts them."""
-    if times is None:
-        return screen
-    lost = (times.cells < 0) & (screen.cells >= 0)
-    log_missing(lost, len(lost), "time")
-    return replace(screen, cells=np.where(lost, -1, screen.cells))
 
 
 def check_times(times: SampledTimes, screen: Screen, *, needs_control: bool) -> SampledTimes:

@@ -31,7 +31,7 @@ def held_out_error(model: GeneWise, fold: Fold) -> float:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """What held-out trajectories say of the models of a path."""
 
     path: list[Candidate]  # of the first fold
@@ -41,7 +41,7 @@ class Judged:
 
     @classmethod
     def of(cls, paths: Sequence[list[Candidate]], folds: Sequence[Fold], longest_step: float) -> Self:
-        """Judge the models of a path, one path for every fold."""
+        """Evaluate the models of a path, one path for every fold."""
         found = [
             np.array([held_out_errors(one.model, fold, longest_step) for one in path])
             for path, fold in zip(paths, folds, strict=True)
