@@ -1,4 +1,4 @@
-"""Labels of cells as users hold them: the one rule of what counts as a missing label."""
+"""Labels and flags as users hold them: the one rule of what counts as a missing label, and of what is true."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A call of `fit_dynamics` as a value, which the functions around the fit share with it."""
+"""A call of `fit_dynamics` as a value, which the functions around the fit share with it, and the fit that it asks for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace

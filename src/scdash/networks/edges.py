@@ -1,4 +1,4 @@
-"""A gene-wise PHOENIX on the edges that are left, for simulation: several times faster than products with matrices."""
+"""A gene-wise PHOENIX on the edges that are left, for simulation by a compiled loop: several times faster than products with matrices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The path of regressions of cells: one rate and lag for all genes, and a field for every penalty."""
+"""The path of regressions of cells: one rate and lag for all genes, a field for every penalty, and rows for measured velocities."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The one loop that halves the step of a solve until that no longer matters."""
+"""The one loop that halves the step of a solve until that no longer matters, and the error that steps of a given size make."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ def number_of_fraction(mask: Tensor, amount: float | Tensor) -> Tensor:
 def prune_to(field: VectorField, params: Params, sparsity: float | Tensor) -> tuple[Params, Params]:
     """Prune every matrix by magnitude until the fraction `sparsity` of its entries is zero (post-hoc pruning).
 
-    `sparsity`: share in [0, 1), one for all models or one each (models,). A matrix that is sparser already stays as it
+    `sparsity`: fraction in [0, 1), one for all models or one each (models,). A matrix that is sparser already stays as it
     is.
 
     The result is pruned copies of the weights, and the masks.

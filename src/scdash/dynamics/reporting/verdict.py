@@ -1,4 +1,4 @@
-"""The verdict on a fit: what held-out predictions distinguish, what they do not, and what was not tested."""
+"""The verdict on a fit: what held-out predictions distinguish, what they do not, what was not tested, and the table of errors."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
