@@ -147,7 +147,7 @@ def grn(
 
 @guarded
 def history(adata: AnnData | MuData, *, key: str | None = None) -> pd.DataFrame:
-    """Return the course of training: one row per epoch and model.
+    """Return the history of training: one row per epoch and model.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def report(adata: AnnData, *, key: str = "dynamics", verbosity: int | None = Non
         the other half of the cells) over that of a constant, `error`, its `standard_error` over folds, the paired `difference`
         to the model with `difference_error`, one column for each fold, and `test` where there are test states. Of other fits:
         mean squared errors `validation_mse`, `test_mse` (next step) and `rollout_mse` (whole held-out trajectories from their
-        start), for cells also `five_bins_mse` (five bins ahead), in units of the genes' ranges.
+        start), for cells also `five_bins_mse` (five bins later), in units of the genes' ranges.
         `table.attrs["summary"]` holds the report in words; `table.attrs["verdict"]`, where there were null models, a dict:
         `network`, `regulators`, `prior` and `time` ("better", "not distinguished", "not tested", or "not used" of a prior: held-out
         states are predicted better than without a network, with random regulators, with shuffled priors, with shuffled time;
@@ -231,7 +231,7 @@ def report(adata: AnnData, *, key: str = "dynamics", verbosity: int | None = Non
     See Also
     --------
     scdash.get.report_html : Write a fit as one HTML file: verdict, errors, trajectories, network, knockouts, settings and versions.
-    scdash.get.history : Return the course of training: one row per epoch and model.
+    scdash.get.history : Return the history of training: one row per epoch and model.
 
     Examples
     --------

@@ -82,7 +82,7 @@ def history(
 
     See Also
     --------
-    scdash.get.history : Return the course of training: one row per epoch and model.
+    scdash.get.history : Return the history of training: one row per epoch and model.
 
     Examples
     --------

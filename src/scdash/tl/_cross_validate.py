@@ -1,4 +1,4 @@
-"""`cross_validate`: how far to trust the prior, chosen by held-out error."""
+"""`cross_validate`: the weight of the prior, chosen by held-out error."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A two-dimensional picture of a latent space with many dimensions."""
+"""A two-dimensional embedding of a latent space with many dimensions."""
 
 import numpy as np
 from mudata import MuData

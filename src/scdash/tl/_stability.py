@@ -1,4 +1,4 @@
-"""`stability`: how far a selection can be trusted."""
+"""`stability`: how often a selection comes back on data drawn again."""
 
 from inspect import signature
 from typing import Any

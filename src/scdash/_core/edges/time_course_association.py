@@ -73,11 +73,11 @@ class TimeCourse:
         before = unit_columns(self.before)
         left = unit_columns(_less_own(self.after, before))
         rates, levels = np.zeros(len(source)), np.zeros(len(source))
-        for total, driver in ((rates, self.before), (levels, (self.before + self.after) / 2)):
-            own = products(unit_columns(driver), before, source, target)
+        for total, inputs in ((rates, self.before), (levels, (self.before + self.after) / 2)):
+            own = products(unit_columns(inputs), before, source, target)
             spread = np.sqrt(np.maximum(1 - own**2, FLAT))
-            total += np.minimum(np.abs(products(unit_columns(driver), left, source, target)) / spread, 1.0)
-            total += np.abs(ShrunkenCorrelations(driver).with_response(left, source, target))
+            total += np.minimum(np.abs(products(unit_columns(inputs), left, source, target)) / spread, 1.0)
+            total += np.abs(ShrunkenCorrelations(inputs).with_response(left, source, target))
         levels += np.abs(products(unit_columns(self.seen), unit_columns(self.seen), source, target))
         levels += np.abs(ShrunkenCorrelations(self.seen).partial(source, target))
         mixed = self.memory * rates / RATE_MEASURES + (1 - self.memory) * levels / 4

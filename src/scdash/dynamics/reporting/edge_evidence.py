@@ -117,12 +117,12 @@ def _coregulated(problem: FitProblem, options: FitOptions) -> Coregulation | Non
 def _over_states(problem: FitProblem) -> tuple[Associated, float]:
     """Return the association of pairs (target, source) over all states that are not for test, and its weight."""
     series = problem.series
-    course = TimeCourse.of(series.states, series.times, series.trajectory, series.split != TEST)
+    states = TimeCourse.of(series.states, series.times, series.trajectory, series.split != TEST)
 
     def associated(row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
-        return course.association(np.asarray(col, dtype=np.intp), np.asarray(row, dtype=np.intp))
+        return states.association(np.asarray(col, dtype=np.intp), np.asarray(row, dtype=np.intp))
 
-    return associated, course.weight
+    return associated, states.weight
 
 
 def _over_cells(moments: WithinMoments) -> Associated:

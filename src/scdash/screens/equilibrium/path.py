@@ -27,7 +27,7 @@ class Settings:
 class Penalties:
     """What a prior and the choice of regulators do to a fit; matrices are (regulator, target)."""
 
-    factor: Floats | None = None  # of lambda, e.g. 1/20 for edges of a trusted prior
+    factor: Floats | None = None  # of lambda, e.g. 1/20 for edges of the prior
     allowed: NDArray[np.bool_] | None = None  # edges that may exist
     odds: Floats | None = None  # prior odds of edges beside those of others, at least 1; count beside own perturbations
 
