@@ -49,9 +49,9 @@ def check_series(series: TimeSeries, name: str, kind: str) -> None:
     logger.info("    %d genes, %s", genes, _counted(series, kind))
 
 
-def check_validation(series: TimeSeries, split_key: str | None) -> None:
-    """Raise where there is nothing to choose models by."""
-    if not len(series.pairs("validation")):
+def check_validation(series: TimeSeries, split_key: str | None, *, needed: bool) -> None:
+    """Raise where validation states are needed to choose models by, and there are none."""
+    if needed and not len(series.pairs("validation")):
         if split_key is None:
             raise ValueError(
                 f"{_counted(series, 'states')} are too few: one trajectory needs at least five states, or three trajectories two "

@@ -133,17 +133,14 @@ def read_inputs(
     check_use(rows, asked, couplings, align, cells=cells, sampled=sampled)
     if not binned:
         check_scaled(values, states=not cells, known=scaled_by_scanpy(adata), allow=allow_scaled)
-    part = hold_out or HELD_OUT
     if cells:
         of_cells: dict[str, Any] = {"regulators": flagged, "seed": seed, "shuffled": shuffled, "by_folds": by_folds}
-        of_cells |= {"hold_out": hold_out if by_folds else part, "n_bins": n_bins}
-        time_key = keys.time_key if sampled else None
-        observed = _observe_cells(adata, rows, time_key, of_cells, couplings=couplings, align=align)
+        of_cells |= {"hold_out": hold_out if by_folds else hold_out or HELD_OUT, "n_bins": n_bins}
+        observed = _observe_cells(adata, rows, keys.time_key if sampled else None, couplings, align, of_cells)
     else:
-        observed = _observe_states(adata, columns, rows, n_bins, seed, part)
+        observed = _observe_states(adata, columns, rows, n_bins, seed, hold_out or HELD_OUT)
     check_series(observed.series, values.name, _kind_of_states(rows, cells=cells, sampled=sampled))
-    if not (by_folds and cells):
-        check_validation(observed.series, split_key)
+    check_validation(observed.series, split_key, needed=not (by_folds and cells))
     keys = keys if samples is None else replace(keys, time_key="")
     return DynamicsInputs(
         observed,
@@ -187,10 +184,9 @@ def _observe_cells(
     adata: AnnData,
     rows: Rows,
     time_key: str | None,  # of sampled times; None: cells are in pseudotime
-    given: dict[str, Any],
-    *,
     couplings: Couplings | None,
     align: CellAlign | None,
+    given: dict[str, Any],
 ) -> Observed:
     """Return trajectories of cells that are smoothed here."""
     check_log(rows.values)
