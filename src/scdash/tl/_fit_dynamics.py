@@ -154,9 +154,9 @@ def fit_dynamics(
         branches; samples without any interval are not used, which the log says. "auto": cells if there are more than 50
         rows, most with a time of their own, or at least five of a trajectory at most times.
     velocity
-        For cells: measured dx/dt, from which the regression that training starts from learns besides. The name of a layer
-        with the velocity of every cell from any tool, in units of the expression per unit of any time (what scVelo has
-        written, which is in units of counts, is divided by 1 + `layers["Ms"]`; only genes flagged in
+        For cells: measured dx/dt, from which the regression that training starts from learns, and training itself. The name
+        of a layer with the velocity of every cell from any tool, in units of the expression per unit of any time (what scVelo
+        has written, which is in units of counts, is divided by 1 + `layers["Ms"]`; only genes flagged in
         `var[f"{velocity}_genes"]`, where there is such a column, have one). Or the names of two layers, of spliced and
         unspliced counts, `("spliced", "unspliced")`, from which scVelo's steady-state model makes velocities (extra
         `velocity`), for every part of the cells on its own, so that halves stay apart. Rows are means of neighbouring

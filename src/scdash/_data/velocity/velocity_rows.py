@@ -72,6 +72,14 @@ class VelocityRows:
             reliability=self.reliability * weight,
         )
 
+    def precision(self, rate: float) -> Floats:
+        """Return 1 over the variance of the production x + v / rate that every row says, (rows,).
+
+        A group of equal cells counts for no more than ten times the median.
+        """
+        variance = self.state_variance + self.velocity_variance / rate**2
+        return np.asarray(1 / np.maximum(variance, 0.1 * np.median(variance) + 1e-12))
+
     def filled(self, otherwise: Floats) -> Self:
         r"""Return the rows with :math:`\rho v + (1 - \rho) v'` as velocities, v' (rows, genes) being known otherwise.
 
