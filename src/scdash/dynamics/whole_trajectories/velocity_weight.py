@@ -19,7 +19,7 @@ from scdash.dynamics.whole_trajectories.start import regression_starts
 from scdash.regression import Field
 from scdash.training.rollouts import GeneWise
 
-WEIGHTS = (0.0, 0.3, 1.0, 3.0)  # of all velocities beside all transitions
+WEIGHTS = (0.0, 0.1, 0.3, 1.0)  # of all velocities beside all transitions
 
 
 @dataclass(frozen=True)
