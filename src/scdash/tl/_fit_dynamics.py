@@ -160,10 +160,10 @@ def fit_dynamics(
         `var[f"{velocity}_genes"]`, where there is such a column, have one). Or the names of two layers, of spliced and
         unspliced counts, `("spliced", "unspliced")`, from which scVelo's steady-state model makes velocities (extra
         `velocity`), for every part of the cells on its own, so that halves stay apart. Rows are means of neighbouring
-        cells, weighted by how much these differ and, of counts, genes by how well halves of the cells agree; each velocity is scaled to the slope of its trajectory, since its
-        unit of time is unknown, and left out where it opposes it. How much all rows count beside all transitions (0, 0.1, 0.3
-        or 1) is chosen by velocities and trajectories of cells that were left out (0 where these velocities are not clearly
-        predicted at all), and reported
+        cells, weighted by how much these differ and, of counts, genes by how well halves of the cells agree; each velocity
+        is scaled to the slope of its trajectory, since its unit of time is unknown, and left out where it opposes it. How
+        much all rows count beside all transitions (0, 0.1, 0.3 or 1) is chosen by velocities and trajectories of cells that
+        were left out (0 where these velocities are not clearly predicted at all), and reported
         (`params["chosen"]["velocity_weight"]`, `params["velocity_choices"]`, and in `metrics` the cosine of the model with
         velocities that were left out, `velocity_cosine`). With a layer, its own smoothing over cells is not undone.
     allow_scaled
