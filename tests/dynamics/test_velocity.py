@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from scdash._data import VelocityRows
+from scdash._data.velocity.cell_velocity import FEWEST_TO_HALVE, CellVelocity
+from scdash._data.velocity.velocity_rows import whole_from_halves
 from scdash.dynamics.comparisons.null_models import shuffled_in_time
 from scdash.dynamics.whole_trajectories.measured_velocity import calibration
 from scdash.dynamics.whole_trajectories.start import regression_start
@@ -149,3 +151,54 @@ def test_velocities_are_learned_from_where_those_left_out_are_predicted(cosine, 
     trained = np.column_stack([cosine, error + 0.001 * np.array([-1, 1, -1, 1])])
     assert worth_its_weight(trained, NONE) == worth
     assert not worth_its_weight(trained, trained)
+
+
+def halved_cells(number=240, seed=0):
+    """Return cells whose velocity of every other gene has an error that all cells measured together share."""
+    rng = np.random.default_rng(seed)
+    states = rng.normal(0, 1, (number, GENES))
+    states[:, 0] += np.linspace(-20, 20, number)  # what cells are neighbours by
+    wrong = np.arange(GENES) % 2 == 0
+
+    def measure(cells):
+        slope = np.where(wrong, rng.choice([-1, 1], GENES), 1.0)  # anew wherever some cells are measured
+        return states[cells, :1] * slope * np.ones(GENES), np.ones(GENES, dtype=bool)
+
+    return states, measure, wrong
+
+
+class Dense:
+    def __init__(self, values):
+        self.values = values
+
+    def dense_rows(self, cells):
+        return self.values[cells]
+
+
+def test_an_error_that_all_cells_share_makes_a_gene_unreliable():
+    """Differences between neighbouring cells do not show it: halves of the cells, each measured on its own, do."""
+    agreements = []
+    for seed in range(6):
+        states, measure, wrong = halved_cells(seed=seed)
+        rows = CellVelocity(Dense(states), measure, by_parts=True).rows(np.arange(240), np.random.default_rng(seed))
+        alone = CellVelocity(Dense(states), measure).rows(np.arange(240), np.random.default_rng(seed))
+        assert alone.reliability.min() > 0.9
+        assert rows.reliability[~wrong].min() > 0.9
+        agreements.append(rows.reliability[wrong])
+    assert np.mean(agreements) < 0.5  # a half of the signs agree by chance, both times in a quarter
+
+
+def test_few_cells_are_not_halved():
+    states, measure, _ = halved_cells(number=FEWEST_TO_HALVE - 1)
+    rows = CellVelocity(Dense(states), measure, by_parts=True).rows(np.arange(len(states)), np.random.default_rng(0))
+    assert rows.reliability.min() > 0.9
+
+
+def test_agreement_is_the_cosine_with_the_nearest_row_of_the_other_half(truth):
+    rows = rows_of(truth, number=30, noise=0)
+    order = np.random.default_rng(0).permutation(30)
+    other = replace(
+        rows, states=rows.states[order] + 1e-4, velocities=rows.velocities[order] * np.linspace(-1, 2, GENES)
+    )
+    np.testing.assert_allclose(rows.agreement(other), np.sign(np.linspace(-1, 2, GENES)), atol=1e-9)
+    np.testing.assert_allclose(whole_from_halves(np.array([-0.5, 0, 0.5, 1])), [0, 0, 2 / 3, 1])

@@ -49,7 +49,7 @@ def fitted():
 def test_velocities_are_used_and_reported(fitted):
     entry = fitted.uns["dynamics"]
     table = entry["params"]["velocity_choices"]
-    assert list(table["weight"]) == [0, 0.3, 1, 3]
+    assert list(table["weight"]) == [0, 0.1, 0.3, 1]
     assert entry["params"]["chosen"]["velocity_weight"] == entry["metrics"]["velocity_weight"] > 0
     chosen = table[table["chosen"]]
     assert len(chosen) == 1 and float(chosen["cosine"].iloc[0]) > float(table["cosine"].iloc[0])

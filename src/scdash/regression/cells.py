@@ -36,8 +36,7 @@ def with_velocity(
     :math:`r^2`, and rows count by the inverse; their sum is the weight times that of the transitions.
     """
     rows = given.rows
-    variance = rows.state_variance + rows.velocity_variance / rate**2
-    precision = 1 / np.maximum(variance, 0.1 * np.median(variance) + 1e-12)  # a group of equal cells counts for no more
+    precision = rows.precision(rate)
     precision *= given.weight * regression.precision[regression.fit].sum() / precision.sum()
     new: Any = np.ones(len(rows), dtype=bool)
     return replace(

@@ -153,16 +153,16 @@ def fit_dynamics(
         branches; samples without any interval are not used, which the log says. "auto": cells if there are more than 50
         rows, most with a time of their own, or at least five of a trajectory at most times.
     velocity
-        For cells: measured dx/dt, from which the regression that training starts from learns besides. The name of a layer
-        with the velocity of every cell from any tool, in units of the expression per unit of any time (what scVelo has
-        written, which is in units of counts, is divided by 1 + `layers["Ms"]`; only genes flagged in
+        For cells: measured dx/dt, from which the regression that training starts from learns, and training itself. The name
+        of a layer with the velocity of every cell from any tool, in units of the expression per unit of any time (what scVelo
+        has written, which is in units of counts, is divided by 1 + `layers["Ms"]`; only genes flagged in
         `var[f"{velocity}_genes"]`, where there is such a column, have one). Or the names of two layers, of spliced and
         unspliced counts, `("spliced", "unspliced")`, from which scVelo's steady-state model makes velocities (extra
         `velocity`), for every part of the cells on its own, so that halves stay apart. Rows are means of neighbouring
-        cells, weighted by how much these differ; each gene's velocity is scaled to the slope of its trajectory, since its
-        unit of time is unknown, and left out where it opposes it. How much all rows count beside all transitions (0, 0.3, 1
-        or 3) is chosen by velocities and trajectories of cells that were left out (0 where these velocities are not clearly
-        predicted at all), and reported
+        cells, weighted by how much these differ and, of counts, genes by how well halves of the cells agree; each velocity
+        is scaled to the slope of its trajectory, since its unit of time is unknown, and left out where it opposes it. How
+        much all rows count beside all transitions (0, 0.1, 0.3 or 1) is chosen by velocities and trajectories of cells that
+        were left out (0 where these velocities are not clearly predicted at all), and reported
         (`params["chosen"]["velocity_weight"]`, `params["velocity_choices"]`, and in `metrics` the cosine of the model with
         velocities that were left out, `velocity_cosine`). With a layer, its own smoothing over cells is not undone.
     allow_scaled

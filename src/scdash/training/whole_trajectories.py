@@ -5,7 +5,9 @@ towards the start of the training,
 
 .. math:: \frac{\mu}{n} \bigl(\lVert W - W_0\rVert^2 + \lVert b - b_0\rVert^2 + 0.1 \lVert \log r - \log r_0\rVert^2\bigr),
 
-keeps what the trajectories do not determine where the sparse regression has put it.
+keeps what the trajectories do not determine where the sparse regression has put it. Velocities that were measured beside the
+trajectories have a part of the loss of their own, `velocity_error`: trained on trajectories alone, a model forgets part of
+what the regression has learned from them.
 """
 
 import math
@@ -23,6 +25,7 @@ from scdash.training.edge_sums import room_for
 from scdash.training.loop import Callback, run_epochs
 from scdash.training.rollout_kernel import backward, compare, forward
 from scdash.training.rollouts import Floats, GeneWise, Trajectories, solver_steps
+from scdash.training.velocity_error import SHARE, MeasuredVelocity, features_of, velocity_error
 
 SLOWEST = 1e-6  # rates below this do not move: their gene is constant
 
@@ -48,6 +51,8 @@ class WholeTrajectories:
     """Fraction of the roll-outs that begin at the first state of their trajectory; the others begin anywhere."""
     mixed_starts: bool = False
     """Begin between the state of a trajectory and that of another of its lineage at the same time: see `mixed_states`."""
+    velocity_weight: float = 0.0
+    """Of measured velocities: of all beside all transitions in the regression, a `SHARE` of it in training; 0 ignores them."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +154,8 @@ def squared_error(
 def mean_features(model: GeneWise, trajectories: Trajectories) -> Floats:
     """Return the features of the field, averaged over all states of some trajectories, (genes + pairs,)."""
     seen = np.arange(trajectories.states.shape[1]) < trajectories.lengths[:, None]
-    centred = trajectories.states[seen] - np.float32(0.5)
-    phi = centred / (1 + np.abs(centred))
-    products = phi[:, model.pairs[:, 0]] * phi[:, model.pairs[:, 1]]
-    return np.asarray(np.concatenate([phi.mean(0), products.mean(0)]), dtype=np.float32)
+    features = features_of(model, trajectories.states[seen])
+    return np.asarray(np.concatenate([part.mean(0) for part in features]), dtype=np.float32)
 
 
 class Trainer:
@@ -184,6 +187,11 @@ class Trainer:
         self.kept = torch.ones_like(values[0])
         self.edges: NDArray[np.intp] | None = None  # that are left, as places; None: all
         self.room = Room()
+        rows, weighed = trajectories.velocity, settings.velocity_weight > 0
+        self.velocity = (
+            MeasuredVelocity.of(rows, model.rates, self.gene_weights) if weighed and rows is not None else None
+        )
+        self.velocity_rng = np.random.default_rng([seed, 1])  # what velocities are drawn changes no roll-out
         self.losses: list[float] = []  # of every epoch
         self.sizes: list[int] = []  # edges left in every epoch
 
@@ -260,6 +268,12 @@ class Trainer:
         loss, of_weights, of_bias, of_rates = squared_error(
             model, self.trajectories, batch, self.gene_weights, self.settings.longest_step, self.room
         )
+        if self.velocity is not None:
+            more, *others = velocity_error(model, *self.velocity.draw(self.velocity_rng), self.velocity.weights)
+            weight = np.float32(SHARE * self.settings.velocity_weight)
+            loss += float(weight) * more
+            for derivative, other in zip((of_weights, of_bias, of_rates), others, strict=True):
+                derivative += weight * other
         if self.edges is not None:
             of_left, of_weights = of_weights, np.zeros_like(self.model.weights.data)
             of_weights[self.edges] = of_left

@@ -14,7 +14,7 @@ from scdash._core.logging import logger
 from scdash._data.dense import as_dense
 from scdash._data.expression_matrix import LARGEST_LOG, Expression, matrix_of
 from scdash._data.labels import read_flags
-from scdash._data.velocity.velocity_rows import VelocityRows
+from scdash._data.velocity.velocity_rows import VelocityRows, whole_from_halves
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MOST_CELLS = 5000  # that velocities are read of; of more, random ones
 FEWEST_GENES = 5  # with a velocity
 NEIGHBOURS, COMPONENTS = 30, 30  # scVelo's own defaults
+HALVINGS = 2  # random halves of the cells that show how reliable velocities are
+FEWEST_TO_HALVE = 100  # cells
 Measured: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
@@ -32,12 +34,28 @@ class CellVelocity:
 
     values: Expression
     measure: Callable[[NDArray[np.int64]], Measured]  # of some cells: velocities (cells, genes), genes that have one
+    by_parts: bool = False  # whether those of a cell depend on which others they are measured with
 
     def rows(self, cells: NDArray[np.int64], rng: np.random.Generator) -> VelocityRows:
-        """Return groups of some of the cells with their mean states and velocities."""
+        """Return groups of some of the cells with their mean states and velocities.
+
+        Where cells that are measured together share an error (of a gene's rate of degradation), which no differences
+        between them show, genes are as reliable as halves of the cells that are measured each on its own agree.
+        """
         some = np.sort(rng.choice(cells, MOST_CELLS, replace=False)) if len(cells) > MOST_CELLS else np.sort(cells)
-        velocities, known = self.measure(some)
-        return VelocityRows.of_cells(np.asarray(self.values.dense_rows(some), dtype=np.float64), velocities, known)
+        rows = self._rows_of(some)
+        if not self.by_parts or len(some) < FEWEST_TO_HALVE:
+            return rows
+        found = []
+        for _ in range(HALVINGS):
+            mixed = rng.permutation(some)
+            halves = np.sort(mixed[: len(some) // 2]), np.sort(mixed[len(some) // 2 :])
+            found.append(self._rows_of(halves[0]).agreement(self._rows_of(halves[1])))
+        return rows.less_reliable(whole_from_halves(np.mean(found, axis=0)))
+
+    def _rows_of(self, cells: NDArray[np.int64]) -> VelocityRows:
+        velocities, known = self.measure(cells)
+        return VelocityRows.of_cells(np.asarray(self.values.dense_rows(cells), dtype=np.float64), velocities, known)
 
 
 def read_velocity(
@@ -118,7 +136,7 @@ def _from_counts(
         depth = np.median(np.expm1(logged).sum(axis=1)) / max(np.median(np.asarray(mature.sum(axis=1))), 1e-300)
         return steady_state_velocity(mature * depth, nascent * depth, logged)
 
-    return CellVelocity(values, measure)
+    return CellVelocity(values, measure, by_parts=True)
 
 
 def _columns_of(matrix: Any, columns: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -72,12 +72,38 @@ class VelocityRows:
             reliability=self.reliability * weight,
         )
 
+    def precision(self, rate: float) -> Floats:
+        """Return 1 over the variance of the production x + v / rate that every row says, (rows,).
+
+        A group of equal cells counts for no more than ten times the median.
+        """
+        variance = self.state_variance + self.velocity_variance / rate**2
+        return np.asarray(1 / np.maximum(variance, 0.1 * np.median(variance) + 1e-12))
+
+    def agreement(self, other: Self) -> Floats:
+        """Return the cosine over rows of every gene's velocity with that of the nearest other row, (genes,); 0 without any."""
+        distance = (other.states**2).sum(axis=1) - 2 * self.states @ other.states.T
+        seen = other.velocities[distance.argmin(axis=1)]
+        size = np.sqrt((self.velocities**2).sum(axis=0) * (seen**2).sum(axis=0))
+        product = (self.velocities * seen).sum(axis=0)
+        return np.divide(product, size, out=np.zeros(len(size)), where=size > 0)
+
+    def less_reliable(self, factor: Floats) -> Self:
+        """Return the rows with the reliability of every gene times a factor, (genes,)."""
+        return replace(self, reliability=self.reliability * factor)
+
     def filled(self, otherwise: Floats) -> Self:
         r"""Return the rows with :math:`\rho v + (1 - \rho) v'` as velocities, v' (rows, genes) being known otherwise.
 
         :math:`\rho` is the reliability of a gene: what was not measured, or is noise, says nothing new then.
         """
         return replace(self, velocities=self.reliability * self.velocities + (1 - self.reliability) * otherwise)
+
+
+def whole_from_halves(agreement: Floats) -> Floats:
+    """Return how well two wholes would agree whose halves agree so well (Spearman and Brown 1910); 0 where halves disagree."""
+    positive = np.clip(agreement, 0, 1)
+    return np.asarray(2 * positive / (1 + positive))
 
 
 def neighbourhoods(states: Floats, size: int, number: int) -> NDArray[np.int64]:

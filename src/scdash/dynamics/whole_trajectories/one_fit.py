@@ -48,7 +48,6 @@ class Ingredients:
     epochs: tuple[int, ...] = EPOCHS
     seed: int = 0
     scale: NDArray[np.floating[Any]] | None = None  # (genes,), unit of every gene in the data
-    velocity_weight: float = 0.0  # of measured velocities beside transitions, in the regressions
     regressions: Regressions = field(default_factory=Regressions)
     mixed_starts: tuple[bool, ...] = (False,)  # to choose among
 
@@ -118,7 +117,7 @@ def dense_candidates(
             trajectories,
             prior=made_of.prior,
             prior_weight=weight,
-            velocity_weight=made_of.velocity_weight,
+            velocity_weight=made_of.settings.velocity_weight,
             regulators=made_of.regulators,
             regressions=made_of.regressions,
         )
@@ -298,6 +297,11 @@ def choose(
         chosen.mixed,
         last.epochs,
     )
+
+
+def with_velocity_weight(made_of: Ingredients, weight: float) -> Ingredients:
+    """Return ingredients whose regressions and training have another weight of measured velocities."""
+    return replace(made_of, settings=replace(made_of.settings, velocity_weight=weight))
 
 
 def with_mixed_starts(made_of: Ingredients, *, mixed: bool) -> Ingredients:

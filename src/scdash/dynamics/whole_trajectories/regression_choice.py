@@ -73,7 +73,7 @@ def regression_work(folds: int) -> dict[str, tuple[int, float]]:
 def _starts(made_of: Ingredients, offered: Sequence[Regressions], fold: Fold) -> list[GeneWise]:
     """Return the mean of the regressions of every offer on what a fold learns from."""
     paths: Paths = {}
-    weight, regulators = (made_of.velocity_weight,), made_of.regulators
+    weight, regulators = (made_of.settings.velocity_weight,), made_of.regulators
     return [
         regression_starts(fold.train, weight, regulators=regulators, regressions=one, paths=paths)[0] for one in offered
     ]
