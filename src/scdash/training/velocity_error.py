@@ -15,8 +15,9 @@ from scdash._data import VelocityRows
 from scdash.training.rollouts import Floats, GeneWise
 
 ROWS = 128  # that a step of training sees
-# of the weight of velocities in the regression: what they have wrong in common, such as a gene's rate of degradation, no noise
-# within rows shows. In simulated circuits 1 cost up to a tenth of the error of trajectories, and 0 forgot half of what velocities said
+# of the weight of velocities in the regression: what they have wrong in common, such as a gene's rate of degradation, no
+# noise within rows shows. In five simulated circuits 1 raised the error of trajectories by up to 13 %, and 0 predicted true
+# velocities worse
 SHARE = 0.3
 BLOCK = 1 << 22  # pairs of genes whose products are held at once
 

@@ -86,7 +86,7 @@ class VelocityRows:
         seen = other.velocities[distance.argmin(axis=1)]
         size = np.sqrt((self.velocities**2).sum(axis=0) * (seen**2).sum(axis=0))
         product = (self.velocities * seen).sum(axis=0)
-        return np.divide(product, size, out=np.zeros(len(size)), where=size > 0)
+        return np.asarray(np.divide(product, size, out=np.zeros(len(size)), where=size > 0))
 
     def less_reliable(self, factor: Floats) -> Self:
         """Return the rows with the reliability of every gene times a factor, (genes,)."""
