@@ -16,7 +16,11 @@ from scdash.pl.shared.read import named, slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
 _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
-_CHAINS = (("W_sums", "U_sums"), ("W_prods", "U_prods"), ("B", "A"))  # layers from regulators to targets, each (out, in)
+_CHAINS = (
+    ("W_sums", "U_sums"),
+    ("W_prods", "U_prods"),
+    ("B", "A"),
+)  # layers from regulators to targets, each (out, in)
 _HIDDEN = "hidden unit"
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
 
@@ -81,7 +85,9 @@ def masks(
 
 def _sides(name: str, shape: tuple[int, ...], n_genes: int, names: Sequence[str]) -> tuple[str, str]:
     """Return what the rows and the columns of a weight matrix are: known from the layers that it stands among, else from its size."""
-    numbered = sorted((other for other in names if other[:1] == name[:1] and other[1:].isdigit()), key=lambda other: int(other[1:]))
+    numbered = sorted(
+        (other for other in names if other[:1] == name[:1] and other[1:].isdigit()), key=lambda other: int(other[1:])
+    )
     chains = [[layer for layer in chain if layer in names] for chain in (*_CHAINS, numbered)]
     chain = next((chain for chain in chains if name in chain), [name])
     if len(chain) > 1:

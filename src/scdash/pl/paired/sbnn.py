@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import Delaunay, QhullError, cKDTree
 
-from scdash._core.drawing import stored_colors
+from scdash._core.drawing import category_colors, stored_colors
 from scdash._core.errors import suggest
 from scdash._core.keys import genes_of_modality
 from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, pick, predictions
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.points import Look, scatter
-from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
+from scdash.pl.shared.style import INK, Drawn, bare, check_whole, finish, house, whole_figure
 
 LEVELS = 21
 GRID = 200  # places along each side of a map at which predictions are interpolated

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
+from scdash._core.drawing import category_colors
 from scdash._core.errors import check_least
 from scdash._core.keys import genes_of_modality
 from scdash.pl.paired.sbnn_reading import entry_of, table_of
 from scdash.pl.shared.labels import ticks
 from scdash.pl.shared.options import FigureOptions, drawing
-from scdash.pl.shared.style import FAINT, INK, MUTED, ROUND, Drawn, category_colors, finish, house, panels
+from scdash.pl.shared.style import FAINT, INK, MUTED, ROUND, Drawn, finish, house, panels
 
 LOWEST_R2 = -0.13  # where the axis of R2 ends for curves that end above it
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
