@@ -114,7 +114,9 @@ def test_the_html_report_has_the_default_colours_of_the_figures(adata: Any, tmp_
     names = [f"t{i:02d}" for i in range(count)]
     series = entry["series"]
     rows = np.arange(len(series["time"]) * count) % len(series["time"])
-    entry["series"] = {name: values if name == "cell_time" else np.asarray(values)[rows] for name, values in series.items()}
+    entry["series"] = {
+        name: values if name == "cell_time" else np.asarray(values)[rows] for name, values in series.items()
+    }
     entry["series"]["trajectory"] = np.repeat(names, len(series["time"]))
     entry["errors"] = pd.DataFrame({"model": ["model"], "test_mse": [0.01]})
     page = scdash.get.report_html(adata, tmp_path / "fit.html").read_text()

@@ -66,6 +66,11 @@ def training(
     >>> scdash.pl.training(mdata, key="sbnn_cv")  # doctest: +SKIP
     """
     table = table_of(data, key, "history", "sbnn", ["model", "epoch", "stage", "train_loss"])
+    if "test_r2" not in table:
+        raise ValueError(
+            f"mdata.uns[{key!r}] is a linear fit of scdash.tl.srrr, which has no epochs to draw: scdash.pl.sbnn draws it, and "
+            "scdash.pl.sparsity_path the choice of its penalty."
+        )
     levels = _levels(data, key, baselines=baselines)
     names = ["training", "held-out"]
     colors = category_colors(names, palette)
