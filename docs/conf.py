@@ -63,7 +63,7 @@ nb_execution_raise_on_error = False  # a warning, and warnings are errors: one b
 nb_execution_excludepatterns = ["_build/*"]
 # Data that are not part of the package: where they are absent, the page is shown without results.
 _reference = Path(os.environ.setdefault("SCDASH_REFERENCE_DATA", str(HERE.parents[1] / "shared" / "data")))
-for _folder, _page in (("papalexi_eccite", "screen_real"), ("paul15_240", "branching")):
+for _folder, _page in (("papalexi_eccite", "screen_real"), ("paul15_240", "branching"), ("patchseq_m1", "patchseq")):
     if not (_reference / _folder).is_dir():
         nb_execution_excludepatterns += [f"tutorials/{_page}*"]
 nb_merge_streams = True

@@ -42,6 +42,21 @@ def test_noise_is_what_was_asked(api: SimpleNamespace) -> None:
     assert mdata.uns["simulation"]["best_r2"] == pytest.approx(1 / 1.49)
 
 
+def test_proteins_are_counts_above_a_background_that_their_normalisation_recognises(api: SimpleNamespace) -> None:
+    mdata = api.paired(n_cells=1000, n_genes=20, n_features=6, n_informative=5, proteins=True, rng=1)
+    same_cells = api.paired(n_cells=1000, n_genes=20, n_features=6, n_informative=5, rng=1)
+    proteins = mdata["prot"]
+    counts = proteins.X.toarray()
+    assert (counts == np.rint(counts)).all()
+    assert (counts > 0).mean() > 0.99  # every cell binds some of every antibody
+    np.testing.assert_array_equal(proteins.layers["clean"], same_cells["ephys"].layers["clean"])
+    assert "best_r2" not in mdata.uns["simulation"]
+    api.normalize(mdata, x="prot")
+    assert proteins.uns["normalize_paired"]["method"] == "clr"
+    found = [np.corrcoef(proteins.X[:, j], proteins.layers["clean"][:, j])[0, 1] for j in range(6)]
+    assert min(found) > 0.6
+
+
 def test_informative_genes_follow_the_latent_space_and_others_do_not(api: SimpleNamespace) -> None:
     """Regressing each gene on z (cubic) explains the informative ones; depth and noise leave the others near 0."""
     mdata = api.paired(n_cells=2000, n_genes=60, rng=3)

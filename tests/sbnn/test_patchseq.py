@@ -14,6 +14,7 @@ import pytest
 
 from scdash._data import without_pulling
 from scdash.datasets import _patchseq
+from scdash.datasets._reference import VARIABLE
 
 CELLS = ["20180918sample1", "20180918sample2", "20180917sample4"]
 COUNTS = pd.DataFrame([[3, 0, 12], [0, 5, 700]], index=pd.Index(["Gad1", "Pvalb"], name="gene"), columns=CELLS)
@@ -61,6 +62,7 @@ def test_without_hashes_it_says_what_to_download_and_uses_no_network(
     api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.socket.connect", lambda *arguments: pytest.fail("the network was used"))
+    monkeypatch.setenv(VARIABLE, "no such folder")
     with pytest.raises(FileNotFoundError, match=r"Download https://.*gene_counts.csv, .* into one folder"):
         api.patchseq()
     with pytest.raises(ValueError, match=r"sha256 must hold the hashes of .*, found \['gene_counts.csv'\]"):
@@ -104,13 +106,19 @@ def test_offline_says_what_to_download(api: SimpleNamespace, monkeypatch: pytest
 
 
 @pytest.mark.reference
-def test_published_tables_pass_and_folds_are_the_papers(reference: Path) -> None:
-    """The reference copy was made from the published files: the checks accept it, and the folds agree."""
+def test_the_reference_data_are_the_published_tables(
+    reference: Path, api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a folder the file of the reference data is read, passes the checks, and its folds are the paper's."""
     import mudata
 
+    monkeypatch.setenv(VARIABLE, str(reference))
+    mdata = api.patchseq()
     with without_pulling():
         stored = mudata.read_h5mu(reference / "patchseq_m1" / "m1_patchseq.h5mu")
-    rna, ephys = stored["rna"], stored["ephys"]
-    counts = pd.DataFrame(rna.X.toarray().astype(np.int64), index=rna.obs_names, columns=rna.var_names)
-    _patchseq.check_published(counts, pd.DataFrame(ephys.X, index=ephys.obs_names, columns=ephys.var_names))
+    np.testing.assert_array_equal(mdata["rna"].X.toarray(), stored["rna"].X.toarray())
+    np.testing.assert_array_equal(mdata["ephys"].X, stored["ephys"].X)
+    assert mdata.obs_names.equals(stored.obs_names)
+    for column in (*_patchseq.ANNOTATIONS, "cv_fold"):
+        assert mdata.obs[column].tolist() == stored.obs[column].tolist()
     np.testing.assert_array_equal(_patchseq.published_folds(1213), stored.obs["cv_fold"])

@@ -1,6 +1,7 @@
 """Patch-seq of mouse motor cortex (Scala et al. 2020) as the sBNN paper uses it: the authors' tables as MuData."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._data import make_mudata
+from scdash._data import make_mudata, without_pulling
 from scdash.datasets._published import published_files
+from scdash.datasets._reference import VARIABLE
 
 _RAW = "https://raw.githubusercontent.com/berenslab/"
 _SBNN = _RAW + "sBNN/febbc1325dd42fd183df5e2f886615759145f1ff/data/scala_2020/"
@@ -28,6 +30,7 @@ URLS = {
 # as little-endian int64, and the sum over sorted cells and features with weights 1 to 2 along the cells.
 COUNTS_SHA256 = "e97e7c6614aec142cc67062825c75338d3e1c34d385d4d322a07a89d57ba55f4"
 EPHYS_CHECKSUM = 628204.1438501361
+ANNOTATIONS = ["rna_family", "rna_type", "rna_type_confidence", "cre", "mouse"]  # of cells
 DESCRIPTIONS = {
     "AP amp": ("action potential amplitude", "mV", ""),
     "AP amp adapt": ("AP amplitude adaptation index", "", ""),
@@ -65,7 +68,8 @@ def patchseq_m1(
     Parameters
     ----------
     folder
-        Folder that holds the files.
+        Folder that holds the files. None, without `sha256`: the folder of reference data that the environment variable
+        SCDASH_REFERENCE_DATA names, if it holds `patchseq_m1/m1_patchseq.h5mu`, the same tables in one file.
     sha256
         Hash of each of the three files, `{"gene_counts.csv": "...", ...}`: they are downloaded once with pooch (extra
         `datasets`) into its cache, and refused if they differ.
@@ -103,14 +107,31 @@ def patchseq_m1(
     >>> mdata = scdash.datasets.patchseq_m1(folder="downloads")  # doctest: +SKIP
     >>> scdash.pp.normalize_paired(mdata)  # doctest: +SKIP
     """
-    paths = published_files("patchseq_m1", URLS, folder, sha256)
+    stored = Path(os.environ.get(VARIABLE, "")) / "patchseq_m1" / "m1_patchseq.h5mu"
+    from_tables = folder is not None or sha256 is not None or not stored.is_file()
+    paths = published_files("patchseq_m1", URLS, folder, sha256) if from_tables else {}
     with step("reading Patch-seq of mouse motor cortex") as added:
-        counts, ephys = read_counts(paths["gene_counts.csv"]), read_ephys(paths["ephys_values.csv"])
+        counts, ephys, metadata = read_tables(paths) if from_tables else read_stored(stored)
         if check:
             check_published(counts, ephys)
-        mdata = to_mudata(counts, ephys, read_metadata(paths["m1_patchseq_meta_data.csv"]))
+        mdata = to_mudata(counts, ephys, metadata)
         added.append(f"{mdata.n_obs} cells, {counts.shape[1]} genes, {ephys.shape[1]} features")
     return mdata
+
+
+def read_tables(paths: Mapping[str, Path]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Read counts, features and annotations of cells from the published tables."""
+    metadata = read_metadata(paths["m1_patchseq_meta_data.csv"])
+    return read_counts(paths["gene_counts.csv"]), read_ephys(paths["ephys_values.csv"]), metadata
+
+
+def read_stored(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Read the same from the one file of the reference data."""
+    import mudata
+
+    with without_pulling():
+        stored = mudata.read_h5mu(path)
+    return stored["rna"].to_df().astype(np.int64), stored["ephys"].to_df(), stored.obs[ANNOTATIONS]
 
 
 def read_counts(path: "str | Path") -> pd.DataFrame:
@@ -131,8 +152,7 @@ def read_metadata(path: "str | Path") -> pd.DataFrame:
     """Read the atlas' tab-separated metadata; cells are named as in the other tables (without underscores)."""
     table = pd.read_csv(path, sep="\t", dtype={"Cell": str}, encoding="utf-8")
     table.index = pd.Index(table["Cell"].str.replace("_", "", regex=False).str.strip())
-    names = {"RNA family": "rna_family", "RNA type": "rna_type", "RNA type confidence": "rna_type_confidence"}
-    names |= {"Cre": "cre", "Mouse": "mouse"}
+    names = dict(zip(["RNA family", "RNA type", "RNA type confidence", "Cre", "Mouse"], ANNOTATIONS, strict=True))
     return table[list(names)].rename(columns=names)
 
 

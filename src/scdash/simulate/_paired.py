@@ -24,6 +24,7 @@ def paired(
     signal: float = 1.5,
     noise: float = 0.5,
     depth: float = 20_000.0,
+    proteins: bool = False,
     shuffled: bool = False,
     rng: RNG = 0,
 ) -> MuData:
@@ -33,7 +34,9 @@ def paired(
     :math:`\mu + s\,\tanh(a^\top z + b)`, a feature is :math:`\tanh(c^\top z + d) + \cos(e^\top z)` scaled to variance
     1 plus noise: neither is linear in the other. The other genes vary as much, but along a second latent space that
     the features do not depend on, so that high variance and co-expression do not give the informative ones away.
-    Counts are Poisson.
+    Counts are Poisson. Surface proteins are counted as CITE-seq does: of an antibody with the background
+    :math:`\beta` a cell binds :math:`e\,\beta\,(1 + 2^{2 f + 1})`, where f is the feature as above and e the cell's own
+    efficiency.
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ def paired(
         Standard deviation of a feature's noise; the best possible R2 is 1 / (1 + noise^2).
     depth
         Mean counts of a cell; cells vary about it log-normally.
+    proteins
+        Make the features counts of antibodies, in the modality "prot", in place of "ephys".
     shuffled
         Give every cell the features of another: nothing can be learned.
     rng
@@ -64,8 +69,9 @@ def paired(
         (cells, genes), counts
     `.var["informative"]` : bool
     `mdata["ephys"].X` : float32
-        (cells, features)
-    `.layers["clean"]` : the same without noise
+        (cells, features); with `proteins` `mdata["prot"].X`, CSR counts
+    `.layers["clean"]` : float32
+        f without noise
     `mdata.obs["cell_type"]` : categorical
     `mdata.obsm["latent_truth"]` : float
         (cells, n_latent), z
@@ -103,18 +109,21 @@ def paired(
             order = draws.permutation(n_cells)
             values, clean = values[order], clean[order]
         cells = pd.Index([f"cell{i}" for i in range(n_cells)])
-        genes, features = ([f"{stem}{i}" for i in range(n)] for stem, n in (("gene", n_genes), ("feature", n_features)))
+        stem, other_name = ("protein", "prot") if proteins else ("feature", "ephys")
+        genes, features = ([f"{name}{i}" for i in range(n)] for name, n in (("gene", n_genes), (stem, n_features)))
         rna = AnnData(sp.csr_matrix(counts), obs=pd.DataFrame(index=cells), var=pd.DataFrame(index=genes))
         rna.var["informative"] = informative
-        ephys = AnnData(values.astype(np.float32), obs=pd.DataFrame(index=cells), var=pd.DataFrame(index=features))
-        ephys.layers["clean"] = clean.astype(np.float32)
-        mdata = make_mudata({"rna": rna, "ephys": ephys})
+        measured = sp.csr_matrix(_antibodies(values, draws)) if proteins else values.astype(np.float32)
+        paired_with = AnnData(measured, obs=pd.DataFrame(index=cells), var=pd.DataFrame(index=features))
+        paired_with.layers["clean"] = clean.astype(np.float32)
+        mdata = make_mudata({"rna": rna, other_name: paired_with})
         mdata.obs["cell_type"] = pd.Categorical(
             [f"type{k}" for k in kind], categories=[f"type{k}" for k in range(n_types)]
         )
         mdata.obsm["latent_truth"] = z
         best = 0.0 if shuffled else 1 / (1 + noise**2)
-        settings = {"noise": noise, "signal": signal, "depth": depth, "shuffled": shuffled, "best_r2": best}
+        settings = {"noise": noise, "signal": signal, "depth": depth, "shuffled": shuffled}
+        settings |= {"proteins": proteins} | ({} if proteins else {"best_r2": best})
         mdata.uns["simulation"] = sanitise(settings)
     return mdata
 
@@ -152,6 +161,13 @@ def _counts(log2_level: NDArray[np.float64], depth: float, draws: np.random.Gene
     share /= share.sum(axis=1, keepdims=True)
     size = depth * draws.lognormal(0, 0.3, len(share))
     return draws.poisson(share * size[:, None]).astype(np.float32)
+
+
+def _antibodies(values: NDArray[np.float64], draws: np.random.Generator) -> NDArray[np.float32]:
+    """Return counts of antibodies: background that every cell binds, and more where the feature is high."""
+    background = draws.lognormal(3, 0.7, values.shape[1])
+    efficiency = draws.lognormal(0, 0.3, (len(values), 1))
+    return draws.poisson(efficiency * background * (1 + 2 ** (2 * values + 1))).astype(np.float32)
 
 
 def _check(
