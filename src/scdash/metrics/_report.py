@@ -34,7 +34,7 @@ def grn_report(
     truth, prior
         Tables or matrices; for an AnnData also the name of a table in `uns` or a matrix in `varp`.
     genes
-        Genes whose pairs are judged; default: the modelled genes of the AnnData, the rows of a matrix, or the names
+        Genes whose pairs are evaluated; default: the modelled genes of the AnnData, the rows of a matrix, or the names
         in the tables. Pass the modelled genes with tables: the prevalence and the true negatives depend on them.
     key
         Name of the fit in the AnnData.

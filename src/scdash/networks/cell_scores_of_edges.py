@@ -41,7 +41,7 @@ def within_scores(moments: WithinMoments) -> sp.csr_matrix:
 
 
 def _selected(cross: Floats, squares: Floats, moments: WithinMoments) -> Floats:
-    """Return the share of penalties that select each edge, (sources, genes)."""
+    """Return the fraction of penalties that select each edge, (sources, genes)."""
     sources, genes = moments.sources, len(squares)
     spread = np.sqrt(np.maximum(squares, 1e-300))
     correlation = cross / spread[sources][:, None] / spread
@@ -66,7 +66,7 @@ def _selected(cross: Floats, squares: Floats, moments: WithinMoments) -> Floats:
 
 @dataclass(frozen=True)
 class CellScores:
-    """Scores of edges (target, regulator), in [0, 1], and the held-out share of variance that earlier cells explain."""
+    """Scores of edges (target, regulator), in [0, 1], and the held-out fraction of variance that earlier cells explain."""
 
     lagged: sp.csr_matrix
     within: sp.csr_matrix

@@ -181,14 +181,14 @@ def dependencies(field: VectorField, params: Mapping[str, Tensor], *, targets: s
 
 
 def feature_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
-    """Return the share of (target, input) pairs without dependence, (models,)."""
+    """Return the fraction of (target, input) pairs without dependence, (models,)."""
     starts = range(0, field.n_genes, BLOCK)
     blocks = (dependencies(field, params, targets=slice(start, start + BLOCK)) for start in starts)
     return torch.cat([(block < TOLERANCE).float().mean(2) for block in blocks], dim=1).mean(1)
 
 
 def weight_sparsity(field: VectorField, params: Mapping[str, Tensor]) -> Tensor:
-    """Return the share of path weights (after gates) below `TOLERANCE` in absolute value, (models,)."""
+    """Return the fraction of path weights (after gates) below `TOLERANCE` in absolute value, (models,)."""
     small, total = torch.zeros(()), 0
     for path in field.paths():
         for layer in path.layers:

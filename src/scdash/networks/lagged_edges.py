@@ -28,7 +28,7 @@ JUDGED = 2  # dealings of the cells behind the share of variance explained
 class LaggedScores:
     """How often each edge is selected over penalties and halvings, and the held-out share of variance explained.
 
-    Held out are cells: a regression on two quarters of them is judged on the other two.
+    Held out are cells: a regression on two quarters of them is evaluated on the other two.
     """
 
     frequency: sp.csr_matrix  # (target, regulator), in [0, 1]
@@ -78,7 +78,7 @@ def _path(moments: Moments, allowed: NDArray[np.bool_]) -> Floats:
 
 
 def _explained(quarters: Floats, sources: Index, allowed: NDArray[np.bool_]) -> float:
-    """Return the share of variance explained among cells that the regression has not seen, at the best penalty."""
+    """Return the fraction of variance explained among cells that the regression has not seen, at the best penalty."""
     x, y = _rows(quarters[0], quarters[2], sources)
     moments = Moments.of(x, y, np.ones(len(x)))
     x, y = _rows(quarters[1], quarters[3], sources)

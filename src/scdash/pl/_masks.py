@@ -34,7 +34,7 @@ def masks(
     cmap: str | Colormap = "Greys",
     **page: Unpack[FigureOptions],
 ) -> Drawn:
-    """Draw the sparsity pattern of every weight matrix, for developers: dark where a weight is left, its share in the title.
+    """Draw the sparsity pattern of every weight matrix, for developers: dark where a weight is left, the fraction left in the title.
 
     To look at the network itself use `scdash.pl.effects` or `scdash.pl.network`: a weight between genes and hidden units is
     no regulation yet.
@@ -132,7 +132,7 @@ def block_density(pattern: sparse.csr_array, most: int) -> tuple[NDArray[np.floa
     return counts / np.outer(*inside), block
 
 
-def percent(share: float) -> str:
+def percent(fraction: float) -> str:
     """Return a fraction as text with two significant figures: 0.49 %, 5.0 %, 100 %."""
-    value = 100 * share
+    value = 100 * fraction
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %" if value >= 0.995 else f"{value:.2g} %"

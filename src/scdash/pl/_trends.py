@@ -20,7 +20,7 @@ from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import positions, slot
 from scdash.pl.shared.style import FAINT, INK, Drawn, finish, house, panels
 
-_BAND = 2  # standard deviations of the means of re-drawn cells
+_BAND = 2  # standard deviations of the means of bootstraps of the cells
 _SHADE = "#FFF1CC"
 
 

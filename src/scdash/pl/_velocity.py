@@ -47,7 +47,7 @@ def velocity(
 
     The velocity of the modelled genes is projected as in the RNA-velocity literature
     (:func:`scdash.pl.project_velocity`): arrows show directions between neighbouring cells, not speeds. The embedding
-    may distort them; judge a fit by its predictions.
+    may distort them; evaluate a fit by its predictions.
 
     Where the arrows run against the time the fit was given, they are drawn in another colour: there the model returns
     to a state it does not leave, and the figure shows its error. The report (:func:`scdash.get.report`) says how far the
