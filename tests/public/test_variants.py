@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import ImplicitModificationWarning
 from hypothesis import HealthCheck, Phase, given, settings
 
 import scdash
@@ -85,6 +86,9 @@ def run(name, data, *, strict=False, **more):
         warnings.simplefilter("ignore")
         if strict:  # as everywhere in this suite: what our own code causes is an error
             warnings.filterwarnings("error", module="scdash")
+            warnings.filterwarnings(
+                "ignore", category=ImplicitModificationWarning
+            )  # a view becomes real when written to
         found = case.call(public(name), data, **more)
     plt.close("all")
     return data if name in WRITING else found
