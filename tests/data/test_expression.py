@@ -157,3 +157,10 @@ def test_large_dense_dask_chunks_are_read_in_part(monkeypatch):
     values = as_expression(da.from_array(dense, chunks=(40, -1)))
     monkeypatch.setattr(module, "CHUNK_BYTES", 100)
     np.testing.assert_array_equal(np.concatenate([block for _, block in values.blocks(rows=15)]), dense)
+
+
+def test_blocks_have_the_byte_order_of_the_machine():
+    values = np.arange(12.0, dtype=">f4").reshape(4, 3)
+    blocks = [block for _, block in expression(ad.AnnData(values), min_cells=1).blocks()]
+    assert all(block.dtype.isnative for block in blocks)
+    np.testing.assert_array_equal(np.vstack(blocks), values)

@@ -1,5 +1,8 @@
 """Priors: orientation, everything that is dropped is counted, and hints when names do not meet."""
 
+import re
+from types import SimpleNamespace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdash._data import align_prior, prior_from
+from scdash._data.genes import present_genes
 
 GENES = ["A", "B", "C", "D"]
 
@@ -103,8 +107,21 @@ def test_ensembl_against_symbols_is_recognised_on_either_side():
     ensembl = pd.DataFrame({"source": ids[:-1], "target": ids[1:]})
     with pytest.raises(ValueError, match="the prior's are Ensembl ids"):
         align_prior(ensembl, MANY)
-    with pytest.raises(ValueError, match="version suffix"):
+    with pytest.raises(ValueError, match="version suffix.*adata.var_names = adata.var_names.str.replace"):
         align_prior(ensembl, [f"{name}.3" for name in ids])
+    with pytest.raises(ValueError, match="version suffix.*the names = the names.str.replace"):
+        align_prior(ensembl + ".3", ids)
+
+
+def test_regulators_with_other_versions_get_the_reason_and_no_suggestions():
+    ids = [f"ENSG{i:011d}" for i in range(40)]
+    genes = pd.Index([f"{name}.12" for name in ids])
+    with pytest.raises(KeyError, match="version suffix") as error:
+        present_genes(ids[:6], genes, "regulators")
+    assert "Did you mean" not in str(error.value)
+    line = re.search(r"adata.var_names = (adata.var_names.*?\))", str(error.value).replace("\\\\", "\\"))[1]
+    found = eval(line, {"adata": SimpleNamespace(var_names=genes)})
+    assert list(found) == ids
 
 
 def test_no_overlap_at_all_and_nothing_usable():

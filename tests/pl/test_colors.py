@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+import scdash
 from scdash import pl
 from scdash._core.drawing import stored_colors
 
@@ -105,6 +106,24 @@ def test_trends_take_the_colours_of_the_lineages(adata: Any) -> None:
     ax = pl.trends(adata, [str(adata.uns["dynamics"]["genes"][0])], trajectories=names[:2], cells=False, show=False)
     drawn = {to_hex(line.get_color()) for line in ax.get_lines()}
     assert {colors[name] for name in names[:2]} <= drawn
+
+
+@pytest.mark.parametrize("count", [2, 9, 20])  # 20: more than the palette has
+def test_the_html_report_has_the_default_colours_of_the_figures(adata: Any, tmp_path: Path, count: int) -> None:
+    entry = adata.uns["dynamics"]
+    names = [f"t{i:02d}" for i in range(count)]
+    series = entry["series"]
+    rows = np.arange(len(series["time"]) * count) % len(series["time"])
+    entry["series"] = {
+        name: values if name == "cell_time" else np.asarray(values)[rows] for name, values in series.items()
+    }
+    entry["series"]["trajectory"] = np.repeat(names, len(series["time"]))
+    entry["errors"] = pd.DataFrame({"model": ["model"], "test_mse": [0.01]})
+    page = scdash.get.report_html(adata, tmp_path / "fit.html").read_text()
+    for name in names[: min(count, 6)]:
+        ax = pl.trends(adata, str(entry["genes"][0]), trajectories=name, cells=False, show=False)
+        (color,) = {to_hex(line.get_color()) for line in ax.get_lines()}
+        assert f'color:{color}">&#9632;</span> {name}' in page
 
 
 def test_axes_of_a_subfigure_give_the_whole_figure(adata: Any, tmp_path: Path) -> None:

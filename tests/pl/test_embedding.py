@@ -11,10 +11,11 @@ from matplotlib.legend import Legend
 from matplotlib.quiver import Quiver
 
 from scdash import pl
+from scdash._core.drawing import PALETTE, category_colors
 from scdash.pl import _projection
 from scdash.pl._projection import neighbors, on_grid, project_time, project_velocity
 from scdash.pl._velocity import _stream, grid_arrows
-from scdash.pl.shared.style import INK, PALETTE, category_colors
+from scdash.pl.shared.style import INK
 
 
 def colors_of(ax) -> set[str]:

@@ -228,6 +228,25 @@ def test_masks_show_what_is_left_with_genes_across(adata) -> None:
         assert percent(mask.mean()) in ax.get_title(loc="left")
 
 
+@pytest.mark.parametrize("hidden", [5, 24])  # 24: as many hidden units as genes
+def test_the_sides_of_masks_are_named_by_the_layer_not_by_its_size(adata, hidden: int) -> None:
+    n = adata.n_vars
+    rng = np.random.default_rng(0)
+    made = {"W_sums": (hidden, n), "U_sums": (n, hidden), "W1": (hidden, n), "W2": (hidden, hidden), "W10": (n, hidden)}
+    made |= {"B": (hidden, n), "A": (n, hidden), "S": (n, n), "U_prods": (n, 30)}
+    weights = {name: sparse.csr_matrix(rng.random(shape) < 0.2) for name, shape in made.items()}
+    adata.uns["dynamics"] |= {"weights": weights, "masks": {}}
+    sides = {ax.get_title(loc="left").split(":")[0]: (ax.get_xlabel(), ax.get_ylabel()) for ax in pl.masks(adata)}
+    first, last = ("regulator gene", "hidden unit"), ("target gene", "hidden unit")
+    assert sides == {
+        "W_sums": first, "U_sums": last, "W1": first, "W2": ("hidden unit", "hidden unit"), "W10": last, "B": first, "A": last,
+        "S": ("regulator", "target"), "U_prods": ("target gene", "pair of regulators"),
+    }  # fmt: skip
+    for name in ("U_sums", "A", "W10"):  # genes across, as many hidden units as there may be
+        image = np.asarray(pl.masks(adata, names=name).images[0].get_array())
+        np.testing.assert_array_equal(image > 0, weights[name].toarray().T)
+
+
 def test_masks_fall_back_on_weights_and_name_unknown_matrices(adata) -> None:
     adata.uns["dynamics"]["masks"] = {}
     ax = pl.masks(adata, names="W_sums")

@@ -255,6 +255,37 @@ def test_a_gene_has_the_same_place_in_every_panel(adata) -> None:
     assert all(places[0][gene] == places[1][gene] for gene in shared)
 
 
+def with_names(adata, names: list[str]):
+    """Return the object with other names of genes, and its fit a second time under the key "other"."""
+    new = dict(zip(adata.var_names, names, strict=True))
+    entry = adata.uns["dynamics"]
+    edges = entry["edges"]
+    entry["edges"] = edges.assign(source=edges["source"].map(new), target=edges["target"].map(new))
+    entry["genes"] = np.array([new[gene] for gene in entry["genes"]])
+    adata.var_names = names
+    adata.uns["other"], adata.varp["other_grn"] = dict(entry), adata.varp["dynamics_grn"].copy()
+    return adata
+
+
+def test_many_long_names_are_cut_and_can_be_read_in_several_panels(adata) -> None:
+    names = [f"ENSG00000{100000 + 37 * i}.12_isoform-{i:02d}" for i in range(adata.n_vars)]
+    figure = pl.networks(with_names(adata, names), ["dynamics", "other"], n_edges=60, return_fig=True)
+    figure.canvas.draw()
+    for ax in figure.axes:
+        assert len(ax.texts) > 20 and len({text.get_text() for text in ax.texts}) == len(ax.texts)
+        assert all(len(text.get_text()) <= 24 and "…" in text.get_text() for text in ax.texts)
+        assert min(text.get_fontsize() for text in ax.texts) >= 5.5  # points; three were drawn before
+        boxes = [text.get_window_extent() for text in ax.texts]
+        assert not overlaps(boxes)
+        inside = figure.bbox
+        assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 for box in boxes)
+
+
+def test_panels_of_few_short_names_keep_their_size(adata) -> None:
+    figure = pl.networks(adata, "dynamics", n_edges=4, return_fig=True)
+    np.testing.assert_allclose(figure.get_size_inches(), (6.2, 5.2))
+
+
 def test_the_legend_says_what_widths_mean(adata) -> None:
     ax = pl.network(adata, n_edges=15)
     lines = {line.get_label(): line.get_linewidth() for line in ax.get_legend().legend_handles}

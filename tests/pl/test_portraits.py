@@ -190,3 +190,17 @@ def test_a_few_times_are_all_named(adata) -> None:
     shown = [float(label.get_text()) for label in panel.get_xticklabels()]
     series = adata.uns["dynamics"]["series"]
     np.testing.assert_allclose(np.interp(panel.get_xticks(), np.arange(len(series["time"])), series["time"]), shown)
+
+
+def test_times_of_the_heat_map_stand_at_the_bins_of_their_cells(adata) -> None:
+    """Bins hold equal numbers of cells, so that a pseudotime that runs ever faster is dense in the first columns."""
+    adata.obs["dpt_pseudotime"] = (adata.obs["dynamics_position"] / 10) ** 3
+    adata.uns["dynamics"]["params"]["model_time"] = True
+    panel = pl.heatmap(adata)[0]
+    series = adata.uns["dynamics"]["series"]
+    cells = adata.obs.sort_values("dynamics_position")
+    for place, label in zip(panel.get_xticks(), panel.get_xticklabels(), strict=True):
+        position = np.interp(place, np.arange(len(series["time"])), series["time"])
+        there = np.interp(position, cells["dynamics_position"], cells["dpt_pseudotime"])
+        assert there == pytest.approx(float(label.get_text()), abs=0.03)
+    assert np.ptp(panel.get_xticks()) > 3

@@ -135,3 +135,16 @@ def test_stability_of_a_screen_does_without_a_setting():
         except FitFormatError as error:
             assert "written by scdash" in str(error) and setting in str(error)
     assert len(read) >= len(whole) - 5
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="needs the texts of NumPy 2")
+def test_texts_of_zarr_are_read_as_those_of_h5ad():
+    texts = np.array(["one", "two"], dtype=np.dtypes.StringDType())
+    found = opened(
+        genes=texts,
+        series={"trajectory": texts, "time": np.zeros(2), "origin": texts},
+        given={"prior": {"source": texts}},
+    )
+    for read in (found["genes"], found["series"]["trajectory"], found["given"]["prior"]["source"]):
+        assert read.dtype == object and read.astype(str).tolist() == ["one", "two"]
+    assert texts.dtype.kind == "T"  # what is stored stays as it is

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import scdash
-from scdash._data import copy_paired
+from scdash._data import writable
 
 # a few seconds instead of minutes; rates are raised as epochs are cut
 SHORT = {
@@ -55,7 +55,7 @@ def _fitted() -> Any:
 @pytest.fixture
 def fitted(_fitted: Any) -> Any:
     """A copy of a MuData with every result in it."""
-    return copy_paired(_fitted)
+    return writable(_fitted, copy=True)
 
 
 @pytest.fixture

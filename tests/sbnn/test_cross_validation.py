@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scdash
-from scdash._data import copy_paired
+from scdash._data import writable
 from scdash.paired.evaluation import learned_something, multivariate_r2
 from scdash.paired.group_elastic import Penalty
 from scdash.paired.linear_fit import fit_linear
@@ -89,7 +89,7 @@ def test_held_out_genes_and_features_leave_no_trace(mdata: Any, api: SimpleNames
     labels = np.repeat([0, 1, 2], 40)
     api.cross_validate(mdata, n_features=4, folds=labels, baselines=(), **short)
     clean = mdata.uns["sbnn_cv"]["history"].query("model == '0' and stage == 'tuning'")["train_loss"].to_numpy()
-    spoilt = copy_paired(mdata)
+    spoilt = writable(mdata, copy=True)
     spoilt["ephys"].X[labels == 0] *= -40
     x = spoilt["rna"].X.toarray()
     x[labels == 0] = x[labels == 0][:, ::-1] * 0.5

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+import scdash
 from scdash._core.errors import NotFittedError
 from scdash.pl.paired.sbnn import predicted_maps
 
@@ -74,6 +75,20 @@ def test_into_an_axis_and_as_a_figure(fitted: Any, api: SimpleNamespace) -> None
 def test_linear_fit_has_no_genes_to_draw(fitted: Any, api: SimpleNamespace) -> None:
     axes = api.pl.sbnn(fitted, key="srrr", show=False)
     assert [ax.get_title() for ax in axes[1:]] == fitted["ephys"].var_names.tolist()
+
+
+def test_the_only_fit_is_drawn_whatever_its_name(mdata: Any, api: SimpleNamespace) -> None:
+    api.srrr(mdata, n_features=4)
+    named, found = (api.pl.sbnn(mdata, show=False, **more) for more in ({"key": "srrr"}, {}))
+    assert [ax.get_title() for ax in named] == [ax.get_title() for ax in found]
+    assert scdash.get.selected_genes(mdata).equals(scdash.get.selected_genes(mdata, key="srrr"))
+    with pytest.raises(ValueError, match="linear fit of scdash.tl.srrr, which has no epochs"):
+        api.pl.training(mdata, key="srrr", show=False)
+    api.srrr(mdata, n_features=4, key_added="second")
+    with pytest.raises(NotFittedError, match=r"pass key= one of \['srrr', 'second'\]"):
+        api.pl.sbnn(mdata, show=False)
+    with pytest.raises(TypeError, match=r"mdata.uns\['srrr'\]\['params'\]"):
+        scdash.get.settings(mdata, key="srrr")
 
 
 def test_cells_without_a_latent_position_are_left_out(fitted: Any, api: SimpleNamespace) -> None:

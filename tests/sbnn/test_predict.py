@@ -12,7 +12,7 @@ import torch
 
 import scdash
 from scdash._core.errors import NotFittedError
-from scdash._data import copy_paired, make_mudata
+from scdash._data import make_mudata, writable
 from scdash.paired.result import BottleneckFit
 
 
@@ -84,7 +84,7 @@ def test_a_report_of_dynamics_is_refused_for_paired_modalities(fitted: Any) -> N
 
 
 def test_subset_of_genes_and_cells_keeps_the_model(fitted: Any, api: SimpleNamespace) -> None:
-    part = copy_paired(fitted[:30])
+    part = writable(fitted[:30], copy=True)
     np.testing.assert_allclose(api.predict(part).X, fitted["ephys"].layers["sbnn"][:30], atol=1e-5)
 
 
@@ -115,7 +115,7 @@ def test_cross_validation_holds_no_network(fitted: Any, api: SimpleNamespace) ->
 
 
 def test_new_cells_are_read_from_the_layer_of_the_fit(fitted: Any, api: SimpleNamespace) -> None:
-    mdata = copy_paired(fitted)
+    mdata = writable(fitted, copy=True)
     rna = mdata["rna"]
     rna.layers["lognorm"], rna.X = rna.X.copy(), rna.X * 100
     mdata.uns["sbnn"]["params"]["layer"] = "lognorm"

@@ -9,7 +9,7 @@ import mudata
 import numpy as np
 import pytest
 
-from scdash._data import copy_paired, without_pulling
+from scdash._data import without_pulling, writable
 from scdash.paired.evaluation import multivariate_r2
 from scdash.resampling.folds import make_folds
 from scdash.tl._srrr import fit_linear
@@ -76,7 +76,7 @@ def test_dropout_rule_finds_the_papers_genes_again(reference: Path, api: SimpleN
 
 @pytest.mark.slow
 def test_network_separates_the_families_and_finds_their_markers(m1: Any, api: SimpleNamespace) -> None:
-    mdata = copy_paired(m1)
+    mdata = writable(m1, copy=True)
     api.sbnn(mdata, n_latent=2)
     assert mdata.uns["sbnn"]["metrics"]["test_r2"] > 0.35
     assert {"Pvalb", "Gad1"} <= set(mdata.uns["sbnn"]["genes"])  # selected in all ten runs of the paper

@@ -115,6 +115,25 @@ def test_an_absent_control_suggests_labels(small):
         scdash.tl.fit_dynamics(guides, model="perturbode")
 
 
+def test_labels_of_controls_and_of_guides_are_recognised_in_errors(small):
+    labels = small.obs["perturbation"].astype(str)
+    several = small.copy()
+    places = np.flatnonzero(labels == "control")
+    names = labels.to_numpy(dtype=object)
+    names[places] = np.array(["NT", "non-targeting", "safe-targeting"])[np.arange(len(places)) % 3]
+    several.obs["perturbation"] = names
+    with pytest.raises(ValueError, match=r"look like controls: control=\['NT', 'non-targeting', 'safe-targeting'\]"):
+        scdash.tl.fit_perturbode(several)
+    with pytest.raises(ValueError, match=r"look like controls: control=\['NT', 'non-targeting', 'safe-targeting'\]"):
+        scdash.tl.fit_perturbode(several, control="NT")
+    scdash.tl.fit_perturbode(several, control=["NT", "non-targeting", "safe-targeting"])
+    guides = small.copy()
+    guides.obs["guide"] = [f"{name}_g{i % 2 + 1}" for i, name in enumerate(labels.replace("control", "NT"))]
+    with pytest.raises(ValueError, match=r"name of a gene and more.*assign_guides\(adata, guide_key=") as error:
+        scdash.tl.fit_perturbode(guides, perturbation_key="guide", control="NT")
+    assert "look" in str(error.value) and "control='NT_g" in str(error.value).replace("[", "")
+
+
 def test_perturbations_with_too_few_cells_are_left_out_with_a_warning(small, caplog):
     labels = small.obs["perturbation"].astype(str)
     few = small[(labels != "G002") | (np.arange(small.n_obs) % 6 == 0)].copy()

@@ -1,14 +1,21 @@
-"""What figures and the HTML report share: colours as scanpy keeps them, `uns["<column>_colors"]`, and the range of predictions."""
+"""What figures and the HTML report share: default colours, those that scanpy keeps, `uns["<column>_colors"]`, and the range of predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from anndata import AnnData
-from matplotlib.colors import to_hex
+from matplotlib.colors import Colormap, to_hex
 from numpy.typing import NDArray
 
 from scdash._core.logging import logger
+
+# Okabe and Ito (2008), safe for the common forms of colour blindness, then Tol's muted scheme
+PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
+    "#332288", "#999933", "#882255", "#44AA99", "#DDCC77", "#AA4499", "#117733", "#88CCEE",
+)  # fmt: skip
 
 
 def stored_colors(uns: Mapping[str, Any], column: str | None, categories: Sequence[str]) -> dict[str, str] | None:
@@ -41,6 +48,50 @@ def trajectory_colors(adata: AnnData, column: Any, names: Sequence[str]) -> dict
         return None
     categories = [str(name) for name in adata.obs[str(column)].astype("category").cat.categories]
     return stored_colors(adata.uns, str(column), categories) if set(names) <= set(categories) else None
+
+
+def colors_among(
+    everything: Sequence[str],
+    drawn: Sequence[str],
+    palette: str | Sequence[str] | Mapping[str, str] | Colormap | None = None,
+    stored: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return a colour for each category that is drawn, the same as if every category were drawn.
+
+    A mapping need name no others than those drawn.
+    """
+    shown = [str(name) for name in drawn]
+    if isinstance(palette, Mapping):
+        return category_colors(shown, palette)
+    if palette is None and stored is not None and set(shown) <= set(stored):
+        return category_colors(shown, None, stored)
+    colors = category_colors(list(dict.fromkeys([*(str(name) for name in everything), *shown])), palette)
+    return {name: colors[name] for name in shown}
+
+
+def category_colors(
+    categories: Sequence[str],
+    palette: str | Sequence[str] | Mapping[str, str] | Colormap | None = None,
+    stored: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return a colour for each category: from `palette`, else as stored in `uns` (`stored_colors`), else colour-blind safe."""
+    names = [str(category) for category in categories]
+    if isinstance(palette, Mapping):
+        missing = [name for name in names if name not in palette]
+        if missing:
+            raise ValueError(f"palette has no colour for {', '.join(map(repr, missing[:5]))}.")
+        return {name: to_hex(palette[name]) for name in names}
+    if palette is None and stored is not None:
+        return {name: stored[name] for name in names}
+    if isinstance(palette, str | Colormap):
+        scale = mpl.colormaps[palette] if isinstance(palette, str) else palette
+        if scale.N <= 32:  # a qualitative map is a list of colours
+            return {name: to_hex(scale(i % scale.N)) for i, name in enumerate(names)}
+        return {name: to_hex(scale(i / max(len(names) - 1, 1))) for i, name in enumerate(names)}
+    colors = list(palette) if palette is not None else list(PALETTE)
+    if len(names) > len(colors) and palette is None:
+        return category_colors(names, "turbo")
+    return {name: to_hex(colors[i % len(colors)]) for i, name in enumerate(names)}
 
 
 def _by_category(found: Any, categories: Sequence[str]) -> dict[str, Any]:

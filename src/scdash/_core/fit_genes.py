@@ -54,7 +54,7 @@ def fit_genes(
     if len(listed) and not present.any():
         raise GenesChangedError(
             f"None of the {len(listed)} {what} of {slot} is in var_names: the fit has {_shown(listed)}, the data have "
-            f"{_shown(available)}. The {what} were renamed after the fit, or these are other data. Give var_names the "
+            f"{_shown(available) or 'none'}. The {what} were renamed after the fit, or these are other data. Give var_names the "
             "names that were fitted, or fit these data."
         )
     gone = int((~present).sum())

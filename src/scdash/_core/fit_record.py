@@ -132,9 +132,16 @@ def origins_of_format_1(trajectory: Any) -> Any:
 
 
 def _record(entry: Mapping[str, Any], context: str) -> Record:
-    found = Record(entry)
+    found = Record(_with_object_texts(entry))
     found.context = context
     return found
+
+
+def _with_object_texts(value: Any) -> Any:
+    """Return a value with arrays of texts as h5ad gives them: zarr's own type of text cannot be turned into that of NumPy."""
+    if isinstance(value, Mapping):
+        return {name: _with_object_texts(part) for name, part in value.items()}
+    return value.astype(object) if isinstance(value, np.ndarray) and value.dtype.kind == "T" else value
 
 
 def _format_of(entry: Mapping[str, Any]) -> Any:

@@ -7,6 +7,14 @@ character that could separate them. Names of results must be fit for h5ad and za
 from collections.abc import Iterable, Sequence
 
 FORBIDDEN = "/"  # HDF5 and zarr read it as a path
+CONTROL_GUIDES = (
+    r"^(?:[pm]_)?(?:sg(?:RNA)?[-_. ]?)?(?:"
+    r"(?:ntc?|neg|ctrl|scr)(?:g?\d+)?(?:[-_. #:].*)?"
+    r"|(?:non[-_. ]?target\w*|no[-_. ]?target\w*|neg(?:ative)?[-_. ]?(?:ctrl|control)\w*|controls?|ctrls?|scrambled?"
+    r"|safe[-_. ]?(?:target\w*|harbou?r)|intergenic|(?:one[-_. ])?non[-_. ]gene)(?:g?\d+)?(?:[^A-Za-z0-9].*)?"
+    r")$"
+)
+"""Names of guides that target nothing: NTg3, NTC_1, non-targeting_0001, negCtrl0, safe-targeting-2, scrambled, ..."""
 
 
 def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from scdash._data.memberships import (
     read_memberships,
     times_in_lineages,
 )
-from scdash._data.mudata import copy_paired, make_mudata, without_pulling
+from scdash._data.mudata import make_mudata, refuse_view, without_pulling, writable
 from scdash._data.prior import AlignedPrior, align_prior, prior_from
 from scdash._data.representations import representation
 from scdash._data.rows import Cells, dense32, loaded

@@ -174,8 +174,8 @@ def check_scaled(values: Expression, *, states: bool, known: bool, allow: bool =
     text = (
         f"{values.name} looks scaled: {negative:.0%} of its values are negative and its genes have means near 0, as after "
         "sc.pp.scale. In such values 0 is the mean of a gene and not its absence, and genes no longer differ in size. Pass "
-        "the layer that holds the log-normalised values from before scaling as layer, or take them from adata.raw. If the "
-        "values are meant to be so, such as changes from a reference, say allow_scaled=True."
+        "the layer that holds the log-normalised values from before scaling as layer, or, where adata.raw holds them, fit "
+        "adata.raw.to_adata(). If the values are meant to be so, such as changes from a reference, say allow_scaled=True."
     )
     if known:
         raise ValueError(f"{text} (adata.var holds the means and standard deviations that sc.pp.scale has written.)")
@@ -270,6 +270,8 @@ def _select(block: Any, columns: NDArray[np.int64] | None) -> Any:
     else:
         block = np.asarray(block)
         block = block if columns is None else block[:, columns]
+    if not block.dtype.isnative:  # as some files are written; torch reads no other order of bytes than the machine's
+        block = block.astype(block.dtype.newbyteorder("="))
     if block.dtype == np.float16:  # SciPy knows no such matrices, and sums of counts overflow at 65,504
         return block.astype(np.float32)
     return block if block.dtype.kind == "f" else block.astype(np.float64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scdash._core.display import first_names
 from scdash._core.errors import near_names
 from scdash._core.logging import logger
-from scdash._data.names import cause_of_mismatch
+from scdash._data.names import cause_of_mismatch, fraction_ensembl
 
 LEAST_SHARED = 0.01  # of the list, or of the genes of the data: less than this hints at another kind of name
 LEAST_LETTERS = 3  # of a gene that is looked for within a longer name
@@ -41,9 +41,10 @@ def present_genes(
     shared = len(names) - len(absent)
     if shared / max(len(names), 1) < LEAST_SHARED and shared / max(len(index), 1) < LEAST_SHARED or not shared:
         cause = cause_of_mismatch(pd.Index(names), index, argument) + _in_var(names, var)
+        near = "" if fraction_ensembl(pd.Index(names)) > 0.5 else near_matches(absent, index)  # numbers are all alike
         raise KeyError(
             f"{argument}: {'none' if not shared else f'only {shared}'} of its {len(names)} names "
-            f"{'is' if shared < 2 else 'are'} among the {len(index)} genes.{near_matches(absent, index)}{cause} "
+            f"{'is' if shared < 2 else 'are'} among the {len(index)} genes.{near}{cause} "
             f"Genes here: {_examples(index)}; in the list: {_examples(names)}."
         )
     if absent:

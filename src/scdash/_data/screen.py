@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scdash._core.errors import check_choice, suggest
+from scdash._core.labels import CONTROL_GUIDES
 from scdash._data.genes import genes_within, near_matches
 from scdash._data.labels import log_missing, read_labels
 from scdash._data.screen_value import KINDS, Screen
@@ -175,7 +176,7 @@ def _refuse_unknown_targets(
     absent = sorted({g for targets in parsed for g in targets if g not in position})
     if absent:
         raise ValueError(
-            f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}."
+            f"{len(absent)} perturbation target(s) are no genes of the data: {', '.join(absent)}.{_like_controls(absent, control)}"
             f"{_forms(absent, position) or near_matches(absent, genes)} Check `separator={separator!r}` and `control={control!r}`, add the genes, keep "
             "these perturbations without their own gene with PerturbODE(unknown_targets='keep'), or drop their cells with "
             "PerturbODE(unknown_targets='drop'). Where the targets are symbols and the genes are not, name the column of "
@@ -200,12 +201,22 @@ def _forms(absent: Sequence[str], genes: Container[str]) -> str:
     return text
 
 
+def _like_controls(names: Sequence[str], control: Any = ()) -> str:
+    """Return a hint at names that controls often have, beside those that were named; "" where there are none."""
+    like = [name for name in names if re.search(CONTROL_GUIDES, name, re.IGNORECASE)]
+    given = [control] if isinstance(control, str) else list(control)
+    which = "looks like a control" if len(like) == 1 else "look like controls"
+    wanted = like[0] if len(like) == 1 and not given else [*given, *like]
+    return f" {', '.join(map(repr, like))} {which}: control={wanted!r}." if like else ""
+
+
 def _no_control(
     control: object, first: str, texts: Sequence[str], parsed: Sequence[tuple[str, ...]], genes: set[str]
 ) -> ValueError:
     """Return the error for a screen without control cells; labels without a gene are likely those of the control."""
     bare = sorted({t for t, targets in zip(texts, parsed, strict=True) if not genes.intersection(targets)})
     hint = f" Labels that name no gene: {', '.join(map(repr, bare[:5]))}." if bare else ""
+    hint += _forms(bare, genes) + _like_controls(bare)
     return ValueError(
         f"control={control!r}: no cell carries this label.{suggest(first, sorted(texts))}{hint} Pass the label of the "
         "unperturbed cells as `control=` (several are allowed). Data that are log fold changes from a control need no control "

@@ -56,7 +56,11 @@ class Times(NamedTuple):
 def read_time(time: Any, name: str, *, finite: bool = True) -> Times:
     """Return the times in a column (`parse_time`), checked: finite unless told otherwise, and not all the same."""
     found = parse_time(time, name)
-    _check_values(found.values, name, finite=finite)
+    if finite:
+        _check_finite(found.values, time, name)
+    present = found.values[np.isfinite(found.values)]
+    if present.size == 0 or present.min() == present.max():
+        raise ValueError(f"{name} is constant ({present[:1].tolist()}): there is no time to learn dynamics along.")
     return found
 
 
@@ -156,17 +160,20 @@ def _unreadable(wrong: list[str], name: str, of: int, why: str) -> str:
     )
 
 
-def _check_values(values: NDArray[np.float64], name: str, *, finite: bool) -> None:
+def _check_finite(values: NDArray[np.float64], column: Any, name: str) -> None:
+    """Raise where times are infinite, or missing, and say how to leave these observations out."""
     bad = ~np.isfinite(values)
-    if finite and bad.any():
+    if not bad.any():
+        return
+    count = f"for {int(bad.sum())} of {len(values)} observations"
+    if np.isinf(values).any():
         raise ValueError(
-            f"{name} is NaN or infinite for {int(bad.sum())} of {len(values)} observations. Cells that no path from "
-            "the root reaches have an infinite pseudotime: order them per component, or subset first, e.g. "
-            "adata = adata[np.isfinite(adata.obs[key])].copy()."
+            f"{name} is NaN or infinite {count}. Cells that no path from the root reaches have an infinite pseudotime: order "
+            "them per component, or subset first, e.g. adata = adata[np.isfinite(adata.obs[key])].copy()."
         )
-    present = values[~bad]
-    if present.size == 0 or present.min() == present.max():
-        raise ValueError(f"{name} is constant ({present[:1].tolist()}): there is no time to learn dynamics along.")
+    written = sorted({str(text) for text in pd.Series(np.asarray(column, dtype=object))[bad].dropna()})
+    kept = f"~adata.obs[key].isin({written})" if written else "adata.obs[key].notna()"
+    raise ValueError(f"{name} is NaN {count}: fill in their times, or leave them out, adata = adata[{kept}].copy().")
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ def check_validation(series: TimeSeries, split_key: str | None, *, needed: bool)
         if split_key is None:
             raise ValueError(
                 f"{_counted(series, 'states')} are too few: one trajectory needs at least five states, or three trajectories two "
-                "each, so that some can be left out to choose the model by. Measure more times, or name replicates by "
-                "trajectory_key."
+                "each, so that some can be left out to choose the model by. Measure more times, name replicates by trajectory_key, or, "
+                "where the rows are cells, leave model, sparsity, start and training at their defaults."
             )
         raise ValueError(
             f"split_key={split_key!r} leaves no validation state: models are chosen by validation error. Label some "

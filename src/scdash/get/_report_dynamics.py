@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scdash._core.drawing import not_below_observed, trajectory_colors
+from scdash._core.drawing import colors_among, not_below_observed, trajectory_colors
 from scdash._core.errors import unused
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import genes_of, require_fit
@@ -17,7 +17,7 @@ from scdash._core.trajectories import StoredTrajectories
 from scdash._core.values import shown
 from scdash._data import all_genes, listed_names
 from scdash.get._html import facts, note, section, table, verdict
-from scdash.get._svg import COLORS, Curve, legend, network_svg, trends_svg
+from scdash.get._svg import Curve, legend, network_svg, trends_svg
 
 N_EDGES = 80  # edges that are drawn unless asked otherwise: names stay readable
 MOST_EDGES, MOST_GENES, MOST_TRAJECTORIES, MOST_KNOCKOUTS = 1000, 12, 6, 25
@@ -54,7 +54,7 @@ def _trajectories(adata: AnnData, entry: Mapping[str, Any], key: str, genes: str
     known = StoredTrajectories.of(series)
     drawn = known.originals[:MOST_TRAJECTORIES]
     stored = trajectory_colors(adata, FitSettings.of(entry, key).text("trajectory_key"), drawn)
-    colors = stored or dict(zip(drawn, COLORS, strict=False))
+    colors = colors_among(known.originals, drawn, None, stored)
     if genes is None:
         change = np.where(here.present, np.ptp(states, axis=0), -1.0)
         at = np.argsort(-change, kind="stable")[: min(MOST_GENES, int(here.present.sum()))]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scdash._core.errors import NotFittedError
-from scdash._core.keys import genes_of_modality, require_paired
+from scdash._core.keys import genes_of_modality, require_paired, stored_key
 from scdash._core.process_state import guarded
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def model_from_mudata(mdata: "MuData", *, key: str = "sbnn") -> "SparseBottlenec
 
 
 @guarded
-def selected_genes(mdata: "MuData", *, key: str = "sbnn") -> pd.DataFrame:
+def selected_genes(mdata: "MuData", *, key: str | None = None) -> pd.DataFrame:
     """Return the selected genes, those with the largest weights first.
 
     Parameters
@@ -47,7 +47,7 @@ def selected_genes(mdata: "MuData", *, key: str = "sbnn") -> pd.DataFrame:
     mdata
         MuData with a fit of `scdash.tl.sbnn` or `scdash.tl.srrr`.
     key
-        The `key_added` of the fit.
+        The `key_added` of the fit; None: "sbnn", or that of the only fit, such as "srrr".
 
     Returns
     -------
@@ -69,6 +69,7 @@ def selected_genes(mdata: "MuData", *, key: str = "sbnn") -> pd.DataFrame:
     >>> len(scdash.get.selected_genes(mdata))
     4
     """
+    key = stored_key(mdata, key)
     entry = require_paired(mdata, key, "sbnn")
     norms = pd.Series(entry["norms"], index=list(entry["masks"]["genes"]))
     names = [str(name) for name in entry["genes"]]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.drawing import PALETTE
 from scdash._core.layout import arrange
 
 Floats = NDArray[np.float64]
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 250, 170, 40, 34, 10
 LETTER, BOX = 7.4, 18  # points: width of a letter and height of a box of the network
 
@@ -47,7 +47,7 @@ def points_svg(points: Floats, title: str, names: tuple[str, str]) -> str:
     """Return a panel of points."""
     x, y = _scale(points[:, 0], LEFT, WIDTH - 8), _scale(points[:, 1], HEIGHT - BOTTOM, TOP)
     marks = "".join(
-        f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="1.6" fill="{COLORS[0]}" fill-opacity="0.5"/>' for a, b in points
+        f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="1.6" fill="{PALETTE[0]}" fill-opacity="0.5"/>' for a, b in points
     )
     return _panel(title, *names, _ends(points[:, 0]), _ends(points[:, 1]), marks)
 

@@ -259,7 +259,7 @@ def evidence_auc(
     """Chance that a prior edge hidden from the fit outranks a pair that is no prior edge (area under the ROC curve).
 
     It needs no truth: 0.5 means that the data carry no evidence for edges of the kind the prior lists. Hubs alone lift it
-    far above 0.5 against random pairs, so evaluate it against :func:`degree_matched_non_edges` too.
+    far above 0.5 against random pairs, so compare it with :func:`degree_matched_non_edges` too.
 
     Parameters
     ----------

@@ -55,6 +55,11 @@ def settings_of_fit(adata: "AnnData", key: str, *, without: Collection[str] = ()
 
     Arguments that are named in `without` are left out; they need not be readable then.
     """
+    if hasattr(adata, "mod"):
+        raise TypeError(
+            "settings are those of a fit of an AnnData, found a MuData: the arguments of a fit of paired modalities are in "
+            f"mdata.uns[{key!r}]['params']."
+        )
     entry = require_fit(adata, key)
     params, tables = entry["params"], entry.get("given") or {}
     if "screen" in entry and str(params["fit"]) not in ("equilibrium", "transport"):

@@ -1,7 +1,7 @@
 """Edges ranked by prior and data together, with an honest estimate of how much the data say.
 
 Not from a paper: the fitted network alone does not rank edges better than a good prior, but within the prior, and below
-it, the data order edges well. How good that order is, is measured on prior edges that were hidden from a fit.
+it, the data order edges well. How reliable that order is, is measured on prior edges that were hidden from a fit.
 """
 
 from collections.abc import Callable, Sequence

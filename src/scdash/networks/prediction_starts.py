@@ -84,7 +84,9 @@ def start_states(
         series = entry["series"]
         if "screen" in entry:  # the perturbations of a screen are no trajectories: start unperturbed
             return Starts([str(series["trajectory"][0])], np.asarray(series["states"])[:1], np.zeros(1))
-        return _first_states(entry, StoredTrajectories.of(series).originals)  # resampled cells are no new starts
+        return _first_states(
+            entry, StoredTrajectories.of(series).originals
+        )  # bootstraps of the cells are no new starts
     if isinstance(start, AnnData):
         rows = _rows(start, model, settings.layer_of(start, layer, name="start"))
         return Starts(list(start.obs_names), rows, _positions(start, settings))

@@ -14,6 +14,7 @@ from scdash._core.errors import suggest
 from scdash._core.fit_record import stamp
 from scdash._core.labels import check_key
 from scdash._data import Expression, as_dense, sanitise
+from scdash._data.mudata import refuse_view
 from scdash.paired.reading import Paired, modality, read_matrix
 from scdash.paired.result import BottleneckFit, Prediction, predict
 
@@ -42,8 +43,7 @@ def check_slots(mdata: "MuData", x: str, y: str, key: object) -> None:
     check_key(key)
     if key in mdata.mod or f"X_{key}" in mdata.mod:
         raise ValueError(f"key_added={key!r} clashes with a modality of mdata ({list(mdata.mod)}); choose another.")
-    if getattr(mdata, "is_view", False):
-        raise ValueError("mdata is a view of another MuData; results cannot be written to it. Use mdata.copy() first.")
+    refuse_view(mdata)
 
 
 def store_network(

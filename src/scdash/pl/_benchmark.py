@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from scdash._core.drawing import category_colors
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns, named
-from scdash.pl.shared.style import MUTED, Drawn, category_colors, finish, house, panels
+from scdash.pl.shared.style import MUTED, Drawn, finish, house, panels
 
 _LOWER = ("mse", "loss", "error", "epoch", "second", "time", "density")
 _HIGHER = ("accuracy", "auprc", "auc", "precision", "recall", "f1", "correlation", "pearson", "r2")

@@ -9,22 +9,12 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from scdash._core.drawing import PALETTE, category_colors
 from scdash._core.keys import require_fit
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns, slot
-from scdash.pl.shared.style import (
-    INK,
-    MUTED,
-    PALETTE,
-    ROUND,
-    Drawn,
-    category_colors,
-    check_whole,
-    finish,
-    house,
-    panels,
-)
+from scdash.pl.shared.style import INK, MUTED, ROUND, Drawn, check_whole, finish, house, panels
 
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
 _LEVELS = {

@@ -9,24 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from scdash._core.drawing import PALETTE
 from scdash._core.errors import check_least
 from scdash._core.tables import influence_table
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.labels import ticks
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns
-from scdash.pl.shared.style import (
-    ACTIVATION,
-    INK,
-    MUTED,
-    PALETTE,
-    REPRESSION,
-    Drawn,
-    finish,
-    house,
-    legend_below,
-    panels,
-)
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, legend_below, panels
 
 
 @drawing

@@ -11,12 +11,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 from mudata import MuData
 
+from scdash._core.drawing import PALETTE
 from scdash._core.errors import NotFittedError
 from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.points import color_bar
 from scdash.pl.shared.read import columns
-from scdash.pl.shared.style import FAINT, INK, MUTED, PALETTE, Drawn, finish, house, panels
+from scdash.pl.shared.style import FAINT, INK, MUTED, Drawn, finish, house, panels
 
 FAINTER = 0.35
 PATH_RULE = "chosen: largest within one\nstandard error of the lowest\nvalidation loss"

@@ -16,6 +16,12 @@ from scdash.pl.shared.read import named, slot
 from scdash.pl.shared.style import Drawn, finish, house, panels
 
 _ORDER = ("W_sums", "W_prods", "U_sums", "U_prods")
+_CHAINS = (
+    ("W_sums", "U_sums"),
+    ("W_prods", "U_prods"),
+    ("B", "A"),
+)  # layers from regulators to targets, each (out, in)
+_HIDDEN = "hidden unit"
 _MAX_CELLS = 360  # rows or columns of an image; larger matrices are drawn as the density of blocks
 
 
@@ -28,7 +34,7 @@ def masks(
     cmap: str | Colormap = "Greys",
     **page: Unpack[FigureOptions],
 ) -> Drawn:
-    """Draw the sparsity pattern of every weight matrix, for developers: dark where a weight is left, its fraction in the title.
+    """Draw the sparsity pattern of every weight matrix, for developers: dark where a weight is left, the fraction left in the title.
 
     To look at the network itself use `scdash.pl.effects` or `scdash.pl.network`: a weight between genes and hidden units is
     no regulation yet.
@@ -72,19 +78,33 @@ def masks(
         size = (4.4, 4.2) if square else (6.4, 1.7)
         figure, axes = panels(len(wanted), page, ncols=len(wanted) if square else 1, size=size)
         for panel, name in zip(axes, wanted, strict=True):
-            _draw(panel, name, sparse.csr_array(matrices[name]) != 0, n_genes, cmap)
+            sides = _sides(name, np.shape(matrices[name]), n_genes, known)
+            _draw(panel, name, sparse.csr_array(matrices[name]) != 0, sides, cmap)
     return finish(figure, axes, "masks", page)
 
 
-def _draw(ax: Axes, name: str, kept: Any, n_genes: int, cmap: str | Colormap) -> None:
+def _sides(name: str, shape: tuple[int, ...], n_genes: int, names: Sequence[str]) -> tuple[str, str]:
+    """Return what the rows and the columns of a weight matrix are: known from the layers that it stands among, else from its size."""
+    numbered = sorted(
+        (other for other in names if other[:1] == name[:1] and other[1:].isdigit()), key=lambda other: int(other[1:])
+    )
+    chains = [[layer for layer in chain if layer in names] for chain in (*_CHAINS, numbered)]
+    chain = next((chain for chain in chains if name in chain), [name])
+    if len(chain) > 1:
+        return "target gene" if name == chain[-1] else _HIDDEN, "regulator gene" if name == chain[0] else _HIDDEN
+    if name == "U_prods":
+        return "target gene", "pair of regulators"
+    if shape[0] == shape[1]:
+        return "target", "regulator"
+    return ("target gene", _HIDDEN) if shape[0] == n_genes else (_HIDDEN, "regulator gene")
+
+
+def _draw(ax: Axes, name: str, kept: Any, sides: tuple[str, str], cmap: str | Colormap) -> None:
     rows, columns = kept.shape
     density = kept.count_nonzero() / (rows * columns)
-    if rows == columns:
-        labels = ("regulator", "target")
-    elif rows == n_genes:  # genes x hidden units: lay it down
-        kept, labels = kept.T, ("target gene", "hidden unit")
-    else:
-        labels = ("regulator gene", "hidden unit")
+    labels = sides[::-1]
+    if sides[0] == "target gene":  # lay it down, so that genes are across
+        kept, labels = kept.T, sides
     image, block = block_density(sparse.csr_array(kept), _MAX_CELLS)
     binary = max(block) == 1
     if not binary:  # coarser blocks, and the root of their density: a single weight among many must be seen

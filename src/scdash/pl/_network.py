@@ -24,6 +24,7 @@ from scdash.pl._network_drawing import (
     legend_columns,
     new_page,
     points_of,
+    readable,
     with_prior,
     wrapped,
 )
@@ -135,7 +136,7 @@ def networks(
         raise ValueError("keys is empty: name at least one fit, such as 'dynamics'.")
     drawn = [_strongest(_edges(adata, key, None), n_edges, focus, None) for key in keys]
     with house():
-        figure, axes = panels(len(keys), page, ncols=ncols, size=(6.2, 5.2))
+        figure, axes = panels(len(keys), page, ncols=ncols, size=readable(_sheet(drawn, None).area))
         sheet = _sheet(drawn, points_of(axes[0]))
         title = page.get("title")
         titles = [str(key) for key in keys] if title is None or isinstance(title, str) else list(title)

@@ -16,11 +16,14 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from scdash._core.layout import arrange, route
+from scdash.pl.shared.labels import TICK, cut, ticks
 from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION
 
 _REGULATOR, _TARGET = "#FFF3D6", "#F2F2F2"
 _DASHES = (0, (3.2, 1.8))
 _SMALLEST = 7.5  # size of a name without targets, in points
+_READABLE = 6.0  # the same in a panel among several, where the size of the figure is ours
+_PANEL = (6.2, 5.2)  # inches of such a panel, unless its names need more
 _LETTER = 4.6  # mean width of a letter of the caption, in points
 
 
@@ -50,7 +53,7 @@ def lay_out(names: Sequence[str], degree: NDArray[Any], pairs: list[tuple[str, s
         TextPath((0, 0), name if name.strip() else "-", size=font, prop=FontProperties(weight=weight))
         .get_extents()
         .width
-        for name, font, weight in zip(names, fonts, weights, strict=True)
+        for name, font, weight in zip(ticks(names), fonts, weights, strict=True)
     ]
     sizes = np.column_stack([np.asarray(width) + 1.2 * fonts, 1.8 * fonts])
     middles, area = arrange(names, pairs, sizes + np.array([14.0, 16.0]), length=78.0, aspect=aspect)
@@ -69,6 +72,12 @@ def fitted(
     return replace(
         sheet, middles=sheet.middles * enlargement, sizes=sheet.sizes * scale, fonts=sheet.fonts * scale, area=area
     )
+
+
+def readable(area: tuple[float, float]) -> tuple[float, float]:
+    """Return inches of a panel in which a drawing of so many points can be read, with its caption and its legend."""
+    scale = _READABLE / _SMALLEST / 72
+    return max(_PANEL[0], area[0] * scale + 0.2), max(_PANEL[1], area[1] * scale + 1.2)
 
 
 def points_of(ax: Axes) -> tuple[float, float]:
@@ -107,7 +116,7 @@ def draw_nodes(ax: Axes, edges: pd.DataFrame, sheet: Sheet) -> None:
             fc=_REGULATOR if targets else _TARGET, ec=INK if targets else MUTED, lw=1.0 if targets else 0.6,
         )  # fmt: skip
         ax.add_patch(box)
-        ax.text(middle[0], middle[1], name, fontsize=font, ha="center", va="center_baseline", zorder=4, color=INK,
+        ax.text(middle[0], middle[1], cut(name, TICK), fontsize=font, ha="center", va="center_baseline", zorder=4, color=INK,
                 fontweight="bold" if targets else "normal")  # fmt: skip
 
 

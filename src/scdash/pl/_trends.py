@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from scdash._core.drawing import not_below_observed, trajectory_colors
+from scdash._core.drawing import colors_among, not_below_observed, trajectory_colors
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import DynamicsKeys, genes_of, require_timed_fit
 from scdash._core.time_axis import time_axis
@@ -18,9 +18,9 @@ from scdash.pl._trends_data import Series, cells_of, changing_most, chosen, seri
 from scdash.pl.shared.labels import TITLE, cut
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import positions, slot
-from scdash.pl.shared.style import FAINT, INK, Drawn, colors_among, finish, house, panels
+from scdash.pl.shared.style import FAINT, INK, Drawn, finish, house, panels
 
-_BAND = 2  # standard deviations of the means of resampled cells
+_BAND = 2  # standard deviations of the means of bootstraps of the cells
 _SHADE = "#FFF1CC"
 
 

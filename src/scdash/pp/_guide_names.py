@@ -3,16 +3,8 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from scdash._core.labels import CONTROL_GUIDES
 from scdash._core.logging import logger
-
-CONTROL_GUIDES = (
-    r"^(?:[pm]_)?(?:sg(?:RNA)?[-_. ]?)?(?:"
-    r"(?:ntc?|neg|ctrl|scr)(?:g?\d+)?(?:[-_. #:].*)?"
-    r"|(?:non[-_. ]?target\w*|no[-_. ]?target\w*|neg(?:ative)?[-_. ]?(?:ctrl|control)\w*|controls?|ctrls?|scrambled?"
-    r"|safe[-_. ]?(?:target\w*|harbou?r)|intergenic|(?:one[-_. ])?non[-_. ]gene)(?:g?\d+)?(?:[^A-Za-z0-9].*)?"
-    r")$"
-)
-"""Names of guides that target nothing: NTg3, NTC_1, non-targeting_0001, negCtrl0, safe-targeting-2, scrambled, ..."""
 
 PREFIX = re.compile(r"^(?:[pm]_)?(?:sg(?:RNA)?[-_. ]?(?=\w))?")
 FORMS: dict[str, str] = {

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from scdash._core.display import first_names
 from scdash._core.errors import check_choice, check_least
-from scdash._core.labels import check_key
+from scdash._core.labels import CONTROL_GUIDES, check_key
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._data import check_adata, check_log, expression, sanitise
+from scdash._data import check_adata, check_log, expression, sanitise, writable
 from scdash._data.screen import parse_screen
 from scdash.pp._escapers import escaping, perturbed_probability
 from scdash.pp._guide_calls import Labels, call_guides, guide_table, label_cells, missing_where
 from scdash.pp._guide_counts import GuideTable, read_guides
-from scdash.pp._guide_names import CONTROL_GUIDES, genes_of_guides
+from scdash.pp._guide_names import genes_of_guides
 from scdash.screens.batches import centre_batches, leave_out_unlabelled, read_groups
 
 
@@ -166,7 +166,7 @@ def assign_guides(
                 labels, guide = missing_where(labels, lost), missing_where(guide, lost)
         columns = {key_added: labels, f"{key_added}_guide": guide, f"{key_added}_n_guides": n_guides} | columns
         found = guide_table(called, table.names, genes, least, labels, control)
-        out = adata.copy() if copy else adata
+        out = writable(adata, copy=copy)
         for name, values in columns.items():
             out.obs[name] = values
         out.uns[f"{key_added}_guides"] = sanitise(found)

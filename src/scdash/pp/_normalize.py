@@ -10,7 +10,16 @@ from scdash._core.errors import unused
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._core.types import Genes
-from scdash._data import check_adata, check_counts, chosen_genes, expression, log_missing, obs_column, read_labels
+from scdash._data import (
+    check_adata,
+    check_counts,
+    chosen_genes,
+    expression,
+    log_missing,
+    obs_column,
+    read_labels,
+    writable,
+)
 
 
 @guarded
@@ -84,7 +93,7 @@ def normalize(
         raise ValueError("keep marks genes beside the highly variable ones: pass n_top_genes too.")
     if batch_key is not None and n_top_genes is None:
         raise unused("batch_key", "it is for the choice of highly variable genes, which takes n_top_genes")
-    adata = adata.copy() if copy else adata
+    adata = writable(adata, copy=copy)
     with step("normalising to log(1 + x)") as added:
         work = AnnData(_writable(counts.matrix), obs=adata.obs.copy(), var=adata.var[[]].copy())
         sc.pp.normalize_total(work, target_sum=target_sum)

@@ -26,6 +26,7 @@ from scdash._data import (
     obs_column,
     representation,
     sanitise,
+    writable,
 )
 from scdash._data.neighbors import add_neighbors
 from scdash.pp._path_shape import PathShape, path_shape, shape_warning
@@ -141,7 +142,7 @@ def order_cells(
         for name, shape in zip(groups.names, shapes, strict=True):
             if shape.kind != "line":
                 logger.warning(shape_warning(shape, name, key_added))
-        adata = adata.copy() if copy else adata
+        adata = writable(adata, copy=copy)
         if key_added in adata.obs:
             logger.info("    overwriting adata.obs[%r]", key_added)
         adata.obs[key_added] = time

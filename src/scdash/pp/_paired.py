@@ -21,9 +21,9 @@ from scdash._data import (
     as_expression,
     check_counts,
     check_unique,
-    copy_paired,
     gene_mask,
     matrix_of,
+    writable,
 )
 
 NAMES = {"depth": "log2(1 + x) of counts by depth", "clr": "centred log ratio"}
@@ -98,7 +98,7 @@ def normalize_paired(
     >>> mdata = scdash.simulate.paired()
     >>> scdash.pp.normalize_paired(mdata)
     """
-    target = copy_paired(mdata) if copy else mdata
+    target = writable(mdata, copy=copy)
     adata = _modality(target, x)
     if adata.isbacked:
         raise ValueError(
@@ -222,7 +222,7 @@ def select_by_dropout(
     >>> scdash.pp.select_by_dropout(mdata, n_top_genes=1000, threshold=30)  # doctest: +SKIP
     """
     check_key(key_added)
-    target = copy_paired(mdata) if copy else mdata
+    target = writable(mdata, copy=copy)
     adata = _modality(target, x)
     counts = _counts(adata, layer, x)
     with step("selecting genes by dropout rate") as added:

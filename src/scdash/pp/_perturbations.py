@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scdash._core.labels import check_key
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._data import Expression, as_dense, check_adata, expression, obs_column, read_labels
+from scdash._data import Expression, as_dense, check_adata, expression, obs_column, read_labels, writable
 from scdash._data.screen import Screen, parse_screen
 from scdash.screens.selection import least_cells
 from scdash.screens.targets import named_targets
@@ -92,7 +92,7 @@ def filter_perturbations(
         raise ValueError(
             "adata is backed: its cells cannot be removed on disk. copy=True returns the cells kept, in memory."
         )
-    adata = adata if adata.isbacked or not copy else adata.copy()
+    adata = adata if adata.isbacked else writable(adata, copy=copy)
     with step("filtering perturbations") as added:
         controls = (control,) if isinstance(control, str) else tuple(control)
         labels = read_labels(obs_column(adata, perturbation_key, "perturbation_key"), keep=controls)

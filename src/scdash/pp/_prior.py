@@ -10,7 +10,7 @@ from scdash._core.errors import suggest
 from scdash._core.labels import check_key
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._data import AlignedPrior, check_adata, sanitise
+from scdash._data import AlignedPrior, check_adata, sanitise, writable
 from scdash._data import align_prior as align
 
 
@@ -80,7 +80,7 @@ def align_prior(
     with step(f"aligning the prior to {adata.n_vars} genes") as added:
         found = align(prior, names)
         report = {**found.report, "ambiguous_genes": ambiguous, "gene_ids_key": gene_ids_key, "match_case": match_case}
-        adata = adata.copy() if copy else adata
+        adata = writable(adata, copy=copy)
         if key_added in adata.varp:
             logger.info("    overwriting adata.varp[%r]", key_added)
         adata.varp[key_added] = found.matrix

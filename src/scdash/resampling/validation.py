@@ -1,4 +1,4 @@
-"""How a model of dynamics is evaluated, as a value of a call."""
+"""How a model of dynamics is validated, as a value of a call."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -12,6 +12,7 @@ from scdash._core.parallel import use_jobs
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG
 from scdash._core.types import Genes, PriorLike
+from scdash._data import writable
 from scdash._data.time_series.observations import Observations
 from scdash.dynamics.call import FitCall, fit_of_call
 from scdash.dynamics.inputs import TIME_KEY
@@ -246,7 +247,7 @@ def fit_dynamics(
             found = fit_of_call(adata, call, asked, seed)
         if key_added in adata.uns:
             logger.info("    overwriting adata.uns[%r] and the slots that go with it", key_added)
-        target = adata.copy() if copy else adata
+        target = writable(adata, copy=copy)
         settings = found.inputs.settings | {"arguments": call.stored()}
         added += store(
             target, found.fit, found.inputs, found.options, key_added, settings, write_velocity=write_velocity

@@ -16,7 +16,7 @@ from scdash._core.parallel import resolve_device
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import TimesLike
-from scdash._data import all_genes, listed_names, sanitise
+from scdash._data import all_genes, listed_names, sanitise, writable
 from scdash.networks import count_targets, warn_without_targets, weights_of_models
 from scdash.networks.influences.of_fit import (
     Change,
@@ -157,7 +157,7 @@ def gene_influence(
         table = influence_table(found).assign(n_targets=n_targets[chosen]).set_axis(names[chosen])
         table = table.reindex(pd.Index(adata.var_names.astype(str)))
         table.index = adata.var_names
-        target = adata.copy() if copy else adata
+        target = writable(adata, copy=copy)
         target.varm[f"{key}_influence"] = table
         target.uns[f"{key}_influence"] = result
         added.append(f"added varm[{f'{key}_influence'!r}], uns[{f'{key}_influence'!r}] (see scdash.get.influence)")

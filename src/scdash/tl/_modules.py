@@ -15,7 +15,7 @@ from scdash._core.fit_record import stamp
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
-from scdash._data import as_dense, sanitise
+from scdash._data import as_dense, sanitise, writable
 from scdash.networks.pathways.enrichment import over_representation
 from scdash.networks.pathways.gene_sets import Membership, membership, resolve_gene_sets
 
@@ -102,7 +102,7 @@ def modules(
                 annotated_only=False,
             )
             tests = enrichment(members, sets)
-        adata = adata.copy() if copy else adata
+        adata = writable(adata, copy=copy)
         adata.uns[f"{key}_modules"] = sanitise(stamp({"members": members, "enrichment": tests}))
         added.append(f"added uns[{f'{key}_modules'!r}] (see scdash.pl.modules): {_in_words(members)}")
         if gene_sets is not None:

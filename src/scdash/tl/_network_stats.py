@@ -12,7 +12,7 @@ from scdash._core.keys import DynamicsKeys, check_genes
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
-from scdash._data import sanitise
+from scdash._data import sanitise, writable
 from scdash.networks.motifs import motif_table
 from scdash.networks.statistics import degrees, effect_correlations, summary
 
@@ -72,7 +72,7 @@ def network_stats(
         if n_random:
             result["motifs"] = motif_table(network, n_random=n_random, rng=seed_of(rng))
         clean = sanitise(stamp(result))
-        target = adata.copy() if copy else adata
+        target = writable(adata, copy=copy)
         target.varm[f"{key}_network"] = table
         target.uns[f"{key}_network"] = clean
         added.append(f"added varm[{f'{key}_network'!r}], degrees and hubs; uns[{f'{key}_network'!r}], summary, motifs")
@@ -128,7 +128,7 @@ def coregulation(adata: AnnData, *, key: str = "dynamics", min_targets: int = 2,
         entries = sp.coo_array(inner)
         row, column = (modelled[part] for part in entries.coords)
         full = sp.csr_matrix((entries.data.astype(np.float32), (row, column)), shape=network.shape)
-        target = adata.copy() if copy else adata
+        target = writable(adata, copy=copy)
         target.varp[f"{key}_coregulation"] = full
         added.append(f"added varp[{f'{key}_coregulation'!r}], correlation of regulators' effects")
     return target if copy else None

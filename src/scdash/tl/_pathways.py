@@ -17,7 +17,7 @@ from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import ScoresLike
-from scdash._data import sanitise
+from scdash._data import sanitise, writable
 from scdash.networks.pathways.controls import built_in_controls
 from scdash.networks.pathways.gene_sets import resolve_gene_sets
 from scdash.networks.pathways.permutation import Alternative
@@ -150,7 +150,7 @@ def pathways(
         report = pathway_report(table, list(own), list(extra), models)
         params = {"keys": listed, "score": score, "method": method, "alternative": alternative, "min_size": min_size,
                   "max_size": max_size, "rng": seed, "gene_sets": gene_sets if isinstance(gene_sets, str | PathLike) else "dict"}  # fmt: skip
-        target = adata.copy() if copy else adata
+        target = writable(adata, copy=copy)
         target.uns[key_added] = sanitise(stamp({"table": table, "params": params, "report": report}))
         added.append(f"added uns[{key_added!r}] (see scdash.get.pathways)")
         added += report.splitlines()

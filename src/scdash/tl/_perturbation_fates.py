@@ -15,7 +15,7 @@ from scdash._core.keys import genes_of, require_fit
 from scdash._core.labels import check_key
 from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
-from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
+from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise, writable
 from scdash._data.terminal_states import read_terminal_states
 from scdash.networks import (
     count_targets,
@@ -147,7 +147,7 @@ def perturbation_fates(
             log_missing(groups.isna().to_numpy(), len(groups), groupby or "")
         table = table_of_fates(control, perturbed, groups, terminal)
         clean = sanitise(stamp({"params": params, "table": table}))
-        out = adata.copy() if copy else adata
+        out = writable(adata, copy=copy)
         columns = list(terminal.cat.categories)
         change = (perturbed - control).mean(axis=0)
         for slot, part in ((name, change), (f"{name}_control", control.mean(axis=0))):

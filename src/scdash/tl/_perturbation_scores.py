@@ -15,7 +15,7 @@ from scdash._core.keys import genes_of, require_timed_fit
 from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
 from scdash._core.trajectories import LineagePath, lineage_paths
-from scdash._data import all_genes, listed_names, sanitise
+from scdash._data import all_genes, listed_names, sanitise, writable
 from scdash.networks import (
     EndShift,
     count_targets,
@@ -131,7 +131,7 @@ def perturbation_scores(
         report = _report(entry, table, len(weights))
         params = {"kind": kind, "level": level, "models": models}
         result = sanitise(stamp({"table": table, "params": params, "report": report}))
-        target = adata.copy() if copy else adata
+        target = writable(adata, copy=copy)
         target.uns[f"{key}_perturbation_scores"] = result
         added += [f"added uns[{f'{key}_perturbation_scores'!r}] (see scdash.get.perturbation_scores)", report]
     return target if copy else None

@@ -14,7 +14,7 @@ from scdash._core.keys import genes_of, require_fit, require_timed_fit
 from scdash._core.labels import check_key
 from scdash._core.logging import progress_bar, step
 from scdash._core.process_state import guarded
-from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise
+from scdash._data import as_dense, expression, log_missing, obs_column, read_labels, sanitise, writable
 from scdash.networks import count_targets, module_from_entry, named_levels, warn_of_interventions
 from scdash.networks.influences.of_fit import longest_trajectory
 from scdash.networks.intervention_levels import Kind
@@ -120,7 +120,7 @@ def perturbation_shift(
             free = np.delete(np.arange(len(columns)), held_genes)
             result["table"] = _by_group(shift[:, free], groups, model.genes[free])
         clean = sanitise(stamp(result))
-        out = adata.copy() if copy else adata
+        out = writable(adata, copy=copy)
         out.layers[name] = over_all_genes(shift, columns, adata.n_vars)
         out.var[f"{name}_genes"] = np.isin(np.arange(adata.n_vars), columns)
         out.uns[name] = clean

@@ -13,6 +13,7 @@ from scdash._core.logging import expect, logger, progress_bar, step, whole_call
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes, PriorLike
+from scdash._data import writable
 from scdash.dynamics.call import FitCall
 from scdash.dynamics.inputs import TIME_KEY
 from scdash.models import PerturbODE, model_of
@@ -147,7 +148,7 @@ def fit_perturbode(
     check_switch(write_velocity)
     seed = seed_of(rng)
     given = FitCall(model=model, sparsity=sparsity, allow_scaled=allow_scaled, write_velocity=write_velocity)
-    adata = adata.copy() if copy else adata
+    adata = writable(adata, copy=copy)
     with step(f"fitting dynamics (perturbode, {model.way})") as added, whole_call("fit", progress=progress):
         expect({READING: (1, COSTS[READING]), "the fit": (1, LATER)})
         with progress_bar(1, READING, progress=False) as bar:  # seen as a part of the whole call alone

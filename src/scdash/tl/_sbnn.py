@@ -10,7 +10,7 @@ from scdash._core.parallel import resolve_device
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
-from scdash._data import copy_paired
+from scdash._data import writable
 from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out, warn_if_hardly_separated
 from scdash.paired.reading import Missing, read_paired
 from scdash.paired.schedule import BottleneckTraining, training_of
@@ -154,7 +154,7 @@ def sbnn(
         found = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %s", found.report)
         warn_if_hardly_separated(fit)
-        target = copy_paired(mdata) if copy else mdata
+        target = writable(mdata, copy=copy)
         params: dict[str, Any] = {"model": "sbnn", "x": x, "y": y, "layer": layer, "y_layer": y_layer}
         params |= {"n_latent": n_latent, "n_features": n_features}
         params |= {"missing": missing, "standardize": standardize, "test_fraction": float(test_fraction), "rng": seed}

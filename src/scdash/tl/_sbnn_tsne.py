@@ -7,7 +7,7 @@ from scdash._core.errors import NotFittedError
 from scdash._core.logging import step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
-from scdash._data import copy_paired
+from scdash._data import writable
 
 
 @guarded
@@ -69,7 +69,7 @@ def latent_tsne(
         perplexity = min(perplexity, (int(known.sum()) - 1) / 3)
         points = np.full((len(latent), 2), np.nan, dtype=np.float32)
         points[known] = TSNE(perplexity=perplexity, random_state=seed_of(rng), n_jobs=n_jobs).fit(latent[known])
-        mdata = copy_paired(mdata) if copy else mdata
+        mdata = writable(mdata, copy=copy)
         mdata.obsm[f"X_{key}_tsne"] = points
         added.append(f"added obsm['X_{key}_tsne']")
     return mdata if copy else None

@@ -13,6 +13,7 @@ from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
+from scdash._data import writable
 from scdash.models import PerturbODE
 from scdash.screens.baselines.fits import BASELINES, Asked
 from scdash.screens.fold_statistics import screen_statistics
@@ -118,7 +119,7 @@ def screen_baseline(
     seed = seed_of(rng)
     labels = {"perturbation_key": perturbation_key, "control": control, "batch_key": batch_key, "layer": layer}
     request = _request(adata, key, labels, model or PerturbODE(), mask_var=mask_var, allow_scaled=allow_scaled)
-    adata = adata.copy() if copy else adata
+    adata = writable(adata, copy=copy)
     with step(f"running a baseline on a screen ({method})") as added:
         inputs = read_screen(adata, request)
         generator = np.random.default_rng(seed)

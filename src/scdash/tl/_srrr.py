@@ -9,7 +9,7 @@ from scdash._core.logging import logger, step
 from scdash._core.process_state import guarded
 from scdash._core.random_streams import RNG, seed_of
 from scdash._core.types import Genes
-from scdash._data import copy_paired
+from scdash._data import writable
 from scdash.paired.evaluation import check_sizes, evaluate_fit, held_out, warn_if_unsettled
 from scdash.paired.linear_fit import as_network, check_alpha, fit_linear
 from scdash.paired.reading import Missing, read_paired
@@ -116,7 +116,7 @@ def srrr(
         result = evaluate_fit(fit, data, time.perf_counter() - began)
         logger.info("    %d genes at lambda %.4g; %s", len(fit.selected), found.penalty.lam, result.report)
         warn_if_unsettled([fit.settled])
-        target = copy_paired(mdata) if copy else mdata
+        target = writable(mdata, copy=copy)
         params: dict[str, Any] = {"model": "srrr", "x": x, "y": y, "layer": layer, "y_layer": y_layer, "rank": rank}
         params |= {"alpha": alpha, "lam": found.penalty.lam, "lam_given": lam is not None}
         params |= {"n_features": n_features, "relaxed": relaxed}

@@ -145,7 +145,7 @@ def _check_groups(position: NDArray[np.float64], groups: CellGroups, n_bins: int
             number = re.fullmatch(r"\d*\.\d+(e-?\d+)?", name)
             hint = " Weights of cells in lineages are no labels: put a table of them into adata.obsm." if number else ""
             raise ValueError(
-                f"Trajectory {name!r} has {len(own)} cells, too few for n_bins={n_bins} and min_cells={min_cells:g}. "
+                f"Trajectory {name!r} has {len(own)} cell{'s' if len(own) != 1 else ''}, too few for n_bins={n_bins} and min_cells={min_cells:g}. "
                 f"Lower them, or leave these cells out (no lineage or batch label).{hint}"
             )
         if own.min() == own.max():

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import Delaunay, QhullError, cKDTree
 
-from scdash._core.drawing import stored_colors
+from scdash._core.drawing import category_colors, stored_colors
 from scdash._core.errors import suggest
-from scdash._core.keys import genes_of_modality
+from scdash._core.keys import genes_of_modality, stored_key
 from scdash.pl.paired.sbnn_reading import entry_of, groups_of, latent_of, pick, predictions
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.points import Look, scatter
-from scdash.pl.shared.style import INK, Drawn, bare, category_colors, check_whole, finish, house, whole_figure
+from scdash.pl.shared.style import INK, Drawn, bare, check_whole, finish, house, whole_figure
 
 LEVELS = 21
 GRID = 200  # places along each side of a map at which predictions are interpolated
@@ -35,7 +35,7 @@ def sbnn(
     mdata: MuData,
     color: str | None = None,
     *,
-    key: str = "sbnn",
+    key: str | None = None,
     genes: int | Sequence[str] = 6,
     features: int | Sequence[str] = 6,
     basis: str | None = None,
@@ -62,7 +62,7 @@ def sbnn(
     color
         Column of `obs` that colours the cells, such as the cell type.
     key
-        The `key_added` of the fit.
+        The `key_added` of the fit; None: "sbnn", or that of the only fit, such as "srrr".
     genes, features
         Names, or how many of them: genes by falling weight, features in their order; 0 leaves a side out.
     basis
@@ -98,6 +98,7 @@ def sbnn(
     --------
     >>> scdash.pl.sbnn(mdata, color="cell_type")  # doctest: +SKIP
     """
+    key = stored_key(mdata, key)
     entry = entry_of(mdata, key, "sbnn")
     x = str(entry["params"]["x"])
     genes_of_modality(mdata, entry, key)

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
+from scdash._core.drawing import category_colors
 from scdash._core.errors import check_least
 from scdash._core.keys import genes_of_modality
 from scdash.pl.paired.sbnn_reading import entry_of, table_of
 from scdash.pl.shared.labels import ticks
 from scdash.pl.shared.options import FigureOptions, drawing
-from scdash.pl.shared.style import FAINT, INK, MUTED, ROUND, Drawn, category_colors, finish, house, panels
+from scdash.pl.shared.style import FAINT, INK, MUTED, ROUND, Drawn, finish, house, panels
 
 LOWEST_R2 = -0.13  # where the axis of R2 ends for curves that end above it
 STAGES = {"pretrain": "pre-training", "frozen": "frozen", "unfrozen": "lasso", "tuning": "25 genes"}
@@ -65,6 +66,11 @@ def training(
     >>> scdash.pl.training(mdata, key="sbnn_cv")  # doctest: +SKIP
     """
     table = table_of(data, key, "history", "sbnn", ["model", "epoch", "stage", "train_loss"])
+    if "test_r2" not in table:
+        raise ValueError(
+            f"mdata.uns[{key!r}] is a linear fit of scdash.tl.srrr, which has no epochs to draw: scdash.pl.sbnn draws it, and "
+            "scdash.pl.sparsity_path the choice of its penalty."
+        )
     levels = _levels(data, key, baselines=baselines)
     names = ["training", "held-out"]
     colors = category_colors(names, palette)

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from scdash._core.display import first_names, some_names
-from scdash._core.drawing import not_below_observed, stored_colors
+from scdash._core.drawing import colors_among, not_below_observed, stored_colors
 from scdash._core.errors import check_least
 from scdash._core.fit_genes import fit_genes
 from scdash._core.logging import logger
@@ -22,18 +22,7 @@ from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.labels import TITLE, cut, name_points
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns, expression, positions
-from scdash.pl.shared.style import (
-    ACTIVATION,
-    INK,
-    MUTED,
-    REPRESSION,
-    Drawn,
-    colors_among,
-    finish,
-    house,
-    legend_below,
-    panels,
-)
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, legend_below, panels
 
 MOST = 6  # starts drawn
 EQUAL = 1e-6  # of the fit's time: what ends so little beyond the axis ends on it

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from scdash._core.display import SHOWN, first_names
+from scdash._core.drawing import PALETTE
 from scdash._core.errors import check_choice, unknown
 from scdash._core.keys import genes_of, require_fit
 from scdash._core.logging import logger
 from scdash.pl.shared.labels import cut, name_points
 from scdash.pl.shared.options import FigureOptions, drawing
-from scdash.pl.shared.style import FAINT, MUTED, PALETTE, Drawn, bare, finish, house, panels
+from scdash.pl.shared.style import FAINT, MUTED, Drawn, bare, finish, house, panels
 
 MOST = 9  # panels drawn unasked
 WIDEST = 34  # letters of a title above a panel

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from scdash._core.drawing import trajectory_colors
+from scdash._core.drawing import colors_among, trajectory_colors
 from scdash._core.errors import check_least, unknown
 from scdash._core.fit_settings import FitSettings
 from scdash._core.keys import require_fit
@@ -21,18 +21,7 @@ from scdash.metrics.edge_lists import is_anndata
 from scdash.pl.shared.labels import ticks
 from scdash.pl.shared.options import FigureOptions, drawing
 from scdash.pl.shared.read import columns
-from scdash.pl.shared.style import (
-    ACTIVATION,
-    INK,
-    MUTED,
-    REPRESSION,
-    Drawn,
-    colors_among,
-    finish,
-    house,
-    legend_below,
-    panels,
-)
+from scdash.pl.shared.style import ACTIVATION, INK, MUTED, REPRESSION, Drawn, finish, house, legend_below, panels
 
 _SHOWN = ("score", "along_path", "spread", "batch_spread", "expression", "change")
 GAP = 0.8  # height that the lineages of one gene take together, of the distance between genes

@@ -14,10 +14,11 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
+from scdash._core.drawing import category_colors
 from scdash._core.errors import check_arguments, check_choice, unknown, unused
 from scdash._core.layout import separate
 from scdash.pl.shared.options import own_options
-from scdash.pl.shared.style import FAINT, INK, ColorScale, bare, category_colors
+from scdash.pl.shared.style import FAINT, INK, ColorScale, bare
 
 _BOLD_LETTER = 0.68  # mean width of a bold letter over the size of the font
 ROWS = 14  # entries of a legend in one column

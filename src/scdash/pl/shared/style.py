@@ -1,6 +1,6 @@
 """One look for all figures, kept out of the user's rcParams, and what every function does first and last."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.registry import BackendFilter, backend_registry
-from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm, to_hex
+from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure, SubFigure
 
 from scdash._core.errors import unused
@@ -20,11 +20,6 @@ from scdash.pl.shared.options import FigureOptions, own_options
 #: what a function returns: its Axes (a list if it drew several panels), the Figure, or None once it has been shown
 Drawn: TypeAlias = "Axes | list[Axes] | Figure | None"
 
-# Okabe and Ito (2008), safe for the common forms of colour blindness, then Tol's muted scheme
-PALETTE = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000",
-    "#332288", "#999933", "#882255", "#44AA99", "#DDCC77", "#AA4499", "#117733", "#88CCEE",
-)  # fmt: skip
 SIGNED = "RdBu_r"  # red activates, blue represses, white is no effect
 ACTIVATION, REPRESSION = "#B2182B", "#2166AC"  # the ends of RdBu_r
 ROUND = [1, 2, 5, 10]  # steps between ticks, times a power of ten
@@ -235,47 +230,3 @@ def signed_norm(
     if not low < vcenter < high:
         raise ValueError(f"vmin < vcenter < vmax is needed, found {low:g}, {vcenter:g}, {high:g}.")
     return TwoSlopeNorm(vcenter, low, high)
-
-
-def colors_among(
-    everything: Sequence[str],
-    drawn: Sequence[str],
-    palette: str | Sequence[str] | Mapping[str, str] | Colormap | None = None,
-    stored: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Return a colour for each category that is drawn, the same as if every category were drawn.
-
-    A mapping need name no others than those drawn.
-    """
-    shown = [str(name) for name in drawn]
-    if isinstance(palette, Mapping):
-        return category_colors(shown, palette)
-    if palette is None and stored is not None and set(shown) <= set(stored):
-        return category_colors(shown, None, stored)
-    colors = category_colors(list(dict.fromkeys([*(str(name) for name in everything), *shown])), palette)
-    return {name: colors[name] for name in shown}
-
-
-def category_colors(
-    categories: Sequence[str],
-    palette: str | Sequence[str] | Mapping[str, str] | Colormap | None = None,
-    stored: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Return a colour for each category: from `palette`, else as stored in `uns` (`stored_colors`), else colour-blind safe."""
-    names = [str(category) for category in categories]
-    if isinstance(palette, Mapping):
-        missing = [name for name in names if name not in palette]
-        if missing:
-            raise ValueError(f"palette has no colour for {', '.join(map(repr, missing[:5]))}.")
-        return {name: to_hex(palette[name]) for name in names}
-    if palette is None and stored is not None:
-        return {name: stored[name] for name in names}
-    if isinstance(palette, str | Colormap):
-        scale = mpl.colormaps[palette] if isinstance(palette, str) else palette
-        if scale.N <= 32:  # a qualitative map is a list of colours
-            return {name: to_hex(scale(i % scale.N)) for i, name in enumerate(names)}
-        return {name: to_hex(scale(i / max(len(names) - 1, 1))) for i, name in enumerate(names)}
-    colors = list(palette) if palette is not None else list(PALETTE)
-    if len(names) > len(colors) and palette is None:
-        return category_colors(names, "turbo")
-    return {name: to_hex(colors[i % len(colors)]) for i, name in enumerate(names)}
