@@ -54,7 +54,7 @@ def sim350(noise: float = 0.0, moved: float = 0.05, *, rng: RNG = 0, folder: "st
     See Also
     --------
     scdash.simulate.grn_dynamics : Simulate trajectories of a random gene-regulatory system whose network is known.
-    scdash.metrics.grn_report : Evaluate a network by a truth, and say what it adds to the prior it was given.
+    scdash.metrics.grn_report : Compare a network with a known truth, and say what it adds to the prior it was given.
 
     Examples
     --------

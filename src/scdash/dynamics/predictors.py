@@ -136,7 +136,7 @@ def _errors_of_last(series: TimeSeries, predict: Predictor, rows: NDArray[np.int
 
 
 def held_out(series: TimeSeries) -> str:
-    """Return the split that evaluates a fit: test where there is one."""
+    """Return the split that a fit is evaluated on: test where there is one."""
     return "test" if len(series.pairs("test")) else "validation"
 
 

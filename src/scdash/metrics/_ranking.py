@@ -123,7 +123,7 @@ def auprc(
 
     See Also
     --------
-    scdash.metrics.grn_report : Evaluate a network by a truth, and say what it adds to the prior it was given.
+    scdash.metrics.grn_report : Compare a network with a known truth, and say what it adds to the prior it was given.
     scdash.metrics.top_k_precision : Fraction of true edges among the `k` best pairs, ranked by absolute score; ties at the cut count by expectation.
 
     Examples

@@ -24,7 +24,7 @@ def grn_report(
     genes: Iterable[str] | None = None,
     key: str = "dynamics",
 ) -> pd.Series:
-    """Evaluate a network by a truth, and say what it adds to the prior it was given.
+    """Compare a network with a known truth, and say what it adds to the prior it was given.
 
     Parameters
     ----------

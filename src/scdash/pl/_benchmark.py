@@ -47,7 +47,7 @@ def benchmark(
 
     See Also
     --------
-    scdash.metrics.grn_report : Evaluate a network by a truth, and say what it adds to the prior it was given.
+    scdash.metrics.grn_report : Compare a network with a known truth, and say what it adds to the prior it was given.
 
     Examples
     --------

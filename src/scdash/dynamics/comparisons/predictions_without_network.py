@@ -167,7 +167,7 @@ def choose_width(series: TimeSeries, lineage: Index, grid: Floats) -> float:
 def _gene_errors(series: TimeSeries, lineage: Index, of: Callable[[TimeSeries], list[LineagePredictor]]) -> Floats:
     """Return every gene's error over held-out windows, relative to the fold's training mean, (folds, settings, n).
 
-    `of` makes the predictors to choose among from a fold's training states; all trajectories that may evaluate are left out
+    `of` makes the predictors to choose among from a fold's training states; all trajectories that a model may be evaluated on are left out
     in turn (`validation_folds`).
     """
     found = []

@@ -41,7 +41,7 @@ class Evaluated:
 
     @classmethod
     def of(cls, paths: Sequence[list[Candidate]], folds: Sequence[Fold], longest_step: float) -> Self:
-        """Evaluate the models of a path, one path for every fold."""
+        """Evaluate the models of a path on what the folds leave out, one path for every fold."""
         found = [
             np.array([held_out_errors(one.model, fold, longest_step) for one in path])
             for path, fold in zip(paths, folds, strict=True)

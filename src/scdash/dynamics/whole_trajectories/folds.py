@@ -22,7 +22,7 @@ TEST = SPLITS.index("test")
 
 @dataclass(frozen=True)
 class Fold:
-    """Trajectories to learn from, and others that evaluate what was learned."""
+    """Trajectories to learn from, and others on which the model is evaluated."""
 
     train: Trajectories
     held: Trajectories
