@@ -37,16 +37,16 @@ def test_time_not_finite_counts_the_cells(adata, values):
 @pytest.mark.parametrize(
     ("column", "kept"),
     [
-        (["D0", None, "D2", "D4"], "adata.obs[key].notna()"),
-        (["D0", "nan", "D2", "D4"], "~adata.obs[key].isin(['nan'])"),  # what astype(str) makes of a missing value
-        ([0.0, np.nan, 2.0, 4.0], "adata.obs[key].notna()"),
+        (["D0", None, "D2", "D4"], "adata.obs['t'].notna()"),
+        (["D0", "nan", "D2", "D4"], "~adata.obs['t'].isin(['nan'])"),  # what astype(str) makes of a missing value
+        ([0.0, np.nan, 2.0, 4.0], "adata.obs['t'].notna()"),
     ],
 )
 def test_cells_without_a_time_are_left_out_by_the_line_that_the_error_gives(column, kept):
     adata = ad.AnnData(np.zeros((4, 1)), obs=pd.DataFrame({"t": pd.Series(column, index=list("abcd"))}))
     with pytest.raises(ValueError, match=f"1 of 4 observations.*{re.escape(kept)}"):
         times_of(adata, "t")
-    rows = eval(kept, {"adata": adata, "key": "t"})
+    rows = eval(kept, {"adata": adata})
     assert len(times_of(adata[rows], "t").values) == 3
 
 

@@ -127,10 +127,11 @@ def test_bad_input(cells, change, options, error, text):
         scdash.pp.trajectories(cells, **options)
 
 
-def test_infinite_times_within_a_lineage_are_an_error_too(cells):
+@pytest.mark.parametrize(("time", "text"), [(np.nan, "is NaN for 1 of"), (np.inf, "is NaN or infinite for 1 of")])
+def test_times_within_a_lineage_are_checked_too(cells, time, text):
     cells.obs["lineage"] = "a"
-    cells.obs.loc[cells.obs_names[0], "dpt_pseudotime"] = np.nan
-    with pytest.raises(ValueError, match="NaN or infinite for 1"):
+    cells.obs.loc[cells.obs_names[0], "dpt_pseudotime"] = time
+    with pytest.raises(ValueError, match=text):
         scdash.pp.trajectories(cells, lineage_key="lineage")
 
 

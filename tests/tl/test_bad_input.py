@@ -70,7 +70,7 @@ def broken(course, what):
         return adata, "must hold numbers"
     if what == "missing time":
         adata.obs.loc[adata.obs_names[0], "time"] = np.nan
-        return adata, "NaN or infinite for 1"
+        return adata, "is NaN for 1 of 140 observations: fill in"
     adata.obs["time"] = 1.0 + (np.arange(adata.n_obs) % 2)
     return adata, "two states at time"
 

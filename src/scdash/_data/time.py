@@ -166,13 +166,14 @@ def _check_finite(values: NDArray[np.float64], column: Any, name: str) -> None:
     if not bad.any():
         return
     count = f"for {int(bad.sum())} of {len(values)} observations"
+    place = name if name.startswith("adata.obs[") else "adata.obs[key]"
     if np.isinf(values).any():
         raise ValueError(
-            f"{name} is NaN or infinite {count}. Cells that no path from the root reaches have an infinite pseudotime: order "
-            "them per component, or subset first, e.g. adata = adata[np.isfinite(adata.obs[key])].copy()."
+            f"{name} is NaN or infinite {count}. Cells that no path from the root reaches have an infinite pseudotime: "
+            f"order them per component, or subset first, e.g. adata = adata[np.isfinite({place})].copy()."
         )
     written = sorted({str(text) for text in pd.Series(np.asarray(column, dtype=object))[bad].dropna()})
-    kept = f"~adata.obs[key].isin({written})" if written else "adata.obs[key].notna()"
+    kept = f"~{place}.isin({written})" if written else f"{place}.notna()"
     raise ValueError(f"{name} is NaN {count}: fill in their times, or leave them out, adata = adata[{kept}].copy().")
 
 
