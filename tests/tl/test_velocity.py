@@ -58,6 +58,14 @@ def test_velocities_are_used_and_reported(fitted):
     assert scdash.get.settings(fitted)["velocity"] == "velocity"
 
 
+def test_the_chosen_weight_reaches_the_model(fitted):
+    params = fitted.uns["dynamics"]["params"]
+    assert params["training"]["velocity_weight"] == params["chosen"]["velocity_weight"] > 0
+    plain = flowing()
+    scdash.tl.fit_dynamics(plain, **QUICK)
+    assert (fitted.varp["dynamics_grn"] != plain.varp["dynamics_grn"]).nnz > 0
+
+
 def test_velocities_of_other_cells_are_not_used():
     """Velocities of random cells, forwards or backwards, say nothing: the weight is 0, and the fit is the one without."""
     adata, rng = flowing(), np.random.default_rng(0)

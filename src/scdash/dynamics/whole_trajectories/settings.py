@@ -107,12 +107,17 @@ def mixed_starts(problem: FitProblem, options: FitOptions) -> tuple[bool, ...]:
 def chosen_settings(problem: FitProblem, options: FitOptions, followed: Followed) -> dict[str, Any]:
     """Return what held-out trajectories have chosen, and what made the zeros."""
     choice, weighed, started = followed.choice, followed.velocity, followed.regressions
+    settings = replace(
+        whole_settings(problem, options),
+        mixed_starts=choice.mixed_starts,
+        velocity_weight=0.0 if weighed is None else weighed.weight,
+    )
     name = options.method_name
     if name == "dash" and (problem.prior is None or choice.prior_weight == 1):
         name = "imp"
     return {
         "sparsity": "regression and " + name if choice.level else "regression",
-        "training": asdict(whole_settings(problem, options)),
+        "training": asdict(settings),
         "chosen": {"prior_weight": choice.prior_weight, "epochs": choice.epochs, "level": choice.level}
         | {"epochs_after_pruning": choice.epochs_after, "mixed_starts": choice.mixed_starts}
         | {"regressions": "" if started is None else str(started.made_of.regressions)}
