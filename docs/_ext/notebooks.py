@@ -50,7 +50,7 @@ def copy(app: Sphinx, error: Any) -> None:
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             notebook = nbformat.read(source, as_version=4)
-            install = nbformat.v4.new_code_cell(INSTALL.format(address=_repository(app)))
+            install = nbformat.v4.new_code_cell(INSTALL.format(address=_repository(app)), id="install")
             notebook.cells.insert(0, install)
             nbformat.write(notebook, target)
 

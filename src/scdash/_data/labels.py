@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scdash._core.display import first_names
 from scdash._core.logging import logger
 
 # What pandas, NumPy and Python print for a missing value: `astype(str)` turns missing labels into these texts.
@@ -58,8 +59,7 @@ def read_flags(values: Any, name: str) -> NDArray[np.bool_]:
     wrong = [repr(text) for text, flag in flags.items() if flag is None]
     if wrong:
         raise TypeError(
-            f"{name} must hold flags (True and False, or 0 and 1); found {', '.join(wrong[:3])}"
-            f"{', ...' if len(wrong) > 3 else ''} in a column of dtype {getattr(values, 'dtype', type(values).__name__)}. "
+            f"{name} must hold flags (True and False, or 0 and 1); found {first_names(wrong, 3)} in a column of dtype {getattr(values, 'dtype', type(values).__name__)}. "
             "Make it boolean first, for example with column == 'yes'."
         )
     missing = int((codes < 0).sum())

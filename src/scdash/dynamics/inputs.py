@@ -124,8 +124,7 @@ def read_inputs(
     keys = _keys_of_bins(adata, asked) if binned else asked
     columns = np.flatnonzero(gene_mask(adata, mask_var, limit=LARGEST))
     values = expression(adata, layer=keys.layer, genes=adata.var_names[columns])
-    if hold_out is not None and keys.split_key is not None:
-        raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
+    _check_hold_out(hold_out, keys)
     rows = _rows(adata, keys, samples, values, pseudotime_key)
     flagged = None if regulators is None else flag_genes(adata, regulators, values.genes, "regulators")
     cells = not binned and _are_cells(rows, observations)
@@ -154,6 +153,12 @@ def read_inputs(
         velocity=velocity_of_cells(adata, velocity, rows, observed, columns, cells=cells, by_folds=by_folds, seed=seed),
         lowest=None if binned else lowest_values(values),
     )
+
+
+def _check_hold_out(hold_out: float | None, keys: DataKeys) -> None:
+    """Raise where both a fraction and a column say what is held out."""
+    if hold_out is not None and keys.split_key is not None:
+        raise unused("hold_out of Validation", f"split_key={keys.split_key!r} names what is held out")
 
 
 def _rows(

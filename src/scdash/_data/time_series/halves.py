@@ -83,7 +83,7 @@ MIN_CELLS = 5  # effective cells of a bin
 class HalfOfCells:
     """Bins of one half of the cells of every trajectory, in units of the data."""
 
-    states: NDArray[np.float64]  # (1 + re-drawings, trajectories, bins, genes)
+    states: NDArray[np.float64]  # (1 + bootstraps, trajectories, bins, genes)
     others: NDArray[np.float64]  # (trajectories, bins, genes), of the cells of the other half
     times: NDArray[np.float64]  # (bins,)
     held: NDArray[np.bool_] | None = None  # (rows,), cells of the other half

@@ -25,7 +25,7 @@ from scdash.dynamics.whole_trajectories.one_fit import (
     choose,
     fit_chosen,
     in_threads,
-    with_velocity_weight,
+    with_training,
     work_of,
 )
 from scdash.dynamics.whole_trajectories.pruning import Candidate
@@ -89,7 +89,7 @@ def follow(
     # null models are known when the settings are; until then they count as many as with a prior that is used
     likely = {"null models to come": (9, 1.0)} if null_models else {}
     expect(regression_work(len(folds)) | work_of(main, len(folds), len(priors), TRAINED) | likely)
-    main = main if weighed is None else with_velocity_weight(main, weighed.weight)
+    main = main if weighed is None else with_training(main, velocity_weight=weighed.weight)
     started = choose_regressions(main, folds, progress=progress)
     main = started.made_of
     choice = choose(main, folds, first=started.trial, progress=progress)

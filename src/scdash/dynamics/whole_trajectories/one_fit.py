@@ -92,7 +92,7 @@ class Choice:
 
     def applied_to(self, made_of: Ingredients) -> Ingredients:
         """Return ingredients whose training has the chosen starts."""
-        return with_mixed_starts(made_of, mixed=self.mixed_starts)
+        return with_training(made_of, mixed_starts=self.mixed_starts)
 
     @property
     def gain(self) -> Errors:
@@ -186,7 +186,7 @@ def dense_trial(
     progress: bool | None,
 ) -> DenseTrial:
     """Return models of every fold without pruning, and what the held-out trajectories say of them; see `dense_candidates`."""
-    own = with_mixed_starts(made_of, mixed=mixed)
+    own = with_training(made_of, mixed_starts=mixed)
     known = [None] * len(folds) if starts is None else starts
     pieces = [(own, fold.train, weight, made_of.epochs, start) for fold, start in zip(folds, known, strict=True)]
     found = spread_all(dense_candidates, pieces, CHOOSING_EPOCHS, progress=progress, threads=in_threads(folds[0].train))
@@ -274,7 +274,7 @@ def choose(
         place = max(near, key=lambda row: chosen.paths[0][row].epochs)
     trained = [path[place] for path in chosen.paths]
     whole = None if given is None else edges_of(given.of_all)
-    own = with_mixed_starts(made_of, mixed=chosen.mixed)
+    own = with_training(made_of, mixed_starts=chosen.mixed)
     to_prune = [(own, fold.train, chosen.weight, one, None, whole) for fold, one in zip(folds, trained, strict=True)]
     paths = spread_all(
         pruned_candidates, to_prune, CHOOSING_SPARSITY, progress=progress, threads=in_threads(folds[0].train)
@@ -299,14 +299,9 @@ def choose(
     )
 
 
-def with_velocity_weight(made_of: Ingredients, weight: float) -> Ingredients:
-    """Return ingredients whose regressions and training have another weight of measured velocities."""
-    return replace(made_of, settings=replace(made_of.settings, velocity_weight=weight))
-
-
-def with_mixed_starts(made_of: Ingredients, *, mixed: bool) -> Ingredients:
-    """Return ingredients whose training begins at mixed starts, or at the states themselves."""
-    return replace(made_of, settings=replace(made_of.settings, mixed_starts=mixed))
+def with_training(made_of: Ingredients, **changes: Any) -> Ingredients:
+    """Return ingredients with other settings of training, such as its starts or the weight of measured velocities."""
+    return replace(made_of, settings=replace(made_of.settings, **changes))
 
 
 def in_threads(trajectories: Trajectories) -> bool:

@@ -13,7 +13,7 @@ from scdash._data import VelocityRows
 from scdash.dynamics.whole_trajectories.evaluation import held_out_errors
 from scdash.dynamics.whole_trajectories.folds import Fold
 from scdash.dynamics.whole_trajectories.measured_velocity import slopes_at
-from scdash.dynamics.whole_trajectories.one_fit import Ingredients, dense_candidates, with_velocity_weight
+from scdash.dynamics.whole_trajectories.one_fit import Ingredients, dense_candidates, with_training
 from scdash.dynamics.whole_trajectories.selection import best, clearly_better
 from scdash.dynamics.whole_trajectories.start import regression_starts
 from scdash.regression import Field
@@ -99,7 +99,7 @@ def _trained(
     made_of: Ingredients, folds: Sequence[Fold], weight: float, *, progress: bool | None
 ) -> NDArray[np.float64]:
     """Return cosine and error (folds, 2) of the dense model at the number of epochs that is best for trajectories."""
-    pieces = [(with_velocity_weight(made_of, weight), fold.train, 1.0, made_of.epochs) for fold in folds]
+    pieces = [(with_training(made_of, velocity_weight=weight), fold.train, 1.0, made_of.epochs) for fold in folds]
     paths = spread_all(dense_candidates, pieces, "choosing the weight of velocities", progress=progress)
     step = made_of.settings.longest_step
     errors = np.array(
