@@ -74,8 +74,7 @@ def ranking_score(
     fell_back = bool(np.isfinite(auc)) and not clearly_above(auc, error, CHANCE)
     follows = np.full(len(row), np.nan) if coregulated is None else coregulated.at(row, col)
     by_coregulation = fell_back and coregulated is not None and coregulated.clear
-    if by_coregulation:
-        evidence = follows
+    evidence = follows if by_coregulation else evidence
     ordered = by_coregulation or not fell_back
     score = evidence if prior is None else (inside + (1 if ordered else 0) * evidence) / 2
     if constant is not None and ordered:

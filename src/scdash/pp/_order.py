@@ -347,5 +347,4 @@ def _root_by_genes(
     sign = np.array([1.0 if side == "high" else -1.0 for side in root.values()])
     z = (found - found.mean(0)) / np.maximum(found.std(0), 1e-12)
     near = sp.csr_matrix(connectivities) + sp.identity(len(cells), format="csr")
-    score = near @ (z @ sign) / np.asarray(near.sum(1)).ravel()
-    return int(np.argmax(score))
+    return int(np.argmax(near @ (z @ sign) / np.asarray(near.sum(1)).ravel()))
